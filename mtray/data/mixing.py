@@ -1,0 +1,97 @@
+"""What a recipe's numbers mean in examples: `plan` is the only reader of `parallel_size`, `mono_ratio`, `replay_fraction`.
+
+n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel + n_mono). Within a kind the
+sources share by weight. Whole numbers come by largest remainder, once, here. Draws are nested: every source is shuffled once by
+(study seed, source) and a trial takes a prefix, so trials differ by the knob and not by luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.errors import ConfigError, DataError
+from mtray.schema import Kind, Recipe, Source
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source's part of a plan: what the recipe asks for and the whole number to draw."""
+
+    source: str
+    kind: Kind
+    requested: float
+    count: int
+
+
+def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
+    """Whole numbers summing to `total` and each less than 1 from `shares` (Hamilton's method; ties to the earlier share).
+
+    Raises ValueError unless the shares sum to `total` within rounding to a whole number.
+    """
+    if abs(sum(shares) - total) > 1:
+        raise ValueError(f"shares sum to {sum(shares)}, which does not round to {total}")
+    counts = [math.floor(s) for s in shares]
+    largest = sorted(range(len(shares)), key=lambda i: (counts[i] - shares[i], i))
+    for i in largest[: total - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def kind_sizes(recipe: Recipe) -> dict[Kind, float]:
+    """Examples of each kind that the recipe asks for, before rounding."""
+    parallel = float(recipe.parallel_size)
+    mono = recipe.mono_ratio * parallel
+    replay = recipe.replay_fraction / (1 - recipe.replay_fraction) * (parallel + mono)
+    return {"parallel": parallel, "mono": mono, "replay": replay}
+
+
+def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
+    """How many examples each source gives. Raises ConfigError when a kind is asked for that no source has."""
+    wanted = kind_sizes(recipe)
+    parts: list[tuple[Source, float]] = []
+    for kind, size in wanted.items():
+        members = [s for s in sources if s.kind == kind]
+        if size > 0 and not members:
+            knob = {"mono": "mono_ratio", "replay": "replay_fraction", "parallel": "parallel_size"}[
+                kind
+            ]
+            raise ConfigError(f"{knob} is above 0 but the study has no source of kind {kind!r}")
+        total = sum(s.weight for s in members)
+        parts += [(s, size * s.weight / total) for s in members]
+    requested = [share for _, share in parts]
+    counts = largest_remainder(requested, round(sum(requested)))
+    return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
+
+
+def source_order(seed: int, source: str, size: int) -> Index:
+    """The permutation of a source's rows that every trial of a study takes prefixes of, shape (size,)."""
+    digest = hashlib.sha256(f"{seed}/{source}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
+
+
+def draw(
+    parts: Sequence[Part], sizes: Mapping[str, int], seed: int, allow_repeats: bool
+) -> dict[str, Index]:
+    """Rows of each source, shape (count,). A source that runs short starts its order again, or is a DataError.
+
+    `sizes` is the number of rows that each source holds.
+    """
+    drawn = {}
+    for part in parts:
+        size = sizes[part.source]
+        if part.count > size and not allow_repeats:
+            raise DataError(
+                f"source {part.source!r} holds {size:,} examples and the recipe asks for {part.count:,}; "
+                "lower the search range or set `training: {allow_repeats: true}`"
+            )
+        order = source_order(seed, part.source, size)
+        drawn[part.source] = np.resize(order, part.count) if part.count else order[:0]
+    return drawn

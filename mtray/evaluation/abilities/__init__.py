@@ -1,0 +1,28 @@
+"""Abilities that fine-tuning may cost: one file for each measure, one line in `ABILITIES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mtray.errors import ConfigError
+from mtray.evaluation.abilities import few_shot, formality, perplexity, translation
+from mtray.evaluation.abilities.base import Ability, Context
+from mtray.schema import AbilitySpec
+
+ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
+    "formality": formality.build,
+    "translation": translation.build,
+    "few_shot": few_shot.build,
+    "perplexity": perplexity.build,
+}
+
+
+def build_ability(spec: AbilitySpec, context: Context) -> Ability:
+    """The ability a study describes. Raises ConfigError for an unknown measure or option, DataError
+    for an unusable file."""
+    if spec.measure not in ABILITIES:
+        raise ConfigError(
+            f"ability {context.name!r}: unknown measure {spec.measure!r}; "
+            f"allowed: {', '.join(ABILITIES)}"
+        )
+    return ABILITIES[spec.measure](spec, context)

@@ -1,0 +1,62 @@
+"""Ability: see from examples alone what is asked (`source -> target` lines, no word on the task).
+Unit: chrF."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+
+from mtray.data.rendering import few_shot_prompt
+from mtray.errors import ConfigError, DataError
+from mtray.evaluation.abilities.base import (
+    Context,
+    check_options,
+    languages_of,
+    one_line,
+    read_rows,
+)
+from mtray.evaluation.abilities.translation import Translated, translated
+from mtray.schema import AbilitySpec
+
+Pair = tuple[str, str]
+# rows of the shots' file that are looked at
+POOL = 5_000
+
+
+def choose_shots(query: Pair, pool: Sequence[Pair], count: int) -> list[Pair]:
+    """`count` pairs of the pool that share neither side with the query, chosen by the query's
+    content alone.
+
+    So every model sees the same prompt for the same query, whatever else is evaluated. Raises
+    DataError when the pool has too few other pairs."""
+    digest = hashlib.sha256("\t".join(query).encode()).digest()
+    order = random.Random(int.from_bytes(digest[:8], "big"))
+    taken = {side.casefold() for side in query}
+    chosen: list[Pair] = []
+    # twice as many as wanted and some more are enough of a large pool; a full shuffle for each
+    # query is slow
+    for pair in order.sample(pool, min(len(pool), 2 * count + 50)):
+        sides = {side.casefold() for side in pair}
+        if not sides & taken:
+            chosen.append(pair)
+            taken |= sides
+        if len(chosen) == count:
+            return chosen
+    raise DataError(f"the shots' file has too few pairs other than {query[0][:60]!r}: {len(pool)}")
+
+
+def build(spec: AbilitySpec, context: Context) -> Translated:
+    """Options: `direction`, `shots`, `shots_path` (a file like `path`, other sentences)."""
+    check_options(context.name, spec, ["direction", "shots", "shots_path"])
+    if not 1 <= spec.shots <= 50:
+        raise ConfigError(f"ability {context.name!r}: `shots` is {spec.shots}; allowed: 1 to 50")
+    roles = list(languages_of(spec.direction))
+    pairs = _pairs(read_rows(spec, roles, limit=spec.size), roles)
+    pool = _pairs(read_rows(spec, roles, spec.shots_path, POOL), roles)
+    prompts = [few_shot_prompt(choose_shots(pair, pool, spec.shots), pair[0]) for pair in pairs]
+    return translated(context.name, prompts, pairs, context.max_new_tokens)
+
+
+def _pairs(rows: Sequence[dict[str, str]], roles: Sequence[str]) -> list[Pair]:
+    return [(one_line(row[roles[0]]), one_line(row[roles[1]])) for row in rows]

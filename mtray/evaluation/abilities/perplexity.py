@@ -1,0 +1,85 @@
+"""Ability: model held-out monolingual text. Unit: *minus* bits per character, so that higher is
+better everywhere.
+
+Characters do not depend on the tokenizer, so models with different ones compare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mtray.analysis.uncertainty import Array, Measurement
+from mtray.evaluation.abilities.base import (
+    Context,
+    check_options,
+    check_outputs,
+    one_line,
+    read_rows,
+)
+from mtray.evaluation.engine import Output, Request
+from mtray.schema import AbilitySpec
+
+
+def _negative_bits_per_character(sums: Array) -> Array:
+    """Of (nats, characters), shape (..., 2)."""
+    return np.asarray(sums[..., 0] / sums[..., 1] / math.log(2))
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Texts scored after the begin token, without an end token."""
+
+    name: str
+    requests: list[Request]
+    floor: float
+    language: str
+
+    def measure(self, outputs: Sequence[Output]) -> Measurement:
+        check_outputs(self.name, self.requests, outputs)
+        stats = [
+            (o.log_likelihood, len(r.target or ""))
+            for o, r in zip(outputs, self.requests, strict=True)
+        ]
+        signature = f"-bits/character|lang:{self.language}|eos:no"
+        return Measurement(
+            np.asarray(stats, dtype=np.float64), _negative_bits_per_character, signature
+        )
+
+    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]:
+        return {}
+
+    def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
+        return {
+            "segments": float(len(outputs)),
+            "tokens": float(sum(o.tokens for o in outputs)),
+            "characters": float(sum(len(r.target or "") for r in self.requests)),
+        }
+
+
+def unigram_floor(texts: Sequence[str], tokenizer: Any) -> float:
+    """Minus bits per character of a model that knows how frequent each token is *in these texts*
+    and nothing of their order.
+
+    That is the best any model without context can do here: sum over tokens of log2(count / all) /
+    characters."""
+    ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    counts = Counter(token for row in ids for token in row)
+    total = sum(counts.values())
+    bits = sum(count * math.log2(count / total) for count in counts.values())
+    return bits / sum(map(len, texts))
+
+
+def build(spec: AbilitySpec, context: Context) -> Perplexity:
+    """Options: `language`; one column, `text`."""
+    check_options(context.name, spec, ["language"])
+    texts = [one_line(row["text"]) for row in read_rows(spec, ["text"], limit=spec.size)]
+    requests = [Request("", text, 1) for text in texts]
+    return Perplexity(
+        context.name, requests, unigram_floor(texts, context.tokenizer), str(spec.language)
+    )

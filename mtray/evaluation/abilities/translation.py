@@ -1,0 +1,63 @@
+"""Ability: translate in a direction that is not fine-tuned, asked with the study's template and no
+examples. Unit: chrF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtray.analysis.uncertainty import Measurement
+from mtray.data.rendering import translation_prompt
+from mtray.evaluation.abilities.base import (
+    Context,
+    check_options,
+    check_outputs,
+    languages_of,
+    one_line,
+    output_counts,
+    read_rows,
+)
+from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.quality import chrf
+from mtray.schema import AbilitySpec
+
+
+@dataclass(frozen=True)
+class Translated:
+    """Requests with a reference for each. `floor`: chrF of the sources themselves, what a model
+    gets that copies."""
+
+    name: str
+    requests: list[Request]
+    sources: list[str]
+    references: list[str]
+    floor: float
+
+    def measure(self, outputs: Sequence[Output]) -> Measurement:
+        check_outputs(self.name, self.requests, outputs)
+        return chrf([o.text for o in outputs], self.references)
+
+    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]:
+        return {}
+
+    def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
+        return output_counts(self.sources, outputs)
+
+
+def translated(
+    name: str, prompts: Sequence[str], pairs: Sequence[tuple[str, str]], max_new_tokens: int
+) -> Translated:
+    """The ability to answer `prompts` with the second part of `pairs`."""
+    sources, references = [s for s, _ in pairs], [t for _, t in pairs]
+    requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
+    return Translated(name, requests, sources, references, chrf(sources, references).point)
+
+
+def build(spec: AbilitySpec, context: Context) -> Translated:
+    """Options: `direction`; columns named after its two languages."""
+    check_options(context.name, spec, ["direction"])
+    source, target = languages_of(spec.direction)
+    rows = read_rows(spec, [source, target], limit=spec.size)
+    pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
+    prompts = [translation_prompt(s, source, target, context.template) for s, _ in pairs]
+    return translated(context.name, prompts, pairs, context.max_new_tokens)

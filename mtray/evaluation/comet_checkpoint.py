@@ -1,0 +1,195 @@
+"""From a name to a COMET checkpoint on disk, and from there to comet's model."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import pickle
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import ModelError
+
+ALLOWED = (
+    "allowed are `embedded`, a checkpoint file or a folder that holds checkpoints/*.ckpt beside "
+    "hparams.yaml, and a hub name such as Unbabel/wmt22-comet-da"
+)
+REACH_SECONDS = 5.0
+TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")
+_CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning_utilities", "comet", "transformers")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No tips, warnings or progress of Lightning and comet; errors still come through.
+
+    Restores what they change for the whole process: the first import of comet configures the root
+    logger, and `predict` adds a warnings filter.
+    """
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import comet  # noqa: F401  # first, since Lightning sets its loggers' levels on import
+
+        levels = [logger.level for logger in loggers]
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for logger, before in zip(loggers, levels, strict=True):
+                logger.setLevel(before)
+            root.handlers[:] = handlers
+            root.setLevel(level)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint itself or the one in a folder; hparams.yaml must lie two folders above it."""
+    files = [path] if path.is_file() else sorted(path.glob("checkpoints/*.ckpt"))
+    if len(files) != 1:
+        names = ", ".join(f.name for f in files) or "none"
+        raise ModelError(
+            f"comet: {path} must hold one checkpoints/*.ckpt, found {names}; {ALLOWED}"
+        )
+    if not (files[0].parents[1] / "hparams.yaml").is_file():
+        raise ModelError(
+            f"comet: {files[0]} is not a COMET checkpoint: {files[0].parents[1]} has no "
+            f"hparams.yaml; {ALLOWED}"
+        )
+    return files[0]
+
+
+def download(name: str) -> Path:
+    """Checkpoint of a hub name, from the hub's cache or by comet's `download_model`."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(name, local_files_only=True)) / "checkpoints" / "model.ckpt"
+    except HFValidationError as error:
+        raise ModelError(f"comet: {name!r} is no hub name: {error}; {ALLOWED}") from error
+    except LocalEntryNotFoundError:
+        cached = Path()
+    if cached.is_file():
+        return cached
+    require_hub(f"comet: {name!r} is not in the hub's cache")
+    with quiet():
+        from comet import download_model
+
+        try:
+            return find_checkpoint(Path(download_model(name)))
+        except KeyError as error:
+            cause: BaseException = error  # comet's word for any failure; the first one tells more
+            while cause.__context__:
+                cause = cause.__context__
+            raise ModelError(f"comet: {name!r} cannot be downloaded: {cause}; {ALLOWED}") from error
+
+
+def require_hub(why: str) -> None:
+    """ModelError within `REACH_SECONDS` when the hub cannot be asked; comet itself would wait."""
+    import requests
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise ModelError(f"{why}, and HF_HUB_OFFLINE forbids to ask the hub; {ALLOWED}")
+    try:
+        requests.head(constants.ENDPOINT, timeout=REACH_SECONDS)
+    except requests.RequestException as error:
+        raise ModelError(f"{why}, and {constants.ENDPOINT} cannot be reached; {ALLOWED}") from error
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_checkpoint(checkpoint: Path) -> Any:
+    """`comet.load_from_checkpoint`, asking the hub for an encoder's config only if it must."""
+    encoder = encoder_of(checkpoint)
+    local = encoder.startswith(".") or is_local(encoder)
+    if not local:
+        require_hub(f"comet: {checkpoint} needs the config and tokenizer of {encoder!r}")
+    with quiet(), contextlib.ExitStack() as stack:
+        from comet import load_from_checkpoint
+
+        moved = encoder.startswith(".")
+        placed = beside_encoder(checkpoint, stack) if moved else checkpoint
+        try:
+            model = load_from_checkpoint(str(placed), moved, local_files_only=local)
+        except pickle.UnpicklingError as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"comet: {checkpoint} is no checkpoint that torch reads with weights_only: "
+                f"{reason} (if you trust the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)"
+            ) from error
+        except Exception as error:  # whatever a file of another kind makes comet stumble over
+            raise ModelError(f"comet: {checkpoint} cannot be loaded: {error!r}") from error
+    require_all_weights(model, checkpoint)
+    return model
+
+
+def encoder_of(checkpoint: Path) -> str:
+    """`pretrained_model` in hparams.yaml: a hub name or a folder."""
+    import yaml
+
+    file = checkpoint.parents[1] / "hparams.yaml"
+    try:
+        return str(yaml.safe_load(file.read_text())["pretrained_model"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ModelError(f"comet: {file} is not of a COMET model: no `pretrained_model`") from error
+
+
+def is_local(encoder: str) -> bool:
+    """A folder, or config and tokenizer are in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def cached(file: str) -> bool:
+        return isinstance(try_to_load_from_cache(encoder, file), str)
+
+    if Path(encoder).is_dir():
+        return True
+    return cached("config.json") and any(map(cached, TOKENIZER_FILES))
+
+
+def require_all_weights(model: Any, checkpoint: Path) -> None:
+    """comet loads with strict=False: a weight the file lacks would stay random, with a warning."""
+    import torch
+
+    # mapped, not read: a large checkpoint is in memory already
+    saved = torch.load(
+        checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint)
+    )
+    lacking = sorted({name for name, _ in model.named_parameters()} - set(saved["state_dict"]))
+    if lacking:
+        raise ModelError(
+            f"comet: {checkpoint} lacks {len(lacking)} of the model's weights, such as {lacking[0]}"
+        )
+
+
+def beside_encoder(checkpoint: Path, stack: contextlib.ExitStack) -> Path:
+    """The checkpoint, as a link in a temporary folder with hparams.yaml made absolute.
+
+    comet looks for a relative `pretrained_model` in the current directory, which is another one in
+    a Ray worker. Its `reload_hparams` lets this hparams.yaml take the place of the checkpoint's.
+    """
+    import yaml
+
+    folder = checkpoint.parents[1]
+    hparams = yaml.safe_load((folder / "hparams.yaml").read_text())
+    hparams["pretrained_model"] = str((folder / hparams["pretrained_model"]).resolve())
+    view = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtray-comet-")))
+    (view / "checkpoints").mkdir()
+    (view / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+    link = view / "checkpoints" / checkpoint.name
+    link.symlink_to(checkpoint)
+    return link

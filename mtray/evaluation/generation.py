@@ -1,0 +1,185 @@
+"""Greedy decoding of one batch: the loop of transformers' `generate` without its cost per step, and
+without finished rows.
+
+A batch lasts as long as its longest answer. Rows that have ended leave the batch and its cache, so
+that the last, long answers (a weak model's repetitions, above all) are computed alone. Models whose
+cache is not a plain one are left to `generate`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mtray.data.tokenise import Ids
+from mtray.evaluation.engine import Job, Output
+
+# rows leave when this share of the batch has ended: leaving copies the cache, staying computes for
+# nothing
+LEAVING_SHARE = 0.15
+# steps between two questions whether to stop
+STEPS_BETWEEN_CHECKS = 16
+
+
+def newline_ids(tokenizer: Any) -> Ids:
+    """Every token whose text holds a line's end, such as `\\n` and `.\\n`."""
+    # Ċ is the byte-level form of a line's end, and a letter of Maltese elsewhere: the decoded text
+    # decides
+    candidates = [
+        index
+        for token, index in tokenizer.get_vocab().items()
+        if "Ċ" in token or "\n" in token or token == "<0x0A>"
+    ]
+    return sorted(i for i in candidates if "\n" in tokenizer.decode([i]))
+
+
+def end_ids(model: Any, tokenizer: Any) -> Ids:
+    """End tokens of the tokenizer and of the model's generation settings (chat models have
+    several)."""
+    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    several = configured if isinstance(configured, list | tuple) else [configured]
+    return sorted({i for i in (*several, tokenizer.eos_token_id) if i is not None})
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    batch: Sequence[Job],
+    stop_at_newline: bool,
+    stop_if_asked: Callable[[], None],
+) -> dict[int, Output]:
+    """Answers of one batch of (place, prompt's ids, most new tokens), by place."""
+    ends = end_ids(model, tokenizer)
+    stops = sorted({*ends, *(newline_ids(tokenizer) if stop_at_newline else [])})
+    pad = tokenizer.pad_token_id
+    ids, mask = _left_padded(batch, pad if pad is not None else (stops or [0])[0])
+    device = next(model.parameters()).device
+    ids, mask = ids.to(device), mask.to(device)
+    limits = [job[2] for job in batch]
+    if supports_own_loop(model):
+        rows, sums = _greedy(model, ids, mask, limits, stops, stop_if_asked)
+    else:
+        rows, sums = _by_transformers(model, ids, mask, limits, stops)
+    texts = tokenizer.batch_decode(
+        [[i for i in row if i not in ends] for row in rows],
+        skip_special_tokens=True, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    out = {}
+    for (index, _, _), row, text, value in zip(batch, rows, texts, sums, strict=True):
+        stopped = bool(row) and row[-1] in stops
+        answer = text.split("\n", 1)[0] if stop_at_newline else text
+        out[index] = Output(answer.strip(), value, len(row) - stopped, truncated=not stopped)
+    return out
+
+
+def _inner(model: Any) -> Any:
+    """The model itself where an adapter (peft) is around it, which hides the names of arguments."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _arguments(model: Any) -> set[str]:
+    return set(inspect.signature(_inner(model).forward).parameters)
+
+
+def supports_own_loop(model: Any) -> bool:
+    """Whether the model takes the plain cache and positions; state-space and ALiBi models, for
+    example, do not."""
+    inner = _inner(model)
+    plain = getattr(inner, "_supports_default_dynamic_cache", None)
+    return (
+        {"past_key_values", "position_ids"} <= _arguments(model)
+        and not getattr(inner, "_is_stateful", False)
+        and (plain is None or bool(plain()))
+    )
+
+
+def _left_padded(batch: Sequence[Job], pad: int) -> tuple[Any, Any]:
+    """Ids and mask, each of shape (rows, longest prompt): prompts end in the same column."""
+    import torch
+
+    width = max(len(job[1]) for job in batch)
+    ids = torch.full((len(batch), width), pad)
+    mask = torch.zeros_like(ids)
+    for row, (_, tokens, _) in enumerate(batch):
+        ids[row, width - len(tokens) :] = torch.tensor(tokens)
+        mask[row, width - len(tokens) :] = 1
+    return ids, mask
+
+
+def _greedy(
+    model: Any,
+    ids: Any,
+    mask: Any,
+    limits: Sequence[int],
+    stops: Ids,
+    stop_if_asked: Callable[[], None],
+) -> tuple[list[Ids], list[float]]:
+    """New tokens of every row, with the one that ended it, and their summed log-probabilities."""
+    import torch
+    from transformers import DynamicCache
+
+    device = ids.device
+    # the vocabulary's logits of the last position are all that is needed of a prompt
+    extra = {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
+    rows: list[Ids] = [[] for _ in limits]
+    sums = torch.zeros(len(limits), dtype=torch.float64, device=device)
+    alive = torch.arange(len(limits), device=device)
+    limit = torch.tensor(limits, device=device)
+    stop = torch.tensor(stops, device=device, dtype=torch.long)
+    ended = torch.zeros(len(limits), dtype=torch.bool, device=device)
+    width = ids.shape[1]
+    mask = torch.cat([mask, mask.new_ones((len(limits), max(limits)))], dim=1)
+    position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache()
+    for step in range(max(limits)):
+        if step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1:
+            stop_if_asked()
+        logits = model(
+            input_ids=ids, attention_mask=mask[:, : width + step], position_ids=position,
+            past_key_values=cache, use_cache=True, **extra,
+        ).logits[:, -1]  # fmt: skip
+        best, token = logits.max(dim=1)
+        gain = (best - logits.float().logsumexp(dim=1)).double()
+        sums[alive] += gain.masked_fill(ended, 0.0)
+        for place, value, over in zip(alive.tolist(), token.tolist(), ended.tolist(), strict=True):
+            if not over:
+                rows[place].append(value)
+        ended = ended | torch.isin(token, stop) | (step + 1 >= limit)
+        left = int((~ended).sum())
+        if not left:
+            break
+        position, ids = position[:, -1:] + 1, token[:, None]
+        if left <= (1 - LEAVING_SHARE) * len(ended):
+            keep = (~ended).nonzero()[:, 0]
+            cache.batch_select_indices(keep)
+            alive, limit, ended = alive[keep], limit[keep], ended[keep]
+            ids, mask, position = ids[keep], mask[keep], position[keep]
+    return rows, sums.tolist()
+
+
+def _by_transformers(
+    model: Any, ids: Any, mask: Any, limits: Sequence[int], stops: Ids
+) -> tuple[list[Ids], list[float]]:
+    """The same from `generate`, whatever cache the model has."""
+    import torch
+
+    found = model.generate(
+        input_ids=ids, attention_mask=mask, max_new_tokens=max(limits),
+        do_sample=False, num_beams=1,
+        eos_token_id=stops or None, pad_token_id=(stops or [0])[0], use_cache=True,
+        return_dict_in_generate=True, output_logits=True,
+    )  # fmt: skip
+    tokens = found.sequences[:, ids.shape[1] :]
+    gains = torch.stack(
+        [
+            logits.float().log_softmax(dim=1).gather(1, tokens[:, step, None])[:, 0]
+            for step, logits in enumerate(found.logits)
+        ],
+        dim=1,
+    ).double()
+    rows, sums = [], []
+    for row, gain, limit in zip(tokens.tolist(), gains.tolist(), limits, strict=True):
+        end = next((i + 1 for i, t in enumerate(row[:limit]) if t in stops), min(limit, len(row)))
+        rows.append(row[:end])
+        sums.append(sum(gain[:end]))
+    return rows, sums

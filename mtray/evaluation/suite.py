@@ -1,0 +1,230 @@
+"""A study's whole evaluation: every request to the model in one list, and the two objectives from
+the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mtray.analysis.uncertainty import Measurement, interval, replicate_values, retention, score
+from mtray.data.rendering import translation_prompt
+from mtray.data.sources import read_columns
+from mtray.errors import ConfigError, EvaluationError
+from mtray.evaluation import quality
+from mtray.evaluation.abilities import build_ability
+from mtray.evaluation.abilities.base import (
+    Ability,
+    Context,
+    languages_of,
+    one_line,
+    output_counts,
+)
+from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.retention import kept_abilities
+from mtray.schema import QualitySet, Score, Study
+
+# retention's own summaries, and the first part of other scores' names
+RESERVED = ("mean", "worst")
+RESERVED_PREFIXES = ("comet", "bleu", "chrf", "quality", "retention")
+
+
+class Sample(NamedTuple):
+    """One translation for people to read."""
+
+    direction: str
+    source: str
+    hypothesis: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction's segments, asked for with the study's template."""
+
+    name: str
+    requests: list[Request]
+    sources: list[str]
+    references: list[str]
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """`objectives`, `scores` and `counts` are those of a `TrialRecord`; `left_out` says why an
+    ability does not count."""
+
+    objectives: dict[str, Score]
+    scores: dict[str, Score]
+    counts: dict[str, dict[str, float]]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
+    loaded when scores are made."""
+
+    directions: list[Direction]
+    abilities: list[Ability]
+    weights: dict[str, float]
+    comet: str
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request: the directions', then the abilities', each part in its own order."""
+        return [r for _, requests in self._named() for r in requests]
+
+    def _named(self) -> list[tuple[str, list[Request]]]:
+        named = [(f"quality.{d.name}", d.requests) for d in self.directions]
+        return named + [(a.name, a.requests) for a in self.abilities]
+
+    @property
+    def parts(self) -> list[str]:
+        """The part that each request belongs to: `quality.<direction>` or the ability's name."""
+        return [name for name, requests in self._named() for _ in requests]
+
+    def split(self, outputs: Sequence[Output]) -> tuple[list[list[Output]], list[list[Output]]]:
+        """Outputs of `requests` by direction and by ability."""
+        if len(outputs) != len(self.requests):
+            raise EvaluationError(f"{len(self.requests)} requests but {len(outputs)} outputs")
+        rest = iter(outputs)
+        directions = [[next(rest) for _ in d.requests] for d in self.directions]
+        return directions, [[next(rest) for _ in a.requests] for a in self.abilities]
+
+    def sample(self, outputs: Sequence[Output], k: int) -> list[Sample]:
+        """The first `k` segments of every direction; the same ones for every model."""
+        directions, _ = self.split(outputs)
+        return [
+            Sample(d.name, source, output.text, reference)
+            for d, found in zip(self.directions, directions, strict=True)
+            for source, output, reference in list(zip(d.sources, found, d.references, strict=True))[
+                :k
+            ]
+        ]
+
+    def score(
+        self,
+        outputs: Sequence[Output],
+        base_outputs: Sequence[Output] | None,
+        resamples: int,
+        seed: int,
+        load_comet: Callable[[str], quality.CometScorer] | None = None,
+    ) -> SuiteResult:
+        """Objectives `quality` and `retention` with everything they are made of.
+
+        `base_outputs` None: the outputs are the base model's own, whose retention is 1.
+        `load_comet` replaces `mtray.evaluation.comet.load_comet`. Raises EvaluationError when a
+        measurement cannot be made."""
+        if load_comet is None:
+            from mtray.evaluation.comet import load_comet as load_by_name
+
+            load_comet = load_by_name
+        by_direction, by_ability = self.split(outputs)
+        result = SuiteResult({}, {}, {})
+        self._score_quality(by_direction, load_comet(self.comet), result, resamples, seed)
+        if self.abilities:
+            base = by_ability if base_outputs is None else self.split(base_outputs)[1]
+            self._score_abilities(by_ability, base, result, resamples, seed)
+        return result
+
+    def _score_quality(
+        self,
+        outputs: Sequence[Sequence[Output]],
+        scorer: quality.CometScorer,
+        into: SuiteResult,
+        resamples: int,
+        seed: int,
+    ) -> None:
+        comets = []
+        for direction, found in zip(self.directions, outputs, strict=True):
+            measured = measure_direction(direction, found, scorer)
+            comets.append(measured["comet"])
+            for metric, measurement in measured.items():
+                into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
+            into.counts[f"quality.{direction.name}"] = output_counts(direction.sources, found)
+        into.objectives["quality"] = mean_score(comets, resamples, seed)
+
+    def _score_abilities(
+        self,
+        outputs: Sequence[Sequence[Output]],
+        base_outputs: Sequence[Sequence[Output]],
+        into: SuiteResult,
+        resamples: int,
+        seed: int,
+    ) -> None:
+        tuned: dict[str, Measurement] = {}
+        base: dict[str, Measurement] = {}
+        for ability, found, before in zip(self.abilities, outputs, base_outputs, strict=True):
+            tuned[ability.name], base[ability.name] = (
+                ability.measure(found),
+                ability.measure(before),
+            )
+            into.scores[ability.name] = score(tuned[ability.name], resamples, seed)
+            for extra, measurement in ability.extras(found).items():
+                into.scores[f"{ability.name}.{extra}"] = score(measurement, resamples, seed)
+            into.counts[ability.name] = ability.counts(found)
+        kept, left_out = kept_abilities(self.abilities, self.weights, tuned, base, resamples, seed)
+        into.left_out.update(left_out)
+        shares = retention(kept, resamples, seed)
+        into.objectives["retention"] = shares.pop("mean")
+        into.scores.update({f"retention.{name}": share for name, share in shares.items()})
+
+
+def measure_direction(
+    direction: Direction, outputs: Sequence[Output], scorer: quality.CometScorer
+) -> dict[str, Measurement]:
+    """COMET, BLEU and chrF of one direction."""
+    texts = [o.text for o in outputs]
+    target = languages_of(direction.name)[1]
+    return {
+        "comet": quality.comet(scorer, direction.sources, texts, direction.references),
+        "bleu": quality.bleu(texts, direction.references, target),
+        "chrf": quality.chrf(texts, direction.references),
+    }
+
+
+def mean_score(measurements: Sequence[Measurement], resamples: int, seed: int) -> Score:
+    """Mean over measurements on separate segments; each draws its own resamples, the interval is of
+    their means."""
+    draws = [replicate_values(m, resamples, seed + i) for i, m in enumerate(measurements)]
+    low, high = interval(np.mean(draws, axis=0))
+    point = float(np.mean([m.point for m in measurements]))
+    return Score(
+        value=point,
+        low=min(low, point),
+        high=max(high, point),
+        n=sum(m.n for m in measurements),
+        signature=f"mean:{len(measurements)}|{measurements[0].signature}",
+    )
+
+
+def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Direction:
+    """Reads the first `size` pairs; columns default to the language codes."""
+    source, target = languages_of(spec.direction)
+    names = [spec.columns.get(code, code) for code in (source, target)]
+    rows = read_columns(spec.path, names, spec.size)
+    pairs = [(one_line(row[names[0]]), one_line(row[names[1]])) for row in rows]
+    prompts = [translation_prompt(s, source, target, template) for s, _ in pairs]
+    requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
+    return Direction(spec.direction, requests, [s for s, _ in pairs], [t for _, t in pairs])
+
+
+def build_suite(study: Study, tokenizer: Any) -> Suite:
+    """Read every evaluation file of a study whose paths are resolved. Raises ConfigError or
+    DataError naming what is wrong."""
+    wanted = study.evaluation
+    names = [q.direction for q in wanted.quality]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"`evaluation.quality` has a direction twice: {', '.join(names)}")
+    for name in wanted.abilities:
+        if name in RESERVED or name.split(".")[0] in RESERVED_PREFIXES:
+            raise ConfigError(f"`evaluation.abilities`: {name!r} is taken; choose another name")
+    directions = [build_direction(q, study.template, wanted.max_new_tokens) for q in wanted.quality]
+    abilities = [
+        build_ability(spec, Context(name, study.template, wanted.max_new_tokens, tokenizer))
+        for name, spec in wanted.abilities.items()
+    ]
+    weights = {name: spec.weight for name, spec in wanted.abilities.items()}
+    return Suite(directions, abilities, weights, wanted.comet)

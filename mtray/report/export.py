@@ -1,0 +1,103 @@
+"""The front of a run as files: a table three ways, a picture, a page. All are written whole or not
+at all."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtray.report.compare import Difference, independent_difference
+from mtray.report.front import Front, build_front
+from mtray.report.page import front_page
+from mtray.report.plots import front_png
+from mtray.report.records import read_records, write_atomically, write_json
+from mtray.schema import Score, Study
+
+
+@dataclass(frozen=True)
+class FrontResult:
+    """The front and where its files are, by ending: csv, json, parquet, png, html."""
+
+    front: Front
+    files: dict[str, Path]
+
+
+def export_front(
+    run_dir: Path, study: Study, difference: Difference = independent_difference
+) -> FrontResult:
+    """Write `front.{csv,json,parquet,png,html}` into the run's folder. The same records give the
+    same tables.
+
+    `difference` measures how far apart two trials are; pass a paired one where the segments'
+    statistics are at hand. RunError when a record is damaged, when no trial is complete, or when
+    one lacks an objective of the study.
+    """
+    front = build_front(read_records(run_dir).sound(), study, run_dir, difference)
+    return FrontResult(front, write_front(front, run_dir))
+
+
+def write_front(front: Front, folder: Path) -> dict[str, Path]:
+    """The files of a front, atomically, by ending."""
+    rows = front_rows(front)
+    data = front.model_dump(mode="json")
+    content = {
+        "csv": _csv(rows),
+        "parquet": _parquet(rows),
+        "png": front_png(front),
+        "html": front_page(data).encode(),
+    }
+    files = {"json": write_json(folder / "front.json", data)}
+    for ending, content_bytes in content.items():
+        files[ending] = write_atomically(folder / f"front.{ending}", content_bytes)
+    return files
+
+
+def front_rows(front: Front) -> list[dict[str, Any]]:
+    """One flat row for each complete trial; every row has every column, None where a trial lacks a
+    score.
+
+    A score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
+    are of one epoch, `seconds` of the whole trial.
+    """
+    names = list(dict.fromkeys(name for point in front.points for name in point.scores))
+    rows = []
+    for point in front.points:
+        row: dict[str, Any] = {
+            "number": point.number, "role": point.role, "on_front": point.on_front,
+            "knee": point.knee, "p_front": point.p_front,
+        }  # fmt: skip
+        row |= point.recipe.model_dump(mode="json")
+        for objective in front.objectives:
+            row |= _score_columns(objective.name, point.objectives[objective.name])
+        for name in names:
+            if name not in point.objectives:
+                row |= _score_columns(name, point.scores.get(name))
+        row |= point.mix
+        rows.append(row | {"seconds": point.seconds, "record": point.record})
+    return rows
+
+
+def _score_columns(name: str, score: Score | None) -> dict[str, float | None]:
+    if score is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    buffer = BytesIO()
+    pq.write_table(pa.table({name: [row[name] for row in rows] for name in rows[0]}), buffer)
+    return buffer.getvalue()

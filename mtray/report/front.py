@@ -1,0 +1,247 @@
+"""The front as one value: everything that the files, the page and the tables show, worked out once
+from the records."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtray.analysis import pareto
+from mtray.errors import RunError
+from mtray.report.compare import Comparison, Difference, compare, independent_difference
+from mtray.report.records import BASE_NUMBER, result_path
+from mtray.schema import Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
+
+DRAWS = 2000
+
+
+class Objective(Frozen):
+    """`reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
+    front's reach."""
+
+    name: str
+    sense: Sense
+    label: str
+    reference: float
+    spread: float
+
+
+class Point(Frozen):
+    """One complete trial. `p_front`: probability of being on the front, given its intervals.
+    `record` is relative to the run's folder, `command` measures the recipe again, `seconds` is the
+    whole trial's."""
+
+    number: int
+    role: Role
+    on_front: bool
+    knee: bool
+    p_front: float
+    recipe: Recipe
+    objectives: dict[str, Score]
+    scores: dict[str, Score]
+    mix: dict[str, int]
+    seconds: float
+    record: str
+    command: str
+
+
+class Front(Frozen):
+    """`front` holds the numbers on the front from the best in the first objective to the worst.
+    `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
+    reference point."""
+
+    study: str
+    run: str
+    objectives: tuple[Objective, ...]
+    points: tuple[Point, ...]
+    front: tuple[int, ...]
+    knee: int
+    hypervolume: float
+    baseline_hypervolume: float | None
+    comparisons: tuple[Comparison, ...]
+    failed: dict[int, str]
+    versions: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def searched(self) -> int:
+        """Number of complete trials of the search."""
+        return sum(point.role == "search" for point in self.points)
+
+    def point(self, number: int) -> Point:
+        return next(point for point in self.points if point.number == number)
+
+
+def build_front(
+    records: Sequence[TrialRecord],
+    study: Study,
+    run_dir: Path,
+    difference: Difference = independent_difference,
+) -> Front:
+    """The front of all complete trials, baselines among them. RunError when none is complete or one
+    lacks an objective."""
+    complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
+    if not complete:
+        raise RunError(f"{run_dir}: no trial is complete yet, so there is no front")
+    names, senses = list(study.objectives), list(study.objectives.values())
+    values = pareto.maximised(_objective_array(complete, names, "value"), senses)
+    on_front, knee = pareto.non_dominated(values), pareto.knee(values)
+    chances = _front_chances(complete, names, senses)
+    reference = reference_point(complete, study.objectives)
+    corner, reach = pareto.maximised(reference, senses), pareto.spread(values)
+    baselines = values[[r.role != "search" for r in complete]]
+    return Front(
+        study=study.name,
+        run=str(run_dir),
+        objectives=tuple(
+            Objective(
+                name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
+                spread=float(reach[i]),
+            )
+            for i, (n, s) in enumerate(study.objectives.items())
+        ),
+        points=tuple(
+            _point(r, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
+            for i, r in enumerate(complete)
+        ),
+        front=tuple(complete[i].number for i in pareto.front_order(values)),
+        knee=complete[knee].number,
+        hypervolume=pareto.hypervolume(values, corner),
+        baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
+        comparisons=_comparisons(complete, on_front, study, difference),
+        failed={r.number: r.reason or "no reason recorded" for r in records if r.state == "failed"},
+        versions=_versions(complete),
+        notes=_notes(complete, difference is independent_difference),
+    )  # fmt: skip
+
+
+def _comparisons(
+    records: Sequence[TrialRecord], on_front: np.ndarray, study: Study, difference: Difference
+) -> tuple[Comparison, ...]:
+    """The front's searched points beside every baseline; nothing before a searched trial is
+    complete."""
+    searched = sum(r.role == "search" for r in records)
+    front = [r for r, on in zip(records, on_front, strict=True) if on and r.role == "search"]
+    return tuple(
+        compare(front, r, study.objectives, searched, difference)
+        for r in records
+        if r.role != "search" and searched
+    )
+
+
+def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sense]) -> np.ndarray:
+    """The hypervolume's reference point, shape (m,), in the objectives' own units.
+
+    Retention: 0, the score of a trivial output. Others: a tenth of the baselines' range worse than
+    the worst baseline. Both stay put while a sweep grows, so hypervolumes of one study can be
+    compared. Without baselines all trials stand in for them.
+    """
+    anchors = [r for r in records if r.role != "search"] or list(records)
+    found = []
+    for name, sense in objectives.items():
+        if name.split(".")[0] == "retention" and sense == "max":
+            found.append(0.0)
+            continue
+        values = [r.objectives[name].value for r in anchors]
+        worst, extent = (min if sense == "max" else max)(values), max(values) - min(values)
+        margin = 0.1 * (extent or abs(worst) or 1.0)
+        found.append(worst - margin if sense == "max" else worst + margin)
+    return np.array(found)
+
+
+def objective_label(name: str, sense: Sense, study: Study) -> str:
+    """What an axis is called: the objective, its measure, which way is better."""
+    head, _, rest = name.partition(".")
+    comet = f"COMET ({comet_name(study)})"
+    what = {
+        "quality": f"quality: {comet}",
+        "retention": "retention: share of abilities kept",
+        "comet": f"{name}: {comet}",
+    }.get(head, name)
+    if head == "retention" and rest:
+        what = f"{name}: share of {rest} kept"
+    return f"{what}, {'higher' if sense == 'max' else 'lower'} is better"
+
+
+def comet_name(study: Study) -> str:
+    """The metric's name as a person knows it: no folders, no file ending."""
+    comet = study.evaluation.comet
+    return "mtray-comet-tiny" if comet == "embedded" else Path(comet).name.removesuffix(".ckpt")
+
+
+def rerun_command(run_dir: Path, number: int) -> str:
+    """The shell command that trains and measures one trial's recipe again."""
+    which = "base" if number == BASE_NUMBER else str(number)
+    return f"python -m mtray rerun {shlex.quote(str(run_dir))} {which}"
+
+
+def _objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
+    """`value`, `low` or `high` of every objective, shape (records, objectives)."""
+    for record in records:
+        if missing := [name for name in names if name not in record.objectives]:
+            raise RunError(
+                f"trial {record.number} is complete but has no objective {missing[0]!r}; it has "
+                f"{sorted(record.objectives)}. Was the run made with another study?"
+            )
+    return np.array([[getattr(r.objectives[n], part) for n in names] for r in records])
+
+
+def _front_chances(
+    records: Sequence[TrialRecord], names: Sequence[str], senses: Sequence[Sense]
+) -> np.ndarray:
+    value, low, high = (_objective_array(records, names, p) for p in ("value", "low", "high"))
+    draws = pareto.interval_draws(value, low, high, DRAWS)
+    return pareto.front_probability(pareto.maximised(draws, senses))
+
+
+def _point(record: TrialRecord, on_front: bool, knee: bool, chance: float, run_dir: Path) -> Point:
+    mix = {
+        f"n_{kind}": sum(s.realised for s in record.mix.shares if s.kind == kind)
+        for kind in ("parallel", "mono", "replay")
+    }
+    return Point(
+        number=record.number, role=record.role, on_front=on_front, knee=knee, p_front=chance,
+        recipe=record.recipe, objectives=record.objectives, scores=record.scores,
+        mix=mix | {"n_examples": record.mix.examples, "mix_tokens": record.mix.tokens},
+        seconds=sum(record.seconds.values()),
+        record=result_path(run_dir, record.number).relative_to(run_dir).as_posix(),
+        command=rerun_command(run_dir, record.number),
+    )  # fmt: skip
+
+
+def _versions(records: Sequence[TrialRecord]) -> dict[str, str]:
+    """Version of every package; all of them, joined by a comma, where trials differ."""
+    seen: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            seen.setdefault(name, {})[version] = None
+    return {name: ", ".join(found) for name, found in sorted(seen.items())}
+
+
+def _notes(records: Sequence[TrialRecord], independent: bool) -> tuple[str, ...]:
+    """What a reader must know before believing the front."""
+    searched = sum(r.role == "search" for r in records)
+    if not searched:
+        return ("No trial of the search is complete yet: all points are baselines.",)
+    notes = [
+        f"The points were picked as the best of {searched} trials on the same segments that they "
+        "are shown with, so the best look better than they are. Measure a chosen recipe again on "
+        "held-out segments, with another seed.",
+        "P(front) draws every objective from its 95 % interval, independently of the other trials.",
+    ]
+    if independent:
+        notes.append(
+            "Intervals of differences take the two scores as independent; on shared segments they "
+            "are wider than need be."
+        )
+    missing = {"base", "parallel_only", "mono_one_to_one"} - {r.role for r in records}
+    if missing:
+        notes.append(f"No complete trial of the baselines: {', '.join(sorted(missing))}.")
+    if len(missing) == 3:
+        notes.append("Without baselines the reference point moves as trials are added.")
+    if mixed := [n for n, found in _versions(records).items() if ", " in found]:
+        notes.append(f"Trials were measured with different versions of: {', '.join(mixed)}.")
+    return tuple(notes)

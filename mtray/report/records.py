@@ -1,0 +1,134 @@
+"""Records of trials on disk. A file is whole or absent: everything is written beside its place and
+moved there."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mtray.errors import RunError
+from mtray.schema import TrialRecord
+
+BASE_NUMBER = -1
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A result file that is there and cannot be read as a record."""
+
+    path: Path
+    reason: str
+
+    def error(self) -> RunError:
+        return RunError(
+            f"{self.path}: {self.reason}. Move the file away and start the sweep again: the trial "
+            "is then repeated."
+        )
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """All records of a run, by number, and the files that could not be read."""
+
+    records: tuple[TrialRecord, ...]
+    damaged: tuple[Damaged, ...] = ()
+
+    def sound(self) -> tuple[TrialRecord, ...]:
+        """The records; RunError naming the first damaged file when there is one."""
+        if self.damaged:
+            raise self.damaged[0].error()
+        return self.records
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader, or a start after a crash, finds the old content or the new and
+    nothing between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        # not tempfile, whose files are private: a run's folder is often shared, so the umask
+        # decides
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the move itself durable. Some network file systems refuse to sync a folder; the file's
+    content is safe by then."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Write a value as JSON, atomically. ValueError for NaN and infinity, which JSON does not
+    have."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_atomically(path, (text + "\n").encode())
+
+
+def trial_dir(run_dir: Path, number: int) -> Path:
+    """The folder of one trial: `trials/0007`; of the base model untouched: `trials/base`."""
+    if number < BASE_NUMBER:
+        raise ValueError(f"a trial's number is {BASE_NUMBER} (base) or more, found {number}")
+    return run_dir / "trials" / ("base" if number == BASE_NUMBER else f"{number:04d}")
+
+
+def result_path(run_dir: Path, number: int) -> Path:
+    return trial_dir(run_dir, number) / RESULT
+
+
+def write_record(run_dir: Path, record: TrialRecord) -> Path:
+    """Write a trial's record to its place in the run's folder, atomically."""
+    return write_json(result_path(run_dir, record.number), record.model_dump(mode="json"))
+
+
+def read_record(path: Path) -> TrialRecord:
+    """One record. RunError naming the file when it is absent, cut short, of another shape or in
+    another trial's folder."""
+    try:
+        record = TrialRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise RunError(f"{path}: {where}: {first['msg']}") from error
+    expected = trial_dir(path.parent.parent.parent, record.number).name
+    if path.parent.name != expected:
+        raise RunError(f"{path}: holds trial {record.number}, whose folder is {expected}")
+    return record
+
+
+def read_records(run_dir: Path) -> RunRecords:
+    """Every `trials/*/result.json`. A file that cannot be read does not raise: it comes back in
+    `damaged`, so that a status can still be shown; `RunRecords.sound` is for those who need all of
+    them. RunError when the folder is not a run's."""
+    if not run_dir.is_dir():
+        raise RunError(f"{run_dir}: no such run folder")
+    records, damaged = [], []
+    for path in sorted((run_dir / "trials").glob(f"*/{RESULT}")):
+        try:
+            records.append(read_record(path))
+        except RunError as error:
+            damaged.append(Damaged(path, str(error).removeprefix(f"{path}: ")))
+    return RunRecords(tuple(sorted(records, key=lambda r: r.number)), tuple(damaged))

@@ -1,0 +1,133 @@
+"""Read a study: YAML -> `Study`, with every path made absolute and every mistake named with its file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mtray.errors import ConfigError
+from mtray.schema import Study
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe loading in which a key that stands twice is an error instead of a silent overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping a YAML file holds. Raises ConfigError with file and line."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        # a subclass of SafeLoader: builds plain data only
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid UTF-8 (byte {error.start})") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{path}:{line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(found).__name__}")
+    return found
+
+
+def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """The keys that a model allows at a location of a validation error, comma-separated; empty when that is not known."""
+    current: Any = model
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        field = getattr(current, "model_fields", {}).get(part)
+        current = _model_within(field.annotation) if field else None
+    return ", ".join(getattr(current, "model_fields", {}))
+
+
+def _model_within(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_within(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def explain(
+    error: ValidationError, path: Path, model: type[BaseModel], prefix: str = ""
+) -> ConfigError:
+    """A validation error as one line for each mistake: file, key, what is wrong, value found, keys allowed."""
+    lines = []
+    for item in error.errors():
+        parts = [prefix] if prefix else []
+        key = ".".join([*parts, *map(str, item["loc"])]) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            allowed = allowed_keys(model, item["loc"])
+            lines.append(f"{path}: unknown key {key}; allowed here: {allowed}")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: key {key} is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            shown = "" if isinstance(item["input"], Mapping) else f", found {item['input']!r}"
+            lines.append(f"{path}: {key}: {message}{shown}")
+    return ConfigError("\n".join(lines))
+
+
+def _resolve(value: Any, folder: Path, corpora: Path | None) -> Any:
+    if isinstance(value, dict):
+        return {k: _resolve(v, folder, corpora) for k, v in value.items()}
+    if not isinstance(value, str):
+        return value
+    if corpora is not None:
+        value = value.replace("{corpora}", str(corpora))
+    expanded = Path(value).expanduser()
+    return str(expanded if expanded.is_absolute() else (folder / expanded).resolve())
+
+
+def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
+    if isinstance(node, list):
+        return [_walk_paths(item, folder, corpora) for item in node]
+    if isinstance(node, dict):
+        return {
+            key: _resolve(value, folder, corpora)
+            if key in ("path", "shots_path")
+            else _walk_paths(value, folder, corpora)
+            for key, value in node.items()
+        }
+    return node
+
+
+def load_study(path: Path, **overrides: Any) -> Study:
+    """The study of a YAML file, paths absolute (relative ones are relative to the file), `overrides` put over its keys.
+
+    Fetches the embedded study's corpora when a path names `{corpora}`. Raises ConfigError.
+    """
+    raw = read_yaml(path)
+    corpora = None
+    if "{corpora}" in path.read_text(encoding="utf-8"):
+        from mtray.embedded.corpora import prepare
+
+        corpora = prepare()
+    resolved = _walk_paths(raw, path.resolve().parent, corpora)
+    for key, value in overrides.items():
+        if value is not None:
+            resolved[key] = value
+    try:
+        return Study.model_validate(resolved)
+    except ValidationError as error:
+        raise explain(error, path, Study) from None

@@ -1,0 +1,156 @@
+"""The DeepSpeed engine: the only place that knows its configuration."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mtray.errors import TrainError
+from mtray.schema import Training
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Engine(Protocol):
+    """What the training loop needs: one accumulated step of any number of micro-batches."""
+
+    device: torch.device
+
+    def forward(self, **inputs: Any) -> Any: ...
+    def backward(self, loss: torch.Tensor, last: bool) -> None: ...
+    def step(self, learning_rate: float) -> None: ...
+
+
+def native_bf16(device_type: str) -> bool:
+    """Whether the device computes in bf16 itself; elsewhere it is emulated and slower than fp32."""
+    import torch
+
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    try:
+        with open("/proc/cpuinfo") as info:
+            text = info.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+def resolve_precision(training: Training, device_type: str) -> str:
+    if training.precision != "auto":
+        return training.precision
+    return "bf16" if native_bf16(device_type) else "fp32"
+
+
+def deepspeed_config(training: Training, precision: str, device_type: str) -> dict[str, Any]:
+    """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one micro-batch a step and plain sums."""
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": training.gradient_clipping,
+        "zero_optimization": {"stage": training.zero_stage},
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": 0.0,
+                "betas": [0.9, 0.95],
+                "weight_decay": training.weight_decay,
+                "torch_adam": device_type == "cpu",
+            },
+        },
+        # weights and optimiser stay fp32; matrix products run in bf16 where that is native
+        "torch_autocast": {"enabled": precision == "bf16", "dtype": "bfloat16"},
+        "steps_per_print": 1 << 30,
+        "wall_clock_breakdown": False,
+    }
+
+
+class DeepSpeedEngine:
+    """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo moves the gradients."""
+
+    def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
+        import torch
+
+        device_type = "cuda" if torch.cuda.is_available() else "cpu"
+        os.environ.setdefault("DS_ACCELERATOR", device_type)
+        import deepspeed
+        import deepspeed.ops
+        from deepspeed.utils import logger
+
+        logger.setLevel("ERROR")
+        # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in every new environment;
+        # killed in between, its lock file makes the next process wait for ever
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            model_parameters=[p for p in model.parameters() if p.requires_grad],
+            config=deepspeed_config(training, precision, device_type),
+        )
+        self.device = self._engine.device
+        self._world = int(self._engine.world_size)
+
+    @property
+    def module(self) -> Any:
+        return self._engine.module
+
+    def forward(self, **inputs: Any) -> Any:
+        return self._engine(**inputs)
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        self._engine.set_gradient_accumulation_boundary(last)
+        # DeepSpeed averages gradients over the workers; the loop's losses are parts of one sum
+        self._engine.backward(loss * self._world)
+        if not last:
+            self._engine.step()
+
+    def step(self, learning_rate: float) -> None:
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+
+
+class TorchEngine:
+    """`Engine` without DeepSpeed, for one process: what the tests hold the other against, and what runs where it is missing."""
+
+    def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
+        import torch
+
+        self.module = model
+        self.device = next(model.parameters()).device
+        self._precision, self._clip = precision, training.gradient_clipping
+        self._moving = [p for p in model.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._moving, lr=0.0, betas=(0.9, 0.95), weight_decay=training.weight_decay
+        )
+
+    def forward(self, **inputs: Any) -> Any:
+        import torch
+
+        enabled = self._precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+            return self.module(**inputs)
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        loss.backward()
+
+    def step(self, learning_rate: float) -> None:
+        import torch
+
+        torch.nn.utils.clip_grad_norm_(self._moving, self._clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+
+ENGINES: dict[str, type[DeepSpeedEngine] | type[TorchEngine]] = {
+    "deepspeed": DeepSpeedEngine,
+    "torch": TorchEngine,
+}
+
+
+def build_engine(name: str, model: nn.Module, training: Training, precision: str) -> Any:
+    if name not in ENGINES:
+        raise TrainError(f"engine {name!r} is unknown; known: {', '.join(ENGINES)}")
+    return ENGINES[name](model, training, precision)

@@ -1,0 +1,161 @@
+"""Fine-tune a model on the examples of one mix. Knows neither Ray nor the recipe's mixing parameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.errors import TrainError, TrialStopped
+from mtray.schema import Training, TrainingRecord
+from mtray.training.freezing import freeze_bottom
+from mtray.training.schedule import batches, learning_rate_at, plan_step
+
+Example = tuple[npt.NDArray[np.int32], int]
+Progress = Callable[[dict[str, Any]], None]
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Place:
+    """This worker among its trial's."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass
+class _Meter:
+    """Sums of what was seen since the start and since the last entry of the loss curve."""
+
+    started: float = field(default_factory=time.perf_counter)
+    tokens: int = 0
+    accumulated_rate: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
+        self.tokens += tokens
+        self.accumulated_rate += rate
+        self.losses.append(loss)
+        # about 50 entries a trial, the last step always
+        if step % max(1, steps // 50) == 0 or step == steps:
+            self.curve.append((step, sum(self.losses) / len(self.losses)))
+            self.losses.clear()
+
+    @property
+    def speed(self) -> float:
+        return self.tokens / max(1e-9, time.perf_counter() - self.started)
+
+
+def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
+    """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts and pads.
+
+    No attention mask is needed: a causal model never looks from a token at the pads behind it.
+    """
+    import torch
+
+    longest = max(len(ids) for ids, _ in examples)
+    ids = np.zeros((len(examples), longest), np.int64)
+    labels = np.full((len(examples), longest), IGNORED, np.int64)
+    for row, (tokens, loss_from) in enumerate(examples):
+        ids[row, : len(tokens)] = tokens
+        labels[row, loss_from : len(tokens)] = tokens[loss_from:]
+    return torch.from_numpy(ids).to(device), torch.from_numpy(labels).to(device)
+
+
+def target_tokens(example: Example) -> int:
+    """Tokens that loss is taken on; the first token of a text is never predicted."""
+    ids, loss_from = example
+    return len(ids) - max(1, loss_from)
+
+
+def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
+    """Negative log-likelihood in nats, summed over the micro-batch's target tokens."""
+    import torch
+
+    ids, labels = collate(micro, engine.device)
+    logits = engine.forward(input_ids=ids, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(),
+        ignore_index=IGNORED, reduction="sum",
+    )  # fmt: skip
+
+
+def finetune(
+    build: Callable[[Any], Any],
+    model: Any,
+    examples: Sequence[Example],
+    training: Training,
+    *,
+    precision: str,
+    learning_rate: float,
+    frozen_layers: int,
+    seed: int,
+    place: Place = Place(),
+    micro_batch_tokens: int = 4096,
+    progress: Progress = lambda _: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[Any, TrainingRecord]:
+    """Train `model` on `examples` and return the tuned module and what was done.
+
+    `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the mean over the target tokens of
+    the global batch, whatever the number of workers and micro-batches. Raises TrainError when it is not finite, TrialStopped
+    when `should_stop` says so.
+    """
+    total = sum(p.numel() for p in model.parameters())
+    trainable = freeze_bottom(model, frozen_layers)
+    engine = build(model)
+    engine.module.train()
+    lengths = np.array([len(ids) for ids, _ in examples])
+    steps = batches(len(examples), training, seed)
+    meter, told = _Meter(), 0.0
+    for step, rows in enumerate(steps, 1):
+        if should_stop():
+            raise TrialStopped
+        rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
+        loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
+        if not math.isfinite(loss):
+            raise TrainError(f"the training loss is {loss} at step {step} of {len(steps)}")
+        meter.add(step, len(steps), loss, int(lengths[rows].sum()), rate)
+        if time.monotonic() - told > 0.5 or step == len(steps):
+            told = time.monotonic()
+            progress(
+                {"step": step, "steps": len(steps), "tokens_per_second": meter.speed, "loss": loss}
+            )
+    record = TrainingRecord(
+        steps=len(steps), tokens=meter.tokens, tokens_per_second=meter.speed, trainable_parameters=trainable,
+        total_parameters=total, accumulated_learning_rate=meter.accumulated_rate, precision=precision,
+        loss=tuple(meter.curve),
+    )  # fmt: skip
+    return engine.module, record
+
+
+def _one_step(
+    engine: Any,
+    examples: Sequence[Example],
+    lengths: Any,
+    rows: Any,
+    place: Place,
+    max_tokens: int,
+    rate: float,
+) -> float:
+    """One optimiser step; the mean loss over the target tokens that this worker saw."""
+    normaliser = max(1, sum(target_tokens(examples[r]) for r in rows))
+    groups = plan_step(rows, lengths, place.world, place.rank, max_tokens)
+    seen, nats = 0, 0.0
+    for index, group in enumerate(groups):
+        # a worker without rows still takes part in the collectives, with a loss that counts nothing
+        micro = [examples[r] for r in group] or [examples[rows[0]]]
+        loss = summed_loss(engine, micro)
+        if len(group):
+            seen += sum(target_tokens(e) for e in micro)
+            nats += float(loss.detach())
+        engine.backward(loss * (float(len(group) > 0) / normaliser), last=index == len(groups) - 1)
+    engine.step(rate)
+    return nats / max(1, seen)

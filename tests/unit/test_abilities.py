@@ -1,0 +1,119 @@
+"""Abilities other than formality: requests, values and floors worked by hand."""
+
+import json
+import math
+import pickle
+
+import pytest
+from sacrebleu.metrics import CHRF
+from tiny_models import byte_level
+
+from mtray.errors import ConfigError, DataError, EvaluationError
+from mtray.evaluation.abilities import ABILITIES, build_ability
+from mtray.evaluation.abilities.base import Context
+from mtray.evaluation.abilities.few_shot import choose_shots
+from mtray.evaluation.engine import Output
+from mtray.schema import AbilitySpec
+
+PAIRS = [("a bad cab", "un mal taxi"), ("fed a bee", "dio de comer"), ("dad", "papá")]
+
+
+@pytest.fixture
+def files(tmp_path):
+    pairs = [json.dumps({"en": s, "es": t}) for s, t in PAIRS]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(pairs))
+    pool = [json.dumps({"en": f"word {i}", "es": f"palabra {i}"}) for i in range(200)]
+    (tmp_path / "pool.jsonl").write_text("\n".join(pool))
+    texts = [json.dumps({"text": t}) for t in ("aab", "ab")]
+    (tmp_path / "mono.jsonl").write_text("\n".join(texts))
+    return tmp_path
+
+
+def build(files, measure, file="pairs", **options):
+    spec = AbilitySpec(measure=measure, path=str(files / f"{file}.jsonl"), **options)
+    return build_ability(spec, Context("kept", "labels", 16, byte_level()))
+
+
+def outputs(*texts):
+    return [Output(text, -1.0, 1) for text in texts]
+
+
+def test_translation(files):
+    ability = build(files, "translation", direction="es-en", size=2)
+    assert ability.requests[0].prompt == "Spanish: un mal taxi\nEnglish:"
+    assert ability.requests[0].target is None
+    assert ability.requests[0].max_new_tokens == 16
+    references, sources = ["a bad cab", "fed a bee"], ["un mal taxi", "dio de comer"]
+    assert ability.measure(outputs(*references)).point == pytest.approx(100.0)
+    # copying the source is the floor, so a model that copies keeps nothing
+    assert ability.floor == CHRF().corpus_score(sources, [references]).score
+    assert ability.measure(outputs(*sources)).point == ability.floor
+    counts = ability.counts([Output("", -1.0, 0), Output("dio de comer", -1.0, 3, True)])
+    assert counts == {"segments": 2, "empty": 1, "truncated": 1, "copied": 1}
+    with pytest.raises(EvaluationError, match="kept: 2 requests but 1 outputs"):
+        ability.measure(outputs("a"))
+
+
+def test_few_shot(files):
+    options = {"direction": "en-es", "shots": 2, "shots_path": str(files / "pool.jsonl")}
+    ability = build(files, "few_shot", **options)
+    lines = ability.requests[0].prompt.split("\n")
+    assert len(lines) == 3
+    assert lines[-1] == "a bad cab ->"
+    for line in lines[:2]:
+        source, target = line.split(" -> ")
+        assert source.replace("word", "palabra") == target
+    # the same query has the same shots whatever else is asked, and other queries have others
+    alone = build(files, "few_shot", size=1, **options)
+    assert alone.requests[0] == ability.requests[0]
+    assert ability.requests[1].prompt.split("\n")[:2] != lines[:2]
+    assert ability.measure(outputs(*(t for _, t in PAIRS))).point == pytest.approx(100.0)
+
+
+def test_shots_never_hold_the_query():
+    pool = [("Dad", "father"), ("pa", "Papá"), ("bee", "abeja"), ("bee", "abejita")]
+    assert choose_shots(("dad", "papá"), pool, 1)[0][0] == "bee"
+    with pytest.raises(DataError, match="too few"):
+        choose_shots(("dad", "papá"), pool, 2)
+
+
+def test_perplexity_in_bits_per_character(files):
+    ability = build(files, "perplexity", "mono", language="en")
+    assert [(r.prompt, r.target) for r in ability.requests] == [("", "aab"), ("", "ab")]
+    # 4 + 6 bits for 5 characters
+    found = [Output("aab", -4 * math.log(2), 3), Output("ab", -6 * math.log(2), 2)]
+    assert ability.measure(found).point == pytest.approx(-2.0)
+    assert "-bits/character|lang:en" in ability.measure(found).signature
+    assert ability.counts(found) == {"segments": 2, "tokens": 5, "characters": 5}
+
+
+def test_the_floor_of_perplexity_is_the_unigram_of_the_same_text(files):
+    """Tokens a (or merged) as the tokenizer cuts them: sum of log2 frequencies over characters."""
+    ability = build(files, "perplexity", "mono", language="en")
+    tokens = [t for text in ("aab", "ab") for t in byte_level().tokenize(text)]
+    bits = sum(math.log2(tokens.count(t) / len(tokens)) for t in tokens)
+    assert ability.floor == pytest.approx(bits / 5)
+    assert ability.floor < 0
+
+
+WRONG = [
+    ("perplexity", {"language": "en", "direction": "en-es"}, "does not know `direction`"),
+    ("perplexity", {}, "needs `language`"),
+    ("translation", {"direction": "en-es", "shots": 2}, "does not know `shots`"),
+    ("translation", {}, "needs `direction`"),
+    ("few_shot", {"direction": "en-es"}, "needs `shots_path`"),
+    ("few_shot", {"direction": "en-es", "shots": 0, "shots_path": "x"}, "allowed: 1 to 50"),
+    ("translaton", {}, "unknown measure 'translaton'; allowed: formality, translation"),
+]
+
+
+@pytest.mark.parametrize("measure, options, message", WRONG)
+def test_wrong_options_are_errors(files, measure, options, message):
+    with pytest.raises(ConfigError, match=message):
+        build(files, measure, **options)
+
+
+def test_abilities_can_be_sent_to_a_worker(files):
+    ability = build(files, "translation", direction="es-en")
+    assert pickle.loads(pickle.dumps(ability)) == ability
+    assert set(ABILITIES) == {"formality", "translation", "few_shot", "perplexity"}

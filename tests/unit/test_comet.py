@@ -1,0 +1,286 @@
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtray.embedded import COMET_MODEL
+from mtray.errors import EvaluationError, ModelError
+from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet
+from mtray.evaluation.comet_checkpoint import REACH_SECONDS, quiet, sha256
+
+# (source, hypothesis, reference)
+SEGMENTS = [
+    ("I can't find my keys.", "No encuentro mis llaves.", "No encuentro mis llaves."),
+    ("I can't find my keys.", "No encuentro mis zapatos.", "No encuentro mis llaves."),
+    ("I can't find my keys.", "I can't find my keys.", "No encuentro mis llaves."),
+    ("The weather was bad yesterday.", "Вчора була погана погода.", "Вчора була погана погода."),
+    ("The weather was bad yesterday.", "Вчора була погода.", "Вчора була погана погода."),
+    ("The weather was bad yesterday.", "Вона любить читати.", "Вчора була погана погода."),
+    ("Ella compró un libro nuevo.", "She bought a new book.", "She bought a new book."),
+    ("Ella compró un libro nuevo.", "She sold", "She bought a new book."),
+]
+SOURCES, HYPOTHESES, REFERENCES = (list(column) for column in zip(*SEGMENTS, strict=True))
+
+
+@pytest.fixture(scope="module")
+def scorer() -> CometScorer:
+    return load_comet("embedded")
+
+
+def test_scores_are_those_of_comets_own_predict(scorer: CometScorer) -> None:
+    samples = [{"src": s, "mt": h, "ref": r} for s, h, r in SEGMENTS]
+    with quiet():
+        expected = scorer.model.predict(samples, gpus=0, num_workers=0, progress_bar=False)
+    found = scorer.scores(SOURCES, HYPOTHESES, REFERENCES)
+    assert found.dtype == np.float64 and found.shape == (len(SEGMENTS),)
+    assert found.tolist() == expected["scores"]
+
+
+def test_better_translations_score_higher(scorer: CometScorer) -> None:
+    right, wrong, copied, same, less, unrelated, good, bad = scorer.scores(
+        SOURCES, HYPOTHESES, REFERENCES
+    )
+    assert right > wrong > copied and same > less > unrelated and good > bad
+    assert min(right, same, good) > 0.8 and max(copied, unrelated) < 0.3
+
+
+def test_equal_triples_are_scored_once(
+    scorer: CometScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    predict = scorer.model.predict
+
+    def counting(samples: Any, **options: Any) -> Any:
+        asked.append(len(samples))
+        return predict(samples, **options)
+
+    monkeypatch.setattr(scorer.model, "predict", counting)
+    order = [0, 3, 0, 0, 5, 3]
+    twice = scorer.scores(
+        *([column[i] for i in order] for column in (SOURCES, HYPOTHESES, REFERENCES))
+    )
+    assert asked == [3]
+    assert twice[0] == twice[2] == twice[3] and twice[1] == twice[5]
+    once = scorer.scores(SOURCES, HYPOTHESES, REFERENCES)
+    np.testing.assert_allclose(twice, once[order], atol=1e-5)
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+def test_an_empty_hypothesis_is_never_lucky(scorer: CometScorer, empty: str) -> None:
+    found = scorer.scores(SOURCES[:2], [HYPOTHESES[0], empty], REFERENCES[:2])
+    assert found[1] == 0.0 < found[0]
+    assert scorer.scores(["a"], [empty], ["b"]).tolist() == [0.0]
+    assert scorer.scores([], [], []).shape == (0,)
+
+
+class Tabulated:
+    """Stands in for a model: scores in the order asked."""
+
+    def __init__(self, *scores: float) -> None:
+        self.table = list(scores)
+
+    def predict(self, samples: list[Any], **_: Any) -> dict[str, list[float]]:
+        return {"scores": self.table[: len(samples)]}
+
+
+def test_an_empty_hypothesis_gets_the_lowest_score_where_scores_are_negative() -> None:
+    found = CometScorer(Tabulated(-0.4, 0.3), "t").scores(["a"] * 3, ["x", "", "y"], ["r"] * 3)
+    assert found.tolist() == [-0.4, -0.4, 0.3]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_errors(bad: float) -> None:
+    with pytest.raises(EvaluationError, match="second"):
+        CometScorer(Tabulated(0.5, bad), "t").scores(["a", "b"], ["first", "second"], ["c", "d"])
+
+
+def test_lists_of_unequal_length_are_errors(scorer: CometScorer) -> None:
+    with pytest.raises(EvaluationError, match="2 sources, 1 hypotheses and 2 references"):
+        scorer.scores(["a", "b"], ["c"], ["d", "e"])
+
+
+def test_signature_names_metric_version_and_weights(scorer: CometScorer) -> None:
+    name, version, weights, empty = scorer.signature.split("|")
+    assert name == EMBEDDED_NAME and version == "comet:2.2.7" and empty == "empty:0-or-min"
+    assert weights == f"weights:{sha256(COMET_MODEL / 'checkpoints' / 'model.ckpt')[:12]}"
+
+
+def test_loaded_once_per_process() -> None:
+    assert load_comet("embedded") is load_comet("embedded")
+
+
+def test_a_moved_copy_is_found_from_any_directory(
+    scorer: CometScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint and its encoder travel together: nothing in them depends on where they were."""
+    copy = tmp_path / "moved-metric"
+    shutil.copytree(COMET_MODEL, copy)
+    monkeypatch.chdir(tmp_path)
+    for name in ("moved-metric", str(copy / "checkpoints" / "model.ckpt")):
+        moved = load_comet(name)
+        assert moved.signature.startswith("moved-metric|")
+        assert moved.model.hparams.pretrained_model == str(copy / "encoder")
+        np.testing.assert_array_equal(
+            moved.scores(SOURCES, HYPOTHESES, REFERENCES),
+            scorer.scores(SOURCES, HYPOTHESES, REFERENCES),
+        )
+
+
+def test_a_fresh_process_elsewhere_is_silent(tmp_path: Path) -> None:
+    """Another directory, a Ray Train worker's environment, and not a line of output but ours."""
+    code = (
+        "import logging, sys, time, warnings\n"
+        "from mtray.evaluation.comet import load_comet\n"
+        "assert not {'comet', 'torch', 'transformers'} & set(sys.modules)\n"
+        "found = load_comet('embedded').scores(['Hi.'], ['Hola.'], ['Hola.'])\n"
+        "assert logging.getLogger().level == logging.WARNING and not logging.getLogger().handlers\n"
+        "print(found.shape, end='')\n"
+    )
+    worker = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    root = str(COMET_MODEL.parents[3])
+    env = os.environ | worker | {"PYTHONPATH": root}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("(1,)", "", 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_committed_checkpoint_is_plain_small_and_knows_no_place() -> None:
+    import torch
+
+    checkpoint = COMET_MODEL / "checkpoints" / "model.ckpt"
+    saved = torch.load(checkpoint, weights_only=True)
+    assert not {"optimizer_states", "lr_schedulers", "callbacks", "loops"} & set(saved)
+    assert saved["hyper_parameters"]["pretrained_model"] == "./encoder"
+    files = [path for path in COMET_MODEL.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 12e6
+    texts = [path.read_text() for path in files if path.suffix in (".yaml", ".json", ".md")]
+    assert len(texts) >= 5
+    for text in texts:
+        assert not any(place in text for place in ("/root/", "/home/", "/tmp/"))
+
+
+def made(folder: Path, hparams: str | None, content: bytes = b"not a checkpoint") -> Path:
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "model.ckpt").write_bytes(content)
+    if hparams is not None:
+        (folder / "hparams.yaml").write_text(hparams)
+    return folder
+
+
+# an address that refuses at once: no test may depend on whether there is a network
+NOWHERE = "http://127.0.0.1:9"
+HPARAMS = f"class_identifier: regression_metric\npretrained_model: {COMET_MODEL / 'encoder'}\n"
+
+
+@pytest.mark.parametrize(
+    ("hparams", "reason"),
+    [
+        (None, "no hparams.yaml"),
+        ("a: [", "is not of a COMET model"),
+        ("other: 1", "is not of a COMET model"),
+        ("- 1", "is not of a COMET model"),
+        (HPARAMS.replace("regression_metric", "nonsense"), "nonsense"),
+        (HPARAMS, "weights_only"),
+    ],
+)
+def test_what_is_not_a_checkpoint_is_an_error(
+    tmp_path: Path, hparams: str | None, reason: str
+) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        load_comet(str(made(tmp_path, hparams)))
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="found none"):
+        load_comet(str(tmp_path))
+
+
+def test_weights_that_are_missing_are_an_error(tmp_path: Path) -> None:
+    import torch
+
+    checkpoint = made(tmp_path, HPARAMS) / "checkpoints" / "model.ckpt"
+    saved = torch.load(COMET_MODEL / "checkpoints" / "model.ckpt", weights_only=True)
+    del saved["state_dict"]["estimator.ff.0.bias"]
+    saved["hyper_parameters"]["pretrained_model"] = str(COMET_MODEL / "encoder")
+    torch.save(saved, checkpoint)
+    with pytest.raises(ModelError, match=r"lacks 1 of .* estimator.ff.0.bias"):
+        load_comet(str(tmp_path))
+
+
+def test_a_link_to_a_checkpoint_keeps_its_place(tmp_path: Path, scorer: CometScorer) -> None:
+    """As in the hub's cache, where the file itself lies in a folder of blobs."""
+    shutil.copytree(COMET_MODEL, tmp_path / "snapshot")
+    link = tmp_path / "snapshot" / "checkpoints" / "model.ckpt"
+    link.rename(tmp_path / "blob")
+    link.symlink_to(tmp_path / "blob")
+    found = load_comet(str(link)).scores(SOURCES, HYPOTHESES, REFERENCES)
+    np.testing.assert_array_equal(found, scorer.scores(SOURCES, HYPOTHESES, REFERENCES))
+
+
+def test_an_encoder_that_is_nowhere_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens with a downloaded wmt22-comet-da whose encoder's config was never fetched."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", NOWHERE)
+    hparams = "class_identifier: regression_metric\npretrained_model: mtray-test/absent-encoder\n"
+    made(tmp_path, hparams)
+    with pytest.raises(
+        ModelError, match=r"needs the config and tokenizer of .*absent-encoder.*reached"
+    ):
+        load_comet(str(tmp_path))
+
+
+class Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (os.environ["TRAP"],))
+
+
+def test_a_pickle_that_runs_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    sprung = tmp_path / "sprung"
+    monkeypatch.setenv("TRAP", str(sprung))
+    for content in ("torch", "pickle"):
+        folder = tmp_path / content
+        folder.mkdir()
+        made(folder, HPARAMS, pickle.dumps({"state_dict": Trap()}, protocol=2))
+        if content == "torch":
+            torch.save({"state_dict": {}, "trap": Trap()}, folder / "checkpoints" / "model.ckpt")
+        with pytest.raises(ModelError, match="TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+            load_comet(str(folder))
+        assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["no-such-metric", "./missing/folder", "/missing/model.ckpt", "no such name", ""]
+)
+def test_names_that_are_nothing_are_errors(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="allowed are `embedded`"):
+        load_comet(name)
+
+
+def test_a_hub_name_without_network_fails_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", NOWHERE)
+    started = time.monotonic()
+    with pytest.raises(ModelError, match=r"mtray-test/absent.*cannot be reached.*allowed are"):
+        load_comet("mtray-test/absent")
+    assert time.monotonic() - started < 2 * REACH_SECONDS

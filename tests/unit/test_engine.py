@@ -1,0 +1,213 @@
+"""The engine against transformers' own `generate` and against log-likelihoods computed directly."""
+
+import random
+
+import pytest
+import torch
+from tiny_models import byte_level, llama, metaspace, other_models
+
+from mtray.data.tokenise import continuation_ids, encode_examples, prompt_ids
+from mtray.errors import DataError, EvaluationError, TrialStopped
+from mtray.evaluation import generation
+from mtray.evaluation.engine import Request, run_requests
+from mtray.evaluation.generation import newline_ids
+
+TOKENIZERS = {
+    "byte level": byte_level,
+    "no pad": lambda: byte_level(pad=False),
+    "no begin": lambda: byte_level(bos=False),
+    "sentencepiece": metaspace,
+}
+
+
+def prompts(count, seed=0):
+    rng = random.Random(seed)
+    words = ["a", "bad", "cab", "abba", "dad", "fed", "bee"]
+    return [
+        "English: " + " ".join(rng.choices(words, k=rng.randint(1, 9))) + "\nSpanish:"
+        for _ in range(count)
+    ]
+
+
+def by_transformers(model, tokenizer, prompt, new, stop_ids):
+    """One prompt at a time, so without padding; the new ids."""
+    ids = torch.tensor([prompt_ids(tokenizer, prompt)])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False,
+        eos_token_id=stop_ids, pad_token_id=0,
+    )  # fmt: skip
+    return out[0, ids.shape[1] :].tolist()
+
+
+def direct_log_likelihood(model, ids, start):
+    with torch.no_grad():
+        scores = model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+    return sum(scores[i - 1, ids[i]].item() for i in range(start, len(ids)))
+
+
+def check_against_transformers(model, tokenizer):
+    requests = [Request(p, None, 24) for p in prompts(40)]
+    outputs = run_requests(model, tokenizer, requests, max_tokens_per_batch=600)
+    stops = [tokenizer.eos_token_id, *newline_ids(tokenizer)]
+    assert len(stops) >= 2
+    for request, output in zip(requests, outputs, strict=True):
+        ids = by_transformers(model, tokenizer, request.prompt, 24, stops)
+        stopped = ids[-1] in stops
+        assert output.truncated == (not stopped)
+        assert output.tokens == len(ids) - stopped
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert output.text == text.split("\n")[0].strip()
+        whole = prompt_ids(tokenizer, request.prompt) + ids
+        direct = direct_log_likelihood(model, whole, len(whole) - len(ids))
+        assert output.log_likelihood == pytest.approx(direct, abs=1e-3)
+    # the test means something only when some rows end early and some late
+    assert len({o.tokens for o in outputs}) > 1
+
+
+@pytest.mark.parametrize("make", TOKENIZERS.values(), ids=TOKENIZERS)
+@pytest.mark.parametrize("own_loop", [True, False], ids=["own loop", "left to generate"])
+def test_generates_what_transformers_does(make, own_loop, monkeypatch):
+    tokenizer = make()
+    model = llama(tokenizer)
+    assert generation.supports_own_loop(model)
+    if not own_loop:
+        monkeypatch.setattr(generation, "supports_own_loop", lambda model: False)
+    check_against_transformers(model, tokenizer)
+
+
+@pytest.mark.parametrize("name", ["learned positions", "sliding window", "alibi"])
+def test_other_families_generate_what_transformers_does(name):
+    tokenizer = byte_level()
+    model = other_models(tokenizer)[name]
+    assert generation.supports_own_loop(model) == (name != "alibi")
+    check_against_transformers(model, tokenizer)
+
+
+def test_each_request_has_its_own_limit():
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    requests = [Request(p, None, n) for p in prompts(6) for n in (1, 7, 24)]
+    outputs = run_requests(model, tokenizer, requests)
+    for request, output in zip(requests, outputs, strict=True):
+        assert output.tokens <= request.max_new_tokens
+    for short, long in zip(outputs[::3], outputs[2::3], strict=True):
+        assert long.text.startswith(short.text)
+
+
+@pytest.mark.parametrize("make", TOKENIZERS.values(), ids=TOKENIZERS)
+def test_log_likelihoods_are_those_computed_directly(make):
+    tokenizer = make()
+    model = llama(tokenizer)
+    requests = [Request(p, "abba cab", 1) for p in prompts(12)]
+    requests += [Request("", p[:n], 1) for n, p in enumerate(prompts(12), 9)]
+    outputs = run_requests(model, tokenizer, requests, max_tokens_per_batch=200)
+    for request, output in zip(requests, outputs, strict=True):
+        ids, start = continuation_ids(tokenizer, request.prompt, request.target, with_end=False)
+        if start == 0:  # no begin token: the end token stands before the text
+            ids, start = [tokenizer.eos_token_id, *ids], 1
+        assert output.tokens == len(ids) - start
+        assert output.text == request.target
+        assert output.log_likelihood == pytest.approx(
+            direct_log_likelihood(model, ids, start), abs=1e-3
+        )
+
+
+def test_order_and_batches_and_repetition_change_nothing():
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    requests = [Request(p, t, 16) for p in prompts(15) for t in (None, "bad dad")]
+    expected = dict(zip(requests, run_requests(model, tokenizer, requests), strict=True))
+    shuffled = requests + requests[:10]
+    random.Random(1).shuffle(shuffled)
+    found = run_requests(model, tokenizer, shuffled, max_tokens_per_batch=70)
+    for request, output in zip(shuffled, found, strict=True):
+        assert output.text == expected[request].text
+        assert output.log_likelihood == pytest.approx(expected[request].log_likelihood, abs=1e-3)
+
+
+def test_progress_counts_identical_requests_once_and_training_mode_is_kept():
+    tokenizer = byte_level()
+    model = llama(tokenizer).train()
+    seen = []
+    requests = [Request(p, None, 4) for p in prompts(5)] * 2
+    run_requests(
+        model, tokenizer, requests, progress=lambda done, total: seen.append((done, total))
+    )
+    count = len(set(requests))
+    assert seen[-1] == (count, count)
+    assert model.training
+
+
+def test_no_requests_no_outputs():
+    tokenizer = byte_level()
+    assert run_requests(llama(tokenizer), tokenizer, []) == []
+
+
+def test_stops_when_asked():
+    tokenizer = byte_level()
+    requests = [Request(p, None, 4) for p in prompts(5)]
+    with pytest.raises(TrialStopped):
+        run_requests(llama(tokenizer), tokenizer, requests, should_stop=lambda: True)
+
+
+@pytest.mark.parametrize("request_", [Request("a", None, 2), Request("a", "bad", 2)])
+def test_a_model_that_is_not_finite_has_no_outputs(request_):
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    torch.nn.init.constant_(model.lm_head.weight, float("nan"))
+    with pytest.raises(EvaluationError, match="log-likelihood"):
+        run_requests(model, tokenizer, [request_])
+
+
+def test_a_request_longer_than_the_model_is_refused():
+    tokenizer = byte_level()
+    with pytest.raises(EvaluationError, match="longer than the model's 16"):
+        run_requests(llama(tokenizer, context=16), tokenizer, [Request("a bad cab", None, 16)])
+
+
+@pytest.mark.parametrize("make", TOKENIZERS.values(), ids=TOKENIZERS)
+def test_a_prompt_begins_once_and_is_a_prefix_of_its_example(make):
+    tokenizer = make()
+    for prompt, target in [(p, "abba cab.") for p in prompts(10)] + [
+        ("", "bad dad"),
+        ("a ->", "a"),
+    ]:
+        head = prompt_ids(tokenizer, prompt)
+        ids, start = continuation_ids(tokenizer, prompt, target)
+        assert ids[:start] == head
+        assert ids[-1] == tokenizer.eos_token_id
+        assert ids.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None)
+        if tokenizer.bos_token_id is not None:
+            assert ids[0] == tokenizer.bos_token_id
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert text == (f"{prompt} {target}" if prompt else target)
+
+
+def test_a_target_has_one_space_where_a_token_straddles_its_start():
+    """`b▁c` is one token here, so the whole text's ids do not begin with the prompt's."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {t: i for i, t in enumerate(["<unk>", "</s>", "▁", "a", "b", "c", "▁c", "b▁c"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("▁", "c"), ("b", "▁c")], unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>"
+    )
+    ids, start = continuation_ids(wrapped, "ab", "c", with_end=False)
+    assert wrapped.convert_ids_to_tokens(ids) == ["▁", "a", "b", "▁c"]
+    assert start == 3
+
+
+def test_no_boundary_at_all_is_an_error(monkeypatch):
+    tokenizer = byte_level()
+    monkeypatch.setattr(
+        "mtray.data.tokenise._encode", lambda t, texts: [[3 + len(x)] for x in texts]
+    )
+    with pytest.raises(DataError, match="boundary"):
+        encode_examples(tokenizer, [("ab", "c")])

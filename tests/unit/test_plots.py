@@ -1,0 +1,113 @@
+"""The picture and the page: they are made for any number of points, and no text of a record becomes
+markup."""
+
+import json
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from records_factory import make_baselines, make_record, make_run, make_study, with_third
+
+from mtray.report.front import build_front
+from mtray.report.page import front_page
+from mtray.report.plots import front_png, staircase
+from mtray.schema import Recipe
+
+THREE = {"quality": "max", "retention": "max", "off_target": "min"}
+RUNS = {
+    "a sweep": (make_run(12), {}),
+    "baselines alone": (make_baselines(), {}),
+    "one point": ([make_record(4)], {}),
+    "equal points": ([make_record(4), make_record(5)], {}),
+    "three objectives": (with_third(make_run(12)), {"objectives": THREE}),
+}
+
+
+@pytest.mark.parametrize("records, changes", RUNS.values(), ids=list(RUNS))
+def test_a_picture_of_any_run(records, changes):
+    picture = front_png(build_front(records, make_study(**changes), Path("run")), dpi=60)
+    pixels = matplotlib.image.imread(BytesIO(picture))
+    assert pixels.shape[:2] == (312, 480)
+    assert pixels.std() > 0.02, "an empty picture"
+
+
+def test_staircase_joins_points_where_both_are_as_good():
+    steps = staircase(np.array([[0.0, 3.0], [1.0, 2.0], [2.0, 0.0]]), (True, True))
+    assert steps.tolist() == [[0, 3], [0, 2], [1, 2], [1, 0], [2, 0]]
+    down = staircase(np.array([[0.0, 3.0], [1.0, 2.0]]), (False, False))
+    assert down.tolist() == [[0, 3], [1, 3], [1, 2]]
+    assert staircase(np.array([[1.0, 2.0]]), (True, True)).tolist() == [[1, 2]]
+
+
+class Page(HTMLParser):
+    """Collects a page's tags and the text of its data element."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.data, self.inside = [], "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = dict(attrs).get("id") == "data"
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        self.data += data if self.inside else ""
+
+
+def page_of(records, **changes):
+    front = build_front(records, make_study(**changes), Path("run")).model_dump(mode="json")
+    return front, front_page(front)
+
+
+@pytest.mark.parametrize("records, changes", RUNS.values(), ids=list(RUNS))
+def test_the_page_holds_the_front(records, changes):
+    front, text = page_of(records, **changes)
+    assert json.loads(Page(text).data) == json.loads(json.dumps(front))
+
+
+def test_the_page_asks_for_nothing():
+    _, text = page_of(make_run(3))
+    page = Page(text)
+    assert "://" not in text
+    assert not [tag for tag, attrs in page.tags if {"src", "href"} & set(attrs)]
+    assert not re.search(r"@import|url\(|fetch\(|innerHTML|eval\(", text)
+    policy = [a["content"] for t, a in page.tags if a.get("http-equiv")]
+    assert policy and policy[0].startswith("default-src 'none'")
+
+
+def test_text_of_a_record_cannot_become_markup():
+    evil = "</script><script>alert(1)</script><!--\u2028&__DATA__"
+    record = make_record(2, versions={"torch": evil})
+    failed = record.model_copy(update={"number": 3, "state": "failed", "reason": evil})
+    front, text = page_of([record, failed])
+    _, harmless = page_of([make_record(2)])
+    page = Page(text)
+    assert [t for t, _ in page.tags] == [t for t, _ in Page(harmless).tags]
+    assert json.loads(page.data)["failed"]["3"] == evil == front["versions"]["torch"]
+
+
+def test_the_title_is_escaped():
+    front, _ = page_of([make_record(2)])
+    assert "<title>&lt;b&gt;: Pareto" in front_page(front | {"study": "<b>"})
+
+
+def test_a_recipe_with_other_parameters_is_shown_too():
+    class Wider(Recipe):
+        freeze_policy: str = "bottom"
+
+    record = make_record(2)
+    wider = record.model_copy(update={"recipe": Wider(**record.recipe.model_dump())})
+    front = build_front([record], make_study(), Path("run"))
+    point = front.points[0].model_copy(update={"recipe": wider.recipe})
+    text = front_page(
+        front.model_copy(update={"points": (point,)}).model_dump(mode="json", serialize_as_any=True)
+    )
+    assert json.loads(Page(text).data)["points"][0]["recipe"]["freeze_policy"] == "bottom"

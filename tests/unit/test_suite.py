@@ -1,0 +1,231 @@
+"""The whole evaluation on tabulated outputs and a tabulated COMET."""
+
+import json
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_models import byte_level
+
+from mtray.analysis.uncertainty import mean_measurement
+from mtray.errors import ConfigError, EvaluationError, RunError
+from mtray.evaluation.engine import Output
+from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.suite import build_suite, mean_score
+from mtray.schema import Study
+
+SEGMENTS = 40
+
+
+class LengthComet:
+    """0.01 for every character of the hypothesis."""
+
+    signature = "length"
+
+    def scores(self, sources, hypotheses, references):
+        return np.array([len(h) / 100 for h in hypotheses])
+
+
+def load_comet(name):
+    assert name == "tabulated"
+    return LengthComet()
+
+
+@pytest.fixture
+def study(tmp_path):
+    """One direction; two abilities, `modelling` of weight 3 and `spanish`."""
+    rows = [
+        {"en": f"a bad cab {i}", "es": f"un mal taxi {i}", "uk": f"таксі {i}"}
+        for i in range(SEGMENTS)
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(r) for r in rows))
+    mono = tmp_path / "mono.jsonl"
+    mono.write_text("\n".join(json.dumps({"text": r["en"]}) for r in rows))
+    return {
+        "name": "small",
+        "sources": [{"name": "p", "kind": "parallel", "path": "x", "languages": ["en", "uk"]}],
+        "evaluation": {
+            "comet": "tabulated",
+            "quality": [{"direction": "en-uk", "path": str(path), "size": SEGMENTS}],
+            "abilities": {
+                "spanish": {
+                    "measure": "translation",
+                    "path": str(path),
+                    "direction": "en-es",
+                    "size": SEGMENTS,
+                },
+                "modelling": {
+                    "measure": "perplexity",
+                    "path": str(mono),
+                    "language": "en",
+                    "weight": 3,
+                    "size": SEGMENTS,
+                },
+            },
+        },
+    }
+
+
+def suite_of(study):
+    return build_suite(Study.model_validate(study), byte_level())
+
+
+def outputs(suite, hypothesis, share, bits):
+    """`hypothesis` for every quality segment; the reference for the first `share` of Spanish and
+    the source for the others; `bits` per character."""
+    found = [Output(hypothesis, -1.0, 3) for _ in suite.directions[0].requests]
+    spanish, modelling = suite.abilities
+    for i, (source, reference) in enumerate(zip(spanish.sources, spanish.references, strict=True)):
+        found.append(Output(reference if i < share * SEGMENTS else source, -1.0, 3))
+    for i, request in enumerate(modelling.requests):
+        nats = -bits * math.log(2) * len(request.target)
+        found.append(Output(request.target, nats * (1 + 0.01 * (i % 3 - 1)), 5))
+    return found
+
+
+def test_requests_and_parts(study):
+    suite = suite_of(study)
+    assert len(suite.requests) == len(suite.parts) == 3 * SEGMENTS
+    assert suite.requests[0].prompt == "English: a bad cab 0\nUkrainian:"
+    assert suite.parts[::SEGMENTS] == ["quality.en-uk", "spanish", "modelling"]
+    assert pickle.loads(pickle.dumps(suite)) == suite
+
+
+def test_retention_by_hand(study):
+    suite = suite_of(study)
+    spanish, modelling = suite.abilities
+    base = outputs(suite, "таксі", 1.0, 0.1)
+    tuned = outputs(suite, "таксі!", 0.5, 0.4)
+    result = suite.score(tuned, base, 200, 0, load_comet)
+    assert set(result.scores) == {
+        "comet.en-uk", "bleu.en-uk", "chrf.en-uk", "spanish", "modelling",
+        "retention.spanish", "retention.modelling", "retention.worst",
+    }  # fmt: skip
+    assert set(result.objectives) == {"quality", "retention"}
+    assert result.objectives["quality"].value == pytest.approx(0.06)
+    bits = result.scores["modelling"].value
+    assert bits == pytest.approx(-0.4, rel=0.01)
+    base_bits = suite.score(base, None, 200, 0, load_comet).scores["modelling"].value
+    kept_bits = (bits - modelling.floor) / (base_bits - modelling.floor)
+    kept_spanish = (result.scores["spanish"].value - spanish.floor) / (100 - spanish.floor)
+    assert 0 < kept_spanish < 1
+    assert result.scores["retention.modelling"].value == pytest.approx(kept_bits)
+    assert result.scores["retention.spanish"].value == pytest.approx(kept_spanish)
+    expected = (kept_spanish + 3 * kept_bits) / 4
+    assert result.objectives["retention"].value == pytest.approx(expected)
+    assert result.scores["retention.worst"].value == pytest.approx(min(kept_bits, kept_spanish))
+    assert result.left_out == {}
+    assert result.counts["spanish"]["copied"] == SEGMENTS / 2
+    assert result.counts["quality.en-uk"]["segments"] == SEGMENTS
+
+
+def test_the_base_model_keeps_all(study):
+    suite = suite_of(study)
+    base = outputs(suite, "таксі", 1.0, 0.1)
+    alone = suite.score(base, None, 200, 0, load_comet)
+    for name in ("retention.spanish", "retention.modelling", "retention.worst"):
+        assert alone.scores[name].value == 1.0
+        assert (alone.scores[name].low, alone.scores[name].high) == (1.0, 1.0)
+    assert alone == suite.score(base, base, 200, 0, load_comet)
+
+
+def test_better_than_the_base_model_counts_as_all(study):
+    suite = suite_of(study)
+    base, tuned = outputs(suite, "таксі", 0.5, 0.4), outputs(suite, "таксі", 1.0, 0.1)
+    assert suite.score(tuned, base, 200, 0, load_comet).objectives["retention"].value == 1.0
+
+
+def test_an_ability_the_base_model_lacks_is_left_out_with_the_reason(study):
+    suite = suite_of(study)
+    base, tuned = outputs(suite, "таксі", 0.0, 0.1), outputs(suite, "таксі", 1.0, 0.1)
+    result = suite.score(tuned, base, 200, 0, load_comet)
+    assert list(result.left_out) == ["spanish"]
+    assert "not above the floor" in result.left_out["spanish"]
+    assert "retention.spanish" not in result.scores
+    assert "spanish" in result.scores
+    assert result.objectives["retention"].value == 1.0
+    nothing = outputs(suite, "таксі", 0.0, 50.0)
+    with pytest.raises(EvaluationError, match="none of the abilities"):
+        suite.score(tuned, nothing, 200, 0, load_comet)
+
+
+def test_quality_is_the_mean_over_directions(study):
+    path = study["evaluation"]["quality"][0]["path"]
+    study["evaluation"]["quality"].append({"direction": "uk-en", "path": path, "size": 20})
+    suite = suite_of(study)
+    found = [Output("x" * 10, -1.0, 1)] * SEGMENTS + [Output("x" * 30, -1.0, 1)] * 20
+    found += outputs(suite, "", 1.0, 0.1)[SEGMENTS:]
+    result = suite.score(found, None, 200, 0, load_comet)
+    assert result.scores["comet.en-uk"].value == pytest.approx(0.1)
+    assert result.scores["comet.uk-en"].value == pytest.approx(0.3)
+    # directions count alike, however many segments they have
+    assert result.objectives["quality"].value == pytest.approx(0.2)
+    assert result.objectives["quality"].n == 60
+
+
+def test_directions_are_drawn_apart():
+    """The mean of two directions is as much surer as two sets of segments are: by the root of 2."""
+    values = np.random.default_rng(0).normal(size=400)
+    one, two = mean_measurement(values, "a"), mean_measurement(values, "b")
+    single, joined = mean_score([one], 2000, 0), mean_score([one, two], 2000, 0)
+    ratio = (single.high - single.low) / (joined.high - joined.low)
+    assert ratio == pytest.approx(math.sqrt(2), rel=0.1)
+
+
+def test_samples_for_people(study):
+    suite = suite_of(study)
+    samples = suite.sample(outputs(suite, "таксі", 1.0, 0.1), 2)
+    assert [tuple(s) for s in samples] == [
+        ("en-uk", "a bad cab 0", "таксі", "таксі 0"),
+        ("en-uk", "a bad cab 1", "таксі", "таксі 1"),
+    ]
+
+
+def test_outputs_on_disk(study, tmp_path):
+    suite = suite_of(study)
+    found = outputs(suite, "таксі", 1.0, 0.1)
+    path = tmp_path / "trials" / "0001" / "outputs.parquet"
+    write_outputs(path, suite.parts, suite.requests, found)
+    assert [p.name for p in path.parent.iterdir()] == ["outputs.parquet"]
+    assert read_outputs(path, suite.requests) == found
+    with pytest.raises(RunError, match="120 outputs, but the study asks 119"):
+        read_outputs(path, suite.requests[1:])
+    with pytest.raises(RunError, match="was asked"):
+        read_outputs(path, suite.requests[::-1])
+    path.write_bytes(b"PAR1 half a file")
+    with pytest.raises(RunError, match="not a readable file"):
+        read_outputs(path, suite.requests)
+
+
+@pytest.mark.parametrize("name", ["mean", "worst", "retention.x", "comet.en-uk"])
+def test_names_that_are_taken(study, name):
+    abilities = study["evaluation"]["abilities"]
+    abilities[name] = abilities.pop("spanish")
+    with pytest.raises(ConfigError, match="is taken"):
+        suite_of(study)
+
+
+def test_a_direction_stands_once(study):
+    study["evaluation"]["quality"] *= 2
+    with pytest.raises(ConfigError, match="direction twice"):
+        suite_of(study)
+
+
+def test_the_number_of_outputs_must_fit(study):
+    suite = suite_of(study)
+    with pytest.raises(EvaluationError, match="120 requests but 1 outputs"):
+        suite.score([Output("a", -1.0, 1)], None, 200, 0, load_comet)
+
+
+def test_importing_the_suite_is_light():
+    code = (
+        "import sys, mtray.evaluation.suite, mtray.evaluation.outputs\n"
+        "heavy = {'torch', 'transformers', 'comet', 'ray'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

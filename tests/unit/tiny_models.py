@@ -1,0 +1,109 @@
+"""Tokenizers and models small enough to be made in a test, with the traits that differ between real
+ones."""
+
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+TEXT = ["English: a bad cab\nSpanish: abc", "abba -> cab\nbad dad ->", "fed a bee: beef. ef"] * 3
+
+
+def byte_level(bos: bool = True, pad: bool = True) -> PreTrainedTokenizerFast:
+    """Byte-level BPE as the embedded model's; adds no specials by itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        TEXT,
+        trainers.BpeTrainer(
+            vocab_size=60,
+            special_tokens=["<s>", "</s>", "<pad>"],
+            show_progress=False,
+        ),
+    )
+    specials = {"eos_token": "</s>"}
+    specials |= {"bos_token": "<s>"} if bos else {}
+    specials |= {"pad_token": "<pad>"} if pad else {}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials)
+
+
+def metaspace(adds_bos: bool = True) -> PreTrainedTokenizerFast:
+    """As SentencePiece's: a space is put before every text, and the begin token is added by
+    itself."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=60, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator([w for t in TEXT for w in t.split(" ")], trainer)
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def llama(
+    tokenizer: PreTrainedTokenizerFast, seed: int = 0, context: int = 256
+) -> LlamaForCausalLM:
+    """Random weights, large enough that the output depends on the prompt."""
+    import torch
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=64,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.4,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def other_models(tokenizer: PreTrainedTokenizerFast) -> dict:
+    """Learned positions (where a wrong position id shows), a sliding window, and ALiBi."""
+    import torch
+    from transformers import (
+        BloomConfig,
+        BloomForCausalLM,
+        GPT2Config,
+        GPT2LMHeadModel,
+        MistralConfig,
+        MistralForCausalLM,
+    )
+
+    torch.manual_seed(0)
+    size = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id}
+    gpt2 = GPT2Config(
+        n_positions=256, n_embd=32, n_layer=2, n_head=4, initializer_range=0.4, **size
+    )
+    mistral = MistralConfig(
+        hidden_size=32, num_hidden_layers=2, intermediate_size=64, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=8, initializer_range=0.4, **size,
+    )  # fmt: skip
+    bloom = BloomConfig(hidden_size=32, n_layer=2, n_head=4, initializer_range=0.4, **size)
+    made = {
+        "learned positions": GPT2LMHeadModel(gpt2),
+        "sliding window": MistralForCausalLM(mistral),
+        "alibi": BloomForCausalLM(bloom),
+    }
+    return {name: model.eval() for name, model in made.items()}
