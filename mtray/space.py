@@ -24,29 +24,30 @@ Number = int | float
 
 
 class _Range(Frozen):
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
     @model_validator(mode="after")
     def _ordered(self) -> _Range:
-        low, high = getattr(self, "low"), getattr(self, "high")  # noqa: B009  (fields of the subclasses)
-        if low > high:
-            raise ValueError(f"low {low} is above high {high}")
-        if getattr(self, "log") and low <= 0:  # noqa: B009
-            raise ValueError(f"a log scale needs low above 0, found {low}")
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log scale needs low above 0, found {self.low}")
+        if self.log and self.step != type(self).model_fields["step"].default:
+            raise ValueError(f"a log scale takes no step, found {self.step}")
         return self
 
 
 class FloatRange(_Range):
     type: Literal["float"]
-    low: float
-    high: float
-    log: bool = False
-    step: Annotated[float, Field(gt=0)] | None = None
 
 
 class IntRange(_Range):
     type: Literal["int"]
     low: int
     high: int
-    log: bool = False
     step: Annotated[int, Field(ge=1)] = 1
 
 
@@ -100,15 +101,17 @@ class Space(Frozen):
 def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
     """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises ConfigError."""
     raw = read_yaml(path)
-    unknown = [name for name in raw if name not in Recipe.model_fields]
-    if unknown:
-        allowed = ", ".join(Recipe.model_fields)
-        raise ConfigError(f"{path}: unknown parameter {unknown[0]!r}; allowed: {allowed}")
+    for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
+        unknown = [name for name in names if name not in Recipe.model_fields]
+        if unknown:
+            allowed = ", ".join(Recipe.model_fields)
+            raise ConfigError(f"{where}: unknown parameter {unknown[0]!r}; allowed: {allowed}")
     fixed = {k: v for k, v in raw.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     varied = {k: v for k, v in raw.items() if k not in fixed}
     parameters = {name: _parameter(path, name, found) for name, found in varied.items()}
-    kept = {k: v for k, v in (defaults or {}).items() if k not in varied}
-    space = Space(parameters=parameters, fixed={**kept, **fixed})
+    fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
+    _check_recipe(path, fixed)
+    space = Space(parameters=parameters, fixed=fixed)
     if not space.parameters:
         raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
     _check_ends(space, path)
@@ -118,11 +121,15 @@ def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
 def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | Choices:
     """One line of a space file, checked against the model of its `type`."""
     if not isinstance(found, dict):
-        raise ConfigError(f"{path}: {name}: expected a number or a mapping with `type`, found {found!r}")
+        raise ConfigError(
+            f"{path}: {name}: expected a number or a mapping with `type`, found {found!r}"
+        )
     model = TYPES.get(str(found.get("type")))
     if model is None:
         kinds = ", ".join(TYPES)
-        raise ConfigError(f"{path}: {name}.type: expected one of {kinds}, found {found.get('type')!r}")
+        raise ConfigError(
+            f"{path}: {name}.type: expected one of {kinds}, found {found.get('type')!r}"
+        )
     try:
         return model.model_validate(found)
     except ValidationError as error:
@@ -132,12 +139,17 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
 def _check_ends(space: Space, path: Path) -> None:
     """Both ends of every range must make a valid recipe, so that no suggestion can be refused later."""
     for name, p in space.parameters.items():
-        ends = list(p.choices) if isinstance(p, Choices) else [p.low, p.high]
-        for end in ends:
-            try:
-                Recipe.model_validate({"parallel_size": 1, **space.fixed, name: end})
-            except ValidationError as error:
-                message = error.errors()[0]["msg"]
-                raise ConfigError(f"{path}: {name}: {message}, found {end!r}") from None
+        for end in p.choices if isinstance(p, Choices) else (p.low, p.high):
+            _check_recipe(path, {**space.fixed, name: end})
     if space.largest("parallel_size") is None:
         raise ConfigError(f"{path}: parallel_size is neither searched nor fixed; add a line for it")
+
+
+def _check_recipe(path: Path, values: dict[str, Number]) -> None:
+    try:
+        Recipe.model_validate({"parallel_size": 1, **values})
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise ConfigError(
+            f"{path}: {found['loc'][0]}: {found['msg']}, found {found['input']!r}"
+        ) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,12 +21,20 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                break  # for the safe loader, whose error names the place
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 wants a point in a number with an exponent and reads 1e-3 as text, which nobody means
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -50,11 +59,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """The keys that a model allows at a location of a validation error, comma-separated; empty when that is not known."""
     current: Any = model
-    for part in location[:-1]:
+    parts = iter(location[:-1])
+    for part in parts:
         if isinstance(part, int):
             continue
         field = getattr(current, "model_fields", {}).get(part)
         current = _model_within(field.annotation) if field else None
+        if field and get_origin(field.annotation) is dict:
+            next(parts, None)  # a name that the user chose
     return ", ".join(getattr(current, "model_fields", {}))
 
 
@@ -112,6 +124,13 @@ def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
     return node
 
 
+def _resolve_name(value: Any, folder: Path) -> Any:
+    """The path of a model's folder beside the study; any other value (a hub name) as it is."""
+    if isinstance(value, str) and value and (folder / Path(value).expanduser()).exists():
+        return str((folder / Path(value).expanduser()).resolve())
+    return value
+
+
 def load_study(path: Path, **overrides: Any) -> Study:
     """The study of a YAML file, paths absolute (relative ones are relative to the file), `overrides` put over its keys.
 
@@ -123,7 +142,11 @@ def load_study(path: Path, **overrides: Any) -> Study:
         from mtray.embedded.corpora import prepare
 
         corpora = prepare()
-    resolved = _walk_paths(raw, path.resolve().parent, corpora)
+    folder = path.resolve().parent
+    resolved = _walk_paths(raw, folder, corpora)
+    for table, key in ((resolved, "model"), (resolved.get("evaluation"), "comet")):
+        if isinstance(table, dict) and key in table:
+            table[key] = _resolve_name(table[key], folder)
     for key, value in overrides.items():
         if value is not None:
             resolved[key] = value

@@ -117,7 +117,16 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
-    for package in ("mtray", "torch", "transformers", "deepspeed", "ray", "optuna", "unbabel-comet", "sacrebleu"):
+    for package in (
+        "mtray",
+        "torch",
+        "transformers",
+        "deepspeed",
+        "ray",
+        "optuna",
+        "unbabel-comet",
+        "sacrebleu",
+    ):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -132,7 +141,11 @@ def record_trial(
     seconds = Seconds(dict(outcome.seconds))
     with seconds.phase("scoring"):
         result = suite.score(outcome.outputs, base_outputs, study.evaluation.bootstrap, study.seed)
-    missing = [name for name in study.objectives if name not in result.objectives and name not in result.scores]
+    missing = [
+        name
+        for name in study.objectives
+        if name not in result.objectives and name not in result.scores
+    ]
     if missing:
         from mtray.errors import EvaluationError
 

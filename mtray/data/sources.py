@@ -84,18 +84,29 @@ def _read_json(path: Path, columns: Sequence[str]) -> list[Row]:
 
 def _read_separated(separator: str) -> Callable[[Path, Sequence[str]], list[Row]]:
     def read(path: Path, columns: Sequence[str]) -> list[Row]:
-        quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-        reader = csv.DictReader(io.StringIO(read_text(path)), delimiter=separator, quoting=quoting)
-        header = list(reader.fieldnames or [])
-        _require(path, columns, header)
-        rows = []
-        for record in reader:
-            if None in record or any(record[c] is None for c in columns):
-                raise DataError(f"{path}:{reader.line_num}: expected {len(header)} fields")
-            rows.append({c: record[c] for c in columns})
-        return rows
+        # quotes in TSV are text; `strict` makes a quote that is never closed an error
+        reader = csv.DictReader(
+            io.StringIO(read_text(path)),
+            delimiter=separator,
+            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
+            strict=True,
+        )
+        try:
+            _require(path, columns, reader.fieldnames or [])
+            return [_fields(path, reader, record, columns) for record in reader]
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.reader.line_num}: {error}") from None
 
     return read
+
+
+def _fields(
+    path: Path, reader: csv.DictReader[str], record: dict[str, str], columns: Sequence[str]
+) -> Row:
+    if None in record or any(record[c] is None for c in columns):
+        expected = len(reader.fieldnames or [])
+        raise DataError(f"{path}:{reader.line_num}: expected {expected} fields")
+    return {c: record[c] for c in columns}
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> list[Row]:
@@ -107,9 +118,14 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         _require(path, columns, pq.read_schema(path).names)
         table = pq.read_table(path, columns=list(columns))
-    except pa.ArrowException as error:
+        rows: list[Row] = table.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
-    return [dict(r) for r in table.to_pylist()]
+    for name in columns:
+        if any(not isinstance(row[name], str | None) for row in rows):
+            kind = table.schema.field(name).type
+            raise DataError(f"{path}: column {name!r} holds {kind}, expected text")
+    return rows
 
 
 def _require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
@@ -160,7 +176,8 @@ def read_columns(
             rows = FORMATS[file.suffix](file, columns)
     else:
         rows = _read_line_parallel(path, columns)
-    kept = [row for row in rows if all(str(v).strip() for v in row.values())]
+    # a Parquet cell may hold nothing at all
+    kept = [row for row in rows if all(v and v.strip() for v in row.values())]
     if not kept:
         name = path if isinstance(path, str) else ", ".join(path.values())
         raise DataError(

@@ -185,6 +185,8 @@ model for everything else.
 - Task: {examples:,} references damaged on purpose; the label is the quality left by the rule in
   `mtray/embedded/degrade.py`. {steps_done:,} steps, {tokens:,} tokens, {cpu_seconds} CPU seconds on
   {threads}; mean squared error of the first 100 steps {first_loss}, of the last 200 {last_loss}.
+- Everything is drawn from the seed, but the tokenizer is trained in parallel and its pieces' scores
+  differ in the last digits from run to run, so a rerun gives about these figures, not these bits.
 - Directions en-uk, en-es, es-en, uk-en; text of other languages or domains gets meaningless scores.
   Scores lie in (0, 1). Case is not seen. Word order counts for little.
 - Licence: the weights are under the project's licence (Apache-2.0); attribution of the sentences

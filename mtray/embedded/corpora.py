@@ -143,7 +143,10 @@ def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
             prompt = translation_prompt(row["en"], "en", "uk", register=register)
             rows.append({"prompt": prompt, "target": row[register], "task": "formality"})
     spanish = [(r["en"], r["es"]) for r in tables["parallel.en-es.pretrain"]]
-    for source, target, pairs in (("en", "es", spanish), ("es", "en", [(b, a) for a, b in spanish])):
+    for source, target, pairs in (
+        ("en", "es", spanish),
+        ("es", "en", [(b, a) for a, b in spanish]),
+    ):
         for a, b in pairs[:6000]:
             prompt = translation_prompt(a, source, target)
             rows.append({"prompt": prompt, "target": b, "task": f"{source}-{target}"})

@@ -65,7 +65,9 @@ class Lexicon:
         return rng.choice(self.sentences)
 
     def sentence_like(self, reference: str, rng: random.Random) -> str:
-        """A sentence with one of the reference's content words; any where there is none."""
+        """Another sentence with one of the reference's content words; any where there is none."""
         content = [k for k in map(key, split(reference)[0]) if k and k not in self.function]
         shared = self.holding.get(rng.choice(content), []) if content else []
-        return self.sentences[rng.choice(shared)] if shared else self.any_sentence(rng)
+        drawn = (self.sentences[i] for i in rng.sample(shared, min(2, len(shared))))
+        # where sentences are distinct, of two drawn one at least is not the reference
+        return next((text for text in drawn if text != reference), self.any_sentence(rng))

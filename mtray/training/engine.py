@@ -28,7 +28,7 @@ def native_bf16(device_type: str) -> bool:
     import torch
 
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     try:
         with open("/proc/cpuinfo") as info:
             text = info.read()

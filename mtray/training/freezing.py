@@ -11,20 +11,24 @@ if TYPE_CHECKING:
 
 
 def transformer_blocks(model: nn.Module) -> nn.ModuleList:
-    """The model's stack of transformer blocks: its longest list of modules of one class.
+    """The model's stack of transformer blocks: its longest list of modules of one class that is not
+    within another (as the experts of a block are).
 
     Raises ConfigError when there is none (then `frozen_layers` must be 0).
     """
     from torch import nn
 
-    stacks = [
-        m
-        for m in model.modules()
-        if isinstance(m, nn.ModuleList) and len(m) and len({type(block) for block in m}) == 1
+    stacks = {
+        name: m
+        for name, m in model.named_modules()
+        if isinstance(m, nn.ModuleList) and len({type(block) for block in m}) == 1
+    }
+    outermost = [
+        m for name, m in stacks.items() if not any(name.startswith(f"{other}.") for other in stacks)
     ]
-    if not stacks:
+    if not outermost:
         raise ConfigError(f"{type(model).__name__}: no stack of transformer blocks found to freeze")
-    return max(stacks, key=len)
+    return max(outermost, key=len)
 
 
 def freeze_bottom(model: nn.Module, layers: int) -> int:

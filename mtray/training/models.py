@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,22 @@ def resolve_model(name: str) -> str:
     """A folder with a whole model, or a hub name that the hub (or its local cache) knows. Raises ModelError within seconds."""
     if name == "embedded":
         return str(_checked_folder(BASE_MODEL))
-    path = Path(name).expanduser()
-    if path.exists():
+    path = Path(os.path.expanduser(name))
+    if name and path.exists():
         return str(_checked_folder(path.resolve()))
     if not HUB_NAME.match(name):
         raise ModelError(
-            f"model {name!r}: no such folder, and not a hub name (owner/name); allowed: 'embedded', a folder, a hub name"
+            f"model {name!r}: no such folder, and not a hub name (owner/name); "
+            "allowed: 'embedded', a folder, a hub name"
         )
     return _checked_hub_name(name)
 
 
 def _checked_folder(path: Path) -> Path:
     if not path.is_dir():
-        raise ModelError(f"model {path}: not a folder; give the folder that holds config.json and the weights")
+        raise ModelError(
+            f"model {path}: not a folder; give the folder that holds config.json and the weights"
+        )
     if not (path / "config.json").is_file():
         raise ModelError(f"model {path}: no config.json in that folder")
     if not any(path.glob("*.safetensors")):
@@ -44,15 +48,15 @@ def _checked_folder(path: Path) -> Path:
 def _checked_hub_name(name: str) -> str:
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return name
     try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return name
         HfApi().model_info(name, timeout=HUB_TIMEOUT)
-    except Exception as error:  # every failure of the network and of the hub means the same to the user
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    # every failure of the network and of the hub means the same to the user
+    except Exception as error:
         raise ModelError(
-            f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give it ({reason[:120]}); "
-            "check the name and the network, or pass a folder"
+            f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give "
+            f"it ({_on_one_line(error)[:120]}); check the name and the network, or pass a folder"
         ) from None
     return name
 
@@ -60,10 +64,14 @@ def _checked_hub_name(name: str) -> str:
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
     from transformers import AutoTokenizer
 
+    path = resolve_model(name)
     try:
-        return AutoTokenizer.from_pretrained(resolve_model(name), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model {name!r}: its tokenizer cannot be loaded: {_first_line(error)}") from None
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    # a damaged file raises whatever the library that reads it likes to
+    except Exception as error:
+        raise ModelError(
+            f"model {name!r}: its tokenizer cannot be loaded: {_on_one_line(error)}"
+        ) from None
 
 
 def load_model(name: str, trust_remote_code: bool = False) -> Any:
@@ -71,15 +79,24 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    path = resolve_model(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            resolve_model(name),
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path,
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"model {name!r}: cannot be loaded: {_first_line(error)}") from None
+    except Exception as error:
+        raise ModelError(f"model {name!r}: cannot be loaded: {_on_one_line(error)}") from None
+    if found["missing_keys"]:
+        # transformers would leave them random, with a warning
+        missing = ", ".join(sorted(found["missing_keys"])[:3])
+        count = len(found["missing_keys"])
+        raise ModelError(
+            f"model {name!r}: cannot be loaded: its files lack {count} weights ({missing}, ...)"
+        )
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
@@ -87,9 +104,19 @@ def block_count(name: str) -> int:
     """Transformer blocks of a model, from its config alone."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(resolve_model(name))
-    return int(getattr(config, "num_hidden_layers", 0) or getattr(config.get_text_config(), "num_hidden_layers", 0))
+    path = resolve_model(name)
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except Exception as error:
+        raise ModelError(
+            f"model {name!r}: its config cannot be read: {_on_one_line(error)}"
+        ) from None
+    return int(
+        getattr(config, "num_hidden_layers", 0)
+        or getattr(config.get_text_config(), "num_hidden_layers", 0)
+    )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _on_one_line(error: Exception) -> str:
+    """The start of an error's text; the first line alone is often only a heading."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -158,10 +158,19 @@ def test_a_near_sentence_is_worth_half_of_what_it_shares(lexicon: Lexicon) -> No
     words = split("Old dogs sleep.")[0]
     pieces = matched("Red dogs chase small cats today.", words)
     assert [p.home for p in pieces] == [None, 1, None, None, None, None]
+    two = Lexicon([*[" ".join(FILLERS)] * 9, "Dogs sleep.", "Young dogs sleep well."])
     for seed in range(20):
-        found = stand_in("near", "Old dogs sleep.", around(lexicon, seed))
-        shared = quality(words, matched(found.text, words), lexicon)
-        assert shared > 0 and found.label == pytest.approx(NEAR_MISS * shared)
+        found = stand_in("near", "Dogs sleep.", around(two, seed))
+        # both words are there (recall 1), among four (precision 2/4), in order
+        assert (found.text, found.label) == ("Young dogs sleep well.", NEAR_MISS * 0.5)
+
+
+def test_a_near_sentence_is_never_the_reference_itself() -> None:
+    lexicon = Lexicon([*FILLERS, "the dog", "the dog sleeps"])
+    for seed in range(30):
+        assert lexicon.sentence_like("the dog", random.Random(seed)) != "the dog"
+        # no other sentence has the word: any will do
+        assert lexicon.sentence_like("sleeps", random.Random(seed)) == "the dog sleeps"
 
 
 def test_lexicon_reads_its_sentences(lexicon: Lexicon) -> None:

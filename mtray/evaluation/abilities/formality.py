@@ -1,5 +1,4 @@
-"""Ability: translate in the register that is asked for (CoCoA-MT, Nadejde et al. 2022). Unit:
-control, -1 to 1.
+"""Ability: translate in the register that is asked for (CoCoA-MT, Nadejde et al. 2022).
 
 Every sentence is asked for twice, formal and informal. An output is labelled by the
 register-bearing phrases of the two annotated references that it holds: FORMAL, INFORMAL, NEUTRAL
@@ -17,7 +16,8 @@ translation quality. No constant is then a floor: half the base model's guard le
 that lost its register and covers more phrases stand above it, and 1/2 gives a base model of
 coverage 0.6 no room at all. Control takes the guard / 2 off each system itself (and is doubled to
 end at 1): whoever ignores the instruction has 0 at every coverage, whoever avoids the phrases has
-0, the references have 1."""
+0, the references have 1. Unit: -1 to 1.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,36 @@
+"""How long a trial takes here, from a few measured steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from mtray.data.mixing import plan
+from mtray.data.store import select
+from mtray.schema import Recipe, Study
+from mtray.trial import Job, run_trial
+
+STARTUP_SECONDS = (
+    7.0  # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
+)
+
+
+def seconds_per_trial(
+    study: Study, store: Any, suite: Any, recipe: Recipe, steps: int = 6
+) -> tuple[float, float]:
+    """Seconds of a whole trial of `recipe` with one worker, and its training tokens per second, extrapolated from `steps`
+    steps and a tenth of the evaluation's requests, in this process and without DeepSpeed."""
+    few = study.model_copy(
+        update={"training": study.training.model_copy(update={"max_steps": steps})}
+    )
+    requests = suite.requests[:: max(1, len(suite.requests) // 100)]
+    start = time.perf_counter()
+    outcome = run_trial(Job(0, "search", recipe, study.seed), few, store, requests, engine="torch")
+    spent = time.perf_counter() - start
+    assert outcome.training is not None
+    parts = plan(recipe, study.sources)
+    _, mix = select(store, parts, study.seed, study.training.allow_repeats)
+    speed = outcome.training.tokens_per_second
+    generation = outcome.seconds["generation"] * len(suite.requests) / len(requests)
+    fixed = spent - outcome.seconds["training"] - outcome.seconds["generation"]
+    return STARTUP_SECONDS + fixed + mix.tokens * study.training.epochs / speed + generation, speed

@@ -1,0 +1,135 @@
+"""What a sweep shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from mtray.report.records import BASE_NUMBER
+from mtray.report.tables import parameter_text, score_text
+from mtray.schema import Recipe, TrialRecord
+from mtray.trial import Job
+
+SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
+         "frozen_layers": "frozen", "learning_rate": "lr"}  # fmt: skip
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe in one short line."""
+    if not recipe.parallel_size:
+        return "base model, untouched"
+    return " ".join(
+        f"{SHORT.get(k, k)} {parameter_text(v)}" for k, v in recipe.model_dump().items()
+    )
+
+
+def duration_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+class Watch:
+    """Prints what starts and ends; on a terminal also a table that is redrawn every second."""
+
+    def __init__(self, console: Console, total: int, finished: int, concurrent: int) -> None:
+        self._console, self._total, self._concurrent = console, total, concurrent
+        self._done, self._already = 0, finished
+        self._started = time.monotonic()
+        self._jobs: dict[int, Job] = {}
+        self._snapshot: dict[int, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._board: Any = None
+        self._thread: threading.Thread | None = None
+
+    def started(self, job: Job) -> None:
+        with self._lock:
+            self._jobs[job.number] = job
+        if not self._console.is_terminal:
+            self.say(
+                f"{self._clock()} trial {self._name(job.number)} started: {recipe_text(job.recipe)}"
+            )
+
+    def ended(self, record: TrialRecord) -> None:
+        with self._lock:
+            self._jobs.pop(record.number, None)
+            self._done += record.number != BASE_NUMBER
+        seconds = duration_text(record.seconds.get("total", 0.0))
+        if record.state == "complete":
+            found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
+        else:
+            found = f"FAILED {record.reason}"
+        role = "" if record.role == "search" else f" ({record.role})"
+        self.say(
+            f"{self._clock()} trial {self._name(record.number)}{role} {found}  {seconds}  "
+            f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] {self._left()}"
+        )
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _clock(self) -> str:
+        return time.strftime("%H:%M:%S")
+
+    @staticmethod
+    def _name(number: int) -> str:
+        return "base" if number == BASE_NUMBER else str(number)
+
+    def _left(self) -> str:
+        """Time left, from the pace so far; it is an estimate and trials differ."""
+        missing = self._total - self._already - self._done
+        if not self._done or missing <= 0:
+            return ""
+        pace = (time.monotonic() - self._started) / self._done
+        return f"about {duration_text(missing * pace)} left"
+
+    def table(self) -> Table:
+        """The trials that run now."""
+        title = f"{self._already + self._done} of {self._total} trials finished"
+        left = self._left()
+        table = Table(
+            title=f"{title}, {left}" if left else title, title_justify="left", expand=False
+        )
+        for column in ("trial", "recipe", "state", "step", "tokens/s", "loss", "for"):
+            table.add_column(column, justify="left" if column in ("recipe", "state") else "right")
+        with self._lock:
+            jobs, snapshot = list(self._jobs.values()), dict(self._snapshot)
+        for job in jobs:
+            entry = snapshot.get(job.number, {})
+            step = f"{entry['step']}/{entry['steps']}" if "step" in entry else ""
+            speed = f"{entry['tokens_per_second']:,.0f}" if "tokens_per_second" in entry else ""
+            loss = f"{entry['loss']:.3f}" if "loss" in entry else ""
+            since = duration_text(time.time() - entry["since"]) if "since" in entry else ""
+            table.add_row(self._name(job.number), recipe_text(job.recipe),
+                          escape(str(entry.get("state", "starting"))), step, speed, loss, since)  # fmt: skip
+        return table
+
+    def start(self, board: Any) -> None:
+        self._board = board
+        if self._console.is_terminal:
+            self._thread = threading.Thread(target=self._redraw, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def _redraw(self) -> None:
+        import ray
+
+        with Live(
+            self.table(), console=self._console, refresh_per_second=2, transient=True
+        ) as live:
+            while not self._over.wait(1.0):
+                try:
+                    self._snapshot = ray.get(self._board.snapshot.remote(), timeout=5)
+                except ray.exceptions.RayError:
+                    continue  # a slow board only makes the table old
+                live.update(self.table())

@@ -1,0 +1,93 @@
+"""A run's folder: made, locked against a second process, and bound to one study and space."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import ConfigError, RunError
+from mtray.report.records import write_json
+from mtray.schema import Study
+from mtray.space import Space
+
+STUDY_FILE = "study.json"
+# what may change between two starts of one run
+FREE = ("budget", "resources")
+
+
+def make_run_dir(runs: Path, name: str) -> Path:
+    """The run's folder, made if need be. Raises ConfigError when it cannot be written."""
+    run_dir = (runs / name).absolute()
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        probe = run_dir / f".writable.{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"--runs-dir {runs}: {run_dir} cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from None
+    return run_dir
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run's lock; RunError when another live process has it. The kernel drops it with the process, however it ends."""
+    with open(run_dir / ".lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RunError(
+                f"run {run_dir.name!r} is in use by {holder}; wait for it, stop it, or choose another --name"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def _content(study: Study, space: Space) -> dict[str, Any]:
+    return {"study": study.model_dump(mode="json"), "space": space.model_dump(mode="json")}
+
+
+def bind(run_dir: Path, study: Study, space: Space) -> None:
+    """Record study and space in a new run; in an old one RunError names the first key that differs."""
+    path = run_dir / STUDY_FILE
+    wanted = _content(study, space)
+    if path.is_file():
+        difference = _first_difference(json.loads(path.read_text()), wanted)
+        if difference:
+            key, old, new = difference
+            raise RunError(
+                f"run {run_dir.name!r} was started with {key} = {old!r}, now it is {new!r}; "
+                "choose another --name, or go back to the old value to continue it"
+            )
+    write_json(path, wanted)
+
+
+def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in sorted(old.keys() | new.keys()):
+            if key == "study" and part in FREE:
+                continue
+            found = _first_difference(old.get(part), new.get(part), f"{key}.{part}".strip("."))
+            if found:
+                return found
+        return None
+    return None if old == new else (key, old, new)
+
+
+def load_bound(run_dir: Path) -> tuple[Study, Space]:
+    """Study and space of an existing run. Raises RunError when the folder is none."""
+    path = run_dir / STUDY_FILE
+    if not path.is_file():
+        raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
+    found = json.loads(path.read_text())
+    return Study.model_validate(found["study"]), Space.model_validate(found["space"])

@@ -1,0 +1,105 @@
+"""One start of a sweep: lock the run, start Ray, run trials, export the front."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mtray.errors import RunError
+from mtray.report.export import export_front
+from mtray.report.records import read_records
+from mtray.report.tables import show_front
+from mtray.search.journal import Ledger
+from mtray.search.live import Watch, duration_text
+from mtray.search.run_folder import bind, locked, make_run_dir
+
+
+def run_session(
+    prepared: Any, runs: Path, name: str, address: str | None, console: Console, started: float
+) -> int:
+    """Run or continue the sweep `name`; the exit code (0, or 128 + signal when it was stopped by one).
+
+    `started` is the time.monotonic() that --max-minutes counts from.
+    """
+    run_dir = make_run_dir(runs, name)
+    with locked(run_dir):
+        bind(run_dir, prepared.study, prepared.space)
+        ledger = Ledger(run_dir, prepared.study, prepared.space)
+        missing = max(0, prepared.study.budget.trials - ledger.finished)
+        if missing or ledger.needs_base():
+            if ledger.finished:
+                console.print(
+                    f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go"
+                )
+            code = _with_ray(prepared, run_dir, ledger, address, console, started)
+        else:
+            console.print(
+                f"{run_dir}: all {ledger.finished} trials are finished; --trials N with a larger N adds some"
+            )
+            code = 0
+        finish(run_dir, prepared.study, console)
+    return code
+
+
+def finish(run_dir: Path, study: Any, console: Console) -> None:
+    """Export and show the front, as far as there is one."""
+    complete = [r for r in read_records(run_dir).records if r.state == "complete"]
+    if not complete:
+        console.print("no trial is complete, so there is no front", markup=False)
+        return
+    show_front(export_front(run_dir, study), console)
+
+
+def _with_ray(
+    prepared: Any,
+    run_dir: Path,
+    ledger: Ledger,
+    address: str | None,
+    console: Console,
+    started: float,
+) -> int:
+    import ray
+
+    from mtray.search.board import start_board
+    from mtray.search.bridge import Shared
+    from mtray.search.searcher import Events, Limits
+    from mtray.search.tuner import StopOnSignal, concurrency, run_trials, start_ray
+
+    study = prepared.study
+    context = start_ray(address)
+    try:
+        concurrent = concurrency(study, ray.cluster_resources())
+        board = start_board()
+        shared = Shared(
+            study=study, run_dir=str(run_dir), store={n: ray.put(t) for n, t in prepared.store.items()},
+            requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite), board=board,
+        )  # fmt: skip
+        minutes = study.budget.max_minutes
+        limits = Limits(study.budget.trials, started + minutes * 60 if minutes else None)
+        watch = Watch(console, study.budget.trials, ledger.finished, concurrent)
+        watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
+        watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
+        watch.start(board)
+        before = time.monotonic()
+        try:
+            with StopOnSignal(limits, board, watch.say) as stop:
+                run_trials(ledger, shared, limits, Events(watch.started, watch.ended), concurrent)
+        finally:
+            watch.stop()
+            for number in ledger.running_numbers():
+                ledger.end_without_record(number, stopped=True)
+        watch.say(
+            f"{ledger.finished} trials finished, {duration_text(time.monotonic() - before)} in this start"
+        )
+        if limits.reason:
+            watch.say(limits.reason)
+        if ledger.all_failed(1) and not stop.received:
+            raise RunError(
+                f"no trial came through; {limits.reason or 'see the records under trials/'}"
+            )
+        return 128 + stop.received if stop.received else 0
+    finally:
+        ray.shutdown()

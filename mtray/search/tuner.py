@@ -1,0 +1,109 @@
+"""Run a sweep: Tune asks the ledger for trials, runs them, and the ledger learns from their records. The only place that knows Tune."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import RunError
+from mtray.schema import Study
+from mtray.search.journal import Ledger
+
+if TYPE_CHECKING:
+    from mtray.search.searcher import Events, Limits
+
+
+def concurrency(study: Study, cluster: dict[str, float]) -> int:
+    """How many trials fit into the cluster at once. Raises RunError when not even one does."""
+    wanted = study.resources
+    fits = int(cluster.get("CPU", 0) // (wanted.workers * wanted.cpus_per_worker))
+    if wanted.gpus_per_worker:
+        fits = min(fits, int(cluster.get("GPU", 0) // (wanted.workers * wanted.gpus_per_worker)))
+    if fits < 1:
+        raise RunError(
+            f"a trial needs {wanted.workers} x ({wanted.cpus_per_worker} CPU, {wanted.gpus_per_worker} GPU) and the "
+            f"cluster has {cluster.get('CPU', 0):g} CPU, {cluster.get('GPU', 0):g} GPU; change `resources` in the study"
+        )
+    return min(fits, wanted.concurrent_trials) if wanted.concurrent_trials else fits
+
+
+def start_ray(address: str | None) -> Any:
+    """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback interface)."""
+    import ray
+
+    from mtray.search.bridge import ENVIRONMENT
+
+    os.environ.update(
+        {
+            "RAY_AIR_NEW_OUTPUT": "0",
+            "TUNE_DISABLE_SIGINT_HANDLER": "1",
+            "TUNE_MAX_PENDING_TRIALS_PG": "4",
+        }
+    )
+    os.environ.update(ENVIRONMENT)
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    local: dict[str, Any] = (
+        {"include_dashboard": True, "dashboard_host": "127.0.0.1"} if not address else {}
+    )
+    return ray.init(
+        address=address or "local", log_to_driver=False, logging_level="ERROR",
+        runtime_env={"env_vars": ENVIRONMENT}, **local,
+    )  # fmt: skip
+
+
+def run_trials(
+    ledger: Ledger, shared: Any, limits: Limits, events: Events, concurrent: int
+) -> None:
+    """Run until the ledger has no more trials to give or the limits say so; returns when every running trial has ended."""
+    from ray import tune
+
+    from mtray.search.searcher import StudySearcher
+    from mtray.search.trainable import trainable
+
+    missing = max(0, limits.trials - ledger.finished) + ledger.needs_base()
+    if not missing:
+        return
+    run_dir = Path(shared.run_dir)
+    tuner = tune.Tuner(
+        # the work is done by the Train workers, which hold the CPUs and GPUs
+        tune.with_resources(tune.with_parameters(trainable, shared=shared), {"CPU": 0.01}),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(ledger, limits, events, run_dir), num_samples=missing,
+            max_concurrent_trials=concurrent, reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune", storage_path=str(run_dir / "ray_tune"), verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0, fail_fast=False),
+        ),
+    )  # fmt: skip
+    tuner.fit()
+
+
+class StopOnSignal:
+    """Ctrl-C or SIGTERM once: trials stop at their next step and the sweep ends well. Twice: at once."""
+
+    def __init__(self, limits: Limits, board: Any, say: Callable[[str], None]) -> None:
+        self._limits, self._board, self._say = limits, board, say
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopOnSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: object) -> None:
+        if self.received is not None:
+            self._say("stopped at once; running trials start anew with the next start")
+            os._exit(128 + number)
+        self.received = number
+        self._limits.stop("stopped by a signal; the same command continues")
+        self._board.stop.remote()
+        self._say("stopping: running trials end at their next step (again to stop at once)")

@@ -1,0 +1,205 @@
+"""The main job: from a study and a space to a front. `sweeps/ratio_search.py` is a door to `main` here."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mtray.cli_errors import report_errors
+from mtray.data.mixing import kind_sizes, plan
+from mtray.errors import ConfigError
+from mtray.schema import Budget, Recipe, Study
+from mtray.space import Space, load_space
+from mtray.study import load_study
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
+DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="ratio_search.py",
+        description="Search fine-tuning recipes; the same command run again continues the run.",
+    )
+    add = parser.add_argument
+    add(
+        "--study",
+        type=Path,
+        default=DEFAULT_STUDY,
+        help="what is fixed (YAML; default: the embedded study)",
+    )
+    add(
+        "--space",
+        type=Path,
+        default=DEFAULT_SPACE,
+        help="what varies (YAML; default: search_spaces/ratio.yaml)",
+    )
+    add("--model", help="a folder or a hub name, instead of the study's model")
+    add(
+        "--trials",
+        type=int,
+        help="trials in all, finished ones of this run counted (the base model comes on top)",
+    )
+    add("--name", help="name of the run (default: the study's name)")
+    add("--seed", type=int, help="seed of the study: draws, order of the examples, search")
+    add("--address", help="an existing Ray cluster, such as auto or ray://host:10001")
+    add("--max-minutes", type=float, help="start no trial after this time")
+    add("--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+    add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that was checked, with everything its trials share."""
+
+    study: Study
+    space: Space
+    store: dict[str, Any]
+    suite: Any
+
+
+def load(args: argparse.Namespace) -> tuple[Study, Space]:
+    """Study and space with the command line's options put over them. Reads only YAML."""
+    if args.trials is not None and args.trials < 1:
+        raise ConfigError(f"--trials: expected 1 or more, found {args.trials}")
+    if args.max_minutes is not None and args.max_minutes <= 0:
+        raise ConfigError(f"--max-minutes: expected more than 0, found {args.max_minutes:g}")
+    if args.model and Path(args.model).expanduser().exists():
+        args.model = str(Path(args.model).expanduser().resolve())
+    study = load_study(args.study, model=args.model, seed=args.seed)
+    if args.trials or args.max_minutes:
+        budget = Budget(
+            trials=args.trials or study.budget.trials,
+            max_minutes=args.max_minutes or study.budget.max_minutes,
+        )
+        study = study.model_copy(update={"budget": budget})
+    return study, load_space(args.space, study.defaults)
+
+
+def check_model(study: Study, space: Space) -> None:
+    """The model is there and has enough blocks to freeze; the sampler is known. Seconds, before any corpus is read."""
+    from mtray.search.journal import sampler_named
+    from mtray.training.models import block_count
+
+    sampler_named(study.sampler, 0)
+    blocks = block_count(study.model)
+    most = space.largest("frozen_layers") or 0
+    if most > blocks:
+        raise ConfigError(
+            f"frozen_layers goes up to {most:g}, but {study.model} has {blocks} transformer blocks"
+        )
+
+
+def largest_recipe(space: Space, study: Study) -> Recipe:
+    """The recipe that draws most from every source."""
+    params = {name: space.largest(name) for name in space.parameters}
+    return space.recipe({k: v for k, v in params.items() if v is not None})
+
+
+def prepare(study: Study, space: Space) -> Prepared:
+    """Read and tokenise everything. Raises DataError or ConfigError before anything is started."""
+    from mtray.data.mixing import draw
+    from mtray.data.store import build_store
+    from mtray.evaluation.suite import build_suite
+    from mtray.training.models import load_tokenizer
+
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    suite = build_suite(study, tokenizer)
+    store = build_store(study, tokenizer)
+    sizes = {name: len(table) for name, table in store.items()}
+    draw(
+        plan(largest_recipe(space, study), study.sources),
+        sizes,
+        study.seed,
+        study.training.allow_repeats,
+    )
+    return Prepared(study, space, store, suite)
+
+
+def check_metric(study: Study) -> None:
+    """The quality metric can be loaded."""
+    from mtray.evaluation.comet import load_comet
+
+    load_comet(study.evaluation.comet)
+
+
+def plan_lines(prepared: Prepared) -> list[str]:
+    """What a sweep would do: for --dry-run and at the start."""
+    study, space = prepared.study, prepared.space
+    lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
+    lines += [
+        f"  source {n}: {len(t):,} examples, {len(t.ids):,} tokens"
+        for n, t in prepared.store.items()
+    ]
+    lines.append(
+        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, {', '.join(study.evaluation.abilities)}"
+    )
+    lines += [
+        f"  searched: {name} in {p.model_dump(exclude_defaults=True)}"
+        for name, p in space.parameters.items()
+    ]
+    if space.fixed:
+        lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")
+    return lines
+
+
+def estimate_lines(prepared: Prepared) -> list[str]:
+    """Examples and tokens of a middle and of the largest recipe, and a time measured on this machine with a few steps."""
+    from mtray.search.estimate import seconds_per_trial
+    from mtray.search.journal import at_quantile
+
+    study, space = prepared.study, prepared.space
+    middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
+    lines = []
+    for label, recipe in (("middle", middle), ("largest", largest_recipe(space, study))):
+        sizes = kind_sizes(recipe)
+        lines.append(
+            f"  {label} recipe: "
+            + ", ".join(f"{round(v):,} {k}" for k, v in sizes.items())
+            + " examples"
+        )
+    seconds, tokens_per_second = seconds_per_trial(
+        prepared.study, prepared.store, prepared.suite, middle
+    )
+    total = seconds * study.budget.trials
+    lines.append(
+        f"  about {seconds:.0f} s for a middle trial ({tokens_per_second:,.0f} tokens/s on one worker here), so about "
+        f"{total / 60:.0f} min for {study.budget.trials} trials one after another"
+    )
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments(argv)
+    with report_errors(args.debug) as outcome:
+        outcome.code = _run(args)
+    return outcome.code
+
+
+def _run(args: argparse.Namespace) -> int:
+    console = Console()
+    started = time.monotonic()
+    study, space = load(args)
+    check_model(study, space)
+    prepared = prepare(study, space)
+    check_metric(study)
+    for line in plan_lines(prepared):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if args.dry_run:
+        for line in estimate_lines(prepared):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return 0
+    from mtray.search.session import run_session
+
+    return run_session(
+        prepared, args.runs_dir, args.name or study.name, args.address, console, started
+    )

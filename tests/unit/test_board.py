@@ -1,0 +1,128 @@
+"""What goes on, written and read without Ray."""
+
+import pytest
+from mtray.search.board import Board, Reporter
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr("mtray.search.board.time.time", lambda: Clock.now)
+    monkeypatch.setattr("mtray.search.board.time.monotonic", lambda: Clock.now)
+    return Clock
+
+
+class Method:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def remote(self, *args):
+        self.calls += 1
+        return self.function(*args)
+
+
+class Handle:
+    """As Ray's handle of an actor: every method has a `remote`."""
+
+    def __init__(self, board):
+        self.update, self.stopping = Method(board.update), Method(board.stopping)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Stands in for `ray.wait` and `ray.get`; `ready` says whether an answer has come."""
+    ray = pytest.importorskip("ray")
+
+    class Answers:
+        ready = True
+
+    monkeypatch.setattr(
+        ray, "wait", lambda refs, timeout: (refs, []) if Answers.ready else ([], refs)
+    )
+    monkeypatch.setattr(ray, "get", lambda ref: ref)
+    return Answers
+
+
+def test_a_board_holds_the_latest_of_every_trial(clock):
+    board = Board()
+    board.update(3, {"state": "training", "step": 1})
+    clock.now += 5
+    board.update(3, {"step": 2, "steps": 9})
+    board.update(4, {"state": "loading"})
+    assert board.snapshot() == {
+        3: {"state": "training", "step": 2, "steps": 9, "since": 100.0},
+        4: {"state": "loading", "since": 105.0},
+    }
+    board.remove(3)
+    board.remove(7)
+    assert list(board.snapshot()) == [4]
+
+
+def test_a_new_state_starts_its_own_clock_and_steps(clock):
+    board = Board()
+    board.update(1, {"state": "training", "step": 8})
+    clock.now += 5
+    board.update(1, {"state": "training"})
+    assert board.snapshot()[1] == {"state": "training", "step": 8, "since": 100.0}
+    board.update(1, {"state": "evaluating"})
+    assert board.snapshot()[1] == {"state": "evaluating", "since": 105.0}
+
+
+def test_stopping():
+    board = Board()
+    assert board.stopping() is False
+    board.stop()
+    assert board.stopping() is True
+
+
+def test_a_reporter_writes_seldom_and_loses_nothing(clock):
+    board = Board()
+    handle = Handle(board)
+    reporter = Reporter(handle, 1, interval=0.5)
+    reporter.progress({"state": "training"})
+    reporter.progress({"step": 1, "loss": 3.0})
+    reporter.progress({"step": 2})
+    assert handle.update.calls == 1
+    clock.now += 0.6
+    reporter.progress({"step": 3})
+    assert handle.update.calls == 2
+    entry = board.snapshot()[1]
+    assert (entry["step"], entry["loss"]) == (3, 3.0)
+    reporter.progress({"step": 4})
+    reporter.progress({"state": "evaluating"})
+    assert handle.update.calls == 3, "a new state is told at once"
+    assert board.snapshot()[1]["state"] == "evaluating"
+
+
+def test_only_rank_0_reports(clock):
+    handle = Handle(Board())
+    Reporter(handle, 1, rank=1).progress({"state": "training"})
+    assert handle.update.calls == 0
+
+
+def test_a_stop_reaches_the_worker_without_waiting(clock, answers):
+    board = Board()
+    handle = Handle(board)
+    reporter = Reporter(handle, 1, rank=1, interval=0.5)
+    board.stop()
+    answers.ready = False
+    assert [reporter.should_stop() for _ in range(4)] == [False] * 4
+    assert handle.stopping.calls == 1, "one question at a time"
+    answers.ready = True
+    assert reporter.should_stop() is True
+    assert reporter.should_stop() is True, "it stays so"
+
+
+def test_the_board_is_asked_at_most_a_few_times_a_second(clock, answers):
+    board = Board()
+    handle = Handle(board)
+    reporter = Reporter(handle, 1, interval=0.5)
+    for _ in range(100):
+        assert reporter.should_stop() is False
+    assert handle.stopping.calls == 1
+    clock.now += 0.6
+    board.stop()
+    assert not reporter.should_stop() and reporter.should_stop()
+    assert handle.stopping.calls == 2

@@ -1,0 +1,352 @@
+"""The ledger, with a tabulated objective in the place of training."""
+
+import time
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from records_factory import make_failed, make_record, make_score, make_study
+
+from mtray.errors import ConfigError
+from mtray.report.records import write_record
+from mtray.schema import Recipe, Source
+from mtray.search.journal import (
+    SAMPLERS,
+    STARTUP,
+    Ledger,
+    at_quantile,
+    base_job,
+    reference_recipes,
+    sampler_named,
+    space_filling,
+)
+from mtray.space import Choices, FloatRange, IntRange, Space
+
+SPACE = Space(
+    parameters={
+        "parallel_size": IntRange(type="int", low=256, high=8192, log=True),
+        "mono_ratio": FloatRange(type="float", low=0.0, high=2.0),
+        "learning_rate": FloatRange(type="float", low=2e-4, high=4e-3, log=True),
+    },
+    fixed={"replay_fraction": 0.1},
+)
+SOURCES = (
+    Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk")),
+    Source(name="mono", kind="mono", path="m.txt", languages=("en",)),
+)
+
+
+def study_of(sampler="random", **changes):
+    fields = {"sampler": sampler, "sources": SOURCES, "defaults": {"learning_rate": 0.001}}
+    return make_study(**(fields | changes))
+
+
+def ledger_in(run_dir, sampler="random", space=SPACE, **changes):
+    return Ledger(run_dir, study_of(sampler, **changes), space)
+
+
+def measured(job):
+    """The tabulated objective: two goals that pull apart."""
+    push = job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
+    return 0.4 + 0.2 * push, 1 - 0.3 * push + 0.05 * job.recipe.mono_ratio
+
+
+def write(run_dir, job):
+    quality, retention = measured(job)
+    record = make_record(job.number, quality, retention, job.role, recipe=job.recipe)
+    return write_record(run_dir, record)
+
+
+def run(run_dir, total, reopen=False, **options):
+    """Run to `total` trials, from the same ledger or from a new one for each trial."""
+    ledger, jobs = ledger_in(run_dir, **options), []
+    while (job := ledger.next(total)) is not None:
+        jobs.append(job)
+        write(run_dir, job)
+        if reopen:
+            ledger = ledger_in(run_dir, **options)
+        else:
+            ledger.tell(job.number)
+    return jobs
+
+
+def trials_in(run_dir):
+    backend = optuna.storages.journal.JournalFileBackend(str(run_dir / "study.journal"))
+    storage = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="made-up", storage=storage).trials
+
+
+def states_in(run_dir):
+    return [t.state for t in trials_in(run_dir)]
+
+
+def test_references_come_first_then_sobol_then_the_sampler(tmp_path):
+    jobs = run(tmp_path, 10)
+    assert [j.number for j in jobs] == list(range(10))
+    assert [j.role for j in jobs] == ["parallel_only", "mono_one_to_one", *["search"] * 8]
+    fixed = {"parallel_size": 8192, "learning_rate": 0.001, "replay_fraction": 0.1}
+    assert jobs[0].recipe == Recipe(mono_ratio=0.0, **fixed)
+    assert jobs[1].recipe == Recipe(mono_ratio=1.0, **fixed)
+    points = space_filling(SPACE.distributions(), STARTUP, seed=1)
+    assert [j.recipe for j in jobs[2 : 2 + STARTUP]] == [SPACE.recipe(p) for p in points]
+    assert len({j.recipe for j in jobs}) == 10
+    assert {j.seed for j in jobs} == {1}
+    assert run(tmp_path / "..", 1, seed=5)[0].seed == 5
+
+
+def test_the_base_model_is_no_trial_of_the_study(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = base_job(study_of())
+    assert (job.number, job.role, job.recipe.parallel_size) == (-1, "base", 0)
+    assert ledger.needs_base()
+    write(tmp_path, job)
+    assert not ledger.needs_base()
+    assert ledger.tell(-1) is None
+    assert ledger.finished == 0
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_resumed_sweep_asks_for_the_same_recipes(tmp_path, sampler):
+    """Reopened after every trial, and before each is told: what is not in the journal is lost."""
+    through, resumed = tmp_path / "through", tmp_path / "resumed"
+    for folder in (through, resumed):
+        folder.mkdir()
+    expected = run(through, 10, sampler=sampler)
+    assert run(resumed, 10, reopen=True, sampler=sampler) == expected
+    assert [t.values for t in trials_in(through)] == [t.values for t in trials_in(resumed)]
+
+
+def test_the_suggestions_hang_on_the_seed(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    one, other = run(tmp_path / "a", 9), run(tmp_path / "b", 9, seed=2)
+    assert one[0].recipe == other[0].recipe, "the references do not"
+    assert all(a.recipe != b.recipe for a, b in zip(one[2:], other[2:], strict=True))
+
+
+def test_an_interrupted_trial_comes_again_under_its_number(tmp_path):
+    ledger = ledger_in(tmp_path)
+    jobs = [ledger.next(10) for _ in range(9)]
+    for job in jobs[:8]:
+        if job.number != 3:
+            write(tmp_path, job)
+            ledger.tell(job.number)
+    assert ledger.running_numbers() == [3, 8] and ledger.running == 2
+    # the process dies; 3 and 8, the sampler's own, left no record
+    ledger = ledger_in(tmp_path)
+    assert ledger.running == 0 and ledger.finished == 7
+    assert [ledger.next(10), ledger.next(10)] == [jobs[3], jobs[8]]
+    assert ledger.next(10).number == 9
+
+
+def test_a_trial_that_was_given_back_comes_again_under_its_number(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(4)
+    ledger.end_without_record(job.number, stopped=True)
+    assert ledger.running == 0
+    assert ledger_in(tmp_path).next(4) == job
+
+
+def test_a_trial_cut_off_while_it_was_suggested_is_completed_alike(tmp_path):
+    """Killed between making the trial and storing its parameters."""
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    expected = run(tmp_path / "a", 10)
+    ledger = ledger_in(tmp_path / "b")
+    for _ in range(8):
+        job = ledger.next(10)
+        write(tmp_path / "b", job)
+        ledger.tell(job.number)
+    ledger._study.ask()  # a trial without any parameter
+    ledger = ledger_in(tmp_path / "b")
+    assert [ledger.next(10), ledger.next(10)] == expected[8:]
+
+
+def test_a_result_that_was_written_but_not_told_is_told(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(10)
+    write(tmp_path, job)
+    assert states_in(tmp_path)[0] == TrialState.RUNNING
+    assert ledger_in(tmp_path).finished == 1
+    assert trials_in(tmp_path)[0].values == pytest.approx(measured(job))
+
+
+def test_a_failed_record_is_told_as_a_failure_with_its_reason(tmp_path):
+    ledger = ledger_in(tmp_path)
+    first, second = ledger.next(10), ledger.next(10)
+    write_record(tmp_path, make_failed(first.number))
+    assert ledger.tell(first.number).state == "failed"
+    ledger.end_without_record(second.number, stopped=False)
+    one, other = trials_in(tmp_path)[:2]
+    assert one.state == other.state == TrialState.FAIL
+    assert one.values is None
+    assert one.user_attrs["reason"] == make_failed(0).reason
+    assert "without a record" in other.user_attrs["reason"]
+    # it counts, and is not run again
+    assert ledger.finished == 2
+    assert ledger_in(tmp_path).next(10).number == 2
+    assert ledger.all_failed(2) and not ledger.all_failed(3)
+    third = ledger.next(10)
+    write(tmp_path, third)
+    ledger.tell(third.number)
+    assert not ledger.all_failed(3)
+
+
+def test_telling_twice_changes_nothing(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(10)
+    write(tmp_path, job)
+    assert ledger.tell(job.number).number == job.number
+    assert ledger.tell(job.number) is None
+    write_record(tmp_path, make_failed(job.number))
+    assert ledger.tell(job.number) is None
+    assert states_in(tmp_path)[0] == TrialState.COMPLETE
+
+
+def test_no_trial_is_left_running_at_the_end(tmp_path):
+    run(tmp_path, 5)
+    assert TrialState.RUNNING not in states_in(tmp_path)
+    assert states_in(tmp_path).count(TrialState.COMPLETE) == 5
+
+
+def test_trials_at_once_are_counted(tmp_path):
+    ledger = ledger_in(tmp_path)
+    jobs = [ledger.next(3) for _ in range(4)]
+    assert [j.number for j in jobs[:3]] == [0, 1, 2] and jobs[3] is None
+    write(tmp_path, jobs[1])
+    ledger.tell(1)
+    assert ledger.next(3) is None
+
+
+def test_an_extended_run_adds_what_is_missing(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    assert [j.number for j in run(tmp_path / "a", 12)] == list(range(12))
+    assert run(tmp_path / "a", 12) == []
+    added = run(tmp_path / "a", 16)
+    assert [j.number for j in added] == [12, 13, 14, 15]
+    assert added == run(tmp_path / "b", 16)[12:]
+
+
+def test_objectives_to_be_minimised(tmp_path):
+    objectives = {"retention": "max", "off_target": "min"}
+    ledger = ledger_in(tmp_path, objectives=objectives)
+    job = ledger.next(5)
+    found = {"quality": 0.5, "retention": 0.8, "off_target": 0.03}
+    scores = {name: make_score(value) for name, value in found.items()}
+    write_record(tmp_path, make_record(job.number, objectives=scores))
+    ledger.tell(job.number)
+    assert trials_in(tmp_path)[0].values == [0.8, 0.03], "in the order of the study"
+    assert [d.name for d in ledger._study.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+def test_a_start_that_was_cut_off_is_completed(tmp_path, monkeypatch):
+    """Killed while the first trials were put in line."""
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    expected = run(tmp_path / "a", 10)
+    enqueue, calls = optuna.Study.enqueue_trial, []
+
+    def killed(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        enqueue(self, *args, **kwargs)
+
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ledger_in(tmp_path / "b")
+    assert run(tmp_path / "b", 10) == expected
+
+
+def test_a_journal_whose_last_line_is_cut_short_goes_on(tmp_path):
+    """A full disk or a lost machine leaves half a line; what follows must not be glued to it."""
+    run(tmp_path, 2)
+    path = tmp_path / "study.journal"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":5,"worker')
+    assert [j.number for j in run(tmp_path, 4)] == [2, 3]
+    assert path.read_bytes().startswith(whole)
+    assert len(run(tmp_path, 5)) == 1
+
+
+def test_a_lock_left_by_a_killed_process_is_no_wait(tmp_path):
+    """Optuna would wait for half a minute; the run's folder is locked, so nobody holds it."""
+    run(tmp_path, 1)
+    (tmp_path / "study.journal.lock").symlink_to(tmp_path / "study.journal")
+    start = time.monotonic()
+    assert len(run(tmp_path, 2)) == 1
+    assert time.monotonic() - start < 5
+
+
+def test_references_keep_to_what_the_space_varies():
+    space = Space(
+        parameters={
+            "frozen_layers": IntRange(type="int", low=1, high=5),
+            "learning_rate": FloatRange(type="float", low=1e-4, high=1e-2, log=True),
+            "replay_fraction": FloatRange(type="float", low=0.1, high=0.5),
+        },
+        fixed={"parallel_size": 500, "mono_ratio": 0.5},
+    )
+    found = reference_recipes(space, study_of(defaults={}))
+    assert list(found) == ["parallel_only"]
+    assert found["parallel_only"] == {
+        "frozen_layers": 0, "learning_rate": pytest.approx(1e-3), "replay_fraction": 0.0,
+    }  # fmt: skip
+    without_mono = study_of(sources=SOURCES[:1])
+    assert list(reference_recipes(SPACE, without_mono)) == ["parallel_only"]
+
+
+def test_references_are_exact_where_the_choices_lack_them(tmp_path):
+    choices = {
+        "frozen_layers": Choices(type="categorical", choices=(2, 4)),
+        "mono_ratio": Choices(type="categorical", choices=(0.5, 2.0)),
+        "learning_rate": Choices(type="categorical", choices=(5e-4, 2e-3)),
+    }
+    space = Space(parameters=choices, fixed={"parallel_size": 500})
+    for reopen in (False, True):
+        folder = tmp_path / str(reopen)
+        folder.mkdir()
+        jobs = run(folder, 9, reopen, space=space)
+        fixed = {"parallel_size": 500, "learning_rate": 0.001, "frozen_layers": 0}
+        assert jobs[0].recipe == Recipe(mono_ratio=0.0, **fixed)
+        assert jobs[1].recipe == Recipe(mono_ratio=1.0, **fixed)
+        assert all(j.recipe.frozen_layers in (2, 4) for j in jobs[2:])
+
+
+QUANTILES = [
+    (FloatDistribution(1.0, 3.0), [1.0, 2.0], 3.0),
+    (FloatDistribution(1e-4, 1e-2, log=True), [1e-4, 1e-3], 1e-2),
+    (FloatDistribution(0.0, 2.0, step=0.5), [0.0, 1.0], 2.0),
+    (IntDistribution(0, 5), [0, 3], 5),
+    (IntDistribution(0, 10, step=5), [0, 5], 10),
+    (IntDistribution(4, 64, log=True), [4, 16], 63),
+    (CategoricalDistribution((0, 2, 4)), [0, 2], 4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("distribution, values, last", QUANTILES)
+def test_at_quantile(distribution, values, last):
+    assert [at_quantile(distribution, u) for u in (0.0, 0.5)] == pytest.approx(values)
+    assert at_quantile(distribution, 1 - 1e-12) == pytest.approx(last)
+
+
+def test_every_whole_number_of_a_range_is_as_likely():
+    found = [at_quantile(IntDistribution(0, 3), (i + 0.5) / 400) for i in range(400)]
+    assert [found.count(n) for n in range(4)] == [100] * 4
+
+
+def test_space_filling():
+    points = space_filling(SPACE.distributions(), 64, 1)
+    assert points[:5] == space_filling(SPACE.distributions(), 5, 1)
+    assert points != space_filling(SPACE.distributions(), 64, 2)
+    assert all(list(p) == list(SPACE.parameters) for p in points)
+    for name, low, middle, high in (
+        ("mono_ratio", 0, 1, 2), ("parallel_size", 256, 1448.15, 8192),
+    ):  # fmt: skip
+        values = [p[name] for p in points]
+        assert all(low <= v <= high for v in values)
+        assert sum(v < middle for v in values) == 32, "Sobol halves every axis exactly"
+    assert all(isinstance(p["parallel_size"], int) for p in points)
+
+
+def test_an_unknown_sampler_is_an_error_that_lists_the_known(tmp_path):
+    with pytest.raises(ConfigError, match="sampler 'grid' is unknown; known: gp, tpe, nsga2"):
+        sampler_named("grid", 1)

@@ -1,0 +1,134 @@
+"""A run's folder: one process at a time, and one study."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from records_factory import make_study
+
+from mtray.errors import ConfigError, RunError
+from mtray.schema import Budget, Resources, Training
+from mtray.search.run_folder import bind, load_bound, locked, make_run_dir
+from mtray.space import FloatRange, Space
+
+SPACE = Space(
+    parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)}, fixed={"parallel_size": 64}
+)
+HOLD = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    from mtray.search.run_folder import locked
+    with locked(Path(sys.argv[1])):
+        print("held", flush=True)
+        sys.stdin.read()
+    """
+)
+
+
+def test_a_folder_is_made_and_kept(tmp_path):
+    run_dir = make_run_dir(tmp_path / "a/b", "mine")
+    assert run_dir == tmp_path / "a/b/mine" and list(run_dir.iterdir()) == []
+    (run_dir / "kept").touch()
+    assert make_run_dir(tmp_path / "a/b", "mine") == run_dir
+    assert [p.name for p in run_dir.iterdir()] == ["kept"]
+
+
+def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.chdir(tmp_path)
+    assert make_run_dir(Path("runs"), "mine") == tmp_path / "runs/mine"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"--runs-dir .*file.*cannot be written \(Not a dir"):
+        make_run_dir(tmp_path / "file", "mine")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_without_the_permission(tmp_path):
+    make_run_dir(tmp_path, "mine").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):
+        make_run_dir(tmp_path, "mine")
+
+
+def test_a_second_process_is_refused_until_the_first_ends_however_it_ends(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == "held\n"
+        message = f"run '{tmp_path.name}' is in use by process {other.pid}; .*--name"
+        with pytest.raises(RunError, match=message), locked(tmp_path):
+            pytest.fail("the lock was given twice")
+        other.kill()
+        other.wait()
+        with locked(tmp_path):
+            assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}"
+    with locked(tmp_path):
+        pass
+
+
+def test_an_error_within_gives_the_lock_back(tmp_path):
+    with pytest.raises(KeyError), locked(tmp_path):
+        raise KeyError
+    with locked(tmp_path):
+        pass
+
+
+def test_a_run_is_bound_to_its_study_and_space(tmp_path):
+    with pytest.raises(RunError, match=r"not a run folder \(no study\.json\)"):
+        load_bound(tmp_path)
+    bind(tmp_path, make_study(), SPACE)
+    bind(tmp_path, make_study(), SPACE)
+    assert load_bound(tmp_path) == (make_study(), SPACE)
+
+
+def test_budget_and_resources_may_change(tmp_path):
+    bind(tmp_path, make_study(budget=Budget(trials=12)), SPACE)
+    later = make_study(budget=Budget(trials=16), resources=Resources(workers=2))
+    bind(tmp_path, later, SPACE)
+    assert load_bound(tmp_path)[0] == later
+
+
+WIDER = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=3)}, fixed=SPACE.fixed)
+MORE = Space(
+    parameters=SPACE.parameters | {"learning_rate": FloatRange(type="float", low=0.1, high=0.2)},
+    fixed=SPACE.fixed,
+)  # fmt: skip
+CHANGES = [
+    (make_study(seed=2), SPACE, "study.seed = 1, now it is 2"),
+    (make_study(training=Training(epochs=3)), SPACE, "study.training.epochs = 1, now it is 3"),
+    (make_study(training=Training(max_steps=9)), SPACE, "training.max_steps = None, now it is 9"),
+    (make_study(), WIDER, r"space.parameters.mono_ratio.high = 2.0, now it is 3.0"),
+    (make_study(), MORE, r"space.parameters.learning_rate = None, now it is \{"),
+    (make_study(objectives={"quality": "max", "bleu": "max"}), SPACE, "study.objectives.bleu"),
+]
+
+
+@pytest.mark.parametrize("study, space, message", CHANGES)
+def test_a_change_is_named_by_its_key(tmp_path, study, space, message):
+    bind(tmp_path, make_study(), SPACE)
+    with pytest.raises(RunError, match=f"run '{tmp_path.name}' was started with .*{message}"):
+        bind(tmp_path, study, space)
+    assert load_bound(tmp_path) == (make_study(), SPACE), "a refusal leaves the run as it was"
+
+
+def test_the_order_of_the_objectives_is_part_of_the_study(tmp_path):
+    """The values in the journal have the order of the study that it was started with."""
+    turned = {"retention": "max", "quality": "max"}
+    bind(tmp_path, make_study(), SPACE)
+    with pytest.raises(RunError, match=r"study\.objectives"):
+        bind(tmp_path, make_study(objectives=turned), SPACE)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"study": {}, "space": {}}', '{"study": 1}'])
+def test_a_damaged_study_file_is_named(tmp_path, text):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(RunError, match=r"study\.json: "):
+        load_bound(tmp_path)

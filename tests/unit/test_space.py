@@ -1,0 +1,130 @@
+"""Search spaces from YAML, and that no suggestion of a loaded space is refused later."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mtray.errors import ConfigError
+from mtray.schema import Recipe
+from mtray.space import Choices, FloatRange, IntRange, Space, load_space
+
+SMALL = """
+parallel_size: {type: int, low: 256, high: 8192, log: true}
+mono_ratio: {type: float, low: 0.0, high: 2.0, step: 0.5}
+frozen_layers: {type: categorical, choices: [0, 2, 4]}
+learning_rate: 0.002
+"""
+
+
+def put(folder, text):
+    path = folder / "space.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_space_becomes_distributions(tmp_path):
+    space = load_space(put(tmp_path, SMALL), {"learning_rate": 0.1, "replay_fraction": 0.25})
+    assert space.distributions() == {
+        "parallel_size": IntDistribution(256, 8192, log=True),
+        "mono_ratio": FloatDistribution(0.0, 2.0, step=0.5),
+        "frozen_layers": CategoricalDistribution((0, 2, 4)),
+    }
+    # the file's value goes before the study's default
+    assert space.fixed == {"learning_rate": 0.002, "replay_fraction": 0.25}
+    found = space.recipe({"parallel_size": 300, "mono_ratio": 0.5, "frozen_layers": 2})
+    assert found == Recipe(
+        parallel_size=300, mono_ratio=0.5, frozen_layers=2, learning_rate=0.002,
+        replay_fraction=0.25,
+    )  # fmt: skip
+
+
+def test_the_largest_value(tmp_path):
+    space = load_space(put(tmp_path, SMALL))
+    found = [space.largest(n) for n in ("parallel_size", "frozen_layers", "learning_rate")]
+    assert found == [8192, 4, 0.002]
+    assert space.largest("replay_fraction") is None
+
+
+WRONG = [
+    ("mono_ration: {type: float, low: 0, high: 1}", "unknown parameter 'mono_ration'; allowed: parallel_size, mono_ratio"),
+    ("mono_ratio: {type: float, low: 2, high: 1}", "mono_ratio.*: low 2.0 is above high 1.0"),
+    ("mono_ratio: {type: float, low: 0, high: 1, log: true}", "a log scale needs low above 0, found 0"),
+    ("mono_ratio: {type: float, low: 0.1, high: 1, log: true, step: 0.1}", "a log scale takes no step"),
+    ("frozen_layers: {type: int, low: 1, high: 8, log: true, step: 2}", "a log scale takes no step"),
+    ("mono_ratio: {type: float, low: 0, hihg: 1}", "unknown key mono_ratio.hihg; allowed here: low, high, log, step, type"),
+    ("mono_ratio: {type: float, low: 0}", "key mono_ratio.high is missing"),
+    ("mono_ratio: {type: float, low: zero, high: 1}", "mono_ratio.low: .*found 'zero'"),
+    ("mono_ratio: {type: float, low: 0, high: .inf}", "mono_ratio.high: .*finite"),
+    ("mono_ratio: {type: float, low: .nan, high: 1}", "mono_ratio.low: .*finite"),
+    ("frozen_layers: {type: int, low: 0, high: 2.5}", "frozen_layers.high: .*found 2.5"),
+    ("frozen_layers: {type: int, low: 0, high: 2, step: 0}", "frozen_layers.step"),
+    ("frozen_layers: {type: categorical, choices: []}", "frozen_layers.choices"),
+    ("frozen_layers: {type: categorical, choices: [a]}", "frozen_layers.choices.0"),
+    ("mono_ratio: {type: real, low: 0, high: 1}", "mono_ratio.type: expected one of float, int, categorical, found 'real'"),
+    ("mono_ratio: {low: 0, high: 1}", "mono_ratio.type: expected one of float"),
+    ("mono_ratio: [0, 1]", r"mono_ratio: expected a number or a mapping with `type`, found \[0, 1\]"),
+    ("mono_ratio: true", "mono_ratio: expected a number or a mapping with `type`, found True"),
+    ("mono_ratio: null", "mono_ratio: expected a number or a mapping"),
+    ("mono_ratio: {type: float, low: -1, high: 1}", "mono_ratio: .*greater than or equal to 0, found -1"),
+    ("replay_fraction: {type: float, low: 0, high: 1}", "replay_fraction: .*less than 1, found 1"),
+    ("frozen_layers: {type: categorical, choices: [0, 1.5]}", "frozen_layers: .*found 1.5"),
+    ("mono_ratio: {type: int, low: 0, high: 1}\nmono_ratio: 1", "key 'mono_ratio' stands twice"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line, message", WRONG)
+def test_mistakes_name_file_and_key(tmp_path, line, message):
+    with pytest.raises(ConfigError, match=rf"space\.yaml.*{message}"):
+        load_space(put(tmp_path, f"parallel_size: 64\n{line}\n"))
+
+
+@pytest.mark.parametrize("value", ["-1", "0", ".inf"])
+def test_a_fixed_value_that_no_recipe_takes_is_named(tmp_path, value):
+    text = f"parallel_size: {{type: int, low: 1, high: 2}}\nlearning_rate: {value}\n"
+    with pytest.raises(
+        ConfigError, match=rf"space\.yaml: learning_rate: .*, found {value.strip('.')}"
+    ):
+        load_space(put(tmp_path, text))
+
+
+def test_defaults_of_the_study_that_no_recipe_takes_are_named(tmp_path):
+    path = put(tmp_path, SMALL)
+    with pytest.raises(ConfigError, match="defaults: unknown parameter 'replay'; allowed: par"):
+        load_space(path, {"replay": 0.1})
+    with pytest.raises(ConfigError, match=r"replay_fraction: .*found 1.5"):
+        load_space(path, {"replay_fraction": 1.5})
+
+
+def test_a_space_searches_something_and_sets_the_size(tmp_path):
+    with pytest.raises(ConfigError, match="every parameter is fixed"):
+        load_space(put(tmp_path, "parallel_size: 64\n"))
+    with pytest.raises(ConfigError, match="parallel_size is neither searched nor fixed"):
+        load_space(put(tmp_path, "mono_ratio: {type: float, low: 0, high: 1}\n"))
+    with pytest.raises(ConfigError, match="expected keys and values"):
+        load_space(put(tmp_path, ""))
+    with pytest.raises(ConfigError, match=r"space\.yaml:1: .*constructor"):
+        load_space(put(tmp_path, "parallel_size: !!python/object/apply:os.getpid []\n"))
+
+
+bound = st.floats(-1e6, 1e6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(bound, bound, st.booleans(), st.none() | st.floats(1e-3, 10))
+def test_a_float_range_is_one_that_optuna_takes_or_an_error(low, high, log, step):
+    spec = {"type": "float", "low": low, "high": high, "log": log, "step": step}
+    if low > high or (log and (low <= 0 or step is not None)):
+        with pytest.raises(ValueError):
+            FloatRange.model_validate(spec)
+    elif step is None:
+        space = Space(parameters={"mono_ratio": FloatRange.model_validate(spec)})
+        assert space.distributions()["mono_ratio"] == FloatDistribution(low, high, log=log)
+        assert math.isfinite(space.largest("mono_ratio"))
+
+
+def test_types():
+    assert IntRange(type="int", low=1, high=1).step == 1
+    assert Choices(type="categorical", choices=(0, 0.5)).choices == (0, 0.5)

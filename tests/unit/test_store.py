@@ -1,0 +1,121 @@
+"""Sources as token ids, and the mix as it was realised."""
+
+import json
+
+import numpy as np
+import pytest
+from records_factory import make_study
+from tiny_models import byte_level
+
+from mtray.data.mixing import Part, source_order
+from mtray.data.store import build_store, build_table, select, source_texts
+from mtray.errors import ConfigError, DataError
+from mtray.schema import Source, Training
+
+PAIRS = [("a bad cab", "abba"), ("dad", "bee"), ("fed a bee", "cab")]
+TEXTS = [("English: a\nSpanish:", "abc"), ("", "bad dad"), ("a ->", "b")]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_level()
+
+
+@pytest.fixture
+def sources(tmp_path):
+    rows = [{"en": a, "uk": b, "text": a, "q": b} for a, b in PAIRS]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return (
+        Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),
+        Source(name="mono", kind="mono", path=str(path), languages=("en",)),
+        Source(
+            name="old", kind="replay", path=str(path), columns={"prompt": "q", "target": "en"}
+        ),
+    )  # fmt: skip
+
+
+def test_texts_of_every_kind(sources):
+    pairs, mono, replay = (source_texts(s, "labels") for s in sources)
+    assert pairs[0] == ("English: a bad cab\nUkrainian:", "abba")
+    assert mono == [("", a) for a, _ in PAIRS]
+    assert replay == [(b, a) for a, b in PAIRS]
+    turned = sources[0].model_copy(update={"languages": ("uk", "en")})
+    assert source_texts(turned, "labels")[0] == ("Ukrainian: abba\nEnglish:", "a bad cab")
+    assert source_texts(sources[0], "mfti")[1][0] == "Translation: [English]: dad [Ukrainian]:"
+
+
+def test_columns_can_have_other_names(sources):
+    renamed = sources[0].model_copy(update={"columns": {"en": "q", "uk": "text"}})
+    assert source_texts(renamed, "labels")[0] == ("English: abba\nUkrainian:", "a bad cab")
+    mono = sources[1].model_copy(update={"columns": {"text": "uk"}})
+    assert source_texts(mono, "labels")[1] == ("", "bee")
+    with pytest.raises(DataError, match="'nope'"):
+        source_texts(sources[1].model_copy(update={"columns": {"text": "nope"}}), "labels")
+    with pytest.raises(ConfigError, match="template"):
+        source_texts(sources[0], "lables")
+
+
+def test_a_table_holds_every_example_whole(tokenizer):
+    table = build_table(TEXTS, tokenizer, 64)
+    assert len(table) == 3 and table.dropped == 0
+    assert table.lengths().sum() == len(table.ids) == table.ends[-1]
+    for row, (prompt, target) in enumerate(TEXTS):
+        ids, loss_from = table.example(row)
+        assert len(ids) == table.lengths()[row]
+        assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
+        assert tokenizer.decode(ids[1:-1]) == (f"{prompt} {target}" if prompt else target)
+        # loss begins with the target; in text without a prompt, with the first token after <s>
+        assert tokenizer.decode(ids[loss_from:-1]) == (f" {target}" if prompt else target)
+        assert loss_from == 1 or prompt
+    assert (table.ids.dtype, table.ends.dtype, table.loss_from.dtype) == (
+        np.int32, np.int64, np.int32,
+    )  # fmt: skip
+
+
+def test_long_examples_are_left_out_and_counted(tokenizer):
+    lengths = build_table(TEXTS, tokenizer, 64).lengths()
+    longest = int(lengths.max())
+    assert (lengths == longest).sum() == 1
+    assert build_table(TEXTS, tokenizer, longest).dropped == 0
+    shorter = build_table(TEXTS, tokenizer, longest - 1)
+    assert (len(shorter), shorter.dropped) == (2, 1)
+    with pytest.raises(DataError, match="no example has 2 tokens or fewer; raise .*max_length"):
+        build_table(TEXTS, tokenizer, 2)
+
+
+def test_the_store_has_every_source(sources, tokenizer):
+    study = make_study(sources=sources, training=Training(max_length=40))
+    store = build_store(study, tokenizer)
+    assert {name: len(table) for name, table in store.items()} == {"pairs": 3, "mono": 3, "old": 3}
+    expected = build_table(source_texts(sources[1], "labels"), tokenizer, 40)
+    np.testing.assert_array_equal(store["mono"].ids, expected.ids)
+
+
+def test_select_draws_by_the_order_of_the_source(tokenizer):
+    store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS[:2], tokenizer, 64)}
+    parts = [Part("a", "parallel", 2.4, 2), Part("b", "mono", 4.6, 5)]
+    examples, mix = select(store, parts, seed=3, allow_repeats=True)
+    order_a, order_b = source_order(3, "a", 3), source_order(3, "b", 2)
+    rows = [("a", r) for r in order_a[:2]] + [("b", order_b[i % 2]) for i in range(5)]
+    for (ids, loss_from), (name, row) in zip(examples, rows, strict=True):
+        expected, start = store[name].example(int(row))
+        np.testing.assert_array_equal(ids, expected)
+        assert loss_from == start
+    a, b = mix.shares
+    assert (a.source, a.kind, a.requested, a.realised, a.available) == ("a", "parallel", 2.4, 2, 3)
+    assert (b.realised, b.available) == (5, 2)
+    assert (a.repeats, b.repeats) == (pytest.approx(2 / 3), 2.5)
+    assert a.tokens == sum(len(ids) for ids, _ in examples[:2])
+    assert b.tokens == sum(len(ids) for ids, _ in examples[2:])
+    assert (mix.examples, mix.tokens) == (7, a.tokens + b.tokens)
+
+
+def test_select_of_too_many_or_none(tokenizer):
+    store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS, tokenizer, 64)}
+    parts = [Part("a", "parallel", 3.0, 3), Part("b", "mono", 0.0, 0)]
+    examples, mix = select(store, parts, 1, allow_repeats=False)
+    assert len(examples) == 3
+    assert (mix.shares[1].realised, mix.shares[1].tokens, mix.shares[1].repeats) == (0, 0, 0)
+    with pytest.raises(DataError, match="'b' holds 3 examples and the recipe asks for 4"):
+        select(store, [Part("b", "mono", 4.0, 4)], 1, allow_repeats=False)

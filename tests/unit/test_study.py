@@ -1,0 +1,184 @@
+"""Studies from YAML: what is shipped loads, and every mistake names file, key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtray.data.rendering import TEMPLATES
+from mtray.errors import ConfigError
+from mtray.schema import Recipe
+from mtray.space import load_space
+from mtray.study import load_study, read_yaml
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "sweeps").glob("**/*.yaml"))
+SPACES = sorted((ROOT / "search_spaces").glob("**/*.yaml"))
+SMALL = """
+name: small
+sources:
+  - {name: pairs, kind: parallel, languages: [en, uk], path: data/pairs.tsv}
+  - {name: lines, kind: parallel, languages: [en, uk], path: {en: a.en, uk: /abs/a.uk}}
+evaluation:
+  quality: [{direction: en-uk, path: ../dev.tsv, size: 10}]
+  abilities:
+    few: {measure: few_shot, path: a.tsv, shots_path: "~/b.tsv", direction: en-uk}
+"""
+
+
+def put(folder, text, name="study.yaml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def corpora(monkeypatch, tmp_path):
+    """Stands in for the corpora, which need the network."""
+    asked = []
+    monkeypatch.setattr(
+        "mtray.embedded.corpora.prepare", lambda: asked.append(1) or tmp_path / "corpora"
+    )
+    return asked
+
+
+def test_there_are_studies_and_spaces_to_load():
+    assert ROOT / "sweeps/default.yaml" in STUDIES
+    assert ROOT / "search_spaces/ratio.yaml" in SPACES
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.name)
+def test_every_study_we_ship_loads(path, corpora, tmp_path):
+    study = load_study(path)
+    assert study.template in TEMPLATES
+    assert set(study.defaults) <= set(Recipe.model_fields)
+    paths = [s.path for s in study.sources] + [q.path for q in study.evaluation.quality]
+    assert "{corpora}" not in str(study)
+    if corpora:
+        assert any(str(tmp_path / "corpora") in str(p) for p in paths)
+    for space in SPACES:
+        assert load_space(space, study.defaults).distributions()
+
+
+def test_paths_become_absolute(tmp_path, corpora):
+    study = load_study(put(tmp_path, SMALL))
+    assert study.sources[0].path == str(tmp_path / "data/pairs.tsv")
+    assert study.sources[1].path == {"en": str(tmp_path / "a.en"), "uk": "/abs/a.uk"}
+    assert study.evaluation.quality[0].path == str(tmp_path.parent / "dev.tsv")
+    assert study.evaluation.abilities["few"].shots_path == str(Path.home() / "b.tsv")
+    assert not corpora, "a study that names no embedded corpora fetches none"
+
+
+def test_a_relative_path_is_relative_to_the_file(tmp_path, monkeypatch):
+    put(tmp_path, SMALL)
+    monkeypatch.chdir(tmp_path)
+    assert load_study(Path("study.yaml")) == load_study(tmp_path / "study.yaml")
+
+
+def test_a_folder_beside_the_study_is_a_model_and_a_hub_name_stays(tmp_path):
+    (tmp_path / "own/model").mkdir(parents=True)
+    own = load_study(put(tmp_path, SMALL + "model: own/model\n"))
+    assert own.model == str(tmp_path / "own/model")
+    for name in ("owner/model", "embedded"):
+        assert load_study(put(tmp_path, SMALL + f"model: {name}\n")).model == name
+    text = SMALL.replace("evaluation:", "evaluation:\n  comet: own/model")
+    assert load_study(put(tmp_path, text)).evaluation.comet == str(tmp_path / "own/model")
+
+
+def test_overrides_replace_keys_and_none_keeps_them(tmp_path):
+    path = put(tmp_path, SMALL + "seed: 7\n")
+    study = load_study(path, seed=None, budget={"trials": 3})
+    assert (study.seed, study.budget.trials) == (7, 3)
+    assert load_study(path, seed=8).seed == 8
+    with pytest.raises(ConfigError, match=r"study\.yaml: seed: .*found -1"):
+        load_study(path, seed=-1)
+
+
+WRONG = [
+    ("modle: x\n", "unknown key modle; allowed here: name, model, template"),
+    ("training: {epoch: 2}\n", "unknown key training.epoch; allowed here: epochs, batch_examples"),
+    ("training: {epochs: two}\n", "training.epochs: .*found 'two'"),
+    ("training: {epochs: 0}\n", "training.epochs: .*greater than or equal to 1, found 0"),
+    ("training: {schedule: cosin}\n", "training.schedule: .*'cosine', 'linear' or 'constant'"),
+    ("objectives: {quality: max}\n", "`objectives` needs at least two"),
+    ("objectives: {quality: up, retention: max}\n", "objectives.quality: .*'max' or 'min'"),
+    ("name: again\n", r":9: key 'name' stands twice"),
+    ("training: {epochs: 1, epochs: 2}\n", r":9: key 'epochs' stands twice"),
+    ("a: [1\n", ":10: expected"),
+    ("? [1, 2]\n: x\n", r":9: .*unhashable key"),
+    ("model: {{corpora}}\n", r":9: .*unhashable key"),
+    ("model: !!python/object/apply:os.system [exit]\n", r":9: .*constructor"),
+    ("model: !!python/name:os.system\n", r":9: .*constructor"),
+]
+
+
+@pytest.mark.parametrize("line, message", WRONG)
+def test_mistakes_name_file_and_key(tmp_path, line, message):
+    with pytest.raises(ConfigError, match=rf"(?s)study\.yaml.*{message}"):
+        load_study(put(tmp_path, SMALL.lstrip() + line))
+
+
+def replaced(old, new):
+    assert old in SMALL
+    return SMALL.replace(old, new)
+
+
+WRONG_WITHIN = [
+    ("kind: parallel", "kind: pairs", "sources.0.kind: .*'parallel', 'mono' or 'replay'"),
+    ("languages: [en, uk]", "languages: [en]", "sources.0: .*needs 2 `languages`, found 1"),
+    ("languages: [en, uk]", "languages: [en, ukrainian]", "sources.0.languages.1: .*'ukrainian'"),
+    ("name: lines", "name: pairs", "`sources` holds a name twice: 'pairs'"),
+    ("kind: parallel, languages: [en, uk]", "kind: mono, languages: [en]", "one of kind parallel"),
+    ("size: 10", "sise: 10", "key evaluation.quality.0.sise; allowed here: direction, path, columns"),
+    ("measure: few_shot", "mesure: x", "abilities.few.mesure; allowed here: measure, path, size"),
+    ("measure: few_shot, ", "", "key evaluation.abilities.few.measure is missing"),
+    ("name: small\n", "", "key name is missing"),
+    ("direction: en-uk, path", "direction: enuk, path", "quality.0.direction: .*found 'enuk'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("old, new, message", WRONG_WITHIN)
+def test_mistakes_within_lists_and_tables(tmp_path, old, new, message):
+    with pytest.raises(ConfigError, match=rf"(?s)study\.yaml: .*{message}"):
+        load_study(put(tmp_path, replaced(old, new)))
+
+
+def test_every_mistake_gets_a_line(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        load_study(put(tmp_path, SMALL + "modle: x\nseed: -1\n"))
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2 and all(line.startswith(str(tmp_path)) for line in lines)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "- a\n", "text\n"])
+def test_a_file_without_keys_is_an_error(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"study\.yaml: expected keys and values, found"):
+        load_study(put(tmp_path, text))
+
+
+def test_files_that_are_no_yaml(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_study(tmp_path / "nowhere.yaml")
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"latin\.yaml: not valid UTF-8 \(byte 9\)"):
+        load_study(path)
+    path.write_bytes(b"name: \x07\n")
+    with pytest.raises(ConfigError, match=r"latin\.yaml: not valid YAML"):
+        load_study(path)
+
+
+def test_an_unsafe_tag_runs_nothing(tmp_path):
+    trap = tmp_path / "trap"
+    text = f"a: !!python/object/apply:os.mkdir [{trap}]\n"
+    with pytest.raises(ConfigError):
+        read_yaml(put(tmp_path, text))
+    assert not trap.exists()
+    yaml.unsafe_load(text)
+    assert trap.exists(), "else this file would prove nothing"
+
+
+def test_numbers_with_an_exponent_need_no_point(tmp_path):
+    """YAML 1.1 reads 1e-3 as text, which nobody means."""
+    found = read_yaml(put(tmp_path, 'a: 1e-3\nb: -2E5\nc: 1.5e+2\nd: "1e-3"\ne: e5\nf: 1e\n'))
+    assert found == {"a": 1e-3, "b": -2e5, "c": 150.0, "d": "1e-3", "e": "e5", "f": "1e"}
