@@ -1,4 +1,5 @@
-"""What a user sees of an error: one message and an exit code, without a traceback unless asked for."""
+"""What a user sees of an error: one message and an exit code, without a traceback unless asked
+for."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ class ExitCode:
 
 @contextlib.contextmanager
 def report_errors(debug: bool = False) -> Iterator[ExitCode]:
-    """Turn a MtrayError into its message on stderr and its exit code; other errors are bugs and keep their traceback."""
+    """Turn a MtrayError into its message on stderr and its exit code; other errors are bugs and
+    keep their traceback."""
     outcome = ExitCode()
     try:
         yield outcome

@@ -1,4 +1,5 @@
-"""Every error mtray raises on purpose. A `MtrayError` is the user's to mend and is shown without a traceback."""
+"""Every error mtray raises on purpose. A `MtrayError` is the user's to mend and is shown without a
+traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ class MtrayError(Exception):
 
 
 class ConfigError(MtrayError, ValueError):
-    """A study, a space or an option is wrong: names the file, the key, the value and what is allowed."""
+    """A study, a space or an option is wrong: names the file, the key, the value and what is
+    allowed."""
 
 
 class DataError(MtrayError, ValueError):

@@ -10,10 +10,11 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory instead of giving it back to the kernel; False where there is no glibc.
+    """Let glibc keep freed memory instead of giving it back to the kernel; False where there is no
+    glibc.
 
-    By default every tensor over 128 KiB is mapped and unmapped again, and on the CPU the page faults cost more than a small
-    model's arithmetic (`benchmarks/malloc.py`).
+    By default every tensor over 128 KiB is mapped and unmapped again, and on the CPU the page
+    faults cost more than a small model's arithmetic (`benchmarks/malloc.py`).
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,5 @@
-"""Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study` and `mtray.space`."""
+"""Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
+and `mtray.space`."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ class Frozen(BaseModel):
 
 
 class Source(Frozen):
-    """One corpus. `path` is one file (Parquet, JSONL, TSV, CSV, or the WMT JSON list) or, for line-parallel text, a file for each
-    language. Columns default to the language codes, `text` for monolingual data and `prompt`, `target` for replay."""
+    """One corpus. `path` is one file (Parquet, JSONL, TSV, CSV, or the WMT JSON list) or, for
+    line-parallel text, a file for each language. Columns default to the language codes, `text` for
+    monolingual data and `prompt`, `target` for replay."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     kind: Kind
@@ -51,7 +53,8 @@ class QualitySet(Frozen):
 
 
 class AbilitySpec(Frozen):
-    """One preserved ability: which measure, on which file. Options that a measure does not know are errors when it is built."""
+    """One preserved ability: which measure, on which file. Options that a measure does not know are
+    errors when it is built."""
 
     measure: str
     path: str
@@ -65,7 +68,8 @@ class AbilitySpec(Frozen):
 
 
 class Evaluation(Frozen):
-    """`comet` is `embedded`, a checkpoint's path or a hub name. `max_new_tokens` bounds every generation, decoding is greedy."""
+    """`comet` is `embedded`, a checkpoint's path or a hub name. `max_new_tokens` bounds every
+    generation, decoding is greedy."""
 
     comet: str = "embedded"
     quality: Annotated[tuple[QualitySet, ...], Field(min_length=1)]
@@ -76,8 +80,9 @@ class Evaluation(Frozen):
 
 
 class Training(Frozen):
-    """`batch_examples` is the global batch; a worker takes `batch_examples / workers` in micro-batches of at most
-    `micro_batch_tokens` padded tokens. `warmup` is a share of all steps. `precision` auto: bf16 where the machine computes in it."""
+    """`batch_examples` is the global batch; a worker takes `batch_examples / workers` in
+    micro-batches of at most `micro_batch_tokens` padded tokens. `warmup` is a share of all steps.
+    `precision` auto: bf16 where the machine computes in it."""
 
     epochs: Annotated[int, Field(ge=1)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
@@ -107,7 +112,8 @@ class Budget(Frozen):
 
 
 class Study(Frozen):
-    """What is fixed. Relative paths are relative to the study's file; `{corpora}` stands for the embedded study's corpora."""
+    """What is fixed. Relative paths are relative to the study's file; `{corpora}` stands for the
+    embedded study's corpora."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     model: str = "embedded"
@@ -126,10 +132,9 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _coherent(self) -> Study:
         names = [s.name for s in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError(
-                f"`sources` holds a name twice: {sorted(n for n in names if names.count(n) > 1)[0]!r}"
-            )
+        twice = sorted(n for n in names if names.count(n) > 1)
+        if twice:
+            raise ValueError(f"`sources` holds a name twice: {twice[0]!r}")
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")
         if len(self.objectives) < 2:
@@ -140,7 +145,8 @@ class Study(Frozen):
 
 
 class Recipe(Frozen):
-    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README for every parameter."""
+    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
+    for every parameter."""
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -150,8 +156,9 @@ class Recipe(Frozen):
 
 
 class SourceShare(Frozen):
-    """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole number drawn, `available` what
-    the source holds, `tokens` those that the model sees in one epoch, `repeats` realised / available."""
+    """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
+    number drawn, `available` what the source holds, `tokens` those that the model sees in one
+    epoch, `repeats` realised / available."""
 
     source: str
     kind: Kind
@@ -175,7 +182,8 @@ class Mix(Frozen):
 
 
 class Score(Frozen):
-    """A measured value with its 95 % interval (`low`, `high`; bootstrap over `n` clusters) and what it was measured with."""
+    """A measured value with its 95 % interval (`low`, `high`; bootstrap over `n` clusters) and what
+    it was measured with."""
 
     value: float
     low: float
@@ -195,7 +203,8 @@ class Score(Frozen):
 
 
 class TrainingRecord(Frozen):
-    """`loss` holds (step, mean training loss since the entry before). Tokens are those seen, without padding."""
+    """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
+    without padding."""
 
     steps: int
     tokens: int
@@ -212,10 +221,12 @@ State = Literal["complete", "failed"]
 
 
 class TrialRecord(Frozen):
-    """One trial, as `trials/<number>/result.json`. The base model untouched has the number -1 and the folder `trials/base`.
+    """One trial, as `trials/<number>/result.json`. The base model untouched has the number -1 and
+    the folder `trials/base`.
 
-    `objectives` are the values that the search sees. `scores` holds everything measured, by name: `comet.en-uk`,
-    `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`. `seconds` is by phase.
+    `objectives` are the values that the search sees. `scores` holds everything measured, by name:
+    `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
+    `seconds` is by phase.
     """
 
     number: int

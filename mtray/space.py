@@ -1,4 +1,5 @@
-"""Read a search space: YAML -> `Space` -> Optuna distributions. One parameter is one line; its name is a field of `Recipe`.
+"""Read a search space: YAML -> `Space` -> Optuna distributions. One parameter is one line; its name
+is a field of `Recipe`.
 
 parallel_size: {type: int, low: 256, high: 8192, log: true}
 mono_ratio: {type: float, low: 0.0, high: 2.0}
@@ -65,10 +66,11 @@ TYPES: dict[str, type[FloatRange | IntRange | Choices]] = {
 
 
 class Space(Frozen):
-    """What varies (`parameters`) and what is set to one value (`fixed`); both by names of `Recipe` fields."""
+    """What varies (`parameters`) and what is set to one value (`fixed`); both by names of `Recipe`
+    fields."""
 
     parameters: dict[str, Parameter]
-    fixed: dict[str, Number] = {}
+    fixed: dict[str, Number] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution for each varied parameter, under the same flat name."""
@@ -99,7 +101,8 @@ class Space(Frozen):
 
 
 def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
-    """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises ConfigError."""
+    """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises
+    ConfigError."""
     raw = read_yaml(path)
     for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
         unknown = [name for name in names if name not in Recipe.model_fields]
@@ -137,7 +140,8 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
 
 
 def _check_ends(space: Space, path: Path) -> None:
-    """Both ends of every range must make a valid recipe, so that no suggestion can be refused later."""
+    """Both ends of every range must make a valid recipe, so that no suggestion can be refused
+    later."""
     for name, p in space.parameters.items():
         for end in p.choices if isinstance(p, Choices) else (p.low, p.high):
             _check_recipe(path, {**space.fixed, name: end})

@@ -1,4 +1,5 @@
-"""Read a study: YAML -> `Study`, with every path made absolute and every mistake named with its file and key."""
+"""Read a study: YAML -> `Study`, with every path made absolute and every mistake named with its
+file and key."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """The keys that a model allows at a location of a validation error, comma-separated; empty when that is not known."""
+    """The keys that a model allows at a location of a validation error, comma-separated; empty when
+    that is not known."""
     current: Any = model
     parts = iter(location[:-1])
     for part in parts:
@@ -83,7 +85,8 @@ def _model_within(annotation: Any) -> Any:
 def explain(
     error: ValidationError, path: Path, model: type[BaseModel], prefix: str = ""
 ) -> ConfigError:
-    """A validation error as one line for each mistake: file, key, what is wrong, value found, keys allowed."""
+    """A validation error as one line for each mistake: file, key, what is wrong, value found, keys
+    allowed."""
     lines = []
     for item in error.errors():
         parts = [prefix] if prefix else []
@@ -132,7 +135,8 @@ def _resolve_name(value: Any, folder: Path) -> Any:
 
 
 def load_study(path: Path, **overrides: Any) -> Study:
-    """The study of a YAML file, paths absolute (relative ones are relative to the file), `overrides` put over its keys.
+    """The study of a YAML file, paths absolute (relative ones are relative to the file),
+    `overrides` put over its keys.
 
     Fetches the embedded study's corpora when a path names `{corpora}`. Raises ConfigError.
     """

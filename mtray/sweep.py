@@ -107,21 +107,22 @@ def largest_recipe(space: Space, study: Study) -> Recipe:
 
 def prepare(study: Study, space: Space) -> Prepared:
     """Read and tokenise everything. Raises DataError or ConfigError before anything is started."""
-    from mtray.data.mixing import draw
+    from mtray.data.mixing import draw, most_drawn
     from mtray.data.store import build_store
     from mtray.evaluation.suite import build_suite
+    from mtray.search.journal import reference_recipes
     from mtray.training.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
-    store = build_store(study, tokenizer)
-    sizes = {name: len(table) for name, table in store.items()}
-    draw(
-        plan(largest_recipe(space, study), study.sources),
-        sizes,
-        study.seed,
-        study.training.allow_repeats,
-    )
+    heaviest = [
+        largest_recipe(space, study),
+        *(space.recipe(params) for params in reference_recipes(space, study).values()),
+    ]
+    store = build_store(study, tokenizer, most_drawn(heaviest, study.sources))
+    held = {name: len(table) for name, table in store.items()}
+    for recipe in heaviest:
+        draw(plan(recipe, study.sources), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)
 
 
@@ -137,7 +138,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     lines += [
-        f"  source {n}: {len(t):,} examples, {len(t.ids):,} tokens"
+        f"  source {n}: {t.available:,} examples, of which a trial draws up to {len(t):,}"
         for n, t in prepared.store.items()
     ]
     lines.append(

@@ -1,4 +1,5 @@
-"""One trial without Ray: mix, fine-tune, answer the evaluation's requests; and, in another process, the scores."""
+"""One trial without Ray: mix, fine-tune, answer the evaluation's requests; and, in another process,
+the scores."""
 
 from __future__ import annotations
 
@@ -89,12 +90,13 @@ def run_trial(
     if job.recipe.parallel_size:
         with seconds.phase("mix"):
             parts = plan(job.recipe, study.sources)
-            examples, mix = select(store, parts, study.seed, study.training.allow_repeats)
+            examples, mix = select(store, parts, study.training.allow_repeats)
         progress({"state": "training"})
         with seconds.phase("training"):
             model, record = finetune(
-                lambda m: build_engine(engine, m, study.training, precision), model, examples, study.training,
-                precision=precision, learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
+                lambda m: build_engine(engine, m, study.training, precision),
+                model, examples, study.training, precision=precision,
+                learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
                 seed=job.seed, place=place, progress=progress, should_stop=should_stop,
             )  # fmt: skip
     outputs: list[Output] = []
@@ -152,9 +154,13 @@ def record_trial(
         raise EvaluationError(f"objective {missing[0]!r} was not measured")
     measured = {**result.scores, **result.objectives}
     return TrialRecord(
-        number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed, mix=outcome.mix,
-        objectives={name: measured[name] for name in study.objectives}, scores=result.scores, counts=result.counts,
+        number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed,
+        mix=outcome.mix, objectives={name: measured[name] for name in study.objectives},
+        scores=result.scores, counts=result.counts,
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        extra={"left_out": result.left_out, "sample": [list(s) for s in suite.sample(outcome.outputs, 8)]},
+        extra={
+            "left_out": result.left_out,
+            "sample": [list(s) for s in suite.sample(outcome.outputs, 8)],
+        },
     )  # fmt: skip

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Search the mixture of parallel, monolingual and replay data: `python sweeps/ratio_search.py` (see --help)."""
+"""Search the mixture of parallel, monolingual and replay data; see
+`python sweeps/ratio_search.py --help`."""
 
 import sys
 

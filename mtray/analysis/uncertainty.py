@@ -1,14 +1,17 @@
-"""Intervals by bootstrap, from sufficient statistics: every metric of mtray is a function of sums over segments.
+"""Intervals by bootstrap, from sufficient statistics: every metric of mtray is a function of sums
+over segments.
 
-A `Measurement` keeps, for each segment, the numbers whose sum a metric needs (a COMET score and a 1; the n-gram counts of chrF;
-the four counts of formality accuracy). A bootstrap resample is then a weighted sum, so a thousand of them are one matrix product,
-corpus metrics included, and a difference of two systems is paired by giving both the same weights (Koehn 2004).
+A `Measurement` keeps, for each segment, the numbers whose sum a metric needs (a COMET score and a
+1; the n-gram counts of chrF; the four counts of formality accuracy). A bootstrap resample is then a
+weighted sum, so a thousand of them are one matrix product, corpus metrics included, and a
+difference of two systems is paired by giving both the same weights (Koehn 2004).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +25,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Measurement:
-    """Statistics of shape (segments, k) and the metric that takes their sums, shape (..., k), to values, shape (...).
+    """Statistics of shape (segments, k) and the metric that takes their sums, shape (..., k), to
+    values, shape (...).
 
-    `clusters`, shape (segments,), names what is resampled together (a document, a source sentence); None: each segment alone.
+    `clusters`, shape (segments,), names what is resampled together (a document, a source sentence);
+    None: each segment alone.
     """
 
     stats: Array
@@ -78,13 +83,15 @@ def resample_weights(n: int, resamples: int, seed: int) -> Array:
 
 
 def replicate_values(measurement: Measurement, resamples: int, seed: int) -> Array:
-    """The metric on each bootstrap resample, shape (resamples,). The same n and seed draw the same units."""
+    """The metric on each bootstrap resample, shape (resamples,). The same n and seed draw the same
+    units."""
     stats = measurement.by_cluster()
     return np.asarray(measurement.value(resample_weights(len(stats), resamples, seed) @ stats))
 
 
 def interval(values: Array, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval, ignoring resamples on which the metric is undefined (no accuracy without a labelled output)."""
+    """Percentile interval, ignoring resamples on which the metric is undefined (no accuracy without
+    a labelled output)."""
     kept = values[np.isfinite(values)]
     if not len(kept):
         raise EvaluationError("no bootstrap resample has a defined value")
@@ -104,7 +111,8 @@ def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Sco
 
 @dataclass(frozen=True)
 class Kept:
-    """One ability of a tuned model beside the base model's, on the same segments, with the score of a trivial output."""
+    """One ability of a tuned model beside the base model's, on the same segments, with the score of
+    a trivial output."""
 
     tuned: Measurement
     base: Measurement
@@ -112,17 +120,22 @@ class Kept:
     weight: float = 1.0
 
 
-def retained_share(tuned: Array, base: Array, floor: float) -> Array:
-    """min(1, (s - c) / (b - c)): 1 is all that the base model can, 0 the floor; below the floor is negative."""
+def retained_share(
+    tuned: Array | np.floating[Any], base: Array | np.floating[Any], floor: float
+) -> Array:
+    """min(1, (s - c) / (b - c)): 1 is all that the base model can, 0 the floor; below the floor is
+    negative."""
     return np.minimum(1.0, (tuned - floor) / (base - floor))
 
 
 def retention(
     abilities: Mapping[str, Kept], resamples: int = 1000, seed: int = 0
 ) -> dict[str, Score]:
-    """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and the least of them.
+    """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and the
+    least of them.
 
-    Intervals are of paired resamples: tuned and base model are scored on the same draws of segments.
+    Intervals are of paired resamples: tuned and base model are scored on the same draws of
+    segments.
     """
     if not abilities:
         raise EvaluationError("retention needs at least one ability that the base model has")

@@ -1,8 +1,10 @@
-"""Mine register-contrastive references: two Ukrainian translations of one English sentence, one informal (ти), one formal (ви).
+"""Mine register-contrastive references: two Ukrainian translations of one English sentence, one
+informal (ти), one formal (ви).
 
-The result has the shape of CoCoA-MT (Nadejde et al. 2022): the two references differ and every register-bearing word is
-annotated, here as `[F]...[/F]` around single words. The rules are ours and look only at closed-class pronouns and at verb
-endings; sentences whose two translations differ in anything that is not aligned word by word are left out.
+The result has the shape of CoCoA-MT (Nadejde et al. 2022): the two references differ and every
+register-bearing word is annotated, here as `[F]...[/F]` around single words. The rules are ours and
+look only at closed-class pronouns and at verb endings; sentences whose two translations differ in
+anything that is not aligned word by word are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ FORMAL = re.compile(
 
 @dataclass(frozen=True)
 class Contrast:
-    """One English sentence with its two references; `*_annotated` carry `[F]...[/F]` around each register-bearing word."""
+    """One English sentence with its two references; `*_annotated` carry `[F]...[/F]` around each
+    register-bearing word."""
 
     source: str
     formal: str
@@ -33,7 +36,8 @@ class Contrast:
 
 
 def register_of(text: str) -> str | None:
-    """`formal`, `informal`, or None when no second-person pronoun stands in `text` or both kinds do."""
+    """`formal`, `informal`, or None when no second-person pronoun stands in `text` or both kinds
+    do."""
     words = WORD.findall(text)
     informal = any(INFORMAL.match(w) for w in words)
     formal = any(FORMAL.match(w) for w in words)
@@ -43,7 +47,8 @@ def register_of(text: str) -> str | None:
 
 
 def _is_verb_pair(informal: str, formal: str) -> bool:
-    """Second person singular against plural of one Ukrainian verb: present (-ш/-те) or imperative (-/-те, -и/-іть)."""
+    """Second person singular against plural of one Ukrainian verb: present (-ш/-те) or imperative
+    (-/-те, -и/-іть)."""
     if informal.endswith("ся") and formal.endswith("ся"):
         return _is_verb_pair(informal[:-2], formal[:-2])
     stem = 0
@@ -74,7 +79,8 @@ def _annotate(text: str, marked: set[int]) -> str:
 
 
 def contrast(source: str, informal: str, formal: str) -> Contrast | None:
-    """The annotated pair, or None when the two references do not differ word by word in register."""
+    """The annotated pair, or None when the two references do not differ word by word in
+    register."""
     a, b = WORD.findall(informal), WORD.findall(formal)
     if any(FORMAL.match(w) for w in a) or any(INFORMAL.match(w) for w in b) or len(a) != len(b):
         return None
@@ -83,7 +89,8 @@ def contrast(source: str, informal: str, formal: str) -> Contrast | None:
         return None
     marked = {i for i in differing if _marks_register(a[i], b[i])}
     others = [i for i in differing if i not in marked]
-    # what else differs must be the same word in another form (готова / готові, міг / могли) or a one-letter preposition
+    # what else differs must be the same word in another form (готова / готові, міг / могли) or a
+    # one-letter preposition
     if not marked or any(not _same_word(a[i], b[i]) for i in others):
         return None
     return Contrast(
@@ -98,7 +105,8 @@ def _same_word(x: str, y: str) -> bool:
 
 
 def mine(groups: Iterable[tuple[str, list[str]]]) -> Iterator[Contrast]:
-    """For each (English sentence, its Ukrainian translations) the closest contrasting pair of translations, if there is one."""
+    """For each (English sentence, its Ukrainian translations) the closest contrasting pair of
+    translations, if there is one."""
     for source, translations in groups:
         best: tuple[int, Contrast] | None = None
         for informal in translations:

@@ -1,15 +1,17 @@
-"""What a recipe's numbers mean in examples: `plan` is the only reader of `parallel_size`, `mono_ratio`, `replay_fraction`.
+"""What a recipe's numbers mean in examples: `plan` is the only reader of `parallel_size`,
+`mono_ratio`, `replay_fraction`.
 
-n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel + n_mono). Within a kind the
-sources share by weight. Whole numbers come by largest remainder, once, here. Draws are nested: every source is shuffled once by
-(study seed, source) and a trial takes a prefix, so trials differ by the knob and not by luck.
+n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
+n_mono). Within a kind the sources share by weight. Whole numbers come by largest remainder, once,
+here. Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a
+prefix, so trials differ by the knob and not by luck.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +34,8 @@ class Part:
 
 
 def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
-    """Whole numbers summing to `total` and each less than 1 from `shares` (Hamilton's method; ties to the earlier share).
+    """Whole numbers summing to `total` and each less than 1 from `shares` (Hamilton's method; ties
+    to the earlier share).
 
     Raises ValueError unless the shares sum to `total` within rounding to a whole number.
     """
@@ -54,7 +57,8 @@ def kind_sizes(recipe: Recipe) -> dict[Kind, float]:
 
 
 def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
-    """How many examples each source gives. Raises ConfigError when a kind is asked for that no source has."""
+    """How many examples each source gives. Raises ConfigError when a kind is asked for that no
+    source has."""
     wanted = kind_sizes(recipe)
     parts: list[tuple[Source, float]] = []
     for kind, size in wanted.items():
@@ -71,27 +75,34 @@ def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
     return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
 
 
+def most_drawn(recipes: Iterable[Recipe], sources: Sequence[Source]) -> dict[str, int]:
+    """Examples of each source that are enough for all of `recipes` and for smaller ones, which
+    rounding can give one more."""
+    most: dict[str, int] = {}
+    for recipe in recipes:
+        for part in plan(recipe, sources):
+            most[part.source] = max(most.get(part.source, 0), part.count + (part.requested > 0))
+    return most
+
+
 def source_order(seed: int, source: str, size: int) -> Index:
-    """The permutation of a source's rows that every trial of a study takes prefixes of, shape (size,)."""
+    """The permutation of a source's rows that every trial of a study takes prefixes of, shape
+    (size,)."""
     digest = hashlib.sha256(f"{seed}/{source}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
 
 
-def draw(
-    parts: Sequence[Part], sizes: Mapping[str, int], seed: int, allow_repeats: bool
-) -> dict[str, Index]:
-    """Rows of each source, shape (count,). A source that runs short starts its order again, or is a DataError.
-
-    `sizes` is the number of rows that each source holds.
-    """
+def draw(parts: Sequence[Part], held: Mapping[str, int], allow_repeats: bool) -> dict[str, Index]:
+    """Places in each source's order (`source_order`), shape (count,): a prefix, begun again when
+    the source runs short and that is allowed, a DataError otherwise. `held` counts what a source
+    has."""
     drawn = {}
     for part in parts:
-        size = sizes[part.source]
+        size = held[part.source]
         if part.count > size and not allow_repeats:
             raise DataError(
-                f"source {part.source!r} holds {size:,} examples and the recipe asks for {part.count:,}; "
-                "lower the search range or set `training: {allow_repeats: true}`"
+                f"source {part.source!r} holds {size:,} examples and the recipe asks for "
+                f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
-        order = source_order(seed, part.source, size)
-        drawn[part.source] = np.resize(order, part.count) if part.count else order[:0]
+        drawn[part.source] = np.resize(np.arange(size), part.count)
     return drawn

@@ -1,7 +1,9 @@
-"""From sentences to the text a model sees. Templates are named; a study names one, and its name is part of what is recorded.
+"""From sentences to the text a model sees. Templates are named; a study names one, and its name is
+part of what is recorded.
 
-Slots: `source`, `source_name`, `target_name` (English display names; a register is put behind the name in brackets, such as
-`Ukrainian (formal)`). A prompt never ends in a space; the target follows after one space.
+Slots: `source`, `source_name`, `target_name` (English display names; a register is put behind the
+name in brackets, such as `Ukrainian (formal)`). A prompt never ends in a space; the target follows
+after one space.
 """
 
 from __future__ import annotations
@@ -11,23 +13,27 @@ from collections.abc import Sequence
 from mtray.errors import ConfigError
 
 LANGUAGE_NAMES = {
-    "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "de": "German", "en": "English", "es": "Spanish",
-    "fi": "Finnish", "fr": "French", "ha": "Hausa", "hi": "Hindi", "is": "Icelandic", "it": "Italian", "ja": "Japanese",
-    "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sw": "Swahili", "ta": "Tamil",
+    "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "de": "German",
+    "en": "English", "es": "Spanish", "fi": "Finnish", "fr": "French", "ha": "Hausa", "hi": "Hindi",
+    "is": "Icelandic", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
+    "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sw": "Swahili", "ta": "Tamil",
     "uk": "Ukrainian", "zh": "Chinese",
 }  # fmt: skip
 
-# `labels` is the shortest; `alma` is the form of ALMA (Xu et al. 2023); `mfti` that of mFTI (Li et al. 2023)
+# `labels` is the shortest; `alma` is the form of ALMA (Xu et al. 2023); `mfti` that of mFTI (Li et
+# al. 2023)
 TEMPLATES = {
     "labels": "{source_name}: {source}\n{target_name}:",
-    "alma": "Translate this from {source_name} to {target_name}:\n{source_name}: {source}\n{target_name}:",
+    "alma": "Translate this from {source_name} to {target_name}:\n"
+    "{source_name}: {source}\n{target_name}:",
     "mfti": "Translation: [{source_name}]: {source} [{target_name}]:",
 }
 ARROW = "{source} ->"
 
 
 def language_name(code: str) -> str:
-    """English display name of a two-letter code. Raises ConfigError for a code not in `LANGUAGE_NAMES`."""
+    """English display name of a two-letter code. Raises ConfigError for a code not in
+    `LANGUAGE_NAMES`."""
     try:
         return LANGUAGE_NAMES[code]
     except KeyError:
@@ -44,7 +50,8 @@ def translation_prompt(
     template: str = "labels",
     register: str | None = None,
 ) -> str:
-    """Zero-shot request for one translation, in `register` (`formal` or `informal`) where one is given."""
+    """Zero-shot request for one translation, in `register` (`formal` or `informal`) where one is
+    given."""
     if template not in TEMPLATES:
         raise ConfigError(
             f"template {template!r} is unknown; known: {', '.join(sorted(TEMPLATES))}"
@@ -56,7 +63,8 @@ def translation_prompt(
 
 
 def few_shot_prompt(shots: Sequence[tuple[str, str]], source: str) -> str:
-    """Completed examples without a word on the task (`source -> target`, one a line), then the query."""
+    """Completed examples without a word on the task (`source -> target`, one a line), then the
+    query."""
     lines = [f"{ARROW.format(source=s)} {t}" for s, t in shots]
     return "\n".join([*lines, ARROW.format(source=source)])
 

@@ -1,7 +1,9 @@
-"""Readers: every format ends as rows of strings, or as a DataError that names file, line and what is wrong.
+"""Readers: every format ends as rows of strings, or as a DataError that names file, line and what
+is wrong.
 
-Formats by suffix: Parquet, JSONL, JSON (a list of objects, or WMT's `[{"translation": {...}}]`), TSV and CSV with a header, and
-plain text, one sentence a line (one file for each language, equally long).
+Formats by suffix: Parquet, JSONL, JSON (a list of objects, or WMT's `[{"translation": {...}}]`),
+TSV and CSV with a header, and plain text, one sentence a line (one file for each language, equally
+long).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ Row = dict[str, str]
 
 
 def read_text(path: Path) -> str:
-    """The file as UTF-8 without a byte-order mark; DataError with the line of the first invalid byte."""
+    """The file as UTF-8 without a byte-order mark; DataError with the line of the first invalid
+    byte."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     raw = path.read_bytes()
@@ -54,7 +57,8 @@ def _from_objects(
         missing = [c for c in columns if not isinstance(found.get(c), str)]
         if missing:
             raise DataError(
-                f"{path}:{number}: no text under {missing[0]!r}; keys there: {', '.join(map(str, found))}"
+                f"{path}:{number}: no text under {missing[0]!r}; "
+                f"keys there: {', '.join(map(str, found))}"
             )
         rows.append({c: found[c] for c in columns})
     return rows
@@ -158,10 +162,11 @@ def _read_line_parallel(paths: Mapping[str, str], columns: Sequence[str]) -> lis
 def read_columns(
     path: str | Mapping[str, str], columns: Sequence[str], limit: int | None = None
 ) -> list[Row]:
-    """Rows of the named columns, in file order, at most `limit`; rows with an empty field are left out.
+    """Rows of the named columns, in file order, at most `limit`; rows with an empty field are left
+    out.
 
-    `path` is one file, or a file for each column (line-parallel text). Raises DataError when a file is missing, damaged,
-    lacks a column, holds invalid UTF-8, or when nothing is left.
+    `path` is one file, or a file for each column (line-parallel text). Raises DataError when a file
+    is missing, damaged, lacks a column, holds invalid UTF-8, or when nothing is left.
     """
     if isinstance(path, str):
         file = Path(path)
@@ -181,6 +186,7 @@ def read_columns(
     if not kept:
         name = path if isinstance(path, str) else ", ".join(path.values())
         raise DataError(
-            f"{name}: the corpus is empty ({len(rows):,} rows, none with text in {', '.join(columns)})"
+            f"{name}: the corpus is empty "
+            f"({len(rows):,} rows, none with text in {', '.join(columns)})"
         )
     return kept[:limit]

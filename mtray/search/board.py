@@ -1,4 +1,5 @@
-"""What goes on in a sweep right now: workers write to one small actor, the live table reads it, and stop requests go back."""
+"""What goes on in a sweep right now: workers write to one small actor, the live table reads it, and
+stop requests go back."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 """From a trial to Ray Train workers and back. The only file that knows Ray Train.
 
-The plain recipe (a `TorchTrainer` inside a Tune trial) starts six processes for each trial: the trial's actor, Train's controller, its
-placement-group cleaner, a data-set manager, a synchroniser and the worker. `LeanTrainer` keeps the last two: the controller runs inside
-the trial's own (reused) actor, so that its placement group and its workers die with that actor, which is what the cleaner is for; the
-data-set manager has no data set to manage. `benchmarks/overhead.py` measures what that saves.
+The plain recipe (a `TorchTrainer` inside a Tune trial) starts six processes for each trial: the
+trial's actor, Train's controller, its placement-group cleaner, a data-set manager, a synchroniser
+and the worker. `LeanTrainer` keeps the last two: the controller runs inside the trial's own
+(reused) actor, so that its placement group and its workers die with that actor, which is what the
+cleaner is for; the data-set manager has no data set to manage. `benchmarks/overhead.py` measures
+what that saves.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from mtray.search.board import Reporter
 from mtray.training.loop import Place
 from mtray.trial import Job, Outcome, run_trial
 
-# read by Ray Train in the processes of the sweep; set for the whole job so that workers of any trial are alike
+# read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
+# trial are alike
 ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -36,7 +39,8 @@ _NOT_NEEDED = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials of a sweep use. The store's tables, the requests and the suite are references into Ray's object store."""
+    """What all trials of a sweep use. The store's tables, the requests and the suite are references
+    into Ray's object store."""
 
     study: Study
     run_dir: str
@@ -85,7 +89,8 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
 
 
 def train_in_workers(job: Job, shared: Shared) -> Outcome:
-    """Run a trial in its own Train workers. Raises TrialStopped when asked to stop, TrainError with the cause otherwise."""
+    """Run a trial in its own Train workers. Raises TrialStopped when asked to stop, TrainError with
+    the cause otherwise."""
     wanted = shared.study.resources
     per_worker = {"CPU": wanted.cpus_per_worker}
     if wanted.gpus_per_worker:

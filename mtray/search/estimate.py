@@ -18,8 +18,9 @@ STARTUP_SECONDS = (
 def seconds_per_trial(
     study: Study, store: Any, suite: Any, recipe: Recipe, steps: int = 6
 ) -> tuple[float, float]:
-    """Seconds of a whole trial of `recipe` with one worker, and its training tokens per second, extrapolated from `steps`
-    steps and a tenth of the evaluation's requests, in this process and without DeepSpeed."""
+    """Seconds of a whole trial of `recipe` with one worker, and its training tokens per second,
+    extrapolated from `steps` steps and a tenth of the evaluation's requests, in this process and
+    without DeepSpeed."""
     few = study.model_copy(
         update={"training": study.training.model_copy(update={"max_steps": steps})}
     )
@@ -29,7 +30,7 @@ def seconds_per_trial(
     spent = time.perf_counter() - start
     assert outcome.training is not None
     parts = plan(recipe, study.sources)
-    _, mix = select(store, parts, study.seed, study.training.allow_repeats)
+    _, mix = select(store, parts, study.training.allow_repeats)
     speed = outcome.training.tokens_per_second
     generation = outcome.seconds["generation"] * len(suite.requests) / len(requests)
     fixed = spent - outcome.seconds["training"] - outcome.seconds["generation"]

@@ -1,12 +1,15 @@
-"""The Optuna study is the only state of the search; this is the only file that knows Optuna's study and samplers.
+"""The Optuna study is the only state of the search; this is the only file that knows Optuna's study
+and samplers.
 
-A trial is handed out (`Ledger.next`), runs elsewhere, leaves a record in its folder, and is then told (`Ledger.tell`). A record that
-was written but not told before a crash is told on the next start; a trial without a record is handed out again under its number.
+A trial is handed out (`Ledger.next`), runs elsewhere, leaves a record in its folder, and is then
+told (`Ledger.tell`). A record that was written but not told before a crash is told on the next
+start; a trial without a record is handed out again under its number.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -55,18 +58,15 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
-    whole = isinstance(distribution, IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    # a value of a stepped range stands for the step above it, so that the last is as likely as the
+    # first
+    top = high + (step or 0)
     if distribution.log:
-        value = math.exp(math.log(low) + u * (math.log(high) - math.log(low)))
+        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
     else:
-        value = low + u * (high - low + (1 if whole else 0))
-    if whole:
-        step = distribution.step or 1
-        return min(high, low + int((value - low) // step) * step)
-    if distribution.step:
-        return min(high, low + round((value - low) / distribution.step) * distribution.step)
-    return value
+        value = low + u * (top - low)
+    return min(high, low + int((value - low) / step) * step) if step else value
 
 
 def space_filling(
@@ -90,9 +90,11 @@ def space_filling(
 
 
 def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
-    """Baselines that every sweep runs: parallel text only, and one monolingual example per pair, both at the largest size.
+    """Baselines that every sweep runs: parallel text only, and one monolingual example per pair,
+    both at the largest size.
 
-    What the space varies beyond that is set to the study's `defaults`, else to the middle of its range.
+    What the space varies beyond that is set to the study's `defaults`, else to the middle of its
+    range.
     """
     distributions = space.distributions()
     params = {
@@ -109,45 +111,78 @@ def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
     return out
 
 
+def nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """`value`, or the closest choice where Optuna takes only those."""
+    if not isinstance(distribution, CategoricalDistribution) or value in distribution.choices:
+        return value
+    return min(distribution.choices, key=lambda c: abs(c - value))  # type: ignore[operator,return-value]
+
+
+def mend(path: Path) -> None:
+    """Undo what a process that was killed while writing the journal left: half a line, and Optuna's
+    lock.
+
+    Only for who holds the run's lock.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.is_file():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)
+
+
 class Ledger:
-    """Hands out trials and takes their results. One process at a time (the run folder is locked)."""
+    """Hands out trials and takes their results. One process at a time (the run folder is
+    locked)."""
 
     def __init__(self, run_dir: Path, study: Study, space: Space) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        mend(run_dir / JOURNAL)
         backend = optuna.storages.journal.JournalFileBackend(str(run_dir / JOURNAL))
         self._directions = [
             "maximize" if s == "max" else "minimize" for s in study.objectives.values()
         ]
         self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend), study_name=study.name, load_if_exists=True,
-            directions=self._directions,
+            storage=optuna.storages.JournalStorage(backend), study_name=study.name,
+            load_if_exists=True, directions=self._directions,
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names(list(study.objectives))
         self._run_dir, self._spec, self._space = run_dir, study, space
         self._distributions = space.distributions()
-        if not self._study.get_trials(deepcopy=False):
-            self._enqueue_start()
+        self._enqueue_start()
         self._take_back()
 
     def _enqueue_start(self) -> None:
-        for role, params in reference_recipes(self._space, self._spec).items():
+        """Put the first trials in line: all in a new study, what is missing where an earlier
+        process was cut off."""
+        start = [*reference_recipes(self._space, self._spec).items()]
+        points = space_filling(self._distributions, STARTUP, self._spec.seed)
+        start += [("search", params) for params in points]
+        for role, exact in start[len(self._study.get_trials(deepcopy=False)) :]:
+            # a baseline may lie outside the searched range, on purpose
+            params = {name: nearest(self._distributions[name], v) for name, v in exact.items()}
+            attributes: dict[str, Any] = {"role": role}
+            if params != exact:
+                attributes["exact"] = exact
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # a baseline may lie outside the searched range, on purpose
-                self._study.enqueue_trial(params, user_attrs={"role": role})
-        for params in space_filling(self._distributions, STARTUP, self._spec.seed):
-            self._study.enqueue_trial(params, user_attrs={"role": "search"})
+                warnings.simplefilter("ignore")
+                self._study.enqueue_trial(params, user_attrs=attributes)
 
     def _take_back(self) -> None:
-        """What an earlier process left running is told from its record, or waits to be handed out under its number."""
+        """What an earlier process left running is told from its record, or waits to be handed out
+        under its number.
+
+        A base model that could not be measured is measured again: without it every trial fails.
+        """
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if result_path(self._run_dir, trial.number).is_file():
                 self.tell(trial.number)
             else:
                 self.release(trial.number)
+        base = result_path(self._run_dir, BASE_NUMBER)
+        if base.is_file() and read_record(base).state != "complete":
+            base.unlink()
 
     def running_numbers(self) -> list[int]:
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -158,8 +193,9 @@ class Ledger:
         return self._spec
 
     def end_without_record(self, number: int, stopped: bool) -> None:
-        """A trial that left no record: given back when the sweep was stopped, a failure otherwise."""
-        if stopped:
+        """A trial that left no record: given back when the sweep was stopped, a failure
+        otherwise."""
+        if stopped and not result_path(self._run_dir, number).is_file():
             self.release(number)
         else:
             self.tell(
@@ -167,7 +203,8 @@ class Ledger:
             )
 
     def release(self, number: int) -> None:
-        """Give a trial back unfinished; the next start hands it out again with the same number and recipe."""
+        """Give a trial back unfinished; the next start hands it out again with the same number and
+        recipe."""
         trial = self._study.get_trials(deepcopy=False)[number]
         if trial.state == TrialState.RUNNING:
             self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
@@ -194,19 +231,23 @@ class Ledger:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            number = len(self._study.get_trials(deepcopy=False))
-            # a sampler made anew from (seed, number) gives the same suggestion after a restart as without one
+            trials = self._study.get_trials(deepcopy=False)
+            waiting = [t.number for t in trials if t.state == TrialState.WAITING]
+            number = min(waiting, default=len(trials))
+            # a sampler made anew from (seed, number) gives the same suggestion after a restart as
+            # without one
             self._study.sampler = sampler_named(
                 self._spec.sampler, self._spec.seed * 10_007 + number
             )
             trial = self._study.ask(self._distributions)
-        recipe = self._space.recipe(dict(trial.params))
+        recipe = self._space.recipe({**trial.params, **trial.user_attrs.get("exact", {})})
         return Job(trial.number, trial.user_attrs.get("role", "search"), recipe, self._spec.seed)
 
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
     ) -> TrialRecord | None:
-        """Tell the study what a trial's record says; a failure is told as one and never as a number."""
+        """Tell the study what a trial's record says; a failure is told as one and never as a
+        number."""
         if number == BASE_NUMBER:
             return None
         trial = self._study.get_trials(deepcopy=False)[number]

@@ -30,14 +30,16 @@ def make_run_dir(runs: Path, name: str) -> Path:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"--runs-dir {runs}: {run_dir} cannot be written ({error.strerror}); choose a folder you may write to"
+            f"--runs-dir {runs}: {run_dir} cannot be written ({error.strerror}); "
+            "choose a folder you may write to"
         ) from None
     return run_dir
 
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run's lock; RunError when another live process has it. The kernel drops it with the process, however it ends."""
+    """Hold the run's lock; RunError when another live process has it. The kernel drops it with the
+    process, however it ends."""
     with open(run_dir / ".lock", "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +47,8 @@ def locked(run_dir: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
-                f"run {run_dir.name!r} is in use by {holder}; wait for it, stop it, or choose another --name"
+                f"run {run_dir.name!r} is in use by {holder}; "
+                "wait for it, stop it, or choose another --name"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()}")
@@ -58,11 +61,12 @@ def _content(study: Study, space: Space) -> dict[str, Any]:
 
 
 def bind(run_dir: Path, study: Study, space: Space) -> None:
-    """Record study and space in a new run; in an old one RunError names the first key that differs."""
+    """Record study and space in a new run; in an old one RunError names the first key that
+    differs."""
     path = run_dir / STUDY_FILE
     wanted = _content(study, space)
     if path.is_file():
-        difference = _first_difference(json.loads(path.read_text()), wanted)
+        difference = _first_difference(json.loads(path.read_text(encoding="utf-8")), wanted)
         if difference:
             key, old, new = difference
             raise RunError(
@@ -74,6 +78,9 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
 
 def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
     if isinstance(old, dict) and isinstance(new, dict):
+        # the values in the journal have the order of the objectives
+        if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
+            return key, list(old), list(new)
         for part in sorted(old.keys() | new.keys()):
             if key == "study" and part in FREE:
                 continue
@@ -89,5 +96,8 @@ def load_bound(run_dir: Path) -> tuple[Study, Space]:
     path = run_dir / STUDY_FILE
     if not path.is_file():
         raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
-    found = json.loads(path.read_text())
-    return Study.model_validate(found["study"]), Space.model_validate(found["space"])
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate(found["study"]), Space.model_validate(found["space"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: not the study of a run: {error}") from None

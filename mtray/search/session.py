@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mtray.report.tables import show_front
 from mtray.search.journal import Ledger
 from mtray.search.live import Watch, duration_text
 from mtray.search.run_folder import bind, locked, make_run_dir
+
+STARTS = "starts.jsonl"
 
 
 def run_session(
@@ -42,6 +45,16 @@ def run_session(
             code = 0
         finish(run_dir, prepared.study, console)
     return code
+
+
+def note_start(run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str) -> None:
+    """One line for this start of the run: wall-clock seconds of its trials, how many finished, how many ran at a time."""
+    entry = {
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 2), "finished": finished,
+        "concurrent": concurrent, "reason": reason,
+    }  # fmt: skip
+    with open(run_dir / STARTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
 
 
 def finish(run_dir: Path, study: Any, console: Console) -> None:
@@ -83,7 +96,7 @@ def _with_ray(
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         watch.start(board)
-        before = time.monotonic()
+        before, had = time.monotonic(), ledger.finished
         try:
             with StopOnSignal(limits, board, watch.say) as stop:
                 run_trials(ledger, shared, limits, Events(watch.started, watch.ended), concurrent)
@@ -91,9 +104,9 @@ def _with_ray(
             watch.stop()
             for number in ledger.running_numbers():
                 ledger.end_without_record(number, stopped=True)
-        watch.say(
-            f"{ledger.finished} trials finished, {duration_text(time.monotonic() - before)} in this start"
-        )
+        spent = time.monotonic() - before
+        note_start(run_dir, spent, ledger.finished - had, concurrent, limits.reason)
+        watch.say(f"{ledger.finished} trials finished, {duration_text(spent)} in this start")
         if limits.reason:
             watch.say(limits.reason)
         if ledger.all_failed(1) and not stop.received:

@@ -44,7 +44,8 @@ def resolve_precision(training: Training, device_type: str) -> str:
 
 
 def deepspeed_config(training: Training, precision: str, device_type: str) -> dict[str, Any]:
-    """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one micro-batch a step and plain sums."""
+    """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one
+    micro-batch a step and plain sums."""
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
@@ -67,7 +68,8 @@ def deepspeed_config(training: Training, precision: str, device_type: str) -> di
 
 
 class DeepSpeedEngine:
-    """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo moves the gradients."""
+    """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo moves the
+    gradients."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
         import torch
@@ -79,8 +81,9 @@ class DeepSpeedEngine:
         from deepspeed.utils import logger
 
         logger.setLevel("ERROR")
-        # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in every new environment;
-        # killed in between, its lock file makes the next process wait for ever
+        # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in
+        # every new environment; killed in between, its lock file makes the next process wait for
+        # ever
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self._engine, *_ = deepspeed.initialize(
             model=model,
@@ -111,7 +114,8 @@ class DeepSpeedEngine:
 
 
 class TorchEngine:
-    """`Engine` without DeepSpeed, for one process: what the tests hold the other against, and what runs where it is missing."""
+    """`Engine` without DeepSpeed, for one process: what the tests hold the other against, and what
+    runs where it is missing."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
         import torch

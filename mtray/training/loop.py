@@ -1,4 +1,5 @@
-"""Fine-tune a model on the examples of one mix. Knows neither Ray nor the recipe's mixing parameters."""
+"""Fine-tune a model on the examples of one mix. Knows neither Ray nor the recipe's mixing
+parameters."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ class _Meter:
 
 
 def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
-    """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts and pads.
+    """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts
+    and pads.
 
     No attention mask is needed: a causal model never looks from a token at the pads behind it.
     """
@@ -87,6 +89,18 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
     )  # fmt: skip
 
 
+def any_worker(flag: bool, place: Place) -> bool:
+    """Whether any worker of the trial says so: all must leave the loop at the same step, or those that
+    stay wait for the others for ever."""
+    if place.world == 1:
+        return flag
+    import torch
+
+    flags = torch.tensor([float(flag)], device="cuda" if torch.cuda.is_available() else "cpu")
+    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
+    return bool(flags.item())
+
+
 def finetune(
     build: Callable[[Any], Any],
     model: Any,
@@ -104,9 +118,9 @@ def finetune(
 ) -> tuple[Any, TrainingRecord]:
     """Train `model` on `examples` and return the tuned module and what was done.
 
-    `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the mean over the target tokens of
-    the global batch, whatever the number of workers and micro-batches. Raises TrainError when it is not finite, TrialStopped
-    when `should_stop` says so.
+    `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the
+    mean over the target tokens of the global batch, whatever the number of workers and
+    micro-batches. Raises TrainError when it is not finite, TrialStopped when `should_stop` says so.
     """
     total = sum(p.numel() for p in model.parameters())
     trainable = freeze_bottom(model, frozen_layers)
@@ -116,11 +130,11 @@ def finetune(
     steps = batches(len(examples), training, seed)
     meter, told = _Meter(), 0.0
     for step, rows in enumerate(steps, 1):
-        if should_stop():
+        if any_worker(should_stop(), place):
             raise TrialStopped
         rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
         loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
-        if not math.isfinite(loss):
+        if any_worker(not math.isfinite(loss), place):
             raise TrainError(f"the training loss is {loss} at step {step} of {len(steps)}")
         meter.add(step, len(steps), loss, int(lengths[rows].sum()), rate)
         if time.monotonic() - told > 0.5 or step == len(steps):
@@ -129,8 +143,9 @@ def finetune(
                 {"step": step, "steps": len(steps), "tokens_per_second": meter.speed, "loss": loss}
             )
     record = TrainingRecord(
-        steps=len(steps), tokens=meter.tokens, tokens_per_second=meter.speed, trainable_parameters=trainable,
-        total_parameters=total, accumulated_learning_rate=meter.accumulated_rate, precision=precision,
+        steps=len(steps), tokens=meter.tokens, tokens_per_second=meter.speed,
+        trainable_parameters=trainable, total_parameters=total,
+        accumulated_learning_rate=meter.accumulated_rate, precision=precision,
         loss=tuple(meter.curve),
     )  # fmt: skip
     return engine.module, record

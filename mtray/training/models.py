@@ -1,4 +1,5 @@
-"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no code from strangers unless asked."""
+"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no code from
+strangers unless asked."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ HUB_TIMEOUT = 4  # seconds until a hub that does not answer counts as unreachabl
 
 
 def resolve_model(name: str) -> str:
-    """A folder with a whole model, or a hub name that the hub (or its local cache) knows. Raises ModelError within seconds."""
+    """A folder with a whole model, or a hub name that the hub (or its local cache) knows. Raises
+    ModelError within seconds."""
     if name == "embedded":
         return str(_checked_folder(BASE_MODEL))
     path = Path(os.path.expanduser(name))

@@ -20,7 +20,8 @@ def total_steps(examples: int, training: Training) -> int:
 
 
 def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> float:
-    """Learning rate of step 0..steps-1: linear warm-up over a share of the steps, then the schedule down to zero.
+    """Learning rate of step 0..steps-1: linear warm-up over a share of the steps, then the schedule
+    down to zero.
 
     The last step is above zero: the schedule reaches zero at step `steps`.
     """
@@ -50,8 +51,9 @@ def batches(examples: int, training: Training, seed: int) -> list[Index]:
 
 
 def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0.25) -> list[Index]:
-    """Cut one worker's rows of a step into groups of similar length: at most `max_tokens` padded tokens each (a single longer
-    example stands alone), and at most the share `waste` of them padding, as long as a group has 8 rows or more."""
+    """Cut one worker's rows of a step into groups of similar length: at most `max_tokens` padded
+    tokens each (a single longer example stands alone), and at most the share `waste` of them
+    padding, as long as a group has 8 rows or more."""
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     groups: list[Index] = []
     start = 0
@@ -71,7 +73,8 @@ def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0
 def plan_step(
     rows: Index, lengths: Index, world: int, rank: int, max_tokens: int
 ) -> Sequence[Index]:
-    """This worker's micro-batches of a step. Every worker gets equally many, some empty: their collectives must match."""
+    """This worker's micro-batches of a step. Every worker gets equally many, some empty: their
+    collectives must match."""
     per_rank = [micro_batches(rows[r::world], lengths, max_tokens) for r in range(world)]
     most = max(map(len, per_rank))
     return per_rank[rank] + [rows[:0]] * (most - len(per_rank[rank]))

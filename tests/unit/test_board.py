@@ -1,6 +1,7 @@
 """What goes on, written and read without Ray."""
 
 import pytest
+
 from mtray.search.board import Board, Reporter
 
 

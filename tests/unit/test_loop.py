@@ -66,7 +66,8 @@ def test_summed_loss_is_that_of_the_examples_alone(model, examples):
     assert float(summed_loss(engine, examples[:4]).detach()) == pytest.approx(alone, rel=1e-5)
     by_hand = 0.0
     for ids, start in examples[:4]:
-        logits = model(torch.tensor(ids[None].astype(np.int64))).logits[0].log_softmax(-1)
+        inputs = torch.tensor(ids[None].astype(np.int64))
+        logits = model(inputs).logits[0].detach().log_softmax(-1)
         by_hand -= sum(float(logits[i - 1, ids[i]]) for i in range(max(1, start), len(ids)))
     assert alone == pytest.approx(by_hand, rel=1e-5)
 
@@ -84,6 +85,7 @@ def test_the_loss_falls_and_everything_is_counted(model, examples):
     assert record.tokens_per_second > 0
     assert told[-1]["step"] == told[-1]["steps"] == 8
     assert all((p != before[n]).any() for n, p in tuned.named_parameters())
+    assert all(p.grad is None for p in tuned.parameters()), "no step's gradients reach the next"
 
 
 def test_micro_batches_do_not_change_the_curve(tokenizer, examples):
@@ -146,12 +148,13 @@ def test_a_trial_that_is_asked_to_stop_stops_at_its_next_step(model, examples):
 def test_a_loss_that_is_not_finite_is_an_error(model, examples, bad):
     with torch.no_grad():
         model.lm_head.weight[0, 0] = bad
-    with pytest.raises(TrainError, match="the training loss is (nan|inf) at step 1 of 8"):
+    with pytest.raises(TrainError, match=r"the training loss is (nan|inf) at step 1 of 8"):
         tune(model, examples)
 
 
 def test_a_learning_rate_beyond_reason_is_an_error(model, examples):
-    """Weights that overflow show as a loss that is not finite a step later, and never as a model."""
+    """Weights that overflow show as a loss that is not finite a step later, and never as a
+    model."""
     with pytest.raises(TrainError, match=r"at step [2-8] of 8"):
         tune(model, examples, learning_rate=1e30)
 

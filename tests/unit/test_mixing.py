@@ -102,8 +102,8 @@ def test_counts_sum_to_the_whole_and_stay_within_one(size, ratio, fraction, a, b
 
 def drawn(count, size=50, seed=1, name="a", repeats=False, others=()):
     parts = [*others, Part(name, "mono", float(count), count)]
-    sizes = {p.source: 50 for p in others} | {name: size}
-    return draw(parts, sizes, seed, repeats)[name].tolist()
+    held = {p.source: 50 for p in others} | {name: size}
+    return source_order(seed, name, size)[draw(parts, held, repeats)[name]].tolist()
 
 
 @settings(max_examples=60, deadline=None)

@@ -160,7 +160,7 @@ def test_a_damaged_tokenizer(folder):
 
 def test_a_damaged_config(folder):
     cut_config(folder)
-    with pytest.raises(ModelError, match="its config cannot be read: ."):
+    with pytest.raises(ModelError, match=r"its config cannot be read: ."):
         block_count(str(folder))
 
 

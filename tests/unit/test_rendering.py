@@ -41,7 +41,7 @@ def test_one_space_before_the_target():
 
 
 def test_unknown_names_are_errors_that_list_the_known():
-    with pytest.raises(ConfigError, match="language 'xx' has no display name; .*en, es.*uk"):
+    with pytest.raises(ConfigError, match=r"language 'xx' has no display name; .*en, es.*uk"):
         language_name("xx")
     with pytest.raises(ConfigError, match="template 'lables' is unknown; known: alma, labels"):
         translation_prompt("Hi", "en", "uk", "lables")

@@ -49,12 +49,27 @@ def test_the_largest_value(tmp_path):
 
 
 WRONG = [
-    ("mono_ration: {type: float, low: 0, high: 1}", "unknown parameter 'mono_ration'; allowed: parallel_size, mono_ratio"),
+    (
+        "mono_ration: {type: float, low: 0, high: 1}",
+        "unknown parameter 'mono_ration'; allowed: parallel_size, mono_ratio",
+    ),
     ("mono_ratio: {type: float, low: 2, high: 1}", "mono_ratio.*: low 2.0 is above high 1.0"),
-    ("mono_ratio: {type: float, low: 0, high: 1, log: true}", "a log scale needs low above 0, found 0"),
-    ("mono_ratio: {type: float, low: 0.1, high: 1, log: true, step: 0.1}", "a log scale takes no step"),
-    ("frozen_layers: {type: int, low: 1, high: 8, log: true, step: 2}", "a log scale takes no step"),
-    ("mono_ratio: {type: float, low: 0, hihg: 1}", "unknown key mono_ratio.hihg; allowed here: low, high, log, step, type"),
+    (
+        "mono_ratio: {type: float, low: 0, high: 1, log: true}",
+        "a log scale needs low above 0, found 0",
+    ),
+    (
+        "mono_ratio: {type: float, low: 0.1, high: 1, log: true, step: 0.1}",
+        "a log scale takes no step",
+    ),
+    (
+        "frozen_layers: {type: int, low: 1, high: 8, log: true, step: 2}",
+        "a log scale takes no step",
+    ),
+    (
+        "mono_ratio: {type: float, low: 0, hihg: 1}",
+        "unknown key mono_ratio.hihg; allowed here: low, high, log, step, type",
+    ),
     ("mono_ratio: {type: float, low: 0}", "key mono_ratio.high is missing"),
     ("mono_ratio: {type: float, low: zero, high: 1}", "mono_ratio.low: .*found 'zero'"),
     ("mono_ratio: {type: float, low: 0, high: .inf}", "mono_ratio.high: .*finite"),
@@ -63,16 +78,25 @@ WRONG = [
     ("frozen_layers: {type: int, low: 0, high: 2, step: 0}", "frozen_layers.step"),
     ("frozen_layers: {type: categorical, choices: []}", "frozen_layers.choices"),
     ("frozen_layers: {type: categorical, choices: [a]}", "frozen_layers.choices.0"),
-    ("mono_ratio: {type: real, low: 0, high: 1}", "mono_ratio.type: expected one of float, int, categorical, found 'real'"),
+    (
+        "mono_ratio: {type: real, low: 0, high: 1}",
+        "mono_ratio.type: expected one of float, int, categorical, found 'real'",
+    ),
     ("mono_ratio: {low: 0, high: 1}", "mono_ratio.type: expected one of float"),
-    ("mono_ratio: [0, 1]", r"mono_ratio: expected a number or a mapping with `type`, found \[0, 1\]"),
+    (
+        "mono_ratio: [0, 1]",
+        r"mono_ratio: expected a number or a mapping with `type`, found \[0, 1\]",
+    ),
     ("mono_ratio: true", "mono_ratio: expected a number or a mapping with `type`, found True"),
     ("mono_ratio: null", "mono_ratio: expected a number or a mapping"),
-    ("mono_ratio: {type: float, low: -1, high: 1}", "mono_ratio: .*greater than or equal to 0, found -1"),
+    (
+        "mono_ratio: {type: float, low: -1, high: 1}",
+        "mono_ratio: .*greater than or equal to 0, found -1",
+    ),
     ("replay_fraction: {type: float, low: 0, high: 1}", "replay_fraction: .*less than 1, found 1"),
     ("frozen_layers: {type: categorical, choices: [0, 1.5]}", "frozen_layers: .*found 1.5"),
     ("mono_ratio: {type: int, low: 0, high: 1}\nmono_ratio: 1", "key 'mono_ratio' stands twice"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("line, message", WRONG)

@@ -1,6 +1,7 @@
 """Sources as token ids, and the mix as it was realised."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_long_examples_are_left_out_and_counted(tokenizer):
     assert build_table(TEXTS, tokenizer, longest).dropped == 0
     shorter = build_table(TEXTS, tokenizer, longest - 1)
     assert (len(shorter), shorter.dropped) == (2, 1)
-    with pytest.raises(DataError, match="no example has 2 tokens or fewer; raise .*max_length"):
+    with pytest.raises(DataError, match=r"no example has 2 tokens or fewer; raise .*max_length"):
         build_table(TEXTS, tokenizer, 2)
 
 
@@ -88,18 +89,37 @@ def test_the_store_has_every_source(sources, tokenizer):
     study = make_study(sources=sources, training=Training(max_length=40))
     store = build_store(study, tokenizer)
     assert {name: len(table) for name, table in store.items()} == {"pairs": 3, "mono": 3, "old": 3}
-    expected = build_table(source_texts(sources[1], "labels"), tokenizer, 40)
+    order = source_order(study.seed, "mono", 3)
+    texts = source_texts(sources[1], "labels")
+    expected = build_table([texts[i] for i in order], tokenizer, 40)
     np.testing.assert_array_equal(store["mono"].ids, expected.ids)
 
 
-def test_select_draws_by_the_order_of_the_source(tokenizer):
+def test_a_bounded_store_is_the_beginning_of_the_whole(sources, tokenizer):
+    study = make_study(sources=sources, training=Training(max_length=40))
+    whole = build_store(study, tokenizer)
+    part = build_store(study, tokenizer, {"pairs": 2, "mono": 1, "old": 0})
+    for name, table in part.items():
+        assert table.available == whole[name].available == 3
+        for row in range(len(table)):
+            np.testing.assert_array_equal(table.example(row)[0], whole[name].example(row)[0])
+
+
+def test_bounded_tables_read_on_past_what_is_too_long(tokenizer):
+    texts = [("", "a bad cab " * 9)] * 30 + [("", "dad")] * 60
+    table = build_table(texts, tokenizer, 20, wanted=5)
+    assert len(table) >= 5
+    assert (table.dropped, table.available) == (30, 60)
+    assert build_table(texts[:30], tokenizer, 400, wanted=0).available == 30
+
+
+def test_select_takes_prefixes_and_counts_them(tokenizer):
     store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS[:2], tokenizer, 64)}
     parts = [Part("a", "parallel", 2.4, 2), Part("b", "mono", 4.6, 5)]
-    examples, mix = select(store, parts, seed=3, allow_repeats=True)
-    order_a, order_b = source_order(3, "a", 3), source_order(3, "b", 2)
-    rows = [("a", r) for r in order_a[:2]] + [("b", order_b[i % 2]) for i in range(5)]
+    examples, mix = select(store, parts, allow_repeats=True)
+    rows = [("a", r) for r in range(2)] + [("b", i % 2) for i in range(5)]
     for (ids, loss_from), (name, row) in zip(examples, rows, strict=True):
-        expected, start = store[name].example(int(row))
+        expected, start = store[name].example(row)
         np.testing.assert_array_equal(ids, expected)
         assert loss_from == start
     a, b = mix.shares
@@ -114,8 +134,14 @@ def test_select_draws_by_the_order_of_the_source(tokenizer):
 def test_select_of_too_many_or_none(tokenizer):
     store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS, tokenizer, 64)}
     parts = [Part("a", "parallel", 3.0, 3), Part("b", "mono", 0.0, 0)]
-    examples, mix = select(store, parts, 1, allow_repeats=False)
+    examples, mix = select(store, parts, allow_repeats=False)
     assert len(examples) == 3
     assert (mix.shares[1].realised, mix.shares[1].tokens, mix.shares[1].repeats) == (0, 0, 0)
     with pytest.raises(DataError, match="'b' holds 3 examples and the recipe asks for 4"):
-        select(store, [Part("b", "mono", 4.0, 4)], 1, allow_repeats=False)
+        select(store, [Part("b", "mono", 4.0, 4)], allow_repeats=False)
+
+
+def test_a_bounded_table_tells_what_its_source_holds(tokenizer):
+    table = replace(build_table(TEXTS, tokenizer, 64), available=12)
+    _, mix = select({"a": table}, [Part("a", "mono", 3.0, 3)], allow_repeats=False)
+    assert (mix.shares[0].available, mix.shares[0].repeats) == (12, 0.25)

@@ -1,4 +1,5 @@
-"""Studies from YAML: what is shipped loads, and every mistake names file, key and what is allowed."""
+"""Studies from YAML: what is shipped loads, and every mistake names file, key and what is
+allowed."""
 
 from pathlib import Path
 
@@ -129,7 +130,7 @@ WRONG_WITHIN = [
     ("languages: [en, uk]", "languages: [en, ukrainian]", "sources.0.languages.1: .*'ukrainian'"),
     ("name: lines", "name: pairs", "`sources` holds a name twice: 'pairs'"),
     ("kind: parallel, languages: [en, uk]", "kind: mono, languages: [en]", "one of kind parallel"),
-    ("size: 10", "sise: 10", "key evaluation.quality.0.sise; allowed here: direction, path, columns"),
+    ("size: 10", "sise: 10", "key evaluation.quality.0.sise; allowed here: direction, path"),
     ("measure: few_shot", "mesure: x", "abilities.few.mesure; allowed here: measure, path, size"),
     ("measure: few_shot, ", "", "key evaluation.abilities.few.measure is missing"),
     ("name: small\n", "", "key name is missing"),

@@ -1,0 +1,76 @@
+# make sweep | test | lint | constraints | clean       (make alone says what they do)
+#
+# PYTHON=/path/to/python3.11   another interpreter for the virtual environment (3.10 to 3.12)
+# ARGS="--trials 30"           options for the sweep;  for make test: options for pytest
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+# the first of these that is 3.10 to 3.12 and can make virtual environments
+PYTHON ?=
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+
+.PHONY: help sweep test lint setup corpora constraints clean
+.SILENT:
+
+help:
+	echo "make sweep        set up, then search recipes on the default study (ARGS=... for options)"
+	echo "make test         set up, then run unit and integration tests"
+	echo "make lint         ruff and mypy, as CI runs them"
+	echo "make setup        $(VENV) with everything pinned, and the corpora in the cache"
+	echo "make constraints  pin the newest versions that fit together anew (needs uv)"
+	echo "make clean        remove $(VENV) and caches; runs/ and the corpora stay"
+
+sweep: setup
+	$(BIN)/python sweeps/ratio_search.py $(ARGS)
+
+test: setup
+	echo "tests: unit and integration"
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: corpora
+
+corpora: $(STAMP)
+	echo "corpora: from the cache, or fetched once (85 MB)"
+	$(BIN)/python -m mtray.embedded.corpora > $(VENV)/corpora.log
+
+$(STAMP): pyproject.toml constraints.txt
+	$(MAKE) --no-print-directory $(BIN)/python
+	echo "packages: installing what constraints.txt pins into $(VENV) (minutes; log: $(VENV)/install.log)"
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" \
+		> $(VENV)/install.log 2>&1 || { tail -n 20 $(VENV)/install.log; \
+		echo "error: pip could not install the packages; the whole log: $(VENV)/install.log"; exit 1; }
+	touch $@
+
+$(BIN)/python:
+	for p in $(CANDIDATES); do \
+		if command -v "$$p" > /dev/null && "$$p" -c "$(USABLE)" 2> /dev/null; then found="$$p"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "error: no Python 3.10, 3.11 or 3.12 with venv among: $(CANDIDATES)"; \
+		echo "install one (on Debian and Ubuntu with its package python3-venv), or name one:" \
+			"make $(or $(MAKECMDGOALS),sweep) PYTHON=/path/to/python3.11"; \
+		exit 1; \
+	fi; \
+	echo "environment: $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv $(VENV)
+
+# --universal: one file for every platform and every Python from 3.10 on
+constraints:
+	command -v uv > /dev/null || { echo "error: uv is needed: pip install uv"; exit 1; }
+	uv pip compile --quiet --universal --upgrade --python-version 3.10 --no-header --no-annotate \
+		--no-emit-index-url --all-extras pyproject.toml -o constraints.txt
+	echo "wrote constraints.txt; make test shows whether the new versions work"
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find mtray tests benchmarks sweeps -name __pycache__ -prune -exec rm -rf {} +
+	echo "removed $(VENV) and caches; kept runs/ and the corpora's cache"

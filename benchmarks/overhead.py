@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""What a trial costs beyond its training and evaluation: mtray against the plain nested recipe of Ray's documentation.
+
+    python benchmarks/overhead.py [--trials 6] [--concurrent 2] [--rounds 1]
+
+Both sides run the same trials of the embedded study (the same worker code: load, mix, train with DeepSpeed, generate), two at a
+time, each side in a fresh process with a cluster of its own, in turn. A trial's cost is slot time: wall time of all trials, times
+how many run at once, divided by their number; overhead is that minus the seconds spent training, generating and scoring. Imports
+and loading are overhead on both sides. The plain recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+WORK = ("training", "generation", "scoring", "mix")
+
+
+def small_study(trials: int, concurrent: int) -> Any:
+    """The default study with short evaluation, and recipes of 256 pairs: about two seconds of work a trial."""
+    from mtray.sweep import arguments, load
+
+    study, space = load(arguments(["--trials", str(trials)]))
+    evaluation = study.evaluation
+    abilities = {k: v.model_copy(update={"size": 20}) for k, v in evaluation.abilities.items()}
+    quality = tuple(q.model_copy(update={"size": 40}) for q in evaluation.quality)
+    study = study.model_copy(
+        update={
+            "evaluation": evaluation.model_copy(
+                update={"abilities": abilities, "quality": quality}
+            ),
+            "resources": study.resources.model_copy(update={"concurrent_trials": concurrent}),
+        }
+    )
+    fixed = {
+        "parallel_size": 256,
+        "frozen_layers": 0,
+        "learning_rate": 1e-3,
+        "replay_fraction": 0.0,
+    }
+    parameters = {"mono_ratio": space.parameters["mono_ratio"].model_copy(update={"high": 1.0})}
+    return study, space.model_copy(update={"parameters": parameters, "fixed": fixed})
+
+
+def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float]:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from mtray.report.records import read_records
+    from mtray.search.session import STARTS, run_session
+    from mtray.sweep import prepare
+
+    study, space = small_study(trials - 1, concurrent)  # the base model is a trial, too
+    prepared = prepare(study, space)
+    console = Console(file=StringIO())
+    run_session(prepared, folder, "overhead", None, console, time.monotonic())
+    records = read_records(folder / "overhead").sound()
+    start = json.loads((folder / "overhead" / STARTS).read_text())
+    return summary(start["seconds"], [r.seconds for r in records], concurrent)
+
+
+def plain_loop(config: dict[str, Any]) -> None:
+    import ray
+    import ray.train
+
+    from mtray.trial import run_trial
+
+    store, requests = ray.get(config["store"]), ray.get(config["requests"])
+    outcome = run_trial(config["job"], config["study"], store, requests)
+    ray.train.report({"seconds": outcome.seconds})
+
+
+def plain_driver(config: dict[str, Any]) -> None:
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    trainer = TorchTrainer(
+        plain_loop,
+        train_loop_config=config,
+        scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+        run_config=ray.train.RunConfig(
+            name=f"train-trial_id={tune.get_context().get_trial_id()}",
+            storage_path=config["folder"],
+            callbacks=[TuneReportCallback()],
+        ),
+    )
+    trainer.fit()
+
+
+def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float]:
+    import ray
+    from ray import tune
+
+    from mtray.sweep import prepare
+    from mtray.trial import Job
+
+    study, space = small_study(trials, concurrent)
+    prepared = prepare(study, space)
+    ray.init(address="local", log_to_driver=False, logging_level="ERROR")
+    jobs = [
+        Job(i, "search", space.recipe({"mono_ratio": i / max(1, trials - 1)}), study.seed)
+        for i in range(trials)
+    ]
+    config = {
+        "job": tune.grid_search(jobs), "study": study, "store": ray.put(prepared.store),
+        "requests": ray.put(prepared.suite.requests), "folder": str(folder),
+    }  # fmt: skip
+    tuner = tune.Tuner(
+        tune.with_resources(plain_driver, {"CPU": 0.01}),
+        param_space=config,
+        tune_config=tune.TuneConfig(max_concurrent_trials=concurrent),
+        run_config=tune.RunConfig(name="plain", storage_path=str(folder), verbose=0),
+    )
+    start = time.perf_counter()
+    results = tuner.fit()
+    wall = time.perf_counter() - start
+    found = [r.metrics["seconds"] for r in results if r.metrics and "seconds" in r.metrics]
+    if len(found) != trials:
+        raise SystemExit(f"plain recipe: {len(found)} of {trials} trials came through")
+    return summary(wall, found, concurrent)
+
+
+def summary(wall: float, seconds: list[dict[str, float]], concurrent: int) -> dict[str, float]:
+    """Slot seconds a trial: all, of which work, of which overhead."""
+    slot = wall * concurrent / len(seconds)
+    work = sum(sum(s.get(k, 0.0) for k in WORK) for s in seconds) / len(seconds)
+    return {"trials": len(seconds), "slot": slot, "work": work, "overhead": slot - work}
+
+
+def run_side(side: str, args: argparse.Namespace) -> dict[str, float]:
+    """One side in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable, __file__, "--side", side, "--folder", folder,
+            "--trials", str(args.trials), "--concurrent", str(args.concurrent),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        if done.returncode or not lines:
+            raise SystemExit(f"{side} failed:\n{done.stderr[-3000:]}")
+        found: dict[str, float] = json.loads(lines[-1])
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--concurrent", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1, help="repeat both sides, in turn")
+    parser.add_argument("--side", choices=("plain", "mtray"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        measure = {"plain": measure_plain, "mtray": measure_mtray}[args.side]
+        print(json.dumps(measure(args.trials, args.concurrent, args.folder)))
+        return
+    print(f"{'side':8} {'trials':>6} {'slot s':>8} {'work s':>8} {'overhead s':>11}")
+    found: dict[str, list[float]] = {"plain": [], "mtray": []}
+    for _ in range(args.rounds):
+        for side in found:
+            result = run_side(side, args)
+            found[side].append(result["overhead"])
+            print(
+                f"{side:8} {result['trials']:6.0f} {result['slot']:8.1f} {result['work']:8.1f} {result['overhead']:11.1f}",
+                flush=True,
+            )
+    plain, ours = (sum(v) / len(v) for v in found.values())
+    print(f"overhead of a trial: plain {plain:.1f} s, mtray {ours:.1f} s, ratio {ours / plain:.2f}")
+
+
+if __name__ == "__main__":
+    main()

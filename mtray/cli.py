@@ -1,0 +1,131 @@
+"""`python -m mtray COMMAND`: check a study or the machine, look at a run, measure a recipe again.
+
+Imports nothing heavy, and nothing that has to be installed: `--help` is instant, and `doctor` runs
+where the packages are missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtray.cli_errors import report_errors
+
+DESCRIPTION = """\
+The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
+
+exit codes: 0 done; 1 doctor or status found something wrong; 2 a mistake in what was given, named
+in the message; 130 stopped by Ctrl-C"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. SystemExit for --help and wrong options."""
+    args = _parser().parse_args(argv)
+    try:
+        with report_errors(getattr(args, "debug", False)) as outcome:
+            outcome.code = args.run(args)
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return outcome.code
+
+
+def _parser() -> argparse.ArgumentParser:
+    debug = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    debug.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = argparse.ArgumentParser(
+        prog="python -m mtray", description=DESCRIPTION, parents=[debug],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text}.", parents=[debug])
+        sub.set_defaults(run=run)
+        return sub
+
+    _add_check(command("check", _check, "Read a study with all its files and say what is wrong"))
+    _add_run(command("status", _status, "What a run has done so far; also while it is running"))
+    _add_run(command("front", _front, "Print the front of a run"))
+    export = command("export", _export, "Write front.{csv,json,parquet,png,html} of a run")
+    _add_run(export)
+    export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+    _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
+    _add_doctor(command("doctor", _doctor, "What is missing on this machine and how to get it"))
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", type=Path, help="what is fixed (default: the embedded study)")
+    parser.add_argument(
+        "--space", type=Path, help="what varies (default: search_spaces/ratio.yaml)"
+    )
+    parser.add_argument("--model", help="a folder or a hub name, instead of the study's model")
+
+
+def _add_rerun(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument("trial", metavar="NUMBER", help="the trial's number, or base")
+    parser.add_argument(
+        "--seed", type=int, help="another draw and order of the examples (default: as recorded)"
+    )
+    parser.add_argument(
+        "--out", type=Path,
+        help="folder for result.json and outputs.parquet (default: RUN/reruns/NUMBER-seedN)",
+    )  # fmt: skip
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="do not ask the package index for the corpora"
+    )
+
+
+# each command's module is imported when it is run
+
+
+def _check(args: argparse.Namespace) -> int:
+    from mtray.commands.check import check
+
+    return check(args.study, args.space, args.model)
+
+
+def _status(args: argparse.Namespace) -> int:
+    from mtray.commands.status import show_status
+
+    return show_status(args.path)
+
+
+def _front(args: argparse.Namespace) -> int:
+    from mtray.commands.front import print_front
+
+    return print_front(args.path)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from mtray.commands.front import export
+
+    return export(args.path, args.out)
+
+
+def _rerun(args: argparse.Namespace) -> int:
+    from mtray.commands.rerun import rerun
+
+    return rerun(args.path, args.trial, args.seed, args.out)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from mtray.commands.doctor import doctor
+
+    return doctor(args.runs_dir, args.offline)

@@ -1,0 +1,33 @@
+"""`check`: everything a sweep does before it starts, and nothing after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtray.schema import Study
+from mtray.sweep import arguments, check_metric, check_model, load, plan_lines, prepare
+from mtray.training.models import block_count
+
+
+def check(study_path: Path | None, space_path: Path | None, model: str | None) -> int:
+    """Print what a study holds; 0 when it can be run. Raises MtrayError naming what is wrong."""
+    given = {"--study": study_path, "--space": space_path, "--model": model}
+    options = [part for key, value in given.items() if value for part in (key, str(value))]
+    study, space = load(arguments(options))
+    check_model(study, space)
+    prepared = prepare(study, space)
+    check_metric(study)
+    print("\n".join([*plan_lines(prepared), *model_lines(study)]))
+    for name, table in prepared.store.items():
+        if table.dropped:
+            limit = study.training.max_length
+            print(f"  note: {name}: {table.dropped:,} examples over {limit} tokens are left out")
+    print("everything a sweep needs is in order")
+    return 0
+
+
+def model_lines(study: Study) -> list[str]:
+    return [
+        f"  model: {study.model}, {block_count(study.model)} transformer blocks",
+        f"  metric: {study.evaluation.comet} loads",
+    ]

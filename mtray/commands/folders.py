@@ -1,0 +1,21 @@
+"""The RUN of a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtray.errors import RunError
+
+
+def run_folder(path: Path) -> Path:
+    """The run's folder as an absolute path. RunError, with the runs there are, when it is none."""
+    if path.is_dir():
+        if (path / "study.json").is_file() or (path / "trials").is_dir():
+            return path.absolute()
+        raise RunError(f"{path}: not a run folder (no study.json){_others(path)}")
+    raise RunError(f"{path}: no such run folder{_others(path.parent)}")
+
+
+def _others(folder: Path) -> str:
+    known = sorted(str(p.parent) for p in folder.glob("*/study.json"))
+    return f"; runs there: {', '.join(known)}" if known else ""

@@ -1,0 +1,206 @@
+"""`rerun`: one recipe of a run again from its record, through the same code, without Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mtray.commands.folders import run_folder
+from mtray.errors import ConfigError, RunError
+from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.suite import Suite
+from mtray.report.records import (
+    BASE_NUMBER,
+    RESULT,
+    read_record,
+    read_records,
+    result_path,
+    trial_dir,
+    write_json,
+)
+from mtray.report.tables import score_text
+from mtray.schema import Recipe, Study, TrialRecord
+from mtray.search.run_folder import load_bound
+from mtray.trial import Job, Outcome, record_trial, run_trial
+
+OUTPUTS = "outputs.parquet"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What the trial needs beside its recipe."""
+
+    suite: Suite
+    store: dict[str, Any]
+    base_outputs: Any
+
+
+def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
+    """Train and measure a recipe again and print old and new values side by side.
+
+    Everything is as recorded, except the seed when one is given: it decides draw and order of the
+    examples. The resamples of the intervals stay those of the study. Raises MtrayError when the
+    record, its study or a file of it cannot be used.
+    """
+    run_dir = run_folder(path)
+    study = as_written(load_bound(run_dir)[0])
+    old = find_record(run_dir, trial)
+    if seed is not None and seed < 0:
+        raise ConfigError(f"--seed: expected 0 or more, found {seed}")
+    job = Job(old.number, old.role, old.recipe, old.seed if seed is None else seed)
+    folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
+    shelf = prepare_shelf(run_dir, study, job)
+    started = time.perf_counter()
+    outcome = train(job, study, shelf)
+    base = None if job.number == BASE_NUMBER else shelf.base_outputs
+    new = record_trial(job, study, shelf.suite, outcome, base)
+    total = {"total": time.perf_counter() - started}
+    new = new.model_copy(update={"seconds": new.seconds | total})
+    write_outputs(folder / OUTPUTS, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
+    file = write_json(folder / RESULT, new.model_dump(mode="json"))
+    print("\n".join([*side_by_side(old, new), f"record: {file}"]))
+    return 0
+
+
+def as_written(study: Study) -> Study:
+    """The study without the defaults that its record spells out: an ability takes options it does
+    not know for a mistake, even where they are empty."""
+    return Study.model_validate(study.model_dump(exclude_defaults=True))
+
+
+def trial_name(number: int) -> str:
+    return "base" if number == BASE_NUMBER else str(number)
+
+
+def find_record(run_dir: Path, trial: str) -> TrialRecord:
+    """The record of trial `trial`, a number or `base`. RunError, with those there are, when there
+    is none."""
+    if trial != "base" and not trial.isdecimal():
+        raise ConfigError(f"NUMBER: expected a trial's number or base, found {trial!r}")
+    number = BASE_NUMBER if trial == "base" else int(trial)
+    file = result_path(run_dir, number)
+    if not file.is_file():
+        known = ", ".join(trial_name(r.number) for r in read_records(run_dir).records) or "none"
+        raise RunError(f"{run_dir.name}: trial {trial} has no record; records there: {known}")
+    return read_record(file)
+
+
+def _folder(folder: Path) -> Path:
+    """Made now, so that a mistake shows before the training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"--out {folder}: cannot be written; choose another folder")
+    return folder
+
+
+def prepare_shelf(run_dir: Path, study: Study, job: Job) -> Shelf:
+    """Suite, the sources as far as the recipe draws on them, and what the base model answered."""
+    from mtray.training.models import load_tokenizer
+
+    _fetch_corpora(study)
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    from mtray.evaluation.suite import build_suite
+
+    suite = build_suite(study, tokenizer)
+    base = None
+    if job.number != BASE_NUMBER:
+        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
+    return Shelf(suite, build_sources(study, job.recipe, job.seed, tokenizer), base)
+
+
+def _fetch_corpora(study: Study) -> None:
+    """A run of the embedded study names files of the cache, which may have been emptied."""
+    from mtray.embedded.corpora import corpora_dir, prepare
+
+    if str(corpora_dir()) in study.model_dump_json():
+        prepare()
+
+
+def build_sources(study: Study, recipe: Recipe, seed: int, tokenizer: Any) -> dict[str, Any]:
+    if not recipe.parallel_size:
+        return {}
+    from mtray.data.mixing import plan
+    from mtray.data.store import build_store
+
+    wanted = {part.source: part.count for part in plan(recipe, study.sources)}
+    return build_store(study.model_copy(update={"seed": seed}), tokenizer, wanted)
+
+
+def train(job: Job, study: Study, shelf: Shelf) -> Outcome:
+    """The trial in this process: with DeepSpeed where it is installed, else with plain torch."""
+    shown = {"state": ""}
+
+    def progress(fields: dict[str, Any]) -> None:
+        if fields.get("state", shown["state"]) != shown["state"]:
+            shown.update(fields)
+            print(f"{fields['state']} ...", file=sys.stderr, flush=True)
+
+    engine = "deepspeed" if find_spec("deepspeed") else "torch"
+    with alone():
+        return run_trial(
+            job, study, shelf.store, shelf.suite.requests, engine=engine, progress=progress
+        )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A process group of this process only, which DeepSpeed asks for. Opens no port."""
+    import torch
+    import torch.distributed as dist
+    from torch._C._distributed_c10d import HashStore
+
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+        os.environ.setdefault(name, value)
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
+    """Every objective, then every other score, of the record and of the rerun."""
+    head = f"trial {trial_name(old.number)}: recorded (seed {old.seed}), now (seed {new.seed})"
+    if old.state != "complete":
+        head += f"; the recorded trial failed: {old.reason}"
+    rows = [("", "recorded", "now", "difference")]
+    before = old.scores | old.objectives
+    names = dict.fromkeys([*new.objectives, *new.scores])
+    for name in names:
+        score, earlier = (new.scores | new.objectives)[name], before.get(name)
+        change = f"{score.value - earlier.value:+.4f}" if earlier else ""
+        rows.append((name, score_text(earlier) if earlier else "-", score_text(score), change))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    changed = _mix_changes(old, new) + [
+        f"note: {name} was {old.versions[name]}, is {version}"
+        for name, version in new.versions.items()
+        if old.versions.get(name, version) != version
+    ]
+    return [head, *lines, *changed]
+
+
+def _mix_changes(old: TrialRecord, new: TrialRecord) -> list[str]:
+    """Sources whose text is another than it was: the same draw has another number of tokens."""
+    if old.seed != new.seed or old.state != "complete":
+        return []
+    before = {s.source: s.tokens for s in old.mix.shares}
+    return [
+        f"note: {s.source} gave {before.get(s.source, 0):,} tokens, now {s.tokens:,}: its text or "
+        "the tokenizer has changed, so this is another experiment"
+        for s in new.mix.shares
+        if s.tokens != before.get(s.source, 0)
+    ]

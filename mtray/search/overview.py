@@ -1,0 +1,91 @@
+"""The search's journal for those who only look: never written, never locked, damage is counted."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.storages.journal import BaseJournalBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from mtray.search.journal import JOURNAL
+
+Stage = Literal["waiting", "started", "finished", "failed"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial as the journal has it. `started`: handed out, then running or interrupted."""
+
+    number: int
+    stage: Stage
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """`damage` says what of the journal could not be read; empty when all of it could."""
+
+    trials: tuple[Entry, ...]
+    damage: str = ""
+
+
+class _Lines(BaseJournalBackend):
+    """A journal's lines in memory."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self._lines = lines
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:  # type: ignore[override]
+        return self._lines[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise PermissionError("this view of the journal is read-only")
+
+
+def read_overview(run_dir: Path) -> Overview:
+    """Every trial of the journal; none where there is no journal yet. Raises nothing for damage."""
+    path = run_dir / JOURNAL
+    if not path.is_file():
+        return Overview(())
+    lines, bad = _sound_lines(path.read_bytes())
+    damage = f"{path}: line {bad[0]} cannot be read ({len(bad)} in all)" if bad else ""
+    if not lines:
+        return Overview((), damage)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            storage = optuna.storages.JournalStorage(_Lines(lines))
+        studies = storage.get_all_studies()
+        trials = [t for s in studies for t in storage.get_all_trials(s._study_id, deepcopy=False)]
+    # Optuna replays the lines one by one; where one is missing it may stumble over any other
+    except Exception as error:
+        return Overview((), damage or f"{path}: cannot be replayed: {error!r}")
+    return Overview(tuple(map(_entry, trials)), damage)
+
+
+def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
+    """Parsed lines and the numbers of those that are not JSON; the end without a line feed is being
+    written, or was when its process died, and counts as neither."""
+    found, bad = [], []
+    for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            bad.append(number)
+    return found, bad
+
+
+def _entry(trial: FrozenTrial) -> Entry:
+    if trial.state == TrialState.COMPLETE:
+        return Entry(trial.number, "finished")
+    if trial.state.is_finished():
+        return Entry(trial.number, "failed", str(trial.user_attrs.get("reason", "")))
+    # a trial that was given back waits again, but keeps the parameters it was handed out with
+    started = trial.state == TrialState.RUNNING or trial.params
+    return Entry(trial.number, "started" if started else "waiting")
