@@ -41,8 +41,7 @@ corpora: $(STAMP)
 	echo "corpora: from the cache, or fetched once (85 MB)"
 	$(BIN)/python -m mtray.embedded.corpora > $(VENV)/corpora.log
 
-$(STAMP): pyproject.toml constraints.txt
-	$(MAKE) --no-print-directory $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	echo "packages: installing what constraints.txt pins into $(VENV) (minutes; log: $(VENV)/install.log)"
 	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" \
@@ -57,7 +56,7 @@ $(BIN)/python:
 	if [ -z "$$found" ]; then \
 		echo "error: no Python 3.10, 3.11 or 3.12 with venv among: $(CANDIDATES)"; \
 		echo "install one (on Debian and Ubuntu with its package python3-venv), or name one:" \
-			"make $(or $(MAKECMDGOALS),sweep) PYTHON=/path/to/python3.11"; \
+			"make sweep PYTHON=/path/to/python3.11"; \
 		exit 1; \
 	fi; \
 	echo "environment: $(VENV) with $$("$$found" --version)"; \
@@ -72,5 +71,5 @@ constraints:
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find mtray tests benchmarks sweeps -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +
 	echo "removed $(VENV) and caches; kept runs/ and the corpora's cache"

@@ -69,7 +69,7 @@ def trial_lines(
     waiting = [e.number for e in rest if e.stage == "waiting"]
     total = f" of {study.budget.trials} asked for" if study else ""
     counts = f"trials: {len(complete)} complete, {len(failed)} failed{total}"
-    lines = [counts + (f"; {len(waiting)} planned points wait" if waiting else "")]
+    lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
     lines.append(_base_line(records))
     if started and running:
         lines.append(f"running: {_listed(started)}")

@@ -21,7 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from mtray.errors import TrainError, TrialStopped
 from mtray.schema import Study
 from mtray.search.board import Reporter
-from mtray.training.loop import Place
+from mtray.training.loop import Place, any_worker
 from mtray.trial import Job, Outcome, run_trial
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
@@ -71,7 +71,8 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     shared: Shared = config["shared"]
     job: Job = config["job"]
     context = ray.train.get_context()
-    reporter = Reporter(shared.board, job.number, context.get_world_rank())
+    rank, world = context.get_world_rank(), context.get_world_size()
+    reporter = Reporter(shared.board, job.number, rank)
     names, references = list(shared.store), list(shared.store.values())
     *tables, requests = ray.get([*references, shared.requests])
     try:
@@ -80,7 +81,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
             shared.study,
             dict(zip(names, tables, strict=True)),
             requests,
-            place=Place(context.get_world_rank(), context.get_world_size()),
+            place=Place(rank, world, any_worker if world > 1 else bool),
             progress=reporter.progress,
             should_stop=reporter.should_stop,
         )

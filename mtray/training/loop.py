@@ -24,10 +24,12 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Place:
-    """This worker among its trial's."""
+    """This worker among its trial's; `agree` is True on every worker when it is called with True on
+    any (`any_worker` where there are several)."""
 
     rank: int = 0
     world: int = 1
+    agree: Callable[[bool], bool] = bool
 
 
 @dataclass
@@ -89,11 +91,9 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
     )  # fmt: skip
 
 
-def any_worker(flag: bool, place: Place) -> bool:
-    """Whether any worker of the trial says so: all must leave the loop at the same step, or those that
-    stay wait for the others for ever."""
-    if place.world == 1:
-        return flag
+def any_worker(flag: bool) -> bool:
+    """Whether any worker of the process group says so. All must leave the loop at the same step, or
+    those that stay wait for the others for ever."""
     import torch
 
     flags = torch.tensor([float(flag)], device="cuda" if torch.cuda.is_available() else "cpu")
@@ -130,11 +130,11 @@ def finetune(
     steps = batches(len(examples), training, seed)
     meter, told = _Meter(), 0.0
     for step, rows in enumerate(steps, 1):
-        if any_worker(should_stop(), place):
+        if place.agree(should_stop()):
             raise TrialStopped
         rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
         loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
-        if any_worker(not math.isfinite(loss), place):
+        if place.agree(not math.isfinite(loss)):
             raise TrainError(f"the training loss is {loss} at step {step} of {len(steps)}")
         meter.add(step, len(steps), loss, int(lengths[rows].sum()), rate)
         if time.monotonic() - told > 0.5 or step == len(steps):

