@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""What a trial costs beyond its training and evaluation: mtray against the plain nested recipe of Ray's documentation.
+"""What a trial costs beyond its training and evaluation: mtray against the plain nested recipe of
+Ray's documentation.
 
     python benchmarks/overhead.py [--trials 6] [--concurrent 2] [--rounds 1]
 
-Both sides run the same trials of the embedded study (the same worker code: load, mix, train with DeepSpeed, generate), two at a
-time, each side in a fresh process with a cluster of its own, in turn. A trial's cost is slot time: wall time of all trials, times
-how many run at once, divided by their number; overhead is that minus the seconds spent training, generating and scoring. Imports
-and loading are overhead on both sides. The plain recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
+Both sides run the same trials of the embedded study (the same worker code: load, mix, train with
+DeepSpeed, generate), two at a time, each side in a fresh process with a cluster of its own, in
+turn. A trial's cost is slot time: wall time of all trials, times how many run at once, divided by
+their number; overhead is that minus the seconds spent training, generating and scoring. Imports and
+loading are overhead on both sides. The plain recipe: a Tune function that runs `TorchTrainer.fit()`
+with `TuneReportCallback`.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ WORK = ("training", "generation", "scoring", "mix")
 
 
 def small_study(trials: int, concurrent: int) -> Any:
-    """The default study with short evaluation, and recipes of 256 pairs: about two seconds of work a trial."""
+    """The default study with short evaluation, and recipes of 256 pairs: about two seconds of work
+    a trial."""
     from mtray.sweep import arguments, load
 
     study, space = load(arguments(["--trials", str(trials)]))

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The fine-tuning paradox on a study's own data: what parallel text alone does to quality and retention, and what mono and replay do.
+"""The fine-tuning paradox on a study's own data: what parallel text alone does to quality and
+retention, and what mono and replay do.
 
     python benchmarks/paradox.py [--study FILE] [--size 4096] [--seeds 3] [--json FILE]
 
-Each recipe is trained with `--seeds` seeds (draw of the data and order of the examples both change) and scored on the study's dev
-segments. Printed: mean over seeds with the least and the greatest, and the differences to parallel text alone, seed by seed.
-No Ray: two processes, one thread each.
+Each recipe is trained with `--seeds` seeds (draw of the data and order of the examples both change)
+and scored on the study's dev segments. Printed: mean over seeds with the least and the greatest,
+and the differences to parallel text alone, seed by seed. No Ray: two processes, one thread each.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def one(study: Any, store: Any, suite: Any, recipe: dict[str, float], base: Any)
     torch.set_num_threads(1)
     job = Job(-1 if base is None else 0, "search", Recipe.model_validate(recipe), study.seed)
     outcome = run_trial(job, study, store, suite.requests, engine="torch")
-    record = record_trial(job, study, suite, outcome, base)
+    record, _ = record_trial(job, study, suite, outcome, base)
     values = {k: s.value for k, s in {**record.scores, **record.objectives}.items()}
     return {
         "values": values,

@@ -1,4 +1,5 @@
-"""The main job: from a study and a space to a front. `sweeps/ratio_search.py` is a door to `main` here."""
+"""The main job: from a study and a space to a front. `sweeps/ratio_search.py` is a door to `main`
+here."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
 
 
 def check_model(study: Study, space: Space) -> None:
-    """The model is there and has enough blocks to freeze; the sampler is known. Seconds, before any corpus is read."""
+    """The model is there and has enough blocks to freeze; the sampler is known. Seconds, before any
+    corpus is read."""
     from mtray.search.journal import sampler_named
     from mtray.training.models import block_count
 
@@ -154,7 +156,8 @@ def plan_lines(prepared: Prepared) -> list[str]:
 
 
 def estimate_lines(prepared: Prepared) -> list[str]:
-    """Examples and tokens of a middle and of the largest recipe, and a time measured on this machine with a few steps."""
+    """Examples and tokens of a middle and of the largest recipe, and a time measured on this
+    machine with a few steps."""
     from mtray.search.estimate import seconds_per_trial
     from mtray.search.journal import at_quantile
 

@@ -138,8 +138,11 @@ def versions() -> dict[str, str]:
 
 def record_trial(
     job: Job, study: Study, suite: Suite, outcome: Outcome, base_outputs: Sequence[Output] | None
-) -> TrialRecord:
-    """Score what the worker returned; `base_outputs` None when this is the base model itself."""
+) -> tuple[TrialRecord, dict[str, Any]]:
+    """Score what the worker returned; `base_outputs` None when this is the base model itself.
+
+    Also returns the bootstrap draws behind quality and retention, each of shape (resamples,).
+    """
     seconds = Seconds(dict(outcome.seconds))
     with seconds.phase("scoring"):
         result = suite.score(outcome.outputs, base_outputs, study.evaluation.bootstrap, study.seed)
@@ -153,7 +156,7 @@ def record_trial(
 
         raise EvaluationError(f"objective {missing[0]!r} was not measured")
     measured = {**result.scores, **result.objectives}
-    return TrialRecord(
+    record = TrialRecord(
         number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed,
         mix=outcome.mix, objectives={name: measured[name] for name in study.objectives},
         scores=result.scores, counts=result.counts,
@@ -164,3 +167,4 @@ def record_trial(
             "sample": [list(s) for s in suite.sample(outcome.outputs, 8)],
         },
     )  # fmt: skip
+    return record, result.draws

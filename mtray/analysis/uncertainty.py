@@ -9,7 +9,7 @@ difference of two systems is paired by giving both the same weights (Koehn 2004)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,14 +128,38 @@ def retained_share(
     return np.minimum(1.0, (tuned - floor) / (base - floor))
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A score and the bootstrap draws behind its interval, shape (resamples,). Draws made with the
+    same seed on the same segments are of the same resamples, so those of two models are paired."""
+
+    score: Score
+    draws: Array
+
+
+def drawn_score(point: float, draws: Array, n: int, signature: str) -> Drawn:
+    """A score with the percentile interval of its draws."""
+    low, high = interval(draws)
+    value = Score(value=point, low=min(low, point), high=max(high, point), n=n, signature=signature)
+    return Drawn(value, draws)
+
+
+def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> Drawn:
+    """Mean over measurements on separate segments; each draws its own resamples."""
+    draws = [replicate_values(m, resamples, seed + i) for i, m in enumerate(measurements)]
+    point = float(np.mean([m.point for m in measurements]))
+    n = sum(m.n for m in measurements)
+    signature = f"mean:{len(measurements)}|{measurements[0].signature}"
+    return drawn_score(point, np.mean(draws, axis=0), n, signature)
+
+
 def retention(
     abilities: Mapping[str, Kept], resamples: int = 1000, seed: int = 0
-) -> dict[str, Score]:
+) -> dict[str, Drawn]:
     """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and the
     least of them.
 
-    Intervals are of paired resamples: tuned and base model are scored on the same draws of
-    segments.
+    Intervals are of paired resamples: tuned and base model are scored on the same draws.
     """
     if not abilities:
         raise EvaluationError("retention needs at least one ability that the base model has")
@@ -147,25 +171,24 @@ def retention(
             )
         base_draws = replicate_values(kept.base, resamples, seed + index)
         tuned_draws = replicate_values(kept.tuned, resamples, seed + index)
-        points[name] = float(
-            retained_share(np.float64(kept.tuned.point), np.float64(kept.base.point), kept.floor)
-        )
+        at_point = np.array([kept.tuned.point]), np.array([kept.base.point])
+        points[name] = float(retained_share(*at_point, kept.floor)[0])
         draws[name] = retained_share(tuned_draws, base_draws, kept.floor)
     weights = np.array([kept.weight for kept in abilities.values()])
     weights = weights / weights.sum()
     all_points, all_draws = np.array(list(points.values())), np.stack(list(draws.values()))
     points["mean"], draws["mean"] = float(weights @ all_points), weights @ all_draws
     points["worst"], draws["worst"] = float(all_points.min()), all_draws.min(axis=0)
-    n = sum(kept.tuned.n for kept in abilities.values())
-    out = {}
-    for name, point in points.items():
-        low, high = interval(draws[name])
-        units = abilities[name].tuned.n if name in abilities else n
-        signature = f"min(1,(s-c)/(b-c))|{name}|bootstrap:{resamples}"
-        out[name] = Score(
-            value=point, low=min(low, point), high=max(high, point), n=units, signature=signature
+    whole = sum(kept.tuned.n for kept in abilities.values())
+    return {
+        name: drawn_score(
+            point,
+            draws[name],
+            abilities[name].tuned.n if name in abilities else whole,
+            f"min(1,(s-c)/(b-c))|{name}|bootstrap:{resamples}",
         )
-    return out
+        for name, point in points.items()
+    }
 
 
 def difference(a: Measurement, b: Measurement, resamples: int = 1000, seed: int = 0) -> Score:

@@ -60,7 +60,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     started = time.perf_counter()
     outcome = train(job, study, shelf)
     base = None if job.number == BASE_NUMBER else shelf.base_outputs
-    new = record_trial(job, study, shelf.suite, outcome, base)
+    new, _ = record_trial(job, study, shelf.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     new = new.model_copy(update={"seconds": new.seconds | total})
     write_outputs(folder / OUTPUTS, shelf.suite.parts, shelf.suite.requests, outcome.outputs)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from mtray.analysis.uncertainty import Measurement, interval, replicate_values, retention, score
+from mtray.analysis.uncertainty import Array, Measurement, mean_of, retention, score
 from mtray.data.rendering import translation_prompt
 from mtray.data.sources import read_columns
 from mtray.errors import ConfigError, EvaluationError
@@ -53,12 +51,14 @@ class Direction:
 @dataclass(frozen=True)
 class SuiteResult:
     """`objectives`, `scores` and `counts` are those of a `TrialRecord`; `left_out` says why an
-    ability does not count."""
+    ability does not count; `draws` are the bootstrap draws of quality and retention, paired
+    between models."""
 
     objectives: dict[str, Score]
     scores: dict[str, Score]
     counts: dict[str, dict[str, float]]
     left_out: dict[str, str] = field(default_factory=dict)
+    draws: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ class Suite:
             for metric, measurement in measured.items():
                 into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
             into.counts[f"quality.{direction.name}"] = output_counts(direction.sources, found)
-        into.objectives["quality"] = mean_score(comets, resamples, seed)
+        mean = mean_of(comets, resamples, seed)
+        into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
 
     def _score_abilities(
         self,
@@ -168,8 +169,11 @@ class Suite:
         kept, left_out = kept_abilities(self.abilities, self.weights, tuned, base, resamples, seed)
         into.left_out.update(left_out)
         shares = retention(kept, resamples, seed)
-        into.objectives["retention"] = shares.pop("mean")
-        into.scores.update({f"retention.{name}": share for name, share in shares.items()})
+        mean = shares.pop("mean")
+        into.objectives["retention"], into.draws["retention"] = mean.score, mean.draws
+        for name, share in shares.items():
+            into.scores[f"retention.{name}"] = share.score
+            into.draws[f"retention.{name}"] = share.draws
 
 
 def measure_direction(
@@ -183,21 +187,6 @@ def measure_direction(
         "bleu": quality.bleu(texts, direction.references, target),
         "chrf": quality.chrf(texts, direction.references),
     }
-
-
-def mean_score(measurements: Sequence[Measurement], resamples: int, seed: int) -> Score:
-    """Mean over measurements on separate segments; each draws its own resamples, the interval is of
-    their means."""
-    draws = [replicate_values(m, resamples, seed + i) for i, m in enumerate(measurements)]
-    low, high = interval(np.mean(draws, axis=0))
-    point = float(np.mean([m.point for m in measurements]))
-    return Score(
-        value=point,
-        low=min(low, point),
-        high=max(high, point),
-        n=sum(m.n for m in measurements),
-        signature=f"mean:{len(measurements)}|{measurements[0].signature}",
-    )
 
 
 def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Direction:

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtray.report.compare import Difference, independent_difference
+from mtray.report.compare import independent_difference
+from mtray.report.draws import joint_draws, paired_difference
 from mtray.report.front import Front, build_front
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
@@ -28,18 +29,24 @@ class FrontResult:
     files: dict[str, Path]
 
 
-def export_front(
-    run_dir: Path, study: Study, difference: Difference = independent_difference
-) -> FrontResult:
-    """Write `front.{csv,json,parquet,png,html}` into the run's folder. The same records give the
-    same tables.
+def export_front(run_dir: Path, study: Study, folder: Path | None = None) -> FrontResult:
+    """Write `front.{csv,json,parquet,png,html}` into the run's folder, or into `folder`. The same
+    records give the same tables.
 
-    `difference` measures how far apart two trials are; pass a paired one where the segments'
-    statistics are at hand. RunError when a record is damaged, when no trial is complete, or when
-    one lacks an objective of the study.
+    RunError when a record is damaged, when no trial is complete, or when one lacks an objective of
+    the study.
     """
-    front = build_front(read_records(run_dir).sound(), study, run_dir, difference)
-    return FrontResult(front, write_front(front, run_dir))
+    front = read_front(run_dir, study)
+    return FrontResult(front, write_front(front, folder or run_dir))
+
+
+def read_front(run_dir: Path, study: Study) -> Front:
+    """The front of a run's records, trials compared by their paired draws where they have them."""
+    records = read_records(run_dir).sound()
+    complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
+    draws = joint_draws(run_dir, complete, list(study.objectives))
+    difference = independent_difference if draws is None else paired_difference(run_dir)
+    return build_front(records, study, run_dir, difference, draws)
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:

@@ -80,16 +80,21 @@ def build_front(
     study: Study,
     run_dir: Path,
     difference: Difference = independent_difference,
+    draws: np.ndarray | None = None,
 ) -> Front:
     """The front of all complete trials, baselines among them. RunError when none is complete or one
-    lacks an objective."""
+    lacks an objective.
+
+    `draws`, shape (resamples, trials, objectives) with trials by number, are paired bootstrap
+    draws; without them every score is drawn from its own interval.
+    """
     complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
     if not complete:
         raise RunError(f"{run_dir}: no trial is complete yet, so there is no front")
     names, senses = list(study.objectives), list(study.objectives.values())
     values = pareto.maximised(_objective_array(complete, names, "value"), senses)
     on_front, knee = pareto.non_dominated(values), pareto.knee(values)
-    chances = _front_chances(complete, names, senses)
+    chances = _front_chances(complete, names, senses, draws)
     reference = reference_point(complete, study.objectives)
     corner, reach = pareto.maximised(reference, senses), pareto.spread(values)
     baselines = values[[r.role != "search" for r in complete]]
@@ -114,7 +119,7 @@ def build_front(
         comparisons=_comparisons(complete, on_front, study, difference),
         failed={r.number: r.reason or "no reason recorded" for r in records if r.state == "failed"},
         versions=_versions(complete),
-        notes=_notes(complete, difference is independent_difference),
+        notes=_notes(complete, difference is independent_difference, draws is None),
     )  # fmt: skip
 
 
@@ -190,8 +195,13 @@ def _objective_array(records: Sequence[TrialRecord], names: Sequence[str], part:
 
 
 def _front_chances(
-    records: Sequence[TrialRecord], names: Sequence[str], senses: Sequence[Sense]
+    records: Sequence[TrialRecord],
+    names: Sequence[str],
+    senses: Sequence[Sense],
+    draws: np.ndarray | None,
 ) -> np.ndarray:
+    if draws is not None:
+        return pareto.front_probability(pareto.maximised(draws, senses))
     value, low, high = (_objective_array(records, names, p) for p in ("value", "low", "high"))
     draws = pareto.interval_draws(value, low, high, DRAWS)
     return pareto.front_probability(pareto.maximised(draws, senses))
@@ -206,7 +216,7 @@ def _point(record: TrialRecord, on_front: bool, knee: bool, chance: float, run_d
         number=record.number, role=record.role, on_front=on_front, knee=knee, p_front=chance,
         recipe=record.recipe, objectives=record.objectives, scores=record.scores,
         mix=mix | {"n_examples": record.mix.examples, "mix_tokens": record.mix.tokens},
-        seconds=sum(record.seconds.values()),
+        seconds=record.seconds.get("total", sum(record.seconds.values())),
         record=result_path(run_dir, record.number).relative_to(run_dir).as_posix(),
         command=rerun_command(run_dir, record.number),
     )  # fmt: skip
@@ -221,7 +231,7 @@ def _versions(records: Sequence[TrialRecord]) -> dict[str, str]:
     return {name: ", ".join(found) for name, found in sorted(seen.items())}
 
 
-def _notes(records: Sequence[TrialRecord], independent: bool) -> tuple[str, ...]:
+def _notes(records: Sequence[TrialRecord], independent: bool, single: bool) -> tuple[str, ...]:
     """What a reader must know before believing the front."""
     searched = sum(r.role == "search" for r in records)
     if not searched:
@@ -230,8 +240,11 @@ def _notes(records: Sequence[TrialRecord], independent: bool) -> tuple[str, ...]
         f"The points were picked as the best of {searched} trials on the same segments that they "
         "are shown with, so the best look better than they are. Measure a chosen recipe again on "
         "held-out segments, with another seed.",
-        "P(front) draws every objective from its 95 % interval, independently of the other trials.",
     ]
+    if single:
+        notes.append(
+            "P(front) draws every objective from its 95 % interval, independently of the other trials."
+        )
     if independent:
         notes.append(
             "Intervals of differences take the two scores as independent; on shared segments they "

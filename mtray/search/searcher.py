@@ -47,7 +47,8 @@ class Events:
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune the ledger's trials and tells the ledger from the trials' records. The first of all is the base model."""
+    """Hands Tune the ledger's trials and tells the ledger from the trials' records. The first of
+    all is the base model."""
 
     def __init__(self, ledger: Ledger, limits: Limits, events: Events, run_dir: Path) -> None:
         super().__init__()
@@ -56,7 +57,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._base_pending = ledger.needs_base()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its searcher to restore a run; ours has nothing to keep, the Optuna study is the state
+        # Tune pickles its searcher to restore a run; ours has nothing to keep, the Optuna
+        # study is the state
         return {}
 
     def suggest(self, trial_id: str) -> Any:

@@ -23,7 +23,8 @@ STARTS = "starts.jsonl"
 def run_session(
     prepared: Any, runs: Path, name: str, address: str | None, console: Console, started: float
 ) -> int:
-    """Run or continue the sweep `name`; the exit code (0, or 128 + signal when it was stopped by one).
+    """Run or continue the sweep `name`; the exit code (0, or 128 + signal when it was stopped by
+    one).
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
@@ -48,7 +49,8 @@ def run_session(
 
 
 def note_start(run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str) -> None:
-    """One line for this start of the run: wall-clock seconds of its trials, how many finished, how many ran at a time."""
+    """One line for this start of the run: wall-clock seconds of its trials, how many finished, how
+    many ran at a time."""
     entry = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 2), "finished": finished,
         "concurrent": concurrent, "reason": reason,

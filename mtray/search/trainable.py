@@ -1,4 +1,5 @@
-"""What Tune runs for each trial: train in workers, score, write the record. Every end leaves a record, except being stopped."""
+"""What Tune runs for each trial: train in workers, score, write the record. Every end leaves a
+record, except being stopped."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 
 from mtray.errors import EvaluationError, MtrayError, TrialStopped
 from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.report.draws import write_draws
 from mtray.report.records import BASE_NUMBER, read_record, result_path, trial_dir, write_record
 from mtray.schema import TrialRecord
 from mtray.search.board import Reporter
@@ -19,7 +21,8 @@ OUTPUTS = "outputs.parquet"
 
 
 def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
-    """The base model's answers, once they are there. Raises EvaluationError when its trial failed."""
+    """The base model's answers, once they are there. Raises EvaluationError when its trial
+    failed."""
     run_dir = Path(shared.run_dir)
     while not result_path(run_dir, BASE_NUMBER).is_file():
         reporter.progress({"state": "waiting for the base model's scores"})
@@ -39,10 +42,13 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     suite = ray.get(shared.suite)
     base = None if job.number == BASE_NUMBER else base_outputs(shared, suite, reporter)
     reporter.progress({"state": "scoring"})
-    path = trial_dir(Path(shared.run_dir), job.number) / OUTPUTS
+    run_dir = Path(shared.run_dir)
+    path = trial_dir(run_dir, job.number) / OUTPUTS
     path.parent.mkdir(parents=True, exist_ok=True)
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
-    return record_trial(job, shared.study, suite, outcome, base)
+    record, draws = record_trial(job, shared.study, suite, outcome, base)
+    write_draws(run_dir, job.number, draws)
+    return record
 
 
 def failed_record(job: Job, error: Exception, seconds: float) -> TrialRecord:

@@ -1,4 +1,5 @@
-"""Run a sweep: Tune asks the ledger for trials, runs them, and the ledger learns from their records. The only place that knows Tune."""
+"""Run a sweep: Tune asks the ledger for trials, runs them, and the ledger learns from their
+records. The only place that knows Tune."""
 
 from __future__ import annotations
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from mtray.search.searcher import Events, Limits
 
 
+# a trial needs no CPU of its own, its Train workers do; Tune wants some resource, so a megabyte
+# of memory
+TRIAL_HOLDS = {"memory": float(1 << 20)}
+
+
 def concurrency(study: Study, cluster: dict[str, float]) -> int:
     """How many trials fit into the cluster at once. Raises RunError when not even one does."""
     wanted = study.resources
@@ -31,7 +37,8 @@ def concurrency(study: Study, cluster: dict[str, float]) -> int:
 
 
 def start_ray(address: str | None) -> Any:
-    """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback interface)."""
+    """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
+    interface)."""
     import ray
 
     from mtray.search.bridge import ENVIRONMENT
@@ -57,7 +64,8 @@ def start_ray(address: str | None) -> Any:
 def run_trials(
     ledger: Ledger, shared: Any, limits: Limits, events: Events, concurrent: int
 ) -> None:
-    """Run until the ledger has no more trials to give or the limits say so; returns when every running trial has ended."""
+    """Run until the ledger has no more trials to give or the limits say so; returns when every
+    running trial has ended."""
     from ray import tune
 
     from mtray.search.searcher import StudySearcher
@@ -69,7 +77,9 @@ def run_trials(
     run_dir = Path(shared.run_dir)
     tuner = tune.Tuner(
         # the work is done by the Train workers, which hold the CPUs and GPUs
-        tune.with_resources(tune.with_parameters(trainable, shared=shared), {"CPU": 0.01}),
+        tune.with_resources(
+            tune.with_parameters(trainable, shared=shared), tune.PlacementGroupFactory([TRIAL_HOLDS])
+        ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(ledger, limits, events, run_dir), num_samples=missing,
             max_concurrent_trials=concurrent, reuse_actors=True,
@@ -83,7 +93,8 @@ def run_trials(
 
 
 class StopOnSignal:
-    """Ctrl-C or SIGTERM once: trials stop at their next step and the sweep ends well. Twice: at once."""
+    """Ctrl-C or SIGTERM once: trials stop at their next step and the sweep ends well. Twice: at
+    once."""
 
     def __init__(self, limits: Limits, board: Any, say: Callable[[str], None]) -> None:
         self._limits, self._board, self._say = limits, board, say

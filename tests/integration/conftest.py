@@ -1,4 +1,5 @@
-"""A study in the shape of the default one, small enough for a test: the embedded model and real text, few segments."""
+"""A study in the shape of the default one, small enough for a test: the embedded model and real
+text, few segments."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tiny_models import byte_level
 
-from mtray.analysis.uncertainty import mean_measurement
+from mtray.analysis.uncertainty import mean_measurement, mean_of
 from mtray.errors import ConfigError, EvaluationError, RunError
 from mtray.evaluation.engine import Output
 from mtray.evaluation.outputs import read_outputs, write_outputs
-from mtray.evaluation.suite import build_suite, mean_score
+from mtray.evaluation.suite import build_suite
 from mtray.schema import Study
 
 SEGMENTS = 40
@@ -171,7 +171,7 @@ def test_directions_are_drawn_apart():
     """The mean of two directions is as much surer as two sets of segments are: by the root of 2."""
     values = np.random.default_rng(0).normal(size=400)
     one, two = mean_measurement(values, "a"), mean_measurement(values, "b")
-    single, joined = mean_score([one], 2000, 0), mean_score([one, two], 2000, 0)
+    single, joined = mean_of([one], 2000, 0).score, mean_of([one, two], 2000, 0).score
     ratio = (single.high - single.low) / (joined.high - joined.low)
     assert ratio == pytest.approx(math.sqrt(2), rel=0.1)
 

@@ -1,0 +1,90 @@
+"""Bootstrap draws of every trial, kept beside its record.
+
+All trials of a run are scored on the same segments with the same resamples, so the draws of two
+trials are paired: their difference has the interval of a paired bootstrap.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.report.compare import Difference, independent_difference
+from mtray.report.records import trial_dir, write_atomically
+from mtray.schema import TrialRecord
+
+Array = npt.NDArray[np.float64]
+FILE = "draws.parquet"
+
+
+def write_draws(run_dir: Path, number: int, draws: Mapping[str, Array]) -> Path:
+    """One column of draws for each measured name, shape (resamples,)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(
+        pa.table({name: values.astype(np.float32) for name, values in draws.items()}), buffer
+    )
+    return write_atomically(trial_dir(run_dir, number) / FILE, buffer.getvalue())
+
+
+def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> Array | None:
+    """Draws of the named objectives, shape (resamples, names); None where the trial has none of
+    one."""
+    import pyarrow.parquet as pq
+
+    path = trial_dir(run_dir, number) / FILE
+    if not path.is_file():
+        return None
+    table = pq.read_table(path)
+    if any(name not in table.column_names for name in names):
+        return None
+    columns = [table.column(name).to_numpy().astype(np.float64) for name in names]
+    return np.stack(columns, axis=1)
+
+
+def joint_draws(
+    run_dir: Path, records: Sequence[TrialRecord], names: Sequence[str]
+) -> Array | None:
+    """Draws of all trials, shape (resamples, trials, names); None unless every trial has them all,
+    equally many and finite."""
+    found = [read_draws(run_dir, record.number, names) for record in records]
+    kept = [draws for draws in found if draws is not None]
+    if len(kept) < len(found) or not kept or len({len(draws) for draws in kept}) > 1:
+        return None
+    stacked = np.stack(kept, axis=1)
+    return stacked if np.isfinite(stacked).all() else None
+
+
+def paired_difference(run_dir: Path) -> Difference:
+    """How far two trials of a run are apart, from their paired draws; as independent scores where a
+    trial has none."""
+    cache: dict[tuple[int, str], Array | None] = {}
+
+    def draws_of(record: TrialRecord, objective: str) -> Array | None:
+        key = (record.number, objective)
+        if key not in cache:
+            cache[key] = read_draws(run_dir, record.number, [objective])
+        return cache[key]
+
+    def difference(
+        a: TrialRecord, b: TrialRecord, objective: str, z: float
+    ) -> tuple[float, float, float]:
+        first, second = draws_of(a, objective), draws_of(b, objective)
+        if first is None or second is None or len(first) != len(second):
+            return independent_difference(a, b, objective, z)
+        gap = a.objectives[objective].value - b.objectives[objective].value
+        gaps = (first - second)[:, 0]
+        # centred on the measured difference, with the draws' spread: far quantiles of a thousand
+        # draws are too rough for the wide intervals that allow for choosing among many trials
+        tail = NormalDist().cdf(-1.0)
+        low, high = np.nanquantile(gaps, [tail, 1 - tail]) - np.nanmedian(gaps)
+        return gap, gap + z * float(low), gap + z * float(high)
+
+    return difference

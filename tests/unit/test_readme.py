@@ -1,0 +1,119 @@
+"""What the README promises: its examples load, and it names every option, parameter and key."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mtray.cli import _parser
+from mtray.data.store import source_texts
+from mtray.evaluation.abilities import ABILITIES
+from mtray.evaluation.suite import build_suite
+from mtray.schema import (
+    AbilitySpec,
+    Budget,
+    Evaluation,
+    QualitySet,
+    Recipe,
+    Resources,
+    Source,
+    Study,
+    Training,
+)
+from mtray.space import load_space
+from mtray.study import load_study, read_yaml
+from mtray.sweep import arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+MARKDOWN = sorted(p for p in ROOT.glob("*.md"))
+FILES = {
+    "news.de": "Guten Tag.\nBis bald.\n",
+    "news.en": "Good day.\nSee you.\n",
+    "web.tsv": "german\tenglish\nJa.\tYes.\n",
+    "mono.en.txt": "One.\nTwo.\n",
+    "chat.jsonl": '{"prompt": "Hello", "target": "Hi"}\n',
+    "test.de": "Nein.\n",
+    "test.en": "No.\n",
+    "back.tsv": "en\tde\nYes.\tJa.\n",
+    "icl.tsv": "de\ten\nNein.\tNo.\n",
+    "icl-shots.tsv": "de\ten\n" + "".join(f"Wort {i}\tword {i}\n" for i in range(9)),
+    "heldout.jsonl": '{"body": "Es war einmal ein Text."}\n',
+}
+
+
+def example(first: str) -> str:
+    (found,) = [text for text in YAML if text.startswith(first)]
+    return found
+
+
+def test_the_study_loads_with_its_files(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, text in FILES.items():
+        (tmp_path / "data" / name).write_text(text, encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(example("name:"), encoding="utf-8")
+    study = load_study(tmp_path / "study.yaml")
+    sizes = {s.name: len(source_texts(s, study.template)) for s in study.sources}
+    assert sizes == {"news": 2, "web": 1, "mono": 2, "chat": 1}
+    suite = build_suite(study, FakeTokenizer())
+    assert set(study.evaluation.abilities) | {"quality.de-en"} == set(suite.parts)
+
+
+class FakeTokenizer:
+    """A token for each character; perplexity's floor needs ids."""
+
+    eos_token_id = 0
+
+    def __call__(self, texts, **_):
+        one = isinstance(texts, str)
+        ids = [[ord(c) for c in t] for t in ([texts] if one else texts)]
+        return {"input_ids": ids[0] if one else ids}
+
+    def encode(self, text, **_):
+        return [ord(c) for c in text]
+
+
+def test_the_defaults_of_training_are_those_shown(tmp_path):
+    (tmp_path / "study.yaml").write_text(example("name:"), encoding="utf-8")
+    shown = read_yaml(tmp_path / "study.yaml")["training"]
+    assert set(shown) == set(Training.model_fields)
+    assert Training.model_validate(shown) == Training()
+
+
+def test_the_space_loads(tmp_path):
+    (tmp_path / "space.yaml").write_text(example("parallel_size:"), encoding="utf-8")
+    space = load_space(tmp_path / "space.yaml")
+    assert {*space.parameters, *space.fixed} == set(Recipe.model_fields)
+
+
+MODELS = (Study, Source, QualitySet, AbilitySpec, Evaluation, Training, Resources, Budget)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_key_of_a_study_is_shown(model):
+    study = example("name:")
+    missing = [key for key in model.model_fields if not re.search(rf"\b{key}:", study)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", [*Recipe.model_fields, *ABILITIES])
+def test_every_parameter_and_measure_has_a_row(name):
+    assert f"| `{name}` |" in README
+
+
+def test_every_option_of_the_sweep_has_a_row():
+    options = [f"--{name.replace('_', '-')}" for name in vars(arguments([]))]
+    assert [o for o in options if f"| `{o}" not in README] == []
+
+
+def test_every_command_is_shown():
+    (commands,) = (a.choices for a in _parser()._actions if a.dest == "COMMAND" or a.choices)
+    assert [c for c in commands if f"python -m mtray {c}" not in README] == []
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    local = [t for t in targets if "://" not in t]
+    assert [t for t in local if not (page.parent / t).exists()] == []
