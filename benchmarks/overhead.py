@@ -177,7 +177,8 @@ def main() -> None:
             result = run_side(side, args)
             found[side].append(result["overhead"])
             print(
-                f"{side:8} {result['trials']:6.0f} {result['slot']:8.1f} {result['work']:8.1f} {result['overhead']:11.1f}",
+                f"{side:8} {result['trials']:6.0f} {result['slot']:8.1f} "
+                f"{result['work']:8.1f} {result['overhead']:11.1f}",
                 flush=True,
             )
     plain, ours = (sum(v) / len(v) for v in found.values())

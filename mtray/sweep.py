@@ -144,7 +144,8 @@ def plan_lines(prepared: Prepared) -> list[str]:
         for n, t in prepared.store.items()
     ]
     lines.append(
-        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, {', '.join(study.evaluation.abilities)}"
+        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
+        f"{', '.join(study.evaluation.abilities)}"
     )
     lines += [
         f"  searched: {name} in {p.model_dump(exclude_defaults=True)}"
@@ -176,8 +177,9 @@ def estimate_lines(prepared: Prepared) -> list[str]:
     )
     total = seconds * study.budget.trials
     lines.append(
-        f"  about {seconds:.0f} s for a middle trial ({tokens_per_second:,.0f} tokens/s on one worker here), so about "
-        f"{total / 60:.0f} min for {study.budget.trials} trials one after another"
+        f"  about {seconds:.0f} s for a middle trial ({tokens_per_second:,.0f} tokens/s on one "
+        f"worker here), so about {total / 60:.0f} min for {study.budget.trials} trials one after "
+        "another"
     )
     return lines
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.data.mixing import plan
 from mtray.data.store import TokenTable, select
+from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output, Request
 from mtray.schema import Mix, Recipe, Role, Study, TrainingRecord, TrialRecord
 from mtray.training.loop import Place, finetune
@@ -152,8 +153,6 @@ def record_trial(
         if name not in result.objectives and name not in result.scores
     ]
     if missing:
-        from mtray.errors import EvaluationError
-
         raise EvaluationError(f"objective {missing[0]!r} was not measured")
     measured = {**result.scores, **result.objectives}
     record = TrialRecord(

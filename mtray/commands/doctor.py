@@ -21,7 +21,7 @@ from mtray.commands.packages import outdated, required
 ROOT = Path(__file__).resolve().parents[2]
 Level = Literal["ok", "note", "MISSING"]
 GB = 1 << 30
-# measured on the embedded study: Ray's own processes, one worker, the store of tokens
+# round figures for the embedded study: Ray's own processes, a worker or two, the store of tokens
 MEMORY_GB, DISK_GB, SHM_GB = 4, 2, 1
 SUPPORTED = ((3, 10), (3, 13))  # from, below
 DASHBOARD_PORT = 8265

@@ -45,7 +45,7 @@ def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> Array | None
     table = pq.read_table(path)
     if any(name not in table.column_names for name in names):
         return None
-    columns = [table.column(name).to_numpy().astype(np.float64) for name in names]
+    columns: list[Array] = [table.column(name).to_numpy().astype(np.float64) for name in names]
     return np.stack(columns, axis=1)
 
 
@@ -59,7 +59,7 @@ def joint_draws(
     if len(kept) < len(found) or not kept or len({len(draws) for draws in kept}) > 1:
         return None
     stacked = np.stack(kept, axis=1)
-    return stacked if np.isfinite(stacked).all() else None
+    return stacked if bool(np.isfinite(stacked).all()) else None
 
 
 def paired_difference(run_dir: Path) -> Difference:

@@ -243,7 +243,8 @@ def _notes(records: Sequence[TrialRecord], independent: bool, single: bool) -> t
     ]
     if single:
         notes.append(
-            "P(front) draws every objective from its 95 % interval, independently of the other trials."
+            "P(front) draws every objective from its 95 % interval, independently of the other "
+            "trials."
         )
     if independent:
         notes.append(

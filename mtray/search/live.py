@@ -68,7 +68,8 @@ class Watch:
         role = "" if record.role == "search" else f" ({record.role})"
         self.say(
             f"{self._clock()} trial {self._name(record.number)}{role} {found}  {seconds}  "
-            f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] {self._left()}"
+            f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] "
+            f"{self._left()}".rstrip()
         )
 
     def say(self, text: str) -> None:
@@ -106,8 +107,9 @@ class Watch:
             speed = f"{entry['tokens_per_second']:,.0f}" if "tokens_per_second" in entry else ""
             loss = f"{entry['loss']:.3f}" if "loss" in entry else ""
             since = duration_text(time.time() - entry["since"]) if "since" in entry else ""
-            table.add_row(self._name(job.number), recipe_text(job.recipe),
-                          escape(str(entry.get("state", "starting"))), step, speed, loss, since)  # fmt: skip
+            state = escape(str(entry.get("state", "starting")))
+            name, recipe = self._name(job.number), recipe_text(job.recipe)
+            table.add_row(name, recipe, state, step, speed, loss, since)
         return table
 
     def start(self, board: Any) -> None:

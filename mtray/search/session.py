@@ -41,7 +41,8 @@ def run_session(
             code = _with_ray(prepared, run_dir, ledger, address, console, started)
         else:
             console.print(
-                f"{run_dir}: all {ledger.finished} trials are finished; --trials N with a larger N adds some"
+                f"{run_dir}: all {ledger.finished} trials are finished; "
+                "--trials N with a larger N adds some"
             )
             code = 0
         finish(run_dir, prepared.study, console)
@@ -52,8 +53,8 @@ def note_start(run_dir: Path, seconds: float, finished: int, concurrent: int, re
     """One line for this start of the run: wall-clock seconds of its trials, how many finished, how
     many ran at a time."""
     entry = {
-        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 2), "finished": finished,
-        "concurrent": concurrent, "reason": reason,
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 2),
+        "finished": finished, "concurrent": concurrent, "reason": reason,
     }  # fmt: skip
     with open(run_dir / STARTS, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
@@ -89,8 +90,9 @@ def _with_ray(
         concurrent = concurrency(study, ray.cluster_resources())
         board = start_board()
         shared = Shared(
-            study=study, run_dir=str(run_dir), store={n: ray.put(t) for n, t in prepared.store.items()},
-            requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite), board=board,
+            study=study, run_dir=str(run_dir), board=board,
+            store={name: ray.put(table) for name, table in prepared.store.items()},
+            requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
         )  # fmt: skip
         minutes = study.budget.max_minutes
         limits = Limits(study.budget.trials, started + minutes * 60 if minutes else None)

@@ -57,7 +57,8 @@ def failed_record(job: Job, error: Exception, seconds: float) -> TrialRecord:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return TrialRecord(
         number=job.number, role=job.role, state="failed", recipe=job.recipe, seed=job.seed,
-        reason=f"{type(error).__name__}: {first}"[:500], seconds={"total": seconds}, versions=versions(),
+        reason=f"{type(error).__name__}: {first}"[:500], seconds={"total": seconds},
+        versions=versions(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"), extra={"traceback": "".join(lines)[-8000:]},
     )  # fmt: skip
 

@@ -30,8 +30,9 @@ def concurrency(study: Study, cluster: dict[str, float]) -> int:
         fits = min(fits, int(cluster.get("GPU", 0) // (wanted.workers * wanted.gpus_per_worker)))
     if fits < 1:
         raise RunError(
-            f"a trial needs {wanted.workers} x ({wanted.cpus_per_worker} CPU, {wanted.gpus_per_worker} GPU) and the "
-            f"cluster has {cluster.get('CPU', 0):g} CPU, {cluster.get('GPU', 0):g} GPU; change `resources` in the study"
+            f"a trial needs {wanted.workers} x ({wanted.cpus_per_worker} CPU, "
+            f"{wanted.gpus_per_worker} GPU) and the cluster has {cluster.get('CPU', 0):g} CPU, "
+            f"{cluster.get('GPU', 0):g} GPU; change `resources` in the study"
         )
     return min(fits, wanted.concurrent_trials) if wanted.concurrent_trials else fits
 
@@ -78,7 +79,8 @@ def run_trials(
     tuner = tune.Tuner(
         # the work is done by the Train workers, which hold the CPUs and GPUs
         tune.with_resources(
-            tune.with_parameters(trainable, shared=shared), tune.PlacementGroupFactory([TRIAL_HOLDS])
+            tune.with_parameters(trainable, shared=shared),
+            tune.PlacementGroupFactory([TRIAL_HOLDS]),
         ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(ledger, limits, events, run_dir), num_samples=missing,

@@ -40,8 +40,9 @@ def sweep(small, tmp_path):
 
     def start(*options: str) -> subprocess.Popen[str]:
         command = [
-            sys.executable, str(ROOT / "sweeps" / "ratio_search.py"), "--study", str(small / "study.yaml"),
-            "--space", str(small / "space.yaml"), "--runs-dir", str(tmp_path), *options,
+            sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
+            "--study", str(small / "study.yaml"), "--space", str(small / "space.yaml"),
+            "--runs-dir", str(tmp_path), *options,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(

@@ -227,7 +227,7 @@ def test_rerun_prints_both_results_and_writes_a_record(run_dir, capsys, monkeypa
 
     def scored(job, study, suite, outcome, base):
         seen["job"], seen["base"] = job, base
-        return make_record(job.number, 0.68, 0.65, versions={"torch": "3.0"})
+        return make_record(job.number, 0.68, 0.65, versions={"torch": "3.0"}), {}
 
     monkeypatch.setattr(rerun, "record_trial", scored)
     assert run("rerun", run_dir, 2, "--seed", 5) == 0

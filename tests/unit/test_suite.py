@@ -130,7 +130,11 @@ def test_the_base_model_keeps_all(study):
     for name in ("retention.spanish", "retention.modelling", "retention.worst"):
         assert alone.scores[name].value == 1.0
         assert (alone.scores[name].low, alone.scores[name].high) == (1.0, 1.0)
-    assert alone == suite.score(base, base, 200, 0, load_comet)
+    twice = suite.score(base, base, 200, 0, load_comet)
+    assert (alone.objectives, alone.scores) == (twice.objectives, twice.scores)
+    for name, draws in alone.draws.items():
+        assert draws.shape == (200,)
+        assert (draws == twice.draws[name]).all()
 
 
 def test_better_than_the_base_model_counts_as_all(study):
