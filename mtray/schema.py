@@ -80,8 +80,8 @@ class Evaluation(Frozen):
 
 
 class Training(Frozen):
-    """`batch_examples` is the global batch; a worker takes `batch_examples / workers` in
-    micro-batches of at most `micro_batch_tokens` padded tokens. `warmup` is a share of all steps.
+    """`batch_examples` is the global batch, shared out over the workers; each takes its part in
+    micro-batches of similar length. `warmup` is a share of all steps.
     `precision` auto: bf16 where the machine computes in it."""
 
     epochs: Annotated[int, Field(ge=1)] = 1

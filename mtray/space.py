@@ -40,6 +40,12 @@ class _Range(Frozen):
             raise ValueError(f"a log scale takes no step, found {self.step}")
         return self
 
+    def text(self) -> str:
+        """The range in words, such as `128 to 4096, log scale`."""
+        step = type(self).model_fields["step"].default
+        steps = f", in steps of {self.step:g}" if self.step not in (None, step) else ""
+        return f"{self.low:g} to {self.high:g}{', log scale' if self.log else ''}{steps}"
+
 
 class FloatRange(_Range):
     type: Literal["float"]
@@ -55,6 +61,9 @@ class IntRange(_Range):
 class Choices(Frozen):
     type: Literal["categorical"]
     choices: Annotated[tuple[Number, ...], Field(min_length=1)]
+
+    def text(self) -> str:
+        return "one of " + ", ".join(f"{c:g}" for c in self.choices)
 
 
 Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]

@@ -147,10 +147,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
         f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
         f"{', '.join(study.evaluation.abilities)}"
     )
-    lines += [
-        f"  searched: {name} in {p.model_dump(exclude_defaults=True)}"
-        for name, p in space.parameters.items()
-    ]
+    lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
         lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")
     return lines

@@ -175,9 +175,10 @@ def retention(
         points[name] = float(retained_share(*at_point, kept.floor)[0])
         draws[name] = retained_share(tuned_draws, base_draws, kept.floor)
     weights = np.array([kept.weight for kept in abilities.values()])
-    weights = weights / weights.sum()
     all_points, all_draws = np.array(list(points.values())), np.stack(list(draws.values()))
-    points["mean"], draws["mean"] = float(weights @ all_points), weights @ all_draws
+    # divided last, so that abilities that are all kept whole have a mean of exactly 1
+    points["mean"] = float(weights @ all_points / weights.sum())
+    draws["mean"] = weights @ all_draws / weights.sum()
     points["worst"], draws["worst"] = float(all_points.min()), all_draws.min(axis=0)
     whole = sum(kept.tuned.n for kept in abilities.values())
     return {

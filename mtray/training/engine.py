@@ -25,9 +25,9 @@ class Engine(Protocol):
 
 def native_bf16(device_type: str) -> bool:
     """Whether the device computes in bf16 itself; elsewhere it is emulated and slower than fp32."""
-    import torch
-
     if device_type == "cuda":
+        import torch
+
         return bool(torch.cuda.is_bf16_supported())
     try:
         with open("/proc/cpuinfo") as info:
@@ -43,7 +43,7 @@ def resolve_precision(training: Training, device_type: str) -> str:
     return "bf16" if native_bf16(device_type) else "fp32"
 
 
-def deepspeed_config(training: Training, precision: str, device_type: str) -> dict[str, Any]:
+def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
     """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one
     micro-batch a step and plain sums."""
     return {
@@ -55,9 +55,9 @@ def deepspeed_config(training: Training, precision: str, device_type: str) -> di
             "type": "AdamW",
             "params": {
                 "lr": 0.0,
-                "betas": [0.9, 0.95],
+                "betas": [0.9, 0.999],
                 "weight_decay": training.weight_decay,
-                "torch_adam": device_type == "cpu",
+                "torch_adam": True,  # the fused kernels are compiled at first use
             },
         },
         # weights and optimiser stay fp32; matrix products run in bf16 where that is native
@@ -88,7 +88,7 @@ class DeepSpeedEngine:
         self._engine, *_ = deepspeed.initialize(
             model=model,
             model_parameters=[p for p in model.parameters() if p.requires_grad],
-            config=deepspeed_config(training, precision, device_type),
+            config=deepspeed_config(training, precision),
         )
         self.device = self._engine.device
         self._world = int(self._engine.world_size)
@@ -125,7 +125,7 @@ class TorchEngine:
         self._precision, self._clip = precision, training.gradient_clipping
         self._moving = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
-            self._moving, lr=0.0, betas=(0.9, 0.95), weight_decay=training.weight_decay
+            self._moving, lr=0.0, betas=(0.9, 0.999), weight_decay=training.weight_decay
         )
 
     def forward(self, **inputs: Any) -> Any:

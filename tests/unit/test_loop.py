@@ -184,7 +184,7 @@ def test_choices_of_engine_and_precision(model):
     assert resolve_precision(Training(precision="bf16"), "cpu") == "bf16"
     assert resolve_precision(Training(precision="fp32"), "cuda") == "fp32"
     assert resolve_precision(Training(), "cpu") in ("fp32", "bf16")
-    config = deepspeed_config(Training(zero_stage=2, gradient_clipping=0.3), "bf16", "cuda")
+    config = deepspeed_config(Training(zero_stage=2, gradient_clipping=0.3), "bf16")
     assert config["zero_optimization"]["stage"] == 2 and config["gradient_clipping"] == 0.3
     assert config["torch_autocast"]["enabled"] is True
-    assert config["optimizer"]["params"]["torch_adam"] is False
+    assert config["optimizer"]["params"]["torch_adam"] is True
