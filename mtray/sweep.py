@@ -16,6 +16,7 @@ from mtray.cli_errors import report_errors
 from mtray.data.mixing import kind_sizes, plan
 from mtray.errors import ConfigError
 from mtray.schema import Budget, Recipe, Study
+from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
 
@@ -196,10 +197,10 @@ def _run(args: argparse.Namespace) -> int:
     prepared = prepare(study, space)
     check_metric(study)
     for line in plan_lines(prepared):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     if args.dry_run:
         for line in estimate_lines(prepared):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line)
         return 0
     from mtray.search.session import run_session
 

@@ -34,6 +34,11 @@ def duration_text(seconds: float) -> str:
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
+def say(console: Console, text: str) -> None:
+    """A plain line: not wrapped, and no part of it taken for markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class Watch:
     """Prints what starts and ends; on a terminal also a table that is redrawn every second."""
 
@@ -73,7 +78,7 @@ class Watch:
         )
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def _clock(self) -> str:
         return time.strftime("%H:%M:%S")

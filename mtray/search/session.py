@@ -14,7 +14,7 @@ from mtray.report.export import export_front
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.search.journal import Ledger
-from mtray.search.live import Watch, duration_text
+from mtray.search.live import Watch, duration_text, say
 from mtray.search.run_folder import bind, locked, make_run_dir
 
 STARTS = "starts.jsonl"
@@ -35,14 +35,16 @@ def run_session(
         missing = max(0, prepared.study.budget.trials - ledger.finished)
         if missing or ledger.needs_base():
             if ledger.finished:
-                console.print(
-                    f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go"
+                say(
+                    console,
+                    f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
                 )
             code = _with_ray(prepared, run_dir, ledger, address, console, started)
         else:
-            console.print(
+            say(
+                console,
                 f"{run_dir}: all {ledger.finished} trials are finished; "
-                "--trials N with a larger N adds some"
+                "--trials N with a larger N adds some",
             )
             code = 0
         finish(run_dir, prepared.study, console)
@@ -64,7 +66,7 @@ def finish(run_dir: Path, study: Any, console: Console) -> None:
     """Export and show the front, as far as there is one."""
     complete = [r for r in read_records(run_dir).records if r.state == "complete"]
     if not complete:
-        console.print("no trial is complete, so there is no front", markup=False)
+        say(console, "no trial is complete, so there is no front")
         return
     show_front(export_front(run_dir, study), console)
 
