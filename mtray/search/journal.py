@@ -138,12 +138,10 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         mend(run_dir / JOURNAL)
         backend = optuna.storages.journal.JournalFileBackend(str(run_dir / JOURNAL))
-        self._directions = [
-            "maximize" if s == "max" else "minimize" for s in study.objectives.values()
-        ]
+        directions = ["maximize" if s == "max" else "minimize" for s in study.objectives.values()]
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend), study_name=study.name,
-            load_if_exists=True, directions=self._directions,
+            load_if_exists=True, directions=directions,
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -215,7 +213,7 @@ class Ledger:
 
     @property
     def running(self) -> int:
-        return sum(t.state == TrialState.RUNNING for t in self._study.get_trials(deepcopy=False))
+        return len(self.running_numbers())
 
     def all_failed(self, at_least: int) -> bool:
         """Whether `at_least` trials have ended and none of them well."""

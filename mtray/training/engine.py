@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+BETAS = (0.9, 0.999)  # of AdamW, the same in every engine
+
+
 class Engine(Protocol):
     """What the training loop needs: one accumulated step of any number of micro-batches."""
 
@@ -55,7 +58,7 @@ def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
             "type": "AdamW",
             "params": {
                 "lr": 0.0,
-                "betas": [0.9, 0.999],
+                "betas": list(BETAS),
                 "weight_decay": training.weight_decay,
                 "torch_adam": True,  # the fused kernels are compiled at first use
             },
@@ -125,7 +128,7 @@ class TorchEngine:
         self._precision, self._clip = precision, training.gradient_clipping
         self._moving = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
-            self._moving, lr=0.0, betas=(0.9, 0.999), weight_decay=training.weight_decay
+            self._moving, lr=0.0, betas=BETAS, weight_decay=training.weight_decay
         )
 
     def forward(self, **inputs: Any) -> Any:
