@@ -59,13 +59,15 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
     from rich.console import Console
 
     from mtray.report.records import read_records
+    from mtray.search.run_folder import claimed
     from mtray.search.session import STARTS, run_session
     from mtray.sweep import prepare
 
     study, space = small_study(trials - 1, concurrent)  # the base model is a trial, too
     prepared = prepare(study, space)
     console = Console(file=StringIO())
-    run_session(prepared, folder, "overhead", None, console, time.monotonic())
+    with claimed(folder, "overhead") as run_dir:
+        run_session(prepared, run_dir, None, console, time.monotonic())
     records = read_records(folder / "overhead").sound()
     start = json.loads((folder / "overhead" / STARTS).read_text())
     return summary(start["seconds"], [r.seconds for r in records], concurrent)

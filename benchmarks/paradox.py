@@ -2,10 +2,12 @@
 """The fine-tuning paradox on a study's own data: what parallel text alone does to quality and
 retention, and what mono and replay do.
 
-    python benchmarks/paradox.py [--study FILE] [--size 4096] [--seeds 3] [--json FILE]
+    python benchmarks/paradox.py [--study FILE] [--size 4096] [--seeds 101 102 103]
+                                 [--segments test] [--json FILE]
 
-Each recipe is trained with `--seeds` seeds (draw of the data and order of the examples both change)
-and scored on the study's dev segments. Printed: mean over seeds with the least and the greatest,
+Each recipe is trained with each of `--seeds` (draw of the data and order of the examples both
+change). Scored on the test segments, which no search and no choice of the study's settings saw:
+`--segments dev` takes those of the sweep. Printed: mean over seeds with the least and the greatest,
 and the differences to parallel text alone, seed by seed. No Ray: two processes, one thread each.
 """
 
@@ -55,6 +57,23 @@ def one(study: Any, store: Any, suite: Any, recipe: dict[str, float], base: Any)
     }
 
 
+def on_test(study: Any) -> Any:
+    """The study with `.dev.` replaced by `.test.` in the paths of its evaluation sets."""
+
+    def moved(test_set: Any) -> Any:
+        if not isinstance(test_set.path, str) or ".dev." not in Path(test_set.path).name:
+            raise SystemExit(f"{test_set.path}: no `.dev.` in the name; take --segments dev")
+        name = Path(test_set.path).name.replace(".dev.", ".test.")
+        return test_set.model_copy(update={"path": str(Path(test_set.path).with_name(name))})
+
+    evaluation = study.evaluation
+    changed = {
+        "quality": [moved(q) for q in evaluation.quality],
+        "abilities": {name: moved(a) for name, a in evaluation.abilities.items()},
+    }
+    return study.model_copy(update={"evaluation": evaluation.model_copy(update=changed)})
+
+
 def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
@@ -65,7 +84,13 @@ def main() -> None:
     )
     parser.add_argument("--study", default=None)
     parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument(
+        "--segments",
+        choices=("dev", "test"),
+        default="test",
+        help="test: every evaluation file NAME.dev.SUFFIX is replaced by NAME.test.SUFFIX",
+    )
     parser.add_argument("--json", type=Path, help="write every value there")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -77,6 +102,8 @@ def main() -> None:
     from mtray.training.models import load_tokenizer
 
     study, _ = load(arguments(["--study", args.study] if args.study else []))
+    if args.segments == "test":
+        study = on_test(study)
     tokenizer = load_tokenizer(study.model)
     suite = build_suite(study, tokenizer)
     rows = recipes(args.size, study.defaults["learning_rate"])
@@ -87,7 +114,7 @@ def main() -> None:
         base = pool.submit(one, study, {}, suite, {"parallel_size": 0}, None).result()
         found["base model, untouched"] = [base]
         waiting = []
-        for seed in range(1, args.seeds + 1):
+        for seed in args.seeds:
             seeded = study.model_copy(update={"seed": seed})
             store = build_store(seeded, tokenizer, wanted)
             for name, recipe in rows.items():

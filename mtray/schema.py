@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# a run and its folder have such a name: no path, nothing hidden, no option
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Direction = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
@@ -26,7 +28,7 @@ class Source(Frozen):
     line-parallel text, a file for each language. Columns default to the language codes, `text` for
     monolingual data and `prompt`, `target` for replay."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
     path: str | dict[Language, str]
     languages: Annotated[tuple[Language, ...], Field(min_length=0)] = ()
@@ -115,7 +117,7 @@ class Study(Frozen):
     """What is fixed. Relative paths are relative to the study's file; `{corpora}` stands for the
     embedded study's corpora."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     model: str = "embedded"
     template: str = "labels"
     seed: Annotated[int, Field(ge=0)] = 1

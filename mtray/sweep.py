@@ -4,6 +4,7 @@ here."""
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from rich.console import Console
 from mtray.cli_errors import report_errors
 from mtray.data.mixing import kind_sizes, plan
 from mtray.errors import ConfigError
-from mtray.schema import Budget, Recipe, Study
+from mtray.schema import NAME_PATTERN, Budget, Recipe, Study
 from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
@@ -75,6 +76,11 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
         raise ConfigError(f"--trials: expected 1 or more, found {args.trials}")
     if args.max_minutes is not None and args.max_minutes <= 0:
         raise ConfigError(f"--max-minutes: expected more than 0, found {args.max_minutes:g}")
+    if args.name is not None and not re.fullmatch(NAME_PATTERN, args.name):
+        raise ConfigError(
+            f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
+            f"found {args.name!r}"
+        )
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
@@ -90,11 +96,12 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
 def check_model(study: Study, space: Space) -> None:
     """The model is there and has enough blocks to freeze; the sampler is known. Seconds, before any
     corpus is read."""
-    from mtray.search.journal import sampler_named
     from mtray.training.models import block_count
 
-    sampler_named(study.sampler, 0)
     blocks = block_count(study.model)
+    from mtray.search.journal import sampler_named
+
+    sampler_named(study.sampler, 0)
     most = space.largest("frozen_layers") or 0
     if most > blocks:
         raise ConfigError(
@@ -134,6 +141,17 @@ def check_metric(study: Study) -> None:
     from mtray.evaluation.comet import load_comet
 
     load_comet(study.evaluation.comet)
+
+
+def checked(study: Study, space: Space) -> Prepared:
+    """Everything read and checked, the cheapest first. Raises MtrayError."""
+    from mtray.data.store import check_files
+
+    check_files(study)
+    check_model(study, space)
+    prepared = prepare(study, space)
+    check_metric(study)
+    return prepared
 
 
 def plan_lines(prepared: Prepared) -> list[str]:
@@ -190,20 +208,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mtray.search.run_folder import check_bound, claimed
+
     console = Console()
     started = time.monotonic()
     study, space = load(args)
-    check_model(study, space)
-    prepared = prepare(study, space)
-    check_metric(study)
-    for line in plan_lines(prepared):
-        say(console, line)
     if args.dry_run:
-        for line in estimate_lines(prepared):
+        prepared = checked(study, space)
+        for line in [*plan_lines(prepared), *estimate_lines(prepared)]:
             say(console, line)
         return 0
-    from mtray.search.session import run_session
+    with claimed(args.runs_dir, args.name or study.name) as run_dir:
+        check_bound(run_dir, study, space)
+        prepared = checked(study, space)
+        for line in plan_lines(prepared):
+            say(console, line)
+        from mtray.search.session import run_session
 
-    return run_session(
-        prepared, args.runs_dir, args.name or study.name, args.address, console, started
-    )
+        return run_session(prepared, run_dir, args.address, console, started)

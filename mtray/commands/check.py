@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtray.schema import Study
-from mtray.sweep import arguments, check_metric, check_model, load, plan_lines, prepare
+from mtray.sweep import arguments, checked, load, plan_lines
 from mtray.training.models import block_count
 
 
@@ -14,9 +14,7 @@ def check(study_path: Path | None, space_path: Path | None, model: str | None) -
     given = {"--study": study_path, "--space": space_path, "--model": model}
     options = [part for key, value in given.items() if value for part in (key, str(value))]
     study, space = load(arguments(options))
-    check_model(study, space)
-    prepared = prepare(study, space)
-    check_metric(study)
+    prepared = checked(study, space)
     print("\n".join([*plan_lines(prepared), *model_lines(study)]))
     for name, table in prepared.store.items():
         if table.dropped:

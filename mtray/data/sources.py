@@ -19,6 +19,11 @@ from mtray.errors import DataError
 Row = dict[str, str]
 
 
+def paths_of(path: str | Mapping[str, str]) -> list[str]:
+    """The files of a source: one, or one for each language."""
+    return [path] if isinstance(path, str) else list(path.values())
+
+
 def read_text(path: Path) -> str:
     """The file as UTF-8 without a byte-order mark; DataError with the line of the first invalid
     byte."""
@@ -184,7 +189,7 @@ def read_columns(
     # a Parquet cell may hold nothing at all
     kept = [row for row in rows if all(v and v.strip() for v in row.values())]
     if not kept:
-        name = path if isinstance(path, str) else ", ".join(path.values())
+        name = ", ".join(paths_of(path))
         raise DataError(
             f"{name}: the corpus is empty "
             f"({len(rows):,} rows, none with text in {', '.join(columns)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,14 @@ import numpy.typing as npt
 
 from mtray.data.mixing import Part, draw, source_order
 from mtray.data.rendering import translation_prompt
-from mtray.data.sources import read_columns
+from mtray.data.sources import paths_of, read_columns
 from mtray.errors import DataError
 from mtray.schema import Mix, Source, SourceShare
 
 if TYPE_CHECKING:
     from mtray.schema import Study
+
+SMALL = 1 << 20  # bytes of a source that is read twice: once to check it, once to tokenise it
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,36 @@ class TokenTable:
         return self.ids[start : self.ends[row]], int(self.loss_from[row])
 
 
+def columns_of(source: Source) -> list[str]:
+    """The columns that a source is read by: (source, target), (prompt, target) or (text)."""
+    roles = {"parallel": source.languages, "mono": ("text",), "replay": ("prompt", "target")}
+    return [source.columns.get(role, role) for role in roles[source.kind]]
+
+
 def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
     """(prompt, target) of every row; the prompt of monolingual text is empty."""
-    columns = source.columns
+    columns = columns_of(source)
+    rows = read_columns(source.path, columns)
     if source.kind == "mono":
-        name = columns.get("text", "text")
-        return [("", row[name]) for row in read_columns(source.path, [name])]
+        return [("", row[columns[0]]) for row in rows]
+    prompt, target = columns
     if source.kind == "replay":
-        prompt, target = columns.get("prompt", "prompt"), columns.get("target", "target")
-        return [(r[prompt], r[target]) for r in read_columns(source.path, [prompt, target])]
+        return [(row[prompt], row[target]) for row in rows]
     a, b = source.languages
-    source_column, target_column = columns.get(a, a), columns.get(b, b)
-    rows = read_columns(source.path, [source_column, target_column])
-    return [(translation_prompt(r[source_column], a, b, template), r[target_column]) for r in rows]
+    return [(translation_prompt(row[prompt], a, b, template), row[target]) for row in rows]
+
+
+def check_files(study: Study) -> None:
+    """Every file of the study is there, and its small sources can be read: what goes wrong most
+    often, before anything slow is imported. Raises DataError."""
+    evaluation = study.evaluation
+    sets = [*study.sources, *evaluation.quality, *evaluation.abilities.values()]
+    for path in [Path(p) for found in sets for p in paths_of(found.path)]:
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+    for source in study.sources:
+        if sum(Path(p).stat().st_size for p in paths_of(source.path)) <= SMALL:
+            read_columns(source.path, columns_of(source))
 
 
 def build_table(

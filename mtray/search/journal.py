@@ -93,20 +93,17 @@ def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
     """Baselines that every sweep runs: parallel text only, and one monolingual example per pair,
     both at the largest size.
 
-    What the space varies beyond that is set to the study's `defaults`, else to the middle of its
-    range.
+    They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
+    study's `defaults`, else to the middle of its range.
     """
     distributions = space.distributions()
     params = {
         name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
     }
-    for name, value in {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}.items():
-        if name in params:
-            params[name] = value
-    if "parallel_size" in params:
-        params["parallel_size"] = space.largest("parallel_size")
+    params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
+    params["parallel_size"] = space.largest("parallel_size")
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
-    if "mono_ratio" in params and any(s.kind == "mono" for s in study.sources):
+    if any(s.kind == "mono" for s in study.sources):
         out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
     return out
 
@@ -158,8 +155,8 @@ class Ledger:
         points = space_filling(self._distributions, STARTUP, self._spec.seed)
         start += [("search", params) for params in points]
         for role, exact in start[len(self._study.get_trials(deepcopy=False)) :]:
-            # a baseline may lie outside the searched range, on purpose
-            params = {name: nearest(self._distributions[name], v) for name, v in exact.items()}
+            # a baseline may lie outside the searched range, or set what the space fixes, on purpose
+            params = {name: nearest(d, exact[name]) for name, d in self._distributions.items()}
             attributes: dict[str, Any] = {"role": role}
             if params != exact:
                 attributes["exact"] = exact

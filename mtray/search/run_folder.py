@@ -16,13 +16,34 @@ from mtray.schema import Study
 from mtray.space import Space
 
 STUDY_FILE = "study.json"
+LOCK = ".lock"
 # what may change between two starts of one run
 FREE = ("budget", "resources")
 
 
-def make_run_dir(runs: Path, name: str) -> Path:
-    """The run's folder, made if need be. Raises ConfigError when it cannot be written."""
+@contextlib.contextmanager
+def claimed(runs: Path, name: str) -> Iterator[Path]:
+    """The run's folder, made if need be and locked. What was made is removed again when nothing was
+    put into it, so that a mistake in the study leaves no trace.
+
+    Raises ConfigError when it cannot be written, RunError when another live process has it.
+    """
     run_dir = (runs / name).absolute()
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    make_run_dir(run_dir)
+    with locked(run_dir):
+        try:
+            yield run_dir
+        finally:
+            if made and os.listdir(run_dir) == [LOCK]:
+                (run_dir / LOCK).unlink()
+                with contextlib.suppress(OSError):  # somebody else's run lies there by now
+                    for folder in made:
+                        folder.rmdir()
+
+
+def make_run_dir(run_dir: Path) -> None:
+    """Make the folder and see that it can be written; ConfigError when not."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         probe = run_dir / f".writable.{os.getpid()}"
@@ -30,17 +51,16 @@ def make_run_dir(runs: Path, name: str) -> Path:
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"--runs-dir {runs}: {run_dir} cannot be written ({error.strerror}); "
+            f"--runs-dir {run_dir.parent}: {run_dir} cannot be written ({error.strerror}); "
             "choose a folder you may write to"
         ) from None
-    return run_dir
 
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold the run's lock; RunError when another live process has it. The kernel drops it with the
     process, however it ends."""
-    with open(run_dir / ".lock", "a+") as file:
+    with open(run_dir / LOCK, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -60,12 +80,11 @@ def _content(study: Study, space: Space) -> dict[str, Any]:
     return {"study": study.model_dump(mode="json"), "space": space.model_dump(mode="json")}
 
 
-def bind(run_dir: Path, study: Study, space: Space) -> None:
-    """Record study and space in a new run; in an old one RunError names the first key that
-    differs."""
+def check_bound(run_dir: Path, study: Study, space: Space) -> None:
+    """RunError names the first key in which an old run's study or space differs."""
     path = run_dir / STUDY_FILE
-    wanted = _content(study, space)
     if path.is_file():
+        wanted = _content(study, space)
         difference = _first_difference(json.loads(path.read_text(encoding="utf-8")), wanted)
         if difference:
             key, old, new = difference
@@ -73,7 +92,12 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
                 f"run {run_dir.name!r} was started with {key} = {old!r}, now it is {new!r}; "
                 "choose another --name, or go back to the old value to continue it"
             )
-    write_json(path, wanted)
+
+
+def bind(run_dir: Path, study: Study, space: Space) -> None:
+    """Record study and space in the run's folder. Raises RunError as `check_bound`."""
+    check_bound(run_dir, study, space)
+    write_json(run_dir / STUDY_FILE, _content(study, space))
 
 
 def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

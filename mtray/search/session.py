@@ -15,39 +15,37 @@ from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.search.journal import Ledger
 from mtray.search.live import Watch, duration_text, say
-from mtray.search.run_folder import bind, locked, make_run_dir
+from mtray.search.run_folder import bind
 
 STARTS = "starts.jsonl"
 
 
 def run_session(
-    prepared: Any, runs: Path, name: str, address: str | None, console: Console, started: float
+    prepared: Any, run_dir: Path, address: str | None, console: Console, started: float
 ) -> int:
-    """Run or continue the sweep `name`; the exit code (0, or 128 + signal when it was stopped by
-    one).
+    """Run or continue the sweep in `run_dir`, which the caller has claimed; the exit code (0, or
+    128 + signal when it was stopped by one).
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
-    run_dir = make_run_dir(runs, name)
-    with locked(run_dir):
-        bind(run_dir, prepared.study, prepared.space)
-        ledger = Ledger(run_dir, prepared.study, prepared.space)
-        missing = max(0, prepared.study.budget.trials - ledger.finished)
-        if missing or ledger.needs_base():
-            if ledger.finished:
-                say(
-                    console,
-                    f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
-                )
-            code = _with_ray(prepared, run_dir, ledger, address, console, started)
-        else:
+    bind(run_dir, prepared.study, prepared.space)
+    ledger = Ledger(run_dir, prepared.study, prepared.space)
+    missing = max(0, prepared.study.budget.trials - ledger.finished)
+    if missing or ledger.needs_base():
+        if ledger.finished:
             say(
                 console,
-                f"{run_dir}: all {ledger.finished} trials are finished; "
-                "--trials N with a larger N adds some",
+                f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
             )
-            code = 0
-        finish(run_dir, prepared.study, console)
+        code = _with_ray(prepared, run_dir, ledger, address, console, started)
+    else:
+        say(
+            console,
+            f"{run_dir}: all {ledger.finished} trials are finished; "
+            "--trials N with a larger N adds some",
+        )
+        code = 0
+    finish(run_dir, prepared.study, console)
     return code
 
 

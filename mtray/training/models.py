@@ -104,9 +104,9 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
 
 def block_count(name: str) -> int:
     """Transformer blocks of a model, from its config alone."""
-    from transformers import AutoConfig
-
     path = resolve_model(name)
+    from transformers import AutoConfig  # after the checks that need no slow import
+
     try:
         config = AutoConfig.from_pretrained(path)
     except Exception as error:

@@ -81,10 +81,11 @@ def test_splits_are_pinned():
 
 def test_no_english_sentence_is_in_two_splits(tables):
     where = {}
+    paired = ("parallel", "informal", "formality", "register")
     for name, rows in tables.items():
         kind, *_, split = name.split(".")
         for row in rows:
-            if kind in ("parallel", "formality", "register") or name.startswith("mono.en"):
+            if kind in paired or name.startswith("mono.en"):
                 text = (row["text"] if kind == "mono" else row["en"]).lower()
                 assert where.setdefault(text, split) == split
                 assert split == split_of(text)
@@ -125,6 +126,17 @@ def test_registers(tables):
     assert Counter(r["register"] for r in registers) == {
         "formal": len(registers) / 2, "informal": len(registers) / 2,
     }  # fmt: skip
+
+
+def test_the_fine_tuning_text_is_informal(tables):
+    for split in ("finetune", "dev", "test"):
+        kept = tables[f"informal.en-uk.{split}"]
+        assert {corpora.register_of(r["uk"]) for r in kept} == {"informal"}
+        # every English sentence that has an informal translation is there, also where the formal
+        # one is what the general set holds
+        wanted = {e for e, u in made_up()["uk"] if corpora.register_of(u) == "informal"}
+        assert {r["en"] for r in kept} == {e for e in wanted if split_of(e) == split}
+    assert "informal.en-uk.pretrain" not in tables
 
 
 def test_replay_never_shows_the_direction_that_is_fine_tuned(tables):

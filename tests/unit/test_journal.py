@@ -85,7 +85,7 @@ def test_references_come_first_then_sobol_then_the_sampler(tmp_path):
     jobs = run(tmp_path, 10)
     assert [j.number for j in jobs] == list(range(10))
     assert [j.role for j in jobs] == ["parallel_only", "mono_one_to_one", *["search"] * 8]
-    fixed = {"parallel_size": 8192, "learning_rate": 0.001, "replay_fraction": 0.1}
+    fixed = {"parallel_size": 8192, "learning_rate": 0.001}
     assert jobs[0].recipe == Recipe(mono_ratio=0.0, **fixed)
     assert jobs[1].recipe == Recipe(mono_ratio=1.0, **fixed)
     points = space_filling(SPACE.distributions(), STARTUP, seed=1)
@@ -293,7 +293,7 @@ def test_a_lock_left_by_a_killed_process_is_no_wait(tmp_path):
     assert time.monotonic() - start < 5
 
 
-def test_references_keep_to_what_the_space_varies():
+def test_a_space_cannot_switch_the_references_off(tmp_path):
     space = Space(
         parameters={
             "frozen_layers": IntRange(type="int", low=1, high=5),
@@ -303,10 +303,16 @@ def test_references_keep_to_what_the_space_varies():
         fixed={"parallel_size": 500, "mono_ratio": 0.5},
     )
     found = reference_recipes(space, study_of(defaults={}))
-    assert list(found) == ["parallel_only"]
-    assert found["parallel_only"] == {
-        "frozen_layers": 0, "learning_rate": pytest.approx(1e-3), "replay_fraction": 0.0,
+    assert found == {
+        role: {
+            "parallel_size": 500, "frozen_layers": 0, "learning_rate": pytest.approx(1e-3),
+            "replay_fraction": 0.0, "mono_ratio": ratio,
+        }
+        for role, ratio in (("parallel_only", 0.0), ("mono_one_to_one", 1.0))
     }  # fmt: skip
+    jobs = run(tmp_path, 3, space=space)
+    assert [j.recipe.mono_ratio for j in jobs] == [0.0, 1.0, 0.5]
+    assert [j.recipe.replay_fraction for j in jobs[:2]] == [0.0, 0.0]
     without_mono = study_of(sources=SOURCES[:1])
     assert list(reference_recipes(SPACE, without_mono)) == ["parallel_only"]
 

@@ -11,7 +11,7 @@ from records_factory import make_study
 
 from mtray.errors import ConfigError, RunError
 from mtray.schema import Budget, Resources, Training
-from mtray.search.run_folder import bind, load_bound, locked, make_run_dir
+from mtray.search.run_folder import bind, claimed, load_bound, locked, make_run_dir
 from mtray.space import FloatRange, Space
 
 SPACE = Space(
@@ -30,31 +30,54 @@ HOLD = textwrap.dedent(
 
 
 def test_a_folder_is_made_and_kept(tmp_path):
-    run_dir = make_run_dir(tmp_path / "a/b", "mine")
-    assert run_dir == tmp_path / "a/b/mine" and list(run_dir.iterdir()) == []
-    (run_dir / "kept").touch()
-    assert make_run_dir(tmp_path / "a/b", "mine") == run_dir
-    assert [p.name for p in run_dir.iterdir()] == ["kept"]
+    with claimed(tmp_path / "a/b", "mine") as run_dir:
+        assert run_dir == tmp_path / "a/b/mine" and os.listdir(run_dir) == [".lock"]
+        (run_dir / "kept").touch()
+    with claimed(tmp_path / "a/b", "mine") as again:
+        assert again == run_dir
+    assert sorted(os.listdir(run_dir)) == [".lock", "kept"]
+
+
+def test_a_mistake_leaves_no_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine"):
+        raise ConfigError("an unknown key")
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == []
+    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine") as run_dir:
+        bind(run_dir, make_study(), SPACE)
+        raise ConfigError("later")
+    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine"):
+        raise ConfigError("an old run stays")
+    assert (tmp_path / "a/b/mine/study.json").is_file()
+
+
+def test_a_folder_beside_other_runs_is_removed_alone(tmp_path):
+    with claimed(tmp_path / "runs", "first") as first:
+        with claimed(tmp_path / "runs", "second") as second:
+            assert second.is_dir()
+        assert first.is_dir() and not second.exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
     from pathlib import Path
 
     monkeypatch.chdir(tmp_path)
-    assert make_run_dir(Path("runs"), "mine") == tmp_path / "runs/mine"
+    with claimed(Path("runs"), "mine") as run_dir:
+        assert run_dir == tmp_path / "runs/mine"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"--runs-dir .*file.*cannot be written \(Not a dir"):
-        make_run_dir(tmp_path / "file", "mine")
+        make_run_dir(tmp_path / "file" / "mine")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_without_the_permission(tmp_path):
-    make_run_dir(tmp_path, "mine").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    (tmp_path / "mine").mkdir(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(ConfigError, match=r"cannot be written \(Permission denied\)"):
-        make_run_dir(tmp_path, "mine")
+        make_run_dir(tmp_path / "mine")
 
 
 def test_a_second_process_is_refused_until_the_first_ends_however_it_ends(tmp_path):
