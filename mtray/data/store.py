@@ -71,8 +71,10 @@ def check_files(study: Study) -> None:
     """Every file of the study is there, and its small sources can be read: what goes wrong most
     often, before anything slow is imported. Raises DataError."""
     evaluation = study.evaluation
-    sets = [*study.sources, *evaluation.quality, *evaluation.abilities.values()]
-    for path in [Path(p) for found in sets for p in paths_of(found.path)]:
+    paths: list[str | dict[str, str]] = [s.path for s in study.sources]
+    paths += [q.path for q in evaluation.quality]
+    paths += [a.path for a in evaluation.abilities.values()]
+    for path in [Path(p) for found in paths for p in paths_of(found)]:
         if not path.is_file():
             raise DataError(f"{path}: no such file")
     for source in study.sources:

@@ -134,11 +134,11 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
             kinds = {"parallel": found}
             if language == "uk" and split != "pretrain":
                 kinds["informal"] = informal_rows(found)
-            for kind, kept in kinds.items():
-                kept = _ordered(kept)
+            for kind, chosen in kinds.items():
+                ordered = _ordered(chosen)
                 if split in ("dev", "test"):
-                    kept = _first_per_english(kept)
-                tables[f"{kind}.en-{language}.{split}"] = kept
+                    ordered = _first_per_english(ordered)
+                tables[f"{kind}.en-{language}.{split}"] = ordered
     for language, by_split in mono.items():
         held_out = by_split["dev"] | by_split["test"] | by_split["finetune"]
         for split, texts in by_split.items():
