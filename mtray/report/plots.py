@@ -155,13 +155,14 @@ def _labels(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
     """
     canvas.draw()  # fixes the layout, so that text and points can be measured
     points = {p.number: axes.transData.transform(_xy(front, p)) for p in front.points}
-    names = [
+    names = []
+    if front.point(front.knee).role == "search":
+        names.append((front.knee, f"knee: trial {front.knee}", KNEE))
+    names += [
         (p.number, ROLE_NAMES[p.role], MARKERS[p.role][1])
         for p in front.points
         if p.role != "search"
     ]
-    if front.point(front.knee).role == "search":
-        names.append((front.knee, f"knee: trial {front.knee}", KNEE))
     named = {number for number, _, _ in names}
     taken: list[Bbox] = []
     for number, text, colour in names:
@@ -170,6 +171,12 @@ def _labels(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
         if number not in named:
             look = {"color": FRONT, "fontsize": 7.5}
             _place(canvas, axes, points, taken, (number, str(number)), look, droppable=True)
+
+
+def _distance(box: Bbox, xy: Any) -> float:
+    """Pixels between a box and a point; 0 when the point lies inside."""
+    nearest = np.clip(xy, (box.x0, box.y0), (box.x1, box.y1))
+    return float(np.hypot(*(nearest - xy)))
 
 
 def _place(
@@ -196,6 +203,9 @@ def _place(
         box = note.get_window_extent(canvas.get_renderer())
         clashes = 4.0 * sum(box.overlaps(other) for other in taken)
         clashes += sum(box.padded(8).contains(*xy) for n, xy in points.items() if n != number)
+        # it must not read as the name of a neighbour
+        own = _distance(box, points[number])
+        clashes += 2 * any(_distance(box, xy) < own for n, xy in points.items() if n != number)
         clashes += 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
         if best is None or clashes < best[0]:
             if best:
