@@ -121,7 +121,7 @@ class Study(Frozen):
     model: str = "embedded"
     template: str = "labels"
     seed: Annotated[int, Field(ge=0)] = 1
-    sampler: str = "gp"
+    sampler: str = "auto"
     trust_remote_code: bool = False
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     evaluation: Evaluation

@@ -99,9 +99,9 @@ def check_model(study: Study, space: Space) -> None:
     from mtray.training.models import block_count
 
     blocks = block_count(study.model)
-    from mtray.search.journal import sampler_named
+    from mtray.search.samplers import check_sampler
 
-    sampler_named(study.sampler, 0)
+    check_sampler(study.sampler)
     most = space.largest("frozen_layers") or 0
     if most > blocks:
         raise ConfigError(
@@ -120,7 +120,7 @@ def prepare(study: Study, space: Space) -> Prepared:
     from mtray.data.mixing import draw, most_drawn
     from mtray.data.store import build_store
     from mtray.evaluation.suite import build_suite
-    from mtray.search.journal import reference_recipes
+    from mtray.search.references import reference_recipes
     from mtray.training.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
@@ -176,7 +176,7 @@ def estimate_lines(prepared: Prepared) -> list[str]:
     """Examples and tokens of a middle and of the largest recipe, and a time measured on this
     machine with a few steps."""
     from mtray.search.estimate import seconds_per_trial
-    from mtray.search.journal import at_quantile
+    from mtray.search.samplers import at_quantile
 
     study, space = prepared.study, prepared.space
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})

@@ -1,5 +1,5 @@
-"""The Optuna study is the only state of the search; this is the only file that knows Optuna's study
-and samplers.
+"""The Optuna study is the only state of the search; this is the only file that knows its
+journal.
 
 A trial is handed out (`Ledger.next`), runs elsewhere, leaves a record in its folder, and is then
 told (`Ledger.tell`). A record that was written but not told before a crash is told on the next
@@ -8,111 +8,24 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import TrialState
 
-from mtray.errors import ConfigError
 from mtray.report.records import BASE_NUMBER, read_record, result_path
-from mtray.schema import Recipe, Role, Study, TrialRecord
+from mtray.schema import Recipe, Study, TrialRecord
+from mtray.search.references import nearest, reference_recipes
+from mtray.search.samplers import STARTUP, space_filling
+from mtray.search.suggest import Ahead, Suggester
 from mtray.space import Space
 from mtray.trial import Job
 
 JOURNAL = "study.journal"
-STARTUP = 6  # space-filling points before the model is asked
-
-SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
-SAMPLERS: dict[str, SamplerFactory] = {
-    "gp": lambda seed, startup: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
-    "tpe": lambda seed, startup: optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
-    ),
-    "nsga2": lambda seed, startup: optuna.samplers.NSGAIISampler(seed=seed),
-    "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
-}
-
-
-def sampler_named(name: str, seed: int, startup: int = STARTUP) -> optuna.samplers.BaseSampler:
-    """An Optuna sampler. Raises ConfigError for a name not in `SAMPLERS`."""
-    if name not in SAMPLERS:
-        raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(SAMPLERS)}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[name](seed, startup)
-
-
-def at_quantile(distribution: BaseDistribution, u: float) -> Any:
-    """The value at share `u` in [0, 1) of a range, on its own scale."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(u * len(distribution.choices))]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step
-    # a value of a stepped range stands for the step above it, so that the last is as likely as the
-    # first
-    top = high + (step or 0)
-    if distribution.log:
-        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
-    else:
-        value = low + u * (top - low)
-    return min(high, low + int((value - low) / step) * step) if step else value
-
-
-def space_filling(
-    distributions: dict[str, BaseDistribution], count: int, seed: int
-) -> list[dict[str, Any]]:
-    """The first `count` points of a scrambled Sobol sequence over the space."""
-    from scipy.stats import qmc
-
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # balance needs a power of two; a prefix fills the space too
-        points = qmc.Sobol(len(distributions), seed=seed).random(count)
-    return [
-        {
-            name: at_quantile(d, float(u))
-            for (name, d), u in zip(distributions.items(), row, strict=True)
-        }
-        for row in points
-    ]
-
-
-def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
-    """Baselines that every sweep runs: parallel text only, and one monolingual example per pair,
-    both at the largest size.
-
-    They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
-    study's `defaults`, else to the middle of its range.
-    """
-    distributions = space.distributions()
-    params = {
-        name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
-    }
-    params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
-    params["parallel_size"] = space.largest("parallel_size")
-    out: dict[Role, dict[str, Any]] = {"parallel_only": params}
-    if any(s.kind == "mono" for s in study.sources):
-        out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
-    return out
-
-
-def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """`value`, or the closest choice where Optuna takes only those."""
-    if not isinstance(distribution, CategoricalDistribution) or value in distribution.choices:
-        return value
-    return min(distribution.choices, key=lambda c: abs(c - value))  # type: ignore[operator,return-value]
+NOTES = "sampler"  # what the sampler noted on its suggestion
 
 
 def mend(path: Path) -> None:
@@ -135,17 +48,23 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         mend(run_dir / JOURNAL)
         backend = optuna.storages.journal.JournalFileBackend(str(run_dir / JOURNAL))
-        directions = ["maximize" if s == "max" else "minimize" for s in study.objectives.values()]
+        senses = list(study.objectives.values())
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend), study_name=study.name,
-            load_if_exists=True, directions=directions,
+            load_if_exists=True, sampler=optuna.samplers.RandomSampler(),
+            directions=["maximize" if s == "max" else "minimize" for s in senses],
         )  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names(list(study.objectives))
         self._run_dir, self._spec, self._space = run_dir, study, space
         self._distributions = space.distributions()
+        self._suggester = Suggester(self._distributions, senses, study.sampler, study.seed)
+        self._ahead = Ahead(self._suggester)
         self._enqueue_start()
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            notes = trial.user_attrs.get(NOTES)
+            self._suggester.add(trial.number, trial.params, trial.values, attributes=notes)
         self._take_back()
 
     def _enqueue_start(self) -> None:
@@ -203,6 +122,7 @@ class Ledger:
         trial = self._study.get_trials(deepcopy=False)[number]
         if trial.state == TrialState.RUNNING:
             self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+            self._suggester.drop(number)
 
     @property
     def finished(self) -> int:
@@ -220,23 +140,37 @@ class Ledger:
     def needs_base(self) -> bool:
         return not result_path(self._run_dir, BASE_NUMBER).is_file()
 
-    def next(self, total: int) -> Job | None:
-        """The next trial to run, or None when `total` are finished or running."""
-        if self.finished + self.running >= total:
+    def exhausted(self, total: int) -> bool:
+        """Whether `total` trials are finished or running."""
+        return self.finished + self.running >= total
+
+    def next(self, total: int, wait: bool = True) -> Job | None:
+        """The next trial to run; None when `total` are finished or running, or, unless `wait`,
+        while the suggestion is still being worked out."""
+        if self.exhausted(total):
             return None
+        trials = self._study.get_trials(deepcopy=False)
+        if not any(t.state == TrialState.WAITING for t in trials):
+            found = self._ahead.take(len(trials), wait)
+            if found is None:
+                return None
+            params, notes = found
+            self._study.enqueue_trial(params, user_attrs={"role": "search", NOTES: notes})
+        # the trial in line with the lowest number, with the parameters it was put in line with
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trials = self._study.get_trials(deepcopy=False)
-            waiting = [t.number for t in trials if t.state == TrialState.WAITING]
-            number = min(waiting, default=len(trials))
-            # a sampler made anew from (seed, number) gives the same suggestion after a restart as
-            # without one
-            self._study.sampler = sampler_named(
-                self._spec.sampler, self._spec.seed * 10_007 + number
-            )
+            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
+        self._suggester.add(trial.number, trial.params, attributes=trial.user_attrs.get(NOTES))
         recipe = self._space.recipe({**trial.params, **trial.user_attrs.get("exact", {})})
         return Job(trial.number, trial.user_attrs.get("role", "search"), recipe, self._spec.seed)
+
+    def look_ahead(self, total: int) -> None:
+        """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
+        know, which is the price for no worker waiting."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = any(t.state == TrialState.WAITING for t in trials)
+        if not waiting and not self.exhausted(total):
+            self._ahead.refresh(len(trials))
 
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
@@ -253,10 +187,12 @@ class Ledger:
         if record is not None and record.state == "complete":
             values = [record.objectives[name].value for name in self._spec.objectives]
             self._study.tell(number, values)
+            self._suggester.add(number, trial.params, values)
             return record
         storage = self._study._storage
         storage.set_trial_user_attr(trial._trial_id, "reason", record.reason if record else reason)
         self._study.tell(number, state=TrialState.FAIL)
+        self._suggester.drop(number)
         return record
 
 

@@ -21,12 +21,14 @@ GIVE_UP_AFTER = 3  # failed trials at the start, after which the sweep stops and
 
 @dataclass
 class Limits:
-    """When no further trial is started."""
+    """When no further trial is started. `idle_seconds`: how long a free place waited for a
+    suggestion."""
 
     trials: int
     until: float | None = None  # of time.monotonic()
     stopped: bool = False
     reason: str = ""
+    idle_seconds: float = 0.0
 
     def over(self) -> bool:
         if self.until is not None and time.monotonic() > self.until:
@@ -55,6 +57,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._ledger, self._limits, self._events, self._run_dir = ledger, limits, events, run_dir
         self._numbers: dict[str, int] = {}
         self._base_pending = ledger.needs_base()
+        self._waiting_since = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its searcher to restore a run; ours has nothing to keep, the Optuna
@@ -68,9 +71,16 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._base_pending = False
             job: Job | None = base_job(self._ledger.study)
         else:
-            job = self._ledger.next(self._limits.trials)
+            if self._ledger.exhausted(self._limits.trials):
+                return Searcher.FINISHED
+            job = self._ledger.next(self._limits.trials, wait=False)
         if job is None:
-            return Searcher.FINISHED
+            self._waiting_since = self._waiting_since or time.monotonic()
+            return None  # Tune asks again; the loop goes on meanwhile
+        if self._waiting_since:
+            self._limits.idle_seconds += time.monotonic() - self._waiting_since
+            self._waiting_since = 0.0
+        self._ledger.look_ahead(self._limits.trials)
         self._numbers[trial_id] = job.number
         self._events.started(job)
         return {"job": job}
@@ -89,6 +99,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return
         record = read_record(result_path(self._run_dir, number))
         self._ledger.tell(number)
+        self._ledger.look_ahead(self._limits.trials)
         self._events.ended(record)
         if number == BASE_NUMBER and record.state != "complete":
             self._limits.stop(f"the base model could not be measured: {record.reason}")

@@ -49,12 +49,15 @@ def run_session(
     return code
 
 
-def note_start(run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str) -> None:
+def note_start(
+    run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str, idle: float
+) -> None:
     """One line for this start of the run: wall-clock seconds of its trials, how many finished, how
-    many ran at a time."""
+    many ran at a time, seconds that a free place waited for a suggestion."""
     entry = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "seconds": round(seconds, 2),
         "finished": finished, "concurrent": concurrent, "reason": reason,
+        "idle_seconds": round(idle, 2),
     }  # fmt: skip
     with open(run_dir / STARTS, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
@@ -109,7 +112,9 @@ def _with_ray(
             for number in ledger.running_numbers():
                 ledger.end_without_record(number, stopped=True)
         spent = time.monotonic() - before
-        note_start(run_dir, spent, ledger.finished - had, concurrent, limits.reason)
+        note_start(
+            run_dir, spent, ledger.finished - had, concurrent, limits.reason, limits.idle_seconds
+        )
         watch.say(f"{ledger.finished} trials finished, {duration_text(spent)} in this start")
         if limits.reason:
             watch.say(limits.reason)

@@ -11,16 +11,9 @@ from records_factory import make_failed, make_record, make_score, make_study
 from mtray.errors import ConfigError
 from mtray.report.records import write_record
 from mtray.schema import Recipe, Source
-from mtray.search.journal import (
-    SAMPLERS,
-    STARTUP,
-    Ledger,
-    at_quantile,
-    base_job,
-    reference_recipes,
-    sampler_named,
-    space_filling,
-)
+from mtray.search.journal import Ledger, base_job
+from mtray.search.references import reference_recipes
+from mtray.search.samplers import NAMES, STARTUP, at_quantile, check_sampler, space_filling
 from mtray.space import Choices, FloatRange, IntRange, Space
 
 SPACE = Space(
@@ -106,14 +99,14 @@ def test_the_base_model_is_no_trial_of_the_study(tmp_path):
     assert ledger.finished == 0
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", NAMES)
 def test_a_resumed_sweep_asks_for_the_same_recipes(tmp_path, sampler):
     """Reopened after every trial, and before each is told: what is not in the journal is lost."""
     through, resumed = tmp_path / "through", tmp_path / "resumed"
     for folder in (through, resumed):
         folder.mkdir()
     # with 8 trials in line at the start, and slow Gaussian processes
-    total = 9 if sampler == "gp" else 12
+    total = 9 if sampler in ("gp", "auto") else 12
     expected = run(through, total, sampler=sampler)
     assert run(resumed, total, reopen=True, sampler=sampler) == expected
     assert [t.values for t in trials_in(through)] == [t.values for t in trials_in(resumed)]
@@ -149,8 +142,10 @@ def test_a_trial_that_was_given_back_comes_again_under_its_number(tmp_path):
     assert ledger_in(tmp_path).next(4) == job
 
 
-def test_a_trial_cut_off_while_it_was_suggested_is_completed_alike(tmp_path):
-    """Killed between making the trial and storing its parameters."""
+@pytest.mark.parametrize("stored", ["nothing", "no parameter"])
+def test_a_trial_cut_off_while_it_was_suggested_is_completed_alike(tmp_path, monkeypatch, stored):
+    """Killed between putting the suggestion in line, making the trial and storing its
+    parameters."""
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     expected = run(tmp_path / "a", 10)
     ledger = ledger_in(tmp_path / "b")
@@ -158,7 +153,17 @@ def test_a_trial_cut_off_while_it_was_suggested_is_completed_alike(tmp_path):
         job = ledger.next(10)
         write(tmp_path / "b", job)
         ledger.tell(job.number)
-    ledger._study.ask()  # a trial without any parameter
+    ask = optuna.Study.ask
+
+    def killed(self, *_):
+        if stored == "no parameter":
+            ask(self)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        # the mirror's study must go on asking, only the run's own is cut off
+        patch.setattr(ledger._study, "ask", killed.__get__(ledger._study))
+        ledger.next(10)
     ledger = ledger_in(tmp_path / "b")
     assert [ledger.next(10), ledger.next(10)] == expected[8:]
 
@@ -380,5 +385,22 @@ def test_space_filling():
 
 
 def test_an_unknown_sampler_is_an_error_that_lists_the_known(tmp_path):
-    with pytest.raises(ConfigError, match="sampler 'grid' is unknown; known: gp, tpe, nsga2"):
-        sampler_named("grid", 1)
+    with pytest.raises(ConfigError, match="sampler 'grid' is unknown; known: auto, gp, tpe, nsga2"):
+        check_sampler("grid")
+
+
+def test_suggestions_are_worked_out_ahead_and_leave_no_trace(tmp_path):
+    ledger = ledger_in(tmp_path)
+    for _ in range(8):
+        job = ledger.next(10)
+        write(tmp_path, job)
+        ledger.tell(job.number)
+    before = (tmp_path / "study.journal").read_bytes()
+    ledger.look_ahead(10)
+    while (job := ledger.next(10, wait=False)) is None:
+        assert not ledger.exhausted(10)
+        assert (tmp_path / "study.journal").read_bytes() == before
+        time.sleep(0.01)
+    assert job.number == 8 and ledger.running == 1
+    ledger.look_ahead(9)
+    assert ledger.exhausted(9) and ledger.next(9) is None

@@ -1,0 +1,90 @@
+"""Where the next point comes from: Optuna's samplers by name, and the points that fill the space
+first."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from mtray.errors import ConfigError
+
+STARTUP = 6  # space-filling points before the model is asked
+MODEL_UP_TO = 100  # finished trials up to which `auto` takes the Gaussian process
+
+# (seed, startup) -> sampler
+SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
+SAMPLERS: dict[str, SamplerFactory] = {
+    "gp": lambda seed, startup: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
+    "tpe": lambda seed, startup: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
+    ),
+    "nsga2": lambda seed, startup: optuna.samplers.NSGAIISampler(seed=seed),
+    "nsga3": lambda seed, startup: optuna.samplers.NSGAIIISampler(seed=seed),
+    "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
+}
+AUTO = "auto"  # the Gaussian process, and TPE where it would be too slow
+SOBOL = "sobol"  # space-filling all the way, without a model
+NAMES = (AUTO, *SAMPLERS, SOBOL)
+
+
+def check_sampler(name: str) -> None:
+    """Raises ConfigError for a sampler that is not known."""
+    if name not in NAMES:
+        raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
+
+
+def sampler_for(
+    name: str, seed: int, number: int, finished: int, startup: int = STARTUP
+) -> optuna.samplers.BaseSampler:
+    """The model-based sampler of the trial `number`, made anew for each, so that a suggestion after
+    a restart is the same as without one."""
+    if name == AUTO:
+        name = "gp" if finished <= MODEL_UP_TO else "tpe"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return SAMPLERS[name](seed * 10_007 + number, startup)
+
+
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
+    """The value at share `u` in [0, 1) of a range, on its own scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    # a value of a stepped range stands for the step above it, so that the last is as likely as the
+    # first
+    top = high + (step or 0)
+    if distribution.log:
+        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
+    else:
+        value = low + u * (top - low)
+    return min(high, low + int((value - low) / step) * step) if step else value
+
+
+def space_filling(
+    distributions: Mapping[str, BaseDistribution], count: int, seed: int, skip: int = 0
+) -> list[dict[str, Any]]:
+    """`count` points of a scrambled Sobol sequence over the space, after its first `skip`."""
+    from scipy.stats import qmc
+
+    with warnings.catch_warnings():
+        # balance needs a power of two; a prefix fills the space too
+        warnings.simplefilter("ignore", UserWarning)
+        points = qmc.Sobol(len(distributions), seed=seed).random(skip + count)[skip:]
+    return [
+        {
+            name: at_quantile(d, float(u))
+            for (name, d), u in zip(distributions.items(), row, strict=True)
+        }
+        for row in points
+    ]

@@ -1,0 +1,126 @@
+"""The sampler's side of the search, without a run folder."""
+
+import threading
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mtray.errors import ConfigError
+from mtray.search.samplers import MODEL_UP_TO, NAMES, sampler_for
+from mtray.search.suggest import Ahead, Suggester
+
+DISTRIBUTIONS = {
+    "a": FloatDistribution(0, 1),
+    "b": IntDistribution(1, 100, log=True),
+    "c": CategoricalDistribution((0, 1, 2)),
+}
+
+
+def suggester(sampler="tpe", **options):
+    return Suggester(DISTRIBUTIONS, ["max", "min"], sampler, **({"startup": 4} | options))
+
+
+def told(sampler, count=8):
+    found = suggester(sampler)
+    for number in range(count):
+        params, notes = found.suggest(number)
+        found.add(number, params, [params["a"], params["b"]], attributes=notes)
+    return found
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_asking_changes_nothing(sampler):
+    found = told(sampler, 6)
+    assert found.suggest(6) == found.suggest(6)
+    params, _ = found.suggest(6)
+    assert all(d._contains(d.to_internal_repr(params[n])) for n, d in DISTRIBUTIONS.items())
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3", "sobol", "random"])
+def test_a_suggestion_hangs_on_the_points_and_not_on_the_order_of_asking(sampler):
+    through, again = told(sampler), suggester(sampler)
+    for number in range(8):
+        params, notes = through_params(through, number)
+        again.add(number, params, attributes=notes)
+    for number in reversed(range(8)):
+        params, _ = through_params(through, number)
+        again.add(number, params, [params["a"], params["b"]])
+    assert again.suggest(8) == through.suggest(8)
+    assert again.finished == through.finished == 8
+
+
+def through_params(found, number):
+    trial = found._study._storage.get_trial(found._ids[number])
+    return trial.params, trial.system_attrs
+
+
+def test_a_pending_point_moves_the_next_one():
+    found = told("gp", 5)
+    free, _ = found.suggest(5)
+    found.add(5, free)
+    assert found.suggest(6)[0] != free
+    found.drop(5)
+    assert found.suggest(5)[0] == free
+    found.drop(99)
+
+
+def test_points_outside_the_ranges_are_left_out():
+    found = suggester()
+    found.add(0, {"a": 1.5, "b": 3, "c": 0}, [1.0, 1.0])
+    found.add(1, {"a": 0.5, "b": 3}, [1.0, 1.0])
+    found.add(2, {"a": 0.5, "b": 3, "c": 0}, [1.0, 1.0])
+    assert found.finished == 1
+
+
+def test_an_infeasible_point_is_told_as_one():
+    found = suggester()
+    found.add(0, {"a": 0.5, "b": 3, "c": 0}, [1.0, 1.0], constraints={"floor": 0.2})
+    trial = found._study._storage.get_trial(found._ids[0])
+    assert trial.constraints == {"floor": 0.2}
+
+
+def test_auto_leaves_the_gaussian_process_when_it_gets_slow():
+    assert type(sampler_for("auto", 1, 0, MODEL_UP_TO)).__name__ == "GPSampler"
+    assert type(sampler_for("auto", 1, 0, MODEL_UP_TO + 1)).__name__ == "TPESampler"
+    with pytest.raises(ConfigError, match="'grid' is unknown"):
+        Suggester(DISTRIBUTIONS, ["max"], "grid")
+
+
+class Slow:
+    """A suggester whose answers wait until they are let go."""
+
+    def __init__(self):
+        self.go, self.asked = threading.Semaphore(0), []
+
+    def suggest(self, number):
+        self.asked.append(number)
+        self.go.acquire()
+        return {"n": number, "asked": len(self.asked)}, {}
+
+
+def test_ahead_never_waits_and_hands_each_out_once():
+    slow = Slow()
+    ahead = Ahead(slow)
+    assert ahead.take(3) is None, "only begun"
+    assert ahead.take(3) is None and slow.asked == [3]
+    slow.go.release()
+    assert ahead.take(3, wait=True)[0] == {"n": 3, "asked": 1}
+    ahead.refresh(4)
+    ahead.refresh(4)  # something happened meanwhile: worked out again after this one
+    slow.go.release()
+    ahead._running.result()
+    assert ahead.take(4)[0] == {"n": 4, "asked": 2}, "the older answer, rather than none"
+    slow.go.release()
+    assert ahead.take(5, wait=False) is None
+    slow.go.release(3)
+    assert ahead.take(5, wait=True)[0]["n"] == 5
+    ahead.close()
+
+
+def test_ahead_raises_what_the_sampler_raised():
+    class Broken:
+        def suggest(self, number):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Ahead(Broken()).take(0, wait=True)
