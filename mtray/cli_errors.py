@@ -4,6 +4,7 @@ for."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ class ExitCode:
 
 @contextlib.contextmanager
 def report_errors(debug: bool = False) -> Iterator[ExitCode]:
-    """Turn a MtrayError into its message on stderr and its exit code; other errors are bugs and
-    keep their traceback."""
+    """Turn a MtrayError into its message on stderr and its exit code, and a full disk, too; other
+    errors are bugs and keep their traceback."""
     outcome = ExitCode()
     try:
         yield outcome
@@ -28,6 +29,12 @@ def report_errors(debug: bool = False) -> Iterator[ExitCode]:
             raise
         print(f"error: {error}", file=sys.stderr)
         outcome.code = error.exit_code
+    except OSError as error:
+        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}no space left there; make room and try again", file=sys.stderr)
+        outcome.code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         outcome.code = 130

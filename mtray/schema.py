@@ -107,10 +107,61 @@ class Resources(Frozen):
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     concurrent_trials: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def devices(self) -> float:
+        """What a trial holds: its GPUs where it has some, else its CPUs."""
+        return self.workers * (self.gpus_per_worker or self.cpus_per_worker)
+
 
 class Budget(Frozen):
+    """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial in its workers.
+    `replicate_share`: share of the trials that, near the end, train candidates of the front again
+    with other seeds; 0 switches that off. `device_hours`: no trial starts once the trials took so
+    many hours times devices. `patience`: none starts once so many trials in a row gained no
+    hypervolume."""
+
     trials: Annotated[int, Field(ge=1)] = 14
+    replicate_share: Annotated[float, Field(ge=0, le=0.5)] = 0.25
     max_minutes: Annotated[float, Field(gt=0)] | None = None
+    trial_minutes: Annotated[float, Field(gt=0)] | None = None
+    device_hours: Annotated[float, Field(gt=0)] | None = None
+    patience: Annotated[int, Field(ge=2)] | None = None
+
+
+class EarlyStopping(Frozen):
+    """Rungs inside a trial: after these shares of its steps both objectives are measured on a part
+    of the segments, and a trial that is worse all round ends there (`mtray.search.rungs`).
+
+    `segments`: share of every evaluation set that a rung takes. A trial ends when its quality is in
+    the `worst` share of a rung's trials and `dominating` of them are better in every objective by
+    more than `margin` combined standard errors, as soon as `others` have been measured there; or
+    when an objective breaks its floor by more than `margin` standard errors. The first rung ends a
+    trial by a floor alone: quality may dip early.
+    """
+
+    rungs: Annotated[
+        tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=9)
+    ]
+    segments: Annotated[float, Field(gt=0, le=1)] = 0.25
+    margin: Annotated[float, Field(ge=0)] = 1.0
+    worst: Annotated[float, Field(gt=0, le=1)] = 0.5
+    dominating: Annotated[int, Field(ge=1)] = 2
+    others: Annotated[int, Field(ge=1)] = 4
+    floors: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _can_stop(self) -> EarlyStopping:
+        if any(a >= b for a, b in zip(self.rungs, self.rungs[1:], strict=False)):
+            raise ValueError("`rungs` must increase strictly")
+        if len(self.rungs) == 1 and not self.floors:
+            raise ValueError(
+                "`rungs` holds one rung, and the first ends no trial without `floors`; give two"
+            )
+        if self.others < self.dominating:
+            raise ValueError(
+                f"`others` is {self.others}, fewer than the {self.dominating} `dominating` trials"
+            )
+        return self
 
 
 class Study(Frozen):
@@ -129,6 +180,7 @@ class Study(Frozen):
     resources: Resources = Resources()
     budget: Budget = Budget()
     objectives: dict[str, Sense] = {"quality": "max", "retention": "max"}
+    early_stopping: EarlyStopping | None = None
     defaults: dict[str, float] = {}
 
     @model_validator(mode="after")
@@ -143,6 +195,18 @@ class Study(Frozen):
             raise ValueError(
                 "`objectives` needs at least two; a front of one objective is a single point"
             )
+        costs = [name for name in self.objectives if name.startswith("cost.")]
+        if self.early_stopping and costs:
+            raise ValueError(
+                f"`early_stopping` compares trials at a rung, where {costs[0]!r} has no value yet; "
+                "drop one of the two"
+            )
+        for name in self.early_stopping.floors if self.early_stopping else ():
+            if name not in self.objectives:
+                raise ValueError(
+                    f"`early_stopping.floors` names {name!r}; `objectives` has "
+                    f"{', '.join(self.objectives)}"
+                )
         return self
 
 
@@ -159,14 +223,16 @@ class Recipe(Frozen):
 
 class SourceShare(Frozen):
     """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
-    number drawn, `available` what the source holds, `tokens` those that the model sees in one
-    epoch, `repeats` realised / available."""
+    number drawn, `available` what the source holds, `held` the first so many in the study's order
+    that the draw is from (0: not recorded), `tokens` those that the model sees in one epoch,
+    `repeats` realised / available."""
 
     source: str
     kind: Kind
     requested: float
     realised: int
     available: int
+    held: int = 0
     tokens: int
     repeats: float
 
@@ -204,6 +270,30 @@ class Score(Frozen):
         return self
 
 
+class Estimate(Frozen):
+    """A value and its standard error."""
+
+    value: float
+    error: Annotated[float, Field(ge=0)]
+
+
+class Rung(Frozen):
+    """What a trial was worth on its way, after `step` of its `steps`, on a part of the segments.
+
+    `rung` counts from 0. `decision` says in words why the trial went on or ended, `dominated_by`
+    lists the trials that were better in every objective. `objectives` is empty where the
+    measurement could not be made. `seconds`: of answering and scoring.
+    """
+
+    rung: int
+    step: int
+    steps: int
+    objectives: dict[str, Estimate] = {}
+    decision: str = ""
+    dominated_by: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
 class TrainingRecord(Frozen):
     """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
     without padding."""
@@ -218,8 +308,28 @@ class TrainingRecord(Frozen):
     loss: tuple[tuple[int, float], ...]
 
 
-Role = Literal["search", "base", "parallel_only", "mono_one_to_one"]
-State = Literal["complete", "failed"]
+Role = Literal[
+    "search", "base", "parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"
+]  # fmt: skip
+State = Literal["complete", "pruned", "infeasible", "failed"]
+ReasonClass = Literal[
+    "out_of_memory",
+    "not_finite",
+    "worker_lost",
+    "node_lost",
+    "time_limit",
+    "data_error",
+    "evaluation_error",
+    "disk_full",
+    "bug",
+]
+
+
+class Origin(Frozen):
+    """The run, by its folder, and the number there of a trial that was taken over from it."""
+
+    run: str
+    number: int
 
 
 class TrialRecord(Frozen):
@@ -228,7 +338,9 @@ class TrialRecord(Frozen):
 
     `objectives` are the values that the search sees. `scores` holds everything measured, by name:
     `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
-    `seconds` is by phase.
+    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase.
+    A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
+    draw of the data, and the earlier trial's number in `of`.
     """
 
     number: int
@@ -236,13 +348,18 @@ class TrialRecord(Frozen):
     state: State
     recipe: Recipe
     seed: int
+    replicate: Annotated[int, Field(ge=0)] = 0
+    of: int | None = None
+    taken_from: Origin | None = None
     mix: Mix = Mix()
     objectives: dict[str, Score] = {}
     scores: dict[str, Score] = {}
     counts: dict[str, dict[str, float]] = {}
     training: TrainingRecord | None = None
+    rungs: tuple[Rung, ...] = ()
     seconds: dict[str, float] = {}
     versions: dict[str, str] = {}
     reason: str | None = None
+    reason_class: ReasonClass | None = None
     finished: str = ""
     extra: dict[str, Any] = {}

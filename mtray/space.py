@@ -5,10 +5,13 @@ parallel_size: {type: int, low: 256, high: 8192, log: true}
 mono_ratio: {type: float, low: 0.0, high: 2.0}
 frozen_layers: {type: categorical, choices: [0, 2, 4]}
 learning_rate: 0.001          # fixed
+replay_fraction: {type: float, low: 0.05, high: 0.3, when: {mono_ratio: {above: 0.5}}}
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,7 +27,36 @@ if TYPE_CHECKING:
 Number = int | float
 
 
-class _Range(Frozen):
+class Condition(Frozen):
+    """On the value of another parameter: strictly `above`, strictly `below`, or one of `among`; all
+    that are given must hold."""
+
+    above: float | None = None
+    below: float | None = None
+    among: tuple[Number, ...] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Condition:
+        if self.above is None and self.below is None and not self.among:
+            raise ValueError("a condition needs one of above, below, among")
+        return self
+
+    def holds(self, value: Number) -> bool:
+        return (
+            (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+            and (self.among is None or value in self.among)
+        )
+
+
+class _Varied(Frozen):
+    """`when`: conditions by parameter. Where one fails, this parameter is off: it has the default
+    of its `Recipe` field."""
+
+    when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
+
+
+class _Range(_Varied):
     low: float
     high: float
     log: bool = False
@@ -58,7 +90,7 @@ class IntRange(_Range):
     step: Annotated[int, Field(ge=1)] = 1
 
 
-class Choices(Frozen):
+class Choices(_Varied):
     type: Literal["categorical"]
     choices: Annotated[tuple[Number, ...], Field(min_length=1)]
 
@@ -96,8 +128,24 @@ class Space(Frozen):
         return out
 
     def recipe(self, params: dict[str, Number]) -> Recipe:
-        """The recipe of one suggestion."""
-        return Recipe.model_validate({**self.fixed, **params})
+        """The recipe of one suggestion: what is off by its condition has its field's default."""
+        values = {**self.fixed, **params}
+        for name in self.in_order():
+            conditions = self.parameters[name].when if name in params else {}
+            if not all(c.holds(_value(values, other)) for other, c in conditions.items()):
+                values[name] = Recipe.model_fields[name].default
+        return Recipe.model_validate(values)
+
+    def in_order(self) -> list[str]:
+        """The varied parameters, each after those that its conditions look at. Raises ConfigError
+        for a circle."""
+        before = {name: set(p.when) for name, p in self.parameters.items()}
+        try:
+            return [n for n in TopologicalSorter(before).static_order() if n in self.parameters]
+        except CycleError as error:
+            raise ConfigError(
+                f"`when` goes in a circle: {' -> '.join(map(str, error.args[1]))}"
+            ) from None
 
     def largest(self, name: str) -> Number | None:
         """Upper end of a parameter, the fixed value, or None when the space does not set it."""
@@ -107,6 +155,11 @@ class Space(Frozen):
         if p is None:
             return None
         return max(p.choices) if isinstance(p, Choices) else p.high
+
+
+def _value(values: Mapping[str, Number], name: str) -> Number:
+    found: Number = values.get(name, Recipe.model_fields[name].default)
+    return found
 
 
 def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
@@ -126,6 +179,7 @@ def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
     space = Space(parameters=parameters, fixed=fixed)
     if not space.parameters:
         raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
+    _check_conditions(space, path)
     _check_ends(space, path)
     return space
 
@@ -146,6 +200,27 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
         return model.model_validate(found)
     except ValidationError as error:
         raise explain(error, path, model, prefix=name) from None
+
+
+def _check_conditions(space: Space, path: Path) -> None:
+    """Conditions look at other parameters, in no circle, and each can hold and can fail."""
+    for name, p in space.parameters.items():
+        for other, condition in p.when.items():
+            where = f"{path}: {name}.when.{other}"
+            if other not in Recipe.model_fields or other == name:
+                allowed = ", ".join(n for n in Recipe.model_fields if n != name)
+                raise ConfigError(f"{where}: not another parameter; allowed: {allowed}")
+            if Recipe.model_fields[name].is_required():
+                raise ConfigError(f"{path}: {name}.when: {name} cannot be switched off")
+            found = space.parameters.get(other)
+            if found is None:
+                value = _value(space.fixed, other)
+                raise ConfigError(f"{where}: {other} is fixed at {value:g}; drop the condition")
+            ends = found.choices if isinstance(found, Choices) else (found.low, found.high)
+            if condition.among is None and len({condition.holds(v) for v in ends}) == 1:
+                held = "always" if condition.holds(ends[0]) else "never"
+                raise ConfigError(f"{where}: {held} holds for {other} {found.text()}")
+    space.in_order()
 
 
 def _check_ends(space: Space, path: Path) -> None:

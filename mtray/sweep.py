@@ -7,7 +7,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,16 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="trials in all, finished ones of this run counted (the base model comes on top)",
     )
     add("--name", help="name of the run (default: the study's name)")
+    add(
+        "--from",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="take over the finished trials of an earlier run that fit (a path, or a name under "
+        "--runs-dir; may be given several times)",
+    )
     add("--seed", type=int, help="seed of the study: draws, order of the examples, search")
-    add("--address", help="an existing Ray cluster, such as auto or ray://host:10001")
+    add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=float, help="start no trial after this time")
     add("--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
@@ -62,12 +70,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that was checked, with everything its trials share."""
+    """A study that was checked, with everything its trials share, and trials of earlier runs."""
 
     study: Study
     space: Space
     store: dict[str, Any]
     suite: Any
+    taken: tuple[Any, ...] = ()
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -84,11 +93,10 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
-    if args.trials or args.max_minutes:
-        budget = Budget(
-            trials=args.trials or study.budget.trials,
-            max_minutes=args.max_minutes or study.budget.max_minutes,
-        )
+    options = {"trials": args.trials, "max_minutes": args.max_minutes}
+    given = {name: value for name, value in options.items() if value is not None}
+    if given:
+        budget = Budget.model_validate({**study.budget.model_dump(), **given})
         study = study.model_copy(update={"budget": budget})
     return study, load_space(args.space, study.defaults)
 
@@ -115,9 +123,18 @@ def largest_recipe(space: Space, study: Study) -> Recipe:
     return space.recipe({k: v for k, v in params.items() if v is not None})
 
 
+def store_sizes(space: Space, study: Study) -> dict[str, int]:
+    """Examples of each source to hold: for the largest recipe, every baseline and replicates."""
+    from mtray.data.mixing import most_drawn, with_headroom
+    from mtray.search.references import reference_recipes
+
+    references = [space.recipe(params) for params in reference_recipes(space, study).values()]
+    return with_headroom(most_drawn([largest_recipe(space, study), *references], study.sources))
+
+
 def prepare(study: Study, space: Space) -> Prepared:
     """Read and tokenise everything. Raises DataError or ConfigError before anything is started."""
-    from mtray.data.mixing import draw, most_drawn
+    from mtray.data.mixing import draw
     from mtray.data.store import build_store
     from mtray.evaluation.suite import build_suite
     from mtray.search.references import reference_recipes
@@ -125,13 +142,11 @@ def prepare(study: Study, space: Space) -> Prepared:
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
-    heaviest = [
-        largest_recipe(space, study),
-        *(space.recipe(params) for params in reference_recipes(space, study).values()),
-    ]
-    store = build_store(study, tokenizer, most_drawn(heaviest, study.sources))
+    largest = largest_recipe(space, study)
+    store = build_store(study, tokenizer, store_sizes(space, study))
     held = {name: len(table) for name, table in store.items()}
-    for recipe in heaviest:
+    fitting = reference_recipes(space, study, held).values()
+    for recipe in (largest, *map(space.recipe, fitting)):
         draw(plan(recipe, study.sources), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)
 
@@ -159,7 +174,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     lines += [
-        f"  source {n}: {t.available:,} examples, of which a trial draws up to {len(t):,}"
+        f"  source {n}: {t.available:,} examples, of which trials draw from {len(t):,}"
         for n, t in prepared.store.items()
     ]
     lines.append(
@@ -169,6 +184,10 @@ def plan_lines(prepared: Prepared) -> list[str]:
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
         lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")
+    if rule := study.early_stopping:
+        shares = ", ".join(f"{share:.0%}" for share in rule.rungs)
+        asked = len(prepared.suite.part(rule.segments).requests)
+        lines.append(f"  rungs: after {shares} of the steps, {asked:,} requests at each")
     return lines
 
 
@@ -209,19 +228,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.run_folder import check_bound, claimed
+    from mtray.search.tuner import prepare_address
+    from mtray.search.warmstart import surveys
 
     console = Console()
     started = time.monotonic()
     study, space = load(args)
+    if args.address:
+        prepare_address(args.address)
+    name = args.name or study.name
+    named = vars(args)["from"]  # a keyword of the language, so no attribute by that name
+    earlier = surveys(named, args.runs_dir, name, study, space)
+    taken = tuple(found for survey in earlier for found in survey.taken)
+    told = [line for survey in earlier for line in survey.lines()]
     if args.dry_run:
         prepared = checked(study, space)
-        for line in [*plan_lines(prepared), *estimate_lines(prepared)]:
+        for line in [*told, *plan_lines(prepared), *estimate_lines(prepared)]:
             say(console, line)
         return 0
-    with claimed(args.runs_dir, args.name or study.name) as run_dir:
+    with claimed(args.runs_dir, name) as run_dir:
         check_bound(run_dir, study, space)
-        prepared = checked(study, space)
-        for line in plan_lines(prepared):
+        prepared = replace(checked(study, space), taken=taken)
+        for line in [*told, *plan_lines(prepared)]:
             say(console, line)
         from mtray.search.session import run_session
 

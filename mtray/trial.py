@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mtray.data.mixing import plan
+import numpy as np
+
+from mtray.data.mixing import Draw, plan
 from mtray.data.store import TokenTable, select
-from mtray.errors import EvaluationError
+from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.engine import Output, Request
-from mtray.schema import Mix, Recipe, Role, Study, TrainingRecord, TrialRecord
-from mtray.training.loop import Place, finetune
+from mtray.schema import Mix, Recipe, Resources, Role, Score, Study, TrainingRecord, TrialRecord
+from mtray.training.loop import MICRO_BATCH_TOKENS, Place, Reached, Rungs, finetune
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +28,31 @@ Progress = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What a trial is asked to do; number -1 is the base model untouched."""
+    """What a trial is asked to do; number -1 is the base model untouched. A replicate, counted from
+    1, repeats the recipe of trial `of` with a seed that many above the study's. `attempts`: earlier
+    ones that were lost (`mtray.search.failures.attempt`)."""
 
     number: int
     role: Role
     recipe: Recipe
     seed: int
+    replicate: int = 0
+    of: int | None = None
+    attempts: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def draw(self) -> Draw:
+        return Draw(self.seed - self.replicate, self.replicate)
+
+
+@dataclass(frozen=True)
+class RungPlan:
+    """What a trial answers after these shares of its steps. `ask`, on rank 0, with the outputs and
+    the seconds they took, says whether the trial ends."""
+
+    shares: tuple[float, ...]
+    requests: Sequence[Request]
+    ask: Callable[[Reached, list[Output], float], bool]
 
 
 @dataclass
@@ -51,13 +72,15 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker hands back: the answers and how the model that gave them was made."""
+    """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
+    rung ended the trial, so there are none."""
 
     outputs: list[Output]
     mix: Mix
     training: TrainingRecord | None
     seconds: dict[str, float]
     versions: dict[str, str]
+    pruned: bool = False
 
 
 def run_trial(
@@ -68,10 +91,15 @@ def run_trial(
     *,
     engine: str = "deepspeed",
     place: Place = Place(),
+    rungs: RungPlan | None = None,
+    batch_share: float = 1.0,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Fine-tune by the recipe and generate. Only rank 0 generates; the others return no outputs."""
+    """Fine-tune by the recipe and generate. Only rank 0 generates; the others return no outputs.
+
+    `batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
+    `should_stop` stays True once it is; TrialStopped is raised soon after."""
     seconds = Seconds()
     with seconds.phase("imports"):
         import torch
@@ -88,30 +116,71 @@ def run_trial(
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
     mix, record = Mix(), None
+
+    def answer(module: Any, asked: Sequence[Request]) -> list[Output]:
+        return run_requests(
+            module, tokenizer, asked,
+            max_tokens_per_batch=max(1, int(study.evaluation.batch_tokens * batch_share)),
+            autocast=torch.bfloat16 if precision == "bf16" else None,
+            progress=lambda done, of: progress({"step": done, "steps": of}),
+            should_stop=should_stop,
+        )  # fmt: skip
+
     if job.recipe.parallel_size:
         with seconds.phase("mix"):
             parts = plan(job.recipe, study.sources)
-            examples, mix = select(store, parts, study.training.allow_repeats)
+            examples, mix = select(store, parts, study.training.allow_repeats, job.draw)
+        on_the_way = _rungs(rungs, place, seconds, answer, progress)
         progress({"state": "training"})
-        with seconds.phase("training"):
-            model, record = finetune(
-                lambda m: build_engine(engine, m, study.training, precision),
-                model, examples, study.training, precision=precision,
-                learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
-                seed=job.seed, place=place, progress=progress, should_stop=should_stop,
-            )  # fmt: skip
+        try:
+            with seconds.phase("training"):
+                model, record = finetune(
+                    lambda m: build_engine(engine, m, study.training, precision),
+                    model, examples, study.training, precision=precision,
+                    learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
+                    seed=job.seed, place=place, rungs=on_the_way, progress=progress,
+                    micro_batch_tokens=max(1, int(MICRO_BATCH_TOKENS * batch_share)),
+                    should_stop=should_stop,
+                )  # fmt: skip
+        except TrialPruned as end:
+            return Outcome([], mix, end.record, seconds.phases, versions(), pruned=True)
     outputs: list[Output] = []
     if place.rank == 0:
         progress({"state": "evaluating"})
         with seconds.phase("generation"):
-            outputs = run_requests(
-                model, tokenizer, requests,
-                max_tokens_per_batch=study.evaluation.batch_tokens,
-                autocast=torch.bfloat16 if precision == "bf16" else None,
-                progress=lambda done, of: progress({"step": done, "steps": of}),
-                should_stop=should_stop,
-            )  # fmt: skip
+            outputs = answer(model, requests)
     return Outcome(outputs, mix, record, seconds.phases, versions())
+
+
+def _rungs(
+    plan: RungPlan | None,
+    place: Place,
+    seconds: Seconds,
+    answer: Callable[[Any, Sequence[Request]], list[Output]],
+    progress: Progress,
+) -> Rungs:
+    """What the training loop does at a rung: rank 0 answers and asks, the others wait for it."""
+    if plan is None:
+        return Rungs()
+
+    def measure(reached: Reached, module: Any) -> bool:
+        if place.rank:
+            return False
+        progress({"state": f"measuring at rung {reached.rung + 1}"})
+        start = time.perf_counter()
+        try:
+            outputs = answer(module, plan.requests)
+            return plan.ask(reached, outputs, time.perf_counter() - start)
+        except TrialStopped:
+            return False  # all workers leave together, before their next step
+        finally:
+            spent = time.perf_counter() - start
+            seconds.phases["rungs"] = seconds.phases.get("rungs", 0.0) + spent
+            # within the phase of training, which is not to count it
+            seconds.phases["training"] = seconds.phases.get("training", 0.0) - spent
+            progress({"state": "training"})
+
+    return Rungs(plan.shares, measure)
 
 
 def versions() -> dict[str, str]:
@@ -147,18 +216,17 @@ def record_trial(
     seconds = Seconds(dict(outcome.seconds))
     with seconds.phase("scoring"):
         result = suite.score(outcome.outputs, base_outputs, study.evaluation.bootstrap, study.seed)
-    missing = [
-        name
-        for name in study.objectives
-        if name not in result.objectives and name not in result.scores
-    ]
+    costs = cost_scores(outcome.seconds, study.resources)
+    measured = {**result.scores, **result.objectives, **costs}
+    missing = [name for name in study.objectives if name not in measured]
     if missing:
-        raise EvaluationError(f"objective {missing[0]!r} was not measured")
-    measured = {**result.scores, **result.objectives}
+        raise EvaluationError(
+            f"objective {missing[0]!r} was not measured; measured: {', '.join(sorted(measured))}"
+        )
     record = TrialRecord(
         number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed,
         mix=outcome.mix, objectives={name: measured[name] for name in study.objectives},
-        scores=result.scores, counts=result.counts,
+        scores={**result.scores, **costs}, counts=result.counts,
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={
@@ -166,4 +234,18 @@ def record_trial(
             "sample": [list(s) for s in suite.sample(outcome.outputs, 8)],
         },
     )  # fmt: skip
-    return record, result.draws
+    # a cost has no segments to draw, so every draw of it is its value
+    constant = {name: np.full(study.evaluation.bootstrap, s.value) for name, s in costs.items()}
+    return record, {**result.draws, **constant}
+
+
+def cost_scores(seconds: Mapping[str, float], resources: Resources) -> dict[str, Score]:
+    """What a recipe costs to train, without its evaluation: `cost.seconds` of wall clock (loading,
+    mixing, training) and `cost.device_hours`, the same times the GPUs, or else CPUs, that a trial
+    holds. Measured once, so without an interval."""
+    spent = sum(seconds.get(phase, 0.0) for phase in ("load", "mix", "training"))
+    found = {"cost.seconds": spent, "cost.device_hours": spent * resources.devices / 3600}
+    return {
+        name: Score(value=v, low=v, high=v, n=1, signature="wall clock")
+        for name, v in found.items()
+    }

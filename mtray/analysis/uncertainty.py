@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.errors import EvaluationError
+from mtray.errors import EvaluationError, ValueNotFinite
 from mtray.schema import Score
 
 Array = npt.NDArray[np.float64]
@@ -41,14 +41,14 @@ class Measurement:
         if self.stats.ndim != 2 or not len(self.stats):
             raise EvaluationError(f"{self.signature}: no segments to measure")
         if not np.isfinite(self.stats).all():
-            raise EvaluationError(f"{self.signature}: a segment's statistic is not finite")
+            raise ValueNotFinite(f"{self.signature}: a segment's statistic is not finite")
 
     @property
     def point(self) -> float:
         """The metric's value on all segments; EvaluationError when it is not finite."""
         found = float(self.value(self.stats.sum(axis=0)))
         if not np.isfinite(found):
-            raise EvaluationError(f"{self.signature}: the value is {found}")
+            raise ValueNotFinite(f"{self.signature}: the value is {found}")
         return found
 
     @property

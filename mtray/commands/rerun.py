@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from mtray.report.records import (
     write_json,
 )
 from mtray.report.tables import score_text
-from mtray.schema import Recipe, Study, TrialRecord
+from mtray.schema import Study, TrialRecord
 from mtray.search.run_folder import load_bound
+from mtray.sweep import store_sizes
 from mtray.trial import Job, Outcome, record_trial, run_trial
 
 OUTPUTS = "outputs.parquet"
@@ -50,19 +51,26 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     record, its study or a file of it cannot be used.
     """
     run_dir = run_folder(path)
-    study = as_written(load_bound(run_dir)[0])
+    bound, space = load_bound(run_dir)
+    study = as_written(bound)
     old = find_record(run_dir, trial)
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed: expected 0 or more, found {seed}")
     job = Job(old.number, old.role, old.recipe, old.seed if seed is None else seed)
+    if seed is None and old.replicate:
+        job = replace(job, replicate=old.replicate, of=old.of)
     folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
-    shelf = prepare_shelf(run_dir, study, job)
+    held = {s.source: s.held for s in old.mix.shares}
+    if job.replicate and not held:  # it failed before it could note them
+        held = store_sizes(space, bound)
+    shelf = prepare_shelf(run_dir, study, job, held)
     started = time.perf_counter()
     outcome = train(job, study, shelf)
     base = None if job.number == BASE_NUMBER else shelf.base_outputs
     new, _ = record_trial(job, study, shelf.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
-    new = new.model_copy(update={"seconds": new.seconds | total})
+    known = {"seconds": new.seconds | total, "replicate": job.replicate, "of": job.of}
+    new = new.model_copy(update=known)
     write_outputs(folder / OUTPUTS, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
     file = write_json(folder / RESULT, new.model_dump(mode="json"))
     print("\n".join([*side_by_side(old, new), f"record: {file}"]))
@@ -103,8 +111,9 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def prepare_shelf(run_dir: Path, study: Study, job: Job) -> Shelf:
-    """Suite, the sources as far as the recipe draws on them, and what the base model answered."""
+def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int]) -> Shelf:
+    """Suite, the sources as far as the recipe draws on them, and what the base model answered.
+    `held`: the examples of each source that a replicate draws from."""
     from mtray.training.models import load_tokenizer
 
     _fetch_corpora(study)
@@ -115,7 +124,7 @@ def prepare_shelf(run_dir: Path, study: Study, job: Job) -> Shelf:
     base = None
     if job.number != BASE_NUMBER:
         base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
-    return Shelf(suite, build_sources(study, job.recipe, job.seed, tokenizer), base)
+    return Shelf(suite, build_sources(study, job, held, tokenizer), base)
 
 
 def _fetch_corpora(study: Study) -> None:
@@ -126,14 +135,18 @@ def _fetch_corpora(study: Study) -> None:
         prepare()
 
 
-def build_sources(study: Study, recipe: Recipe, seed: int, tokenizer: Any) -> dict[str, Any]:
-    if not recipe.parallel_size:
+def build_sources(
+    study: Study, job: Job, held: dict[str, int], tokenizer: Any
+) -> dict[str, Any]:
+    if not job.recipe.parallel_size:
         return {}
     from mtray.data.mixing import plan
     from mtray.data.store import build_store
 
-    wanted = {part.source: part.count for part in plan(recipe, study.sources)}
-    return build_store(study.model_copy(update={"seed": seed}), tokenizer, wanted)
+    wanted = {part.source: part.count for part in plan(job.recipe, study.sources)}
+    if job.replicate:  # its draw hangs on how much is held
+        wanted = held
+    return build_store(study.model_copy(update={"seed": job.draw.seed}), tokenizer, wanted)
 
 
 def train(job: Job, study: Study, shelf: Shelf) -> Outcome:
@@ -173,7 +186,8 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
     """Every objective, then every other score, of the record and of the rerun."""
     head = f"trial {trial_name(old.number)}: recorded (seed {old.seed}), now (seed {new.seed})"
     if old.state != "complete":
-        head += f"; the recorded trial failed: {old.reason}"
+        ended = "was pruned at" if old.state == "pruned" else "failed:"
+        head += f"; the recorded trial {ended} {old.reason}"
     rows = [("", "recorded", "now", "difference")]
     before = old.scores | old.objectives
     names = dict.fromkeys([*new.objectives, *new.scores])

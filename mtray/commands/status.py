@@ -62,14 +62,21 @@ def trial_lines(
     by_number = {r.number: r for r in records.records if r.number != BASE_NUMBER}
     unread = {d.path.parent.name for d in records.damaged}
     rest = [e for e in entries if e.number not in by_number and f"{e.number:04d}" not in unread]
-    complete = [r.number for r in by_number.values() if r.state == "complete"]
+    taken = [r.number for r in by_number.values() if r.taken_from]
+    complete = [r.number for r in by_number.values() if r.state == "complete" and not r.taken_from]
+    pruned = {r.number: r.reason or "" for r in by_number.values() if r.state == "pruned"}
+    refused = {r.number: r.reason or "" for r in by_number.values() if r.state == "infeasible"}
     failed = {r.number: r.reason or "" for r in by_number.values() if r.state == "failed"}
+    pruned |= {e.number: e.reason for e in rest if e.stage == "pruned"}
     failed |= {e.number: e.reason or "no record" for e in rest if e.stage in ("failed", "finished")}
     started = [e.number for e in rest if e.stage == "started"]
     waiting = [e.number for e in rest if e.stage == "waiting"]
     total = f" of {study.budget.trials} asked for" if study else ""
-    counts = f"trials: {len(complete)} complete, {len(failed)} failed{total}"
+    early = f"{len(pruned)} pruned, " if pruned else ""
+    early += f"{len(refused)} infeasible, " if refused else ""
+    counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
+    lines += [f"taken over from earlier runs: {len(taken)} trials"] if taken else []
     lines.append(_base_line(records))
     if started and running:
         lines.append(f"running: {_listed(started)}")
@@ -77,6 +84,8 @@ def trial_lines(
         lines.append(
             f"interrupted: {_listed(started)}; the same command runs them again under these numbers"
         )
+    lines += [f"pruned: trial {number}: {reason}" for number, reason in sorted(pruned.items())]
+    lines += [f"infeasible: trial {number}: {reason}" for number, reason in sorted(refused.items())]
     lines += [f"failed: trial {number}: {reason}" for number, reason in sorted(failed.items())]
     return lines
 

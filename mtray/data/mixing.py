@@ -4,7 +4,8 @@
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
 n_mono). Within a kind the sources share by weight. Whole numbers come by largest remainder, once,
 here. Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a
-prefix, so trials differ by the knob and not by luck.
+prefix, so trials differ by the knob and not by luck. Replicates, which are to show what luck does,
+shuffle what is held of it once more, each in its own way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mtray.errors import ConfigError, DataError
 from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
+HEADROOM = 1.5  # examples held for each that the largest recipe draws
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,35 @@ def source_order(seed: int, source: str, size: int) -> Index:
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
 
 
-def draw(parts: Sequence[Part], held: Mapping[str, int], allow_repeats: bool) -> dict[str, Index]:
-    """Places in each source's order (`source_order`), shape (count,): a prefix, begun again when
-    the source runs short and that is allowed, a DataError otherwise. `held` counts what a source
-    has."""
+def with_headroom(most: Mapping[str, int]) -> dict[str, int]:
+    """Examples of each source to hold, so that replicates of the largest recipe too draw others."""
+    return {source: math.ceil(HEADROOM * count) for source, count in most.items()}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which draw of the data: replicate 0 is the study's own, every other one is as random."""
+
+    seed: int = 0
+    replicate: int = 0
+
+    def order(self, source: str, held: int) -> Index:
+        """The order in which what is held of a source is drawn, shape (held,): as it lies for
+        replicate 0, else a permutation by (study seed, replicate, source)."""
+        if not self.replicate:
+            return np.arange(held)
+        return source_order(self.seed, f"{source}/{self.replicate}", held)
+
+
+OWN_DRAW = Draw()
+
+
+def draw(
+    parts: Sequence[Part], held: Mapping[str, int], allow_repeats: bool, which: Draw = OWN_DRAW
+) -> dict[str, Index]:
+    """Places in each source's order (`source_order`), shape (count,): a prefix of `which`, begun
+    again when the source runs short and that is allowed, a DataError otherwise. `held` counts what
+    a source has. Draws of one `which` are nested."""
     drawn = {}
     for part in parts:
         size = held[part.source]
@@ -104,5 +131,5 @@ def draw(parts: Sequence[Part], held: Mapping[str, int], allow_repeats: bool) ->
                 f"source {part.source!r} holds {size:,} examples and the recipe asks for "
                 f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
-        drawn[part.source] = np.resize(np.arange(size), part.count)
+        drawn[part.source] = np.resize(which.order(part.source, size), part.count)
     return drawn

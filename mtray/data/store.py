@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.data.mixing import Part, draw, source_order
+from mtray.data.mixing import OWN_DRAW, Draw, Part, draw, source_order
 from mtray.data.rendering import translation_prompt
 from mtray.data.sources import paths_of, read_columns
 from mtray.errors import DataError
@@ -85,7 +85,7 @@ def check_files(study: Study) -> None:
 def build_table(
     texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int, wanted: int | None = None
 ) -> TokenTable:
-    """Tokenise (prompt, target) pairs in order, at least the first `wanted` that are short enough.
+    """Tokenise (prompt, target) pairs in order: the first `wanted` that are short enough, or all.
 
     Examples over `max_length` tokens are left out and counted."""
     from mtray.data.tokenise import encode_examples
@@ -102,6 +102,7 @@ def build_table(
             f"no example has {max_length} tokens or fewer; raise `training: {{max_length: ...}}`"
         )
     dropped = seen - len(kept)
+    kept = kept[:wanted]
     return TokenTable(
         ids=np.concatenate(
             [np.asarray(ids, np.int32) for ids, _ in kept] or [np.empty(0, np.int32)]
@@ -129,10 +130,13 @@ def build_store(
 
 
 def select(
-    store: Mapping[str, TokenTable], parts: Sequence[Part], allow_repeats: bool
+    store: Mapping[str, TokenTable],
+    parts: Sequence[Part],
+    allow_repeats: bool,
+    which: Draw = OWN_DRAW,
 ) -> tuple[list[tuple[npt.NDArray[np.int32], int]], Mix]:
     """The examples of a plan, source by source, and the mix as it was realised."""
-    drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats)
+    drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats, which)
     examples, shares = [], []
     for part in parts:
         table, rows = store[part.source], drawn[part.source]
@@ -144,6 +148,7 @@ def select(
                 requested=part.requested,
                 realised=len(rows),
                 available=table.available,
+                held=len(table),
                 tokens=int(table.lengths()[rows].sum()),
                 repeats=len(rows) / max(1, table.available),
             )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtray.data.tokenise import Ids, encode_examples, prompt_ids_batch
-from mtray.errors import EvaluationError, ModelError, TrialStopped
+from mtray.errors import EvaluationError, ModelError, TrialStopped, ValueNotFinite
 
 # elements of the logits of one scoring batch, so that a vocabulary of 256,000 takes 1 GiB in 32
 # bits
@@ -77,9 +77,12 @@ def run_requests(
     device_type = next(model.parameters()).device.type
     cast = torch.autocast(device_type, autocast) if autocast else contextlib.nullcontext()
     was_training = model.training
+    # a model that is trained on may keep what it computes here (positions of a longer text), and
+    # gradients do not flow through tensors of inference mode
+    no_gradients = torch.no_grad() if was_training else torch.inference_mode()
     model.eval()
     try:
-        with torch.inference_mode(), cast:
+        with no_gradients, cast:
             for batch in _batches(_scoring_jobs(settings, unique), settings.scoring_tokens()):
                 found.update(_score(settings, unique, batch))
                 counter.add(len(batch))
@@ -92,7 +95,7 @@ def run_requests(
         model.train(was_training)
     for index, output in found.items():
         if not math.isfinite(output.log_likelihood):
-            raise EvaluationError(
+            raise ValueNotFinite(
                 f"the model's log-likelihood after {unique[index].prompt[:60]!r} is "
                 f"{output.log_likelihood}"
             )

@@ -4,7 +4,7 @@ the outputs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_of, retention, score
@@ -16,6 +16,7 @@ from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
     Ability,
     Context,
+    evenly,
     languages_of,
     one_line,
     output_counts,
@@ -46,6 +47,14 @@ class Direction:
     requests: list[Request]
     sources: list[str]
     references: list[str]
+
+    def part(self, share: float) -> Direction:
+        """`evenly` chosen segments."""
+        keep = evenly(len(self.requests), share)
+        return replace(
+            self, requests=[self.requests[i] for i in keep],
+            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,20 @@ class Suite:
     def parts(self) -> list[str]:
         """The part that each request belongs to: `quality.<direction>` or the ability's name."""
         return [name for name, requests in self._named() for _ in requests]
+
+    def part(self, share: float) -> Suite:
+        """The suite on a share of every evaluation set, for a quick look. Its requests are among
+        this suite's, its floors are this suite's."""
+        return replace(
+            self,
+            directions=[d.part(share) for d in self.directions],
+            abilities=[a.part(share) for a in self.abilities],
+        )
+
+    def outputs_of(self, part: Suite, outputs: Sequence[Output]) -> list[Output]:
+        """Of the outputs of this suite's requests those of a part's."""
+        known = dict(zip(self.requests, outputs, strict=True))
+        return [known[request] for request in part.requests]
 
     def split(self, outputs: Sequence[Output]) -> tuple[list[list[Output]], list[list[Output]]]:
         """Outputs of `requests` by direction and by ability."""

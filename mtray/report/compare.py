@@ -3,7 +3,7 @@
 A baseline is a recipe nobody had to search for. For each objective the best point of the front is
 taken among those that are not worse than the baseline in all other objectives, and the gain is
 given with two intervals: the plain one of that pair, and a wider one that holds for whichever of
-the trials is picked (Bonferroni over the trials searched), since picking the best of many on the
+the recipes is picked (Bonferroni over the recipes searched), since picking the best of many on the
 same segments flatters the one picked.
 """
 
@@ -27,6 +27,8 @@ ROLE_NAMES: dict[Role, str] = {
     "base": "base model, untouched",
     "parallel_only": "parallel data only",
     "mono_one_to_one": "mono to parallel 1:1",
+    "mono_two_to_one": "mono to parallel 2:1",
+    "uniform": "all sources equally",
 }
 
 
@@ -55,7 +57,7 @@ class Gain(Frozen):
 
 class Comparison(Frozen):
     """The front beside one baseline. `better`: some gain is beyond noise even after the choice
-    among all trials."""
+    among all recipes."""
 
     role: Role
     number: int
@@ -92,8 +94,8 @@ def compare(
     candidates: int,
     difference: Difference = independent_difference,
 ) -> Comparison:
-    """The front's searched points beside one baseline. `candidates` is the number of trials that
-    the front was picked from."""
+    """The front's searched points beside one baseline. `candidates` is the number of recipes
+    that the front was picked from."""
     gains = tuple(
         _gain(front, baseline, objectives, name, candidates, difference) for name in objectives
     )
@@ -141,7 +143,7 @@ def _gain(
     text = (
         f"{name}: gain {gain:+.3f} with trial {best.number} "
         f"(95 % interval {low:+.3f} to {high:+.3f}; "
-        f"{low_any:+.3f} to {high_any:+.3f} allowing for the choice among {candidates} trials), "
+        f"{low_any:+.3f} to {high_any:+.3f} allowing for the choice among {candidates} recipes), "
         f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}."
     )
     return Gain(

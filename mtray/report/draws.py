@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from math import hypot, sqrt
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from mtray.report.compare import Difference, independent_difference
+from mtray.analysis.seeds import SeedVariance
+from mtray.report.compare import Difference
+from mtray.report.groups import Group
 from mtray.report.records import trial_dir, write_atomically
 from mtray.schema import TrialRecord
 
@@ -62,29 +65,25 @@ def joint_draws(
     return stacked if bool(np.isfinite(stacked).all()) else None
 
 
-def paired_difference(run_dir: Path) -> Difference:
-    """How far two trials of a run are apart, from their paired draws; as independent scores where a
-    trial has none."""
-    cache: dict[tuple[int, str], Array | None] = {}
-
-    def draws_of(record: TrialRecord, objective: str) -> Array | None:
-        key = (record.number, objective)
-        if key not in cache:
-            cache[key] = read_draws(run_dir, record.number, [objective])
-        return cache[key]
+def paired_difference(
+    groups: Sequence[Group], names: Sequence[str], segments: Array, luck: SeedVariance
+) -> Difference:
+    """How far the means of two groups are apart, from their paired draws of the segments, shape
+    (resamples, groups, names), and from what luck does to both."""
+    place = {group.original.number: i for i, group in enumerate(groups)}
+    shares = [1 / g.lucky if g.lucky else 0.0 for g in groups]
 
     def difference(
         a: TrialRecord, b: TrialRecord, objective: str, z: float
     ) -> tuple[float, float, float]:
-        first, second = draws_of(a, objective), draws_of(b, objective)
-        if first is None or second is None or len(first) != len(second):
-            return independent_difference(a, b, objective, z)
+        i, j, k = place[a.number], place[b.number], list(names).index(objective)
         gap = a.objectives[objective].value - b.objectives[objective].value
-        gaps = (first - second)[:, 0]
+        gaps = segments[:, i, k] - segments[:, j, k]
         # centred on the measured difference, with the draws' spread: far quantiles of a thousand
         # draws are too rough for the wide intervals that allow for choosing among many trials
         tail = NormalDist().cdf(-1.0)
-        low, high = np.nanquantile(gaps, [tail, 1 - tail]) - np.nanmedian(gaps)
-        return gap, gap + z * float(low), gap + z * float(high)
+        below, above = np.median(gaps) - np.quantile(gaps, [tail, 1 - tail])
+        by_luck = luck.quantile(NormalDist().cdf(z))[k] * sqrt(shares[i] + shares[j])
+        return gap, gap - hypot(z * below, by_luck), gap + hypot(z * above, by_luck)
 
     return difference

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtray.report.compare import independent_difference
-from mtray.report.draws import joint_draws, paired_difference
+from mtray.report.draws import joint_draws
 from mtray.report.front import Front, build_front
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
@@ -44,9 +43,9 @@ def read_front(run_dir: Path, study: Study) -> Front:
     """The front of a run's records, trials compared by their paired draws where they have them."""
     records = read_records(run_dir).sound()
     complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
-    draws = joint_draws(run_dir, complete, list(study.objectives))
-    difference = independent_difference if draws is None else paired_difference(run_dir)
-    return build_front(records, study, run_dir, difference, draws)
+    return build_front(
+        records, study, run_dir, joint_draws(run_dir, complete, list(study.objectives))
+    )
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:
@@ -66,17 +65,19 @@ def write_front(front: Front, folder: Path) -> dict[str, Path]:
 
 
 def front_rows(front: Front) -> list[dict[str, Any]]:
-    """One flat row for each complete trial; every row has every column, None where a trial lacks a
-    score.
+    """One flat row for each recipe with a complete trial; every row has every column, None where a
+    recipe lacks a score.
 
-    A score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
-    are of one epoch, `seconds` of the whole trial.
+    `replicates` counts the seeds that values are means over, `trials` lists the trials' numbers. A
+    score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
+    are of one epoch of the trial `number`, `seconds` of a whole trial.
     """
     names = list(dict.fromkeys(name for point in front.points for name in point.scores))
     rows = []
     for point in front.points:
         row: dict[str, Any] = {
-            "number": point.number, "role": point.role, "on_front": point.on_front,
+            "number": point.number, "role": point.role, "replicates": point.replicates,
+            "trials": " ".join(map(str, point.trials)), "on_front": point.on_front,
             "knee": point.knee, "p_front": point.p_front,
         }  # fmt: skip
         row |= point.recipe.model_dump(mode="json")

@@ -10,8 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from mtray.analysis import pareto
+from mtray.analysis.seeds import SeedVariance
 from mtray.errors import RunError
+from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, Difference, compare, independent_difference
+from mtray.report.draws import paired_difference
+from mtray.report.groups import (
+    Group,
+    add_luck,
+    group_trials,
+    mean_records,
+    seed_variance,
+    segment_draws,
+)
 from mtray.report.records import BASE_NUMBER, result_path
 from mtray.schema import Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
 
@@ -20,22 +31,29 @@ DRAWS = 2000
 
 class Objective(Frozen):
     """`reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
-    front's reach."""
+    front's reach, `seed_deviation` the standard deviation of one trial over seeds, pooled over all
+    recipes; None where nothing was repeated."""
 
     name: str
     sense: Sense
     label: str
     reference: float
     spread: float
+    seed_deviation: float | None = None
 
 
 class Point(Frozen):
-    """One complete trial. `p_front`: probability of being on the front, given its intervals.
-    `record` is relative to the run's folder, `command` measures the recipe again, `seconds` is the
-    whole trial's."""
+    """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
+
+    `number` is the trial that the others repeat. `p_front`: probability of being on the front,
+    given its intervals. `record` and `mix` are that trial's, `record` relative to the run's folder,
+    `command` measures the recipe again, `seconds` is a whole trial's.
+    """
 
     number: int
     role: Role
+    trials: tuple[int, ...]
+    replicates: int
     on_front: bool
     knee: bool
     p_front: float
@@ -62,14 +80,20 @@ class Front(Frozen):
     hypervolume: float
     baseline_hypervolume: float | None
     comparisons: tuple[Comparison, ...]
+    pruned: dict[int, str]
     failed: dict[int, str]
     versions: dict[str, str]
     notes: tuple[str, ...]
 
     @property
     def searched(self) -> int:
-        """Number of complete trials of the search."""
+        """Number of searched recipes with a complete trial."""
         return sum(point.role == "search" for point in self.points)
+
+    @property
+    def trials(self) -> int:
+        """Number of complete trials behind them."""
+        return sum(len(point.trials) for point in self.points if point.role == "search")
 
     def point(self, number: int) -> Point:
         return next(point for point in self.points if point.number == number)
@@ -79,25 +103,31 @@ def build_front(
     records: Sequence[TrialRecord],
     study: Study,
     run_dir: Path,
-    difference: Difference = independent_difference,
     draws: np.ndarray | None = None,
 ) -> Front:
-    """The front of all complete trials, baselines among them. RunError when none is complete or one
-    lacks an objective.
+    """The front of all recipes with a complete trial, baselines among them. RunError when none is
+    complete or one lacks an objective.
 
-    `draws`, shape (resamples, trials, objectives) with trials by number, are paired bootstrap
-    draws; without them every score is drawn from its own interval.
+    `draws`, shape (resamples, trials, objectives) with complete trials by number, are paired
+    bootstrap draws; without them every score is drawn from its own interval.
     """
     complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
     if not complete:
         raise RunError(f"{run_dir}: no trial is complete yet, so there is no front")
     names, senses = list(study.objectives), list(study.objectives.values())
-    values = pareto.maximised(_objective_array(complete, names, "value"), senses)
+    _check_objectives(complete, names)
+    groups = group_trials(complete)
+    means, luck = mean_records(groups), seed_variance(groups, names)
+    values = pareto.maximised(_objective_array(means, names, "value"), senses)
     on_front, knee = pareto.non_dominated(values), pareto.knee(values)
-    chances = _front_chances(complete, names, senses, draws)
-    reference = reference_point(complete, study.objectives)
+    segments = None if draws is None else segment_draws(draws, complete, groups)
+    chances = _front_chances(means, groups, study.objectives, segments, luck)
+    difference: Difference = independent_difference
+    if segments is not None:
+        difference = paired_difference(groups, names, segments, luck)
+    reference = reference_point(means, study.objectives)
     corner, reach = pareto.maximised(reference, senses), pareto.spread(values)
-    baselines = values[[r.role != "search" for r in complete]]
+    baselines = values[[r.role != "search" for r in means]]
     return Front(
         study=study.name,
         run=str(run_dir),
@@ -105,21 +135,27 @@ def build_front(
             Objective(
                 name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
                 spread=float(reach[i]),
+                seed_deviation=float(luck.deviation[i]) if luck.freedom else None,
             )
             for i, (n, s) in enumerate(study.objectives.items())
         ),
         points=tuple(
-            _point(r, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
-            for i, r in enumerate(complete)
+            _point(means[i], group, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
+            for i, group in enumerate(groups)
         ),
-        front=tuple(complete[i].number for i in pareto.front_order(values)),
-        knee=complete[knee].number,
+        front=tuple(means[i].number for i in pareto.front_order(values)),
+        knee=means[knee].number,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
-        comparisons=_comparisons(complete, on_front, study, difference),
-        failed={r.number: r.reason or "no reason recorded" for r in records if r.state == "failed"},
-        versions=_versions(complete),
-        notes=_notes(complete, difference is independent_difference, draws is None),
+        comparisons=_comparisons(means, on_front, study, difference),
+        pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
+        failed={
+            r.number: r.reason or "no reason recorded"
+            for r in records
+            if r.state in ("failed", "infeasible")
+        },
+        versions=versions(complete),
+        notes=caveats(complete, groups, luck, paired=draws is not None),
     )  # fmt: skip
 
 
@@ -183,79 +219,49 @@ def rerun_command(run_dir: Path, number: int) -> str:
     return f"python -m mtray rerun {shlex.quote(str(run_dir))} {which}"
 
 
-def _objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
-    """`value`, `low` or `high` of every objective, shape (records, objectives)."""
+def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> None:
     for record in records:
         if missing := [name for name in names if name not in record.objectives]:
             raise RunError(
                 f"trial {record.number} is complete but has no objective {missing[0]!r}; it has "
                 f"{sorted(record.objectives)}. Was the run made with another study?"
             )
+
+
+def _objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
+    """`value`, `low` or `high` of every objective, shape (records, objectives)."""
     return np.array([[getattr(r.objectives[n], part) for n in names] for r in records])
 
 
 def _front_chances(
-    records: Sequence[TrialRecord],
-    names: Sequence[str],
-    senses: Sequence[Sense],
-    draws: np.ndarray | None,
+    means: Sequence[TrialRecord],
+    groups: Sequence[Group],
+    objectives: Mapping[str, Sense],
+    segments: np.ndarray | None,
+    luck: SeedVariance,
 ) -> np.ndarray:
-    if draws is not None:
-        return pareto.front_probability(pareto.maximised(draws, senses))
-    value, low, high = (_objective_array(records, names, p) for p in ("value", "low", "high"))
-    draws = pareto.interval_draws(value, low, high, DRAWS)
-    return pareto.front_probability(pareto.maximised(draws, senses))
+    names = list(objectives)
+    if segments is not None:
+        draws = add_luck(segments, groups, luck, names)
+    else:
+        value, low, high = (_objective_array(means, names, p) for p in ("value", "low", "high"))
+        draws = pareto.interval_draws(value, low, high, DRAWS)
+    return pareto.front_probability(pareto.maximised(draws, list(objectives.values())))
 
 
-def _point(record: TrialRecord, on_front: bool, knee: bool, chance: float, run_dir: Path) -> Point:
+def _point(
+    mean: TrialRecord, group: Group, on_front: bool, knee: bool, chance: float, run_dir: Path
+) -> Point:
     mix = {
-        f"n_{kind}": sum(s.realised for s in record.mix.shares if s.kind == kind)
+        f"n_{kind}": sum(s.realised for s in mean.mix.shares if s.kind == kind)
         for kind in ("parallel", "mono", "replay")
     }
     return Point(
-        number=record.number, role=record.role, on_front=on_front, knee=knee, p_front=chance,
-        recipe=record.recipe, objectives=record.objectives, scores=record.scores,
-        mix=mix | {"n_examples": record.mix.examples, "mix_tokens": record.mix.tokens},
-        seconds=record.seconds.get("total", sum(record.seconds.values())),
-        record=result_path(run_dir, record.number).relative_to(run_dir).as_posix(),
-        command=rerun_command(run_dir, record.number),
+        number=mean.number, role=mean.role, trials=tuple(t.number for t in group.trials),
+        replicates=len(group.seeds), on_front=on_front, knee=knee, p_front=chance,
+        recipe=mean.recipe, objectives=mean.objectives, scores=mean.scores,
+        mix=mix | {"n_examples": mean.mix.examples, "mix_tokens": mean.mix.tokens},
+        seconds=mean.seconds["total"],
+        record=result_path(run_dir, mean.number).relative_to(run_dir).as_posix(),
+        command=rerun_command(run_dir, mean.number),
     )  # fmt: skip
-
-
-def _versions(records: Sequence[TrialRecord]) -> dict[str, str]:
-    """Version of every package; all of them, joined by a comma, where trials differ."""
-    seen: dict[str, dict[str, None]] = {}
-    for record in records:
-        for name, version in record.versions.items():
-            seen.setdefault(name, {})[version] = None
-    return {name: ", ".join(found) for name, found in sorted(seen.items())}
-
-
-def _notes(records: Sequence[TrialRecord], independent: bool, single: bool) -> tuple[str, ...]:
-    """What a reader must know before believing the front."""
-    searched = sum(r.role == "search" for r in records)
-    if not searched:
-        return ("No trial of the search is complete yet: all points are baselines.",)
-    notes = [
-        f"The points were picked as the best of {searched} trials on the same segments that they "
-        "are shown with, so the best look better than they are. Measure a chosen recipe again on "
-        "held-out segments, with another seed.",
-    ]
-    if single:
-        notes.append(
-            "P(front) draws every objective from its 95 % interval, independently of the other "
-            "trials."
-        )
-    if independent:
-        notes.append(
-            "Intervals of differences take the two scores as independent; on shared segments they "
-            "are wider than need be."
-        )
-    missing = {"base", "parallel_only", "mono_one_to_one"} - {r.role for r in records}
-    if missing:
-        notes.append(f"No complete trial of the baselines: {', '.join(sorted(missing))}.")
-    if len(missing) == 3:
-        notes.append("Without baselines the reference point moves as trials are added.")
-    if mixed := [n for n, found in _versions(records).items() if ", " in found]:
-        notes.append(f"Trials were measured with different versions of: {', '.join(mixed)}.")
-    return tuple(notes)

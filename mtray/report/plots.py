@@ -24,6 +24,8 @@ MARKERS: dict[Role, tuple[str, str]] = {
     "base": ("s", "#000000"),
     "parallel_only": ("^", "#00785A"),
     "mono_one_to_one": ("D", "#AA3377"),
+    "mono_two_to_one": ("d", "#882255"),
+    "uniform": ("P", "#7A5C00"),
 }
 # where a label may stand around its point, in points, the best place first
 OFFSETS = [(6, 6), (6, -12), (-6, 6), (-6, -12), (0, 11), (0, -17), (24, 20), (-24, 20), (24, -28)]
@@ -132,7 +134,7 @@ def _frame(axes: Axes, front: Front) -> None:
     axes.set_ylabel(second.label)
     on = sum(p.on_front for p in front.points)
     axes.set_title(
-        f"{front.study}: {front.searched} trials searched, {on} points on the front",
+        f"{front.study}: {front.searched} recipes searched, {on} points on the front",
         loc="left", pad=19, fontsize=12, fontweight="bold", color=INK,
     )  # fmt: skip
     axes.grid(color="#e6e8eb", linewidth=0.7)
@@ -140,11 +142,16 @@ def _frame(axes: Axes, front: Front) -> None:
     axes.margins(0.09)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    dots = "grey: other trials" if len(front.objectives) == 2 else "dots: all trials"
+    dots = "grey: other recipes" if len(front.objectives) == 2 else "dots: all recipes"
     axes.text(
-        0, 1.015, f"blue: front    {dots}    bars: 95 % interval", transform=axes.transAxes,
-        fontsize=8, color="#5b6472",
+        0, 1.015, f"blue: front    {dots}    bars: 95 % interval{_means(front)}",
+        transform=axes.transAxes, fontsize=8, color="#5b6472",
     )  # fmt: skip
+
+
+def _means(front: Front) -> str:
+    repeated = [p.replicates for p in front.points if p.replicates > 1]
+    return f"    {len(repeated)} of {len(front.points)} are means over seeds" if repeated else ""
 
 
 def _labels(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:

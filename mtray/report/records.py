@@ -28,8 +28,8 @@ class Damaged:
 
     def error(self) -> RunError:
         return RunError(
-            f"{self.path}: {self.reason}. Move the file away and start the sweep again: the trial "
-            "is then repeated."
+            f"{self.path}: {self.reason}; start the sweep again, which moves the file away and says "
+            "what becomes of the trial"
         )
 
 

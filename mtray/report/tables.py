@@ -43,7 +43,7 @@ def front_cells(
     on it."""
     objectives = [o.name for o in front.objectives]
     parameters = list(front.points[0].recipe.model_dump())
-    head = ["number", "mark", "role", *objectives, "P(front)", *parameters]
+    head = ["number", "mark", "role", *objectives, "P(front)", "seeds", *parameters]
     shown = [front.point(number) for number in front.front]
     if baselines:
         shown += [p for p in front.points if p.role != "search" and not p.on_front]
@@ -61,8 +61,14 @@ def _cells(
         point.role,
         *(show(point.objectives[name]) for name in objectives),
         f"{point.p_front:.2f}",
+        "-" if untouched else str(point.replicates),
         *("-" if untouched else parameter_text(recipe[name]) for name in parameters),
     ]
+
+
+def searched_text(front: Front) -> str:
+    """How much was searched, such as `9 recipes searched in 12 trials`."""
+    return f"{front.searched} recipes searched in {front.trials} trials"
 
 
 def front_table(front: Front, baselines: bool = True) -> Table:
@@ -71,8 +77,9 @@ def front_table(front: Front, baselines: bool = True) -> Table:
     head, rows = front_cells(front, baselines, short_score_text)
     on = len(front.front)
     table = Table(
-        title=f"{escape(front.study)}: {on} points on the front of {front.searched} trials",
-        caption="±: longer side of the 95 % interval. P(front): chance of being on the front.",
+        title=f"{escape(front.study)}: {on} points on the front, {searched_text(front)}",
+        caption="±: longer side of the 95 % interval. P(front): chance of being on the front. "
+        "seeds: how many a mean is over.",
         box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
     )  # fmt: skip
     for name in head:
@@ -100,7 +107,7 @@ def _broken_role(row: list[str]) -> list[str]:
 def stacked_table(front: Front, baselines: bool = True) -> list[str]:
     """The same for a narrow terminal: two lines for each point, what it scores and its recipe."""
     head, rows = front_cells(front, baselines, short_score_text)
-    scored = len(front.objectives) + 1  # and P(front)
+    scored = len(front.objectives) + 2  # and P(front) and seeds
     lines = []
     for number, mark, role, *cells in rows:
         named = [f"{name} {cell}" for name, cell in zip(head[3:], cells, strict=True)]
@@ -134,6 +141,10 @@ def summary_lines(result: FrontResult) -> list[str]:
         f"hypervolume: {front.hypervolume:.4f}{gained}",
     ]
     lines += [f"against {comparison.text}" for comparison in front.comparisons]
+    if front.pruned:
+        lines.append(
+            f"pruned early, not on the front: trials {', '.join(map(str, sorted(front.pruned)))}"
+        )
     if front.failed:
         lines.append(f"failed: trials {', '.join(map(str, sorted(front.failed)))}")
     lines += [f"note: {note}" for note in front.notes]

@@ -4,7 +4,25 @@ stop requests go back."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from mtray.evaluation.engine import Output
+from mtray.search.rungs import Point
+from mtray.training.loop import Reached
+
+# a worker that has no answer by then goes on; large metrics take their time on a CPU
+ANSWER_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A worker's outputs at a rung and the seconds they took: does the trial end here?"""
+
+    reached: Reached
+    outputs: list[Output]
+    seconds: float
 
 
 class Board:
@@ -13,6 +31,9 @@ class Board:
     def __init__(self) -> None:
         self._trials: dict[int, dict[str, Any]] = {}
         self._stop = False
+        self._points: dict[int, dict[int, Point]] = {}
+        self._questions: dict[int, list[Question]] = {}
+        self._answers: dict[tuple[int, int], bool] = {}
 
     def update(self, number: int, fields: dict[str, Any]) -> None:
         entry = self._trials.setdefault(number, {"since": time.time()})
@@ -23,6 +44,31 @@ class Board:
 
     def remove(self, number: int) -> None:
         self._trials.pop(number, None)
+
+    def know(self, points: Mapping[int, Mapping[int, Point]]) -> None:
+        """Measurements by rung and trial; a later one of the same trial takes the place of the
+        earlier."""
+        for rung, by_number in points.items():
+            self._points.setdefault(rung, {}).update(by_number)
+
+    def others(self, rung: int, number: int) -> list[Point]:
+        """What was measured at a rung, but for trial `number`."""
+        return [p for n, p in self._points.get(rung, {}).items() if n != number]
+
+    def ask(self, number: int, question: Question) -> None:
+        self._answers.pop((number, question.reached.rung), None)
+        self._questions.setdefault(number, []).append(question)
+
+    def question(self, number: int) -> Question | None:
+        """The trial's oldest question that nobody took yet."""
+        waiting = self._questions.get(number)
+        return waiting.pop(0) if waiting else None
+
+    def answer(self, number: int, rung: int, ends: bool) -> None:
+        self._answers[number, rung] = ends
+
+    def answered(self, number: int, rung: int) -> bool | None:
+        return self._answers.pop((number, rung), None)
 
     def snapshot(self) -> dict[int, dict[str, Any]]:
         return self._trials
@@ -35,9 +81,27 @@ class Board:
 
 
 def start_board() -> Any:
+    """The board on the driver's own machine, so that no other machine's loss takes it away."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Board).remote()
+
+
+def ask_board(board: Any, number: int, question: Question, should_stop: Callable[[], bool]) -> bool:
+    """Whether the trial ends here, once its own process has said so; False when the sweep is being
+    stopped or no answer comes."""
     import ray
 
-    return ray.remote(num_cpus=0)(Board).remote()
+    board.ask.remote(number, question)
+    until = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < until and not should_stop():
+        ends = ray.get(board.answered.remote(number, question.reached.rung))
+        if ends is not None:
+            return bool(ends)
+        time.sleep(0.1)
+    return False
 
 
 class Reporter:
@@ -59,6 +123,16 @@ class Reporter:
         if "state" in fields or now - self._written >= self._interval:
             self._board.update.remote(self._number, self._pending)
             self._pending, self._written = {}, now
+
+    def stopping(self) -> bool:
+        """Whether the board says so now; waits for its answer, and takes none for no."""
+        import ray
+
+        try:
+            self._stop = self._stop or bool(ray.get(self._board.stopping.remote(), timeout=5))
+        except ray.exceptions.RayError:
+            return self._stop
+        return self._stop
 
     def should_stop(self) -> bool:
         """The last answer the board gave; a new question is sent when the last one was answered."""

@@ -3,26 +3,44 @@
 The plain recipe (a `TorchTrainer` inside a Tune trial) starts six processes for each trial: the
 trial's actor, Train's controller, its placement-group cleaner, a data-set manager, a synchroniser
 and the worker. `LeanTrainer` keeps the last two: the controller runs inside the trial's own
-(reused) actor, so that its placement group and its workers die with that actor, which is what the
-cleaner is for; the data-set manager has no data set to manage. `benchmarks/overhead.py` measures
+(reused) actor; the placement group has a name, by which the sweep gives it back when that actor is
+killed (`free_workers`), which is what the cleaner is for; the data-set manager has no data set to
+manage. `benchmarks/overhead.py` measures
 what that saves.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.worker_group import WorkerGroup, WorkerGroupContext
+from ray.train.v2._internal.execution.worker_group.placement_group_handle import (
+    DefaultPlacementGroupHandle,
+)
+from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.util.placement_group import (
+    get_placement_group,
+    placement_group,
+    remove_placement_group,
+)
 
-from mtray.errors import TrainError, TrialStopped
+from mtray.errors import NodeLost, TimeLimitReached, TrainError, TrialStopped, WorkerLost
+from mtray.report.records import BASE_NUMBER
 from mtray.schema import Study
-from mtray.search.board import Reporter
-from mtray.training.loop import Place, any_worker
-from mtray.trial import Job, Outcome, run_trial
+from mtray.search.board import Question, Reporter, ask_board
+from mtray.search.failures import LOST, classify, most_telling
+from mtray.training.loop import Place, any_worker, sum_over_workers
+from mtray.trial import Job, Outcome, RungPlan, run_trial
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
 # trial are alike
@@ -50,6 +68,42 @@ class Shared:
     board: Any
 
 
+class WorkersPending(Exception):
+    """The cluster has had no room for a trial's workers so far."""
+
+
+class NamedWorkerGroup(WorkerGroup):
+    """A worker group whose placement group is found again by the run's name."""
+
+    def _create_placement_group(
+        self, scaling_config: ray.train.ScalingConfig, worker_group_context: WorkerGroupContext
+    ) -> DefaultPlacementGroupHandle:
+        bundle, count = worker_group_context.resources_per_worker, worker_group_context.num_workers
+        name = self._train_run_context.run_config.name
+        group = placement_group(
+            [bundle] * count, strategy=worker_group_context.placement_strategy, name=name
+        )
+        return DefaultPlacementGroupHandle(group)
+
+
+class LeanController(TrainController):
+    worker_group_cls = NamedWorkerGroup
+
+
+def run_name(number: int) -> str:
+    return "base" if number == BASE_NUMBER else f"trial_{number:04d}"
+
+
+def free_workers(number: int) -> None:
+    """Give back what the workers of a trial hold whose own process was killed. Ray does so only
+    when the driver ends, and until then no other trial could have it."""
+    try:
+        group = get_placement_group(run_name(number))
+    except ValueError:
+        return  # there is none
+    remove_placement_group(group)
+
+
 class LeanTrainer(TorchTrainer):
     """A TorchTrainer whose controller runs in the calling process."""
 
@@ -59,46 +113,82 @@ class LeanTrainer(TorchTrainer):
         ]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        from ray.train.v2._internal.execution.controller import TrainController
-
-        controller = TrainController(**arguments)
+        controller = LeanController(**arguments)
         asyncio.run(controller.run())
         return controller.get_result()
 
 
+class TrialClock:
+    """`should_stop`, which also says so once the trial's minutes are over; `over` tells which."""
+
+    def __init__(self, minutes: float | None, should_stop: Callable[[], bool]) -> None:
+        self._until = time.monotonic() + minutes * 60 if minutes else math.inf
+        self._should_stop = should_stop
+        self.over = False
+
+    def __call__(self) -> bool:
+        self.over = self.over or time.monotonic() > self._until
+        return self.over or self._should_stop()
+
+
 def worker_loop(config: dict[str, Any]) -> Outcome | None:
-    """Runs in every Train worker; None when the trial was asked to stop."""
+    """Runs in every Train worker; None when the trial was asked to stop. Raises TimeLimitReached
+    when it was the trial's own time that was over."""
     shared: Shared = config["shared"]
     job: Job = config["job"]
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
     reporter = Reporter(shared.board, job.number, rank)
+    minutes = shared.study.budget.trial_minutes
+    clock = TrialClock(minutes, reporter.should_stop)
     names, references = list(shared.store), list(shared.store.values())
     *tables, requests = ray.get([*references, shared.requests])
+    place = Place(rank, world, any_worker, sum_over_workers) if world > 1 else Place()
     try:
         return run_trial(
             job,
             shared.study,
             dict(zip(names, tables, strict=True)),
             requests,
-            place=Place(rank, world, any_worker if world > 1 else bool),
+            place=place,
+            rungs=_rung_plan(job, shared, clock),
+            batch_share=config["batch_share"],
             progress=reporter.progress,
-            should_stop=reporter.should_stop,
+            should_stop=clock,
         )
     except TrialStopped:
+        if clock.over:
+            raise TimeLimitReached(
+                f"the trial took longer than the {minutes:g} minutes of `budget.trial_minutes`"
+            ) from None
         return None
 
 
-def train_in_workers(job: Job, shared: Shared) -> Outcome:
-    """Run a trial in its own Train workers. Raises TrialStopped when asked to stop, TrainError with
-    the cause otherwise."""
+def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> RungPlan | None:
+    rule = shared.study.early_stopping
+    if rule is None or job.replicate:  # a mean over the seeds that got through would flatter
+        return None
+    part = ray.get(shared.suite).part(rule.segments)
+    return RungPlan(
+        rule.rungs,
+        part.requests,
+        lambda reached, outputs, seconds: ask_board(
+            shared.board, job.number, Question(reached, outputs, seconds), should_stop
+        ),
+    )
+
+
+def train_in_workers(job: Job, shared: Shared, batch_share: float = 1.0) -> Outcome:
+    """Run a trial in its own Train workers, with this share of the usual tokens in a batch. Raises
+    TrialStopped when asked to stop, WorkersPending after a minute without room for them, WorkerLost
+    or NodeLost, and what a worker raised otherwise."""
     wanted = shared.study.resources
     per_worker = {"CPU": wanted.cpus_per_worker}
     if wanted.gpus_per_worker:
         per_worker["GPU"] = wanted.gpus_per_worker
     trainer = LeanTrainer(
         worker_loop,
-        train_loop_config={"job": job, "shared": shared},
+        train_loop_config={"job": job, "shared": shared, "batch_share": batch_share},
         torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=wanted.workers,
@@ -106,26 +196,44 @@ def train_in_workers(job: Job, shared: Shared) -> Outcome:
             resources_per_worker=per_worker,
         ),
         run_config=ray.train.RunConfig(
-            name=f"trial_{job.number:04d}" if job.number >= 0 else "base",
+            name=run_name(job.number),
             storage_path=os.path.join(shared.run_dir, "ray_train"),
-            failure_config=ray.train.FailureConfig(controller_failure_limit=3),
+            # what is tried again, and how often, is for `mtray.search.attempts` to say
+            failure_config=ray.train.FailureConfig(controller_failure_limit=0),
         ),
     )
+    nodes = alive_nodes()
     try:
         result = trainer.fit()
-    except ray.train.WorkerGroupError as error:
-        raise root_cause(error) from error
+    except TrainingFailedError as error:
+        raise root_cause(error, nodes) from error
     if result.return_value is None:
         raise TrialStopped
     return result.return_value  # type: ignore[no-any-return]
 
 
-def root_cause(error: ray.train.WorkerGroupError) -> Exception:
-    """What a worker raised, out of the wrappers; the lowest rank's when several did."""
-    failures = error.worker_failures
+def alive_nodes() -> set[str]:
+    """Ids of the cluster's machines."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
+    """WorkerLost, or NodeLost where a machine that was there before is gone, too."""
+    if nodes_before - alive_nodes():
+        return NodeLost(f"{what} when a node of the cluster was lost")
+    return WorkerLost(f"{what} (killed, or out of memory?)")
+
+
+def root_cause(error: TrainingFailedError, nodes_before: set[str]) -> Exception:
+    """What a worker raised, out of Ray's wrappers."""
+    if isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError):
+        return WorkersPending()
+    failures = getattr(error, "worker_failures", None)
+    if classify(error) in LOST or (failures and classify(most_telling(failures)) in LOST):
+        return lost_error("a worker process of the trial ended", nodes_before)
     if not failures:
         return TrainError(str(error))
-    cause = failures[min(failures)]
+    cause = most_telling(failures)
     inner = getattr(cause, "cause", None) or getattr(cause, "_base_exc", None) or cause.__cause__
     found = inner if isinstance(inner, Exception) else cause
     return found if isinstance(found, Exception) else TrainError(str(found))

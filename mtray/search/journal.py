@@ -8,46 +8,52 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from mtray.report.records import BASE_NUMBER, read_record, result_path
-from mtray.schema import Recipe, Study, TrialRecord
-from mtray.search.references import nearest, reference_recipes
-from mtray.search.samplers import STARTUP, space_filling
+from mtray.errors import RunError
+from mtray.report.records import BASE_NUMBER, read_record, read_records, result_path
+from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
+from mtray.search.failures import attempt, may_run_again
+from mtray.search.journal_file import RunJournal
+from mtray.search.lineup import missing_first
+from mtray.search.notes import NOTES, OF, REPLICATE, TAKEN, own, taken_over
+from mtray.search.references import reference_recipes
+from mtray.search.replicates import Repeats
+from mtray.search.rungs import expected_values
 from mtray.search.suggest import Ahead, Suggester
+from mtray.search.warmstart import Taken, copy_trial, role_here, search_seed, taken_notes
 from mtray.space import Space
 from mtray.trial import Job
 
 JOURNAL = "study.journal"
-NOTES = "sampler"  # what the sampler noted on its suggestion
-
-
-def mend(path: Path) -> None:
-    """Undo what a process that was killed while writing the journal left: half a line, and Optuna's
-    lock.
-
-    Only for who holds the run's lock.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if path.is_file():
-        content = path.read_bytes()
-        os.truncate(path, content.rfind(b"\n") + 1)
+RUNGS = "rungs"  # a pruned trial's partial curve
+ATTEMPTS = "attempts"  # that were lost
+EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler alone
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Ledger:
     """Hands out trials and takes their results. One process at a time (the run folder is
     locked)."""
 
-    def __init__(self, run_dir: Path, study: Study, space: Space) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        study: Study,
+        space: Space,
+        taken: Sequence[Taken] = (),
+        held: Mapping[str, int] | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        mend(run_dir / JOURNAL)
-        backend = optuna.storages.journal.JournalFileBackend(str(run_dir / JOURNAL))
+        backend = RunJournal(run_dir / JOURNAL)
         senses = list(study.objectives.values())
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(backend), study_name=study.name,
@@ -58,30 +64,54 @@ class Ledger:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names(list(study.objectives))
         self._run_dir, self._spec, self._space = run_dir, study, space
+        self.damaged: list[str] = []
         self._distributions = space.distributions()
-        self._suggester = Suggester(self._distributions, senses, study.sampler, study.seed)
+        known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
+        self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
+        self._suggester = Suggester(self._distributions, senses, study.sampler, self._seed)
         self._ahead = Ahead(self._suggester)
-        self._enqueue_start()
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            notes = trial.user_attrs.get(NOTES)
-            self._suggester.add(trial.number, trial.params, trial.values, attributes=notes)
+        self._repeats = Repeats(run_dir, study, self._recipe)
+        references = reference_recipes(space, study, held)
+        for trial in self._study.get_trials(deepcopy=False, states=DONE):
+            notes, values = trial.user_attrs.get(NOTES), trial.user_attrs.get(EXPECTED)
+            if trial.values or values:
+                values = trial.values or values
+                self._suggester.add(trial.number, trial.params, values, attributes=notes)
+        self._take_over(taken, references)
         self._take_back()
+        for params, notes in missing_first(
+            self._trials(), references, self._distributions, self._seed
+        ):
+            self._put_in_line(params, notes)
+        self._repeats.know(self._trials())
 
-    def _enqueue_start(self) -> None:
-        """Put the first trials in line: all in a new study, what is missing where an earlier
-        process was cut off."""
-        start = [*reference_recipes(self._space, self._spec).items()]
-        points = space_filling(self._distributions, STARTUP, self._spec.seed)
-        start += [("search", params) for params in points]
-        for role, exact in start[len(self._study.get_trials(deepcopy=False)) :]:
-            # a baseline may lie outside the searched range, or set what the space fixes, on purpose
-            params = {name: nearest(d, exact[name]) for name, d in self._distributions.items()}
-            attributes: dict[str, Any] = {"role": role}
-            if params != exact:
-                attributes["exact"] = exact
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._study.enqueue_trial(params, user_attrs=attributes)
+    def _trials(self) -> list[FrozenTrial]:
+        return list(self._study.get_trials(deepcopy=False))
+
+    def _take_over(
+        self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]
+    ) -> None:
+        """Trials of earlier runs become complete trials of this one, each once; where that was cut
+        off, it is done again."""
+        for trial in self._trials():
+            if TAKEN in trial.user_attrs and trial.state == TrialState.RUNNING:
+                self.tell(trial.number, "cut off while it was taken over from an earlier run")
+        baselines = {role: self._space.recipe(params) for role, params in references.items()}
+        have = {t.user_attrs[TAKEN]: t.number for t in taken_over(self._trials())}
+        numbers: dict[tuple[Path, int | None], int] = {}
+        for found in taken:
+            number, of = have.get(found.known_by), numbers.get((found.run_dir, found.record.of))
+            if number is None:
+                role = role_here(found, baselines)
+                trial = optuna.trial.create_trial(
+                    state=TrialState.RUNNING, params=found.params,
+                    distributions=self._distributions, user_attrs=taken_notes(found, role, of),
+                )  # fmt: skip
+                self._study.add_trial(trial)
+                number = len(self._trials()) - 1
+                copy_trial(found, self._run_dir, number, role, of)
+                self.tell(number)
+            have[found.known_by] = numbers[found.run_dir, found.record.number] = number
 
     def _take_back(self) -> None:
         """What an earlier process left running is told from its record, or waits to be handed out
@@ -90,13 +120,31 @@ class Ledger:
         A base model that could not be measured is measured again: without it every trial fails.
         """
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if result_path(self._run_dir, trial.number).is_file():
-                self.tell(trial.number)
-            else:
-                self.release(trial.number)
-        base = result_path(self._run_dir, BASE_NUMBER)
-        if base.is_file() and read_record(base).state != "complete":
-            base.unlink()
+            self.give_back(trial.number)
+        broken = {d.path: d.reason for d in read_records(self._run_dir).damaged}
+        for trial in self._study.get_trials(deepcopy=False) if broken else ():
+            path = result_path(self._run_dir, trial.number)
+            if path in broken:
+                then = "the front does without the trial, of which the search keeps the values"
+                self._set_aside(path, f"{path}: {broken[path]}", then)
+        base = self.record(BASE_NUMBER)
+        if base is not None and base.state != "complete":
+            result_path(self._run_dir, BASE_NUMBER).unlink()
+
+    def record(self, number: int) -> TrialRecord | None:
+        """A trial's record, if there is one. A file that cannot be read is moved aside and named in
+        `damaged`: the trial runs again."""
+        path = result_path(self._run_dir, number)
+        try:
+            return read_record(path) if path.is_file() else None
+        except RunError as error:
+            self._set_aside(path, f"{error}", "the trial runs again")
+            return None
+
+    def _set_aside(self, path: Path, why: str, then: str) -> None:
+        aside = path.with_name(f"{path.name}.damaged")
+        os.replace(path, aside)
+        self.damaged.append(f"{why}; moved to {aside.name}, and {then}")
 
     def running_numbers(self) -> list[int]:
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -106,15 +154,25 @@ class Ledger:
     def study(self) -> Study:
         return self._spec
 
-    def end_without_record(self, number: int, stopped: bool) -> None:
-        """A trial that left no record: given back when the sweep was stopped, a failure
-        otherwise."""
-        if stopped and not result_path(self._run_dir, number).is_file():
+    def give_back(self, number: int) -> None:
+        """A trial that was running when the sweep was stopped: told from its record, or in line
+        again."""
+        if self.record(number) is None:
             self.release(number)
         else:
-            self.tell(
-                number, "the trial's process ended without a record (killed, or out of memory?)"
-            )
+            self.tell(number)
+
+    def lose(self, number: int, reason_class: ReasonClass, reason: str) -> bool:
+        """A trial whose process is gone and left no record: in line again under its number, or
+        False when it was lost too often. The journal counts, so a restart remembers."""
+        trial = self._study.get_trials(deepcopy=False)[number]
+        attempts = trial.user_attrs.get(ATTEMPTS, [])
+        if not may_run_again(reason_class, attempts):
+            return False
+        failed = attempt(reason_class, reason, "again from the first step")
+        self._study._storage.set_trial_user_attr(trial._trial_id, ATTEMPTS, [*attempts, failed])
+        self.release(number)
+        return True
 
     def release(self, number: int) -> None:
         """Give a trial back unfinished; the next start hands it out again with the same number and
@@ -126,22 +184,33 @@ class Ledger:
 
     @property
     def finished(self) -> int:
-        return sum(t.state.is_finished() for t in self._study.get_trials(deepcopy=False))
+        return sum(t.state.is_finished() for t in own(self._trials()))
+
+    @property
+    def completed(self) -> int:
+        return sum(t.state == TrialState.COMPLETE for t in own(self._trials()))
 
     @property
     def running(self) -> int:
         return len(self.running_numbers())
 
+    @property
+    def taken_over(self) -> int:
+        """Trials of earlier runs that this one has."""
+        return len(taken_over(self._trials()))
+
     def all_failed(self, at_least: int) -> bool:
         """Whether `at_least` trials have ended and none of them well."""
-        states = [t.state for t in self._study.get_trials(deepcopy=False) if t.state.is_finished()]
-        return len(states) >= at_least and TrialState.COMPLETE not in states
+        states = [t.state for t in own(self._trials()) if t.state.is_finished()]
+        return len(states) >= at_least and not set(DONE) & set(states)
 
     def needs_base(self) -> bool:
         return not result_path(self._run_dir, BASE_NUMBER).is_file()
 
     def exhausted(self, total: int) -> bool:
         """Whether `total` trials are finished or running."""
+        if len(self._trials()) < total:
+            return False  # spares a look at every trial, which is felt from thousands on
         return self.finished + self.running >= total
 
     def next(self, total: int, wait: bool = True) -> Job | None:
@@ -151,25 +220,48 @@ class Ledger:
             return None
         trials = self._study.get_trials(deepcopy=False)
         if not any(t.state == TrialState.WAITING for t in trials):
-            found = self._ahead.take(len(trials), wait)
-            if found is None:
+            repeat = self._repeats.next(trials, total)
+            found = self._ahead.take(len(trials), wait) if repeat is None else None
+            if repeat is not None:
+                self._put_in_line(*repeat)
+            elif found is not None:
+                self._put_in_line(found[0], {"role": "search", NOTES: found[1]})
+            else:
                 return None
-            params, notes = found
-            self._study.enqueue_trial(params, user_attrs={"role": "search", NOTES: notes})
         # the trial in line with the lowest number, with the parameters it was put in line with
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
         self._suggester.add(trial.number, trial.params, attributes=trial.user_attrs.get(NOTES))
-        recipe = self._space.recipe({**trial.params, **trial.user_attrs.get("exact", {})})
-        return Job(trial.number, trial.user_attrs.get("role", "search"), recipe, self._spec.seed)
+        return self._job(self._study.get_trials(deepcopy=False)[trial.number])
+
+    def _job(self, trial: FrozenTrial) -> Job:
+        """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
+        replicate of it."""
+        known = self._repeats.repeated(trial, self._trials())
+        for name, value in known.items():
+            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        found = {**trial.user_attrs, **known}
+        return Job(
+            trial.number, found.get("role", "search"), self._recipe(trial),
+            self._spec.seed + found.get(REPLICATE, 0), attempts=tuple(found.get(ATTEMPTS, ())),
+            replicate=found.get(REPLICATE, 0), of=found.get(OF),
+        )  # fmt: skip
+
+    def _recipe(self, trial: FrozenTrial) -> Recipe:
+        return self._space.recipe({**trial.params, **trial.user_attrs.get("exact", {})})
+
+    def _put_in_line(self, params: dict[str, Any], known: dict[str, Any]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
+            self._study.enqueue_trial(params, user_attrs=known)
 
     def look_ahead(self, total: int) -> None:
         """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
         know, which is the price for no worker waiting."""
         trials = self._study.get_trials(deepcopy=False)
         waiting = any(t.state == TrialState.WAITING for t in trials)
-        if not waiting and not self.exhausted(total):
+        if not waiting and not self.exhausted(total) and not self._repeats.due(trials, total):
             self._ahead.refresh(len(trials))
 
     def tell(
@@ -182,18 +274,46 @@ class Ledger:
         trial = self._study.get_trials(deepcopy=False)[number]
         if trial.state.is_finished():
             return None
-        path = result_path(self._run_dir, number)
-        record = read_record(path) if path.is_file() else None
+        record = self.record(number)
         if record is not None and record.state == "complete":
             values = [record.objectives[name].value for name in self._spec.objectives]
             self._study.tell(number, values)
             self._suggester.add(number, trial.params, values)
             return record
+        if record is not None and record.state == "pruned":
+            self._tell_pruned(record)
+            return record
         storage = self._study._storage
         storage.set_trial_user_attr(trial._trial_id, "reason", record.reason if record else reason)
+        if record is not None:
+            found = {"state": record.state, "reason_class": record.reason_class}
+            for name, value in found.items():
+                storage.set_trial_user_attr(trial._trial_id, name, value)
         self._study.tell(number, state=TrialState.FAIL)
         self._suggester.drop(number)
         return record
+
+    def _tell_pruned(self, record: TrialRecord) -> None:
+        """A pruned trial has no values, which could put it on the front: its curve is kept beside
+        it, and the sampler gets a guess that keeps it from asking again."""
+        trial = self._study.get_trials(deepcopy=False)[record.number]
+        others = []
+        for number in record.rungs[-1].dominated_by if record.rungs else ():
+            with contextlib.suppress(RunError):  # it runs still, or its file is damaged
+                others.append(read_record(result_path(self._run_dir, number)))
+        guess = expected_values(record, others, self._spec.objectives)
+        notes: dict[str, Any] = {
+            "reason": record.reason,
+            RUNGS: [rung.model_dump(mode="json") for rung in record.rungs],
+        }
+        if guess is not None:
+            notes[EXPECTED] = [guess[name] for name in self._spec.objectives]
+            self._suggester.add(record.number, trial.params, notes[EXPECTED])
+        else:
+            self._suggester.drop(record.number)
+        for name, value in notes.items():
+            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        self._study.tell(record.number, state=TrialState.PRUNED)
 
 
 def base_job(study: Study) -> Job:

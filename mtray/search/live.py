@@ -29,6 +29,10 @@ def recipe_text(recipe: Recipe) -> str:
     )
 
 
+def _repeats(trial: Job | TrialRecord) -> str:
+    return f" (trial {trial.of} with another seed)" if trial.replicate else ""
+
+
 def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
@@ -57,9 +61,8 @@ class Watch:
         with self._lock:
             self._jobs[job.number] = job
         if not self._console.is_terminal:
-            self.say(
-                f"{self._clock()} trial {self._name(job.number)} started: {recipe_text(job.recipe)}"
-            )
+            name = f"{self._name(job.number)}{_repeats(job)}"
+            self.say(f"{self._clock()} trial {name} started: {recipe_text(job.recipe)}")
 
     def ended(self, record: TrialRecord) -> None:
         with self._lock:
@@ -68,14 +71,22 @@ class Watch:
         seconds = duration_text(record.seconds.get("total", 0.0))
         if record.state == "complete":
             found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
+        elif record.state == "pruned":
+            found = f"PRUNED at {record.reason}"
         else:
-            found = f"FAILED {record.reason}"
+            found = f"{record.state.upper()} {record.reason}"
         role = "" if record.role == "search" else f" ({record.role})"
+        role += _repeats(record)
         self.say(
             f"{self._clock()} trial {self._name(record.number)}{role} {found}  {seconds}  "
             f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] "
             f"{self._left()}".rstrip()
         )
+
+    def lost(self, number: int, reason: str) -> None:
+        with self._lock:
+            self._jobs.pop(number, None)
+        self.say(f"{self._clock()} trial {self._name(number)} runs again: {reason}")
 
     def say(self, text: str) -> None:
         say(self._console, text)

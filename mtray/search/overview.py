@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.search.journal import JOURNAL
 
-Stage = Literal["waiting", "started", "finished", "failed"]
+Stage = Literal["waiting", "started", "finished", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def _entry(trial: FrozenTrial) -> Entry:
     if trial.state == TrialState.COMPLETE:
         return Entry(trial.number, "finished")
     if trial.state.is_finished():
-        return Entry(trial.number, "failed", str(trial.user_attrs.get("reason", "")))
+        stage: Stage = "pruned" if trial.state == TrialState.PRUNED else "failed"
+        return Entry(trial.number, stage, str(trial.user_attrs.get("reason", "")))
     # a trial that was given back waits again, but keeps the parameters it was handed out with
     started = trial.state == TrialState.RUNNING or trial.params
     return Entry(trial.number, "started" if started else "waiting")

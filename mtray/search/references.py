@@ -3,21 +3,27 @@ them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from mtray.data.mixing import plan
 from mtray.schema import Role, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
 
 
-def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
-    """Baselines that every sweep runs: parallel text only, and one monolingual example per pair,
-    both at the largest size.
+def reference_recipes(
+    space: Space, study: Study, held: Mapping[str, int] | None = None
+) -> dict[Role, dict[str, Any]]:
+    """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
+    pair; and equally many examples of every source, as many together as parallel text only has.
 
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
-    study's `defaults`, else to the middle of its range.
+    study's `defaults`, else to the middle of its range. `held` is what each source has: where one
+    runs short, a baseline is made smaller, so that no study is too small for its baselines.
     """
     distributions = space.distributions()
     params = {
@@ -26,9 +32,33 @@ def reference_recipes(space: Space, study: Study) -> dict[Role, dict[str, Any]]:
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
     params["parallel_size"] = space.largest("parallel_size")
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
-    if any(s.kind == "mono" for s in study.sources):
+    count = Counter(source.kind for source in study.sources)
+    if count["mono"]:
         out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
-    return out
+        out["mono_two_to_one"] = {**params, "mono_ratio": 2.0}
+    if count["mono"] or count["replay"]:
+        every = count.total()
+        out["uniform"] = {
+            **params,
+            "parallel_size": max(1, int(params["parallel_size"] * count["parallel"] / every)),
+            "mono_ratio": count["mono"] / count["parallel"],
+            "replay_fraction": count["replay"] / every,
+        }
+    if held is None or study.training.allow_repeats:
+        return out
+    return {role: _fitting(found, space, study, held) for role, found in out.items()}
+
+
+def _fitting(
+    params: dict[str, Any], space: Space, study: Study, held: Mapping[str, int]
+) -> dict[str, Any]:
+    """The same mix with as many pairs as every source has enough for."""
+    parts = plan(space.recipe(params), study.sources)
+    share = min((held[p.source] / p.count for p in parts if p.count), default=1.0)
+    if share >= 1:
+        return params
+    # rounded down once more for the example that rounding can give a source on top
+    return {**params, "parallel_size": max(1, int(params["parallel_size"] * share) - 1)}
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:

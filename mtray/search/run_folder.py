@@ -85,7 +85,7 @@ def check_bound(run_dir: Path, study: Study, space: Space) -> None:
     path = run_dir / STUDY_FILE
     if path.is_file():
         wanted = _content(study, space)
-        difference = _first_difference(json.loads(path.read_text(encoding="utf-8")), wanted)
+        difference = first_difference(json.loads(path.read_text(encoding="utf-8")), wanted)
         if difference:
             key, old, new = difference
             raise RunError(
@@ -100,7 +100,9 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
     write_json(run_dir / STUDY_FILE, _content(study, space))
 
 
-def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """Key, old and new value of the first difference between two nested mappings, but for what is
+    `FREE`."""
     if isinstance(old, dict) and isinstance(new, dict):
         # the values in the journal have the order of the objectives
         if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
@@ -108,7 +110,7 @@ def _first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]
         for part in sorted(old.keys() | new.keys()):
             if key == "study" and part in FREE:
                 continue
-            found = _first_difference(old.get(part), new.get(part), f"{key}.{part}".strip("."))
+            found = first_difference(old.get(part), new.get(part), f"{key}.{part}".strip("."))
             if found:
                 return found
         return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,14 @@ from mtray.errors import RunError
 from mtray.report.export import export_front
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
+from mtray.schema import TrialRecord
+from mtray.search.failures import is_disk_full
 from mtray.search.journal import Ledger
 from mtray.search.live import Watch, duration_text, say
 from mtray.search.run_folder import bind
+from mtray.search.rungs import points_of
+from mtray.search.watchdog import Watchdog, look_at
+from mtray.trial import Job
 
 STARTS = "starts.jsonl"
 
@@ -29,7 +36,12 @@ def run_session(
     `started` is the time.monotonic() that --max-minutes counts from.
     """
     bind(run_dir, prepared.study, prepared.space)
-    ledger = Ledger(run_dir, prepared.study, prepared.space)
+    held = {name: len(table) for name, table in prepared.store.items()}
+    ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held)
+    if ledger.taken_over:
+        say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
+    for text in ledger.damaged:
+        say(console, text)
     missing = max(0, prepared.study.budget.trials - ledger.finished)
     if missing or ledger.needs_base():
         if ledger.finished:
@@ -72,6 +84,36 @@ def finish(run_dir: Path, study: Any, console: Console) -> None:
     show_front(export_front(run_dir, study), console)
 
 
+def _events(watch: Watch, watchdog: Watchdog, board: Any) -> Any:
+    """Who hears of what happens to trials."""
+    from mtray.search.searcher import Events
+
+    def started(job: Job) -> None:
+        watchdog.started(job)
+        watch.started(job)
+
+    def ended(record: TrialRecord) -> None:
+        watchdog.ended(record.number)
+        watch.ended(record)
+
+    def lost(number: int, reason: str) -> None:
+        board.remove.remote(number)
+        watchdog.ended(number)
+        watch.lost(number, reason)
+
+    return Events(started, ended, lost, board.stop.remote)
+
+
+@contextlib.contextmanager
+def _full_disk_later() -> Iterator[None]:
+    """A full disk here is no news: the sweep ends by it, and the next start mends what is left."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+
+
 def _with_ray(
     prepared: Any,
     run_dir: Path,
@@ -84,7 +126,7 @@ def _with_ray(
 
     from mtray.search.board import start_board
     from mtray.search.bridge import Shared
-    from mtray.search.searcher import Events, Limits
+    from mtray.search.searcher import Limits
     from mtray.search.tuner import StopOnSignal, concurrency, run_trials, start_ray
 
     study = prepared.study
@@ -92,6 +134,7 @@ def _with_ray(
     try:
         concurrent = concurrency(study, ray.cluster_resources())
         board = start_board()
+        board.know.remote(points_of(read_records(run_dir).records, study.objectives))
         shared = Shared(
             study=study, run_dir=str(run_dir), board=board,
             store={name: ray.put(table) for name, table in prepared.store.items()},
@@ -103,19 +146,27 @@ def _with_ray(
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         watch.start(board)
+        watchdog = Watchdog(study.resources, watch.say, lambda: look_at(board))
+        watchdog.start()
         before, had = time.monotonic(), ledger.finished
         try:
             with StopOnSignal(limits, board, watch.say) as stop:
-                run_trials(ledger, shared, limits, Events(watch.started, watch.ended), concurrent)
+                run_trials(ledger, shared, limits, _events(watch, watchdog, board), concurrent)
         finally:
+            watchdog.stop()
             watch.stop()
-            for number in ledger.running_numbers():
-                ledger.end_without_record(number, stopped=True)
+            with _full_disk_later():
+                for number in ledger.running_numbers():
+                    ledger.give_back(number)
         spent = time.monotonic() - before
-        note_start(
-            run_dir, spent, ledger.finished - had, concurrent, limits.reason, limits.idle_seconds
-        )
+        with _full_disk_later():
+            note_start(
+                run_dir, spent, ledger.finished - had, concurrent, limits.reason,
+                limits.idle_seconds,
+            )  # fmt: skip
         watch.say(f"{ledger.finished} trials finished, {duration_text(spent)} in this start")
+        if limits.fatal:
+            raise RunError(limits.reason)
         if limits.reason:
             watch.say(limits.reason)
         if ledger.all_failed(1) and not stop.received:

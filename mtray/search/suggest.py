@@ -45,6 +45,9 @@ class Suggester:
         self._sampler, self._seed, self._startup = sampler, seed, startup
         directions = ["maximize" if s == "max" else "minimize" for s in senses]
         self._study = optuna.create_study(directions=directions)
+        # every point has all parameters, so the space that samplers gather from all points anew for
+        # each suggestion, which takes most of the time from a thousand on, is known
+        self._varied = {n: d for n, d in sorted(distributions.items()) if not d.single()}
         self._ids: dict[int, int] = {}
         self._finished = 0
         self._lock = RLock()
@@ -111,9 +114,10 @@ class Suggester:
             return space_filling(self._distributions, 1, self._seed, skip=number)[0], {}
         with self._lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._study.sampler = sampler_for(
-                self._sampler, self._seed, number, self._finished, self._startup
-            )
+            sampler = sampler_for(self._sampler, self._seed, number, self._finished, self._startup)
+            if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
+                sampler.infer_relative_search_space = lambda study, trial: self._varied
+            self._study.sampler = sampler
             trial = self._study.ask(self._distributions)
             notes = dict(self._study._storage.get_trial_system_attrs(trial._trial_id))
             params = dict(trial.params)

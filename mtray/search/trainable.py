@@ -3,19 +3,30 @@ record, except being stopped."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtray.errors import EvaluationError, MtrayError, TrialStopped
+from mtray.errors import EvaluationError, RunError, TrialStopped
 from mtray.evaluation.outputs import read_outputs, write_outputs
 from mtray.report.draws import write_draws
 from mtray.report.records import BASE_NUMBER, read_record, result_path, trial_dir, write_record
-from mtray.schema import TrialRecord
+from mtray.schema import Rung, TrialRecord
+from mtray.search.attempts import train_with_attempts
 from mtray.search.board import Reporter
-from mtray.search.bridge import Shared, train_in_workers
-from mtray.trial import Job, Outcome, record_trial, versions
+from mtray.search.bridge import Shared
+from mtray.search.failures import (
+    LOST,
+    Attempt,
+    classify,
+    failed_record,
+    is_disk_full,
+    with_attempts,
+)
+from mtray.search.referee import Referee
+from mtray.trial import Job, Outcome, record_trial
 
 OUTPUTS = "outputs.parquet"
 
@@ -36,6 +47,16 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
     return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
 
 
+def base_if_there(shared: Shared, suite: Any) -> Any:
+    """The base model's answers; None while there are none to be read."""
+    run_dir = Path(shared.run_dir)
+    path = result_path(run_dir, BASE_NUMBER)
+    with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
+        if path.is_file() and read_record(path).state == "complete":
+            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
+    return None
+
+
 def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> TrialRecord:
     import ray
 
@@ -51,34 +72,53 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     return record
 
 
-def failed_record(job: Job, error: Exception, seconds: float) -> TrialRecord:
-    """A failure is a row: its reason in one line, its traceback kept."""
-    first = (str(error).splitlines() or [""])[0]
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
+def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:
+    """What is left of a trial that a rung ended: its curve up to there, and why."""
     return TrialRecord(
-        number=job.number, role=job.role, state="failed", recipe=job.recipe, seed=job.seed,
-        reason=f"{type(error).__name__}: {first}"[:500], seconds={"total": seconds},
-        versions=versions(),
-        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"), extra={"traceback": "".join(lines)[-8000:]},
+        number=job.number, role=job.role, state="pruned", recipe=job.recipe, seed=job.seed,
+        mix=outcome.mix, training=outcome.training, reason=curve[-1].decision,
+        seconds=outcome.seconds, versions=outcome.versions,
+        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )  # fmt: skip
 
 
+def _referee(job: Job, shared: Shared) -> Referee:
+    import ray
+
+    suite = ray.get(shared.suite)
+    return Referee(job, shared.study, shared.board, suite, lambda: base_if_there(shared, suite))
+
+
 def execute(job: Job, shared: Shared) -> TrialRecord | None:
-    """Run one trial to its record; None when it was stopped and can be run again."""
+    """Run one trial to its record; None when it was stopped and can be run again. A full disk is
+    raised and leaves no record: the trial runs again once there is room."""
     reporter = Reporter(shared.board, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
+    referee = _referee(job, shared)
     start = time.perf_counter()
+    attempts: list[Attempt] = [*job.attempts]
+    scoring = False
     try:
-        outcome = train_in_workers(job, shared)
-        record = _score(job, shared, outcome, reporter)
+        with referee:
+            outcome = train_with_attempts(job, shared, reporter, attempts)
+        scoring = True
+        if outcome.pruned:
+            record = pruned_record(job, outcome, referee.curve)
+        else:
+            record = _score(job, shared, outcome, reporter)
+        referee.finish()
         total = time.perf_counter() - start
         record = record.model_copy(update={"seconds": {**record.seconds, "total": total}})
     except TrialStopped:
         return None
     except Exception as error:  # whatever went wrong, the sweep goes on and the trial has a row
-        if reporter.should_stop() and not isinstance(error, MtrayError):
+        if is_disk_full(error):
+            raise
+        if classify(error) in LOST and reporter.stopping():
             return None  # workers die under a sweep that is being stopped
-        record = failed_record(job, error, time.perf_counter() - start)
+        record = failed_record(job, error, time.perf_counter() - start, scoring)
+    known = {"rungs": referee.curve, "replicate": job.replicate, "of": job.of}
+    record = with_attempts(record.model_copy(update=known), attempts)
     write_record(Path(shared.run_dir), record)
     shared.board.remove.remote(job.number)
     return record
@@ -91,7 +131,13 @@ def trainable(config: dict[str, Any], shared: Shared) -> None:
     from mtray.runtime import keep_freed_memory
 
     keep_freed_memory()
-    record = execute(config["job"], shared)
+    try:
+        record = execute(config["job"], shared)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        tune.report({"number": config["job"].number, "state": "disk_full"})
+        return
     if record is None:
         tune.report({"number": config["job"].number, "state": "stopped"})
         return

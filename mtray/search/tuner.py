@@ -3,8 +3,10 @@ records. The only place that knows Tune."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # a trial needs no CPU of its own, its Train workers do; Tune wants some resource, so a megabyte
 # of memory
 TRIAL_HOLDS = {"memory": float(1 << 20)}
+CONNECT_WITHIN = 4  # seconds
 
 
 def concurrency(study: Study, cluster: dict[str, float]) -> int:
@@ -49,6 +52,7 @@ def start_ray(address: str | None) -> Any:
             "RAY_AIR_NEW_OUTPUT": "0",
             "TUNE_DISABLE_SIGINT_HANDLER": "1",
             "TUNE_MAX_PENDING_TRIALS_PG": "4",
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         }
     )
     os.environ.update(ENVIRONMENT)
@@ -56,10 +60,46 @@ def start_ray(address: str | None) -> Any:
     local: dict[str, Any] = (
         {"include_dashboard": True, "dashboard_host": "127.0.0.1"} if not address else {}
     )
-    return ray.init(
-        address=address or "local", log_to_driver=False, logging_level="ERROR",
-        runtime_env={"env_vars": ENVIRONMENT}, **local,
-    )  # fmt: skip
+    try:
+        return ray.init(
+            address=address or "local", log_to_driver=False, logging_level="ERROR",
+            runtime_env={"env_vars": ENVIRONMENT}, **local,
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        last = str(error).strip().splitlines()[-1]
+        raise RunError(
+            f"--address {address}: no Ray cluster could be joined there: {last}\n"
+            "A cluster that asks for a token needs it here, too: RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN, or the token in ~/.ray/auth_token"
+        ) from None
+
+
+def prepare_address(address: str) -> None:
+    """Raises RunError when nothing listens there (Ray itself would try for minutes), and has the
+    token sent that lies on this machine, as Ray does by itself only for a cluster that it found by
+    itself. To be called before Ray is imported: it reads its settings once."""
+    if address == "auto":
+        return
+    if "://" in address:
+        raise RunError(
+            f"--address {address}: expected auto or HOST:PORT of the cluster's head; the sweep "
+            "must run on a machine of the cluster (`ray job submit` starts it there)"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(
+            f"--address {address}: nothing answers there ({error}); start a cluster with "
+            "`ray start --head`, or leave --address out"
+        ) from None
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if token or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def run_trials(
@@ -69,6 +109,7 @@ def run_trials(
     running trial has ended."""
     from ray import tune
 
+    from mtray.search.failures import AGAIN, full_disk_reason, is_disk_full
     from mtray.search.searcher import StudySearcher
     from mtray.search.trainable import trainable
 
@@ -76,6 +117,8 @@ def run_trials(
     if not missing:
         return
     run_dir = Path(shared.run_dir)
+    # what Tune saves to restore itself is never read, so it is no news that it cannot be saved
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         # the work is done by the Train workers, which hold the CPUs and GPUs
         tune.with_resources(
@@ -83,7 +126,8 @@ def run_trials(
             tune.PlacementGroupFactory([TRIAL_HOLDS]),
         ),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(ledger, limits, events, run_dir), num_samples=missing,
+            search_alg=StudySearcher(ledger, limits, events, run_dir),
+            num_samples=missing * (1 + AGAIN["worker_lost"]),
             max_concurrent_trials=concurrent, reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -91,7 +135,12 @@ def run_trials(
             failure_config=tune.FailureConfig(max_failures=0, fail_fast=False),
         ),
     )  # fmt: skip
-    tuner.fit()
+    try:
+        tuner.fit()
+    except Exception as error:  # Tune writes into the run's folder, too
+        if not is_disk_full(error):
+            raise
+        limits.stop(full_disk_reason(run_dir), fatal=True)
 
 
 class StopOnSignal:

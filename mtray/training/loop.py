@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from mtray.errors import TrainError, TrialStopped
+from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
 from mtray.training.freezing import freeze_bottom
 from mtray.training.schedule import batches, learning_rate_at, plan_step
@@ -20,16 +20,44 @@ from mtray.training.schedule import batches, learning_rate_at, plan_step
 Example = tuple[npt.NDArray[np.int32], int]
 Progress = Callable[[dict[str, Any]], None]
 IGNORED = -100
+MICRO_BATCH_TOKENS = 4096  # with padding
 
 
 @dataclass(frozen=True)
 class Place:
     """This worker among its trial's; `agree` is True on every worker when it is called with True on
-    any (`any_worker` where there are several)."""
+    any, `total` is the sum of what all workers call it with (`any_worker` and `sum_over_workers`
+    where there are several)."""
 
     rank: int = 0
     world: int = 1
     agree: Callable[[bool], bool] = bool
+    total: Callable[[float], float] = float
+
+
+class Reached(NamedTuple):
+    """A rung's index, and the step of `steps` that it was reached after."""
+
+    rung: int
+    step: int
+    steps: int
+
+
+def rung_steps(shares: Sequence[float], steps: int) -> dict[int, int]:
+    """The step after which each rung is measured -> its index. A rung that would be at the last
+    step is left out; of several at one step, the last counts."""
+    found = {math.ceil(share * steps - 1e-9): index for index, share in enumerate(shares)}
+    return {step: index for step, index in found.items() if step < steps}
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """Shares of a trial's steps, and what is done there: `measure`, with the module, on every
+    worker, says whether the trial ends. It may draw no random number and leaves the module as it
+    was."""
+
+    shares: tuple[float, ...] = ()
+    measure: Callable[[Reached, Any], bool] = lambda reached, module: False
 
 
 @dataclass
@@ -37,12 +65,14 @@ class _Meter:
     """Sums of what was seen since the start and since the last entry of the loss curve."""
 
     started: float = field(default_factory=time.perf_counter)
+    steps: int = 0
     tokens: int = 0
     accumulated_rate: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
 
     def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
+        self.steps = step
         self.tokens += tokens
         self.accumulated_rate += rate
         self.losses.append(loss)
@@ -50,6 +80,14 @@ class _Meter:
         if step % max(1, steps // 50) == 0 or step == steps:
             self.curve.append((step, sum(self.losses) / len(self.losses)))
             self.losses.clear()
+
+    def record(self, precision: str, trainable: int, total: int) -> TrainingRecord:
+        return TrainingRecord(
+            steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
+            trainable_parameters=trainable, total_parameters=total,
+            accumulated_learning_rate=self.accumulated_rate, precision=precision,
+            loss=tuple(self.curve),
+        )  # fmt: skip
 
     @property
     def speed(self) -> float:
@@ -94,11 +132,18 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
 def any_worker(flag: bool) -> bool:
     """Whether any worker of the process group says so. All must leave the loop at the same step, or
     those that stay wait for the others for ever."""
+    return sum_over_workers(float(flag)) > 0
+
+
+def sum_over_workers(value: float) -> float:
+    """The sum over the workers of the process group; NaN when any worker has NaN."""
     import torch
 
-    flags = torch.tensor([float(flag)], device="cuda" if torch.cuda.is_available() else "cpu")
-    torch.distributed.all_reduce(flags, op=torch.distributed.ReduceOp.MAX)
-    return bool(flags.item())
+    values = torch.tensor(
+        [value], dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    torch.distributed.all_reduce(values)
+    return float(values.item())
 
 
 def finetune(
@@ -112,7 +157,8 @@ def finetune(
     frozen_layers: int,
     seed: int,
     place: Place = Place(),
-    micro_batch_tokens: int = 4096,
+    rungs: Rungs = Rungs(),
+    micro_batch_tokens: int = MICRO_BATCH_TOKENS,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, TrainingRecord]:
@@ -120,7 +166,8 @@ def finetune(
 
     `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the
     mean over the target tokens of the global batch, whatever the number of workers and
-    micro-batches. Raises TrainError when it is not finite, TrialStopped when `should_stop` says so.
+    micro-batches. Raises LossNotFinite, TrialStopped when `should_stop` says so, and TrialPruned
+    with the record so far when a rung does.
     """
     total = sum(p.numel() for p in model.parameters())
     trainable = freeze_bottom(model, frozen_layers)
@@ -128,27 +175,27 @@ def finetune(
     engine.module.train()
     lengths = np.array([len(ids) for ids, _ in examples])
     steps = batches(len(examples), training, seed)
-    meter, told = _Meter(), 0.0
+    meter, told, marks = _Meter(), 0.0, rung_steps(rungs.shares, len(steps))
     for step, rows in enumerate(steps, 1):
         if place.agree(should_stop()):
             raise TrialStopped
         rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
         loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
-        if place.agree(not math.isfinite(loss)):
-            raise TrainError(f"the training loss is {loss} at step {step} of {len(steps)}")
+        if not math.isfinite(loss):
+            raise LossNotFinite(f"the training loss is {loss} at step {step} of {len(steps)}")
         meter.add(step, len(steps), loss, int(lengths[rows].sum()), rate)
         if time.monotonic() - told > 0.5 or step == len(steps):
             told = time.monotonic()
             progress(
                 {"step": step, "steps": len(steps), "tokens_per_second": meter.speed, "loss": loss}
             )
-    record = TrainingRecord(
-        steps=len(steps), tokens=meter.tokens, tokens_per_second=meter.speed,
-        trainable_parameters=trainable, total_parameters=total,
-        accumulated_learning_rate=meter.accumulated_rate, precision=precision,
-        loss=tuple(meter.curve),
-    )  # fmt: skip
-    return engine.module, record
+        if step in marks:
+            before = time.perf_counter()
+            ends = rungs.measure(Reached(marks[step], step, len(steps)), engine.module)
+            meter.started += time.perf_counter() - before  # the speed is that of training
+            if place.agree(ends):
+                raise TrialPruned(meter.record(precision, trainable, total))
+    return engine.module, meter.record(precision, trainable, total)
 
 
 def _one_step(
@@ -160,17 +207,17 @@ def _one_step(
     max_tokens: int,
     rate: float,
 ) -> float:
-    """One optimiser step; the mean loss over the target tokens that this worker saw."""
+    """One optimiser step; the mean loss over the target tokens of the global batch, on every
+    worker the same."""
     normaliser = max(1, sum(target_tokens(examples[r]) for r in rows))
     groups = plan_step(rows, lengths, place.world, place.rank, max_tokens)
-    seen, nats = 0, 0.0
+    nats = 0.0
     for index, group in enumerate(groups):
         # a worker without rows still takes part in the collectives, with a loss that counts nothing
         micro = [examples[r] for r in group] or [examples[rows[0]]]
         loss = summed_loss(engine, micro)
         if len(group):
-            seen += sum(target_tokens(e) for e in micro)
             nats += float(loss.detach())
         engine.backward(loss * (float(len(group) > 0) / normaliser), last=index == len(groups) - 1)
     engine.step(rate)
-    return nats / max(1, seen)
+    return place.total(nats) / normaliser

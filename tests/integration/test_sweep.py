@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
-from mtray.report.records import read_records
+from mtray.report.records import read_record, read_records
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -50,7 +52,7 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert {r.state for r in records.values()} == {"complete"}
     assert [records[n].role for n in (-1, 0, 1)] == ["base", "parallel_only", "mono_one_to_one"]
     assert records[-1].objectives["retention"].value == 1.0
-    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 5}
+    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 7}
     for record in records.values():
         assert {"quality", "retention"} == set(record.objectives)
         assert all(s.low <= s.value <= s.high and s.n > 0 for s in record.scores.values())
@@ -66,6 +68,13 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert pq.read_table(run_dir / "front.parquet").num_rows == 4
     front = json.loads((run_dir / "front.json").read_text())
     assert front["front"]
+
+    command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), "0"]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    rerun = read_record(run_dir / "reruns" / "0-seed1" / "result.json")
+    assert rerun.recipe == records[0].recipe and rerun.mix == records[0].mix
+    for name, score in records[0].objectives.items():
+        assert rerun.objectives[name].value == pytest.approx(score.value, abs=1e-6)
 
     again = sweep("--trials", "3")
     assert "all 3 trials are finished" in again.communicate()[0]

@@ -6,10 +6,12 @@ import numpy as np
 
 from mtray.schema import (
     AbilitySpec,
+    Estimate,
     Evaluation,
     Mix,
     QualitySet,
     Recipe,
+    Rung,
     Score,
     Source,
     SourceShare,
@@ -135,3 +137,19 @@ def with_third(records: list[TrialRecord]) -> list[TrialRecord]:
 def hash_of(number: int) -> float:
     """A number in [-1, 1] that looks random and is the same in every process."""
     return float(np.sin(12.9898 * (number + 2)))
+
+
+def make_rung(quality: float, retention: float, rung: int = 1, **changes) -> Rung:
+    values = {"quality": quality, "retention": retention}
+    objectives = {name: Estimate(value=value, error=0.01) for name, value in values.items()}
+    return Rung(rung=rung, step=16 * (rung + 1), steps=64, objectives=objectives, **changes)
+
+
+def make_pruned(number: int, recipe: Recipe | None = None, by=(2, 3)) -> TrialRecord:
+    """A trial that ended at its second rung, worse than those of `by`."""
+    reason = "rung 2: too bad"
+    rungs = make_rung(0.5, 0.9, 0), make_rung(0.4, 0.5, decision=reason, dominated_by=by)
+    return TrialRecord(
+        number=number, state="pruned", recipe=recipe or Recipe(parallel_size=500), seed=1,
+        reason=reason, rungs=rungs, seconds={"total": 9.0},
+    )  # fmt: skip

@@ -42,7 +42,7 @@ def answers(monkeypatch):
     monkeypatch.setattr(
         ray, "wait", lambda refs, timeout: (refs, []) if Answers.ready else ([], refs)
     )
-    monkeypatch.setattr(ray, "get", lambda ref: ref)
+    monkeypatch.setattr(ray, "get", lambda ref, timeout=None: ref)
     return Answers
 
 
@@ -114,6 +114,23 @@ def test_a_stop_reaches_the_worker_without_waiting(clock, answers):
     answers.ready = True
     assert reporter.should_stop() is True
     assert reporter.should_stop() is True, "it stays so"
+
+
+def test_who_must_know_now_waits_for_the_answer(clock, answers, monkeypatch):
+    import ray
+
+    board = Board()
+    reporter = Reporter(Handle(board), 1)
+    assert reporter.stopping() is False
+    board.stop()
+    assert reporter.stopping() is True
+
+    def gone(ref, timeout):
+        raise ray.exceptions.GetTimeoutError("no answer")
+
+    monkeypatch.setattr(ray, "get", gone)
+    assert reporter.stopping() is True, "it stays so"
+    assert Reporter(Handle(board), 1).stopping() is False, "no answer is none"
 
 
 def test_the_board_is_asked_at_most_a_few_times_a_second(clock, answers):

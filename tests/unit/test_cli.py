@@ -59,10 +59,20 @@ def test_status_counts_trials_by_state_and_changes_nothing(run_dir, capsys):
     assert "trials: 3 complete, 1 failed of 9 asked for; 1 already planned" in out
     assert "interrupted: 4, 5; the same command runs them again" in out
     assert "failed: trial 3: TrainError: loss is not finite" in out
+    assert "infeasible" not in out
     assert "best quality: 0.660 [0.650, 0.670] (trial 2)" in out
     assert "best retention: 1.000 [1.000, 1.000] (the base model)" in out
     assert "no sweep is running" in out and "base model: measured" in out
     assert contents(run_dir) == before
+
+
+def test_status_tells_what_was_refused_from_what_failed(run_dir, capsys):
+    refused = {"state": "infeasible", "reason": "DataError: source 'pairs' holds 3 examples"}
+    write_record(run_dir, make_failed(4).model_copy(update=refused))
+    assert run("status", run_dir) == 0
+    out = capsys.readouterr().out
+    assert "3 complete, 1 infeasible, 1 failed of 9" in out
+    assert f"infeasible: trial 4: {refused['reason']}" in out
 
 
 def test_status_of_a_run_that_another_process_works_on(run_dir, capsys):
@@ -221,7 +231,7 @@ def test_rerun_prints_both_results_and_writes_a_record(run_dir, capsys, monkeypa
     from mtray.commands import rerun
 
     seen = {}
-    monkeypatch.setattr(rerun, "prepare_shelf", lambda run_dir, study, job: FakeShelf())
+    monkeypatch.setattr(rerun, "prepare_shelf", lambda run_dir, study, job, held: FakeShelf())
     monkeypatch.setattr(rerun, "train", lambda job, study, shelf: FakeOutcome())
     monkeypatch.setattr(rerun, "write_outputs", lambda *a: None)
 

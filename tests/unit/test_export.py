@@ -71,7 +71,8 @@ def test_rows_are_complete_trials_with_flat_recipes(exported):
 
 
 def test_a_score_that_one_trial_lacks_is_empty_there():
-    more = make_record(3, scores={"chrf.en-uk": make_score(50, 1)})
+    other = Recipe(parallel_size=300)
+    more = make_record(3, recipe=other, scores={"chrf.en-uk": make_score(50, 1)})
     rows = front_rows(build_front([make_record(2), more], make_study(), Path("run")))
     assert [row["chrf.en-uk"] for row in rows] == [None, 50]
     assert list(rows[0]) == list(rows[1])
@@ -129,7 +130,7 @@ def test_front_knee_and_hypervolume_by_hand():
         make_record(-1, 0.4, 1.0, "base", **exact),
         make_record(0, 0.6, 0.5, "parallel_only", **exact),
         make_record(2, 0.55, 0.9, **exact),
-        make_record(3, 0.5, 0.8, **exact),
+        make_record(3, 0.5, 0.8, recipe=Recipe(parallel_size=300), **exact),
     ]
     front = build_front(records, make_study(), Path("run"))
     assert front.front == (0, 2, -1)
@@ -162,7 +163,7 @@ def test_the_base_is_sure_to_be_on_a_front_whose_retention_is_bounded():
 
 def test_notes_tell_what_is_wrong_with_the_numbers():
     notes = " ".join(build_front(make_run(5), make_study(), Path("run")).notes)
-    assert "best of 5 trials" in notes and "independent" in notes
+    assert "best of 5 recipes" in notes and "independent" in notes
     assert "baselines:" not in notes and "versions" not in notes
     mixed = [make_record(2), make_record(3, versions={"torch": "2.14.0"})]
     front = build_front(mixed, make_study(), Path("run"))

@@ -2,6 +2,7 @@
 with."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -173,6 +174,17 @@ def test_both_registers_of_a_sentence_are_drawn_together(tmp_path):
     ability = build(tmp_path)
     texts = [row[1] for row in ROWS for _ in range(2)]
     assert replicate_values(ability.measure(outputs(*texts)), 100, 0) == pytest.approx(0.0)
+
+
+def test_a_part_keeps_both_registers_of_a_sentence(tmp_path):
+    whole = build(tmp_path, ROWS * 20)
+    part = whole.part(0.25)
+    keep = [i * len(whole.expected) // len(part.expected) for i in range(len(part.expected))]
+    assert len(part.expected) == math.ceil(len(whole.expected) / 4)
+    assert part.requests == [whole.requests[2 * i + side] for i in keep for side in (0, 1)]
+    texts = [text for i in keep for text in whole.references[i]]
+    assert part.measure(outputs(*texts)).point == pytest.approx(1.0)
+    assert part.floor == whole.floor
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):

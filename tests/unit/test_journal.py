@@ -8,8 +8,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from records_factory import make_failed, make_record, make_score, make_study
 
+from mtray.data.mixing import plan
 from mtray.errors import ConfigError
-from mtray.report.records import write_record
+from mtray.report.records import result_path, write_record
 from mtray.schema import Recipe, Source
 from mtray.search.journal import Ledger, base_job
 from mtray.search.references import reference_recipes
@@ -29,20 +30,22 @@ SOURCES = (
     Source(name="mono", kind="mono", path="m.txt", languages=("en",)),
 )
 
+REFERENCES = ["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
+
 
 def study_of(sampler="random", **changes):
     fields = {"sampler": sampler, "sources": SOURCES, "defaults": {"learning_rate": 0.001}}
     return make_study(**(fields | changes))
 
 
-def ledger_in(run_dir, sampler="random", space=SPACE, **changes):
-    return Ledger(run_dir, study_of(sampler, **changes), space)
+def ledger_in(run_dir, sampler="random", space=SPACE, taken=(), **changes):
+    return Ledger(run_dir, study_of(sampler, **changes), space, taken)
 
 
 def measured(job):
     """The tabulated objective: two goals that pull apart."""
     push = job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
-    return 0.4 + 0.2 * push, 1 - 0.3 * push + 0.05 * job.recipe.mono_ratio
+    return 0.4 + 0.2 * push, 0.9 - 0.3 * push + 0.04 * job.recipe.mono_ratio
 
 
 def write(run_dir, job):
@@ -77,12 +80,15 @@ def states_in(run_dir):
 def test_references_come_first_then_sobol_then_the_sampler(tmp_path):
     jobs = run(tmp_path, 10)
     assert [j.number for j in jobs] == list(range(10))
-    assert [j.role for j in jobs] == ["parallel_only", "mono_one_to_one", *["search"] * 8]
+    assert [j.role for j in jobs] == [*REFERENCES, *["search"] * 6]
     fixed = {"parallel_size": 8192, "learning_rate": 0.001}
     assert jobs[0].recipe == Recipe(mono_ratio=0.0, **fixed)
     assert jobs[1].recipe == Recipe(mono_ratio=1.0, **fixed)
+    assert jobs[2].recipe == Recipe(mono_ratio=2.0, **fixed)
+    half = {**fixed, "parallel_size": 4096}
+    assert jobs[3].recipe == Recipe(mono_ratio=1.0, **half)
     points = space_filling(SPACE.distributions(), STARTUP, seed=1)
-    assert [j.recipe for j in jobs[2 : 2 + STARTUP]] == [SPACE.recipe(p) for p in points]
+    assert [j.recipe for j in jobs[4 : 4 + STARTUP]] == [SPACE.recipe(p) for p in points]
     assert len({j.recipe for j in jobs}) == 10
     assert {j.seed for j in jobs} == {1}
     assert run(tmp_path / "..", 1, seed=5)[0].seed == 5
@@ -116,7 +122,7 @@ def test_the_suggestions_hang_on_the_seed(tmp_path):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     one, other = run(tmp_path / "a", 9), run(tmp_path / "b", 9, seed=2)
     assert one[0].recipe == other[0].recipe, "the references do not"
-    assert all(a.recipe != b.recipe for a, b in zip(one[2:], other[2:], strict=True))
+    assert all(a.recipe != b.recipe for a, b in zip(one[4:], other[4:], strict=True))
 
 
 def test_an_interrupted_trial_comes_again_under_its_number(tmp_path):
@@ -137,7 +143,7 @@ def test_an_interrupted_trial_comes_again_under_its_number(tmp_path):
 def test_a_trial_that_was_given_back_comes_again_under_its_number(tmp_path):
     ledger = ledger_in(tmp_path)
     job = ledger.next(4)
-    ledger.end_without_record(job.number, stopped=True)
+    ledger.give_back(job.number)
     assert ledger.running == 0
     assert ledger_in(tmp_path).next(4) == job
 
@@ -181,7 +187,7 @@ def test_a_stop_that_comes_after_the_record_loses_nothing(tmp_path):
     ledger = ledger_in(tmp_path)
     job = ledger.next(10)
     write(tmp_path, job)
-    ledger.end_without_record(job.number, stopped=True)
+    ledger.give_back(job.number)
     assert ledger.finished == 1 and states_in(tmp_path)[0] == TrialState.COMPLETE
 
 
@@ -197,7 +203,7 @@ def test_a_failed_record_is_told_as_a_failure_with_its_reason(tmp_path):
     first, second = ledger.next(10), ledger.next(10)
     write_record(tmp_path, make_failed(first.number))
     assert ledger.tell(first.number).state == "failed"
-    ledger.end_without_record(second.number, stopped=False)
+    ledger.tell(second.number)
     one, other = trials_in(tmp_path)[:2]
     assert one.state == other.state == TrialState.FAIL
     assert one.values is None
@@ -211,6 +217,58 @@ def test_a_failed_record_is_told_as_a_failure_with_its_reason(tmp_path):
     write(tmp_path, third)
     ledger.tell(third.number)
     assert not ledger.all_failed(3)
+
+
+def test_a_lost_trial_comes_again_twice_and_a_restart_remembers(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(4)
+    assert ledger.lose(job.number, "worker_lost", "killed")
+    assert ledger.running == 0
+    ledger = ledger_in(tmp_path)
+    again = ledger.next(4)
+    assert (again.number, again.recipe) == (job.number, job.recipe)
+    assert [a["reason_class"] for a in again.attempts] == ["worker_lost"]
+    assert ledger.lose(job.number, "node_lost", "gone")
+    ledger = ledger_in(tmp_path)
+    assert [a["reason"] for a in ledger.next(4).attempts] == ["killed", "gone"]
+    assert not ledger.lose(job.number, "worker_lost", "killed")
+    assert ledger.running_numbers() == [job.number], "its failure is told from a record"
+
+
+def test_a_failure_is_told_with_its_class(tmp_path):
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(4)
+    refused = {"state": "infeasible", "reason_class": "data_error"}
+    write_record(tmp_path, make_failed(job.number).model_copy(update=refused))
+    ledger.tell(job.number)
+    trial = trials_in(tmp_path)[job.number]
+    assert trial.state == TrialState.FAIL and trial.values is None
+    assert {name: trial.user_attrs[name] for name in refused} == refused
+
+
+def test_a_damaged_record_of_what_ran_is_moved_aside_and_runs_again(tmp_path):
+    ledger = ledger_in(tmp_path)
+    write(tmp_path, base_job(study_of()))
+    job = ledger.next(4)
+    paths = [result_path(tmp_path, -1), write(tmp_path, job)]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:50])
+    ledger = ledger_in(tmp_path)
+    assert ledger.needs_base() and ledger.next(4) == job
+    assert sorted(map(str, paths)) == sorted(text.split(": ")[0] for text in ledger.damaged)
+    assert [p.exists() for p in paths] == [False, False]
+    assert all(p.with_name("result.json.damaged").stat().st_size == 50 for p in paths)
+
+
+def test_a_damaged_record_of_what_was_told_is_moved_aside_and_named(tmp_path):
+    run(tmp_path, 2)
+    path = result_path(tmp_path, 0)
+    path.write_bytes(path.read_bytes()[:50])
+    ledger = ledger_in(tmp_path)
+    (text,) = ledger.damaged
+    assert text.startswith(f"{path}: ") and "the front does without the trial" in text
+    assert not path.exists() and ledger.finished == 2 and ledger.next(3).number == 2
+    assert ledger_in(tmp_path).damaged == []
 
 
 def test_telling_twice_changes_nothing(tmp_path):
@@ -313,11 +371,11 @@ def test_a_space_cannot_switch_the_references_off(tmp_path):
             "parallel_size": 500, "frozen_layers": 0, "learning_rate": pytest.approx(1e-3),
             "replay_fraction": 0.0, "mono_ratio": ratio,
         }
-        for role, ratio in (("parallel_only", 0.0), ("mono_one_to_one", 1.0))
-    }  # fmt: skip
-    jobs = run(tmp_path, 3, space=space)
-    assert [j.recipe.mono_ratio for j in jobs] == [0.0, 1.0, 0.5]
-    assert [j.recipe.replay_fraction for j in jobs[:2]] == [0.0, 0.0]
+        for role, ratio in zip(REFERENCES[:3], (0.0, 1.0, 2.0), strict=True)
+    } | {"uniform": {**found["mono_one_to_one"], "parallel_size": 250}}  # fmt: skip
+    jobs = run(tmp_path, 5, space=space)
+    assert [j.recipe.mono_ratio for j in jobs] == [0.0, 1.0, 2.0, 1.0, 0.5]
+    assert [j.recipe.replay_fraction for j in jobs[:4]] == [0.0] * 4
     without_mono = study_of(sources=SOURCES[:1])
     assert list(reference_recipes(SPACE, without_mono)) == ["parallel_only"]
 
@@ -336,7 +394,29 @@ def test_references_are_exact_where_the_choices_lack_them(tmp_path):
         fixed = {"parallel_size": 500, "learning_rate": 0.001, "frozen_layers": 0}
         assert jobs[0].recipe == Recipe(mono_ratio=0.0, **fixed)
         assert jobs[1].recipe == Recipe(mono_ratio=1.0, **fixed)
-        assert all(j.recipe.frozen_layers in (2, 4) for j in jobs[2:])
+        assert all(j.recipe.frozen_layers in (2, 4) for j in jobs[4:])
+
+
+def test_references_take_as_much_as_the_sources_hold():
+    study = study_of(defaults={})
+    found = reference_recipes(SPACE, study, {"pairs": 8192, "mono": 1000})
+    assert found["parallel_only"]["parallel_size"] == 8192
+    assert 990 <= found["mono_one_to_one"]["parallel_size"] <= 1000
+    assert 490 <= found["mono_two_to_one"]["parallel_size"] <= 500
+    assert found["mono_two_to_one"]["mono_ratio"] == 2.0, "smaller, and still the same mix"
+    repeating = study.model_copy(
+        update={"training": study.training.model_copy(update={"allow_repeats": True})}
+    )
+    assert reference_recipes(SPACE, repeating, {"mono": 1}) == reference_recipes(SPACE, study)
+
+
+def test_a_uniform_mix_has_equally_many_of_every_source():
+    sources = (*SOURCES, SOURCES[1].model_copy(update={"name": "more"}), Source(
+        name="replayed", kind="replay", path="r.jsonl",
+    ))  # fmt: skip
+    found = reference_recipes(SPACE, study_of(sources=sources))["uniform"]
+    parts = plan(SPACE.recipe(found), sources)
+    assert [p.count for p in parts] == [2048] * 4
 
 
 QUANTILES = [

@@ -8,10 +8,21 @@ import torch
 from tiny_models import byte_level, llama
 
 from mtray.data.store import build_table
-from mtray.errors import TrainError, TrialStopped
+from mtray.errors import TrainError, TrialPruned, TrialStopped
+from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine, build_engine, deepspeed_config, resolve_precision
-from mtray.training.loop import IGNORED, Place, collate, finetune, summed_loss, target_tokens
+from mtray.training.loop import (
+    IGNORED,
+    Place,
+    Reached,
+    Rungs,
+    collate,
+    finetune,
+    rung_steps,
+    summed_loss,
+    target_tokens,
+)
 
 TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)
@@ -119,6 +130,24 @@ def test_two_workers_sum_to_the_gradient_of_one(tokenizer, examples):
         torch.testing.assert_close(a + b, whole, rtol=1e-4, atol=1e-6)
 
 
+def test_the_loss_is_that_of_the_global_batch_whatever_the_workers(tokenizer, examples):
+    """Each worker adds its part; here the other's is what it found when it ran."""
+    training = Training(batch_examples=5, max_steps=1)
+    parts = []
+
+    def keep(value):
+        parts.append(value)
+        return value
+
+    for rank in (0, 1):
+        tune(llama(tokenizer), examples, training, place=Place(rank, 2, total=keep))
+    alone, both = (
+        tune(llama(tokenizer), examples, training, place=place)[1].loss[0][1]
+        for place in (Place(), Place(0, 2, total=lambda value: value + parts[1]))
+    )
+    assert both == pytest.approx(alone) and parts[1] > 0
+
+
 def test_frozen_blocks_do_not_move_and_others_do(model, examples):
     before = {n: p.clone() for n, p in model.named_parameters()}
     training = TRAINING.model_copy(update={"weight_decay": 0.1})
@@ -188,3 +217,67 @@ def test_choices_of_engine_and_precision(model):
     assert config["zero_optimization"]["stage"] == 2 and config["gradient_clipping"] == 0.3
     assert config["torch_autocast"]["enabled"] is True
     assert config["optimizer"]["params"]["torch_adam"] is True
+
+
+def test_rungs_are_measured_after_the_step_that_reaches_their_share():
+    assert rung_steps((0.25, 0.5), 64) == {16: 0, 32: 1}
+    assert rung_steps((0.25, 0.5), 7) == {2: 0, 4: 1}
+    assert rung_steps((0.07, 0.9), 100) == {7: 0, 90: 1}
+    assert rung_steps((0.25, 0.5), 2) == {1: 1}, "both at one step: the later counts"
+    assert rung_steps((0.5, 0.9), 1) == {}, "the last step is the trial's end"
+
+
+def with_dropout(tokenizer):
+    """A model that draws random numbers while it is trained."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=256, n_embd=32, n_layer=2, n_head=4,
+        bos_token_id=0, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config)
+
+
+@pytest.mark.parametrize("make", [llama, with_dropout])
+def test_a_trial_with_rungs_ends_with_the_weights_of_one_without(tokenizer, examples, make):
+    """Measured with the real engine of answers: mode, gradients and random numbers stay."""
+    seen, asked = [], [Request("a bad cab ->", None, 8), Request("dad ->", "bee")]
+
+    def measure(reached, module):
+        seen.append(reached)
+        assert module.training
+        assert len(run_requests(module, tokenizer, asked)) == 2
+        assert module.training
+        return False
+
+    ends = []
+    for rungs in (Rungs(), Rungs((0.25, 0.5), measure)):
+        torch.manual_seed(3)
+        tuned, record = tune(make(tokenizer), examples, rungs=rungs)
+        ends.append((record.loss, torch.cat([p.detach().flatten() for p in tuned.parameters()])))
+    assert seen == [Reached(0, 2, 8), Reached(1, 4, 8)]
+    assert ends[0][0] == ends[1][0]
+    assert torch.equal(ends[0][1], ends[1][1])
+
+
+def test_a_rung_ends_a_trial_and_leaves_a_record_of_what_was_done(model, examples):
+    rungs = Rungs((0.25, 0.5), lambda reached, module: reached.rung == 1)
+    with pytest.raises(TrialPruned) as caught:
+        tune(model, examples, rungs=rungs)
+    record = caught.value.record
+    assert record.steps == 4 and record.loss[-1][0] == 4
+    assert 0 < record.tokens < 4 * sum(len(ids) for ids, _ in examples)
+
+
+def test_all_workers_end_when_one_does(model, examples):
+    """A worker that measures nothing learns it from the others."""
+    answers = []
+
+    def agree(flag):
+        answers.append(flag)
+        return len(answers) > 3  # a question a step, and the rung's after the third
+
+    with pytest.raises(TrialPruned) as caught:
+        tune(model, examples, place=Place(1, 2, agree), rungs=Rungs((0.3,)))
+    assert caught.value.record.steps == 3 and not any(answers)

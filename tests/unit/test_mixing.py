@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtray.data.mixing import Part, draw, largest_remainder, plan, source_order
+from mtray.data.mixing import (
+    OWN_DRAW,
+    Draw,
+    Part,
+    draw,
+    largest_remainder,
+    plan,
+    source_order,
+    with_headroom,
+)
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Recipe, Source
 
@@ -132,3 +141,37 @@ def test_running_short():
     assert sorted(drawn(50)) == list(range(50))
     twice = drawn(101, repeats=True)
     assert twice[:50] == twice[50:100] and twice[100] == twice[0]
+
+
+def rows(which, count, held=60, name="a", repeats=False):
+    return draw([Part(name, "mono", float(count), count)], {name: held}, repeats, which)[
+        name
+    ].tolist()
+
+
+def test_the_studys_own_draw_is_a_prefix_as_ever():
+    assert rows(OWN_DRAW, 9) == rows(Draw(7, 0), 9) == list(range(9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 90), st.integers(0, 90), st.integers(1, 60), st.integers(0, 5))
+def test_draws_of_one_replicate_are_nested(one, other, held, replicate):
+    small, large = sorted((one, other))
+    which = Draw(3, replicate)
+    shorter = rows(which, small, held, repeats=True)
+    assert shorter == rows(which, large, held, repeats=True)[:small]
+    assert len(set(shorter)) == min(small, held), "repeated only where the source runs short"
+
+
+def test_replicates_draw_as_differently_as_chance_has_it():
+    draws = [set(rows(Draw(1, k), 400, held=600)) for k in range(6)]
+    shared = [len(a & b) / 400 for i, a in enumerate(draws) for b in draws[:i]]
+    assert all(abs(s - 400 / 600) < 0.07 for s in shared)
+    assert rows(Draw(1, 1), 20) != rows(Draw(2, 1), 20)
+    assert rows(Draw(1, 1), 20) != rows(Draw(1, 1), 20, name="b")
+    # pinned: a rerun of a replicate must draw what it drew
+    assert rows(Draw(1, 1), 8, held=8) == [1, 5, 2, 7, 6, 4, 3, 0]
+
+
+def test_headroom_lets_the_largest_recipe_differ():
+    assert with_headroom({"a": 100, "b": 3, "c": 0}) == {"a": 150, "b": 5, "c": 0}

@@ -12,6 +12,7 @@ from mtray.evaluation.suite import build_suite
 from mtray.schema import (
     AbilitySpec,
     Budget,
+    EarlyStopping,
     Evaluation,
     QualitySet,
     Recipe,
@@ -87,7 +88,9 @@ def test_the_space_loads(tmp_path):
     assert {*space.parameters, *space.fixed} == set(Recipe.model_fields)
 
 
-MODELS = (Study, Source, QualitySet, AbilitySpec, Evaluation, Training, Resources, Budget)
+MODELS = (
+    Study, Source, QualitySet, AbilitySpec, Evaluation, Training, Resources, Budget, EarlyStopping,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("model", MODELS)

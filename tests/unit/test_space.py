@@ -68,7 +68,7 @@ WRONG = [
     ),
     (
         "mono_ratio: {type: float, low: 0, hihg: 1}",
-        "unknown key mono_ratio.hihg; allowed here: low, high, log, step, type",
+        "unknown key mono_ratio.hihg; allowed here: when, low, high, log, step, type",
     ),
     ("mono_ratio: {type: float, low: 0}", "key mono_ratio.high is missing"),
     ("mono_ratio: {type: float, low: zero, high: 1}", "mono_ratio.low: .*found 'zero'"),
@@ -152,3 +152,62 @@ def test_a_float_range_is_one_that_optuna_takes_or_an_error(low, high, log, step
 def test_types():
     assert IntRange(type="int", low=1, high=1).step == 1
     assert Choices(type="categorical", choices=(0, 0.5)).choices == (0, 0.5)
+
+
+CONDITIONAL = """
+parallel_size: 100
+mono_ratio: {type: float, low: 0.0, high: 2.0}
+replay_fraction: {type: float, low: 0.1, high: 0.3, when: {mono_ratio: {above: 0.5}}}
+frozen_layers: {type: int, low: 1, high: 4, when: {replay_fraction: {above: 0, below: 0.2}}}
+"""
+
+
+def test_what_is_off_by_its_condition_has_the_default(tmp_path):
+    space = load_space(put(tmp_path, CONDITIONAL))
+    given = {"mono_ratio": 1.0, "replay_fraction": 0.15, "frozen_layers": 3}
+    assert space.recipe(given) == Recipe(parallel_size=100, **given)
+    assert space.recipe({**given, "mono_ratio": 0.5}) == Recipe(parallel_size=100, mono_ratio=0.5)
+    half = space.recipe({**given, "replay_fraction": 0.25})
+    assert half == Recipe(parallel_size=100, mono_ratio=1.0, replay_fraction=0.25)
+    order = space.in_order()
+    assert order.index("mono_ratio") < order.index("replay_fraction") < order.index("frozen_layers")
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("mono_ratio: {above: 2}", "never holds for mono_ratio 0 to 2"),
+        ("mono_ratio: {below: 3}", "always holds for mono_ratio 0 to 2"),
+        ("mono_ratio: {}", "a condition needs one of above, below, among"),
+        ("mono: {above: 1}", "when.mono: not another parameter; allowed: parallel_size"),
+        ("frozen_layers: {above: 1}", "not another parameter"),
+        ("learning_rate: {above: 1}", "learning_rate is fixed at 0.001; drop the condition"),
+        ("mono_ratio: {more: 1}", "unknown key"),
+    ],
+)
+def test_conditions_that_make_no_sense_are_named(tmp_path, line, message):
+    text = (
+        "parallel_size: 100\nmono_ratio: {type: float, low: 0, high: 2}\n"
+        f"frozen_layers: {{type: int, low: 0, high: 4, when: {{{line}}}}}\n"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_space(put(tmp_path, text))
+
+
+def test_conditions_in_a_circle(tmp_path):
+    text = """
+    parallel_size: 100
+    mono_ratio: {type: float, low: 0, high: 2, when: {replay_fraction: {above: 0.1}}}
+    replay_fraction: {type: float, low: 0, high: 0.3, when: {mono_ratio: {above: 1}}}
+    """
+    with pytest.raises(ConfigError, match=r"in a circle: .*mono_ratio"):
+        load_space(put(tmp_path, text))
+
+
+def test_what_is_always_there_cannot_be_switched_off(tmp_path):
+    text = """
+    mono_ratio: {type: float, low: 0, high: 2}
+    parallel_size: {type: int, low: 1, high: 9, when: {mono_ratio: {above: 1}}}
+    """
+    with pytest.raises(ConfigError, match="parallel_size cannot be switched off"):
+        load_space(put(tmp_path, text))

@@ -103,6 +103,10 @@ WRONG = [
     ("training: {schedule: cosin}\n", "training.schedule: .*'cosine', 'linear' or 'constant'"),
     ("objectives: {quality: max}\n", "`objectives` needs at least two"),
     ("objectives: {quality: up, retention: max}\n", "objectives.quality: .*'max' or 'min'"),
+    (
+        "objectives: {quality: max, cost.seconds: min}\nearly_stopping: {rungs: [0.2, 0.5]}\n",
+        "'cost.seconds' has no value yet; drop one",
+    ),
     ("name: again\n", r":9: key 'name' stands twice"),
     ("training: {epochs: 1, epochs: 2}\n", r":9: key 'epochs' stands twice"),
     ("a: [1\n", ":10: expected"),

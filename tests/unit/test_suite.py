@@ -233,3 +233,30 @@ def test_importing_the_suite_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_part_is_spread_over_every_set_and_known_from_the_whole(study):
+    suite = suite_of(study)
+    part = suite.part(0.25)
+    assert [len(p.requests) for p in (*part.directions, *part.abilities)] == [10, 10, 10]
+    assert part.directions[0].sources == [f"a bad cab {i}" for i in range(0, 40, 4)]
+    assert part.requests == suite.part(0.25).requests
+    assert [a.floor for a in part.abilities] == [a.floor for a in suite.abilities]
+    whole = [Output(str(i), -float(i) - 1, 3) for i in range(len(suite.requests))]
+    chosen = suite.outputs_of(part, whole)
+    assert [o.text for o in chosen[:10]] == [str(i) for i in range(0, 40, 4)]
+    assert [suite.requests[int(o.text)] for o in chosen] == part.requests
+    assert suite.part(1.0) == suite
+    assert len(suite.part(0.01).directions[0].requests) == 8, "fewer have no standard error"
+
+
+def test_a_part_scores_as_the_whole_does_when_all_segments_are_alike(study):
+    suite = suite_of(study)
+    base, tuned = outputs(suite, "таксі", 1.0, 0.1), outputs(suite, "таксі!", 1.0, 0.4)
+    part = suite.part(0.5)
+    few = part.score(
+        suite.outputs_of(part, tuned), suite.outputs_of(part, base), 100, 0, load_comet
+    )
+    whole = suite.score(tuned, base, 100, 0, load_comet)
+    for name, score in whole.objectives.items():
+        assert few.objectives[name].value == pytest.approx(score.value, abs=0.02)

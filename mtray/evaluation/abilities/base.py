@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -45,6 +46,20 @@ class Ability(Protocol):
     def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]: ...
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]: ...
+
+    def part(self, share: float) -> Ability:
+        """The same measure and floor on `evenly` chosen segments."""
+        ...
+
+
+# a part of an evaluation set has at least so many segments, or all: fewer have no standard error
+LEAST_SEGMENTS = 8
+
+
+def evenly(n: int, share: float) -> list[int]:
+    """The places of a share of `n` segments, spread over all of them; the same for every model."""
+    wanted = min(n, max(LEAST_SEGMENTS, math.ceil(n * share - 1e-9)))
+    return [place * n // wanted for place in range(wanted)]
 
 
 def read_rows(

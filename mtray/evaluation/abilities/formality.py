@@ -37,6 +37,7 @@ from mtray.evaluation.abilities.base import (
     Context,
     check_options,
     check_outputs,
+    evenly,
     languages_of,
     one_line,
     read_rows,
@@ -205,6 +206,14 @@ class Formality:
                     for label in LABELS:
                         found[f"{prefix}{form}.{register}.{label}"] = float(tally[label])
         return found
+
+    def part(self, share: float) -> Formality:
+        keep = evenly(len(self.expected), share)
+        return replace(
+            self, requests=[self.requests[2 * i + side] for i in keep for side in (0, 1)],
+            expected=[self.expected[i] for i in keep],
+            references=[self.references[i] for i in keep],
+        )  # fmt: skip
 
 
 def build(spec: AbilitySpec, context: Context) -> Formality:

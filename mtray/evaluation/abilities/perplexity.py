@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from mtray.evaluation.abilities.base import (
     Context,
     check_options,
     check_outputs,
+    evenly,
     one_line,
     read_rows,
 )
@@ -60,6 +61,10 @@ class Perplexity:
             "tokens": float(sum(o.tokens for o in outputs)),
             "characters": float(sum(len(r.target or "") for r in self.requests)),
         }
+
+    def part(self, share: float) -> Perplexity:
+        requests = [self.requests[i] for i in evenly(len(self.requests), share)]
+        return replace(self, requests=requests)
 
 
 def unigram_floor(texts: Sequence[str], tokenizer: Any) -> float:

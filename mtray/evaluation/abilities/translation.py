@@ -4,7 +4,7 @@ examples. Unit: chrF."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.rendering import translation_prompt
@@ -12,6 +12,7 @@ from mtray.evaluation.abilities.base import (
     Context,
     check_options,
     check_outputs,
+    evenly,
     languages_of,
     one_line,
     output_counts,
@@ -42,6 +43,13 @@ class Translated:
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         return output_counts(self.sources, outputs)
+
+    def part(self, share: float) -> Translated:
+        keep = evenly(len(self.requests), share)
+        return replace(
+            self, requests=[self.requests[i] for i in keep],
+            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
+        )  # fmt: skip
 
 
 def translated(

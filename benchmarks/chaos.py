@@ -1,0 +1,511 @@
+#!/usr/bin/env python3
+"""What a sweep survives: every way of going wrong, through the main job's own door.
+
+    python benchmarks/chaos.py [--only NAME ...] [--list] [--seed 1]
+
+Prints a Markdown table: what was done to a small sweep of the embedded study, how it ended, trials
+still RUNNING in the journal afterwards, trials lost (no readable record, or another recipe under
+the number), trials run twice (a number that finished more than once), seconds. "Afterwards" is
+after the same command was given again wherever the sweep was cut off. What cannot be done from
+outside is injected by `benchmarks/injected`. A full disk needs the right to mount a tmpfs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SPACE = {
+    "parallel_size": {"type": "int", "low": 32, "high": 128, "log": True},
+    "mono_ratio": {"type": "float", "low": 0.0, "high": 1.0},
+    "replay_fraction": {"type": "float", "low": 0.0, "high": 0.4},
+}
+ENDED = re.compile(
+    r"trial (base|\d+)(?: \(\w+\))?  ?(?:quality|FAILED|INFEASIBLE|PRUNED)", re.MULTILINE
+)
+PATIENCE = 300.0  # seconds for anything awaited
+
+
+class Failed(Exception):
+    """What was awaited did not happen."""
+
+
+@dataclass
+class Chaos:
+    """A small study in a folder, and the starts of its one sweep."""
+
+    folder: Path
+    trials: int = 3
+    options: tuple[str, ...] = ()
+    injected: dict[str, Any] = field(default_factory=dict)
+    output: list[str] = field(default_factory=list)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
+        self.study["name"] = "chaos"
+        self.study["evaluation"]["bootstrap"] = 200
+        evaluation = self.study["evaluation"]
+        for part in (*evaluation["quality"], *evaluation["abilities"].values()):
+            part["size"] = 24
+        self.space: dict[str, Any] = dict(SPACE)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "runs" / "chaos"
+
+    def start(self) -> subprocess.Popen[str]:
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.study))
+        (self.folder / "space.yaml").write_text(yaml.safe_dump(self.space))
+        command = [
+            sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
+            "--study", str(self.folder / "study.yaml"), "--space", str(self.folder / "space.yaml"),
+            "--runs-dir", str(self.folder / "runs"), "--trials", str(self.trials), *self.options,
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+        if self.injected:
+            environment["CHAOS"] = json.dumps(self.injected)
+            paths = [str(ROOT / "benchmarks" / "injected"), environment.get("PYTHONPATH", "")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        process = subprocess.Popen(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        self.started.append(process)
+        threading.Thread(target=self._read, args=(process,), daemon=True).start()
+        return process
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self.output.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.output)
+
+    def wait_for(self, happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            found = happened()
+            if found:
+                return found
+            if self.started[-1].poll() is not None and not happened():
+                raise Failed(f"the sweep ended before {what}:\n{self.text}")
+            time.sleep(0.05)
+        raise Failed(f"{what}: not within {seconds:.0f} s:\n{self.text}")
+
+    def wait_for_text(self, text: str) -> None:
+        self.wait_for(lambda: text in self.text, f"{text!r} was printed")
+
+    def end(self, process: subprocess.Popen[str], code: int | None = None) -> int:
+        """Wait for the end; Failed when it takes too long or has another exit code."""
+        try:
+            found = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"the sweep hangs:\n{self.text}") from None
+        if code is not None and found != code:
+            raise Failed(f"exit code {found} instead of {code}:\n{self.text}")
+        return found
+
+    def finish(self, code: int = 0) -> None:
+        self.end(self.start(), code)
+
+    def ray_process(self, name: str, driver: subprocess.Popen[str]) -> int | None:
+        """The process id of a Ray worker of this sweep whose title holds `name`."""
+        for pid in sorted(descendants(driver.pid)):
+            if f"ray::{name}" in title_of(pid):
+                return pid
+        return None
+
+    def kill_all(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def title_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> set[int]:
+    """Ids of the processes below one."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    more = {pid}
+    while more:
+        more = {child for child, parent in parents.items() if parent in more} - found
+        found |= more
+    return found
+
+
+def journal_states(run_dir: Path) -> Counter[str]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    backend = optuna.storages.journal.JournalFileBackend(str(run_dir / "study.journal"))
+    study = optuna.load_study(study_name="chaos", storage=optuna.storages.JournalStorage(backend))
+    return Counter(t.state.name for t in study.get_trials(deepcopy=False))
+
+
+def records_of(run_dir: Path) -> dict[int, Any]:
+    from mtray.report.records import read_records
+
+    return {r.number: r for r in read_records(run_dir).records} if run_dir.is_dir() else {}
+
+
+# what can be done ---------------------------------------------------------------------------------
+# each takes a sweep, does its worst, brings it to its end, and says how that was
+
+
+def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
+    kept = 0
+    chaos.trials = 4
+    for _ in range(times):
+        process = chaos.start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(4, 30))
+        if process.poll() is not None:
+            chaos.trials += 2  # it was through: there must be something to cut off
+            continue
+        process.kill()
+        process.wait()
+        kept = len(records_of(chaos.run_dir))
+    chaos.finish()
+    return f"continued after each; {kept} records before the last start, {chaos.trials} trials"
+
+
+def stop_once(chaos: Chaos, rng: random.Random, number: int = signal.SIGTERM) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    time.sleep(rng.uniform(0, 8))
+    process.send_signal(number)
+    chaos.end(process, 128 + number)
+    running = journal_states(chaos.run_dir)["RUNNING"]
+    chaos.finish()
+    return f"exit code {128 + number}, {running} RUNNING at once; continued"
+
+
+def interrupt_twice(chaos: Chaos, rng: random.Random) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    time.sleep(rng.uniform(2, 8))
+    process.send_signal(signal.SIGINT)
+    chaos.wait_for_text("stopping: running trials end")
+    process.send_signal(signal.SIGINT)
+    chaos.end(process, 130)
+    chaos.finish()
+    return "exit code 130 at once; continued"
+
+
+def _kill(chaos: Chaos, name: str) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial base (base)")
+    pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
+    time.sleep(2)
+    while pid is None or not title_of(pid):  # it ended by itself meanwhile
+        pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
+    os.kill(pid, signal.SIGKILL)
+    chaos.end(process, 0)
+    attempts = {n: r.extra["attempts"] for n, r in records_of(chaos.run_dir).items()
+                if "attempts" in r.extra}  # fmt: skip
+    if not attempts:
+        raise Failed(f"no record tells of the lost process:\n{chaos.text}")
+    number, tried = min(attempts.items())
+    return f"trial {number}: {tried[0]['reason_class']}, {tried[0]['then']}; {_states(chaos)}"
+
+
+def kill_worker(chaos: Chaos, rng: random.Random) -> str:
+    return _kill(chaos, "RayTrainWorker")
+
+
+def kill_trial_actor(chaos: Chaos, rng: random.Random) -> str:
+    return _kill(chaos, "ImplicitFunc")
+
+
+def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
+    """Trial 0 alone, three times."""
+    chaos.study["resources"]["concurrent_trials"] = 1
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    for _ in range(3):
+        before = chaos.text.count("trial 0 runs again")
+        chaos.wait_for(lambda: chaos.ray_process("RayTrainWorker", process), "a worker")
+        pid = chaos.wait_for(lambda: chaos.ray_process("ImplicitFunc", process), "an actor")
+        os.kill(pid, signal.SIGKILL)
+        chaos.wait_for(
+            lambda b=before: (
+                chaos.text.count("trial 0 runs again") > b or "(parallel_only) FAILED" in chaos.text
+            ),
+            "the loss was seen",
+        )
+    chaos.end(process, 0)
+    record = records_of(chaos.run_dir)[0]
+    if record.reason_class != "worker_lost" or len(record.extra["attempts"]) != 2:
+        raise Failed(f"trial 0: {record.reason_class} {record.extra}")
+    return f"trial 0 failed with worker_lost after 2 further attempts; {_states(chaos)}"
+
+
+def lose_node(chaos: Chaos, rng: random.Random) -> str:
+    from ray.cluster_utils import Cluster
+
+    # the cluster and who joins it must agree on tokens, whatever this machine has
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        other = cluster.add_node(num_cpus=1)
+        chaos.options = ("--address", cluster.address)
+        process = chaos.start()
+        chaos.wait_for_text("trial base (base)")
+        time.sleep(6)
+        cluster.remove_node(other, allow_graceful=False)
+        chaos.end(process, 0)
+    finally:
+        cluster.shutdown()
+        del os.environ["RAY_AUTH_MODE"]
+    attempts = [a for r in records_of(chaos.run_dir).values() for a in r.extra.get("attempts", ())]
+    classes = Counter(a["reason_class"] for a in attempts)
+    if not classes["node_lost"]:
+        raise Failed(f"no record tells of the lost node: {classes}\n{chaos.text}")
+    return f"{dict(classes)}, again on the node that was left; {_states(chaos)}"
+
+
+def nan_loss(chaos: Chaos, rng: random.Random) -> str:
+    chaos.trials = 6
+    chaos.study["defaults"]["learning_rate"] = 1e30
+    chaos.space["learning_rate"] = 1e30
+    chaos.finish(code=2)
+    wanted = "3 of the first 3 trials failed (3 x not_finite)"
+    if wanted not in chaos.text:
+        raise Failed(chaos.text)
+    chaos.trials = 0  # it gave up, on purpose
+    return f"exit code 2: {wanted}"
+
+
+def _classes(chaos: Chaos, wanted: dict[int, str]) -> str:
+    found = {n: r.reason_class for n, r in records_of(chaos.run_dir).items()}
+    wrong = {n: (found.get(n), name) for n, name in wanted.items() if found.get(n) != name}
+    if wrong:
+        raise Failed(f"(found, wanted): {wrong}\n{chaos.text}")
+    return ", ".join(f"trial {n}: {name}" for n, name in wanted.items())
+
+
+def failing_trials(chaos: Chaos, rng: random.Random) -> str:
+    """An exception in evaluation, a missing metric, memory that suffices at the second try."""
+    chaos.trials = 4
+    chaos.injected = {"trials": {0: "exception", 1: "memory_once", 2: "missing"}}
+    chaos.finish()
+    said = _classes(chaos, {0: "evaluation_error", 2: "evaluation_error"})
+    record = records_of(chaos.run_dir)[1]
+    if record.state != "complete" or "2048 tokens" not in record.extra["attempts"][0]["then"]:
+        raise Failed(f"trial 1: {record.state} {record.extra}")
+    return f"{said}; trial 1 out of memory, complete at half the micro-batch; the sweep went on"
+
+
+def failing_memory(chaos: Chaos, rng: random.Random) -> str:
+    chaos.trials = 4
+    chaos.injected = {"trials": {0: "nan", 2: "memory"}}
+    chaos.finish()
+    return _classes(chaos, {0: "not_finite", 2: "out_of_memory"}) + "; the sweep went on"
+
+
+def time_limit(chaos: Chaos, rng: random.Random) -> str:
+    """The base model has time enough, since it trains nothing; the others take many steps."""
+    chaos.study["budget"]["trial_minutes"] = 0.2
+    chaos.study["training"].update(epochs=400, batch_examples=8)
+    chaos.finish(code=2)
+    said = _classes(chaos, {0: "time_limit", 1: "time_limit", 2: "time_limit"})
+    return f"{said}; exit code 2, since most of the first trials failed"
+
+
+def slow_driver(chaos: Chaos, rng: random.Random) -> str:
+    chaos.trials = 4
+    chaos.injected = {"slow_driver": 8}
+    chaos.finish()
+    return f"nothing hangs; {_states(chaos)}"
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, megabytes: int) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        raise PermissionError("a tmpfs cannot be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def full_disk(chaos: Chaos, rng: random.Random) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("(parallel_only) quality")
+    ballast = chaos.folder / "runs" / "ballast"
+    with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+    chaos.end(process, 2)
+    if "no space left" not in chaos.text or "Traceback" in chaos.text:
+        raise Failed(chaos.text)
+    before = records_of(chaos.run_dir)
+    journal_states(chaos.run_dir)
+    ballast.unlink()
+    chaos.finish()
+    after = records_of(chaos.run_dir)
+    if any(after[n].finished != r.finished for n, r in before.items() if r.state == "complete"):
+        raise Failed("a finished trial was run again")
+    return f"exit code 2, 'no space left', {len(before)} records kept; continued with room"
+
+
+def damaged_files(chaos: Chaos, rng: random.Random) -> str:
+    """Between two starts: half a line in the journal, half a record of the base and of a trial."""
+    process = chaos.start()
+    chaos.wait_for_text("(parallel_only) quality")
+    process.kill()
+    process.wait()
+    with open(chaos.run_dir / "study.journal", "ab") as file:
+        file.write(b'{"op_code":5,"worker')
+    for name in ("base", "0000"):
+        path = chaos.run_dir / "trials" / name / "result.json"
+        os.truncate(path, path.stat().st_size // 2)
+    chaos.output.clear()
+    chaos.finish()
+    named = [f"trials/{name}/result.json" in chaos.text for name in ("base", "0000")]
+    if named != [True, True]:
+        raise Failed(chaos.text)
+    return "both files named; the base model measured again, trial 0 kept by the search"
+
+
+SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
+    "kill_driver": ("kill -9 of the driver, 10 times at random moments", kill_driver),
+    "sigterm": ("SIGTERM", stop_once),
+    "interrupt_twice": ("Ctrl-C twice", interrupt_twice),
+    "kill_worker": ("kill -9 of a Train worker", kill_worker),
+    "kill_trial_actor": (
+        "kill -9 of a trial's actor (the train controller runs in it)",
+        kill_trial_actor,
+    ),
+    "kill_trial_actor_always": ("the same, every attempt of one trial", kill_trial_actor_always),
+    "lose_node": ("a node of two taken away while a trial runs on it", lose_node),
+    "nan_loss": ("learning rate 1e30: NaN loss in every trial", nan_loss),
+    "failing_trials": (
+        "exception in evaluation, missing metric, out of memory once",
+        failing_trials,
+    ),
+    "failing_memory": ("NaN objective, out of memory twice", failing_memory),
+    "time_limit": ("trials longer than budget.trial_minutes", time_limit),
+    "slow_driver": ("driver slow for 8 s after every result", slow_driver),
+    "full_disk": ("full disk (a tmpfs of 8 MB) while trials run", full_disk),
+    "damaged_files": ("half a journal line, half of two result files", damaged_files),
+}
+# trials whose record is damaged on purpose
+MAY_BE_LOST = {"damaged_files": {0}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `error`: what was not as it should be; empty when all was."""
+
+    done: str
+    ended: str
+    running: int
+    lost: int
+    twice: int
+    seconds: float
+    error: str = ""
+
+    @property
+    def sound(self) -> bool:
+        return not (self.error or self.running or self.lost or self.twice)
+
+
+def _states(chaos: Chaos) -> str:
+    counts = Counter(r.state for n, r in records_of(chaos.run_dir).items() if n >= 0)
+    return ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
+
+
+def _counts(chaos: Chaos, name: str) -> tuple[int, int, int]:
+    """Trials RUNNING, lost, run twice."""
+    there = set(records_of(chaos.run_dir)) | MAY_BE_LOST.get(name, set())
+    lost = {-1, *range(chaos.trials)} - there
+    ended = Counter(ENDED.findall(chaos.text))
+    return (
+        journal_states(chaos.run_dir)["RUNNING"],
+        len(lost),
+        sum(n > 1 for n in ended.values()),
+    )
+
+
+def run_scenario(name: str, folder: Path, seed: int = 1) -> Row:
+    """Do one thing to a sweep of its own in an empty folder. Raises PermissionError where it cannot
+    be done."""
+    done, act = SCENARIOS[name]
+    chaos, start = Chaos(folder), time.monotonic()
+    disk = mounted(folder / "runs", 8) if name == "full_disk" else contextlib.nullcontext()
+    try:
+        with disk:
+            ended = act(chaos, random.Random(seed))
+            running, lost, twice = _counts(chaos, name)
+        return Row(done, ended, running, lost, twice, time.monotonic() - start)
+    except Failed as error:
+        spent = time.monotonic() - start
+        return Row(done, "not as it should", 0, 0, 0, spent, error=str(error))
+    finally:
+        chaos.kill_all()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), help="some of them")
+    parser.add_argument("--list", action="store_true", help="name them and do nothing")
+    parser.add_argument("--seed", type=int, default=1, help="of the random moments")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(f"{name}: {done}" for name, (done, _) in SCENARIOS.items()))
+        return 0
+    print("| done to the sweep | how it ended | RUNNING | lost | run twice | seconds |")
+    print("|---|---|---|---|---|---|", flush=True)
+    failed = []
+    for name in args.only or SCENARIOS:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            try:
+                row = run_scenario(name, Path(folder), args.seed)
+            except PermissionError as error:
+                print(f"| {SCENARIOS[name][0]} | not run: {error} | | | | |", flush=True)
+                continue
+        print(
+            f"| {row.done} | {row.ended} | {row.running} | {row.lost} | {row.twice} | "
+            f"{row.seconds:.0f} |",
+            flush=True,
+        )
+        if not row.sound:
+            failed.append(name)
+            print(f"{name}: {row.error}", file=sys.stderr, flush=True)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Failures for `benchmarks/chaos.py`, put into every process of a sweep by way of PYTHONPATH; the
+package itself knows nothing of them.
+
+CHAOS holds JSON: {"trials": {"0": "exception", ...}, "slow_driver": seconds}. What can happen to a
+trial stands in `SCORES` and `run_trial` below.
+"""
+
+import importlib.abc
+import importlib.util
+import json
+import os
+import sys
+import time
+
+WANTED = json.loads(os.environ.get("CHAOS", "{}"))
+TRIALS = {int(number): what for number, what in WANTED.get("trials", {}).items()}
+
+
+def _exception(study, result):
+    raise KeyError("a measure that stumbles")
+
+
+def _missing(study, result):
+    """A study that asks for what was not measured, in the eyes of one trial."""
+    return study.model_copy(update={"objectives": {**study.objectives, "nowhere": "max"}})
+
+
+def _nan(study, result):
+    from mtray.analysis.uncertainty import mean_measurement
+
+    mean_measurement([float("nan")] * 4, "made up")
+
+
+SCORES = {"exception": _exception, "missing": _missing, "nan": _nan}
+
+
+def change_trial(module):
+    record_trial, run_trial = module.record_trial, module.run_trial
+
+    def recording(job, study, *rest):
+        what = SCORES.get(TRIALS.get(job.number))
+        return record_trial(job, (what and what(study, rest)) or study, *rest)
+
+    def running(job, *rest, **options):
+        import torch
+
+        what = TRIALS.get(job.number)
+        if what == "memory" or (what == "memory_once" and options["batch_share"] == 1.0):
+            torch.empty(1 << 50)  # a petabyte
+        return run_trial(job, *rest, **options)
+
+    module.record_trial, module.run_trial = recording, running
+
+
+def change_live(module):
+    ended = module.Watch.ended
+
+    def slowly(self, record):
+        ended(self, record)
+        time.sleep(WANTED.get("slow_driver", 0))
+
+    module.Watch.ended = slowly
+
+
+CHANGES = {"mtray.trial": change_trial, "mtray.search.live": change_live}
+
+
+class After(importlib.abc.MetaPathFinder):
+    """Changes a module right after it was imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        change = CHANGES.pop(name, None)
+        if change is None:
+            return None
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            change(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if WANTED:
+    sys.meta_path.insert(0, After())

@@ -1,0 +1,63 @@
+"""What a reader must know before believing a front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtray.analysis.seeds import SeedVariance
+from mtray.report.groups import Group
+from mtray.schema import TrialRecord
+
+
+def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
+    """Version of every package; all of them, joined by a comma, where trials differ."""
+    seen: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            seen.setdefault(name, {})[version] = None
+    return {name: ", ".join(found) for name, found in sorted(seen.items())}
+
+
+def caveats(
+    records: Sequence[TrialRecord], groups: Sequence[Group], luck: SeedVariance, *, paired: bool
+) -> tuple[str, ...]:
+    """The notes that the files, the page and the terminal show. `paired`: whether trials were
+    compared by paired draws."""
+    searched = sum(g.original.role == "search" for g in groups)
+    if not searched:
+        return ("No trial of the search is complete yet: all points are baselines.",)
+    notes = [
+        f"The points were picked as the best of {searched} recipes on the same segments that they "
+        "are shown with, so the best look better than they are. Measure a chosen recipe again on "
+        "held-out segments, with another seed.",
+        _luck_note(groups, luck),
+    ]
+    if not paired:
+        notes.append(
+            "P(front) draws every objective from its 95 % interval, independently of the other "
+            "trials. Intervals of differences take the two scores as independent; on shared "
+            "segments they are wider than need be."
+        )
+    missing = {"base", "parallel_only", "mono_one_to_one"} - {r.role for r in records}
+    if missing:
+        notes.append(f"No complete trial of the baselines: {', '.join(sorted(missing))}.")
+    if len(missing) == 3:
+        notes.append("Without baselines the reference point moves as trials are added.")
+    if mixed := [n for n, found in versions(records).items() if ", " in found]:
+        notes.append(f"Trials were measured with different versions of: {', '.join(mixed)}.")
+    return tuple(notes)
+
+
+def _luck_note(groups: Sequence[Group], luck: SeedVariance) -> str:
+    repeated = [g for g in groups if g.lucky > 1]
+    if not repeated:
+        return (
+            "No recipe was trained with a second seed: the intervals cover the choice of segments, "
+            "not the luck of seed and draw."
+        )
+    return (
+        f"{len(repeated)} of {len(groups)} recipes were trained with more than one seed; their "
+        "values are means over seeds. All intervals but the untouched model's cover segments and "
+        f"seeds, with a variance over seeds pooled over those recipes ({luck.freedom} degrees of "
+        "freedom), for recipes of one seed too."
+    )

@@ -1,0 +1,44 @@
+"""A trial's training in Ray Train workers, again where another attempt may help."""
+
+from __future__ import annotations
+
+from mtray.errors import TrialStopped
+from mtray.search.board import Reporter
+from mtray.search.bridge import Shared, WorkersPending, train_in_workers
+from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
+from mtray.training.loop import MICRO_BATCH_TOKENS
+from mtray.trial import Job, Outcome
+
+
+def train_with_attempts(
+    job: Job, shared: Shared, reporter: Reporter, attempts: list[Attempt]
+) -> Outcome:
+    """The outcome of the first attempt that comes through; `attempts` grows by those that did not.
+
+    Out of memory: once more with half as many tokens in a batch, in training (more micro-batches
+    make up for it) and in evaluation. Worker or node lost: again, at most twice. Raises what the
+    last attempt raised, and TrialStopped when the sweep is being stopped.
+    """
+    batch_share = 1.0
+    while True:
+        try:
+            return train_in_workers(job, shared, batch_share)
+        except TrialStopped:
+            raise
+        except WorkersPending:  # as long as it takes; the watchdog says what is missing
+            if reporter.stopping():
+                raise TrialStopped from None
+        except Exception as error:
+            reason_class = classify(error)
+            if reason_class in LOST and reporter.stopping():
+                raise TrialStopped from error  # workers die under a sweep that is being stopped
+            if not may_run_again(reason_class, attempts):
+                raise
+            if reason_class == "out_of_memory":
+                batch_share /= 2
+                tokens = round(MICRO_BATCH_TOKENS * batch_share)
+                then = f"again at half the micro-batch ({tokens} tokens)"
+            else:
+                then = "again from the first step"
+            attempts.append(attempt(reason_class, one_line(error), then))
+            reporter.progress({"state": "starting"})

@@ -1,0 +1,55 @@
+"""The journal's file: what a killed process or a full disk leaves of a line is undone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend
+
+BLOCK = 1 << 16  # bytes
+
+
+def cut_half_line(path: Path) -> None:
+    """Drop what follows the last line feed; needs no room on the disk."""
+    if not path.is_file():
+        return
+    end = path.stat().st_size
+    with open(path, "rb") as file:
+        while end:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+    os.truncate(path, end)
+
+
+def mend(path: Path) -> None:
+    """Undo what a process that was killed while writing the journal left: half a line, and Optuna's
+    lock.
+
+    Only for who holds the run's lock.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    cut_half_line(path)
+
+
+class RunJournal(JournalFileBackend):
+    """Optuna's journal, which leaves no half line behind when a write fails, so that what is
+    written later is not glued to it. Raises the OSError of the write."""
+
+    def __init__(self, path: Path) -> None:
+        mend(path)
+        super().__init__(str(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError:
+            cut_half_line(self._path)
+            raise

@@ -1,0 +1,43 @@
+"""The trials that every sweep begins with: baselines, then points that fill the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+
+from mtray.schema import Role
+from mtray.search.notes import first_ones, is_baseline, taken_over
+from mtray.search.references import nearest
+from mtray.search.samplers import STARTUP, space_filling
+
+Distributions = Mapping[str, BaseDistribution]
+
+
+def missing_first(
+    trials: Sequence[FrozenTrial],
+    references: Mapping[Role, dict[str, Any]],
+    distributions: Distributions,
+    seed: int,
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Parameters and notes of those that are still to be put in line: all in a new study, what is
+    missing where an earlier process was cut off or trials of earlier runs are known."""
+    begun, known = first_ones(trials), taken_over(trials)
+    baselines = [t for t in begun if is_baseline(t)]
+    roles = {t.user_attrs["role"] for t in [*baselines, *known]}
+    first: list[tuple[str, dict[str, Any]]] = []
+    first += [(role, exact) for role, exact in references.items() if role not in roles]
+    if len(known) < STARTUP:  # with as many, the sampler has what it needs
+        points = space_filling(distributions, STARTUP, seed)
+        first += [("search", params) for params in points[len(begun) - len(baselines) :]]
+    return [_placed(role, exact, distributions) for role, exact in first]
+
+
+def _placed(
+    role: str, exact: dict[str, Any], distributions: Distributions
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    # a baseline may lie outside the searched range, or set what the space fixes, on purpose
+    params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
+    return params, {"role": role} if params == exact else {"role": role, "exact": exact}

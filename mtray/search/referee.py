@@ -1,0 +1,144 @@
+"""Measures a trial at its rungs, in a thread of the trial's own process, while its worker waits.
+
+The process holds what scoring needs (the metric, the base model's outputs) and is idle while the
+worker trains; the worker holds the model. They talk through the board. Where no measurement could
+end the trial the worker goes on at once, and is measured meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mtray.analysis.pareto import Z95
+from mtray.errors import EvaluationError
+from mtray.evaluation.engine import Output
+from mtray.schema import Estimate, Rung, Study
+from mtray.search.board import Question
+from mtray.search.rungs import Decision, Point, can_end, decide
+from mtray.trial import Job
+
+RESAMPLES = 200  # enough for a standard error, a fifth of the time of an interval
+INTERVAL = 0.2  # seconds between two looks at the board
+
+Base = Callable[[], Sequence[Output] | None]
+
+
+def estimates(
+    study: Study, suite: Any, outputs: Sequence[Output], base: Sequence[Output]
+) -> dict[str, Estimate]:
+    """The objectives of outputs of `suite`, a part of the study's; EvaluationError where one cannot
+    be measured."""
+    result = suite.score(outputs, base, RESAMPLES, study.seed)
+    measured = {**result.scores, **result.objectives}
+    if missing := [name for name in study.objectives if name not in measured]:
+        raise EvaluationError(f"objective {missing[0]!r} cannot be measured at a rung")
+    found = {name: measured[name] for name in study.objectives}
+    return {
+        n: Estimate(value=s.value, error=(s.high - s.low) / (2 * Z95)) for n, s in found.items()
+    }
+
+
+class Referee:
+    """`base` gives the base model's outputs, None while there are none. As a context it answers the
+    worker; without `early_stopping` in the study it does nothing."""
+
+    def __init__(self, job: Job, study: Study, board: Any, suite: Any, base: Base) -> None:
+        self._job, self._study, self._board = job, study, board
+        self._suite, self._read_base = suite, base
+        self._base_outputs: Sequence[Output] | None = None
+        self._rule = study.early_stopping
+        self._curve: dict[int, Rung] = {}
+        self._later: list[Question] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._answer_all, daemon=True, name="referee")
+
+    def __enter__(self) -> Referee:
+        if self._rule is not None and self._job.recipe.parallel_size:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._over.set()
+        if kind is None and self._thread.is_alive():
+            self._thread.join()  # the curve is part of the record
+
+    def finish(self) -> None:
+        """Measure what came before the base model's outputs, which are there by now."""
+        while self._later:
+            self._measure(self._later.pop(0), waits=False)
+
+    @property
+    def curve(self) -> tuple[Rung, ...]:
+        """What was measured so far."""
+        return tuple(self._curve[rung] for rung in sorted(self._curve))
+
+    def _base(self) -> Sequence[Output] | None:
+        if self._base_outputs is None:
+            self._base_outputs = self._read_base()
+        return self._base_outputs
+
+    def _answer_all(self) -> None:
+        import ray
+
+        while True:
+            question = ray.get(self._board.question.remote(self._job.number))
+            if question is not None:
+                self._hear(question)
+            elif self._over.wait(INTERVAL):
+                return
+
+    def _hear(self, question: Question) -> None:
+        import ray
+
+        assert self._rule is not None
+        rung, number = question.reached.rung, self._job.number
+        others = len(ray.get(self._board.others.remote(rung, number)))
+        ready = self._base() is not None
+        waits = ready and can_end(self._rule, rung, self._may_end, others)
+        if not waits:
+            self._board.answer.remote(number, rung, False)
+        if ready:
+            self._measure(question, waits)
+        else:
+            self._later.append(question)
+
+    @property
+    def _may_end(self) -> bool:
+        # ending a replicate because of a bad draw would leave the good ones to the mean
+        return self._job.role == "search" and not self._job.replicate
+
+    def _measure(self, question: Question, waits: bool) -> None:
+        """Score, compare and note; an answer goes out whatever happens."""
+        start = time.perf_counter()
+        found: dict[str, Estimate] = {}
+        try:
+            found, decision = self._judge(question)
+        except Exception as error:  # a rung is a help: without it the trial runs to its end
+            decision = Decision(False, f"not measured: {type(error).__name__}: {error}")
+        if waits:
+            self._board.answer.remote(self._job.number, question.reached.rung, decision.stop)
+        elif decision.stop:
+            decision = Decision(
+                False, f"went on, measured too late: {decision.reason}", decision.dominated_by
+            )
+        spent = question.seconds + time.perf_counter() - start
+        self._curve[question.reached.rung] = Rung(
+            **question.reached._asdict(), objectives=found, decision=decision.reason,
+            dominated_by=decision.dominated_by, seconds=spent,
+        )  # fmt: skip
+
+    def _judge(self, question: Question) -> tuple[dict[str, Estimate], Decision]:
+        import ray
+
+        assert self._rule is not None
+        rung, objectives = question.reached.rung, self._study.objectives
+        part = self._suite.part(self._rule.segments)
+        base = self._suite.outputs_of(part, self._base() or ())
+        found = estimates(self._study, part, question.outputs, base)
+        point = Point(self._job.number, found, self._may_end)
+        others = ray.get(self._board.others.remote(rung, self._job.number))
+        self._board.know.remote({rung: {point.number: point}})
+        return found, decide(self._rule, rung, point, others, objectives)

@@ -1,0 +1,31 @@
+"""What a sweep survives, through the main job's own door: the quick part of `benchmarks/chaos.py`,
+which does all of it. `test_sweep.py` stops and kills the driver."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+
+@pytest.fixture(scope="module")
+def chaos():
+    spec = importlib.util.spec_from_file_location("chaos", ROOT / "benchmarks" / "chaos.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["chaos"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["kill_worker", "kill_trial_actor", "failing_trials", "full_disk"])
+def test_a_sweep_survives(chaos, name, tmp_path):
+    try:
+        row = chaos.run_scenario(name, tmp_path)
+    except PermissionError as error:
+        pytest.skip(str(error))
+    assert row.sound, row

@@ -1,0 +1,89 @@
+"""Which attempts a trial gets, with a list of ends in the place of Ray Train."""
+
+import pytest
+from records_factory import make_study
+
+from mtray.errors import LossNotFinite, NodeLost, TrialStopped, WorkerLost
+from mtray.schema import Recipe
+from mtray.trial import Job
+
+attempts_of = pytest.importorskip("mtray.search.attempts", reason="needs Ray")
+JOB = Job(3, "search", Recipe(parallel_size=100), 1)
+
+
+class Line:
+    """A reporter; `stops` says what the board answers."""
+
+    def __init__(self, stops=False):
+        self.stops, self.told = stops, []
+
+    def progress(self, fields):
+        self.told.append(fields)
+
+    def stopping(self):
+        return self.stops
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run attempts that end as listed; gives (outcome or error, shares of a batch, attempts)."""
+
+    def go(*ends, line=None, before=()):
+        left, shares, attempts = list(ends), [], list(before)
+
+        def train(job, shared, batch_share):
+            shares.append(batch_share)
+            end = left.pop(0)
+            if isinstance(end, Exception):
+                raise end
+            return end
+
+        monkeypatch.setattr(attempts_of, "train_in_workers", train)
+        try:
+            found = attempts_of.train_with_attempts(JOB, make_study(), line or Line(), attempts)
+        except Exception as error:
+            found = error
+        return found, shares, [a["reason_class"] for a in attempts]
+
+    return go
+
+
+def test_memory_gets_one_more_attempt_with_half_a_batch(run):
+    assert run(MemoryError(), "done") == ("done", [1.0, 0.5], ["out_of_memory"])
+    second = MemoryError()
+    assert run(MemoryError(), second) == (second, [1.0, 0.5], ["out_of_memory"])
+
+
+def test_the_smaller_batch_stays_after_a_worker_was_lost(run):
+    found, shares, tried = run(MemoryError(), WorkerLost(), NodeLost(), "done")
+    assert (found, shares) == ("done", [1.0, 0.5, 0.5, 0.5])
+    assert tried == ["out_of_memory", "worker_lost", "node_lost"]
+
+
+def test_lost_processes_count_with_those_of_earlier_attempts(run):
+    last = WorkerLost()
+    before = [{"reason_class": "node_lost"}]
+    found, shares, _ = run(WorkerLost(), last, before=before)
+    assert found is last and len(shares) == 2
+
+
+def test_what_would_fail_again_is_not_tried_again(run):
+    for error in (LossNotFinite(), KeyError()):
+        assert run(error) == (error, [1.0], [])
+
+
+def test_workers_that_wait_for_room_are_waited_for(run):
+    pending = attempts_of.WorkersPending
+    assert run(pending(), pending(), pending(), "done") == ("done", [1.0] * 4, [])
+    assert isinstance(run(pending(), line=Line(stops=True))[0], TrialStopped)
+
+
+def test_workers_that_die_under_a_sweep_that_stops_are_no_attempt(run):
+    found, _, tried = run(WorkerLost(), line=Line(stops=True))
+    assert isinstance(found, TrialStopped) and tried == []
+
+
+def test_the_board_hears_of_a_new_start(run):
+    line = Line()
+    run(WorkerLost(), "done", line=line)
+    assert line.told == [{"state": "starting"}]

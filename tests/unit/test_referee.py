@@ -1,0 +1,165 @@
+"""A worker's question, the trial's own process and the board, without Ray: tabulated outputs, the
+real thread."""
+
+import time
+
+import pytest
+from records_factory import make_score, make_study
+
+from mtray.errors import EvaluationError
+from mtray.evaluation.engine import Output
+from mtray.evaluation.suite import SuiteResult
+from mtray.schema import EarlyStopping, Estimate, Recipe
+from mtray.search import board as boards
+from mtray.search.board import Board, Question, ask_board
+from mtray.search.referee import Referee
+from mtray.search.rungs import Point
+from mtray.training.loop import Reached
+from mtray.trial import Job
+
+RULE = EarlyStopping(rungs=(0.25, 0.5), others=2, dominating=2)
+STUDY = make_study(early_stopping=RULE)
+
+
+class Method:
+    def __init__(self, function):
+        self.remote = function
+
+
+class Handle:
+    """As Ray's handle of an actor: every method has a `remote`."""
+
+    def __init__(self, board):
+        self._board = board
+
+    def __getattr__(self, name):
+        return Method(getattr(self._board, name))
+
+
+class TabulatedSuite:
+    """An output's text holds quality and retention."""
+
+    def part(self, share):
+        assert share == RULE.segments
+        return self
+
+    def outputs_of(self, part, outputs):
+        return outputs
+
+    def score(self, outputs, base, resamples, seed):
+        assert base == ["base"]
+        if outputs[0].text == "broken":
+            raise EvaluationError("no metric")
+        quality, retention = map(float, outputs[0].text.split())
+        found = {"quality": make_score(quality, 0.0196), "retention": make_score(retention, 0.0196)}
+        return SuiteResult(found, {}, {})
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("ray"), "get", lambda ref: ref)
+    monkeypatch.setattr("mtray.search.referee.INTERVAL", 0.01)
+
+
+@pytest.fixture
+def board():
+    """With two good trials at both rungs."""
+    board = Board()
+    good = {n: Estimate(value=0.9, error=0.01) for n in ("quality", "retention")}
+    board.know({rung: {n: Point(n, good) for n in (1, 2)} for rung in (0, 1)})
+    return Handle(board)
+
+
+def referee(board, job=None, study=STUDY, base=lambda: ["base"]):
+    job = job or Job(7, "search", Recipe(parallel_size=64), 1)
+    return Referee(job, study, board, TabulatedSuite(), base)
+
+
+def ask(board, text, rung=1, number=7, should_stop=lambda: False):
+    question = Question(Reached(rung, 8 * (rung + 1), 32), [Output(text, -1.0, 1)], 1.5)
+    return ask_board(board, number, question, should_stop)
+
+
+def test_a_hopeless_trial_is_told_to_end_at_the_second_rung(board):
+    with referee(board) as found:
+        assert ask(board, "0.3 0.3", rung=0) is False
+        assert ask(board, "0.3 0.3", rung=1) is True
+    first, second = found.curve
+    assert (first.rung, first.step, first.steps) == (0, 8, 32)
+    assert "first rung" in first.decision and first.dominated_by == (1, 2)
+    assert second.decision.startswith("rung 2 (after 50% of the steps): quality 0.300 has place 3")
+    assert second.objectives["quality"].value == 0.3
+    assert second.objectives["quality"].error == pytest.approx(0.01, rel=0.001)
+    assert second.seconds >= 1.5
+
+
+def test_a_good_trial_goes_on_and_is_compared_with_from_then_on(board):
+    with referee(board) as found:
+        assert ask(board, "0.95 0.95") is False
+    assert [r.rung for r in found.curve] == [1]
+    known = board.others.remote(1, 99)
+    assert sorted(p.number for p in known) == [1, 2, 7]
+    assert next(p for p in known if p.number == 7).objectives == found.curve[0].objectives
+    assert [p.number for p in board.others.remote(1, 1)] == [2, 7]
+
+
+RECIPE = Recipe(parallel_size=64)
+KEPT = [Job(7, "parallel_only", RECIPE, 1), Job(7, "search", RECIPE, 2, replicate=1, of=3)]
+
+
+@pytest.mark.parametrize("job", KEPT, ids=["baseline", "replicate"])
+def test_baselines_and_replicates_are_measured_and_go_on(board, job):
+    with referee(board, job) as found:
+        assert ask(board, "0.1 0.1") is False
+    assert found.curve[0].objectives["quality"].value == 0.1
+    assert "never ended" in found.curve[0].decision
+
+
+def test_what_cannot_be_measured_ends_nothing_and_is_noted(board):
+    with referee(board) as found:
+        assert ask(board, "broken") is False
+        assert ask(board, "not a number at all", rung=0) is False
+    assert [r.objectives for r in found.curve] == [{}, {}]
+    assert found.curve[1].decision == "not measured: EvaluationError: no metric"
+    assert len(board.others.remote(1, 99)) == 2
+
+
+def test_before_the_base_model_is_measured_nobody_waits_and_nothing_is_lost(board):
+    there = []
+    with referee(board, base=lambda: there[0] if there else None) as found:
+        assert ask(board, "0.3 0.3", rung=0) is False
+        assert ask(board, "0.3 0.3", rung=1) is False
+        assert found.curve == ()
+    there.append(["base"])
+    found.finish()
+    assert [r.objectives["quality"].value for r in found.curve] == [0.3, 0.3]
+    assert found.curve[1].decision.startswith("went on, measured too late: rung 2")
+
+
+def test_without_rungs_and_for_the_base_model_nothing_runs(board):
+    base = Job(-1, "base", Recipe(parallel_size=0), 1)
+    for found in (referee(board, study=make_study()), referee(board, base)):
+        with found:
+            assert not found._thread.is_alive()
+        assert found.curve == ()
+
+
+def test_an_error_of_the_trial_is_not_kept_waiting(board):
+    with pytest.raises(ValueError, match="of the trial"), referee(board):
+        raise ValueError("of the trial")
+
+
+def test_a_worker_that_is_asked_to_stop_or_hears_nothing_goes_on(board, monkeypatch):
+    start = time.monotonic()
+    assert ask(board, "0.3 0.3", should_stop=lambda: True) is False
+    monkeypatch.setattr(boards, "ANSWER_SECONDS", 0.05)
+    assert ask(board, "0.3 0.3") is False
+    assert time.monotonic() - start < 30
+
+
+def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one(board, monkeypatch):
+    """A trial that is run again under its number asks at the same rung again."""
+    monkeypatch.setattr(boards, "ANSWER_SECONDS", 0.05)
+    board.answer.remote(7, 1, True)
+    board.answer.remote(8, 1, True)
+    assert ask(board, "0.3 0.3") is False

@@ -1,0 +1,263 @@
+"""Who is trained again, when, and that the journal remembers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+from records_factory import make_failed, make_record, make_study
+from test_journal import SPACE, ledger_in, states_in, study_of, trials_in
+
+from mtray.analysis.pareto import Z95
+from mtray.report.export import read_front
+from mtray.report.records import BASE_NUMBER, read_records, write_record
+from mtray.schema import Budget, Recipe, Source
+from mtray.search.journal import base_job
+from mtray.search.replicates import least_sure, outermost, reserved
+from mtray.space import Choices, Space
+from mtray.trial import Job
+
+ROLES = 4  # baselines of the tests' study
+FIRST = ROLES + 6  # trials that every sweep begins with
+
+
+def write(run_dir, job):
+    """Two goals that pull apart, and luck by number of the replicate."""
+    push = job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
+    luck = np.random.default_rng([job.seed, round(1e6 * push)]).normal(0, 0.02, 2)
+    return write_record(
+        run_dir,
+        make_record(
+            job.number, 0.4 + 0.2 * push + luck[0], 1 - 0.3 * push + luck[1], job.role,
+            recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of,
+        ),
+    )  # fmt: skip
+
+
+def run(run_dir, total, reopen=False, **options):
+    """Run to `total` trials, from one ledger or from a new one for each trial."""
+    write(run_dir, base_job(study_of()))
+    ledger, jobs = ledger_in(run_dir, **options), []
+    while (job := ledger.next(total)) is not None:
+        jobs.append(job)
+        write(run_dir, job)
+        if reopen:
+            ledger = ledger_in(run_dir, **options)
+        else:
+            ledger.tell(job.number)
+    return jobs
+
+
+def replicates(jobs):
+    return [j for j in jobs if j.replicate]
+
+
+@pytest.mark.parametrize(
+    "total, share, count",
+    [(1, 0.25, 0), (4, 0.25, 0), (10, 0.25, 0), (12, 0.25, 0), (14, 0.25, 2), (16, 0.25, 3),
+     (20, 0.25, 5), (100, 0.25, 25), (100, 0.0, 0), (100, 0.07, 7), (30, 0.5, 10)],
+)  # fmt: skip
+def test_the_share_of_a_budget(total, share, count):
+    assert reserved(total, share, FIRST) == count
+
+
+@given(st.integers(1, 500), st.floats(0, 0.5), st.integers(0, 20))
+def test_the_share_leaves_the_first_trials_and_half_of_the_rest(total, share, start):
+    count = reserved(total, share, start)
+    assert 0 <= count <= share * total + 1e-6
+    assert count == 0 or total - count >= start + (total - start) / 2
+    assert count != 1
+
+
+def test_the_least_sure_is_taken():
+    everyone = [True] * 4
+    assert least_sure([0.0, 0.45, 1.0, 0.9], [1] * 4, everyone) == 1
+    assert least_sure([0.0, 0.45, 1.0, 0.9], [1, 3, 1, 1], everyone) == 3, "fewer trials first"
+    assert least_sure([0.0, 0.45, 1.0, 0.9], [1] * 4, [True, False, True, True]) == 3
+    assert least_sure([0.3, 0.7, 1.0, 0.0], [1] * 4, everyone) == 1, "a tie goes to the likelier"
+    assert least_sure([0.5], [1], [False]) is None
+
+
+def test_where_all_are_sure_the_front_is_repeated_evenly():
+    trained, picked = [1, 1, 1, 1], []
+    for _ in range(6):
+        index = least_sure([1.0, 0.0, 1.0, 1.0], trained, [True] * 4)
+        picked.append(index)
+        trained[index] += 1
+    assert picked == [0, 2, 3, 0, 2, 3]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 9)), min_size=1, max_size=8))
+def test_the_choice_is_one_of_the_most_unsure_for_its_count(points):
+    chances, trained = map(list, zip(*points, strict=True))
+    found = least_sure(chances, trained, [True] * len(points))
+    gains = [p * (1 - p) / (k * (k + 1)) for p, k in points]
+    assert gains[found] == pytest.approx(max(gains), abs=1e-11)
+
+
+def test_the_outermost_points_are_whole_fronts():
+    values = np.array([[3, 0], [2, 0], [0, 3], [1, 1], [0, 0], [0.5, 0.5]], dtype=float)
+    assert outermost(values, 1).tolist() == [0, 2, 3]
+    assert outermost(values, 4).tolist() == [0, 1, 2, 3, 5]
+    assert outermost(values, 6).tolist() == outermost(values, 99).tolist() == list(range(6))
+    assert outermost(values[:0], 5).tolist() == []
+
+
+def test_the_end_of_the_budget_repeats_candidates_with_new_seeds(tmp_path):
+    jobs = run(tmp_path, 20)
+    assert [bool(j.replicate) for j in jobs] == [False] * 15 + [True] * 5
+    by_number = {j.number: j for j in jobs}
+    for job in replicates(jobs):
+        original = by_number[job.of]
+        assert (job.recipe, job.role) == (original.recipe, original.role)
+        assert job.seed == original.seed + job.replicate == 1 + job.replicate
+        assert job.draw.seed == original.draw.seed and job.draw != original.draw
+    assert len({(j.of, j.replicate) for j in replicates(jobs)}) == 5
+    front = read_front(tmp_path, study_of())
+    assert sum(p.replicates - 1 for p in front.points) == 5
+    dominated = {p.number for p in front.points if p.p_front < 0.01}
+    assert not dominated & {j.of for j in replicates(jobs)[1:]}, "nobody who has no chance"
+
+
+def test_replicates_are_in_the_journal(tmp_path):
+    jobs = run(tmp_path, 20)
+    for job, trial in zip(jobs, trials_in(tmp_path), strict=True):
+        assert trial.user_attrs.get("replicate", 0) == job.replicate
+        assert trial.user_attrs.get("of") == job.of
+        assert trial.params == trials_in(tmp_path)[job.number if job.of is None else job.of].params
+
+
+def test_a_resumed_sweep_repeats_the_same(tmp_path):
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    assert run(tmp_path / "a", 20) == run(tmp_path / "b", 20, reopen=True)
+
+
+@pytest.mark.parametrize("total", [1, 3, 4, FIRST, FIRST + 2])
+def test_a_tiny_budget_repeats_nothing(tmp_path, total):
+    jobs = run(tmp_path, total)
+    assert len(jobs) == total and not replicates(jobs)
+
+
+def test_the_share_can_be_switched_off(tmp_path):
+    assert not replicates(run(tmp_path, 20, budget=Budget(replicate_share=0)))
+
+
+def test_an_extended_sweep_searches_on_and_repeats_near_its_own_end(tmp_path):
+    before = run(tmp_path, 20)
+    assert len(replicates(before)) == 5
+    added = run(tmp_path, 40)
+    assert [bool(j.replicate) for j in added] == [False] * 15 + [True] * 5
+    assert states_in(tmp_path).count(TrialState.COMPLETE) == 40
+    both = [(j.of, j.replicate) for j in [*replicates(before), *replicates(added)]]
+    assert len(set(both)) == 10, "no seed twice"
+
+
+def test_trials_at_once_are_not_all_given_to_one_recipe(tmp_path):
+    run(tmp_path, 15, budget=Budget(replicate_share=0))
+    ledger = ledger_in(tmp_path)
+    jobs = [ledger.next(20) for _ in range(5)]
+    assert all(j.replicate for j in jobs) and ledger.next(20) is None
+    assert len({(j.of, j.replicate) for j in jobs}) == 5
+    assert len({j.of for j in jobs}) > 1
+
+
+def test_an_interrupted_replicate_comes_again_as_the_same(tmp_path):
+    run(tmp_path, 16)
+    ledger = ledger_in(tmp_path)
+    jobs = [ledger.next(20) for _ in range(4)]
+    again = ledger_in(tmp_path)
+    assert [again.next(20) for _ in range(4)] == jobs
+
+
+def test_a_recipe_whose_replicates_fail_is_not_picked_for_ever(tmp_path):
+    run(tmp_path, 15, budget=Budget(replicate_share=0))
+    ledger = ledger_in(tmp_path)
+    jobs = []
+    while (job := ledger.next(20)) is not None:
+        jobs.append(job)
+        write_record(tmp_path, make_failed(job.number))
+        ledger.tell(job.number)
+    assert len(jobs) == 5 and len({j.of for j in jobs}) > 1
+
+
+def test_the_base_model_is_never_repeated_and_baselines_may_be(tmp_path):
+    jobs = run(tmp_path, 60, budget=Budget(replicate_share=0.5))
+    assert BASE_NUMBER not in {j.of for j in jobs}
+    assert {j.role for j in replicates(jobs)} > {"search"}
+
+
+CHOICES = Space(
+    parameters={
+        "mono_ratio": Choices(type="categorical", choices=(0.0, 1.0)),
+        "learning_rate": Choices(type="categorical", choices=(5e-4, 1e-3)),
+    },
+    fixed={"parallel_size": 500},
+)
+
+
+@pytest.mark.parametrize("reopen", [False, True])
+def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reopen):
+    jobs = run(tmp_path, 14, reopen, space=CHOICES, budget=Budget(replicate_share=0))
+    searched = [j for j in jobs if not j.replicate]
+    # the searched recipes that are no baseline's, and the baselines
+    assert len({j.recipe for j in searched if j.role == "search"}) <= 2
+    assert [j.role for j in jobs[:ROLES]] == [j.role for j in searched[:ROLES]]
+    assert len(replicates(jobs)) >= 8
+    for job in replicates(jobs):
+        original = next(j for j in jobs if j.number == job.of)
+        assert (original.recipe, original.role) == (job.recipe, job.role)
+        assert job.of < job.number and original.replicate == 0
+    assert len({(j.recipe, j.seed) for j in jobs if j.role == "search"}) == sum(
+        j.role == "search" for j in jobs
+    )
+    assert len(read_front(tmp_path, study_of()).points) == len(searched) + 1
+
+
+def test_the_front_is_told_apart_better_with_replicates(tmp_path):
+    """Means over seeds are nearer to the truth than single trials, where it matters."""
+    run(tmp_path, 40, budget=Budget(replicate_share=0.5))
+    records = [r for r in read_records(tmp_path).sound() if r.state == "complete"]
+    assert sum(r.replicate > 0 for r in records) == 15
+    front = read_front(tmp_path, study_of())
+    deviation = front.objectives[0].seed_deviation
+    assert deviation == pytest.approx(0.02, rel=0.4)
+    for point in front.points:
+        if point.role != "base":
+            half = point.objectives["quality"].high - point.objectives["quality"].value
+            assert half > Z95 * 0.6 * deviation / point.replicates**0.5
+
+
+def test_the_sampler_sees_replicates_as_further_points(tmp_path):
+    run(tmp_path, 20)
+    assert ledger_in(tmp_path)._suggester.finished == 20
+
+
+def test_the_space_of_the_tests_has_as_many_baselines_as_they_say(tmp_path):
+    jobs = run(tmp_path, FIRST, space=SPACE)
+    assert sum(j.role != "search" for j in jobs) == ROLES
+
+
+def test_a_rerun_of_a_replicate_draws_what_it_drew(tmp_path):
+    from tiny_models import byte_level
+
+    from mtray.commands.rerun import build_sources
+    from mtray.data.mixing import plan
+    from mtray.data.store import build_store, select
+
+    path = tmp_path / "pairs.tsv"
+    path.write_text(
+        "en\tuk\n" + "\n".join(f"a{'b' * (i % 9)}\t{'c' * (i // 9)}d" for i in range(90))
+    )
+    sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
+    study, tokenizer = make_study(sources=sources), byte_level()
+    job = Job(9, "search", Recipe(parallel_size=20), study.seed + 2, replicate=2, of=4)
+    parts = plan(job.recipe, study.sources)
+    store = build_store(study, tokenizer, {"pairs": 30})
+    drawn, mix = select(store, parts, False, job.draw)
+    held = {share.source: share.held for share in mix.shares}
+    assert held == {"pairs": 30}
+    again, _ = select(build_sources(study, job, held, tokenizer), parts, False, job.draw)
+    assert [ids.tolist() for ids, _ in again] == [ids.tolist() for ids, _ in drawn]
+    other = select(build_sources(study, job, {"pairs": 31}, tokenizer), parts, False, job.draw)[0]
+    assert [ids.tolist() for ids, _ in other] != [ids.tolist() for ids, _ in drawn]

@@ -1,0 +1,171 @@
+"""Tune's view of the ledger, asked and told as Tune does, without a cluster."""
+
+import errno
+
+import pytest
+from records_factory import make_failed, make_record, make_study
+from test_journal import SOURCES, SPACE, states_in, trials_in
+
+from mtray.report.records import BASE_NUMBER, read_record, result_path, write_record
+from mtray.search.journal import Ledger
+
+searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
+FINISHED = searcher.Searcher.FINISHED
+freed = []  # trials whose workers' places were given back
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """The ids of the machines that are there; take one away to lose it."""
+    nodes = {"head", "other"}
+    monkeypatch.setattr("mtray.search.searcher.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.bridge.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.searcher.free_workers", freed.append)
+    freed.clear()
+    return nodes
+
+
+class Sweep:
+    """A searcher on a ledger of its own, and what it said."""
+
+    def __init__(self, run_dir, trials=3):
+        self.run_dir, self.said = run_dir, []
+        study = make_study(sampler="random", sources=SOURCES, defaults={"learning_rate": 0.001})
+        self.ledger = Ledger(run_dir, study, SPACE)
+        self.limits = searcher.Limits(trials)
+        events = searcher.Events(
+            lambda job: self.said.append(("started", job.number)),
+            lambda record: self.said.append((record.state, record.number)),
+            lambda number, reason: self.said.append(("lost", number)),
+            lambda: self.said.append("halt"),
+        )
+        self.searcher = searcher.StudySearcher(self.ledger, self.limits, events, run_dir)
+        self.asked = 0
+
+    def ask(self):
+        """(Tune's id, job), or what else the searcher answers."""
+        self.asked += 1
+        found = self.searcher.suggest(f"t{self.asked}")
+        return (f"t{self.asked}", found["job"]) if isinstance(found, dict) else found
+
+    def end(self, trial_id, record=None, error=False, **result):
+        if record is not None:
+            write_record(self.run_dir, record)
+        self.searcher.on_trial_complete(trial_id, result=result or None, error=error)
+
+
+def begun(tmp_path, trials=3):
+    """A sweep whose base model has been measured."""
+    write_record(tmp_path, make_record(BASE_NUMBER, 0.5, 1.0, "base"))
+    return Sweep(tmp_path, trials)
+
+
+def test_the_end_waits_for_what_runs(tmp_path, cluster):
+    sweep = begun(tmp_path, trials=2)
+    (one, job), (other, _) = sweep.ask(), sweep.ask()
+    assert sweep.ask() is None
+    sweep.end(other, make_record(1, 0.5, 0.5))
+    assert sweep.ask() is None, "trial 0 may be lost and handed out again"
+    sweep.end(one, error=True)
+    again, same = sweep.ask()
+    assert (same.number, same.recipe) == (job.number, job.recipe)
+    sweep.end(again, make_record(0, 0.5, 0.5))
+    assert sweep.ask() == FINISHED
+    assert freed == [0], "or nobody could have its workers' place"
+    assert ("lost", 0) in sweep.said and sweep.said.count(("complete", 0)) == 1
+
+
+def test_a_trial_that_is_lost_again_and_again_fails_with_its_attempts(tmp_path, cluster):
+    sweep = begun(tmp_path)
+    for _ in range(3):
+        trial_id, job = sweep.ask()
+        assert job.number == 0
+        cluster.discard("other")  # with the first attempt
+        sweep.end(trial_id, error=True)
+    record = read_record(result_path(tmp_path, 0))
+    assert (record.state, record.reason_class) == ("failed", "worker_lost")
+    assert [a["reason_class"] for a in record.extra["attempts"]] == ["node_lost", "worker_lost"]
+    assert trials_in(tmp_path)[0].user_attrs["reason_class"] == "worker_lost"
+    assert sweep.ask()[1].number == 1 and not sweep.limits.stopped
+
+
+def test_a_base_model_that_is_lost_comes_again_and_then_ends_the_sweep(tmp_path, cluster):
+    sweep = Sweep(tmp_path)
+    for _ in range(3):
+        trial_id, job = sweep.ask()
+        assert job.number == BASE_NUMBER
+        sweep.end(trial_id, error=True)
+    assert sweep.limits.fatal and "base model could not be measured" in sweep.limits.reason
+    assert len(read_record(result_path(tmp_path, BASE_NUMBER)).extra["attempts"]) == 2
+    assert sweep.ask() == FINISHED
+
+
+def test_a_record_counts_whatever_became_of_its_process(tmp_path, cluster):
+    sweep = begun(tmp_path)
+    trial_id, _ = sweep.ask()
+    sweep.end(trial_id, make_record(0, 0.5, 0.5), error=True)
+    assert sweep.said[-1] == ("complete", 0) and sweep.ledger.completed == 1
+
+
+def test_what_dies_under_a_sweep_that_stops_is_given_back(tmp_path, cluster):
+    sweep = begun(tmp_path)
+    trial_id, job = sweep.ask()
+    sweep.limits.stop("stopped by a signal")
+    sweep.end(trial_id, error=True)
+    assert sweep.ledger.running == 0 and sweep.ledger.finished == 0
+    assert Sweep(tmp_path).ask()[1] == job, "and counts as no attempt"
+
+
+def test_most_of_the_first_trials_failing_stops_the_sweep(tmp_path, cluster):
+    sweep = begun(tmp_path, trials=9)
+    for number in range(3):
+        trial_id, job = sweep.ask()
+        assert job.number == number
+        sweep.end(trial_id, make_failed(number).model_copy(update={"reason_class": "not_finite"}))
+    assert sweep.limits.fatal and "3 x not_finite" in sweep.limits.reason
+    assert sweep.ask() == FINISHED
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def stopped_by_full_disk(sweep):
+    return sweep.limits.fatal and "no space left" in sweep.limits.reason and "halt" in sweep.said
+
+
+def test_a_full_disk_stops_the_sweep_and_the_next_start_goes_on(tmp_path, cluster, monkeypatch):
+    sweep = begun(tmp_path)
+    trial_id, _ = sweep.ask()
+    with monkeypatch.context() as patch:
+        patch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
+        sweep.end(trial_id, make_record(0, 0.5, 0.5))
+    assert stopped_by_full_disk(sweep) and sweep.ask() == FINISHED
+    again = Sweep(tmp_path)
+    assert again.ledger.completed == 1 and again.ask()[1].number == 1
+    assert "RUNNING" not in {s.name for s in states_in(tmp_path)[:1]}
+
+
+def test_a_trial_that_found_the_disk_full_runs_again(tmp_path, cluster):
+    sweep = begun(tmp_path)
+    trial_id, job = sweep.ask()
+    sweep.end(trial_id, state="disk_full")
+    assert stopped_by_full_disk(sweep)
+    assert Sweep(tmp_path).ask()[1] == job
+
+
+def test_a_full_disk_while_a_trial_is_handed_out(tmp_path, cluster, monkeypatch):
+    sweep = begun(tmp_path)
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
+    assert sweep.ask() == FINISHED and stopped_by_full_disk(sweep)
+
+
+def test_other_errors_of_the_disk_are_no_full_disk(tmp_path, cluster, monkeypatch):
+    sweep = begun(tmp_path)
+
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", broken)
+    with pytest.raises(OSError, match="Input/output"):
+        sweep.ask()

@@ -1,0 +1,71 @@
+"""Trials that do not start, on a made-up clock and cluster."""
+
+import pytest
+
+from mtray.schema import Recipe, Resources
+from mtray.search.watchdog import AGAIN_AFTER, PATIENCE, Waiting, Watchdog, waiting_line, wanted_by
+from mtray.trial import Job
+
+
+def test_what_a_trial_holds():
+    assert wanted_by(Resources()) == {"CPU": 1}
+    both = Resources(workers=2, cpus_per_worker=0.5, gpus_per_worker=1)
+    assert wanted_by(both) == {"CPU": 1.0, "GPU": 2.0}
+
+
+def test_the_missing_resource_is_named():
+    line = waiting_line("7", 60.4, {"CPU": 1}, {"CPU": 2.0}, {"memory": 5.0})
+    assert line == "trial 7 has waited 60 s for 1 CPU; the cluster has 2 CPU, 0 free"
+    line = waiting_line("7", 60, {"CPU": 4, "GPU": 1}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0})
+    assert line == "trial 7 has waited 60 s for 1 GPU; the cluster has 1 GPU, 0 free"
+
+
+def test_what_the_cluster_never_has_is_said():
+    line = waiting_line("base", 61, {"CPU": 4}, {"CPU": 2.0}, {"CPU": 2.0})
+    assert line.endswith("the cluster has 2 CPU, 2 free; it cannot start until there is more CPU")
+
+
+def test_enough_is_free_and_the_processes_are_slow():
+    line = waiting_line("7", 60, {"CPU": 1}, {"CPU": 2.0}, {"CPU": 2.0})
+    assert "its processes to start" in line and "needs 1 CPU" in line and "2 CPU free" in line
+
+
+def test_a_trial_is_named_once_in_a_while_and_only_while_it_waits():
+    waiting = Waiting()
+    waiting.hand_out(7, 100.0)
+    assert waiting.due({}, 100 + PATIENCE - 1) == []
+    assert waiting.due({}, 100 + PATIENCE) == [(7, PATIENCE)]
+    assert waiting.due({7: "starting"}, 101 + PATIENCE) == []
+    assert waiting.due({7: "starting"}, 99 + PATIENCE + AGAIN_AFTER) == []
+    late = 100 + PATIENCE + AGAIN_AFTER
+    assert waiting.due({7: "starting"}, late) == [(7, PATIENCE + AGAIN_AFTER)]
+    assert waiting.due({7: "loading"}, late + 1000) == []
+    # its worker was lost, and it starts again
+    assert waiting.due({7: "starting"}, late + 1000 + PATIENCE - 1) == []
+    assert waiting.due({7: "starting"}, late + 1000 + PATIENCE) == [(7, PATIENCE)]
+    waiting.end(7)
+    assert waiting.due({}, late + 9999) == []
+    assert AGAIN_AFTER > 30, "no line twice a minute"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 50.0
+
+    monkeypatch.setattr("mtray.search.watchdog.time.monotonic", lambda: Clock.now)
+    return Clock
+
+
+def test_a_watchdog_looks_at_the_board_and_the_cluster(clock):
+    board = {1: {"state": "training"}, 2: {"state": "starting"}}
+    said = []
+    dog = Watchdog(Resources(), said.append, lambda: (board, {"CPU": 2.0}, {}))
+    for number in (-1, 1, 2):
+        dog.started(Job(number, "search", Recipe(parallel_size=10), 1))
+    dog.ended(-1)
+    clock.now += PATIENCE
+    assert dog.lines(clock.now) == [
+        f"trial 2 has waited {PATIENCE:.0f} s for 1 CPU; the cluster has 2 CPU, 0 free"
+    ]
+    assert dog.lines(clock.now + 1) == []
