@@ -49,7 +49,8 @@ class Mtray(Policy):
     """mtray's search: space-filling start, its `Suggester` and, where there are two rungs or more,
     its early stopping.
 
-    Unlike in a sweep the suggestion knows everything that ended before it is asked for.
+    Unlike in a sweep the suggestion knows everything that ended before it is asked for, there are
+    no baselines, and nothing is trained again with another seed. Rungs are paid for.
     """
 
     def __init__(

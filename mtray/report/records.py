@@ -28,8 +28,8 @@ class Damaged:
 
     def error(self) -> RunError:
         return RunError(
-            f"{self.path}: {self.reason}; start the sweep again, which moves the file away and says "
-            "what becomes of the trial"
+            f"{self.path}: {self.reason}; start the sweep again, which moves the file away and "
+            "says what becomes of the trial"
         )
 
 

@@ -52,6 +52,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
+NODE_SECONDS = 20.0  # Ray's health check gives a machine up after five times 3 s
 _NOT_NEEDED = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 
 
@@ -218,8 +219,12 @@ def alive_nodes() -> set[str]:
 
 
 def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
-    """WorkerLost, or NodeLost where a machine that was there before is gone, too."""
-    if nodes_before - alive_nodes():
+    """WorkerLost, or NodeLost where a machine that was there before is gone, too; where there are
+    several, waits until Ray would have noticed."""
+    until = time.monotonic() + (NODE_SECONDS if len(nodes_before) > 1 else 0)
+    while not (gone := nodes_before - alive_nodes()) and time.monotonic() < until:
+        time.sleep(0.5)
+    if gone:
         return NodeLost(f"{what} when a node of the cluster was lost")
     return WorkerLost(f"{what} (killed, or out of memory?)")
 

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from mtray.schema import Role
-from mtray.search.notes import first_ones, is_baseline, taken_over
+from mtray.search.notes import first_ones, is_baseline, role_of, taken_over
 from mtray.search.references import nearest
 from mtray.search.samplers import STARTUP, space_filling
 
@@ -26,7 +26,7 @@ def missing_first(
     missing where an earlier process was cut off or trials of earlier runs are known."""
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
-    roles = {t.user_attrs["role"] for t in [*baselines, *known]}
+    roles = set(map(role_of, [*baselines, *known]))
     first: list[tuple[str, dict[str, Any]]] = []
     first += [(role, exact) for role, exact in references.items() if role not in roles]
     if len(known) < STARTUP:  # with as many, the sampler has what it needs

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
+from mtray.schema import Role
+
 NOTES = "sampler"  # what the sampler noted on its suggestion; replicates have it empty
 REPLICATE, OF = "replicate", "of"  # its count, above 0, and the trial it repeats
 TAKEN = "taken"  # taken over from an earlier run: what it is known by
@@ -25,6 +27,11 @@ def first_ones(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in own(trials) if NOTES not in t.user_attrs]
 
 
+def role_of(trial: FrozenTrial) -> Role:
+    role: Role = trial.user_attrs.get("role", "search")
+    return role
+
+
 def is_baseline(trial: FrozenTrial) -> bool:
     """Whether a trial is a baseline, and no replicate of one."""
-    return trial.user_attrs["role"] != "search" and REPLICATE not in trial.user_attrs
+    return role_of(trial) != "search" and REPLICATE not in trial.user_attrs

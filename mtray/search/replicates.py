@@ -23,7 +23,7 @@ from mtray.report.groups import Group, add_luck, group_trials, mean_records, seg
 from mtray.report.groups import seed_variance as variance_over_seeds
 from mtray.report.records import BASE_NUMBER, read_record, result_path
 from mtray.schema import Recipe, Study, TrialRecord
-from mtray.search.notes import NOTES, OF, REPLICATE, first_ones, own
+from mtray.search.notes import NOTES, OF, REPLICATE, first_ones, own, role_of
 
 Array = npt.NDArray[np.float64]
 FEWEST = 2  # a single replicate leaves the variance over seeds one degree of freedom
@@ -113,7 +113,7 @@ class Repeats:
         if REPLICATE in trial.user_attrs:
             return {}
         first = self._original(trial, trials)
-        if first.number == trial.number or trial.user_attrs.get("role", "search") != "search":
+        if first.number == trial.number or role_of(trial) != "search":
             return {}
         return self._notes(first, trials)
 

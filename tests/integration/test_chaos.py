@@ -3,7 +3,7 @@ which does all of it. `test_sweep.py` stops and kills the driver."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -15,11 +15,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
 @pytest.fixture(scope="module")
 def chaos():
-    spec = importlib.util.spec_from_file_location("chaos", ROOT / "benchmarks" / "chaos.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["chaos"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield importlib.import_module("chaos")
+    sys.path.remove(str(ROOT / "benchmarks"))
 
 
 @pytest.mark.parametrize("name", ["kill_worker", "kill_trial_actor", "failing_trials", "full_disk"])

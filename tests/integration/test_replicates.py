@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mtray.report.records import read_record, read_records
+from mtray.report.records import read_records
+from mtray.schema import TrialRecord
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -50,7 +51,8 @@ def test_replicates_and_a_warm_start(sweep, tmp_path):
     number = replicates[0].number
     command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), str(number)]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
-    again = read_record(run_dir / "reruns" / f"{number}-seed{replicates[0].seed}" / "result.json")
+    file = run_dir / "reruns" / f"{number}-seed{replicates[0].seed}" / "result.json"
+    again = TrialRecord.model_validate_json(file.read_bytes())
     assert again.mix == replicates[0].mix, "a rerun draws what the replicate drew"
 
     more = ("--space", str(space), "--name", "second", "--from", "small", "--trials", "1")

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from optuna.trial import TrialState
 
-from mtray.report.records import read_record, read_records
+from mtray.report.records import read_records
+from mtray.schema import TrialRecord
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -71,7 +72,8 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
 
     command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), "0"]
     subprocess.run(command, check=True, capture_output=True, timeout=200)
-    rerun = read_record(run_dir / "reruns" / "0-seed1" / "result.json")
+    written = (run_dir / "reruns" / "0-seed1" / "result.json").read_text()
+    rerun = TrialRecord.model_validate_json(written)
     assert rerun.recipe == records[0].recipe and rerun.mix == records[0].mix
     for name, score in records[0].objectives.items():
         assert rerun.objectives[name].value == pytest.approx(score.value, abs=1e-6)

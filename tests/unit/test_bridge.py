@@ -11,6 +11,7 @@ bridge = pytest.importorskip("mtray.search.bridge", reason="needs Ray")
 def nodes(monkeypatch):
     found = {"head", "other"}
     monkeypatch.setattr(bridge, "alive_nodes", lambda: set(found))
+    monkeypatch.setattr(bridge, "NODE_SECONDS", 0.0)
     return found
 
 

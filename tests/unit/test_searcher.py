@@ -20,6 +20,7 @@ def cluster(monkeypatch):
     nodes = {"head", "other"}
     monkeypatch.setattr("mtray.search.searcher.alive_nodes", lambda: set(nodes))
     monkeypatch.setattr("mtray.search.bridge.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.bridge.NODE_SECONDS", 0.0)
     monkeypatch.setattr("mtray.search.searcher.free_workers", freed.append)
     freed.clear()
     return nodes
