@@ -135,9 +135,7 @@ def _fetch_corpora(study: Study) -> None:
         prepare()
 
 
-def build_sources(
-    study: Study, job: Job, held: dict[str, int], tokenizer: Any
-) -> dict[str, Any]:
+def build_sources(study: Study, job: Job, held: dict[str, int], tokenizer: Any) -> dict[str, Any]:
     if not job.recipe.parallel_size:
         return {}
     from mtray.data.mixing import plan

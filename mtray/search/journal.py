@@ -88,9 +88,7 @@ class Ledger:
     def _trials(self) -> list[FrozenTrial]:
         return list(self._study.get_trials(deepcopy=False))
 
-    def _take_over(
-        self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]
-    ) -> None:
+    def _take_over(self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]) -> None:
         """Trials of earlier runs become complete trials of this one, each once; where that was cut
         off, it is done again."""
         for trial in self._trials():
