@@ -228,14 +228,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.run_folder import check_bound, claimed
-    from mtray.search.tuner import prepare_address
+    from mtray.search.tuner import check_address
     from mtray.search.warmstart import surveys
 
     console = Console()
     started = time.monotonic()
     study, space = load(args)
     if args.address:
-        prepare_address(args.address)
+        check_address(args.address)
     name = args.name or study.name
     named = vars(args)["from"]  # a keyword of the language, so no attribute by that name
     earlier = surveys(named, args.runs_dir, name, study, space)

@@ -71,15 +71,13 @@ def start_ray(address: str | None) -> Any:
         last = str(error).strip().splitlines()[-1]
         raise RunError(
             f"--address {address}: no Ray cluster could be joined there: {last}\n"
-            "A cluster that asks for a token needs it here, too: RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN, or the token in ~/.ray/auth_token"
+            "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
+            "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
 
 
-def prepare_address(address: str) -> None:
-    """Raises RunError when nothing listens there (Ray itself would try for minutes), and has the
-    token sent that lies on this machine, as Ray does by itself only for a cluster that it found by
-    itself. To be called before Ray is imported: it reads its settings once."""
+def check_address(address: str) -> None:
+    """Raises RunError when nothing listens there; Ray itself would try for minutes."""
     if address == "auto":
         return
     if "://" in address:
@@ -97,9 +95,6 @@ def prepare_address(address: str) -> None:
             f"--address {address}: nothing answers there ({error}); start a cluster with "
             "`ray start --head`, or leave --address out"
         ) from None
-    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if token or (Path.home() / ".ray" / "auth_token").is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def run_trials(
