@@ -33,6 +33,7 @@ lose. **For that study only**: it is too small and has seen too little to be of 
   `python -m mtray.embedded.model_card` from `training.json`.
 - {tokens:,} tokens in {steps:,} steps of at most {batch_tokens:,} padded tokens, seed {seed};
   training loss {train_loss:.3f} at the end (mean nats a token since the line of the log before).
+- {history}
 - Everything is drawn from the seed; a continued training draws another order than one in one go,
   and sums in another order on another machine, so a rerun gives about these figures.
 
@@ -106,6 +107,7 @@ def card(record: Fields, config: Fields, parameters: int) -> str:
     return CARD.format(
         **{k: record[k] for k in ("tokens", "steps", "batch_tokens", "seed", "torch")},
         train_loss=record["train_loss"],
+        history=record.get("history", "Trained in one go, as the command says."),
         command=command(record),
         architecture=architecture(config, parameters),
         vocabulary=config["vocab_size"],

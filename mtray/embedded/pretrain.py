@@ -242,7 +242,7 @@ def main() -> None:
         default="pretraining",
         help="folder for checkpoints; the model ends up in WORK/model",
     )
-    parser.add_argument("--tokens", type=int, default=44_000_000)
+    parser.add_argument("--tokens", type=int, default=16_000_000)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
