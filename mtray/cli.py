@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(export)
     export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
+    _add_score(command("score", _score, "Score outputs that were made elsewhere and print JSON"))
     _add_doctor(command("doctor", _doctor, "What is missing on this machine and how to get it"))
     return parser
 
@@ -81,6 +82,12 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path,
         help="folder for result.json and outputs.parquet (default: RUN/reruns/NUMBER-seedN)",
     )  # fmt: skip
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.score import add_suites
+
+    add_suites(parser)
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +130,12 @@ def _rerun(args: argparse.Namespace) -> int:
     from mtray.commands.rerun import rerun
 
     return rerun(args.path, args.trial, args.seed, args.out)
+
+
+def _score(args: argparse.Namespace) -> int:
+    from mtray.commands.score import print_score
+
+    return print_score(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -55,17 +55,15 @@ class QualitySet(Frozen):
 
 
 class AbilitySpec(Frozen):
-    """One preserved ability: which measure, on which file. Options that a measure does not know are
-    errors when it is built."""
+    """One preserved ability: which measure, on which file or files (a path for each role), and that
+    measure's own options, which are checked when it is built."""
+
+    model_config = ConfigDict(extra="allow")
 
     measure: str
-    path: str
+    path: str | dict[str, str]
     size: Annotated[int, Field(ge=1)] = 100
     weight: Annotated[float, Field(gt=0)] = 1.0
-    direction: Direction | None = None
-    language: Language | None = None
-    shots: Annotated[int, Field(ge=0)] = 3
-    shots_path: str | None = None
     columns: dict[str, str] = {}
 
 

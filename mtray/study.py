@@ -120,7 +120,7 @@ def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
     if isinstance(node, dict):
         return {
             key: _resolve(value, folder, corpora)
-            if key in ("path", "shots_path")
+            if key == "path" or key.endswith("_path")
             else _walk_paths(value, folder, corpora)
             for key, value in node.items()
         }

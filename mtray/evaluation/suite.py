@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_of, retention, score
@@ -16,6 +17,7 @@ from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
     Ability,
     Context,
+    Tools,
     evenly,
     languages_of,
     one_line,
@@ -146,23 +148,24 @@ class Suite:
             load_comet = load_by_name
         by_direction, by_ability = self.split(outputs)
         result = SuiteResult({}, {}, {})
-        self._score_quality(by_direction, load_comet(self.comet), result, resamples, seed)
+        tools = Tools(partial(load_comet, self.comet))
+        self._score_quality(by_direction, tools, result, resamples, seed)
         if self.abilities:
             base = by_ability if base_outputs is None else self.split(base_outputs)[1]
-            self._score_abilities(by_ability, base, result, resamples, seed)
+            self._score_abilities(by_ability, base, tools, result, resamples, seed)
         return result
 
     def _score_quality(
         self,
         outputs: Sequence[Sequence[Output]],
-        scorer: quality.CometScorer,
+        tools: Tools,
         into: SuiteResult,
         resamples: int,
         seed: int,
     ) -> None:
         comets = []
         for direction, found in zip(self.directions, outputs, strict=True):
-            measured = measure_direction(direction, found, scorer)
+            measured = measure_direction(direction, found, tools.comet())
             comets.append(measured["comet"])
             for metric, measurement in measured.items():
                 into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
@@ -174,6 +177,7 @@ class Suite:
         self,
         outputs: Sequence[Sequence[Output]],
         base_outputs: Sequence[Sequence[Output]],
+        tools: Tools,
         into: SuiteResult,
         resamples: int,
         seed: int,
@@ -182,11 +186,11 @@ class Suite:
         base: dict[str, Measurement] = {}
         for ability, found, before in zip(self.abilities, outputs, base_outputs, strict=True):
             tuned[ability.name], base[ability.name] = (
-                ability.measure(found),
-                ability.measure(before),
+                ability.measure(found, tools),
+                ability.measure(before, tools),
             )
             into.scores[ability.name] = score(tuned[ability.name], resamples, seed)
-            for extra, measurement in ability.extras(found).items():
+            for extra, measurement in ability.extras(found, tools).items():
                 into.scores[f"{ability.name}.{extra}"] = score(measurement, resamples, seed)
             into.counts[ability.name] = ability.counts(found)
         kept, left_out = kept_abilities(self.abilities, self.weights, tuned, base, resamples, seed)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from ability_factory import TOOLS
 
 from mtray.analysis.uncertainty import replicate_values, score
 from mtray.errors import ConfigError, DataError
@@ -137,9 +138,9 @@ def test_requests_name_the_register(tmp_path):
 def test_references_as_outputs_have_all(tmp_path):
     ability = build(tmp_path)
     texts = [text for row in ROWS for text in row[1:3]]
-    measured = ability.measure(outputs(*texts))
+    measured = ability.measure(outputs(*texts), TOOLS)
     assert measured.point == 1.0
-    assert ability.extras(outputs(*texts))["guarded_accuracy"].point == 1.0
+    assert ability.extras(outputs(*texts), TOOLS)["guarded_accuracy"].point == 1.0
     assert measured.n == 4
     assert "normalised" in measured.signature
     counts = ability.counts(outputs(*texts))
@@ -155,17 +156,17 @@ def test_references_as_outputs_have_all(tmp_path):
 def test_who_avoids_every_phrase_has_nothing(tmp_path):
     """One phrase in eight outputs, the right one: the official accuracy is 1.0."""
     ability = build(tmp_path)
-    assert ability.measure(outputs(*["Так."] * 8)).point == 0.0
-    assert score(ability.measure(outputs(*["Так."] * 8)), 200).value == 0.0
-    found = ability.measure(outputs("Ви знаєте.", *["Так."] * 7))
+    assert ability.measure(outputs(*["Так."] * 8), TOOLS).point == 0.0
+    assert score(ability.measure(outputs(*["Так."] * 8), TOOLS), 200).value == 0.0
+    found = ability.measure(outputs("Ви знаєте.", *["Так."] * 7), TOOLS)
     assert found.point == pytest.approx((1 / 4 + 0) / 2)
 
 
 def test_one_register_for_everything_is_the_floor(tmp_path):
     ability = build(tmp_path)
     texts = [row[1] for row in ROWS for _ in range(2)]
-    assert ability.measure(outputs(*texts)).point == 0.0
-    assert ability.extras(outputs(*texts))["guarded_accuracy"].point == 0.5
+    assert ability.measure(outputs(*texts), TOOLS).point == 0.0
+    assert ability.extras(outputs(*texts), TOOLS)["guarded_accuracy"].point == 0.5
 
 
 def test_both_registers_of_a_sentence_are_drawn_together(tmp_path):
@@ -173,7 +174,7 @@ def test_both_registers_of_a_sentence_are_drawn_together(tmp_path):
     once."""
     ability = build(tmp_path)
     texts = [row[1] for row in ROWS for _ in range(2)]
-    assert replicate_values(ability.measure(outputs(*texts)), 100, 0) == pytest.approx(0.0)
+    assert replicate_values(ability.measure(outputs(*texts), TOOLS), 100, 0) == pytest.approx(0.0)
 
 
 def test_a_part_keeps_both_registers_of_a_sentence(tmp_path):
@@ -183,7 +184,7 @@ def test_a_part_keeps_both_registers_of_a_sentence(tmp_path):
     assert len(part.expected) == math.ceil(len(whole.expected) / 4)
     assert part.requests == [whole.requests[2 * i + side] for i in keep for side in (0, 1)]
     texts = [text for i in keep for text in whole.references[i]]
-    assert part.measure(outputs(*texts)).point == pytest.approx(1.0)
+    assert part.measure(outputs(*texts), TOOLS).point == pytest.approx(1.0)
     assert part.floor == whole.floor
 
 
@@ -193,7 +194,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
         build(tmp_path, bare)
     with pytest.raises(ConfigError, match="does not know `shots`"):
         build(tmp_path, shots=2)
-    with pytest.raises(ConfigError, match="needs `direction`"):
+    with pytest.raises(ConfigError, match=r"`direction`: .*found None"):
         build(tmp_path, direction=None)
     with pytest.raises(ConfigError, match="unknown key 'polite' in `columns`"):
         build(tmp_path, columns={"polite": "x"})

@@ -135,7 +135,6 @@ WRONG_WITHIN = [
     ("name: lines", "name: pairs", "`sources` holds a name twice: 'pairs'"),
     ("kind: parallel, languages: [en, uk]", "kind: mono, languages: [en]", "one of kind parallel"),
     ("size: 10", "sise: 10", "key evaluation.quality.0.sise; allowed here: direction, path"),
-    ("measure: few_shot", "mesure: x", "abilities.few.mesure; allowed here: measure, path, size"),
     ("measure: few_shot, ", "", "key evaluation.abilities.few.measure is missing"),
     ("name: small\n", "", "key name is missing"),
     ("direction: en-uk, path", "direction: enuk, path", "quality.0.direction: .*found 'enuk'"),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from pydantic import ValidationError
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.sources import read_columns
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.engine import Output, Request
-from mtray.schema import AbilitySpec
-
-# options that every measure takes
-COMMON = {"measure", "path", "size", "weight", "columns"}
+from mtray.evaluation.quality import CometScorer
+from mtray.schema import AbilitySpec, Frozen
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,14 @@ class Context:
     template: str
     max_new_tokens: int
     tokenizer: Any
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What measuring may need besides outputs. `comet` loads the study's metric, once per
+    process."""
+
+    comet: Callable[[], CometScorer]
 
 
 class Ability(Protocol):
@@ -41,9 +49,9 @@ class Ability(Protocol):
     @property
     def requests(self) -> list[Request]: ...
 
-    def measure(self, outputs: Sequence[Output]) -> Measurement: ...
+    def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement: ...
 
-    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]: ...
+    def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]: ...
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]: ...
 
@@ -63,7 +71,10 @@ def evenly(n: int, share: float) -> list[int]:
 
 
 def read_rows(
-    spec: AbilitySpec, roles: Sequence[str], path: str | None = None, limit: int | None = None
+    spec: AbilitySpec,
+    roles: Sequence[str],
+    path: str | Mapping[str, str] | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, str]]:
     """Rows by role; `columns` of the spec maps a role to the file's column, which otherwise has the
     role's name."""
@@ -78,24 +89,30 @@ def read_rows(
     return [{role: row[name] for role, name in zip(roles, names, strict=True)} for row in rows]
 
 
-def check_options(name: str, spec: AbilitySpec, required: Sequence[str]) -> None:
-    """ConfigError unless the options given are the common ones and `required`; `shots` has a
-    default and may be left out."""
-    given = spec.model_fields_set
-    unknown = given - COMMON - set(required)
-    if unknown:
-        raise ConfigError(
-            f"ability {name!r}: measure {spec.measure} does not know `{min(unknown)}`; "
-            f"it takes {', '.join(sorted(COMMON | set(required)))}"
-        )
-    missing = [option for option in required if getattr(spec, option) is None]
-    if missing:
-        raise ConfigError(f"ability {name!r}: measure {spec.measure} needs `{missing[0]}`")
+Options = TypeVar("Options", bound=Frozen)
 
 
-def languages_of(direction: str | None) -> tuple[str, str]:
+def options_of(name: str, spec: AbilitySpec, model: type[Options]) -> Options:
+    """The measure's own options as its `model` reads them. ConfigError naming the ability, the
+    option, what was found and what is allowed."""
+    try:
+        return model.model_validate(spec.model_extra or {})
+    except ValidationError as error:
+        found = error.errors()[0]
+    option = ".".join(map(str, found["loc"]))
+    where = f"ability {name!r}: measure {spec.measure}"
+    if found["type"] == "extra_forbidden":
+        allowed = sorted({*AbilitySpec.model_fields, *model.model_fields})
+        raise ConfigError(f"{where} does not know `{option}`; it takes {', '.join(allowed)}")
+    if found["type"] == "missing":
+        raise ConfigError(f"{where} needs `{option}`")
+    reason = found["msg"].removeprefix("Value error, ")
+    raise ConfigError(f"{where}: `{option}`: {reason}, found {found['input']!r}")
+
+
+def languages_of(direction: str) -> tuple[str, str]:
     """Source and target language of a direction such as en-uk."""
-    source, target = str(direction).split("-")
+    source, target = direction.split("-")
     return source, target
 
 

@@ -6,18 +6,21 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from mtray.data.rendering import few_shot_prompt
-from mtray.errors import ConfigError, DataError
+from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
     Context,
-    check_options,
     languages_of,
     one_line,
+    options_of,
     read_rows,
 )
 from mtray.evaluation.abilities.translation import Translated, translated
-from mtray.schema import AbilitySpec
+from mtray.schema import AbilitySpec, Direction, Frozen
 
 Pair = tuple[str, str]
 # rows of the shots' file that are looked at
@@ -46,15 +49,19 @@ def choose_shots(query: Pair, pool: Sequence[Pair], count: int) -> list[Pair]:
     raise DataError(f"the shots' file has too few pairs other than {query[0][:60]!r}: {len(pool)}")
 
 
+class Options(Frozen):
+    direction: Direction
+    shots: Annotated[int, Field(ge=1, le=50)] = 3
+    shots_path: str | dict[str, str]
+
+
 def build(spec: AbilitySpec, context: Context) -> Translated:
     """Options: `direction`, `shots`, `shots_path` (a file like `path`, other sentences)."""
-    check_options(context.name, spec, ["direction", "shots", "shots_path"])
-    if not 1 <= spec.shots <= 50:
-        raise ConfigError(f"ability {context.name!r}: `shots` is {spec.shots}; allowed: 1 to 50")
-    roles = list(languages_of(spec.direction))
+    options = options_of(context.name, spec, Options)
+    roles = list(languages_of(options.direction))
     pairs = _pairs(read_rows(spec, roles, limit=spec.size), roles)
-    pool = _pairs(read_rows(spec, roles, spec.shots_path, POOL), roles)
-    prompts = [few_shot_prompt(choose_shots(pair, pool, spec.shots), pair[0]) for pair in pairs]
+    pool = _pairs(read_rows(spec, roles, options.shots_path, POOL), roles)
+    prompts = [few_shot_prompt(choose_shots(pair, pool, options.shots), pair[0]) for pair in pairs]
     return translated(context.name, prompts, pairs, context.max_new_tokens)
 
 

@@ -35,15 +35,16 @@ from mtray.data.rendering import translation_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
     Context,
-    check_options,
+    Tools,
     check_outputs,
     evenly,
     languages_of,
     one_line,
+    options_of,
     read_rows,
 )
 from mtray.evaluation.engine import Output, Request
-from mtray.schema import AbilitySpec
+from mtray.schema import AbilitySpec, Direction, Frozen
 
 REGISTERS = ("formal", "informal")
 LABELS = ("FORMAL", "INFORMAL", "NEUTRAL", "OTHER")
@@ -185,10 +186,10 @@ class Formality:
     def _signature(self, value: str) -> str:
         return f"{value}|lang:{self.language}|match:normalised|guard:references|registers:2"
 
-    def measure(self, outputs: Sequence[Output]) -> Measurement:
+    def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
         return Measurement(self._statistics(outputs), control, self._signature("register-control"))
 
-    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]:
+    def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         signature = self._signature("guarded-M-Acc")
         stats = self._statistics(outputs)
         return {"guarded_accuracy": Measurement(stats, guarded_accuracy, signature)}
@@ -216,11 +217,14 @@ class Formality:
         )  # fmt: skip
 
 
+class Options(Frozen):
+    direction: Direction
+
+
 def build(spec: AbilitySpec, context: Context) -> Formality:
     """Options: `direction`. Columns: the source language's, `formal`, `informal`,
     `formal_annotated`, `informal_annotated`."""
-    check_options(context.name, spec, ["direction"])
-    source, target = languages_of(spec.direction)
+    source, target = languages_of(options_of(context.name, spec, Options).direction)
     annotated = [f"{register}_annotated" for register in REGISTERS]
     rows = read_rows(spec, [source, *REGISTERS, *annotated], limit=spec.size)
     requests = [
@@ -244,3 +248,23 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
             "nothing can be measured"
         )
     return replace(ability, floor=control_floor(*covered))
+
+
+def one_register(
+    hypotheses: Sequence[str],
+    formal: Sequence[str],
+    informal: Sequence[str],
+    language: str,
+    register: str,
+) -> tuple[dict[str, Measurement], dict[str, float]]:
+    """Accuracy and guarded accuracy of outputs that were all asked for one register, and their four
+    counts; the references are annotated."""
+    expected = [(phrases(f), phrases(i)) for f, i in zip(formal, informal, strict=True)]
+    segmented = language not in UNSEGMENTED
+    labels = [label_official(h, *e, segmented) for h, e in zip(hypotheses, expected, strict=True)]
+    wanted = register.upper()
+    other = "INFORMAL" if wanted == "FORMAL" else "FORMAL"
+    stats = np.array([[x == wanted, x in (wanted, other)] for x in labels], dtype=np.float64)
+    signature = f"M-Acc|lang:{language}|match:official|register:{register}"
+    value = Measurement(stats, lambda s: s[..., 0] / s[..., 1], signature)
+    return {"official": value}, {label: float(labels.count(label)) for label in LABELS}

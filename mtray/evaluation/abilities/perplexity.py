@@ -17,14 +17,15 @@ import numpy as np
 from mtray.analysis.uncertainty import Array, Measurement
 from mtray.evaluation.abilities.base import (
     Context,
-    check_options,
+    Tools,
     check_outputs,
     evenly,
     one_line,
+    options_of,
     read_rows,
 )
 from mtray.evaluation.engine import Output, Request
-from mtray.schema import AbilitySpec
+from mtray.schema import AbilitySpec, Frozen, Language
 
 
 def _negative_bits_per_character(sums: Array) -> Array:
@@ -41,7 +42,7 @@ class Perplexity:
     floor: float
     language: str
 
-    def measure(self, outputs: Sequence[Output]) -> Measurement:
+    def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
         check_outputs(self.name, self.requests, outputs)
         stats = [
             (o.log_likelihood, len(r.target or ""))
@@ -52,7 +53,7 @@ class Perplexity:
             np.asarray(stats, dtype=np.float64), _negative_bits_per_character, signature
         )
 
-    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]:
+    def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         return {}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
@@ -80,11 +81,13 @@ def unigram_floor(texts: Sequence[str], tokenizer: Any) -> float:
     return bits / sum(map(len, texts))
 
 
+class Options(Frozen):
+    language: Language
+
+
 def build(spec: AbilitySpec, context: Context) -> Perplexity:
     """Options: `language`; one column, `text`."""
-    check_options(context.name, spec, ["language"])
+    language = options_of(context.name, spec, Options).language
     texts = [one_line(row["text"]) for row in read_rows(spec, ["text"], limit=spec.size)]
     requests = [Request("", text, 1) for text in texts]
-    return Perplexity(
-        context.name, requests, unigram_floor(texts, context.tokenizer), str(spec.language)
-    )
+    return Perplexity(context.name, requests, unigram_floor(texts, context.tokenizer), language)

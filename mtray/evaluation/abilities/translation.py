@@ -10,17 +10,18 @@ from mtray.analysis.uncertainty import Measurement
 from mtray.data.rendering import translation_prompt
 from mtray.evaluation.abilities.base import (
     Context,
-    check_options,
+    Tools,
     check_outputs,
     evenly,
     languages_of,
     one_line,
+    options_of,
     output_counts,
     read_rows,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import chrf
-from mtray.schema import AbilitySpec
+from mtray.schema import AbilitySpec, Direction, Frozen
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Translated:
     references: list[str]
     floor: float
 
-    def measure(self, outputs: Sequence[Output]) -> Measurement:
+    def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
         check_outputs(self.name, self.requests, outputs)
         return chrf([o.text for o in outputs], self.references)
 
-    def extras(self, outputs: Sequence[Output]) -> dict[str, Measurement]:
+    def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         return {}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
@@ -61,10 +62,13 @@ def translated(
     return Translated(name, requests, sources, references, chrf(sources, references).point)
 
 
+class Options(Frozen):
+    direction: Direction
+
+
 def build(spec: AbilitySpec, context: Context) -> Translated:
     """Options: `direction`; columns named after its two languages."""
-    check_options(context.name, spec, ["direction"])
-    source, target = languages_of(spec.direction)
+    source, target = languages_of(options_of(context.name, spec, Options).direction)
     rows = read_rows(spec, [source, target], limit=spec.size)
     pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
     prompts = [translation_prompt(s, source, target, context.template) for s, _ in pairs]

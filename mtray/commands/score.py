@@ -1,0 +1,31 @@
+"""`score`: measure outputs that some other system made, and print JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mtray.commands.scoring import SUITES
+from mtray.commands.scoring.scored import as_json
+
+
+def add_suites(parser: argparse.ArgumentParser) -> None:
+    """A sub-command for each suite."""
+    suites = parser.add_subparsers(title="suites", metavar="SUITE", required=True, dest="suite")
+    for name, suite in SUITES.items():
+        sub = suites.add_parser(name, help=suite.text, description=f"{suite.text}.")
+        suite.arguments(sub)
+        sub.add_argument(
+            "--bootstrap", type=int, default=1000, help="resamples of an interval (default: 1000)"
+        )
+        sub.add_argument("--seed", type=int, default=1, help="seed of the resamples (default: 1)")
+
+
+def print_score(args: argparse.Namespace) -> int:
+    """Print one suite's scores as JSON. Raises MtrayError naming what is wrong."""
+    found = SUITES[args.suite].measure(args)
+    files = {key: str(value) for key, value in vars(args).items() if isinstance(value, Path)}
+    printed = as_json(args.suite, files, found, args.bootstrap, args.seed)
+    print(json.dumps(printed, ensure_ascii=False, indent=2))
+    return 0

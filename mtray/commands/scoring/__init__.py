@@ -1,0 +1,25 @@
+"""`score SUITE`: outputs that were made elsewhere, scored by the code that scores a trial.
+
+One file for each suite with `TEXT`, `arguments(parser)` and `measure(args)`, and one line in
+`SUITES`. What is heavy is imported in `measure`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mtray.commands.scoring import formality
+from mtray.commands.scoring.scored import Scored
+
+
+class Suite(NamedTuple):
+    text: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    measure: Callable[[argparse.Namespace], Scored]
+
+
+SUITES = {
+    name: Suite(module.TEXT, module.arguments, module.measure)
+    for name, module in {"formality": formality}.items()
+}
