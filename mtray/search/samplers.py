@@ -55,6 +55,14 @@ def sampler_for(
         return SAMPLERS[name](seed * 10_007 + number, startup)
 
 
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a range's."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # not one of the choices
+        return False
+
+
 def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     """The value at share `u` in [0, 1) of a range, on its own scale."""
     if isinstance(distribution, CategoricalDistribution):

@@ -18,7 +18,14 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from mtray.schema import Sense
-from mtray.search.samplers import SOBOL, STARTUP, check_sampler, sampler_for, space_filling
+from mtray.search.samplers import (
+    SOBOL,
+    STARTUP,
+    check_sampler,
+    holds,
+    sampler_for,
+    space_filling,
+)
 
 Params = dict[str, Any]
 
@@ -78,7 +85,7 @@ class Suggester:
 
     def _holds(self, params: Mapping[str, Any]) -> bool:
         return params.keys() == self._distributions.keys() and all(
-            d._contains(d.to_internal_repr(params[name])) for name, d in self._distributions.items()
+            holds(d, params[name]) for name, d in self._distributions.items()
         )
 
     def _create(self, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> int:

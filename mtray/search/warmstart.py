@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import (
     BASE_NUMBER,
@@ -26,6 +24,7 @@ from mtray.report.records import (
 from mtray.schema import Origin, Recipe, Role, Study, TrialRecord
 from mtray.search.notes import OF, REPLICATE, TAKEN
 from mtray.search.run_folder import STUDY_FILE, first_difference, load_bound
+from mtray.search.samplers import holds
 from mtray.space import Space
 
 # how a study searches and is called, and not what its trials measure
@@ -127,7 +126,7 @@ def _misfit(record: TrialRecord, space: Space) -> str | None:
     distributions = space.distributions()
     for name, parameter in space.parameters.items():
         value = getattr(recipe, name)
-        if not _holds(distributions[name], value):
+        if not holds(distributions[name], value):
             return f"{name} {value:g} is not within {parameter.text()}"
     params = {name: getattr(recipe, name) for name in space.parameters}
     here = space.recipe(params)
@@ -135,13 +134,6 @@ def _misfit(record: TrialRecord, space: Space) -> str | None:
         if getattr(here, name) != getattr(recipe, name):
             return f"{name} is {getattr(recipe, name)!r}, here fixed to {getattr(here, name)!r}"
     return None
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # not one of the choices
-        return False
 
 
 def search_seed(seed: int, known: Iterable[str]) -> int:
