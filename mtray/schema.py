@@ -361,3 +361,8 @@ class TrialRecord(Frozen):
     reason_class: ReasonClass | None = None
     finished: str = ""
     extra: dict[str, Any] = {}
+
+    @property
+    def total_seconds(self) -> float:
+        """Wall clock of the whole trial; its phases together where only they are recorded."""
+        return self.seconds.get("total", sum(self.seconds.values()))

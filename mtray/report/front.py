@@ -261,7 +261,7 @@ def _point(
         replicates=len(group.seeds), on_front=on_front, knee=knee, p_front=chance,
         recipe=mean.recipe, objectives=mean.objectives, scores=mean.scores,
         mix=mix | {"n_examples": mean.mix.examples, "mix_tokens": mean.mix.tokens},
-        seconds=mean.seconds["total"],
+        seconds=mean.total_seconds,
         record=result_path(run_dir, mean.number).relative_to(run_dir).as_posix(),
         command=rerun_command(run_dir, mean.number),
     )  # fmt: skip

@@ -87,7 +87,7 @@ def _mean_record(group: Group, halves: Mapping[str, float]) -> TrialRecord:
             for name in dict.fromkeys(name for f in found for name in f)
         }
 
-    total = fmean(t.seconds.get("total", sum(t.seconds.values())) for t in group.seeds)
+    total = fmean(t.total_seconds for t in group.seeds)
     changes = {"objectives": means("objectives"), "scores": means("scores")}
     return group.original.model_copy(update={**changes, "seconds": {"total": total}})
 

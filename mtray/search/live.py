@@ -68,7 +68,7 @@ class Watch:
         with self._lock:
             self._jobs.pop(record.number, None)
             self._done += record.number != BASE_NUMBER
-        seconds = duration_text(record.seconds.get("total", 0.0))
+        seconds = duration_text(record.total_seconds)
         if record.state == "complete":
             found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
         elif record.state == "pruned":

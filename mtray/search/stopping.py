@@ -13,8 +13,7 @@ from mtray.schema import Resources, Study, TrialRecord
 
 def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
     """Wall-clock hours of all trials of this run, times the devices that each holds."""
-    own = [r for r in records if r.taken_from is None]
-    seconds = sum(r.seconds.get("total", sum(r.seconds.values())) for r in own)
+    seconds = sum(r.total_seconds for r in records if r.taken_from is None)
     return seconds * resources.devices / 3600
 
 
