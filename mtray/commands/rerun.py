@@ -23,6 +23,7 @@ from mtray.report.records import (
     read_records,
     result_path,
     trial_dir,
+    trial_name,
     write_json,
 )
 from mtray.report.tables import score_text
@@ -81,10 +82,6 @@ def as_written(study: Study) -> Study:
     """The study without the defaults that its record spells out: an ability takes options it does
     not know for a mistake, even where they are empty."""
     return Study.model_validate(study.model_dump(exclude_defaults=True))
-
-
-def trial_name(number: int) -> str:
-    return "base" if number == BASE_NUMBER else str(number)
 
 
 def find_record(run_dir: Path, trial: str) -> TrialRecord:

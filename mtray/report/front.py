@@ -23,7 +23,7 @@ from mtray.report.groups import (
     seed_variance,
     segment_draws,
 )
-from mtray.report.records import BASE_NUMBER, result_path
+from mtray.report.records import result_path, trial_name
 from mtray.schema import Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
 
 DRAWS = 2000
@@ -215,8 +215,7 @@ def comet_name(study: Study) -> str:
 
 def rerun_command(run_dir: Path, number: int) -> str:
     """The shell command that trains and measures one trial's recipe again."""
-    which = "base" if number == BASE_NUMBER else str(number)
-    return f"python -m mtray rerun {shlex.quote(str(run_dir))} {which}"
+    return f"python -m mtray rerun {shlex.quote(str(run_dir))} {trial_name(number)}"
 
 
 def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> None:

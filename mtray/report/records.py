@@ -86,6 +86,11 @@ def write_json(path: Path, value: Any) -> Path:
     return write_atomically(path, (text + "\n").encode())
 
 
+def trial_name(number: int) -> str:
+    """What a person calls a trial: its number, or `base` for the base model untouched."""
+    return "base" if number == BASE_NUMBER else str(number)
+
+
 def trial_dir(run_dir: Path, number: int) -> Path:
     """The folder of one trial: `trials/0007`; of the base model untouched: `trials/base`."""
     if number < BASE_NUMBER:

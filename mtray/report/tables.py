@@ -15,6 +15,7 @@ from rich.table import Table
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
+from mtray.report.records import trial_name
 from mtray.schema import Score
 
 
@@ -56,7 +57,7 @@ def _cells(
     recipe = point.recipe.model_dump()
     untouched = point.role == "base"
     return [
-        "base" if untouched else str(point.number),
+        trial_name(point.number),
         "knee" if point.knee else "front" if point.on_front else "-",
         point.role,
         *(show(point.objectives[name]) for name in objectives),

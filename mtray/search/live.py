@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from mtray.report.records import BASE_NUMBER
+from mtray.report.records import BASE_NUMBER, trial_name
 from mtray.report.tables import parameter_text, score_text
 from mtray.schema import Recipe, TrialRecord
 from mtray.trial import Job
@@ -61,7 +61,7 @@ class Watch:
         with self._lock:
             self._jobs[job.number] = job
         if not self._console.is_terminal:
-            name = f"{self._name(job.number)}{_repeats(job)}"
+            name = f"{trial_name(job.number)}{_repeats(job)}"
             self.say(f"{self._clock()} trial {name} started: {recipe_text(job.recipe)}")
 
     def ended(self, record: TrialRecord) -> None:
@@ -78,7 +78,7 @@ class Watch:
         role = "" if record.role == "search" else f" ({record.role})"
         role += _repeats(record)
         self.say(
-            f"{self._clock()} trial {self._name(record.number)}{role} {found}  {seconds}  "
+            f"{self._clock()} trial {trial_name(record.number)}{role} {found}  {seconds}  "
             f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] "
             f"{self._left()}".rstrip()
         )
@@ -86,17 +86,13 @@ class Watch:
     def lost(self, number: int, reason: str) -> None:
         with self._lock:
             self._jobs.pop(number, None)
-        self.say(f"{self._clock()} trial {self._name(number)} runs again: {reason}")
+        self.say(f"{self._clock()} trial {trial_name(number)} runs again: {reason}")
 
     def say(self, text: str) -> None:
         say(self._console, text)
 
     def _clock(self) -> str:
         return time.strftime("%H:%M:%S")
-
-    @staticmethod
-    def _name(number: int) -> str:
-        return "base" if number == BASE_NUMBER else str(number)
 
     def _left(self) -> str:
         """Time left, from the pace so far; it is an estimate and trials differ."""
@@ -124,7 +120,7 @@ class Watch:
             loss = f"{entry['loss']:.3f}" if "loss" in entry else ""
             since = duration_text(time.time() - entry["since"]) if "since" in entry else ""
             state = escape(str(entry.get("state", "starting")))
-            name, recipe = self._name(job.number), recipe_text(job.recipe)
+            name, recipe = trial_name(job.number), recipe_text(job.recipe)
             table.add_row(name, recipe, state, step, speed, loss, since)
         return table
 

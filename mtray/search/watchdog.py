@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mtray.report.records import BASE_NUMBER
+from mtray.report.records import trial_name
 from mtray.schema import Resources
 from mtray.trial import Job
 
@@ -121,9 +121,7 @@ class Watchdog:
         with self._lock:
             due = self._waiting.due(states, now)
         return [
-            waiting_line(
-                "base" if number == BASE_NUMBER else str(number), waited, self._wanted, total, free
-            )
+            waiting_line(trial_name(number), waited, self._wanted, total, free)
             for number, waited in due
         ]
 
