@@ -14,7 +14,7 @@ from typing import Any
 
 from mtray.commands.folders import run_folder
 from mtray.errors import ConfigError, RunError
-from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.records import (
     BASE_NUMBER,
@@ -31,8 +31,6 @@ from mtray.schema import Study, TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
 from mtray.trial import Job, Outcome, record_trial, run_trial
-
-OUTPUTS = "outputs.parquet"
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     total = {"total": time.perf_counter() - started}
     known = {"seconds": new.seconds | total, "replicate": job.replicate, "of": job.of}
     new = new.model_copy(update=known)
-    write_outputs(folder / OUTPUTS, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
+    write_outputs(folder / OUTPUTS_FILE, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
     file = write_json(folder / RESULT, new.model_dump(mode="json"))
     print("\n".join([*side_by_side(old, new), f"record: {file}"]))
     return 0
@@ -120,7 +118,7 @@ def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int]) -
     suite = build_suite(study, tokenizer)
     base = None
     if job.number != BASE_NUMBER:
-        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
+        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
     return Shelf(suite, build_sources(study, job, held, tokenizer), base)
 
 

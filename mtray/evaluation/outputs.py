@@ -9,6 +9,7 @@ from pathlib import Path
 from mtray.errors import RunError
 from mtray.evaluation.engine import Output, Request
 
+OUTPUTS_FILE = "outputs.parquet"  # in a trial's folder
 COLUMNS = ("suite", "index", "prompt", "target", "text", "log_likelihood", "tokens", "truncated")
 
 

@@ -22,7 +22,7 @@ from mtray.report.records import trial_dir, write_atomically
 from mtray.schema import TrialRecord
 
 Array = npt.NDArray[np.float64]
-FILE = "draws.parquet"
+DRAWS_FILE = "draws.parquet"  # in a trial's folder
 
 
 def write_draws(run_dir: Path, number: int, draws: Mapping[str, Array]) -> Path:
@@ -34,7 +34,7 @@ def write_draws(run_dir: Path, number: int, draws: Mapping[str, Array]) -> Path:
     pq.write_table(
         pa.table({name: values.astype(np.float32) for name, values in draws.items()}), buffer
     )
-    return write_atomically(trial_dir(run_dir, number) / FILE, buffer.getvalue())
+    return write_atomically(trial_dir(run_dir, number) / DRAWS_FILE, buffer.getvalue())
 
 
 def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> Array | None:
@@ -42,7 +42,7 @@ def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> Array | None
     one."""
     import pyarrow.parquet as pq
 
-    path = trial_dir(run_dir, number) / FILE
+    path = trial_dir(run_dir, number) / DRAWS_FILE
     if not path.is_file():
         return None
     table = pq.read_table(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import EvaluationError, RunError, TrialStopped
-from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.report.draws import write_draws
 from mtray.report.records import BASE_NUMBER, read_record, result_path, trial_dir, write_record
 from mtray.schema import Rung, TrialRecord
@@ -28,8 +28,6 @@ from mtray.search.failures import (
 from mtray.search.referee import Referee
 from mtray.trial import Job, Outcome, record_trial
 
-OUTPUTS = "outputs.parquet"
-
 
 def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
     """The base model's answers, once they are there. Raises EvaluationError when its trial
@@ -44,7 +42,7 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
         raise EvaluationError(
             "the base model could not be measured, so nothing can be compared with it"
         )
-    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
+    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
 
 
 def base_if_there(shared: Shared, suite: Any) -> Any:
@@ -53,7 +51,7 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
     path = result_path(run_dir, BASE_NUMBER)
     with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
         if path.is_file() and read_record(path).state == "complete":
-            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS, suite.requests)
+            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
     return None
 
 
@@ -64,7 +62,7 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     base = None if job.number == BASE_NUMBER else base_outputs(shared, suite, reporter)
     reporter.progress({"state": "scoring"})
     run_dir = Path(shared.run_dir)
-    path = trial_dir(run_dir, job.number) / OUTPUTS
+    path = trial_dir(run_dir, job.number) / OUTPUTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, RunError
+from mtray.evaluation.outputs import OUTPUTS_FILE
+from mtray.report.draws import DRAWS_FILE
 from mtray.report.records import (
     BASE_NUMBER,
     read_records,
@@ -29,7 +31,7 @@ from mtray.space import Space
 
 # how a study searches and is called, and not what its trials measure
 ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")
-BESIDE = ("draws.parquet", "outputs.parquet")  # what a trial leaves beside its record
+BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # what a trial leaves beside its record
 
 
 @dataclass(frozen=True)
