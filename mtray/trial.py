@@ -225,7 +225,8 @@ def record_trial(
         )
     record = TrialRecord(
         number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed,
-        mix=outcome.mix, objectives={name: measured[name] for name in study.objectives},
+        replicate=job.replicate, of=job.of, mix=outcome.mix,
+        objectives={name: measured[name] for name in study.objectives},
         scores={**result.scores, **costs}, counts=result.counts,
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),

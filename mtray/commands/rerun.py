@@ -68,8 +68,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     base = None if job.number == BASE_NUMBER else shelf.base_outputs
     new, _ = record_trial(job, study, shelf.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
-    known = {"seconds": new.seconds | total, "replicate": job.replicate, "of": job.of}
-    new = new.model_copy(update=known)
+    new = new.model_copy(update={"seconds": new.seconds | total})
     write_outputs(folder / OUTPUTS_FILE, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
     file = write_json(folder / RESULT, new.model_dump(mode="json"))
     print("\n".join([*side_by_side(old, new), f"record: {file}"]))

@@ -63,7 +63,6 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     reporter.progress({"state": "scoring"})
     run_dir = Path(shared.run_dir)
     path = trial_dir(run_dir, job.number) / OUTPUTS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
     write_draws(run_dir, job.number, draws)
@@ -74,8 +73,8 @@ def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRec
     """What is left of a trial that a rung ended: its curve up to there, and why."""
     return TrialRecord(
         number=job.number, role=job.role, state="pruned", recipe=job.recipe, seed=job.seed,
-        mix=outcome.mix, training=outcome.training, reason=curve[-1].decision,
-        seconds=outcome.seconds, versions=outcome.versions,
+        replicate=job.replicate, of=job.of, mix=outcome.mix, training=outcome.training,
+        reason=curve[-1].decision, seconds=outcome.seconds, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )  # fmt: skip
 
@@ -115,8 +114,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
         if classify(error) in LOST and reporter.stopping():
             return None  # workers die under a sweep that is being stopped
         record = failed_record(job, error, time.perf_counter() - start, scoring)
-    known = {"rungs": referee.curve, "replicate": job.replicate, "of": job.of}
-    record = with_attempts(record.model_copy(update=known), attempts)
+    record = with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
     write_record(Path(shared.run_dir), record)
     shared.board.remove.remote(job.number)
     return record

@@ -5,11 +5,11 @@ import errno
 from types import SimpleNamespace
 
 import pytest
-from records_factory import make_record, make_study
+from records_factory import make_record, make_rung, make_study
 
 from mtray.errors import DataError, LossNotFinite, TrialStopped, WorkerLost
 from mtray.report.records import read_record, result_path
-from mtray.schema import Recipe
+from mtray.schema import Mix, Recipe
 from mtray.trial import Job, Outcome
 
 trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
@@ -74,6 +74,14 @@ def test_a_failure_is_a_row_with_its_class(trial, ends, state, reason_class):
     record = read_record(trial.path)
     assert (record.state, record.reason_class) == (state, reason_class)
     assert "Traceback" in record.extra["traceback"] and len(record.extra["attempts"]) == 1
+
+
+def test_a_pruned_replicate_says_what_it_repeats():
+    job = Job(9, "search", Recipe(parallel_size=100), 2, replicate=1, of=4)
+    outcome = Outcome([], Mix(), None, {}, {}, pruned=True)
+    record = trainable.pruned_record(job, outcome, [make_rung(0.4, 0.5, decision="too bad")])
+    assert (record.state, record.reason) == ("pruned", "too bad")
+    assert (record.seed, record.replicate, record.of) == (2, 1, 4)
 
 
 @pytest.mark.parametrize("ends", [{"training": TrialStopped()}, {"scoring": TrialStopped()}])
