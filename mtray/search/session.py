@@ -134,7 +134,8 @@ def _with_ray(
     try:
         concurrent = concurrency(study, ray.cluster_resources())
         board = start_board()
-        board.know.remote(points_of(read_records(run_dir).records, study.objectives))
+        if study.early_stopping:
+            board.know.remote(points_of(read_records(run_dir).records, study.objectives))
         shared = Shared(
             study=study, run_dir=str(run_dir), board=board,
             store={name: ray.put(table) for name, table in prepared.store.items()},
