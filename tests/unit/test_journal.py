@@ -4,77 +4,30 @@ import time
 
 import optuna
 import pytest
+from ledger_factory import (
+    REFERENCES,
+    SOURCES,
+    SPACE,
+    ledger_in,
+    measured,
+    run,
+    states_in,
+    study_of,
+    trials_in,
+    write,
+)
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
-from records_factory import make_failed, make_record, make_score, make_study
+from records_factory import make_failed, make_record, make_score
 
 from mtray.data.mixing import plan
 from mtray.errors import ConfigError
 from mtray.report.records import result_path, write_record
 from mtray.schema import Recipe, Source
-from mtray.search.journal import Ledger, base_job
+from mtray.search.journal import base_job
 from mtray.search.references import reference_recipes
 from mtray.search.samplers import NAMES, STARTUP, at_quantile, check_sampler, space_filling
 from mtray.space import Choices, FloatRange, IntRange, Space
-
-SPACE = Space(
-    parameters={
-        "parallel_size": IntRange(type="int", low=256, high=8192, log=True),
-        "mono_ratio": FloatRange(type="float", low=0.0, high=2.0),
-        "learning_rate": FloatRange(type="float", low=2e-4, high=4e-3, log=True),
-    },
-    fixed={"replay_fraction": 0.1},
-)
-SOURCES = (
-    Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk")),
-    Source(name="mono", kind="mono", path="m.txt", languages=("en",)),
-)
-
-REFERENCES = ["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
-
-
-def study_of(sampler="random", **changes):
-    fields = {"sampler": sampler, "sources": SOURCES, "defaults": {"learning_rate": 0.001}}
-    return make_study(**(fields | changes))
-
-
-def ledger_in(run_dir, sampler="random", space=SPACE, taken=(), **changes):
-    return Ledger(run_dir, study_of(sampler, **changes), space, taken)
-
-
-def measured(job):
-    """The tabulated objective: two goals that pull apart."""
-    push = job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
-    return 0.4 + 0.2 * push, 0.9 - 0.3 * push + 0.04 * job.recipe.mono_ratio
-
-
-def write(run_dir, job):
-    quality, retention = measured(job)
-    record = make_record(job.number, quality, retention, job.role, recipe=job.recipe)
-    return write_record(run_dir, record)
-
-
-def run(run_dir, total, reopen=False, **options):
-    """Run to `total` trials, from the same ledger or from a new one for each trial."""
-    ledger, jobs = ledger_in(run_dir, **options), []
-    while (job := ledger.next(total)) is not None:
-        jobs.append(job)
-        write(run_dir, job)
-        if reopen:
-            ledger = ledger_in(run_dir, **options)
-        else:
-            ledger.tell(job.number)
-    return jobs
-
-
-def trials_in(run_dir):
-    backend = optuna.storages.journal.JournalFileBackend(str(run_dir / "study.journal"))
-    storage = optuna.storages.JournalStorage(backend)
-    return optuna.load_study(study_name="made-up", storage=storage).trials
-
-
-def states_in(run_dir):
-    return [t.state for t in trials_in(run_dir)]
 
 
 def test_references_come_first_then_sobol_then_the_sampler(tmp_path):

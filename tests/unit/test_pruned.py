@@ -4,9 +4,9 @@ from io import StringIO
 
 import optuna
 import pytest
+from ledger_factory import ledger_in, run, states_in, trials_in, write
 from records_factory import make_pruned, make_record, make_run, make_rung, make_study
 from rich.console import Console
-from test_journal import ledger_in, run, states_in, trials_in, write
 
 from mtray.commands.rerun import side_by_side
 from mtray.commands.status import trial_lines

@@ -4,48 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_factory import REFERENCES, SPACE, ledger_in, lucky_run, states_in, study_of, trials_in
 from optuna.trial import TrialState
-from records_factory import make_failed, make_record, make_study
-from test_journal import SPACE, ledger_in, states_in, study_of, trials_in
+from records_factory import make_failed, make_study
 
 from mtray.analysis.pareto import Z95
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, write_record
 from mtray.schema import Budget, Recipe, Source
-from mtray.search.journal import base_job
 from mtray.search.replicates import least_sure, outermost, reserved
 from mtray.space import Choices, Space
 from mtray.trial import Job
 
-ROLES = 4  # baselines of the tests' study
+ROLES = len(REFERENCES)  # baselines of the tests' study
 FIRST = ROLES + 6  # trials that every sweep begins with
-
-
-def write(run_dir, job):
-    """Two goals that pull apart, and luck by number of the replicate."""
-    push = job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
-    luck = np.random.default_rng([job.seed, round(1e6 * push)]).normal(0, 0.02, 2)
-    return write_record(
-        run_dir,
-        make_record(
-            job.number, 0.4 + 0.2 * push + luck[0], 1 - 0.3 * push + luck[1], job.role,
-            recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of,
-        ),
-    )  # fmt: skip
-
-
-def run(run_dir, total, reopen=False, **options):
-    """Run to `total` trials, from one ledger or from a new one for each trial."""
-    write(run_dir, base_job(study_of()))
-    ledger, jobs = ledger_in(run_dir, **options), []
-    while (job := ledger.next(total)) is not None:
-        jobs.append(job)
-        write(run_dir, job)
-        if reopen:
-            ledger = ledger_in(run_dir, **options)
-        else:
-            ledger.tell(job.number)
-    return jobs
 
 
 def replicates(jobs):
@@ -105,7 +77,7 @@ def test_the_outermost_points_are_whole_fronts():
 
 
 def test_the_end_of_the_budget_repeats_candidates_with_new_seeds(tmp_path):
-    jobs = run(tmp_path, 20)
+    jobs = lucky_run(tmp_path, 20)
     assert [bool(j.replicate) for j in jobs] == [False] * 15 + [True] * 5
     by_number = {j.number: j for j in jobs}
     for job in replicates(jobs):
@@ -121,7 +93,7 @@ def test_the_end_of_the_budget_repeats_candidates_with_new_seeds(tmp_path):
 
 
 def test_replicates_are_in_the_journal(tmp_path):
-    jobs = run(tmp_path, 20)
+    jobs = lucky_run(tmp_path, 20)
     for job, trial in zip(jobs, trials_in(tmp_path), strict=True):
         assert trial.user_attrs.get("replicate", 0) == job.replicate
         assert trial.user_attrs.get("of") == job.of
@@ -130,23 +102,23 @@ def test_replicates_are_in_the_journal(tmp_path):
 
 def test_a_resumed_sweep_repeats_the_same(tmp_path):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
-    assert run(tmp_path / "a", 20) == run(tmp_path / "b", 20, reopen=True)
+    assert lucky_run(tmp_path / "a", 20) == lucky_run(tmp_path / "b", 20, reopen=True)
 
 
 @pytest.mark.parametrize("total", [1, 3, 4, FIRST, FIRST + 2])
 def test_a_tiny_budget_repeats_nothing(tmp_path, total):
-    jobs = run(tmp_path, total)
+    jobs = lucky_run(tmp_path, total)
     assert len(jobs) == total and not replicates(jobs)
 
 
 def test_the_share_can_be_switched_off(tmp_path):
-    assert not replicates(run(tmp_path, 20, budget=Budget(replicate_share=0)))
+    assert not replicates(lucky_run(tmp_path, 20, budget=Budget(replicate_share=0)))
 
 
 def test_an_extended_sweep_searches_on_and_repeats_near_its_own_end(tmp_path):
-    before = run(tmp_path, 20)
+    before = lucky_run(tmp_path, 20)
     assert len(replicates(before)) == 5
-    added = run(tmp_path, 40)
+    added = lucky_run(tmp_path, 40)
     assert [bool(j.replicate) for j in added] == [False] * 15 + [True] * 5
     assert states_in(tmp_path).count(TrialState.COMPLETE) == 40
     both = [(j.of, j.replicate) for j in [*replicates(before), *replicates(added)]]
@@ -154,7 +126,7 @@ def test_an_extended_sweep_searches_on_and_repeats_near_its_own_end(tmp_path):
 
 
 def test_trials_at_once_are_not_all_given_to_one_recipe(tmp_path):
-    run(tmp_path, 15, budget=Budget(replicate_share=0))
+    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0))
     ledger = ledger_in(tmp_path)
     jobs = [ledger.next(20) for _ in range(5)]
     assert all(j.replicate for j in jobs) and ledger.next(20) is None
@@ -163,7 +135,7 @@ def test_trials_at_once_are_not_all_given_to_one_recipe(tmp_path):
 
 
 def test_an_interrupted_replicate_comes_again_as_the_same(tmp_path):
-    run(tmp_path, 16)
+    lucky_run(tmp_path, 16)
     ledger = ledger_in(tmp_path)
     jobs = [ledger.next(20) for _ in range(4)]
     again = ledger_in(tmp_path)
@@ -171,7 +143,7 @@ def test_an_interrupted_replicate_comes_again_as_the_same(tmp_path):
 
 
 def test_a_recipe_whose_replicates_fail_is_not_picked_for_ever(tmp_path):
-    run(tmp_path, 15, budget=Budget(replicate_share=0))
+    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0))
     ledger = ledger_in(tmp_path)
     jobs = []
     while (job := ledger.next(20)) is not None:
@@ -182,7 +154,7 @@ def test_a_recipe_whose_replicates_fail_is_not_picked_for_ever(tmp_path):
 
 
 def test_the_base_model_is_never_repeated_and_baselines_may_be(tmp_path):
-    jobs = run(tmp_path, 60, budget=Budget(replicate_share=0.5))
+    jobs = lucky_run(tmp_path, 60, budget=Budget(replicate_share=0.5))
     assert BASE_NUMBER not in {j.of for j in jobs}
     assert {j.role for j in replicates(jobs)} > {"search"}
 
@@ -198,7 +170,7 @@ CHOICES = Space(
 
 @pytest.mark.parametrize("reopen", [False, True])
 def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reopen):
-    jobs = run(tmp_path, 14, reopen, space=CHOICES, budget=Budget(replicate_share=0))
+    jobs = lucky_run(tmp_path, 14, reopen, space=CHOICES, budget=Budget(replicate_share=0))
     searched = [j for j in jobs if not j.replicate]
     # the searched recipes that are no baseline's, and the baselines
     assert len({j.recipe for j in searched if j.role == "search"}) <= 2
@@ -216,7 +188,7 @@ def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reop
 
 def test_the_front_is_told_apart_better_with_replicates(tmp_path):
     """Means over seeds are nearer to the truth than single trials, where it matters."""
-    run(tmp_path, 40, budget=Budget(replicate_share=0.5))
+    lucky_run(tmp_path, 40, budget=Budget(replicate_share=0.5))
     records = [r for r in read_records(tmp_path).sound() if r.state == "complete"]
     assert sum(r.replicate > 0 for r in records) == 15
     front = read_front(tmp_path, study_of())
@@ -229,12 +201,12 @@ def test_the_front_is_told_apart_better_with_replicates(tmp_path):
 
 
 def test_the_sampler_sees_replicates_as_further_points(tmp_path):
-    run(tmp_path, 20)
+    lucky_run(tmp_path, 20)
     assert ledger_in(tmp_path)._suggester.finished == 20
 
 
 def test_the_space_of_the_tests_has_as_many_baselines_as_they_say(tmp_path):
-    jobs = run(tmp_path, FIRST, space=SPACE)
+    jobs = lucky_run(tmp_path, FIRST, space=SPACE)
     assert sum(j.role != "search" for j in jobs) == ROLES
 
 

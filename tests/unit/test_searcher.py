@@ -3,11 +3,10 @@
 import errno
 
 import pytest
-from records_factory import make_failed, make_record, make_study
-from test_journal import SOURCES, SPACE, states_in, trials_in
+from ledger_factory import ledger_in, states_in, trials_in
+from records_factory import make_failed, make_record
 
 from mtray.report.records import BASE_NUMBER, read_record, result_path, write_record
-from mtray.search.journal import Ledger
 
 searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
 FINISHED = searcher.Searcher.FINISHED
@@ -31,8 +30,7 @@ class Sweep:
 
     def __init__(self, run_dir, trials=3):
         self.run_dir, self.said = run_dir, []
-        study = make_study(sampler="random", sources=SOURCES, defaults={"learning_rate": 0.001})
-        self.ledger = Ledger(run_dir, study, SPACE)
+        self.ledger = ledger_in(run_dir)
         self.limits = searcher.Limits(trials)
         events = searcher.Events(
             lambda job: self.said.append(("started", job.number)),

@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+from ledger_factory import (
+    REFERENCES,
+    SPACE,
+    ledger_in,
+    lucky_run,
+    states_in,
+    study_of,
+    trials_in,
+    write_lucky,
+)
 from optuna.trial import TrialState
 from records_factory import make_failed, make_record
-from test_journal import SPACE, ledger_in, states_in, study_of, trials_in
-from test_replicates import write
 
 from mtray.commands.rerun import find_record
 from mtray.commands.status import trial_lines
@@ -14,32 +22,24 @@ from mtray.report.draws import read_draws, write_draws
 from mtray.report.export import read_front
 from mtray.report.records import read_record, read_records, result_path, write_record
 from mtray.schema import Budget, EarlyStopping, Origin, Recipe, Training
-from mtray.search.journal import base_job
 from mtray.search.overview import read_overview
 from mtray.search.run_folder import bind
 from mtray.search.warmstart import find_run, survey, surveys
 from mtray.space import Choices, FloatRange, IntRange, Space
 from mtray.sweep import arguments
 
-ROLES = ["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
-
 
 def run(run_dir, total, taken=(), space=SPACE, reopen=False, **changes):
     """A run on the tabulated objective, its folder bound to study and space."""
     run_dir.mkdir(parents=True, exist_ok=True)
     bind(run_dir, study_of(**changes), space)
-    write(run_dir, base_job(study_of()))
-    ledger, jobs = ledger_in(run_dir, space=space, taken=taken, **changes), []
-    while (job := ledger.next(total)) is not None:
-        jobs.append(job)
-        scores = read_record(write(run_dir, job)).objectives
-        noise = np.random.default_rng(job.number).normal(0, 0.02, 20)
-        write_draws(run_dir, job.number, {name: s.value + noise for name, s in scores.items()})
-        if reopen:
-            ledger = ledger_in(run_dir, space=space, taken=taken, **changes)
-        else:
-            ledger.tell(job.number)
-    return jobs
+    return lucky_run(run_dir, total, reopen, write_with_draws, space=space, taken=taken, **changes)
+
+
+def write_with_draws(run_dir, job):
+    scores = read_record(write_lucky(run_dir, job)).objectives
+    noise = np.random.default_rng(job.number).normal(0, 0.02, 20)
+    write_draws(run_dir, job.number, {name: s.value + noise for name, s in scores.items()})
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +111,16 @@ def test_baselines_that_the_new_run_has_too_stay_baselines(tmp_path):
     space = Space(parameters=SPACE.parameters)
     run(tmp_path / "old", 6, space=space)
     taken = taken_from(tmp_path / "old", space).taken
-    assert [t.record.role for t in taken][:4] == ROLES
+    assert [t.record.role for t in taken][:4] == REFERENCES
     jobs = run(tmp_path / "new", 4, taken, space=space)
     assert {j.role for j in jobs} == {"search"}
     front = read_front(tmp_path / "new", study_of())
-    assert {p.role for p in front.points} == {"base", "search", *ROLES}
+    assert {p.role for p in front.points} == {"base", "search", *REFERENCES}
 
     smaller = narrow(parallel_size=IntRange(type="int", low=256, high=8100, log=True))
     smaller = smaller.model_copy(update={"fixed": {}})
     jobs = run(tmp_path / "smaller", 4, taken_from(tmp_path / "old", smaller).taken, space=smaller)
-    assert [j.role for j in jobs] == ROLES, "another largest size, so other baselines"
+    assert [j.role for j in jobs] == REFERENCES, "another largest size, so other baselines"
 
 
 def test_taken_trials_are_complete_trials_of_the_new_run(old, tmp_path):
@@ -129,7 +129,7 @@ def test_taken_trials_are_complete_trials_of_the_new_run(old, tmp_path):
     jobs = run(new, 7, found)
     # 9 are taken over; --trials counts the run's own
     assert [j.number for j in jobs] == list(range(9, 16))
-    assert [j.role for j in jobs[:4]] == ROLES and len(jobs) == 7
+    assert [j.role for j in jobs[:4]] == REFERENCES and len(jobs) == 7
     records = {r.number: r for r in read_records(new).sound()}
     assert sorted(records) == list(range(-1, 16))
     for number, taken in enumerate(found):
@@ -191,7 +191,7 @@ def test_taken_trials_cut_off_in_the_middle_are_taken_again(old, tmp_path, monke
         run(new, 3, found)
     assert states_in(new)[2] == TrialState.RUNNING
     jobs = run(new, 3, found)
-    assert [j.role for j in jobs] == ROLES[:3]
+    assert [j.role for j in jobs] == REFERENCES[:3]
     assert ledger_in(new).taken_over == 9
     assert states_in(new).count(TrialState.FAIL) == 1
     assert TrialState.RUNNING not in states_in(new)
