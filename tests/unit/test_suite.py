@@ -3,11 +3,10 @@
 import json
 import math
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from fresh_process import modules_after
 from tiny_models import byte_level
 
 from mtray.analysis.uncertainty import mean_measurement, mean_of
@@ -226,13 +225,8 @@ def test_the_number_of_outputs_must_fit(study):
 
 
 def test_importing_the_suite_is_light():
-    code = (
-        "import sys, mtray.evaluation.suite, mtray.evaluation.outputs\n"
-        "heavy = {'torch', 'transformers', 'comet', 'ray'} & set(sys.modules)\n"
-        "sys.exit(str(heavy) if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    heavy = {"torch", "transformers", "comet", "ray"}
+    assert not heavy & modules_after("import mtray.evaluation.suite, mtray.evaluation.outputs")
 
 
 def test_a_part_is_spread_over_every_set_and_known_from_the_whole(study):
