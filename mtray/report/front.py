@@ -10,23 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from mtray.analysis import pareto
-from mtray.analysis.seeds import SeedVariance
 from mtray.errors import RunError
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, Difference, compare, independent_difference
 from mtray.report.draws import paired_difference
 from mtray.report.groups import (
     Group,
-    add_luck,
+    front_chances,
     group_trials,
     mean_records,
+    objective_array,
     seed_variance,
     segment_draws,
 )
 from mtray.report.records import result_path, trial_name
 from mtray.schema import Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
-
-DRAWS = 2000
 
 
 class Objective(Frozen):
@@ -118,10 +116,10 @@ def build_front(
     _check_objectives(complete, names)
     groups = group_trials(complete)
     means, luck = mean_records(groups), seed_variance(groups, names)
-    values = pareto.maximised(_objective_array(means, names, "value"), senses)
+    values = pareto.maximised(objective_array(means, names, "value"), senses)
     on_front, knee = pareto.non_dominated(values), pareto.knee(values)
     segments = None if draws is None else segment_draws(draws, complete, groups)
-    chances = _front_chances(means, groups, study.objectives, segments, luck)
+    chances = front_chances(groups, study.objectives, segments)
     difference: Difference = independent_difference
     if segments is not None:
         difference = paired_difference(groups, names, segments, luck)
@@ -225,27 +223,6 @@ def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> N
                 f"trial {record.number} is complete but has no objective {missing[0]!r}; it has "
                 f"{sorted(record.objectives)}. Was the run made with another study?"
             )
-
-
-def _objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
-    """`value`, `low` or `high` of every objective, shape (records, objectives)."""
-    return np.array([[getattr(r.objectives[n], part) for n in names] for r in records])
-
-
-def _front_chances(
-    means: Sequence[TrialRecord],
-    groups: Sequence[Group],
-    objectives: Mapping[str, Sense],
-    segments: np.ndarray | None,
-    luck: SeedVariance,
-) -> np.ndarray:
-    names = list(objectives)
-    if segments is not None:
-        draws = add_luck(segments, groups, luck, names)
-    else:
-        value, low, high = (_objective_array(means, names, p) for p in ("value", "low", "high"))
-        draws = pareto.interval_draws(value, low, high, DRAWS)
-    return pareto.front_probability(pareto.maximised(draws, list(objectives.values())))
 
 
 def _point(

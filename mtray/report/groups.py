@@ -16,8 +16,11 @@ from statistics import fmean
 
 import numpy as np
 
+from mtray.analysis.pareto import front_probability, interval_draws, maximised
 from mtray.analysis.seeds import SeedVariance, pooled_variance, seed_draws
-from mtray.schema import Recipe, Role, Score, TrialRecord
+from mtray.schema import Recipe, Role, Score, Sense, TrialRecord
+
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -133,3 +136,29 @@ def add_luck(
     bounds = [upper_bound(name) for name in names]
     # what the segments alone put past the bound stays: rounding, not luck
     return np.minimum(moved, np.maximum(bounds, segments))
+
+
+def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
+    """`value`, `low` or `high` of every objective, shape (records, objectives)."""
+    return np.array([[getattr(r.objectives[n], part) for n in names] for r in records])
+
+
+def front_chances(
+    groups: Sequence[Group],
+    objectives: Mapping[str, Sense],
+    segments: np.ndarray | None,
+    draws: int = DRAWS,
+) -> np.ndarray:
+    """Each group's probability of being on the front, shape (groups,).
+
+    `segments` are paired draws of the groups' means, as of `segment_draws`; without them every mean
+    is drawn `draws` times from its own interval.
+    """
+    names = list(objectives)
+    if segments is not None:
+        drawn = add_luck(segments, groups, seed_variance(groups, names), names)
+    else:
+        means = mean_records(groups)
+        value, low, high = (objective_array(means, names, p) for p in ("value", "low", "high"))
+        drawn = interval_draws(value, low, high, draws)
+    return front_probability(maximised(drawn, list(objectives.values())))

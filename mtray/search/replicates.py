@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.analysis.pareto import front_probability, interval_draws, maximised, non_dominated
+from mtray.analysis.pareto import maximised, non_dominated
 from mtray.errors import RunError
 from mtray.report.draws import read_draws
-from mtray.report.groups import Group, add_luck, group_trials, mean_records, segment_draws
-from mtray.report.groups import seed_variance as variance_over_seeds
+from mtray.report.groups import Group, front_chances, group_trials, segment_draws
 from mtray.report.records import BASE_NUMBER, read_record, result_path
 from mtray.schema import Recipe, Study, TrialRecord
 from mtray.search.notes import NOTES, OF, REPLICATE, first_ones, own, role_of
@@ -154,7 +153,7 @@ class Race:
         # what is under way counts, and so does what failed: it would be picked for ever
         more = Counter(t.user_attrs.get(OF) for t in trials if t.state != TrialState.COMPLETE)
         chosen = least_sure(
-            front_probability(self._values(complete, groups)),
+            front_chances(groups, self._study.objectives, self._segments(complete, groups), DRAWS),
             [len(g.seeds) + more[g.original.number] for g in groups],
             [g.original.role != "base" for g in groups],
         )
@@ -186,19 +185,16 @@ class Race:
             self._records[number] = record
         return self._records[number]
 
-    def _values(self, complete: Sequence[TrialRecord], groups: Sequence[Group]) -> Array:
-        """Draws of the groups' objectives, shape (draws, groups, objectives), more is better."""
-        names, senses = list(self._study.objectives), list(self._study.objectives.values())
+    def _segments(
+        self, complete: Sequence[TrialRecord], groups: Sequence[Group]
+    ) -> np.ndarray | None:
+        """Paired draws of the groups' means; None unless every trial has them."""
+        names = list(self._study.objectives)
         paired = [self._paired(record.number, names) for record in complete]
         kept = [draws for draws in paired if draws is not None]
-        if len(kept) == len(paired) and len({len(draws) for draws in kept}) == 1:
-            segments = segment_draws(np.stack(kept, axis=1), complete, groups)
-            luck = variance_over_seeds(groups, names)
-            return maximised(add_luck(segments, groups, luck, names), senses)
-        means = [[r.objectives[n] for n in names] for r in mean_records(groups)]
-        value, low, high = ([[getattr(s, p) for s in row] for row in means]
-                            for p in ("value", "low", "high"))  # fmt: skip
-        return maximised(interval_draws(value, low, high, DRAWS), senses)
+        if len(kept) < len(paired) or len({len(draws) for draws in kept}) != 1:
+            return None
+        return segment_draws(np.stack(kept, axis=1), complete, groups)
 
     def _paired(self, number: int, names: Sequence[str]) -> Array | None:
         if number not in self._draws:
