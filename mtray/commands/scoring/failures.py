@@ -1,0 +1,43 @@
+"""`score failures`: how many translations are off-target, copies, repetitive, empty, too short or
+too long."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtray.commands.scoring.scored import Scored, aligned
+
+TEXT = "Shares of failed translations: off-target, copied, repeated, empty, too short, too long"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--src", type=Path, required=True, help="what was to be translated")
+    add("--ref", type=Path, required=True, help="references")
+    add("--source-language", required=True, help="such as de")
+    add("--target-language", required=True, help="such as en")
+
+
+def measure(args: argparse.Namespace) -> Scored:
+    """Shares of both forms, 0 to 1, and how many outputs have each label, and have it first."""
+    from mtray.data.rendering import language_name
+    from mtray.evaluation.failures import FORMS, judge
+
+    languages = (args.source_language, args.target_language)
+    for code in languages:
+        language_name(code)
+    lines = aligned(hyp=args.hyp, src=args.src, ref=args.ref)
+    judged = judge(lines["src"], lines["hyp"], lines["ref"], *languages)
+    values = {
+        f"{form}.{kind}": measured
+        for form in FORMS
+        for kind, measured in judged.measurements(form).items()
+    }
+    notes = [
+        f"{form}: off_target is not judged, the detector does not know {' or '.join(languages)}"
+        for form in FORMS
+        if "off_target" not in judged.kinds[form]
+    ]
+    return Scored(values, judged.counts(), notes)

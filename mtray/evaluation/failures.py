@@ -1,0 +1,220 @@
+"""Ways in which a translation fails outright, after mFTI (Li et al. 2023, section 4.4 of its
+analysis), and how often.
+
+Two forms. `coded` are the rules as that paper's code has them, in its order:
+
+    oscillation        two adjacent equal n-grams and at least one more token behind them
+    template           any [...] (the split it looks at keeps the bracket itself as a part)
+    copy               sentence BLEU of the output against the source above 50
+    off_target         the words cut in half: neither both halves in the source language nor both in
+                       the target language
+    under_translation  fewer than half the reference's words (characters in Chinese)
+    over_translation   more than twice as many
+
+Known to be wrong: "very very good" oscillates, text wholly in the source language is not off
+target, Chinese has an empty half. `strict` are the rules that the scores of a study come from:
+
+    empty              no letter and no number, where the reference has one; nothing else then
+    oscillation        an n-gram (n 1 to 6) three times or more in a row, six tokens at least,
+                       unless the reference oscillates, too
+    template           a language's English name in square brackets
+    copy               as above, unless the reference is as near to the source
+    off_target         the whole text is surely in another language (`languages.other_language`)
+    under_, over_      as above, characters in all languages written without spaces
+
+An output has every label that fits; `first` is the one of the earliest rule. Both forms use the
+same detector (the paper: fastText), and punctuation is found by Unicode category: `\\w`, as the
+paper's code has it, takes the vowel signs from Indic text.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.data.rendering import LANGUAGE_NAMES
+from mtray.errors import EvaluationError
+from mtray.evaluation.languages import Guess, candidates, identify, knows, other_language
+from mtray.evaluation.quality import Clusters
+
+CODED = ("oscillation", "template", "copy", "off_target", "under_translation", "over_translation")
+STRICT = ("empty", *CODED)
+FORMS = {"strict": STRICT, "coded": CODED}
+UNSEGMENTED = {"ja", "th", "zh"}
+COPY_BLEU = 50.0
+LONGEST_NGRAM, LEAST_REPEATS, LEAST_TOKENS = 6, 3, 6
+TAG = re.compile(r"\[(" + "|".join(sorted(set(LANGUAGE_NAMES.values()))) + r")\b[^\[\]]*\]")
+
+Labels = tuple[str, ...]
+
+
+def without_punctuation(text: str, instead: str = " ") -> str:
+    """`text` with punctuation and symbols (Unicode P*, S*) replaced."""
+    return "".join(instead if unicodedata.category(c)[0] in "PS" else c for c in text)
+
+
+def tokens(text: str, segmented: bool) -> list[str]:
+    """Words without punctuation, or the characters of a language written without spaces."""
+    words = without_punctuation(text).split()
+    return words if segmented else list("".join(words))
+
+
+def repeats_adjacent(found: Sequence[str]) -> bool:
+    """As coded: an n-gram of any length equals the next one, and a token follows the two."""
+    for n in range(1, len(found) // 2 + 1):
+        run = 0
+        for i in range(len(found) - n - 1):
+            run = run + 1 if found[i] == found[i + n] else 0
+            if run == n:
+                return True
+    return False
+
+
+def oscillates(found: Sequence[str]) -> bool:
+    """Strict: the same n-gram three times or more in a row, six tokens at least in all."""
+    for n in range(1, LONGEST_NGRAM + 1):
+        repeats = max(LEAST_REPEATS, -(-LEAST_TOKENS // n))
+        run = 0
+        for i in range(len(found) - n):
+            run = run + 1 if found[i] == found[i + n] else 0
+            if run == n * (repeats - 1):
+                return True
+    return False
+
+
+def length_label(output: int, reference: int) -> Labels:
+    """The label of an output of so many words or characters, or none."""
+    if 2 * output < reference:
+        return ("under_translation",)
+    return ("over_translation",) if output > 2 * reference else ()
+
+
+def halves(text: str) -> tuple[str, str]:
+    """The two halves of a text's words, without punctuation; the second has the middle one."""
+    words = without_punctuation(text, "").split()
+    middle = len(words) // 2
+    return " ".join(words[:middle]), " ".join(words[middle:])
+
+
+def _copy_bleu(tokenizer: str) -> Callable[[str, str], float]:
+    """Sentence BLEU, 0-100, of an output against the source."""
+    from sacrebleu.metrics import BLEU
+
+    metric: Any = BLEU(tokenize=tokenizer, effective_order=True)
+    return lambda output, source: float(metric.sentence_score(output, [source]).score)
+
+
+def copies(
+    sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], segmented: bool
+) -> tuple[list[bool], list[bool]]:
+    """Which outputs are copies of their source: in the strict form, which takes a source without
+    spaces by characters, and as coded, by words in any language."""
+    by_word = _copy_bleu("13a")
+    bleu = by_word if segmented else _copy_bleu("char")
+    pairs = list(zip(outputs, sources, strict=True))
+    coded = [by_word(output, source) > COPY_BLEU for output, source in pairs]
+    near = coded if segmented else [bleu(output, source) > COPY_BLEU for output, source in pairs]
+    strict = [
+        found and bleu(reference, source) <= COPY_BLEU
+        for found, reference, source in zip(near, references, sources, strict=True)
+    ]
+    return strict, coded
+
+
+def _coded(
+    pair: tuple[str, str], output: str, reference: str, parts: Sequence[Guess], copied: bool
+) -> Labels:
+    """Labels in the paper's order; `parts` are the guesses of the two halves."""
+    by_character = pair[1] == "zh"
+    found = list("".join(output.split())) if by_character else output.split()
+    expected = "".join(reference.split()) if by_character else reference.split()
+    labels = ["oscillation"] if repeats_adjacent(found) else []
+    labels += ["template"] if len(re.split(r"(\[.*?\])", output)) > 2 else []
+    labels += ["copy"] if copied else []
+    if parts and not any(all(p.language == code for p in parts) for code in pair):
+        labels.append("off_target")
+    return (*labels, *length_label(len(found), len(expected)))
+
+
+def _strict(target: str, output: str, reference: str, guess: Guess | None, copied: bool) -> Labels:
+    segmented = target not in UNSEGMENTED
+    found, expected = tokens(output, segmented), tokens(reference, segmented)
+    if expected and not found:
+        return ("empty",)
+    labels = ["oscillation"] if oscillates(found) and not oscillates(expected) else []
+    labels += ["template"] if TAG.search(output) else []
+    labels += ["copy"] if copied else []
+    labels += ["off_target"] if guess and other_language(output, guess, target) else []
+    return (*labels, *length_label(len(found), len(expected)))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labels of every output by form, each in the order of its rules, and the kinds that were
+    looked for: without `off_target` where the detector does not know a language."""
+
+    labels: Mapping[str, list[Labels]]
+    kinds: Mapping[str, tuple[str, ...]]
+    detector: str
+
+    def measurements(self, form: str, clusters: Clusters = None) -> dict[str, Measurement]:
+        """The share of outputs with each label, 0 to 1, lower is better, and with `any`."""
+        found = self.labels[form]
+        flags = {kind: [kind in labels for labels in found] for kind in self.kinds[form]}
+        flags["any"] = [bool(labels) for labels in found]
+        return {
+            kind: mean_measurement(
+                np.array(values, dtype=np.float64),
+                f"share|{kind}|form:{form}|lid:{self.detector}", clusters,
+            )
+            for kind, values in flags.items()
+        }  # fmt: skip
+
+    def counts(self) -> dict[str, float]:
+        """`<form>.<kind>`: outputs with the label; `<form>.first.<kind>`: where it is the first."""
+        counted: dict[str, float] = {}
+        for form, found in self.labels.items():
+            for kind in self.kinds[form]:
+                counted[f"{form}.{kind}"] = float(sum(kind in labels for labels in found))
+                first = sum(labels[:1] == (kind,) for labels in found)
+                counted[f"{form}.first.{kind}"] = float(first)
+        return counted
+
+
+def judge(
+    sources: Sequence[str], outputs: Sequence[str], references: Sequence[str],
+    source_language: str, target_language: str,
+) -> Judged:  # fmt: skip
+    """Label every output. EvaluationError unless there are as many of each, and some."""
+    if not len(sources) == len(outputs) == len(references) or not sources:
+        raise EvaluationError(
+            f"failures: {len(sources)} sources, {len(outputs)} outputs, {len(references)} "
+            "references; expected as many of each, and some"
+        )
+    pair = (source_language, target_language)
+    among = candidates(*pair)
+    known = {"strict": knows(target_language), "coded": all(map(knows, pair))}
+    whole = identify(outputs, among) if known["strict"] else [None] * len(outputs)
+    parts: list[list[Guess]] = [[] for _ in outputs]
+    if known["coded"]:
+        guesses = identify([half for text in outputs for half in halves(text)], among)
+        parts = [guesses[i : i + 2] for i in range(0, len(guesses), 2)]
+    copied, copied_coded = copies(sources, outputs, references, source_language not in UNSEGMENTED)
+    labels = {
+        "strict": list(map(partial(_strict, target_language), outputs, references, whole, copied)),
+        "coded": list(map(partial(_coded, pair), outputs, references, parts, copied_coded)),
+    }
+    kinds = {
+        form: tuple(k for k in kinds if k != "off_target" or known[form])
+        for form, kinds in FORMS.items()
+    }
+    detector = f"lingua-{version('lingua-language-detector')}:{','.join(among)}"
+    return Judged(labels, kinds, detector)
