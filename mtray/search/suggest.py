@@ -181,6 +181,3 @@ class Ahead:
             self._ready = done.result()
             if self._again is not None:
                 self._begin(self._again)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -114,7 +114,6 @@ def test_ahead_never_waits_and_hands_each_out_once():
     assert ahead.take(5, wait=False) is None
     slow.go.release(3)
     assert ahead.take(5, wait=True)[0]["n"] == 5
-    ahead.close()
 
 
 def test_ahead_raises_what_the_sampler_raised():
