@@ -72,7 +72,7 @@ class Ledger:
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
         references = reference_recipes(space, study, held)
-        for trial in self._study.get_trials(deepcopy=False, states=DONE):
+        for trial in self._trials(*DONE):
             notes, values = trial.user_attrs.get(NOTES), trial.user_attrs.get(EXPECTED)
             if trial.values or values:
                 values = trial.values or values
@@ -85,8 +85,13 @@ class Ledger:
             self._put_in_line(params, notes)
         self._repeats.know(self._trials())
 
-    def _trials(self) -> list[FrozenTrial]:
-        return list(self._study.get_trials(deepcopy=False))
+    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """All trials by number, or those in one of `states`."""
+        return list(self._study.get_trials(deepcopy=False, states=states or None))
+
+    def _note(self, trial: FrozenTrial, notes: Mapping[str, Any]) -> None:
+        for name, value in notes.items():
+            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
 
     def _take_over(self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]) -> None:
         """Trials of earlier runs become complete trials of this one, each once; where that was cut
@@ -117,10 +122,10 @@ class Ledger:
 
         A base model that could not be measured is measured again: without it every trial fails.
         """
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self.give_back(trial.number)
+        for number in self.running_numbers():
+            self.give_back(number)
         broken = {d.path: d.reason for d in read_records(self._run_dir).damaged}
-        for trial in self._study.get_trials(deepcopy=False) if broken else ():
+        for trial in self._trials() if broken else ():
             path = result_path(self._run_dir, trial.number)
             if path in broken:
                 then = "the front does without the trial, of which the search keeps the values"
@@ -145,8 +150,7 @@ class Ledger:
         self.damaged.append(f"{why}; moved to {aside.name}, and {then}")
 
     def running_numbers(self) -> list[int]:
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [t.number for t in trials]
+        return [t.number for t in self._trials(TrialState.RUNNING)]
 
     @property
     def study(self) -> Study:
@@ -163,19 +167,19 @@ class Ledger:
     def lose(self, number: int, reason_class: ReasonClass, reason: str) -> bool:
         """A trial whose process is gone and left no record: in line again under its number, or
         False when it was lost too often. The journal counts, so a restart remembers."""
-        trial = self._study.get_trials(deepcopy=False)[number]
+        trial = self._trials()[number]
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
         failed = attempt(reason_class, reason, "again from the first step")
-        self._study._storage.set_trial_user_attr(trial._trial_id, ATTEMPTS, [*attempts, failed])
+        self._note(trial, {ATTEMPTS: [*attempts, failed]})
         self.release(number)
         return True
 
     def release(self, number: int) -> None:
         """Give a trial back unfinished; the next start hands it out again with the same number and
         recipe."""
-        trial = self._study.get_trials(deepcopy=False)[number]
+        trial = self._trials()[number]
         if trial.state == TrialState.RUNNING:
             self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
             self._suggester.drop(number)
@@ -216,8 +220,8 @@ class Ledger:
         while the suggestion is still being worked out."""
         if self.exhausted(total):
             return None
-        trials = self._study.get_trials(deepcopy=False)
-        if not any(t.state == TrialState.WAITING for t in trials):
+        trials = self._trials()
+        if not _any_in_line(trials):
             repeat = self._repeats.next(trials, total)
             found = self._ahead.take(len(trials), wait) if repeat is None else None
             if repeat is not None:
@@ -231,14 +235,13 @@ class Ledger:
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
         self._suggester.add(trial.number, trial.params, attributes=trial.user_attrs.get(NOTES))
-        return self._job(self._study.get_trials(deepcopy=False)[trial.number])
+        return self._job(self._trials()[trial.number])
 
     def _job(self, trial: FrozenTrial) -> Job:
         """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
         replicate of it."""
         known = self._repeats.repeated(trial, self._trials())
-        for name, value in known.items():
-            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        self._note(trial, known)
         found = {**trial.user_attrs, **known}
         return Job(
             trial.number, found.get("role", "search"), self._recipe(trial),
@@ -257,10 +260,10 @@ class Ledger:
     def look_ahead(self, total: int) -> None:
         """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
         know, which is the price for no worker waiting."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = any(t.state == TrialState.WAITING for t in trials)
-        if not waiting and not self.exhausted(total) and not self._repeats.due(trials, total):
-            self._ahead.refresh(len(trials))
+        trials = self._trials()
+        if _any_in_line(trials) or self.exhausted(total) or self._repeats.due(trials, total):
+            return
+        self._ahead.refresh(len(trials))
 
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
@@ -269,7 +272,7 @@ class Ledger:
         number."""
         if number == BASE_NUMBER:
             return None
-        trial = self._study.get_trials(deepcopy=False)[number]
+        trial = self._trials()[number]
         if trial.state.is_finished():
             return None
         record = self.record(number)
@@ -281,12 +284,10 @@ class Ledger:
         if record is not None and record.state == "pruned":
             self._tell_pruned(record)
             return record
-        storage = self._study._storage
-        storage.set_trial_user_attr(trial._trial_id, "reason", record.reason if record else reason)
+        notes: dict[str, Any] = {"reason": reason}
         if record is not None:
-            found = {"state": record.state, "reason_class": record.reason_class}
-            for name, value in found.items():
-                storage.set_trial_user_attr(trial._trial_id, name, value)
+            notes = {name: getattr(record, name) for name in ("reason", "state", "reason_class")}
+        self._note(trial, notes)
         self._study.tell(number, state=TrialState.FAIL)
         self._suggester.drop(number)
         return record
@@ -294,7 +295,7 @@ class Ledger:
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside
         it, and the sampler gets a guess that keeps it from asking again."""
-        trial = self._study.get_trials(deepcopy=False)[record.number]
+        trial = self._trials()[record.number]
         others = []
         for number in record.rungs[-1].dominated_by if record.rungs else ():
             with contextlib.suppress(RunError):  # it runs still, or its file is damaged
@@ -309,9 +310,12 @@ class Ledger:
             self._suggester.add(record.number, trial.params, notes[EXPECTED])
         else:
             self._suggester.drop(record.number)
-        for name, value in notes.items():
-            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        self._note(trial, notes)
         self._study.tell(record.number, state=TrialState.PRUNED)
+
+
+def _any_in_line(trials: Sequence[FrozenTrial]) -> bool:
+    return any(t.state == TrialState.WAITING for t in trials)
 
 
 def base_job(study: Study) -> Job:
