@@ -8,8 +8,6 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +16,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.errors import RunError
-from mtray.report.records import BASE_NUMBER, read_record, read_records, result_path
+from mtray.report.records import BASE_NUMBER
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.failures import attempt, may_run_again
 from mtray.search.journal_file import RunJournal
 from mtray.search.lineup import missing_first
 from mtray.search.notes import NOTES, OF, REPLICATE, TAKEN, own, taken_over
+from mtray.search.record_files import RecordFiles
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import Repeats
 from mtray.search.rungs import expected_values
@@ -64,7 +62,7 @@ class Ledger:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names(list(study.objectives))
         self._run_dir, self._spec, self._space = run_dir, study, space
-        self.damaged: list[str] = []
+        self.records = RecordFiles(run_dir)
         self._distributions = space.distributions()
         known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
@@ -118,36 +116,11 @@ class Ledger:
 
     def _take_back(self) -> None:
         """What an earlier process left running is told from its record, or waits to be handed out
-        under its number.
-
-        A base model that could not be measured is measured again: without it every trial fails.
-        """
+        under its number."""
         for number in self.running_numbers():
             self.give_back(number)
-        broken = {d.path: d.reason for d in read_records(self._run_dir).damaged}
-        for trial in self._trials() if broken else ():
-            path = result_path(self._run_dir, trial.number)
-            if path in broken:
-                then = "the front does without the trial, of which the search keeps the values"
-                self._set_aside(path, f"{path}: {broken[path]}", then)
-        base = self.record(BASE_NUMBER)
-        if base is not None and base.state != "complete":
-            result_path(self._run_dir, BASE_NUMBER).unlink()
-
-    def record(self, number: int) -> TrialRecord | None:
-        """A trial's record, if there is one. A file that cannot be read is moved aside and named in
-        `damaged`: the trial runs again."""
-        path = result_path(self._run_dir, number)
-        try:
-            return read_record(path) if path.is_file() else None
-        except RunError as error:
-            self._set_aside(path, f"{error}", "the trial runs again")
-            return None
-
-    def _set_aside(self, path: Path, why: str, then: str) -> None:
-        aside = path.with_name(f"{path.name}.damaged")
-        os.replace(path, aside)
-        self.damaged.append(f"{why}; moved to {aside.name}, and {then}")
+        self.records.set_aside_damaged(range(len(self._trials())))
+        self.records.forget_failed_base()
 
     def running_numbers(self) -> list[int]:
         return [t.number for t in self._trials(TrialState.RUNNING)]
@@ -159,7 +132,7 @@ class Ledger:
     def give_back(self, number: int) -> None:
         """A trial that was running when the sweep was stopped: told from its record, or in line
         again."""
-        if self.record(number) is None:
+        if self.records.read(number) is None:
             self.release(number)
         else:
             self.tell(number)
@@ -207,7 +180,7 @@ class Ledger:
         return len(states) >= at_least and not set(DONE) & set(states)
 
     def needs_base(self) -> bool:
-        return not result_path(self._run_dir, BASE_NUMBER).is_file()
+        return self.records.lacks_base()
 
     def exhausted(self, total: int) -> bool:
         """Whether `total` trials are finished or running."""
@@ -275,7 +248,7 @@ class Ledger:
         trial = self._trials()[number]
         if trial.state.is_finished():
             return None
-        record = self.record(number)
+        record = self.records.read(number)
         if record is not None and record.state == "complete":
             values = [record.objectives[name].value for name in self._spec.objectives]
             self._study.tell(number, values)
@@ -296,10 +269,8 @@ class Ledger:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside
         it, and the sampler gets a guess that keeps it from asking again."""
         trial = self._trials()[record.number]
-        others = []
-        for number in record.rungs[-1].dominated_by if record.rungs else ():
-            with contextlib.suppress(RunError):  # it runs still, or its file is damaged
-                others.append(read_record(result_path(self._run_dir, number)))
+        # one that runs still has no record yet
+        others = self.records.readable(record.rungs[-1].dominated_by if record.rungs else ())
         guess = expected_values(record, others, self._spec.objectives)
         notes: dict[str, Any] = {
             "reason": record.reason,

@@ -135,7 +135,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         try:
             if (result or {}).get("state") == "disk_full":
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            record = self._ledger.record(number)
+            record = self._ledger.records.read(number)
             if record is None:
                 record = self._without_record(job)
             if record is not None:

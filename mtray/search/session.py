@@ -40,7 +40,7 @@ def run_session(
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held)
     if ledger.taken_over:
         say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
-    for text in ledger.damaged:
+    for text in ledger.records.damaged:
         say(console, text)
     missing = max(0, prepared.study.budget.trials - ledger.finished)
     if missing or ledger.needs_base():

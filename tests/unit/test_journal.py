@@ -208,7 +208,7 @@ def test_a_damaged_record_of_what_ran_is_moved_aside_and_runs_again(tmp_path):
         path.write_bytes(path.read_bytes()[:50])
     ledger = ledger_in(tmp_path)
     assert ledger.needs_base() and ledger.next(4) == job
-    assert sorted(map(str, paths)) == sorted(text.split(": ")[0] for text in ledger.damaged)
+    assert sorted(map(str, paths)) == sorted(text.split(": ")[0] for text in ledger.records.damaged)
     assert [p.exists() for p in paths] == [False, False]
     assert all(p.with_name("result.json.damaged").stat().st_size == 50 for p in paths)
 
@@ -218,10 +218,10 @@ def test_a_damaged_record_of_what_was_told_is_moved_aside_and_named(tmp_path):
     path = result_path(tmp_path, 0)
     path.write_bytes(path.read_bytes()[:50])
     ledger = ledger_in(tmp_path)
-    (text,) = ledger.damaged
+    (text,) = ledger.records.damaged
     assert text.startswith(f"{path}: ") and "the front does without the trial" in text
     assert not path.exists() and ledger.finished == 2 and ledger.next(3).number == 2
-    assert ledger_in(tmp_path).damaged == []
+    assert ledger_in(tmp_path).records.damaged == []
 
 
 def test_telling_twice_changes_nothing(tmp_path):
