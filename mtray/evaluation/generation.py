@@ -1,18 +1,21 @@
-"""Greedy decoding of one batch: the loop of transformers' `generate` without its cost per step, and
-without finished rows.
+"""Answers of one batch. Greedy decoding is the loop of transformers' `generate` without its cost
+per step, and without finished rows.
 
 A batch lasts as long as its longest answer. Rows that have ended leave the batch and its cache, so
 that the last, long answers (a weak model's repetitions, above all) are computed alone. Models whose
-cache is not a plain one are left to `generate`."""
+cache is not a plain one, and beam search, are left to `generate` itself."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 from mtray.data.tokenise import Ids
-from mtray.evaluation.engine import Job, Output
+from mtray.evaluation.batches import GENERATED, Batch, Job, Settings, by_length
+from mtray.evaluation.engine import Output
 
 # rows leave when this share of the batch has ended: leaving copies the cache, staying computes for
 # nothing
@@ -41,25 +44,46 @@ def end_ids(model: Any, tokenizer: Any) -> Ids:
     return sorted({i for i in (*several, tokenizer.eos_token_id) if i is not None})
 
 
-def generate(
-    model: Any,
-    tokenizer: Any,
-    batch: Sequence[Job],
-    stop_at_newline: bool,
-    stop_if_asked: Callable[[], None],
+def generating_batches(settings: Settings, jobs: Sequence[Job], max_tokens: int) -> list[Batch]:
+    """Batches of (place, prompt's ids, most new tokens), each of at most `max_tokens` tokens over
+    all beams."""
+    # a row is decoded once for each beam, and a beam search ends for all rows at once
+    groups = [list(jobs)]
+    if settings.beams > 1:
+        by_limit = sorted(jobs, key=lambda job: -job[2])
+        groups = [list(same) for _, same in groupby(by_limit, key=lambda job: job[2])]
+    batches = [b for g in groups for b in by_length(g, max_tokens // settings.beams, True)]
+    return [Batch(partial(_generate, settings, batch), len(batch), _cost(settings, batch))
+            for batch in batches]  # fmt: skip
+
+
+def _cost(settings: Settings, batch: Sequence[Job]) -> int:
+    """An answer is taken to be as long as its prompt, where that is allowed."""
+    width = max(len(ids) for _, ids, _ in batch)
+    answers = sum(min(limit, len(ids)) for _, ids, limit in batch)
+    return len(batch) * width + GENERATED * settings.beams * answers
+
+
+def _generate(
+    settings: Settings, batch: Sequence[Job], stop_if_asked: Callable[[], None]
 ) -> dict[int, Output]:
-    """Answers of one batch of (place, prompt's ids, most new tokens), by place."""
+    """Answers of one batch, by place."""
+    from mtray.evaluation import by_transformers
+
+    model, tokenizer = settings.model, settings.tokenizer
     ends = end_ids(model, tokenizer)
-    stops = sorted({*ends, *(newline_ids(tokenizer) if stop_at_newline else [])})
+    stops = sorted({*ends, *(newline_ids(tokenizer) if settings.stop_at_newline else [])})
     pad = tokenizer.pad_token_id
-    ids, mask = _left_padded(batch, pad if pad is not None else (stops or [0])[0])
-    device = next(model.parameters()).device
-    ids, mask = ids.to(device), mask.to(device)
+    ids, mask = left_padded(batch, pad if pad is not None else (stops or [0])[0])
+    ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
     limits = [job[2] for job in batch]
-    if supports_own_loop(model):
+    asked = by_transformers.Asked(ids, mask, limits, stops, stop_if_asked)
+    if settings.beams > 1:
+        rows, sums = by_transformers.beam_search(model, asked, settings.beams)
+    elif supports_own_loop(model):
         rows, sums = _greedy(model, ids, mask, limits, stops, stop_if_asked)
     else:
-        rows, sums = _by_transformers(model, ids, mask, limits, stops)
+        rows, sums = by_transformers.greedy(model, asked)
     texts = tokenizer.batch_decode(
         [[i for i in row if i not in ends] for row in rows],
         skip_special_tokens=True, clean_up_tokenization_spaces=False,
@@ -67,9 +91,13 @@ def generate(
     out = {}
     for (index, _, _), row, text, value in zip(batch, rows, texts, sums, strict=True):
         stopped = bool(row) and row[-1] in stops
-        answer = text.split("\n", 1)[0] if stop_at_newline else text
+        answer = text.split("\n", 1)[0] if settings.stop_at_newline else text
         out[index] = Output(answer.strip(), value, len(row) - stopped, truncated=not stopped)
     return out
+
+
+def device_of(model: Any) -> Any:
+    return next(model.parameters()).device
 
 
 def _inner(model: Any) -> Any:
@@ -93,7 +121,13 @@ def supports_own_loop(model: Any) -> bool:
     )
 
 
-def _left_padded(batch: Sequence[Job], pad: int) -> tuple[Any, Any]:
+def last_only(model: Any) -> dict[str, int]:
+    """The argument that keeps only the last position's logits, all that is needed of a prompt;
+    nothing where the model has none."""
+    return {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
+
+
+def left_padded(batch: Sequence[Job], pad: int) -> tuple[Any, Any]:
     """Ids and mask, each of shape (rows, longest prompt): prompts end in the same column."""
     import torch
 
@@ -119,8 +153,7 @@ def _greedy(
     from transformers import DynamicCache
 
     device = ids.device
-    # the vocabulary's logits of the last position are all that is needed of a prompt
-    extra = {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
+    extra = last_only(model)
     rows: list[Ids] = [[] for _ in limits]
     sums = torch.zeros(len(limits), dtype=torch.float64, device=device)
     alive = torch.arange(len(limits), device=device)
@@ -155,31 +188,3 @@ def _greedy(
             alive, limit, ended = alive[keep], limit[keep], ended[keep]
             ids, mask, position = ids[keep], mask[keep], position[keep]
     return rows, sums.tolist()
-
-
-def _by_transformers(
-    model: Any, ids: Any, mask: Any, limits: Sequence[int], stops: Ids
-) -> tuple[list[Ids], list[float]]:
-    """The same from `generate`, whatever cache the model has."""
-    import torch
-
-    found = model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=max(limits),
-        do_sample=False, num_beams=1,
-        eos_token_id=stops or None, pad_token_id=(stops or [0])[0], use_cache=True,
-        return_dict_in_generate=True, output_logits=True,
-    )  # fmt: skip
-    tokens = found.sequences[:, ids.shape[1] :]
-    gains = torch.stack(
-        [
-            logits.float().log_softmax(dim=1).gather(1, tokens[:, step, None])[:, 0]
-            for step, logits in enumerate(found.logits)
-        ],
-        dim=1,
-    ).double()
-    rows, sums = [], []
-    for row, gain, limit in zip(tokens.tolist(), gains.tolist(), limits, strict=True):
-        end = next((i + 1 for i, t in enumerate(row[:limit]) if t in stops), min(limit, len(row)))
-        rows.append(row[:end])
-        sums.append(sum(gain[:end]))
-    return rows, sums

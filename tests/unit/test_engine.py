@@ -1,5 +1,6 @@
 """The engine against transformers' own `generate` and against log-likelihoods computed directly."""
 
+import inspect
 import random
 
 import pytest
@@ -9,8 +10,10 @@ from tiny_models import byte_level, llama, metaspace, other_models
 from mtray.data.tokenise import continuation_ids, encode_examples, prompt_ids
 from mtray.errors import DataError, EvaluationError, TrialStopped
 from mtray.evaluation import generation
-from mtray.evaluation.engine import Request, run_requests
+from mtray.evaluation.batches import Settings
+from mtray.evaluation.engine import Request, answer_part, joined, run_requests
 from mtray.evaluation.generation import newline_ids
+from mtray.evaluation.likelihood import Choices, grouped
 
 TOKENIZERS = {
     "byte level": byte_level,
@@ -83,6 +86,79 @@ def test_other_families_generate_what_transformers_does(name):
     check_against_transformers(model, tokenizer)
 
 
+@pytest.mark.parametrize("name", ["llama", "sentencepiece", "learned positions", "alibi"])
+def test_beam_search_is_transformers_own_without_padding(name):
+    """Of one sentence at a time, as in a loop over a file."""
+    tokenizer = metaspace() if name == "sentencepiece" else byte_level()
+    made = other_models(tokenizer)
+    model = made.get(name) or llama(tokenizer, seed=5)  # one that ends its answers
+    # a model whose settings would change the answers, were they not all given
+    model.generation_config.repetition_penalty = 1.3
+    requests = [Request(p, None, n) for p in prompts(12) for n in (5, 20)]
+    outputs = run_requests(model, tokenizer, requests, beams=4, max_tokens_per_batch=1200)
+    stops = [tokenizer.eos_token_id, *newline_ids(tokenizer)]
+    greedy = run_requests(model, tokenizer, requests)
+    assert [o.text for o in greedy] != [o.text for o in outputs], "else nothing is tested"
+    lengths = set()
+    for request, output in zip(requests, outputs, strict=True):
+        prompt = prompt_ids(tokenizer, request.prompt)
+        found = model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=request.max_new_tokens, num_beams=4, do_sample=False,
+            early_stopping=True, repetition_penalty=1.0, eos_token_id=stops, pad_token_id=0,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+        stopped = found[-1] in stops
+        text = tokenizer.decode(found, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert output.text == text.split("\n")[0].strip()
+        assert (output.tokens, output.truncated) == (len(found) - stopped, not stopped)
+        direct = direct_log_likelihood(model, prompt + found, len(prompt))
+        assert output.log_likelihood == pytest.approx(direct, abs=1e-3)
+        lengths.add(len(found))
+    assert name == "alibi" or len(lengths) > 2
+
+
+@pytest.mark.parametrize("own_loop", [True, False], ids=["shared", "plain"])
+@pytest.mark.parametrize("limit", [60, 8192], ids=["small batches", "large batches"])
+def test_targets_of_one_prompt_are_as_likely_as_each_alone(own_loop, limit, monkeypatch):
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    options = ["abba", "bad dad", "a bee: beef. ef", "c"]
+    asked = [Request(p, t, 1) for p in prompts(9) for t in options[: 2 + len(p) % 3]]
+    if not own_loop:
+        monkeypatch.setattr("mtray.evaluation.likelihood.supports_own_loop", lambda model: False)
+    seen = []
+    forward = type(model).forward
+
+    def count(self, input_ids=None, **inputs):
+        seen.append(input_ids.numel())
+        return forward(self, input_ids, **inputs)
+
+    count.__signature__ = inspect.signature(forward)
+    monkeypatch.setattr(type(model), "forward", count)
+    outputs = run_requests(model, tokenizer, asked, max_tokens_per_batch=limit)
+    computed = sum(seen)
+    for request, output in zip(asked, outputs, strict=True):
+        ids, start = continuation_ids(tokenizer, request.prompt, request.target, with_end=False)
+        assert output.log_likelihood == pytest.approx(
+            direct_log_likelihood(model, ids, start), abs=1e-3
+        )
+        assert (output.text, output.tokens) == (request.target, len(ids) - start)
+    whole = sum(
+        len(continuation_ids(tokenizer, r.prompt, r.target, with_end=False)[0]) for r in asked
+    )
+    if limit > 60:
+        assert (computed < 0.75 * whole) == own_loop
+
+
+def test_only_targets_with_much_in_common_share():
+    many = [(i, [5, 6, 7, 8, 20 + i], 4) for i in range(3)]  # 15 tokens plainly, 7 shared
+    two = [(i, [5, *range(30 + i, 40 + i)], 1) for i in (3, 4)]  # 22 plainly, 21 shared
+    alone = [(5, [9, 9, 9], 2)]
+    shared, rest = grouped([*many, *two, *alone])
+    assert shared == [Choices([5, 6, 7, 8], [(0, [20]), (1, [21]), (2, [22])])]
+    assert rest == [*two, *alone]
+
+
 def test_each_request_has_its_own_limit():
     tokenizer = byte_level()
     model = llama(tokenizer)
@@ -136,6 +212,33 @@ def test_progress_counts_identical_requests_once_and_training_mode_is_kept():
     count = len(set(requests))
     assert seen[-1] == (count, count)
     assert model.training
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_several_workers_answer_as_one(world):
+    """Bit for bit where there are batches enough to share out."""
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    requests = [Request(p, t, 16) for p in prompts(40) for t in (None, "bad dad", "cab")]
+    for limit, same_batches in ((70, True), (100_000, False)):
+        expected = run_requests(model, tokenizer, requests, max_tokens_per_batch=limit)
+        settings, counts = Settings(model, tokenizer, limit), {}
+        parts = [
+            answer_part(
+                settings, requests, (rank, world),
+                progress=lambda *told, rank=rank, into=counts: into.update({rank: told}),
+            )
+            for rank in range(world)
+        ]  # fmt: skip
+        assert len(set().union(*parts)) == sum(map(len, parts)), "nothing is answered twice"
+        assert min(map(len, parts)) > 0.4 * len(set(requests)) / world
+        assert {of for _, of in counts.values()} == {len(set(requests))}
+        assert [done for done, _ in counts.values()] == [len(part) for part in parts]
+        found = joined(requests, parts)
+        assert [o.text for o in found] == [o.text for o in expected]
+        assert (found == expected) or not same_batches
+        with pytest.raises(EvaluationError, match="answered by no worker"):
+            joined(requests, parts[1:])
 
 
 def test_no_requests_no_outputs():

@@ -1,0 +1,89 @@
+"""Answers of one batch by transformers' own `generate`: beam search, and greedy decoding of models
+whose cache is not a plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mtray.data.tokenise import Ids
+
+# whatever a model's generation settings say, every model is decoded alike
+PLAIN: dict[str, Any] = {
+    "do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "length_penalty": 1.0,
+    "use_cache": True, "return_dict_in_generate": True,
+}  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """Prompts as ids and mask, shape (rows, width), left-padded; the most new tokens of each; what
+    ends an answer; and what raises TrialStopped."""
+
+    ids: Any
+    mask: Any
+    limits: Sequence[int]
+    stops: Ids
+    stop_if_asked: Callable[[], None]
+
+
+def _generate(model: Any, asked: Asked, **options: Any) -> Any:
+    import torch
+
+    def never(ids: Any, scores: Any, **_: Any) -> Any:
+        asked.stop_if_asked()
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+    return model.generate(
+        input_ids=asked.ids, attention_mask=asked.mask, max_new_tokens=max(asked.limits),
+        eos_token_id=asked.stops or None, pad_token_id=(asked.stops or [0])[0],
+        stopping_criteria=[never], **PLAIN, **options,
+    )  # fmt: skip
+
+
+def _cut(row: Ids, limit: int, stops: Ids) -> Ids:
+    """New tokens up to the first that ends the answer, which stays."""
+    end = next((i + 1 for i, t in enumerate(row[:limit]) if t in stops), min(limit, len(row)))
+    return row[:end]
+
+
+def greedy(model: Any, asked: Asked) -> tuple[list[Ids], list[float]]:
+    """New tokens of every row, with the one that ended it, and their summed log-probabilities."""
+    import torch
+
+    found = _generate(model, asked, num_beams=1, output_logits=True)
+    tokens = found.sequences[:, asked.ids.shape[1] :]
+    gains = torch.stack(
+        [
+            logits.float().log_softmax(dim=1).gather(1, tokens[:, step, None])[:, 0]
+            for step, logits in enumerate(found.logits)
+        ],
+        dim=1,
+    ).double()
+    rows, sums = [], []
+    for row, gain, limit in zip(tokens.tolist(), gains.tolist(), asked.limits, strict=True):
+        rows.append(_cut(row, limit, asked.stops))
+        sums.append(sum(gain[: len(rows[-1])]))
+    return rows, sums
+
+
+def beam_search(model: Any, asked: Asked, beams: int) -> tuple[list[Ids], list[float]]:
+    """The same of each row's best beam; all rows have one limit.
+
+    The log-probabilities are computed anew: the scores of `generate` are divided by lengths that
+    its versions count differently."""
+    from mtray.evaluation.likelihood import LOGITS_AT_ONCE, log_likelihoods
+
+    found = _generate(model, asked, num_beams=beams, early_stopping=True)
+    width = asked.ids.shape[1]
+    prompts = [
+        ids[-int(used) :].tolist() for ids, used in zip(asked.ids, asked.mask.sum(1), strict=True)
+    ]
+    rows = [
+        _cut(row, limit, asked.stops)
+        for row, limit in zip(found.sequences[:, width:].tolist(), asked.limits, strict=True)
+    ]
+    whole = [(p + row, len(p)) for p, row in zip(prompts, rows, strict=True)]
+    tokens = max(len(ids) for ids, _ in whole)
+    step = max(1, LOGITS_AT_ONCE // (tokens * int(model.config.vocab_size)))
+    pieces = [whole[i : i + step] for i in range(0, len(whole), step)]
+    return rows, [value for piece in pieces for value in log_likelihoods(model, piece)]
