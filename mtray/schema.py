@@ -13,8 +13,10 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Direction = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
 ]
+MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Kind = Literal["parallel", "mono", "replay"]
 Sense = Literal["max", "min"]
+SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
 
 
 class Frozen(BaseModel):
@@ -46,10 +48,13 @@ class Source(Frozen):
 
 
 class QualitySet(Frozen):
-    """Parallel segments that quality is measured on; the first `size` of the file."""
+    """Parallel segments that quality is measured on; the first `size` of the set. `path`: a file,
+    a file for each language, a FLORES folder (of which `split` is taken) or `wmt:` and sacrebleu's
+    name of the set. `columns` may name a `document`, whose segments are resampled together."""
 
     direction: Direction
     path: str | dict[Language, str]
+    split: Literal["dev", "devtest"] | None = None
     columns: dict[str, str] = {}
     size: Annotated[int, Field(ge=1)] = 200
 
@@ -68,13 +73,17 @@ class AbilitySpec(Frozen):
 
 
 class Evaluation(Frozen):
-    """`comet` is `embedded`, a checkpoint's path or a hub name. `max_new_tokens` bounds every
-    generation, decoding is greedy."""
+    """`comet` is `embedded`, a checkpoint's path or a hub name; it is what quality is.
+    `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
+    every generation; `beams` 1 is greedy decoding."""
 
     comet: str = "embedded"
+    more_comet: dict[MetricName, str] = {}
+    metrics: tuple[str, ...] = ("comet", "bleu", "chrf")
     quality: Annotated[tuple[QualitySet, ...], Field(min_length=1)]
     abilities: dict[str, AbilitySpec]
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    beams: Annotated[int, Field(ge=1)] = 1
     batch_tokens: Annotated[int, Field(ge=1)] = 8192
     bootstrap: Annotated[int, Field(ge=100)] = 1000
 

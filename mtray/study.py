@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import Study
+from mtray.schema import SACREBLEU_PREFIX, Study
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -108,6 +108,8 @@ def _resolve(value: Any, folder: Path, corpora: Path | None) -> Any:
         return {k: _resolve(v, folder, corpora) for k, v in value.items()}
     if not isinstance(value, str):
         return value
+    if value.startswith(SACREBLEU_PREFIX):
+        return value
     if corpora is not None:
         value = value.replace("{corpora}", str(corpora))
     expanded = Path(value).expanduser()
@@ -134,6 +136,16 @@ def _resolve_name(value: Any, folder: Path) -> Any:
     return value
 
 
+def _named_models(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Table and key of every model that a study names by a folder or a hub name."""
+    evaluation = raw.get("evaluation")
+    tables: list[tuple[Any, Any]] = [(raw, ["model"]), (evaluation, ["comet"])]
+    if isinstance(evaluation, dict):
+        more = evaluation.get("more_comet")
+        tables.append((more, list(more) if isinstance(more, dict) else []))
+    return [(t, key) for t, keys in tables if isinstance(t, dict) for key in keys if key in t]
+
+
 def load_study(path: Path, **overrides: Any) -> Study:
     """The study of a YAML file, paths absolute (relative ones are relative to the file),
     `overrides` put over its keys.
@@ -148,9 +160,8 @@ def load_study(path: Path, **overrides: Any) -> Study:
         corpora = prepare()
     folder = path.resolve().parent
     resolved = _walk_paths(raw, folder, corpora)
-    for table, key in ((resolved, "model"), (resolved.get("evaluation"), "comet")):
-        if isinstance(table, dict) and key in table:
-            table[key] = _resolve_name(table[key], folder)
+    for table, key in _named_models(resolved):
+        table[key] = _resolve_name(table[key], folder)
     for key, value in overrides.items():
         if value is not None:
             resolved[key] = value

@@ -152,10 +152,16 @@ def prepare(study: Study, space: Space) -> Prepared:
 
 
 def check_metric(study: Study) -> None:
-    """The quality metric can be loaded."""
+    """The quality metric and the further ones can be loaded."""
+    from mtray.errors import ModelError
     from mtray.evaluation.comet import load_comet
 
     load_comet(study.evaluation.comet)
+    for name, model in study.evaluation.more_comet.items():
+        try:
+            load_comet(model)
+        except ModelError as error:
+            raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
 
 
 def checked(study: Study, space: Space) -> Prepared:
@@ -171,6 +177,8 @@ def checked(study: Study, space: Space) -> Prepared:
 
 def plan_lines(prepared: Prepared) -> list[str]:
     """What a sweep would do: for --dry-run and at the start."""
+    from mtray.evaluation.suite import set_lines
+
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     lines += [
@@ -181,6 +189,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
         f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
         f"{', '.join(study.evaluation.abilities)}"
     )
+    lines += set_lines(prepared.suite)
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
         lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")

@@ -28,4 +28,5 @@ def model_lines(study: Study) -> list[str]:
     return [
         f"  model: {study.model}, {block_count(study.model)} transformer blocks",
         f"  metric: {study.evaluation.comet} loads",
+        *(f"  metric {name}: {m} loads" for name, m in study.evaluation.more_comet.items()),
     ]

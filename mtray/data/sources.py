@@ -164,28 +164,30 @@ def _read_line_parallel(paths: Mapping[str, str], columns: Sequence[str]) -> lis
     return [dict(zip(columns, values, strict=True)) for values in zip(*sides.values(), strict=True)]
 
 
+def all_rows(path: str | Mapping[str, str], columns: Sequence[str]) -> list[Row]:
+    """Every row of the named columns, in file order; a field may be empty, in Parquet also None.
+
+    `path` is one file, or a file for each column (line-parallel text). Raises DataError when a file
+    is missing, damaged, lacks a column or holds invalid UTF-8."""
+    if not isinstance(path, str):
+        return _read_line_parallel(path, columns)
+    file = Path(path)
+    if file.suffix in FORMATS:
+        return FORMATS[file.suffix](file, columns)
+    if len(columns) == 1:
+        return [{columns[0]: line} for line in read_lines(file)]
+    known = ", ".join(FORMATS)
+    raise DataError(
+        f"{file}: unknown format {file.suffix!r}; known: {known}, or a file per language"
+    )
+
+
 def read_columns(
     path: str | Mapping[str, str], columns: Sequence[str], limit: int | None = None
 ) -> list[Row]:
-    """Rows of the named columns, in file order, at most `limit`; rows with an empty field are left
-    out.
-
-    `path` is one file, or a file for each column (line-parallel text). Raises DataError when a file
-    is missing, damaged, lacks a column, holds invalid UTF-8, or when nothing is left.
-    """
-    if isinstance(path, str):
-        file = Path(path)
-        if file.suffix not in FORMATS and len(columns) == 1:
-            rows = [{columns[0]: line} for line in read_lines(file)]
-        elif file.suffix not in FORMATS:
-            known = ", ".join(FORMATS)
-            raise DataError(
-                f"{file}: unknown format {file.suffix!r}; known: {known}, or a file per language"
-            )
-        else:
-            rows = FORMATS[file.suffix](file, columns)
-    else:
-        rows = _read_line_parallel(path, columns)
+    """`all_rows` without those that have an empty field, at most `limit`. Raises DataError also
+    when nothing is left."""
+    rows = all_rows(path, columns)
     # a Parquet cell may hold nothing at all
     kept = [row for row in rows if all(v and v.strip() for v in row.values())]
     if not kept:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mtray.data.mixing import OWN_DRAW, Draw, Part, draw, source_order
 from mtray.data.rendering import translation_prompt
 from mtray.data.sources import paths_of, read_columns
+from mtray.data.testsets import is_named
 from mtray.errors import DataError
 from mtray.schema import Mix, Source, SourceShare
 
@@ -72,11 +73,13 @@ def check_files(study: Study) -> None:
     often, before anything slow is imported. Raises DataError."""
     evaluation = study.evaluation
     paths: list[str | dict[str, str]] = [s.path for s in study.sources]
-    paths += [q.path for q in evaluation.quality]
     paths += [a.path for a in evaluation.abilities.values()]
-    for path in [Path(p) for found in paths for p in paths_of(found)]:
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
+    sets = [q.path for q in evaluation.quality if not is_named(q.path)]  # may be folders
+    files = [Path(p) for found in paths for p in paths_of(found)]
+    absent = [file for file in files if not file.is_file()]
+    absent += [Path(p) for found in sets for p in paths_of(found) if not Path(p).exists()]
+    if absent:
+        raise DataError(f"{absent[0]}: no such file")
     for source in study.sources:
         if sum(Path(p).stat().st_size for p in paths_of(source.path)) <= SMALL:
             read_columns(source.path, columns_of(source))

@@ -166,11 +166,12 @@ def fit(model: Any, found: list[Example], args: argparse.Namespace) -> dict[str,
     }  # fmt: skip
 
 
-def save(model: Any, out: Path) -> None:
+def save(model: Any, out: Path, kind: str = "regression_metric") -> None:
     """`out`/hparams.yaml and `out`/checkpoints/model.ckpt, by Lightning's `save_checkpoint`.
 
-    Then the state of the training is dropped, weights become float16 and the encoder's folder is
-    written relative to hparams.yaml, which `mtray.evaluation.comet` makes absolute when it loads.
+    `kind`: comet's name of the model's class. Then the state of the training is dropped, weights
+    become float16 and the encoder's folder is written relative to hparams.yaml, which
+    `mtray.evaluation.comet` makes absolute when it loads.
     """
     import pytorch_lightning
     import yaml
@@ -187,7 +188,7 @@ def save(model: Any, out: Path) -> None:
     kept = {"pytorch-lightning_version": saved["pytorch-lightning_version"], "epoch": 0,
             "global_step": 0, "state_dict": weights, "hyper_parameters": hparams}  # fmt: skip
     torch.save(kept, checkpoint)
-    text = yaml.safe_dump(hparams | {"class_identifier": "regression_metric"})
+    text = yaml.safe_dump(hparams | {"class_identifier": kind})
     (out / "hparams.yaml").write_text(text)
 
 

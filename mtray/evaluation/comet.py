@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,30 @@ from mtray.evaluation.comet_checkpoint import (
     find_checkpoint,
     quiet,
     read_checkpoint,
+    sees_references,
     sha256,
 )
 
 EMBEDDED_NAME = "mtray-comet-tiny"  # its scores are not comparable with wmt22-comet-da
 BATCH = 64
+REMEMBERED = 100_000  # triples; some 100 MB of text
+Triple = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class CometScorer:
     """A loaded model; `gpus` is 0 or 1. `signature` holds name, comet's version, weights' SHA-256
-    (first 12 digits) and what an empty hypothesis gets."""
+    (first 12 digits), what an empty hypothesis gets and, for a model that sees source and
+    hypothesis only (CometKiwi), `reference:none`.
+
+    Scores are remembered for as long as the process lives, up to `REMEMBERED` of them: trials often
+    give the same answers, and the base model's are asked for with every trial."""
 
     model: Any
     signature: str
     gpus: int = 0
+    references: bool = True
+    memory: dict[Triple, float] = field(default_factory=dict, repr=False, compare=False)
 
     def scores(
         self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
@@ -43,9 +52,10 @@ class CometScorer:
         """Segment scores of `model.predict`, float64, shape (n,), in the order given; higher is
         better.
 
-        Equal triples are scored once. An empty hypothesis never reaches the model, which may like
-        it: it gets 0, or the call's lowest score where that is lower still. The last digits may
-        depend on the other segments of the call, which decide the padding. EvaluationError for
+        Equal triples are scored once per process. An empty hypothesis never reaches the model,
+        which may like it: it gets 0, or the call's lowest score where that is lower still. The last
+        digits of a score depend on the segments that it was first scored with, which decide the
+        padding: masked positions change a float32 sum by rounding, about 1e-6. EvaluationError for
         lists of unequal length and for scores that are not finite.
         """
         lengths = len(sources), len(hypotheses), len(references)
@@ -54,16 +64,28 @@ class CometScorer:
                 f"{self.signature}: {lengths[0]} sources, {lengths[1]} hypotheses and "
                 f"{lengths[2]} references; as many of each are needed"
             )
-        triples = list(zip(sources, hypotheses, references, strict=True))
+        seen = references if self.references else [""] * len(references)
+        triples = list(zip(sources, hypotheses, seen, strict=True))
         asked = [t for t in dict.fromkeys(triples) if t[1].strip()]
-        known = dict(zip(asked, self._predict(asked), strict=True))
+        known = {t: self.memory[t] for t in asked if t in self.memory}
+        new = [t for t in asked if t not in known]
+        fresh = dict(zip(new, self._predict(new), strict=True))
+        self._remember(fresh)
+        known |= fresh
         empty = min([0.0, *known.values()])
         return np.array([known.get(t, empty) for t in triples], dtype=np.float64)
 
-    def _predict(self, triples: list[tuple[str, str, str]]) -> list[float]:
+    def _remember(self, found: dict[Triple, float]) -> None:
+        if len(self.memory) + len(found) > REMEMBERED:
+            self.memory.clear()
+        if len(found) <= REMEMBERED:
+            self.memory.update(found)
+
+    def _predict(self, triples: list[Triple]) -> list[float]:
         if not triples:
             return []
-        samples = [{"src": s, "mt": h, "ref": r} for s, h, r in triples]
+        parts = ("src", "mt", "ref") if self.references else ("src", "mt")
+        samples = [dict(zip(parts, t, strict=False)) for t in triples]
         with quiet():
             found = self.model.predict(
                 samples, batch_size=BATCH, gpus=self.gpus, num_workers=0, progress_bar=False
@@ -106,4 +128,7 @@ def _load(path: str, name: str, gpu: bool) -> CometScorer:
     model = read_checkpoint(checkpoint)
     version = importlib.metadata.version("unbabel-comet")
     signature = f"{name}|comet:{version}|weights:{sha256(checkpoint)[:12]}|empty:0-or-min"
-    return CometScorer(model, signature, int(gpu and torch.cuda.is_available()))
+    references = sees_references(model)
+    if not references:
+        signature += "|reference:none"
+    return CometScorer(model, signature, int(gpu and torch.cuda.is_available()), references)

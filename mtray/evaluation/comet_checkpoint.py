@@ -149,6 +149,15 @@ def encoder_of(checkpoint: Path) -> str:
         raise ModelError(f"comet: {file} is not of a COMET model: no `pretrained_model`") from error
 
 
+def sees_references(model: Any) -> bool:
+    """Whether a loaded model is to be given references.
+
+    A unified model (UniTE, xCOMET) that can do with and without answers `requires_references` with
+    no; with `ref` among its segments it is meant to be used with them."""
+    segments = model.hparams.get("input_segments") or []
+    return bool(model.requires_references()) or "ref" in segments
+
+
 def is_local(encoder: str) -> bool:
     """A folder, or config and tokenizer are in the hub's cache."""
     from huggingface_hub import try_to_load_from_cache

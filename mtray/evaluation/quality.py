@@ -1,9 +1,12 @@
 """Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
-scores."""
+scores.
+
+A study names string metrics by the keys of `METRICS`; `measure` is what scores a trial, a rescored
+trial and outputs that were made elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
-from mtray.errors import EvaluationError
+from mtray.errors import ConfigError, EvaluationError
+from mtray.evaluation.spbleu import spm_bleu
 
 Clusters = npt.NDArray[np.int64] | None
 # sacrebleu's choices by target language; the others take 13a, the tokenizer of WMT's mteval
@@ -19,7 +23,8 @@ BLEU_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 
 
 class CometScorer(Protocol):
-    """A learned metric; `signature` names the model, its version and its settings."""
+    """A learned metric; `signature` names the model, its version and its settings. One that needs
+    no references does not look at them."""
 
     @property
     def signature(self) -> str: ...
@@ -60,6 +65,79 @@ def _sacrebleu(
     return Measurement(np.asarray(stats, dtype=np.float64), FromSums(metric), signature, clusters)
 
 
+def _bleu(language: str) -> Any:
+    from sacrebleu.metrics import BLEU
+
+    wanted = BLEU_TOKENIZERS.get(language, "13a")
+    try:
+        return BLEU(tokenize=wanted)
+    except RuntimeError:
+        if not wanted.endswith("-mecab"):
+            raise
+        return BLEU(tokenize="char")
+
+
+def _chrf(word_order: int) -> Any:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF(word_order=word_order)
+
+
+# name -> sacrebleu's metric for a target language; all are higher for better and from 0 to 100
+METRICS: dict[str, Callable[[str], Any]] = {
+    "bleu": _bleu,
+    "chrf": lambda _: _chrf(0),
+    "chrf++": lambda _: _chrf(2),  # Popović 2017
+    "spbleu": lambda _: spm_bleu("flores200"),  # NLLB team 2022
+    "spbleu101": lambda _: spm_bleu("flores101"),  # Goyal et al. 2022
+}
+COMET = "comet"  # the main learned metric, which is always measured
+
+
+def string_metrics(names: Sequence[str], key: str, languages: Sequence[str] = ()) -> list[str]:
+    """The names without `comet`, each once; ConfigError naming the allowed for another, ModelError
+    for one that cannot be had for a target language. `key`: where they were given."""
+    for name in names:
+        if name != COMET and name not in METRICS:
+            raise ConfigError(
+                f"{key}: unknown metric {name!r}; allowed: {', '.join([COMET, *METRICS])} "
+                "(further COMET models: `evaluation.more_comet`)"
+            )
+    chosen = [name for name in dict.fromkeys(names) if name != COMET]
+    for name in chosen:
+        for language in languages:
+            METRICS[name](language)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What translations into `language` are measured against."""
+
+    sources: Sequence[str]
+    references: Sequence[str]
+    language: str
+    clusters: Clusters = None
+
+
+def measure(
+    segments: Segments,
+    hypotheses: Sequence[str],
+    metrics: Sequence[str],
+    scorers: Mapping[str, CometScorer],
+) -> dict[str, Measurement]:
+    """Every learned metric of `scorers`, then the string metrics, by name."""
+    sources, references, clusters = segments.sources, segments.references, segments.clusters
+    learned = {
+        name: comet(scorer, sources, hypotheses, references, clusters)
+        for name, scorer in scorers.items()
+    }
+    return learned | {
+        name: _sacrebleu(METRICS[name](segments.language), hypotheses, references, clusters)
+        for name in metrics
+    }
+
+
 def bleu(
     hypotheses: Sequence[str], references: Sequence[str], language: str, clusters: Clusters = None
 ) -> Measurement:
@@ -67,25 +145,14 @@ def bleu(
 
     Japanese and Korean fall back to single characters where MeCab is not installed; the signature
     says `tok:char` then."""
-    from sacrebleu.metrics import BLEU
-
-    wanted = BLEU_TOKENIZERS.get(language, "13a")
-    try:
-        metric = BLEU(tokenize=wanted)
-    except RuntimeError:
-        if not wanted.endswith("-mecab"):
-            raise
-        metric = BLEU(tokenize="char")
-    return _sacrebleu(metric, hypotheses, references, clusters)
+    return _sacrebleu(_bleu(language), hypotheses, references, clusters)
 
 
 def chrf(
     hypotheses: Sequence[str], references: Sequence[str], clusters: Clusters = None
 ) -> Measurement:
     """Corpus chrF2 (Popović 2015), 0-100."""
-    from sacrebleu.metrics import CHRF
-
-    return _sacrebleu(CHRF(), hypotheses, references, clusters)
+    return _sacrebleu(_chrf(0), hypotheses, references, clusters)
 
 
 def comet(

@@ -3,33 +3,30 @@ the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_of, retention, score
-from mtray.data.rendering import translation_prompt
-from mtray.data.sources import read_columns
 from mtray.errors import ConfigError, EvaluationError
-from mtray.evaluation import quality
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
     Ability,
     Context,
     Tools,
-    evenly,
     languages_of,
-    one_line,
     output_counts,
 )
+from mtray.evaluation.directions import Direction, build_direction, measure_direction
 from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.retention import kept_abilities
-from mtray.schema import QualitySet, Score, Study
+from mtray.schema import Evaluation, Score, Study
 
 # retention's own summaries, and the first part of other scores' names
 RESERVED = ("mean", "worst")
-RESERVED_PREFIXES = ("comet", "bleu", "chrf", "quality", "retention")
+RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost")
 
 
 class Sample(NamedTuple):
@@ -39,24 +36,6 @@ class Sample(NamedTuple):
     source: str
     hypothesis: str
     reference: str
-
-
-@dataclass(frozen=True)
-class Direction:
-    """One direction's segments, asked for with the study's template."""
-
-    name: str
-    requests: list[Request]
-    sources: list[str]
-    references: list[str]
-
-    def part(self, share: float) -> Direction:
-        """`evenly` chosen segments."""
-        keep = evenly(len(self.requests), share)
-        return replace(
-            self, requests=[self.requests[i] for i in keep],
-            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,12 +54,15 @@ class SuiteResult:
 @dataclass(frozen=True)
 class Suite:
     """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
-    loaded when scores are made."""
+    loaded when scores are made; `metrics` are string metrics and `more_comet` the names of further
+    models by the name that they are reported under."""
 
     directions: list[Direction]
     abilities: list[Ability]
     weights: dict[str, float]
     comet: str
+    metrics: tuple[str, ...] = ()
+    more_comet: dict[str, str] = field(default_factory=dict)
 
     @property
     def requests(self) -> list[Request]:
@@ -135,7 +117,7 @@ class Suite:
         base_outputs: Sequence[Output] | None,
         resamples: int,
         seed: int,
-        load_comet: Callable[[str], quality.CometScorer] | None = None,
+        load_comet: Callable[[str], CometScorer] | None = None,
     ) -> SuiteResult:
         """Objectives `quality` and `retention` with everything they are made of.
 
@@ -149,7 +131,9 @@ class Suite:
         by_direction, by_ability = self.split(outputs)
         result = SuiteResult({}, {}, {})
         tools = Tools(partial(load_comet, self.comet))
-        self._score_quality(by_direction, tools, result, resamples, seed)
+        scorers = {COMET: tools.comet()}
+        scorers |= {name: load_comet(model) for name, model in self.more_comet.items()}
+        self._score_quality(by_direction, scorers, result, resamples, seed)
         if self.abilities:
             base = by_ability if base_outputs is None else self.split(base_outputs)[1]
             self._score_abilities(by_ability, base, tools, result, resamples, seed)
@@ -158,19 +142,22 @@ class Suite:
     def _score_quality(
         self,
         outputs: Sequence[Sequence[Output]],
-        tools: Tools,
+        scorers: Mapping[str, CometScorer],
         into: SuiteResult,
         resamples: int,
         seed: int,
     ) -> None:
-        comets = []
+        by_metric: dict[str, list[Measurement]] = {}
         for direction, found in zip(self.directions, outputs, strict=True):
-            measured = measure_direction(direction, found, tools.comet())
-            comets.append(measured["comet"])
+            measured = measure_direction(direction, found, self.metrics, scorers)
             for metric, measurement in measured.items():
+                by_metric.setdefault(metric, []).append(measurement)
                 into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
             into.counts[f"quality.{direction.name}"] = output_counts(direction.sources, found)
-        mean = mean_of(comets, resamples, seed)
+        if len(self.directions) > 1:
+            for metric, measurements in by_metric.items():
+                into.scores[f"{metric}.mean"] = mean_of(measurements, resamples, seed).score
+        mean = mean_of(by_metric[COMET], resamples, seed)
         into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
 
     def _score_abilities(
@@ -203,30 +190,6 @@ class Suite:
             into.draws[f"retention.{name}"] = share.draws
 
 
-def measure_direction(
-    direction: Direction, outputs: Sequence[Output], scorer: quality.CometScorer
-) -> dict[str, Measurement]:
-    """COMET, BLEU and chrF of one direction."""
-    texts = [o.text for o in outputs]
-    target = languages_of(direction.name)[1]
-    return {
-        "comet": quality.comet(scorer, direction.sources, texts, direction.references),
-        "bleu": quality.bleu(texts, direction.references, target),
-        "chrf": quality.chrf(texts, direction.references),
-    }
-
-
-def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Direction:
-    """Reads the first `size` pairs; columns default to the language codes."""
-    source, target = languages_of(spec.direction)
-    names = [spec.columns.get(code, code) for code in (source, target)]
-    rows = read_columns(spec.path, names, spec.size)
-    pairs = [(one_line(row[names[0]]), one_line(row[names[1]])) for row in rows]
-    prompts = [translation_prompt(s, source, target, template) for s, _ in pairs]
-    requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
-    return Direction(spec.direction, requests, [s for s, _ in pairs], [t for _, t in pairs])
-
-
 def build_suite(study: Study, tokenizer: Any) -> Suite:
     """Read every evaluation file of a study whose paths are resolved. Raises ConfigError or
     DataError naming what is wrong."""
@@ -234,13 +197,33 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     names = [q.direction for q in wanted.quality]
     if len(set(names)) != len(names):
         raise ConfigError(f"`evaluation.quality` has a direction twice: {', '.join(names)}")
-    for name in wanted.abilities:
-        if name in RESERVED or name.split(".")[0] in RESERVED_PREFIXES:
-            raise ConfigError(f"`evaluation.abilities`: {name!r} is taken; choose another name")
+    check_names(wanted)
+    targets = [languages_of(name)[1] for name in names]
+    metrics = string_metrics(wanted.metrics, "`evaluation.metrics`", targets)
     directions = [build_direction(q, study.template, wanted.max_new_tokens) for q in wanted.quality]
     abilities = [
         build_ability(spec, Context(name, study.template, wanted.max_new_tokens, tokenizer))
         for name, spec in wanted.abilities.items()
     ]
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
-    return Suite(directions, abilities, weights, wanted.comet)
+    return Suite(
+        directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet)
+    )
+
+
+def check_names(wanted: Evaluation) -> None:
+    """ConfigError when a metric or an ability has a name that other scores have."""
+    for name in wanted.more_comet:
+        if name in RESERVED + RESERVED_PREFIXES:
+            raise ConfigError(f"`evaluation.more_comet`: {name!r} is taken; choose another name")
+    for name in wanted.abilities:
+        taken = (*RESERVED_PREFIXES, *wanted.more_comet)
+        if name in RESERVED or name.split(".")[0] in taken:
+            raise ConfigError(f"`evaluation.abilities`: {name!r} is taken; choose another name")
+
+
+def set_lines(suite: Suite) -> list[str]:
+    """The size of every evaluation set, a line each."""
+    sizes = {f"quality {d.name}": d.text() for d in suite.directions}
+    sizes |= {f"ability {a.name}": f"{len(a.requests):,} requests" for a in suite.abilities}
+    return [f"  {name}: {size}" for name, size in sizes.items()]

@@ -4,7 +4,9 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from mtray.embedded import COMET_MODEL
 from mtray.errors import EvaluationError, ModelError
 from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet
-from mtray.evaluation.comet_checkpoint import REACH_SECONDS, quiet, sha256
+from mtray.evaluation.comet_checkpoint import REACH_SECONDS, quiet, sees_references, sha256
 
 # (source, hypothesis, reference)
 SEGMENTS = [
@@ -29,9 +31,10 @@ SEGMENTS = [
 SOURCES, HYPOTHESES, REFERENCES = (list(column) for column in zip(*SEGMENTS, strict=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scorer() -> CometScorer:
-    return load_comet("embedded")
+    """The embedded metric, without memory of what other tests asked."""
+    return replace(load_comet("embedded"), memory={})
 
 
 def test_scores_are_those_of_comets_own_predict(scorer: CometScorer) -> None:
@@ -41,6 +44,55 @@ def test_scores_are_those_of_comets_own_predict(scorer: CometScorer) -> None:
     found = scorer.scores(SOURCES, HYPOTHESES, REFERENCES)
     assert found.dtype == np.float64 and found.shape == (len(SEGMENTS),)
     assert found.tolist() == expected["scores"]
+
+
+@pytest.fixture(scope="module")
+def reference_free(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small untrained model that sees source and hypothesis only, as CometKiwi."""
+    import torch
+    from comet.models import ReferencelessRegression
+
+    from mtray.embedded.train_comet import save
+
+    out = tmp_path_factory.mktemp("kiwi") / "tiny-kiwi"
+    shutil.copytree(COMET_MODEL / "encoder", out / "encoder")
+    torch.manual_seed(0)
+    with quiet():
+        model = ReferencelessRegression(
+            encoder_model="XLM-RoBERTa", pretrained_model=str(out / "encoder"),
+            local_files_only=True, load_pretrained_weights=False, hidden_sizes=[16],
+        )  # fmt: skip
+        save(model, out, "referenceless_regression_metric")
+    return out
+
+
+def test_a_model_without_references_is_loaded_and_scored_as_comet_does(
+    reference_free: Path,
+) -> None:
+    scorer = load_comet(str(reference_free))
+    assert not scorer.references and load_comet("embedded").references
+    assert scorer.signature.startswith("tiny-kiwi|") and scorer.signature.endswith("reference:none")
+    samples = [{"src": s, "mt": h} for s, h, _ in dict.fromkeys(SEGMENTS)]
+    with quiet():
+        expected = scorer.model.predict(samples, gpus=0, num_workers=0, progress_bar=False)
+    assert len(set(expected["scores"])) > 1
+    found = scorer.scores(SOURCES, HYPOTHESES, REFERENCES)
+    assert found.tolist() == expected["scores"]
+    others = scorer.scores(SOURCES, HYPOTHESES, [""] * len(SOURCES))
+    assert others.tolist() == found.tolist(), "references change nothing"
+
+
+@pytest.mark.parametrize(
+    ("requires", "segments", "sees"),
+    [(True, None, True), (False, None, False), (False, ["mt", "src"], False),
+     (False, ["mt", "src", "ref"], True), (True, ["mt", "ref"], True)],
+)  # fmt: skip
+def test_which_models_see_references(requires: bool, segments: Any, sees: bool) -> None:
+    """Regression, CometKiwi's regression and unified forms, xCOMET (which says that it requires
+    none), UniTE with references alone."""
+    hparams = {} if segments is None else {"input_segments": segments}
+    model = SimpleNamespace(hparams=hparams, requires_references=lambda: requires)
+    assert sees_references(model) is sees
 
 
 def test_better_translations_score_higher(scorer: CometScorer) -> None:
@@ -69,7 +121,22 @@ def test_equal_triples_are_scored_once(
     assert asked == [3]
     assert twice[0] == twice[2] == twice[3] and twice[1] == twice[5]
     once = scorer.scores(SOURCES, HYPOTHESES, REFERENCES)
-    np.testing.assert_allclose(twice, once[order], atol=1e-5)
+    assert asked == [3, len(SEGMENTS) - 3], "what is known is not asked again"
+    assert twice.tolist() == once[order].tolist()
+    anew = replace(scorer, memory={}).scores(SOURCES, HYPOTHESES, REFERENCES)
+    np.testing.assert_allclose(once, anew, rtol=0, atol=2e-6)
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtray.evaluation.comet.REMEMBERED", 3)
+    scorer = CometScorer(Tabulated(0.1, 0.2, 0.3, 0.4), "t")
+    assert scorer.scores(["s"] * 2, ["a", "b"], ["r"] * 2).tolist() == [0.1, 0.2]
+    assert scorer.scores(["s"] * 2, ["b", "c"], ["r"] * 2).tolist() == [0.2, 0.1]
+    assert len(scorer.memory) == 3
+    assert scorer.scores(["s"] * 2, ["d", "a"], ["r"] * 2).tolist() == [0.1, 0.1]
+    assert [h for _, h, _ in scorer.memory] == ["d"], "what is known when it is full is dropped"
+    assert len(scorer.scores(["s"] * 4, list("efgh"), ["r"] * 4)) == 4
+    assert not scorer.memory, "a call too large for the memory is not kept"
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "\n"])

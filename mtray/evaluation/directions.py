@@ -1,0 +1,84 @@
+"""One direction of translation: its segments, its requests, and what outputs are worth there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtray.analysis.uncertainty import Measurement
+from mtray.data.rendering import translation_prompt
+from mtray.data.testsets import read_test_set
+from mtray.evaluation import quality
+from mtray.evaluation.abilities.base import evenly, languages_of, one_line
+from mtray.evaluation.engine import Output, Request
+from mtray.schema import QualitySet
+
+# with fewer documents a bootstrap over them says little, and over a single one nothing at all
+LEAST_DOCUMENTS = 8
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction's segments, asked for with the study's template. `documents`: the document of
+    each segment, where the set tells. `available`: segments of the whole set."""
+
+    name: str
+    requests: list[Request]
+    sources: list[str]
+    references: list[str]
+    documents: list[str] | None = None
+    available: int = 0
+
+    def part(self, share: float) -> Direction:
+        """`evenly` chosen segments."""
+        keep = evenly(len(self.requests), share)
+        return replace(
+            self, requests=[self.requests[i] for i in keep],
+            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
+            documents=self.documents and [self.documents[i] for i in keep],
+        )  # fmt: skip
+
+    def clusters(self) -> quality.Clusters:
+        """What a bootstrap resamples together: documents, shape (segments,). None, each segment
+        alone, where there are fewer than `LEAST_DOCUMENTS`."""
+        if self.documents is None or len(set(self.documents)) < LEAST_DOCUMENTS:
+            return None
+        return np.unique(self.documents, return_inverse=True)[1].astype(np.int64)
+
+    def text(self) -> str:
+        """The set in a few words, such as `200 of 1,984 segments, 12 documents`."""
+        found = f"{len(self.requests):,} of {self.available:,} segments"
+        if self.documents is None:
+            return found
+        count = len(set(self.documents))
+        few = " (too few to resample: intervals are over segments)"
+        return f"{found}, {count:,} documents{few if self.clusters() is None else ''}"
+
+
+def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Direction:
+    """Reads the first `size` segments of the set. Raises ConfigError or DataError."""
+    source, target = languages_of(spec.direction)
+    found = read_test_set(spec)
+    sources, references = map(one_line, found.sources), map(one_line, found.references)
+    pairs = list(zip(sources, references, strict=True))
+    prompts = [translation_prompt(s, source, target, template) for s, _ in pairs]
+    return Direction(
+        spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
+        [s for s, _ in pairs], [t for _, t in pairs], found.documents, found.available,
+    )  # fmt: skip
+
+
+def measure_direction(
+    direction: Direction,
+    outputs: Sequence[Output],
+    metrics: Sequence[str],
+    scorers: Mapping[str, quality.CometScorer],
+) -> dict[str, Measurement]:
+    """The learned metrics of `scorers` and the string metrics of one direction."""
+    target = languages_of(direction.name)[1]
+    segments = quality.Segments(
+        direction.sources, direction.references, target, direction.clusters()
+    )
+    return quality.measure(segments, [o.text for o in outputs], metrics, scorers)

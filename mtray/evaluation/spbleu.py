@@ -1,0 +1,47 @@
+"""spBLEU: sacrebleu's BLEU over SentencePiece pieces, whose model sacrebleu downloads when it is
+first used (Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from mtray.data.reach import impatient, why_out_of_reach
+from mtray.errors import ModelError
+
+
+def model_file(tokenizer: str) -> tuple[Path, str]:
+    """Where sacrebleu keeps the model of `flores101` or `flores200`, and whence it comes."""
+    from sacrebleu.tokenizers import tokenizer_spm
+
+    url = str(tokenizer_spm.SPM_MODELS[tokenizer]["url"])
+    return Path(tokenizer_spm.SACREBLEU_DIR) / "models" / url.rsplit("/", 1)[-1], url
+
+
+@functools.cache
+def spm_bleu(tokenizer: str) -> Any:
+    """sacrebleu's BLEU with that tokenizer, made once per process. ModelError naming the file, its
+    source and its place when the model cannot be had."""
+    from sacrebleu.metrics import BLEU
+
+    file, url = model_file(tokenizer)
+    there = file.is_file()
+    cause = None if there else why_out_of_reach(url)
+    if cause is None:
+        try:
+            with impatient():
+                return BLEU(tokenize=tokenizer)
+        # whatever a download cut short or a file of another kind makes sacrebleu stumble over
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            if not there:
+                file.unlink(missing_ok=True)  # half a file would be taken for the model next time
+    if there:
+        raise ModelError(
+            f"spBLEU: {file} is not a SentencePiece model ({cause}); put {url} in its place"
+        )
+    raise ModelError(
+        f"spBLEU needs the SentencePiece model {file}, which cannot be downloaded ({cause}); fetch "
+        f"{url} where there is a network and save it under that name, or drop the metric"
+    )
