@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mtray.analysis.agreement import agreement_text
 from mtray.commands.folders import run_folder
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
@@ -27,7 +28,7 @@ from mtray.report.records import (
     write_json,
 )
 from mtray.report.tables import score_text
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Score, Study, TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
 from mtray.trial import Job, Outcome, record_trial, run_trial
@@ -185,7 +186,7 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
     names = dict.fromkeys([*new.objectives, *new.scores])
     for name in names:
         score, earlier = (new.scores | new.objectives)[name], before.get(name)
-        change = f"{score.value - earlier.value:+.4f}" if earlier else ""
+        change = difference_text(score, earlier) if earlier else ""
         rows.append((name, score_text(earlier) if earlier else "-", score_text(score), change))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
@@ -197,6 +198,13 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
         if old.versions.get(name, version) != version
     ]
     return [head, *lines, *changed]
+
+
+def difference_text(score: Score, earlier: Score) -> str:
+    """The difference, and what it is worth to human raters where that is known."""
+    gap = score.value - earlier.value
+    agreed = agreement_text(score.signature, gap) if score.signature == earlier.signature else ""
+    return f"{gap:+.4f}" + (f"; {agreed}" if agreed else "")
 
 
 def _mix_changes(old: TrialRecord, new: TrialRecord) -> list[str]:

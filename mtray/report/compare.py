@@ -14,6 +14,7 @@ from math import hypot
 from statistics import NormalDist
 from typing import Literal
 
+from mtray.analysis.agreement import agreement_text, expected_agreement
 from mtray.analysis.pareto import Z95
 from mtray.schema import Frozen, Role, Score, Sense, TrialRecord
 
@@ -39,7 +40,9 @@ class Gain(Frozen):
     `number` is the front's point; None when no point is as good as the baseline in the other
     objectives. `matched` says whether it is as good there by `value`, or only that the difference
     is within its 95 % interval (`noise`). `low`, `high` is the 95 % interval of this pair;
-    `low_any`, `high_any` the one that holds for all `candidates` together.
+    `low_any`, `high_any` the one that holds for all `candidates` together. `agreement`: the share
+    of human judgements expected to agree, for metrics of which that is known
+    (`mtray.analysis.agreement`).
     """
 
     objective: str
@@ -52,6 +55,7 @@ class Gain(Frozen):
     high_any: float = 0.0
     candidates: int
     verdict: Verdict
+    agreement: float | None = None
     text: str
 
 
@@ -140,15 +144,19 @@ def _gain(
     gain, low, high = improvement(best, Z95)
     _, low_any, high_any = improvement(best, NormalDist().inv_cdf(1 - 0.025 / max(1, candidates)))
     verdict = _verdict(gain, low_any)
+    signature = best.objectives[name].signature
+    agreed = agreement_text(signature, gain) if gain > 0 else ""
     text = (
         f"{name}: gain {gain:+.3f} with trial {best.number} "
         f"(95 % interval {low:+.3f} to {high:+.3f}; "
         f"{low_any:+.3f} to {high_any:+.3f} allowing for the choice among {candidates} recipes), "
-        f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}."
+        f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}"
+        f"{'; ' + agreed if agreed else ''}."
     )
     return Gain(
         objective=name, number=best.number, matched=matched, gain=gain, low=low, high=high,
-        low_any=low_any, high_any=high_any, candidates=candidates, verdict=verdict, text=text,
+        low_any=low_any, high_any=high_any, candidates=candidates, verdict=verdict,
+        agreement=expected_agreement(signature, gain) if gain > 0 else None, text=text,
     )  # fmt: skip
 
 

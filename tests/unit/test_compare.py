@@ -50,6 +50,28 @@ def test_the_best_point_that_is_as_good_in_the_other_objective_is_taken():
     assert "trial 3" in found.text
 
 
+def test_a_gain_says_what_it_is_worth_to_human_raters():
+    """A gain of .0035 of COMET22 and one of .0195: 70 and nearly 96 per cent (Kocmi et al. 2024).
+    Nothing is said of retention, of a loss or of a metric that was never compared with people."""
+
+    def found(gain, signature="mean:2|Unbabel/wmt22-comet-da|comet:2.2.7|weights:0|empty:0-or-min"):
+        pair = [make_record(0, 0.80, 0.70, "parallel_only"), make_record(2, 0.80 + gain, 0.75)]
+        for i, record in enumerate(pair):
+            quality = record.objectives["quality"].model_copy(update={"signature": signature})
+            changed = record.objectives | {"quality": quality}
+            pair[i] = record.model_copy(update={"objectives": changed})
+        return compare(pair[1:], pair[0], BOTH, candidates=1)
+
+    small, large = found(0.0035), found(0.0195)
+    assert gains(small)["quality"].agreement == pytest.approx(0.70, abs=0.005)
+    assert gains(large)["quality"].agreement == pytest.approx(0.9585, abs=0.001)
+    assert "within noise; human raters would agree in about 70% of cases (COMET22)." in small.text
+    assert gains(large)["retention"].agreement is None
+    assert gains(found(-0.01))["quality"].agreement is None
+    tiny = found(0.0195, "mtray-comet-tiny|comet:2.2.7|weights:0|empty:0-or-min")
+    assert gains(tiny)["quality"].agreement is None and "human" not in tiny.text
+
+
 def test_a_front_within_noise_is_said_to_be_no_better():
     baseline = make_record(0, 0.60, 0.70, "parallel_only")
     found = compare([make_record(2, 0.605, 0.705)], baseline, BOTH, candidates=1)
