@@ -34,11 +34,10 @@ def train_with_attempts(
                 raise TrialStopped from error  # workers die under a sweep that is being stopped
             if not may_run_again(reason_class, attempts):
                 raise
+            failed = attempt(reason_class, one_line(error))
             if reason_class == "out_of_memory":
                 batch_share /= 2
                 tokens = round(MICRO_BATCH_TOKENS * batch_share)
-                then = f"again at half the micro-batch ({tokens} tokens)"
-            else:
-                then = "again from the first step"
-            attempts.append(attempt(reason_class, one_line(error), then))
+                failed["then"] = f"again at half the micro-batch ({tokens} tokens)"
+            attempts.append(failed)
             reporter.progress({"state": "starting"})

@@ -21,7 +21,19 @@ from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.failures import attempt, may_run_again
 from mtray.search.journal_file import RunJournal
 from mtray.search.lineup import missing_first
-from mtray.search.notes import NOTES, OF, REPLICATE, TAKEN, own, taken_over
+from mtray.search.notes import (
+    ATTEMPTS,
+    EXACT,
+    OF,
+    REPLICATE,
+    ROLE,
+    SAMPLER_NOTES,
+    TAKEN,
+    known_values,
+    own,
+    pruned_notes,
+    taken_over,
+)
 from mtray.search.record_files import RecordFiles
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import Repeats
@@ -32,9 +44,6 @@ from mtray.space import Space
 from mtray.trial import Job
 
 JOURNAL = "study.journal"
-RUNGS = "rungs"  # a pruned trial's partial curve
-ATTEMPTS = "attempts"  # that were lost
-EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler alone
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -71,9 +80,8 @@ class Ledger:
         self._repeats = Repeats(run_dir, study, self._recipe)
         references = reference_recipes(space, study, held)
         for trial in self._trials(*DONE):
-            notes, values = trial.user_attrs.get(NOTES), trial.user_attrs.get(EXPECTED)
-            if trial.values or values:
-                values = trial.values or values
+            if values := known_values(trial):
+                notes = trial.user_attrs.get(SAMPLER_NOTES)
                 self._suggester.add(trial.number, trial.params, values, attributes=notes)
         self._take_over(taken, references)
         self._take_back()
@@ -144,8 +152,7 @@ class Ledger:
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
-        failed = attempt(reason_class, reason, "again from the first step")
-        self._note(trial, {ATTEMPTS: [*attempts, failed]})
+        self._note(trial, {ATTEMPTS: [*attempts, attempt(reason_class, reason)]})
         self.release(number)
         return True
 
@@ -200,14 +207,16 @@ class Ledger:
             if repeat is not None:
                 self._put_in_line(*repeat)
             elif found is not None:
-                self._put_in_line(found[0], {"role": "search", NOTES: found[1]})
+                self._put_in_line(found[0], {ROLE: "search", SAMPLER_NOTES: found[1]})
             else:
                 return None
         # the trial in line with the lowest number, with the parameters it was put in line with
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
-        self._suggester.add(trial.number, trial.params, attributes=trial.user_attrs.get(NOTES))
+        self._suggester.add(
+            trial.number, trial.params, attributes=trial.user_attrs.get(SAMPLER_NOTES)
+        )
         return self._job(self._trials()[trial.number])
 
     def _job(self, trial: FrozenTrial) -> Job:
@@ -217,13 +226,13 @@ class Ledger:
         self._note(trial, known)
         found = {**trial.user_attrs, **known}
         return Job(
-            trial.number, found.get("role", "search"), self._recipe(trial),
+            trial.number, found.get(ROLE, "search"), self._recipe(trial),
             self._spec.seed + found.get(REPLICATE, 0), attempts=tuple(found.get(ATTEMPTS, ())),
             replicate=found.get(REPLICATE, 0), of=found.get(OF),
         )  # fmt: skip
 
     def _recipe(self, trial: FrozenTrial) -> Recipe:
-        return self._space.recipe({**trial.params, **trial.user_attrs.get("exact", {})})
+        return self._space.recipe({**trial.params, **trial.user_attrs.get(EXACT, {})})
 
     def _put_in_line(self, params: dict[str, Any], known: dict[str, Any]) -> None:
         with warnings.catch_warnings():
@@ -272,16 +281,13 @@ class Ledger:
         # one that runs still has no record yet
         others = self.records.readable(record.rungs[-1].dominated_by if record.rungs else ())
         guess = expected_values(record, others, self._spec.objectives)
-        notes: dict[str, Any] = {
-            "reason": record.reason,
-            RUNGS: [rung.model_dump(mode="json") for rung in record.rungs],
-        }
-        if guess is not None:
-            notes[EXPECTED] = [guess[name] for name in self._spec.objectives]
-            self._suggester.add(record.number, trial.params, notes[EXPECTED])
-        else:
+        expected = None
+        if guess is None:
             self._suggester.drop(record.number)
-        self._note(trial, notes)
+        else:
+            expected = [guess[name] for name in self._spec.objectives]
+            self._suggester.add(record.number, trial.params, expected)
+        self._note(trial, pruned_notes(record, expected))
         self._study.tell(record.number, state=TrialState.PRUNED)
 
 

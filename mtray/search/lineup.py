@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from mtray.schema import Role
-from mtray.search.notes import first_ones, is_baseline, role_of, taken_over
+from mtray.search.notes import EXACT, ROLE, first_ones, is_baseline, role_of, taken_over
 from mtray.search.references import nearest
 from mtray.search.samplers import STARTUP, space_filling
 
@@ -40,4 +40,4 @@ def _placed(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     # a baseline may lie outside the searched range, or set what the space fixes, on purpose
     params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
-    return params, {"role": role} if params == exact else {"role": role, "exact": exact}
+    return params, {ROLE: role} if params == exact else {ROLE: role, EXACT: exact}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.schema import Role
+from mtray.schema import Role, TrialRecord
 
-NOTES = "sampler"  # what the sampler noted on its suggestion; replicates have it empty
+ROLE = "role"
+EXACT = "exact"  # a baseline's parameters, where Optuna would not take them
+SAMPLER_NOTES = "sampler"  # on its own suggestion; replicates have them empty
+ATTEMPTS = "attempts"  # that were lost
+RUNGS = "rungs"  # a pruned trial's partial curve
+EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler alone
 REPLICATE, OF = "replicate", "of"  # its count, above 0, and the trial it repeats
 TAKEN = "taken"  # taken over from an earlier run: what it is known by
 
@@ -24,14 +30,27 @@ def taken_over(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 def first_ones(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Baselines and space-filling points: put in line at the start, suggested by no sampler."""
-    return [t for t in own(trials) if NOTES not in t.user_attrs]
+    return [t for t in own(trials) if SAMPLER_NOTES not in t.user_attrs]
 
 
 def role_of(trial: FrozenTrial) -> Role:
-    role: Role = trial.user_attrs.get("role", "search")
+    role: Role = trial.user_attrs.get(ROLE, "search")
     return role
 
 
 def is_baseline(trial: FrozenTrial) -> bool:
     """Whether a trial is a baseline, and no replicate of one."""
     return role_of(trial) != "search" and REPLICATE not in trial.user_attrs
+
+
+def known_values(trial: FrozenTrial) -> list[float] | None:
+    """What the sampler is to know of an ended trial: its values, or else those expected."""
+    values: list[float] | None = trial.values or trial.user_attrs.get(EXPECTED)
+    return values
+
+
+def pruned_notes(record: TrialRecord, expected: list[float] | None) -> dict[str, Any]:
+    """On a pruned trial, which has no values."""
+    curve = [rung.model_dump(mode="json") for rung in record.rungs]
+    found: dict[str, Any] = {"reason": record.reason, RUNGS: curve}
+    return found if expected is None else found | {EXPECTED: expected}

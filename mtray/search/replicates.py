@@ -22,7 +22,16 @@ from mtray.report.draws import read_draws
 from mtray.report.groups import Group, front_chances, group_trials, segment_draws
 from mtray.report.records import BASE_NUMBER, read_record, result_path
 from mtray.schema import Recipe, Study, TrialRecord
-from mtray.search.notes import NOTES, OF, REPLICATE, first_ones, own, role_of
+from mtray.search.notes import (
+    EXACT,
+    OF,
+    REPLICATE,
+    ROLE,
+    SAMPLER_NOTES,
+    first_ones,
+    own,
+    role_of,
+)
 
 Array = npt.NDArray[np.float64]
 FEWEST = 2  # a single replicate leaves the variance over seeds one degree of freedom
@@ -104,7 +113,7 @@ class Repeats:
         number = self._race.pick(trials) if self.due(trials, total) else None
         if number is None:
             return None
-        return trials[number].params, {NOTES: {}, **self._notes(trials[number], trials)}
+        return trials[number].params, {SAMPLER_NOTES: {}, **self._notes(trials[number], trials)}
 
     def repeated(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """What is to be noted on a suggestion that repeats an earlier recipe, so that it becomes a
@@ -129,7 +138,7 @@ class Repeats:
         """On the next replicate of a trial: its count, of what, and what it takes over from
         there."""
         counts = [t.user_attrs[REPLICATE] for t in trials if t.user_attrs.get(OF) == first.number]
-        kept = {k: first.user_attrs[k] for k in ("role", "exact") if k in first.user_attrs}
+        kept = {k: first.user_attrs[k] for k in (ROLE, EXACT) if k in first.user_attrs}
         most = max([first.user_attrs.get(REPLICATE, 0), *counts])
         return {**kept, REPLICATE: most + 1, OF: first.number}
 

@@ -156,7 +156,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         reason_class, reason = classify(error), one_line(error)
         if job.number == BASE_NUMBER:
             again = self._base_pending = may_run_again(reason_class, self._base_lost)
-            self._base_lost.append(attempt(reason_class, reason, "again from the first step"))
+            self._base_lost.append(attempt(reason_class, reason))
         else:
             again = self._ledger.lose(job.number, reason_class, reason)
         if again:

@@ -24,7 +24,7 @@ from mtray.report.records import (
     write_record,
 )
 from mtray.schema import Origin, Recipe, Role, Study, TrialRecord
-from mtray.search.notes import OF, REPLICATE, TAKEN
+from mtray.search.notes import OF, REPLICATE, ROLE, TAKEN
 from mtray.search.run_folder import STUDY_FILE, first_difference, load_bound
 from mtray.search.samplers import holds
 from mtray.space import Space
@@ -157,7 +157,7 @@ def role_here(taken: Taken, baselines: Mapping[Role, Recipe]) -> Role:
 def taken_notes(taken: Taken, role: Role, of: int | None) -> dict[str, Any]:
     """What the journal notes on a trial that is taken over; `of`: what it repeats, as numbered
     here."""
-    found: dict[str, Any] = {"role": role, TAKEN: taken.known_by}
+    found: dict[str, Any] = {ROLE: role, TAKEN: taken.known_by}
     if taken.record.replicate:
         found |= {REPLICATE: taken.record.replicate, OF: of}
     return found
