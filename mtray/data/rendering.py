@@ -20,13 +20,18 @@ LANGUAGE_NAMES = {
     "uk": "Ukrainian", "zh": "Chinese",
 }  # fmt: skip
 
-# `labels` is the shortest; `alma` is the form of ALMA (Xu et al. 2023); `mfti` that of mFTI (Li et
-# al. 2023)
+# `labels` is the shortest; `alma` is the form of ALMA (Xu et al. 2023); `mfti...` are the six of mFTI
+# (Li et al. 2023): three, each with and without the source language
 TEMPLATES = {
     "labels": "{source_name}: {source}\n{target_name}:",
     "alma": "Translate this from {source_name} to {target_name}:\n"
     "{source_name}: {source}\n{target_name}:",
     "mfti": "Translation: [{source_name}]: {source} [{target_name}]:",
+    "mfti_target": "Translation: {source} [{target_name}]:",
+    "mfti_behind": "{source} Translate from [{source_name}] to [{target_name}]:",
+    "mfti_behind_target": "{source} Translate to [{target_name}]:",
+    "mfti_sentence": "The {target_name} translation of {source_name} sentence '{source}' is:",
+    "mfti_sentence_target": "The {target_name} translation of sentence '{source}' is:",
 }
 ARROW = "{source} ->"
 
@@ -67,6 +72,11 @@ def few_shot_prompt(shots: Sequence[tuple[str, str]], source: str) -> str:
     query."""
     lines = [f"{ARROW.format(source=s)} {t}" for s, t in shots]
     return "\n".join([*lines, ARROW.format(source=source)])
+
+
+def with_examples(examples: Sequence[tuple[str, str]], prompt: str) -> str:
+    """Prompts with their answers, a line's end after each, then the prompt to answer."""
+    return "\n".join([*(completed(p, target) for p, target in examples), prompt])
 
 
 def completed(prompt: str, target: str) -> str:

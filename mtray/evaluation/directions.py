@@ -13,10 +13,19 @@ from mtray.data.testsets import read_test_set
 from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import evenly, languages_of, one_line
 from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.failures import Judged, judge
 from mtray.schema import QualitySet
 
 # with fewer documents a bootstrap over them says little, and over a single one nothing at all
 LEAST_DOCUMENTS = 8
+
+
+def document_clusters(documents: Sequence[str] | None) -> quality.Clusters:
+    """What a bootstrap resamples together, shape (segments,). None, each segment alone, without
+    documents and where there are fewer than `LEAST_DOCUMENTS`."""
+    if documents is None or len(set(documents)) < LEAST_DOCUMENTS:
+        return None
+    return np.unique(documents, return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,8 @@ class Direction:
         )  # fmt: skip
 
     def clusters(self) -> quality.Clusters:
-        """What a bootstrap resamples together: documents, shape (segments,). None, each segment
-        alone, where there are fewer than `LEAST_DOCUMENTS`."""
-        if self.documents is None or len(set(self.documents)) < LEAST_DOCUMENTS:
-            return None
-        return np.unique(self.documents, return_inverse=True)[1].astype(np.int64)
+        """Documents, where the set has enough of them."""
+        return document_clusters(self.documents)
 
     def text(self) -> str:
         """The set in a few words, such as `200 of 1,984 segments, 12 documents`."""
@@ -82,3 +88,9 @@ def measure_direction(
         direction.sources, direction.references, target, direction.clusters()
     )
     return quality.measure(segments, [o.text for o in outputs], metrics, scorers)
+
+
+def judge_direction(direction: Direction, outputs: Sequence[Output]) -> Judged:
+    """Which outputs of one direction fail outright, and how."""
+    texts = [o.text for o in outputs]
+    return judge(direction.sources, texts, direction.references, *languages_of(direction.name))

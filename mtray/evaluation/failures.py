@@ -50,6 +50,7 @@ STRICT = ("empty", *CODED)
 FORMS = {"strict": STRICT, "coded": CODED}
 UNSEGMENTED = {"ja", "th", "zh"}
 COPY_BLEU = 50.0
+CODED_TOKENIZER = "13a"  # sacrebleu's default
 LONGEST_NGRAM, LEAST_REPEATS, LEAST_TOKENS = 6, 3, 6
 TAG = re.compile(r"\[(" + "|".join(sorted(set(LANGUAGE_NAMES.values()))) + r")\b[^\[\]]*\]")
 
@@ -104,26 +105,30 @@ def halves(text: str) -> tuple[str, str]:
     return " ".join(words[:middle]), " ".join(words[middle:])
 
 
-def _copy_bleu(tokenizer: str) -> Callable[[str, str], float]:
-    """Sentence BLEU, 0-100, of an output against the source."""
+def copy_rule(tokenizer: str) -> Callable[[str, str], bool]:
+    """Whether a text is a copy of a source: its sentence BLEU against it is above 50."""
     from sacrebleu.metrics import BLEU
 
     metric: Any = BLEU(tokenize=tokenizer, effective_order=True)
-    return lambda output, source: float(metric.sentence_score(output, [source]).score)
+    return lambda text, source: bool(metric.sentence_score(text, [source]).score > COPY_BLEU)
+
+
+def copy_tokenizer(source_language: str) -> str:
+    """Of the strict form: a source without spaces is taken by characters."""
+    return "char" if source_language in UNSEGMENTED else CODED_TOKENIZER
 
 
 def copies(
-    sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], segmented: bool
+    sources: Sequence[str], outputs: Sequence[str], references: Sequence[str], language: str
 ) -> tuple[list[bool], list[bool]]:
-    """Which outputs are copies of their source: in the strict form, which takes a source without
-    spaces by characters, and as coded, by words in any language."""
-    by_word = _copy_bleu("13a")
-    bleu = by_word if segmented else _copy_bleu("char")
-    pairs = list(zip(outputs, sources, strict=True))
-    coded = [by_word(output, source) > COPY_BLEU for output, source in pairs]
-    near = coded if segmented else [bleu(output, source) > COPY_BLEU for output, source in pairs]
+    """Which outputs are copies of their source, in that `language`: in the strict form, and as
+    coded, by words in any language."""
+    tokenizer = copy_tokenizer(language)
+    is_copy = copy_rule(tokenizer)
+    coded = list(map(copy_rule(CODED_TOKENIZER), outputs, sources))
+    near = coded if tokenizer == CODED_TOKENIZER else list(map(is_copy, outputs, sources))
     strict = [
-        found and bleu(reference, source) <= COPY_BLEU
+        found and not is_copy(reference, source)
         for found, reference, source in zip(near, references, sources, strict=True)
     ]
     return strict, coded
@@ -207,7 +212,7 @@ def judge(
     if known["coded"]:
         guesses = identify([half for text in outputs for half in halves(text)], among)
         parts = [guesses[i : i + 2] for i in range(0, len(guesses), 2)]
-    copied, copied_coded = copies(sources, outputs, references, source_language not in UNSEGMENTED)
+    copied, copied_coded = copies(sources, outputs, references, source_language)
     labels = {
         "strict": list(map(partial(_strict, target_language), outputs, references, whole, copied)),
         "coded": list(map(partial(_coded, pair), outputs, references, parts, copied_coded)),

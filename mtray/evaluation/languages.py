@@ -18,6 +18,8 @@ COMMON = ("ar", "de", "en", "es", "fr", "hi", "ja", "ko", "pt", "ru", "zh")
 # texts of fewer letters need the greater confidence
 SHORT_LETTERS = 20
 LEAST_CONFIDENCE, LEAST_CONFIDENCE_SHORT = 0.5, 0.8
+# Japanese of so many Han characters has some kana between them, names and headlines aside
+HAN_LETTERS = 10
 
 
 class Guess(NamedTuple):
@@ -72,13 +74,14 @@ def other_language(text: str, guess: Guess, target: str) -> bool:
     """Whether a text is surely not in the `target` language: the guess is another one with a
     confidence of 0.5, or of 0.8 where the text has fewer than 20 letters.
 
-    A short text of Han characters alone is both Chinese and Japanese."""
+    Fewer than 10 Han characters, and nothing else, are both Chinese and Japanese."""
     if guess.language in (None, target):
         return False
-    short = letters(text) < SHORT_LETTERS
-    if short and {guess.language, target} == {"zh", "ja"} and _only_han(text):
+    count = letters(text)
+    if count < HAN_LETTERS and {guess.language, target} == {"zh", "ja"} and _only_han(text):
         return False
-    return guess.confidence >= (LEAST_CONFIDENCE_SHORT if short else LEAST_CONFIDENCE)
+    least = LEAST_CONFIDENCE_SHORT if count < SHORT_LETTERS else LEAST_CONFIDENCE
+    return guess.confidence >= least
 
 
 def _only_han(text: str) -> bool:

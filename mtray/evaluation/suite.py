@@ -15,10 +15,16 @@ from mtray.evaluation.abilities.base import (
     Ability,
     Context,
     Tools,
+    floor_of,
     languages_of,
     output_counts,
 )
-from mtray.evaluation.directions import Direction, build_direction, measure_direction
+from mtray.evaluation.directions import (
+    Direction,
+    build_direction,
+    judge_direction,
+    measure_direction,
+)
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.retention import kept_abilities
@@ -26,7 +32,7 @@ from mtray.schema import Evaluation, Score, Study
 
 # retention's own summaries, and the first part of other scores' names
 RESERVED = ("mean", "worst")
-RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost")
+RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost", "failures")
 
 
 class Sample(NamedTuple):
@@ -150,12 +156,17 @@ class Suite:
         by_metric: dict[str, list[Measurement]] = {}
         for direction, found in zip(self.directions, outputs, strict=True):
             measured = measure_direction(direction, found, self.metrics, scorers)
+            judged = judge_direction(direction, found)
+            shares = judged.measurements("strict", direction.clusters())
+            measured |= {f"failures.{kind}": share for kind, share in shares.items()}
+            into.counts[f"failures.{direction.name}"] = judged.counts()
             for metric, measurement in measured.items():
                 by_metric.setdefault(metric, []).append(measurement)
                 into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
             into.counts[f"quality.{direction.name}"] = output_counts(direction.sources, found)
-        if len(self.directions) > 1:
-            for metric, measurements in by_metric.items():
+        for metric, measurements in by_metric.items():
+            # off-target is not judged in a language that the detector does not know
+            if len(measurements) == len(self.directions) > 1:
                 into.scores[f"{metric}.mean"] = mean_of(measurements, resamples, seed).score
         mean = mean_of(by_metric[COMET], resamples, seed)
         into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
@@ -180,7 +191,8 @@ class Suite:
             for extra, measurement in ability.extras(found, tools).items():
                 into.scores[f"{ability.name}.{extra}"] = score(measurement, resamples, seed)
             into.counts[ability.name] = ability.counts(found)
-        kept, left_out = kept_abilities(self.abilities, self.weights, tuned, base, resamples, seed)
+        floors = {a.name: floor_of(a, tools) for a in self.abilities}
+        kept, left_out = kept_abilities(floors, self.weights, tuned, base, resamples, seed)
         into.left_out.update(left_out)
         shares = retention(kept, resamples, seed)
         mean = shares.pop("mean")

@@ -121,4 +121,4 @@ def test_wrong_options_are_errors(files, measure, options, message):
 def test_abilities_can_be_sent_to_a_worker(files):
     ability = build(files, "translation", direction="es-en")
     assert pickle.loads(pickle.dumps(ability)) == ability
-    assert set(ABILITIES) == {"formality", "translation", "few_shot", "perplexity"}
+    assert {"formality", "translation", "few_shot", "perplexity"} <= set(ABILITIES)

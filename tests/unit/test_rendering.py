@@ -15,6 +15,11 @@ BY_TEMPLATE = {
     "labels": "English: Hi {x}\nUkrainian:",
     "alma": "Translate this from English to Ukrainian:\nEnglish: Hi {x}\nUkrainian:",
     "mfti": "Translation: [English]: Hi {x} [Ukrainian]:",
+    "mfti_target": "Translation: Hi {x} [Ukrainian]:",
+    "mfti_behind": "Hi {x} Translate from [English] to [Ukrainian]:",
+    "mfti_behind_target": "Hi {x} Translate to [Ukrainian]:",
+    "mfti_sentence": "The Ukrainian translation of English sentence 'Hi {x}' is:",
+    "mfti_sentence_target": "The Ukrainian translation of sentence 'Hi {x}' is:",
 }
 
 

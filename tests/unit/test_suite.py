@@ -12,6 +12,7 @@ from tiny_models import byte_level
 from mtray.analysis.uncertainty import mean_measurement, mean_of
 from mtray.errors import ConfigError, EvaluationError, RunError
 from mtray.evaluation.engine import Output
+from mtray.evaluation.failures import STRICT
 from mtray.evaluation.outputs import read_outputs, write_outputs
 from mtray.evaluation.suite import build_suite
 from mtray.schema import Study
@@ -103,6 +104,7 @@ def test_retention_by_hand(study):
     assert set(result.scores) == {
         "comet.en-uk", "bleu.en-uk", "chrf.en-uk", "spanish", "modelling",
         "retention.spanish", "retention.modelling", "retention.worst",
+        *(f"failures.{kind}.en-uk" for kind in (*STRICT, "any")),
     }  # fmt: skip
     assert set(result.objectives) == {"quality", "retention"}
     assert result.objectives["quality"].value == pytest.approx(0.06)
@@ -170,6 +172,26 @@ def test_quality_is_the_mean_over_directions(study):
     assert result.objectives["quality"].n == 60
 
 
+def test_failures_stand_beside_quality(study):
+    """Of forty outputs ten are copies, ten empty, ten a loop and ten translations."""
+    suite = suite_of(study)
+    good = suite.directions[0].references
+    wrong = [lambda i: f"a bad cab {i}", lambda i: "", lambda i: "таксі " * 8, lambda i: good[i]]
+    texts = [wrong[i % 4](i) for i in range(SEGMENTS)]
+    rest = outputs(suite, "", 1.0, 0.1)[SEGMENTS:]
+    result = suite.score([Output(t, -1.0, 1) for t in texts] + rest, None, 200, 0, load_comet)
+    shares = {k: result.scores[f"failures.{k}.en-uk"].value for k in (*STRICT, "any")}
+    assert shares["any"] == 0.75
+    assert shares["copy"] == shares["empty"] == shares["oscillation"] == 0.25
+    assert shares["over_translation"] == 0.25 and shares["under_translation"] == 0
+    found = result.scores["failures.copy.en-uk"]
+    assert 0 < found.low < 0.25 < found.high and found.n == SEGMENTS
+    counts = result.counts["failures.en-uk"]
+    assert counts["strict.copy"] == counts["strict.first.copy"] == 10
+    assert counts["strict.over_translation"] == 10
+    assert counts["strict.first.over_translation"] == 0
+
+
 def test_directions_are_drawn_apart():
     """The mean of two directions is as much surer as two sets of segments are: by the root of 2."""
     values = np.random.default_rng(0).normal(size=400)
@@ -204,7 +226,7 @@ def test_outputs_on_disk(study, tmp_path):
         read_outputs(path, suite.requests)
 
 
-@pytest.mark.parametrize("name", ["mean", "worst", "retention.x", "comet.en-uk"])
+@pytest.mark.parametrize("name", ["mean", "worst", "retention.x", "failures.copy", "comet.en-uk"])
 def test_names_that_are_taken(study, name):
     abilities = study["evaluation"]["abilities"]
     abilities[name] = abilities.pop("spanish")

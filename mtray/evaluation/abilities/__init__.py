@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mtray.errors import ConfigError
-from mtray.evaluation.abilities import few_shot, formality, perplexity, translation
+from mtray.evaluation.abilities import (
+    choice,
+    few_shot,
+    formality,
+    instructions,
+    perplexity,
+    translation,
+)
 from mtray.evaluation.abilities.base import Ability, Context
 from mtray.schema import AbilitySpec
 
@@ -13,7 +20,9 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "formality": formality.build,
     "translation": translation.build,
     "few_shot": few_shot.build,
+    "instructions": instructions.build,
     "perplexity": perplexity.build,
+    "choice": choice.build,
 }
 
 

@@ -1,0 +1,139 @@
+"""Multiple-choice questions from files. A row has a question, its choices and the right one's
+answer:
+
+    {"question": "What is H2O?", "choices": ["salt", "water"], "answer": 1}
+
+`choices` is a list of texts, or an object of `text` and `label` lists, as ARC has it; in CSV and
+TSV it is JSON in a cell. `answer` counts from 0, or is a letter, or one of the labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtray.data.sources import read_lines, read_text
+from mtray.errors import DataError
+from mtray.evaluation.abilities.base import one_line
+
+ROLES = ("question", "choices", "answer")
+LETTERS = string.ascii_uppercase
+SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Question:
+    """`answer` is the right choice's place, from 0."""
+
+    text: str
+    choices: tuple[str, ...]
+    answer: int
+
+    def rotated(self, by: int) -> Question:
+        """The same question with its last `by` choices first."""
+        n = len(self.choices)
+        turned = tuple(self.choices[(i - by) % n] for i in range(n))
+        return Question(self.text, turned, (self.answer + by) % n)
+
+
+def read_questions(path: str, columns: Mapping[str, str], limit: int) -> list[Question]:
+    """The first `limit` questions of a file; `columns` maps a role to the file's column. DataError
+    naming file, row and what is wrong."""
+    names = {role: columns.get(role, role) for role in ROLES}
+    found: list[Question] = []
+    for place, row in _rows(Path(path)):
+        if len(found) == limit:
+            break
+        if not isinstance(row, dict):
+            raise DataError(f"{place}: expected an object, found {type(row).__name__}")
+        missing = [name for name in names.values() if row.get(name) is None]
+        if missing:
+            raise DataError(
+                f"{place}: nothing under {missing[0]!r}; keys there: {', '.join(map(str, row))}"
+            )
+        found.append(_question(place, *(row[names[role]] for role in ROLES)))
+    if not found:
+        raise DataError(f"{path}: no questions in it")
+    return found
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """(where, row) for error messages and for reading."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path}: unknown format {path.suffix!r}; known: {', '.join(SUFFIXES)}")
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+    elif path.suffix in (".csv", ".tsv"):
+        tab = path.suffix == ".tsv"
+        reader = csv.DictReader(
+            io.StringIO(read_text(path)), delimiter="\t" if tab else ",",
+            quoting=csv.QUOTE_NONE if tab else csv.QUOTE_MINIMAL,
+        )  # fmt: skip
+        for row in reader:
+            yield f"{path}:{reader.line_num}", row
+    elif path.suffix == ".json":
+        rows = _parsed(str(path), read_text(path))
+        if not isinstance(rows, list):
+            raise DataError(f"{path}: expected a list of objects, found {type(rows).__name__}")
+        yield from ((f"{path}: row {i}", row) for i, row in enumerate(rows, 1))
+    else:
+        for number, line in enumerate(read_lines(path), 1):
+            if line.strip():
+                yield f"{path}:{number}", _parsed(f"{path}:{number}", line)
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+    yield from ((f"{path}: row {i}", row) for i, row in enumerate(rows, 1))
+
+
+def _parsed(place: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON: {error.msg}") from None
+
+
+def _question(place: str, text: Any, choices: Any, answer: Any) -> Question:
+    if isinstance(choices, str):
+        choices = _parsed(f"{place}: choices", choices)
+    labels: list[str] = []
+    if isinstance(choices, dict):
+        labels = [str(label) for label in choices.get("label", [])]
+        choices = choices.get("text")
+    texts = [one_line(str(c)) for c in choices] if isinstance(choices, list) else []
+    if not 2 <= len(texts) <= len(LETTERS) or not all(texts):
+        raise DataError(
+            f"{place}: expected 2 to {len(LETTERS)} choices, each with text, found {choices!r}"
+        )
+    if not one_line(str(text)):
+        raise DataError(f"{place}: the question is empty")
+    return Question(one_line(str(text)), tuple(texts), _place_of(place, answer, labels, len(texts)))
+
+
+def _place_of(place: str, answer: Any, labels: list[str], n: int) -> int:
+    """The right choice's place: by label where there are labels, else by index or letter."""
+    given = str(answer).strip()
+    if labels:
+        if len(labels) == n and labels.count(given) == 1:
+            return labels.index(given)
+        raise DataError(f"{place}: answer {answer!r} is none of the labels {', '.join(labels)}")
+    if not isinstance(answer, bool) and given.isdecimal() and int(given) < n:
+        return int(given)
+    if len(given) == 1 and given.upper() in LETTERS[:n]:
+        return LETTERS.index(given.upper())
+    raise DataError(f"{place}: answer {answer!r}; allowed: 0 to {n - 1}, or A to {LETTERS[n - 1]}")
