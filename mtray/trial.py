@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from mtray.data.mixing import Draw, plan
 from mtray.data.store import TokenTable, select
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
-from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.batches import Settings
+from mtray.evaluation.engine import Output, Request, answer_part, joined
 from mtray.schema import Mix, Recipe, Resources, Role, Score, Study, TrainingRecord, TrialRecord
 from mtray.training.loop import MICRO_BATCH_TOKENS, Place, Reached, Rungs, finetune
 
@@ -96,7 +97,8 @@ def run_trial(
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Fine-tune by the recipe and generate. Only rank 0 generates; the others return no outputs.
+    """Fine-tune by the recipe and generate. Every worker answers its part of the requests; rank 0
+    returns all outputs, the others none.
 
     `batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
     `should_stop` stays True once it is; TrialStopped is raised soon after."""
@@ -104,7 +106,6 @@ def run_trial(
     with seconds.phase("imports"):
         import torch
 
-        from mtray.evaluation.engine import run_requests
         from mtray.runtime import keep_freed_memory
         from mtray.training.engine import build_engine, resolve_precision
         from mtray.training.models import load_model, load_tokenizer
@@ -118,14 +119,13 @@ def run_trial(
     mix, record = Mix(), None
 
     def answer(module: Any, asked: Sequence[Request]) -> list[Output]:
-        return run_requests(
-            module, tokenizer, asked,
-            max_tokens_per_batch=max(1, int(study.evaluation.batch_tokens * batch_share)),
-            autocast=torch.bfloat16 if precision == "bf16" else None,
-            progress=lambda done, of: progress({"step": done, "steps": of}),
-            should_stop=should_stop,
+        settings = Settings(
+            module, tokenizer, max(1, int(study.evaluation.batch_tokens * batch_share)),
+            beams=study.evaluation.beams, autocast=torch.bfloat16 if precision == "bf16" else None,
         )  # fmt: skip
+        return answer_together(settings, asked, place, progress, should_stop)
 
+    whole: AbstractContextManager[Any] = nullcontext(model)
     if job.recipe.parallel_size:
         with seconds.phase("mix"):
             parts = plan(job.recipe, study.sources)
@@ -134,7 +134,7 @@ def run_trial(
         progress({"state": "training"})
         try:
             with seconds.phase("training"):
-                model, record = finetune(
+                tuned, record = finetune(
                     lambda m: build_engine(engine, m, study.training, precision),
                     model, examples, study.training, precision=precision,
                     learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
@@ -144,12 +144,33 @@ def run_trial(
                 )  # fmt: skip
         except TrialPruned as end:
             return Outcome([], mix, end.record, seconds.phases, versions(), pruned=True)
-    outputs: list[Output] = []
-    if place.rank == 0:
-        progress({"state": "evaluating"})
-        with seconds.phase("generation"):
-            outputs = answer(model, requests)
+        whole = tuned.whole()
+    progress({"state": "evaluating"})
+    with seconds.phase("generation"), whole as module:
+        outputs = answer(module, requests)
     return Outcome(outputs, mix, record, seconds.phases, versions())
+
+
+def answer_together(
+    settings: Settings,
+    asked: Sequence[Request],
+    place: Place,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> list[Output]:
+    """Every worker answers its part; the outputs of all are returned on rank 0, none elsewhere.
+    TrialStopped is raised on all workers where it is on one."""
+    part = None
+    with suppress(TrialStopped):
+        part = answer_part(
+            settings, asked, (place.rank, place.world),
+            lambda done, of: progress({"answered": done, "steps": of}), should_stop,
+        )  # fmt: skip
+    # a worker that left by itself would leave the others waiting
+    if place.agree(part is None):
+        raise TrialStopped
+    parts = place.gather(part)
+    return [] if place.rank else joined(asked, parts)
 
 
 def _rungs(
@@ -159,18 +180,17 @@ def _rungs(
     answer: Callable[[Any, Sequence[Request]], list[Output]],
     progress: Progress,
 ) -> Rungs:
-    """What the training loop does at a rung: rank 0 answers and asks, the others wait for it."""
+    """What the training loop does at a rung: all workers answer, rank 0 asks, and the others wait
+    for it."""
     if plan is None:
         return Rungs()
 
     def measure(reached: Reached, module: Any) -> bool:
-        if place.rank:
-            return False
         progress({"state": f"measuring at rung {reached.rung + 1}"})
         start = time.perf_counter()
         try:
             outputs = answer(module, plan.requests)
-            return plan.ask(reached, outputs, time.perf_counter() - start)
+            return not place.rank and plan.ask(reached, outputs, time.perf_counter() - start)
         except TrialStopped:
             return False  # all workers leave together, before their next step
         finally:
@@ -218,16 +238,20 @@ def record_trial(
         result = suite.score(outcome.outputs, base_outputs, study.evaluation.bootstrap, study.seed)
     costs = cost_scores(outcome.seconds, study.resources)
     measured = {**result.scores, **result.objectives, **costs}
-    missing = [name for name in study.objectives if name not in measured]
-    if missing:
-        raise EvaluationError(
-            f"objective {missing[0]!r} was not measured; measured: {', '.join(sorted(measured))}"
-        )
+    for what, names in (("objective", study.objectives), ("constraint", study.constraints)):
+        if missing := [name for name in names if name not in measured]:
+            raise EvaluationError(
+                f"{what} {missing[0]!r} was not measured; measured: {', '.join(sorted(measured))}"
+            )
+    over = {name: limit.over(measured[name].value) for name, limit in study.constraints.items()}
+    # the untouched model stays what all others are measured against
+    broken = [name for name, by in over.items() if by > 0 and job.role != "base"]
     record = TrialRecord(
-        number=job.number, role=job.role, state="complete", recipe=job.recipe, seed=job.seed,
+        number=job.number, role=job.role, state="infeasible" if broken else "complete", recipe=job.recipe, seed=job.seed,
         replicate=job.replicate, of=job.of, mix=outcome.mix,
         objectives={name: measured[name] for name in study.objectives},
-        scores={**result.scores, **costs}, counts=result.counts,
+        scores={**result.scores, **costs}, constraints=over,
+        reason=_broken_reason(study, measured, broken), counts=result.counts,
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={
@@ -238,6 +262,16 @@ def record_trial(
     # a cost has no segments to draw, so every draw of it is its value
     constant = {name: np.full(study.evaluation.bootstrap, s.value) for name, s in costs.items()}
     return record, {**result.draws, **constant}
+
+
+def _broken_reason(
+    study: Study, measured: Mapping[str, Score], broken: Sequence[str]
+) -> str | None:
+    told = [
+        f"{name} is {measured[name].value:.4g}, not {study.constraints[name].text()}"
+        for name in broken
+    ]
+    return f"breaks a constraint: {'; '.join(told)}" if told else None
 
 
 def cost_scores(seconds: Mapping[str, float], resources: Resources) -> dict[str, Score]:

@@ -40,6 +40,12 @@ class Board:
         if fields.get("state") not in (None, entry.get("state")):
             entry["since"] = time.time()
             entry.pop("step", None)
+            entry.pop("answered", None)
+        if "step" in fields:
+            entry.pop("answered", None)
+        elif "answered" in fields:  # by rank
+            answered = {**entry.get("answered", {}), **fields["answered"]}
+            fields = {**fields, "answered": answered, "step": sum(answered.values())}
         entry.update(fields)
 
     def remove(self, number: int) -> None:
@@ -116,8 +122,13 @@ class Reporter:
         self._stop = False
 
     def progress(self, fields: dict[str, Any]) -> None:
-        if self._rank:
+        """Rank 0 speaks for the trial; of the others only how much they answered counts."""
+        if "answered" in fields:
+            fields = {**fields, "answered": {self._rank: fields["answered"]}}
+        elif self._rank:
             return
+        if "state" in fields:
+            self._pending.pop("answered", None)  # of the state before
         self._pending.update(fields)
         now = time.monotonic()
         if "state" in fields or now - self._written >= self._interval:

@@ -5,8 +5,7 @@ trial's actor, Train's controller, its placement-group cleaner, a data-set manag
 and the worker. `LeanTrainer` keeps the last two: the controller runs inside the trial's own
 (reused) actor; the placement group has a name, by which the sweep gives it back when that actor is
 killed (`free_workers`), which is what the cleaner is for; the data-set manager has no data set to
-manage. `benchmarks/overhead.py` measures
-what that saves.
+manage. `benchmarks/overhead.py` measures what that saves.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from mtray.report.records import BASE_NUMBER
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
-from mtray.training.loop import Place, any_worker, sum_over_workers
+from mtray.training.loop import Place, any_worker, gather_from_workers, sum_over_workers
 from mtray.trial import Job, Outcome, RungPlan, run_trial
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
@@ -144,7 +143,9 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     clock = TrialClock(minutes, reporter.should_stop)
     names, references = list(shared.store), list(shared.store.values())
     *tables, requests = ray.get([*references, shared.requests])
-    place = Place(rank, world, any_worker, sum_over_workers) if world > 1 else Place()
+    place = Place()
+    if world > 1:
+        place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
     try:
         return run_trial(
             job,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mtray.errors import TrainError
@@ -24,6 +26,7 @@ class Engine(Protocol):
     def forward(self, **inputs: Any) -> Any: ...
     def backward(self, loss: torch.Tensor, last: bool) -> None: ...
     def step(self, learning_rate: float) -> None: ...
+    def whole(self) -> AbstractContextManager[Any]: ...
 
 
 def native_bf16(device_type: str) -> bool:
@@ -100,6 +103,24 @@ class DeepSpeedEngine:
     def module(self) -> Any:
         return self._engine.module
 
+    @contextmanager
+    def whole(self) -> Iterator[Any]:
+        """The module with all its weights, to be used without the other workers; entered and left
+        by all together. ZeRO-3 gathers what the workers hold in parts."""
+        if self._engine.zero_optimization_stage() < 3:
+            yield self.module
+            return
+        import deepspeed
+
+        # its hooks gather and release the weights of every layer, with the other workers
+        hooks = self._engine.optimizer.parameter_offload
+        hooks._remove_module_hooks()
+        try:
+            with deepspeed.zero.GatheredParameters(list(self.module.parameters())):
+                yield self.module
+        finally:
+            hooks.setup_zero_stage3_hooks()
+
     def forward(self, **inputs: Any) -> Any:
         return self._engine(**inputs)
 
@@ -130,6 +151,10 @@ class TorchEngine:
         self._optimizer = torch.optim.AdamW(
             self._moving, lr=0.0, betas=BETAS, weight_decay=training.weight_decay
         )
+
+    @contextmanager
+    def whole(self) -> Iterator[Any]:
+        yield self.module
 
     def forward(self, **inputs: Any) -> Any:
         import torch

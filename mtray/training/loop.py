@@ -23,16 +23,21 @@ IGNORED = -100
 MICRO_BATCH_TOKENS = 4096  # with padding
 
 
+def _alone(value: Any) -> list[Any]:
+    return [value]
+
+
 @dataclass(frozen=True)
 class Place:
     """This worker among its trial's; `agree` is True on every worker when it is called with True on
-    any, `total` is the sum of what all workers call it with (`any_worker` and `sum_over_workers`
-    where there are several)."""
+    any, `total` is the sum of what all workers call it with, `gather` the list of it on rank 0
+    (`any_worker`, `sum_over_workers` and `gather_from_workers` where there are several)."""
 
     rank: int = 0
     world: int = 1
     agree: Callable[[bool], bool] = bool
     total: Callable[[float], float] = float
+    gather: Callable[[Any], list[Any]] = _alone
 
 
 class Reached(NamedTuple):
@@ -146,6 +151,16 @@ def sum_over_workers(value: float) -> float:
     return float(values.item())
 
 
+def gather_from_workers(value: Any) -> list[Any]:
+    """The values of all workers of the process group, by rank, on rank 0; nothing elsewhere."""
+    import torch
+
+    group = torch.distributed
+    found: list[Any] = [None] * group.get_world_size() if group.get_rank() == 0 else []
+    group.gather_object(value, found or None)
+    return found
+
+
 def finetune(
     build: Callable[[Any], Any],
     model: Any,
@@ -162,7 +177,7 @@ def finetune(
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, TrainingRecord]:
-    """Train `model` on `examples` and return the tuned module and what was done.
+    """Train `model` on `examples` and return the engine that holds it and what was done.
 
     `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the
     mean over the target tokens of the global batch, whatever the number of workers and
@@ -191,11 +206,12 @@ def finetune(
             )
         if step in marks:
             before = time.perf_counter()
-            ends = rungs.measure(Reached(marks[step], step, len(steps)), engine.module)
+            with engine.whole() as module:
+                ends = rungs.measure(Reached(marks[step], step, len(steps)), module)
             meter.started += time.perf_counter() - before  # the speed is that of training
             if place.agree(ends):
                 raise TrialPruned(meter.record(precision, trainable, total))
-    return engine.module, meter.record(precision, trainable, total)
+    return engine, meter.record(precision, trainable, total)
 
 
 def _one_step(

@@ -103,6 +103,23 @@ def test_only_rank_0_reports(clock):
     assert handle.update.calls == 0
 
 
+def test_what_all_workers_answered_is_summed(clock):
+    board = Board()
+    handle = Handle(board)
+    first, second = (Reporter(handle, 1, rank=rank, interval=0) for rank in (0, 1))
+    first.progress({"state": "evaluating"})
+    first.progress({"answered": 10, "steps": 40})
+    second.progress({"answered": 7, "steps": 40})
+    second.progress({"answered": 14, "steps": 40})
+    entry = board.snapshot()[1]
+    assert (entry["step"], entry["steps"]) == (24, 40)
+    first.progress({"state": "training"})
+    assert "step" not in board.snapshot()[1]
+    second.progress({"answered": 30, "steps": 40})  # late
+    first.progress({"step": 5, "steps": 9})
+    assert (board.snapshot()[1]["step"], board.snapshot()[1]["steps"]) == (5, 9)
+
+
 def test_a_stop_reaches_the_worker_without_waiting(clock, answers):
     board = Board()
     handle = Handle(board)

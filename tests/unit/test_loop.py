@@ -47,7 +47,8 @@ def model(tokenizer):
 def tune(model, examples, training=TRAINING, **options):
     build = options.pop("build", lambda m: TorchEngine(m, training, "fp32"))
     given = {"precision": "fp32", "learning_rate": 3e-3, "frozen_layers": 0, "seed": 1}
-    return finetune(build, model, examples, training, **{**given, **options})
+    engine, record = finetune(build, model, examples, training, **{**given, **options})
+    return engine.module, record
 
 
 def test_collate(examples):

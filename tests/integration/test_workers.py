@@ -1,0 +1,148 @@
+"""Two workers of one trial, with DeepSpeed and without Ray: they answer as one does, on rungs and
+at the end, also where ZeRO-3 leaves none of them a whole model; and none waits for a dead one."""
+
+import os
+import signal
+import socket
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mtray.evaluation.engine import run_requests
+from mtray.evaluation.outputs import read_outputs
+from mtray.evaluation.suite import build_suite
+from mtray.report.records import read_records
+from mtray.study import load_study
+from mtray.training.models import load_model, load_tokenizer
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+UNIT = str(Path(__file__).parent.parent / "unit")
+STEPS = 8
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def work(rank, world, port, stage, out, dies):
+    """Train a tiny model, answer at a rung and at the end; rank 0 saves both answers."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    sys.path.insert(0, UNIT)
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world,
+        timeout=timedelta(seconds=300),
+    )  # fmt: skip
+    from tiny_models import byte_level, llama
+
+    from mtray.data.store import build_table
+    from mtray.evaluation.batches import Settings
+    from mtray.evaluation.engine import Request, answer_part, joined
+    from mtray.schema import Training
+    from mtray.training.engine import build_engine
+    from mtray.training.loop import (
+        Place,
+        Rungs,
+        any_worker,
+        finetune,
+        gather_from_workers,
+        sum_over_workers,
+    )
+
+    tokenizer = byte_level()
+    texts = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("fed a bee ->", "cab")] * 6
+    table = build_table(texts, tokenizer, 64)
+    examples = [table.example(row) for row in range(len(table))]
+    asked = [Request(p, t, 16) for p, _ in texts[:3] for t in (None, "bad dad", "cab")]
+    asked += [Request(f"{'a bad cab ' * n}->", None, 16) for n in range(1, 9)]
+    place = Place()
+    if world > 1:
+        place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
+    kept = []
+
+    def answer(module):
+        part = answer_part(Settings(module, tokenizer, 200), asked, (rank, world))
+        if dies and rank:
+            os.kill(os.getpid(), signal.SIGKILL)
+        parts = place.gather(part)
+        if not rank:
+            kept.append([(o.text, o.log_likelihood) for o in joined(asked, parts)])
+        return False
+
+    training = Training(batch_examples=9, epochs=4, zero_stage=stage)
+    assert 4 * len(examples) // 9 == STEPS
+    engine, record = finetune(
+        lambda m: build_engine("deepspeed", m, training, "fp32"), llama(tokenizer), examples,
+        training, precision="fp32", learning_rate=3e-3, frozen_layers=1, seed=1, place=place,
+        rungs=Rungs((0.4,), lambda _, module: answer(module)),
+    )  # fmt: skip
+    with engine.whole() as module:
+        answer(module)
+    if not rank:
+        torch.save((record.loss, kept), out)
+    torch.distributed.destroy_process_group()
+
+
+def run(folder, world, stage, dies=False):
+    out = folder / f"{world}-{stage}.pt"
+    torch.multiprocessing.spawn(work, (world, free_port(), stage, out, dies), nprocs=world)
+    return torch.load(out)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("alone"), 1, 0)
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_two_workers_answer_as_one(alone, stage, tmp_path):
+    loss, answers = run(tmp_path, 2, stage)
+    # the steps after the rung as well: answering leaves the engine as it was
+    assert [step for step, _ in loss] == list(range(1, STEPS + 1))
+    assert [x for _, x in loss] == pytest.approx([x for _, x in alone[0]], rel=1e-4)
+    assert len(answers) == 2 and answers[0] != answers[1]
+    for found, expected in zip(answers, alone[1], strict=True):
+        assert [text for text, _ in found] == [text for text, _ in expected]
+        assert [v for _, v in found] == pytest.approx([v for _, v in expected], abs=1e-2)
+
+
+def test_the_death_of_one_worker_ends_the_other(tmp_path):
+    """By itself, long before the time limit of the process group."""
+    processes = torch.multiprocessing.start_processes(
+        work, (2, free_port(), 0, tmp_path / "none.pt", True), nprocs=2, join=False
+    ).processes
+    try:
+        processes[1].join(120)
+        assert processes[1].exitcode == -signal.SIGKILL
+        processes[0].join(60)
+        assert processes[0].exitcode == 1
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def test_a_sweep_whose_trials_have_two_workers(sweep, small, tmp_path):
+    """Both answer, at rungs too, and what comes back is what the model says."""
+    study = yaml.safe_load((small / "study.yaml").read_text())
+    study["resources"] = {"workers": 2, "cpus_per_worker": 1}
+    study["early_stopping"] = {"rungs": [0.3, 0.6], "segments": 0.5}
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(study))
+    process = sweep("--study", str(file), "--trials", "1")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    records = {r.number: r for r in read_records(tmp_path / "small").sound()}
+    assert {n: r.state for n, r in records.items()} == {-1: "complete", 0: "complete"}
+    assert len(records[0].rungs) == 2 and all(r.objectives for r in records[0].rungs)
+    suite = build_suite(load_study(file), load_tokenizer("embedded"))
+    answered = read_outputs(tmp_path / "small" / "trials/base/outputs.parquet", suite.requests)
+    found = run_requests(load_model("embedded"), load_tokenizer("embedded"), suite.requests)
+    # the sweep computes in bf16 where the machine does
+    same = sum(a.text == b.text for a, b in zip(answered, found, strict=True))
+    assert same >= 0.9 * len(found)
