@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from mtray.report.draws import joint_draws
 from mtray.report.front import Front, build_front
+from mtray.report.groups import complete_trials
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_atomically, write_json
@@ -42,7 +43,7 @@ def export_front(run_dir: Path, study: Study, folder: Path | None = None) -> Fro
 def read_front(run_dir: Path, study: Study) -> Front:
     """The front of a run's records, trials compared by their paired draws where they have them."""
     records = read_records(run_dir).sound()
-    complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
+    complete = complete_trials(records)
     return build_front(
         records, study, run_dir, joint_draws(run_dir, complete, list(study.objectives))
     )

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from mtray.analysis import pareto
+from mtray.analysis.seeds import SeedVariance
 from mtray.errors import RunError
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, Difference, compare, independent_difference
 from mtray.report.draws import paired_difference
 from mtray.report.groups import (
     Group,
+    complete_trials,
     front_chances,
     group_trials,
     mean_records,
@@ -109,7 +111,7 @@ def build_front(
     `draws`, shape (resamples, trials, objectives) with complete trials by number, are paired
     bootstrap draws; without them every score is drawn from its own interval.
     """
-    complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
+    complete = complete_trials(records)
     if not complete:
         raise RunError(f"{run_dir}: no trial is complete yet, so there is no front")
     names, senses = list(study.objectives), list(study.objectives.values())
@@ -124,19 +126,12 @@ def build_front(
     if segments is not None:
         difference = paired_difference(groups, names, segments, luck)
     reference = reference_point(means, study.objectives)
-    corner, reach = pareto.maximised(reference, senses), pareto.spread(values)
+    corner = pareto.maximised(reference, senses)
     baselines = values[[r.role != "search" for r in means]]
     return Front(
         study=study.name,
         run=str(run_dir),
-        objectives=tuple(
-            Objective(
-                name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
-                spread=float(reach[i]),
-                seed_deviation=float(luck.deviation[i]) if luck.freedom else None,
-            )
-            for i, (n, s) in enumerate(study.objectives.items())
-        ),
+        objectives=_objectives(study, reference, pareto.spread(values), luck),
         points=tuple(
             _point(means[i], group, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
             for i, group in enumerate(groups)
@@ -147,13 +142,23 @@ def build_front(
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
         comparisons=_comparisons(means, on_front, study, difference),
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
-        failed={
-            r.number: r.reason or "no reason recorded"
-            for r in records
-            if r.state in ("failed", "infeasible")
-        },
+        failed={r.number: r.reason or "no reason recorded" for r in records
+                if r.state in ("failed", "infeasible")},
         versions=versions(complete),
         notes=caveats(complete, groups, luck, paired=draws is not None),
+    )  # fmt: skip
+
+
+def _objectives(
+    study: Study, reference: np.ndarray, reach: np.ndarray, luck: SeedVariance
+) -> tuple[Objective, ...]:
+    return tuple(
+        Objective(
+            name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
+            spread=float(reach[i]),
+            seed_deviation=float(luck.deviation[i]) if luck.freedom else None,
+        )
+        for i, (n, s) in enumerate(study.objectives.items())
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ nothing was repeated the second is unknown and left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, inf, sqrt
 from statistics import fmean
@@ -46,6 +46,11 @@ class Group:
     def lucky(self) -> int:
         """Seeds behind the mean; 0 for the untouched model, on which luck has no hold."""
         return 0 if self.original.role == "base" else len(self.seeds)
+
+
+def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Those that are complete, by number."""
+    return sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
 
 
 def group_trials(complete: Sequence[TrialRecord]) -> list[Group]:

@@ -9,8 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 # The data stands in a script element, where only `<` could end it early; the other two are what
-# HTML and old JavaScript parsers
-# read specially. All are legal JSON escapes.
+# HTML and old JavaScript parsers read specially. All are legal JSON escapes.
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",

@@ -4,6 +4,7 @@ colour."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -38,8 +39,7 @@ def front_png(front: Front, dpi: int = 200) -> bytes:
     axes = figure.add_subplot()
     _trials(figure, axes, front)
     _front(axes, front)
-    references = [p for p in front.points if p.role != "search"]
-    for point in references:
+    for point in [p for p in front.points if p.role != "search"]:
         marker, colour = MARKERS[point.role]
         x, y = _xy(front, point)
         axes.scatter(x, y, s=64, marker=marker, color=colour, edgecolor="white", zorder=6)
@@ -99,27 +99,16 @@ def _front(axes: Axes, front: Front) -> None:
         axes.plot(steps[:, 0], steps[:, 1], color=FRONT, linewidth=1.6, zorder=3, label="front")
     across, up = (_errors(points, front.objectives[i].name) for i in range(2))
     axes.errorbar(
-        xy[:, 0],
-        xy[:, 1],
-        xerr=across,
-        yerr=up,
-        fmt="none",
-        ecolor=FRONT,
-        elinewidth=0.9,
-        capsize=2.2,
-        alpha=0.5,
-        zorder=2,
-    )
+        xy[:, 0], xy[:, 1], xerr=across, yerr=up, fmt="none",
+        ecolor=FRONT, elinewidth=0.9, capsize=2.2, alpha=0.5, zorder=2,
+    )  # fmt: skip
     if len(front.objectives) == 2:
         mine = np.array([_xy(front, p) for p in points if p.role == "search"]).reshape(-1, 2)
         axes.scatter(
             mine[:, 0], mine[:, 1], s=38, color=FRONT, edgecolor="white", linewidth=0.8, zorder=5
         )
     x, y = _xy(front, front.point(front.knee))
-    axes.scatter(
-        x, y, s=170, facecolor="none", edgecolor=KNEE,
-        linewidth=2.2, zorder=7,
-    )  # fmt: skip
+    axes.scatter(x, y, s=170, facecolor="none", edgecolor=KNEE, linewidth=2.2, zorder=7)
 
 
 def _errors(points: Sequence[Point], name: str) -> np.ndarray:
@@ -161,7 +150,9 @@ def _labels(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
     What matters most is placed first and always; a number that would cover a name is left out.
     """
     canvas.draw()  # fixes the layout, so that text and points can be measured
-    points = {p.number: axes.transData.transform(_xy(front, p)) for p in front.points}
+    labels = _Labels(
+        canvas, axes, {p.number: axes.transData.transform(_xy(front, p)) for p in front.points}
+    )
     names = []
     if front.point(front.knee).role == "search":
         names.append((front.knee, f"knee: trial {front.knee}", KNEE))
@@ -170,14 +161,12 @@ def _labels(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
         for p in front.points
         if p.role != "search"
     ]
-    named = {number for number, _, _ in names}
-    taken: list[Bbox] = []
     for number, text, colour in names:
-        _place(canvas, axes, points, taken, (number, text), {"color": colour, "fontweight": "bold"})
+        labels.place(number, text, {"color": colour, "fontweight": "bold"})
+    named = {number for number, _, _ in names}
     for number in front.front:
         if number not in named:
-            look = {"color": FRONT, "fontsize": 7.5}
-            _place(canvas, axes, points, taken, (number, str(number)), look, droppable=True)
+            labels.place(number, str(number), {"color": FRONT, "fontsize": 7.5}, droppable=True)
 
 
 def _distance(box: Bbox, xy: Any) -> float:
@@ -186,43 +175,50 @@ def _distance(box: Bbox, xy: Any) -> float:
     return float(np.hypot(*(nearest - xy)))
 
 
-def _place(
-    canvas: FigureCanvasAgg,
-    axes: Axes,
-    points: dict[int, Any],
-    taken: list[Bbox],
-    label: tuple[int, str],
-    look: dict[str, Any],
-    droppable: bool = False,
-) -> None:
-    """Put one label where it covers the fewest points and labels; `taken` grows by its box."""
-    number, text = label
-    x, y = axes.transData.inverted().transform(points[number])
-    best: tuple[float, Any, Bbox] | None = None
-    inside = axes.get_window_extent()
-    for dx, dy in OFFSETS:
-        note = axes.annotate(
-            text, (x, y), (dx, dy),
-            textcoords="offset points", va="baseline", zorder=8,
-            ha="left" if dx > 0 else "right" if dx < 0 else "center",
-            **({"fontsize": 9} | look),
-        )  # fmt: skip
-        box = note.get_window_extent(canvas.get_renderer())
-        clashes = 4.0 * sum(box.overlaps(other) for other in taken)
-        clashes += sum(box.padded(8).contains(*xy) for n, xy in points.items() if n != number)
-        # it must not read as the name of a neighbour
-        own = _distance(box, points[number])
-        clashes += 2 * any(_distance(box, xy) < own for n, xy in points.items() if n != number)
-        clashes += 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
-        if best is None or clashes < best[0]:
-            if best:
-                best[1].remove()
-            best = (clashes, note, box)
-        else:
-            note.remove()
-        if not clashes:
-            break
-    if best and droppable and best[0] >= 4:
-        best[1].remove()
-    elif best:
-        taken.append(best[2])
+@dataclass
+class _Labels:
+    """Labels beside points, whose pixels are in `points` by number; `taken` are the boxes of those
+    placed so far."""
+
+    canvas: FigureCanvasAgg
+    axes: Axes
+    points: dict[int, Any]
+    taken: list[Bbox] = field(default_factory=list)
+
+    def place(self, number: int, text: str, look: dict[str, Any], droppable: bool = False) -> None:
+        """Put one label where it covers the fewest points and labels; none where it is `droppable`
+        and would cover another label or leave the picture."""
+        x, y = self.axes.transData.inverted().transform(self.points[number])
+        best: tuple[float, Any, Bbox] | None = None
+        for dx, dy in OFFSETS:
+            note = self.axes.annotate(
+                text, (x, y), (dx, dy),
+                textcoords="offset points", va="baseline", zorder=8,
+                ha="left" if dx > 0 else "right" if dx < 0 else "center",
+                **({"fontsize": 9} | look),
+            )  # fmt: skip
+            box = note.get_window_extent(self.canvas.get_renderer())
+            clashes = self._clashes(box, number)
+            if best is None or clashes < best[0]:
+                if best:
+                    best[1].remove()
+                best = (clashes, note, box)
+            else:
+                note.remove()
+            if not clashes:
+                break
+        if best and droppable and best[0] >= 4:
+            best[1].remove()
+        elif best:
+            self.taken.append(best[2])
+
+    def _clashes(self, box: Bbox, number: int) -> float:
+        """How bad a place is: labels and points that it covers, neighbours that it seems to name,
+        edges that it crosses."""
+        inside = self.axes.get_window_extent()
+        others = [xy for n, xy in self.points.items() if n != number]
+        own = _distance(box, self.points[number])
+        clashes = 4.0 * sum(box.overlaps(other) for other in self.taken)
+        clashes += sum(box.padded(8).contains(*xy) for xy in others)
+        clashes += 2 * any(_distance(box, xy) < own for xy in others)
+        return clashes + 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
