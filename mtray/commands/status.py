@@ -12,7 +12,7 @@ from mtray.report.records import BASE_NUMBER, RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.schema import Study, TrialRecord
 from mtray.search.overview import Entry, read_overview
-from mtray.search.run_folder import load_bound
+from mtray.search.run_folder import LOCK, load_bound
 
 
 def show_status(path: Path) -> int:
@@ -45,7 +45,7 @@ def lock_holder(run_dir: Path) -> str | None:
     every system. A sweep that starts within that microsecond says that the run is in use.
     """
     try:
-        with open(run_dir / ".lock") as file:
+        with open(run_dir / LOCK) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:

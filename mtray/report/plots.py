@@ -218,7 +218,8 @@ class _Labels:
         inside = self.axes.get_window_extent()
         others = [xy for n, xy in self.points.items() if n != number]
         own = _distance(box, self.points[number])
-        clashes = 4.0 * sum(box.overlaps(other) for other in self.taken)
+        clashes: float = 4 * sum(box.overlaps(other) for other in self.taken)
         clashes += sum(box.padded(8).contains(*xy) for xy in others)
         clashes += 2 * any(_distance(box, xy) < own for xy in others)
-        return clashes + 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
+        clashes += 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
+        return clashes

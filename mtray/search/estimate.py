@@ -10,9 +10,8 @@ from mtray.data.store import select
 from mtray.schema import Recipe, Study
 from mtray.trial import Job, run_trial
 
-STARTUP_SECONDS = (
-    7.0  # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
-)
+# of a trial beyond training and evaluation; benchmarks/overhead.py measures it
+STARTUP_SECONDS = 7.0
 
 
 def seconds_per_trial(
