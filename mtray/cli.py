@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(export)
     export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
+    _add_rescore(command("rescore", _rescore, "Measure a run's kept outputs by other metrics"))
     _add_score(command("score", _score, "Score outputs that were made elsewhere and print JSON"))
     _add_doctor(command("doctor", _doctor, "What is missing on this machine and how to get it"))
     return parser
@@ -82,6 +83,18 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path,
         help="folder for result.json and outputs.parquet (default: RUN/reruns/NUMBER-seedN)",
     )  # fmt: skip
+
+
+def _add_rescore(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument(
+        "--metrics", default="", metavar="A,B",
+        help="comet (the study's own), bleu, chrf, chrf++, spbleu, spbleu101",
+    )  # fmt: skip
+    parser.add_argument("--comet", metavar="NAME", help="another COMET model: hub name or folder")
+    parser.add_argument(
+        "--trials", metavar="N,M", help="numbers, or front (default: every complete trial)"
+    )
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +143,12 @@ def _rerun(args: argparse.Namespace) -> int:
     from mtray.commands.rerun import rerun
 
     return rerun(args.path, args.trial, args.seed, args.out)
+
+
+def _rescore(args: argparse.Namespace) -> int:
+    from mtray.commands.rescore import rescore
+
+    return rescore(args.path, args.metrics, args.comet, args.trials)
 
 
 def _score(args: argparse.Namespace) -> int:

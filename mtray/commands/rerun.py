@@ -111,7 +111,7 @@ def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int]) -
     `held`: the examples of each source that a replicate draws from."""
     from mtray.training.models import load_tokenizer
 
-    _fetch_corpora(study)
+    fetch_corpora(study)
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     from mtray.evaluation.suite import build_suite
 
@@ -122,7 +122,7 @@ def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int]) -
     return Shelf(suite, build_sources(study, job, held, tokenizer), base)
 
 
-def _fetch_corpora(study: Study) -> None:
+def fetch_corpora(study: Study) -> None:
     """A run of the embedded study names files of the cache, which may have been emptied."""
     from mtray.embedded.corpora import corpora_dir, prepare
 

@@ -45,9 +45,9 @@ def write_outputs(
         partial.unlink(missing_ok=True)
 
 
-def read_outputs(path: Path, requests: Sequence[Request]) -> list[Output]:
-    """The outputs of exactly these requests. Raises RunError when the file is damaged or of other
-    requests."""
+def read_outputs(path: Path, requests: Sequence[Request], part: str | None = None) -> list[Output]:
+    """The outputs of exactly these requests, which are all or those of one part of the suite.
+    Raises RunError when the file is damaged or of other requests."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,6 +55,8 @@ def read_outputs(path: Path, requests: Sequence[Request]) -> list[Output]:
         rows = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path}: not a readable file of outputs: {error}") from None
+    if part is not None:
+        rows = [row for row in rows if row["suite"] == part]
     if len(rows) != len(requests):
         raise RunError(f"{path}: {len(rows)} outputs, but the study asks {len(requests)} requests")
     for row, request in zip(rows, requests, strict=True):

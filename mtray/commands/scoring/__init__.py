@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mtray.commands.scoring import failures, formality
+from mtray.commands.scoring import failures, formality, quality
 from mtray.commands.scoring.scored import Scored
 
 
@@ -21,5 +21,9 @@ class Suite(NamedTuple):
 
 SUITES = {
     name: Suite(module.TEXT, module.arguments, module.measure)
-    for name, module in {"failures": failures, "formality": formality}.items()
+    for name, module in {
+        "failures": failures,
+        "formality": formality,
+        "quality": quality,
+    }.items()
 }

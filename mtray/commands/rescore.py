@@ -1,0 +1,155 @@
+"""`rescore`: what the trials of a run answered, measured by other metrics, without generating."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtray.analysis.agreement import agreement_text
+from mtray.analysis.uncertainty import Drawn
+from mtray.commands.folders import run_folder
+from mtray.commands.rerun import fetch_corpora, find_record
+from mtray.errors import ConfigError, RunError
+from mtray.evaluation.comet import load_comet
+from mtray.evaluation.directions import build_direction
+from mtray.evaluation.outputs import OUTPUTS_FILE
+from mtray.evaluation.quality import COMET, CometScorer, string_metrics
+from mtray.evaluation.rescoring import Gauge, entries, paired
+from mtray.report.export import read_front
+from mtray.report.records import BASE_NUMBER, read_records, trial_dir, trial_name, write_json
+from mtray.report.tables import score_text
+from mtray.schema import Score, Study, TrialRecord
+from mtray.search.run_folder import load_bound
+
+RESCORED_FILE = "rescored.json"  # in a trial's folder
+
+
+def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> int:
+    """Measure the kept outputs of complete trials, write `rescored.json` beside each record and
+    print a table for each score. `metrics`: names, comma-separated; `comet`: another model;
+    `trials`: numbers, comma-separated, or `front`; all without.
+
+    No `result.json` changes. Raises MtrayError when nothing is asked for, a metric cannot be had or
+    outputs cannot be used."""
+    run_dir = run_folder(path)
+    study, _ = load_bound(run_dir)
+    records = chosen(run_dir, study, trials)
+    gauge = make_gauge(study, metrics, comet)
+    found: dict[int, dict[str, Drawn]] = {}
+    for record in records:
+        file = trial_dir(run_dir, record.number) / OUTPUTS_FILE
+        if file.is_file():
+            print(f"trial {trial_name(record.number)} ...", file=sys.stderr, flush=True)
+            found[record.number] = gauge.measure(file)
+    if not found:
+        raise RunError(f"{run_dir}: none of the trials has kept its outputs ({OUTPUTS_FILE})")
+    base = found.get(BASE_NUMBER)
+    for number, measured in found.items():
+        write_rescored(trial_dir(run_dir, number), entries(measured, None if number < 0 else base))
+    without = [trial_name(r.number) for r in records if r.number not in found]
+    lines = [line for name in next(iter(found.values())) for line in table(name, found, base)]
+    if without:
+        lines.append(f"note: no outputs are kept of: {', '.join(without)}")
+    if base is None:
+        lines.append("note: without the base model's outputs there are no differences")
+    lines += changed([r for r in records if r.number in found], found)
+    print("\n".join([*lines, f"written: {run_dir}/trials/*/{RESCORED_FILE}"]))
+    return 0
+
+
+def chosen(run_dir: Path, study: Study, trials: str | None) -> list[TrialRecord]:
+    """The complete trials asked for, the base model first. ConfigError or RunError naming the one
+    that is none."""
+    complete = [r for r in read_records(run_dir).records if r.state == "complete"]
+    if trials is None:
+        wanted = {r.number for r in complete}
+    elif trials == "front":
+        wanted = {*read_front(run_dir, study).front}
+    else:
+        named = [find_record(run_dir, part.strip()) for part in trials.split(",")]
+        for record in named:
+            if record.state != "complete":
+                name = trial_name(record.number)
+                raise RunError(f"{run_dir.name}: trial {name} is {record.state}, not complete")
+        wanted = {record.number for record in named}
+    return [r for r in complete if r.number in wanted | {BASE_NUMBER}]
+
+
+def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
+    """Metrics, models and segments, everything checked before anything is measured."""
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if not names and comet is None:
+        raise ConfigError("rescore: nothing to measure; give --metrics or --comet")
+    evaluation = study.evaluation
+    targets = [q.direction.split("-")[1] for q in evaluation.quality]
+    strings = string_metrics(names, "--metrics", targets)
+    scorers: dict[str, CometScorer] = {}
+    if COMET in names:
+        scorers[COMET] = load_comet(evaluation.comet, gpu=True)
+    if comet is not None:
+        scorer = load_comet(comet, gpu=True)
+        scorers[scorer.signature.split("|")[0].rsplit("/", 1)[-1]] = scorer
+    fetch_corpora(study)
+    directions = [
+        build_direction(q, study.template, evaluation.max_new_tokens) for q in evaluation.quality
+    ]
+    return Gauge(directions, strings, scorers, evaluation.bootstrap, study.seed)
+
+
+def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
+    """Put scores into the trial's file, whole or not at all; those of other names there stay."""
+    file = folder / RESCORED_FILE
+    known: dict[str, Any] = {}
+    if file.is_file():
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))["scores"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{file}: not a file of rescore ({error!r}); delete it") from None
+    return write_json(file, {"scores": {**known, **new}})
+
+
+def table(
+    name: str, found: Mapping[int, Mapping[str, Drawn]], base: Mapping[str, Drawn] | None
+) -> list[str]:
+    """One score of every trial, with its paired difference to the base model."""
+    rows = [("trial", "value", "difference to base", "")]
+    for number, measured in found.items():
+        score = measured[name].score
+        row = (trial_name(number), score_text(score), "", "")
+        if base is not None and number != BASE_NUMBER:
+            gap = paired(measured[name], base[name])
+            row = (*row[:2], gap_text(gap), agreement_text(gap.signature, gap.value))
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    return [f"{name}  ({next(iter(found.values()))[name].score.signature})", *lines, ""]
+
+
+def gap_text(gap: Score) -> str:
+    """A difference with its interval, such as `+0.012 [+0.003, +0.021]`."""
+    digits = 2 if max(abs(gap.low), abs(gap.high)) >= 1 else 4
+    return f"{gap.value:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+
+
+def changed(records: Sequence[TrialRecord], found: Mapping[int, Mapping[str, Drawn]]) -> list[str]:
+    """A note where a score that the record has too came out otherwise: the references are others
+    now, or a library."""
+    moved = [
+        f"{name} of {trial_name(record.number)}"
+        for record in records
+        for name, drawn in found[record.number].items()
+        if name in record.scores and record.scores[name].signature == drawn.score.signature
+        and abs(record.scores[name].value - drawn.score.value) > 1e-4
+    ]  # fmt: skip
+    if not moved:
+        return []
+    shown = ", ".join(moved[:4]) + (", ..." if len(moved) > 4 else "")
+    return [
+        f"note: {shown} came out otherwise than recorded: the test set's references or a library "
+        "have changed since, so the new values are to be compared among themselves only"
+    ]

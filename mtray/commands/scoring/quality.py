@@ -1,0 +1,85 @@
+"""`score quality`: translations by string metrics and COMET models, with and without references."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtray.commands.scoring.scored import Scored, aligned
+from mtray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mtray.evaluation.comet import CometScorer
+
+TEXT = "Translations by BLEU, chrF, chrF++, spBLEU and COMET models"
+DEFAULT = "bleu,chrf"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--src", type=Path, help="sources, one a line; for --comet")
+    add("--ref", type=Path, help="references; not needed for a COMET model that takes none")
+    add("--docs", type=Path, help="document of each line; intervals then resample documents")
+    add("--language", required=True, help="target language, such as de")
+    add(
+        "--metrics",
+        help=f"comma-separated: bleu, chrf, chrf++, spbleu, spbleu101 (default: {DEFAULT})",
+    )
+    add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
+
+
+def measure(args: argparse.Namespace) -> Scored:
+    """The metrics asked for, over the lines of the files."""
+    from mtray.data.testsets import require_text
+    from mtray.evaluation import quality
+    from mtray.evaluation.abilities.base import one_line
+    from mtray.evaluation.directions import document_clusters
+
+    metrics = quality.string_metrics(_names(args), "--metrics", [args.language])
+    if metrics and args.ref is None:
+        raise ConfigError(f"--metrics {','.join(metrics)} needs --ref")
+    files = {"hyp": args.hyp, "src": args.src, "ref": args.ref, "docs": args.docs}
+    lines = aligned(**{role: path for role, path in files.items() if path})
+    for role, what in (("src", "source"), ("ref", "reference"), ("docs", "document")):
+        require_text(lines.get(role, []), files[role], what)
+    scorers = {"comet": _scorer(args)} if args.comet else {}
+    nothing = [""] * len(lines["hyp"])
+    clusters = document_clusters(lines.get("docs"))
+    segments = quality.Segments(
+        [one_line(line) for line in lines.get("src", nothing)],
+        [one_line(line) for line in lines.get("ref", nothing)],
+        args.language, clusters,
+    )  # fmt: skip
+    counts = {"segments": len(lines["hyp"]), "empty": sum(not h.strip() for h in lines["hyp"])}
+    notes = []
+    if "docs" in lines:
+        counts["documents"] = len(set(lines["docs"]))
+        if clusters is None:
+            notes.append("too few documents to resample: intervals are over segments")
+    values = quality.measure(segments, lines["hyp"], metrics, scorers)
+    return Scored(values, {name: float(count) for name, count in counts.items()}, notes)
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """Metrics by name; a COMET model alone where nothing else can be measured."""
+    default = "" if args.comet and args.ref is None else DEFAULT
+    text = default if args.metrics is None else args.metrics
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if "comet" in names and not args.comet:
+        raise ConfigError("--metrics comet: say which model with --comet NAME")
+    if not names and not args.comet:
+        raise ConfigError("--metrics: none given; name some, or a model with --comet")
+    return names
+
+
+def _scorer(args: argparse.Namespace) -> CometScorer:
+    from mtray.evaluation.comet import load_comet
+
+    if args.src is None:
+        raise ConfigError("--comet needs --src")
+    scorer = load_comet(args.comet, gpu=True)
+    if scorer.references and args.ref is None:
+        raise ConfigError(f"--comet {args.comet}: this model needs --ref")
+    return scorer

@@ -1,0 +1,79 @@
+"""Kept outputs by another metric: nothing is generated, and the paired difference to the base model
+comes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtray.analysis.agreement import expected_agreement
+from mtray.analysis.uncertainty import Drawn, Measurement, drawn_score, mean_of, replicate_values
+from mtray.errors import EvaluationError
+from mtray.evaluation.directions import Direction, measure_direction
+from mtray.evaluation.outputs import read_outputs
+from mtray.evaluation.quality import CometScorer
+from mtray.schema import Score
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """What is measured, on what, and how its intervals are drawn."""
+
+    directions: Sequence[Direction]
+    metrics: Sequence[str]
+    scorers: Mapping[str, CometScorer]
+    resamples: int
+    seed: int
+
+    def measure(self, outputs_file: Path) -> dict[str, Drawn]:
+        """Scores and their draws as `<metric>.<direction>` and, over several directions,
+        `<metric>.mean`, the same as a trial's own. Raises RunError for a file that is damaged or of
+        other requests."""
+        found: dict[str, Drawn] = {}
+        by_metric: dict[str, list[Measurement]] = {}
+        for direction in self.directions:
+            part = f"quality.{direction.name}"
+            outputs = read_outputs(outputs_file, direction.requests, part)
+            measured = measure_direction(direction, outputs, self.metrics, self.scorers)
+            for metric, measurement in measured.items():
+                by_metric.setdefault(metric, []).append(measurement)
+                draws = replicate_values(measurement, self.resamples, self.seed)
+                found[f"{metric}.{direction.name}"] = drawn_score(
+                    measurement.point, draws, measurement.n, measurement.signature
+                )
+        if len(self.directions) > 1:
+            for metric, parts in by_metric.items():
+                found[f"{metric}.{MEAN}"] = mean_of(parts, self.resamples, self.seed)
+        return found
+
+
+def paired(a: Drawn, b: Drawn) -> Score:
+    """a - b of two systems on the same segments and draws. EvaluationError when they are not."""
+    if a.draws.shape != b.draws.shape or (a.score.n, a.score.signature) != (
+        b.score.n,
+        b.score.signature,
+    ):
+        raise EvaluationError(
+            f"{a.score.signature} on {a.score.n} units and {b.score.signature} on {b.score.n} are "
+            "not to be compared"
+        )
+    gap = a.score.value - b.score.value
+    signature = f"difference|{a.score.signature}"
+    return drawn_score(gap, a.draws - b.draws, a.score.n, signature).score
+
+
+def entries(found: Mapping[str, Drawn], base: Mapping[str, Drawn] | None) -> dict[str, Any]:
+    """What is written of a trial, by the score's name: `score` and, for a tuned model, its paired
+    `difference` to the base model and the `agreement` of human raters to be expected with it."""
+    out: dict[str, Any] = {}
+    for name, drawn in found.items():
+        out[name] = {"score": drawn.score.model_dump()}
+        if base is not None:
+            gap = paired(drawn, base[name])
+            out[name]["difference"] = gap.model_dump()
+            out[name]["agreement"] = expected_agreement(gap.signature, gap.value)
+    return out

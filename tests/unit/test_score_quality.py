@@ -1,0 +1,112 @@
+"""`score quality`: the same figures as sacrebleu and comet give, and clear words for bad input."""
+
+import json
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+from test_comet import SEGMENTS, reference_free  # noqa: F401
+
+from mtray.cli import main
+from mtray.evaluation.comet import load_comet
+from mtray.evaluation.comet_checkpoint import quiet
+
+SOURCES, HYPOTHESES, REFERENCES = (list(column) for column in zip(*SEGMENTS, strict=True))
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = {}
+    for role, lines in (("src", SOURCES), ("hyp", HYPOTHESES), ("ref", REFERENCES)):
+        made[role] = tmp_path / f"{role}.txt"
+        made[role].write_text("".join(f"{line}\n" for line in lines))
+    return made
+
+
+def score(capsys, *options, code=0):
+    found = main(["score", "quality", *map(str, options)])
+    printed = capsys.readouterr()
+    assert found == code, printed.err
+    return json.loads(printed.out) if code == 0 else printed.err
+
+
+def given(files, *roles):
+    return [part for role in roles for part in (f"--{role}", files[role])]
+
+
+def test_string_metrics_are_sacrebleus(files, capsys):
+    options = ["--language", "es", "--metrics", "bleu,chrf++", "--bootstrap", "100"]
+    found = score(capsys, *given(files, "hyp", "ref"), *options)
+    metrics = {"bleu": BLEU(), "chrf++": CHRF(word_order=2)}
+    assert set(found["scores"]) == set(metrics)
+    for name, metric in metrics.items():
+        expected = metric.corpus_score(HYPOTHESES, [REFERENCES]).score
+        assert found["scores"][name]["value"] == expected
+        assert found["scores"][name]["low"] <= expected <= found["scores"][name]["high"]
+        assert metric.get_signature().format() in found["scores"][name]["signature"]
+    assert found["counts"] == {"segments": 8.0, "empty": 0.0}
+    default = score(capsys, *given(files, "hyp", "ref"), "--language", "es")
+    assert list(default["scores"]) == ["bleu", "chrf"]
+
+
+def test_comet_is_comets(files, capsys):
+    options = ["--language", "es", "--metrics", "chrf", "--comet", "embedded"]
+    load_comet("embedded", True).memory.clear()
+    found = score(capsys, *given(files, "src", "hyp", "ref"), *options)
+    samples = [{"src": s, "mt": h, "ref": r} for s, h, r in SEGMENTS]
+    with quiet():
+        model = load_comet("embedded", True).model
+        expected = model.predict(samples, gpus=0, num_workers=0, progress_bar=False)
+    assert found["scores"]["comet"]["value"] == pytest.approx(expected["system_score"], abs=1e-12)
+    assert list(found["scores"]) == ["comet", "chrf"]
+
+
+def test_a_model_without_references_needs_none(files, capsys, reference_free):  # noqa: F811
+    options = ["--language", "es", "--comet", reference_free]
+    found = score(capsys, *given(files, "src", "hyp"), *options)
+    assert list(found["scores"]) == ["comet"]
+    assert found["scores"]["comet"]["signature"].endswith("reference:none")
+    error = score(capsys, *given(files, "src", "hyp"), "--language", "es", "--comet", "embedded",
+                  code=2)  # fmt: skip
+    assert "--comet embedded: this model needs --ref" in error
+
+
+def test_documents_are_resampled_together(files, tmp_path, capsys):
+    files["docs"] = tmp_path / "docs"
+    options = ["--language", "es", "--metrics", "chrf"]
+    files["docs"].write_text("".join(f"d{i}\n" for i in range(8)))
+    found = score(capsys, *given(files, "hyp", "ref", "docs"), *options)
+    assert found["counts"]["documents"] == 8 and found["notes"] == []
+    files["docs"].write_text("d\n" * 8)
+    found = score(capsys, *given(files, "hyp", "ref", "docs"), *options)
+    assert found["counts"]["documents"] == 1 and "too few" in found["notes"][0]
+    assert found["scores"]["chrf"]["n"] == 8
+
+
+@pytest.mark.parametrize(
+    ("roles", "options", "message"),
+    [
+        (("hyp",), ["--metrics", "bleu"], "--metrics bleu needs --ref"),
+        (("hyp", "ref"), ["--metrics", "ter"], "unknown metric 'ter'; allowed: comet, bleu"),
+        (("hyp", "ref"), ["--metrics", "comet"], "say which model with --comet"),
+        (("hyp", "ref"), ["--metrics", ""], "none given"),
+        (("hyp", "ref"), ["--comet", "embedded"], "--comet needs --src"),
+        (("src", "hyp", "ref"), ["--comet", "./nowhere"], "no file, folder or hub name"),
+    ],
+)
+def test_options_that_do_not_fit(files, capsys, roles, options, message):
+    error = score(capsys, *given(files, *roles), "--language", "es", *options, code=2)
+    assert message in error
+
+
+def test_files_that_do_not_fit(files, capsys):
+    options = [*given(files, "hyp", "ref"), "--language", "es"]
+    files["ref"].write_text("\n".join([*REFERENCES[:3], " ", *REFERENCES[4:]]) + "\n")
+    assert "ref.txt: line 4 has no reference" in score(capsys, *options, code=2)
+    files["ref"].write_text("one\n")
+    error = score(capsys, *options, code=2)
+    assert "hyp.txt has 8" in error and "ref.txt has 1" in error
+    files["hyp"].write_text("one\n" * 7 + "\n")
+    files["ref"].write_text("one\n" * 8)
+    found = score(capsys, *options)
+    assert found["counts"]["empty"] == 1, "an empty translation is a bad one, no mistake"
+    assert found["scores"]["chrf"]["value"] < 100
