@@ -1,11 +1,13 @@
-"""Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
-and `mtray.space`."""
+"""What is fixed: the study and its parts."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from mtray.schema.base import Frozen, Kind
 
 # a run and its folder have such a name: no path, nothing hidden, no option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -14,21 +16,15 @@ Direction = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
 ]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
-Kind = Literal["parallel", "mono", "replay"]
 Sense = Literal["max", "min"]
 SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
-    )
 
 
 class Source(Frozen):
     """One corpus. `path` is one file (Parquet, JSONL, TSV, CSV, or the WMT JSON list) or, for
     line-parallel text, a file for each language. Columns default to the language codes, `text` for
-    monolingual data and `prompt`, `target` for replay."""
+    monolingual data and `prompt`, `target` for replay. `max_repeats`: a recipe that would repeat the
+    source more often is infeasible (with `training.allow_repeats`; None: no cap)."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
@@ -36,6 +32,7 @@ class Source(Frozen):
     languages: Annotated[tuple[Language, ...], Field(min_length=0)] = ()
     columns: dict[str, str] = {}
     weight: Annotated[float, Field(gt=0)] = 1.0
+    max_repeats: Annotated[float, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _languages_fit_kind(self) -> Source:
@@ -50,18 +47,20 @@ class Source(Frozen):
 class QualitySet(Frozen):
     """Parallel segments that quality is measured on; the first `size` of the set. `path`: a file,
     a file for each language, a FLORES folder (of which `split` is taken) or `wmt:` and sacrebleu's
-    name of the set. `columns` may name a `document`, whose segments are resampled together."""
+    name of the set. `columns` may name a `document`, whose segments are resampled together.
+    `test`: which of these keys are others on the segments that no search sees, above all `path`."""
 
     direction: Direction
     path: str | dict[Language, str]
     split: Literal["dev", "devtest"] | None = None
     columns: dict[str, str] = {}
     size: Annotated[int, Field(ge=1)] = 200
+    test: dict[str, Any] = {}
 
 
 class AbilitySpec(Frozen):
     """One preserved ability: which measure, on which file or files (a path for each role), and that
-    measure's own options, which are checked when it is built."""
+    measure's own options, which are checked when it is built. `test` as in `QualitySet`."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -70,6 +69,7 @@ class AbilitySpec(Frozen):
     size: Annotated[int, Field(ge=1)] = 100
     weight: Annotated[float, Field(gt=0)] = 1.0
     columns: dict[str, str] = {}
+    test: dict[str, Any] = {}
 
 
 class Evaluation(Frozen):
@@ -171,9 +171,33 @@ class EarlyStopping(Frozen):
         return self
 
 
+class Limit(Frozen):
+    """What a score must keep to; both ends may be given."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Limit:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("a constraint needs at_least or at_most")
+        return self
+
+    def over(self, value: float) -> float:
+        """How far a value is beyond the limit, in its own unit; 0 and below: it keeps to it."""
+        below = -math.inf if self.at_least is None else self.at_least - value
+        above = -math.inf if self.at_most is None else value - self.at_most
+        return max(below, above)
+
+    def text(self) -> str:
+        ends = [("at least", self.at_least), ("at most", self.at_most)]
+        return " and ".join(f"{words} {end:g}" for words, end in ends if end is not None)
+
+
 class Study(Frozen):
     """What is fixed. Relative paths are relative to the study's file; `{corpora}` stands for the
-    embedded study's corpora."""
+    embedded study's corpora. `constraints`, by score: a trial that breaks one is infeasible and
+    never on the front."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     model: str = "embedded"
@@ -187,6 +211,7 @@ class Study(Frozen):
     resources: Resources = Resources()
     budget: Budget = Budget()
     objectives: dict[str, Sense] = {"quality": "max", "retention": "max"}
+    constraints: dict[str, Limit] = {}
     early_stopping: EarlyStopping | None = None
     defaults: dict[str, float] = {}
 
@@ -215,163 +240,3 @@ class Study(Frozen):
                     f"{', '.join(self.objectives)}"
                 )
         return self
-
-
-class Recipe(Frozen):
-    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
-    for every parameter."""
-
-    parallel_size: Annotated[int, Field(ge=0)]
-    mono_ratio: Annotated[float, Field(ge=0)] = 0.0
-    replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    frozen_layers: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-
-
-class SourceShare(Frozen):
-    """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
-    number drawn, `available` what the source holds, `held` the first so many in the study's order
-    that the draw is from (0: not recorded), `tokens` those that the model sees in one epoch,
-    `repeats` realised / available."""
-
-    source: str
-    kind: Kind
-    requested: float
-    realised: int
-    available: int
-    held: int = 0
-    tokens: int
-    repeats: float
-
-
-class Mix(Frozen):
-    shares: tuple[SourceShare, ...] = ()
-
-    @property
-    def examples(self) -> int:
-        return sum(s.realised for s in self.shares)
-
-    @property
-    def tokens(self) -> int:
-        return sum(s.tokens for s in self.shares)
-
-
-class Score(Frozen):
-    """A measured value with its 95 % interval (`low`, `high`; bootstrap over `n` clusters) and what
-    it was measured with."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    signature: str
-
-    @model_validator(mode="after")
-    def _finite(self) -> Score:
-        import math
-
-        if not all(map(math.isfinite, (self.value, self.low, self.high))):
-            raise ValueError(
-                f"a score must be finite, found {self.value} ({self.low}, {self.high})"
-            )
-        return self
-
-
-class Estimate(Frozen):
-    """A value and its standard error."""
-
-    value: float
-    error: Annotated[float, Field(ge=0)]
-
-
-class Rung(Frozen):
-    """What a trial was worth on its way, after `step` of its `steps`, on a part of the segments.
-
-    `rung` counts from 0. `decision` says in words why the trial went on or ended, `dominated_by`
-    lists the trials that were better in every objective. `objectives` is empty where the
-    measurement could not be made. `seconds`: of answering and scoring.
-    """
-
-    rung: int
-    step: int
-    steps: int
-    objectives: dict[str, Estimate] = {}
-    decision: str = ""
-    dominated_by: tuple[int, ...] = ()
-    seconds: float = 0.0
-
-
-class TrainingRecord(Frozen):
-    """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
-    without padding."""
-
-    steps: int
-    tokens: int
-    tokens_per_second: float
-    trainable_parameters: int
-    total_parameters: int
-    accumulated_learning_rate: float
-    precision: str
-    loss: tuple[tuple[int, float], ...]
-
-
-Role = Literal[
-    "search", "base", "parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"
-]  # fmt: skip
-State = Literal["complete", "pruned", "infeasible", "failed"]
-ReasonClass = Literal[
-    "out_of_memory",
-    "not_finite",
-    "worker_lost",
-    "node_lost",
-    "time_limit",
-    "data_error",
-    "evaluation_error",
-    "disk_full",
-    "bug",
-]
-
-
-class Origin(Frozen):
-    """The run, by its folder, and the number there of a trial that was taken over from it."""
-
-    run: str
-    number: int
-
-
-class TrialRecord(Frozen):
-    """One trial, as `trials/<number>/result.json`. The base model untouched has the number -1 and
-    the folder `trials/base`.
-
-    `objectives` are the values that the search sees. `scores` holds everything measured, by name:
-    `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
-    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase.
-    A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
-    draw of the data, and the earlier trial's number in `of`.
-    """
-
-    number: int
-    role: Role = "search"
-    state: State
-    recipe: Recipe
-    seed: int
-    replicate: Annotated[int, Field(ge=0)] = 0
-    of: int | None = None
-    taken_from: Origin | None = None
-    mix: Mix = Mix()
-    objectives: dict[str, Score] = {}
-    scores: dict[str, Score] = {}
-    counts: dict[str, dict[str, float]] = {}
-    training: TrainingRecord | None = None
-    rungs: tuple[Rung, ...] = ()
-    seconds: dict[str, float] = {}
-    versions: dict[str, str] = {}
-    reason: str | None = None
-    reason_class: ReasonClass | None = None
-    finished: str = ""
-    extra: dict[str, Any] = {}
-
-    @property
-    def total_seconds(self) -> float:
-        """Wall clock of the whole trial; its phases together where only they are recorded."""
-        return self.seconds.get("total", sum(self.seconds.values()))

@@ -1,0 +1,67 @@
+"""Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
+and `mtray.space`."""
+
+from mtray.schema.base import Frozen, Kind
+from mtray.schema.recipe import Mix, Recipe, SourceShare
+from mtray.schema.record import (
+    Estimate,
+    Origin,
+    ReasonClass,
+    Role,
+    Rung,
+    Score,
+    State,
+    TrainingRecord,
+    TrialRecord,
+)
+from mtray.schema.study import (
+    NAME_PATTERN,
+    SACREBLEU_PREFIX,
+    AbilitySpec,
+    Budget,
+    Direction,
+    EarlyStopping,
+    Evaluation,
+    Language,
+    Limit,
+    MetricName,
+    QualitySet,
+    Resources,
+    Sense,
+    Source,
+    Study,
+    Training,
+)
+
+__all__ = [
+    "NAME_PATTERN",
+    "SACREBLEU_PREFIX",
+    "AbilitySpec",
+    "Budget",
+    "Direction",
+    "EarlyStopping",
+    "Estimate",
+    "Evaluation",
+    "Frozen",
+    "Kind",
+    "Language",
+    "Limit",
+    "MetricName",
+    "Mix",
+    "Origin",
+    "QualitySet",
+    "ReasonClass",
+    "Recipe",
+    "Resources",
+    "Role",
+    "Rung",
+    "Score",
+    "Sense",
+    "Source",
+    "SourceShare",
+    "State",
+    "Study",
+    "Training",
+    "TrainingRecord",
+    "TrialRecord",
+]

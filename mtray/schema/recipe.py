@@ -1,0 +1,48 @@
+"""What one trial does: the recipe, and the mix that came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from mtray.schema.base import Frozen, Kind
+
+
+class Recipe(Frozen):
+    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
+    for every parameter."""
+
+    parallel_size: Annotated[int, Field(ge=0)]
+    mono_ratio: Annotated[float, Field(ge=0)] = 0.0
+    replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    frozen_layers: Annotated[int, Field(ge=0)] = 0
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class SourceShare(Frozen):
+    """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
+    number drawn, `available` what the source holds, `held` the first so many in the study's order
+    that the draw is from (0: not recorded), `tokens` those that the model sees in one epoch,
+    `repeats` realised / available."""
+
+    source: str
+    kind: Kind
+    requested: float
+    realised: int
+    available: int
+    held: int = 0
+    tokens: int
+    repeats: float
+
+
+class Mix(Frozen):
+    shares: tuple[SourceShare, ...] = ()
+
+    @property
+    def examples(self) -> int:
+        return sum(s.realised for s in self.shares)
+
+    @property
+    def tokens(self) -> int:
+        return sum(s.tokens for s in self.shares)

@@ -1,0 +1,132 @@
+"""What a trial leaves: scores, its way there, and why it ended."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from mtray.schema.base import Frozen
+from mtray.schema.recipe import Mix, Recipe
+
+
+class Score(Frozen):
+    """A measured value with its 95 % interval (`low`, `high`; bootstrap over `n` clusters) and what
+    it was measured with."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    signature: str
+
+    @model_validator(mode="after")
+    def _finite(self) -> Score:
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            raise ValueError(
+                f"a score must be finite, found {self.value} ({self.low}, {self.high})"
+            )
+        return self
+
+
+class Estimate(Frozen):
+    """A value and its standard error."""
+
+    value: float
+    error: Annotated[float, Field(ge=0)]
+
+
+class Rung(Frozen):
+    """What a trial was worth on its way, after `step` of its `steps`, on a part of the segments.
+
+    `rung` counts from 0. `decision` says in words why the trial went on or ended, `dominated_by`
+    lists the trials that were better in every objective. `objectives` is empty where the
+    measurement could not be made. `seconds`: of answering and scoring.
+    """
+
+    rung: int
+    step: int
+    steps: int
+    objectives: dict[str, Estimate] = {}
+    decision: str = ""
+    dominated_by: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
+class TrainingRecord(Frozen):
+    """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
+    without padding."""
+
+    steps: int
+    tokens: int
+    tokens_per_second: float
+    trainable_parameters: int
+    total_parameters: int
+    accumulated_learning_rate: float
+    precision: str
+    loss: tuple[tuple[int, float], ...]
+
+
+Role = Literal[
+    "search", "base", "parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"
+]  # fmt: skip
+State = Literal["complete", "pruned", "infeasible", "failed"]
+ReasonClass = Literal[
+    "out_of_memory",
+    "not_finite",
+    "worker_lost",
+    "node_lost",
+    "time_limit",
+    "data_error",
+    "evaluation_error",
+    "disk_full",
+    "bug",
+]
+
+
+class Origin(Frozen):
+    """The run, by its folder, and the number there of a trial that was taken over from it."""
+
+    run: str
+    number: int
+
+
+class TrialRecord(Frozen):
+    """One trial, as `trials/<number>/result.json`. The base model untouched has the number -1 and
+    the folder `trials/base`.
+
+    `objectives` are the values that the search sees. `scores` holds everything measured, by name:
+    `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
+    `constraints` says for each of the study's how far the trial is beyond it (`Limit.over`).
+    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase.
+    A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
+    draw of the data, and the earlier trial's number in `of`.
+    """
+
+    number: int
+    role: Role = "search"
+    state: State
+    recipe: Recipe
+    seed: int
+    replicate: Annotated[int, Field(ge=0)] = 0
+    of: int | None = None
+    taken_from: Origin | None = None
+    mix: Mix = Mix()
+    objectives: dict[str, Score] = {}
+    scores: dict[str, Score] = {}
+    constraints: dict[str, float] = {}
+    counts: dict[str, dict[str, float]] = {}
+    training: TrainingRecord | None = None
+    rungs: tuple[Rung, ...] = ()
+    seconds: dict[str, float] = {}
+    versions: dict[str, str] = {}
+    reason: str | None = None
+    reason_class: ReasonClass | None = None
+    finished: str = ""
+    extra: dict[str, Any] = {}
+
+    @property
+    def total_seconds(self) -> float:
+        """Wall clock of the whole trial; its phases together where only they are recorded."""
+        return self.seconds.get("total", sum(self.seconds.values()))
