@@ -23,8 +23,8 @@ SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, wher
 class Source(Frozen):
     """One corpus. `path` is one file (Parquet, JSONL, TSV, CSV, or the WMT JSON list) or, for
     line-parallel text, a file for each language. Columns default to the language codes, `text` for
-    monolingual data and `prompt`, `target` for replay. `max_repeats`: a recipe that would repeat the
-    source more often is infeasible (with `training.allow_repeats`; None: no cap)."""
+    monolingual data and `prompt`, `target` for replay. `max_repeats`: a recipe that would repeat
+    the source more often is infeasible (with `training.allow_repeats`; None: no cap)."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
