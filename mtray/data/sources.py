@@ -2,8 +2,8 @@
 is wrong.
 
 Formats by suffix: Parquet, JSONL, JSON (a list of objects, or WMT's `[{"translation": {...}}]`),
-TSV and CSV with a header, and plain text, one sentence a line (one file for each language, equally
-long).
+TSV and CSV with a header, TMX (also alone in a zip archive), and plain text, one sentence a line
+(one file for each language, equally long).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mtray.data.tmx import read_tmx
 from mtray.errors import DataError
 
 Row = dict[str, str]
@@ -151,6 +152,8 @@ FORMATS: dict[str, Callable[[Path, Sequence[str]], list[Row]]] = {
     ".json": _read_json,
     ".tsv": _read_separated("\t"),
     ".csv": _read_separated(","),
+    ".tmx": read_tmx,
+    ".zip": read_tmx,
 }
 
 

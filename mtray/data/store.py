@@ -3,7 +3,7 @@ store maps the arrays)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from mtray.data.rendering import translation_prompt
 from mtray.data.sources import paths_of, read_columns
 from mtray.data.testsets import is_named
 from mtray.errors import DataError
-from mtray.schema import Mix, Source, SourceShare
+from mtray.schema import AbilitySpec, Mix, Source, SourceShare
 
 if TYPE_CHECKING:
     from mtray.schema import Study
@@ -68,16 +68,38 @@ def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
     return [(translation_prompt(row[prompt], a, b, template), row[target]) for row in rows]
 
 
+def ability_paths(spec: AbilitySpec) -> list[str]:
+    """`path` and every option that ends in `_path`, however deep it stands; those of `test` too."""
+
+    def within(node: object) -> Iterator[str]:
+        for key, value in node.items() if isinstance(node, Mapping) else ():
+            if not (str(key) == "path" or str(key).endswith("_path")):
+                yield from within(value)
+            elif isinstance(value, str | Mapping):
+                yield from paths_of(value)
+
+    return [*paths_of(spec.path), *within(spec.test), *within(spec.model_extra)]
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, a folder, or files whose names it begins (the stem of
+    line-parallel files: `STEM.en`, `STEM.formal.de`)."""
+    if path.exists() or not path.parent.is_dir():
+        return path.exists()
+    return any(entry.name.startswith(f"{path.name}.") for entry in path.parent.iterdir())
+
+
 def check_files(study: Study) -> None:
     """Every file of the study is there, and its small sources can be read: what goes wrong most
     often, before anything slow is imported. Raises DataError."""
     evaluation = study.evaluation
     paths: list[str | dict[str, str]] = [s.path for s in study.sources]
-    paths += [a.path for a in evaluation.abilities.values()]
     sets = [q.path for q in evaluation.quality if not is_named(q.path)]  # may be folders
     files = [Path(p) for found in paths for p in paths_of(found)]
     absent = [file for file in files if not file.is_file()]
     absent += [Path(p) for found in sets for p in paths_of(found) if not Path(p).exists()]
+    used = [p for spec in evaluation.abilities.values() for p in ability_paths(spec)]
+    absent += [Path(p) for p in used if not _is_there(Path(p))]
     if absent:
         raise DataError(f"{absent[0]}: no such file")
     for source in study.sources:

@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mtray.analysis.uncertainty import Kept, Measurement, replicate_values
 from mtray.errors import EvaluationError
-from mtray.evaluation.abilities.base import Ability
 
 # standard errors that the base model must be above an ability's floor
 MARGIN = 2.0
 
 
-def why_left_out(ability: Ability, base: Measurement, resamples: int, seed: int) -> str | None:
+def why_left_out(floor: float, base: Measurement, resamples: int, seed: int) -> str | None:
     """A sentence when the base model's value is not above the floor by `MARGIN` standard errors,
     else None.
 
     The standard error is the bootstrap's. Below that, the share kept is a quotient of noise by
     noise."""
     error = float(replicate_values(base, resamples, seed).std(ddof=1))
-    if base.point - ability.floor > MARGIN * error:
+    if base.point - floor > MARGIN * error:
         return None
     return (
-        f"the base model's {base.point:.4g} is not above the floor {ability.floor:.4g} by "
+        f"the base model's {base.point:.4g} is not above the floor {floor:.4g} by "
         f"{MARGIN:g} standard errors of {error:.2g}: there is nothing to keep"
     )
 
 
 def kept_abilities(
-    abilities: Sequence[Ability],
+    floors: Mapping[str, float],
     weights: Mapping[str, float],
     tuned: Mapping[str, Measurement],
     base: Mapping[str, Measurement],
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, Kept], dict[str, str]]:
-    """The abilities to compare, and those left out with the reason. Raises EvaluationError when
-    none is left.
+    """The abilities to compare, by name as `floors` are, and those left out with the reason. Raises
+    EvaluationError when none is left.
 
     The choice depends on the base model alone, so it is the same for every trial.
     """
-    reasons = {a.name: why_left_out(a, base[a.name], resamples, seed) for a in abilities}
+    reasons = {
+        name: why_left_out(floor, base[name], resamples, seed) for name, floor in floors.items()
+    }
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
     kept = {
-        a.name: Kept(tuned[a.name], base[a.name], a.floor, weights[a.name])
-        for a in abilities
-        if a.name not in left_out
+        name: Kept(tuned[name], base[name], floor, weights[name])
+        for name, floor in floors.items()
+        if name not in left_out
     }
     if not kept:
         listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())

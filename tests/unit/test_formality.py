@@ -9,17 +9,17 @@ import pytest
 from ability_factory import TOOLS
 
 from mtray.analysis.uncertainty import replicate_values, score
+from mtray.data.cocoa import phrases
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
-from mtray.evaluation.abilities.formality import (
+from mtray.evaluation.cocoa_matching import (
     control,
     control_floor,
     guarded_accuracy,
     label_normalised,
     label_official,
     normalised,
-    phrases,
 )
 from mtray.evaluation.engine import Output
 from mtray.schema import AbilitySpec
@@ -192,8 +192,11 @@ def test_what_cannot_be_measured_is_refused(tmp_path):
     bare = [(*row[:3], row[1], row[4]) for row in ROWS]
     with pytest.raises(DataError, match="no formal reference"):
         build(tmp_path, bare)
-    with pytest.raises(ConfigError, match="does not know `shots`"):
-        build(tmp_path, shots=2)
+    with pytest.raises(ConfigError, match="does not know `shot`"):
+        build(tmp_path, shot=2)
+    open_tag = [(*row[:3], "[F]" + row[1], row[4]) for row in ROWS]
+    with pytest.raises(DataError, match=r"formality.jsonl: column formal_annotated: \[F\] without"):
+        build(tmp_path, open_tag)
     with pytest.raises(ConfigError, match=r"`direction`: .*found None"):
         build(tmp_path, direction=None)
     with pytest.raises(ConfigError, match="unknown key 'polite' in `columns`"):

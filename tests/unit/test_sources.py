@@ -1,7 +1,9 @@
 """Readers: every format ends as the same rows, every damage as a DataError that says where."""
 
+import io
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,11 +25,26 @@ def separated(separator, quote):
     return "".join(separator.join(map(cell, line)) + "\n" for line in lines)
 
 
+def tmx():
+    variants = [[f'<tuv xml:lang="{k}"><seg>{v}</seg></tuv>' for k, v in r.items()] for r in ROWS]
+    units = [f"<tu>{''.join(found)}</tu>" for found in variants]
+    return f"<tmx><body>{''.join(units)}</body></tmx>"
+
+
+def zipped(name, text):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, text)
+    return stream.getvalue()
+
+
 WRITTEN = {
     ".jsonl": "".join(json.dumps({**r, "n": 1}) + "\n\n" for r in ROWS),
     ".json": json.dumps([{**r, "n": 1} for r in ROWS]),
     ".tsv": separated("\t", quote=False),
     ".csv": separated(",", quote=True),
+    ".tmx": tmx(),
+    ".zip": zipped("a.tmx", tmx()),
 }
 
 
@@ -123,7 +140,7 @@ def test_an_invalid_byte_next_to_a_byte_order_mark(tmp_path, bad):
         read_columns(path, ["text"])
 
 
-@pytest.mark.parametrize("suffix", [*WRITTEN, ".txt"])
+@pytest.mark.parametrize("suffix", [*(s for s in WRITTEN if s != ".zip"), ".txt"])
 def test_a_byte_order_mark_is_no_text(tmp_path, suffix):
     path = put(tmp_path, f"a{suffix}", BOM + WRITTEN.get(suffix, "en\n").encode())
     assert read_columns(path, ["en"])[0]["en"] in (ROWS[0]["en"], "en")

@@ -9,9 +9,9 @@ from records_factory import make_study
 from tiny_models import byte_level
 
 from mtray.data.mixing import Draw, Part, source_order
-from mtray.data.store import build_store, build_table, select, source_texts
+from mtray.data.store import build_store, build_table, check_files, select, source_texts
 from mtray.errors import ConfigError, DataError
-from mtray.schema import Source, Training
+from mtray.schema import AbilitySpec, Evaluation, QualitySet, Source, Training
 
 PAIRS = [("a bad cab", "abba"), ("dad", "bee"), ("fed a bee", "cab")]
 TEXTS = [("English: a\nSpanish:", "abc"), ("", "bad dad"), ("a ->", "b")]
@@ -163,3 +163,27 @@ def test_a_replicate_takes_other_examples_and_says_of_how_many(tokenizer):
 
 def table_text(example):
     return tuple(example[0].tolist())
+
+
+def test_every_file_of_an_ability_is_looked_for(sources, tmp_path):
+    """`path` and each `*_path`, at any depth: a file, a folder, or the stem of several files."""
+    (tmp_path / "folder").mkdir()
+    for name in ("stem.en", "dev.jsonl"):
+        (tmp_path / name).write_text('{"en": "a", "uk": "b"}\n')
+    place = {name: str(tmp_path / name) for name in ("folder", "stem", "dev.jsonl", "no", "nope")}
+
+    def check(path, **options):
+        spec = AbilitySpec(measure="formality", path=path, **options)
+        dev = QualitySet(direction="en-uk", path=place["dev.jsonl"])
+        evaluation = Evaluation(quality=(dev,), abilities={"a": spec})
+        check_files(make_study(sources=sources, evaluation=evaluation))
+
+    check(place["folder"], shots_path=place["stem"], nothing_path=None)
+    check({"en": place["dev.jsonl"]}, deep={"more_path": {"de": place["folder"]}})
+    for wrong in (
+        {"path": place["no"]},
+        {"path": place["folder"], "shots_path": place["no"]},
+        {"path": place["folder"], "deep": {"more_path": {"de": place["nope"]}}},
+    ):
+        with pytest.raises(DataError, match=r"/nop?e?: no such file"):
+            check(**wrong)

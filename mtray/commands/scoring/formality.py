@@ -20,11 +20,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> Scored:
-    """Official and guarded accuracy of one register."""
-    from mtray.evaluation.abilities.formality import one_register
+    """Accuracy, guarded and strict accuracy and coverage of one register, in both forms."""
+    from mtray.data.cocoa import read_annotated
+    from mtray.evaluation.cocoa_matching import one_register
 
     lines = aligned(hyp=args.hyp, formal=args.formal, informal=args.informal)
-    values, counts = one_register(
-        lines["hyp"], lines["formal"], lines["informal"], args.language, args.register
-    )
-    return Scored(values, counts)
+    annotated = read_annotated(args.formal), read_annotated(args.informal)
+    # without white space at its ends, as the official scorer takes a line
+    hypotheses = [line.strip() for line in lines["hyp"]]
+    values, counts = one_register(hypotheses, annotated, args.language, args.register)
+    notes = []
+    if not counts["official.FORMAL"] + counts["official.INFORMAL"]:
+        notes.append(
+            "no output holds annotated phrases of one register alone: the accuracy is 0, as the "
+            "official scorer has it"
+        )
+    return Scored(values, counts, notes)

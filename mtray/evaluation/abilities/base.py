@@ -37,7 +37,8 @@ class Tools:
 
 class Ability(Protocol):
     """Requests to the model, and what its outputs are worth. `floor` is the value of chance or of a
-    trivial output, in the unit of the measurement; higher is better. `extras` are further
+    trivial output, in the unit of the measurement; higher is better. One that only the study's
+    metric can tell is given by a method `floor_by(tools)` (see `floor_of`). `extras` are further
     measurements to report, by name."""
 
     @property
@@ -60,13 +61,24 @@ class Ability(Protocol):
         ...
 
 
+def floor_of(ability: Ability, tools: Tools) -> float:
+    """The ability's floor, from its `floor_by(tools)` where it has one."""
+    by_metric: Callable[[Tools], float] | None = getattr(ability, "floor_by", None)
+    return ability.floor if by_metric is None else by_metric(tools)
+
+
 # a part of an evaluation set has at least so many segments, or all: fewer have no standard error
 LEAST_SEGMENTS = 8
 
 
 def evenly(n: int, share: float) -> list[int]:
     """The places of a share of `n` segments, spread over all of them; the same for every model."""
-    wanted = min(n, max(LEAST_SEGMENTS, math.ceil(n * share - 1e-9)))
+    return spaced(n, max(LEAST_SEGMENTS, math.ceil(n * share - 1e-9)))
+
+
+def spaced(n: int, wanted: int) -> list[int]:
+    """`wanted` places of `n` (all where it has no more), as far apart as can be."""
+    wanted = min(n, wanted)
     return [place * n // wanted for place in range(wanted)]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
@@ -23,20 +23,21 @@ from mtray.evaluation.abilities.translation import Translated, translated
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 Pair = tuple[str, str]
+Texts = TypeVar("Texts", bound=tuple[str, ...])
 # rows of the shots' file that are looked at
 POOL = 5_000
 
 
-def choose_shots(query: Pair, pool: Sequence[Pair], count: int) -> list[Pair]:
-    """`count` pairs of the pool that share neither side with the query, chosen by the query's
-    content alone.
+def choose_shots(query: Texts, pool: Sequence[Texts], count: int) -> list[Texts]:
+    """`count` tuples of texts of the pool that share none with the query nor with each other, such
+    as pairs of sentences, chosen by the query's content alone.
 
     So every model sees the same prompt for the same query, whatever else is evaluated. Raises
     DataError when the pool has too few other pairs."""
     digest = hashlib.sha256("\t".join(query).encode()).digest()
     order = random.Random(int.from_bytes(digest[:8], "big"))
     taken = {side.casefold() for side in query}
-    chosen: list[Pair] = []
+    chosen: list[Texts] = []
     # twice as many as wanted and some more are enough of a large pool; a full shuffle for each
     # query is slow
     for pair in order.sample(pool, min(len(pool), 2 * count + 50)):

@@ -1,11 +1,9 @@
 """Ability: translate in the register that is asked for (CoCoA-MT, Nadejde et al. 2022).
 
-Every sentence is asked for twice, formal and informal. An output is labelled by the
-register-bearing phrases of the two annotated references that it holds: FORMAL, INFORMAL, NEUTRAL
-(none) or OTHER (of both). The official accuracy, correct / (FORMAL + INFORMAL), drops the last two,
-so that a system that avoids every phrase wins. A guard takes that away, for each register:
+Every sentence is asked for twice, formal and informal, and an output is labelled by the
+register-bearing phrases that it holds (`mtray.evaluation.cocoa_matching`, the normalised form). For
+each register:
 
-    coverage = (FORMAL + INFORMAL) / sentences
     guard = min(1, coverage / coverage of the references)
     guarded accuracy = accuracy * guard                      0 where nothing matches
     control = (2 * accuracy - 1) * guard                     the value; the mean over both registers
@@ -17,22 +15,33 @@ that lost its register and covers more phrases stand above it, and 1/2 gives a b
 coverage 0.6 no room at all. Control takes the guard / 2 off each system itself (and is doubled to
 end at 1): whoever ignores the instruction has 0 at every coverage, whoever avoids the phrases has
 0, the references have 1. Unit: -1 to 1.
+
+Without shots the prompt names the register. With `shots` it shows so many translations in the
+register and names it only where `instruction` is true. Both registers of a sentence have the same
+shots, each in its own translation.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from mtray.analysis.uncertainty import Array, Measurement
-from mtray.data.rendering import translation_prompt
-from mtray.errors import DataError
+from mtray.data.cocoa import (
+    REGISTERS,
+    Contrast,
+    check_tags,
+    is_table,
+    phrases,
+    read_cocoa,
+)
+from mtray.data.rendering import translation_prompt, with_examples
+from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
@@ -42,114 +51,21 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     read_rows,
+    spaced,
+)
+from mtray.evaluation.abilities.few_shot import choose_shots
+from mtray.evaluation.cocoa_matching import (
+    FORMS,
+    LABELS,
+    UNSEGMENTED,
+    control,
+    control_floor,
+    guarded_accuracy,
+    label_counts,
+    register_values,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.schema import AbilitySpec, Direction, Frozen
-
-REGISTERS = ("formal", "informal")
-LABELS = ("FORMAL", "INFORMAL", "NEUTRAL", "OTHER")
-ANNOTATED = re.compile(r"\[F\](.*?)\[/F\]")
-# written without spaces between words: phrases are looked for as parts of the text, as the official
-# scorer does for Japanese
-UNSEGMENTED = {"ja", "zh", "th"}
-MODIFIER_APOSTROPHE = "\u02bc"  # a letter to Unicode, the apostrophe of п'ять to those who type it
-
-
-def phrases(annotated: str) -> list[str]:
-    """The texts between `[F]` and `[/F]`."""
-    return ANNOTATED.findall(annotated)
-
-
-def normalised(text: str) -> str:
-    """Lower case, punctuation and symbols (Unicode categories P*, S*) replaced by spaces, single
-    spaces.
-
-    By category and not by `\\w`, which drops the vowel signs of Indic scripts.
-    """
-    text = unicodedata.normalize("NFC", text).lower()
-    kept = (
-        " " if c == MODIFIER_APOSTROPHE or unicodedata.category(c)[0] in "PS" else c for c in text
-    )
-    return " ".join("".join(kept).split())
-
-
-def _label(formal: bool, informal: bool) -> str:
-    if formal and informal:
-        return "OTHER"
-    return "FORMAL" if formal else "INFORMAL" if informal else "NEUTRAL"
-
-
-def label_official(
-    hypothesis: str, formal: Sequence[str], informal: Sequence[str], segmented: bool = True
-) -> str:
-    """The label as CoCoA-MT's scorer gives it: a phrase is there when the set of its tokens, split
-    at single spaces, is part of the hypothesis' set; case and attached punctuation count.
-    Unsegmented text: when it is a substring."""
-    tokens = set(hypothesis.split(" "))
-
-    def holds(phrase: str) -> bool:
-        return set(phrase.split(" ")) <= tokens if segmented else phrase in hypothesis
-
-    return _label(any(map(holds, formal)), any(map(holds, informal)))
-
-
-def label_normalised(
-    hypothesis: str, formal: Sequence[str], informal: Sequence[str], segmented: bool = True
-) -> str:
-    """`label_official` after `normalised`, which finds phrases next to punctuation and at a
-    sentence's start."""
-    text = normalised(hypothesis)
-    tokens, solid = set(text.split()), text.replace(" ", "")
-
-    def holds(phrase: str) -> bool:
-        words = normalised(phrase).split()
-        return bool(words) and (set(words) <= tokens if segmented else "".join(words) in solid)
-
-    return _label(any(map(holds, formal)), any(map(holds, informal)))
-
-
-Labeller = Callable[[str, Sequence[str], Sequence[str], bool], str]
-FORMS: dict[str, Labeller] = {"official": label_official, "normalised": label_normalised}
-
-
-def _guarded(sums: Array, opposite_weight: float) -> Array:
-    """(correct - weight * opposite) / max(labelled outputs, labelled references), the mean over
-    both registers.
-
-    `sums` are (correct, opposite, labelled references) of the formal and then of the informal
-    register, shape (..., 6). The quotient is accuracy * guard for weight 0 and (2 * accuracy - 1) *
-    guard for weight 1."""
-    by_register = sums.reshape(*sums.shape[:-1], 2, 3)
-    correct, opposite, references = (by_register[..., i] for i in range(3))
-    denominator = np.maximum(correct + opposite, references)
-    # nothing labelled and nothing to label, possible in a resample only: no correct output, so 0
-    shares = np.divide(
-        correct - opposite_weight * opposite,
-        denominator,
-        out=np.zeros_like(denominator),
-        where=denominator > 0,
-    )
-    return np.asarray(shares.mean(axis=-1))
-
-
-def guarded_accuracy(sums: Array) -> Array:
-    """Shape (..., 6) -> (...), 0-1; see the module."""
-    return _guarded(sums, 0.0)
-
-
-def control(sums: Array) -> Array:
-    """Shape (..., 6) -> (...), -1 to 1; see the module."""
-    return _guarded(sums, 1.0)
-
-
-def control_floor(formal: int, informal: int) -> float:
-    """The most a system can reach that ignores the instruction, `formal` and `informal` references
-    being labelled.
-
-    With p FORMAL and q INFORMAL outputs under both instructions it has (p - q) * (1 / max(p + q,
-    formal) - 1 / max(p + q, informal)) / 2: nothing where both references cover alike, else at most
-    this, at p + q = the lower coverage."""
-    return (1 - min(formal, informal) / max(formal, informal)) / 2
 
 
 @dataclass(frozen=True)
@@ -163,6 +79,7 @@ class Formality:
     references: list[tuple[str, str]]
     language: str
     floor: float
+    prompting: str = ""  # what the signature says of shots; nothing of the zero-shot prompt
 
     def labels(self, texts: Sequence[str], form: str) -> list[str]:
         """Labels of texts that stand in the order of the requests."""
@@ -184,15 +101,28 @@ class Formality:
         return np.asarray(np.stack(columns, axis=1), dtype=np.float64)
 
     def _signature(self, value: str) -> str:
-        return f"{value}|lang:{self.language}|match:normalised|guard:references|registers:2"
+        return (
+            f"{value}|lang:{self.language}|match:normalised|guard:references|registers:2"
+            f"{self.prompting}"
+        )
 
     def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
         return Measurement(self._statistics(outputs), control, self._signature("register-control"))
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
+        """`guarded_accuracy` over both registers, and `<form>.<register asked for>.<value>`."""
         signature = self._signature("guarded-M-Acc")
         stats = self._statistics(outputs)
-        return {"guarded_accuracy": Measurement(stats, guarded_accuracy, signature)}
+        found = {"guarded_accuracy": Measurement(stats, guarded_accuracy, signature)}
+        texts = [o.text for o in outputs]
+        for form in FORMS:
+            labels, references = self.labels(texts, form), self.reference_labels(form)
+            signature = f"lang:{self.language}|match:{form}{self.prompting}"
+            for side, register in enumerate(REGISTERS):
+                values = register_values(labels[side::2], references[side::2], register, signature)
+                del values["reference_coverage"]  # the same for every model; the counts hold it
+                found |= {f"{form}.{register}.{name}": m for name, m in values.items()}
+        return found
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         """`<form>.<register asked for>.<label>` of the outputs, and `references.` before it of the
@@ -203,9 +133,8 @@ class Formality:
             tables = {"": self.labels(texts, form), "references.": self.reference_labels(form)}
             for prefix, labels in tables.items():
                 for side, register in enumerate(REGISTERS):
-                    tally = Counter(labels[side::2])
-                    for label in LABELS:
-                        found[f"{prefix}{form}.{register}.{label}"] = float(tally[label])
+                    tally = label_counts(labels[side::2])
+                    found |= {f"{prefix}{form}.{register}.{k}": n for k, n in tally.items()}
         return found
 
     def part(self, share: float) -> Formality:
@@ -219,26 +148,88 @@ class Formality:
 
 class Options(Frozen):
     direction: Direction
+    domain: str | tuple[str, ...] = ()
+    shots: Annotated[int, Field(ge=0, le=50)] = 0
+    shots_path: str | dict[str, str] | None = None
+    instruction: bool | None = None
+
+
+def _checked(name: str, spec: AbilitySpec) -> Options:
+    """The options, those that do not fit together refused."""
+    options, where = options_of(name, spec, Options), f"ability {name!r}: measure {spec.measure}"
+    if bool(options.shots) != bool(options.shots_path):
+        raise ConfigError(f"{where}: `shots` over 0 and `shots_path` need each other")
+    if not options.shots and options.instruction is False:
+        raise ConfigError(f"{where}: without `shots`, `instruction` cannot be false")
+    if is_table(spec.path) and options.domain:
+        raise ConfigError(f"{where}: `domain` is for CoCoA-MT's folders; {spec.path} is a table")
+    if spec.columns and not (is_table(spec.path) or is_table(options.shots_path or "")):
+        raise ConfigError(f"{where}: `columns` is for tables; {spec.path} is none")
+    return options
+
+
+def _contrasts(
+    spec: AbilitySpec, path: str | dict[str, str], options: Options, domains: Sequence[str] = ()
+) -> list[Contrast]:
+    """All sentences of a table, a folder or a stem."""
+    source, target = languages_of(options.direction)
+    if not is_table(path):
+        return read_cocoa(Path(str(path)), source, target, domains)
+    roles = [source, *Contrast._fields[1:]]
+    rows = read_rows(spec, roles, path)
+    for row in rows:
+        for role in roles[3:]:
+            check_tags(row[role], f"{path}: column {role}")
+    return [Contrast(*(row[role] for role in roles)) for row in rows]
+
+
+def _prompts(
+    rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, template: str
+) -> list[str]:
+    """Of every sentence the formal and the informal prompt."""
+    source, target = languages_of(options.direction)
+    named = not options.shots if options.instruction is None else options.instruction
+
+    def asked(row: Contrast, register: str) -> str:
+        name = register if named else None
+        return translation_prompt(one_line(row.source), source, target, template, name)
+
+    prompts = []
+    for row in rows:
+        shots = choose_shots(row, pool, options.shots) if options.shots else []
+        for register in REGISTERS:
+            shown = [(asked(s, register), one_line(getattr(s, register))) for s in shots]
+            prompts.append(with_examples(shown, asked(row, register)))
+    return prompts
 
 
 def build(spec: AbilitySpec, context: Context) -> Formality:
-    """Options: `direction`. Columns: the source language's, `formal`, `informal`,
-    `formal_annotated`, `informal_annotated`."""
-    source, target = languages_of(options_of(context.name, spec, Options).direction)
-    annotated = [f"{register}_annotated" for register in REGISTERS]
-    rows = read_rows(spec, [source, *REGISTERS, *annotated], limit=spec.size)
-    requests = [
-        Request(
-            translation_prompt(one_line(row[source]), source, target, context.template, register),
-            None,
-            context.max_new_tokens,
-        )
-        for row in rows
-        for register in REGISTERS
-    ]
-    expected = [(phrases(row[annotated[0]]), phrases(row[annotated[1]])) for row in rows]
-    references = [(row["formal"], row["informal"]) for row in rows]
-    ability = Formality(context.name, requests, expected, references, target, floor=0.0)
+    """Options: `direction`, `domain` (one or several of a folder), `shots`, `shots_path` (of the
+    train set, laid out like `path`), `instruction` (name the register in the prompt; by default
+    only without shots). Columns of a table: the source language's, `formal`, `informal`,
+    `formal_annotated`, `informal_annotated`. Of a table come the first `size` sentences, of a
+    folder or stem `size` spread over all of its domains."""
+    options = _checked(context.name, spec)
+    domains = (options.domain,) if isinstance(options.domain, str) else options.domain
+    rows = _contrasts(spec, spec.path, options, domains)
+    if is_table(spec.path):
+        rows = rows[: spec.size]
+    else:
+        rows = [rows[i] for i in spaced(len(rows), spec.size)]
+    pool = []
+    if options.shots_path is not None:
+        read = _contrasts(spec, options.shots_path, options)
+        # the same in both registers: it shows nothing of either
+        pool = [row for row in read if row.formal != row.informal]
+    prompts = _prompts(rows, pool, options, context.template)
+    requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
+    expected = [(phrases(r.formal_annotated), phrases(r.informal_annotated)) for r in rows]
+    references = [(row.formal, row.informal) for row in rows]
+    target = languages_of(options.direction)[1]
+    prompting = f"|shots:{options.shots}" if options.shots else ""
+    ability = Formality(
+        context.name, requests, expected, references, target, floor=0.0, prompting=prompting
+    )
     labels = ability.reference_labels("normalised")
     covered = [sum(label in LABELS[:2] for label in labels[side::2]) for side in (0, 1)]
     if not all(covered):
@@ -248,23 +239,3 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
             "nothing can be measured"
         )
     return replace(ability, floor=control_floor(*covered))
-
-
-def one_register(
-    hypotheses: Sequence[str],
-    formal: Sequence[str],
-    informal: Sequence[str],
-    language: str,
-    register: str,
-) -> tuple[dict[str, Measurement], dict[str, float]]:
-    """Accuracy and guarded accuracy of outputs that were all asked for one register, and their four
-    counts; the references are annotated."""
-    expected = [(phrases(f), phrases(i)) for f, i in zip(formal, informal, strict=True)]
-    segmented = language not in UNSEGMENTED
-    labels = [label_official(h, *e, segmented) for h, e in zip(hypotheses, expected, strict=True)]
-    wanted = register.upper()
-    other = "INFORMAL" if wanted == "FORMAL" else "FORMAL"
-    stats = np.array([[x == wanted, x in (wanted, other)] for x in labels], dtype=np.float64)
-    signature = f"M-Acc|lang:{language}|match:official|register:{register}"
-    value = Measurement(stats, lambda s: s[..., 0] / s[..., 1], signature)
-    return {"official": value}, {label: float(labels.count(label)) for label in LABELS}
