@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -23,6 +23,10 @@ from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
 from mtray.search.watchdog import Watchdog, look_at
 from mtray.trial import Job
+
+if TYPE_CHECKING:
+    from mtray.search.bridge import Shared
+    from mtray.search.searcher import Limits
 
 STARTS = "starts.jsonl"
 
@@ -124,41 +128,21 @@ def _with_ray(
 ) -> int:
     import ray
 
-    from mtray.search.board import start_board
-    from mtray.search.bridge import Shared
     from mtray.search.searcher import Limits
-    from mtray.search.tuner import StopOnSignal, concurrency, run_trials, start_ray
+    from mtray.search.tuner import concurrency, start_ray
 
     study = prepared.study
     context = start_ray(address)
     try:
         concurrent = concurrency(study, ray.cluster_resources())
-        board = start_board()
-        if study.early_stopping:
-            board.know.remote(points_of(read_records(run_dir).records, study.objectives))
-        shared = Shared(
-            study=study, run_dir=str(run_dir), board=board,
-            store={name: ray.put(table) for name, table in prepared.store.items()},
-            requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
-        )  # fmt: skip
+        shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(study.budget.trials, started + minutes * 60 if minutes else None)
         watch = Watch(console, study.budget.trials, ledger.finished, concurrent)
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
-        watch.start(board)
-        watchdog = Watchdog(study.resources, watch.say, lambda: look_at(board))
-        watchdog.start()
         before, had = time.monotonic(), ledger.finished
-        try:
-            with StopOnSignal(limits, board, watch.say) as stop:
-                run_trials(ledger, shared, limits, _events(watch, watchdog, board), concurrent)
-        finally:
-            watchdog.stop()
-            watch.stop()
-            with _full_disk_later():
-                for number in ledger.running_numbers():
-                    ledger.give_back(number)
+        received = _run_watched(ledger, shared, limits, watch, concurrent)
         spent = time.monotonic() - before
         with _full_disk_later():
             note_start(
@@ -170,10 +154,49 @@ def _with_ray(
             raise RunError(limits.reason)
         if limits.reason:
             watch.say(limits.reason)
-        if ledger.all_failed(1) and not stop.received:
+        if ledger.all_failed(1) and not received:
             raise RunError(
                 f"no trial came through; {limits.reason or 'see the records under trials/'}"
             )
-        return 128 + stop.received if stop.received else 0
+        return 128 + received if received else 0
     finally:
         ray.shutdown()
+
+
+def _share(prepared: Any, run_dir: Path) -> Shared:
+    """Put what all trials use where all machines of the cluster reach it."""
+    import ray
+
+    from mtray.search.board import start_board
+    from mtray.search.bridge import Shared
+
+    study, board = prepared.study, start_board()
+    if study.early_stopping:
+        board.know.remote(points_of(read_records(run_dir).records, study.objectives))
+    return Shared(
+        study=study, run_dir=str(run_dir), board=board,
+        store={name: ray.put(table) for name, table in prepared.store.items()},
+        requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
+    )  # fmt: skip
+
+
+def _run_watched(
+    ledger: Ledger, shared: Shared, limits: Limits, watch: Watch, concurrent: int
+) -> int | None:
+    """Run trials to the end, however it comes; the signal that it came by, if any."""
+    from mtray.search.tuner import StopOnSignal, run_trials
+
+    board = shared.board
+    watchdog = Watchdog(shared.study.resources, watch.say, lambda: look_at(board))
+    watch.start(board)
+    watchdog.start()
+    try:
+        with StopOnSignal(limits, board, watch.say) as stop:
+            run_trials(ledger, shared, limits, _events(watch, watchdog, board), concurrent)
+        return stop.received
+    finally:
+        watchdog.stop()
+        watch.stop()
+        with _full_disk_later():
+            for number in ledger.running_numbers():
+                ledger.give_back(number)
