@@ -61,7 +61,7 @@ class SuiteResult:
 class Suite:
     """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
     loaded when scores are made; `metrics` are string metrics and `more_comet` the names of further
-    models by the name that they are reported under."""
+    models by the name that they are reported under. `objectives`: what the search looks at."""
 
     directions: list[Direction]
     abilities: list[Ability]
@@ -69,6 +69,7 @@ class Suite:
     comet: str
     metrics: tuple[str, ...] = ()
     more_comet: dict[str, str] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
 
     @property
     def requests(self) -> list[Request]:
@@ -85,10 +86,14 @@ class Suite:
         return [name for name, requests in self._named() for _ in requests]
 
     def part(self, share: float) -> Suite:
-        """The suite on a share of every evaluation set, for a quick look. Its requests are among
-        this suite's, its floors are this suite's."""
+        """The suite on a share of every evaluation set, for a quick look at the objectives:
+        metrics that none of them is made of are left out. Its requests are among this suite's, its
+        floors are this suite's."""
+        looked_at = {name.split(".")[0] for name in self.objectives}
         return replace(
             self,
+            metrics=tuple(name for name in self.metrics if name in looked_at),
+            more_comet={n: model for n, model in self.more_comet.items() if n in looked_at},
             directions=[d.part(share) for d in self.directions],
             abilities=[a.part(share) for a in self.abilities],
         )
@@ -219,8 +224,9 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     ]
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(
-        directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet)
-    )
+        directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
+        tuple(study.objectives),
+    )  # fmt: skip
 
 
 def check_names(wanted: Evaluation) -> None:

@@ -47,6 +47,15 @@ def test_metrics_and_further_models_by_name(study):  # noqa: F811
     assert both.objectives["quality"] == both.scores["comet.mean"]
 
 
+def test_a_quick_look_takes_the_metrics_of_the_objectives_alone(study):  # noqa: F811
+    study["evaluation"] |= {"metrics": ["bleu", "chrf"], "more_comet": {"words": "/models/words"}}
+    quick = suite_of(study).part(0.5)
+    assert (quick.metrics, quick.more_comet) == ((), {}), "nobody looks at them at a rung"
+    study["objectives"] = {"words.en-uk": "max", "chrf.mean": "max", "retention": "max"}
+    quick = suite_of(study).part(0.5)
+    assert (quick.metrics, quick.more_comet) == (("chrf",), {"words": "/models/words"})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
