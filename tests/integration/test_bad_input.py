@@ -65,6 +65,23 @@ def hub_name(study, space, folder):
     study["model"] = "nobody/has-this-model"
 
 
+def unknown_metric(study, space, folder):
+    study["evaluation"]["metrics"] = ["comet", "bleurt"]
+
+
+def unequal_test_set(study, space, folder):
+    study["evaluation"]["quality"][0]["path"] = lines(folder, en=b"a\nb\n", uk="а\n".encode())
+
+
+def empty_reference(study, space, folder):
+    study["evaluation"]["quality"][0]["path"] = lines(folder, en=b"a\nb\n", uk="а\n\n".encode())
+
+
+def no_checkpoint(study, space, folder):
+    (folder / "kiwi").mkdir()
+    study["evaluation"]["more_comet"] = {"kiwi": "kiwi"}
+
+
 CASES: list[tuple[Change, list[str]]] = [
     (unknown_key, ["study.yaml", "training.batchsize", "batch_examples"]),
     (unknown_parameter, ["space.yaml", "'lr'", "learning_rate"]),
@@ -73,6 +90,10 @@ CASES: list[tuple[Change, list[str]]] = [
     (empty_corpus, ["t.en", "empty"]),
     (unequal_counts, ["t.en", "t.uk", "2", "3"]),
     (invalid_utf8, ["t.uk", "2", "UTF-8"]),
+    (unknown_metric, ["evaluation.metrics", "'bleurt'", "chrf++, spbleu"]),
+    (unequal_test_set, ["t.en has 2 lines", "t.uk has 1 lines"]),
+    (empty_reference, ["t.uk", "line 2 has no reference"]),
+    (no_checkpoint, ["evaluation.more_comet.kiwi", "kiwi must hold one checkpoints/*.ckpt"]),
     (model_without_weights, ["model", "safetensors"]),
     (hub_name, ["nobody/has-this-model", "network", "folder"]),
 ]
