@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.rendering import translation_prompt
 from mtray.data.testsets import read_test_set
@@ -15,17 +13,6 @@ from mtray.evaluation.abilities.base import evenly, languages_of, one_line
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.failures import Judged, judge
 from mtray.schema import QualitySet
-
-# with fewer documents a bootstrap over them says little, and over a single one nothing at all
-LEAST_DOCUMENTS = 8
-
-
-def document_clusters(documents: Sequence[str] | None) -> quality.Clusters:
-    """What a bootstrap resamples together, shape (segments,). None, each segment alone, without
-    documents and where there are fewer than `LEAST_DOCUMENTS`."""
-    if documents is None or len(set(documents)) < LEAST_DOCUMENTS:
-        return None
-    return np.unique(documents, return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -51,7 +38,7 @@ class Direction:
 
     def clusters(self) -> quality.Clusters:
         """Documents, where the set has enough of them."""
-        return document_clusters(self.documents)
+        return quality.document_clusters(self.documents)
 
     def text(self) -> str:
         """The set in a few words, such as `200 of 1,984 segments, 12 documents`."""

@@ -22,6 +22,18 @@ Clusters = npt.NDArray[np.int64] | None
 BLEU_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 
 
+# with fewer documents a bootstrap over them says little, and over a single one nothing at all
+LEAST_DOCUMENTS = 8
+
+
+def document_clusters(documents: Sequence[str] | None) -> Clusters:
+    """What a bootstrap resamples together, shape (segments,). None, each segment alone, without
+    documents and where there are fewer than `LEAST_DOCUMENTS`."""
+    if documents is None or len(set(documents)) < LEAST_DOCUMENTS:
+        return None
+    return np.unique(documents, return_inverse=True)[1].astype(np.int64)
+
+
 class CometScorer(Protocol):
     """A learned metric; `signature` names the model, its version and its settings. One that needs
     no references does not look at them."""

@@ -35,7 +35,6 @@ def measure(args: argparse.Namespace) -> Scored:
     from mtray.data.testsets import require_text
     from mtray.evaluation import quality
     from mtray.evaluation.abilities.base import one_line
-    from mtray.evaluation.directions import document_clusters
 
     metrics = quality.string_metrics(_names(args), "--metrics", [args.language])
     if metrics and args.ref is None:
@@ -46,7 +45,7 @@ def measure(args: argparse.Namespace) -> Scored:
         require_text(lines.get(role, []), files[role], what)
     scorers = {"comet": _scorer(args)} if args.comet else {}
     nothing = [""] * len(lines["hyp"])
-    clusters = document_clusters(lines.get("docs"))
+    clusters = quality.document_clusters(lines.get("docs"))
     segments = quality.Segments(
         [one_line(line) for line in lines.get("src", nothing)],
         [one_line(line) for line in lines.get("ref", nothing)],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities import (
     choice,
+    context,
     few_shot,
     formality,
     instructions,
@@ -23,6 +24,7 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "instructions": instructions.build,
     "perplexity": perplexity.build,
     "choice": choice.build,
+    "context": context.build,
 }
 
 

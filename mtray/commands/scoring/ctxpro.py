@@ -1,0 +1,45 @@
+"""`score ctxpro`: whether translations hold the words that their documents ask for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtray.commands.scoring.scored import Scored
+from mtray.errors import DataError
+
+TEXT = "Context-dependent words of translations, by ctxpro's items"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--hyp", type=Path, required=True, help="translations, one item a line")
+    add("--items", type=Path, required=True, help="the evaluation set, a JSON file")
+    add("--target", required=True, help="target language, such as de")
+    add(
+        "--no-split", action="store_true",
+        help="score whole lines: a line is the translation of the one sentence alone",
+    )  # fmt: skip
+
+
+def measure(args: argparse.Namespace) -> Scored:
+    """The value of the ability `context` with all that it is made of."""
+    from mtray.data.ctxpro import read_items
+    from mtray.data.sources import read_lines
+    from mtray.evaluation.context_matching import best_constant, judge, scored_texts
+
+    items, lines = read_items(args.items), read_lines(args.hyp)
+    if len(items) != len(lines):
+        raise DataError(
+            f"{args.items} has {len(items):,} items, {args.hyp} has {len(lines):,} lines; "
+            "expected a line for each item"
+        )
+    split = not args.no_split
+    judged = judge(items, lines, args.target, split)
+    references = scored_texts([item.reference for item in items], args.target, split)
+    constant = best_constant(items, references)
+    return Scored(
+        {"value": judged.value(), **judged.extras()},
+        judged.counts() | {"best_constant_right": float(constant)},
+        judged.notes(),
+    )
