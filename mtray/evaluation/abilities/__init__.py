@@ -7,11 +7,11 @@ from collections.abc import Callable
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities import (
     choice,
-    context,
     few_shot,
     formality,
     instructions,
     perplexity,
+    technical,
     translation,
 )
 from mtray.evaluation.abilities.base import Ability, Context
@@ -24,7 +24,7 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "instructions": instructions.build,
     "perplexity": perplexity.build,
     "choice": choice.build,
-    "context": context.build,
+    "technical": technical.build,
 }
 
 

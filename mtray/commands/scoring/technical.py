@@ -1,0 +1,56 @@
+"""`score technical`: translations of a special domain, by chrF, COMET and a glossary's terms."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtray.commands.scoring.scored import Scored, aligned
+
+TEXT = "Translations of a special domain, by chrF, COMET and a glossary's terms"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--src", type=Path, required=True, help="sources, one a line")
+    add("--ref", type=Path, required=True, help="references, one a line")
+    add("--docs", type=Path, help="document of each line; intervals then resample documents")
+    add("--glossary", type=Path, help="terms: .csv or .tsv, TICO-19's columns or source, target")
+    add("--source-language", default="en", help="source language (default: en)")
+    add("--language", required=True, help="target language, such as fr")
+    add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
+
+
+def measure(args: argparse.Namespace) -> Scored:
+    """chrF, COMET where a model is named, term accuracy where a glossary is."""
+    from mtray.data.glossary import read_glossary
+    from mtray.data.testsets import require_text
+    from mtray.evaluation import quality
+    from mtray.evaluation.abilities.base import one_line
+    from mtray.evaluation.abilities.technical import measure_technical
+    from mtray.evaluation.terminology import find_terms
+
+    files = {"hyp": args.hyp, "src": args.src, "ref": args.ref, "docs": args.docs}
+    lines = aligned(**{role: path for role, path in files.items() if path})
+    for role, what in (("src", "source"), ("ref", "reference"), ("docs", "document")):
+        require_text(lines.get(role, []), files[role], what)
+    sources, references = ([one_line(x) for x in lines[role]] for role in ("src", "ref"))
+    hypotheses = [line.strip() for line in lines["hyp"]]
+    clusters = quality.document_clusters(lines.get("docs"))
+    counts = {"segments": float(len(hypotheses)), "empty": float(hypotheses.count(""))}
+    terms, scorer, notes = None, None, []
+    if args.glossary:
+        languages = args.source_language, args.language
+        terms = find_terms(read_glossary(args.glossary, *languages), sources, references, languages)
+        counts |= terms.counts(hypotheses)
+        if not terms.counted:
+            notes.append("no term of the glossary is in a source and its reference")
+    if "docs" in lines and clusters is None:
+        notes.append("too few documents to resample: intervals are over segments")
+    if args.comet:
+        from mtray.evaluation.comet import load_comet
+
+        scorer = load_comet(args.comet, gpu=True)
+    segments = quality.Segments(sources, references, args.language, clusters)
+    return Scored(measure_technical(segments, hypotheses, terms, scorer), counts, notes)

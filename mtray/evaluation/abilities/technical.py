@@ -1,0 +1,225 @@
+"""Ability: translate text of a special domain, shown a few translations of that domain (the study's
+template, answered, before the query). Unit: that of the study's COMET, or chrF.
+
+The examples come from the domain's own pool: another file, or documents of the same file that are
+not tested. They depend on the query's content alone, so every model sees the same ones. The floor
+is the value of the sources themselves, what a model gets that copies.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from mtray.analysis.uncertainty import Measurement
+from mtray.data.glossary import read_glossary
+from mtray.data.rendering import translation_prompt, with_examples
+from mtray.data.sources import paths_of, read_columns
+from mtray.data.tmx import DOCUMENT
+from mtray.errors import ConfigError, DataError
+from mtray.evaluation import quality
+from mtray.evaluation.abilities.base import (
+    Context,
+    Tools,
+    check_outputs,
+    evenly,
+    languages_of,
+    one_line,
+    options_of,
+    output_counts,
+    read_rows,
+    spaced,
+)
+from mtray.evaluation.abilities.few_shot import POOL, Pair, choose_shots
+from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.terminology import Terms, find_terms
+from mtray.schema import AbilitySpec, Direction, Frozen
+
+TMX = (".tmx", ".zip")
+
+
+class Segment(NamedTuple):
+    source: str
+    reference: str
+    document: str | None
+
+
+def measure_technical(
+    segments: quality.Segments,
+    hypotheses: Sequence[str],
+    terms: Terms | None,
+    scorer: quality.CometScorer | None,
+) -> dict[str, Measurement]:
+    """`comet` where a scorer is given, `chrf`, and with a glossary `term_accuracy` and
+    `term_accuracy_translated`, each where a term counts."""
+    found = quality.measure(segments, hypotheses, ["chrf"], {"comet": scorer} if scorer else {})
+    kinds = {"": terms, "_translated": terms.translated()} if terms else {}
+    for ending, kind in kinds.items():
+        if kind.counted:
+            found[f"term_accuracy{ending}"] = kind.measure(hypotheses, segments.clusters)
+    return found
+
+
+@dataclass(frozen=True)
+class Technical:
+    """Requests with their segments; `whole` are the sources and references of the whole set, which
+    the floor is of. `floor` is chrF's, see `floor_by`."""
+
+    name: str
+    requests: list[Request]
+    segments: list[Segment]
+    whole: list[Pair]
+    language: str
+    metric: Literal["comet", "chrf"]
+    terms: Terms | None
+    floor: float = 0.0
+
+    def _against(self) -> quality.Segments:
+        sources, references = ([s[side] or "" for s in self.segments] for side in (0, 1))
+        documents = [s.document for s in self.segments if s.document is not None]
+        clusters = quality.document_clusters(documents or None)
+        return quality.Segments(sources, references, self.language, clusters)
+
+    def _values(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
+        check_outputs(self.name, self.requests, outputs)
+        scorer = tools.comet() if self.metric == "comet" else None
+        return measure_technical(self._against(), [o.text for o in outputs], self.terms, scorer)
+
+    def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
+        return self._values(outputs, tools)[self.metric]
+
+    def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
+        found = self._values(outputs, tools)
+        return {name: value for name, value in found.items() if name != self.metric}
+
+    def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
+        found = output_counts([s.source for s in self.segments], outputs)
+        documents = {s.document for s in self.segments if s.document is not None}
+        found |= {"documents": float(len(documents))} if documents else {}
+        return found | (self.terms.counts([o.text for o in outputs]) if self.terms else {})
+
+    def floor_by(self, tools: Tools) -> float:
+        """The value of the sources of the whole set, given as their own translations."""
+        if self.metric == "chrf":
+            return self.floor
+        sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
+        return quality.comet(tools.comet(), sources, sources, references).point
+
+    def part(self, share: float) -> Technical:
+        keep = evenly(len(self.requests), share)
+        return replace(
+            self, requests=[self.requests[i] for i in keep],
+            segments=[self.segments[i] for i in keep], terms=self.terms and self.terms.take(keep),
+        )  # fmt: skip
+
+
+class Split(Frozen):
+    """Which documents of one file are tested: so many that `test` of its segments are reached."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.7
+
+
+class Options(Frozen):
+    direction: Direction
+    shots: Annotated[int, Field(ge=1, le=50)] = 5
+    shots_path: str | dict[str, str] | None = None
+    split: Split | None = None
+    metric: Literal["comet", "chrf"] = "comet"
+    glossary_path: str | None = None
+
+
+def split_segments(
+    segments: Sequence[Segment], split: Split, path: str
+) -> tuple[list[Segment], list[Segment]]:
+    """Tested segments and the pool, in file order. No document is in both; a segment without one is
+    its own. DataError where all are of one document."""
+    names = [s.document or f"{i}" for i, s in enumerate(segments)]
+    order = sorted(set(names))
+    if len(order) < 2:
+        raise DataError(f"{path}: all segments are of one document; name a pool by `shots_path`")
+    random.Random(split.seed).shuffle(order)
+    sizes = Counter(names)
+    tested: set[str] = set()
+    reached = 0
+    for name in order[:-1]:  # the pool has at least the last one
+        if reached >= split.test * len(names):
+            break
+        tested.add(name)
+        reached += sizes[name]
+    test: list[Segment] = []
+    pool: list[Segment] = []
+    for name, segment in zip(names, segments, strict=True):
+        (test if name in tested else pool).append(segment)
+    return test, pool
+
+
+def _read(spec: AbilitySpec, direction: str) -> list[Segment]:
+    """The segments of `path`, with their documents where it tells them."""
+    roles = list(languages_of(direction))
+    if DOCUMENT in spec.columns or (isinstance(spec.path, str) and spec.path.endswith(TMX)):
+        roles.append(DOCUMENT)
+    rows = read_rows(spec, roles)
+    return [
+        Segment(one_line(row[roles[0]]), one_line(row[roles[1]]), row.get(DOCUMENT)) for row in rows
+    ]
+
+
+def _test_and_pool(
+    spec: AbilitySpec, options: Options, name: str
+) -> tuple[list[Segment], list[Pair]]:
+    """All tested segments, and the pool without pairs that share a side with one of them."""
+    segments = _read(spec, options.direction)
+    if options.shots_path is None:
+        path = ", ".join(paths_of(spec.path))
+        segments, rest = split_segments(segments, options.split or Split(), path)
+        pool = [(s.source, s.reference) for s in rest]
+    elif options.split is not None:
+        raise ConfigError(
+            f"ability {name!r}: measure {spec.measure}: `split` is for a `path` that holds the "
+            "pool too; drop it or `shots_path`"
+        )
+    else:
+        codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]
+        rows = read_columns(options.shots_path, codes, POOL)
+        pool = [(one_line(row[codes[0]]), one_line(row[codes[1]])) for row in rows]
+    taken = {side.casefold() for s in segments for side in (s.source, s.reference)}
+    return segments, [pair for pair in pool if not {side.casefold() for side in pair} & taken]
+
+
+def build(spec: AbilitySpec, context: Context) -> Technical:
+    """Options: `direction`, `shots`, `shots_path` (a file like `path`) or `split`, `metric`,
+    `glossary_path`. Columns: the two languages and `document`, which TMX has by its unit ids. Of
+    the tested segments come `size`, spread over all."""
+    options = options_of(context.name, spec, Options)
+    source, target = languages_of(options.direction)
+    every, pool = _test_and_pool(spec, options, context.name)
+    segments = [every[i] for i in spaced(len(every), spec.size)]
+    pairs = [(s.source, s.reference) for s in segments]
+
+    def asked(text: str) -> str:
+        return translation_prompt(text, source, target, context.template)
+
+    requests = []
+    for pair in pairs:
+        shown = [(asked(s), t) for s, t in choose_shots(pair, pool, options.shots)]
+        prompt = with_examples(shown, asked(pair[0]))
+        requests.append(Request(prompt, None, context.max_new_tokens))
+    sources, references = [s for s, _ in pairs], [t for _, t in pairs]
+    terms = None
+    if options.glossary_path is not None:
+        glossary = read_glossary(Path(options.glossary_path), source, target)
+        terms = find_terms(glossary, sources, references, (source, target))
+        if not terms.counted:
+            raise DataError(
+                f"{options.glossary_path}: none of its {len(glossary):,} terms is in a source of "
+                f"{', '.join(paths_of(spec.path))} and its translation in the reference"
+            )
+    floor = quality.chrf(sources, references).point if options.metric == "chrf" else 0.0
+    return Technical(context.name, requests, segments, pairs, target, options.metric, terms, floor)
