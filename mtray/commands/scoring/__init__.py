@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mtray.commands.scoring import failures, formality, quality, technical
+from mtray.commands.scoring import ctxpro, failures, formality, quality, technical
 from mtray.commands.scoring.scored import Scored
 
 
@@ -22,6 +22,7 @@ class Suite(NamedTuple):
 SUITES = {
     name: Suite(module.TEXT, module.arguments, module.measure)
     for name, module in {
+        "ctxpro": ctxpro,
         "failures": failures,
         "formality": formality,
         "quality": quality,

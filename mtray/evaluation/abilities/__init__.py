@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities import (
     choice,
+    context,
     few_shot,
     formality,
     instructions,
@@ -25,6 +26,7 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "perplexity": perplexity.build,
     "choice": choice.build,
     "technical": technical.build,
+    "context": context.build,
 }
 
 
