@@ -80,9 +80,11 @@ def expected_agreement(signature: str, difference: float) -> float | None:
 
 
 def agreement_text(signature: str, difference: float) -> str:
-    """The same in words, such as `human raters would agree in about 81 % of cases (COMET22)`; empty
-    where the metric has no curve."""
+    """The same in words, such as `human raters agree with a difference of this size in about 81% of
+    cases (COMET22)`; empty where the metric has no curve. It takes the difference as given: whether
+    there is one at all, beyond the noise of few segments, is for its interval to say."""
     curve, share = curve_of(signature), expected_agreement(signature, difference)
     if curve is None or share is None:
         return ""
-    return f"human raters would agree in about {share:.0%} of cases ({curve.metric})"
+    size = f"in about {share:.0%} of cases ({curve.metric})"
+    return f"human raters agree with a difference of this size {size}"

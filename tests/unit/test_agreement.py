@@ -43,7 +43,7 @@ def test_by_hand():
     assert value == pytest.approx(0.9013, abs=1e-4)
     assert expected_agreement(signature, 0.0095) == pytest.approx(value)
     assert expected_agreement(signature, -0.0095) == pytest.approx(value)
-    text = "human raters would agree in about 90% of cases (COMET22)"
+    text = "human raters agree with a difference of this size in about 90% of cases (COMET22)"
     assert agreement_text(signature, 0.0095) == text
 
 

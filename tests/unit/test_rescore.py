@@ -105,7 +105,7 @@ def test_scores_are_those_of_the_metric_and_differences_are_paired(run_dir, caps
     assert mean["agreement"] > 0.5 and rescored(run_dir, 2)["chrf++.mean"]["agreement"] is None
     out = capsys.readouterr().out
     assert "chrf++.uk-en  (CHRF|" in out and "no outputs are kept of: 4" in out
-    assert "human raters would agree in about" in out.split("chrf.en-uk")[1].split("chrf++")[0]
+    assert "human raters agree with" in out.split("chrf.en-uk")[1].split("chrf++")[0]
     assert "human" not in out.split("chrf++.en-uk")[1].split("chrf.")[0]
 
 
