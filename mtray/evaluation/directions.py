@@ -17,8 +17,11 @@ from mtray.schema import QualitySet
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction's segments, asked for with the study's template. `documents`: the document of
-    each segment, where the set tells. `available`: segments of the whole set."""
+    """One direction's segments, asked for with the study's template. Texts are as the set has them:
+    metrics see what they see elsewhere, and only a prompt is made one line.
+
+    `documents`: the document of each segment, where the set tells. `available`: segments of the
+    whole set."""
 
     name: str
     requests: list[Request]
@@ -54,12 +57,10 @@ def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Dir
     """Reads the first `size` segments of the set. Raises ConfigError or DataError."""
     source, target = languages_of(spec.direction)
     found = read_test_set(spec)
-    sources, references = map(one_line, found.sources), map(one_line, found.references)
-    pairs = list(zip(sources, references, strict=True))
-    prompts = [translation_prompt(s, source, target, template) for s, _ in pairs]
+    prompts = [translation_prompt(one_line(s), source, target, template) for s in found.sources]
     return Direction(
         spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
-        [s for s, _ in pairs], [t for _, t in pairs], found.documents, found.available,
+        found.sources, found.references, found.documents, found.available,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from mtray.evaluation.abilities.base import (
     Tools,
     floor_of,
     languages_of,
+    one_line,
     output_counts,
 )
 from mtray.evaluation.directions import (
@@ -168,7 +169,8 @@ class Suite:
             for metric, measurement in measured.items():
                 by_metric.setdefault(metric, []).append(measurement)
                 into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
-            into.counts[f"quality.{direction.name}"] = output_counts(direction.sources, found)
+            asked = list(map(one_line, direction.sources))
+            into.counts[f"quality.{direction.name}"] = output_counts(asked, found)
         for metric, measurements in by_metric.items():
             # off-target is not judged in a language that the detector does not know
             if len(measurements) == len(self.directions) > 1:

@@ -8,6 +8,7 @@ from test_suite import SEGMENTS, LengthComet, load_comet, outputs, study, suite_
 
 from mtray.errors import ConfigError, ModelError
 from mtray.evaluation.directions import Direction
+from mtray.evaluation.engine import Output
 from mtray.evaluation.suite import build_suite, set_lines
 from mtray.schema import Study
 from mtray.study import load_study
@@ -91,6 +92,19 @@ def test_documents_become_clusters(study, tmp_path):  # noqa: F811
     assert set_lines(suite)[0] == "  quality en-uk: 40 of 40 segments, 10 documents"
     part = direction.part(0.5)
     assert part.documents == [f"d{i // 4:02d}" for i in range(0, SEGMENTS, 2)]
+
+
+def test_metrics_see_the_texts_as_they_are_and_the_model_one_line(study, tmp_path):  # noqa: F811
+    path = tmp_path / "odd.jsonl"
+    path.write_text(json.dumps({"en": "a  bad\u00a0cab\n", "uk": " одне  таксі"}))
+    study["evaluation"]["quality"][0]["path"] = str(path)
+    (direction,) = suite_of(study).directions
+    assert direction.sources == ["a  bad\u00a0cab\n"] and direction.references == [" одне  таксі"]
+    assert direction.requests[0].prompt == "English: a bad cab\nUkrainian:"
+    suite = suite_of(study)
+    found = [Output("a bad cab", -1.0, 1), *outputs(suite_of(study), "x", 1.0, 0.1)[1:]]
+    counts = suite.score(found, None, 100, 0, load_comet).counts["quality.en-uk"]
+    assert counts["copied"] == 1
 
 
 def test_few_documents_are_not_resampled():

@@ -34,7 +34,6 @@ def measure(args: argparse.Namespace) -> Scored:
     """The metrics asked for, over the lines of the files."""
     from mtray.data.testsets import require_text
     from mtray.evaluation import quality
-    from mtray.evaluation.abilities.base import one_line
 
     metrics = quality.string_metrics(_names(args), "--metrics", [args.language])
     if metrics and args.ref is None:
@@ -47,9 +46,7 @@ def measure(args: argparse.Namespace) -> Scored:
     nothing = [""] * len(lines["hyp"])
     clusters = quality.document_clusters(lines.get("docs"))
     segments = quality.Segments(
-        [one_line(line) for line in lines.get("src", nothing)],
-        [one_line(line) for line in lines.get("ref", nothing)],
-        args.language, clusters,
+        lines.get("src", nothing), lines.get("ref", nothing), args.language, clusters
     )  # fmt: skip
     counts = {"segments": len(lines["hyp"]), "empty": sum(not h.strip() for h in lines["hyp"])}
     notes = []
