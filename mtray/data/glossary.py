@@ -49,6 +49,6 @@ def read_glossary(path: Path, source: str, target: str) -> list[tuple[str, str]]
         if not marked or (_speaks(row[LANGUAGES[0]], source) and _speaks(row[LANGUAGES[1]], target))
     ]
     if not kept:
-        there = sorted({f"{row[LANGUAGES[0]]}-{row[LANGUAGES[1]]}" for row in rows})
+        there = ", ".join(sorted({"-".join(row[c] for c in LANGUAGES) for row in rows}))
         raise DataError(f"{path}: no term of {source}-{target}; directions there: {there}")
     return [(row[columns[0]], row[columns[1]]) for row in kept]
