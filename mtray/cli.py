@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
     _add_rescore(command("rescore", _rescore, "Measure a run's kept outputs by other metrics"))
+    _add_run(
+        command("test", _test, "Measure the front on test segments that no trial has seen, once")
+    )
     _add_score(command("score", _score, "Score outputs that were made elsewhere and print JSON"))
     _add_doctor(command("doctor", _doctor, "What is missing on this machine and how to get it"))
     return parser
@@ -149,6 +152,12 @@ def _rescore(args: argparse.Namespace) -> int:
     from mtray.commands.rescore import rescore
 
     return rescore(args.path, args.metrics, args.comet, args.trials)
+
+
+def _test(args: argparse.Namespace) -> int:
+    from mtray.commands.held_out import run_test
+
+    return run_test(args.path)
 
 
 def _score(args: argparse.Namespace) -> int:

@@ -136,12 +136,15 @@ def prepare(study: Study, space: Space) -> Prepared:
     """Read and tokenise everything. Raises DataError or ConfigError before anything is started."""
     from mtray.data.mixing import draw
     from mtray.data.store import build_store
+    from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.suite import build_suite
     from mtray.search.references import reference_recipes
     from mtray.training.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
+    if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
+        build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
     store = build_store(study, tokenizer, store_sizes(space, study))
     held = {name: len(table) for name, table in store.items()}
@@ -177,6 +180,7 @@ def checked(study: Study, space: Space) -> Prepared:
 
 def plan_lines(prepared: Prepared) -> list[str]:
     """What a sweep would do: for --dry-run and at the start."""
+    from mtray.evaluation.held_out import has_test, lacking
     from mtray.evaluation.suite import set_lines
 
     study, space = prepared.study, prepared.space
@@ -190,6 +194,8 @@ def plan_lines(prepared: Prepared) -> list[str]:
         f"{', '.join(study.evaluation.abilities)}"
     )
     lines += set_lines(prepared.suite)
+    if has_test(study) and (missing := lacking(study)):
+        lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
         lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")

@@ -101,19 +101,25 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference between two nested mappings, but for what is
-    `FREE`."""
+    """Key, old and new value of the first difference between two nested mappings and lists, but for
+    what is `FREE` and for the test segments, which no trial of a search sees."""
     if isinstance(old, dict) and isinstance(new, dict):
         # the values in the journal have the order of the objectives
         if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
             return key, list(old), list(new)
         for part in sorted(old.keys() | new.keys()):
-            if key == "study" and part in FREE:
+            if (key == "study" and part in FREE) or (
+                key.startswith("study.evaluation.") and part == "test"
+            ):
                 continue
             found = first_difference(old.get(part), new.get(part), f"{key}.{part}".strip("."))
             if found:
                 return found
         return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        differences = (first_difference(a, b, f"{key}.{place}") for place, (a, b) in pairs)
+        return next(filter(None, differences), None)
     return None if old == new else (key, old, new)
 
 

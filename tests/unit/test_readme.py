@@ -8,6 +8,7 @@ import pytest
 from mtray.cli import _parser
 from mtray.data.store import source_texts
 from mtray.evaluation.abilities import ABILITIES
+from mtray.evaluation.held_out import on_test
 from mtray.evaluation.suite import build_suite
 from mtray.schema import (
     AbilitySpec,
@@ -35,12 +36,17 @@ FILES = {
     "web.tsv": "german\tenglish\nJa.\tYes.\n",
     "mono.en.txt": "One.\nTwo.\n",
     "chat.jsonl": '{"prompt": "Hello", "target": "Hi"}\n',
+    "dev.de": "Ja.\n",
+    "dev.en": "Yes.\n",
     "test.de": "Nein.\n",
     "test.en": "No.\n",
     "back.tsv": "en\tde\nYes.\tJa.\n",
     "icl.tsv": "de\ten\nNein.\tNo.\n",
     "icl-shots.tsv": "de\ten\n" + "".join(f"Wort {i}\tword {i}\n" for i in range(9)),
     "heldout.jsonl": '{"body": "Es war einmal ein Text."}\n',
+    "back-test.tsv": "en\tde\nNo.\tNein.\n",
+    "icl-test.tsv": "de\ten\nJa.\tYes.\n",
+    "heldout-test.jsonl": '{"body": "Es war keinmal ein Text."}\n',
 }
 
 
@@ -59,6 +65,7 @@ def test_the_study_loads_with_its_files(tmp_path):
     assert sizes == {"news": 2, "web": 1, "mono": 2, "chat": 1}
     suite = build_suite(study, FakeTokenizer())
     assert set(study.evaluation.abilities) | {"quality.de-en"} == set(suite.parts)
+    assert set(build_suite(on_test(study), FakeTokenizer()).parts) == set(suite.parts)
 
 
 class FakeTokenizer:

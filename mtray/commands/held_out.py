@@ -1,0 +1,201 @@
+"""`test`: the recipes of a run's front on segments that no search saw. Once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from mtray.commands.folders import run_folder
+from mtray.commands.rerun import Shelf, as_written, build_sources, fetch_corpora, train
+from mtray.errors import RunError, WorkerLost
+from mtray.evaluation.held_out import on_test
+from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.report import held_out as report
+from mtray.report.draws import write_draws
+from mtray.report.export import read_front
+from mtray.report.front import Front
+from mtray.report.records import (
+    BASE_NUMBER,
+    read_record,
+    read_records,
+    result_path,
+    trial_dir,
+    trial_name,
+    write_atomically,
+    write_json,
+    write_record,
+)
+from mtray.schema import Study, TrialRecord
+from mtray.search.run_folder import load_bound, locked
+from mtray.trial import Job, record_trial
+
+FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
+OUTPUTS = "outputs.parquet"
+BASELINES = ("base", "parallel_only")
+# the losses of two trainings of one recipe are that close where nothing changed but rounding
+SAME_LOSS = 0.005
+
+
+def run_test(path: Path) -> int:
+    """Train the recipes of the front, the base model and parallel data only again, with their
+    recorded seeds, and measure them on the test segments; print that beside what they were chosen
+    by.
+
+    Where that was done already it is printed, and nothing is touched. Interrupted, it goes on where
+    it was. Raises MtrayError when the run has no front or the study no test segments.
+    """
+    run_dir = run_folder(path)
+    bound, _ = load_bound(run_dir)
+    front = read_front(run_dir, bound)
+    wanted = wanted_trials(front)
+    file = run_dir / RESULT
+    if file.is_file():
+        result = read_result(file)
+        print("\n".join([*report.lines(result), *_since(result, wanted, file)]))
+        return 0
+    with locked(run_dir):
+        result = _touch(run_dir, bound, front, wanted)
+        write_atomically(run_dir / TABLE, report.parquet(result))
+        write_json(file, result.model_dump(mode="json"))
+    print("\n".join([*report.lines(result), f"json: {file}", f"parquet: {run_dir / TABLE}"]))
+    return 0
+
+
+def wanted_trials(front: Front) -> list[int]:
+    """All complete trials behind the points of the front and the two baselines, the base model
+    first."""
+    points = [p for p in front.points if p.on_front or p.role in BASELINES]
+    return sorted({number for point in points for number in point.trials} | {BASE_NUMBER})
+
+
+def read_result(file: Path) -> report.HeldOut:
+    try:
+        return report.HeldOut.model_validate_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _since(result: report.HeldOut, wanted: list[int], file: Path) -> list[str]:
+    """What to know of a test that was made before."""
+    known = {touch.trial for touch in result.touched}
+    said = ["nothing was touched now"]
+    if new := [trial_name(n) for n in wanted if n not in known]:
+        said.append(
+            f"note: trials {', '.join(new)} have come to the front since and are not tested. "
+            "Whoever chooses by the test segments has none left; to test these as well, move "
+            f"{file} away and run this again: the others are not touched a second time"
+        )
+    return said
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all trials of the test share. `folder` is laid out as a run's."""
+
+    run_dir: Path
+    folder: Path
+    study: Study
+    suite: Any
+    tokenizer: Any
+
+
+def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> report.HeldOut:
+    from mtray.evaluation.suite import build_suite, set_lines
+    from mtray.training.models import load_tokenizer
+
+    written = as_written(bound)
+    study = on_test(written)
+    fetch_corpora(study)
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    suite = build_suite(study, tokenizer)
+    searched = set(build_suite(written, tokenizer).requests)
+    bench = _Bench(run_dir, run_dir / FOLDER, study, suite, tokenizer)
+    for place, number in enumerate(wanted, 1):
+        if not result_path(bench.folder, number).is_file():
+            name = trial_name(number)
+            print(f"trial {name}, {place} of {len(wanted)}", file=sys.stderr, flush=True)
+            apart(_touch_trial, bench, read_record(result_path(run_dir, number)))
+    tested = [read_record(result_path(bench.folder, number)) for number in wanted]
+    recorded = read_records(run_dir).sound()
+    names = list(bound.objectives)
+    sides = [report.side(run_dir, recorded, names), report.side(bench.folder, tested, names)]
+    trials = {point.number: point.trials for point in front.points}
+    repeated = sum(request in searched for request in set(suite.requests))
+    return report.HeldOut(
+        study=study.name, run=str(run_dir), objectives=tuple(names),
+        rows=report.rows(sides[0], sides[1], front.front, trials, names),
+        touched=tuple(
+            report.Touch(trial=r.number, when=r.finished, seconds=r.total_seconds)
+            for r in tested
+        ),
+        sets=tuple(line.strip() for line in set_lines(suite)), repeated=repeated,
+        notes=tuple(_notes(recorded, tested, repeated)),
+    )  # fmt: skip
+
+
+def apart(function: Callable[..., None], *arguments: Any) -> None:
+    """Call it in a process of its own, which gives back all memory, and that of the GPU. Raises
+    what it raises, and WorkerLost when the process dies."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            raise WorkerLost(
+                "the process of the trial ended (killed, or out of memory?); the same command goes "
+                "on with it"
+            ) from None
+
+
+def recorded_job(record: TrialRecord) -> Job:
+    """The job whose record this is."""
+    return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
+
+
+def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
+    """Train, answer and score; the record comes last, so that a trial is tested or is not."""
+    job = recorded_job(old)
+    held = {s.source: s.held for s in old.mix.shares}
+    base = None
+    if job.number != BASE_NUMBER:
+        file = trial_dir(bench.folder, BASE_NUMBER) / OUTPUTS
+        base = read_outputs(file, bench.suite.requests)
+    started = time.perf_counter()
+    shelf = Shelf(bench.suite, build_sources(bench.study, job, held, bench.tokenizer), base)
+    outcome = train(job, bench.study, shelf)
+    record, draws = record_trial(job, bench.study, bench.suite, outcome, base)
+    total = {"total": time.perf_counter() - started}
+    known = {"seconds": record.seconds | total, "replicate": job.replicate, "of": job.of}
+    file = trial_dir(bench.folder, job.number) / OUTPUTS
+    write_outputs(file, bench.suite.parts, bench.suite.requests, outcome.outputs)
+    write_draws(bench.folder, job.number, draws)
+    write_record(bench.folder, record.model_copy(update=known))
+
+
+def _notes(
+    recorded: tuple[TrialRecord, ...], tested: list[TrialRecord], repeated: int
+) -> list[str]:
+    notes = [
+        "dev values of the front flatter it, since it was picked by them; test values do not, as "
+        "long as nothing is chosen by them"
+    ]
+    if repeated:
+        notes.append(f"{repeated} requests of the test are among those of the search, too")
+    before = {r.number: r for r in recorded}
+    for record in tested:
+        old = before[record.number].training
+        if old is None or record.training is None:
+            continue
+        was, now = old.loss[-1][1], record.training.loss[-1][1]
+        if abs(now - was) > SAME_LOSS * abs(was):
+            notes.append(
+                f"trial {record.number}: the training ended at a loss of {was:.4f} in the sweep "
+                f"and of {now:.4f} here, so the model that was tested is not quite the same"
+            )
+    return notes

@@ -1,0 +1,228 @@
+"""Test segments: where they come from, and that they are touched once."""
+
+import json
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from records_factory import make_record, make_score, make_study
+
+from mtray.commands import held_out
+from mtray.commands.held_out import recorded_job, wanted_trials
+from mtray.errors import ConfigError, RunError, WorkerLost
+from mtray.evaluation.held_out import has_test, lacking, on_test
+from mtray.report import held_out as report
+from mtray.report.draws import write_draws
+from mtray.report.export import read_front
+from mtray.report.records import read_records, write_record
+from mtray.schema import Evaluation, Recipe, TrainingRecord
+from mtray.search.run_folder import first_difference
+
+QUALITY = {"direction": "en-uk", "path": "dev.tsv", "size": 30, "test": {"path": "test.tsv"}}
+ABILITY = {
+    "measure": "few_shot", "path": "dev.tsv", "direction": "en-es", "shots": 3,
+    "shots_path": "shots.tsv", "test": {"path": "test.tsv", "size": 70},
+}  # fmt: skip
+
+
+def study(quality=QUALITY, ability=ABILITY):
+    evaluation = Evaluation.model_validate({"quality": [quality], "abilities": {"few": ability}})
+    return make_study().model_copy(update={"evaluation": evaluation})
+
+
+def test_the_test_segments_take_the_place_of_the_others():
+    moved = on_test(study()).evaluation
+    assert moved.quality[0].path == "test.tsv" and moved.quality[0].size == 30
+    few = moved.abilities["few"]
+    assert (few.path, few.size) == ("test.tsv", 70)
+    assert few.model_extra == {"direction": "en-es", "shots": 3, "shots_path": "shots.tsv"}
+    assert not few.test and not moved.quality[0].test
+
+
+def test_every_set_needs_test_segments():
+    bare = {k: v for k, v in ABILITY.items() if k != "test"}
+    assert has_test(study()) and has_test(study(ability=bare))
+    assert lacking(study(ability=bare)) == ["ability few"]
+    with pytest.raises(ConfigError, match="no test segments for ability few; give"):
+        on_test(study(ability=bare))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"path": "dev.tsv"}, "quality en-uk: `test`: these are the segments of the search"),
+        ({"size": 20}, "these are the segments of the search"),
+        ({"path": "t.tsv", "direction": "uk-en"}, "'direction' is the same on test segments"),
+        ({"path": "t.tsv", "size": 0}, "size: Input should be greater"),
+        ({"path": "t.tsv", "shots": 3}, "shots: Extra inputs"),
+    ],
+)
+def test_mistakes_in_test_segments_are_named(given, message):
+    with pytest.raises(ConfigError, match=message):
+        on_test(study(quality={**QUALITY, "test": given}))
+
+
+def test_another_split_of_one_folder_is_other_segments():
+    flores = {"direction": "en-uk", "path": "flores", "split": "dev", "test": {"split": "devtest"}}
+    assert on_test(study(quality=flores)).evaluation.quality[0].split == "devtest"
+
+
+def test_test_segments_may_be_added_to_a_run():
+    def content(quality):
+        return {"study": json.loads(study(quality=quality).model_dump_json())}
+
+    bare = {k: v for k, v in QUALITY.items() if k != "test"}
+    assert first_difference(content(bare), content(QUALITY)) is None
+    key, old, new = first_difference(content(bare), content({**QUALITY, "size": 31}))
+    assert (key, old, new) == ("study.evaluation.quality.0.size", 30, 31)
+
+
+def test_a_replicate_is_trained_as_it_was():
+    record = make_record(5, seed=8).model_copy(update={"replicate": 2, "of": 3})
+    job = recorded_job(record)
+    assert (job.number, job.seed, job.replicate, job.of, job.draw.seed) == (5, 8, 2, 3, 6)
+
+
+TRAINING = TrainingRecord(
+    steps=8, tokens=100, tokens_per_second=9.0, trainable_parameters=5, total_parameters=5,
+    accumulated_learning_rate=0.1, precision="fp32", loss=((4, 3.0), (8, 2.0)),
+)  # fmt: skip
+# quality and retention by trial: on dev, on test
+VALUES = {
+    -1: ((0.50, 1.00), (0.52, 1.00)), 0: ((0.60, 0.70), (0.58, 0.75)),
+    1: ((0.55, 0.90), (0.54, 0.95)), 2: ((0.53, 0.60), None), 3: ((0.57, 0.88), (0.55, 0.91)),
+}  # fmt: skip
+ROLES = {-1: "base", 0: "parallel_only"}
+
+
+def write_trial(folder, number, values, rng):
+    """A record with objectives, and draws about them."""
+    objectives = dict(zip(("quality", "retention"), map(make_score, values), strict=True))
+    of = {3: {"of": 1, "replicate": 1, "seed": 2}}.get(number, {})
+    size = {3: 1}.get(number, number) + 10 if number >= 0 else 0
+    record = make_record(number, role=ROLES.get(number, "search")).model_copy(
+        update={
+            "objectives": objectives,
+            "recipe": Recipe(parallel_size=size),
+            "seconds": {"training": 9.0, "total": 20.0},
+            "training": TRAINING if size else None,
+        }
+        | {**of}
+    )
+    write_record(folder, record)
+    draws = {n: s.value + 0.01 * rng.standard_normal(200) for n, s in objectives.items()}
+    write_draws(folder, number, draws)
+    return record
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of five trials, and a way to touch the test segments that is counted."""
+    rng = np.random.default_rng(0)
+    for number, (dev, _) in VALUES.items():
+        write_trial(tmp_path, number, dev, rng)
+    bound = study()
+    calls = []
+
+    def touch(bench, old):
+        calls.append(old.number)
+        if len(calls) == fails.get("at"):
+            raise RunError("cut off")
+        write_trial(bench.folder, old.number, VALUES[old.number][1], rng)
+
+    fails = {}
+    monkeypatch.setattr(held_out, "load_bound", lambda _: (bound, None))
+    monkeypatch.setattr(held_out, "run_folder", lambda path: path)
+    monkeypatch.setattr(held_out, "_touch_trial", touch)
+    monkeypatch.setattr(held_out, "apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(held_out, "fetch_corpora", lambda _: None)
+    suite = SimpleNamespace(requests=["a", "b"])
+    monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
+    monkeypatch.setattr("mtray.evaluation.suite.set_lines", lambda _: ["  quality en-uk: 30"])
+    monkeypatch.setattr("mtray.training.models.load_tokenizer", lambda *_: None)
+    return SimpleNamespace(path=tmp_path, calls=calls, fails=fails, bound=bound)
+
+
+def test_front_and_baselines_are_tested_and_nothing_else(run):
+    front = read_front(run.path, run.bound)
+    assert front.front == (0, 1, -1)
+    assert wanted_trials(front) == [-1, 0, 1, 3]
+
+
+def test_the_test_segments_are_touched_once(run, capsys):
+    run.fails["at"] = 3
+    with pytest.raises(RunError, match="cut off"):
+        held_out.run_test(run.path)
+    assert run.calls == [-1, 0, 1] and not (run.path / "test.json").exists()
+    assert held_out.run_test(run.path) == 0
+    assert run.calls == [-1, 0, 1, 1, 3], "what is done is not done again"
+    first = capsys.readouterr().out
+    assert held_out.run_test(run.path) == 0
+    assert len(run.calls) == 5
+    again = capsys.readouterr().out
+    assert "nothing was touched now" in again
+    assert again.splitlines()[:8] == first.splitlines()[:8]
+    assert "by 4 trials, trained again: quality en-uk: 30" in again
+    assert "2 requests of the test are among those of the search" in again
+
+
+def test_dev_and_test_stand_side_by_side(run, capsys):
+    held_out.run_test(run.path)
+    result = held_out.read_result(run.path / "test.json")
+    rows = {row.number: row for row in result.rows}
+    assert list(rows) == [0, 1, -1]
+    assert rows[1].trials == (1, 3)
+    quality = rows[1].objectives["quality"]
+    assert (quality.dev.value, quality.test.value) == pytest.approx((0.56, 0.545))
+    assert quality.dev_gap.value == pytest.approx(0.06)
+    assert quality.test_gap.value == pytest.approx(0.025)
+    assert quality.test_gap.low < 0.025 < quality.test_gap.high
+    assert rows[-1].objectives["quality"].test_gap is None
+    table = pq.read_table(run.path / "test.parquet").to_pylist()
+    assert [row["number"] for row in table] == [0, 1, -1]
+    assert table[1]["quality_test"] == pytest.approx(0.545)
+    assert table[1]["quality_test_gap"] == pytest.approx(0.025)
+    assert table[2]["retention_test_gap"] is None
+    assert "+0.025 [" in capsys.readouterr().out
+
+
+def test_who_comes_to_the_front_later_is_named(run, capsys):
+    held_out.run_test(run.path)
+    write_trial(run.path, 7, (0.9, 0.99), np.random.default_rng(1))
+    held_out.run_test(run.path)
+    assert "trials 7 have come to the front since and are not tested" in capsys.readouterr().out
+    assert 7 not in run.calls
+
+
+def test_a_training_that_ended_elsewhere_is_said(run):
+    held_out.run_test(run.path)
+    recorded = read_records(run.path).sound()
+    tested = list(read_records(run.path / "test").sound())
+    assert len(held_out._notes(recorded, tested, 0)) == 1
+    training = tested[1].training
+    moved = training.model_copy(update={"loss": ((training.steps, training.loss[-1][1] * 1.02),)})
+    tested[1] = tested[1].model_copy(update={"training": moved})
+    notes = held_out._notes(recorded, tested, 0)
+    assert len(notes) == 2 and "trial 0: the training ended at a loss of" in notes[1]
+
+
+def refuse(text):
+    raise RunError(text)
+
+
+def test_a_trial_runs_in_a_process_of_its_own(tmp_path):
+    held_out.apart(os.mkdir, tmp_path / "made")
+    assert (tmp_path / "made").is_dir()
+    with pytest.raises(RunError, match="no such thing"):
+        held_out.apart(refuse, "no such thing")
+    with pytest.raises(WorkerLost, match="the same command goes on"):
+        held_out.apart(os.abort)
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "test.json").write_text("{")
+    with pytest.raises(RunError, match=r"test\.json: cannot be read"):
+        held_out.read_result(tmp_path / "test.json")
+    assert report.gap_text(None) == "-"
