@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mtray.data.tokenise import prompt_ids_batch
@@ -25,20 +25,22 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Request:
-    """`target` None: an answer of at most `max_new_tokens`. Otherwise: how likely is `target` after
-    `prompt` and a space; with an empty prompt, after nothing."""
+    """`target` None: an answer of at most `max_new_tokens`, of one line or of as many as the model
+    likes. Otherwise: how likely is `target` after `prompt` and a space; with an empty prompt, after
+    nothing."""
 
     prompt: str
     target: str | None
     max_new_tokens: int = 64
+    one_line: bool = True
 
 
 @dataclass(frozen=True)
 class Output:
-    """`text` is the answer up to its line's end, stripped, or the target. `log_likelihood`, in
-    nats, is of what was generated (with the token that ended it) or of the target (without an end
-    token); `tokens` counts the text's own. `truncated`: the answer met `max_new_tokens` before its
-    end."""
+    """`text` is the answer, stripped, up to its line's end where one line was asked for; or the
+    target. `log_likelihood`, in nats, is of what was generated (with the token that ended it) or of
+    the target (without an end token); `tokens` counts the text's own. `truncated`: the answer met
+    `max_new_tokens` before its end."""
 
     text: str
     log_likelihood: float
@@ -147,11 +149,14 @@ def _batches(
 
     scored = scoring_jobs(settings, requests)
     generated = _generating_jobs(settings, requests)
+    lines = [job for job in generated if requests[job[0]].one_line]
+    texts = [job for job in generated if not requests[job[0]].one_line]
 
     def cut(max_tokens: int) -> list[Batch]:
         return [
             *scoring_batches(settings, requests, scored, max_tokens),
-            *generating_batches(settings, generated, max_tokens),
+            *generating_batches(settings, lines, max_tokens),
+            *generating_batches(replace(settings, stop_at_newline=False), texts, max_tokens),
         ]
 
     return share_of(cut, settings.max_tokens, *worker)

@@ -65,7 +65,7 @@ class AbilitySpec(Frozen):
     model_config = ConfigDict(extra="allow")
 
     measure: str
-    path: str | dict[str, str]
+    path: str | dict[str, str] = ""
     size: Annotated[int, Field(ge=1)] = 100
     weight: Annotated[float, Field(gt=0)] = 1.0
     columns: dict[str, str] = {}

@@ -314,3 +314,20 @@ def test_no_boundary_at_all_is_an_error(monkeypatch):
     )
     with pytest.raises(DataError, match="boundary"):
         encode_examples(tokenizer, [("ab", "c")])
+
+
+def test_answers_of_one_line_and_of_several():
+    """Beside each other; those of several lines end at the end token alone."""
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    several = [Request(p, None, 24, one_line=False) for p in prompts(40)]
+    lines = [Request(p, None, 24) for p in prompts(40)]
+    found = run_requests(model, tokenizer, several + lines, max_tokens_per_batch=600)
+    longer = 0
+    for request, whole, line in zip(several, found[:40], found[40:], strict=True):
+        ids = by_transformers(model, tokenizer, request.prompt, 24, [tokenizer.eos_token_id])
+        text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert whole.text == text.strip()
+        assert whole.tokens >= line.tokens
+        longer += "\n" in whole.text
+    assert longer

@@ -10,7 +10,9 @@ from mtray.evaluation.abilities import (
     context,
     few_shot,
     formality,
+    idioms,
     instructions,
+    lm_eval,
     perplexity,
     technical,
     translation,
@@ -26,7 +28,9 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "perplexity": perplexity.build,
     "choice": choice.build,
     "technical": technical.build,
+    "lm_eval": lm_eval.build,
     "context": context.build,
+    "idioms": idioms.build,
 }
 
 
@@ -38,4 +42,6 @@ def build_ability(spec: AbilitySpec, context: Context) -> Ability:
             f"ability {context.name!r}: unknown measure {spec.measure!r}; "
             f"allowed: {', '.join(ABILITIES)}"
         )
+    if not spec.path and spec.measure != "lm_eval":
+        raise ConfigError(f"ability {context.name!r}: measure {spec.measure} needs `path`")
     return ABILITIES[spec.measure](spec, context)
