@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mtray.commands.scoring import ctxpro, failures, formality, quality, technical
+from mtray.commands.scoring import ctxpro, failures, formality, idioms, quality, technical
 from mtray.commands.scoring.scored import Scored
 
 
@@ -25,6 +25,7 @@ SUITES = {
         "ctxpro": ctxpro,
         "failures": failures,
         "formality": formality,
+        "idioms": idioms,
         "quality": quality,
         "technical": technical,
     }.items()
