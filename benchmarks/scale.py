@@ -69,12 +69,13 @@ class Front:
 
 def suggester_steps(sampler: str, concurrent: int, front: Front) -> Iterator[None]:
     """Each step tells one result and asks for one point."""
+    from mtray.search.cost_aware import Told, Where
     from mtray.search.suggest import Suggester
     from mtray.space import Space
 
     rng = np.random.default_rng(1)
     distributions = Space.model_validate({"parameters": SPACE}).distributions()
-    suggester = Suggester(distributions, ["max", "max"], sampler)
+    suggester = Suggester(Where(distributions), ["max", "max"], sampler)
     pending: dict[int, dict[str, Any]] = {}
     number = 0
     while True:
@@ -86,7 +87,7 @@ def suggester_steps(sampler: str, concurrent: int, front: Front) -> Iterator[Non
         ended = int(rng.choice(list(pending)))
         params = pending.pop(ended)
         values = objective(params, rng)
-        suggester.add(ended, params, values)
+        suggester.add(ended, params, Told(values))
         front.add(values)
         yield
 

@@ -70,7 +70,7 @@ def simulate(
         if fidelity < last and policy.report(number, fidelity, values):
             heapq.heappush(events, (due(number, fidelity + 1), number, fidelity + 1))
             continue
-        policy.tell(number, values, fidelity == last)
+        policy.tell(number, values, fidelity == last, now - begun[number])
         cost = now * workers / problem.unit
         ended.append(Ended(number, keys[number], cost, values, fidelity == last))
         start(now)

@@ -11,7 +11,8 @@ import contextlib
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +24,9 @@ from optuna.trial import TrialState
 from search_tables import Array, Params, Problem
 
 from mtray.schema import EarlyStopping, Estimate
+from mtray.search.cost_aware import Told, Where
 from mtray.search.rungs import Point, decide, expected_values
-from mtray.search.samplers import STARTUP, space_filling
+from mtray.search.samplers import STARTUP, at_quantile, space_filling
 from mtray.search.suggest import Suggester
 
 
@@ -41,25 +43,30 @@ class Policy:
     def report(self, number: int, fidelity: int, values: Array) -> bool:
         return True
 
-    def tell(self, number: int, values: Array, complete: bool) -> None:
-        """`values` of the highest fidelity, or of the one at which the trial was stopped."""
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
+        """`values` of the highest fidelity, or of the one at which the trial was stopped; `cost` in
+        the problem's unit."""
 
 
 class Mtray(Policy):
-    """mtray's search: space-filling start, its `Suggester` and, where there are two rungs or more,
-    its early stopping.
+    """mtray's search: the problem's baselines, a space-filling start, and its `Suggester`, with the
+    problem's guesses. With `stopping` its early stopping too, where there are two rungs or more,
+    which are paid for.
 
-    Unlike in a sweep the suggestion knows everything that ended before it is asked for, there are
-    no baselines, and nothing is trained again with another seed. Rungs are paid for.
+    Unlike in a sweep the suggestion knows everything that ended before it is asked for, and nothing
+    is trained again with another seed.
     """
 
     def __init__(
         self, problem: Problem, seed: int, sampler: str = "auto", startup: int = STARTUP,
-        stopping: bool = True,
+        stopping: bool = False,
     ) -> None:  # fmt: skip
         self._problem = problem
-        self._suggester = Suggester(problem.distributions, problem.senses, sampler, seed, startup)
-        self._start = space_filling(problem.distributions, startup, seed)
+        where = Where(problem.distributions, problem.guesses)
+        self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
+        self._start = [
+            *problem.references, *space_filling(problem.distributions, startup, seed)
+        ]  # fmt: skip
         rungs = problem.shares[:-1]
         self._rule = EarlyStopping(rungs=rungs) if stopping and len(rungs) > 1 else None
         self.watches = self._rule is not None
@@ -98,7 +105,7 @@ class Mtray(Policy):
         self._rungs.setdefault(number, []).append(rung)
         return not found.stop
 
-    def tell(self, number: int, values: Array, complete: bool) -> None:
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         record = SimpleNamespace(
             number=number, rungs=self._rungs.get(number, []),
             state="complete" if complete else "pruned",
@@ -106,22 +113,28 @@ class Mtray(Policy):
         if complete:
             record.objectives = self._estimates(values, len(self._problem.shares) - 1)
             self._ended.append(record)
-            self._suggester.add(number, self._params[number], [float(v) for v in values])
+            found = Told([float(v) for v in values], cost)
+            self._suggester.add(number, self._params[number], found)
             return
         # `expected_values` reads nothing of a record but what these hold
         guess = expected_values(record, self._ended, self._problem.objectives)  # type: ignore[arg-type]
         if guess is None:
             self._suggester.drop(number)
         else:
-            self._suggester.add(number, self._params[number], list(guess.values()))
+            self._suggester.add(number, self._params[number], Told(list(guess.values())))
 
 
 class Optuna(Policy):
-    """A sampler of Optuna, asked and told as its documentation shows."""
+    """A sampler of Optuna, asked and told as its documentation shows, after the points of
+    `first`."""
 
-    def __init__(self, problem: Problem, sampler: optuna.samplers.BaseSampler) -> None:
+    def __init__(
+        self, problem: Problem, sampler: optuna.samplers.BaseSampler, first: Sequence[Params] = ()
+    ) -> None:
         directions = ["maximize" if s == "max" else "minimize" for s in problem.senses]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
+        for params in first:
+            self._study.enqueue_trial(params)
         self._distributions = problem.distributions
         self._trials: dict[int, optuna.Trial] = {}
 
@@ -129,7 +142,7 @@ class Optuna(Policy):
         self._trials[number] = self._study.ask(self._distributions)
         return dict(self._trials[number].params)
 
-    def tell(self, number: int, values: Array, complete: bool) -> None:
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         self._study.tell(self._trials[number], [float(v) for v in values], TrialState.COMPLETE)
 
 
@@ -159,7 +172,7 @@ class RayOptuna(Policy):
         value = self._sign * float(values[0])
         return bool(self._bracket.on_result(trial, self._times[fidelity], value) == "CONTINUE")
 
-    def tell(self, number: int, values: Array, complete: bool) -> None:
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         result = dict(zip(self._names, map(float, values), strict=True))
         self._search.on_trial_complete(str(number), result)
 
@@ -207,7 +220,7 @@ class Moasha(Policy):
         )
         return bool(decision == "CONTINUE")
 
-    def tell(self, number: int, values: Array, complete: bool) -> None:
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         if complete:
             self._search.on_trial_complete(self._trials[number], self._result(-1, values))
         else:
@@ -229,11 +242,27 @@ POLICIES: dict[str, PolicyFactory] = {
 }
 # our own search with parts of it changed, for finding out what they are worth
 VARIANTS: dict[str, PolicyFactory] = {
-    "mtray without stopping": lambda problem, seed: Mtray(problem, seed, stopping=False),
+    "mtray with rungs": lambda problem, seed: Mtray(problem, seed, stopping=True),
+    "mtray gp": lambda problem, seed: Mtray(problem, seed, "gp"),
     "mtray tpe": lambda problem, seed: Mtray(problem, seed, "tpe"),
-    "mtray 10 at the start": lambda problem, seed: Mtray(problem, seed, startup=10),
-    "mtray 16 at the start": lambda problem, seed: Mtray(problem, seed, startup=16),
+    "mtray 8 at the start": lambda problem, seed: Mtray(problem, seed, startup=8),
+    "mtray without guess": lambda problem, seed: Mtray(replace(problem, guesses={}), seed),
+    "mtray guess too low": lambda problem, seed: Mtray(guessing(problem, 0.25), seed),
+    "mtray guess too high": lambda problem, seed: Mtray(guessing(problem, 0.75), seed),
+    "mtray without baselines": lambda problem, seed: Mtray(replace(problem, references=()), seed),
+    "mtray with neither": lambda problem, seed: Mtray(
+        replace(problem, guesses={}, references=()), seed
+    ),
+    "optuna GP after the baselines": lambda problem, seed: Optuna(
+        problem, SAMPLERS.GPSampler(seed=seed), problem.references
+    ),
 }
+
+
+def guessing(problem: Problem, u: float) -> Problem:
+    """The problem with its guesses moved to share `u` of their ranges."""
+    moved = {name: at_quantile(problem.distributions[name], u) for name in problem.guesses}
+    return replace(problem, guesses=moved)
 
 
 def missing() -> dict[str, str]:

@@ -27,6 +27,18 @@ RUNG_ERRORS = 2 * ERRORS  # a rung takes a quarter of the segments
 START_SECONDS, FULL_SECONDS, RUNG_SECONDS = 15.0, 20.0, 5.0  # start; evaluation in full, at a rung
 SECONDS_PER_EXAMPLE = 0.02
 FRONT_POINTS = 200  # of the true front, evenly along it
+# What a study with a source of each kind has as baselines: parallel text only, mono 1:1, and the
+# uniform mix (moved into the ranges; mono 2:1 lies outside). The learning rate is the middle of its
+# range, not the best one, and is what the user guesses.
+PARALLEL_ONLY: Params = {
+    "parallel_size": 4096, "mono_ratio": 0.0, "replay_fraction": 0.0, "frozen_layers": 0,
+    "learning_rate": (1e-4 * 2e-3) ** 0.5,
+}  # fmt: skip
+REFERENCES = (
+    PARALLEL_ONLY,
+    PARALLEL_ONLY | {"mono_ratio": 1.0},
+    PARALLEL_ONLY | {"parallel_size": 4096 // 3, "mono_ratio": 1.0, "replay_fraction": 0.3},
+)
 
 
 def space() -> dict[str, BaseDistribution]:
@@ -135,4 +147,6 @@ def own_surface() -> Problem:
         errors=errors,
         alone=lambda key: seconds(dict(key), last) - RUNG_SECONDS * last,
         unit=START_SECONDS + float(np.mean(costs)) + FULL_SECONDS,
+        references=REFERENCES,
+        guesses={"learning_rate": REFERENCES[0]["learning_rate"]},
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Problem:
     errors: Array  # standard errors that a trial reports with its values, shape (fidelities, m)
     alone: Callable[[Any], float]  # cost of a full trial that is not measured on its way
     unit: float  # mean of `alone`
+    references: tuple[Params, ...] = ()  # baselines that mtray begins with
+    guesses: Params = field(default_factory=dict)  # that mtray is given
 
     @property
     def senses(self) -> tuple[Sense, ...]:

@@ -3,9 +3,9 @@ is a field of `Recipe`.
 
 parallel_size: {type: int, low: 256, high: 8192, log: true}
 mono_ratio: {type: float, low: 0.0, high: 2.0}
-frozen_layers: {type: categorical, choices: [0, 2, 4]}
-learning_rate: 0.001          # fixed
-replay_fraction: {type: float, low: 0.05, high: 0.3, when: {mono_ratio: {above: 0.5}}}
+learning_rate: {type: float, low: 0.0001, high: 0.01, log: true, guess: 0.001}
+replay_fraction: 0.1          # fixed
+frozen_layers: {type: int, low: 0, high: 4, when: {mono_ratio: {above: 0.5}}}
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class Condition(Frozen):
 
 class _Varied(Frozen):
     """`when`: conditions by parameter. Where one fails, this parameter is off: it has the default
-    of its `Recipe` field."""
+    of its `Recipe` field. `guess`: a value that is believed to be good; the search looks near it
+    first and believes it less with every trial."""
 
     when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
+    guess: Number | None = None
 
 
 class _Range(_Varied):
@@ -66,6 +68,8 @@ class _Range(_Varied):
     def _ordered(self) -> _Range:
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.guess is not None and not self.low <= self.guess <= self.high:
+            raise ValueError(f"guess {self.guess} is not within {self.low} to {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"a log scale needs low above 0, found {self.low}")
         if self.log and self.step != type(self).model_fields["step"].default:
@@ -93,6 +97,12 @@ class IntRange(_Range):
 class Choices(_Varied):
     type: Literal["categorical"]
     choices: Annotated[tuple[Number, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _guess_is_one(self) -> Choices:
+        if self.guess is not None and self.guess not in self.choices:
+            raise ValueError(f"guess {self.guess} is not one of the choices")
+        return self
 
     def text(self) -> str:
         return "one of " + ", ".join(f"{c:g}" for c in self.choices)
@@ -126,6 +136,10 @@ class Space(Frozen):
             else:
                 out[name] = od.CategoricalDistribution(p.choices)
         return out
+
+    @property
+    def guesses(self) -> dict[str, Number]:
+        return {name: p.guess for name, p in self.parameters.items() if p.guess is not None}
 
     def recipe(self, params: dict[str, Number]) -> Recipe:
         """The recipe of one suggestion: what is off by its condition has its field's default."""

@@ -87,6 +87,16 @@ def most_drawn(recipes: Iterable[Recipe], sources: Sequence[Source]) -> dict[str
     return most
 
 
+def repeat_caps(sources: Sequence[Source], held: Mapping[str, int]) -> dict[str, int]:
+    """The most examples that a recipe may ask of each source that has a cap on its repeats; `held`
+    counts what a source has."""
+    return {
+        s.name: math.floor(s.max_repeats * held[s.name])
+        for s in sources
+        if s.max_repeats is not None and s.name in held
+    }
+
+
 def source_order(seed: int, source: str, size: int) -> Index:
     """The permutation of a source's rows that every trial of a study takes prefixes of, shape
     (size,)."""

@@ -9,27 +9,31 @@ start; a trial without a record is handed out again under its number.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mtray.data.mixing import plan, repeat_caps
 from mtray.report.records import BASE_NUMBER
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
+from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
 from mtray.search.journal_file import RunJournal
 from mtray.search.lineup import missing_first
 from mtray.search.notes import (
     ATTEMPTS,
+    COST,
     EXACT,
     OF,
+    OVER,
     REPLICATE,
     ROLE,
     SAMPLER_NOTES,
     TAKEN,
-    known_values,
+    known_of,
     own,
     pruned_notes,
     taken_over,
@@ -75,21 +79,32 @@ class Ledger:
         self._distributions = space.distributions()
         known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
-        self._suggester = Suggester(self._distributions, senses, study.sampler, self._seed)
+        where = Where(self._distributions, space.guesses, self._allowed(held))
+        self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
         references = reference_recipes(space, study, held)
         for trial in self._trials(*DONE):
-            if values := known_values(trial):
+            if told := known_of(trial):
                 notes = trial.user_attrs.get(SAMPLER_NOTES)
-                self._suggester.add(trial.number, trial.params, values, attributes=notes)
+                self._suggester.add(trial.number, trial.params, told, notes)
         self._take_over(taken, references)
         self._take_back()
-        for params, notes in missing_first(
-            self._trials(), references, self._distributions, self._seed
-        ):
+        for params, notes in missing_first(self._trials(), references, where, self._seed):
             self._put_in_line(params, notes)
         self._repeats.know(self._trials())
+
+    def _allowed(self, held: Mapping[str, int] | None) -> Callable[[dict[str, Any]], bool] | None:
+        """Whether a point can be trained: no source is repeated more often than it may be."""
+        sources, caps = self._spec.sources, repeat_caps(self._spec.sources, held or {})
+        if not caps:
+            return None
+
+        def allowed(params: dict[str, Any]) -> bool:
+            parts = plan(self._space.recipe(params), sources)
+            return all(part.count <= caps.get(part.source, part.count) for part in parts)
+
+        return allowed
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         """All trials by number, or those in one of `states`."""
@@ -214,9 +229,8 @@ class Ledger:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
-        self._suggester.add(
-            trial.number, trial.params, attributes=trial.user_attrs.get(SAMPLER_NOTES)
-        )
+        notes = trial.user_attrs.get(SAMPLER_NOTES)
+        self._suggester.add(trial.number, trial.params, attributes=notes)
         return self._job(self._trials()[trial.number])
 
     def _job(self, trial: FrozenTrial) -> Job:
@@ -258,10 +272,8 @@ class Ledger:
         if trial.state.is_finished():
             return None
         record = self.records.read(number)
-        if record is not None and record.state == "complete":
-            values = [record.objectives[name].value for name in self._spec.objectives]
-            self._study.tell(number, values)
-            self._suggester.add(number, trial.params, values)
+        if record is not None and record.objectives and record.state != "pruned":
+            self._tell_measured(trial, record)
             return record
         if record is not None and record.state == "pruned":
             self._tell_pruned(record)
@@ -273,6 +285,20 @@ class Ledger:
         self._study.tell(number, state=TrialState.FAIL)
         self._suggester.drop(number)
         return record
+
+    def _tell_measured(self, trial: FrozenTrial, record: TrialRecord) -> None:
+        """Complete, or infeasible by a constraint: the sampler learns from both."""
+        values = [record.objectives[name].value for name in self._spec.objectives]
+        told = Told(values, self._cost(record), record.constraints)
+        self._note(trial, {COST: told.cost} | ({OVER: dict(told.over)} if told.over else {}))
+        for name, over in told.over.items():
+            # Optuna's own, for its dashboard and its samplers
+            optuna.trial.Trial(self._study, trial._trial_id).set_constraint(name, over)
+        self._study.tell(trial.number, values)
+        self._suggester.add(trial.number, trial.params, told)
+
+    def _cost(self, record: TrialRecord) -> float:
+        return record.total_seconds * self._spec.resources.devices
 
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside
@@ -286,7 +312,8 @@ class Ledger:
             self._suggester.drop(record.number)
         else:
             expected = [guess[name] for name in self._spec.objectives]
-            self._suggester.add(record.number, trial.params, expected)
+            # what it would have cost in full nobody knows
+            self._suggester.add(record.number, trial.params, Told(expected))
         self._note(trial, pruned_notes(record, expected))
         self._study.tell(record.number, state=TrialState.PRUNED)
 

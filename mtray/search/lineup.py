@@ -9,17 +9,19 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from mtray.schema import Role
+from mtray.search.cost_aware import Where
 from mtray.search.notes import EXACT, ROLE, first_ones, is_baseline, role_of, taken_over
 from mtray.search.references import nearest
 from mtray.search.samplers import STARTUP, space_filling
 
 Distributions = Mapping[str, BaseDistribution]
+OVERSAMPLED = 64  # points looked at for each that is wanted, where some are not allowed
 
 
 def missing_first(
     trials: Sequence[FrozenTrial],
     references: Mapping[Role, dict[str, Any]],
-    distributions: Distributions,
+    where: Where,
     seed: int,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameters and notes of those that are still to be put in line: all in a new study, what is
@@ -27,12 +29,20 @@ def missing_first(
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = set(map(role_of, [*baselines, *known]))
-    first: list[tuple[str, dict[str, Any]]] = []
-    first += [(role, exact) for role, exact in references.items() if role not in roles]
+    missing: list[tuple[str, dict[str, Any]]] = [
+        (role, exact) for role, exact in references.items() if role not in roles
+    ]
     if len(known) < STARTUP:  # with as many, the sampler has what it needs
-        points = space_filling(distributions, STARTUP, seed)
-        first += [("search", params) for params in points[len(begun) - len(baselines) :]]
-    return [_placed(role, exact, distributions) for role, exact in first]
+        points = filling(where, STARTUP, seed)
+        missing += [("search", params) for params in points[len(begun) - len(baselines) :]]
+    return [_placed(role, exact, where.distributions) for role, exact in missing]
+
+
+def filling(where: Where, count: int, seed: int) -> list[dict[str, Any]]:
+    """The first `count` points of the Sobol sequence that are allowed."""
+    found = space_filling(where.distributions, OVERSAMPLED * count, seed)
+    kept = [params for params in found if where.allowed is None or where.allowed(params)]
+    return (kept or found)[:count]
 
 
 def _placed(

@@ -8,6 +8,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.schema import Role, TrialRecord
+from mtray.search.cost_aware import Told
 
 ROLE = "role"
 EXACT = "exact"  # a baseline's parameters, where Optuna would not take them
@@ -16,6 +17,8 @@ ATTEMPTS = "attempts"  # that were lost
 RUNGS = "rungs"  # a pruned trial's partial curve
 EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler alone
 REPLICATE, OF = "replicate", "of"  # its count, above 0, and the trial it repeats
+COST = "cost"  # of training, in device-seconds
+OVER = "over"  # how far beyond each of the study's constraints
 TAKEN = "taken"  # taken over from an earlier run: what it is known by
 
 
@@ -43,10 +46,11 @@ def is_baseline(trial: FrozenTrial) -> bool:
     return role_of(trial) != "search" and REPLICATE not in trial.user_attrs
 
 
-def known_values(trial: FrozenTrial) -> list[float] | None:
+def known_of(trial: FrozenTrial) -> Told | None:
     """What the sampler is to know of an ended trial: its values, or else those expected."""
-    values: list[float] | None = trial.values or trial.user_attrs.get(EXPECTED)
-    return values
+    notes = trial.user_attrs
+    values: list[float] | None = trial.values or notes.get(EXPECTED)
+    return None if values is None else Told(values, notes.get(COST), notes.get(OVER, {}))
 
 
 def pruned_notes(record: TrialRecord, expected: list[float] | None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from optuna.distributions import (
 
 from mtray.errors import ConfigError
 
-STARTUP = 6  # space-filling points before the model is asked
-MODEL_UP_TO = 100  # finished trials up to which `auto` takes the Gaussian process
+STARTUP = 4  # space-filling points before the model is asked
+MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
 
 # (seed, startup) -> sampler
 SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
@@ -32,9 +32,10 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "nsga3": lambda seed, startup: optuna.samplers.NSGAIIISampler(seed=seed),
     "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
 }
-AUTO = "auto"  # the Gaussian process, and TPE where it would be too slow
+EHVI = "ehvi"  # our own: `mtray.search.cost_aware`
+AUTO = "auto"  # our own, and TPE where its Gaussian processes would be too slow
 SOBOL = "sobol"  # space-filling all the way, without a model
-NAMES = (AUTO, *SAMPLERS, SOBOL)
+NAMES = (AUTO, EHVI, *SAMPLERS, SOBOL)
 
 
 def check_sampler(name: str) -> None:
@@ -43,13 +44,16 @@ def check_sampler(name: str) -> None:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
 
 
+def at_size(name: str, finished: int) -> str:
+    """The sampler that `auto` stands for at so many finished trials; any other as it is."""
+    return name if name != AUTO else EHVI if finished <= MODEL_UP_TO else "tpe"
+
+
 def sampler_for(
-    name: str, seed: int, number: int, finished: int, startup: int = STARTUP
+    name: str, seed: int, number: int, startup: int = STARTUP
 ) -> optuna.samplers.BaseSampler:
-    """The model-based sampler of the trial `number`, made anew for each, so that a suggestion after
-    a restart is the same as without one."""
-    if name == AUTO:
-        name = "gp" if finished <= MODEL_UP_TO else "tpe"
+    """Optuna's sampler for the trial `number`, made anew for each, so that a suggestion after a
+    restart is the same as without one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](seed * 10_007 + number, startup)

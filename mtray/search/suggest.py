@@ -14,13 +14,15 @@ from threading import RLock
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from mtray.schema import Sense
+from mtray.search.cost_aware import FEWEST, Known, Told, Where, suggest
 from mtray.search.samplers import (
+    EHVI,
     SOBOL,
     STARTUP,
+    at_size,
     check_sampler,
     holds,
     sampler_for,
@@ -28,19 +30,16 @@ from mtray.search.samplers import (
 )
 
 Params = dict[str, Any]
+ATTEMPTS = 64  # at a suggestion that is allowed
 
 
 class Suggester:
-    """Points told so far and the sampler's next one.
-
-    `add` makes a point known: pending without `values`, else with the objectives in the order of
-    `senses`. `constraints` hold by name how far a point is over a limit; above 0 it is infeasible.
-    All methods may be called from several threads.
-    """
+    """Points told so far and the sampler's next one. All methods may be called from several
+    threads."""
 
     def __init__(
         self,
-        distributions: Mapping[str, BaseDistribution],
+        where: Where,
         senses: Sequence[Sense],
         sampler: str = "auto",
         seed: int = 1,
@@ -48,45 +47,46 @@ class Suggester:
     ) -> None:
         check_sampler(sampler)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._distributions = dict(distributions)
+        self._where, self._distributions = where, dict(where.distributions)
+        self._signs = [1.0 if s == "max" else -1.0 for s in senses]
         self._sampler, self._seed, self._startup = sampler, seed, startup
         directions = ["maximize" if s == "max" else "minimize" for s in senses]
         self._study = optuna.create_study(directions=directions)
         # every point has all parameters, so the space that samplers gather from all points anew for
         # each suggestion, which takes most of the time from a thousand on, is known
-        self._varied = {n: d for n, d in sorted(distributions.items()) if not d.single()}
+        self._varied = {n: d for n, d in sorted(self._distributions.items()) if not d.single()}
         self._ids: dict[int, int] = {}
-        self._finished = 0
+        self._points: dict[int, tuple[Params, Told | None]] = {}
         self._lock = RLock()
 
     @property
     def finished(self) -> int:
         """Points with values."""
-        return self._finished
+        return sum(told is not None for _, told in self._points.values())
 
     def add(
         self,
         number: int,
         params: Mapping[str, Any],
-        values: Sequence[float] | None = None,
-        constraints: Mapping[str, float] | None = None,
+        told: Told | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """A point under its number; with values it may be pending already. `attributes` are what
-        `suggest` gave beside it. A point outside the ranges (a baseline may be) is left out: the
-        samplers cannot place it."""
+        """A point under its number, pending while nothing is `told` of it. `attributes` are what
+        `suggest` gave beside it. Of a point outside the ranges (a baseline may be) Optuna's
+        samplers hear nothing: they cannot place it."""
         with self._lock:
+            if params.keys() != self._distributions.keys():
+                return
+            self._points[number] = dict(params), told
             if number not in self._ids:
                 if not self._holds(params):
                     return
                 self._ids[number] = self._create(params, attributes or {})
-            if values is not None:
-                self._finish(self._ids[number], values, constraints or {})
+            if told is not None:
+                self._finish(self._ids[number], told)
 
     def _holds(self, params: Mapping[str, Any]) -> bool:
-        return params.keys() == self._distributions.keys() and all(
-            holds(d, params[name]) for name, d in self._distributions.items()
-        )
+        return all(holds(d, params[name]) for name, d in self._distributions.items())
 
     def _create(self, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> int:
         template = optuna.trial.create_trial(
@@ -98,18 +98,17 @@ class Suggester:
         storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
         return trial_id
 
-    def _finish(
-        self, trial_id: int, values: Sequence[float], constraints: Mapping[str, float]
-    ) -> None:
-        for name, over in constraints.items():
+    def _finish(self, trial_id: int, told: Told) -> None:
+        for name, over in told.over.items():
             optuna.trial.Trial(self._study, trial_id).set_constraint(name, over)
-        self._study._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, list(values))
-        self._finished += 1
+        values = list(told.values)
+        self._study._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
 
     def drop(self, number: int) -> None:
         """A pending point will have no values: it failed, was stopped, or was given back. Nothing
         happens for a point that is not known."""
         with self._lock:
+            self._points.pop(number, None)
             if number in self._ids:
                 trial_id = self._ids.pop(number)
                 self._study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -117,11 +116,36 @@ class Suggester:
     def suggest(self, number: int) -> tuple[Params, dict[str, Any]]:
         """The point to try under `number` and the sampler's notes on it. Depends on nothing but the
         points, the seed and `number`, so a restart suggests the same."""
-        if self._sampler == SOBOL:
-            return space_filling(self._distributions, 1, self._seed, skip=number)[0], {}
+        name = at_size(self._sampler, self.finished)
+        if name == EHVI and self.finished >= FEWEST:
+            with self._lock:
+                known = self._known()
+            return suggest(self._where, known, self._seed * 10_007 + number), {}
+        if name in (SOBOL, EHVI):
+            return self._space_filling(number), {}
+        for again in range(ATTEMPTS):
+            params, notes = self._ask_optuna(name, number + again * 1_000_003)
+            if self._allowed(params):
+                return params, notes
+        return self._space_filling(number), {}
+
+    def _known(self) -> Known:
+        points = [self._points[number] for number in sorted(self._points)]
+        ended = [(params, told) for params, told in points if told is not None]
+        return Known(ended, [params for params, told in points if told is None], self._signs)
+
+    def _allowed(self, params: Params) -> bool:
+        return self._where.allowed is None or self._where.allowed(params)
+
+    def _space_filling(self, number: int) -> Params:
+        """The point of the Sobol sequence under `number`, or the next that is allowed."""
+        found = space_filling(self._distributions, ATTEMPTS, self._seed, skip=number)
+        return next(filter(self._allowed, found), found[0])
+
+    def _ask_optuna(self, name: str, number: int) -> tuple[Params, dict[str, Any]]:
         with self._lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            sampler = sampler_for(self._sampler, self._seed, number, self._finished, self._startup)
+            sampler = sampler_for(name, self._seed, number, self._startup)
             if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
                 sampler.infer_relative_search_space = lambda study, trial: self._varied
             self._study.sampler = sampler

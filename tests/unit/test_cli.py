@@ -15,6 +15,7 @@ from mtray.report.records import result_path, write_record
 from mtray.schema import Budget
 from mtray.search.journal import JOURNAL, Ledger
 from mtray.search.run_folder import bind, locked
+from mtray.search.samplers import space_filling
 from mtray.space import FloatRange, IntRange, Space
 
 SPACE = Space(
@@ -41,6 +42,7 @@ def run_dir(tmp_path):
         write_record(folder, record)
         ledger.tell(record.number)
     ledger.release(jobs[5].number)
+    ledger._put_in_line(space_filling(SPACE.distributions(), 1, seed=9)[0], {"role": "search"})
     return folder
 
 

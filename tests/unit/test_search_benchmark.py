@@ -39,7 +39,7 @@ class InOrder(Policy):
         self.seen.append(("report", number, fidelity))
         return (number, fidelity) not in self.stops
 
-    def tell(self, number, values, complete):
+    def tell(self, number, values, complete, cost):
         self.seen.append(("tell", number, complete))
 
 
@@ -101,17 +101,17 @@ def test_what_a_policy_claims_of_stopped_trials_is_set_against_the_truth(problem
 
 
 def test_early_stopping_is_the_search_s_own_rule(hills):
-    policy = Mtray(hills, seed=1, sampler="random")
+    policy = Mtray(hills, seed=1, sampler="random", stopping=True)
     assert policy.watches
     good, bad = np.array([0.8, 0.9]), np.array([0.5, 0.3])
     for number in range(5):
         policy.ask(number)
         assert policy.report(number, 0, good) and policy.report(number, 1, good)
-        policy.tell(number, good, True)
+        policy.tell(number, good, True, 1.0)
     policy.ask(5)
     assert policy.report(5, 0, bad), "never at the first rung"
     assert not policy.report(5, 1, bad)
-    policy.tell(5, bad, False)
+    policy.tell(5, bad, False, 1.0)
     # the sampler hears what it would have come to, no front does
     assert policy._suggester.finished == 6
     assert not Mtray(hills, seed=1, stopping=False).watches

@@ -68,7 +68,7 @@ WRONG = [
     ),
     (
         "mono_ratio: {type: float, low: 0, hihg: 1}",
-        "unknown key mono_ratio.hihg; allowed here: when, low, high, log, step, type",
+        "unknown key mono_ratio.hihg; allowed here: when, guess, low, high",
     ),
     ("mono_ratio: {type: float, low: 0}", "key mono_ratio.high is missing"),
     ("mono_ratio: {type: float, low: zero, high: 1}", "mono_ratio.low: .*found 'zero'"),

@@ -6,7 +6,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mtray.errors import ConfigError
-from mtray.search.samplers import MODEL_UP_TO, NAMES, sampler_for
+from mtray.search.cost_aware import Told, Where
+from mtray.search.samplers import MODEL_UP_TO, NAMES, at_size, holds
 from mtray.search.suggest import Ahead, Suggester
 
 DISTRIBUTIONS = {
@@ -17,14 +18,14 @@ DISTRIBUTIONS = {
 
 
 def suggester(sampler="tpe", **options):
-    return Suggester(DISTRIBUTIONS, ["max", "min"], sampler, **({"startup": 4} | options))
+    return Suggester(Where(DISTRIBUTIONS), ["max", "min"], sampler, **({"startup": 4} | options))
 
 
 def told(sampler, count=8):
     found = suggester(sampler)
     for number in range(count):
         params, notes = found.suggest(number)
-        found.add(number, params, [params["a"], params["b"]], attributes=notes)
+        found.add(number, params, Told([params["a"], params["b"]]), notes)
     return found
 
 
@@ -33,10 +34,20 @@ def test_asking_changes_nothing(sampler):
     found = told(sampler, 6)
     assert found.suggest(6) == found.suggest(6)
     params, _ = found.suggest(6)
-    assert all(d._contains(d.to_internal_repr(params[n])) for n, d in DISTRIBUTIONS.items())
+    assert all(holds(d, params[n]) for n, d in DISTRIBUTIONS.items())
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "nsga3", "sobol", "random"])
+@pytest.mark.parametrize("sampler", NAMES)
+def test_what_is_not_allowed_is_not_suggested(sampler):
+    where = Where(DISTRIBUTIONS, allowed=lambda params: params["a"] < 0.5)
+    found = Suggester(where, ["max", "min"], sampler, startup=2)
+    for number in range(6):
+        params, notes = found.suggest(number)
+        assert params["a"] < 0.5
+        found.add(number, params, Told([params["a"], params["b"]]), notes)
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "nsga3", "sobol", "random"])
 def test_a_suggestion_hangs_on_the_points_and_not_on_the_order_of_asking(sampler):
     through, again = told(sampler), suggester(sampler)
     for number in range(8):
@@ -44,7 +55,7 @@ def test_a_suggestion_hangs_on_the_points_and_not_on_the_order_of_asking(sampler
         again.add(number, params, attributes=notes)
     for number in reversed(range(8)):
         params, _ = through_params(through, number)
-        again.add(number, params, [params["a"], params["b"]])
+        again.add(number, params, Told([params["a"], params["b"]]))
     assert again.suggest(8) == through.suggest(8)
     assert again.finished == through.finished == 8
 
@@ -64,26 +75,28 @@ def test_a_pending_point_moves_the_next_one():
     found.drop(99)
 
 
-def test_points_outside_the_ranges_are_left_out():
+def test_of_points_outside_the_ranges_optuna_hears_nothing():
     found = suggester()
-    found.add(0, {"a": 1.5, "b": 3, "c": 0}, [1.0, 1.0])
-    found.add(1, {"a": 0.5, "b": 3}, [1.0, 1.0])
-    found.add(2, {"a": 0.5, "b": 3, "c": 0}, [1.0, 1.0])
-    assert found.finished == 1
+    found.add(0, {"a": 1.5, "b": 3, "c": 0}, Told([1.0, 1.0]))
+    found.add(1, {"a": 0.5, "b": 3}, Told([1.0, 1.0]))
+    found.add(2, {"a": 0.5, "b": 3, "c": 0}, Told([1.0, 1.0]))
+    assert found._ids.keys() == {2}
+    assert found.finished == 2, "but one without all parameters is no point at all"
 
 
 def test_an_infeasible_point_is_told_as_one():
     found = suggester()
-    found.add(0, {"a": 0.5, "b": 3, "c": 0}, [1.0, 1.0], constraints={"floor": 0.2})
+    found.add(0, {"a": 0.5, "b": 3, "c": 0}, Told([1.0, 1.0], over={"floor": 0.2}))
     trial = found._study._storage.get_trial(found._ids[0])
     assert trial.constraints == {"floor": 0.2}
 
 
 def test_auto_leaves_the_gaussian_process_when_it_gets_slow():
-    assert type(sampler_for("auto", 1, 0, MODEL_UP_TO)).__name__ == "GPSampler"
-    assert type(sampler_for("auto", 1, 0, MODEL_UP_TO + 1)).__name__ == "TPESampler"
+    assert at_size("auto", MODEL_UP_TO) == "ehvi"
+    assert at_size("auto", MODEL_UP_TO + 1) == "tpe"
+    assert at_size("nsga2", 5) == "nsga2"
     with pytest.raises(ConfigError, match="'grid' is unknown"):
-        Suggester(DISTRIBUTIONS, ["max"], "grid")
+        Suggester(Where(DISTRIBUTIONS), ["max"], "grid")
 
 
 class Slow:

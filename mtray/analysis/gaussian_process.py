@@ -1,0 +1,148 @@
+"""A Gaussian process for a few hundred noisy values: arrays in, arrays out.
+
+Matérn-5/2 kernel with a length scale for each coordinate (Rasmussen & Williams 2006, "Gaussian
+Processes for Machine Learning", section 4.2), fitted by the maximum a posteriori. The prior on
+length scales grows with the square root of the number of coordinates (Hvarfner et al. 2024,
+"Vanilla Bayesian Optimization Performs Great in High Dimensions"), so that few points in many
+coordinates are not read as noise-free ripples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Array = npt.NDArray[np.float64]
+SQRT5 = math.sqrt(5.0)
+# (mean, deviation) of the normal priors on logarithms; the values are scaled to variance 1
+SCALE_DEVIATION = math.sqrt(3.0)
+SIGNAL = (0.0, 1.0)
+SLOPE = (0.0, 1.0)
+MIDDLE = 0.5
+NOISE = (-4.0, 1.5)
+LOG_BOUNDS = (-7.0, 7.0)
+LEAST_NOISE = -11.0  # of the variance's logarithm: the kernel matrix stays invertible
+JITTER = 1e-9
+
+
+@dataclass(frozen=True)
+class Process:
+    """A fitted process. `points` have the shape (n, d), coordinates of about [0, 1]."""
+
+    points: Array
+    shift: float
+    unit: float
+    scales: Array
+    signal: float
+    slope: float
+    noise: float
+    factor: Array  # lower Cholesky factor of kernel + noise
+    weights: Array  # (kernel + noise)^-1 values
+
+    def predict(self, at: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the value without noise at points of shape (k, d), each of
+        shape (k,), in the unit of the values."""
+        cross = self.signal * _matern(_distances(at, self.points, self.scales))
+        cross += self.slope * _products(at, self.points)
+        own = self.signal + self.slope * ((at - MIDDLE) ** 2).sum(axis=1)
+        solved = solve_triangular(self.factor, cross.T, lower=True)
+        variance = np.maximum(own - (solved**2).sum(axis=0), 1e-12 * self.signal)
+        return self.shift + self.unit * (cross @ self.weights), self.unit * np.sqrt(variance)
+
+    def with_points(self, points: Array, values: Array) -> Process:
+        """The same process knowing more values, without being fitted again."""
+        known = self.factor @ (self.factor.T @ self.weights)
+        added = (values - self.shift) / self.unit
+        return _conditioned(
+            np.vstack([self.points, points]), np.concatenate([known, added]),
+            (self.shift, self.unit), np.log([*self.scales, self.signal, self.slope, self.noise]),
+        )  # fmt: skip
+
+
+def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
+    """The process of `values`, shape (n,), at `points`, shape (n, d). ValueError for other shapes,
+    no points, or numbers that are not finite."""
+    x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if x.ndim != 2 or y.shape != (len(x),) or not len(x):
+        raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("a point or a value is not finite")
+    shift, unit = float(y.mean()), float(y.std()) or 1.0
+    scaled, d = (y - shift) / unit, x.shape[1]
+    prior = math.sqrt(2.0) + 0.5 * math.log(max(d, 1))
+    middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
+    deviation = np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]])
+    bounds = [LOG_BOUNDS] * (d + 2) + [(LEAST_NOISE, 2.0)]
+    squares: Array = (x[:, None, :] - x[None, :, :]) ** 2
+    products = _products(x, x)
+
+    def loss(theta: Any) -> tuple[float, Array]:
+        value, gradient = _negative_log_likelihood(theta, squares, products, scaled)
+        off = (theta - middle) / deviation
+        return value + 0.5 * float(off @ off), gradient + off / deviation
+
+    starts: list[Any] = [middle, np.array([*[math.log(0.5)] * d, 0.0, 0.0, math.log(0.05)])]
+    found: list[Any] = [
+        minimize(loss, s, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100})
+        for s in starts
+    ]
+    best = min(found, key=lambda f: float(f.fun))
+    return _conditioned(x, scaled, (shift, unit), best.x)
+
+
+def _conditioned(x: Array, scaled: Array, unit: tuple[float, float], theta: Array) -> Process:
+    scales, (signal, slope, noise) = np.exp(theta[:-3]), np.exp(theta[-3:]).tolist()
+    kernel = signal * _matern(_distances(x, x, scales)) + slope * _products(x, x)
+    factor = cholesky(kernel + (noise + JITTER) * np.eye(len(x)), lower=True)
+    weights = cho_solve((factor, True), scaled)
+    return Process(x, *unit, scales, signal, slope, noise, factor, weights)
+
+
+def _distances(a: Array, b: Array, scales: Array) -> Array:
+    """Euclidean distances in units of the length scales, shape (len(a), len(b))."""
+    a, b = a / scales, b / scales
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+
+
+def _products(a: Array, b: Array) -> Array:
+    """The kernel of straight lines through the middle of the cube."""
+    return np.asarray((a - MIDDLE) @ (b - MIDDLE).T)
+
+
+def _matern(r: Array) -> Array:
+    return np.asarray((1 + SQRT5 * r + 5 / 3 * r**2) * np.exp(-SQRT5 * r))
+
+
+def _negative_log_likelihood(
+    theta: Any, squares: Array, products: Array, y: Array
+) -> tuple[float, Array]:
+    """And its gradient by the logarithms of the scales, the signal, the slope and the noise.
+
+    `squares` are coordinate-wise squared differences, shape (n, n, d), `products` of shape (n, n).
+    """
+    n = len(y)
+    inverse = np.exp(-2 * theta[:-3])
+    signal, slope, noise = np.exp(theta[-3:]).tolist()
+    r = np.sqrt(squares @ inverse)
+    decay = np.exp(-SQRT5 * r)
+    kernel = signal * (1 + SQRT5 * r + 5 / 3 * r**2) * decay
+    factor = cholesky(kernel + slope * products + (noise + JITTER) * np.eye(n), lower=True)
+    weights = cho_solve((factor, True), y)
+    value = 0.5 * float(y @ weights) + float(np.log(np.diag(factor)).sum())
+    # d value / d K = (K^-1 - w w^T) / 2
+    outer = 0.5 * (cho_solve((factor, True), np.eye(n)) - np.outer(weights, weights))
+    by_scale = outer * (signal * 5 / 3 * (1 + SQRT5 * r) * decay)
+    gradient = [
+        *(np.tensordot(by_scale, squares, axes=([0, 1], [0, 1])) * inverse),
+        float((outer * kernel).sum()),
+        slope * float((outer * products).sum()),
+        noise * float(np.trace(outer)),
+    ]
+    return value, np.array(gradient)

@@ -1,0 +1,121 @@
+"""mtray's own suggestion, on functions whose best points are known."""
+
+import numpy as np
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from mtray.search.cost_aware import Known, Told, Where, suggest
+from mtray.search.cube import Cube, snapped, unit_of
+from mtray.search.samplers import at_quantile, space_filling
+
+DISTRIBUTIONS = {
+    "x": FloatDistribution(0, 1),
+    "n": IntDistribution(1, 100, log=True),
+    "k": CategoricalDistribution((0, 2)),
+    "fixed": FloatDistribution(3, 3),
+}
+
+
+def objectives(p):
+    """The front is x = 0.3, k = 2, any n: more of it is more of the first and less of the other."""
+    good = -((p["x"] - 0.3) ** 2) - (0.3 if p["k"] == 0 else 0.0)
+    share = np.log(p["n"]) / np.log(100)
+    return [good + share, good + 1 - share**2]
+
+
+def known(count=24, signs=(1, 1), cost=lambda p: 1.0, over=lambda p: {}):
+    points = space_filling(DISTRIBUTIONS, count, seed=3)
+    ended = [
+        (p, Told([s * v for s, v in zip(signs, objectives(p), strict=True)], cost(p), over(p)))
+        for p in points
+    ]
+    return Known(ended, [], signs)
+
+
+def suggestions(found, where=None, seeds=5):
+    return [suggest(where or Where(DISTRIBUTIONS), found, seed) for seed in range(seeds)]
+
+
+def test_it_goes_where_the_front_is():
+    for params in suggestions(known()):
+        assert params.keys() == DISTRIBUTIONS.keys() and params["fixed"] == 3
+        assert params["k"] == 2 and abs(params["x"] - 0.3) < 0.2
+        assert isinstance(params["n"], int) and 1 <= params["n"] <= 100
+
+
+def test_objectives_to_be_minimised_are_as_good():
+    assert suggestions(known(signs=(-1, -1))) == suggestions(known())
+
+
+def test_what_costs_more_is_tried_less():
+    dear = suggestions(known(cost=lambda p: 1000.0 if p["n"] > 10 else 1.0))
+    assert all(p["n"] <= 10 for p in dear)
+    assert any(p["n"] > 10 for p in suggestions(known()))
+
+
+def test_constraints_are_kept():
+    for params in suggestions(known(over=lambda p: {"limit": 0.5 - p["x"]})):
+        assert params["x"] > 0.4
+
+
+def test_where_nothing_is_feasible_it_looks_for_what_is():
+    for params in suggestions(known(over=lambda p: {"limit": 1.2 - p["x"]})):
+        assert params["x"] > 0.7
+
+
+def test_what_may_not_be_tried_is_not():
+    where = Where(DISTRIBUTIONS, allowed=lambda p: p["n"] < 20)
+    assert all(p["n"] < 20 for p in suggestions(known(), where))
+
+
+def test_a_guess_is_believed_less_with_every_point():
+    where = Where(DISTRIBUTIONS, guesses={"x": 0.9})
+    few, many = suggestions(known(4), where), suggestions(known(60), where)
+    assert np.mean([p["x"] for p in few]) > 0.6
+    assert np.mean([p["x"] for p in many]) < 0.5
+
+
+def test_a_pending_point_moves_the_next():
+    free = known()
+    first = suggest(Where(DISTRIBUTIONS), free, 1)
+    busy = Known(free.ended, [first], free.signs)
+    assert suggest(Where(DISTRIBUTIONS), busy, 1) != first
+
+
+def test_the_same_is_suggested_again():
+    assert suggestions(known()) == suggestions(known())
+    with pytest.raises(ValueError, match="3 are needed"):
+        suggest(Where(DISTRIBUTIONS), known(2), 1)
+
+
+def test_a_baseline_outside_the_ranges_is_a_point_too():
+    found = known()
+    outside = {**found.ended[0][0], "x": 2.0}
+    more = Known([*found.ended, (outside, Told([0.0, 0.0]))], [], found.signs)
+    assert 0 <= suggest(Where(DISTRIBUTIONS), more, 1)["x"] <= 1
+
+
+RANGES = [
+    FloatDistribution(0.1, 10, log=True), FloatDistribution(-1, 3),
+    FloatDistribution(0, 1, step=0.2),
+    IntDistribution(1, 9), IntDistribution(0, 20, step=5), IntDistribution(1, 300, log=True),
+    CategoricalDistribution((4, 2, 8)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("d", RANGES)
+def test_coordinates_and_values_are_inverse(d):
+    units = np.linspace(0, 1 - 1e-9, 101)
+    values = [at_quantile(d, float(u)) for u in units]
+    for unit, value in zip(units, values, strict=True):
+        assert at_quantile(d, unit_of(d, value)) == pytest.approx(value)
+        if not isinstance(d, CategoricalDistribution):
+            assert snapped(d, np.array([unit]))[0] == pytest.approx(unit_of(d, value), abs=1e-9)
+
+
+def test_features_of_a_category_are_one_hot():
+    cube = Cube(DISTRIBUTIONS)
+    assert cube.dimensions == 3
+    found = cube.features(np.array([cube.units({"x": 0.25, "n": 1, "k": k}) for k in (0, 2)]))
+    assert found[:, 0] == pytest.approx([0.25, 0.25])
+    assert found[:, 2:].tolist() == [[0.5, 0.0], [0.0, 0.5]]
