@@ -9,7 +9,15 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mtray.commands.scoring import ctxpro, failures, formality, idioms, quality, technical
+from mtray.commands.scoring import (
+    ctxpro,
+    failures,
+    formality,
+    idioms,
+    quality,
+    summarisation,
+    technical,
+)
 from mtray.commands.scoring.scored import Scored
 
 
@@ -27,6 +35,7 @@ SUITES = {
         "formality": formality,
         "idioms": idioms,
         "quality": quality,
+        "summarisation": summarisation,
         "technical": technical,
     }.items()
 }

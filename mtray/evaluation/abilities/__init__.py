@@ -14,6 +14,7 @@ from mtray.evaluation.abilities import (
     instructions,
     lm_eval,
     perplexity,
+    summarisation,
     technical,
     translation,
 )
@@ -31,6 +32,7 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
     "lm_eval": lm_eval.build,
     "context": context.build,
     "idioms": idioms.build,
+    "summarisation": summarisation.build,
 }
 
 

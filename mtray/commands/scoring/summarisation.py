@@ -1,0 +1,32 @@
+"""`score summarisation`: summaries by chrF, ROUGE-L and length."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtray.commands.scoring.scored import Scored, aligned
+
+TEXT = "Summaries by chrF, ROUGE-L and length"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--hyp", type=Path, required=True, help="summaries, one a line")
+    add("--ref", type=Path, required=True, help="references, one a line")
+    add("--language", required=True, help="language of the summaries, such as de")
+
+
+def measure(args: argparse.Namespace) -> Scored:
+    """What the ability `summarisation` measures."""
+    from mtray.data.rendering import language_name
+    from mtray.data.testsets import require_text
+    from mtray.evaluation.abilities.base import one_line
+    from mtray.evaluation.summaries import measure_summaries
+
+    language_name(args.language)
+    lines = aligned(hyp=args.hyp, ref=args.ref)
+    require_text(lines["ref"], args.ref, "reference")
+    outputs, references = (list(map(one_line, lines[role])) for role in ("hyp", "ref"))
+    counts = {"segments": float(len(outputs)), "empty": float(outputs.count(""))}
+    return Scored(measure_summaries(outputs, references, args.language), counts)

@@ -1,0 +1,57 @@
+"""What summaries are worth beside their references: chrF, ROUGE-L and their length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+
+from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
+from mtray.errors import EvaluationError
+from mtray.evaluation.failures import UNSEGMENTED, tokens
+from mtray.evaluation.quality import chrf
+
+
+class Words:
+    """A tokenizer for rouge-score, whose own drops all but ASCII: lower-cased words without
+    punctuation, or the characters of a language that is written without spaces."""
+
+    def __init__(self, language: str) -> None:
+        self.segmented = language not in UNSEGMENTED
+
+    def tokenize(self, text: str) -> list[str]:
+        return tokens(text.lower(), self.segmented)
+
+
+def rouge_l(outputs: Sequence[str], references: Sequence[str], language: str) -> Measurement:
+    """Mean F1 of the longest common subsequence (Lin 2004), 0 to 1, by rouge-score."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], tokenizer=Words(language))
+    pairs = zip(references, outputs, strict=True)
+    found = [scorer.score(reference, output)["rougeL"].fmeasure for reference, output in pairs]
+    unit = "char" if language in UNSEGMENTED else "word"
+    return mean_measurement(
+        found, f"rougeL-f1|lang:{language}|tok:{unit}|case:low|rouge-score-{version('rouge-score')}"
+    )
+
+
+def _quotient(sums: Array) -> Array:
+    return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def measure_summaries(
+    outputs: Sequence[str], references: Sequence[str], language: str
+) -> dict[str, Measurement]:
+    """`chrf` (0 to 100), `rouge_l` (0 to 1) and `length_ratio` (characters of all outputs over
+    those of all references). EvaluationError when there are not as many of both."""
+    if len(outputs) != len(references):
+        raise EvaluationError(f"{len(outputs)} summaries and {len(references)} references")
+    lengths = [(len(o), len(r)) for o, r in zip(outputs, references, strict=True)]
+    ratio = Measurement(np.asarray(lengths, dtype=np.float64), _quotient, "length-ratio|characters")
+    return {
+        "chrf": chrf(outputs, references),
+        "rouge_l": rouge_l(outputs, references, language),
+        "length_ratio": ratio,
+    }
