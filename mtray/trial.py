@@ -247,8 +247,8 @@ def record_trial(
     # the untouched model stays what all others are measured against
     broken = [name for name, by in over.items() if by > 0 and job.role != "base"]
     record = TrialRecord(
-        number=job.number, role=job.role, state="infeasible" if broken else "complete", recipe=job.recipe, seed=job.seed,
-        replicate=job.replicate, of=job.of, mix=outcome.mix,
+        number=job.number, role=job.role, state="infeasible" if broken else "complete",
+        recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of, mix=outcome.mix,
         objectives={name: measured[name] for name in study.objectives},
         scores={**result.scores, **costs}, constraints=over,
         reason=_broken_reason(study, measured, broken), counts=result.counts,

@@ -79,7 +79,7 @@ def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
     middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
     deviation = np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]])
     bounds = [LOG_BOUNDS] * (d + 2) + [(LEAST_NOISE, 2.0)]
-    squares: Array = (x[:, None, :] - x[None, :, :]) ** 2
+    squares = np.square(x[:, None, :] - x[None, :, :])
     products = _products(x, x)
 
     def loss(theta: Any) -> tuple[float, Array]:

@@ -81,6 +81,7 @@ class Front(Frozen):
     baseline_hypervolume: float | None
     comparisons: tuple[Comparison, ...]
     pruned: dict[int, str]
+    infeasible: dict[int, str]
     failed: dict[int, str]
     versions: dict[str, str]
     notes: tuple[str, ...]
@@ -142,8 +143,9 @@ def build_front(
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
         comparisons=_comparisons(means, on_front, study, difference),
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
+        infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
         failed={r.number: r.reason or "no reason recorded" for r in records
-                if r.state in ("failed", "infeasible")},
+                if r.state == "failed"},
         versions=versions(complete),
         notes=caveats(complete, groups, luck, paired=draws is not None),
     )  # fmt: skip

@@ -146,6 +146,8 @@ def summary_lines(result: FrontResult) -> list[str]:
         lines.append(
             f"pruned early, not on the front: trials {', '.join(map(str, sorted(front.pruned)))}"
         )
+    for number, reason in sorted(front.infeasible.items()):
+        lines.append(f"infeasible, not on the front: trial {number}: {reason}")
     if front.failed:
         lines.append(f"failed: trials {', '.join(map(str, sorted(front.failed)))}")
     lines += [f"note: {note}" for note in front.notes]

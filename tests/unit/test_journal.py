@@ -23,8 +23,8 @@ from records_factory import make_failed, make_record, make_score
 from mtray.data.mixing import plan
 from mtray.errors import ConfigError
 from mtray.report.records import result_path, write_record
-from mtray.schema import Budget, Recipe, Source
-from mtray.search.journal import base_job
+from mtray.schema import Budget, Recipe, Source, Training
+from mtray.search.journal import Ledger, base_job
 from mtray.search.references import reference_recipes
 from mtray.search.samplers import NAMES, STARTUP, at_quantile, check_sampler, space_filling
 from mtray.space import Choices, FloatRange, IntRange, Space
@@ -197,6 +197,40 @@ def test_a_failure_is_told_with_its_class(tmp_path):
     trial = trials_in(tmp_path)[job.number]
     assert trial.state == TrialState.FAIL and trial.values is None
     assert {name: trial.user_attrs[name] for name in refused} == refused
+
+
+def test_an_infeasible_trial_is_told_with_its_values_and_how_far_it_is_beyond(tmp_path):
+    ledger = ledger_in(tmp_path)
+    for _ in range(4):
+        job = ledger.next(4)
+        found = make_record(job.number, 0.6, 0.8, job.role, recipe=job.recipe)
+        changes = {"state": "infeasible", "constraints": {"formality": 0.19}}
+        write_record(tmp_path, found.model_copy(update=changes))
+        ledger.tell(job.number)
+    trial = trials_in(tmp_path)[3]
+    assert trial.state == TrialState.COMPLETE and trial.values == [0.6, 0.8]
+    assert trial.constraints == {"formality": 0.19}, "as Optuna's dashboard reads it"
+    for known in (ledger, ledger_in(tmp_path)):
+        told = known._suggester._points[3][1]
+        assert told.over == {"formality": 0.19} and told.cost == pytest.approx(found.total_seconds)
+    assert not ledger._repeats._race.pick(trials_in(tmp_path)), "nothing feasible to repeat"
+
+
+def test_recipes_over_a_source_s_cap_on_repeats_are_never_asked_for(tmp_path):
+    sources = [*SOURCES, Source(name="replayed", kind="replay", path="r.jsonl")]
+    held = {source.name: 1500 for source in sources}
+    capped = [s.model_copy(update={"max_repeats": 2.0}) for s in sources]
+    study = study_of(sources=tuple(capped), training=Training(allow_repeats=True))
+    ledger = Ledger(tmp_path, study, SPACE, held=held)
+    searched = []
+    while (job := ledger.next(30)) is not None:
+        write(tmp_path, job)
+        ledger.tell(job.number)
+        searched += [job.recipe] if job.role == "search" else []
+    most = [max(p.count for p in plan(recipe, capped)) for recipe in searched]
+    assert len(most) > 15 and max(most) <= 3000
+    free = run(tmp_path / "..", 30)
+    assert max(job.recipe.parallel_size for job in free if job.role == "search") > 3000
 
 
 def test_a_damaged_record_of_what_ran_is_moved_aside_and_runs_again(tmp_path):

@@ -1,11 +1,13 @@
 """What a trial's record says beside what the suite measured."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from records_factory import make_score, make_study
 
-from mtray.schema import Mix, Recipe, Resources
+from mtray.errors import EvaluationError
+from mtray.schema import Limit, Mix, Recipe, Resources
 from mtray.trial import Job, Outcome, cost_scores, record_trial
 
 
@@ -18,10 +20,37 @@ def test_costs_are_those_of_training_and_not_of_evaluation():
     assert cost_scores({"load": 1.5}, Resources(cpus_per_worker=2))["cost.seconds"].value == 1.5
 
 
-def test_a_replicate_says_so_in_its_record():
+def recorded(job, study, scores=()):
+    """The record of a trial with quality 0.6 and retention 0.8."""
     objectives = {"quality": make_score(0.6), "retention": make_score(0.8)}
-    result = SimpleNamespace(scores={}, objectives=objectives, counts={}, draws={}, left_out=[])
+    result = SimpleNamespace(
+        scores=dict(scores), objectives=objectives, counts={}, draws={}, left_out=[]
+    )
     suite = SimpleNamespace(score=lambda *_: result, sample=lambda outputs, count: [])
-    job = Job(7, "search", Recipe(parallel_size=100), 3, replicate=2, of=4)
-    record, _ = record_trial(job, make_study(), suite, Outcome([], Mix(), None, {}, {}), None)
+    return record_trial(job, study, suite, Outcome([], Mix(), None, {}, {}), None)[0]
+
+
+JOB = Job(7, "search", Recipe(parallel_size=100), 3)
+
+
+def test_a_broken_constraint_makes_a_trial_infeasible_and_keeps_its_values():
+    limits = {"formality": Limit(at_least=0.6), "retention": Limit(at_most=0.9)}
+    record = recorded(JOB, make_study(constraints=limits), {"formality": make_score(0.41)})
+    assert record.state == "infeasible" and record.objectives["quality"].value == 0.6
+    assert record.constraints == pytest.approx({"formality": 0.19, "retention": -0.1})
+    assert record.reason == "breaks a constraint: formality is 0.41, not at least 0.6"
+
+
+def test_who_keeps_to_the_constraints_is_complete_and_so_is_the_base_model():
+    study = make_study(constraints={"quality": Limit(at_least=0.6)})
+    kept = recorded(JOB, study)
+    assert (kept.state, kept.reason, kept.constraints) == ("complete", None, {"quality": 0.0})
+    strict = make_study(constraints={"quality": Limit(at_least=0.7)})
+    assert recorded(replace(JOB, role="base"), strict).state == "complete"
+    with pytest.raises(EvaluationError, match="constraint 'formality' was not measured"):
+        recorded(JOB, make_study(constraints={"formality": Limit(at_least=0.6)}))
+
+
+def test_a_replicate_says_so_in_its_record():
+    record = recorded(replace(JOB, replicate=2, of=4), make_study())
     assert (record.number, record.seed, record.replicate, record.of) == (7, 3, 2, 4)
