@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import SACREBLEU_PREFIX, Study
+from mtray.schema import HUB_PREFIX, SACREBLEU_PREFIX, Study
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -108,7 +108,7 @@ def _resolve(value: Any, folder: Path, corpora: Path | None) -> Any:
         return {k: _resolve(v, folder, corpora) for k, v in value.items()}
     if not isinstance(value, str):
         return value
-    if value.startswith(SACREBLEU_PREFIX):
+    if value.startswith((SACREBLEU_PREFIX, HUB_PREFIX)):
         return value
     if corpora is not None:
         value = value.replace("{corpora}", str(corpora))

@@ -2,10 +2,11 @@
 `mono_ratio`, `replay_fraction`.
 
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
-n_mono). Within a kind the sources share by weight. Whole numbers come by largest remainder, once,
-here. Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a
-prefix, so trials differ by the knob and not by luck. Replicates, which are to show what luck does,
-shuffle what is held of it once more, each in its own way.
+n_mono). Within a kind the sources share by weight; instructions are drawn as replay is and count to
+it. Whole numbers come by largest remainder, once, here. Draws are nested: every source is shuffled
+once by (study seed, source) and a trial takes a prefix, so trials differ by the knob and not by
+luck. Replicates, which are to show what luck does, shuffle what is held of it once more, each in
+its own way.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
     wanted = kind_sizes(recipe)
     parts: list[tuple[Source, float]] = []
     for kind, size in wanted.items():
-        members = [s for s in sources if s.kind == kind]
+        members = [s for s in sources if s.pool == kind]
         if size > 0 and not members:
             knob = {"mono": "mono_ratio", "replay": "replay_fraction", "parallel": "parallel_size"}[
                 kind

@@ -51,8 +51,7 @@ class TokenTable:
 
 def columns_of(source: Source) -> list[str]:
     """The columns that a source is read by: (source, target), (prompt, target) or (text)."""
-    roles = {"parallel": source.languages, "mono": ("text",), "replay": ("prompt", "target")}
-    return [source.columns.get(role, role) for role in roles[source.kind]]
+    return [source.columns.get(role, role) for role in source.roles]
 
 
 def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
@@ -62,7 +61,7 @@ def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
     if source.kind == "mono":
         return [("", row[columns[0]]) for row in rows]
     prompt, target = columns
-    if source.kind == "replay":
+    if source.pool == "replay":
         return [(row[prompt], row[target]) for row in rows]
     a, b = source.languages
     return [(translation_prompt(row[prompt], a, b, template), row[target]) for row in rows]

@@ -26,7 +26,7 @@ from mtray.report.groups import (
     segment_draws,
 )
 from mtray.report.records import result_path, trial_name
-from mtray.schema import Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
+from mtray.schema import POOLS, Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
 
 
 class Objective(Frozen):
@@ -236,7 +236,7 @@ def _point(
     mean: TrialRecord, group: Group, on_front: bool, knee: bool, chance: float, run_dir: Path
 ) -> Point:
     mix = {
-        f"n_{kind}": sum(s.realised for s in mean.mix.shares if s.kind == kind)
+        f"n_{kind}": sum(s.realised for s in mean.mix.shares if POOLS.get(s.kind, s.kind) == kind)
         for kind in ("parallel", "mono", "replay")
     }
     return Point(

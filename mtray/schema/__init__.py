@@ -1,7 +1,7 @@
 """Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
 and `mtray.space`."""
 
-from mtray.schema.base import Frozen, Kind
+from mtray.schema.base import POOLS, Frozen, Kind
 from mtray.schema.recipe import Mix, Recipe, SourceShare
 from mtray.schema.record import (
     Estimate,
@@ -15,6 +15,7 @@ from mtray.schema.record import (
     TrialRecord,
 )
 from mtray.schema.study import (
+    HUB_PREFIX,
     NAME_PATTERN,
     SACREBLEU_PREFIX,
     AbilitySpec,
@@ -22,6 +23,7 @@ from mtray.schema.study import (
     Direction,
     EarlyStopping,
     Evaluation,
+    Format,
     Language,
     Limit,
     MetricName,
@@ -34,7 +36,9 @@ from mtray.schema.study import (
 )
 
 __all__ = [
+    "HUB_PREFIX",
     "NAME_PATTERN",
+    "POOLS",
     "SACREBLEU_PREFIX",
     "AbilitySpec",
     "Budget",
@@ -42,6 +46,7 @@ __all__ = [
     "EarlyStopping",
     "Estimate",
     "Evaluation",
+    "Format",
     "Frozen",
     "Kind",
     "Language",

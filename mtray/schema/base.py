@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["parallel", "mono", "replay"]
+Kind = Literal["parallel", "mono", "replay", "instruct"]
+# what a recipe counts a source to: instructions are drawn as replay is
+POOLS: dict[Kind, Kind] = {"instruct": "replay"}
 
 
 class Frozen(BaseModel):

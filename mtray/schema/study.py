@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mtray.schema.base import Frozen, Kind
+from mtray.schema.base import POOLS, Frozen, Kind
 
 # a run and its folder have such a name: no path, nothing hidden, no option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -18,30 +18,64 @@ Direction = Annotated[
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
 SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
+HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, likewise
+Format = Literal[
+    "text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml", "dataset"
+]
 
 
 class Source(Frozen):
-    """One corpus. `path` is one file (Parquet, JSONL, TSV, CSV, or the WMT JSON list) or, for
-    line-parallel text, a file for each language. Columns default to the language codes, `text` for
-    monolingual data and `prompt`, `target` for replay. `max_repeats`: a recipe that would repeat
-    the source more often is infeasible (with `training.allow_repeats`; None: no cap)."""
+    """One corpus. `path` is one file, a file for each language (line-parallel text, WMT's SGM), a
+    data set's folder or `hf:` and its name (`mtray.data.sources`); `format` where neither name nor
+    content tells it, `split`, `config`, `revision` for data sets. Columns default to the language
+    codes, `text` for monolingual data and `prompt`, `target` for replay and instruct, which differ
+    in name only; `document` names that of the documents. `licence` is for people.
+    `max_repeats`: a recipe that would repeat the source more often is infeasible (with
+    `training.allow_repeats`; None: no cap)."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
     path: str | dict[Language, str]
     languages: Annotated[tuple[Language, ...], Field(min_length=0)] = ()
     columns: dict[str, str] = {}
+    format: Format | None = None
+    split: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    licence: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
     max_repeats: Annotated[float, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _languages_fit_kind(self) -> Source:
-        wanted = {"parallel": 2, "mono": 1, "replay": None}[self.kind]
+        wanted = {"parallel": 2, "mono": 1}.get(self.kind)
         if wanted is not None and len(self.languages) != wanted:
             raise ValueError(
                 f"a {self.kind} source needs {wanted} `languages`, found {len(self.languages)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Source:
+        allowed = (*self.roles, "document")
+        for role in self.columns:
+            if role not in allowed:
+                raise ValueError(
+                    f"unknown key {role!r} in `columns`; allowed: {', '.join(allowed)}"
+                )
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What its columns are called where `columns` does not name them: two, or one of text."""
+        if self.kind == "parallel":
+            return self.languages
+        return ("text",) if self.kind == "mono" else ("prompt", "target")
+
+    @property
+    def pool(self) -> Kind:
+        """The kind that a recipe counts it to."""
+        return POOLS.get(self.kind, self.kind)
 
 
 class QualitySet(Frozen):

@@ -32,7 +32,7 @@ def reference_recipes(
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
     params["parallel_size"] = space.largest("parallel_size")
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
-    count = Counter(source.kind for source in study.sources)
+    count = Counter(source.pool for source in study.sources)
     if count["mono"]:
         out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
         out["mono_two_to_one"] = {**params, "mono_ratio": 2.0}

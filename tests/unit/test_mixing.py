@@ -19,7 +19,7 @@ from mtray.data.mixing import (
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Recipe, Source
 
-LANGUAGES = {"parallel": ("en", "uk"), "mono": ("en",), "replay": ()}
+LANGUAGES = {"parallel": ("en", "uk"), "mono": ("en",), "replay": (), "instruct": ()}
 
 
 def source(kind, name=None, weight=1.0):
@@ -28,7 +28,8 @@ def source(kind, name=None, weight=1.0):
     )
 
 
-ONE_EACH = [source("parallel"), source("mono"), source("replay")]
+ONE_OF = ("parallel", "mono", "replay")
+ONE_EACH = [source(kind) for kind in ONE_OF]
 
 # parallel_size, mono_ratio, replay_fraction -> parallel, mono, replay
 BY_HAND = [
@@ -67,6 +68,14 @@ def test_weights_share_within_a_kind():
     assert [p.kind for p in parts] == ["parallel", "parallel", "mono", "mono", "mono"]
 
 
+def test_instructions_count_to_replay():
+    sources = [source("parallel"), source("replay", weight=3), source("instruct")]
+    parts = plan(Recipe(parallel_size=100, replay_fraction=0.5), sources)
+    assert [(p.kind, p.count) for p in parts] == [
+        ("parallel", 100), ("replay", 75), ("instruct", 25),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "recipe, message",
     [
@@ -97,7 +106,7 @@ weights = st.lists(st.floats(0.01, 100), min_size=1, max_size=4)
 def test_counts_sum_to_the_whole_and_stay_within_one(size, ratio, fraction, a, b, c):
     sources = [
         source(kind, f"{kind}{i}", weight)
-        for kind, found in zip(LANGUAGES, (a, b, c), strict=True)
+        for kind, found in zip(ONE_OF, (a, b, c), strict=True)
         for i, weight in enumerate(found)
     ]
     recipe = Recipe(parallel_size=size, mono_ratio=ratio, replay_fraction=fraction)

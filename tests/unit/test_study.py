@@ -129,7 +129,8 @@ def replaced(old, new):
 
 
 WRONG_WITHIN = [
-    ("kind: parallel", "kind: pairs", "sources.0.kind: .*'parallel', 'mono' or 'replay'"),
+    ("kind: parallel", "kind: pairs", "sources.0.kind: .*'mono', 'replay' or 'instruct'"),
+    ("kind: parallel", "kind: parallel, columns: {fr: x}", "sources.0: .*'fr' .*: en"),
     ("languages: [en, uk]", "languages: [en]", "sources.0: .*needs 2 `languages`, found 1"),
     ("languages: [en, uk]", "languages: [en, ukrainian]", "sources.0.languages.1: .*'ukrainian'"),
     ("name: lines", "name: pairs", "`sources` holds a name twice: 'pairs'"),
