@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -26,6 +26,11 @@ STEPS_BETWEEN_CHECKS = 16
 
 def newline_ids(tokenizer: Any) -> Ids:
     """Every token whose text holds a line's end, such as `\\n` and `.\\n`."""
+    return list(_newline_ids(tokenizer))
+
+
+@lru_cache(maxsize=2)  # a large vocabulary takes a while
+def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
     # Ċ is the byte-level form of a line's end, and a letter of Maltese elsewhere: the decoded text
     # decides
     candidates = [
@@ -33,7 +38,7 @@ def newline_ids(tokenizer: Any) -> Ids:
         for token, index in tokenizer.get_vocab().items()
         if "Ċ" in token or "\n" in token or token == "<0x0A>"
     ]
-    return sorted(i for i in candidates if "\n" in tokenizer.decode([i]))
+    return tuple(sorted(i for i in candidates if "\n" in tokenizer.decode([i])))
 
 
 def end_ids(model: Any, tokenizer: Any) -> Ids:
@@ -121,6 +126,19 @@ def supports_own_loop(model: Any) -> bool:
     )
 
 
+def plain_attention(model: Any) -> bool:
+    """Whether every layer looks at all that is before it, by torch's own attention, and the code is
+    transformers' own, which takes a mask of four dimensions as it is."""
+    inner = _inner(model)
+    config = inner.config.get_text_config()
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return (
+        type(inner).__module__.startswith("transformers.models.llama")
+        and config._attn_implementation == "sdpa"
+        and not any(windows)
+    )
+
+
 def last_only(model: Any) -> dict[str, int]:
     """The argument that keeps only the last position's logits, all that is needed of a prompt;
     nothing where the model has none."""
@@ -164,11 +182,16 @@ def _greedy(
     mask = torch.cat([mask, mask.new_ones((len(limits), max(limits)))], dim=1)
     position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache()
+    plain = plain_attention(model)
     for step in range(max(limits)):
         if step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1:
             stop_if_asked()
+        seen = mask[:, : width + step]
+        if step and plain:
+            # as it is handed on; what transformers makes of two dimensions is the same, slower
+            seen = seen[:, None, None].bool()
         logits = model(
-            input_ids=ids, attention_mask=mask[:, : width + step], position_ids=position,
+            input_ids=ids, attention_mask=seen, position_ids=position,
             past_key_values=cache, use_cache=True, **extra,
         ).logits[:, -1]  # fmt: skip
         best, token = logits.max(dim=1)
