@@ -182,11 +182,13 @@ def judge(
     ceiling = np.array([holds(reference, item.expected) for item, _, reference in pairs])
     if not ceiling.any():
         raise DataError("ctxpro: no reference holds its expected form; nothing can be measured")
+    forms = {item.expected.lower() for item in items}
+    degenerate = f"|all-expect:{forms.pop()}" if len(forms) == 1 else ""
     scored = f"last:sentence_splitter-{version('sentence-splitter')}" if split else "last:whole"
     return Judged(
         items,
         np.array([holds(text, item.expected) for item, text, _ in pairs]),
         np.array([fits(text, reference) for _, text, reference in pairs]),
         ceiling,
-        f"lang:{language}|{scored}",
+        f"lang:{language}|{scored}{degenerate}",
     )

@@ -99,6 +99,7 @@ def test_values_by_hand():
     assert counts["rule.S.items"] == 1
     assert counts["documents"] == counts["expected_forms"] == 3
     assert judged.notes() == []
+    assert "all-expect" not in judged.signature
 
 
 def test_references_reach_their_ceiling_and_whole_lines_another():
@@ -128,6 +129,7 @@ def test_a_set_that_expects_one_word_says_so():
     assert judged.extras()["accuracy"].point == 1.0
     assert judged.value().point == 0.0  # the guard sees through it
     assert "every item expects 'it'" in judged.notes()[0]
+    assert judged.value().signature.endswith("|all-expect:it")
 
 
 def brute_constant(items, references):
@@ -144,7 +146,14 @@ def brute_constant(items, references):
     return best
 
 
-LENGTHS = [[10, 13, 3, 21], [4, 9, 30, 30], [2, 2, 2, 2], [1, 5, 5, 9], [7, 14, 28, 29]]
+LENGTHS = [
+    [10, 13, 3, 21],
+    [2, 8, 2, 8],
+    [4, 9, 30, 30],
+    [2, 2, 2, 2],
+    [1, 5, 5, 9],
+    [7, 14, 28, 29],
+]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
