@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 # numbers of glibc's mallopt(3)
@@ -28,3 +29,10 @@ def keep_freed_memory() -> bool:
         (_M_TOP_PAD, 1 << 26),
     )
     return all(mallopt(option, value) == 1 for option, value in settings)
+
+
+def show_gpus() -> None:
+    """Let this process see the machine's GPUs, which Ray hides from those that asked for none. To
+    be called before torch looks for them."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        del os.environ["CUDA_VISIBLE_DEVICES"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,19 @@ def load_comet(name: str, gpu: bool = False) -> CometScorer:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.suffix == ".ckpt":
         raise ModelError(f"comet: {name!r} is no file, folder or hub name; {ALLOWED}")
     return _load(str(download(name)), name, gpu)
+
+
+def loader(device: str) -> Callable[[str], CometScorer]:
+    """`load_comet` for `evaluation.comet_device`: auto takes a GPU where this process sees one, gpu
+    needs one (ModelError), cpu takes none."""
+    import torch
+
+    if device == "gpu" and not torch.cuda.is_available():
+        raise ModelError(
+            "`evaluation.comet_device` is gpu, but the process that scores sees none; take auto "
+            "or cpu"
+        )
+    return functools.partial(load_comet, gpu=device != "cpu")
 
 
 @functools.cache

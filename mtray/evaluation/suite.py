@@ -71,6 +71,7 @@ class Suite:
     metrics: tuple[str, ...] = ()
     more_comet: dict[str, str] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
+    comet_device: str = "auto"
 
     @property
     def requests(self) -> list[Request]:
@@ -137,9 +138,9 @@ class Suite:
         `load_comet` replaces `mtray.evaluation.comet.load_comet`. Raises EvaluationError when a
         measurement cannot be made."""
         if load_comet is None:
-            from mtray.evaluation.comet import load_comet as load_by_name
+            from mtray.evaluation.comet import loader
 
-            load_comet = load_by_name
+            load_comet = loader(self.comet_device)
         by_direction, by_ability = self.split(outputs)
         result = SuiteResult({}, {}, {})
         tools = Tools(partial(load_comet, self.comet))
@@ -227,7 +228,7 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
-        tuple(study.objectives),
+        tuple(study.objectives), wanted.comet_device,
     )  # fmt: skip
 
 

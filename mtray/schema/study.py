@@ -112,6 +112,7 @@ class Evaluation(Frozen):
     every generation; `beams` 1 is greedy decoding."""
 
     comet: str = "embedded"
+    comet_device: Literal["auto", "cpu", "gpu"] = "auto"
     more_comet: dict[MetricName, str] = {}
     metrics: tuple[str, ...] = ("comet", "bleu", "chrf")
     quality: Annotated[tuple[QualitySet, ...], Field(min_length=1)]

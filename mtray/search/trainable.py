@@ -124,9 +124,11 @@ def trainable(config: dict[str, Any], shared: Shared) -> None:
     """Tune's function trainable."""
     from ray import tune
 
-    from mtray.runtime import keep_freed_memory
+    from mtray.runtime import keep_freed_memory, show_gpus
 
     keep_freed_memory()
+    if shared.study.evaluation.comet_device == "gpu":
+        show_gpus()
     try:
         record = execute(config["job"], shared)
     except Exception as error:

@@ -14,7 +14,7 @@ import pytest
 
 from mtray.embedded import COMET_MODEL
 from mtray.errors import EvaluationError, ModelError
-from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet
+from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet, loader
 from mtray.evaluation.comet_checkpoint import REACH_SECONDS, quiet, sees_references, sha256
 
 # (source, hypothesis, reference)
@@ -351,3 +351,14 @@ def test_a_hub_name_without_network_fails_in_seconds(monkeypatch: pytest.MonkeyP
     with pytest.raises(ModelError, match=r"mtray-test/absent.*cannot be reached.*allowed are"):
         load_comet("mtray-test/absent")
     assert time.monotonic() - started < 2 * REACH_SECONDS
+
+
+def test_the_device_is_the_one_asked_for(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ModelError, match="is gpu, but the process that scores"):
+        loader("gpu")
+    assert loader("auto")("embedded").gpus == 0 == loader("cpu")("embedded").gpus
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert [loader(device).keywords["gpu"] for device in ("auto", "cpu", "gpu")] == [
+        True, False, True,
+    ]  # fmt: skip

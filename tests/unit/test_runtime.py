@@ -1,11 +1,12 @@
 """Settings of the process's allocator."""
 
 import ctypes
+import os
 import sys
 
 import pytest
 
-from mtray.runtime import keep_freed_memory
+from mtray.runtime import keep_freed_memory, show_gpus
 
 
 class C:
@@ -41,3 +42,13 @@ def test_without_glibc_nothing_happens(monkeypatch, platform, library):
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     assert keep_freed_memory() is False
     assert getattr(library, "calls", []) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [("", None), ("1,2", "1,2"), (None, None)])
+def test_gpus_that_ray_hid_are_seen_again(before, after, monkeypatch):
+    """Ray hides them by an empty list; a list of a person's own stays."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    show_gpus()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
