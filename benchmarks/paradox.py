@@ -57,23 +57,6 @@ def one(study: Any, store: Any, suite: Any, recipe: dict[str, float], base: Any)
     }
 
 
-def on_test(study: Any) -> Any:
-    """The study with `.dev.` replaced by `.test.` in the paths of its evaluation sets."""
-
-    def moved(test_set: Any) -> Any:
-        if not isinstance(test_set.path, str) or ".dev." not in Path(test_set.path).name:
-            raise SystemExit(f"{test_set.path}: no `.dev.` in the name; take --segments dev")
-        name = Path(test_set.path).name.replace(".dev.", ".test.")
-        return test_set.model_copy(update={"path": str(Path(test_set.path).with_name(name))})
-
-    evaluation = study.evaluation
-    changed = {
-        "quality": [moved(q) for q in evaluation.quality],
-        "abilities": {name: moved(a) for name, a in evaluation.abilities.items()},
-    }
-    return study.model_copy(update={"evaluation": evaluation.model_copy(update=changed)})
-
-
 def cell(values: list[float]) -> str:
     return f"{statistics.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
 
@@ -89,13 +72,14 @@ def main() -> None:
         "--segments",
         choices=("dev", "test"),
         default="test",
-        help="test: every evaluation file NAME.dev.SUFFIX is replaced by NAME.test.SUFFIX",
+        help="test: the segments under `test` of every evaluation set",
     )
     parser.add_argument("--json", type=Path, help="write every value there")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     from mtray.data.mixing import most_drawn
     from mtray.data.store import build_store
+    from mtray.evaluation.held_out import on_test
     from mtray.evaluation.suite import build_suite
     from mtray.schema import Recipe
     from mtray.sweep import arguments, load
