@@ -12,6 +12,7 @@ from mtray.analysis.agreement import agreement_text
 from mtray.analysis.uncertainty import Drawn
 from mtray.commands.folders import run_folder
 from mtray.commands.rerun import fetch_corpora, find_record
+from mtray.data.asking import CHATS
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.comet import load_comet
 from mtray.evaluation.directions import build_direction
@@ -93,8 +94,14 @@ def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
         scorer = load_comet(comet, gpu=True)
         scorers[scorer.signature.split("|")[0].rsplit("/", 1)[-1]] = scorer
     fetch_corpora(study)
+    tokenizer = None
+    if study.template in CHATS:
+        from mtray.training.models import load_tokenizer
+
+        tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     directions = [
-        build_direction(q, study.template, evaluation.max_new_tokens) for q in evaluation.quality
+        build_direction(q, study.template, evaluation.max_new_tokens, tokenizer)
+        for q in evaluation.quality
     ]
     return Gauge(directions, strings, scorers, evaluation.bootstrap, study.seed)
 

@@ -3,13 +3,15 @@ taught.
 
 `tokenizer` is any tokenizer of transformers. Specials are added here and only here: what the
 tokenizer itself puts before a text, or, where it puts nothing there, its begin-of-sequence token if
-it has one; the end token after a target."""
+it has one; the end token after a target. A chat prompt (`mtray.data.chat`) has its specials in its
+text, and its answer ends as the template ends a turn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from mtray.data.chat import ChatForm, chat_form
 from mtray.errors import DataError, ModelError
 
 Ids = list[int]
@@ -36,8 +38,15 @@ def _encode(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
 
 def prompt_ids_batch(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
     """`prompt_ids` of many texts."""
-    prefix = prefix_ids(tokenizer)
-    return [prefix + ids for ids in _encode(tokenizer, texts)]
+    prefix, chat = prefix_ids(tokenizer), chat_form(tokenizer)
+    return [
+        ids if _is_chat(chat, text) else prefix + ids
+        for text, ids in zip(texts, _encode(tokenizer, texts), strict=True)
+    ]
+
+
+def _is_chat(chat: ChatForm | None, prompt: str) -> bool:
+    return chat is not None and chat.is_prompt(prompt)
 
 
 def prompt_ids(tokenizer: Any, text: str) -> Ids:
@@ -54,16 +63,27 @@ def encode_examples(
         if tokenizer.eos_token_id is None:
             raise ModelError("the tokenizer has no end-of-sequence token; a target needs one")
         end = [tokenizer.eos_token_id]
-    prefix = prefix_ids(tokenizer)
+    prefix, chat = prefix_ids(tokenizer), chat_form(tokenizer)
+    turns = [chat if _is_chat(chat, prompt) else None for prompt, _ in pairs]
+    rests = [_rest(*pair, turn, with_end) for pair, turn in zip(pairs, turns, strict=True)]
     heads = _encode(tokenizer, [prompt for prompt, _ in pairs])
-    wholes = _encode(tokenizer, [f"{p} {t}" if p else t for p, t in pairs])
+    wholes = _encode(tokenizer, [p + rest for (p, _), rest in zip(pairs, rests, strict=True)])
     out = []
-    for (prompt, target), head, whole in zip(pairs, heads, wholes, strict=True):
+    for pair, turn, rest, head, whole in zip(pairs, turns, rests, heads, wholes, strict=True):
         tail = whole[len(head) :]
         if whole[: len(head)] != head:
-            tail = _separate_tail(tokenizer, head, whole, prompt, target)
-        out.append((prefix + head + tail + end, len(prefix) + len(head)))
+            tail = _separate_tail(tokenizer, head, whole, pair, rest)
+        before = [] if turn else prefix
+        after = [] if turn and turn.tail else end
+        out.append((before + head + tail + after, len(before) + len(head)))
     return out
+
+
+def _rest(prompt: str, target: str, turn: ChatForm | None, with_end: bool) -> str:
+    """The text behind a prompt."""
+    if turn is not None:
+        return turn.completion(target, with_end)
+    return f" {target}" if prompt else target
 
 
 def continuation_ids(
@@ -72,20 +92,22 @@ def continuation_ids(
     """Ids of `prompt + ' ' + target` and the end token, and how many of them are the prompt's.
 
     The first part is exactly `prompt_ids(prompt)`, so that a model is trained on what it will be
-    asked. An empty prompt is no text: the target follows the begin token without a space."""
+    asked. An empty prompt is no text: the target follows the begin token without a space. A chat
+    prompt is followed by the target and the end of the turn."""
     return encode_examples(tokenizer, [(prompt, target)], with_end)[0]
 
 
-def _separate_tail(tokenizer: Any, head: Ids, whole: Ids, prompt: str, target: str) -> Ids:
+def _separate_tail(tokenizer: Any, head: Ids, whole: Ids, pair: tuple[str, str], rest: str) -> Ids:
     """The target's ids where a token of the whole text straddles its start.
 
     SentencePiece puts a space before every text it is given, others do not: whichever form, put
     behind the prompt's ids, reads like the whole text is right."""
     wanted = tokenizer.decode(whole)
-    for text in (f" {target}", target):
+    for text in (rest, rest.removeprefix(" ")):
         tail = _encode(tokenizer, [text])[0]
         if tokenizer.decode(head + tail) == wanted:
             return tail
+    prompt, target = pair
     raise DataError(
         f"the tokenizer has no token boundary between the prompt's end {prompt[-20:]!r} and the "
         f"target {target[:20]!r}; choose another `template`"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.rendering import translation_prompt
+from mtray.data.asking import Asking
 from mtray.data.testsets import read_test_set
 from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import evenly, languages_of, one_line
@@ -53,11 +54,15 @@ class Direction:
         return f"{found}, {count:,} documents{few if self.clusters() is None else ''}"
 
 
-def build_direction(spec: QualitySet, template: str, max_new_tokens: int) -> Direction:
-    """Reads the first `size` segments of the set. Raises ConfigError or DataError."""
+def build_direction(
+    spec: QualitySet, template: str, max_new_tokens: int, tokenizer: Any = None
+) -> Direction:
+    """Reads the first `size` segments of the set; the tokenizer has the template of a chat. Raises
+    ConfigError or DataError."""
     source, target = languages_of(spec.direction)
     found = read_test_set(spec)
-    prompts = [translation_prompt(one_line(s), source, target, template) for s in found.sources]
+    asking = Asking(template, tokenizer)
+    prompts = [asking.translation(one_line(s), source, target) for s in found.sources]
     return Direction(
         spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
         found.sources, found.references, found.documents, found.available,

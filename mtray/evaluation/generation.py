@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any
 
+from mtray.data.chat import end_of_turn_ids
 from mtray.data.tokenise import Ids
 from mtray.evaluation.batches import GENERATED, Batch, Job, Settings, by_length
 from mtray.evaluation.engine import Output
@@ -42,11 +43,12 @@ def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
 
 
 def end_ids(model: Any, tokenizer: Any) -> Ids:
-    """End tokens of the tokenizer and of the model's generation settings (chat models have
-    several)."""
+    """End tokens of the tokenizer, of its chat template and of the model's generation settings
+    (chat models have several)."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     several = configured if isinstance(configured, list | tuple) else [configured]
-    return sorted({i for i in (*several, tokenizer.eos_token_id) if i is not None})
+    ends = (*several, tokenizer.eos_token_id, *end_of_turn_ids(tokenizer))
+    return sorted({i for i in ends if i is not None})
 
 
 def generating_batches(settings: Settings, jobs: Sequence[Job], max_tokens: int) -> list[Batch]:

@@ -220,7 +220,9 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     check_names(wanted)
     targets = [languages_of(name)[1] for name in names]
     metrics = string_metrics(wanted.metrics, "`evaluation.metrics`", targets)
-    directions = [build_direction(q, study.template, wanted.max_new_tokens) for q in wanted.quality]
+    directions = [
+        build_direction(q, study.template, wanted.max_new_tokens, tokenizer) for q in wanted.quality
+    ]
     abilities = [
         build_ability(spec, Context(name, study.template, wanted.max_new_tokens, tokenizer))
         for name, spec in wanted.abilities.items()

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from mtray.analysis.uncertainty import Measurement
+from mtray.data.asking import Asking
 from mtray.data.sources import read_columns
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.engine import Output, Request
@@ -25,6 +26,11 @@ class Context:
     template: str
     max_new_tokens: int
     tokenizer: Any
+
+    @property
+    def asking(self) -> Asking:
+        """The study's way to ask for a translation."""
+        return Asking(self.template, self.tokenizer)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.ctxpro import Item, read_items, with_context
-from mtray.data.rendering import translation_prompt
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -95,7 +94,7 @@ def build(spec: AbilitySpec, context: Context) -> DocumentContext:
     sources = [one_line(" ".join(text)) for text in texts]
     requests = [
         Request(
-            translation_prompt(text, source, target, context.template),
+            context.asking.translation(text, source, target),
             None,
             context.max_new_tokens * len(sentences),
         )

@@ -32,6 +32,7 @@ import numpy as np
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Array, Measurement
+from mtray.data.asking import Asking
 from mtray.data.cocoa import (
     REGISTERS,
     Contrast,
@@ -40,7 +41,6 @@ from mtray.data.cocoa import (
     phrases,
     read_cocoa,
 )
-from mtray.data.rendering import translation_prompt, with_examples
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -184,22 +184,19 @@ def _contrasts(
 
 
 def _prompts(
-    rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, template: str
+    rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, asking: Asking
 ) -> list[str]:
     """Of every sentence the formal and the informal prompt."""
     source, target = languages_of(options.direction)
     named = not options.shots if options.instruction is None else options.instruction
 
-    def asked(row: Contrast, register: str) -> str:
-        name = register if named else None
-        return translation_prompt(one_line(row.source), source, target, template, name)
-
     prompts = []
     for row in rows:
         shots = choose_shots(row, pool, options.shots) if options.shots else []
         for register in REGISTERS:
-            shown = [(asked(s, register), one_line(getattr(s, register))) for s in shots]
-            prompts.append(with_examples(shown, asked(row, register)))
+            shown = [(one_line(s.source), one_line(getattr(s, register))) for s in shots]
+            name = register if named else None
+            prompts.append(asking.translation(one_line(row.source), source, target, name, shown))
     return prompts
 
 
@@ -221,7 +218,7 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
         read = _contrasts(spec, options.shots_path, options)
         # the same in both registers: it shows nothing of either
         pool = [row for row in read if row.formal != row.informal]
-    prompts = _prompts(rows, pool, options, context.template)
+    prompts = _prompts(rows, pool, options, context.asking)
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
     expected = [(phrases(r.formal_annotated), phrases(r.informal_annotated)) for r in rows]
     references = [(row.formal, row.informal) for row in rows]

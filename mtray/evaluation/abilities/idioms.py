@@ -15,7 +15,6 @@ import numpy as np
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.idioms import idiom_clusters, read_dictionary, read_idioms
-from mtray.data.rendering import translation_prompt
 from mtray.errors import ConfigError
 from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import (
@@ -149,7 +148,7 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
             Path(options.dictionary_path), Path(reverse) if reverse else None
         )
         glosses = [gloss(text, dictionary) for text, _ in pairs]
-    prompts = [translation_prompt(s, source, target, context.template) for s, _ in pairs]
+    prompts = [context.asking.translation(s, source, target) for s, _ in pairs]
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
     return Idioms(
         context.name, requests, pairs, [clusters[i] for i in keep], glosses, pairs, target

@@ -18,8 +18,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
+from mtray.data.evaluation_texts import SHOT_ROWS
 from mtray.data.glossary import read_glossary
-from mtray.data.rendering import translation_prompt, with_examples
 from mtray.data.sources import paths_of, read_columns
 from mtray.data.tmx import DOCUMENT
 from mtray.errors import ConfigError, DataError
@@ -36,7 +36,7 @@ from mtray.evaluation.abilities.base import (
     read_rows,
     spaced,
 )
-from mtray.evaluation.abilities.few_shot import POOL, Pair, choose_shots
+from mtray.evaluation.abilities.few_shot import Pair, choose_shots
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.terminology import Terms, find_terms
 from mtray.schema import AbilitySpec, Direction, Frozen
@@ -187,7 +187,7 @@ def _test_and_pool(
         )
     else:
         codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]
-        rows = read_columns(options.shots_path, codes, POOL)
+        rows = read_columns(options.shots_path, codes, SHOT_ROWS)
         pool = [(one_line(row[codes[0]]), one_line(row[codes[1]])) for row in rows]
     taken = {side.casefold() for s in segments for side in (s.source, s.reference)}
     return segments, [pair for pair in pool if not {side.casefold() for side in pair} & taken]
@@ -203,13 +203,10 @@ def build(spec: AbilitySpec, context: Context) -> Technical:
     segments = [every[i] for i in spaced(len(every), spec.size)]
     pairs = [(s.source, s.reference) for s in segments]
 
-    def asked(text: str) -> str:
-        return translation_prompt(text, source, target, context.template)
-
     requests = []
     for pair in pairs:
-        shown = [(asked(s), t) for s, t in choose_shots(pair, pool, options.shots)]
-        prompt = with_examples(shown, asked(pair[0]))
+        shots = choose_shots(pair, pool, options.shots)
+        prompt = context.asking.translation(pair[0], source, target, shots=shots)
         requests.append(Request(prompt, None, context.max_new_tokens))
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
     terms = None

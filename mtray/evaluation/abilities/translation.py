@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.rendering import translation_prompt
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
@@ -71,5 +70,5 @@ def build(spec: AbilitySpec, context: Context) -> Translated:
     source, target = languages_of(options_of(context.name, spec, Options).direction)
     rows = read_rows(spec, [source, target], limit=spec.size)
     pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
-    prompts = [translation_prompt(s, source, target, context.template) for s, _ in pairs]
+    prompts = [context.asking.translation(s, source, target) for s, _ in pairs]
     return translated(context.name, prompts, pairs, context.max_new_tokens)

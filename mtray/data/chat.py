@@ -1,0 +1,103 @@
+"""Chat templates of tokenizers: the text of a conversation up to where the assistant answers, and
+what follows an answer.
+
+A prompt that ends in what the template puts between the user's text and the assistant's answer is a
+chat prompt, wherever it is met; no other mark of it is needed. Its begin token is the template's
+own business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from mtray.errors import ConfigError
+
+USER, ASSISTANT = "mtray-user", "mtray-assistant"
+
+
+@dataclass(frozen=True)
+class ChatForm:
+    """What a template writes around a user's turn and its answer: `head` user `turn` answer `tail`.
+    `lead`: spaces that it has before an answer and not in the generation prompt. `tail` is without
+    white space at its end: nothing is learned from it."""
+
+    head: str
+    turn: str
+    lead: str
+    tail: str
+
+    def is_prompt(self, text: str) -> bool:
+        return text.endswith(self.turn)
+
+    def completion(self, target: str, with_end: bool) -> str:
+        """What follows a prompt."""
+        return f"{self.lead}{target}{self.tail if with_end else ''}"
+
+
+def chat_form(tokenizer: Any) -> ChatForm | None:
+    """The form of the tokenizer's chat template; None where it has none. Raises ConfigError for a
+    template that cannot be used."""
+    template = getattr(tokenizer, "chat_template", None)
+    return _form(tokenizer, str(template)) if template else None
+
+
+@lru_cache(maxsize=8)
+def _form(tokenizer: Any, template: str) -> ChatForm:
+    asked = _rendered(tokenizer, [("user", USER)], True)
+    whole = _rendered(tokenizer, [("user", USER), ("assistant", ASSISTANT)], False)
+    head, _, turn = asked.partition(USER)
+    before, _, tail = whole.rpartition(ASSISTANT)
+    if not turn.strip() or not before:
+        raise ConfigError(
+            "the tokenizer's chat template cannot be used: it must write the user's text, "
+            f"something that ends the turn, and the assistant's; it wrote {asked[:200]!r}"
+        )
+    # more than spaces, such as an empty thought, is not what an answer would begin with when asked
+    lead = before.removeprefix(asked) if before.startswith(asked) else ""
+    return ChatForm(head, turn, lead if not lead.strip(" ") else "", tail.rstrip())
+
+
+def _rendered(tokenizer: Any, turns: Sequence[tuple[str, str]], generation: bool) -> str:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=generation
+            )
+        )
+    # a template is a program of its authors: it may fail in any way
+    except Exception as error:
+        raise ConfigError(
+            f"the tokenizer's chat template cannot be used: {type(error).__name__}: {error}"
+        ) from None
+
+
+def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()) -> str:
+    """The conversation up to the answer to `user`; `shots` are earlier turns (user, assistant).
+    Raises ConfigError when the tokenizer has no chat template or one that does not end so."""
+    form = chat_form(tokenizer)
+    if form is None:
+        raise ConfigError(
+            "`template: chat` needs a tokenizer with a chat template, and the model's has none; "
+            "take an instruction-tuned model, or another `template` (such as pool)"
+        )
+    turns = [turn for u, a in shots for turn in (("user", u), ("assistant", a))]
+    text = _rendered(tokenizer, [*turns, ("user", user)], True)
+    if not form.is_prompt(text):
+        raise ConfigError(
+            f"the tokenizer's chat template ends a conversation in {text[-40:]!r}, and a single "
+            f"turn in {form.turn!r}; prompt and answer cannot be told apart"
+        )
+    return text
+
+
+def end_of_turn_ids(tokenizer: Any) -> list[int]:
+    """The token that ends an answer in the chat template, where it is one of its own."""
+    form = chat_form(tokenizer)
+    if form is None or not form.tail:
+        return []
+    first = tokenizer(form.tail, add_special_tokens=False)["input_ids"][0]
+    known = tokenizer.added_tokens_decoder.get(first)
+    return [int(first)] if known is not None and known.special else []

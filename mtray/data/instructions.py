@@ -1,0 +1,43 @@
+"""Requests for a translation, in our own words: a study with `template: pool` or `chat_pool` draws
+one for each example. Slots: `source_name`, `target_name` (English display names)."""
+
+from __future__ import annotations
+
+INSTRUCTIONS = (
+    "What is the {target_name} translation of this {source_name} text?",
+    "Please put the following {source_name} text into {target_name}.",
+    "Say this in {target_name}.",
+    "Here is some {source_name} text. Give me the same in {target_name}.",
+    "Turn the {source_name} text below into {target_name}.",
+    "How would you say the following in {target_name}?",
+    "I need this {source_name} text in {target_name}.",
+    "Write the {target_name} version of the following {source_name} text.",
+    "Convey the meaning of this {source_name} text in {target_name}.",
+    "Act as a translator from {source_name} into {target_name}.",
+    "Could you translate the following into {target_name} for me?",
+    "My {source_name} is poor. What does this mean in {target_name}?",
+    "Produce a faithful {target_name} translation of the {source_name} text that follows.",
+    "The text below is {source_name}. Translate it into {target_name}.",
+    "Rewrite the following text in {target_name}, keeping its meaning.",
+    "Express this {source_name} text in natural {target_name}.",
+    "Translate for a reader who knows {target_name} but no {source_name}.",
+    "From {source_name} into {target_name}, please.",
+    "Give the {target_name} equivalent of the text below.",
+    "A {target_name} speaker wants to read this {source_name} text. Translate it.",
+    "Provide a translation into {target_name} and nothing else.",
+    "Take this {source_name} text and render it in fluent {target_name}.",
+    "Read the {source_name} text and write down what it says in {target_name}.",
+    "Which {target_name} text says the same as this {source_name} one?",
+    "Your task is to translate {source_name} into {target_name}. The text is below.",
+    "Make this understandable to people who speak only {target_name}.",
+    "Let me have a {target_name} translation of the next text, which is in {source_name}.",
+    "Carry this over from {source_name} to {target_name}; add nothing and leave nothing out.",
+    "Can you tell me in {target_name} what this {source_name} text says?",
+    "Language in: {source_name}. Language out: {target_name}. Translate.",
+    "Without explaining it, translate the {source_name} text into {target_name}.",
+    "Suppose you had written this in {target_name}. What would it read like?",
+    "Change the language of the following text from {source_name} to {target_name}.",
+    "Find the {target_name} words for what is said here in {source_name}.",
+    "Do a {source_name}-{target_name} translation of the following.",
+    "This has to appear in {target_name}. Translate it from the {source_name}.",
+)
