@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mtray.data.sources import FORMATS, read_lines
+from mtray.data.readers.formats import names_a_format
+from mtray.data.sources import read_lines
 from mtray.errors import DataError
 
 REGISTERS = ("formal", "informal")
@@ -77,7 +78,7 @@ def read_annotated(path: Path) -> list[str]:
 
 def is_table(path: str | Mapping[str, str]) -> bool:
     """Whether a path is a table (or a file for each column) and not one of CoCoA-MT's layouts."""
-    return not isinstance(path, str) or Path(path).suffix in FORMATS
+    return not isinstance(path, str) or names_a_format(path)
 
 
 def read_cocoa(path: Path, source: str, target: str, domains: Sequence[str] = ()) -> list[Contrast]:

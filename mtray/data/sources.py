@@ -1,202 +1,191 @@
 """Readers: every format ends as rows of strings, or as a DataError that names file, line and what
 is wrong.
 
-Formats by suffix: Parquet, JSONL, JSON (a list of objects, or WMT's `[{"translation": {...}}]`),
-TSV and CSV with a header, TMX (also alone in a zip archive), and plain text, one sentence a line
-(one file for each language, equally long).
+A path is one of
+- a file: Parquet, JSONL, JSON (a list of objects), TSV and CSV with a header, TMX, WMT's SGM and
+  XML, or plain text, one sentence a line; the name tells which, else the content;
+- a file for each column: plain text or SGM, equally long;
+- a folder that holds a data set (`save_to_disk`, or Parquet files);
+- `hf:` and the name of a data set on the Hugging Face hub.
+
+Files may be compressed (gz, zst, xz, bz2), or in a zip archive: its only member, or a named one
+(`corpus.zip/train.de`). All are read as a stream (`mtray.data.readers`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 
+from mtray.data.readers import opening
+from mtray.data.readers.formats import SUFFIXES, format_of
+from mtray.data.readers.how import AS_NAMED, How
+from mtray.data.readers.hub import read_folder, read_hub
+from mtray.data.readers.lines import read_lines, read_text, text_lines
+from mtray.data.readers.objects import json_objects, jsonl_objects, rows_of
+from mtray.data.readers.opening import Opened, opened
+from mtray.data.readers.parquet import read_parquet
+from mtray.data.readers.tables import read_csv, read_tsv, require
+from mtray.data.readers.wmt_files import read_sgm, read_wmt_xml, sgm_segments
 from mtray.data.tmx import read_tmx
-from mtray.errors import DataError
+from mtray.errors import ConfigError, DataError
+from mtray.schema import HUB_PREFIX, Source
+
+__all__ = [
+    "AS_NAMED", "DOCUMENT", "How", "Row", "all_rows", "is_there", "paths_of", "read_columns",
+    "read_lines", "read_text", "source_rows", "stream_columns",
+]  # fmt: skip
 
 Row = dict[str, str]
+Path_ = str | Mapping[str, str]
+DOCUMENT = "document"  # the role in `columns` that names a row's document
+KEYED = {
+    "tsv": read_tsv,
+    "csv": read_csv,
+    "tmx": read_tmx,
+    "sgm": read_sgm,
+    "wmt-xml": read_wmt_xml,
+}
+OBJECTS = {"jsonl": jsonl_objects, "json": json_objects}
 
 
-def paths_of(path: str | Mapping[str, str]) -> list[str]:
+def paths_of(path: Path_) -> list[str]:
     """The files of a source: one, or one for each language."""
     return [path] if isinstance(path, str) else list(path.values())
 
 
-def read_text(path: Path) -> str:
-    """The file as UTF-8 without a byte-order mark; DataError with the line of the first invalid
-    byte."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # the decoder counts from behind a byte-order mark, so find the place anew in the raw bytes
-        start = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
-        line = raw.count(b"\n", 0, start) + 1
-        raise DataError(
-            f"{path}:{line}: not valid UTF-8 (byte 0x{raw[start]:02x}); convert the file to UTF-8"
-        ) from None
+def is_there(path: str) -> bool:
+    """Whether a source's path leads to a file, a member of an archive or a folder; of what is on
+    the hub nothing is known before it is read."""
+    return path.startswith(HUB_PREFIX) or Path(path).is_dir() or opening.is_there(Path(path))
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines without their ends (LF or CR-LF, no other character ends a line)."""
-    text = read_text(path)
-    lines = text.split("\n")
-    if lines and lines[-1] == "":
-        lines.pop()
-    return [line.rstrip("\r") for line in lines]
-
-
-def _from_objects(
-    path: Path, objects: Iterable[tuple[int, object]], columns: Sequence[str]
-) -> list[Row]:
-    rows = []
-    for number, found in objects:
-        if isinstance(found, dict) and isinstance(found.get("translation"), dict):
-            found = found["translation"]
-        if not isinstance(found, dict):
-            raise DataError(f"{path}:{number}: expected an object, found {type(found).__name__}")
-        missing = [c for c in columns if not isinstance(found.get(c), str)]
-        if missing:
+def _read_file(path: Path, columns: Sequence[str], how: How) -> Iterator[Row]:
+    with opened(path) as file:
+        name = how.format or format_of(file, columns)
+        if name in KEYED:
+            yield from KEYED[name](file, columns)
+        elif name in OBJECTS:
+            yield from rows_of(OBJECTS[name](file), columns, how.labels)
+        elif name == "parquet":
+            yield from read_parquet(file, columns, how.labels)
+        elif len(columns) == 1:
+            yield from ({columns[0]: line} for line in text_lines(file))
+        else:
             raise DataError(
-                f"{path}:{number}: no text under {missing[0]!r}; "
-                f"keys there: {', '.join(map(str, found))}"
+                f"{path}: unknown format {Path(file.file).suffix!r}; known: {', '.join(SUFFIXES)}, "
+                "or a file per language"
             )
-        rows.append({c: found[c] for c in columns})
-    return rows
 
 
-def _read_jsonl(path: Path, columns: Sequence[str]) -> list[Row]:
-    def objects() -> Iterable[tuple[int, object]]:
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise DataError(f"{path}:{number}: not JSON: {error.msg}") from None
-
-    return _from_objects(path, objects(), columns)
-
-
-def _read_json(path: Path, columns: Sequence[str]) -> list[Row]:
-    try:
-        found = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
-    if not isinstance(found, list):
-        raise DataError(f"{path}: expected a list of objects, found {type(found).__name__}")
-    return _from_objects(path, enumerate(found, 1), columns)
+def _keyed_lines(
+    file: Opened, name: str | None
+) -> Iterator[tuple[str, tuple[str, str] | None, str]]:
+    """(place, document and id where the file has them, text) of every line or segment."""
+    if name == "sgm":
+        for found in sgm_segments(file):
+            yield f"{file.name}:{found.line}", (found.document, found.id), found.text
+    elif name in (None, "text"):
+        for number, line in enumerate(text_lines(file), 1):
+            yield f"{file.name}:{number}", None, line
+    else:
+        raise DataError(f"{file.name}: {name}; a file for each language is plain text or SGM")
 
 
-def _read_separated(separator: str) -> Callable[[Path, Sequence[str]], list[Row]]:
-    def read(path: Path, columns: Sequence[str]) -> list[Row]:
-        # quotes in TSV are text; `strict` makes a quote that is never closed an error
-        reader = csv.DictReader(
-            io.StringIO(read_text(path)),
-            delimiter=separator,
-            quoting=csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL,
-            strict=True,
-        )
-        try:
-            _require(path, columns, reader.fieldnames or [])
-            return [_fields(path, reader, record, columns) for record in reader]
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.reader.line_num}: {error}") from None
-
-    return read
-
-
-def _fields(
-    path: Path, reader: csv.DictReader[str], record: dict[str, str], columns: Sequence[str]
-) -> Row:
-    if None in record or any(record[c] is None for c in columns):
-        expected = len(reader.fieldnames or [])
-        raise DataError(f"{path}:{reader.line_num}: expected {expected} fields")
-    return {c: record[c] for c in columns}
-
-
-def _read_parquet(path: Path, columns: Sequence[str]) -> list[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        _require(path, columns, pq.read_schema(path).names)
-        table = pq.read_table(path, columns=list(columns))
-        rows: list[Row] = table.to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
-    for name in columns:
-        if any(not isinstance(row[name], str | None) for row in rows):
-            kind = table.schema.field(name).type
-            raise DataError(f"{path}: column {name!r} holds {kind}, expected text")
-    return rows
+def _read_parallel(paths: Mapping[str, str], columns: Sequence[str], how: How) -> Iterator[Row]:
+    """Rows of a file for each column; those of SGM tell the document too."""
+    wanted = [c for c in columns if c != DOCUMENT or c in paths]
+    require(next(iter(paths.values())), wanted, list(paths))
+    counts = dict.fromkeys(wanted, 0)
+    with ExitStack() as stack:
+        files = [stack.enter_context(opened(Path(paths[c]))) for c in wanted]
+        # a header would be a sign of a table, but here every line is text
+        sides = [_keyed_lines(f, how.format or _by_name(f)) for f in files]
+        for found in zip_longest(*sides):
+            for column, side in zip(wanted, found, strict=True):
+                counts[column] += side is not None
+            if None in found:
+                continue
+            keys = {key: place for place, key, _ in found if key is not None}
+            if len(keys) > 1:
+                (a, at_a), (b, at_b), *_ = keys.items()
+                raise DataError(f"{at_a}: document and segment {a} stand opposite {b} ({at_b})")
+            row = {column: text for column, (_, _, text) in zip(wanted, found, strict=True)}
+            if DOCUMENT in columns and DOCUMENT not in row:
+                if not keys:
+                    require(next(iter(paths.values())), [DOCUMENT], list(paths))
+                row[DOCUMENT] = next(iter(keys))[0]
+            yield row
+    if len(set(counts.values())) > 1:
+        lengths = ", ".join(f"{paths[c]} has {n:,} lines" for c, n in counts.items())
+        raise DataError(f"line-parallel files must be equally long: {lengths}")
 
 
-def _require(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
-    missing = [c for c in columns if c not in found]
-    if missing:
-        raise DataError(
-            f"{path}: no column {missing[0]!r}; columns there: {', '.join(found) or 'none'}"
-        )
+def _by_name(file: Opened) -> str | None:
+    """The format of one of several files, None for lines of text."""
+    return format_of(file, ("",))
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[str]], list[Row]]] = {
-    ".parquet": _read_parquet,
-    ".jsonl": _read_jsonl,
-    ".json": _read_json,
-    ".tsv": _read_separated("\t"),
-    ".csv": _read_separated(","),
-    ".tmx": read_tmx,
-    ".zip": read_tmx,
-}
-
-
-def _read_line_parallel(paths: Mapping[str, str], columns: Sequence[str]) -> list[Row]:
-    _require(Path(next(iter(paths.values()))), columns, list(paths))
-    sides = {c: read_lines(Path(paths[c])) for c in columns}
-    lengths = {c: len(lines) for c, lines in sides.items()}
-    if len(set(lengths.values())) > 1:
-        counts = ", ".join(f"{paths[c]} has {n:,} lines" for c, n in lengths.items())
-        raise DataError(f"line-parallel files must be equally long: {counts}")
-    return [dict(zip(columns, values, strict=True)) for values in zip(*sides.values(), strict=True)]
-
-
-def all_rows(path: str | Mapping[str, str], columns: Sequence[str]) -> list[Row]:
-    """Every row of the named columns, in file order; a field may be empty, in Parquet also None.
-
-    `path` is one file, or a file for each column (line-parallel text). Raises DataError when a file
-    is missing, damaged, lacks a column or holds invalid UTF-8."""
+def _rows(path: Path_, columns: Sequence[str], how: How) -> Iterator[Row]:
     if not isinstance(path, str):
-        return _read_line_parallel(path, columns)
-    file = Path(path)
-    if file.suffix in FORMATS:
-        return FORMATS[file.suffix](file, columns)
-    if len(columns) == 1:
-        return [{columns[0]: line} for line in read_lines(file)]
-    known = ", ".join(FORMATS)
-    raise DataError(
-        f"{file}: unknown format {file.suffix!r}; known: {known}, or a file per language"
+        return _read_parallel(path, columns, how)
+    if path.startswith(HUB_PREFIX):
+        return read_hub(path, columns, how)
+    if Path(path).is_dir():
+        return read_folder(Path(path), columns, how)
+    return _read_file(Path(path), columns, how)
+
+
+def stream_columns(path: Path_, columns: Sequence[str], how: How = AS_NAMED) -> Iterator[Row]:
+    """Every row of the named columns, in file order, as it is read; a field may be empty.
+
+    Raises DataError, at the first row or on the way, when a file is missing, damaged, lacks a
+    column, holds invalid UTF-8, expands too far, is not as long as the others or holds no row;
+    ConfigError for a key of `how` that does not fit the path."""
+    for key in ("split", "config", "revision"):
+        of_set = isinstance(path, str) and (path.startswith(HUB_PREFIX) or Path(path).is_dir())
+        if getattr(how, key) and not of_set:
+            raise ConfigError(f"{paths_of(path)[0]}: `{key}` is for data sets, and this is a file")
+    row = None
+    for row in _rows(path, columns, how):
+        yield row
+    if row is None:
+        raise _empty(path, columns, 0)
+
+
+def source_rows(source: Source) -> Iterator[Row]:
+    """The rows of a source by role: `source` and `target` of pairs, `text`, or `prompt` and
+    `target`; and `document` where the source's `columns` name it. Raises as `stream_columns`."""
+    roles = ("source", "target") if source.kind == "parallel" else source.roles
+    names = [source.columns.get(name, name) for name in source.roles]
+    if label := source.columns.get(DOCUMENT):
+        roles, names = (*roles, DOCUMENT), [*names, label]
+    how = How(
+        source.format, source.split, source.config, source.revision, (label,) if label else ()
     )
+    for row in stream_columns(source.path, list(dict.fromkeys(names)), how):
+        yield {role: row[name] for role, name in zip(roles, names, strict=True)}
 
 
-def read_columns(
-    path: str | Mapping[str, str], columns: Sequence[str], limit: int | None = None
-) -> list[Row]:
+def all_rows(path: Path_, columns: Sequence[str]) -> list[Row]:
+    """`stream_columns` as a list, which may be empty."""
+    return list(_rows(path, columns, AS_NAMED))
+
+
+def read_columns(path: Path_, columns: Sequence[str], limit: int | None = None) -> list[Row]:
     """`all_rows` without those that have an empty field, at most `limit`. Raises DataError also
     when nothing is left."""
     rows = all_rows(path, columns)
-    # a Parquet cell may hold nothing at all
-    kept = [row for row in rows if all(v and v.strip() for v in row.values())]
+    kept = [row for row in rows if all(v.strip() for v in row.values())]
     if not kept:
-        name = ", ".join(paths_of(path))
-        raise DataError(
-            f"{name}: the corpus is empty "
-            f"({len(rows):,} rows, none with text in {', '.join(columns)})"
-        )
+        raise _empty(path, columns, len(rows))
     return kept[:limit]
+
+
+def _empty(path: Path_, columns: Sequence[str], rows: int) -> DataError:
+    return DataError(
+        f"{', '.join(paths_of(path))}: the corpus is empty "
+        f"({rows:,} rows, none with text in {', '.join(columns)})"
+    )

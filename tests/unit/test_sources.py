@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mtray.data.sources import FORMATS, read_columns, read_lines
+from mtray.data.sources import read_columns, read_lines
 from mtray.errors import DataError
 
 ROWS = [{"en": 'Say "hi".', "uk": "Скажи «привіт»."}, {"en": "a, b", "uk": "а, б"}]
@@ -46,6 +46,9 @@ WRITTEN = {
     ".tmx": tmx(),
     ".zip": zipped("a.tmx", tmx()),
 }
+
+
+FORMATS = (".parquet", *WRITTEN)
 
 
 def put(folder, name, content):

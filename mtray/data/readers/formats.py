@@ -1,0 +1,91 @@
+"""Which format a file has: by its name, by its content where the name does not say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtray.data.readers import opening
+from mtray.data.readers.lines import marked
+from mtray.data.readers.opening import Opened
+from mtray.errors import DataError
+
+SUFFIXES = {
+    ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".tsv": "tsv",
+    ".csv": "csv", ".tmx": "tmx", ".sgm": "sgm", ".sgml": "sgm", ".xml": "xml",
+}  # fmt: skip
+# the first element of a file in XML or SGML
+ROOTS = {
+    "tmx": "tmx", "dataset": "wmt-xml", "mteval": "sgm", "srcset": "sgm", "refset": "sgm",
+    "tstset": "sgm",
+}  # fmt: skip
+HEAD = 1 << 16  # bytes that are looked at
+ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s>]")
+
+
+def names_a_format(path: str) -> bool:
+    """Whether a file's name says that it is a table, or an archive that may hold one."""
+    suffix = Path(path).suffix.lower()
+    return suffix in SUFFIXES or suffix in opening.SUFFIXES
+
+
+def format_of(file: Opened, columns: Sequence[str]) -> str | None:
+    """One of `mtray.schema.Format`, None when neither name nor content tells; DataError for an XML
+    file of another kind."""
+    named = SUFFIXES.get(Path(file.file).suffix.lower())
+    if named == "json" and _is_lines(_text(file.head)):
+        return "jsonl"
+    if named != "xml":
+        return named or _by_content(file, columns)
+    root = _root(_text(file.head))
+    if root not in ROOTS:
+        raise DataError(
+            f"{file.name}: the first element is <{root or ''}>; known: {', '.join(ROOTS)}"
+        )
+    return ROOTS[root]
+
+
+def _text(head: bytes) -> str:
+    encoding, mark = marked(head)
+    return head[mark:HEAD].decode(encoding, errors="replace")
+
+
+def _root(text: str) -> str | None:
+    found = ELEMENT.search(text)
+    return found[1].lower() if found and text.lstrip().startswith("<") else None
+
+
+def _is_lines(text: str) -> bool:
+    """Whether the first line is a whole object and something follows it."""
+    first, _, rest = text.lstrip().partition("\n")
+    return bool(rest.strip()) and _object(first) is not None
+
+
+def _object(line: str) -> dict[str, object] | None:
+    try:
+        found = json.loads(line) if line.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _by_content(file: Opened, columns: Sequence[str]) -> str | None:
+    if file.head.startswith(b"PAR1"):
+        return "parquet"
+    text = _text(file.head)
+    if (root := _root(text)) in ROOTS:
+        return ROOTS[root or ""]
+    if re.match(r"\s*\[\s*\{\s*\"", text):
+        return "json"
+    first = text.lstrip().partition("\n")[0].rstrip("\r")
+    if _object(first) is not None:
+        return "jsonl"
+    for separator, name in (("\t", "tsv"), (",", "csv")):
+        header = [cell.strip('"') for cell in first.split(separator)]
+        if len(header) > 1 and set(columns) <= set(header):
+            return name
+    if all(column.startswith("#") for column in columns) and "\t" in first:
+        return "tsv"
+    return None

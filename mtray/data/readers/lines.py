@@ -1,0 +1,89 @@
+"""Bytes to text and to lines. UTF-8, or UTF-16 where a byte-order mark says so."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtray.data.readers.opening import Opened, opened
+from mtray.errors import DataError
+
+MOST_LINE = 1 << 26  # characters of one line or one value; a longer one is no text
+MARKS = {
+    # before UTF-16, with whose mark it begins
+    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16-LE", codecs.BOM_UTF16_BE: "UTF-16-BE",
+}  # fmt: skip
+
+
+def marked(head: bytes) -> tuple[str, int]:
+    """The encoding that a byte-order mark tells, else UTF-8, and how long the mark is."""
+    return next(((e, len(m)) for m, e in MARKS.items() if head.startswith(m)), ("UTF-8", 0))
+
+
+def decoded(file: Opened) -> Iterator[str]:
+    """The text in pieces, without a byte-order mark; DataError with the line of the first byte that
+    is no text."""
+    encoding, skipped = marked(file.head)
+    if encoding == "UTF-32":
+        raise DataError(f"{file.name}:1: UTF-32; convert the file to UTF-8")
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    try:
+        for chunk in file.chunks:
+            text = decoder.decode(chunk[skipped:])
+            if "\0" in text:
+                line += text.count("\n", 0, text.index("\0"))
+                raise DataError(
+                    f"{file.name}:{line}: a NUL byte; the file is damaged, or no text in UTF-8 "
+                    "(`tr -d '\\000'` takes such bytes out)"
+                )
+            line += text.count("\n")
+            skipped = 0
+            yield text
+        decoder.decode(b"", True)
+    except UnicodeDecodeError as error:
+        # what the decoder kept of the chunk before is part of one character and holds no line's end
+        line += error.object[: error.start].count(b"\n") if encoding == "UTF-8" else 0
+        byte = error.object[error.start]
+        raise DataError(
+            f"{file.name}:{line}: not valid {encoding} (byte 0x{byte:02x}); convert the file to "
+            "UTF-8"
+        ) from None
+
+
+def lines(file: Opened) -> Iterator[str]:
+    """Lines without their LF; no other character ends a line."""
+    pieces: list[str] = []
+    held, number = 0, 1
+    for text in decoded(file):
+        first, *more = text.split("\n")
+        pieces.append(first)
+        held += len(first)
+        if held > MOST_LINE:
+            raise DataError(f"{file.name}:{number}: a line of over {MOST_LINE:,} characters")
+        if more:
+            yield "".join(pieces)
+            yield from more[:-1]
+            pieces, held = [more[-1]], len(more[-1])
+            number += len(more)
+    if held:
+        yield "".join(pieces)
+
+
+def text_lines(file: Opened) -> Iterator[str]:
+    """Lines without their ends, LF or CR-LF."""
+    return (line.rstrip("\r") for line in lines(file))
+
+
+def read_text(path: Path) -> str:
+    """The whole text of a file, without a byte-order mark."""
+    with opened(path) as file:
+        return "".join(decoded(file))
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines without their ends (LF or CR-LF, no other character ends a line)."""
+    with opened(path) as file:
+        return list(text_lines(file))

@@ -1,0 +1,193 @@
+"""JSONL and JSON (a list of objects), and columns within objects.
+
+A column may be a path: `translation.de`, or `messages.0.content` with the place in a list. What
+stands under `translation`, as in WMT's files, is also found without that name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from mtray.data.readers.lines import MOST_LINE, decoded, text_lines
+from mtray.data.readers.opening import Opened
+from mtray.errors import DataError
+
+WITHIN = "translation"
+SPACE = re.compile(r"[ \t\n\r]*")
+MISSING = object()
+# what a value is that begins so
+KINDS = {"{": "dict", "[": "list", '"': "str", "t": "bool", "f": "bool", "n": "null"}
+KINDS |= dict.fromkeys("-0123456789", "number")
+
+
+def field(found: object, column: str) -> object:
+    """What a path leads to, or MISSING. A key that holds dots itself goes first."""
+    head, _, rest = column.partition(".")
+    if isinstance(found, Mapping):
+        if column in found:
+            return found[column]
+        return field(found[head], rest) if rest and head in found else MISSING
+    if isinstance(found, Sequence) and not isinstance(found, str) and head.isdecimal():
+        place = int(head)
+        if place < len(found):
+            return field(found[place], rest) if rest else found[place]
+    return MISSING
+
+
+def texts(
+    place: str, found: object, columns: Sequence[str], labels: Sequence[str] = ()
+) -> dict[str, str]:
+    """The row of an object: text under every column, empty where there is null. Those of `labels`
+    may be whole numbers. DataError for anything else."""
+    if not isinstance(found, Mapping):
+        raise DataError(f"{place}: expected an object, found {type(found).__name__}")
+    row = {}
+    for column in columns:
+        value = field(found, column)
+        if value is MISSING:
+            value = field(found.get(WITHIN), column)
+        if isinstance(value, int) and column in labels:
+            value = str(value)
+        if value is not None and not isinstance(value, str):
+            kind = "" if value is MISSING else f" but {type(value).__name__}"
+            raise DataError(
+                f"{place}: no text under {column!r}{kind}; keys there: {', '.join(map(str, found))}"
+            )
+        row[column] = value or ""
+        if not row[column].isascii():
+            _require_characters(place, column, row[column])
+    return row
+
+
+def _require_characters(place: str, column: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{place}: half a character (\\u{ord(text[error.start]):04x}) under {column!r}"
+        ) from None
+
+
+def rows_of(
+    objects: Iterable[tuple[str, object]], columns: Sequence[str], labels: Sequence[str]
+) -> Iterator[dict[str, str]]:
+    """Rows of objects with their places."""
+    return (texts(place, found, columns, labels) for place, found in objects)
+
+
+def jsonl_objects(file: Opened) -> Iterator[tuple[str, object]]:
+    """(place, object) of every line that is not blank."""
+    for number, line in enumerate(text_lines(file), 1):
+        if line.strip():
+            place = f"{file.name}:{number}"
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{place}: {_reason(error)}") from None
+            yield place, found
+
+
+def json_objects(file: Opened) -> Iterator[tuple[str, object]]:
+    """(place, object) of every item of a list, read as a stream."""
+    window = _Window(file)
+    if (first := window.next()) != "[":
+        if kind := KINDS.get(first):
+            raise DataError(f"{file.name}: expected a list of objects, found {kind}")
+        raise window.wrong("expecting a list of objects")
+    window.at += 1
+    if window.next() == "]":
+        window.at += 1
+    else:
+        yield from _items(window)
+    if window.next():
+        raise window.wrong("extra data behind the list")
+
+
+def _items(window: _Window) -> Iterator[tuple[str, object]]:
+    after = ","
+    while after == ",":
+        first = window.next()
+        place = f"{window.name}:{window.line()}"
+        if (kind := KINDS.get(first)) not in ("dict", None):
+            raise DataError(f"{place}: expected an object, found {kind}")
+        yield place, window.value()
+        after = window.next()
+        if after not in (",", "]"):
+            raise window.wrong("expecting ',' or ']'")
+        window.at += 1
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg}"
+    if isinstance(error, RecursionError):
+        return "not JSON that can be read: nested too deeply"
+    return f"not JSON that can be read: {error}"  # a number of thousands of digits
+
+
+class _Window:
+    """The part of a JSON text that is held, and the place in it that is read next."""
+
+    def __init__(self, file: Opened) -> None:
+        self.name, self.text, self.at = file.name, "", 0
+        self._chunks = decoded(file)
+        self._decoder = json.JSONDecoder()
+        self._line, self._counted = 1, 0
+
+    def line(self, at: int | None = None) -> int:
+        """The line of a place, by default of the next one."""
+        at = self.at if at is None else at
+        self._line += self.text.count("\n", self._counted, self.at)
+        self._counted = self.at
+        return self._line + self.text.count("\n", self.at, at)
+
+    def wrong(self, what: str) -> DataError:
+        return DataError(f"{self.name}:{self.line()}: not JSON: {what}")
+
+    def more(self) -> bool:
+        """Lets go of what was read and takes as much more as is held, so that reading a long value
+        over and over stays linear; False at the end."""
+        self.line()
+        kept = [self.text[self.at :]]
+        wanted, taken = len(kept[0]), 0
+        if wanted > MOST_LINE:
+            raise DataError(f"{self.name}:{self.line()}: a value of over {MOST_LINE:,} characters")
+        for chunk in self._chunks:
+            kept.append(chunk)
+            taken += len(chunk)
+            if taken and taken >= wanted:
+                break
+        self.text, self.at, self._counted = "".join(kept), 0, 0
+        return taken > 0
+
+    def next(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            found = SPACE.match(self.text, self.at)
+            self.at = found.end() if found else self.at
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.more():
+                return ""
+
+    def value(self) -> object:
+        """The value that begins at the next place."""
+        while True:
+            try:
+                found, self.at = self._decoder.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                if not (self._is_cut(error) and self.more()):
+                    raise DataError(
+                        f"{self.name}:{self.line(error.pos)}: {_reason(error)}"
+                    ) from None
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{self.name}:{self.line()}: {_reason(error)}") from None
+            else:
+                return found
+
+    def _is_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether the end of what is held may be the reason. The longest thing that an end can cut
+        a good way behind the error's place, strings aside, is a pair of escapes."""
+        return error.msg.startswith("Unterminated") or error.pos >= len(self.text) - 12

@@ -1,0 +1,114 @@
+"""Parquet, a few rows at a time. A column may be a path into structures (`translation.de`)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mtray.data.readers.objects import WITHIN, texts
+from mtray.data.readers.opening import LEAST_SUSPECT, MOST_RATIO, Opened
+from mtray.data.readers.tables import require
+from mtray.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 1024  # rows
+BUFFER = 1 << 20  # bytes that are read at a time of each column
+
+
+@contextmanager
+def _seekable(file: Opened) -> Iterator[Any]:
+    """The file itself, or what was compressed, unpacked into a file without a name: Parquet is read
+    from its end."""
+    if file.plain is not None:
+        yield str(file.plain)
+        return
+    with tempfile.TemporaryFile() as unpacked:
+        for chunk in file.chunks:
+            unpacked.write(chunk)
+        unpacked.seek(0)
+        yield unpacked
+
+
+def read_parquet(
+    file: Opened, columns: Sequence[str], labels: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
+    """A row for each; text is empty where there is null. DataError when a column is missing or is
+    not of text (`labels`: or of whole numbers), or the file is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = 0
+    try:
+        with _seekable(file) as place, pq.ParquetFile(place, buffer_size=BUFFER) as held:
+            needed = _needed(file.name, held.schema_arrow, columns, labels)
+            _require_modest(file.name, held, needed)
+            for batch in held.iter_batches(BATCH, columns=needed):
+                for found in batch.to_pylist():
+                    row += 1
+                    yield texts(f"{file.name}: row {row:,}", found, columns, labels)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        after = f" after row {row:,}" if row else ""
+        raise DataError(f"{file.name}: not a readable Parquet file{after}: {error}") from None
+
+
+def _needed(
+    name: str, schema: pa.Schema, columns: Sequence[str], labels: Sequence[str]
+) -> list[str]:
+    """The columns of the file to read, after checking that each holds text."""
+    import pyarrow as pa
+
+    there = dict(_leaves("", schema, schema.names))
+    needed = []
+    for column in columns:
+        path = column if column in there else f"{WITHIN}.{column}"
+        if path not in there:
+            head = column.partition(".")[0]
+            if head not in schema.names or "." not in column:
+                require(name, [column], list(there))
+            # within a list: `texts` finds it in the whole column
+            path, kind = head, pa.string()
+        else:
+            kind = there[path]
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        fits = (
+            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+            or (column in labels and pa.types.is_integer(kind))
+        )  # fmt: skip
+        if not fits:
+            raise DataError(f"{name}: column {column!r} holds {kind}, expected text")
+        needed.append(path)
+    return list(dict.fromkeys(needed))
+
+
+def _leaves(prefix: str, fields: Any, names: Sequence[str]) -> Iterator[tuple[str, pa.DataType]]:
+    """Path and type of every column, those of structures by their parts."""
+    import pyarrow as pa
+
+    for name in names:
+        kind = fields.field(name).type
+        if pa.types.is_struct(kind):
+            parts = [kind.field(i).name for i in range(kind.num_fields)]
+            yield from _leaves(f"{prefix}{name}.", kind, parts)
+        else:
+            yield f"{prefix}{name}", kind
+
+
+def _require_modest(name: str, held: Any, columns: Sequence[str]) -> None:
+    """DataError for a file whose pages expand to far more than it holds."""
+    packed = expanded = 0
+    for group in range(held.metadata.num_row_groups):
+        found = held.metadata.row_group(group)
+        for i in range(found.num_columns):
+            column = found.column(i)
+            if any(f"{column.path_in_schema}.".startswith(f"{c}.") for c in columns):
+                packed += column.total_compressed_size
+                expanded += column.total_uncompressed_size
+    if expanded > LEAST_SUSPECT and expanded > MOST_RATIO * packed:
+        raise DataError(
+            f"{name}: {packed:,} bytes expand to {expanded:,}; refused: the limit is {MOST_RATIO} "
+            "times as many"
+        )

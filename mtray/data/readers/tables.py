@@ -1,0 +1,78 @@
+"""TSV and CSV. A column is named by the first line, or, where all are `#1`, `#2` and so on, counted
+from 1 in a file without such a line."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+
+from mtray.data.readers.lines import MOST_LINE, lines
+from mtray.data.readers.opening import Opened
+from mtray.errors import DataError
+
+Record = tuple[int, list[str]]  # its last line in the file, its fields
+
+
+def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
+    """DataError with the columns that are there when one of `columns` is not, or is there twice."""
+    for column in columns:
+        if column not in found:
+            raise DataError(
+                f"{name}: no column {column!r}; columns there: {', '.join(found) or 'none'}"
+            )
+        if list(found).count(column) > 1:
+            raise DataError(f"{name}: column {column!r} is there {list(found).count(column)} times")
+
+
+def read_tsv(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """A row for each line; quotes are text."""
+    return _rows(file.name, _tabbed(file), columns)
+
+
+def read_csv(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """A row for each record; a field in quotes may hold commas and line ends."""
+    return _rows(file.name, _quoted(file), columns)
+
+
+def _tabbed(file: Opened) -> Iterator[Record]:
+    for number, line in enumerate(lines(file), 1):
+        line = line.rstrip("\r")
+        if "\r" in line:
+            raise DataError(f"{file.name}:{number}: new-line character (CR) within a line")
+        if line:
+            yield number, line.split("\t")
+
+
+def _quoted(file: Opened) -> Iterator[Record]:
+    csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE))
+    # `strict` makes a quote that is never closed an error
+    reader = csv.reader((f"{line}\n" for line in lines(file)), strict=True)
+    begin = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        since = f" (in the record that begins in line {begin})" if begin < reader.line_num else ""
+        raise DataError(f"{file.name}:{reader.line_num}: {error}{since}") from None
+
+
+def _rows(name: str, records: Iterator[Record], columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    if columns and all(re.fullmatch(r"#[1-9]\d*", column) for column in columns):
+        places = {column: int(column[1:]) - 1 for column in columns}
+        expected = 0
+    else:
+        _, header = next(records, (1, []))
+        require(name, columns, header)
+        places = {column: header.index(column) for column in columns}
+        expected = len(header)
+    last = max(places.values(), default=0)
+    for number, fields in records:
+        expected = expected or len(fields)
+        if len(fields) != expected:
+            raise DataError(f"{name}:{number}: expected {expected} fields, found {len(fields)}")
+        if last >= expected:
+            raise DataError(f"{name}:{number}: {expected} fields, but #{last + 1} is asked for")
+        yield {column: fields[place] for column, place in places.items()}
