@@ -1,7 +1,9 @@
 """Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
 and `mtray.space`."""
 
-from mtray.schema.base import POOLS, Frozen, Kind
+from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.filters import Between, Filters
+from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import Mix, Recipe, SourceShare
 from mtray.schema.record import (
     Estimate,
@@ -14,13 +16,13 @@ from mtray.schema.record import (
     TrainingRecord,
     TrialRecord,
 )
+from mtray.schema.rendering import Generation, Noise
 from mtray.schema.study import (
     HUB_PREFIX,
     NAME_PATTERN,
     SACREBLEU_PREFIX,
     AbilitySpec,
     Budget,
-    Direction,
     EarlyStopping,
     Evaluation,
     Format,
@@ -41,18 +43,23 @@ __all__ = [
     "POOLS",
     "SACREBLEU_PREFIX",
     "AbilitySpec",
+    "Between",
     "Budget",
     "Direction",
     "EarlyStopping",
     "Estimate",
     "Evaluation",
+    "Filters",
     "Format",
     "Frozen",
+    "Generation",
     "Kind",
     "Language",
     "Limit",
     "MetricName",
     "Mix",
+    "Mixing",
+    "Noise",
     "Origin",
     "QualitySet",
     "ReasonClass",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["parallel", "mono", "replay", "instruct"]
 # what a recipe counts a source to: instructions are drawn as replay is
 POOLS: dict[Kind, Kind] = {"instruct": "replay"}
+Direction = Annotated[
+    str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
+]
 
 
 class Frozen(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,10 @@ class SourceShare(Frozen):
     """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
     number drawn, `available` what the source holds, `held` the first so many in the study's order
     that the draw is from (0: not recorded), `tokens` those that the model sees in one epoch,
-    `repeats` realised / available."""
+    `repeats` realised / available. `requested_tokens`: where the recipe asks for tokens
+    (`mixing: {count: tokens}`); `requested` is that in examples. `store`: where the tokens came
+    from, `mapped` from the token store of key `store_key` or `sent` from there by another machine;
+    empty: neither."""
 
     source: str
     kind: Kind
@@ -34,6 +37,9 @@ class SourceShare(Frozen):
     held: int = 0
     tokens: int
     repeats: float
+    requested_tokens: float | None = None
+    store: Literal["", "mapped", "sent"] = ""
+    store_key: str = ""
 
 
 class Mix(Frozen):

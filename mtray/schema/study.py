@@ -5,37 +5,36 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mtray.schema.base import POOLS, Frozen, Kind
+from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.filters import Filters, check_filters
+from mtray.schema.mixing import Mixing
+from mtray.schema.rendering import Rendered
 
 # a run and its folder have such a name: no path, nothing hidden, no option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
-Direction = Annotated[
-    str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
-]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
 SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
 HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, likewise
-Format = Literal[
-    "text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml", "dataset"
-]
+Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml"]
 
 
-class Source(Frozen):
+class Source(Rendered):
     """One corpus. `path` is one file, a file for each language (line-parallel text, WMT's SGM), a
     data set's folder or `hf:` and its name (`mtray.data.sources`); `format` where neither name nor
     content tells it, `split`, `config`, `revision` for data sets. Columns default to the language
     codes, `text` for monolingual data and `prompt`, `target` for replay and instruct, which differ
     in name only; `document` names that of the documents. `licence` is for people.
+    `filters`: those of the study's `filters` that are others here.
     `max_repeats`: a recipe that would repeat the source more often is infeasible (with
     `training.allow_repeats`; None: no cap)."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
-    path: str | dict[Language, str]
+    path: str | dict[Language, str] = ""
     languages: Annotated[tuple[Language, ...], Field(min_length=0)] = ()
     columns: dict[str, str] = {}
     format: Format | None = None
@@ -45,6 +44,7 @@ class Source(Frozen):
     licence: str | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
     max_repeats: Annotated[float, Field(ge=1)] | None = None
+    filters: Annotated[dict[str, Any], AfterValidator(check_filters)] = {}
 
     @model_validator(mode="after")
     def _languages_fit_kind(self) -> Source:
@@ -53,6 +53,9 @@ class Source(Frozen):
             raise ValueError(
                 f"a {self.kind} source needs {wanted} `languages`, found {len(self.languages)}"
             )
+        self.check_rendering(self.kind, self.languages)
+        if not self.path and self.replay != "self":
+            raise ValueError("`path` is missing; only `replay: self` does without")
         return self
 
     @model_validator(mode="after")
@@ -70,7 +73,9 @@ class Source(Frozen):
         """What its columns are called where `columns` does not name them: two, or one of text."""
         if self.kind == "parallel":
             return self.languages
-        return ("text",) if self.kind == "mono" else ("prompt", "target")
+        if self.kind == "mono":
+            return ("text",)
+        return ("prompt", "target") if self.replay == "er" else ("prompt",)
 
     @property
     def pool(self) -> Kind:
@@ -241,6 +246,8 @@ class Study(Frozen):
     sampler: str = "auto"
     trust_remote_code: bool = False
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    filters: Filters = Filters()
+    mixing: Mixing = Mixing()
     evaluation: Evaluation
     training: Training = Training()
     resources: Resources = Resources()

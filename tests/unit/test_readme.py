@@ -15,6 +15,8 @@ from mtray.schema import (
     Budget,
     EarlyStopping,
     Evaluation,
+    Generation,
+    Noise,
     QualitySet,
     Recipe,
     Resources,
@@ -97,6 +99,7 @@ def test_the_space_loads(tmp_path):
 
 MODELS = (
     Study, Source, QualitySet, AbilitySpec, Evaluation, Training, Resources, Budget, EarlyStopping,
+    Noise, Generation,
 )  # fmt: skip
 
 

@@ -1,0 +1,52 @@
+"""Rows of one document as one text. Rows are in the source's order, without those that a filter
+left out; neighbours with the same `document` belong together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+
+from mtray.data.sources import Row
+from mtray.errors import DataError
+
+
+def document_of(row: Row, source: str) -> str:
+    """DataError where the source names no documents."""
+    try:
+        return row["document"]
+    except KeyError:
+        raise DataError(
+            f"source {source!r}: no row has a document; name its column: "
+            "`columns: {document: COLUMN}`"
+        ) from None
+
+
+def joined_texts(
+    rows: Iterable[Row], source: str, limit: int, lengths: Callable[[Sequence[str]], list[int]]
+) -> Iterator[str]:
+    """The documents' texts, a row a line, cut between rows into as few pieces as fill up to `limit`
+    tokens each. `lengths` counts the tokens of texts; a piece over `limit` is a single row."""
+    for _, group in groupby(rows, key=lambda row: document_of(row, source)):
+        piece: list[str] = []
+        for row in group:
+            text = row["text"]
+            if piece and lengths(["\n".join([*piece, text])])[0] > limit:
+                yield "\n".join(piece)
+                piece = []
+            piece.append(text)
+        yield "\n".join(piece)
+
+
+def with_previous(
+    rows: Iterable[Row], source: str, count: int
+) -> Iterator[tuple[Row, tuple[Row, ...]]]:
+    """Every row with up to `count` rows before it in its document, the nearest last."""
+    before: deque[Row] = deque(maxlen=count)
+    document = None
+    for row in rows:
+        if document_of(row, source) != document:
+            document = document_of(row, source)
+            before.clear()
+        yield row, tuple(before)
+        before.append(row)

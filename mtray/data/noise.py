@@ -1,0 +1,155 @@
+"""Noise for the study of noisy parallel data: of chosen rows one side becomes a bad translation of
+the other. Which rows is drawn by (study seed, source, content); the wanted noise is a source's
+`noise`, see `mtray.schema.Noise`.
+
+The papers do not say how they made theirs, so this is ours: word level is a gloss from a
+dictionary (a word's first translation, a word without one as it is), sentence level the output of a
+weaker system."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from mtray.data.chance import chance
+from mtray.data.idioms import Dictionary, read_dictionary
+from mtray.data.sources import Row, read_lines
+from mtray.errors import ConfigError, DataError
+from mtray.schema import Noise, Source
+
+NOISY = "noisy"  # the weaker system's line, beside a row's own texts
+ROWS_AT_ONCE = 1000  # that Apertium is started for
+APERTIUM_SECONDS = 600
+
+
+def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
+    """Every row of the source's file with its line of the weaker system's output, where there is
+    one. To be called before any row is left out. DataError unless there are as many lines."""
+    noise = source.noise
+    if noise is None or noise.level != "sentence" or noise.path is None:
+        yield from rows
+        return
+    lines = read_lines(Path(noise.path))
+    count = 0
+    for count, row in enumerate(rows, 1):
+        if count > len(lines):
+            break
+        yield {**row, NOISY: lines[count - 1]}
+    if count != len(lines):
+        more = "more" if count > len(lines) else f"{count:,}"
+        raise DataError(
+            f"{noise.path} has {len(lines):,} lines, source {source.name!r} has {more} rows; "
+            "expected a line for each row"
+        )
+
+
+class NoiseMaker:
+    """`rows` with noise; `counts` of what was done so far."""
+
+    def __init__(self, source: Source, noise: Noise, seed: int) -> None:
+        self.noise = noise
+        self.source = source
+        self.key = f"{seed}/{source.name}"
+        self.counts: Counter[str] = Counter()
+        self._dictionary: Dictionary | None = None
+        if noise.level == "word" and noise.path is not None:
+            self._dictionary = read_dictionary(Path(noise.path))
+        if noise.apertium:
+            apertium_program()
+
+    def chosen(self, row: Row) -> bool:
+        return chance("noise", self.key, row["source"], row["target"]) < self.noise.rate
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows in their order. Raises DataError, for Apertium ConfigError where it is not
+        installed."""
+        if self.noise.apertium:
+            yield from self._by_apertium(iter(rows), self.noise.apertium)
+            return
+        for row in rows:
+            yield self._replaced(row, self._noisy(row)) if self.chosen(row) else row
+
+    def _given(self, row: Row) -> str:
+        """The text that the bad translation is of."""
+        return row["source" if self.noise.side == "target" else "target"]
+
+    def _noisy(self, row: Row) -> str:
+        if self._dictionary is not None:
+            text, words, known = gloss(self._given(row), self._dictionary)
+            self.counts["noise.words"] += words
+            self.counts["noise.words_known"] += known
+            return text if known else ""
+        if NOISY not in row:
+            raise DataError(f"source {self.source.name!r}: its rows came without their noisy lines")
+        return row[NOISY]
+
+    def _replaced(self, row: Row, text: str) -> Row:
+        """A row without a bad translation stays as it is, and is counted."""
+        self.counts["noise.rows" if text.strip() else "noise.without"] += 1
+        return {**row, self.noise.side: text} if text.strip() else row
+
+    def _by_apertium(self, rows: Iterator[Row], mode: str) -> Iterator[Row]:
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
+            places = [i for i, row in enumerate(batch) if self.chosen(row)]
+            texts = by_apertium([self._given(batch[i]) for i in places], mode)
+            for place, text in zip(places, texts, strict=True):
+                batch[place] = self._replaced(batch[place], text)
+            yield from batch
+
+
+def gloss(text: str, dictionary: Dictionary) -> tuple[str, int, int]:
+    """The text word by word, with how many words it has and how many of them the dictionary.
+    Punctuation around a word stays."""
+    out, words, known = [], 0, 0
+    for token in text.split():
+        inner = [i for i, c in enumerate(token) if unicodedata.category(c)[0] not in "PS"]
+        if not inner:
+            out.append(token)
+            continue
+        start, end = inner[0], inner[-1] + 1
+        found = dictionary.translations(token[start:end])
+        words, known = words + 1, known + bool(found)
+        out.append(token[:start] + (found[0] if found else token[start:end]) + token[end:])
+    return " ".join(out), words, known
+
+
+def apertium_program() -> str:
+    program = shutil.which("apertium")
+    if program is None:
+        raise ConfigError(
+            "noise: `apertium` is not installed; install it with its language pair, or give the "
+            "weaker system's output as a file: `noise: {path: FILE}`"
+        )
+    return program
+
+
+def by_apertium(texts: list[str], mode: str) -> list[str]:
+    """Apertium's translations, unknown words unmarked. An empty line divides texts: its reader ends
+    a sentence there. Raises ConfigError where it cannot be run, DataError for other output."""
+    if not texts:
+        return []
+    given = "\n\n".join(" ".join(text.split()) for text in texts)
+    try:
+        done = subprocess.run(
+            [apertium_program(), "-u", mode], input=given, capture_output=True, text=True,
+            encoding="utf-8", timeout=APERTIUM_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise DataError(
+            f"noise: apertium {mode} took more than {APERTIUM_SECONDS} s for {len(texts):,} texts"
+        ) from None
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or done.stdout.strip() or "no reason given")[:200]
+        raise ConfigError(f"noise: apertium {mode} failed: {reason}")
+    found = done.stdout.strip("\n").split("\n\n")
+    if len(found) != len(texts):
+        raise DataError(
+            f"noise: apertium {mode} gave {len(found):,} texts for {len(texts):,}; "
+            "translate the source with it yourself and give the file: `noise: {path: FILE}`"
+        )
+    return [" ".join(text.split()) for text in found]

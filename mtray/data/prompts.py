@@ -1,0 +1,202 @@
+"""From a source's rows to what a model is trained on: `Renderer`.
+
+A row has roles as keys: `source` and `target` (in the order of the source's `languages`), `text`,
+or `prompt` and `target`; `document` where the source names one. Whatever is drawn for a row (its
+request, direction, noise, shots) hangs on the study's seed, the source's name and the row's
+content, never on where it stands."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from mtray.data.asking import Asking, Pair
+from mtray.data.chance import chance, pick
+from mtray.data.documents import joined_texts, with_previous
+from mtray.data.noise import NoiseMaker
+from mtray.data.sources import Row
+from mtray.data.tokenise import encode_examples
+from mtray.schema import Source, Study
+
+SHOT_POOL = 5000  # rows of a source that shots are drawn from
+
+
+class Example(NamedTuple):
+    """The loss is taken on the target; with an empty prompt that is everything."""
+
+    prompt: str
+    target: str
+
+
+@dataclass
+class Renderer:
+    """A source's examples. `counts`, once they were read: what was done to how many of them, such
+    as `direction.uk-en`, `few_shot`, `noise.rows`, `rows`, `examples`."""
+
+    source: Source
+    asking: Asking
+    tokenizer: Any
+    max_length: int
+    noise: NoiseMaker | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """The examples of all rows of the source, to be called once and with all of them: shots
+        and documents are made of several. Raises DataError or ConfigError."""
+        self.counts.clear()
+        for example in self._examples(self._counted(rows)):
+            self.counts["examples"] += 1
+            yield example
+        if self.noise is not None:
+            self.counts.update(self.noise.counts)
+
+    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.counts["rows"] += 1
+            yield row
+
+    def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:
+        source = self.source
+        if source.kind == "mono":
+            if source.documents:
+                texts = joined_texts(rows, source.name, self.max_length, self._lengths)
+            else:
+                texts = (row["text"] for row in rows)
+            return (Example("", text) for text in texts)
+        if source.kind != "parallel":
+            return (Example(self.asking.anything(r["prompt"]), r["target"]) for r in rows)
+        if self.noise is not None:
+            rows = self.noise.rows(rows)
+        if source.few_shot_share:
+            return self._with_shots(rows)
+        if source.context:
+            windows = with_previous(rows, source.name, source.context)
+            return (self._with_context(row, previous) for row, previous in windows)
+        return (self._pair(row) for row in rows)
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids, _ in encode_examples(self.tokenizer, [("", t) for t in texts])]
+
+    def _fits(self, example: Example) -> bool:
+        return len(encode_examples(self.tokenizer, [example])[0][0]) <= self.max_length
+
+    def _direction(self, row: Row) -> tuple[str, str]:
+        """Source and target language, by the shares of `directions`."""
+        shares = self.source.directions or {"-".join(self.source.languages): 1.0}
+        drawn = chance("direction", self.asking.key, *_texts(row)) * sum(shares.values())
+        ends = list(accumulate(shares.values()))
+        place = min(bisect_right(ends, drawn), len(ends) - 1)  # rounding
+        direction = list(shares)[place]
+        self.counts[f"direction.{direction}"] += 1
+        source, target = direction.split("-")
+        return source, target
+
+    def _sides(self, pair: Pair, direction: tuple[str, str]) -> Pair:
+        return pair if direction == self.source.languages else (pair[1], pair[0])
+
+    def _asked(self, pair: Pair, direction: tuple[str, str], shots: Sequence[Pair] = ()) -> Example:
+        text, answer = self._sides(pair, direction)
+        shown = [self._sides(shot, direction) for shot in shots]
+        return Example(self.asking.translation(text, *direction, shots=shown), answer)
+
+    def _pair(self, row: Row) -> Example:
+        return self._asked(_texts(row), self._direction(row))
+
+    def _with_context(self, row: Row, previous: Sequence[Row]) -> Example:
+        """The row after those before it, as sentences of one text, as ability `context` asks; as
+        many of them as fit."""
+        direction = self._direction(row)
+        for start in range(len(previous) + 1):
+            rows = [*previous[start:], row]
+            sides = (" ".join(" ".join(r[side].split()) for r in rows) for side in SIDES)
+            text, answer = sides
+            example = self._asked((text, answer) if len(rows) > 1 else _texts(row), direction)
+            if len(rows) == 1 or self._fits(example):
+                break
+        self.counts[f"previous.{len(rows) - 1}"] += 1
+        return example
+
+    def _with_shots(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """The share of rows that are asked after shots, as many as were drawn and fit."""
+        pool, kept = _pool(rows, self.asking.key)
+        for row in kept:
+            pair, direction = _texts(row), self._direction(row)
+            example = self._asked(pair, direction)
+            if chance("few-shot", self.asking.key, *pair) < self.source.few_shot_share:
+                shots = self._shots(pair, pool)
+                for count in range(len(shots), 0, -1):
+                    longer = self._asked(pair, direction, shots[:count])
+                    if self._fits(longer):
+                        example = longer
+                        self.counts["few_shot"] += 1
+                        self.counts[f"shots.{count}"] += 1
+                        break
+                else:
+                    self.counts["few_shot.too_long"] += 1
+            yield example
+
+    def _shots(self, pair: Pair, pool: Sequence[Pair]) -> list[Pair]:
+        """Pairs of the pool that share no text with `pair` nor with each other; fewer than drawn
+        where the pool has few."""
+        least, most = self.source.shots
+        count = least + pick(most - least + 1, "shots", self.asking.key, *pair)
+        taken = {side.casefold() for side in pair}
+        chosen: list[Pair] = []
+        for attempt in range(4 * count + 16):
+            if len(chosen) == count:
+                break
+            shot = pool[pick(len(pool), "shot", attempt, self.asking.key, *pair)]
+            sides = {side.casefold() for side in shot}
+            if not sides & taken:
+                chosen.append(shot)
+                taken |= sides
+        return chosen
+
+
+SIDES = ("source", "target")
+
+
+def _texts(row: Row) -> Pair:
+    return row["source"], row["target"]
+
+
+def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
+    """Pairs that shots are drawn from, the `SHOT_POOL` of lowest hash, and the rows again: they
+    wait on disk, since which of them are in the pool is known at their end."""
+    file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed once read)
+    heap: list[tuple[float, Pair]] = []  # the highest hash first
+    held: set[tuple[float, Pair]] = set()
+    for row in rows:
+        print(json.dumps(row), file=file)
+        pair = _texts(row)
+        entry = (-chance("pool", key, *pair), pair)
+        if entry in held:
+            continue
+        held.add(entry)
+        if len(heap) < SHOT_POOL:
+            heapq.heappush(heap, entry)
+        else:
+            held.discard(heapq.heappushpop(heap, entry))
+    file.seek(0)
+
+    def again() -> Iterator[Row]:
+        with file:
+            for line in file:
+                yield json.loads(line)
+
+    return [pair for _, pair in sorted(heap, reverse=True)], again()
+
+
+def build_renderer(source: Source, study: Study, tokenizer: Any) -> Renderer:
+    """Raises ConfigError for a template that the tokenizer cannot fill, DataError for a file of
+    `noise` that cannot be read."""
+    asking = Asking(study.template, tokenizer, f"{study.seed}/{source.name}")
+    noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
+    return Renderer(source, asking, tokenizer, study.training.max_length, noise)
