@@ -1,10 +1,10 @@
 """A Gaussian process for a few hundred noisy values: arrays in, arrays out.
 
 Matérn-5/2 kernel with a length scale for each coordinate (Rasmussen & Williams 2006, "Gaussian
-Processes for Machine Learning", section 4.2), fitted by the maximum a posteriori. The prior on
-length scales grows with the square root of the number of coordinates (Hvarfner et al. 2024,
-"Vanilla Bayesian Optimization Performs Great in High Dimensions"), so that few points in many
-coordinates are not read as noise-free ripples.
+Processes for Machine Learning", section 4.2) and a linear one beside it, fitted by the maximum a
+posteriori. The prior on length scales grows with the square root of the number of coordinates, as
+distances do (Hvarfner et al. 2024, "Vanilla Bayesian Optimization Performs Great in High
+Dimensions"); it is narrow, since with few points a wide one lets a single coordinate explain all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 # (mean, deviation) of the normal priors on logarithms; the values are scaled to variance 1
-SCALE_DEVIATION = math.sqrt(3.0)
+SCALE_DEVIATION = 0.7
+SCALE_AT_ONE = 5  # coordinates at which the middle length scale is that of a whole range
 SIGNAL = (0.0, 1.0)
 SLOPE = (0.0, 1.0)
 MIDDLE = 0.5
@@ -75,7 +76,7 @@ def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
         raise ValueError("a point or a value is not finite")
     shift, unit = float(y.mean()), float(y.std()) or 1.0
     scaled, d = (y - shift) / unit, x.shape[1]
-    prior = math.sqrt(2.0) + 0.5 * math.log(max(d, 1))
+    prior = 0.5 * math.log(max(d, 1) / SCALE_AT_ONE)
     middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
     deviation = np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]])
     bounds = [LOG_BOUNDS] * (d + 2) + [(LEAST_NOISE, 2.0)]
