@@ -94,10 +94,12 @@ def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()
 
 
 def end_of_turn_ids(tokenizer: Any) -> list[int]:
-    """The token that ends an answer in the chat template, where it is one of its own."""
+    """The tokens that end a turn in the chat template, the user's and the assistant's, where they
+    are ones of their own."""
     form = chat_form(tokenizer)
-    if form is None or not form.tail:
+    if form is None:
         return []
-    first = tokenizer(form.tail, add_special_tokens=False)["input_ids"][0]
-    known = tokenizer.added_tokens_decoder.get(first)
-    return [int(first)] if known is not None and known.special else []
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ends = (tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+            for text in (form.turn, form.tail))  # fmt: skip
+    return sorted({next(i for i in ids if i in special) for ids in ends if special & set(ids)})

@@ -13,12 +13,12 @@ import subprocess
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from mtray.data.chance import chance
 from mtray.data.idioms import Dictionary, read_dictionary
-from mtray.data.sources import Row, read_lines
+from mtray.data.sources import How, Row, stream_columns
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Noise, Source
 
@@ -34,18 +34,15 @@ def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
     if noise is None or noise.level != "sentence" or noise.path is None:
         yield from rows
         return
-    lines = read_lines(Path(noise.path))
-    count = 0
-    for count, row in enumerate(rows, 1):
-        if count > len(lines):
-            break
-        yield {**row, NOISY: lines[count - 1]}
-    if count != len(lines):
-        more = "more" if count > len(lines) else f"{count:,}"
-        raise DataError(
-            f"{noise.path} has {len(lines):,} lines, source {source.name!r} has {more} rows; "
-            "expected a line for each row"
-        )
+    lines = stream_columns(noise.path, [NOISY], How("text"))
+    for number, (row, line) in enumerate(zip_longest(rows, lines), 1):
+        if row is None or line is None:
+            fewer = f"source {source.name!r}" if row is None else noise.path
+            raise DataError(
+                f"source {source.name!r} and {noise.path}, its noise, must have a line for each "
+                f"row; {fewer} ends after {number - 1:,}"
+            )
+        yield row | line
 
 
 class NoiseMaker:

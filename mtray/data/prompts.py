@@ -23,6 +23,7 @@ from mtray.data.documents import joined_texts, with_previous
 from mtray.data.noise import NoiseMaker
 from mtray.data.sources import Row
 from mtray.data.tokenise import encode_examples
+from mtray.errors import ConfigError
 from mtray.schema import Source, Study
 
 SHOT_POOL = 5000  # rows of a source that shots are drawn from
@@ -195,8 +196,13 @@ def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
 
 
 def build_renderer(source: Source, study: Study, tokenizer: Any) -> Renderer:
-    """Raises ConfigError for a template that the tokenizer cannot fill, DataError for a file of
-    `noise` that cannot be read."""
+    """Raises ConfigError for a template that the tokenizer cannot fill, or replay that was not
+    generated, DataError for a file of `noise` that cannot be read."""
+    if source.replay != "er":
+        raise ConfigError(
+            f"source {source.name!r}: its replay is not generated yet; run "
+            "`python -m mtray data generate STUDY`"
+        )
     asking = Asking(study.template, tokenizer, f"{study.seed}/{source.name}")
     noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
     return Renderer(source, asking, tokenizer, study.training.max_length, noise)

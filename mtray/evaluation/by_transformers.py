@@ -1,5 +1,5 @@
-"""Answers of one batch by transformers' own `generate`: beam search, and greedy decoding of models
-whose cache is not a plain one."""
+"""Answers of one batch by transformers' own `generate`: beam search, greedy decoding of models
+whose cache is not a plain one, and tokens that somebody else chooses."""
 
 from __future__ import annotations
 
@@ -64,6 +64,22 @@ def greedy(model: Any, asked: Asked) -> tuple[list[Ids], list[float]]:
         rows.append(_cut(row, limit, asked.stops))
         sums.append(sum(gain[: len(rows[-1])]))
     return rows, sums
+
+
+def chosen(model: Any, asked: Asked, choose: Callable[[int, Any], Any]) -> list[Ids]:
+    """New tokens of every row, with the one that ended it. `choose` is given the step, from 0, and
+    the logits (rows, vocabulary), and gives a token for each row."""
+    import torch
+
+    width = asked.ids.shape[1]
+
+    def only(ids: Any, scores: Any) -> Any:
+        tokens = choose(ids.shape[1] - width, scores)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+
+    found = _generate(model, asked, num_beams=1, logits_processor=[only])
+    rows = found.sequences[:, width:].tolist()
+    return [_cut(row, limit, asked.stops) for row, limit in zip(rows, asked.limits, strict=True)]
 
 
 def beam_search(model: Any, asked: Asked, beams: int) -> tuple[list[Ids], list[float]]:

@@ -34,9 +34,9 @@ class Noise(Frozen):
 
 
 class Generation(Frozen):
-    """How replay is generated (`replay: gr` or `self`): the first so many prompts of the source, or
-    so many of the model's own; `temperature` and `top_p` are for what the model makes up, answers
-    are greedy."""
+    """How replay is generated: so many of the source's prompts are answered (`replay: gr`), or so
+    many of the model's own (`self`); `temperature` and `top_p` are for what the model makes up,
+    answers are greedy. Those that were cut off at `max_new_tokens` are left out."""
 
     examples: Annotated[int, Field(ge=1)] = 1000
     max_new_tokens: Annotated[int, Field(ge=1)] = 256

@@ -1,6 +1,5 @@
 """From rows to examples: what is drawn for a row hangs on its content alone."""
 
-import json
 import random
 from collections import Counter
 from itertools import pairwise
@@ -13,7 +12,7 @@ from tiny_models import byte_level, metaspace
 
 from mtray.data import prompts
 from mtray.data.prompts import Example, build_renderer
-from mtray.data.store import source_texts
+from mtray.data.rendering import translation_prompt
 from mtray.data.tokenise import encode_examples
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Source, Training
@@ -38,21 +37,19 @@ def rendered(source, rows, tokenizer=None, **study):
 
 
 @pytest.mark.parametrize("template", ["labels", "alma", "mfti_behind_target"])
-def test_without_options_all_is_as_ever(tmp_path, template):
-    rows = [{"en": f"a {i}", "uk": f"b {i}", "text": f"c {i}\nd", "prompt": "p"} for i in range(9)]
-    path = tmp_path / "a.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)))
-    for source, roles in (
-        (Source(name="x", kind="parallel", path=str(path), languages=("en", "uk")),
-         {"source": "en", "target": "uk"}),
-        (Source(name="x", kind="mono", path=str(path), languages=("en",)), {"text": "text"}),
-        (Source(name="x", kind="replay", path=str(path), columns={"target": "en"}),
-         {"prompt": "prompt", "target": "en"}),
-    ):  # fmt: skip
-        given = [{role: row[column] for role, column in roles.items()} for row in rows]
-        found, counts = rendered(source, given, template=template)
-        assert found == source_texts(source, template)
-        assert counts["rows"] == counts["examples"] == 9
+def test_without_options_nothing_is_drawn(template):
+    rows = numbered(9)
+    found, counts = rendered(pairs_source(), rows, template=template)
+    assert found == [
+        (translation_prompt(r["source"], "en", "uk", template), r["target"]) for r in rows
+    ]
+    assert counts == {"rows": 9, "examples": 9, "direction.en-uk": 9}
+    mono = Source(name="m", kind="mono", path="m.txt", languages=("en",))
+    assert rendered(mono, [{"text": "c {1}\nd"}] * 2)[0] == [("", "c {1}\nd")] * 2
+    given = [{"prompt": "p", "target": "t"}]
+    for kind in ("replay", "instruct"):
+        source = Source(name="x", kind=kind, path="r.jsonl")
+        assert rendered(source, given, template=template)[0] == [("p", "t")]
 
 
 def test_a_source_can_serve_both_directions():

@@ -1,0 +1,217 @@
+"""Token files: one Arrow file for each tokenised source, made once, whole or absent, and mapped
+into memory by every process that draws from it.
+
+A store is a folder named by its key, the hash of everything that went into it, with `tokens.arrow`
+and `manifest.json`. The file holds a row for each text of the source in file order: `ids` (list of
+int32) and `loss_from` (int32), in record batches of `ROWS`. A text that is too long is an empty
+row, so that the study's order of the source does not hang on `max_length`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.embedded import cache_dir
+from mtray.errors import DataError
+
+ROWS = 1 << 14  # of a record batch; every one but the last is full
+FORMAT = 1
+TOKENS, MANIFEST = "tokens.arrow", "manifest.json"
+Ids = npt.NDArray[np.int32]
+
+
+def store_dir() -> Path:
+    """Where stores are kept: `$MTRAY_STORE`, or `store` in mtray's cache folder."""
+    return Path(os.environ.get("MTRAY_STORE") or cache_dir() / "store").expanduser().absolute()
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """The name of the store that is made of these inputs."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class TokenWriter:
+    """Writes chunks of `ROWS` texts, the last of which may be shorter, and counts them."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        self._schema = pa.schema([("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32())])
+        self._writer = pa.ipc.new_file(str(path), self._schema)
+        self.rows = self.examples = self.tokens = 0
+
+    def add(self, ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> None:
+        """`ids` (tokens,) of all texts of the chunk; `lengths`, `loss_from` (texts,)."""
+        import pyarrow as pa
+
+        if self.rows % ROWS:
+            raise ValueError(f"a chunk of fewer than {ROWS} rows must be the last")
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
+        self._writer.write_batch(pa.record_batch([lists, pa.array(loss_from)], schema=self._schema))
+        self.rows += len(lengths)
+        self.examples += int((lengths > 0).sum())
+        self.tokens += len(ids)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class TokenFile:
+    """The tokens of a store, mapped: nothing is read before it is used. Raises DataError."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            chunks = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: not a readable token file: {error}") from None
+        self._ids = [chunk.column(0).values.to_numpy() for chunk in chunks]
+        self._offsets = [chunk.column(0).offsets.to_numpy() for chunk in chunks]
+        self._loss_from = [chunk.column(1).to_numpy() for chunk in chunks]
+
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Tokens of every row, 0 where it was too long, shape (rows,)."""
+        parts = [np.diff(offsets).astype(np.int32) for offsets in self._offsets]
+        return np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+    def row(self, row: int) -> tuple[Ids, int]:
+        chunk, place = divmod(row, ROWS)
+        start, end = self._offsets[chunk][place : place + 2]
+        return self._ids[chunk][start:end], int(self._loss_from[chunk][place])
+
+
+@dataclass(frozen=True)
+class Store:
+    """A finished store. `manifest` says what went in and what came out; `built`: by this call."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    built: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @property
+    def tokens(self) -> Path:
+        return self.folder / TOKENS
+
+
+def find_store(folder: Path) -> Store | None:
+    """The store in `folder` if it is whole, its content compared with its hash; else None."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        tokens = folder / TOKENS
+        whole = (
+            manifest["format"] == FORMAT
+            and key_of(manifest["inputs"]) == folder.name
+            and tokens.stat().st_size == manifest["bytes"]
+            and file_hash(tokens) == manifest["sha256"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Store(folder, manifest) if whole else None
+
+
+def get_store(
+    inputs: Mapping[str, Any],
+    build: Callable[[TokenWriter], Mapping[str, Any]],
+    root: Path | None = None,
+) -> Store:
+    """The store of these inputs; built when there is none, or only a damaged one.
+
+    `build` writes all chunks and returns what else the manifest is to hold. Of two processes that
+    want one store, one builds and the other waits. Raises DataError when the folder cannot be
+    written."""
+    root = root or store_dir()
+    folder = root / key_of(inputs)
+    if found := find_store(folder):
+        return found
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _alone(root / f"{folder.name}.lock"):
+            return find_store(folder) or _built(folder, inputs, build)
+    except OSError as error:
+        raise DataError(
+            f"{root}: the token store cannot be written ({error.strerror or error}); set "
+            "MTRAY_STORE to a folder with room"
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time; the kernel drops the lock with the process, however it ends."""
+    with open(lock, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _built(
+    folder: Path,
+    inputs: Mapping[str, Any],
+    build: Callable[[TokenWriter], Mapping[str, Any]],
+) -> Store:
+    here = f".{folder.name}.{socket.gethostname()}"
+    for left in folder.parent.glob(f"{here}.*"):  # of builders that died: we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
+    scratch = folder.parent / f"{here}.{os.getpid()}"
+    scratch.mkdir()
+    try:
+        start = time.perf_counter()
+        writer = TokenWriter(scratch / TOKENS)
+        try:
+            more = build(writer)
+        finally:
+            writer.close()
+        manifest = {
+            "format": FORMAT, "inputs": inputs, "rows": writer.rows, "examples": writer.examples,
+            "tokens": writer.tokens, "bytes": (scratch / TOKENS).stat().st_size,
+            "sha256": file_hash(scratch / TOKENS), "seconds": time.perf_counter() - start,
+            "built": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more,
+        }  # fmt: skip
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        _put_in_place(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Store(folder, manifest, built=True)
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """Rename, over a damaged store if there is one; a whole one of somebody else's stays."""
+    with contextlib.suppress(OSError):
+        os.replace(scratch, folder)
+        return
+    if find_store(folder):  # built on another machine, where this lock does not hold
+        return
+    damaged = scratch.with_name(f"{scratch.name}.damaged")
+    os.replace(folder, damaged)
+    os.replace(scratch, folder)
+    shutil.rmtree(damaged, ignore_errors=True)

@@ -1,0 +1,100 @@
+"""Texts that a model makes up from a given beginning: nucleus sampling (Holtzman et al. 2020) with
+one random number for each token, so that a text hangs on its seed and its number and not on what it
+is computed with, but for rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mtray.data.tokenise import Ids
+from mtray.evaluation import by_transformers
+from mtray.evaluation.batches import Settings
+from mtray.evaluation.engine import Progress
+from mtray.evaluation.generation import device_of, end_ids
+
+
+class Sampled(NamedTuple):
+    """`ended`: by an end token, within `max_new_tokens`."""
+
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """`top_p`: of the likeliest tokens so many that they have this probability together."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def draws(self, number: int) -> Any:
+        """The random numbers of one text, in [0, 1), shape (max_new_tokens,)."""
+        return np.random.default_rng([self.seed, number]).random(self.max_new_tokens)
+
+
+def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) -> Any:
+    """A token for every row. `logits` (rows, vocabulary), `draws` (rows,) in [0, 1)."""
+    chances, tokens = (
+        (logits.double() / temperature).softmax(dim=1).sort(dim=1, descending=True, stable=True)
+    )
+    before = chances.cumsum(dim=1) - chances
+    chances = chances.masked_fill(before >= top_p, 0.0)  # the likeliest stays: nothing is before it
+    reached = chances.cumsum(dim=1)
+    place = (reached <= draws[:, None] * reached[:, -1:]).sum(dim=1, keepdim=True)
+    last = (chances > 0).sum(dim=1, keepdim=True) - 1
+    return tokens.gather(1, place.minimum(last))[:, 0]
+
+
+def sample(
+    settings: Settings,
+    start: Ids,
+    count: int,
+    sampling: Sampling,
+    progress: Progress | None = None,
+) -> list[Sampled]:
+    """`count` texts that go on from `start`, without it; the first of more are the same."""
+    import torch
+
+    model, tokenizer = settings.model, settings.tokenizer
+    stops = end_ids(model, tokenizer)
+    device = device_of(model)
+    at_once = max(1, settings.max_tokens // (len(start) + sampling.max_new_tokens))
+    found: list[Sampled] = []
+    was_training = model.training
+    model.eval()
+    try:
+        for first in range(0, count, at_once):
+            numbers = range(first, min(count, first + at_once))
+            draws = torch.tensor(np.stack([sampling.draws(n) for n in numbers]), device=device)
+            ids = torch.tensor([start] * len(numbers), device=device)
+            limits = [sampling.max_new_tokens] * len(numbers)
+            asked = by_transformers.Asked(ids, torch.ones_like(ids), limits, stops, lambda: None)
+
+            def choose(step: int, logits: Any, draws: Any = draws) -> Any:
+                return sampled_tokens(logits, draws[:, step], sampling.temperature, sampling.top_p)
+
+            with torch.inference_mode():
+                rows = by_transformers.chosen(model, asked, choose)
+            found += _texts(tokenizer, rows, stops)
+            if progress is not None:
+                progress(len(found), count)
+    finally:
+        model.train(was_training)
+    return found
+
+
+def _texts(tokenizer: Any, rows: Sequence[Ids], stops: Ids) -> list[Sampled]:
+    texts = tokenizer.batch_decode(
+        [[i for i in row if i not in stops] for row in rows],
+        skip_special_tokens=True, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    return [
+        Sampled(text.strip(), bool(row) and row[-1] in stops)
+        for text, row in zip(texts, rows, strict=True)
+    ]
