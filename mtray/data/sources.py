@@ -20,7 +20,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from mtray.data.readers import opening
-from mtray.data.readers.formats import SUFFIXES, format_of
+from mtray.data.readers.formats import SUFFIXES, format_of, format_of_side
 from mtray.data.readers.how import AS_NAMED, How
 from mtray.data.readers.hub import read_folder, read_hub
 from mtray.data.readers.lines import read_lines, read_text, text_lines
@@ -101,8 +101,7 @@ def _read_parallel(paths: Mapping[str, str], columns: Sequence[str], how: How) -
     counts = dict.fromkeys(wanted, 0)
     with ExitStack() as stack:
         files = [stack.enter_context(opened(Path(paths[c]))) for c in wanted]
-        # a header would be a sign of a table, but here every line is text
-        sides = [_keyed_lines(f, how.format or _by_name(f)) for f in files]
+        sides = [_keyed_lines(f, how.format or format_of_side(f)) for f in files]
         for found in zip_longest(*sides):
             for column, side in zip(wanted, found, strict=True):
                 counts[column] += side is not None
@@ -121,11 +120,6 @@ def _read_parallel(paths: Mapping[str, str], columns: Sequence[str], how: How) -
     if len(set(counts.values())) > 1:
         lengths = ", ".join(f"{paths[c]} has {n:,} lines" for c, n in counts.items())
         raise DataError(f"line-parallel files must be equally long: {lengths}")
-
-
-def _by_name(file: Opened) -> str | None:
-    """The format of one of several files, None for lines of text."""
-    return format_of(file, ("",))
 
 
 def _rows(path: Path_, columns: Sequence[str], how: How) -> Iterator[Row]:

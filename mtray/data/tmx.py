@@ -112,14 +112,12 @@ def read_tmx(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each unit: its text in every language of `columns`, empty where it has none, and
     its document under `document`. DataError at the end when no unit has one of the languages."""
     there: set[str] = set()
-    lacking = set(columns) - {DOCUMENT}
     for unit in units(file):
-        row = {c: unit.document if c == DOCUMENT else unit.text(c.lower()) for c in columns}
         there.update(unit.texts)
-        lacking -= {language for language in lacking if row[language]}
-        yield row
+        yield {c: unit.document if c == DOCUMENT else unit.text(c.lower()) for c in columns}
+    known = {DOCUMENT, *there, *(re.split("[-_]", code)[0] for code in there)}
     for language in columns:
-        if language in lacking:
+        if language.lower() not in known:
             raise DataError(
                 f"{file.name}: no unit in {language!r}; languages there: "
                 f"{', '.join(sorted(there)) or 'none'}"

@@ -21,8 +21,8 @@ ROOTS = {
     "tmx": "tmx", "dataset": "wmt-xml", "mteval": "sgm", "srcset": "sgm", "refset": "sgm",
     "tstset": "sgm",
 }  # fmt: skip
-HEAD = 1 << 16  # bytes that are looked at
-ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s>]")
+PARQUET = b"PAR1"
+ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s/>]")
 
 
 def names_a_format(path: str) -> bool:
@@ -47,9 +47,18 @@ def format_of(file: Opened, columns: Sequence[str]) -> str | None:
     return ROOTS[root]
 
 
+def format_of_side(file: Opened) -> str | None:
+    """The same for a file of one language, whose lines are text whatever they look like."""
+    if Path(file.file).suffix.lower() in SUFFIXES:
+        return format_of(file, ())
+    if file.head.startswith(PARQUET):
+        return "parquet"
+    return ROOTS.get(_root(_text(file.head)) or "")
+
+
 def _text(head: bytes) -> str:
     encoding, mark = marked(head)
-    return head[mark:HEAD].decode(encoding, errors="replace")
+    return head[mark : opening.HEAD].decode(encoding, errors="replace")
 
 
 def _root(text: str) -> str | None:
@@ -72,7 +81,7 @@ def _object(line: str) -> dict[str, object] | None:
 
 
 def _by_content(file: Opened, columns: Sequence[str]) -> str | None:
-    if file.head.startswith(b"PAR1"):
+    if file.head.startswith(PARQUET):
         return "parquet"
     text = _text(file.head)
     if (root := _root(text)) in ROOTS:
@@ -84,7 +93,8 @@ def _by_content(file: Opened, columns: Sequence[str]) -> str | None:
         return "jsonl"
     for separator, name in (("\t", "tsv"), (",", "csv")):
         header = [cell.strip('"') for cell in first.split(separator)]
-        if len(header) > 1 and set(columns) <= set(header):
+        # a comma is too common in text to make a table of what a single column is asked of
+        if len(header) > 1 and set(columns) <= set(header) and (len(columns) > 1 or name == "tsv"):
             return name
     if all(column.startswith("#") for column in columns) and "\t" in first:
         return "tsv"

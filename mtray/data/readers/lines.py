@@ -32,7 +32,9 @@ def decoded(file: Opened) -> Iterator[str]:
     line = 1
     try:
         for chunk in file.chunks:
-            text = decoder.decode(chunk[skipped:])
+            cut = min(skipped, len(chunk))
+            skipped -= cut
+            text = decoder.decode(chunk[cut:])
             if "\0" in text:
                 line += text.count("\n", 0, text.index("\0"))
                 raise DataError(
@@ -40,7 +42,6 @@ def decoded(file: Opened) -> Iterator[str]:
                     "(`tr -d '\\000'` takes such bytes out)"
                 )
             line += text.count("\n")
-            skipped = 0
             yield text
         decoder.decode(b"", True)
     except UnicodeDecodeError as error:

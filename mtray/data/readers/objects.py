@@ -178,10 +178,9 @@ class _Window:
             try:
                 found, self.at = self._decoder.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
+                line = self.line(error.pos)
                 if not (self._is_cut(error) and self.more()):
-                    raise DataError(
-                        f"{self.name}:{self.line(error.pos)}: {_reason(error)}"
-                    ) from None
+                    raise DataError(f"{self.name}:{line}: {_reason(error)}") from None
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{self.name}:{self.line()}: {_reason(error)}") from None
             else:

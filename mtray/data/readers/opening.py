@@ -22,7 +22,8 @@ from typing import IO, Any
 
 from mtray.errors import DataError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
+HEAD = 1 << 16  # bytes that tell what a file is
 # compressed content: at most so many bytes, and once it is over the second number at most so many
 # times as many as are compressed (text shrinks 3 to 10 times, a bomb 1000 times)
 MOST_BYTES, LEAST_SUSPECT, MOST_RATIO = 1 << 37, 1 << 24, 100
@@ -92,11 +93,16 @@ def opened(path: Path) -> Iterator[Opened]:
             chunks = _unpacked(raw, kind, name)
         if kind:
             chunks = _counted(chunks, size, name, kind)
-        head = next(chunks, b"")
+        first: list[bytes] = []
+        held = 0
+        while held < HEAD and (chunk := next(chunks, b"")):
+            first.append(chunk)
+            held += len(chunk)
+        head = b"".join(first)
         if head[TAR] == b"ustar":
             raise DataError(f"{name}: a tar archive; unpack it")
         yield Opened(
-            name, _without(file), head, chain([head], chunks), None if kind else place
+            name, _without(file), head, chain(first, chunks), None if kind else place
         )  # fmt: skip
 
 
@@ -133,7 +139,8 @@ def _member(
     files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX/" not in i.filename]
     wanted = [i for i in files if PurePosixPath(i.filename) == PurePosixPath(member or i.filename)]
     if len(wanted) > 1 and not member:
-        wanted = [i for i in files if Path(_without(i.filename)).suffix.lower() in KNOWN]
+        known = [i for i in files if Path(_without(i.filename)).suffix.lower() in KNOWN]
+        wanted = known or files
     if len(wanted) != 1:
         what = f"a member {member!r}" if member else "one file"
         held = ", ".join(i.filename for i in files[:8]) or "nothing"

@@ -1,0 +1,114 @@
+"""Hugging Face data sets: folders and names, without a network."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mtray.data.readers import hub
+from mtray.data.sources import How, all_rows, source_rows, stream_columns
+from mtray.errors import ConfigError, DataError
+from mtray.schema import Source
+
+ROWS = [{"translation": {"de": f"{i} Ja", "en": f"{i} yes"}, "id": i} for i in range(2500)]
+COLUMNS = ["de", "translation.en"]
+
+
+def rows(path, columns=COLUMNS, **how):
+    return list(stream_columns(str(path), columns, How(**how)))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    train = Dataset.from_list(ROWS)
+    train.save_to_disk(str(tmp_path / "one"))
+    DatasetDict({"train": train, "test": train.select([7, 3])}).save_to_disk(str(tmp_path / "two"))
+    return tmp_path
+
+
+def test_saved_to_disk(saved):
+    found = rows(saved / "one")
+    assert len(found) == 2500
+    assert found[2100] == {"de": "2100 Ja", "translation.en": "2100 yes"}
+    assert rows(saved / "two", split="test")[0]["de"] == "7 Ja"
+    assert rows(saved / "one", ["id"], labels=("id",))[3] == {"id": "3"}
+    with pytest.raises(DataError, match=r"two: which `split`\? There are train, test"):
+        rows(saved / "two")
+    with pytest.raises(DataError, match="one: row 1: no text under 'fr'; keys there: translation"):
+        rows(saved / "one", ["fr"])
+    with pytest.raises(DataError, match="one: row 1: no text under 'id' but int"):
+        rows(saved / "one", ["id"])
+    with pytest.raises(ConfigError, match="`revision` is for a data set of the hub"):
+        rows(saved / "one", revision="main")
+
+
+def test_saved_to_disk_and_damaged(saved):
+    (file,) = (saved / "one").glob("*.arrow")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(DataError, match="one: not readable"):
+        rows(saved / "one")
+    (saved / "one" / "state.json").write_text("{")
+    with pytest.raises(DataError, match="one: not readable"):
+        rows(saved / "one")
+
+
+def test_a_folder_of_parquet_files(tmp_path):
+    folder = tmp_path / "set" / "de-en"
+    folder.mkdir(parents=True)
+    parts = {"train-00000-of-00002": ROWS[:5], "train-00001-of-00002": ROWS[5:7], "test": ROWS[:1]}
+    for name, part in parts.items():
+        pq.write_table(pa.Table.from_pylist(part), folder / f"{name}.parquet")
+    found = rows(tmp_path / "set", config="de-en", split="train")
+    assert [row["de"] for row in found] == [f"{i} Ja" for i in range(7)]
+    assert len(rows(folder, split="test")) == 1
+    with pytest.raises(DataError, match=r"which `split`\? There are test, train"):
+        rows(folder)
+    with pytest.raises(DataError, match=r"which `split`\? There are test, train"):
+        rows(folder, split="validation")
+    with pytest.raises(DataError, match="no such folder, by the source's `config`"):
+        rows(tmp_path / "set", config="fr-en")
+    (folder / "test.parquet").unlink()
+    assert len(rows(folder)) == 7
+
+
+def test_a_name_is_streamed(tmp_path):
+    """`datasets` takes the path of a folder for a name, so this is its whole way."""
+    text = "".join(json.dumps(row) + "\n" for row in ROWS)
+    (tmp_path / "train.jsonl").write_text(text)
+    found = rows(f"hf:{tmp_path}")
+    assert len(found) == 2500
+    assert found[-1] == {"de": "2499 Ja", "translation.en": "2499 yes"}
+    with pytest.raises(DataError, match=r"`hf:.*: not readable: ValueError: .*validation"):
+        rows(f"hf:{tmp_path}", split="validation")
+
+
+def test_a_column_that_a_name_has_not(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "x", "n": 1}\n')
+    assert rows(f"hf:{tmp_path}", ["text"]) == [{"text": "x"}]
+    with pytest.raises(DataError, match=r"`hf:.*: no column 'fr'; columns there: text, n"):
+        rows(f"hf:{tmp_path}", ["text", "fr"])
+
+
+def test_code_of_a_data_set_is_never_run(tmp_path):
+    mark = tmp_path / "was-run"
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "set.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    with pytest.raises(DataError, match=r"`hf:.*: not readable"):
+        rows(f"hf:{tmp_path / 'set'}")
+    assert not mark.exists()
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr(hub, "why_out_of_reach", lambda _: "ConnectionError")
+    source = Source(name="x", kind="mono", languages=("de",), path="hf:nobody/nothing")
+    with pytest.raises(DataError, match=r"`hf:nobody/nothing`: .* cannot be reached \(Connect"):
+        next(source_rows(source))
+
+
+def test_a_missing_path_is_no_folder(tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such file"):
+        all_rows(str(tmp_path / "nowhere"), ["text"])
