@@ -41,6 +41,20 @@ def is_named(path: object) -> bool:
 def read_test_set(spec: QualitySet) -> Segments:
     """The first `size` segments. ConfigError for options that do not fit the kind of set, DataError
     when it cannot be read or a segment has no source or no reference."""
+    return _first(spec, *_read(spec))
+
+
+def whole_test_set(spec: QualitySet) -> tuple[Sequence[str], Sequence[str], str]:
+    """Sources and references of the whole set, of which some past `size` may be empty, and what its
+    files count by: lines or rows."""
+    sources, references, _, unit = _read(spec)
+    return sources, references, unit
+
+
+def _read(
+    spec: QualitySet,
+) -> tuple[Sequence[str], Sequence[str], Sequence[str] | None, str]:
+    """Sources, references, documents where the set says so, and the unit."""
     source, target = spec.direction.split("-")
     kind = _kind(spec)
     allowed = {"file": (source, target, DOCUMENT), "flores": (source, target), "wmt": ()}[kind]
@@ -61,7 +75,7 @@ def read_test_set(spec: QualitySet) -> Segments:
     else:
         split = spec.split or SPLITS[-1]
         found = read_flores(Path(str(spec.path)), split, (source, target), spec.columns)
-    return _first(spec, *found, "line")
+    return *found, "line"
 
 
 def _kind(spec: QualitySet) -> str:
@@ -70,14 +84,16 @@ def _kind(spec: QualitySet) -> str:
     return "flores" if isinstance(spec.path, str) and Path(spec.path).is_dir() else "file"
 
 
-def _from_file(spec: QualitySet, source: str, target: str) -> Segments:
+def _from_file(
+    spec: QualitySet, source: str, target: str
+) -> tuple[list[str], list[str], list[str] | None, str]:
     names = {code: spec.columns.get(code, code) for code in (source, target)}
     document = spec.columns.get(DOCUMENT)
     rows: list[Row] = all_rows(spec.path, [*names.values(), *([document] if document else [])])
     documents = [row[document] for row in rows] if document else None
     sides = [[row[names[code]] for row in rows] for code in (source, target)]
     unit = "row" if isinstance(spec.path, str) else "line"
-    return _first(spec, sides[0], sides[1], documents, unit)
+    return sides[0], sides[1], documents, unit
 
 
 def _first(

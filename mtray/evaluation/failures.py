@@ -40,9 +40,9 @@ from typing import Any
 import numpy as np
 
 from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.data.languages import Guess, candidates, identify, knows, other_language
 from mtray.data.rendering import LANGUAGE_NAMES
 from mtray.errors import EvaluationError
-from mtray.evaluation.languages import Guess, candidates, identify, knows, other_language
 from mtray.evaluation.quality import Clusters
 
 CODED = ("oscillation", "template", "copy", "off_target", "under_translation", "over_translation")

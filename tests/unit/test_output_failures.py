@@ -19,7 +19,7 @@ from mtray.evaluation.failures import (
     tokens,
     without_punctuation,
 )
-from mtray.evaluation.languages import Guess, candidates, identify, knows, other_language
+from mtray.data.languages import Guess, candidates, identify, knows, other_language
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SOURCE = "Die Regierung hat gestern ein neues Gesetz für die Schulen beschlossen."

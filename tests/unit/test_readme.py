@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtray.cli import _parser
-from mtray.data.store import source_texts
+from mtray.data.sources import source_rows
 from mtray.evaluation.abilities import ABILITIES
 from mtray.evaluation.held_out import on_test
 from mtray.evaluation.suite import build_suite
@@ -15,6 +15,7 @@ from mtray.schema import (
     Budget,
     EarlyStopping,
     Evaluation,
+    Filters,
     Generation,
     Noise,
     QualitySet,
@@ -63,7 +64,7 @@ def test_the_study_loads_with_its_files(tmp_path):
         (tmp_path / "data" / name).write_text(text, encoding="utf-8")
     (tmp_path / "study.yaml").write_text(example("name:"), encoding="utf-8")
     study = load_study(tmp_path / "study.yaml")
-    sizes = {s.name: len(source_texts(s, study.template)) for s in study.sources}
+    sizes = {s.name: len(list(source_rows(s))) for s in study.sources}
     assert sizes == {"news": 2, "web": 1, "mono": 2, "chat": 1}
     suite = build_suite(study, FakeTokenizer())
     assert set(study.evaluation.abilities) | {"quality.de-en"} == set(suite.parts)
@@ -89,6 +90,13 @@ def test_the_defaults_of_training_are_those_shown(tmp_path):
     shown = read_yaml(tmp_path / "study.yaml")["training"]
     assert set(shown) == set(Training.model_fields)
     assert Training.model_validate(shown) == Training()
+
+
+def test_the_defaults_of_filters_are_those_shown(tmp_path):
+    (tmp_path / "study.yaml").write_text(example("name:"), encoding="utf-8")
+    shown = read_yaml(tmp_path / "study.yaml")["filters"]
+    assert set(shown) == set(Filters.model_fields)
+    assert Filters.model_validate(shown) == Filters()
 
 
 def test_the_space_loads(tmp_path):

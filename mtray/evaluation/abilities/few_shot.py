@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
+from mtray.data.evaluation_texts import SHOT_ROWS
 from mtray.data.rendering import few_shot_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
@@ -24,8 +25,6 @@ from mtray.schema import AbilitySpec, Direction, Frozen
 
 Pair = tuple[str, str]
 Texts = TypeVar("Texts", bound=tuple[str, ...])
-# rows of the shots' file that are looked at
-POOL = 5_000
 
 
 def choose_shots(query: Texts, pool: Sequence[Texts], count: int) -> list[Texts]:
@@ -61,7 +60,7 @@ def build(spec: AbilitySpec, context: Context) -> Translated:
     options = options_of(context.name, spec, Options)
     roles = list(languages_of(options.direction))
     pairs = _pairs(read_rows(spec, roles, limit=spec.size), roles)
-    pool = _pairs(read_rows(spec, roles, options.shots_path, POOL), roles)
+    pool = _pairs(read_rows(spec, roles, options.shots_path, SHOT_ROWS), roles)
     prompts = [few_shot_prompt(choose_shots(pair, pool, options.shots), pair[0]) for pair in pairs]
     return translated(context.name, prompts, pairs, context.max_new_tokens)
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.data.languages import letters
 from mtray.data.rendering import TEMPLATES, translation_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
@@ -37,7 +38,6 @@ from mtray.evaluation.abilities.base import (
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.failures import Judged, copy_rule, copy_tokenizer, judge
-from mtray.evaluation.languages import letters
 from mtray.evaluation.quality import chrf
 from mtray.schema import AbilitySpec, Direction, Frozen
 

@@ -1,0 +1,156 @@
+"""Every text that a study's evaluation reads: of dev and test segments the sources, references and
+documents, and of abilities the files that their shots are drawn from. For the search for leakage
+(`mtray.data.leakage`); whole files, of which a study may measure a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from mtray.data.cocoa import is_table, read_cocoa
+from mtray.data.ctxpro import read_items, with_context
+from mtray.data.idioms import read_idioms
+from mtray.data.sources import all_rows, paths_of
+from mtray.data.testsets import whole_test_set
+from mtray.errors import ConfigError
+from mtray.schema import AbilitySpec, QualitySet, Study
+
+# rows of a file of shots that are looked at
+SHOT_ROWS = 5_000
+
+Spec = TypeVar("Spec", QualitySet, AbilitySpec)
+Path_ = str | Mapping[str, str]
+
+
+class EvaluationText(NamedTuple):
+    """`where`: the file, and the row counted from 1. `shown`: drawn from for the examples in a
+    prompt, and not scored."""
+
+    text: str
+    where: str
+    shown: bool = False
+
+
+def evaluation_texts(study: Study) -> Iterator[EvaluationText]:
+    """All of them, dev before test. Raises ConfigError or DataError as the evaluation itself
+    would."""
+    evaluation = study.evaluation
+    for quality in evaluation.quality:
+        for spec in _dev_and_test(f"quality {quality.direction}", quality):
+            sources, references, unit = whole_test_set(spec)
+            where = ", ".join(paths_of(spec.path))
+            for number, sides in enumerate(zip(sources, references, strict=True), 1):
+                place = f"{where}: {unit} {number}"
+                yield from (EvaluationText(side, place) for side in sides if side)
+    for name, ability in evaluation.abilities.items():
+        for found in _dev_and_test(f"ability {name}", ability):
+            if found.measure not in TEXTS:
+                continue  # `unread` names it
+            yield from TEXTS[found.measure](found, found.path)
+            shots: Any = (found.model_extra or {}).get("shots_path")
+            if isinstance(shots, str | Mapping):
+                texts = TEXTS[found.measure](found, shots)
+                yield from (text._replace(shown=True) for text in _first_rows(texts))
+
+
+def unread(study: Study) -> list[str]:
+    """The abilities whose texts are not known before they are built: tasks of the LM evaluation
+    harness, which fetches its own documents."""
+    abilities = study.evaluation.abilities
+    return [name for name, spec in abilities.items() if spec.measure not in TEXTS]
+
+
+def _dev_and_test(name: str, spec: Spec) -> Iterator[Spec]:
+    yield spec
+    if spec.test:
+        own = spec.model_dump(exclude_defaults=True, exclude={"test"})
+        try:
+            yield type(spec).model_validate({**own, "path": spec.path, **spec.test})
+        except ValidationError as error:
+            found = error.errors()[0]
+            key = ".".join(map(str, found["loc"]))
+            raise ConfigError(f"`evaluation`: {name}: `test`: {key}: {found['msg']}") from None
+
+
+def _first_rows(texts: Iterator[EvaluationText]) -> Iterator[EvaluationText]:
+    """Those of the first `SHOT_ROWS` rows."""
+    rows: set[str] = set()
+    for text in texts:
+        rows.add(text.where)
+        if len(rows) > SHOT_ROWS:
+            return
+        yield text
+
+
+def _of_table(spec: AbilitySpec, path: Path_, roles: Sequence[str]) -> Iterator[EvaluationText]:
+    names = [spec.columns.get(role, role) for role in roles]
+    where = ", ".join(paths_of(path))
+    for number, row in enumerate(all_rows(path, names), 1):
+        for name in names:
+            if row[name]:  # a Parquet cell may hold nothing
+                yield EvaluationText(row[name], f"{where}: row {number}")
+
+
+def _languages(spec: AbilitySpec) -> list[str]:
+    direction = (spec.model_extra or {}).get("direction")
+    if not isinstance(direction, str) or direction.count("-") != 1:
+        raise ConfigError(
+            f"measure {spec.measure}: `direction` must be two languages, such as en-uk, "
+            f"found {direction!r}"
+        )
+    return direction.split("-")
+
+
+def _in_direction(spec: AbilitySpec, path: Path_) -> Iterator[EvaluationText]:
+    yield from _of_table(spec, path, _languages(spec))
+
+
+def _with_columns(*roles: str) -> Callable[[AbilitySpec, Path_], Iterator[EvaluationText]]:
+    return lambda spec, path: _of_table(spec, path, roles)
+
+
+def _formality(spec: AbilitySpec, path: Path_) -> Iterator[EvaluationText]:
+    source, target = _languages(spec)
+    if is_table(path):
+        yield from _of_table(spec, path, [source, "formal", "informal"])
+        return
+    for number, row in enumerate(read_cocoa(Path(str(path)), source, target), 1):
+        for text in (row.source, row.formal, row.informal):
+            yield EvaluationText(text, f"{path}: sentence {number}")
+
+
+def _idioms(spec: AbilitySpec, path: Path_) -> Iterator[EvaluationText]:
+    if isinstance(path, str):
+        yield from _in_direction(spec, path)
+        return
+    for file in path.values():
+        for number, text in enumerate(read_idioms(Path(file)), 1):
+            yield EvaluationText(text, f"{file}: sentence {number}")
+
+
+def _context(spec: AbilitySpec, path: Path_) -> Iterator[EvaluationText]:
+    paths = {"items": path} if isinstance(path, str) else path
+    items = read_items(Path(paths["items"]))
+    if "inputs" in paths:
+        items = with_context(items, Path(paths["items"]), Path(paths["inputs"]))
+    for number, item in enumerate(items, 1):
+        for text in (item.source, item.reference, *item.context):
+            yield EvaluationText(text, f"{paths['items']}: item {number}")
+
+
+# by an ability's measure; choices and answers of questions are too short to tell anything
+TEXTS: dict[str, Callable[[AbilitySpec, Path_], Iterator[EvaluationText]]] = {
+    "formality": _formality,
+    "translation": _in_direction,
+    "few_shot": _in_direction,
+    "instructions": _in_direction,
+    "technical": _in_direction,
+    "perplexity": _with_columns("text"),
+    "choice": _with_columns("question"),
+    "summarisation": _with_columns("article", "summary"),
+    "context": _context,
+    "idioms": _idioms,
+}

@@ -1,0 +1,142 @@
+"""Whether a text of a corpus stands in an evaluation set.
+
+Two texts overlap when they are equal but for case, punctuation, symbols and white space; or, where
+both are long, when they share at least 70 % of the runs of 8 words of whichever has fewer (the rule
+of PaLM, Chowdhery et al. 2022, section 8, asked of each text alone). So a sentence within a
+document is found, whichever of the two is the evaluation's. In scripts without spaces between words
+a run has 16 characters. Texts under 3 words (6 characters) stand in every corpus and tell nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from mtray.data.evaluation_texts import EvaluationText, evaluation_texts
+from mtray.schema import Study
+
+RUN_WORDS, RUN_CHARACTERS = 8, 16
+LEAST_WORDS, LEAST_CHARACTERS = 3, 6
+SHARE = 0.7
+
+# Thai and Lao, Burmese, Khmer, kana, Han
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+# of a line in a prompt: `English: `, as templates begin, and the arrow of few-shot lines
+LABEL = re.compile(r"^[^:\n]{1,40}: | ->(?: |$)")
+
+
+class _Letters(dict[int, str]):
+    """For `str.translate`: punctuation, symbols, separators and controls become spaces. Marks stay:
+    Indic vowel signs are some."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        self[code] = " " if unicodedata.category(letter)[0] in "PSZC" else letter
+        return self[code]
+
+
+_LETTERS = _Letters()
+
+
+def normalised(text: str) -> str:
+    """Words in lower case, one space between them."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().translate(_LETTERS).split())
+
+
+def tokens_of(plain: str) -> tuple[list[str], int, int]:
+    """The parts that runs are made of, the length of a run, and the fewest parts of a text that
+    tells anything: words, or characters where most are of a script without spaces."""
+    if not plain.isascii() and 2 * len(UNSPACED.findall(plain)) > len(plain):
+        return list(plain.replace(" ", "")), RUN_CHARACTERS, LEAST_CHARACTERS
+    return plain.split(), RUN_WORDS, LEAST_WORDS
+
+
+def _runs(parts: list[str], length: int) -> set[int]:
+    """Hashes of all runs; none where the text is shorter than one."""
+    return {hash(tuple(parts[i : i + length])) for i in range(len(parts) - length + 1)}
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text, and of one with several lines, as prompts are, each line and what stands around its
+    labels."""
+    yield text
+    if "\n" in text:
+        for line in text.split("\n"):
+            yield line
+            if LABEL.search(line):
+                yield from LABEL.split(line)
+
+
+class Overlap(NamedTuple):
+    """A text of a corpus and the evaluation text that it overlaps with."""
+
+    text: str
+    found: EvaluationText
+
+
+class EvaluationIndex:
+    """The evaluation texts, for look-ups. Memory: about 100 bytes for each of their words."""
+
+    def __init__(self, texts: Iterable[EvaluationText]) -> None:
+        self._texts: list[EvaluationText] = []
+        self._exact: dict[str, int] = {}
+        self._by_run: dict[int, tuple[int, ...]] = {}
+        self._runs: list[int] = []
+        digest = hashlib.sha256()
+        # those that are scored first: they are whom a text is said to overlap with
+        for found in sorted(texts, key=lambda found: found.shown):
+            plain = normalised(found.text)
+            parts, length, least = tokens_of(plain)
+            if len(parts) < least or plain in self._exact:
+                continue
+            number = len(self._texts)
+            self._texts.append(found._replace(text=found.text[:200]))
+            self._exact[plain] = number
+            runs = _runs(parts, length)
+            self._runs.append(len(runs))
+            for run in runs:
+                self._by_run[run] = (*self._by_run.get(run, ()), number)
+            digest.update(f"{plain}\t{found.shown}\n".encode("utf-8", "surrogatepass"))
+        self.signature = digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def find(self, text: str) -> Overlap | None:
+        """The evaluation text that this one overlaps with, a scored one before a shown one."""
+        best: EvaluationText | None = None
+        for number in self._candidates(text):
+            found = self._texts[number]
+            if not found.shown:
+                return Overlap(text, found)
+            best = best or found
+        return None if best is None else Overlap(text, best)
+
+    def _candidates(self, text: str) -> Iterator[int]:
+        whole = normalised(text)
+        for piece in pieces(text):
+            plain = whole if piece is text else normalised(piece)
+            if plain in self._exact:
+                yield self._exact[plain]
+        parts, length, _ = tokens_of(whole)
+        if len(parts) < length:
+            return
+        runs = _runs(parts, length)
+        shared = Counter(n for run in runs for n in self._by_run.get(run, ()))
+        for number in sorted(shared):
+            if shared[number] >= SHARE * min(len(runs), self._runs[number]):
+                yield number
+
+
+def evaluation_index(study: Study) -> EvaluationIndex:
+    """Of all evaluation sets of a study."""
+    return EvaluationIndex(evaluation_texts(study))
