@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(
         command("test", _test, "Measure the front on test segments that no trial has seen, once")
     )
+    _add_data(command("data", _data, "Tokenise a study's sources, look at rows, count"))
     _add_score(command("score", _score, "Score outputs that were made elsewhere and print JSON"))
     _add_doctor(command("doctor", _doctor, "What is missing on this machine and how to get it"))
     return parser
@@ -98,6 +99,12 @@ def _add_rescore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trials", metavar="N,M", help="numbers, or front (default: every complete trial)"
     )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.data_arguments import add_actions
+
+    add_actions(parser)
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -158,6 +165,16 @@ def _test(args: argparse.Namespace) -> int:
     from mtray.commands.held_out import run_test
 
     return run_test(args.path)
+
+
+def _data(args: argparse.Namespace) -> int:
+    if args.action == "generate":
+        from mtray.commands.generate import generate
+
+        return generate(args.study, args.model, args.force)
+    from mtray.commands.data import run_data
+
+    return run_data(args)
 
 
 def _score(args: argparse.Namespace) -> int:

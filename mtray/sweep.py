@@ -6,23 +6,26 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from mtray.cli_errors import report_errors
-from mtray.data.mixing import kind_sizes, plan
+from mtray.data.mixing import plan
 from mtray.errors import ConfigError
-from mtray.schema import NAME_PATTERN, Budget, Recipe, Study
+from mtray.schema import NAME_PATTERN, POOLS, Budget, Recipe, Study
 from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
+Say = Callable[[str], None]
 DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
 
 
@@ -123,8 +126,11 @@ def largest_recipe(space: Space, study: Study) -> Recipe:
     return space.recipe({k: v for k, v in params.items() if v is not None})
 
 
-def store_sizes(space: Space, study: Study) -> dict[str, int]:
-    """Examples of each source to hold: for the largest recipe, every baseline and replicates."""
+def store_sizes(space: Space, study: Study) -> dict[str, int] | None:
+    """Examples of each source to hold: for the largest recipe, every baseline and replicates. None:
+    all, where a recipe counts tokens."""
+    if study.mixing.count == "tokens":
+        return None
     from mtray.data.mixing import most_drawn, with_headroom
     from mtray.search.references import reference_recipes
 
@@ -132,12 +138,15 @@ def store_sizes(space: Space, study: Study) -> dict[str, int]:
     return with_headroom(most_drawn([largest_recipe(space, study), *references], study.sources))
 
 
-def prepare(study: Study, space: Space) -> Prepared:
-    """Read and tokenise everything. Raises DataError or ConfigError before anything is started."""
+def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
+    """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
+    or ConfigError before anything is started."""
+    from mtray.data.few_shot import blended, check_share
     from mtray.data.mixing import draw
-    from mtray.data.store import build_store
+    from mtray.data.store import build_store, sums_of
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.suite import build_suite
+    from mtray.replay import with_replay
     from mtray.search.references import reference_recipes
     from mtray.training.models import load_tokenizer
 
@@ -146,11 +155,16 @@ def prepare(study: Study, space: Space) -> Prepared:
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
-    store = build_store(study, tokenizer, store_sizes(space, study))
+    generated = with_replay(study, say)
+    check_share(largest.few_shot_share, study.sources)
+    few_shot = largest.few_shot_share > 0
+    store = build_store(generated, tokenizer, store_sizes(space, study), say, few_shot)
     held = {name: len(table) for name, table in store.items()}
-    fitting = reference_recipes(space, study, held).values()
+    sums = sums_of(study, store)
+    fitting = reference_recipes(space, study, held, sums).values()
     for recipe in (largest, *map(space.recipe, fitting)):
-        draw(plan(recipe, study.sources), held, study.training.allow_repeats)
+        sums = sums_of(study, blended(store, recipe.few_shot_share))
+        draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)
 
 
@@ -167,13 +181,13 @@ def check_metric(study: Study) -> None:
             raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
 
 
-def checked(study: Study, space: Space) -> Prepared:
+def checked(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     """Everything read and checked, the cheapest first. Raises MtrayError."""
     from mtray.data.store import check_files
 
     check_files(study)
     check_model(study, space)
-    prepared = prepare(study, space)
+    prepared = prepare(study, space, say)
     check_metric(study)
     return prepared
 
@@ -209,6 +223,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
 def estimate_lines(prepared: Prepared) -> list[str]:
     """Examples and tokens of a middle and of the largest recipe, and a time measured on this
     machine with a few steps."""
+    from mtray.data.store import sums_of
     from mtray.search.estimate import seconds_per_trial
     from mtray.search.samplers import at_quantile
 
@@ -216,11 +231,12 @@ def estimate_lines(prepared: Prepared) -> list[str]:
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
     lines = []
     for label, recipe in (("middle", middle), ("largest", largest_recipe(space, study))):
-        sizes = kind_sizes(recipe)
+        parts = plan(recipe, study.sources, sums_of(study, prepared.store))
+        sizes = Counter[str]()
+        for part in parts:
+            sizes[POOLS.get(part.kind, part.kind)] += part.count
         lines.append(
-            f"  {label} recipe: "
-            + ", ".join(f"{round(v):,} {k}" for k, v in sizes.items())
-            + " examples"
+            f"  {label} recipe: " + ", ".join(f"{v:,} {k}" for k, v in sizes.items()) + " examples"
         )
     seconds, tokens_per_second = seconds_per_trial(
         prepared.study, prepared.store, prepared.suite, middle
@@ -257,13 +273,13 @@ def _run(args: argparse.Namespace) -> int:
     taken = tuple(found for survey in earlier for found in survey.taken)
     told = [line for survey in earlier for line in survey.lines()]
     if args.dry_run:
-        prepared = checked(study, space)
+        prepared = checked(study, space, partial(say, console))
         for line in [*told, *plan_lines(prepared), *estimate_lines(prepared)]:
             say(console, line)
         return 0
     with claimed(args.runs_dir, name) as run_dir:
         check_bound(run_dir, study, space)
-        prepared = replace(checked(study, space), taken=taken)
+        prepared = replace(checked(study, space, partial(say, console)), taken=taken)
         for line in [*told, *plan_lines(prepared)]:
             say(console, line)
         from mtray.search.session import run_session

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtray.data.few_shot import blended
 from mtray.data.mixing import Draw, plan
-from mtray.data.store import TokenTable, select
+from mtray.data.store import select, sums_of
+from mtray.data.tables import Table
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Output, Request, answer_part, joined
@@ -87,7 +89,7 @@ class Outcome:
 def run_trial(
     job: Job,
     study: Study,
-    store: Mapping[str, TokenTable],
+    store: Mapping[str, Table],
     requests: Sequence[Request],
     *,
     engine: str = "deepspeed",
@@ -128,8 +130,9 @@ def run_trial(
     whole: AbstractContextManager[Any] = nullcontext(model)
     if job.recipe.parallel_size:
         with seconds.phase("mix"):
-            parts = plan(job.recipe, study.sources)
-            examples, mix = select(store, parts, study.training.allow_repeats, job.draw)
+            tables = blended(store, job.recipe.few_shot_share)
+            parts = plan(job.recipe, study.sources, sums_of(study, tables, job.draw))
+            examples, mix = select(tables, parts, study.training.allow_repeats, job.draw)
         on_the_way = _rungs(rungs, place, seconds, answer, progress)
         progress({"state": "training"})
         try:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     if seed is None and old.replicate:
         job = replace(job, replicate=old.replicate, of=old.of)
     folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
-    held = {s.source: s.held for s in old.mix.shares}
+    held: dict[str, int] | None = {s.source: s.held for s in old.mix.shares}
     if job.replicate and not held:  # it failed before it could note them
         held = store_sizes(space, bound)
     shelf = prepare_shelf(run_dir, study, job, held)
@@ -106,7 +107,7 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int]) -> Shelf:
+def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int] | None) -> Shelf:
     """Suite, the sources as far as the recipe draws on them, and what the base model answered.
     `held`: the examples of each source that a replicate draws from."""
     from mtray.training.models import load_tokenizer
@@ -130,16 +131,24 @@ def fetch_corpora(study: Study) -> None:
         prepare()
 
 
-def build_sources(study: Study, job: Job, held: dict[str, int], tokenizer: Any) -> dict[str, Any]:
+def build_sources(
+    study: Study, job: Job, held: dict[str, int] | None, tokenizer: Any
+) -> dict[str, Any]:
     if not job.recipe.parallel_size:
         return {}
     from mtray.data.mixing import plan
     from mtray.data.store import build_store
+    from mtray.replay import with_replay
 
-    wanted = {part.source: part.count for part in plan(job.recipe, study.sources)}
-    if job.replicate:  # its draw hangs on how much is held
-        wanted = held
-    return build_store(study.model_copy(update={"seed": job.draw.seed}), tokenizer, wanted)
+    wanted = held  # the draw of a replicate hangs on how much is held
+    if study.mixing.count == "tokens":
+        wanted = None
+    elif not job.replicate:
+        wanted = {part.source: part.count for part in plan(job.recipe, study.sources)}
+    given = with_replay(study, partial(print, file=sys.stderr))
+    seeded = given.model_copy(update={"seed": job.draw.seed})
+    few_shot = job.recipe.few_shot_share > 0
+    return dict(build_store(seeded, tokenizer, wanted, few_shot=few_shot))
 
 
 def train(job: Job, study: Study, shelf: Shelf) -> Outcome:

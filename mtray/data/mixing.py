@@ -23,17 +23,20 @@ from mtray.errors import ConfigError, DataError
 from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
+Sums = Mapping[str, Index]  # tokens of a source's first 1, 2, ... examples as they are drawn
 HEADROOM = 1.5  # examples held for each that the largest recipe draws
 
 
 @dataclass(frozen=True)
 class Part:
-    """One source's part of a plan: what the recipe asks for and the whole number to draw."""
+    """One source's part of a plan: what the recipe asks for and the whole number to draw.
+    `requested_tokens`: where the recipe asks for tokens; `requested` is that in examples."""
 
     source: str
     kind: Kind
     requested: float
     count: int
+    requested_tokens: float | None = None
 
 
 def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
@@ -51,20 +54,30 @@ def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
     return counts
 
 
-def kind_sizes(recipe: Recipe) -> dict[Kind, float]:
-    """Examples of each kind that the recipe asks for, before rounding."""
-    parallel = float(recipe.parallel_size)
+def kind_sizes(recipe: Recipe, parallel: float | None = None) -> dict[Kind, float]:
+    """What the recipe asks for of each kind before rounding, in the unit of `parallel` (examples
+    where it is not given)."""
+    parallel = float(recipe.parallel_size) if parallel is None else parallel
     mono = recipe.mono_ratio * parallel
     replay = recipe.replay_fraction / (1 - recipe.replay_fraction) * (parallel + mono)
     return {"parallel": parallel, "mono": mono, "replay": replay}
 
 
-def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
-    """How many examples each source gives. Raises ConfigError when a kind is asked for that no
-    source has."""
-    wanted = kind_sizes(recipe)
+def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> list[Part]:
+    """How many examples each source gives; ratios are of tokens where `sums` are given. Raises
+    ConfigError when a kind is asked for that no source has."""
+    if sums is not None:
+        return _plan_by_tokens(recipe, sources, sums)
+    parts = _shared(kind_sizes(recipe), sources)
+    requested = [share for _, share in parts]
+    counts = largest_remainder(requested, round(sum(requested)))
+    return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
+
+
+def _shared(sizes: Mapping[Kind, float], sources: Sequence[Source]) -> list[tuple[Source, float]]:
+    """Every source with its share of its kind's size, by weight."""
     parts: list[tuple[Source, float]] = []
-    for kind, size in wanted.items():
+    for kind, size in sizes.items():
         members = [s for s in sources if s.pool == kind]
         if size > 0 and not members:
             knob = {"mono": "mono_ratio", "replay": "replay_fraction", "parallel": "parallel_size"}[
@@ -73,9 +86,39 @@ def plan(recipe: Recipe, sources: Sequence[Source]) -> list[Part]:
             raise ConfigError(f"{knob} is above 0 but the study has no source of kind {kind!r}")
         total = sum(s.weight for s in members)
         parts += [(s, size * s.weight / total) for s in members]
-    requested = [share for _, share in parts]
-    counts = largest_remainder(requested, round(sum(requested)))
-    return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
+    return parts
+
+
+def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> list[Part]:
+    pairs = _shared({"parallel": float(recipe.parallel_size)}, sources)
+    counts = largest_remainder([share for _, share in pairs], recipe.parallel_size)
+    parts = [Part(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
+    sizes = kind_sizes(recipe, float(sum(tokens_of(sums[p.source], p.count) for p in parts)))
+    del sizes["parallel"]
+    for source, wanted in _shared(sizes, sources):
+        requested = examples_for(sums[source.name], wanted)
+        count = math.floor(requested + 0.5)
+        parts.append(Part(source.name, source.kind, requested, count, wanted))
+    return parts
+
+
+def tokens_of(sums: Index, count: int) -> int:
+    """Tokens of the first `count` examples of a source, begun again when it runs short."""
+    if not count:
+        return 0
+    passes, rest = divmod(count, len(sums))
+    return passes * int(sums[-1]) + (int(sums[rest - 1]) if rest else 0)
+
+
+def examples_for(sums: Index, tokens: float) -> float:
+    """How many examples from a source's beginning on, of the last a part, have so many tokens; the
+    source begins again when it runs short. Rounded, they come nearest to `tokens`."""
+    if not tokens:
+        return 0.0
+    passes, rest = divmod(tokens, int(sums[-1]))
+    whole = int(np.searchsorted(sums, rest, side="right"))
+    before = int(sums[whole - 1]) if whole else 0
+    return passes * len(sums) + whole + (rest - before) / (int(sums[whole]) - before)
 
 
 def most_drawn(recipes: Iterable[Recipe], sources: Sequence[Source]) -> dict[str, int]:

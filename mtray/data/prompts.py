@@ -38,14 +38,15 @@ class Example(NamedTuple):
 
 @dataclass
 class Renderer:
-    """A source's examples. `counts`, once they were read: what was done to how many of them, such
-    as `direction.uk-en`, `few_shot`, `noise.rows`, `rows`, `examples`."""
+    """A source's examples; `few_shot`: pairs stand after others. `counts`, once they were read:
+    what was done to how many, such as `direction.uk-en`, `shots.3`, `noise.rows`, `examples`."""
 
     source: Source
     asking: Asking
     tokenizer: Any
     max_length: int
     noise: NoiseMaker | None = None
+    few_shot: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
@@ -75,7 +76,7 @@ class Renderer:
             return (Example(self.asking.anything(r["prompt"]), r["target"]) for r in rows)
         if self.noise is not None:
             rows = self.noise.rows(rows)
-        if source.few_shot_share:
+        if self.few_shot:
             return self._with_shots(rows)
         if source.context:
             windows = with_previous(rows, source.name, source.context)
@@ -125,23 +126,25 @@ class Renderer:
         return example
 
     def _with_shots(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """The share of rows that are asked after shots, as many as were drawn and fit."""
+        """Every row after shots, as many as were drawn and fit."""
         pool, kept = _pool(rows, self.asking.key)
         for row in kept:
             pair, direction = _texts(row), self._direction(row)
-            example = self._asked(pair, direction)
-            if chance("few-shot", self.asking.key, *pair) < self.source.few_shot_share:
-                shots = self._shots(pair, pool)
-                for count in range(len(shots), 0, -1):
-                    longer = self._asked(pair, direction, shots[:count])
-                    if self._fits(longer):
-                        example = longer
-                        self.counts["few_shot"] += 1
-                        self.counts[f"shots.{count}"] += 1
-                        break
-                else:
-                    self.counts["few_shot.too_long"] += 1
+            shots = self._shots(pair, pool)
+            example = self._asked(pair, direction, shots)
+            if shots and not self._fits(example):
+                shots = self._fitting(pair, direction, shots)
+                example = self._asked(pair, direction, shots)
+            self.counts[f"shots.{len(shots)}"] += 1
             yield example
+
+    def _fitting(self, pair: Pair, direction: tuple[str, str], shots: Sequence[Pair]) -> list[Pair]:
+        """Of the shots one after the other, each that fits with those before it."""
+        kept: list[Pair] = []
+        for shot in shots:
+            if self._fits(self._asked(pair, direction, [*kept, shot])):
+                kept.append(shot)
+        return kept
 
     def _shots(self, pair: Pair, pool: Sequence[Pair]) -> list[Pair]:
         """Pairs of the pool that share no text with `pair` nor with each other; fewer than drawn
@@ -195,7 +198,9 @@ def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
     return [pair for _, pair in sorted(heap, reverse=True)], again()
 
 
-def build_renderer(source: Source, study: Study, tokenizer: Any) -> Renderer:
+def build_renderer(
+    source: Source, study: Study, tokenizer: Any, few_shot: bool = False
+) -> Renderer:
     """Raises ConfigError for a template that the tokenizer cannot fill, or replay that was not
     generated, DataError for a file of `noise` that cannot be read."""
     if source.replay != "er":
@@ -205,4 +210,4 @@ def build_renderer(source: Source, study: Study, tokenizer: Any) -> Renderer:
         )
     asking = Asking(study.template, tokenizer, f"{study.seed}/{source.name}")
     noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
-    return Renderer(source, asking, tokenizer, study.training.max_length, noise)
+    return Renderer(source, asking, tokenizer, study.training.max_length, noise, few_shot)

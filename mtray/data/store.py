@@ -1,19 +1,18 @@
-"""Sources as token ids: read and tokenised once per study, then shared by all trials (Ray's object
-store maps the arrays)."""
+"""Sources as token ids: each tokenised once (`mtray.data.pipeline`) into a store that all trials
+and workers map; a trial is arithmetic with rows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mtray.data.mixing import OWN_DRAW, Draw, Part, draw, source_order
-from mtray.data.rendering import translation_prompt
-from mtray.data.sources import paths_of, read_columns
+from mtray.data.few_shot import SUFFIX, few_shot_rows, takes_shots
+from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, draw
+from mtray.data.sources import is_there, paths_of, source_rows
+from mtray.data.tables import Examples, StoredTable, Table, TokenTable, token_sums
 from mtray.data.testsets import is_named
 from mtray.errors import DataError
 from mtray.schema import AbilitySpec, Mix, Source, SourceShare
@@ -22,49 +21,6 @@ if TYPE_CHECKING:
     from mtray.schema import Study
 
 SMALL = 1 << 20  # bytes of a source that is read twice: once to check it, once to tokenise it
-
-
-@dataclass(frozen=True)
-class TokenTable:
-    """A source's examples end to end, in the study's order of that source.
-
-    `ids` (tokens,), `ends` (examples,) exclusive ends, `loss_from` (examples,): the position in the
-    example before which no loss is taken (the prompt of a pair). `dropped` examples were too long;
-    `available` is what the source holds without them, of which the table may be the beginning."""
-
-    ids: npt.NDArray[np.int32]
-    ends: npt.NDArray[np.int64]
-    loss_from: npt.NDArray[np.int32]
-    dropped: int
-    available: int
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def lengths(self) -> npt.NDArray[np.int64]:
-        return np.diff(self.ends, prepend=0)
-
-    def example(self, row: int) -> tuple[npt.NDArray[np.int32], int]:
-        start = self.ends[row - 1] if row else 0
-        return self.ids[start : self.ends[row]], int(self.loss_from[row])
-
-
-def columns_of(source: Source) -> list[str]:
-    """The columns that a source is read by: (source, target), (prompt, target) or (text)."""
-    return [source.columns.get(role, role) for role in source.roles]
-
-
-def source_texts(source: Source, template: str) -> list[tuple[str, str]]:
-    """(prompt, target) of every row; the prompt of monolingual text is empty."""
-    columns = columns_of(source)
-    rows = read_columns(source.path, columns)
-    if source.kind == "mono":
-        return [("", row[columns[0]]) for row in rows]
-    prompt, target = columns
-    if source.pool == "replay":
-        return [(row[prompt], row[target]) for row in rows]
-    a, b = source.languages
-    return [(translation_prompt(row[prompt], a, b, template), row[target]) for row in rows]
 
 
 def ability_paths(spec: AbilitySpec) -> list[str]:
@@ -92,89 +48,112 @@ def check_files(study: Study) -> None:
     """Every file of the study is there, and its small sources can be read: what goes wrong most
     often, before anything slow is imported. Raises DataError."""
     evaluation = study.evaluation
-    paths: list[str | dict[str, str]] = [s.path for s in study.sources]
+    paths = [p for source in study.sources for p in _source_paths(source)]
     sets = [q.path for q in evaluation.quality if not is_named(q.path)]  # may be folders
-    files = [Path(p) for found in paths for p in paths_of(found)]
-    absent = [file for file in files if not file.is_file()]
+    absent = [Path(p) for p in paths if not is_there(p)]
     absent += [Path(p) for found in sets for p in paths_of(found) if not Path(p).exists()]
     used = [p for spec in evaluation.abilities.values() for p in ability_paths(spec)]
     absent += [Path(p) for p in used if not _is_there(Path(p))]
     if absent:
         raise DataError(f"{absent[0]}: no such file")
     for source in study.sources:
-        if sum(Path(p).stat().st_size for p in paths_of(source.path)) <= SMALL:
-            read_columns(source.path, columns_of(source))
+        files = [Path(p) for p in paths_of(source.path)]
+        if all(f.is_file() for f in files) and sum(f.stat().st_size for f in files) <= SMALL:
+            _check_rows(source)
 
 
-def build_table(
-    texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int, wanted: int | None = None
-) -> TokenTable:
-    """Tokenise (prompt, target) pairs in order: the first `wanted` that are short enough, or all.
+def _source_paths(source: Source) -> list[str]:
+    noise = [source.noise.path] if source.noise and source.noise.path else []
+    return [*filter(None, paths_of(source.path)), *noise]
 
-    Examples over `max_length` tokens are left out and counted."""
-    from mtray.data.tokenise import encode_examples
 
-    kept: list[tuple[list[int], int]] = []
-    seen = 0
-    step = len(texts) if wanted is None else wanted + wanted // 50 + 16
-    while seen < len(texts) and (wanted is None or len(kept) < wanted):
-        encoded = encode_examples(tokenizer, texts[seen : seen + step])
-        kept += [(ids, start) for ids, start in encoded if len(ids) <= max_length]
-        seen = min(len(texts), seen + step)
-    if not kept and wanted != 0:
+def _check_rows(source: Source) -> None:
+    """DataError unless the source can be read and some row of it has text."""
+    empty = True
+    for row in source_rows(source):
+        empty = empty and not all(text.strip() for text in row.values())
+    if empty:
         raise DataError(
-            f"no example has {max_length} tokens or fewer; raise `training: {{max_length: ...}}`"
+            f"{', '.join(paths_of(source.path))}: the corpus is empty (no row has text in "
+            f"{', '.join(source.columns.get(role, role) for role in source.roles)})"
         )
-    dropped = seen - len(kept)
-    kept = kept[:wanted]
-    return TokenTable(
-        ids=np.concatenate(
-            [np.asarray(ids, np.int32) for ids, _ in kept] or [np.empty(0, np.int32)]
-        ),
-        ends=np.cumsum([len(ids) for ids, _ in kept], dtype=np.int64),
-        loss_from=np.asarray([start for _, start in kept], np.int32),
-        dropped=dropped,
-        available=len(texts) - dropped,
-    )
+
+
+def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int) -> TokenTable:
+    """A table in memory of (prompt, target) in their order. Examples over `max_length` tokens are
+    left out and counted."""
+    from mtray.data.pipeline import encoded
+
+    ids, lengths, loss_from = encoded(list(texts), tokenizer, max_length)
+    kept = lengths > 0
+    dropped = int((~kept).sum())
+    return TokenTable(ids, np.cumsum(lengths[kept]), loss_from[kept], dropped, len(texts) - dropped)
 
 
 def build_store(
-    study: Study, tokenizer: Any, wanted: Mapping[str, int] | None = None
-) -> dict[str, TokenTable]:
-    """Every source of the study, by name, in the study's order. `wanted` bounds the examples of
-    each source that are tokenised: no trial draws more than the largest recipe."""
-    store = {}
-    for source in study.sources:
-        texts = source_texts(source, study.template)
-        order = source_order(study.seed, source.name, len(texts))
-        ordered = [texts[i] for i in order]
-        count = wanted[source.name] if wanted is not None else None
-        store[source.name] = build_table(ordered, tokenizer, study.training.max_length, count)
+    study: Study,
+    tokenizer: Any,
+    wanted: Mapping[str, int] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    few_shot: bool = False,
+) -> dict[str, StoredTable]:
+    """Every source of the study, by name, in the study's order, tokenised where no store has it;
+    with `few_shot` also its pairs after shots (`mtray.data.few_shot`). `wanted` bounds the examples
+    of each source that are drawn from: no trial draws more than the largest recipe, and what a
+    replicate draws hangs on it."""
+    from mtray.data.pipeline import Pipeline
+
+    pipeline, store = Pipeline(study, tokenizer), {}
+    twins = [(s, SUFFIX) for s in study.sources if few_shot and takes_shots(s)]
+    for source, suffix in (*((s, "") for s in study.sources), *twins):
+        name = source.name + suffix
+        found = pipeline.store(source, bool(suffix))
+        made = found.manifest
+        rows, seconds = made["rows"], made["seconds"]
+        if found.built:
+            say(f"store of {name}: {rows:,} rows tokenised in {seconds:.1f} s ({found.key})")
+        else:
+            say(f"store of {name}: reused ({found.key}, built {made['built']})")
+        for line in made["told"]:
+            say(f"  {line}")
+        store[name] = StoredTable(
+            found.folder, source.name, study.seed, rows, rows - made["examples"],
+            wanted[source.name] if wanted is not None else None, found.built,
+        )  # fmt: skip
     return store
 
 
+def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums | None:
+    """What `plan` needs to count tokens; None where the study counts examples."""
+    return token_sums(store, which) if study.mixing.count == "tokens" else None
+
+
 def select(
-    store: Mapping[str, TokenTable],
+    store: Mapping[str, Table],
     parts: Sequence[Part],
     allow_repeats: bool,
     which: Draw = OWN_DRAW,
-) -> tuple[list[tuple[npt.NDArray[np.int32], int]], Mix]:
+) -> tuple[Examples, Mix]:
     """The examples of a plan, source by source, and the mix as it was realised."""
     drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats, which)
-    examples, shares = [], []
+    shares = []
     for part in parts:
         table, rows = store[part.source], drawn[part.source]
-        examples += [table.example(int(row)) for row in rows]
         shares.append(
             SourceShare(
                 source=part.source,
                 kind=part.kind,
                 requested=part.requested,
+                requested_tokens=part.requested_tokens,
                 realised=len(rows),
                 available=table.available,
                 held=len(table),
-                tokens=int(table.lengths()[rows].sum()),
+                tokens=int(table.lengths()[rows].sum()) if len(rows) else 0,
                 repeats=len(rows) / max(1, table.available),
+                store=table.origin,
+                store_key=table.key,
+                few_shot=few_shot_rows(table, rows),
             )
         )
+    examples = Examples([(store[part.source], drawn[part.source]) for part in parts])
     return examples, Mix(shares=tuple(shares))

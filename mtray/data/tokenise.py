@@ -15,6 +15,7 @@ from mtray.data.chat import ChatForm, chat_form
 from mtray.errors import DataError, ModelError
 
 Ids = list[int]
+MANY, COMPARED = 512, 16  # texts that are given to a fast tokenizer's backend, and compared first
 
 
 def prefix_ids(tokenizer: Any) -> Ids:
@@ -29,11 +30,25 @@ def prefix_ids(tokenizer: Any) -> Ids:
 
 
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
-    if not texts:
-        return []
-    # one call for all: fast tokenizers work in parallel; `verbose` would warn of texts longer than
-    # the model's context
-    return list(tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"])
+    different = list(dict.fromkeys(texts))  # monolingual text has but one prompt
+    known = dict(zip(different, _ids_of(tokenizer, different), strict=True))
+    return [known[text] for text in texts]
+
+
+def _ids_of(tokenizer: Any, texts: list[str]) -> list[Ids]:
+    def own(some: list[str]) -> list[Ids]:
+        # one call for all: fast tokenizers work in parallel; `verbose` would warn of texts longer
+        # than the model's context
+        return list(tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"])
+
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or len(texts) < MANY:
+        return own(texts) if texts else []
+    # at half the time, without what transformers makes of each; a class may do more than that to
+    # a text, so the first are compared, a call that also sets the backend to no padding
+    first = own(texts[:COMPARED])
+    found = [e.ids for e in backend.encode_batch_fast(texts, add_special_tokens=False)]
+    return found if found[:COMPARED] == first else own(texts)
 
 
 def prompt_ids_batch(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:

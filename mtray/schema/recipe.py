@@ -16,6 +16,7 @@ class Recipe(Frozen):
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
     replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
@@ -27,7 +28,7 @@ class SourceShare(Frozen):
     `repeats` realised / available. `requested_tokens`: where the recipe asks for tokens
     (`mixing: {count: tokens}`); `requested` is that in examples. `store`: where the tokens came
     from, `mapped` from the token store of key `store_key` or `sent` from there by another machine;
-    empty: neither."""
+    empty: neither. `few_shot`: so many of the realised are drawn to stand after shots."""
 
     source: str
     kind: Kind
@@ -40,6 +41,7 @@ class SourceShare(Frozen):
     requested_tokens: float | None = None
     store: Literal["", "mapped", "sent"] = ""
     store_key: str = ""
+    few_shot: int = 0
 
 
 class Mix(Frozen):

@@ -38,6 +38,7 @@ from mtray.report.records import BASE_NUMBER
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
+from mtray.search.handing import Handed, take
 from mtray.training.loop import Place, any_worker, gather_from_workers, sum_over_workers
 from mtray.trial import Job, Outcome, RungPlan, run_trial
 
@@ -57,12 +58,12 @@ _NOT_NEEDED = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials of a sweep use. The store's tables, the requests and the suite are references
-    into Ray's object store."""
+    """What all trials of a sweep use. The requests and the suite are references into Ray's object
+    store."""
 
     study: Study
     run_dir: str
-    store: dict[str, Any]
+    store: dict[str, Handed]
     requests: Any
     suite: Any
     board: Any
@@ -141,8 +142,6 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     reporter = Reporter(shared.board, job.number, rank)
     minutes = shared.study.budget.trial_minutes
     clock = TrialClock(minutes, reporter.should_stop)
-    names, references = list(shared.store), list(shared.store.values())
-    *tables, requests = ray.get([*references, shared.requests])
     place = Place()
     if world > 1:
         place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
@@ -150,8 +149,8 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
         return run_trial(
             job,
             shared.study,
-            dict(zip(names, tables, strict=True)),
-            requests,
+            take(shared.store),
+            ray.get(shared.requests),
             place=place,
             rungs=_rung_plan(job, shared, clock),
             batch_share=config["batch_share"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from mtray.data.few_shot import blended
 from mtray.data.mixing import plan
-from mtray.data.store import select
+from mtray.data.store import select, sums_of
 from mtray.schema import Recipe, Study
 from mtray.trial import Job, run_trial
 
@@ -28,8 +29,9 @@ def seconds_per_trial(
     outcome = run_trial(Job(0, "search", recipe, study.seed), few, store, requests, engine="torch")
     spent = time.perf_counter() - start
     assert outcome.training is not None
-    parts = plan(recipe, study.sources)
-    _, mix = select(store, parts, study.training.allow_repeats)
+    tables = blended(store, recipe.few_shot_share)
+    parts = plan(recipe, study.sources, sums_of(study, tables))
+    _, mix = select(tables, parts, study.training.allow_repeats)
     speed = outcome.training.tokens_per_second
     generation = outcome.seconds["generation"] * len(suite.requests) / len(requests)
     fixed = spent - outcome.seconds["training"] - outcome.seconds["generation"]

@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.data.mixing import plan, repeat_caps
+from mtray.data.mixing import Sums, plan, repeat_caps
 from mtray.report.records import BASE_NUMBER
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
@@ -62,6 +62,7 @@ class Ledger:
         space: Space,
         taken: Sequence[Taken] = (),
         held: Mapping[str, int] | None = None,
+        sums: Sums | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         backend = RunJournal(run_dir / JOURNAL)
@@ -79,11 +80,11 @@ class Ledger:
         self._distributions = space.distributions()
         known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
-        where = Where(self._distributions, space.guesses, self._allowed(held))
+        where = Where(self._distributions, space.guesses, self._allowed(held, sums))
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
-        references = reference_recipes(space, study, held)
+        references = reference_recipes(space, study, held, sums)
         for trial in self._trials(*DONE):
             if told := known_of(trial):
                 notes = trial.user_attrs.get(SAMPLER_NOTES)
@@ -94,14 +95,16 @@ class Ledger:
             self._put_in_line(params, notes)
         self._repeats.know(self._trials())
 
-    def _allowed(self, held: Mapping[str, int] | None) -> Callable[[dict[str, Any]], bool] | None:
+    def _allowed(
+        self, held: Mapping[str, int] | None, sums: Sums | None
+    ) -> Callable[[dict[str, Any]], bool] | None:
         """Whether a point can be trained: no source is repeated more often than it may be."""
         sources, caps = self._spec.sources, repeat_caps(self._spec.sources, held or {})
         if not caps:
             return None
 
         def allowed(params: dict[str, Any]) -> bool:
-            parts = plan(self._space.recipe(params), sources)
+            parts = plan(self._space.recipe(params), sources, sums)
             return all(part.count <= caps.get(part.source, part.count) for part in parts)
 
         return allowed

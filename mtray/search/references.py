@@ -9,14 +9,14 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mtray.data.mixing import plan
+from mtray.data.mixing import Sums, plan
 from mtray.schema import Role, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
 
 
 def reference_recipes(
-    space: Space, study: Study, held: Mapping[str, int] | None = None
+    space: Space, study: Study, held: Mapping[str, int] | None = None, sums: Sums | None = None
 ) -> dict[Role, dict[str, Any]]:
     """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
     pair; and equally many examples of every source, as many together as parallel text only has.
@@ -24,6 +24,7 @@ def reference_recipes(
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
     runs short, a baseline is made smaller, so that no study is too small for its baselines.
+    `sums`: of a study that counts tokens.
     """
     distributions = space.distributions()
     params = {
@@ -46,19 +47,25 @@ def reference_recipes(
         }
     if held is None or study.training.allow_repeats:
         return out
-    return {role: _fitting(found, space, study, held) for role, found in out.items()}
+    return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
 
 
 def _fitting(
-    params: dict[str, Any], space: Space, study: Study, held: Mapping[str, int]
+    params: dict[str, Any],
+    space: Space,
+    study: Study,
+    held: Mapping[str, int],
+    sums: Sums | None,
 ) -> dict[str, Any]:
     """The same mix with as many pairs as every source has enough for."""
-    parts = plan(space.recipe(params), study.sources)
-    share = min((held[p.source] / p.count for p in parts if p.count), default=1.0)
-    if share >= 1:
-        return params
-    # rounded down once more for the example that rounding can give a source on top
-    return {**params, "parallel_size": max(1, int(params["parallel_size"] * share) - 1)}
+    while True:
+        parts = plan(space.recipe(params), study.sources, sums)
+        share = min((held[p.source] / p.count for p in parts if p.count), default=1.0)
+        if share >= 1 or params["parallel_size"] <= 1:
+            return params
+        # rounded down once more for the example that rounding can give a source on top; tokens are
+        # not in proportion, so perhaps not enough
+        params = {**params, "parallel_size": max(1, int(params["parallel_size"] * share) - 1)}
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:

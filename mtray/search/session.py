@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from mtray.data.store import sums_of
 from mtray.errors import RunError
 from mtray.report.export import export_front
 from mtray.report.records import read_records
@@ -41,7 +42,8 @@ def run_session(
     """
     bind(run_dir, prepared.study, prepared.space)
     held = {name: len(table) for name, table in prepared.store.items()}
-    ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held)
+    sums = sums_of(prepared.study, prepared.store)
+    ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
     if ledger.taken_over:
         say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
     for text in ledger.records.damaged:
@@ -169,13 +171,14 @@ def _share(prepared: Any, run_dir: Path) -> Shared:
 
     from mtray.search.board import start_board
     from mtray.search.bridge import Shared
+    from mtray.search.handing import hand_out
 
     study, board = prepared.study, start_board()
     if study.early_stopping:
         board.know.remote(points_of(read_records(run_dir).records, study.objectives))
     return Shared(
         study=study, run_dir=str(run_dir), board=board,
-        store={name: ray.put(table) for name, table in prepared.store.items()},
+        store=hand_out(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from mtray.schema import (
     AbilitySpec,
     Estimate,
     Evaluation,
+    Filters,
     Mix,
     QualitySet,
     Recipe,
@@ -28,6 +29,7 @@ def make_study(**changes) -> Study:
             quality=(QualitySet(direction="en-uk", path="dev.tsv"),),
             abilities={"animacy": AbilitySpec(measure="choice", path="a.jsonl")},
         ),
+        "filters": Filters(leakage=None, shots_leakage=None),  # its evaluation sets are no files
     }
     return Study(**(fields | changes))
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,9 +12,11 @@ from mtray.data.mixing import (
     Draw,
     Part,
     draw,
+    examples_for,
     largest_remainder,
     plan,
     source_order,
+    tokens_of,
     with_headroom,
 )
 from mtray.errors import ConfigError, DataError
@@ -184,3 +187,48 @@ def test_replicates_draw_as_differently_as_chance_has_it():
 
 def test_headroom_lets_the_largest_recipe_differ():
     assert with_headroom({"a": 100, "b": 3, "c": 0}) == {"a": 150, "b": 5, "c": 0}
+
+
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=30)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 60), st.floats(0, 4), st.floats(0, 0.8), st.tuples(*[lengths] * 4))
+def test_ratios_by_token(size, ratio, fraction, found):
+    """Requested and realised differ by less than one example, in examples and in tokens."""
+    names = ["a", "b", "c", "d"]
+    kinds = ["parallel", "mono", "mono", "replay"]
+    sources = [source(k, n, w) for k, n, w in zip(kinds, names, (1, 1, 2, 1), strict=True)]
+    sums = {n: np.cumsum(f) for n, f in zip(names, found, strict=True)}
+    recipe = Recipe(parallel_size=size, mono_ratio=ratio, replay_fraction=fraction)
+    parts = {p.source: p for p in plan(recipe, sources, sums)}
+    realised = {n: sum(np.resize(f, parts[n].count)) for n, f in zip(names, found, strict=True)}
+    assert parts["a"].count == size and parts["a"].requested_tokens is None
+    mono = ratio * realised["a"]
+    wanted = {"b": mono / 3, "c": 2 * mono / 3,
+              "d": fraction / (1 - fraction) * (realised["a"] + mono)}  # fmt: skip
+    for name, tokens in wanted.items():
+        part = parts[name]
+        assert part.requested_tokens == pytest.approx(tokens)
+        assert abs(part.count - part.requested) < 1
+        longest = max(found[names.index(name)])
+        assert abs(realised[name] - tokens) <= longest / 2 + 1e-6
+        assert tokens_of(sums[name], part.count) == realised[name]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 3), lengths, lengths)
+def test_a_larger_recipe_by_token_draws_no_less(one, other, ratio, a, b):
+    sums = {"parallel": np.cumsum(a), "mono": np.cumsum(b)}
+    small, large = (
+        [p.count for p in plan(Recipe(parallel_size=n, mono_ratio=ratio), ONE_EACH[:2], sums)]
+        for n in sorted((one, other))
+    )
+    assert all(x <= y for x, y in zip(small, large, strict=True))
+
+
+def test_tokens_by_hand():
+    sums = np.cumsum([3, 1, 4])
+    # 5 tokens: the first two examples and a quarter of the third; begun again after 8
+    assert [examples_for(sums, t) for t in (0, 3, 5, 8, 8.5)] == [0, 1, 2.25, 3, 3 + 1 / 6]
+    assert [tokens_of(sums, n) for n in range(5)] == [0, 3, 4, 8, 11]

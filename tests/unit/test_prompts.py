@@ -31,8 +31,8 @@ def pairs_source(**keys):
     return Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk"), **keys)
 
 
-def rendered(source, rows, tokenizer=None, **study):
-    renderer = build_renderer(source, make_study(**study), tokenizer or byte_level())
+def rendered(source, rows, tokenizer=None, few_shot=False, **study):
+    renderer = build_renderer(source, make_study(**study), tokenizer or byte_level(), few_shot)
     return list(renderer.examples(rows)), renderer.counts
 
 
@@ -114,56 +114,52 @@ def test_a_chat_is_taught_as_the_template_has_it():
 LONG = Training(max_length=400)
 
 
-def test_few_shot_rows_nest_and_show_other_rows():
+def test_few_shot_rows_show_other_rows():
     rows = numbered(600)
     known = {row["source"]: row["target"] for row in rows}
     plain, _ = rendered(pairs_source(), rows)
-    chosen = []
-    for share in (0.25, 0.5, 1.0):
-        source = pairs_source(few_shot_share=share, shots=(1, 3))
-        found, counts = rendered(source, rows, training=LONG)
-        longer = {i for i, (a, b) in enumerate(zip(found, plain, strict=True)) if a != b}
-        assert counts["few_shot"] == len(longer)
-        assert sum(n for name, n in counts.items() if name.startswith("shots.")) == len(longer)
-        chosen.append(longer)
-        for i in longer:
-            lines = found[i].prompt.split("\n")
-            assert found[i].target == rows[i]["target"]
-            assert "\n".join(lines[-2:]) == plain[i].prompt, "the query is asked as without shots"
-            shots = list(zip(lines[:-2:2], lines[1:-2:2], strict=True))
-            assert 1 <= len(shots) <= 3
-            for asked, answered in shots:
-                text = asked.removeprefix("English: ")
-                assert known[text] == answered.removeprefix("Ukrainian: ")
-                assert text != rows[i]["source"]
-    assert chosen[0] < chosen[1] < chosen[2] == set(range(600))
-    assert abs(len(chosen[0]) - 150) < 45  # standard deviation 10.6
+    source = pairs_source(shots=(1, 3))
+    found, counts = rendered(source, rows, few_shot=True, training=LONG)
+    for example, alone in zip(found, plain, strict=True):
+        lines = example.prompt.split("\n")
+        assert example.target == alone.target
+        assert "\n".join(lines[-2:]) == alone.prompt, "the query is asked as without shots"
+        shots = list(zip(lines[:-2:2], lines[1:-2:2], strict=True))
+        assert 1 <= len(shots) <= 3
+        for asked, answered in shots:
+            text = asked.removeprefix("English: ")
+            assert known[text] == answered.removeprefix("Ukrainian: ")
+            assert text not in lines[-2]
     shots = {name: n for name, n in counts.items() if name.startswith("shots.")}
     assert set(shots) == {"shots.1", "shots.2", "shots.3"} and min(shots.values()) > 150
+    assert sum(shots.values()) == 600
     shuffled = rows[:]
     random.Random(1).shuffle(shuffled)
-    again, _ = rendered(source, shuffled, training=LONG)
+    again, _ = rendered(source, shuffled, few_shot=True, training=LONG)
     assert sorted(again) == sorted(found), "the order of the file decides nothing"
 
 
 def test_shots_are_as_many_as_fit():
     rows = numbered(40)
     tokenizer = byte_level()
-    source = pairs_source(few_shot_share=1, shots=(5, 5))
-    whole, _ = rendered(source, rows, training=LONG)
+    source = pairs_source(shots=(5, 5))
+    whole, _ = rendered(source, rows, few_shot=True, training=LONG)
 
     def length(lines, example):
         prompt = "\n".join([*lines, *example.prompt.split("\n")[-2:]])
         return len(encode_examples(tokenizer, [(prompt, example.target)])[0][0])
 
-    found, counts = rendered(source, rows, training=Training(max_length=70))
+    found, counts = rendered(source, rows, few_shot=True, training=Training(max_length=70))
     for example, full in zip(found, whole, strict=True):
-        lines, every = example.prompt.split("\n")[:-2], full.prompt.split("\n")[:-2]
-        assert len(every) == 10 and lines == every[: len(lines)]
-        assert length(lines, example) <= 70 < length(every[: len(lines) + 2], example)
-    assert counts["few_shot"] == 40 and counts["shots.5"] == 0
-    short, counts = rendered(source, rows, training=Training(max_length=20))
-    assert (counts["few_shot"], counts["few_shot.too_long"]) == (0, 40)
+        every = full.prompt.split("\n")[:-2]
+        lines = example.prompt.split("\n")[:-2]
+        assert len(every) == 10 and length(lines, example) <= 70
+        for shot in zip(every[::2], every[1::2], strict=True):
+            if shot[0] not in lines:
+                assert length([*lines, *shot], example) > 70
+    assert counts["shots.0"] == counts["shots.5"] == 0
+    short, counts = rendered(source, rows, few_shot=True, training=Training(max_length=20))
+    assert counts["shots.0"] == 40
     assert short == rendered(pairs_source(), rows)[0], "never left out for its shots"
 
 
@@ -176,8 +172,8 @@ def test_the_pool_of_shots_is_bounded_and_the_same_in_any_order(monkeypatch):
     assert pool != prompts._pool(rows, "2/pairs")[0]
     few, _ = prompts._pool(rows[:3], "1/pairs")
     assert len(few) == 3
-    source = pairs_source(few_shot_share=1, shots=(4, 4))
-    _, counts = rendered(source, rows[:3], training=LONG)
+    source = pairs_source(shots=(4, 4))
+    _, counts = rendered(source, rows[:3], few_shot=True, training=LONG)
     assert counts["shots.2"] == 3, "two others are all there are"
 
 
@@ -260,7 +256,6 @@ def test_context_is_cut_where_it_would_not_fit():
         ({"directions": {"en-de": 1}}, "names 'en-de'; allowed: en-uk and uk-en"),
         ({"directions": {"en-uk": 0}}, "greater than 0"),
         ({"shots": (3, 2)}, "the least is more than the most"),
-        ({"few_shot_share": 0.5, "context": 2}, "exclude each other"),
         ({"documents": True}, "`documents` is not for a parallel source"),
         ({"replay": "gr"}, "`replay` is not for a parallel source"),
         ({"noise": {"side": "source", "level": "word", "rate": 0.5}}, "needs `path`"),

@@ -9,7 +9,8 @@ from records_factory import make_study
 from tiny_models import byte_level
 
 from mtray.data.mixing import Draw, Part, source_order
-from mtray.data.store import build_store, build_table, check_files, select, source_texts
+from mtray.data.pipeline import Pipeline
+from mtray.data.store import build_store, build_table, check_files, select
 from mtray.errors import ConfigError, DataError
 from mtray.schema import AbilitySpec, Evaluation, QualitySet, Source, Training
 
@@ -36,25 +37,31 @@ def sources(tmp_path):
     )  # fmt: skip
 
 
-def test_texts_of_every_kind(sources):
-    pairs, mono, replay = (source_texts(s, "labels") for s in sources)
+def texts_of(source, tokenizer, **keys):
+    return list(Pipeline(make_study(**keys), tokenizer).examples(source, {}))
+
+
+def test_texts_of_every_kind(sources, tokenizer):
+    pairs, mono, replay = (texts_of(s, tokenizer) for s in sources)
     assert pairs[0] == ("English: a bad cab\nUkrainian:", "abba")
     assert mono == [("", a) for a, _ in PAIRS]
     assert replay == [(b, a) for a, b in PAIRS]
     turned = sources[0].model_copy(update={"languages": ("uk", "en")})
-    assert source_texts(turned, "labels")[0] == ("Ukrainian: abba\nEnglish:", "a bad cab")
-    assert source_texts(sources[0], "mfti")[1][0] == "Translation: [English]: dad [Ukrainian]:"
+    assert texts_of(turned, tokenizer)[0] == ("Ukrainian: abba\nEnglish:", "a bad cab")
+    asked = texts_of(sources[0], tokenizer, template="mfti")
+    assert asked[1][0] == "Translation: [English]: dad [Ukrainian]:"
 
 
-def test_columns_can_have_other_names(sources):
-    renamed = sources[0].model_copy(update={"columns": {"en": "q", "uk": "text"}})
-    assert source_texts(renamed, "labels")[0] == ("English: abba\nUkrainian:", "a bad cab")
-    mono = sources[1].model_copy(update={"columns": {"text": "uk"}})
-    assert source_texts(mono, "labels")[1] == ("", "bee")
+def test_columns_can_have_other_names(sources, tokenizer):
+    pairs, mono, _ = sources
+    renamed = pairs.model_copy(update={"columns": {"en": "q", "uk": "text"}})
+    assert texts_of(renamed, tokenizer)[0] == ("English: abba\nUkrainian:", "a bad cab")
+    other = mono.model_copy(update={"columns": {"text": "uk"}})
+    assert texts_of(other, tokenizer)[1] == ("", "bee")
     with pytest.raises(DataError, match="'nope'"):
-        source_texts(sources[1].model_copy(update={"columns": {"text": "nope"}}), "labels")
+        texts_of(mono.model_copy(update={"columns": {"text": "nope"}}), tokenizer)
     with pytest.raises(ConfigError, match="template"):
-        source_texts(sources[0], "lables")
+        texts_of(pairs, tokenizer, template="lables")
 
 
 def test_a_table_holds_every_example_whole(tokenizer):
@@ -81,36 +88,52 @@ def test_long_examples_are_left_out_and_counted(tokenizer):
     assert build_table(TEXTS, tokenizer, longest).dropped == 0
     shorter = build_table(TEXTS, tokenizer, longest - 1)
     assert (len(shorter), shorter.dropped) == (2, 1)
-    with pytest.raises(DataError, match=r"no example has 2 tokens or fewer; raise .*max_length"):
-        build_table(TEXTS, tokenizer, 2)
+    assert len(build_table(TEXTS, tokenizer, 2)) == 0
+
+
+def rows_of(table):
+    return [(table.example(i)[0].tolist(), table.example(i)[1]) for i in range(len(table))]
 
 
 def test_the_store_has_every_source(sources, tokenizer):
     study = make_study(sources=sources, training=Training(max_length=40))
     store = build_store(study, tokenizer)
     assert {name: len(table) for name, table in store.items()} == {"pairs": 3, "mono": 3, "old": 3}
-    order = source_order(study.seed, "mono", 3)
-    texts = source_texts(sources[1], "labels")
-    expected = build_table([texts[i] for i in order], tokenizer, 40)
-    np.testing.assert_array_equal(store["mono"].ids, expected.ids)
+    for source in sources:
+        order = source_order(study.seed, source.name, 3)
+        texts = texts_of(source, tokenizer)
+        expected = build_table([texts[i] for i in order], tokenizer, 40)
+        assert rows_of(store[source.name]) == rows_of(expected)
+        assert store[source.name].lengths().tolist() == expected.lengths().tolist()
 
 
 def test_a_bounded_store_is_the_beginning_of_the_whole(sources, tokenizer):
     study = make_study(sources=sources, training=Training(max_length=40))
     whole = build_store(study, tokenizer)
     part = build_store(study, tokenizer, {"pairs": 2, "mono": 1, "old": 0})
+    assert [len(table) for table in part.values()] == [2, 1, 0]
     for name, table in part.items():
         assert table.available == whole[name].available == 3
-        for row in range(len(table)):
-            np.testing.assert_array_equal(table.example(row)[0], whole[name].example(row)[0])
+        assert rows_of(table) == rows_of(whole[name])[: len(table)]
 
 
-def test_bounded_tables_read_on_past_what_is_too_long(tokenizer):
-    texts = [("", "a bad cab " * 9)] * 30 + [("", "dad")] * 60
-    table = build_table(texts, tokenizer, 20, wanted=5)
-    assert len(table) == 5, "no more: what a replicate draws hangs on it"
-    assert (table.dropped, table.available) == (30, 60)
-    assert build_table(texts[:30], tokenizer, 400, wanted=0).available == 30
+def test_what_is_too_long_keeps_its_place_in_the_order(tmp_path, tokenizer):
+    """The order hangs on how many rows the source has, not on how many of them are short."""
+    texts = ["a bad cab " * 9 if i % 3 else f"{'abcdef'[i % 6]}" * (1 + i // 6) for i in range(60)]
+    path = tmp_path / "mono.txt"
+    path.write_text("\n".join(texts))
+    source = Source(name="mono", kind="mono", path=str(path), languages=("en",))
+    study = make_study(training=Training(max_length=20)).model_copy(update={"sources": (source,)})
+    table = build_store(study, tokenizer, {"mono": 5})["mono"]
+    short = [texts[i] for i in source_order(study.seed, "mono", 60) if i % 3 == 0]
+    assert [tokenizer.decode(ids[1:-1]) for ids, _ in rows_of(table)] == short[:5]
+    assert (len(table), table.dropped, table.available) == (5, 40, 20)
+    with pytest.raises(DataError, match=r"'mono': no example has 8 tokens or fewer; raise .*max"):
+        none = path.with_name("none.txt")
+        none.write_text("a bad cab " * 9)
+        long = source.model_copy(update={"path": str(none)})
+        shorter = {"sources": (long,), "training": Training(max_length=8)}
+        build_store(study.model_copy(update=shorter), tokenizer)
 
 
 def test_select_takes_prefixes_and_counts_them(tokenizer):

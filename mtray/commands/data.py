@@ -1,0 +1,159 @@
+"""`data`: the token stores of a study's sources – build them, look at what the model will see, and
+count."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtray.data.few_shot import blended
+from mtray.data.mixing import OWN_DRAW, Draw, plan
+from mtray.data.pipeline import Pipeline
+from mtray.data.store import build_store, select, sums_of
+from mtray.data.tables import Example, StoredTable
+from mtray.data.token_files import store_dir
+from mtray.errors import ConfigError
+from mtray.schema import Mix, Recipe, Source, Study
+from mtray.study import load_study
+
+PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
+
+
+def run_data(args: argparse.Namespace) -> int:
+    """One of `build`, `peek`, `stats`. Raises MtrayError naming what is wrong."""
+    from mtray.replay import with_replay
+    from mtray.training.models import load_tokenizer
+
+    study = with_replay(load_study(args.study, model=args.model, seed=args.seed), print)
+    wanted = chosen(study, args.source)
+    recipe = recipe_of(args.recipe, study) if args.action != "build" else None
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    if args.action == "build":
+        build(study, wanted, tokenizer)
+    elif args.action == "peek":
+        from mtray.commands.data_peek import peek
+
+        peek(study, wanted, tokenizer, args.rows, recipe)
+    else:
+        stats(study, wanted, tokenizer, recipe)
+    return 0
+
+
+def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
+    """The sources that were asked for: one, or all."""
+    found = tuple(s for s in study.sources if name in (None, s.name))
+    if not found:
+        raise ConfigError(
+            f"--source: the study has no source {name!r}; it has "
+            f"{', '.join(s.name for s in study.sources)}"
+        )
+    return found
+
+
+def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
+    """A recipe of `key=value`, put over the study's defaults; None where nothing was given."""
+    if not pairs:
+        return None
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or key not in Recipe.model_fields:
+            allowed = ", ".join(Recipe.model_fields)
+            raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")
+        given[key] = value
+    known = {k: v for k, v in study.defaults.items() if k in Recipe.model_fields}
+    try:
+        return Recipe.model_validate({"parallel_size": 1000, **known, **given})
+    except ValueError as error:
+        reason = "; ".join(str(error).splitlines()[1:3])
+        raise ConfigError(f"--recipe {' '.join(pairs)}: {reason}") from None
+
+
+def tables_of(
+    study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recipe | None = None
+) -> dict[str, StoredTable]:
+    few_shot = recipe is not None and recipe.few_shot_share > 0
+    only = study.model_copy(update={"sources": tuple(sources)})
+    return build_store(only, tokenizer, say=print, few_shot=few_shot)
+
+
+def mixed(
+    study: Study, tables: Mapping[str, StoredTable], recipe: Recipe, which: Draw = OWN_DRAW
+) -> tuple[Sequence[Example], Mix]:
+    """The examples of a recipe and its mix, as a trial draws them."""
+    shown = blended(tables, recipe.few_shot_share)
+    parts = plan(recipe, study.sources, sums_of(study, shown, which))
+    return select(shown, parts, study.training.allow_repeats, which)
+
+
+def build(study: Study, sources: Sequence[Source], tokenizer: Any) -> None:
+    """Build what is not there, and say what every store holds."""
+    pipeline = Pipeline(study, tokenizer)
+    print(f"stores in {store_dir()}")
+    for source in sources:
+        found = pipeline.store(source)
+        made = found.manifest
+        how = "built" if found.built else f"reused, built {made['built']}"
+        speed = made["rows"] / max(1e-9, made["seconds"])
+        print(
+            f"{source.name}: {made['examples']:,} examples, {made['tokens']:,} tokens, "
+            f"{made['bytes'] / 1e6:,.1f} MB ({how}: {made['seconds']:.1f} s, {speed:,.0f} rows/s)"
+        )
+        for line in [*made["told"], *(f"  {overlap}" for overlap in made["overlaps"])]:
+            print(f"  {line}")
+        if long := made["rows"] - made["examples"]:
+            print(f"  {long:,} examples over {study.training.max_length} tokens are left out")
+        print(f"  {found.folder}")
+
+
+def stats(study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recipe | None) -> None:
+    """Examples, tokens and lengths of every source, and the mix of a recipe."""
+    import numpy as np
+
+    tables = tables_of(study, study.sources if recipe else sources, tokenizer, recipe)
+    head = ["source", "kind", "languages", "examples", "too long", "tokens", "mean"]
+    rows = [[*head, *(f"p{p}" if p < 100 else "max" for p in PERCENTILES)]]
+    for source in sources:
+        lengths = tables[source.name].lengths()
+        cells = [f"{v:,.0f}" for v in np.percentile(lengths, PERCENTILES)]
+        rows.append([
+            source.name, source.kind, "-".join(source.languages) or "?", f"{len(lengths):,}",
+            f"{tables[source.name].dropped:,}", f"{lengths.sum():,}", f"{lengths.mean():.1f}",
+            *cells,
+        ])  # fmt: skip
+    print("\n".join(aligned(rows, left=3)))
+    if recipe:
+        _, mix = mixed(study, tables, recipe)
+        print("\n".join(mix_lines(recipe, mix)))
+
+
+def mix_lines(recipe: Recipe, mix: Mix) -> list[str]:
+    """The realised mix, with shares of examples and tokens."""
+    knobs = ("parallel_size", "mono_ratio", "replay_fraction")
+    rows = [["source", "kind", "requested", "realised", "tokens", "of examples", "of tokens",
+             "repeats"]]  # fmt: skip
+    for s in mix.shares:
+        asked = f"{s.requested:,.2f}"
+        if s.requested_tokens is not None:
+            asked = f"{s.requested_tokens:,.1f} tokens"
+        rows.append([
+            s.source, s.kind, asked, f"{s.realised:,}", f"{s.tokens:,}",
+            f"{s.realised / max(1, mix.examples):.1%}", f"{s.tokens / max(1, mix.tokens):.1%}",
+            f"{s.repeats:.3g}",
+        ])  # fmt: skip
+    told = ", ".join(f"{knob} {getattr(recipe, knob):g}" for knob in knobs)
+    total = f"{mix.examples:,} examples, {mix.tokens:,} tokens"
+    return ["", f"mix of {told}: {total}", *aligned(rows, left=2)]
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """Columns side by side, the first `left` of them to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,95 @@
+"""A recipe's `few_shot_share`: this share of the pairs is shown after other pairs of their source.
+
+Every parallel source is tokenised twice, its rows in one order: as a pair alone, and after shots
+(where some fit, else alone). Which rows a trial takes from the second is drawn by row, so that the
+few-shot rows of one share are so at a higher one, and a smaller mix is part of a larger one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.data.mixing import Index
+from mtray.data.tables import Example, Origin, Table
+from mtray.errors import ConfigError
+from mtray.schema import Source
+
+SUFFIX = "+few_shot"  # no source's name has a plus
+
+
+def takes_shots(source: Source) -> bool:
+    """Whether the source has a second table: pairs without context do."""
+    return source.kind == "parallel" and not source.context
+
+
+def check_share(share: float, sources: Sequence[Source]) -> None:
+    """ConfigError where a share is asked for that no source can give."""
+    if share and not any(map(takes_shots, sources)):
+        raise ConfigError(
+            "`few_shot_share` is above 0, but every parallel source of the study has `context`, "
+            "which shots do not go with"
+        )
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A source's two tables as one, for a share of few-shot rows."""
+
+    name: str
+    alone: Table
+    shown: Table
+    share: float
+
+    def __len__(self) -> int:
+        return len(self.alone)
+
+    @property
+    def available(self) -> int:
+        return self.alone.available
+
+    @property
+    def dropped(self) -> int:
+        return self.alone.dropped
+
+    @property
+    def origin(self) -> Origin:
+        return self.alone.origin
+
+    @property
+    def key(self) -> str:
+        return f"{self.alone.key}+{self.shown.key}"
+
+    @cached_property
+    def few_shot(self) -> npt.NDArray[np.bool_]:
+        """Whether a row is taken from the second table, shape (rows,)."""
+        digest = hashlib.sha256(f"few-shot/{self.name}".encode()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        return random.random(len(self)) < self.share
+
+    def lengths(self) -> Index:
+        return np.where(self.few_shot, self.shown.lengths(), self.alone.lengths())
+
+    def example(self, row: int) -> Example:
+        return (self.shown if self.few_shot[row] else self.alone).example(row)
+
+
+def blended(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
+    """The tables as a recipe with this share draws from them. ConfigError where the share is above
+    0 and no source was tokenised with shots."""
+    alone = {name: table for name, table in store.items() if not name.endswith(SUFFIX)}
+    if not share:
+        return alone
+    twins = {name: store[name + SUFFIX] for name in alone if name + SUFFIX in store}
+    if not twins:
+        raise ConfigError("`few_shot_share` is above 0, and no source was tokenised with shots")
+    return alone | {name: Blend(name, alone[name], shown, share) for name, shown in twins.items()}
+
+
+def few_shot_rows(table: Table, rows: Index) -> int:
+    """How many of the drawn rows stand after shots, or would if some had fitted."""
+    return int(table.few_shot[rows].sum()) if isinstance(table, Blend) else 0

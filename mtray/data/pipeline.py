@@ -1,0 +1,204 @@
+"""From a source's files to its token store: read, filter, render, tokenise, write; all of it as a
+stream, one chunk in memory at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtray.data.filters import RowFilter, build_filter, filters_of
+from mtray.data.leakage import EvaluationIndex, evaluation_index
+from mtray.data.noise import with_lines
+from mtray.data.prompts import build_renderer
+from mtray.data.rendering import TEMPLATES
+from mtray.data.sources import source_rows
+from mtray.data.token_files import (
+    ROWS,
+    Store,
+    TokenWriter,
+    file_hash,
+    find_store,
+    get_store,
+    key_of,
+    store_dir,
+)
+from mtray.data.tokenise import encode_examples
+from mtray.errors import DataError
+from mtray.schema import Source, Study
+
+# keys of a source that change nothing of its examples, but for which of them are drawn; what the
+# filters do is known by their signature
+OUTSIDE = {"name", "licence", "weight", "max_repeats", "filters"}
+# keys with which no example hangs on the study's seed and the source's name
+SEEDLESS = OUTSIDE | {
+    "kind", "path", "languages", "columns", "format", "split", "config", "revision", "documents",
+}  # fmt: skip
+VERSIONS = ("tokenizers", "transformers")
+SEEDLESS_TEMPLATES = {*TEMPLATES, "chat"}
+
+
+@dataclass
+class Pipeline:
+    """The way of a study's sources into token stores."""
+
+    study: Study
+    tokenizer: Any
+
+    @cached_property
+    def _tokenizer_hash(self) -> str:
+        return tokenizer_hash(self.tokenizer)
+
+    @cached_property
+    def _index(self) -> EvaluationIndex:
+        return evaluation_index(self.study)
+
+    def filter_of(self, source: Source) -> RowFilter:
+        filters = filters_of(source, self.study)
+        looks = filters.leakage is not None or filters.shots_leakage is not None
+        return build_filter(source, self.study, self._index if looks else None)
+
+    def inputs(self, source: Source, few_shot: bool = False) -> dict[str, Any]:
+        """Everything that a source's tokens hang on, as JSON."""
+        study = self.study
+        options = source.model_dump(mode="json", exclude_defaults=True, exclude=OUTSIDE)
+        inputs: dict[str, Any] = {
+            "source": _with_hashes(options), "filter": self.filter_of(source).signature,
+            "template": study.template, "max_length": study.training.max_length,
+            "tokenizer": self._tokenizer_hash, "code": code_hash(),
+            "versions": {name: version(name) for name in VERSIONS},
+        }  # fmt: skip
+        if few_shot:
+            inputs |= {"few_shot": source.shots}
+        if few_shot or set(options) - SEEDLESS or study.template not in SEEDLESS_TEMPLATES:
+            inputs |= {"seed": study.seed, "name": source.name}
+        return inputs
+
+    def store(self, source: Source, few_shot: bool = False) -> Store:
+        """The source's store, built if need be; `few_shot`: of its pairs after shots. Raises
+        DataError, also when nothing is left."""
+        inputs = self.inputs(source, few_shot)
+        return get_store(inputs, lambda writer: self._write(source, writer, few_shot))
+
+    def found(self, source: Source) -> Store | None:
+        """The source's store where it was built before."""
+        return find_store(store_dir() / key_of(self.inputs(source)))
+
+    def _write(self, source: Source, writer: TokenWriter, few_shot: bool) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        limit = self.study.training.max_length
+        for chunk in _chunks(self.examples(source, told, few_shot)):
+            writer.add(*encoded(chunk, self.tokenizer, limit))
+        if not writer.rows:
+            raise DataError(f"source {source.name!r}: no row is left; {'; '.join(told['told'])}")
+        if not writer.examples:
+            raise DataError(
+                f"source {source.name!r}: no example has {limit} tokens or fewer; raise "
+                "`training: {max_length: ...}`"
+            )
+        return {"name": source.name, **told}
+
+    def examples(
+        self, source: Source, told: dict[str, Any], few_shot: bool = False
+    ) -> Iterator[tuple[str, str]]:
+        """(prompt, target) of every row that the filters keep. Once they were read, `told` holds
+        `filters` and `rendering`, counts by name, `told`, the same for people, and `overlaps`, some
+        rows that an evaluation set has, too."""
+        row_filter = self.filter_of(source)
+        renderer = build_renderer(source, self.study, self.tokenizer, few_shot)
+        yield from renderer.examples(row_filter.kept(with_lines(source, source_rows(source))))
+        told["filters"], told["rendering"] = dict(row_filter.counts), dict(renderer.counts)
+        told["overlaps"] = row_filter.examples
+        told["told"] = [x for x in row_filter.lines() if x.strip() not in row_filter.examples]
+        made = {k: n for k, n in renderer.counts.items() if k not in ("rows", "examples")}
+        if made:
+            told["told"].append("  " + ", ".join(f"{k} {n:,}" for k, n in sorted(made.items())))
+
+
+def _with_hashes(node: Any, key: str = "") -> Any:
+    """Every file that a source names, by `path` or `..._path`, as its content."""
+    if key == "path" or key.endswith("_path"):
+        if isinstance(node, dict):
+            return {role: content_hash(Path(path)) for role, path in node.items()}
+        return content_hash(Path(node))
+    if isinstance(node, dict):
+        return {k: _with_hashes(v, str(k)) for k, v in node.items()}
+    return node
+
+
+def content_hash(path: Path) -> str:
+    """Of a file, with the endings of its name, which can tell its format; of a folder, with the
+    names in it; of a member of an archive, the archive's with its name. What is neither (a name on
+    a hub) is returned as it is."""
+    if path.is_file():
+        found = path.stat()
+        return "".join(path.suffixes) + " " + _file_hash(path, found.st_size, found.st_mtime_ns)
+    if not path.exists() and (archive := next((p for p in path.parents if p.is_file()), None)):
+        return f"{path.relative_to(archive)} in {content_hash(archive)}"
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        inside = "\n".join(f"{p.relative_to(path)} {content_hash(p)}" for p in files)
+        return hashlib.sha256(inside.encode()).hexdigest()
+    return str(path)
+
+
+@lru_cache(maxsize=256)
+def _file_hash(path: Path, size: int, modified: int) -> str:
+    return file_hash(path)
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """Of the code that makes examples: another version may make others."""
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Of everything that a tokenizer makes ids by."""
+    import tempfile
+
+    specials = (
+        type(tokenizer).__name__, tokenizer.bos_token_id, tokenizer.eos_token_id,
+        getattr(tokenizer, "chat_template", None),
+        getattr(tokenizer, "add_bos_token", None), getattr(tokenizer, "add_eos_token", None),
+    )  # fmt: skip
+    digest = hashlib.sha256(repr(specials).encode())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()  # what the last call asked for is no part of it
+        backend.no_truncation()
+        digest.update(backend.to_str().encode())
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer.save_pretrained(folder)
+            digest.update(content_hash(Path(folder)).encode())
+    return digest.hexdigest()
+
+
+def _chunks(examples: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    rest = iter(examples)
+    while chunk := list(islice(rest, ROWS)):
+        yield chunk
+
+
+def encoded(chunk: list[tuple[str, str]], tokenizer: Any, limit: int) -> tuple[Any, Any, Any]:
+    """Ids (tokens,), lengths and `loss_from` (examples,); an example of more than `limit` tokens
+    is empty."""
+    found = encode_examples(tokenizer, chunk)
+    lengths = np.fromiter((len(ids) for ids, _ in found), np.int64, len(found))
+    loss_from = np.fromiter((start for _, start in found), np.int32, len(found))
+    fits = lengths <= limit
+    lengths, loss_from = lengths * fits, loss_from * fits
+    kept = chain.from_iterable(ids for (ids, _), fit in zip(found, fits, strict=True) if fit)
+    return np.fromiter(kept, np.int32, int(lengths.sum())), lengths, loss_from.astype(np.int32)

@@ -1,0 +1,170 @@
+"""A source's examples as token ids, in the study's order of that source, and a mix of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.data.mixing import OWN_DRAW, Draw, Index, Sums, source_order
+from mtray.data.token_files import TOKENS, TokenFile
+
+Example = tuple[npt.NDArray[np.int32], int]
+Origin = Literal["", "mapped", "sent"]
+
+
+class Table(Protocol):
+    """`example`: ids, and the position in them before which no loss is taken (the prompt of a
+    pair). `dropped` examples were too long; `available` is what the source holds without them, of
+    which the table may be the beginning. `origin`: see `SourceShare.store`."""
+
+    @property
+    def available(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def origin(self) -> Origin: ...
+    @property
+    def key(self) -> str: ...
+    def __len__(self) -> int: ...
+    def lengths(self) -> Index: ...
+    def example(self, row: int) -> Example: ...
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """A table in memory: `ids` (tokens,) end to end, `ends` (examples,) exclusive ends, `loss_from`
+    (examples,)."""
+
+    ids: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int64]
+    loss_from: npt.NDArray[np.int32]
+    dropped: int
+    available: int
+    origin: Origin = ""
+    key: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def lengths(self) -> Index:
+        return np.diff(self.ends, prepend=0)
+
+    def example(self, row: int) -> Example:
+        start = self.ends[row - 1] if row else 0
+        return self.ids[start : self.ends[row]], int(self.loss_from[row])
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """The first `wanted` examples (None: all) of a store in the order of (seed, source). Pickled it
+    is these few fields; whoever draws from it maps the file. `built`: by this process."""
+
+    folder: Path
+    source: str
+    seed: int
+    rows: int
+    dropped: int
+    wanted: int | None = None
+    built: bool = field(default=False, compare=False)
+    origin: Origin = field(default="mapped", init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @property
+    def available(self) -> int:
+        return self.rows - self.dropped
+
+    def __len__(self) -> int:
+        return self.available if self.wanted is None else min(self.wanted, self.available)
+
+    def is_there(self) -> bool:
+        """Whether this machine sees the file."""
+        return (self.folder / TOKENS).is_file()
+
+    @cached_property
+    def _file(self) -> TokenFile:
+        return TokenFile(self.folder / TOKENS)
+
+    @cached_property
+    def _order(self) -> Index:
+        """Rows of the file, shape (len,)."""
+        order = source_order(self.seed, self.source, self.rows)
+        if self.dropped:
+            order = order[self._file.lengths()[order] > 0]
+        return order[: len(self)].copy()
+
+    @cached_property
+    def _lengths(self) -> Index:
+        return self._file.lengths()[self._order].astype(np.int64)
+
+    def lengths(self) -> Index:
+        return self._lengths
+
+    def example(self, row: int) -> Example:
+        return self._file.row(int(self._order[row]))
+
+    def loaded(self) -> TokenTable:
+        """The same in memory, for a machine that does not see the file."""
+        ends = np.cumsum(self._lengths, dtype=np.int64)
+        ids = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+        loss_from = np.empty(len(self), np.int32)
+        start = 0
+        for row, end in enumerate(ends.tolist()):
+            ids[start:end], loss_from[row] = self.example(row)
+            start = end
+        return TokenTable(ids, ends, loss_from, self.dropped, self.available, "sent", self.key)
+
+
+class Examples(Sequence[Example]):
+    """The examples of a mix, source by source; each is looked up when it is asked for."""
+
+    def __init__(self, parts: Sequence[tuple[Table, Index]]) -> None:
+        """Tables, and the rows drawn from each."""
+        self._parts = [(table, rows) for table, rows in parts if len(rows)]
+        self._ends = np.cumsum([len(rows) for _, rows in self._parts], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Example]: ...
+    def __getitem__(self, place: int | slice) -> Example | list[Example]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place = int(place) % len(self)
+        part = int(np.searchsorted(self._ends, place, side="right"))
+        table, rows = self._parts[part]
+        return table.example(int(rows[place - self._ends[part]]))  # counted from the part's end
+
+    def __iter__(self) -> Iterator[Example]:
+        for table, rows in self._parts:
+            for row in rows:
+                yield table.example(int(row))
+
+    def lengths(self) -> Index:
+        """Tokens of every example, shape (examples,)."""
+        parts = [table.lengths()[rows] for table, rows in self._parts]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def token_sums(store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums:
+    """Of each source the tokens of its first 1, 2, ... examples, as `which` draws them."""
+    return {
+        name: np.cumsum(table.lengths()[which.order(name, len(table))])
+        for name, table in store.items()
+    }

@@ -1,0 +1,95 @@
+"""`mtray data build | peek | stats` on a small study."""
+
+import re
+
+import pytest
+
+from mtray.cli import main
+
+STUDY = """
+name: small
+model: embedded
+sources:
+  - {name: pairs, kind: parallel, languages: [en, es], path: pairs.tsv, filters: {duplicates: row}}
+  - {name: mono, kind: mono, languages: [en], path: mono.txt}
+mixing: {count: tokens}
+evaluation:
+  comet: embedded
+  quality: [{direction: en-es, path: dev.tsv}]
+  abilities: {}
+training: {max_length: 40}
+"""
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTRAY_STORE", str(tmp_path / "store"))
+    lines = [f"{a} {b}\t{b} {a} ." for a in WORDS for b in WORDS]
+    (tmp_path / "pairs.tsv").write_text("en\tes\n" + "\n".join([*lines, lines[0], "\tnada"]))
+    mono = [*(f"{a} and {b}" for a in WORDS for b in WORDS), "much too long " * 40]
+    (tmp_path / "mono.txt").write_text("\n".join(mono))
+    (tmp_path / "dev.tsv").write_text("en\tes\nA quite different thing.\tOtra cosa.\n")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return str(tmp_path / "study.yaml")
+
+
+def run(capsys, *options):
+    code = main(["data", *options])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_build_says_what_is_there(study, capsys):
+    code, out, _ = run(capsys, "build", study)
+    assert code == 0
+    assert re.search(r"pairs: 64 examples, .* tokens, .* MB \(built", out)
+    assert "64 of 66 rows kept; left out: 1 empty, 1 duplicates" in out
+    assert "1 examples over 40 tokens are left out" in out
+    assert run(capsys, "build", study)[1].count("(reused") == 2
+    assert "mono" not in run(capsys, "build", study, "--source", "pairs")[1]
+
+
+def test_peek_shows_prompt_and_target(study, capsys):
+    """Before and after the store is built: in another order, and with the same marks."""
+    for order in ("file's order", "study's order"):
+        _, out, _ = run(capsys, "peek", study, "--rows", "2")
+        assert out.count(order) == 2
+        assert len(re.findall(r"English: \w+ \w+\nSpanish:⟦ \w+ \w+ \.</s>⟧", out)) == 2
+        assert len(re.findall(r"<s>⟦\w+ and \w+</s>⟧", out)) == 2
+        main(["data", "build", study])
+    _, out, _ = run(capsys, "peek", study, "--recipe", "parallel_size=5", "mono_ratio=0.1")
+    assert "the first of 5 drawn" in out and "5 parallel" not in out
+    assert len(re.findall(r"⟦", out)) == 3 + min(3, drawn(out, "mono"))
+
+
+def drawn(out, name):
+    (found,) = re.findall(rf"^{name} +\w+ +[\d.,]+(?: tokens)? +(\d+)", out, re.MULTILINE)
+    return int(found)
+
+
+def test_stats_count_and_mix(study, capsys):
+    _, out, _ = run(capsys, "stats", study)
+    assert re.search(r"^pairs +parallel +en-es +64 +0 ", out, re.MULTILINE)
+    assert re.search(r"^mono +mono +en +64 +1 ", out, re.MULTILINE)
+    _, out, _ = run(capsys, "stats", study, "--recipe", "parallel_size=20", "mono_ratio=0.5")
+    assert drawn(out, "pairs") == 20
+    rows = {line.split()[0]: line.replace(",", "").split() for line in out.splitlines() if line}
+    # name kind requested "tokens" realised tokens ...
+    wanted, got = float(rows["mono"][2]), int(rows["mono"][5])
+    assert abs(wanted - got) <= 10 and wanted == int(rows["pairs"][4]) / 2
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["peek", "--source", "nope"], "no source 'nope'; it has pairs, mono"),
+        (["peek", "--rows", "0"], "--rows: expected 1 or more"),
+        (["stats", "--recipe", "mono=1"], "expected KEY=VALUE with a key of parallel_size"),
+        (["stats", "--recipe", "mono_ratio=-1"], "mono_ratio"),
+        (["stats", "--recipe", "parallel_size=999"], "holds 64 examples and the recipe asks for"),
+    ],
+)
+def test_mistakes_are_named(study, capsys, options, message):
+    code, _, err = run(capsys, options[0], study, *options[1:])
+    assert code == 2 and message in " ".join(err.split())
