@@ -61,7 +61,7 @@ class RowFilter:
         self.sides = sides_of(source)
         self.counts: dict[str, int] = {}
         self.overlaps: dict[str, int] = {}
-        self.examples: list[str] = []
+        self.examples: dict[str, list[str]] = {}
         self._rows = 0
         self._language: LanguageCheck | None = None
         if filters.wrong_language is not None:
@@ -81,7 +81,7 @@ class RowFilter:
     def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that pass, in order. DataError at the end when rows overlap with an evaluation
         set and the source does not say what to do; after the first, none is kept any more."""
-        self.counts, self.overlaps, self.examples, self._rows = {KEPT: 0}, {}, [], 0
+        self.counts, self.overlaps, self.examples, self._rows = {KEPT: 0}, {}, {}, 0
         for chunk in _chunks(rows, self.sides):
             for row, reason in zip(chunk, self._verdicts(chunk), strict=True):
                 self.counts[reason] = self.counts.get(reason, 0) + 1
@@ -146,7 +146,8 @@ class RowFilter:
         name = _leak_of(first)
         self.overlaps[name] = self.overlaps.get(name, 0) + 1
         if self.overlaps[name] <= EXAMPLES:
-            self.examples.append(self._example(first, self.sides[found.index(first)]))
+            example = self._example(first, self.sides[found.index(first)])
+            self.examples.setdefault(name, []).append(example)
         return KEPT if self._mode(name) == "allow" else name
 
     def _example(self, overlap: Overlap, side: str) -> str:
@@ -163,7 +164,7 @@ class RowFilter:
         return (
             f"source {self.source.name!r}: {self.overlaps[name]:,} of {self._rows:,} rows overlap "
             f"with {what} of the study; take them out, or give the source "
-            f"`filters: {{{name}: drop}}` (or `allow`)\n  " + "\n  ".join(self.examples)
+            f"`filters: {{{name}: drop}}` (or `allow`)\n  " + "\n  ".join(self.examples[name])
         )
 
     def _other_language(self, rows: list[Row]) -> list[bool]:
@@ -197,7 +198,7 @@ class RowFilter:
         for name in LEAKS:
             if self.overlaps.get(name) and self._mode(name) == "allow":
                 out.append(f"  allowed: {self.overlaps[name]:,} {name}")
-        out += [f"  {example}" for example in self.examples]
+            out += [f"  {example}" for example in self.examples.get(name, ())]
         return out + [f"  {note}" for note in self.notes]
 
 

@@ -172,7 +172,8 @@ INDEX = EvaluationIndex(
 
 def test_leakage_is_an_error_that_says_where_and_how_many():
     filters = row_filter(index=INDEX)
-    rows = pairs(("x", "y"), ("good morning TOM", "z"), ("x", "Good morning, Tom"), ("u", "v"))
+    rows = pairs(("x", "y"), ("good morning TOM", "z"), ("x", "Good morning, Tom"))
+    rows += pairs(("shown but not scored", "v"))
     kept = []
     with pytest.raises(DataError) as caught:
         kept += filters.kept(rows)
@@ -181,6 +182,7 @@ def test_leakage_is_an_error_that_says_where_and_how_many():
     assert "a: row 2, source: 'Good morning, Tom!' of dev.en: line 1" in message
     assert "b: row 3, target: " in message
     assert "leakage: drop" in message
+    assert "shots.tsv" not in message
     assert kept == []  # of a source that is refused nothing need be made
     assert filters.counts == {"kept": 2, "leakage": 2}
 
