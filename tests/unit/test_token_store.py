@@ -3,13 +3,17 @@
 import json
 import os
 import pickle
+import shutil
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
 from records_factory import make_study
+from store_worker import mix_of
 from tiny_models import byte_level
 
 from mtray.data.mixing import plan
@@ -27,7 +31,7 @@ from mtray.data.token_files import (
     store_dir,
 )
 from mtray.errors import DataError
-from mtray.schema import Filters, Recipe, Source
+from mtray.schema import Filters, Mix, Mixing, Recipe, Source
 
 INPUTS = {"text": "made-up"}
 
@@ -242,3 +246,24 @@ def test_a_pickled_table_is_a_few_words(tmp_path, tokenizer):
     assert len(pickle.dumps(table)) < 1000
     assert isinstance(pickle.loads(pickle.dumps(table)), StoredTable)
     assert pickle.loads(pickle.dumps(table)) == table
+
+
+@pytest.mark.parametrize("count", ["examples", "tokens"])
+def test_every_number_of_workers_draws_the_same(tmp_path, tokenizer, count, monkeypatch):
+    """Also on a second run, and after the store was deleted."""
+    pairs = a_source(tmp_path)
+    mono = Source(name="mono", kind="mono", path=pairs.path, languages=("en",),
+                  columns={"text": "en"})  # fmt: skip
+    study = make_study(sources=(pairs, mono), mixing=Mixing(count=count))
+    recipe = Recipe(parallel_size=33, mono_ratio=1.7)
+    monkeypatch.setenv("MTRAY_STORE", str(tmp_path / "store"))
+    found = []
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        for workers in (1, 2, 4, 4):
+            given = pickle.dumps(build_store(study, tokenizer))
+            found += pool.map(mix_of, *zip(*[(given, study, recipe)] * workers, strict=True))
+            if workers == 2:
+                shutil.rmtree(tmp_path / "store")
+    assert len(found) == 11 and len(set(found)) == 1
+    first, second = Mix.model_validate_json(found[0][1]).shares
+    assert first.realised == 33 and second.realised > 40  # begun again
