@@ -37,10 +37,10 @@ def ability_paths(spec: AbilitySpec) -> list[str]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file, a folder, or files whose names it begins (the stem of
-    line-parallel files: `STEM.en`, `STEM.formal.de`)."""
-    if path.exists() or not path.parent.is_dir():
-        return path.exists()
+    """Whether there is such a file (also in an archive), a folder, or files whose names it begins
+    (the stem of line-parallel files: `STEM.en`, `STEM.formal.de`)."""
+    if is_there(str(path)) or not path.parent.is_dir():
+        return is_there(str(path))
     return any(entry.name.startswith(f"{path.name}.") for entry in path.parent.iterdir())
 
 
@@ -51,7 +51,7 @@ def check_files(study: Study) -> None:
     paths = [p for source in study.sources for p in _source_paths(source)]
     sets = [q.path for q in evaluation.quality if not is_named(q.path)]  # may be folders
     absent = [Path(p) for p in paths if not is_there(p)]
-    absent += [Path(p) for found in sets for p in paths_of(found) if not Path(p).exists()]
+    absent += [Path(p) for found in sets for p in paths_of(found) if not is_there(p)]
     used = [p for spec in evaluation.abilities.values() for p in ability_paths(spec)]
     absent += [Path(p) for p in used if not _is_there(Path(p))]
     if absent:

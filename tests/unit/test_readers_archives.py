@@ -9,10 +9,13 @@ import tarfile
 
 import pytest
 from reader_factory import PACK, ZSTD, archive, put, refused
+from records_factory import make_study
 
 from mtray.data.readers import lines, opening
 from mtray.data.sources import all_rows
+from mtray.data.store import check_files
 from mtray.errors import DataError
+from mtray.schema import AbilitySpec, Evaluation, QualitySet, Source
 
 
 @pytest.mark.parametrize("kind", PACK)
@@ -51,7 +54,7 @@ def test_an_archive_that_is_damaged_within(tmp_path, kind):
 def test_an_archive_that_expands_too_far(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(opening, "LEAST_SUSPECT", 1 << 20)
     path = put(tmp_path, f"a.txt.{kind}", PACK[kind](b"a\n" * (1 << 20)))
-    refused(path, r":\d{4,}: [\d,]+ bytes expand to over [\d,]+; refused: .* 100 times as many")
+    refused(path, r":\d{4,}: [\d,]+ bytes expand to over [\d,]+; refused: .* 250 times as many")
 
 
 @pytest.mark.parametrize("kind", PACK)
@@ -125,9 +128,25 @@ def test_compressed_within_an_archive(tmp_path, monkeypatch):
     bomb = archive({"a.txt.gz": gzip.compress(gzip.compress(b"a\n" * (1 << 20)))})
     refused(put(tmp_path, "b.zip", bomb), "not valid UTF-8")
     bomb = archive({"a.txt.gz": gzip.compress(b"a\n" * (1 << 20))})
-    refused(put(tmp_path, "c.zip", bomb), "100 times as many")
+    refused(put(tmp_path, "c.zip", bomb), "250 times as many")
+
+
+def test_every_file_of_a_study_may_be_in_an_archive(tmp_path):
+    path = put(tmp_path, "a.zip", archive({"t.de": "Ja.\n", "t.en": "Yes.\n", "a.jsonl": "{}"}))
+    pair = {"de": f"{path}/t.de", "en": f"{path}/t.en"}
+    quality = QualitySet(direction="de-en", path=pair)
+    ability = AbilitySpec(measure="choice", path=f"{path}/a.jsonl")
+    evaluation = Evaluation(quality=(quality,), abilities={"choice": ability})
+    source = Source(name="pairs", kind="parallel", languages=("de", "en"), path=pair)
+    check_files(make_study(sources=(source,), evaluation=evaluation))
+    named = source.model_copy(update={"path": "hf:nobody/nothing"})
+    check_files(make_study(sources=(source, named.model_copy(update={"name": "hub"})),
+                           evaluation=evaluation))  # fmt: skip
+    absent = source.model_copy(update={"path": str(tmp_path / "b.zip" / "x.tsv")})
+    with pytest.raises(DataError, match=r"b\.zip/x\.tsv: no such file"):
+        check_files(make_study(sources=(absent,), evaluation=evaluation))
 
 
 def test_limits_are_as_the_readme_says():
-    assert (opening.MOST_RATIO, opening.LEAST_SUSPECT >> 20) == (100, 16)
+    assert (opening.MOST_RATIO, opening.LEAST_SUSPECT >> 20) == (250, 16)
     assert (opening.MOST_BYTES >> 30, lines.MOST_LINE >> 20) == (128, 64)

@@ -115,7 +115,7 @@ def test_parquet_that_is_refused(tmp_path):
     bomb = str(tmp_path / "c.parquet")
     table = pa.table({"text": ["x" * (1 << 20) for _ in range(40)]})
     pq.write_table(table, bomb, compression="zstd", use_dictionary=False)
-    refused(bomb, r"bytes expand to [\d,]+; refused: the limit is 100 times as many")
+    refused(bomb, r"bytes expand to [\d,]+; refused: the limit is 250 times as many")
 
 
 def test_parquet_of_words_that_repeat_is_no_bomb(tmp_path):

@@ -45,20 +45,26 @@ def texts(
         raise DataError(f"{place}: expected an object, found {type(found).__name__}")
     row = {}
     for column in columns:
-        value = field(found, column)
-        if value is MISSING:
-            value = field(found.get(WITHIN), column)
-        if isinstance(value, int) and column in labels:
-            value = str(value)
-        if value is not None and not isinstance(value, str):
-            kind = "" if value is MISSING else f" but {type(value).__name__}"
-            raise DataError(
-                f"{place}: no text under {column!r}{kind}; keys there: {', '.join(map(str, found))}"
-            )
-        row[column] = value or ""
-        if not row[column].isascii():
-            _require_characters(place, column, row[column])
+        value = found.get(column)
+        text = value if isinstance(value, str) else _text(place, found, column, labels)
+        if not text.isascii():
+            _require_characters(place, column, text)
+        row[column] = text
     return row
+
+
+def _text(place: str, found: Mapping[str, object], column: str, labels: Sequence[str]) -> str:
+    value = field(found, column)
+    if value is MISSING:
+        value = field(found.get(WITHIN), column)
+    if isinstance(value, int) and column in labels:
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        kind = "" if value is MISSING else f" but {type(value).__name__}"
+        raise DataError(
+            f"{place}: no text under {column!r}{kind}; keys there: {', '.join(map(str, found))}"
+        )
+    return value or ""
 
 
 def _require_characters(place: str, column: str, text: str) -> None:

@@ -25,8 +25,9 @@ from mtray.errors import DataError
 CHUNK = 1 << 16
 HEAD = 1 << 16  # bytes that tell what a file is
 # compressed content: at most so many bytes, and once it is over the second number at most so many
-# times as many as are compressed (text shrinks 3 to 10 times, a bomb 1000 times)
-MOST_BYTES, LEAST_SUSPECT, MOST_RATIO = 1 << 37, 1 << 24, 100
+# times as many as are compressed (text shrinks 3 to 10 times, lines after one pattern up to 100
+# times, a bomb 1000 times and more)
+MOST_BYTES, LEAST_SUSPECT, MOST_RATIO = 1 << 37, 1 << 24, 250
 XZ_MEMORY = 1 << 28  # bytes; `xz -9` asks for 65 MiB, a hostile file may ask for 4 GiB
 SUFFIXES = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".xz": "xz", ".bz2": "bz2", ".zip": "zip"}
 MAGIC = {
