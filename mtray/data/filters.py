@@ -61,7 +61,7 @@ class RowFilter:
         self.sides = sides_of(source)
         self.counts: dict[str, int] = {}
         self.overlaps: dict[str, int] = {}
-        self.examples: dict[str, list[str]] = {}
+        self._examples: dict[str, list[str]] = {}
         self._rows = 0
         self._language: LanguageCheck | None = None
         if filters.wrong_language is not None:
@@ -69,6 +69,10 @@ class RowFilter:
         self.notes = [*notes, *(self._language.notes if self._language else [])]
         self._seen: set[int] = set()
         self._near = NearDuplicates(filters.near_duplicates) if filters.near_duplicates else None
+
+    @property
+    def examples(self) -> list[str]:
+        return [example for name in LEAKS for example in self._examples.get(name, ())]
 
     @property
     def signature(self) -> str:
@@ -81,7 +85,7 @@ class RowFilter:
     def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that pass, in order. DataError at the end when rows overlap with an evaluation
         set and the source does not say what to do; after the first, none is kept any more."""
-        self.counts, self.overlaps, self.examples, self._rows = {KEPT: 0}, {}, {}, 0
+        self.counts, self.overlaps, self._examples, self._rows = {KEPT: 0}, {}, {}, 0
         for chunk in _chunks(rows, self.sides):
             for row, reason in zip(chunk, self._verdicts(chunk), strict=True):
                 self.counts[reason] = self.counts.get(reason, 0) + 1
@@ -147,7 +151,7 @@ class RowFilter:
         self.overlaps[name] = self.overlaps.get(name, 0) + 1
         if self.overlaps[name] <= EXAMPLES:
             example = self._example(first, self.sides[found.index(first)])
-            self.examples.setdefault(name, []).append(example)
+            self._examples.setdefault(name, []).append(example)
         return KEPT if self._mode(name) == "allow" else name
 
     def _example(self, overlap: Overlap, side: str) -> str:
@@ -164,7 +168,7 @@ class RowFilter:
         return (
             f"source {self.source.name!r}: {self.overlaps[name]:,} of {self._rows:,} rows overlap "
             f"with {what} of the study; take them out, or give the source "
-            f"`filters: {{{name}: drop}}` (or `allow`)\n  " + "\n  ".join(self.examples[name])
+            f"`filters: {{{name}: drop}}` (or `allow`)\n  " + "\n  ".join(self._examples[name])
         )
 
     def _other_language(self, rows: list[Row]) -> list[bool]:
@@ -198,7 +202,7 @@ class RowFilter:
         for name in LEAKS:
             if self.overlaps.get(name) and self._mode(name) == "allow":
                 out.append(f"  allowed: {self.overlaps[name]:,} {name}")
-            out += [f"  {example}" for example in self.examples.get(name, ())]
+            out += [f"  {example}" for example in self._examples.get(name, ())]
         return out + [f"  {note}" for note in self.notes]
 
 
