@@ -58,7 +58,7 @@ def write_lucky(run_dir, job):
     return write_record(
         run_dir,
         make_record(
-            job.number, 0.4 + 0.2 * push + luck[0], 1 - 0.3 * push + luck[1], job.role,
+            job.number, 0.4 + 0.2 * push + luck[0], min(1.0, 1 - 0.3 * push + luck[1]), job.role,
             recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of,
         ),
     )  # fmt: skip
