@@ -30,6 +30,7 @@ from chaos_sweep import (
     ENDED,
     Chaos,
     Failed,
+    descendants,
     journal_states,
     mounted,
     records_of,
@@ -140,7 +141,12 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
         chaos.options = ("--address", cluster.address)
         process = chaos.start()
         chaos.wait_for_text("trial base (base)")
-        time.sleep(6)
+        raylet = other.all_processes["raylet"][0].process.pid
+        # a trial that trains there, not one that is being scored by now
+        chaos.wait_for(
+            lambda: any("ray::RayTrainWorker" in title_of(pid) for pid in descendants(raylet)),
+            "a trial on the node",
+        )
         cluster.remove_node(other, allow_graceful=False)
         chaos.end(process, 0)
     finally:

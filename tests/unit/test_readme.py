@@ -32,7 +32,7 @@ from mtray.sweep import arguments
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-MARKDOWN = sorted(p for p in ROOT.glob("*.md"))
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 FILES = {
     "news.de": "Guten Tag.\nBis bald.\n",
     "news.en": "Good day.\nSee you.\n",
