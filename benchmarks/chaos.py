@@ -200,8 +200,8 @@ def failing_memory(chaos: Chaos, rng: random.Random) -> str:
 
 def time_limit(chaos: Chaos, rng: random.Random) -> str:
     """The base model has time enough, since it trains nothing; the others take many steps."""
-    chaos.study["budget"]["trial_minutes"] = 0.2
-    chaos.study["training"].update(epochs=400, batch_examples=8)
+    chaos.study["budget"]["trial_minutes"] = 0.5
+    chaos.study["training"].update(epochs=2000, batch_examples=8)
     chaos.finish(code=2)
     said = _classes(chaos, {0: "time_limit", 1: "time_limit", 2: "time_limit"})
     return f"{said}; exit code 2, since most of the first trials failed"
