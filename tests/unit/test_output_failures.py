@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtray.cli import main
+from mtray.data.languages import Guess, candidates, identify, knows, other_language
 from mtray.errors import EvaluationError
 from mtray.evaluation.failures import (
     FORMS,
@@ -19,7 +20,6 @@ from mtray.evaluation.failures import (
     tokens,
     without_punctuation,
 )
-from mtray.data.languages import Guess, candidates, identify, knows, other_language
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SOURCE = "Die Regierung hat gestern ein neues Gesetz für die Schulen beschlossen."
