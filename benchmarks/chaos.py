@@ -48,7 +48,7 @@ def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
     for _ in range(times):
         process = chaos.start()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(4, 30))
+            process.wait(rng.uniform(4, 60))
         if process.poll() is not None:
             chaos.trials += 2  # it was through: there must be something to cut off
             continue
