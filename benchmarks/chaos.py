@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chaos_sweep import (
     ENDED,
@@ -135,19 +136,24 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
 
     # the cluster and who joins it must agree on tokens, whatever this machine has
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
-        other = cluster.add_node(num_cpus=1)
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
         chaos.options = ("--address", cluster.address)
         process = chaos.start()
         chaos.wait_for_text("trial base (base)")
-        raylet = other.all_processes["raylet"][0].process.pid
-        # a trial that trains there, not one that is being scored by now
-        chaos.wait_for(
-            lambda: any("ray::RayTrainWorker" in title_of(pid) for pid in descendants(raylet)),
-            "a trial on the node",
-        )
-        cluster.remove_node(other, allow_graceful=False)
+
+        def elsewhere() -> Any:
+            """A node on which a trial trains, and not the driver's, where its board is."""
+            for node in nodes:
+                raylet = node.all_processes["raylet"][0].process.pid
+                titles = " ".join(title_of(pid) for pid in descendants(raylet))
+                if "ray::RayTrainWorker" in titles and "ray::Board" not in titles:
+                    return node
+            return None
+
+        cluster.remove_node(chaos.wait_for(elsewhere, "a trial on another node"),
+                            allow_graceful=False)  # fmt: skip
         chaos.end(process, 0)
     finally:
         cluster.shutdown()
