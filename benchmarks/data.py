@@ -5,11 +5,16 @@
     python benchmarks/data.py [--rows 1400000] [--folder DIR]
 
 Both sides read the same files, a million and more sentence pairs and as many monolingual lines:
-sentences of the default study's corpora, two or three put together at random, seeded. Both encode
-with the same function. Every measurement is a process of its own. "First" is from the files; a
-"trial" comes later, in a process that has imported everything and has what the first left on the
-disk: until the first batch is there. The side of `datasets` finds its mapped files in its cache.
-`anonymous MB` is memory that is not a mapped file, beyond what the process had before.
+sentences of the default study's corpora, two or three put together at random, seeded, since no
+registry has as many of their own. Both encode with the same function, `datasets` with both cores
+(`num_proc`), and no filter but for empty rows is on. Every measurement is a process of its own.
+
+"First" is from the files. A "trial" comes later, in a process that has imported everything and has
+what the first left on the disk: `seconds` until the first batch of the mix is there, a batch of the
+same size from the same `collate`; `examples/s` of the batches after it, and `epoch s`, what both
+say of the whole mix. `datasets` mixes twice: as its manual has it (`interleave_datasets`), and by
+less work, one corpus behind the other and shuffled. `anonymous MB` is memory that is not a mapped
+file, beyond what the process had before.
 """
 
 from __future__ import annotations
@@ -21,14 +26,12 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BATCH, BATCHES, SEED = 64, 200, 1
-RECIPES = [(1.0, 1.0), (0.5, 0.5), (0.25, 2.0)]  # pairs as a share of all, mono_ratio
+from data_rival import concatenated_trials, datasets_first, interleaved_trials
+from data_watch import RECIPES, SEED, Watch, read_on
 
 
 def make_files(folder: Path, rows: int) -> None:
@@ -74,47 +77,11 @@ def make_study(folder: Path) -> Any:
             Source(name="pairs", kind="parallel", languages=("en", "es"), path=pairs),
             Source(name="mono", kind="mono", languages=("en",), path=str(folder / "mono.en")),
         ),
-        filters=Filters(leakage="allow"),
+        filters=Filters(leakage=None, shots_leakage=None),
         evaluation=Evaluation(
             quality=(QualitySet(direction="en-es", path=str(folder / "dev.tsv")),), abilities={}
         ),
     )  # fmt: skip
-
-
-class Watch:
-    """Seconds of the clock and of computing, which tells more where others compute, too; and the
-    most anonymous memory beyond what there was before."""
-
-    def __enter__(self) -> Watch:
-        self._before = self._most = _anonymous()
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        self._start, self._computed = time.perf_counter(), time.process_time()
-        return self
-
-    def _look(self) -> None:
-        while not self._ends.wait(0.005):
-            self._most = max(self._most, _anonymous())
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self._start
-        self.computed = time.process_time() - self._computed
-        self._ends.set()
-        self._thread.join()
-        self.megabytes = (max(self._most, _anonymous()) - self._before) / 1e6
-
-    def result(self) -> dict[str, float]:
-        return {
-            "seconds": self.seconds, "computed": self.computed, "anonymous_mb": self.megabytes
-        }  # fmt: skip
-
-
-def _anonymous() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("no RssAnon in /proc/self/status: this benchmark needs Linux")
 
 
 def mtray_first(folder: Path) -> dict[str, Any]:
@@ -157,97 +124,17 @@ def mtray_trials(folder: Path) -> list[dict[str, Any]]:
             collate([examples[row] for row in steps[0]], "cpu")
         if int(lengths.sum()) != mix.tokens or len(examples) != mix.examples:
             raise SystemExit("the mix is not what it says")
-        start = time.perf_counter()
-        for rows in steps[1 : 1 + BATCHES]:
-            collate([examples[row] for row in rows], "cpu")
-        speed = len(steps[1 : 1 + BATCHES]) * BATCH / (time.perf_counter() - start)
-        found.append(watch.result() | {"examples": len(examples), "examples_per_second": speed})
-    return found
-
-
-def _encode(batch: dict[str, list[str]], tokenizer: Any, limit: int) -> dict[str, list[Any]]:
-    from mtray.data.rendering import translation_prompt
-    from mtray.data.tokenise import encode_examples
-
-    if "es" in batch:
-        texts = [(translation_prompt(a, "en", "es"), b)
-                 for a, b in zip(batch["en"], batch["es"], strict=True)]  # fmt: skip
-    else:
-        texts = [("", text) for text in batch["text"]]
-    kept = [(ids, at) for ids, at in encode_examples(tokenizer, texts) if len(ids) <= limit]
-    return {"ids": [ids for ids, _ in kept], "loss_from": [at for _, at in kept]}
-
-
-def _mapped(folder: Path) -> list[Any]:
-    """Both corpora tokenised; from the cache where they were before."""
-    from datasets import Features, Sequence, Value, concatenate_datasets, load_dataset
-
-    from mtray.training.models import load_tokenizer
-
-    def text(name: str) -> Any:
-        return load_dataset("text", data_files=str(folder / name), split="train")
-
-    pairs = concatenate_datasets(
-        [
-            text("pairs.en").rename_column("text", "en"),
-            text("pairs.es").rename_column("text", "es"),
-        ],
-        axis=1,
-    )
-    features = Features({"ids": Sequence(Value("int32")), "loss_from": Value("int32")})
-    arguments = {"tokenizer": load_tokenizer("embedded"), "limit": 256}
-    return [
-        corpus.map(
-            _encode, batched=True, batch_size=4096, remove_columns=corpus.column_names,
-            fn_kwargs=arguments, features=features,
-            # else it does not find its cache again: a tokenizer's pickle changes with its use
-            new_fingerprint=f"benchmark-{name}", cache_file_name=str(folder / f"{name}.arrow"),
+        speed = read_on(
+            steps[1:], lambda rows, of=examples: collate([of[row] for row in rows], "cpu")
         )
-        for name, corpus in (("pairs", pairs), ("mono", text("mono.en")))
-    ]  # fmt: skip
-
-
-def datasets_first(folder: Path) -> dict[str, Any]:
-    with Watch() as watch:
-        rows = sum(len(corpus) for corpus in _mapped(folder))
-    return watch.result() | {"rows_per_second": rows / watch.seconds}
-
-
-def datasets_trials(folder: Path) -> list[dict[str, Any]]:
-    from datasets import interleave_datasets
-
-    from mtray.training.loop import collate
-
-    largest, found = len(_mapped(folder)[0]), []
-
-    def batch_of(mixed: Any, start: int) -> Any:
-        batch = mixed[start : start + BATCH]
-        return collate(list(zip(batch["ids"], batch["loss_from"], strict=True)), "cpu")
-
-    for number, (share, ratio) in enumerate(RECIPES):
-        with Watch() as watch:
-            pairs, mono = _mapped(folder)
-            size, ratio = int(largest * share), min(ratio, 1 / share)
-            parts = [
-                pairs.shuffle(seed=SEED).select(range(size)),
-                mono.shuffle(seed=SEED).select(range(min(len(mono), int(size * ratio)))),
-            ]
-            chances = [1 / (1 + ratio), ratio / (1 + ratio)]
-            mixed = interleave_datasets(parts, probabilities=chances, seed=SEED + number)
-            mixed = mixed.shuffle(seed=SEED + number).with_format("numpy")
-            batch_of(mixed, 0)
-        start = time.perf_counter()
-        starts = range(BATCH, min(len(mixed), BATCH * (BATCHES + 1)), BATCH)
-        for place in starts:
-            batch_of(mixed, place)
-        speed = len(starts) * BATCH / (time.perf_counter() - start)
-        found.append(watch.result() | {"examples": len(mixed), "examples_per_second": speed})
+        found.append(watch.result() | {"examples": len(examples), "examples_per_second": speed})
     return found
 
 
 PARTS: dict[str, Callable[[Path], Any]] = {
     "mtray_first": mtray_first, "mtray_trials": mtray_trials,
-    "datasets_first": datasets_first, "datasets_trials": datasets_trials,
+    "datasets_first": datasets_first, "interleaved_trials": interleaved_trials,
+    "concatenated_trials": concatenated_trials,
 }  # fmt: skip
 
 
@@ -263,40 +150,63 @@ def measured(part: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def row(*cells: str | float) -> str:
+RIVALS = ("interleaved", "concatenated")
+
+
+def row(label: str, *cells: str | float) -> str:
     """Text to the left, numbers to the right."""
-    return "".join(
-        f"{c:<10}" if isinstance(c, str) and i < 2 else f"{c:>14}" if isinstance(c, str)
-        else f"{c:>14,.3f}" if c < 10 else f"{c:>14,.0f}"
-        for i, c in enumerate(cells)
-    ).rstrip()  # fmt: skip
+    return f"{label:<24}" + "".join(
+        f"{c:>13}" if isinstance(c, str) else f"{c:>13,.3f}" if c < 10 else f"{c:>13,.0f}"
+        for c in cells
+    )
+
+
+def first_lines(found: dict[str, Any]) -> list[str]:
+    """`computed` is seconds of all cores; the memory is that of the largest process."""
+    lines = [row("first", "seconds", "computed", "rows/s", "peak RSS MB")]
+    for side in ("mtray", "datasets"):
+        one, peak = found[f"{side}_first"]["value"], found[f"{side}_first"]["peak_mb"]
+        lines.append(row(side, one["seconds"], one["computed"], one["rows_per_second"], peak))
+    store = found["mtray_first"]["value"]
+    each = ", ".join(f"{name} {speed:,.0f} rows/s" for name, speed in store["each"].items())
+    return [*lines, f"store: {store['bytes'] / 1e6:,.0f} MB; {each}"]
+
+
+def trial_lines(found: dict[str, Any], number: int) -> list[str]:
+    keys = ("examples", "seconds", "computed", "anonymous_mb", "examples_per_second", "epoch")
+
+    def measured_of(side: str) -> list[float]:
+        one = found[f"{side}_trials"]["value"][number]
+        one["epoch"] = one["seconds"] + one["examples"] / one["examples_per_second"]
+        return [one[key] for key in keys]
+
+    ours = measured_of("mtray")
+    lines = [row(f"{number + 2}  mtray", *ours)]
+    for side in RIVALS:
+        theirs = measured_of(side)
+        lines.append(row(f"   datasets {side}", *theirs))
+        times = [f"{theirs[i] / ours[i]:,.1f} x" for i in (1, 2, 5)]
+        faster = f"{ours[4] / theirs[4]:,.1f} x"
+        lines.append(row("   mtray is faster", "", *times[:2], "", faster, times[2]))
+    return lines
 
 
 def report(rows: int, found: dict[str, Any]) -> str:
-    """The tables, for people; `computed` is seconds of all cores."""
-    lines = [f"{rows:,} pairs and {rows:,} monolingual lines", "",
-             row("first", "", "seconds", "computed", "rows/s", "peak RSS MB")]  # fmt: skip
-    for side in ("mtray", "datasets"):
-        one = found[f"{side}_first"]["value"]
-        peak = found[f"{side}_first"]["peak_mb"]
-        lines.append(row(side, "", one["seconds"], one["computed"], one["rows_per_second"], peak))
-    store = found["mtray_first"]["value"]
-    each = ", ".join(f"{name} {speed:,.0f} rows/s" for name, speed in store["each"].items())
-    lines += [
-        f"store: {store['bytes'] / 1e6:,.0f} MB; {each}",
-        "",
-        row("trial", "", "examples", "seconds", "computed", "anonymous MB", "examples/s"),
-    ]
-    keys = ("examples", "seconds", "computed", "anonymous_mb", "examples_per_second")
-    sides = [found[f"{side}_trials"]["value"] for side in ("mtray", "datasets")]
-    for number, (ours, theirs) in enumerate(zip(*sides, strict=True), 2):
-        lines.append(row(str(number), "mtray", *(ours[key] for key in keys)))
-        lines.append(row(str(number), "datasets", *(theirs[key] for key in keys)))
-        faster = [theirs[key] / ours[key] for key in ("seconds", "computed")]
-        reads = ours["examples_per_second"] / theirs["examples_per_second"]
-        ratios = [f"{ratio:.1f} x" for ratio in (*faster, reads)]
-        lines.append(row("", "", "", *ratios[:2], "", ratios[2]))
-    return "\n".join(lines)
+    """The tables, for people."""
+    head = row("trial", "examples", "seconds", "computed", "anonymous MB", "examples/s", "epoch s")
+    trials = [line for number in range(len(RECIPES)) for line in trial_lines(found, number)]
+    return "\n".join([
+        f"{rows:,} pairs and {rows:,} monolingual lines", "", *first_lines(found), "", head, *trials
+    ])  # fmt: skip
+
+
+def imported(part: str) -> None:
+    """What is no part of any measurement. What a part does not use would count in its memory."""
+    import pyarrow  # noqa: F401
+    import torch  # noqa: F401
+
+    if not part.startswith("mtray"):
+        import datasets  # noqa: F401
 
 
 def main() -> int:
@@ -307,10 +217,10 @@ def main() -> int:
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.part:
-        import torch  # noqa: F401  (no part of any measurement)
-
+        imported(args.part)
         value = PARTS[args.part](args.folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        peak = max(resource.getrusage(who).ru_maxrss for who in whose) * 1024 / 1e6
         print(json.dumps({"value": value, "peak_mb": peak}))
         return 0
     with tempfile.TemporaryDirectory(dir=args.folder, prefix="mtray-data-") as scratch:

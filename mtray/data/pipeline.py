@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -94,8 +95,16 @@ class Pipeline:
     def _write(self, source: Source, writer: TokenWriter, few_shot: bool) -> dict[str, Any]:
         told: dict[str, Any] = {}
         limit = self.study.training.max_length
-        for chunk in _chunks(self.examples(source, told, few_shot)):
-            writer.add(*encoded(chunk, self.tokenizer, limit))
+        # tokenizers lets other threads run: one chunk is encoded while the next is read
+        with ThreadPoolExecutor(1) as other:
+            before: Future[Any] | None = None
+            for chunk in _chunks(self.examples(source, told, few_shot)):
+                now = other.submit(encoded, chunk, self.tokenizer, limit)
+                if before is not None:
+                    writer.add(*before.result())
+                before = now
+            if before is not None:
+                writer.add(*before.result())
         if not writer.rows:
             raise DataError(f"source {source.name!r}: no row is left; {'; '.join(told['told'])}")
         if not writer.examples:

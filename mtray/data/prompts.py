@@ -15,25 +15,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 from mtray.data.asking import Asking, Pair
 from mtray.data.chance import chance, pick
 from mtray.data.documents import joined_texts, with_previous
+from mtray.data.fitting import Draft, Example, settled
 from mtray.data.noise import NoiseMaker
 from mtray.data.sources import Row
-from mtray.data.tokenise import encode_examples
+from mtray.data.tokenise import encode_examples, fitting
 from mtray.errors import ConfigError
 from mtray.schema import Source, Study
 
 SHOT_POOL = 5000  # rows of a source that shots are drawn from
-
-
-class Example(NamedTuple):
-    """The loss is taken on the target; with an empty prompt that is everything."""
-
-    prompt: str
-    target: str
 
 
 @dataclass
@@ -77,24 +71,28 @@ class Renderer:
         if self.noise is not None:
             rows = self.noise.rows(rows)
         if self.few_shot:
-            return self._with_shots(rows)
+            pool, kept = _pool(rows, self.asking.key)
+            return settled((self._with_shots(row, pool) for row in kept), self._fit)
         if source.context:
             windows = with_previous(rows, source.name, source.context)
-            return (self._with_context(row, previous) for row, previous in windows)
+            drafts = (self._with_context(row, previous) for row, previous in windows)
+            return settled(drafts, self._fit)
         return (self._pair(row) for row in rows)
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
         return [len(ids) for ids, _ in encode_examples(self.tokenizer, [("", t) for t in texts])]
 
-    def _fits(self, example: Example) -> bool:
-        return len(encode_examples(self.tokenizer, [example])[0][0]) <= self.max_length
+    def _fit(self, examples: Sequence[Example]) -> list[bool]:
+        return fitting(self.tokenizer, examples, self.max_length)
 
     def _direction(self, row: Row) -> tuple[str, str]:
         """Source and target language, by the shares of `directions`."""
         shares = self.source.directions or {"-".join(self.source.languages): 1.0}
-        drawn = chance("direction", self.asking.key, *_texts(row)) * sum(shares.values())
-        ends = list(accumulate(shares.values()))
-        place = min(bisect_right(ends, drawn), len(ends) - 1)  # rounding
+        place = 0
+        if len(shares) > 1:
+            drawn = chance("direction", self.asking.key, *_texts(row)) * sum(shares.values())
+            ends = list(accumulate(shares.values()))
+            place = min(bisect_right(ends, drawn), len(ends) - 1)  # rounding
         direction = list(shares)[place]
         self.counts[f"direction.{direction}"] += 1
         source, target = direction.split("-")
@@ -111,7 +109,7 @@ class Renderer:
     def _pair(self, row: Row) -> Example:
         return self._asked(_texts(row), self._direction(row))
 
-    def _with_context(self, row: Row, previous: Sequence[Row]) -> Example:
+    def _with_context(self, row: Row, previous: Sequence[Row]) -> Draft:
         """The row after those before it, as sentences of one text, as ability `context` asks; as
         many of them as fit."""
         direction = self._direction(row)
@@ -120,31 +118,25 @@ class Renderer:
             sides = (" ".join(" ".join(r[side].split()) for r in rows) for side in SIDES)
             text, answer = sides
             example = self._asked((text, answer) if len(rows) > 1 else _texts(row), direction)
-            if len(rows) == 1 or self._fits(example):
+            if len(rows) == 1 or (yield example):
                 break
         self.counts[f"previous.{len(rows) - 1}"] += 1
         return example
 
-    def _with_shots(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """Every row after shots, as many as were drawn and fit."""
-        pool, kept = _pool(rows, self.asking.key)
-        for row in kept:
-            pair, direction = _texts(row), self._direction(row)
-            shots = self._shots(pair, pool)
+    def _with_shots(self, row: Row, pool: Sequence[Pair]) -> Draft:
+        """The row after shots, as many as were drawn; where they do not fit, one after the other
+        each that fits with those before it."""
+        pair, direction = _texts(row), self._direction(row)
+        shots = self._shots(pair, pool)
+        example = self._asked(pair, direction, shots)
+        if shots and not (yield example):
+            drawn, shots = shots, []
+            for shot in drawn:
+                if (yield self._asked(pair, direction, [*shots, shot])):
+                    shots.append(shot)
             example = self._asked(pair, direction, shots)
-            if shots and not self._fits(example):
-                shots = self._fitting(pair, direction, shots)
-                example = self._asked(pair, direction, shots)
-            self.counts[f"shots.{len(shots)}"] += 1
-            yield example
-
-    def _fitting(self, pair: Pair, direction: tuple[str, str], shots: Sequence[Pair]) -> list[Pair]:
-        """Of the shots one after the other, each that fits with those before it."""
-        kept: list[Pair] = []
-        for shot in shots:
-            if self._fits(self._asked(pair, direction, [*kept, shot])):
-                kept.append(shot)
-        return kept
+        self.counts[f"shots.{len(shots)}"] += 1
+        return example
 
     def _shots(self, pair: Pair, pool: Sequence[Pair]) -> list[Pair]:
         """Pairs of the pool that share no text with `pair` nor with each other; fewer than drawn

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
@@ -99,14 +101,22 @@ class StoredTable:
     @cached_property
     def _order(self) -> Index:
         """Rows of the file, shape (len,)."""
-        order = source_order(self.seed, self.source, self.rows)
-        if self.dropped:
-            order = order[self._file.lengths()[order] > 0]
-        return order[: len(self)].copy()
+        return self._order_and_lengths[0]
 
     @cached_property
     def _lengths(self) -> Index:
-        return self._file.lengths()[self._order].astype(np.int64)
+        return self._order_and_lengths[1]
+
+    @cached_property
+    def _order_and_lengths(self) -> tuple[Index, Index]:
+        order = source_order(self.seed, self.source, self.rows)
+        if not self.dropped:
+            order = order[: len(self)]
+        lengths = self._file.lengths()[order]
+        if self.dropped:
+            kept = np.flatnonzero(lengths)[: len(self)]
+            order, lengths = order[kept], lengths[kept]
+        return order.copy(), lengths.astype(np.int64)
 
     def lengths(self) -> Index:
         return self._lengths
@@ -132,10 +142,10 @@ class Examples(Sequence[Example]):
     def __init__(self, parts: Sequence[tuple[Table, Index]]) -> None:
         """Tables, and the rows drawn from each."""
         self._parts = [(table, rows) for table, rows in parts if len(rows)]
-        self._ends = np.cumsum([len(rows) for _, rows in self._parts], dtype=np.int64)
+        self._ends = list(accumulate(len(rows) for _, rows in self._parts))
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
+        return self._ends[-1] if self._ends else 0
 
     @overload
     def __getitem__(self, place: int) -> Example: ...
@@ -144,10 +154,11 @@ class Examples(Sequence[Example]):
     def __getitem__(self, place: int | slice) -> Example | list[Example]:
         if isinstance(place, slice):
             return [self[i] for i in range(*place.indices(len(self)))]
-        if not -len(self) <= place < len(self):
+        size = len(self)
+        if not -size <= place < size:
             raise IndexError(place)
-        place = int(place) % len(self)
-        part = int(np.searchsorted(self._ends, place, side="right"))
+        place = int(place) % size
+        part = bisect_right(self._ends, place)
         table, rows = self._parts[part]
         return table.example(int(rows[place - self._ends[part]]))  # counted from the part's end
 

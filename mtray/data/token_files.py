@@ -92,9 +92,9 @@ class TokenFile:
             chunks = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path}: not a readable token file: {error}") from None
-        self._ids = [chunk.column(0).values.to_numpy() for chunk in chunks]
-        self._offsets = [chunk.column(0).offsets.to_numpy() for chunk in chunks]
-        self._loss_from = [chunk.column(1).to_numpy() for chunk in chunks]
+        self._ids = [_mapped(chunk.column(0).values, np.int32) for chunk in chunks]
+        self._offsets = [_mapped(chunk.column(0).offsets, np.int64) for chunk in chunks]
+        self._loss_from = [_mapped(chunk.column(1), np.int32) for chunk in chunks]
 
     def lengths(self) -> npt.NDArray[np.int32]:
         """Tokens of every row, 0 where it was too long, shape (rows,)."""
@@ -103,8 +103,18 @@ class TokenFile:
 
     def row(self, row: int) -> tuple[Ids, int]:
         chunk, place = divmod(row, ROWS)
-        start, end = self._offsets[chunk][place : place + 2]
-        return self._ids[chunk][start:end], int(self._loss_from[chunk][place])
+        offsets = self._offsets[chunk]
+        ids = self._ids[chunk][offsets[place] : offsets[place + 1]]
+        return ids, int(self._loss_from[chunk][place])
+
+
+def _mapped(array: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """An Arrow array without nulls as it lies in the file; its own `to_numpy` imports pandas first,
+    which takes half a second."""
+    if not len(array):
+        return np.empty(0, dtype)
+    start = array.offset * np.dtype(dtype).itemsize
+    return np.frombuffer(array.buffers()[1], dtype, len(array), start)
 
 
 @dataclass(frozen=True)

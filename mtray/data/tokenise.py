@@ -15,7 +15,8 @@ from mtray.data.chat import ChatForm, chat_form
 from mtray.errors import DataError, ModelError
 
 Ids = list[int]
-MANY, COMPARED = 512, 16  # texts that are given to a fast tokenizer's backend, and compared first
+SEAM = 8  # tokens that a prompt and its target may have more, or fewer, than their whole text
+MANY, COMPARED = 128, 16  # texts that are given to a fast tokenizer's backend, and compared first
 
 
 def prefix_ids(tokenizer: Any) -> Ids:
@@ -92,6 +93,24 @@ def encode_examples(
         after = [] if turn and turn.tail else end
         out.append((before + head + tail + after, len(before) + len(head)))
     return out
+
+
+def fitting(tokenizer: Any, pairs: Sequence[tuple[str, str]], limit: int) -> list[bool]:
+    """Whether `encode_examples` makes at most `limit` tokens of each (prompt, target). Counts the
+    whole texts; those whose prompt and target could need a few tokens more by themselves are
+    encoded."""
+    prefix, chat = prefix_ids(tokenizer), chat_form(tokenizer)
+    turns = [chat if _is_chat(chat, prompt) else None for prompt, _ in pairs]
+    texts = [p + _rest(p, t, turn, True) for (p, t), turn in zip(pairs, turns, strict=True)]
+    counts = [
+        len(ids) + (0 if turn else len(prefix)) + (0 if turn and turn.tail else 1)
+        for ids, turn in zip(_encode(tokenizer, texts), turns, strict=True)
+    ]
+    near = [i for i, count in enumerate(counts) if abs(count - limit) <= SEAM]
+    encoded = encode_examples(tokenizer, [pairs[i] for i in near])
+    for place, (ids, _) in zip(near, encoded, strict=True):
+        counts[place] = len(ids)
+    return [count <= limit for count in counts]
 
 
 def _rest(prompt: str, target: str, turn: ChatForm | None, with_end: bool) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fresh_process import modules_after
 from records_factory import make_study
 from store_worker import mix_of
 from tiny_models import byte_level
@@ -267,3 +268,12 @@ def test_every_number_of_workers_draws_the_same(tmp_path, tokenizer, count, monk
     assert len(found) == 11 and len(set(found)) == 1
     first, second = Mix.model_validate_json(found[0][1]).shares
     assert first.realised == 33 and second.realised > 40  # begun again
+
+
+def test_a_mix_is_drawn_without_what_takes_long_to_import(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setenv("MTRAY_STORE", str(tmp_path / "store"))
+    table = build_store(make_study(sources=(a_source(tmp_path),)), tokenizer)["pairs"]
+    code = f"import pickle; table = pickle.loads({pickle.dumps(table)!r}); table.example(3)"
+    modules = modules_after(code)
+    assert "pyarrow" in modules
+    assert not modules & {"pandas", "torch", "ray", "transformers", "tokenizers"}
