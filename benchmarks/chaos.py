@@ -83,6 +83,52 @@ def interrupt_twice(chaos: Chaos, rng: random.Random) -> str:
     return "exit code 130 at once; continued"
 
 
+def resumed_of(chaos: Chaos) -> dict[int, tuple[int, ...]]:
+    """By trial the steps after which its training went on from a checkpoint."""
+    found = records_of(chaos.run_dir).items()
+    return {n: r.training.resumed for n, r in found if r.training and r.training.resumed}
+
+
+def long_trials(chaos: Chaos) -> None:
+    """One trial of some hundred steps, that keeps a checkpoint every second."""
+    chaos.trials = 1
+    chaos.study["training"].update(epochs=40, batch_examples=8, checkpoint_minutes=1 / 60)
+    chaos.study["early_stopping"] = {"rungs": [0.05, 0.9], "segments": 0.5}
+
+
+def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
+    from mtray.report.records import trial_dir
+    from mtray.training.checkpoints import kept_step
+
+    return kept_step(trial_dir(chaos.run_dir, number))
+
+
+def resumes(chaos: Chaos, rng: random.Random) -> str:
+    """One long trial: its worker, its actor, the driver are killed one after the other."""
+    long_trials(chaos)
+    process, seen = chaos.start(), 0
+    for name in ("RayTrainWorker", "ImplicitFunc"):
+        chaos.wait_for(lambda s=seen: (checkpoint_of(chaos) or 0) > s, "a checkpoint")
+        pid = chaos.wait_for(lambda n=name: chaos.ray_process(n, process), f"a process {name}")
+        seen = checkpoint_of(chaos) or seen
+        os.kill(pid, signal.SIGKILL)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        chaos.wait_for(lambda s=seen: (checkpoint_of(chaos) or 0) > s, "a later checkpoint")
+        seen = checkpoint_of(chaos) or seen
+        process.send_signal(number)
+        process.wait(60)
+        process = chaos.start()
+    chaos.end(process, 0)
+    record, steps = records_of(chaos.run_dir)[0], resumed_of(chaos).get(0, ())
+    left = [p.name for p in (chaos.run_dir / "trials" / "0000").glob("checkpoint-*")]
+    if len(steps) != 4 or list(steps) != sorted(steps) or left or len(record.rungs) != 2:
+        raise Failed(f"resumed {steps}, left {left}, rungs {record.rungs}\n{chaos.text}")
+    curve = [step for step, _ in record.training.loss]
+    if curve != sorted(set(curve)) or curve[-1] != record.training.steps:
+        raise Failed(f"the loss curve has holes: {curve}")
+    return f"went on after steps {', '.join(map(str, steps))} of {record.training.steps}"
+
+
 def _kill(chaos: Chaos, name: str) -> str:
     process = chaos.start()
     chaos.wait_for_text("trial base (base)")
@@ -221,6 +267,7 @@ def slow_driver(chaos: Chaos, rng: random.Random) -> str:
 
 
 def full_disk(chaos: Chaos, rng: random.Random) -> str:
+    chaos.study["training"]["checkpoints"] = False  # one is larger than the whole disk
     process = chaos.start()
     chaos.wait_for_text("(parallel_only) quality")
     ballast = chaos.folder / "runs" / "ballast"
@@ -268,6 +315,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
         "kill -9 of a trial's actor (the train controller runs in it)",
         kill_trial_actor,
     ),
+    "resumes": ("kill -9 of a long trial's worker, actor, driver; SIGTERM", resumes),
     "kill_trial_actor_always": ("the same, every attempt of one trial", kill_trial_actor_always),
     "lose_node": ("a node of two taken away while a trial runs on it", lose_node),
     "nan_loss": ("learning rate 1e30: NaN loss in every trial", nan_loss),

@@ -170,6 +170,13 @@ class Space(Frozen):
             return None
         return max(p.choices) if isinstance(p, Choices) else p.high
 
+    def smallest(self, name: str) -> Number | None:
+        """Lower end of a parameter, as `largest` the upper."""
+        p = self.parameters.get(name)
+        if name in self.fixed or p is None:
+            return self.fixed.get(name)
+        return min(p.choices) if isinstance(p, Choices) else p.low
+
 
 def _value(values: Mapping[str, Number], name: str) -> Number:
     found: Number = values.get(name, Recipe.model_fields[name].default)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from mtray.data.tables import Table
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Output, Request, answer_part, joined
-from mtray.schema import Mix, Recipe, Resources, Role, Score, Study, TrainingRecord, TrialRecord
+from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord
+from mtray.seconds import Seconds, cost_scores
+from mtray.training.checkpoint_key import checkpoint_key
+from mtray.training.checkpoints import Checkpoints
 from mtray.training.loop import MICRO_BATCH_TOKENS, Place, Reached, Rungs, finetune
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mtray.evaluation.suite import Suite
 
 Progress = Callable[[dict[str, Any]], None]
@@ -58,25 +60,10 @@ class RungPlan:
     ask: Callable[[Reached, list[Output], float], bool]
 
 
-@dataclass
-class Seconds:
-    """Wall-clock seconds by phase."""
-
-    phases: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
-    rung ended the trial, so there are none."""
+    rung ended the trial, so there are none. `notes` go to the record's `extra`."""
 
     outputs: list[Output]
     mix: Mix
@@ -84,6 +71,7 @@ class Outcome:
     seconds: dict[str, float]
     versions: dict[str, str]
     pruned: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def run_trial(
@@ -95,12 +83,13 @@ def run_trial(
     engine: str = "deepspeed",
     place: Place = Place(),
     rungs: RungPlan | None = None,
+    keep_in: Path | None = None,
     batch_share: float = 1.0,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Fine-tune by the recipe and generate. Every worker answers its part of the requests; rank 0
-    returns all outputs, the others none.
+    returns all outputs, the others none. `keep_in`: the folder for checkpoints while it trains.
 
     `batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
     `should_stop` stays True once it is; TrialStopped is raised soon after."""
@@ -118,7 +107,7 @@ def run_trial(
         model = load_model(study.model, study.trust_remote_code)
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
-    mix, record = Mix(), None
+    mix, record, notes = Mix(), None, dict[str, Any]()
 
     def answer(module: Any, asked: Sequence[Request]) -> list[Output]:
         settings = Settings(
@@ -134,6 +123,16 @@ def run_trial(
             parts = plan(job.recipe, study.sources, sums_of(study, tables, job.draw))
             examples, mix = select(tables, parts, study.training.allow_repeats, job.draw)
         on_the_way = _rungs(rungs, place, seconds, answer, progress)
+        checkpoints = Checkpoints()
+        if keep_in is not None and study.training.checkpoints:
+            checkpoints = Checkpoints(
+                keep_in,
+                checkpoint_key(
+                    study, job.recipe, job.seed, examples, mix, f"{engine} {precision}"
+                ),
+                study.training.checkpoint_minutes, more=seconds.so_far, restore=seconds.add,
+                tell=lambda why: notes.update(checkpoint=f"begun anew: {why}"),
+            )  # fmt: skip
         progress({"state": "training"})
         try:
             with seconds.phase("training"):
@@ -141,17 +140,18 @@ def run_trial(
                     lambda m: build_engine(engine, m, study.training, precision),
                     model, examples, study.training, precision=precision,
                     learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
-                    seed=job.seed, place=place, rungs=on_the_way, progress=progress,
+                    seed=job.seed, place=place, rungs=on_the_way, checkpoints=checkpoints,
+                    progress=progress,
                     micro_batch_tokens=max(1, int(MICRO_BATCH_TOKENS * batch_share)),
                     should_stop=should_stop,
                 )  # fmt: skip
         except TrialPruned as end:
-            return Outcome([], mix, end.record, seconds.phases, versions(), pruned=True)
+            return Outcome([], mix, end.record, seconds.phases, versions(), True, notes)
         whole = tuned.whole()
     progress({"state": "evaluating"})
     with seconds.phase("generation"), whole as module:
         outputs = answer(module, requests)
-    return Outcome(outputs, mix, record, seconds.phases, versions())
+    return Outcome(outputs, mix, record, seconds.phases, versions(), notes=notes)
 
 
 def answer_together(
@@ -258,6 +258,7 @@ def record_trial(
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={
+            **outcome.notes,
             "left_out": result.left_out,
             "sample": [list(s) for s in suite.sample(outcome.outputs, 8)],
         },
@@ -275,15 +276,3 @@ def _broken_reason(
         for name in broken
     ]
     return f"breaks a constraint: {'; '.join(told)}" if told else None
-
-
-def cost_scores(seconds: Mapping[str, float], resources: Resources) -> dict[str, Score]:
-    """What a recipe costs to train, without its evaluation: `cost.seconds` of wall clock (loading,
-    mixing, training) and `cost.device_hours`, the same times the GPUs, or else CPUs, that a trial
-    holds. Measured once, so without an interval."""
-    spent = sum(seconds.get(phase, 0.0) for phase in ("load", "mix", "training"))
-    found = {"cost.seconds": spent, "cost.device_hours": spent * resources.devices / 3600}
-    return {
-        name: Score(value=v, low=v, high=v, n=1, signature="wall clock")
-        for name, v in found.items()
-    }

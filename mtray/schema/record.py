@@ -56,7 +56,8 @@ class Rung(Frozen):
 
 class TrainingRecord(Frozen):
     """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
-    without padding."""
+    without padding. `resumed`: the steps after which an interrupted training went on from its
+    checkpoint."""
 
     steps: int
     tokens: int
@@ -66,6 +67,7 @@ class TrainingRecord(Frozen):
     accumulated_learning_rate: float
     precision: str
     loss: tuple[tuple[int, float], ...]
+    resumed: tuple[int, ...] = ()
 
 
 Role = Literal[

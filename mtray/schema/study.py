@@ -131,7 +131,8 @@ class Evaluation(Frozen):
 class Training(Frozen):
     """`batch_examples` is the global batch, shared out over the workers; each takes its part in
     micro-batches of similar length. `warmup` is a share of all steps.
-    `precision` auto: bf16 where the machine computes in it."""
+    `precision` auto: bf16 where the machine computes in it. `checkpoints`: whether a running trial
+    keeps one, after every rung and `checkpoint_minutes` (null: no cadence)."""
 
     epochs: Annotated[int, Field(ge=1)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
@@ -144,15 +145,19 @@ class Training(Frozen):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     allow_repeats: bool = False
+    checkpoints: bool = True
+    checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0
 
 
 class Resources(Frozen):
-    """Per trial; `concurrent_trials` 0 lets the cluster's size decide."""
+    """Per trial; `concurrent_trials` 0 lets the cluster's size decide. `checkpoint_gb`: what the
+    checkpoints of all running trials may take of the run's disk (null: what is free)."""
 
     workers: Annotated[int, Field(ge=1)] = 1
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     concurrent_trials: Annotated[int, Field(ge=0)] = 0
+    checkpoint_gb: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def devices(self) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mtray.errors import TrialStopped
+from mtray.report.records import trial_dir
 from mtray.search.board import Reporter
 from mtray.search.bridge import Shared, WorkersPending, train_in_workers
 from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
-from mtray.training.loop import MICRO_BATCH_TOKENS
+from mtray.search.on_the_way import again_from
+from mtray.training.step import MICRO_BATCH_TOKENS
 from mtray.trial import Job, Outcome
 
 
@@ -16,8 +20,9 @@ def train_with_attempts(
     """The outcome of the first attempt that comes through; `attempts` grows by those that did not.
 
     Out of memory: once more with half as many tokens in a batch, in training (more micro-batches
-    make up for it) and in evaluation. Worker or node lost: again, at most twice. Raises what the
-    last attempt raised, and TrialStopped when the sweep is being stopped.
+    make up for it) and in evaluation. Worker or node lost: again, at most twice. Both go on from
+    the trial's checkpoint where there is one. Raises what the last attempt raised, and TrialStopped
+    when the sweep is being stopped.
     """
     batch_share = 1.0
     while True:
@@ -34,10 +39,10 @@ def train_with_attempts(
                 raise TrialStopped from error  # workers die under a sweep that is being stopped
             if not may_run_again(reason_class, attempts):
                 raise
-            failed = attempt(reason_class, one_line(error))
+            then = again_from(trial_dir(Path(shared.run_dir), job.number))
             if reason_class == "out_of_memory":
                 batch_share /= 2
                 tokens = round(MICRO_BATCH_TOKENS * batch_share)
-                failed["then"] = f"again at half the micro-batch ({tokens} tokens)"
-            attempts.append(failed)
+                then = f"again at half the micro-batch ({tokens} tokens)"
+            attempts.append(attempt(reason_class, one_line(error), then))
             reporter.progress({"state": "starting"})

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -34,7 +35,7 @@ from ray.util.placement_group import (
 )
 
 from mtray.errors import NodeLost, TimeLimitReached, TrainError, TrialStopped, WorkerLost
-from mtray.report.records import BASE_NUMBER
+from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
@@ -153,6 +154,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
             ray.get(shared.requests),
             place=place,
             rungs=_rung_plan(job, shared, clock),
+            keep_in=trial_dir(Path(shared.run_dir), job.number),
             batch_share=config["batch_share"],
             progress=reporter.progress,
             should_stop=clock,

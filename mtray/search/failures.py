@@ -166,9 +166,7 @@ def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt]) -> boo
     return before < AGAIN.get(reason_class, 0)
 
 
-def attempt(
-    reason_class: ReasonClass, reason: str, then: str = "again from the first step"
-) -> Attempt:
+def attempt(reason_class: ReasonClass, reason: str, then: str) -> Attempt:
     """A failed attempt as the journal and `TrialRecord.extra` keep it."""
     return {"reason_class": reason_class, "reason": reason, "then": then}
 

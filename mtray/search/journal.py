@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import Sums, plan, repeat_caps
-from mtray.report.records import BASE_NUMBER
+from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
@@ -38,6 +38,7 @@ from mtray.search.notes import (
     pruned_notes,
     taken_over,
 )
+from mtray.search.on_the_way import again_from
 from mtray.search.record_files import RecordFiles
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import Repeats
@@ -170,7 +171,8 @@ class Ledger:
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
-        self._note(trial, {ATTEMPTS: [*attempts, attempt(reason_class, reason)]})
+        lost = attempt(reason_class, reason, again_from(trial_dir(self._run_dir, number)))
+        self._note(trial, {ATTEMPTS: [*attempts, lost]})
         self.release(number)
         return True
 

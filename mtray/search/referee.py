@@ -17,6 +17,7 @@ from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output
 from mtray.schema import Estimate, Rung, Study
 from mtray.search.board import Question
+from mtray.search.on_the_way import KeptRungs
 from mtray.search.rungs import Decision, Point, can_end, decide
 from mtray.trial import Job
 
@@ -42,12 +43,15 @@ def estimates(
 
 
 class Referee:
-    """`base` gives the base model's outputs, None while there are none. As a context it answers the
-    worker; without `early_stopping` in the study it does nothing."""
+    """`base` gives the base model's outputs, None while there are none. `kept` are the rungs of an
+    attempt that was lost, and where they are kept. As a context it answers the worker; without
+    `early_stopping` in the study it does nothing."""
 
-    def __init__(self, job: Job, study: Study, board: Any, suite: Any, base: Base) -> None:
+    def __init__(
+        self, job: Job, study: Study, board: Any, suite: Any, base: Base, kept: KeptRungs
+    ) -> None:
         self._job, self._study, self._board = job, study, board
-        self._suite, self._read_base = suite, base
+        self._suite, self._read_base, self._kept = suite, base, kept
         self._base_outputs: Sequence[Output] | None = None
         self._rule = study.early_stopping
         self._curve: dict[int, Rung] = {}
@@ -57,6 +61,7 @@ class Referee:
 
     def __enter__(self) -> Referee:
         if self._rule is not None and self._job.recipe.parallel_size:
+            self._know_again()
             self._thread.start()
         return self
 
@@ -64,6 +69,15 @@ class Referee:
         self._over.set()
         if kind is None and self._thread.is_alive():
             self._thread.join()  # the curve is part of the record
+
+    def _know_again(self) -> None:
+        assert self._rule is not None
+        self._curve = self._kept.curve()
+        self._later = self._kept.questions(self._suite.part(self._rule.segments))
+        for rung in self._curve.values():
+            if self._study.objectives.keys() <= rung.objectives.keys():
+                point = Point(self._job.number, rung.objectives, self._may_end)
+                self._board.know.remote({rung.rung: {point.number: point}})
 
     def finish(self) -> None:
         """Measure what came before the base model's outputs, which are there by now."""
@@ -95,6 +109,8 @@ class Referee:
 
         assert self._rule is not None
         rung, number = question.reached.rung, self._job.number
+        self._forget_from(rung)
+        self._kept.ask(question, self._suite.part(self._rule.segments))
         others = len(ray.get(self._board.others.remote(rung, number)))
         ready = self._base() is not None
         waits = ready and can_end(self._rule, rung, self._may_end, others)
@@ -104,6 +120,12 @@ class Referee:
             self._measure(question, waits)
         else:
             self._later.append(question)
+
+    def _forget_from(self, rung: int) -> None:
+        """Of an attempt that began anew: what the one before it found here and later."""
+        self._curve = {index: found for index, found in self._curve.items() if index < rung}
+        self._later = [waits for waits in self._later if waits.reached.rung < rung]
+        self._kept.drop_from(rung)
 
     @property
     def _may_end(self) -> bool:
@@ -125,10 +147,15 @@ class Referee:
                 False, f"went on, measured too late: {decision.reason}", decision.dominated_by
             )
         spent = question.seconds + time.perf_counter() - start
-        self._curve[question.reached.rung] = Rung(
-            **question.reached._asdict(), objectives=found, decision=decision.reason,
-            dominated_by=decision.dominated_by, seconds=spent,
-        )  # fmt: skip
+        rung = Rung(
+            **question.reached._asdict(),
+            objectives=found,
+            decision=decision.reason,
+            dominated_by=decision.dominated_by,
+            seconds=spent,
+        )
+        self._curve[rung.rung] = rung
+        self._kept.measured(rung)
 
     def _judge(self, question: Question) -> tuple[dict[str, Estimate], Decision]:
         import ray

@@ -19,6 +19,7 @@ STUDY_FILE = "study.json"
 LOCK = ".lock"
 # what may change between two starts of one run
 FREE = ("budget", "resources")
+FREE_OF_TRAINING = ("checkpoints", "checkpoint_minutes")
 
 
 @contextlib.contextmanager
@@ -108,8 +109,10 @@ def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] 
         if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
             return key, list(old), list(new)
         for part in sorted(old.keys() | new.keys()):
-            if (key == "study" and part in FREE) or (
-                key.startswith("study.evaluation.") and part == "test"
+            if (
+                (key == "study" and part in FREE)
+                or (key == "study.training" and part in FREE_OF_TRAINING)
+                or (key.startswith("study.evaluation.") and part == "test")
             ):
                 continue
             found = first_difference(old.get(part), new.get(part), f"{key}.{part}".strip("."))

@@ -13,7 +13,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from mtray.errors import RunError
-from mtray.report.records import BASE_NUMBER, read_records, write_record
+from mtray.report.records import BASE_NUMBER, read_records, trial_dir, write_record
 from mtray.schema import TrialRecord
 from mtray.search.bridge import alive_nodes, free_workers, lost_error
 from mtray.search.failures import (
@@ -29,6 +29,7 @@ from mtray.search.failures import (
     with_attempts,
 )
 from mtray.search.journal import Ledger, base_job
+from mtray.search.on_the_way import forget_trial
 from mtray.search.stopping import enough
 from mtray.trial import Job
 
@@ -156,7 +157,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         reason_class, reason = classify(error), one_line(error)
         if job.number == BASE_NUMBER:
             again = self._base_pending = may_run_again(reason_class, self._base_lost)
-            self._base_lost.append(attempt(reason_class, reason))
+            self._base_lost.append(attempt(reason_class, reason, "again from the start"))
         else:
             again = self._ledger.lose(job.number, reason_class, reason)
         if again:
@@ -164,6 +165,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return None
         record = with_attempts(failed_record(job, error, 0.0), job.attempts)
         write_record(self._run_dir, record)
+        forget_trial(trial_dir(self._run_dir, job.number))
         return record
 
     def _take(self, record: TrialRecord) -> None:

@@ -17,9 +17,11 @@ from mtray.report.export import export_front
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.schema import TrialRecord
+from mtray.search.disk import check_disk
 from mtray.search.failures import is_disk_full
 from mtray.search.journal import Ledger
 from mtray.search.live import Watch, duration_text, say
+from mtray.search.on_the_way import forget_finished
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
 from mtray.search.watchdog import Watchdog, look_at
@@ -44,6 +46,7 @@ def run_session(
     held = {name: len(table) for name, table in prepared.store.items()}
     sums = sums_of(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
+    forget_finished(run_dir)
     if ledger.taken_over:
         say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
     for text in ledger.records.damaged:
@@ -137,6 +140,7 @@ def _with_ray(
     context = start_ray(address)
     try:
         concurrent = concurrency(study, ray.cluster_resources())
+        check_disk(study, prepared.space, run_dir, concurrent)
         shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(study.budget.trials, started + minutes * 60 if minutes else None)

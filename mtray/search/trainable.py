@@ -25,6 +25,7 @@ from mtray.search.failures import (
     is_disk_full,
     with_attempts,
 )
+from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
 from mtray.trial import Job, Outcome, record_trial
 
@@ -75,7 +76,7 @@ def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRec
         number=job.number, role=job.role, state="pruned", recipe=job.recipe, seed=job.seed,
         replicate=job.replicate, of=job.of, mix=outcome.mix, training=outcome.training,
         reason=curve[-1].decision, seconds=outcome.seconds, versions=outcome.versions,
-        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"), extra=dict(outcome.notes),
     )  # fmt: skip
 
 
@@ -83,7 +84,10 @@ def _referee(job: Job, shared: Shared) -> Referee:
     import ray
 
     suite = ray.get(shared.suite)
-    return Referee(job, shared.study, shared.board, suite, lambda: base_if_there(shared, suite))
+    kept = KeptRungs(trial_dir(Path(shared.run_dir), job.number))
+    return Referee(
+        job, shared.study, shared.board, suite, lambda: base_if_there(shared, suite), kept
+    )
 
 
 def execute(job: Job, shared: Shared) -> TrialRecord | None:
@@ -104,7 +108,8 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
         else:
             record = _score(job, shared, outcome, reporter)
         referee.finish()
-        total = time.perf_counter() - start
+        # the phases also count what an earlier process of the trial did
+        total = max(time.perf_counter() - start, sum(record.seconds.values()))
         record = record.model_copy(update={"seconds": {**record.seconds, "total": total}})
     except TrialStopped:
         return None
@@ -116,6 +121,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
         record = failed_record(job, error, time.perf_counter() - start, scoring)
     record = with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
     write_record(Path(shared.run_dir), record)
+    forget_trial(trial_dir(Path(shared.run_dir), job.number))
     shared.board.remove.remote(job.number)
     return record
 

@@ -158,7 +158,7 @@ class StopOnSignal:
 
     def _handle(self, number: int, _: object) -> None:
         if self.received is not None:
-            self._say("stopped at once; running trials start anew with the next start")
+            self._say("stopped at once; running trials go on with the next start")
             os._exit(128 + number)
         self.received = number
         self._limits.stop("stopped by a signal; the same command continues")

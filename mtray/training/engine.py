@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,11 @@ BETAS = (0.9, 0.999)  # of AdamW, the same in every engine
 
 
 class Engine(Protocol):
-    """What the training loop needs: one accumulated step of any number of micro-batches."""
+    """What the training loop needs: one accumulated step of any number of micro-batches.
+
+    `state`: the weights that move and the optimiser's state of them, as far as this worker alone
+    has them: nothing where all workers have the same and it is not the first. `load_state` takes
+    what a worker of the same place gave, or the first one's where that was nothing."""
 
     device: torch.device
 
@@ -27,6 +31,8 @@ class Engine(Protocol):
     def backward(self, loss: torch.Tensor, last: bool) -> None: ...
     def step(self, learning_rate: float) -> None: ...
     def whole(self) -> AbstractContextManager[Any]: ...
+    def state(self) -> dict[str, torch.Tensor]: ...
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None: ...
 
 
 def native_bf16(device_type: str) -> bool:
@@ -136,6 +142,38 @@ class DeepSpeedEngine:
             group["lr"] = learning_rate
         self._engine.step()
 
+    def _slots(self) -> tuple[dict[str, torch.Tensor], Any]:
+        """What the optimiser moves, and itself: with ZeRO this worker's flat parts, else the
+        module's own parameters."""
+        outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
+        if not stage:
+            named = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+            return named, outer
+        parts = (
+            outer.fp32_partitioned_groups_flat if stage == 3 else
+            outer.single_partition_of_fp32_groups
+        )  # fmt: skip
+        return {f"part {i}": part for i, part in enumerate(parts)}, outer.optimizer
+
+    def state(self) -> dict[str, torch.Tensor]:
+        import torch
+
+        if not self._engine.zero_optimization_stage() and torch.distributed.get_rank():
+            return {}
+        return slots_state(*self._slots())
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
+        if stage == 3:
+            outer.checkpoint_event_prologue()  # what is kept whole is put into parts again
+        load_slots(*self._slots(), tensors)
+        if stage == 3:
+            for index in range(len(outer.fp32_partitioned_groups_flat)):
+                outer._reassign_or_swap_out_partitioned_parameters(index)
+            outer.checkpoint_event_epilogue()
+        elif stage:
+            outer.update_lp_params()
+
 
 class TorchEngine:
     """`Engine` without DeepSpeed, for one process: what the tests hold the other against, and what
@@ -174,6 +212,44 @@ class TorchEngine:
             group["lr"] = learning_rate
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+
+    def _slots(self) -> dict[str, torch.Tensor]:
+        return {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return slots_state(self._slots(), self._optimizer)
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        load_slots(self._slots(), self._optimizer, tensors)
+
+
+def slots_state(slots: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, torch.Tensor]:
+    """Tensors that an optimiser moves, by name, and what it knows of each."""
+    import torch
+
+    found = {}
+    for name, moved in slots.items():
+        found[f"{name}/weight"] = moved.detach()
+        for field, value in optimizer.state.get(moved, {}).items():
+            found[f"{name}/{field}"] = value if torch.is_tensor(value) else torch.tensor(value)
+    return found
+
+
+def load_slots(
+    slots: Mapping[str, torch.Tensor], optimizer: Any, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Put back what `slots_state` gave."""
+    on_device = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
+    for key in tensors:
+        name, _, field = key.rpartition("/")
+        value, moved = tensors[key], slots[name]
+        if field == "weight":
+            moved.data.copy_(value)
+        elif value.dim() or on_device:
+            optimizer.state[moved][field] = value.to(moved.device)
+        else:  # a count of steps: AdamW's a float tensor on the CPU, others' a plain whole number
+            counts = value.dtype.is_floating_point
+            optimizer.state[moved][field] = value if counts else value.item()
 
 
 ENGINES: dict[str, type[DeepSpeedEngine] | type[TorchEngine]] = {

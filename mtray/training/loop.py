@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
+from mtray.training.checkpoints import Checkpoints
 from mtray.training.freezing import freeze_bottom
 from mtray.training.schedule import batches, learning_rate_at, plan_step
 
@@ -75,6 +76,23 @@ class _Meter:
     accumulated_rate: float = 0.0
     curve: list[tuple[int, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps; `seconds` instead of when it started."""
+        found = {name: value for name, value in vars(self).items() if name != "started"}
+        return {**found, "seconds": time.perf_counter() - self.started}
+
+    @classmethod
+    def again(cls, state: dict[str, Any] | None) -> _Meter:
+        """As it was at a checkpoint; a new one without."""
+        if state is None:
+            return cls()
+        started = time.perf_counter() - state["seconds"]
+        found = cls(started, **{name: v for name, v in state.items() if name != "seconds"})
+        found.curve = [(step, loss) for step, loss in found.curve]
+        found.resumed.append(found.steps)
+        return found
 
     def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
         self.steps = step
@@ -91,7 +109,7 @@ class _Meter:
             steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
             trainable_parameters=trainable, total_parameters=total,
             accumulated_learning_rate=self.accumulated_rate, precision=precision,
-            loss=tuple(self.curve),
+            loss=tuple(self.curve), resumed=tuple(self.resumed),
         )  # fmt: skip
 
     @property
@@ -116,7 +134,7 @@ def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
     return torch.from_numpy(ids).to(device), torch.from_numpy(labels).to(device)
 
 
-def _lengths(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
+def example_lengths(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
     """Tokens of every example, shape (examples,); those of a mix know theirs without being read."""
     known = getattr(examples, "lengths", None)
     return known() if known else np.array([len(ids) for ids, _ in examples])
@@ -179,6 +197,7 @@ def finetune(
     seed: int,
     place: Place = Place(),
     rungs: Rungs = Rungs(),
+    checkpoints: Checkpoints | None = None,
     micro_batch_tokens: int = MICRO_BATCH_TOKENS,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -187,18 +206,25 @@ def finetune(
 
     `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the
     mean over the target tokens of the global batch, whatever the number of workers and
-    micro-batches. Raises LossNotFinite, TrialStopped when `should_stop` says so, and TrialPruned
-    with the record so far when a rung does.
+    micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one after
+    every rung, by their cadence and when it is stopped.
+
+    Raises LossNotFinite, TrialStopped when `should_stop` says so, and TrialPruned with the record
+    so far when a rung does.
     """
     total = sum(p.numel() for p in model.parameters())
     trainable = freeze_bottom(model, frozen_layers)
     engine = build(model)
     engine.module.train()
-    lengths = _lengths(examples)
+    lengths = example_lengths(examples)
     steps = batches(len(examples), training, seed)
-    meter, told, marks = _Meter(), 0.0, rung_steps(rungs.shares, len(steps))
-    for step, rows in enumerate(steps, 1):
+    checkpoints = checkpoints or Checkpoints()
+    meter = _Meter.again(checkpoints.resume(engine, place))
+    told, marks, kept = 0.0, rung_steps(rungs.shares, len(steps)), meter.steps
+    for step, rows in enumerate(steps[kept:], kept + 1):
         if place.agree(should_stop()):
+            if meter.steps > kept:
+                checkpoints.save(engine, place, meter.steps, meter.state())
             raise TrialStopped
         rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
         loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
@@ -217,6 +243,9 @@ def finetune(
             meter.started += time.perf_counter() - before  # the speed is that of training
             if place.agree(ends):
                 raise TrialPruned(meter.record(precision, trainable, total))
+        if checkpoints.on and (step in marks or place.agree(checkpoints.due())):
+            checkpoints.save(engine, place, step, meter.state())
+            kept = step
     return engine, meter.record(precision, trainable, total)
 
 

@@ -119,6 +119,20 @@ def block_count(name: str) -> int:
     )
 
 
+def moved_parameters(name: str, frozen_layers: int) -> int:
+    """How many parameters of a model move in full fine-tuning, from its config alone."""
+    path = resolve_model(name)
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from mtray.training.freezing import freeze_bottom
+
+    with torch.device("meta"):  # shapes without weights
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
+    model.tie_weights()
+    return freeze_bottom(model, frozen_layers)
+
+
 def _on_one_line(error: Exception) -> str:
     """The start of an error's text; the first line alone is often only a heading."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

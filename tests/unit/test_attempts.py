@@ -1,5 +1,7 @@
 """Which attempts a trial gets, with a list of ends in the place of Ray Train."""
 
+from types import SimpleNamespace
+
 import pytest
 from records_factory import make_study
 
@@ -25,11 +27,12 @@ class Line:
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, tmp_path):
     """Run attempts that end as listed; gives (outcome or error, shares of a batch, attempts)."""
 
-    def go(*ends, line=None, before=()):
-        left, shares, attempts = list(ends), [], list(before)
+    def go(*ends, line=None, before=(), attempts=None):
+        attempts = list(before) if attempts is None else attempts
+        left, shares = list(ends), []
 
         def train(job, shared, batch_share):
             shares.append(batch_share)
@@ -39,8 +42,9 @@ def run(monkeypatch):
             return end
 
         monkeypatch.setattr(attempts_of, "train_in_workers", train)
+        shared = SimpleNamespace(run_dir=str(tmp_path), study=make_study())
         try:
-            found = attempts_of.train_with_attempts(JOB, make_study(), line or Line(), attempts)
+            found = attempts_of.train_with_attempts(JOB, shared, line or Line(), attempts)
         except Exception as error:
             found = error
         return found, shares, [a["reason_class"] for a in attempts]
@@ -87,3 +91,14 @@ def test_the_board_hears_of_a_new_start(run):
     line = Line()
     run(WorkerLost(), "done", line=line)
     assert line.told == [{"state": "starting"}]
+
+
+def test_an_attempt_says_where_the_next_one_begins(run, tmp_path):
+    tried = []
+    run(WorkerLost(), "done", attempts=tried)
+    (tmp_path / "trials/0003/checkpoint-00000040").mkdir(parents=True)
+    (tmp_path / "trials/0003/checkpoint-00000040/state.json").write_text('{"step": 40}')
+    run(NodeLost(), "done", attempts=tried)
+    assert [a["then"] for a in tried] == [
+        "again from the first step", "again from its checkpoint after step 40"
+    ]  # fmt: skip

@@ -7,11 +7,12 @@ import pytest
 from records_factory import make_score, make_study
 
 from mtray.errors import EvaluationError
-from mtray.evaluation.engine import Output
+from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.suite import SuiteResult
 from mtray.schema import EarlyStopping, Estimate, Recipe
 from mtray.search import board as boards
 from mtray.search.board import Board, Question, ask_board
+from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
 from mtray.search.rungs import Point
 from mtray.training.loop import Reached
@@ -38,6 +39,8 @@ class Handle:
 
 class TabulatedSuite:
     """An output's text holds quality and retention."""
+
+    parts, requests = ("made-up",), (Request("q", None),)
 
     def part(self, share):
         assert share == RULE.segments
@@ -70,9 +73,13 @@ def board():
     return Handle(board)
 
 
-def referee(board, job=None, study=STUDY, base=lambda: ["base"]):
-    job = job or Job(7, "search", Recipe(parallel_size=64), 1)
-    return Referee(job, study, board, TabulatedSuite(), base)
+@pytest.fixture
+def referee(tmp_path):
+    def make(board, job=None, study=STUDY, base=lambda: ["base"]):
+        job = job or Job(7, "search", Recipe(parallel_size=64), 1)
+        return Referee(job, study, board, TabulatedSuite(), base, KeptRungs(tmp_path))
+
+    return make
 
 
 def ask(board, text, rung=1, number=7, should_stop=lambda: False):
@@ -80,7 +87,7 @@ def ask(board, text, rung=1, number=7, should_stop=lambda: False):
     return ask_board(board, number, question, should_stop)
 
 
-def test_a_hopeless_trial_is_told_to_end_at_the_second_rung(board):
+def test_a_hopeless_trial_is_told_to_end_at_the_second_rung(referee, board):
     with referee(board) as found:
         assert ask(board, "0.3 0.3", rung=0) is False
         assert ask(board, "0.3 0.3", rung=1) is True
@@ -93,7 +100,7 @@ def test_a_hopeless_trial_is_told_to_end_at_the_second_rung(board):
     assert second.seconds >= 1.5
 
 
-def test_a_good_trial_goes_on_and_is_compared_with_from_then_on(board):
+def test_a_good_trial_goes_on_and_is_compared_with_from_then_on(referee, board):
     with referee(board) as found:
         assert ask(board, "0.95 0.95") is False
     assert [r.rung for r in found.curve] == [1]
@@ -108,23 +115,23 @@ KEPT = [Job(7, "parallel_only", RECIPE, 1), Job(7, "search", RECIPE, 2, replicat
 
 
 @pytest.mark.parametrize("job", KEPT, ids=["baseline", "replicate"])
-def test_baselines_and_replicates_are_measured_and_go_on(board, job):
+def test_baselines_and_replicates_are_measured_and_go_on(referee, board, job):
     with referee(board, job) as found:
         assert ask(board, "0.1 0.1") is False
     assert found.curve[0].objectives["quality"].value == 0.1
     assert "never ended" in found.curve[0].decision
 
 
-def test_what_cannot_be_measured_ends_nothing_and_is_noted(board):
+def test_what_cannot_be_measured_ends_nothing_and_is_noted(referee, board):
     with referee(board) as found:
-        assert ask(board, "broken") is False
         assert ask(board, "not a number at all", rung=0) is False
+        assert ask(board, "broken") is False
     assert [r.objectives for r in found.curve] == [{}, {}]
     assert found.curve[1].decision == "not measured: EvaluationError: no metric"
     assert len(board.others.remote(1, 99)) == 2
 
 
-def test_before_the_base_model_is_measured_nobody_waits_and_nothing_is_lost(board):
+def test_before_the_base_model_is_measured_nobody_waits_and_nothing_is_lost(referee, board):
     there = []
     with referee(board, base=lambda: there[0] if there else None) as found:
         assert ask(board, "0.3 0.3", rung=0) is False
@@ -136,7 +143,7 @@ def test_before_the_base_model_is_measured_nobody_waits_and_nothing_is_lost(boar
     assert found.curve[1].decision.startswith("went on, measured too late: rung 2")
 
 
-def test_without_rungs_and_for_the_base_model_nothing_runs(board):
+def test_without_rungs_and_for_the_base_model_nothing_runs(referee, board):
     base = Job(-1, "base", Recipe(parallel_size=0), 1)
     for found in (referee(board, study=make_study()), referee(board, base)):
         with found:
@@ -144,7 +151,7 @@ def test_without_rungs_and_for_the_base_model_nothing_runs(board):
         assert found.curve == ()
 
 
-def test_an_error_of_the_trial_is_not_kept_waiting(board):
+def test_an_error_of_the_trial_is_not_kept_waiting(referee, board):
     with pytest.raises(ValueError, match="of the trial"), referee(board):
         raise ValueError("of the trial")
 
@@ -163,3 +170,32 @@ def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one(board, monke
     board.answer.remote(7, 1, True)
     board.answer.remote(8, 1, True)
     assert ask(board, "0.3 0.3") is False
+
+
+def test_a_trial_that_was_lost_knows_its_rungs_again(referee, board, tmp_path):
+    """Another process, and after a new start of the sweep another board."""
+    with referee(board) as before:
+        ask(board, "0.6 0.6", rung=0)
+    fresh = Handle(Board())
+    with referee(fresh) as found:
+        assert found.curve == before.curve != ()
+        assert [p.number for p in fresh.others.remote(0, 99)] == [7]
+        ask(fresh, "0.95 0.95", rung=1)
+    assert [r.objectives["quality"].value for r in found.curve] == [0.6, 0.95]
+    with referee(board) as anew:  # begun anew, it is at the first rung again
+        ask(board, "0.7 0.7", rung=0)
+        assert [r.objectives["quality"].value for r in anew.curve] == [0.7]
+    forget_trial(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_was_asked_and_not_measured_is_measured_later(referee, board, tmp_path):
+    with pytest.raises(KeyError), referee(board, base=lambda: None):
+        ask(board, "0.3 0.3", rung=0)
+        raise KeyError("the process is gone")
+    with referee(board) as found:
+        assert found.curve == ()
+    found.finish()
+    assert [(r.rung, r.objectives["quality"].value) for r in found.curve] == [(0, 0.3)]
+    (tmp_path / "rungs" / "0.measured.json").write_text("{")
+    assert KeptRungs(tmp_path).curve() == {}, "a damaged file is as good as none"

@@ -8,7 +8,8 @@ from records_factory import make_score, make_study
 
 from mtray.errors import EvaluationError
 from mtray.schema import Limit, Mix, Recipe, Resources
-from mtray.trial import Job, Outcome, cost_scores, record_trial
+from mtray.seconds import Seconds, cost_scores
+from mtray.trial import Job, Outcome, record_trial
 
 
 def test_costs_are_those_of_training_and_not_of_evaluation():
@@ -54,3 +55,15 @@ def test_who_keeps_to_the_constraints_is_complete_and_so_is_the_base_model():
 def test_a_replicate_says_so_in_its_record():
     record = recorded(replace(JOB, replicate=2, of=4), make_study())
     assert (record.number, record.seed, record.replicate, record.of) == (7, 3, 2, 4)
+
+
+def test_phases_add_up_over_attempts_and_one_that_is_not_over_counts(monkeypatch):
+    clock = iter([10.0, 12.5, 20.0, 23.0, 24.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    seconds = Seconds()
+    with seconds.phase("load"):
+        pass
+    seconds.add({"load": 1.0, "training": 40.0})
+    with seconds.phase("training"):
+        assert seconds.so_far() == {"load": 3.5, "training": 43.0}
+    assert seconds.phases == seconds.so_far() == {"load": 3.5, "training": 44.0}

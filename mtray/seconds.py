@@ -1,0 +1,49 @@
+"""What a trial takes, by phase, and what of that counts as its cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mtray.schema import Resources, Score
+
+
+@dataclass
+class Seconds:
+    """Wall-clock seconds by phase."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+    _running: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._running[name] = start = time.perf_counter()
+        try:
+            yield
+        finally:
+            del self._running[name]
+            self.add({name: time.perf_counter() - start})
+
+    def add(self, phases: Mapping[str, float]) -> None:
+        for name, spent in phases.items():
+            self.phases[name] = self.phases.get(name, 0.0) + spent
+
+    def so_far(self) -> dict[str, float]:
+        """The phases, with what has passed of one that is not over."""
+        found = Seconds(dict(self.phases))
+        found.add({name: time.perf_counter() - start for name, start in self._running.items()})
+        return found.phases
+
+
+def cost_scores(seconds: Mapping[str, float], resources: Resources) -> dict[str, Score]:
+    """What a recipe costs to train, without its evaluation: `cost.seconds` of wall clock (loading,
+    mixing, training) and `cost.device_hours`, the same times the GPUs, or else CPUs, that a trial
+    holds. Measured once, so without an interval."""
+    spent = sum(seconds.get(phase, 0.0) for phase in ("load", "mix", "training"))
+    found = {"cost.seconds": spent, "cost.device_hours": spent * resources.devices / 3600}
+    return {
+        name: Score(value=v, low=v, high=v, n=1, signature="wall clock")
+        for name, v in found.items()
+    }

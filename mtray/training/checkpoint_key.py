@@ -1,0 +1,69 @@
+"""What a checkpoint was made from, as one hash: with any other recipe, data, model, training, seed,
+library or code the training would go on as something else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtray.schema import Mix, Recipe, Study
+from mtray.training.loop import Example, example_lengths
+
+# how much is kept, and not what is trained
+FREE = {"checkpoints", "checkpoint_minutes"}
+LIBRARIES = ("torch", "transformers", "deepspeed", "peft")
+LOOKED_AT = 64  # examples of a mix, evenly apart, whose tokens are part of the key
+
+
+def checkpoint_key(
+    study: Study, recipe: Recipe, seed: int, examples: Sequence[Example], mix: Mix, engine: str
+) -> str:
+    """`engine`: its name and precision."""
+    shares = [
+        share.model_dump(mode="json", exclude={"store"})  # another machine may have been sent it
+        for share in mix.shares
+    ]
+    inputs = {
+        "recipe": recipe.model_dump(mode="json"), "seed": seed,
+        "training": study.training.model_dump(mode="json", exclude=FREE),
+        "model": [study.model, *_files(study.model)], "mix": shares, "data": _data_hash(examples),
+        "engine": engine, "code": _code_hash(), "libraries": [*map(_version, LIBRARIES)],
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _data_hash(examples: Sequence[Example]) -> str:
+    """Of all lengths and the tokens of some examples."""
+    digest = hashlib.sha256(np.ascontiguousarray(example_lengths(examples)).tobytes())
+    for row in np.linspace(0, len(examples) - 1, min(LOOKED_AT, len(examples)), dtype=int):
+        ids, loss_from = examples[int(row)]
+        digest.update(np.ascontiguousarray(ids).tobytes() + str(loss_from).encode())
+    return digest.hexdigest()
+
+
+def _files(model: str) -> list[Any]:
+    """Names, sizes and times of a model's weights where it is a folder; a hub name says it."""
+    folder = Path(os.path.expanduser(model))
+    stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.safetensors"))]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+def _code_hash() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""

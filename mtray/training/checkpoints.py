@@ -1,0 +1,298 @@
+"""The one checkpoint that a running trial keeps: what moves, the optimiser's state of that, and
+where the loop was. Safetensors and JSON, no pickle.
+
+A checkpoint is a folder that is written beside its place, synced and then moved there; the one
+before is removed only after that, so that whenever a process dies a whole one stands. Every worker
+writes its own part, which with ZeRO is all it has, so a checkpoint is of one number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import TrainError
+
+if TYPE_CHECKING:
+    import torch
+
+    from mtray.training.loop import Place
+
+STATE = "state.json"
+PARTIAL = ".partial"
+FILE_BYTES = 1 << 31  # of one file; safetensors holds what it writes in memory a second time
+RANDOM = "random/"  # a worker's states of random numbers, before the engine's own tensors
+
+
+class Checkpoints:
+    """Where a trial keeps its checkpoint, `folder` None: nowhere. `key`: of what it was made from;
+    one with another key is not used. `minutes`: between two of them (None: no cadence). `more` is
+    kept with it and handed to `restore` at a resume; `tell` learns why one is not used."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        key: str = "",
+        minutes: float | None = None,
+        more: Callable[[], Any] = lambda: None,
+        restore: Callable[[Any], None] = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._folder, self._key, self._minutes = folder, key, minutes
+        self._more, self._restore, self._tell = more, restore, tell
+        self._last = time.monotonic()
+
+    @property
+    def on(self) -> bool:
+        return self._folder is not None
+
+    def due(self) -> bool:
+        """Whether the cadence asks for one now."""
+        since = time.monotonic() - self._last
+        return self.on and self._minutes is not None and since >= self._minutes * 60
+
+    def save(self, engine: Any, place: Place, step: int, loop: Any) -> None:
+        """Keep what the engine and the loop are after `step`. Called by all workers; raises on all
+        where it raises on one, and what was kept before still stands."""
+        if self._folder is None:
+            return
+        home = self._folder / f"checkpoint-{step:08d}"
+        partial = home.with_name(home.name + PARTIAL)
+        together(place, lambda: _empty(partial) if place.rank == 0 else None)
+        files = together(place, lambda: _write(partial, place.rank, _parts(engine)))
+        parts = place.gather(files)
+
+        def stand() -> None:
+            if place.rank == 0:
+                state = {
+                    "key": self._key, "step": step, "world": place.world, "loop": loop,
+                    "more": self._more(), "files": dict(pair for p in parts for pair in p.items()),
+                }  # fmt: skip
+                write_synced(partial / STATE, json.dumps(state).encode())
+                _stand(partial, home)
+
+        together(place, stand)
+        self._last = time.monotonic()
+
+    def resume(self, engine: Any, place: Place) -> Any:
+        """Bring the engine to where the newest checkpoint was and return what the loop kept; None,
+        with the engine as it was, where there is none that all workers can use."""
+        if self._folder is None:
+            return None
+        homes = _homes(self._folder)
+        state, why = self._read(homes[0], place) if homes else (None, "")
+        step = float(state["step"]) if state else -1.0
+        alike = place.total(step) == step * place.world
+        if place.agree(state is None or not alike) or state is None:
+            if homes:
+                self._tell(why or f"another worker could not use {homes[0].name}")
+            return None
+        tensors = Tensors([homes[0] / name for name in state["files"]], place.rank)
+        together(place, lambda: engine.load_state(tensors))
+        set_random_states(tensors.random())
+        self._restore(state["more"])
+        return state["loop"]
+
+    def _read(self, home: Path, place: Place) -> tuple[dict[str, Any] | None, str]:
+        """What a checkpoint keeps, or why it is not used."""
+        try:
+            state: dict[str, Any] = json.loads((home / STATE).read_bytes())
+            if state["key"] != self._key or state["world"] != place.world:
+                return None, f"{home.name} is of another recipe, study, number of workers or code"
+            for name, expected in state["files"].items():
+                if _belongs(name, place.rank) and checksum(home / name) != expected:
+                    return None, f"{home.name}/{name} is damaged"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"{home.name} is damaged: {type(error).__name__}: {error}"
+        return state, ""
+
+
+class Tensors(Mapping[str, "torch.Tensor"]):
+    """The engine's tensors of one worker's part, read when they are asked for; those of worker 0
+    where a worker has none of its own, since then all are alike."""
+
+    def __init__(self, files: list[Path], rank: int) -> None:
+        mine, first = (_opened(files, _prefix(owner)) for owner in (rank, 0))
+        self._random = {
+            key.removeprefix(RANDOM): file.get_tensor(key)
+            for key, file in mine.items()
+            if key.startswith(RANDOM)
+        }
+        found = mine if len(mine) > len(self._random) else first
+        self._found = {k: file for k, file in found.items() if not k.startswith(RANDOM)}
+
+    def random(self) -> dict[str, torch.Tensor]:
+        return self._random
+
+    def __getitem__(self, key: str) -> torch.Tensor:
+        tensor: torch.Tensor = self._found[key].get_tensor(key)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
+    """By name of a tensor the open file that holds it, of the files with this prefix."""
+    from safetensors import safe_open
+
+    opened: list[Any] = [safe_open(p, "pt") for p in files if p.name.startswith(prefix)]  # type: ignore[no-untyped-call]
+    return {key: file for file in opened for key in list(file.keys())}
+
+
+def kept_step(folder: Path) -> int | None:
+    """The step after which the newest checkpoint of a trial was written; None where there is
+    none."""
+    for home in _homes(folder):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return int(json.loads((home / STATE).read_bytes())["step"])
+    return None
+
+
+def kept_bytes(folder: Path) -> int:
+    """What a trial's checkpoints take, whole or not."""
+    found = 0
+    for home in folder.glob("checkpoint-*"):
+        with contextlib.suppress(OSError):
+            found += sum(file.stat().st_size for file in home.iterdir())
+    return found
+
+
+def forget(folder: Path) -> None:
+    """Remove a trial's checkpoints, whole or not."""
+    for home in folder.glob("checkpoint-*"):
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def random_states() -> dict[str, torch.Tensor]:
+    """Of torch, on this worker; dropout draws from them."""
+    import torch
+
+    found = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_rng_state()
+    return found
+
+
+def set_random_states(states: Mapping[str, torch.Tensor]) -> None:
+    import torch
+
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def together(place: Place, act: Callable[[], Any]) -> Any:
+    """Do something on every worker. Where it raises on one, all raise: a worker that went on would
+    wait for the others for ever."""
+    found, error = None, None
+    try:
+        found = act()
+    except Exception as caught:
+        error = caught
+    if place.agree(error is not None):
+        raise error or TrainError("another worker of the trial could not use its checkpoint")
+    return found
+
+
+def checksum(path: Path) -> list[int]:
+    """Size and CRC-32 of a file."""
+    size, crc = 0, 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return [size, crc]
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """A file's content, or the names in a folder; some network file systems refuse the latter."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def in_files(tensors: Mapping[str, torch.Tensor], most: int) -> Iterator[dict[str, torch.Tensor]]:
+    """The tensors in groups of at most `most` bytes, or of one tensor."""
+    group: dict[str, torch.Tensor] = {}
+    size = 0
+    for name, tensor in tensors.items():
+        if group and size + tensor.nbytes > most:
+            yield group
+            group, size = {}, 0
+        group[name] = tensor
+        size += tensor.nbytes
+    if group:
+        yield group
+
+
+def _parts(engine: Any) -> dict[str, torch.Tensor]:
+    states = {RANDOM + name: state for name, state in random_states().items()}
+    return {**states, **engine.state()}
+
+
+def _prefix(rank: int) -> str:
+    return f"worker-{rank:04d}-"
+
+
+def _belongs(name: str, rank: int) -> bool:
+    return name.startswith((_prefix(rank), _prefix(0)))
+
+
+def _empty(partial: Path) -> None:
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    for old in partial.parent.glob(f"checkpoint-*{PARTIAL}"):
+        shutil.rmtree(old)
+    partial.mkdir()
+
+
+def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    """This worker's files, by name their size and checksum."""
+    from safetensors.torch import save_file
+
+    found = {}
+    for index, group in enumerate(in_files(tensors, FILE_BYTES)):
+        path = folder / f"{_prefix(rank)}{index:03d}.safetensors"
+        save_file({name: t.detach().cpu().contiguous() for name, t in group.items()}, path)
+        sync(path)
+        found[path.name] = checksum(path)
+    return found
+
+
+def _stand(partial: Path, home: Path) -> None:
+    """Move a checkpoint to its place, and then remove those before it."""
+    sync(partial)
+    shutil.rmtree(home, ignore_errors=True)  # of an earlier attempt, which was not used
+    os.replace(partial, home)
+    sync(home.parent)
+    for old in home.parent.glob("checkpoint-*"):
+        if old != home:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _homes(folder: Path) -> list[Path]:
+    """Checkpoints that were moved to their place, the newest first."""
+    found = [home for home in folder.glob("checkpoint-*") if not home.name.endswith(PARTIAL)]
+    return sorted(found, reverse=True)

@@ -1,0 +1,216 @@
+"""Checkpoints of a running trial: an interrupted training ends as one that was not, and what is
+half written, damaged or of something else is not used."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from test_loop import TEXTS, with_dropout
+from tiny_models import byte_level, llama
+
+from mtray.data.store import build_table
+from mtray.errors import TrialStopped
+from mtray.schema import Training
+from mtray.training.checkpoints import (
+    Checkpoints,
+    checksum,
+    forget,
+    in_files,
+    kept_bytes,
+    kept_step,
+)
+from mtray.training.engine import TorchEngine
+from mtray.training.loop import Place, Rungs, finetune
+
+TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)  # 8 steps
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_level()
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer):
+    table = build_table(TEXTS * 4, tokenizer, 64)
+    return [table.example(row) for row in range(len(table))]
+
+
+class Lost(Exception):
+    """The process is gone."""
+
+
+def train(model, examples, checkpoints=None, dies_after=None, stops_after=None, measured=None):
+    """The tuned module and its record; `measured` grows by the rungs."""
+    steps = []
+
+    def measure(reached, module):
+        if measured is not None:
+            measured.append(reached.rung)
+        return False
+
+    class Dying(TorchEngine):
+        def step(self, learning_rate):
+            if len(steps) == dies_after:
+                raise Lost
+            super().step(learning_rate)
+            steps.append(learning_rate)
+
+    torch.manual_seed(7)
+    engine, record = finetune(
+        lambda m: Dying(m, TRAINING, "fp32"), model, examples, TRAINING, precision="fp32",
+        learning_rate=3e-3, frozen_layers=1, seed=1, rungs=Rungs((0.25, 0.5), measure),
+        checkpoints=checkpoints, should_stop=lambda: len(steps) == stops_after,
+    )  # fmt: skip
+    return engine.module, record, len(steps)
+
+
+def flat(module):
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+@pytest.mark.parametrize("make", [llama, with_dropout])
+@pytest.mark.parametrize("ends, resumes", [("dies", 4), ("stops", 6)])
+def test_an_interrupted_training_ends_as_one_that_was_not(
+    tokenizer, examples, make, ends, resumes, tmp_path
+):
+    """Lost after the sixth step it goes on from the second rung's; stopped there, from there."""
+    whole, expected, _ = train(make(tokenizer), examples)
+    kept, measured = Checkpoints(tmp_path, "key"), []
+    with pytest.raises(Lost if ends == "dies" else TrialStopped):
+        train(make(tokenizer), examples, kept, **{f"{ends}_after": 6}, measured=measured)
+    assert kept_step(tmp_path) == resumes and measured == [0, 1]
+    again, record, steps = train(
+        make(tokenizer), examples, Checkpoints(tmp_path, "key"), measured=measured
+    )
+    assert steps == 8 - resumes and measured == [0, 1], "no rung is measured twice"
+    assert record.resumed == (resumes,)
+    assert record.loss == expected.loss
+    assert torch.equal(flat(again), flat(whole))
+    for name in ("steps", "tokens", "accumulated_learning_rate", "trainable_parameters"):
+        assert getattr(record, name) == getattr(expected, name)
+
+
+def test_interrupted_twice_and_what_is_kept_beside(tokenizer, examples, tmp_path):
+    whole, expected, _ = train(llama(tokenizer), examples)
+    restored = []
+    for after in (3, 3):  # the first is at 2 then, and the second stops after three more
+        kept = Checkpoints(tmp_path, "key", more=lambda: {"a": 1.5}, restore=restored.append)
+        with pytest.raises(TrialStopped):
+            train(llama(tokenizer), examples, kept, stops_after=after)
+    again, record, _ = train(llama(tokenizer), examples, Checkpoints(tmp_path, "key"))
+    assert record.resumed == (3, 6) and restored == [{"a": 1.5}]
+    assert record.loss == expected.loss and torch.equal(flat(again), flat(whole))
+
+
+@pytest.fixture
+def kept(tokenizer, examples, tmp_path):
+    """A folder with a checkpoint after step 6."""
+    with pytest.raises(TrialStopped):
+        train(llama(tokenizer), examples, Checkpoints(tmp_path, "key"), stops_after=6)
+    return tmp_path
+
+
+def test_there_is_one_and_it_holds_what_moves(kept):
+    (home,) = kept.iterdir()
+    assert home.name == "checkpoint-00000006"
+    from safetensors import safe_open
+
+    (file,) = home.glob("*.safetensors")
+    names = set(safe_open(file, "pt").keys())
+    assert "model.layers.1.mlp.up_proj.weight/exp_avg_sq" in names and "random/cpu" in names
+    assert not any(name.startswith("model.layers.0.") for name in names), "frozen, so not kept"
+    assert kept_bytes(kept) == sum(f.stat().st_size for f in home.iterdir())
+    forget(kept)
+    assert not any(kept.iterdir()) and kept_step(kept) is None and kept_bytes(kept) == 0
+
+
+def damage(home, what):
+    (file,) = home.glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    if what == "cut":
+        file.write_bytes(content[:-100])
+    elif what == "a bit":
+        content[-500] ^= 1
+        file.write_bytes(content)
+    elif what == "no file":
+        file.unlink()
+    elif what == "state cut":
+        (home / "state.json").write_text((home / "state.json").read_text()[:40])
+    elif what == "half written":
+        home.rename(home.with_name(home.name + ".partial"))
+    elif what == "workers":
+        state = json.loads((home / "state.json").read_text())
+        (home / "state.json").write_text(json.dumps(state | {"world": 2}))
+
+
+@pytest.mark.parametrize(
+    "what, told",
+    [
+        ("cut", "damaged"),
+        ("a bit", "damaged"),
+        ("no file", "damaged"),
+        ("state cut", "damaged"),
+        ("half written", None),
+        ("workers", "of another recipe, study, number of workers"),
+        ("key", "of another recipe, study, number of workers"),
+    ],
+)
+def test_what_cannot_be_used_is_not(tokenizer, examples, kept, what, told):
+    damage(kept / "checkpoint-00000006", what)
+    said = []
+    key = "another" if what == "key" else "key"
+    expected = train(llama(tokenizer), examples)[1]
+    again = Checkpoints(kept, key, tell=said.append)
+    _, record, steps = train(llama(tokenizer), examples, again)
+    assert steps == 8 and record.resumed == () and record.loss == expected.loss
+    assert [told in line for line in said] == ([True] if told else [])
+    assert [home.name for home in kept.iterdir()] == ["checkpoint-00000004"]
+
+
+def test_what_was_kept_stands_while_the_next_cannot_be_written(
+    tokenizer, examples, kept, monkeypatch
+):
+    def full(tensors, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(llama(tokenizer), examples, Checkpoints(kept, "key"), stops_after=1)
+    assert kept_step(kept) == 6
+    monkeypatch.undo()
+    assert train(llama(tokenizer), examples, Checkpoints(kept, "key"))[1].resumed == (6,)
+
+
+def test_the_cadence_and_off(tokenizer, examples, tmp_path):
+    assert not Checkpoints().on and not Checkpoints().due()
+    assert not Checkpoints(tmp_path).due() and not Checkpoints(tmp_path, minutes=10).due()
+    kept = Checkpoints(tmp_path, "key", minutes=0)
+    with pytest.raises(Lost):
+        train(llama(tokenizer), examples, kept, dies_after=7)
+    assert kept_step(tmp_path) == 7
+    shutil.rmtree(tmp_path / "checkpoint-00000007")
+    with pytest.raises(Lost):
+        train(llama(tokenizer), examples, dies_after=7)
+    assert not any(tmp_path.iterdir())
+
+
+def test_all_workers_raise_where_one_cannot_write(tmp_path):
+    class Engine:
+        def state(self):
+            return {}
+
+    answers = iter([False, True])  # the other worker failed to write its part
+    place = Place(0, 2, agree=lambda flag: next(answers))
+    with pytest.raises(Exception, match="another worker"):
+        Checkpoints(tmp_path, "key").save(Engine(), place, 3, {})
+    assert kept_step(tmp_path) is None
+
+
+def test_large_parts_are_cut_into_files(tmp_path):
+    tensors = {name: torch.zeros(n) for name, n in {"a": 10, "b": 5, "c": 30, "d": 2}.items()}
+    assert [list(group) for group in in_files(tensors, 64)] == [["a", "b"], ["c"], ["d"]]
+    (tmp_path / "x").write_bytes(b"123456789")
+    assert checksum(tmp_path / "x") == [9, 0xCBF43926]  # the check value of CRC-32

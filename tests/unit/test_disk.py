@@ -1,0 +1,58 @@
+"""What checkpoints take, before anything runs."""
+
+from types import SimpleNamespace
+
+import pytest
+from records_factory import make_study
+
+from mtray.errors import ConfigError
+from mtray.schema import Resources, Training
+from mtray.search import disk
+from mtray.space import Space
+from mtray.training.models import load_model, moved_parameters
+
+
+def space(**fixed):
+    return Space(parameters={}, fixed={"parallel_size": 10, **fixed})
+
+
+@pytest.fixture(autouse=True)
+def million(monkeypatch):
+    """A model of a million parameters, of which half are in its blocks, on a disk of 100 MB."""
+    monkeypatch.setattr(disk, "moved_parameters", lambda name, frozen: 1e6 if not frozen else 5e5)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100e6))
+
+
+def test_weights_and_two_moments_twice_for_each_trial(tmp_path):
+    line = disk.check_disk(make_study(), space(), tmp_path / "runs" / "new", 4)
+    assert line == (
+        "  checkpoints: 0.012 GB a trial, 4 at a time and twice while one is replaced: up to "
+        "0.096 GB of 0.1 GB free"
+    )
+    assert "0.006 GB a trial" in disk.check_disk(make_study(), space(frozen_layers=2), tmp_path, 1)
+
+
+def test_what_does_not_fit_is_an_error_and_what_is_replaced_counts_as_free(tmp_path):
+    with pytest.raises(ConfigError, match=rf"0.12 GB, and {tmp_path} has 0.1 GB free"):
+        disk.check_disk(make_study(), space(), tmp_path, 5)
+    old = tmp_path / "trials/0003/checkpoint-00000010"
+    old.mkdir(parents=True)
+    (old / "worker-0000-000.safetensors").write_bytes(b"0" * 20_000_000)
+    assert "of 0.12 GB free" in disk.check_disk(make_study(), space(), tmp_path, 5)
+
+
+def test_the_limit_of_the_study_and_off(tmp_path):
+    tight = make_study(resources=Resources(checkpoint_gb=0.02))
+    with pytest.raises(ConfigError, match=r"`resources.checkpoint_gb` allows 0.02 GB"):
+        disk.check_disk(tight, space(), tmp_path, 1)
+    off = make_study(training=Training(checkpoints=False), resources=Resources(checkpoint_gb=1e-9))
+    assert disk.check_disk(off, space(), tmp_path, 9) == ""
+
+
+def test_parameters_are_counted_as_the_model_itself_has_them():
+    model = load_model("embedded")
+    assert moved_parameters("embedded", 0) == sum(p.numel() for p in model.parameters())
+    blocks = model.model.layers[:2].parameters()
+    assert moved_parameters("embedded", 2) == moved_parameters("embedded", 0) - sum(
+        p.numel() for p in blocks
+    )
