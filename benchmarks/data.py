@@ -106,7 +106,7 @@ def mtray_trials(folder: Path) -> list[dict[str, Any]]:
     from mtray.data.mixing import plan
     from mtray.data.store import build_store, select
     from mtray.schema import Recipe
-    from mtray.training.loop import collate
+    from mtray.training.losses import collate
     from mtray.training.models import load_tokenizer
     from mtray.training.schedule import batches
 
@@ -120,7 +120,7 @@ def mtray_trials(folder: Path) -> list[dict[str, Any]]:
             store = pickle.loads(given)
             examples, mix = select(store, plan(recipe, study.sources), False)
             lengths = examples.lengths()
-            steps = batches(len(examples), study.training, SEED)
+            steps = batches(examples.lengths(), study.training, SEED)
             collate([examples[row] for row in steps[0]], "cpu")
         if int(lengths.sum()) != mix.tokens or len(examples) != mix.examples:
             raise SystemExit("the mix is not what it says")

@@ -84,7 +84,7 @@ def _mixed(folder: Path, number: int, interleave: bool) -> Any:
 
 
 def _trials(folder: Path, interleave: bool) -> list[dict[str, Any]]:
-    from mtray.training.loop import collate
+    from mtray.training.losses import collate
 
     found = []
 

@@ -23,7 +23,7 @@ from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialR
 from mtray.seconds import Seconds, cost_scores
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
-from mtray.training.loop import MICRO_BATCH_TOKENS, Place, Reached, Rungs, finetune
+from mtray.training.loop import Place, Reached, Rungs, finetune
 
 if TYPE_CHECKING:
     from mtray.evaluation.suite import Suite
@@ -142,7 +142,7 @@ def run_trial(
                     learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
                     seed=job.seed, place=place, rungs=on_the_way, checkpoints=checkpoints,
                     progress=progress,
-                    micro_batch_tokens=max(1, int(MICRO_BATCH_TOKENS * batch_share)),
+                    batch_share=batch_share,
                     should_stop=should_stop,
                 )  # fmt: skip
         except TrialPruned as end:

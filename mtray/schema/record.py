@@ -57,7 +57,7 @@ class Rung(Frozen):
 class TrainingRecord(Frozen):
     """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
     without padding. `resumed`: the steps after which an interrupted training went on from its
-    checkpoint."""
+    checkpoint. `packed`: in packed rows."""
 
     steps: int
     tokens: int
@@ -68,6 +68,7 @@ class TrainingRecord(Frozen):
     precision: str
     loss: tuple[tuple[int, float], ...]
     resumed: tuple[int, ...] = ()
+    packed: bool = False
 
 
 Role = Literal[

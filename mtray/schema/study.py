@@ -129,21 +129,31 @@ class Evaluation(Frozen):
 
 
 class Training(Frozen):
-    """`batch_examples` is the global batch, shared out over the workers; each takes its part in
-    micro-batches of similar length. `warmup` is a share of all steps.
+    """`batch_examples` is the global batch, shared out over the workers, or `batch_tokens` is, at
+    most. Each takes its part in micro-batches of at most `micro_batch_tokens` (null: 4096, or
+    fewer for a large vocabulary): packed rows, or rows of similar length (`packing` auto: packed
+    where the model's attention can). `warmup` is a
+    share of all steps. `offload`: what ZeRO keeps in the CPU's memory. `freeze_from`: an earlier
+    model's folder, or a trial's, for `freeze_policy: most_changed`.
     `precision` auto: bf16 where the machine computes in it. `checkpoints`: whether a running trial
     keeps one, after every rung and `checkpoint_minutes` (null: no cadence)."""
 
     epochs: Annotated[int, Field(ge=1)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     max_length: Annotated[int, Field(ge=8)] = 256
     max_steps: Annotated[int, Field(ge=1)] | None = None
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_clipping: Annotated[float, Field(gt=0)] = 1.0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    packing: Literal["auto", "on", "off"] = "auto"
+    gradient_checkpointing: bool = False
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    freeze_from: str | None = None
     allow_repeats: bool = False
     checkpoints: bool = True
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from mtray.schema import Mix, Recipe, Study
-from mtray.training.loop import Example, example_lengths
+from mtray.training.loop import example_lengths
+from mtray.training.losses import Example
 
 # how much is kept, and not what is trained
 FREE = {"checkpoints", "checkpoint_minutes"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mtray.errors import TrainError
+from mtray.errors import ConfigError, TrainError
 from mtray.schema import Training
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ def native_bf16(device_type: str) -> bool:
 
 
 def resolve_precision(training: Training, device_type: str) -> str:
+    """Raises ConfigError for fp16 without a GPU."""
+    if training.precision == "fp16" and device_type != "cuda":
+        raise ConfigError(
+            "training.precision is fp16, which needs a GPU; this worker has none; "
+            "allowed here: auto, bf16, fp32"
+        )
     if training.precision != "auto":
         return training.precision
     return "bf16" if native_bf16(device_type) else "fp32"
@@ -58,22 +64,33 @@ def resolve_precision(training: Training, device_type: str) -> str:
 def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
     """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one
     micro-batch a step and plain sums."""
+    zero: dict[str, Any] = {"stage": training.zero_stage}
+    if training.offload != "none":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+    if training.offload == "parameters":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": True}
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": training.gradient_clipping,
-        "zero_optimization": {"stage": training.zero_stage},
+        "zero_optimization": zero,
+        # torch's own optimiser steps on the CPU's side, too
+        "zero_force_ds_cpu_optimizer": False,
         "optimizer": {
             "type": "AdamW",
             "params": {
                 "lr": 0.0,
                 "betas": list(BETAS),
                 "weight_decay": training.weight_decay,
-                "torch_adam": True,  # the fused kernels are compiled at first use
+                "torch_adam": True,  # DeepSpeed's own kernels are compiled at first use
+                "fused": True,
             },
         },
-        # weights and optimiser stay fp32; matrix products run in bf16 where that is native
-        "torch_autocast": {"enabled": precision == "bf16", "dtype": "bfloat16"},
+        # weights and optimiser stay fp32; matrix products run in 16 bits, in fp16 with a loss scale
+        "torch_autocast": {
+            "enabled": precision != "fp32",
+            "dtype": "float16" if precision == "fp16" else "bfloat16",
+        },
         "steps_per_print": 1 << 30,
         "wall_clock_breakdown": False,
     }
@@ -187,8 +204,9 @@ class TorchEngine:
         self._precision, self._clip = precision, training.gradient_clipping
         self._moving = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(
-            self._moving, lr=0.0, betas=BETAS, weight_decay=training.weight_decay
+            self._moving, lr=0.0, betas=BETAS, weight_decay=training.weight_decay, fused=True
         )
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
     @contextmanager
     def whole(self) -> Iterator[Any]:
@@ -197,20 +215,22 @@ class TorchEngine:
     def forward(self, **inputs: Any) -> Any:
         import torch
 
-        enabled = self._precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+        dtype = torch.float16 if self._precision == "fp16" else torch.bfloat16
+        with torch.autocast(self.device.type, dtype, enabled=self._precision != "fp32"):
             return self.module(**inputs)
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
-        loss.backward()
+        self._scaler.scale(loss).backward()
 
     def step(self, learning_rate: float) -> None:
         import torch
 
+        self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self._moving, self._clip)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
 
     def _slots(self) -> dict[str, torch.Tensor]:

@@ -16,12 +16,11 @@ from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.freezing import freeze_bottom
-from mtray.training.schedule import batches, learning_rate_at, plan_step
+from mtray.training.losses import Example
+from mtray.training.schedule import batches, learning_rate_at
+from mtray.training.step import Feed, micro_batch_tokens
 
-Example = tuple[npt.NDArray[np.int32], int]
 Progress = Callable[[dict[str, Any]], None]
-IGNORED = -100
-MICRO_BATCH_TOKENS = 4096  # with padding
 
 
 def _alone(value: Any) -> list[Any]:
@@ -104,12 +103,11 @@ class _Meter:
             self.curve.append((step, sum(self.losses) / len(self.losses)))
             self.losses.clear()
 
-    def record(self, precision: str, trainable: int, total: int) -> TrainingRecord:
+    def record(self, **fixed: Any) -> TrainingRecord:
         return TrainingRecord(
             steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
-            trainable_parameters=trainable, total_parameters=total,
-            accumulated_learning_rate=self.accumulated_rate, precision=precision,
-            loss=tuple(self.curve), resumed=tuple(self.resumed),
+            accumulated_learning_rate=self.accumulated_rate,
+            loss=tuple(self.curve), resumed=tuple(self.resumed), **fixed,
         )  # fmt: skip
 
     @property
@@ -117,45 +115,10 @@ class _Meter:
         return self.tokens / max(1e-9, time.perf_counter() - self.started)
 
 
-def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
-    """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts
-    and pads.
-
-    No attention mask is needed: a causal model never looks from a token at the pads behind it.
-    """
-    import torch
-
-    longest = max(len(ids) for ids, _ in examples)
-    ids = np.zeros((len(examples), longest), np.int64)
-    labels = np.full((len(examples), longest), IGNORED, np.int64)
-    for row, (tokens, loss_from) in enumerate(examples):
-        ids[row, : len(tokens)] = tokens
-        labels[row, loss_from : len(tokens)] = tokens[loss_from:]
-    return torch.from_numpy(ids).to(device), torch.from_numpy(labels).to(device)
-
-
 def example_lengths(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
     """Tokens of every example, shape (examples,); those of a mix know theirs without being read."""
     known = getattr(examples, "lengths", None)
     return known() if known else np.array([len(ids) for ids, _ in examples])
-
-
-def target_tokens(example: Example) -> int:
-    """Tokens that loss is taken on; the first token of a text is never predicted."""
-    ids, loss_from = example
-    return len(ids) - max(1, loss_from)
-
-
-def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
-    """Negative log-likelihood in nats, summed over the micro-batch's target tokens."""
-    import torch
-
-    ids, labels = collate(micro, engine.device)
-    logits = engine.forward(input_ids=ids, use_cache=False).logits
-    return torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(),
-        ignore_index=IGNORED, reduction="sum",
-    )  # fmt: skip
 
 
 def any_worker(flag: bool) -> bool:
@@ -193,12 +156,12 @@ def finetune(
     *,
     precision: str,
     learning_rate: float,
-    frozen_layers: int,
+    frozen_layers: int = 0,
     seed: int,
     place: Place = Place(),
     rungs: Rungs = Rungs(),
     checkpoints: Checkpoints | None = None,
-    micro_batch_tokens: int = MICRO_BATCH_TOKENS,
+    batch_share: float = 1.0,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, TrainingRecord]:
@@ -209,15 +172,23 @@ def finetune(
     micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one after
     every rung, by their cadence and when it is stopped.
 
+    `batch_share`: of the usual tokens in a micro-batch.
     Raises LossNotFinite, TrialStopped when `should_stop` says so, and TrialPruned with the record
     so far when a rung does.
     """
+    from mtray.training.packing import use_packing
+
     total = sum(p.numel() for p in model.parameters())
     trainable = freeze_bottom(model, frozen_layers)
+    packed = use_packing(model, examples, training)
+    fixed: dict[str, Any] = {"precision": precision, "packed": packed}
+    fixed |= {"trainable_parameters": trainable, "total_parameters": total}
+    most = micro_batch_tokens(model, training.micro_batch_tokens, batch_share)
     engine = build(model)
     engine.module.train()
     lengths = example_lengths(examples)
-    steps = batches(len(examples), training, seed)
+    feed = Feed(examples, lengths, place, most, packed)
+    steps = batches(lengths, training, seed)
     checkpoints = checkpoints or Checkpoints()
     meter = _Meter.again(checkpoints.resume(engine, place))
     told, marks, kept = 0.0, rung_steps(rungs.shares, len(steps)), meter.steps
@@ -227,7 +198,7 @@ def finetune(
                 checkpoints.save(engine, place, meter.steps, meter.state())
             raise TrialStopped
         rate = learning_rate_at(step - 1, len(steps), learning_rate, training)
-        loss = _one_step(engine, examples, lengths, rows, place, micro_batch_tokens, rate)
+        loss = feed.step(engine, rows, rate)
         if not math.isfinite(loss):
             raise LossNotFinite(f"the training loss is {loss} at step {step} of {len(steps)}")
         meter.add(step, len(steps), loss, int(lengths[rows].sum()), rate)
@@ -242,33 +213,8 @@ def finetune(
                 ends = rungs.measure(Reached(marks[step], step, len(steps)), module)
             meter.started += time.perf_counter() - before  # the speed is that of training
             if place.agree(ends):
-                raise TrialPruned(meter.record(precision, trainable, total))
+                raise TrialPruned(meter.record(**fixed))
         if checkpoints.on and (step in marks or place.agree(checkpoints.due())):
             checkpoints.save(engine, place, step, meter.state())
             kept = step
-    return engine, meter.record(precision, trainable, total)
-
-
-def _one_step(
-    engine: Any,
-    examples: Sequence[Example],
-    lengths: Any,
-    rows: Any,
-    place: Place,
-    max_tokens: int,
-    rate: float,
-) -> float:
-    """One optimiser step; the mean loss over the target tokens of the global batch, on every
-    worker the same."""
-    normaliser = max(1, sum(target_tokens(examples[r]) for r in rows))
-    groups = plan_step(rows, lengths, place.world, place.rank, max_tokens)
-    nats = 0.0
-    for index, group in enumerate(groups):
-        # a worker without rows still takes part in the collectives, with a loss that counts nothing
-        micro = [examples[r] for r in group] or [examples[rows[0]]]
-        loss = summed_loss(engine, micro)
-        if len(group):
-            nats += float(loss.detach())
-        engine.backward(loss * (float(len(group) > 0) / normaliser), last=index == len(groups) - 1)
-    engine.step(rate)
-    return place.total(nats) / normaliser
+    return engine, meter.record(**fixed)

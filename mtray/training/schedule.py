@@ -13,12 +13,6 @@ from mtray.schema import Training
 Index = npt.NDArray[np.int64]
 
 
-def total_steps(examples: int, training: Training) -> int:
-    """Optimiser steps of a run; the last batch of an epoch may be smaller."""
-    steps = math.ceil(examples / training.batch_examples) * training.epochs
-    return steps if training.max_steps is None else min(steps, training.max_steps)
-
-
 def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> float:
     """Learning rate of step 0..steps-1: linear warm-up over a share of the steps, then the schedule
     down to zero.
@@ -37,17 +31,31 @@ def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> 
     return peak * factor
 
 
-def batches(examples: int, training: Training, seed: int) -> list[Index]:
-    """The rows of every step, a fresh order in each epoch; the same for any number of workers."""
-    order = np.random.default_rng(seed)
+def batches(lengths: Index, training: Training, seed: int) -> list[Index]:
+    """The rows of every step, a fresh order in each epoch; the same for any number of workers. The
+    last batch of an epoch may be smaller. `lengths` (examples,) in tokens."""
+    order, size = np.random.default_rng(seed), training.batch_examples
     out: list[Index] = []
     for _ in range(training.epochs):
-        rows = order.permutation(examples)
-        out += [
-            rows[i : i + training.batch_examples]
-            for i in range(0, examples, training.batch_examples)
-        ]
-    return out[: total_steps(examples, training)]
+        rows = order.permutation(len(lengths))
+        if training.batch_tokens is None:
+            out += [rows[i : i + size] for i in range(0, len(rows), size)]
+        else:
+            out += filled(rows, lengths, training.batch_tokens)
+    return out[: training.max_steps]
+
+
+def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
+    """Rows in their order, cut into groups of at most `max_tokens` tokens in all; a single longer
+    example stands alone."""
+    groups: list[Index] = []
+    start = tokens = 0
+    for end, length in enumerate(lengths[rows].tolist()):
+        if end > start and tokens + length > max_tokens:
+            groups.append(rows[start:end])
+            start, tokens = end, 0
+        tokens += length
+    return [*groups, rows[start:]] if len(rows) else []
 
 
 def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0.25) -> list[Index]:
@@ -70,11 +78,18 @@ def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0
     return groups
 
 
+def packs(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
+    """Cut one worker's rows of a step into groups of at most `max_tokens` tokens in all (a single
+    longer example stands alone), shortest first."""
+    return filled(rows[np.argsort(lengths[rows], kind="stable")], lengths, max_tokens)
+
+
 def plan_step(
-    rows: Index, lengths: Index, world: int, rank: int, max_tokens: int
+    rows: Index, lengths: Index, worker: tuple[int, int], max_tokens: int, packed: bool = False
 ) -> Sequence[Index]:
-    """This worker's micro-batches of a step. Every worker gets equally many, some empty: their
-    collectives must match."""
-    per_rank = [micro_batches(rows[r::world], lengths, max_tokens) for r in range(world)]
+    """The micro-batches of a step that `worker` (rank, number of workers) computes. Every worker
+    gets equally many, some empty: their collectives must match."""
+    cut, (rank, world) = packs if packed else micro_batches, worker
+    per_rank = [cut(rows[r::world], lengths, max_tokens) for r in range(world)]
     most = max(map(len, per_rank))
     return per_rank[rank] + [rows[:0]] * (most - len(per_rank[rank]))

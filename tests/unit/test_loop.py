@@ -13,16 +13,13 @@ from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine, build_engine, deepspeed_config, resolve_precision
 from mtray.training.loop import (
-    IGNORED,
     Place,
     Reached,
     Rungs,
-    collate,
     finetune,
     rung_steps,
-    summed_loss,
-    target_tokens,
 )
+from mtray.training.losses import IGNORED, collate, summed_loss, target_tokens
 
 TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)
@@ -103,7 +100,9 @@ def test_the_loss_falls_and_everything_is_counted(model, examples):
 def test_micro_batches_do_not_change_the_curve(tokenizer, examples):
     curves, ends = [], []
     for most in (100_000, 40, 1):
-        tuned, record = tune(llama(tokenizer), examples, micro_batch_tokens=most)
+        tuned, record = tune(
+            llama(tokenizer), examples, TRAINING.model_copy(update={"micro_batch_tokens": most})
+        )
         curves.append([loss for _, loss in record.loss])
         ends.append(torch.cat([p.detach().flatten() for p in tuned.parameters()]))
     for curve, end in zip(curves[1:], ends[1:], strict=True):
@@ -114,7 +113,7 @@ def test_micro_batches_do_not_change_the_curve(tokenizer, examples):
 
 def test_two_workers_sum_to_the_gradient_of_one(tokenizer, examples):
     """Odd batches: one worker gets a row more, and an empty micro-batch fills the other's plan."""
-    training = Training(batch_examples=5, max_steps=1, gradient_clipping=1e9)
+    training = Training(batch_examples=5, max_steps=1, gradient_clipping=1e9, micro_batch_tokens=20)
     gradients = {}
 
     class Keep(TorchEngine):
@@ -124,7 +123,7 @@ def test_two_workers_sum_to_the_gradient_of_one(tokenizer, examples):
     for place in (Place(), Place(0, 2), Place(1, 2)):
         build = type("K", (Keep,), {"place": place})
         tune(
-            llama(tokenizer), examples, training, place=place, micro_batch_tokens=20,
+            llama(tokenizer), examples, training, place=place,
             build=lambda m, build=build: build(m, training, "fp32"),
         )  # fmt: skip
     for whole, a, b in zip(*gradients.values(), strict=True):

@@ -1,0 +1,249 @@
+"""Examples end to end in one row without pads, none of which sees another.
+
+Every product with a weight runs on real tokens alone. Attention, which is a small part of the work
+at sentence lengths, is computed on rows padded by groups of similar length, so that no mask over
+the whole row is needed, which would cost memory and time by its square. Position ids start at 0
+with every example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from mtray.errors import ConfigError
+from mtray.schema import Training
+from mtray.training.losses import IGNORED, Example, collate, takes
+from mtray.training.schedule import micro_batches
+
+NAME = "mtray_packed"  # of the attention, in transformers' list of them
+WASTE = 0.25  # of a group's rows in attention may be padding
+# of the greatest score, how far scores in a row may be from those alone; rounding in fp32 is 1e-6
+TOLERANCE = 1e-3
+TRIED = (3, 40)  # examples, and tokens of each
+
+
+@dataclass(frozen=True)
+class Group:
+    """Examples whose attention is computed together: the tokens from `start` to `end` of the row,
+    spread to `places` (tokens,) of `rows` * `width`."""
+
+    start: int
+    end: int
+    rows: int
+    width: int
+    places: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """`ids` and `positions` of shape (1, tokens). `targets` (targets,) are the ids that loss is
+    taken on, each predicted from the place in the row that `before` (targets,) holds; they end in
+    some that are `IGNORED`."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+    before: torch.Tensor
+    groups: tuple[Group, ...]
+
+
+def pack(examples: Sequence[Example], device: Any) -> Packed:
+    """One row of the examples, shortest first, and a few tokens that no one sees at its end."""
+    ordered = sorted(examples, key=lambda e: len(e[0]))
+    lengths = np.array([len(ids) for ids, _ in ordered])
+    ends = np.cumsum(lengths)
+    ids = np.concatenate([ids for ids, _ in ordered]).astype(np.int64)
+    rest = _round(len(ids)) - len(ids)
+    positions = np.arange(len(ids)) - np.repeat(ends - lengths, lengths)
+    loss_from = np.repeat([max(1, start) for _, start in ordered], lengths)
+    wanted = np.flatnonzero(positions >= loss_from)
+    spare = _round(len(wanted)) - len(wanted)
+
+    def given(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).to(device)
+
+    groups = []
+    for rows in micro_batches(np.arange(len(ordered)), lengths, 1 << 62, WASTE):
+        width, start, end = int(lengths[rows[-1]]), ends[rows[0]] - lengths[rows[0]], ends[rows[-1]]
+        which = np.repeat(np.arange(len(rows)), lengths[rows])
+        places = which * width + positions[start:end]
+        groups.append(Group(int(start), int(end), len(rows), width, given(places)))
+    return Packed(
+        given(np.pad(ids, (0, rest)))[None], given(np.pad(positions, (0, rest)))[None],
+        given(np.pad(ids[wanted], (0, spare), constant_values=IGNORED)),
+        given(np.pad(wanted - 1, (0, spare))), tuple(groups),
+    )  # fmt: skip
+
+
+class _Spread(torch.autograd.Function):
+    """Tokens to their places, zeros elsewhere. Every place is used once, so that the way back is a
+    look-up, where torch would add up; `_Gather` is its inverse."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
+        ctx.save_for_backward(places)
+        return tokens.new_zeros(size, *tokens.shape[1:]).index_copy_(0, places, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, padded: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(places)
+        ctx.size = len(padded)
+        return padded.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        whole = grad.new_zeros(ctx.size, *grad.shape[1:])
+        return whole.index_copy_(0, ctx.saved_tensors[0], grad), None
+
+
+def _round(tokens: int) -> int:
+    """A length with few others near it: oneDNN compiles its products anew for every shape, which in
+    bf16 takes as long as the product itself."""
+    step = max(16, 1 << max(0, tokens.bit_length() - 5))
+    return -(-tokens // step) * step
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any,
+    packed: Packed | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """As transformers' attention functions: (1, heads, tokens, width) in, (1, tokens, heads, width)
+    out."""
+    if packed is None or not getattr(module, "is_causal", True):
+        raise TypeError(f"{type(module).__name__} cannot be packed")
+    dtype, device_type = query.dtype, query.device.type
+    # torch's attention on the CPU is several times slower in bf16 than in fp32, backward above all
+    on_cpu = device_type == "cpu"
+    rows = [x[0].transpose(0, 1).float() if on_cpu else x[0].transpose(0, 1)
+            for x in (query, key, value)]  # fmt: skip
+    parts = []
+    with torch.autocast(device_type, enabled=torch.is_autocast_enabled(device_type) and not on_cpu):
+        for group in packed.groups:
+            spread = [_spread(x[group.start : group.end], group) for x in rows]
+            found = _attend(module, spread, options)
+            flat = found.reshape(group.rows * group.width, *found.shape[2:])
+            parts.append(_Gather.apply(flat, group.places))
+    nobody = rows[0].new_zeros(len(rows[0]) - packed.groups[-1].end, *rows[0].shape[1:])
+    return torch.cat([*parts, nobody])[None].to(dtype), None
+
+
+def _attend(module: Any, inputs: Sequence[torch.Tensor], options: dict[str, Any]) -> torch.Tensor:
+    """Causal attention of padded rows, (rows, width, heads, size): the pads stand behind."""
+    width = inputs[0].shape[2]
+    window, mask = options.get("sliding_window"), None
+    if window and width > window:
+        ones = torch.ones(width, width, dtype=torch.bool, device=inputs[0].device)
+        mask = (ones.tril() & ones.triu(1 - window))[None, None]
+    kept = {name: options[name] for name in ("dropout", "scaling") if name in options}
+    found: torch.Tensor = sdpa_attention_forward(
+        module, *inputs, attention_mask=mask, is_causal=mask is None, **kept
+    )[0]
+    return found
+
+
+def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
+    """(tokens, heads, size) -> (rows, heads, width, size), zero where a row has no token."""
+    flat = _Spread.apply(tokens, group.places, group.rows * group.width)
+    found: torch.Tensor = flat.view(group.rows, group.width, *tokens.shape[1:]).transpose(1, 2)
+    return found
+
+
+@contextmanager
+def packed_attention(model: Any) -> Iterator[None]:
+    """The model takes packed rows within, and is as it was after."""
+    config = (model.get_base_model() if hasattr(model, "get_base_model") else model).config
+    before = config._attn_implementation
+    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
+    """Negative log-likelihood in nats, summed over the examples' target tokens; to be called within
+    `packed_attention`, as must be its way back. Scores are computed at the targets' places alone.
+    """
+    row = pack(examples, engine.device)
+    logits = _forward(engine.forward, row)
+    return torch.nn.functional.cross_entropy(
+        logits.float(), row.targets, ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def _forward(model: Any, row: Packed) -> torch.Tensor:
+    """Scores of the targets, shape (targets, vocabulary)."""
+    found: torch.Tensor = model(
+        input_ids=row.ids, position_ids=row.positions, attention_mask=_no_mask(row.ids),
+        use_cache=False, logits_to_keep=row.before, packed=row,
+    ).logits[0]  # fmt: skip
+    return found
+
+
+def _no_mask(ids: torch.Tensor) -> torch.Tensor:
+    """Four dimensions are handed on as they are; of fewer, transformers would make a mask as large
+    as the row's square."""
+    return torch.ones((1, 1, 1, 1), dtype=torch.bool, device=ids.device)
+
+
+def use_packing(model: Any, examples: Sequence[Example], training: Training) -> bool:
+    """Whether the micro-batches of `model` are packed rows: where they may be and it gives the
+    scores that it gives of each example alone, which is tried. Raises ConfigError where the study
+    insists and it does not."""
+    if training.packing == "off":
+        return False
+    why = _why_not(model, examples)
+    if why and training.packing == "on":
+        raise ConfigError(
+            f"training.packing is on, but {type(model).__name__} cannot take packed rows: {why}; "
+            "allowed: auto, off"
+        )
+    return not why
+
+
+def _why_not(model: Any, examples: Sequence[Example]) -> str:
+    """Empty where packed rows give the scores of every example alone."""
+    if not takes(model, "logits_to_keep") or not takes(model, "position_ids"):
+        return "it takes no `logits_to_keep` or no `position_ids`"
+    if model.config.get_text_config()._attn_implementation != "sdpa":
+        return "its attention is not torch's own (sdpa)"
+    count, most = TRIED
+    tried = [(ids[:most], min(start, most - 1)) for ids, start in examples[:count]]
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad():
+            row = pack(tried, device)
+            alone = [
+                model(input_ids=collate([e], device)[0], use_cache=False).logits[0]
+                for e in sorted(tried, key=lambda e: len(e[0]))
+            ]
+            with packed_attention(model):
+                found = _forward(model, row)
+    # a model whose code passes the row on to something else raises whatever that likes to
+    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    finally:
+        model.train(was_training)
+    wanted = torch.cat(alone)[row.before]
+    far = float((found - wanted).abs().max() / wanted.abs().max())
+    return "" if far <= TOLERANCE else f"its scores differ by {far:.2g} from those alone"

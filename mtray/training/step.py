@@ -1,0 +1,66 @@
+"""One optimiser step: this worker's micro-batches, their losses, and the sum over the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mtray.training.losses import Example, loss_of, target_tokens
+from mtray.training.schedule import Index, plan_step
+
+if TYPE_CHECKING:
+    from mtray.training.loop import Place
+
+MICRO_BATCH_TOKENS = 4096  # with padding
+# elements of a micro-batch's scores, so that a vocabulary of 256,000 takes 1 GiB in 32 bits
+LOGITS_AT_ONCE = 2**28
+
+
+def micro_batch_tokens(model: Any, wanted: int | None, share: float = 1.0) -> int:
+    """Tokens of a micro-batch: those of the study, else fewer for a large vocabulary; of either,
+    `share`."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    usual = wanted or min(MICRO_BATCH_TOKENS, LOGITS_AT_ONCE // vocabulary)
+    return max(1, int(usual * share))
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a worker's steps are made from. `lengths` (examples,) in tokens; `packed`: its
+    micro-batches are packed rows."""
+
+    examples: Sequence[Example]
+    lengths: Index
+    place: Place
+    max_tokens: int
+    packed: bool = False
+
+    def step(self, engine: Any, rows: Index, rate: float) -> float:
+        """The mean loss over the target tokens of the global batch, on every worker the same."""
+        place, examples = self.place, self.examples
+        normaliser = max(1, sum(target_tokens(examples[r]) for r in rows))
+        groups = plan_step(
+            rows, self.lengths, (place.rank, place.world), self.max_tokens, self.packed
+        )
+        nats: Any = 0.0
+        with self._attention(engine.module):
+            for index, group in enumerate(groups):
+                # a worker without rows still takes part in the collectives, with a loss that counts
+                # nothing
+                micro = [examples[r] for r in group] or [examples[rows[0]]]
+                loss = loss_of(engine, micro, self.packed)
+                if len(group):
+                    nats = nats + loss.detach()  # on its device: asking for it would wait
+                share = float(len(group) > 0) / normaliser
+                engine.backward(loss * share, last=index == len(groups) - 1)
+        engine.step(rate)
+        return place.total(float(nats)) / normaliser
+
+    def _attention(self, model: Any) -> Any:
+        if not self.packed:
+            return nullcontext()
+        from mtray.training.packing import packed_attention
+
+        return packed_attention(model)
