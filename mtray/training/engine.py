@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mtray.errors import ConfigError, TrainError
 from mtray.schema import Training
+from mtray.training.optimizer_state import load_slots, slots_state
 
 if TYPE_CHECKING:
     import torch
@@ -177,13 +178,19 @@ class DeepSpeedEngine:
 
         if not self._engine.zero_optimization_stage() and torch.distributed.get_rank():
             return {}
-        return slots_state(*self._slots())
+        return slots_state(*self._slots(), self._scaler())
+
+    def _scaler(self) -> Any:
+        """What scales the loss in fp16."""
+        if self._engine.zero_optimization_stage():
+            return self._engine.optimizer.loss_scaler
+        return self._engine.torch_autocast_z0_gradscaler
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
         outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
         if stage == 3:
             outer.checkpoint_event_prologue()  # what is kept whole is put into parts again
-        load_slots(*self._slots(), tensors)
+        load_slots(*self._slots(), self._scaler(), tensors)
         if stage == 3:
             for index in range(len(outer.fp32_partitioned_groups_flat)):
                 outer._reassign_or_swap_out_partitioned_parameters(index)
@@ -237,39 +244,10 @@ class TorchEngine:
         return {n: p for n, p in self.module.named_parameters() if p.requires_grad}
 
     def state(self) -> dict[str, torch.Tensor]:
-        return slots_state(self._slots(), self._optimizer)
+        return slots_state(self._slots(), self._optimizer, self._scaler)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        load_slots(self._slots(), self._optimizer, tensors)
-
-
-def slots_state(slots: Mapping[str, torch.Tensor], optimizer: Any) -> dict[str, torch.Tensor]:
-    """Tensors that an optimiser moves, by name, and what it knows of each."""
-    import torch
-
-    found = {}
-    for name, moved in slots.items():
-        found[f"{name}/weight"] = moved.detach()
-        for field, value in optimizer.state.get(moved, {}).items():
-            found[f"{name}/{field}"] = value if torch.is_tensor(value) else torch.tensor(value)
-    return found
-
-
-def load_slots(
-    slots: Mapping[str, torch.Tensor], optimizer: Any, tensors: Mapping[str, torch.Tensor]
-) -> None:
-    """Put back what `slots_state` gave."""
-    on_device = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
-    for key in tensors:
-        name, _, field = key.rpartition("/")
-        value, moved = tensors[key], slots[name]
-        if field == "weight":
-            moved.data.copy_(value)
-        elif value.dim() or on_device:
-            optimizer.state[moved][field] = value.to(moved.device)
-        else:  # a count of steps: AdamW's a float tensor on the CPU, others' a plain whole number
-            counts = value.dtype.is_floating_point
-            optimizer.state[moved][field] = value if counts else value.item()
+        load_slots(self._slots(), self._optimizer, self._scaler, tensors)
 
 
 ENGINES: dict[str, type[DeepSpeedEngine] | type[TorchEngine]] = {

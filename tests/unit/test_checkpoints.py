@@ -22,6 +22,7 @@ from mtray.training.checkpoints import (
 )
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import Place, Rungs, finetune
+from mtray.training.optimizer_state import scaler_numbers
 
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)  # 8 steps
 
@@ -214,3 +215,21 @@ def test_large_parts_are_cut_into_files(tmp_path):
     assert [list(group) for group in in_files(tensors, 64)] == [["a", "b"], ["c"], ["d"]]
     (tmp_path / "x").write_bytes(b"123456789")
     assert checksum(tmp_path / "x") == [9, 0xCBF43926]  # the check value of CRC-32
+
+
+@pytest.mark.parametrize("kind", ["torch", "deepspeed"])
+def test_the_scale_of_an_fp16_loss_is_kept(tokenizer, kind):
+    def scaler(scale):
+        if kind == "torch":
+            return torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=1)
+        return pytest.importorskip("deepspeed.runtime.fp16.loss_scaler").DynamicLossScaler(
+            scale, 2.0, 1000, 1, 2, False
+        )
+
+    first, second = (TorchEngine(llama(tokenizer), TRAINING, "fp32") for _ in range(2))
+    first._scaler, second._scaler = scaler(64.0), scaler(8.0)
+    numbers = scaler_numbers(first._scaler)
+    assert numbers != scaler_numbers(second._scaler)
+    second.load_state(first.state())
+    assert scaler_numbers(second._scaler) == numbers and 64.0 in numbers.values()
+    assert scaler_numbers(None) == {}

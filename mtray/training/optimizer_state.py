@@ -1,0 +1,63 @@
+"""What an engine's optimiser moves and knows, as a flat mapping of tensors, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+SCALE = "scale of the loss/"  # before the names of what a loss is scaled by in fp16
+
+
+def scaler_numbers(scaler: Any) -> dict[str, float]:
+    """The state of what scales a loss, torch's or DeepSpeed's; empty where nothing does."""
+    if scaler is None:
+        return {}
+    if hasattr(scaler, "state_dict"):
+        return dict(scaler.state_dict())
+    return {k: v for k, v in vars(scaler).items() if type(v) in (int, float)}
+
+
+def slots_state(
+    slots: Mapping[str, torch.Tensor], optimizer: Any, scaler: Any
+) -> dict[str, torch.Tensor]:
+    """Tensors that an optimiser moves, by name, what it knows of each, and the loss's scale."""
+    import torch
+
+    found = {
+        f"{SCALE}{name}": torch.tensor(float(number), dtype=torch.float64)
+        for name, number in scaler_numbers(scaler).items()
+    }
+    for name, moved in slots.items():
+        found[f"{name}/weight"] = moved.detach()
+        for field, value in optimizer.state.get(moved, {}).items():
+            found[f"{name}/{field}"] = value if torch.is_tensor(value) else torch.tensor(value)
+    return found
+
+
+def load_slots(
+    slots: Mapping[str, torch.Tensor],
+    optimizer: Any,
+    scaler: Any,
+    tensors: Mapping[str, torch.Tensor],
+) -> None:
+    """Put back what `slots_state` gave."""
+    kinds = {name: type(number) for name, number in scaler_numbers(scaler).items()}
+    numbers = {n: kind(tensors[f"{SCALE}{n}"].item()) for n, kind in kinds.items()}
+    if hasattr(scaler, "load_state_dict"):
+        scaler.load_state_dict(numbers)
+    elif numbers:
+        vars(scaler).update(numbers)
+    on_device = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
+    for key in (key for key in tensors if not key.startswith(SCALE)):
+        name, _, field = key.rpartition("/")
+        value, moved = tensors[key], slots[name]
+        if field == "weight":
+            moved.data.copy_(value)
+        elif value.dim() or on_device:
+            optimizer.state[moved][field] = value.to(moved.device)
+        else:  # a count of steps: AdamW's a float tensor on the CPU, others' a plain whole number
+            counts = value.dtype.is_floating_point
+            optimizer.state[moved][field] = value if counts else value.item()
