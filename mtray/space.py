@@ -6,6 +6,8 @@ mono_ratio: {type: float, low: 0.0, high: 2.0}
 learning_rate: {type: float, low: 0.0001, high: 0.01, log: true, guess: 0.001}
 replay_fraction: 0.1          # fixed
 frozen_layers: {type: int, low: 0, high: 4, when: {mono_ratio: {above: 0.5}}}
+method: {type: categorical, choices: [full, lora]}
+lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Number = int | float
+Value = int | float | str
+
+
+def shown(value: Value) -> str:
+    """A parameter's value in words."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 class Condition(Frozen):
@@ -33,7 +41,7 @@ class Condition(Frozen):
 
     above: float | None = None
     below: float | None = None
-    among: tuple[Number, ...] | None = None
+    among: tuple[Value, ...] | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Condition:
@@ -41,10 +49,12 @@ class Condition(Frozen):
             raise ValueError("a condition needs one of above, below, among")
         return self
 
-    def holds(self, value: Number) -> bool:
+    def holds(self, value: Value) -> bool:
+        """A word is neither above nor below a number."""
+        number = None if isinstance(value, str) else value
         return (
-            (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
+            (self.above is None or (number is not None and number > self.above))
+            and (self.below is None or (number is not None and number < self.below))
             and (self.among is None or value in self.among)
         )
 
@@ -55,10 +65,10 @@ class _Varied(Frozen):
     first and believes it less with every trial."""
 
     when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
-    guess: Number | None = None
 
 
 class _Range(_Varied):
+    guess: Number | None = None
     low: float
     high: float
     log: bool = False
@@ -96,7 +106,8 @@ class IntRange(_Range):
 
 class Choices(_Varied):
     type: Literal["categorical"]
-    choices: Annotated[tuple[Number, ...], Field(min_length=1)]
+    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+    guess: Value | None = None
 
     @model_validator(mode="after")
     def _guess_is_one(self) -> Choices:
@@ -105,7 +116,7 @@ class Choices(_Varied):
         return self
 
     def text(self) -> str:
-        return "one of " + ", ".join(f"{c:g}" for c in self.choices)
+        return "one of " + ", ".join(map(shown, self.choices))
 
 
 Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
@@ -121,7 +132,7 @@ class Space(Frozen):
     fields."""
 
     parameters: dict[str, Parameter]
-    fixed: dict[str, Number] = {}  # noqa: RUF012  (pydantic copies defaults)
+    fixed: dict[str, Value] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution for each varied parameter, under the same flat name."""
@@ -138,10 +149,10 @@ class Space(Frozen):
         return out
 
     @property
-    def guesses(self) -> dict[str, Number]:
+    def guesses(self) -> dict[str, Value]:
         return {name: p.guess for name, p in self.parameters.items() if p.guess is not None}
 
-    def recipe(self, params: dict[str, Number]) -> Recipe:
+    def recipe(self, params: Mapping[str, Value]) -> Recipe:
         """The recipe of one suggestion: what is off by its condition has its field's default."""
         values = {**self.fixed, **params}
         for name in self.in_order():
@@ -161,29 +172,33 @@ class Space(Frozen):
                 f"`when` goes in a circle: {' -> '.join(map(str, error.args[1]))}"
             ) from None
 
-    def largest(self, name: str) -> Number | None:
-        """Upper end of a parameter, the fixed value, or None when the space does not set it."""
+    def values(self, name: str) -> tuple[Value, ...]:
+        """Every choice of a parameter, both ends of its range, the fixed value, or none when the
+        space does not set it."""
         if name in self.fixed:
-            return self.fixed[name]
+            return (self.fixed[name],)
         p = self.parameters.get(name)
         if p is None:
-            return None
-        return max(p.choices) if isinstance(p, Choices) else p.high
+            return ()
+        return p.choices if isinstance(p, Choices) else (p.low, p.high)
 
-    def smallest(self, name: str) -> Number | None:
-        """Lower end of a parameter, as `largest` the upper."""
-        p = self.parameters.get(name)
-        if name in self.fixed or p is None:
-            return self.fixed.get(name)
-        return min(p.choices) if isinstance(p, Choices) else p.low
+    def largest(self, name: str) -> Any:
+        """The greatest of `values`, None when the space does not set it; of words the first."""
+        found = self.values(name)
+        words = any(isinstance(v, str) for v in found)
+        return found[0] if words else max(found, default=None)  # type: ignore[type-var]
+
+    def smallest(self, name: str) -> Any:
+        """The least of `values`, as `largest` the greatest; of numbers only."""
+        return min(self.values(name), default=None)  # type: ignore[type-var]
 
 
-def _value(values: Mapping[str, Number], name: str) -> Number:
-    found: Number = values.get(name, Recipe.model_fields[name].default)
+def _value(values: Mapping[str, Value], name: str) -> Value:
+    found: Value = values.get(name, Recipe.model_fields[name].default)
     return found
 
 
-def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
+def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space:
     """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises
     ConfigError."""
     raw = read_yaml(path)
@@ -192,7 +207,7 @@ def load_space(path: Path, defaults: dict[str, float] | None = None) -> Space:
         if unknown:
             allowed = ", ".join(Recipe.model_fields)
             raise ConfigError(f"{where}: unknown parameter {unknown[0]!r}; allowed: {allowed}")
-    fixed = {k: v for k, v in raw.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    fixed = {k: v for k, v in raw.items() if isinstance(v, Value) and not isinstance(v, bool)}
     varied = {k: v for k, v in raw.items() if k not in fixed}
     parameters = {name: _parameter(path, name, found) for name, found in varied.items()}
     fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
@@ -209,7 +224,7 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
     """One line of a space file, checked against the model of its `type`."""
     if not isinstance(found, dict):
         raise ConfigError(
-            f"{path}: {name}: expected a number or a mapping with `type`, found {found!r}"
+            f"{path}: {name}: expected a value or a mapping with `type`, found {found!r}"
         )
     model = TYPES.get(str(found.get("type")))
     if model is None:
@@ -236,9 +251,12 @@ def _check_conditions(space: Space, path: Path) -> None:
             found = space.parameters.get(other)
             if found is None:
                 value = _value(space.fixed, other)
-                raise ConfigError(f"{where}: {other} is fixed at {value:g}; drop the condition")
+                raise ConfigError(
+                    f"{where}: {other} is fixed at {shown(value)}; drop the condition"
+                )
             ends = found.choices if isinstance(found, Choices) else (found.low, found.high)
-            if condition.among is None and len({condition.holds(v) for v in ends}) == 1:
+            listed = condition.among is None or isinstance(found, Choices)
+            if listed and len({condition.holds(v) for v in ends}) == 1:
                 held = "always" if condition.holds(ends[0]) else "never"
                 raise ConfigError(f"{where}: {held} holds for {other} {found.text()}")
     space.in_order()
@@ -254,7 +272,7 @@ def _check_ends(space: Space, path: Path) -> None:
         raise ConfigError(f"{path}: parallel_size is neither searched nor fixed; add a line for it")
 
 
-def _check_recipe(path: Path, values: dict[str, Number]) -> None:
+def _check_recipe(path: Path, values: Mapping[str, Value]) -> None:
     try:
         Recipe.model_validate({"parallel_size": 1, **values})
     except ValidationError as error:

@@ -20,7 +20,7 @@ from mtray.data.mixing import plan
 from mtray.errors import ConfigError
 from mtray.schema import NAME_PATTERN, POOLS, Budget, Recipe, Study
 from mtray.search.live import say
-from mtray.space import Space, load_space
+from mtray.space import Space, load_space, shown
 from mtray.study import load_study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -212,7 +212,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
         lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
-        lines.append(f"  fixed: {', '.join(f'{k} {v:g}' for k, v in space.fixed.items())}")
+        lines.append(f"  fixed: {', '.join(f'{k} {shown(v)}' for k, v in space.fixed.items())}")
     if rule := study.early_stopping:
         shares = ", ".join(f"{share:.0%}" for share in rule.rungs)
         asked = len(prepared.suite.part(rule.segments).requests)

@@ -16,7 +16,7 @@ from mtray.report.compare import ROLE_NAMES
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
 from mtray.report.records import trial_name
-from mtray.schema import Score
+from mtray.schema import Recipe, Score
 
 
 def score_text(score: Score) -> str:
@@ -37,13 +37,26 @@ def parameter_text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+# shown even where all recipes have the default
+ALWAYS = ("parallel_size", "mono_ratio", "replay_fraction", "frozen_layers", "learning_rate")
+
+
+def varied_parameters(recipes: Sequence[Recipe]) -> list[str]:
+    """The parameters worth a column: the first ones, and those that some recipe sets."""
+    return [
+        name
+        for name, field in Recipe.model_fields.items()
+        if name in ALWAYS or any(getattr(r, name) != field.default for r in recipes)
+    ]
+
+
 def front_cells(
     front: Front, baselines: bool = True, show: Callable[[Score], str] = score_text
 ) -> tuple[list[str], list[list[str]]]:
     """Head and rows: the front, best in the first objective first, then the baselines that are not
     on it."""
     objectives = [o.name for o in front.objectives]
-    parameters = list(front.points[0].recipe.model_dump())
+    parameters = varied_parameters([p.recipe for p in front.points])
     head = ["number", "mark", "role", *objectives, "P(front)", "seeds", *parameters]
     shown = [front.point(number) for number in front.front]
     if baselines:

@@ -30,12 +30,11 @@ from mtray.schema.study import (
     Limit,
     MetricName,
     QualitySet,
-    Resources,
     Sense,
     Source,
     Study,
-    Training,
 )
+from mtray.schema.training import Resources, Training
 
 __all__ = [
     "HUB_PREFIX",

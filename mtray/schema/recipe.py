@@ -18,6 +18,11 @@ class Recipe(Frozen):
     replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     frozen_layers: Annotated[int, Field(ge=0)] = 0
+    freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
+    method: Literal["full", "lora", "qlora"] = "full"
+    lora_rank: Annotated[int, Field(ge=1)] = 16
+    lora_alpha: Annotated[float, Field(gt=0)] = 2.0
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
 
 

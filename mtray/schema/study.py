@@ -11,6 +11,7 @@ from mtray.schema.base import POOLS, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.rendering import Rendered
+from mtray.schema.training import Resources, Training, check_training
 
 # a run and its folder have such a name: no path, nothing hidden, no option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -128,53 +129,6 @@ class Evaluation(Frozen):
     bootstrap: Annotated[int, Field(ge=100)] = 1000
 
 
-class Training(Frozen):
-    """`batch_examples` is the global batch, shared out over the workers, or `batch_tokens` is, at
-    most. Each takes its part in micro-batches of at most `micro_batch_tokens` (null: 4096, or
-    fewer for a large vocabulary): packed rows, or rows of similar length (`packing` auto: packed
-    where the model's attention can). `warmup` is a
-    share of all steps. `offload`: what ZeRO keeps in the CPU's memory. `freeze_from`: an earlier
-    model's folder, or a trial's, for `freeze_policy: most_changed`.
-    `precision` auto: bf16 where the machine computes in it. `checkpoints`: whether a running trial
-    keeps one, after every rung and `checkpoint_minutes` (null: no cadence)."""
-
-    epochs: Annotated[int, Field(ge=1)] = 1
-    batch_examples: Annotated[int, Field(ge=1)] = 64
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_length: Annotated[int, Field(ge=8)] = 256
-    max_steps: Annotated[int, Field(ge=1)] | None = None
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    gradient_clipping: Annotated[float, Field(gt=0)] = 1.0
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    packing: Literal["auto", "on", "off"] = "auto"
-    gradient_checkpointing: bool = False
-    zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
-    offload: Literal["none", "optimizer", "parameters"] = "none"
-    freeze_from: str | None = None
-    allow_repeats: bool = False
-    checkpoints: bool = True
-    checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0
-
-
-class Resources(Frozen):
-    """Per trial; `concurrent_trials` 0 lets the cluster's size decide. `checkpoint_gb`: what the
-    checkpoints of all running trials may take of the run's disk (null: what is free)."""
-
-    workers: Annotated[int, Field(ge=1)] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
-    concurrent_trials: Annotated[int, Field(ge=0)] = 0
-    checkpoint_gb: Annotated[float, Field(gt=0)] | None = None
-
-    @property
-    def devices(self) -> float:
-        """What a trial holds: its GPUs where it has some, else its CPUs."""
-        return self.workers * (self.gpus_per_worker or self.cpus_per_worker)
-
-
 class Budget(Frozen):
     """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial in its workers.
     `replicate_share`: share of the trials that, near the end, train candidates of the front again
@@ -270,7 +224,7 @@ class Study(Frozen):
     objectives: dict[str, Sense] = {"quality": "max", "retention": "max"}
     constraints: dict[str, Limit] = {}
     early_stopping: EarlyStopping | None = None
-    defaults: dict[str, float] = {}
+    defaults: dict[str, float | str] = {}
 
     @model_validator(mode="after")
     def _coherent(self) -> Study:
@@ -280,6 +234,7 @@ class Study(Frozen):
             raise ValueError(f"`sources` holds a name twice: {twice[0]!r}")
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")
+        check_training(self.training, self.resources)
         if len(self.objectives) < 2:
             raise ValueError(
                 "`objectives` needs at least two; a front of one objective is a single point"

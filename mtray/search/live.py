@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtray.report.records import BASE_NUMBER, trial_name
-from mtray.report.tables import parameter_text, score_text
+from mtray.report.tables import parameter_text, score_text, varied_parameters
 from mtray.schema import Recipe, TrialRecord
 from mtray.trial import Job
 
@@ -25,7 +25,8 @@ def recipe_text(recipe: Recipe) -> str:
     if not recipe.parallel_size:
         return "base model, untouched"
     return " ".join(
-        f"{SHORT.get(k, k)} {parameter_text(v)}" for k, v in recipe.model_dump().items()
+        f"{SHORT.get(k, k)} {parameter_text(getattr(recipe, k))}"
+        for k in varied_parameters([recipe])
     )
 
 

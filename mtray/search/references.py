@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtray.data.mixing import Sums, plan
-from mtray.schema import Role, Study
+from mtray.schema import Recipe, Role, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
 
@@ -30,7 +30,14 @@ def reference_recipes(
     params = {
         name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
     }
+    # the default word of a parameter where it is a choice, above all full fine-tuning
+    for name, d in distributions.items():
+        default = Recipe.model_fields[name].default
+        if isinstance(default, str) and name not in study.defaults:
+            params[name] = nearest(d, default)
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
+    if "alpha" in params:
+        params["alpha"] = 1.0
     params["parallel_size"] = space.largest("parallel_size")
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
     count = Counter(source.pool for source in study.sources)
@@ -72,4 +79,6 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
     """`value`, or the closest choice where Optuna takes only those."""
     if not isinstance(distribution, CategoricalDistribution) or value in distribution.choices:
         return value
+    if isinstance(value, str):  # words are not near each other
+        return distribution.choices[0]
     return min(distribution.choices, key=lambda c: abs(c - value))  # type: ignore[operator,return-value]

@@ -27,7 +27,7 @@ from mtray.schema import Origin, Recipe, Role, Study, TrialRecord
 from mtray.search.notes import OF, REPLICATE, ROLE, TAKEN
 from mtray.search.run_folder import STUDY_FILE, first_difference, load_bound
 from mtray.search.samplers import holds
-from mtray.space import Space
+from mtray.space import Space, shown
 
 # how a study searches and is called, and not what its trials measure
 ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")
@@ -129,7 +129,7 @@ def _misfit(record: TrialRecord, space: Space) -> str | None:
     for name, parameter in space.parameters.items():
         value = getattr(recipe, name)
         if not holds(distributions[name], value):
-            return f"{name} {value:g} is not within {parameter.text()}"
+            return f"{name} {shown(value)} is not within {parameter.text()}"
     params = {name: getattr(recipe, name) for name in space.parameters}
     here = space.recipe(params)
     for name in Recipe.model_fields:

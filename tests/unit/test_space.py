@@ -77,7 +77,7 @@ WRONG = [
     ("frozen_layers: {type: int, low: 0, high: 2.5}", "frozen_layers.high: .*found 2.5"),
     ("frozen_layers: {type: int, low: 0, high: 2, step: 0}", "frozen_layers.step"),
     ("frozen_layers: {type: categorical, choices: []}", "frozen_layers.choices"),
-    ("frozen_layers: {type: categorical, choices: [a]}", "frozen_layers.choices.0"),
+    ("frozen_layers: {type: categorical, choices: [a]}", "frozen_layers: Input should be a valid"),
     (
         "mono_ratio: {type: real, low: 0, high: 1}",
         "mono_ratio.type: expected one of float, int, categorical, found 'real'",
@@ -85,10 +85,10 @@ WRONG = [
     ("mono_ratio: {low: 0, high: 1}", "mono_ratio.type: expected one of float"),
     (
         "mono_ratio: [0, 1]",
-        r"mono_ratio: expected a number or a mapping with `type`, found \[0, 1\]",
+        r"mono_ratio: expected a value or a mapping with `type`, found \[0, 1\]",
     ),
-    ("mono_ratio: true", "mono_ratio: expected a number or a mapping with `type`, found True"),
-    ("mono_ratio: null", "mono_ratio: expected a number or a mapping"),
+    ("mono_ratio: true", "mono_ratio: expected a value or a mapping with `type`, found True"),
+    ("mono_ratio: null", "mono_ratio: expected a value or a mapping"),
     (
         "mono_ratio: {type: float, low: -1, high: 1}",
         "mono_ratio: .*greater than or equal to 0, found -1",
@@ -211,3 +211,40 @@ def test_what_is_always_there_cannot_be_switched_off(tmp_path):
     """
     with pytest.raises(ConfigError, match="parallel_size cannot be switched off"):
         load_space(put(tmp_path, text))
+
+
+WORDS = """
+parallel_size: {type: int, low: 10, high: 20}
+method: {type: categorical, choices: [full, lora]}
+lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
+freeze_policy: top
+"""
+
+
+def test_words_and_what_hangs_on_them(tmp_path):
+    (tmp_path / "space.yaml").write_text(WORDS)
+    space = load_space(tmp_path / "space.yaml", {"frozen_layers": 2})
+    assert space.distributions()["method"].choices == ("full", "lora")
+    assert space.parameters["method"].text() == "one of full, lora"
+    assert space.fixed == {"freeze_policy": "top", "frozen_layers": 2}
+    assert space.values("method") == ("full", "lora") and space.largest("method") == "full"
+    given = {"parallel_size": 10, "lora_rank": 8}
+    assert space.recipe({**given, "method": "lora"}).lora_rank == 8
+    off = space.recipe({**given, "method": "full"})
+    assert off.lora_rank == Recipe.model_fields["lora_rank"].default
+    assert off.freeze_policy == "top" and off.frozen_layers == 2
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("[full, lora]", "[full, lora, lorra]", r"method: Input should be 'full', 'lora' or 'qlora'"),
+        ("among: [lora]", "among: [lorra]", "never holds for method one of full, lora"),
+        ("among: [lora]", "above: 3", "never holds for method"),
+        ("y: top", "y: middle", "freeze_policy: Input should be 'bottom', 'top'"),
+    ],
+)
+def test_mistakes_in_words(tmp_path, old, new, message):
+    (tmp_path / "space.yaml").write_text(WORDS.replace(old, new))
+    with pytest.raises(ConfigError, match=rf"space\.yaml: .*{message}"):
+        load_space(tmp_path / "space.yaml")
