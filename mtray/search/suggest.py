@@ -1,36 +1,32 @@
 """What to try next, from what is known so far. Knows no file, no Ray and no clock, so a benchmark
-can drive it with a tabulated objective.
-
-Optuna's samplers work on a study. This one is a mirror in memory: asking it leaves no trace in the
-run's journal, so a suggestion can be worked out ahead, while trials run, and be thrown away.
-"""
+can drive it with a tabulated objective."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import RLock
 from typing import Any
 
-import optuna
-from optuna.trial import TrialState
+import numpy as np
 
+from mtray.analysis.pareto import maximised, non_dominated
 from mtray.schema import Sense
 from mtray.search.cost_aware import FEWEST, Known, Told, Where, suggest
+from mtray.search.mirror import Mirror, Placed
 from mtray.search.samplers import (
     EHVI,
     SOBOL,
     STARTUP,
     at_size,
     check_sampler,
-    holds,
     sampler_for,
     space_filling,
 )
 
 Params = dict[str, Any]
 ATTEMPTS = 64  # at a suggestion that is allowed
+WINDOW = 400  # Optuna's samplers see so many points or up to twice as many, and the front before
 
 
 class Suggester:
@@ -46,23 +42,18 @@ class Suggester:
         startup: int = STARTUP,
     ) -> None:
         check_sampler(sampler)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._where, self._distributions = where, dict(where.distributions)
-        self._signs = [1.0 if s == "max" else -1.0 for s in senses]
+        self._senses = list(senses)
         self._sampler, self._seed, self._startup = sampler, seed, startup
-        directions = ["maximize" if s == "max" else "minimize" for s in senses]
-        self._study = optuna.create_study(directions=directions)
-        # every point has all parameters, so the space that samplers gather from all points anew for
-        # each suggestion, which takes most of the time from a thousand on, is known
-        self._varied = {n: d for n, d in sorted(self._distributions.items()) if not d.single()}
-        self._ids: dict[int, int] = {}
-        self._points: dict[int, tuple[Params, Told | None]] = {}
+        self._points: dict[int, Placed] = {}
+        self._finished: set[int] = set()
+        self._mirror, self._windows = Mirror(self._distributions, senses), 0
         self._lock = RLock()
 
     @property
     def finished(self) -> int:
         """Points with values."""
-        return sum(told is not None for _, told in self._points.values())
+        return len(self._finished)
 
     def add(
         self,
@@ -72,46 +63,23 @@ class Suggester:
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """A point under its number, pending while nothing is `told` of it. `attributes` are what
-        `suggest` gave beside it. Of a point outside the ranges (a baseline may be) Optuna's
-        samplers hear nothing: they cannot place it."""
+        `suggest` gave beside it."""
         with self._lock:
             if params.keys() != self._distributions.keys():
                 return
-            self._points[number] = dict(params), told
-            if number not in self._ids:
-                if not self._holds(params):
-                    return
-                self._ids[number] = self._create(params, attributes or {})
+            notes = self._points[number][3] if number in self._points else attributes or {}
+            self._points[number] = number, dict(params), told, notes
             if told is not None:
-                self._finish(self._ids[number], told)
-
-    def _holds(self, params: Mapping[str, Any]) -> bool:
-        return all(holds(d, params[name]) for name, d in self._distributions.items())
-
-    def _create(self, params: Mapping[str, Any], attributes: Mapping[str, Any]) -> int:
-        template = optuna.trial.create_trial(
-            state=TrialState.WAITING, params=dict(params), distributions=self._distributions,
-            system_attrs=dict(attributes),
-        )  # fmt: skip
-        storage = self._study._storage
-        trial_id: int = storage.create_new_trial(self._study._study_id, template_trial=template)
-        storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
-        return trial_id
-
-    def _finish(self, trial_id: int, told: Told) -> None:
-        for name, over in told.over.items():
-            optuna.trial.Trial(self._study, trial_id).set_constraint(name, over)
-        values = list(told.values)
-        self._study._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+                self._finished.add(number)
+            self._mirror.add(*self._points[number])
 
     def drop(self, number: int) -> None:
         """A pending point will have no values: it failed, was stopped, or was given back. Nothing
         happens for a point that is not known."""
         with self._lock:
             self._points.pop(number, None)
-            if number in self._ids:
-                trial_id = self._ids.pop(number)
-                self._study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            self._finished.discard(number)
+            self._mirror.drop(number)
 
     def suggest(self, number: int) -> tuple[Params, dict[str, Any]]:
         """The point to try under `number` and the sampler's notes on it. Depends on nothing but the
@@ -131,8 +99,29 @@ class Suggester:
 
     def _known(self) -> Known:
         points = [self._points[number] for number in sorted(self._points)]
-        ended = [(params, told) for params, told in points if told is not None]
-        return Known(ended, [params for params, told in points if told is None], self._signs)
+        ended = [(params, told) for _, params, told, _ in points if told is not None]
+        pending = [params for _, params, told, _ in points if told is None]
+        return Known(ended, pending, [1.0 if s == "max" else -1.0 for s in self._senses])
+
+    def _watched(self) -> Mirror:
+        """The mirror of the latest points and of the front before them: Optuna's samplers take
+        longer with every point they see, and learn next to nothing from bad ones long past."""
+        windows = self.finished // WINDOW
+        if windows != self._windows:
+            self._windows = windows
+            ended = sorted(self._finished)
+            early = ended[: max(0, windows - 1) * WINDOW]
+            seen = set(self._points) - set(early) | set(self._front(early))
+            points = [self._points[n] for n in sorted(seen)]
+            self._mirror = Mirror(self._distributions, self._senses, points)
+        return self._mirror
+
+    def _front(self, numbers: Sequence[int]) -> list[int]:
+        told = [found for n in numbers if (found := self._points[n][2]) is not None]
+        if not told:
+            return []
+        mask = non_dominated(maximised(np.array([t.values for t in told]), self._senses))
+        return [n for n, on in zip(numbers, mask, strict=True) if on]
 
     def _allowed(self, params: Params) -> bool:
         return self._where.allowed is None or self._where.allowed(params)
@@ -143,18 +132,8 @@ class Suggester:
         return next(filter(self._allowed, found), found[0])
 
     def _ask_optuna(self, name: str, number: int) -> tuple[Params, dict[str, Any]]:
-        with self._lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            sampler = sampler_for(name, self._seed, number, self._startup)
-            if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
-                sampler.infer_relative_search_space = lambda study, trial: self._varied
-            self._study.sampler = sampler
-            trial = self._study.ask(self._distributions)
-            notes = dict(self._study._storage.get_trial_system_attrs(trial._trial_id))
-            params = dict(trial.params)
-            # only asked: as a running trial it would push later points away
-            self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            return params, notes
+        with self._lock:
+            return self._watched().ask(sampler_for(name, self._seed, number, self._startup))
 
 
 class Ahead:

@@ -211,7 +211,7 @@ def test_an_infeasible_trial_is_told_with_its_values_and_how_far_it_is_beyond(tm
     assert trial.state == TrialState.COMPLETE and trial.values == [0.6, 0.8]
     assert trial.constraints == {"formality": 0.19}, "as Optuna's dashboard reads it"
     for known in (ledger, ledger_in(tmp_path)):
-        told = known._suggester._points[3][1]
+        told = known._suggester._points[3][2]
         assert told.over == {"formality": 0.19} and told.cost == pytest.approx(found.total_seconds)
     assert not ledger._repeats._race.pick(trials_in(tmp_path)), "nothing feasible to repeat"
 

@@ -61,7 +61,7 @@ def test_a_suggestion_hangs_on_the_points_and_not_on_the_order_of_asking(sampler
 
 
 def through_params(found, number):
-    trial = found._study._storage.get_trial(found._ids[number])
+    trial = found._mirror._study._storage.get_trial(found._mirror._ids[number])
     return trial.params, trial.system_attrs
 
 
@@ -80,14 +80,14 @@ def test_of_points_outside_the_ranges_optuna_hears_nothing():
     found.add(0, {"a": 1.5, "b": 3, "c": 0}, Told([1.0, 1.0]))
     found.add(1, {"a": 0.5, "b": 3}, Told([1.0, 1.0]))
     found.add(2, {"a": 0.5, "b": 3, "c": 0}, Told([1.0, 1.0]))
-    assert found._ids.keys() == {2}
+    assert found._mirror._ids.keys() == {2}
     assert found.finished == 2, "but one without all parameters is no point at all"
 
 
 def test_an_infeasible_point_is_told_as_one():
     found = suggester()
     found.add(0, {"a": 0.5, "b": 3, "c": 0}, Told([1.0, 1.0], over={"floor": 0.2}))
-    trial = found._study._storage.get_trial(found._ids[0])
+    trial = found._mirror._study._storage.get_trial(found._mirror._ids[0])
     assert trial.constraints == {"floor": 0.2}
 
 
