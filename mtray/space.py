@@ -155,11 +155,18 @@ class Space(Frozen):
     def recipe(self, params: Mapping[str, Value]) -> Recipe:
         """The recipe of one suggestion: what is off by its condition has its field's default."""
         values = {**self.fixed, **params}
+        values |= {name: Recipe.model_fields[name].default for name in self.switched_off(params)}
+        return Recipe.model_validate(values)
+
+    def switched_off(self, params: Mapping[str, Value]) -> set[str]:
+        """The names within a suggestion whose condition fails."""
+        values, off = {**self.fixed, **params}, set()
         for name in self.in_order():
             conditions = self.parameters[name].when if name in params else {}
             if not all(c.holds(_value(values, other)) for other, c in conditions.items()):
                 values[name] = Recipe.model_fields[name].default
-        return Recipe.model_validate(values)
+                off.add(name)
+        return off
 
     def in_order(self) -> list[str]:
         """The varied parameters, each after those that its conditions look at. Raises ConfigError

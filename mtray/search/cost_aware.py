@@ -17,7 +17,7 @@ Pending points count with their predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,11 +84,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Where:
-    """The space, the user's guesses by parameter, and what may be tried at all."""
+    """The space, the user's guesses by parameter, what may be tried at all, and the names of what a
+    point's conditions switch off (None: there are no conditions)."""
 
     distributions: Mapping[str, BaseDistribution]
     guesses: Mapping[str, Any] = field(default_factory=dict)
     allowed: Callable[[Params], bool] | None = None
+    switched_off: Callable[[Params], Collection[str]] | None = None
 
 
 def suggest(where: Where, known: Known, seed: int) -> Params:
@@ -116,8 +118,8 @@ class _Worth:
     def __init__(
         self, cube: Cube, where: Where, known: Known, ended: Array, pending: Array
     ) -> None:
-        self._cube = cube
-        points, extra = cube.features(ended), cube.features(pending)
+        self._cube, self._where = cube, where
+        points, extra = self._features(ended)[0], self._features(pending)[0]
         self._objectives = [_with(fit(points, column), extra) for column in known.values.T]
         self._limits = [_with(fit(points, column), extra) for column in known.over.T]
         self._cost = _cost_process(points, known.costs)
@@ -131,7 +133,7 @@ class _Worth:
         self._belief = BELIEF / len(ended)
 
     def __call__(self, units: Array) -> Array:
-        features = self._cube.features(units)
+        features, off = self._features(units)
         found = [p.predict(features) for p in self._objectives]
         mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
         # logarithms, since improvements span many orders of magnitude
@@ -141,8 +143,18 @@ class _Worth:
             worth = worth + log_ndtr(-over / error)
         if self._cost is not None:
             worth = worth - COST_EXPONENT * self._cost.predict(features)[0]
-        away = (units - self._guesses) / BELIEF_WIDTH
+        away = np.where(off, 0.0, (units - self._guesses) / BELIEF_WIDTH)
         return np.asarray(worth - 0.5 * self._belief * np.nansum(away**2, axis=1))
+
+    def _features(self, units: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """What the models see, and which coordinates are switched off, shape (k, d). Those are all
+        taken for the middle: the values that nobody used tell nothing apart."""
+        off = np.zeros(units.shape, dtype=np.bool_)
+        if self._where.switched_off is not None:
+            for row, unit in enumerate(units):
+                names = self._where.switched_off(self._cube.params(unit))
+                off[row] = [name in names for name in self._cube.names]
+        return self._cube.features(np.where(off, 0.5, units)), off
 
 
 def _with(process: Process, points: Array) -> Process:

@@ -28,6 +28,11 @@ class Cube:
         self._varied = {n: d for n, d in distributions.items() if not d.single()}
 
     @property
+    def names(self) -> list[str]:
+        """What varies, in the order of the coordinates."""
+        return list(self._varied)
+
+    @property
     def dimensions(self) -> int:
         return len(self._varied)
 

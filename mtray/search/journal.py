@@ -17,7 +17,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import Sums, plan, repeat_caps
-from mtray.report.records import BASE_NUMBER, trial_dir
+from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
@@ -81,7 +81,11 @@ class Ledger:
         self._distributions = space.distributions()
         known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
-        where = Where(self._distributions, space.guesses, self._allowed(held, sums))
+        conditions = any(p.when for p in space.parameters.values())
+        where = Where(
+            self._distributions, space.guesses, self._allowed(held, sums),
+            space.switched_off if conditions else None,
+        )  # fmt: skip
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
@@ -146,7 +150,10 @@ class Ledger:
         under its number."""
         for number in self.running_numbers():
             self.give_back(number)
-        self.records.set_aside_damaged(range(len(self._trials())))
+        numbers = range(len(self._trials()))
+        alphas = range(len(self._spec.evaluation.reversion))
+        reverted = [reverted_number(number, place) for place in alphas for number in numbers]
+        self.records.set_aside_damaged([*numbers, *reverted])
         self.records.forget_failed_base()
 
     def running_numbers(self) -> list[int]:

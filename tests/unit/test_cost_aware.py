@@ -119,3 +119,17 @@ def test_features_of_a_category_are_one_hot():
     found = cube.features(np.array([cube.units({"x": 0.25, "n": 1, "k": k}) for k in (0, 2)]))
     assert found[:, 0] == pytest.approx([0.25, 0.25])
     assert found[:, 2:].tolist() == [[0.5, 0.0], [0.0, 0.5]]
+
+
+def test_values_that_a_condition_switched_off_tell_nothing():
+    where = Where(DISTRIBUTIONS, {"n": 50}, switched_off=lambda p: {"n"} if p["k"] == 0 else ())
+    found = known()
+    rng = np.random.default_rng(1)
+    others = [
+        ({**p, "n": int(rng.integers(1, 100))} if p["k"] == 0 else p, told)
+        for p, told in found.ended
+    ]
+    assert others != found.ended
+    again = Known(others, found.pending, found.signs)
+    assert suggestions(again, where) == suggestions(found, where)
+    assert suggestions(again) != suggestions(found), "without the condition they do"
