@@ -36,3 +36,26 @@ def show_gpus() -> None:
     be called before torch looks for them."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         del os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in (
+        "mtray",
+        "torch",
+        "transformers",
+        "deepspeed",
+        "ray",
+        "optuna",
+        "unbabel-comet",
+        "sacrebleu",
+    ):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -19,11 +19,14 @@ from mtray.data.tables import Table
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Output, Request, answer_part, joined
+from mtray.runtime import versions
 from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord
 from mtray.seconds import Seconds, cost_scores
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.loop import Place, Reached, Rungs, finetune
+from mtray.training.movement import movement
+from mtray.training.reversion import Origin
 
 if TYPE_CHECKING:
     from mtray.evaluation.suite import Suite
@@ -35,7 +38,7 @@ Progress = Callable[[dict[str, Any]], None]
 class Job:
     """What a trial is asked to do; number -1 is the base model untouched. A replicate, counted from
     1, repeats the recipe of trial `of` with a seed that many above the study's. `attempts`: earlier
-    ones that were lost (`mtray.search.failures.attempt`)."""
+    ones that were lost (`mtray.search.failures.attempt`). `trained_as`: as in the record."""
 
     number: int
     role: Role
@@ -44,6 +47,7 @@ class Job:
     replicate: int = 0
     of: int | None = None
     attempts: tuple[dict[str, Any], ...] = ()
+    trained_as: int | None = None
 
     @property
     def draw(self) -> Draw:
@@ -61,9 +65,19 @@ class RungPlan:
 
 
 @dataclass(frozen=True)
+class Reverted:
+    """What the tuned model answered at another alpha, and the seconds of that."""
+
+    alpha: float
+    outputs: list[Output]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
-    rung ended the trial, so there are none. `notes` go to the record's `extra`."""
+    rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` is a
+    trial's each."""
 
     outputs: list[Output]
     mix: Mix
@@ -72,6 +86,7 @@ class Outcome:
     versions: dict[str, str]
     pruned: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
+    reverted: tuple[Reverted, ...] = ()
 
 
 def run_trial(
@@ -107,14 +122,23 @@ def run_trial(
         model = load_model(study.model, study.trust_remote_code)
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
-    mix, record, notes = Mix(), None, dict[str, Any]()
+    mix, record, notes, origin = Mix(), None, dict[str, Any](), Origin()
+    alphas = _other_alphas(job, study)
 
-    def answer(module: Any, asked: Sequence[Request]) -> list[Output]:
+    def answer(
+        module: Any, asked: Sequence[Request], alpha: float = job.recipe.alpha
+    ) -> list[Output]:
         settings = Settings(
             module, tokenizer, max(1, int(study.evaluation.batch_tokens * batch_share)),
             beams=study.evaluation.beams, autocast=torch.bfloat16 if precision == "bf16" else None,
         )  # fmt: skip
-        return answer_together(settings, asked, place, progress, should_stop)
+        with origin.at(module, alpha):
+            return answer_together(settings, asked, place, progress, should_stop)
+
+    def build(marked: Any) -> Any:
+        if alphas or job.recipe.alpha != 1 or (study.training.movement and not place.rank):
+            origin.take(marked)
+        return build_engine(engine, marked, study.training, precision)
 
     whole: AbstractContextManager[Any] = nullcontext(model)
     if job.recipe.parallel_size:
@@ -137,21 +161,38 @@ def run_trial(
         try:
             with seconds.phase("training"):
                 tuned, record = finetune(
-                    lambda m: build_engine(engine, m, study.training, precision),
-                    model, examples, study.training, precision=precision,
+                    build, model, examples, study.training, precision=precision,
                     learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
                     seed=job.seed, place=place, rungs=on_the_way, checkpoints=checkpoints,
-                    progress=progress,
-                    batch_share=batch_share,
-                    should_stop=should_stop,
+                    progress=progress, batch_share=batch_share, should_stop=should_stop,
                 )  # fmt: skip
         except TrialPruned as end:
             return Outcome([], mix, end.record, seconds.phases, versions(), True, notes)
         whole = tuned.whole()
     progress({"state": "evaluating"})
-    with seconds.phase("generation"), whole as module:
-        outputs = answer(module, requests)
-    return Outcome(outputs, mix, record, seconds.phases, versions(), notes=notes)
+    reverted = []
+    with whole as module:
+        with seconds.phase("generation"):
+            outputs = answer(module, requests)
+        if record is not None and study.training.movement and not place.rank:
+            with seconds.phase("movement"):
+                moved, mean = movement(module, origin.weights)
+            record = record.model_copy(update={"movement": moved, "mean_difference": mean})
+        for alpha in alphas:
+            start = time.perf_counter()
+            progress({"state": f"evaluating at alpha {alpha:g}"})
+            with seconds.phase("reversion"):
+                found = answer(module, requests, alpha)
+            reverted.append(Reverted(alpha, found, time.perf_counter() - start))
+    return Outcome(
+        outputs, mix, record, seconds.phases, versions(), notes=notes, reverted=tuple(reverted)
+    )
+
+
+def _other_alphas(job: Job, study: Study) -> list[float]:
+    """At which a trial's model is evaluated as well; the untouched model has nothing to revert."""
+    wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
+    return [alpha for alpha in wanted if alpha != job.recipe.alpha]
 
 
 def answer_together(
@@ -206,29 +247,6 @@ def _rungs(
     return Rungs(plan.shares, measure)
 
 
-def versions() -> dict[str, str]:
-    """What the numbers depend on."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for package in (
-        "mtray",
-        "torch",
-        "transformers",
-        "deepspeed",
-        "ray",
-        "optuna",
-        "unbabel-comet",
-        "sacrebleu",
-    ):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def record_trial(
     job: Job, study: Study, suite: Suite, outcome: Outcome, base_outputs: Sequence[Output] | None
 ) -> tuple[TrialRecord, dict[str, Any]]:
@@ -251,7 +269,8 @@ def record_trial(
     broken = [name for name, by in over.items() if by > 0 and job.role != "base"]
     record = TrialRecord(
         number=job.number, role=job.role, state="infeasible" if broken else "complete",
-        recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of, mix=outcome.mix,
+        recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of,
+        trained_as=job.trained_as, mix=outcome.mix,
         objectives={name: measured[name] for name in study.objectives},
         scores={**result.scores, **costs}, constraints=over,
         reason=_broken_reason(study, measured, broken), counts=result.counts,

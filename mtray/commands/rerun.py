@@ -161,6 +161,9 @@ def train(job: Job, study: Study, shelf: Shelf) -> Outcome:
             print(f"{fields['state']} ...", file=sys.stderr, flush=True)
 
     engine = "deepspeed" if find_spec("deepspeed") else "torch"
+    # at the recipe's own alpha only
+    evaluation = study.evaluation.model_copy(update={"reversion": ()})
+    study = study.model_copy(update={"evaluation": evaluation})
     with alone():
         return run_trial(
             job, study, shelf.store, shelf.suite.requests, engine=engine, progress=progress

@@ -59,7 +59,8 @@ def trial_lines(
     records: RunRecords, entries: Sequence[Entry], study: Study | None, running: bool
 ) -> list[str]:
     """Trials by state. A record counts before the journal, which learns of it last."""
-    by_number = {r.number: r for r in records.records if r.number != BASE_NUMBER}
+    own = [r for r in records.records if r.trained_as is None]
+    by_number = {r.number: r for r in own if r.number != BASE_NUMBER}
     unread = {d.path.parent.name for d in records.damaged}
     rest = [e for e in entries if e.number not in by_number and f"{e.number:04d}" not in unread]
     taken = [r.number for r in by_number.values() if r.taken_from]
@@ -77,6 +78,8 @@ def trial_lines(
     counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
     lines += [f"taken over from earlier runs: {len(taken)} trials"] if taken else []
+    if reverted := len(records.records) - len(own):
+        lines.append(f"reverted: {reverted} points of trained models at other alphas")
     lines.append(_base_line(records))
     if started and running:
         lines.append(f"running: {_listed(started)}")

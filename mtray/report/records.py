@@ -17,6 +17,7 @@ from mtray.schema import TrialRecord
 
 BASE_NUMBER = -1
 RESULT = "result.json"
+REVERTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,12 @@ def write_json(path: Path, value: Any) -> Path:
 def trial_name(number: int) -> str:
     """What a person calls a trial: its number, or `base` for the base model untouched."""
     return "base" if number == BASE_NUMBER else str(number)
+
+
+def reverted_number(number: int, place: int) -> int:
+    """The number of what a trial is at the alpha with this place among the study's, from 0: beyond
+    all numbers that the search gives."""
+    return (place + 1) * REVERTED + number
 
 
 def trial_dir(run_dir: Path, number: int) -> Path:

@@ -24,6 +24,7 @@ class Recipe(Frozen):
     lora_alpha: Annotated[float, Field(gt=0)] = 2.0
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class SourceShare(Frozen):

@@ -57,7 +57,10 @@ class Rung(Frozen):
 class TrainingRecord(Frozen):
     """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
     without padding. `resumed`: the steps after which an interrupted training went on from its
-    checkpoint. `packed`: in packed rows."""
+    checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what moved, by block,
+    embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD
+    to the base model. `frozen_blocks` did not move, and `block_scores` is what they were chosen by:
+    for every block its distance to the earlier model, or its rank of signal to noise."""
 
     steps: int
     tokens: int
@@ -69,6 +72,11 @@ class TrainingRecord(Frozen):
     loss: tuple[tuple[int, float], ...]
     resumed: tuple[int, ...] = ()
     packed: bool = False
+    frozen_blocks: tuple[int, ...] = ()
+    block_scores: tuple[float, ...] = ()
+    tokens_per_parameter: float = 0.0
+    movement: dict[str, float] = {}
+    mean_difference: float | None = None
 
 
 Role = Literal[
@@ -104,7 +112,8 @@ class TrialRecord(Frozen):
     `constraints` says for each of the study's how far the trial is beyond it (`Limit.over`).
     `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase.
     A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
-    draw of the data, and the earlier trial's number in `of`.
+    draw of the data, and the earlier trial's number in `of`. One whose weights are another trial's
+    at another `alpha` has that trial's number in `trained_as`; so have its costs.
     """
 
     number: int
@@ -114,6 +123,7 @@ class TrialRecord(Frozen):
     seed: int
     replicate: Annotated[int, Field(ge=0)] = 0
     of: int | None = None
+    trained_as: int | None = None
     taken_from: Origin | None = None
     mix: Mix = Mix()
     objectives: dict[str, Score] = {}

@@ -115,7 +115,8 @@ class AbilitySpec(Frozen):
 class Evaluation(Frozen):
     """`comet` is `embedded`, a checkpoint's path or a hub name; it is what quality is.
     `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
-    every generation; `beams` 1 is greedy decoding."""
+    every generation; `beams` 1 is greedy decoding. `reversion`: alphas at which every trained model
+    is evaluated too, each a point of its own (`Recipe.alpha`)."""
 
     comet: str = "embedded"
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -127,6 +128,13 @@ class Evaluation(Frozen):
     beams: Annotated[int, Field(ge=1)] = 1
     batch_tokens: Annotated[int, Field(ge=1)] = 8192
     bootstrap: Annotated[int, Field(ge=100)] = 1000
+    reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _alphas_differ(self) -> Evaluation:
+        if len(set(self.reversion)) < len(self.reversion):
+            raise ValueError("`reversion` holds an alpha twice")
+        return self
 
 
 class Budget(Frozen):

@@ -35,8 +35,9 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
+from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
-from mtray.trial import Job, versions
+from mtray.trial import Job
 
 # the first that fits counts, so a narrower class stands before its base
 OWN: tuple[tuple[type[Exception], ReasonClass], ...] = (
@@ -183,7 +184,8 @@ def failed_record(
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return TrialRecord(
         number=job.number, role=job.role, state=state_of(error, scoring), recipe=job.recipe,
-        seed=job.seed, replicate=job.replicate, of=job.of, reason=one_line(error),
+        seed=job.seed, replicate=job.replicate, of=job.of, trained_as=job.trained_as,
+        reason=one_line(error),
         reason_class=classify(error, scoring), seconds={"total": seconds}, versions=versions(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={"traceback": "".join(lines)[-8000:]},

@@ -13,15 +13,18 @@ from mtray.schema import Resources, Study, TrialRecord
 
 def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
     """Wall-clock hours of all trials of this run, times the devices that each holds."""
-    seconds = sum(r.total_seconds for r in records if r.taken_from is None)
+    own = [r for r in records if r.taken_from is None and r.trained_as is None]
+    seconds = sum(r.total_seconds for r in own)
     return seconds * resources.devices / 3600
 
 
 def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
     """Hypervolume of the baselines, and after each further complete trial, in the order in which
     they ended. Against one reference point, so that its steps can be compared."""
-    # a replicate is to make a point surer, not to gain
-    complete = [r for r in records if r.state == "complete" and not r.replicate]
+    # a replicate is to make a point surer, not to gain, and who trained nothing was not searched
+    complete = [
+        r for r in records if r.state == "complete" and not r.replicate and r.trained_as is None
+    ]
     if not complete:
         return []
     names, senses = list(study.objectives), list(study.objectives.values())

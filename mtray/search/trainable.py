@@ -6,14 +6,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import EvaluationError, RunError, TrialStopped
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.report.draws import write_draws
-from mtray.report.records import BASE_NUMBER, read_record, result_path, trial_dir, write_record
-from mtray.schema import Rung, TrialRecord
+from mtray.report.records import (
+    BASE_NUMBER,
+    read_record,
+    result_path,
+    reverted_number,
+    trial_dir,
+    write_record,
+)
+from mtray.schema import Rung, Study, TrialRecord
 from mtray.search.attempts import train_with_attempts
 from mtray.search.board import Reporter
 from mtray.search.bridge import Shared
@@ -27,7 +35,7 @@ from mtray.search.failures import (
 )
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
-from mtray.trial import Job, Outcome, record_trial
+from mtray.trial import Job, Outcome, Reverted, record_trial
 
 
 def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
@@ -67,7 +75,43 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
     write_draws(run_dir, job.number, draws)
+    for reverted in outcome.reverted:
+        _score_reverted(job, shared, outcome, reverted, base)
     return record
+
+
+def reverted_job(job: Job, study: Study, alpha: float) -> Job:
+    """A trial's model at another alpha as a job of its own; it is no baseline, whatever the trial
+    is."""
+    place = study.evaluation.reversion.index(alpha)
+    return replace(
+        job, number=reverted_number(job.number, place), role="search", trained_as=job.number,
+        recipe=job.recipe.model_copy(update={"alpha": alpha}),
+        of=None if job.of is None else reverted_number(job.of, place),
+    )  # fmt: skip
+
+
+def _score_reverted(
+    job: Job, shared: Shared, outcome: Outcome, reverted: Reverted, base: Any
+) -> None:
+    """Leave a row of its own, with what training it took and the seconds of its own evaluation."""
+    import ray
+
+    suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
+    own, start = reverted_job(job, shared.study, reverted.alpha), time.perf_counter()
+    phases = {k: v for k, v in outcome.seconds.items() if k not in ("generation", "reversion")}
+    seconds = {**phases, "generation": reverted.seconds}
+    path = trial_dir(run_dir, own.number) / OUTPUTS_FILE
+    write_outputs(path, suite.parts, suite.requests, reverted.outputs)
+    try:
+        found = replace(outcome, outputs=reverted.outputs, seconds=seconds, reverted=())
+        record, draws = record_trial(own, shared.study, suite, found, base)
+        write_draws(run_dir, own.number, draws)
+    except Exception as error:  # the trial itself was measured
+        if is_disk_full(error):
+            raise
+        record = failed_record(own, error, time.perf_counter() - start, scoring=True)
+    write_record(run_dir, record)
 
 
 def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:

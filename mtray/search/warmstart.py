@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mtray.evaluation.outputs import OUTPUTS_FILE
 from mtray.report.draws import DRAWS_FILE
 from mtray.report.records import (
     BASE_NUMBER,
+    REVERTED,
     read_records,
     trial_dir,
     write_atomically,
@@ -36,16 +37,18 @@ BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # what a trial leaves beside its record
 
 @dataclass(frozen=True)
 class Taken:
-    """A trial that fits: its record as it was, the run it is in, its parameters here."""
+    """A trial that fits: its record as it was, the run it is in, its parameters here, and what it
+    was at other alphas."""
 
     record: TrialRecord
     run_dir: Path
     params: dict[str, Any]
+    reverted: tuple[TrialRecord, ...] = ()
 
     @property
     def known_by(self) -> str:
         """The same for a trial and all its copies, different for all others."""
-        own = {"number", "role", "of", "taken_from", "extra"}
+        own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
         return hashlib.sha256(self.record.model_dump_json(exclude=own).encode()).hexdigest()
 
 
@@ -95,13 +98,14 @@ def survey(run_dir: Path, study: Study, space: Space) -> Survey:
     taken: list[Taken] = []
     left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
     for record in records.records:
-        if record.number == BASE_NUMBER:
+        if record.number == BASE_NUMBER or record.trained_as is not None:
             continue  # every run measures the untouched model itself
         if reason := _misfit(record, space):
             left_out.append(f"trial {record.number}: {reason}")
             continue
         params = {name: getattr(record.recipe, name) for name in space.parameters}
-        taken.append(Taken(record, run_dir, params))
+        reverted = tuple(r for r in records.records if r.trained_as == record.number)
+        taken.append(Taken(record, run_dir, params, reverted))
     return Survey(run_dir, tuple(taken), tuple(left_out))
 
 
@@ -165,14 +169,22 @@ def taken_notes(taken: Taken, role: Role, of: int | None) -> dict[str, Any]:
 
 def copy_trial(taken: Taken, run_dir: Path, number: int, role: Role, of: int | None) -> None:
     """Write a trial into this run under its number here, the record last."""
+    for other in taken.reverted:
+        beyond = other.number - taken.record.number
+        copy_trial(
+            replace(taken, record=other, reverted=()), run_dir, number + beyond, other.role,
+            None if of is None else of + beyond,
+        )  # fmt: skip
     for name in BESIDE:
         source = trial_dir(taken.run_dir, taken.record.number) / name
         if source.is_file():
             write_atomically(trial_dir(run_dir, number) / name, source.read_bytes())
+    record = taken.record
     changes: dict[str, Any] = {
         "number": number, "role": role, "of": of,
-        "taken_from": Origin(run=str(taken.run_dir), number=taken.record.number),
+        "taken_from": Origin(run=str(taken.run_dir), number=record.number),
         # of other shares or segments, perhaps; no trial of this run is to be compared with them
         "rungs": (),
+        "trained_as": None if record.trained_as is None else number % REVERTED,
     }  # fmt: skip
-    write_record(run_dir, taken.record.model_copy(update=changes))
+    write_record(run_dir, record.model_copy(update=changes))

@@ -107,6 +107,7 @@ class _Meter:
         return TrainingRecord(
             steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
             accumulated_learning_rate=self.accumulated_rate,
+            tokens_per_parameter=self.tokens / max(1, fixed["trainable_parameters"]),
             loss=tuple(self.curve), resumed=tuple(self.resumed), **fixed,
         )  # fmt: skip
 

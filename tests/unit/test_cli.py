@@ -1,5 +1,6 @@
 """The command line: exit codes, messages, and a run that is looked at in every state."""
 
+import csv
 import hashlib
 import json
 import subprocess
@@ -11,7 +12,7 @@ from fresh_process import modules_after
 from records_factory import make_baselines, make_failed, make_record, make_study
 
 from mtray.cli import main
-from mtray.report.records import result_path, write_record
+from mtray.report.records import read_record, result_path, write_record
 from mtray.schema import Budget
 from mtray.search.journal import JOURNAL, Ledger
 from mtray.search.run_folder import bind, locked
@@ -67,6 +68,23 @@ def test_status_counts_trials_by_state_and_changes_nothing(run_dir, capsys):
     assert "best retention: 1.000 [1.000, 1.000] (the base model)" in out
     assert "no sweep is running" in out and "base model: measured" in out
     assert contents(run_dir) == before
+
+
+def test_points_at_other_alphas_are_shown_and_are_no_trials(run_dir, capsys):
+    half = read_record(result_path(run_dir, 2)).recipe.model_copy(update={"alpha": 0.5})
+    write_record(run_dir, make_record(1_000_002, 0.63, 0.9, recipe=half, trained_as=2))
+    assert run("status", run_dir) == 0
+    out = capsys.readouterr().out
+    assert "trials: 3 complete, 1 failed of 9 asked for" in out
+    assert "reverted: 1 points of trained models at other alphas" in out
+    assert run("export", run_dir, "--out", run_dir / "x") == 0
+    rows = list(csv.DictReader((run_dir / "x" / "front.csv").open()))
+    found = {row["number"]: row for row in rows}
+    assert (found["1000002"]["alpha"], found["2"]["alpha"]) == ("0.5", "1.0")
+    assert found["1000002"]["on_front"] == "True"
+    front = json.loads((run_dir / "x" / "front.json").read_text())
+    (point,) = [p for p in front["points"] if p["number"] == 1_000_002]
+    assert point["command"].endswith(" 1000002") and point["recipe"]["alpha"] == 0.5
 
 
 def test_status_tells_what_was_refused_from_what_failed(run_dir, capsys):

@@ -3,7 +3,7 @@
 import pytest
 from records_factory import make_failed, make_record, make_study
 
-from mtray.schema import Budget, Resources
+from mtray.schema import Budget, Recipe, Resources
 from mtray.search.stopping import device_hours, enough, hypervolume_course, stalled
 
 BASELINES = [
@@ -52,3 +52,14 @@ def test_enough_says_why():
     spent = sum(r.total_seconds for r in records) / 3600
     assert enough(records, make_study(budget=Budget(device_hours=spent * 1.01))) is None
     assert "budget.device_hours" in enough(records, make_study(budget=Budget(device_hours=spent)))
+
+
+def test_a_model_at_another_alpha_is_no_trial():
+    """It took no training of its own, and is no trial without gain either."""
+    records = BASELINES + searched((0.5, 0.9))
+    half = Recipe(parallel_size=2000, alpha=0.5)
+    other = make_record(1_000_001, 0.9, 0.9, recipe=half, trained_as=1, seconds={"total": 9e9})
+    assert hypervolume_course([*records, other], make_study()) == hypervolume_course(
+        records, make_study()
+    )
+    assert device_hours([*records, other], Resources()) == device_hours(records, Resources())

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from records_factory import make_study
 
 from mtray.data.rendering import TEMPLATES
 from mtray.errors import ConfigError
-from mtray.schema import Recipe
+from mtray.schema import Evaluation, Recipe
 from mtray.space import load_space
 from mtray.study import load_study, read_yaml
 
@@ -187,3 +188,10 @@ def test_numbers_with_an_exponent_need_no_point(tmp_path):
     """YAML 1.1 reads 1e-3 as text, which nobody means."""
     found = read_yaml(put(tmp_path, 'a: 1e-3\nb: -2E5\nc: 1.5e+2\nd: "1e-3"\ne: e5\nf: 1e\n'))
     assert found == {"a": 1e-3, "b": -2e5, "c": 150.0, "d": "1e-3", "e": "e5", "f": "1e"}
+
+
+@pytest.mark.parametrize("alphas, told", [([0.5, 0.5], "an alpha twice"), ([1.0], "less than 1")])
+def test_alphas_lie_between_and_differ(alphas, told):
+    fields = make_study().evaluation.model_dump() | {"reversion": alphas}
+    with pytest.raises(ValueError, match=told):
+        Evaluation.model_validate(fields)

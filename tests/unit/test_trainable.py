@@ -5,12 +5,14 @@ import errno
 from types import SimpleNamespace
 
 import pytest
-from records_factory import make_record, make_rung, make_study
+from records_factory import make_record, make_rung, make_score, make_study
 
-from mtray.errors import DataError, LossNotFinite, TrialStopped, WorkerLost
-from mtray.report.records import read_record, result_path
+from mtray.errors import DataError, LossNotFinite, TrialStopped, ValueNotFinite, WorkerLost
+from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.outputs import read_outputs
+from mtray.report.records import read_record, read_records, result_path
 from mtray.schema import Mix, Recipe
-from mtray.trial import Job, Outcome
+from mtray.trial import Job, Outcome, Reverted
 
 trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
 JOB = Job(4, "search", Recipe(parallel_size=100), 1, attempts=({"reason_class": "node_lost"},))
@@ -99,3 +101,61 @@ def test_a_full_disk_leaves_no_record(trial, phase):
     with pytest.raises(OSError, match="full"):
         trial(**{phase: OSError(errno.ENOSPC, "full")})
     assert not trial.path.exists()
+
+
+class Scored:
+    """An output's text is quality and retention."""
+
+    parts, requests = ("x",), (Request("q", None),)
+
+    def score(self, outputs, base, resamples, seed):
+        text = outputs[0].text
+        if text == "nan":
+            raise ValueNotFinite("NaN")
+        objectives = {name: make_score(float(text)) for name in ("quality", "retention")}
+        return SimpleNamespace(
+            scores={}, objectives=objectives, counts={}, draws={}, left_out=[]
+        )  # fmt: skip
+
+    def sample(self, outputs, count):
+        return []
+
+
+def test_every_alpha_is_a_row_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("ray.get", lambda ref: ref)
+    monkeypatch.setattr(trainable, "base_outputs", lambda *_: None)
+    study = make_study()
+    evaluation = study.evaluation.model_copy(update={"reversion": (0.25, 0.5, 0.75)})
+    study = study.model_copy(update={"evaluation": evaluation})
+    shared = SimpleNamespace(run_dir=str(tmp_path), study=study, suite=Scored())
+    line = SimpleNamespace(progress=lambda fields: None)
+    recipe = Recipe(parallel_size=100)
+    seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0}
+    found = tuple(
+        Reverted(alpha, [Output(text, None, 1)], spent)
+        for alpha, text, spent in ((0.25, "0.4", 2.0), (0.5, "nan", 2.5), (0.75, "0.5", 2.5))
+    )
+    outcome = Outcome([Output("0.6", None, 1)], Mix(), None, seconds, {}, reverted=found)
+    job = Job(7, "parallel_only", recipe, 2, replicate=1, of=4)
+    whole = trainable._score(job, shared, outcome, line)
+    assert (whole.objectives["quality"].value, whole.recipe.alpha, whole.trained_as) == (
+        0.6,
+        1,
+        None,
+    )
+    rows = {r.number: r for r in read_records(tmp_path).sound()}
+    assert set(rows) == {1_000_007, 2_000_007, 3_000_007}
+    first, second, third = (rows[number] for number in sorted(rows))
+    assert first.recipe == recipe.model_copy(update={"alpha": 0.25})
+    assert (first.role, first.seed, first.trained_as) == ("search", 2, 7)
+    assert (first.replicate, first.of) == (1, 1_000_004), "a replicate of the original's alpha"
+    assert first.objectives["quality"].value == 0.4 and third.objectives["quality"].value == 0.5
+    assert first.seconds == {"load": 1, "training": 10, "generation": 2, **scoring(first)}
+    assert first.scores["cost.seconds"].value == whole.scores["cost.seconds"].value == 11
+    assert (second.state, second.reason_class, second.trained_as) == ("failed", "not_finite", 7)
+    kept = result_path(tmp_path, 3_000_007).with_name("outputs.parquet")
+    assert read_outputs(kept, Scored.requests)[0].text == "0.5"
+
+
+def scoring(record):
+    return {"scoring": record.seconds["scoring"]}

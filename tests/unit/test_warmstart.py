@@ -228,6 +228,23 @@ def test_replicates_keep_what_they_repeat(tmp_path):
         assert records[copy.of].recipe == copy.recipe
 
 
+def test_what_a_trial_was_at_other_alphas_comes_with_it(tmp_path):
+    run(tmp_path / "old", 5)
+    old = read_record(result_path(tmp_path / "old", 4))
+    half = old.recipe.model_copy(update={"alpha": 0.5})
+    changes = {"number": 2_000_004, "recipe": half, "trained_as": 4}
+    write_record(tmp_path / "old", old.model_copy(update=changes))
+    found = taken_from(tmp_path / "old")
+    assert len(found.taken) == 5 and not found.left_out
+    run(tmp_path / "new", 1, found.taken[::-1])
+    copies = {
+        r.taken_from.number: r for r in read_records(tmp_path / "new").sound() if r.taken_from
+    }
+    other, trial = copies[2_000_004], copies[4]
+    assert other.recipe == half and other.trained_as == trial.number
+    assert other.number == 2_000_000 + trial.number
+
+
 def test_a_recipe_that_was_taken_over_may_be_repeated(old, tmp_path):
     jobs = run(tmp_path / "new", 14, taken_from(old).taken, budget=Budget(replicate_share=0.5))
     repeats = [j for j in jobs if j.replicate]
