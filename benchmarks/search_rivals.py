@@ -26,7 +26,7 @@ from search_tables import Array, Params, Problem
 from mtray.schema import EarlyStopping, Estimate
 from mtray.search.cost_aware import Told, Where
 from mtray.search.rungs import Point, decide, expected_values
-from mtray.search.samplers import at_quantile, space_filling, startup_after
+from mtray.search.samplers import STARTUP, at_quantile, space_filling
 from mtray.search.suggest import Suggester
 
 
@@ -58,13 +58,11 @@ class Mtray(Policy):
     """
 
     def __init__(
-        self, problem: Problem, seed: int, sampler: str = "auto",
-        startup: int | None = None, stopping: bool = False,
+        self, problem: Problem, seed: int, sampler: str = "auto", startup: int = STARTUP,
+        stopping: bool = False,
     ) -> None:  # fmt: skip
         self._problem = problem
         where = Where(problem.distributions, problem.guesses)
-        if startup is None:
-            startup = startup_after(len(problem.references), problem.distributions)
         self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
         self._start = [
             *problem.references, *space_filling(problem.distributions, startup, seed)

@@ -12,7 +12,7 @@ from mtray.schema import Role
 from mtray.search.cost_aware import Where
 from mtray.search.notes import EXACT, ROLE, first_ones, is_baseline, role_of, taken_over
 from mtray.search.references import nearest
-from mtray.search.samplers import space_filling, startup_after
+from mtray.search.samplers import STARTUP, space_filling
 
 Distributions = Mapping[str, BaseDistribution]
 OVERSAMPLED = 64  # points looked at for each that is wanted, where some are not allowed
@@ -32,9 +32,8 @@ def missing_first(
     missing: list[tuple[str, dict[str, Any]]] = [
         (role, exact) for role, exact in references.items() if role not in roles
     ]
-    startup = startup_after(len(references), where.distributions)
-    if len(known) < startup:  # with as many, the sampler has what it needs
-        points = filling(where, startup, seed)
+    if len(known) < STARTUP:  # with as many, the sampler has what it needs
+        points = filling(where, STARTUP, seed)
         missing += [("search", params) for params in points[len(begun) - len(baselines) :]]
     return [_placed(role, exact, where.distributions) for role, exact in missing]
 

@@ -18,7 +18,7 @@ from optuna.distributions import (
 
 from mtray.errors import ConfigError
 
-STARTUP = 4  # space-filling points, at the least, before the model is asked
+STARTUP = 4  # space-filling points before the model is asked
 MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
 
 # (seed, startup) -> sampler
@@ -42,13 +42,6 @@ def check_sampler(name: str) -> None:
     """Raises ConfigError for a sampler that is not known."""
     if name not in NAMES:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
-
-
-def startup_after(baselines: int, distributions: Mapping[str, BaseDistribution]) -> int:
-    """Space-filling points beside so many baselines: together enough for a plane over what varies
-    and one more, to see how far values are off it."""
-    varied = sum(not d.single() for d in distributions.values())
-    return max(STARTUP, varied + 2 - baselines)
 
 
 def at_size(name: str, finished: int) -> str:

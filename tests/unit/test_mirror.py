@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from mtray.search import suggest as suggest_module
 from mtray.search.cost_aware import Told, Where
 from mtray.search.mirror import FINE, Mirror, smooth
-from mtray.search.samplers import STARTUP, sampler_for, startup_after
+from mtray.search.samplers import sampler_for
 from mtray.search.suggest import Suggester
 
 SPACE = {
@@ -74,10 +74,3 @@ def test_a_restart_suggests_the_same_from_a_window(monkeypatch):
     for number, params, told, notes in first._points.values():
         again.add(number, params, told, notes)
     assert again.suggest(30) == first.suggest(30)
-
-
-def test_the_start_is_a_plane_and_one_more_point_or_four():
-    assert startup_after(0, SPACE) == 5
-    assert startup_after(4, SPACE) == STARTUP
-    fixed = SPACE | {"learning_rate": FloatDistribution(1e-4, 1e-4)}
-    assert startup_after(0, fixed) == 5, "what is fixed needs no point"
