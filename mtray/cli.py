@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "Write front.{csv,json,parquet,png,html} of a run")
     _add_run(export)
     export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+    export.add_argument(
+        "--model", nargs=2, metavar=("NUMBER", "OUT"),
+        help="instead: a trial's model as a Hugging Face folder, trained again as recorded",
+    )  # fmt: skip
+    export.add_argument(
+        "--merge", action="store_true", help="with --model: the adapter merged into the model"
+    )
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
     _add_rescore(command("rescore", _rescore, "Measure a run's kept outputs by other metrics"))
     _add_run(
@@ -144,6 +151,10 @@ def _front(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    if args.model:
+        from mtray.commands.export_model import export_model
+
+        return export_model(args.path, args.model[0], Path(args.model[1]), args.merge)
     from mtray.commands.front import export
 
     return export(args.path, args.out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ from mtray.data.store import select, sums_of
 from mtray.data.tables import Table
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import Settings
-from mtray.evaluation.engine import Output, Request, answer_part, joined
+from mtray.evaluation.engine import Output, Request
 from mtray.runtime import versions
 from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord
 from mtray.seconds import Seconds, cost_scores
+from mtray.together import answer_together
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.loop import Place, Reached, Rungs, finetune
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mtray.evaluation.suite import Suite
 
 Progress = Callable[[dict[str, Any]], None]
+Use = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,14 @@ def run_trial(
     place: Place = Place(),
     rungs: RungPlan | None = None,
     keep_in: Path | None = None,
+    use: Use | None = None,
     batch_share: float = 1.0,
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Fine-tune by the recipe and generate. Every worker answers its part of the requests; rank 0
-    returns all outputs, the others none. `keep_in`: the folder for checkpoints while it trains.
+    returns all outputs, the others none. `keep_in`: the folder for checkpoints while it trains;
+    `use` is called at the end, with the model as it was evaluated and its tokenizer.
 
     `batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
     `should_stop` stays True once it is; TrialStopped is raised soon after."""
@@ -184,6 +188,9 @@ def run_trial(
             with seconds.phase("reversion"):
                 found = answer(module, requests, alpha)
             reverted.append(Reverted(alpha, found, time.perf_counter() - start))
+        if use is not None:
+            with origin.at(module, job.recipe.alpha):
+                use(module, tokenizer)
     return Outcome(
         outputs, mix, record, seconds.phases, versions(), notes=notes, reverted=tuple(reverted)
     )
@@ -193,28 +200,6 @@ def _other_alphas(job: Job, study: Study) -> list[float]:
     """At which a trial's model is evaluated as well; the untouched model has nothing to revert."""
     wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
     return [alpha for alpha in wanted if alpha != job.recipe.alpha]
-
-
-def answer_together(
-    settings: Settings,
-    asked: Sequence[Request],
-    place: Place,
-    progress: Progress,
-    should_stop: Callable[[], bool],
-) -> list[Output]:
-    """Every worker answers its part; the outputs of all are returned on rank 0, none elsewhere.
-    TrialStopped is raised on all workers where it is on one."""
-    part = None
-    with suppress(TrialStopped):
-        part = answer_part(
-            settings, asked, (place.rank, place.world),
-            lambda done, of: progress({"answered": done, "steps": of}), should_stop,
-        )  # fmt: skip
-    # a worker that left by itself would leave the others waiting
-    if place.agree(part is None):
-        raise TrialStopped
-    parts = place.gather(part)
-    return [] if place.rank else joined(asked, parts)
 
 
 def _rungs(

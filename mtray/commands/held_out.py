@@ -168,7 +168,7 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
         base = read_outputs(file, bench.suite.requests)
     started = time.perf_counter()
     shelf = Shelf(bench.suite, build_sources(bench.study, job, held, bench.tokenizer), base)
-    outcome = train(job, bench.study, shelf)
+    outcome = train(job, bench.study, shelf, shelf.suite.requests)
     record, draws = record_trial(job, bench.study, bench.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     known = {"seconds": record.seconds | total, "replicate": job.replicate, "of": job.of}

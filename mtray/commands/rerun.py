@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 from mtray.analysis.agreement import agreement_text
 from mtray.commands.folders import run_folder
 from mtray.errors import ConfigError, RunError
+from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.records import (
@@ -32,7 +33,7 @@ from mtray.report.tables import score_text
 from mtray.schema import Score, Study, TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
-from mtray.trial import Job, Outcome, record_trial, run_trial
+from mtray.trial import Job, Outcome, Use, record_trial, run_trial
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
         held = store_sizes(space, bound)
     shelf = prepare_shelf(run_dir, study, job, held)
     started = time.perf_counter()
-    outcome = train(job, study, shelf)
+    outcome = train(job, study, shelf, shelf.suite.requests)
     base = None if job.number == BASE_NUMBER else shelf.base_outputs
     new, _ = record_trial(job, study, shelf.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
@@ -151,7 +152,9 @@ def build_sources(
     return dict(build_store(seeded, tokenizer, wanted, few_shot=few_shot))
 
 
-def train(job: Job, study: Study, shelf: Shelf) -> Outcome:
+def train(
+    job: Job, study: Study, shelf: Shelf, requests: Sequence[Request], use: Use | None = None
+) -> Outcome:
     """The trial in this process: with DeepSpeed where it is installed, else with plain torch."""
     shown = {"state": ""}
 
@@ -166,7 +169,7 @@ def train(job: Job, study: Study, shelf: Shelf) -> Outcome:
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
         return run_trial(
-            job, study, shelf.store, shelf.suite.requests, engine=engine, progress=progress
+            job, study, shelf.store, requests, engine=engine, use=use, progress=progress
         )
 
 

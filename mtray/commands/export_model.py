@@ -1,0 +1,95 @@
+"""`export --model`: the model of one trial as a plain Hugging Face folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtray.commands.folders import run_folder
+from mtray.commands.rerun import as_written, find_record, prepare_shelf, train
+from mtray.errors import ConfigError, RunError
+from mtray.evaluation.engine import Output
+from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
+from mtray.evaluation.suite import Suite
+from mtray.report.card import model_card
+from mtray.report.records import trial_dir
+from mtray.schema import TrialRecord
+from mtray.search.run_folder import load_bound
+from mtray.sweep import store_sizes
+from mtray.training.export import check_empty, save_model, whole_folder
+from mtray.trial import Job
+
+COMPARED = 32  # of the trial's requests, which the exported model answers again
+
+
+@dataclass
+class Saved:
+    kind: str = "model"
+
+
+def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
+    """Train the recipe again as it was recorded and write the model into `out`, with a card that
+    says how many of the trial's answers it gives again. Raises MtrayError when the trial has no
+    model or `out` holds something."""
+    run_dir = run_folder(path)
+    bound, space = load_bound(run_dir)
+    study, record = as_written(bound), find_record(run_dir, trial)
+    if not record.recipe.parallel_size:
+        raise ConfigError(f"--model {trial}: the base model untouched is {study.model} itself")
+    if merge and record.recipe.method == "full":
+        raise ConfigError(f"--merge: trial {trial} has no adapter (its method is full)")
+    check_empty(out)
+    job = Job(
+        record.number, record.role, record.recipe, record.seed, record.replicate, record.of,
+        trained_as=record.trained_as,
+    )  # fmt: skip
+    held = {s.source: s.held for s in record.mix.shares}
+    if job.replicate and not held:
+        held = store_sizes(space, bound) or {}
+    shelf = prepare_shelf(run_dir, study, job, held)
+    before = recorded(run_dir, record, shelf.suite)
+    saved = Saved()
+    with whole_folder(out) as folder:
+
+        def keep(module: Any, tokenizer: Any) -> None:
+            saved.kind = save_model(module, tokenizer, folder, merge)
+
+        asked = shelf.suite.requests[:: stride(shelf.suite)] if before else []
+        outcome = train(job, study, shelf, asked, keep)
+        agreed = agreement(before, outcome.outputs)
+        card = model_card(record, bound, run_dir.name, saved.kind, agreed)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *_notes(record, outcome)])))
+    return 0
+
+
+def stride(suite: Suite) -> int:
+    """Which of the trial's requests are compared: every so manieth, from all parts."""
+    return max(1, len(suite.requests) // COMPARED)
+
+
+def recorded(run_dir: Path, record: TrialRecord, suite: Suite) -> list[Output]:
+    """Some of what the trial answered; none where it left no answers."""
+    try:
+        found = read_outputs(trial_dir(run_dir, record.number) / OUTPUTS_FILE, suite.requests)
+    except RunError:
+        return []
+    return found[:: stride(suite)]
+
+
+def agreement(before: Sequence[Output], now: Sequence[Output]) -> str:
+    if not before:
+        return ""
+    same = sum(a.text == b.text for a, b in zip(before, now, strict=True))
+    return f"It gives {same} of {len(before)} of the trial's answers again, word for word."
+
+
+def _notes(record: TrialRecord, outcome: Any) -> list[str]:
+    """What is another than when the trial ran."""
+    return [
+        f"note: {name} was {record.versions[name]}, is {version}"
+        for name, version in outcome.versions.items()
+        if record.versions.get(name, version) != version
+    ]

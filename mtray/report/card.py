@@ -1,0 +1,56 @@
+"""The README.md of an exported model: what it is, how it was made, what it scored."""
+
+from __future__ import annotations
+
+import hashlib
+
+from mtray.report.tables import parameter_text, score_text
+from mtray.schema import Study, TrialRecord
+
+
+def study_hash(study: Study) -> str:
+    """Of all of a study; the same for two runs of one study."""
+    return hashlib.sha256(study.model_dump_json().encode()).hexdigest()
+
+
+def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: str) -> str:
+    """Markdown with the head that the Hugging Face hub reads. `kind`: model or adapter; `agreed`:
+    how it compares with what the trial answered."""
+    library = "peft" if kind == "adapter" else "transformers"
+    head = ["---", f"base_model: {study.model}", f"library_name: {library}",
+            "tags: [translation, mtray]", "---", ""]  # fmt: skip
+    what = "an adapter, to be loaded on the base model" if library == "peft" else "the whole model"
+    licences = {source.name: source.licence for source in study.sources}
+    lines = [
+        f"# {study.model} after trial {record.number} of the study {study.name}",
+        "",
+        f"Fine-tuned by mtray in run `{run}`: seed {record.seed}, study `{study_hash(study)}`. "
+        f"This is {what}.",
+        *([agreed] if agreed else []),
+        "",
+        *_table(
+            ("parameter", "value"),
+            [(f"`{n}`", parameter_text(v)) for n, v in record.recipe.model_dump().items()],
+        ),
+        *_table(
+            ("score", "value and 95 % interval", "measured with"),
+            [
+                (f"`{name}`", score_text(score), f"`{score.signature}`")
+                for name, score in {**record.objectives, **record.scores}.items()
+            ],
+        ),
+        *_table(
+            ("source", "examples", "licence"),
+            [
+                (share.source, f"{share.realised:,}", licences.get(share.source) or "not given")
+                for share in record.mix.shares
+            ],
+        ),
+        f"Versions: {', '.join(f'{n} {v}' for n, v in record.versions.items())}.",
+    ]
+    return "\n".join([*head, *lines, ""])
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    shown = [head, tuple("---" for _ in head), *rows]
+    return [*(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in row)} |" for row in shown), ""]

@@ -1,0 +1,59 @@
+"""A trained model as a plain Hugging Face folder: what `transformers` (or, for an adapter, `peft`)
+loads without mtray. Whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import ConfigError
+from mtray.training.checkpoints import sync
+
+
+def check_empty(folder: Path) -> None:
+    """ConfigError unless a model can be written there: the folder is absent or empty."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: not empty; give a folder that is not there yet, or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: is a file; give a folder that is not there yet")
+    home = next(p for p in folder.absolute().parents if p.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        raise ConfigError(f"{folder}: cannot be made, {home} cannot be written; choose another one")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which is moved there at the end; gone if it fails."""
+    partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            sync(file)
+        sync(partial)
+        check_empty(folder)
+        if folder.is_dir():
+            folder.rmdir()
+        os.replace(partial, folder.absolute())
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_adapter(module: Any) -> bool:
+    return hasattr(module, "merge_and_unload")
+
+
+def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
+    """Config, safetensors, tokenizer and generation config; of a model with an adapter the adapter
+    alone, unless it is to be merged. Returns which: `model` or `adapter`."""
+    adapter = is_adapter(module)
+    if adapter and merge:
+        module, adapter = module.merge_and_unload(), False
+    module.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return "adapter" if adapter else "model"

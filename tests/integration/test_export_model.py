@@ -1,0 +1,65 @@
+"""A sweep whose models are also evaluated part of the way back, and the folders that `export
+--model` makes of its trials: transformers alone loads them, and they answer as was recorded."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mtray.evaluation.engine import run_requests
+from mtray.evaluation.outputs import read_outputs
+from mtray.evaluation.suite import build_suite
+from mtray.report.records import read_records, trial_dir
+from mtray.study import load_study
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+HALF = 1_000_000
+
+
+def export(run_dir, number, out):
+    command = [sys.executable, "-m", "mtray", "export", str(run_dir), "--model", str(number)]
+    return subprocess.run([*command, str(out)], capture_output=True, text=True, timeout=300)
+
+
+def test_models_of_a_sweep(sweep, small, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    study = yaml.safe_load((small / "study.yaml").read_text())
+    study["evaluation"]["reversion"] = [0.5]
+    study["training"]["precision"] = "fp32"
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(study))
+    process = sweep("--study", str(file), "--trials", "1")
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    run_dir = tmp_path / "small"
+    records = {r.number: r for r in read_records(run_dir).sound()}
+    assert set(records) == {-1, 0, HALF}
+    trial, half = records[0], records[HALF]
+    assert (half.recipe.alpha, half.trained_as, trial.recipe.alpha) == (0.5, 0, 1.0)
+    assert half.recipe.model_copy(update={"alpha": 1.0}) == trial.recipe
+    assert half.scores["cost.seconds"] == trial.scores["cost.seconds"]
+    assert half.seconds["generation"] <= trial.seconds["reversion"] < trial.seconds["total"]
+    assert trial.training.movement["block 0"] > 0 and trial.training.mean_difference > 0
+    assert str(HALF) in (run_dir / "front.csv").read_text()
+
+    requests = build_suite(load_study(file), AutoTokenizer.from_pretrained(small_model())).requests
+    for number in (0, HALF):
+        out = tmp_path / f"model-{number}"
+        done = export(run_dir, number, out)
+        assert done.returncode == 0, done.stderr
+        assert "It gives" in done.stdout and "It gives" in (out / "README.md").read_text()
+        model = AutoModelForCausalLM.from_pretrained(out)
+        found = run_requests(model, AutoTokenizer.from_pretrained(out), requests)
+        recorded = read_outputs(trial_dir(run_dir, number) / "outputs.parquet", requests)
+        same = sum(a.text == b.text for a, b in zip(found, recorded, strict=True))
+        assert same >= 0.97 * len(found), "rounding may turn a rare tie"
+    again = export(run_dir, 0, tmp_path / "model-0")
+    assert again.returncode == 2 and "not empty" in again.stderr
+
+
+def small_model():
+    from mtray.training.models import resolve_model
+
+    return resolve_model("embedded")
