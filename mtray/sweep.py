@@ -105,19 +105,14 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
 
 
 def check_model(study: Study, space: Space) -> None:
-    """The model is there and has enough blocks to freeze; the sampler is known. Seconds, before any
-    corpus is read."""
-    from mtray.training.models import block_count
+    """The model is there and can be trained as the space wants; the sampler is known. Seconds,
+    before any corpus is read."""
+    from mtray.training.checks import check_recipes
 
-    blocks = block_count(study.model)
+    check_recipes(study, space)
     from mtray.search.samplers import check_sampler
 
     check_sampler(study.sampler)
-    most = space.largest("frozen_layers") or 0
-    if most > blocks:
-        raise ConfigError(
-            f"frozen_layers goes up to {most:g}, but {study.model} has {blocks} transformer blocks"
-        )
 
 
 def largest_recipe(space: Space, study: Study) -> Recipe:

@@ -117,13 +117,15 @@ def run_trial(
         import torch
 
         from mtray.runtime import keep_freed_memory
+        from mtray.training.adapters import merged, prepare
         from mtray.training.engine import build_engine, resolve_precision
         from mtray.training.models import load_model, load_tokenizer
     keep_freed_memory()
     progress({"state": "loading"})
     with seconds.phase("load"):
         torch.manual_seed(job.seed)
-        model = load_model(study.model, study.trust_remote_code)
+        in_4_bits = bool(job.recipe.parallel_size) and job.recipe.method == "qlora"
+        model = load_model(study.model, study.trust_remote_code, in_4_bits)
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
     mix, record, notes, origin = Mix(), None, dict[str, Any](), Origin()
@@ -136,7 +138,7 @@ def run_trial(
             module, tokenizer, max(1, int(study.evaluation.batch_tokens * batch_share)),
             beams=study.evaluation.beams, autocast=torch.bfloat16 if precision == "bf16" else None,
         )  # fmt: skip
-        with origin.at(module, alpha):
+        with origin.at(module, alpha), merged(module):
             return answer_together(settings, asked, place, progress, should_stop)
 
     def build(marked: Any) -> Any:
@@ -161,14 +163,16 @@ def run_trial(
                 study.training.checkpoint_minutes, more=seconds.so_far, restore=seconds.add,
                 tell=lambda why: notes.update(checkpoint=f"begun anew: {why}"),
             )  # fmt: skip
+        with seconds.phase("load"):
+            prepared = prepare(model, job.recipe, study.training, job.seed)
         progress({"state": "training"})
         try:
             with seconds.phase("training"):
                 tuned, record = finetune(
-                    build, model, examples, study.training, precision=precision,
-                    learning_rate=job.recipe.learning_rate, frozen_layers=job.recipe.frozen_layers,
-                    seed=job.seed, place=place, rungs=on_the_way, checkpoints=checkpoints,
-                    progress=progress, batch_share=batch_share, should_stop=should_stop,
+                    build, prepared.model, examples, study.training, precision=precision,
+                    learning_rate=job.recipe.learning_rate, seed=job.seed, place=place,
+                    rungs=on_the_way, checkpoints=checkpoints, progress=progress,
+                    batch_share=batch_share, should_stop=should_stop, notes=prepared.notes,
                 )  # fmt: skip
         except TrialPruned as end:
             return Outcome([], mix, end.record, seconds.phases, versions(), True, notes)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ import numpy.typing as npt
 from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
 from mtray.training.checkpoints import Checkpoints
-from mtray.training.freezing import freeze_bottom
 from mtray.training.losses import Example
 from mtray.training.schedule import batches, learning_rate_at
 from mtray.training.step import Feed, micro_batch_tokens
@@ -157,32 +157,33 @@ def finetune(
     *,
     precision: str,
     learning_rate: float,
-    frozen_layers: int = 0,
     seed: int,
     place: Place = Place(),
     rungs: Rungs = Rungs(),
     checkpoints: Checkpoints | None = None,
     batch_share: float = 1.0,
+    notes: Mapping[str, Any] = MappingProxyType({}),
     progress: Progress = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Any, TrainingRecord]:
     """Train `model` on `examples` and return the engine that holds it and what was done.
 
-    `build(model)` makes the engine once the frozen blocks are marked. The loss of a step is the
-    mean over the target tokens of the global batch, whatever the number of workers and
-    micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one after
-    every rung, by their cadence and when it is stopped.
+    `build(model)` makes the engine of it; what does not require a gradient does not move. The loss
+    of a step is the mean over the target tokens of the global batch, whatever the number of workers
+    and micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one
+    after every rung, by their cadence and when it is stopped.
 
-    `batch_share`: of the usual tokens in a micro-batch.
+    `batch_share`: of the usual tokens in a micro-batch. `notes`: further fields of the record.
     Raises LossNotFinite, TrialStopped when `should_stop` says so, and TrialPruned with the record
     so far when a rung does.
     """
+    from mtray.training.models import moving
     from mtray.training.packing import use_packing
 
     total = sum(p.numel() for p in model.parameters())
-    trainable = freeze_bottom(model, frozen_layers)
+    trainable = moving(model)
     packed = use_packing(model, examples, training)
-    fixed: dict[str, Any] = {"precision": precision, "packed": packed}
+    fixed: dict[str, Any] = {**notes, "precision": precision, "packed": packed}
     fixed |= {"trainable_parameters": trainable, "total_parameters": total}
     most = micro_batch_tokens(model, training.micro_batch_tokens, batch_share)
     engine = build(model)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +78,24 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
         ) from None
 
 
-def load_model(name: str, trust_remote_code: bool = False) -> Any:
-    """The causal language model in fp32 on the CPU, or on the GPU where there is one."""
+def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
+    """The language model, causal or of encoder and decoder, in fp32 on the CPU, or on the GPU where
+    there is one; `in_4_bits` only there (QLoRA)."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
     path = resolve_model(name)
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if in_4_bits:
+        options = _few_bits()
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model, found = _class_for(config).from_pretrained(
             path,
-            dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **options,
         )
     except Exception as error:
         raise ModelError(f"model {name!r}: cannot be loaded: {_on_one_line(error)}") from None
@@ -99,7 +106,53 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
         raise ModelError(
             f"model {name!r}: cannot be loaded: its files lack {count} weights ({missing}, ...)"
         )
-    return model.to("cuda") if torch.cuda.is_available() else model
+    return model.to("cuda") if torch.cuda.is_available() and not in_4_bits else model
+
+
+def _few_bits() -> dict[str, Any]:
+    """As QLoRA trains: NormalFloat of 4 bits, their scales quantised as well, products in bf16
+    (Dettmers et al. 2023, 2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    from mtray.training.adapters import check_qlora
+
+    check_qlora(torch.cuda.device_count())
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )  # fmt: skip
+    return {"quantization_config": quantised, "dtype": torch.bfloat16, "device_map": {"": 0}}
+
+
+def stored_weights(name: str) -> AbstractContextManager[Callable[[str], Any]]:
+    """A look-up of single tensors in a model's files, by the names of the whole model, on the CPU;
+    None for a name that is not there. The model is not loaded."""
+    path = resolve_model(name)
+    if not Path(path).is_dir():
+        from huggingface_hub import snapshot_download
+
+        path = snapshot_download(path, allow_patterns=["*.safetensors"])
+    return _opened(Path(path))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Callable[[str], Any]]:
+    from safetensors import safe_open
+
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(safe_open(file, framework="pt"))
+            for file in sorted(folder.glob("*.safetensors"))
+        ]
+        where = {key: file for file in files for key in file.keys()}  # noqa: SIM118 (no mapping)
+
+        def look_up(name: str) -> Any:
+            # a base model's files leave out what its head's class puts before every name
+            found = next((n for n in (name, name.partition(".")[2]) if n in where), None)
+            return where[found].get_tensor(found) if found else None
+
+        yield look_up
 
 
 def block_count(name: str) -> int:
@@ -113,24 +166,48 @@ def block_count(name: str) -> int:
         raise ModelError(
             f"model {name!r}: its config cannot be read: {_on_one_line(error)}"
         ) from None
+    if config.is_encoder_decoder:
+        names = (("encoder_layers", "num_layers"), ("decoder_layers", "num_decoder_layers"))
+        return sum(next((getattr(config, n) for n in pair if hasattr(config, n)), 0)
+                   for pair in names)  # fmt: skip
     return int(
         getattr(config, "num_hidden_layers", 0)
         or getattr(config.get_text_config(), "num_hidden_layers", 0)
     )
 
 
-def moved_parameters(name: str, frozen_layers: int) -> int:
-    """How many parameters of a model move in full fine-tuning, from its config alone."""
+def empty_model(name: str, trust_remote_code: bool = False) -> Any:
+    """A model's shape without weights, from its config alone."""
     path = resolve_model(name)
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
-    from mtray.training.freezing import freeze_bottom
-
-    with torch.device("meta"):  # shapes without weights
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
+    with torch.device("meta"):
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = _class_for(config).from_config(config, trust_remote_code=trust_remote_code)
     model.tie_weights()
-    return freeze_bottom(model, frozen_layers)
+    return model
+
+
+def _class_for(config: Any) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+
+
+def moved_parameters(name: str, frozen_layers: int) -> int:
+    """How many parameters of a model move in full fine-tuning, from its config alone."""
+    from mtray.training.freezing import transformer_blocks
+
+    model = empty_model(name)
+    for block in transformer_blocks(model)[:frozen_layers] if frozen_layers else ():
+        block.requires_grad_(False)
+    return moving(model)
+
+
+def moving(model: Any) -> int:
+    """How many parameters move."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _on_one_line(error: Exception) -> str:

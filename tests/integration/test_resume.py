@@ -28,7 +28,7 @@ def work(rank, world, port, stage, folder):
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
     )
     from test_loop import with_dropout
-    from tiny_models import byte_level
+    from tiny_models import byte_level, frozen
 
     from mtray.data.store import build_table
     from mtray.errors import TrialStopped
@@ -61,9 +61,10 @@ def work(rank, world, port, stage, folder):
             measured.append(reached.step)
             return False
 
+        model = frozen(with_dropout(tokenizer))
         engine, record = finetune(
-            lambda m: build_engine("deepspeed", m, training, "fp32"), with_dropout(tokenizer),
-            examples, training, precision="fp32", learning_rate=3e-3, frozen_layers=1, seed=1,
+            lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples,
+            training, precision="fp32", learning_rate=3e-3, seed=1,
             place=place, rungs=Rungs((0.3,), measure), checkpoints=checkpoints,
             should_stop=lambda: asked.append(1) or (stops and len(asked) > 5),
         )  # fmt: skip

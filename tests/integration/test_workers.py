@@ -39,7 +39,7 @@ def work(rank, world, port, stage, out, dies):
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world,
         timeout=timedelta(seconds=300),
     )  # fmt: skip
-    from tiny_models import byte_level, llama
+    from tiny_models import byte_level, frozen, llama
 
     from mtray.data.store import build_table
     from mtray.evaluation.batches import Settings
@@ -78,8 +78,8 @@ def work(rank, world, port, stage, out, dies):
     training = Training(batch_examples=9, epochs=4, zero_stage=stage)
     assert 4 * len(examples) // 9 == STEPS
     engine, record = finetune(
-        lambda m: build_engine("deepspeed", m, training, "fp32"), llama(tokenizer), examples,
-        training, precision="fp32", learning_rate=3e-3, frozen_layers=1, seed=1, place=place,
+        lambda m: build_engine("deepspeed", m, training, "fp32"), frozen(llama(tokenizer)),
+        examples, training, precision="fp32", learning_rate=3e-3, seed=1, place=place,
         rungs=Rungs((0.4,), lambda _, module: answer(module)),
     )  # fmt: skip
     with engine.whole() as module:

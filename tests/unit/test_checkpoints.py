@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from test_loop import TEXTS, with_dropout
-from tiny_models import byte_level, llama
+from tiny_models import byte_level, frozen, llama
 
 from mtray.data.store import build_table
 from mtray.errors import TrialStopped
@@ -60,8 +60,8 @@ def train(model, examples, checkpoints=None, dies_after=None, stops_after=None, 
 
     torch.manual_seed(7)
     engine, record = finetune(
-        lambda m: Dying(m, TRAINING, "fp32"), model, examples, TRAINING, precision="fp32",
-        learning_rate=3e-3, frozen_layers=1, seed=1, rungs=Rungs((0.25, 0.5), measure),
+        lambda m: Dying(m, TRAINING, "fp32"), frozen(model), examples, TRAINING, precision="fp32",
+        learning_rate=3e-3, seed=1, rungs=Rungs((0.25, 0.5), measure),
         checkpoints=checkpoints, should_stop=lambda: len(steps) == stops_after,
     )  # fmt: skip
     return engine.module, record, len(steps)

@@ -79,6 +79,15 @@ def llama(
     return LlamaForCausalLM(config).eval()
 
 
+def frozen(model, layers=1):
+    """The model with its first blocks frozen."""
+    from mtray.schema import Recipe
+    from mtray.training.freezing import freeze
+
+    freeze(model, Recipe(parallel_size=1, frozen_layers=layers), 1)
+    return model
+
+
 def other_models(tokenizer: PreTrainedTokenizerFast) -> dict:
     """Learned positions (where a wrong position id shows), a sliding window, and ALiBi."""
     import torch

@@ -1,0 +1,56 @@
+"""Whether the recipes of a space can be trained at all, from the model's config alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import ConfigError
+from mtray.schema import Recipe, Study
+from mtray.training.adapters import check_qlora, checkpoint_gradients, linear_names
+from mtray.training.freezing import transformer_blocks
+from mtray.training.models import block_count, empty_model, resolve_model
+
+if TYPE_CHECKING:
+    from mtray.space import Space
+
+
+def check_recipes(study: Study, space: Space) -> None:
+    """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
+    blocks, most = block_count(study.model), space.largest("frozen_layers") or 0
+    if most > blocks:
+        raise ConfigError(
+            f"frozen_layers goes up to {most:g}, but {study.model} has {blocks} transformer blocks"
+        )
+    methods = _words(space, "method")
+    if "qlora" in methods:
+        check_qlora(study.resources.gpus_per_worker)
+        if study.training.zero_stage == 3:
+            raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
+    if "most_changed" in _words(space, "freeze_policy") and most:
+        if study.training.freeze_from is None:
+            raise ConfigError(
+                "freeze_policy may be most_changed, which compares with an earlier model: set "
+                "`training.freeze_from` to its folder"
+            )
+        resolve_model(study.training.freeze_from)
+    adapted = methods != {"full"}
+    if most or adapted or study.training.gradient_checkpointing:
+        _check_shape(empty_model(study.model, study.trust_remote_code), study, int(most), adapted)
+
+
+def _check_shape(model: Any, study: Study, frozen: int, adapted: bool) -> None:
+    if frozen or adapted:
+        blocks = len(transformer_blocks(model))
+        if frozen > blocks or (adapted and not linear_names(model, tuple(range(frozen)))):
+            raise ConfigError(
+                f"frozen_layers goes up to {frozen}, and {study.model} has {blocks} transformer "
+                f"blocks{': nothing is left to adapt' if adapted else ''}"
+            )
+    if study.training.gradient_checkpointing:
+        checkpoint_gradients(model, study.training.zero_stage)
+
+
+def _words(space: Space, name: str) -> set[str]:
+    """What a parameter of words may be; the recipe's default where the space does not set it."""
+    found = space.values(name) or (Recipe.model_fields[name].default,)
+    return {str(value) for value in found}
