@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.commands.folders import run_folder
+from mtray.commands.kept_model import answer_and_use, kept_weights
 from mtray.commands.rerun import as_written, find_record, prepare_shelf, train
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Output
@@ -15,6 +16,7 @@ from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.card import model_card
 from mtray.report.records import trial_dir
+from mtray.runtime import versions
 from mtray.schema import TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
@@ -30,9 +32,9 @@ class Saved:
 
 
 def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
-    """Train the recipe again as it was recorded and write the model into `out`, with a card that
-    says how many of the trial's answers it gives again. Raises MtrayError when the trial has no
-    model or `out` holds something."""
+    """Write a trial's model into `out`, from its kept weights or trained again as it was recorded,
+    with a card that says how many of the trial's answers it gives again. Raises MtrayError when the
+    trial has no model or `out` holds something."""
     run_dir = run_folder(path)
     bound, space = load_bound(run_dir)
     study, record = as_written(bound), find_record(run_dir, trial)
@@ -45,23 +47,26 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
         record.number, record.role, record.recipe, record.seed, record.replicate, record.of,
         trained_as=record.trained_as,
     )  # fmt: skip
-    held = {s.source: s.held for s in record.mix.shares}
+    held: dict[str, int] | None = {s.source: s.held for s in record.mix.shares}
     if job.replicate and not held:
-        held = store_sizes(space, bound) or {}
+        held = store_sizes(space, bound)
     shelf = prepare_shelf(run_dir, study, job, held)
-    before = recorded(run_dir, record, shelf.suite)
+    before, kept = recorded(run_dir, record, shelf.suite), kept_weights(run_dir, record)
+    asked = shelf.suite.requests[:: stride(shelf.suite)] if before else []
     saved = Saved()
     with whole_folder(out) as folder:
 
         def keep(module: Any, tokenizer: Any) -> None:
             saved.kind = save_model(module, tokenizer, folder, merge)
 
-        asked = shelf.suite.requests[:: stride(shelf.suite)] if before else []
-        outcome = train(job, study, shelf, asked, keep)
-        agreed = agreement(before, outcome.outputs)
+        if kept is not None:
+            outputs = answer_and_use(kept, record, study, asked, keep)
+        else:
+            outputs = train(job, study, shelf, asked, keep).outputs
+        agreed = agreement(before, outputs)
         card = model_card(record, bound, run_dir.name, saved.kind, agreed)
         (folder / "README.md").write_text(card, encoding="utf-8")
-    print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *_notes(record, outcome)])))
+    print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *_notes(record)])))
     return 0
 
 
@@ -86,10 +91,10 @@ def agreement(before: Sequence[Output], now: Sequence[Output]) -> str:
     return f"It gives {same} of {len(before)} of the trial's answers again, word for word."
 
 
-def _notes(record: TrialRecord, outcome: Any) -> list[str]:
+def _notes(record: TrialRecord) -> list[str]:
     """What is another than when the trial ran."""
     return [
         f"note: {name} was {record.versions[name]}, is {version}"
-        for name, version in outcome.versions.items()
+        for name, version in versions().items()
         if record.versions.get(name, version) != version
     ]

@@ -18,8 +18,9 @@ class Training(Frozen):
     where the model's attention can). `warmup` is a share of all steps. `precision` auto: bf16 where
     the machine computes in it. `offload`: what ZeRO keeps in the CPU's memory. `freeze_from`: the
     folder of an earlier model, for `freeze_policy: most_changed`. `movement`: whether how far the
-    weights went is recorded. `checkpoints`: whether a running
-    trial keeps one, after every rung and `checkpoint_minutes` (null: no cadence)."""
+    weights went is recorded. `keep_weights`: whether the trials of the front keep what moved.
+    `checkpoints`: whether a running trial keeps one, after every rung and `checkpoint_minutes`
+    (null: no cadence)."""
 
     epochs: Annotated[int, Field(ge=1)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
@@ -39,6 +40,7 @@ class Training(Frozen):
     freeze_from: str | None = None
     allow_repeats: bool = False
     movement: bool = True
+    keep_weights: Literal["none", "front"] = "none"
     checkpoints: bool = True
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0
 

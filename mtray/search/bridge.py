@@ -41,7 +41,8 @@ from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
 from mtray.training.loop import Place, any_worker, gather_from_workers, sum_over_workers
-from mtray.trial import Job, Outcome, RungPlan, run_trial
+from mtray.training.moved import MOVED, save_moved
+from mtray.trial import Job, Outcome, RungPlan, Use, run_trial
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
 # trial are alike
@@ -155,6 +156,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
             place=place,
             rungs=_rung_plan(job, shared, clock),
             keep_in=trial_dir(Path(shared.run_dir), job.number),
+            use=_keeper(job, shared, rank),
             batch_share=config["batch_share"],
             progress=reporter.progress,
             should_stop=clock,
@@ -165,6 +167,15 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
                 f"the trial took longer than the {minutes:g} minutes of `budget.trial_minutes`"
             ) from None
         return None
+
+
+def _keeper(job: Job, shared: Shared, rank: int) -> Use | None:
+    """What keeps the weights of a trial that may be on the front; they are as they were trained,
+    unless the recipe itself goes part of the way back."""
+    if shared.study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
+        return None
+    path = trial_dir(Path(shared.run_dir), job.number) / MOVED
+    return lambda module, tokenizer: save_moved(module, path)
 
 
 def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> RungPlan | None:

@@ -19,7 +19,7 @@ STUDY_FILE = "study.json"
 LOCK = ".lock"
 # what may change between two starts of one run
 FREE = ("budget", "resources")
-FREE_OF_TRAINING = ("checkpoints", "checkpoint_minutes")
+FREE_OF_TRAINING = ("checkpoints", "checkpoint_minutes", "keep_weights", "movement")
 
 
 @contextlib.contextmanager

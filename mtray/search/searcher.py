@@ -29,6 +29,7 @@ from mtray.search.failures import (
     with_attempts,
 )
 from mtray.search.journal import Ledger, base_job
+from mtray.search.kept_weights import drop_dominated
 from mtray.search.on_the_way import forget_trial
 from mtray.search.stopping import enough
 from mtray.trial import Job
@@ -170,6 +171,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _take(self, record: TrialRecord) -> None:
         self._ledger.tell(record.number)
+        drop_dominated(self._run_dir, self._ledger.study)
         self._ledger.look_ahead(self._limits.trials)
         self._events.ended(record)
         if record.number == BASE_NUMBER:

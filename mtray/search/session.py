@@ -20,6 +20,7 @@ from mtray.schema import TrialRecord
 from mtray.search.disk import check_disk
 from mtray.search.failures import is_disk_full
 from mtray.search.journal import Ledger
+from mtray.search.kept_weights import drop_dominated
 from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
 from mtray.search.run_folder import bind
@@ -47,6 +48,7 @@ def run_session(
     sums = sums_of(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
     forget_finished(run_dir)
+    drop_dominated(run_dir, prepared.study)
     if ledger.taken_over:
         say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
     for text in ledger.records.damaged:

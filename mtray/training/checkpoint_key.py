@@ -18,7 +18,7 @@ from mtray.training.loop import example_lengths
 from mtray.training.losses import Example
 
 # how much is kept, and not what is trained
-FREE = {"checkpoints", "checkpoint_minutes", "movement"}
+FREE = {"checkpoints", "checkpoint_minutes", "movement", "keep_weights"}
 LIBRARIES = ("torch", "transformers", "deepspeed", "peft")
 LOOKED_AT = 64  # examples of a mix, evenly apart, whose tokens are part of the key
 

@@ -1,0 +1,57 @@
+"""A trial's model from the weights that it kept, without training again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtray.errors import RunError
+from mtray.evaluation.engine import Output, Request
+from mtray.report.records import read_record, result_path, trial_dir
+from mtray.schema import Study, TrialRecord
+from mtray.training.moved import MOVED, load_moved
+from mtray.trial import Use
+
+
+def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
+    """The file of the training that a record's model has; None where it was not kept, or kept at
+    another alpha than 1."""
+    if record.trained_as is None:
+        file = trial_dir(run_dir, record.number) / MOVED
+        return file if file.is_file() else None
+    try:
+        trained = read_record(result_path(run_dir, record.trained_as))
+    except RunError:
+        return None
+    return kept_weights(run_dir, trained) if trained.recipe.alpha == 1 else None
+
+
+def answer_and_use(
+    file: Path, record: TrialRecord, study: Study, requests: Sequence[Request], use: Use
+) -> list[Output]:
+    """What the kept model answers; `use` is called with it and its tokenizer."""
+    import torch
+
+    from mtray.evaluation.batches import Settings
+    from mtray.evaluation.engine import answer_part, joined
+    from mtray.training.adapters import prepare
+    from mtray.training.engine import resolve_precision
+    from mtray.training.models import load_model, load_tokenizer
+    from mtray.training.reversion import Origin
+
+    torch.manual_seed(record.seed)
+    model = load_model(study.model, study.trust_remote_code, record.recipe.method == "qlora")
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    module = prepare(model, record.recipe, study.training, record.seed).model.eval()
+    precision = resolve_precision(study.training, next(module.parameters()).device.type)
+    origin = Origin()
+    origin.take(module)
+    load_moved(module, file)
+    settings = Settings(
+        module, tokenizer, study.evaluation.batch_tokens, beams=study.evaluation.beams,
+        autocast=torch.bfloat16 if precision == "bf16" else None,
+    )  # fmt: skip
+    with origin.at(module, 1.0 if record.trained_as is None else record.recipe.alpha):
+        answered = answer_part(settings, requests, (0, 1))
+        use(module, tokenizer)
+    return joined(requests, [answered])

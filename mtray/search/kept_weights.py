@@ -1,0 +1,36 @@
+"""Which trials' weights stay in a run: those of the front, as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtray.analysis.pareto import maximised, non_dominated
+from mtray.report.groups import complete_trials, group_trials, mean_records, objective_array
+from mtray.report.records import read_records, trial_dir
+from mtray.schema import Study, TrialRecord
+from mtray.training.moved import MOVED
+
+
+def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[int]:
+    """Numbers of the trials whose training a point of the front has, at whatever alpha: all
+    replicates of it."""
+    groups = group_trials(complete_trials(records))
+    if not groups:
+        return set()
+    values = objective_array(mean_records(groups), list(study.objectives), "value")
+    on = non_dominated(maximised(values, list(study.objectives.values())))
+    members = [t for group, is_on in zip(groups, on, strict=True) if is_on for t in group.trials]
+    return {t.number if t.trained_as is None else t.trained_as for t in members}
+
+
+def drop_dominated(run_dir: Path, study: Study) -> None:
+    """Remove the weights of ended trials that are on no point of the front; those of trials that
+    run stay."""
+    if study.training.keep_weights == "none":
+        return
+    records = read_records(run_dir).records
+    kept = trained_on_front(records, study)
+    for record in records:
+        if record.number not in kept:
+            (trial_dir(run_dir, record.number) / MOVED).unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""The weights that a training moved, in one file: an adapter, or what was not frozen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import RunError
+from mtray.training.checkpoints import sync
+
+MOVED = "weights.safetensors"  # in a trial's folder
+
+
+def save_moved(module: Any, path: Path) -> None:
+    """Whole or not at all."""
+    from safetensors.torch import save_file
+
+    moved = {n: p.detach().cpu().contiguous() for n, p in module.named_parameters()
+             if p.requires_grad}  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(moved, partial)
+        sync(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_moved(module: Any, path: Path) -> None:
+    """Put them into a model in which the same weights move. RunError where they are others."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    wanted = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    try:
+        with safe_open(path, "pt") as file, torch.no_grad():  # type: ignore[no-untyped-call]
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            if shapes != {name: tuple(weight.shape) for name, weight in wanted.items()}:
+                raise RunError(f"{path}: holds other weights than the trial's recipe moves")
+            for name, weight in wanted.items():
+                weight.copy_(file.get_tensor(name))
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path}: not a readable file of weights: {error}") from None

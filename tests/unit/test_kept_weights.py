@@ -1,0 +1,110 @@
+"""Weights that trials of the front keep: which stay, and that they are the model."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from records_factory import make_failed, make_record, make_study
+from tiny_models import byte_level, llama
+
+from mtray.commands.kept_model import answer_and_use, kept_weights
+from mtray.errors import RunError
+from mtray.evaluation.engine import Request, run_requests
+from mtray.report.records import trial_dir, write_record
+from mtray.schema import Recipe, Training
+from mtray.search.kept_weights import drop_dominated, trained_on_front
+from mtray.training.moved import MOVED, load_moved, save_moved
+from mtray.training.reversion import Origin
+
+KEEPS = make_study(training=Training(keep_weights="front"))
+
+
+def recipe(size, **changes):
+    return Recipe(parallel_size=size, **changes)
+
+
+RECORDS = [
+    make_record(0, 0.6, 0.6, recipe=recipe(100)),  # dominated by 1
+    make_record(1, 0.7, 0.7, recipe=recipe(200)),
+    make_record(2, 0.4, 0.5, recipe=recipe(300)),  # dominated, but not at alpha 0.5
+    make_record(3, 0.66, 0.68, recipe=recipe(200), replicate=1, of=1, seed=2),
+    make_record(1_000_002, 0.3, 0.95, recipe=recipe(300, alpha=0.5), trained_as=2),
+    make_failed(5),
+]
+
+
+def test_what_is_behind_a_point_of_the_front_stays():
+    assert trained_on_front(RECORDS, KEEPS) == {1, 2, 3}
+    assert trained_on_front([], KEEPS) == set()
+
+
+def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
+    for record in RECORDS:
+        write_record(tmp_path, record)
+    for number in (0, 1, 2, 3, 5, 9):
+        trial_dir(tmp_path, number).mkdir(parents=True, exist_ok=True)
+        (trial_dir(tmp_path, number) / MOVED).write_bytes(b"x")
+    drop_dominated(tmp_path, make_study())
+    assert len(list(tmp_path.glob(f"trials/*/{MOVED}"))) == 6
+    drop_dominated(tmp_path, KEEPS)
+    left = {int(file.parent.name) for file in tmp_path.glob(f"trials/*/{MOVED}")}
+    assert left == {1, 2, 3, 9}, "9 has no record yet"
+    assert kept_weights(tmp_path, RECORDS[1]) == trial_dir(tmp_path, 1) / MOVED
+    assert kept_weights(tmp_path, RECORDS[4]) == trial_dir(tmp_path, 2) / MOVED
+    assert kept_weights(tmp_path, RECORDS[0]) is None
+    # a recipe that goes part of the way back itself keeps no weights to begin from
+    write_record(tmp_path, make_record(2, 0.4, 0.5, recipe=recipe(300, alpha=0.75)))
+    assert kept_weights(tmp_path, RECORDS[4]) is None
+
+
+def trained(seed=5):
+    """A tiny model as if it had been trained, and where it began; block 0 is frozen."""
+    model, origin = llama(byte_level()), Origin()
+    model.model.layers[0].requires_grad_(False)
+    origin.take(model)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.add_(0.1 * torch.randn_like(weight))
+    return model, origin
+
+
+def test_only_what_moved_is_kept_and_it_is_the_model(tmp_path):
+    model, _ = trained()
+    save_moved(model, tmp_path / "0001" / MOVED)
+    assert [file.name for file in (tmp_path / "0001").iterdir()] == [MOVED]
+    again = llama(byte_level())
+    again.model.layers[0].requires_grad_(False)
+    load_moved(again, tmp_path / "0001" / MOVED)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
+    )
+    with pytest.raises(RunError, match="other weights than the trial's recipe moves"):
+        load_moved(llama(byte_level()), tmp_path / "0001" / MOVED)
+    (tmp_path / "0001" / MOVED).write_bytes(b"cut")
+    with pytest.raises(RunError, match="not a readable file of weights"):
+        load_moved(again, tmp_path / "0001" / MOVED)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
+    """Also at another alpha, whose training is the trial's."""
+    tokenizer = byte_level()
+    llama(tokenizer).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    model, origin = trained()
+    save_moved(model, tmp_path / MOVED)
+    requests = [Request(p, None, 12) for p in ("a bad cab ->", "dad ->", "fed a bee ->")]
+    with origin.at(model, alpha):
+        expected = [o.text for o in run_requests(model, tokenizer, requests)]
+    study = make_study(model=str(tmp_path / "base"), training=Training(precision="fp32"))
+    record = SimpleNamespace(
+        seed=1, recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha),
+        trained_as=None if alpha == 1 else 4,
+    )  # fmt: skip
+    used = []
+    found = answer_and_use(
+        tmp_path / MOVED, record, study, requests, lambda module, tok: used.append(module)
+    )
+    assert [o.text for o in found] == expected and len(used) == 1
