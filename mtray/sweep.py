@@ -194,10 +194,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
 
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
-    lines += [
-        f"  source {n}: {t.available:,} examples, of which trials draw from {len(t):,}"
-        for n, t in prepared.store.items()
-    ]
+    lines += [source_line(name, table) for name, table in prepared.store.items()]
     lines.append(
         f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
         f"{', '.join(study.evaluation.abilities)}"
@@ -213,6 +210,16 @@ def plan_lines(prepared: Prepared) -> list[str]:
         asked = len(prepared.suite.part(rule.segments).requests)
         lines.append(f"  rungs: after {shares} of the steps, {asked:,} requests at each")
     return lines
+
+
+def source_line(name: str, table: Any) -> str:
+    """What trials draw from, and what the filters did on the way there."""
+    told = [f"{table.available:,} examples, of which trials draw from {len(table):,}"]
+    for what, counts in (("left out", table.left_out), ("allowed", table.allowed)):
+        if counts:
+            by_filter = ", ".join(f"{why} {count:,}" for why, count in counts.items())
+            told.append(f"{sum(counts.values()):,} {what}: {by_filter}")
+    return f"  source {name}: {'; '.join(told)}"
 
 
 def estimate_lines(prepared: Prepared) -> list[str]:

@@ -5,23 +5,30 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from mtray.data.few_shot import blended
+from mtray.data.few_shot import SUFFIX, blended, takes_shots
 from mtray.data.mixing import OWN_DRAW, Draw, plan
 from mtray.data.pipeline import Pipeline
 from mtray.data.store import build_store, select, sums_of
+from mtray.data.store_use import kept_stores
 from mtray.data.tables import Example, StoredTable
-from mtray.data.token_files import store_dir
+from mtray.data.token_files import Store, store_dir
 from mtray.errors import ConfigError
 from mtray.schema import Mix, Recipe, Source, Study
+from mtray.space import load_space
 from mtray.study import load_study
 
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
 
 
 def run_data(args: argparse.Namespace) -> int:
-    """One of `build`, `peek`, `stats`. Raises MtrayError naming what is wrong."""
+    """One of `build`, `peek`, `stats`, `clean`. Raises MtrayError naming what is wrong."""
+    if args.action == "clean":
+        from mtray.commands.data_clean import clean
+
+        return clean(args.days, args.max_gb, args.yes)
     from mtray.replay import with_replay
     from mtray.training.models import load_tokenizer
 
@@ -30,7 +37,7 @@ def run_data(args: argparse.Namespace) -> int:
     recipe = recipe_of(args.recipe, study) if args.action != "build" else None
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     if args.action == "build":
-        build(study, wanted, tokenizer)
+        build(study, wanted, tokenizer, shots_wanted(study, args.space))
     elif args.action == "peek":
         from mtray.commands.data_peek import peek
 
@@ -87,24 +94,38 @@ def mixed(
     return select(shown, parts, study.training.allow_repeats, which)
 
 
-def build(study: Study, sources: Sequence[Source], tokenizer: Any) -> None:
+def shots_wanted(study: Study, space: Path | None) -> bool:
+    """Whether some recipe shows pairs after others, as far as that is known: by the space, the
+    study's defaults, or a source that says how many `shots`."""
+    if space is not None:
+        return (load_space(space, study.defaults).largest("few_shot_share") or 0) > 0
+    asked = any("shots" in source.model_fields_set for source in study.sources)
+    return asked or float(study.defaults.get("few_shot_share", 0)) > 0
+
+
+def build(study: Study, sources: Sequence[Source], tokenizer: Any, few_shot: bool) -> None:
     """Build what is not there, and say what every store holds."""
     pipeline = Pipeline(study, tokenizer)
     print(f"stores in {store_dir()}")
     for source in sources:
-        found = pipeline.store(source)
-        made = found.manifest
-        how = "built" if found.built else f"reused, built {made['built']}"
-        speed = made["rows"] / max(1e-9, made["seconds"])
-        print(
-            f"{source.name}: {made['examples']:,} examples, {made['tokens']:,} tokens, "
-            f"{made['bytes'] / 1e6:,.1f} MB ({how}: {made['seconds']:.1f} s, {speed:,.0f} rows/s)"
-        )
-        for line in [*made["told"], *(f"  {overlap}" for overlap in made["overlaps"])]:
-            print(f"  {line}")
-        if long := made["rows"] - made["examples"]:
-            print(f"  {long:,} examples over {study.training.max_length} tokens are left out")
-        print(f"  {found.folder}")
+        for shown in (False, True) if few_shot and takes_shots(source) else (False,):
+            found = pipeline.store(source, shown)
+            print("\n".join(_store_lines(source.name + SUFFIX * shown, found, study)))
+
+
+def _store_lines(name: str, found: Store, study: Study) -> list[str]:
+    made = found.manifest
+    how = "built" if found.built else f"reused, built {made['built']}"
+    speed = made["rows"] / max(1e-9, made["seconds"])
+    lines = [
+        f"{name}: {made['examples']:,} examples, {made['tokens']:,} tokens, "
+        f"{made['bytes'] / 1e6:,.1f} MB ({how}: {made['seconds']:.1f} s, {speed:,.0f} rows/s)",
+        *(f"  {line}" for line in made["told"]),
+        *(f"    {overlap}" for overlap in made["overlaps"]),
+    ]
+    if long := made["rows"] - made["examples"]:
+        lines.append(f"  {long:,} examples over {study.training.max_length} tokens are left out")
+    return [*lines, f"  {found.folder}"]
 
 
 def stats(study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recipe | None) -> None:
@@ -112,17 +133,20 @@ def stats(study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recip
     import numpy as np
 
     tables = tables_of(study, study.sources if recipe else sources, tokenizer, recipe)
-    head = ["source", "kind", "languages", "examples", "too long", "tokens", "mean"]
+    head = ["source", "kind", "languages", "examples", "too long", "MB", "tokens", "mean"]
     rows = [[*head, *(f"p{p}" if p < 100 else "max" for p in PERCENTILES)]]
     for source in sources:
         lengths = tables[source.name].lengths()
         cells = [f"{v:,.0f}" for v in np.percentile(lengths, PERCENTILES)]
         rows.append([
             source.name, source.kind, "-".join(source.languages) or "?", f"{len(lengths):,}",
-            f"{tables[source.name].dropped:,}", f"{lengths.sum():,}", f"{lengths.mean():.1f}",
-            *cells,
+            f"{tables[source.name].dropped:,}", f"{tables[source.name].megabytes:,.1f}",
+            f"{lengths.sum():,}", f"{lengths.mean():.1f}", *cells,
         ])  # fmt: skip
     print("\n".join(aligned(rows, left=3)))
+    stores = kept_stores(store_dir())
+    size = sum(kept.bytes for kept in stores) / 1e6
+    print(f"{store_dir()}: {len(stores):,} stores, {size:,.1f} MB (`mtray data clean`)")
     if recipe:
         _, mix = mixed(study, tables, recipe)
         print("\n".join(mix_lines(recipe, mix)))

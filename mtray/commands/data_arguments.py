@@ -21,6 +21,11 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("--source", metavar="NAME", help="one of the sources (default: all)")
         sub.add_argument("--model", help="a folder or a hub name, instead of the study's model")
         sub.add_argument("--seed", type=int, help="seed of the study, which draws hang on")
+        if name == "build":
+            sub.add_argument(
+                "--space", type=Path,
+                help="what varies: tables for a `few_shot_share` above 0 are built as well",
+            )  # fmt: skip
         if name == "peek":
             sub.add_argument("--rows", type=int, default=3, help="of each source (default: 3)")
         if name != "build":
@@ -29,6 +34,7 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
                 help="draw by this recipe, such as parallel_size=2000 mono_ratio=1",
             )  # fmt: skip
     _add_generate(actions)
+    _add_clean(actions)
 
 
 def _add_generate(actions: Any) -> None:
@@ -37,3 +43,15 @@ def _add_generate(actions: Any) -> None:
     generate.add_argument("study", metavar="STUDY", type=Path, help="what is fixed (YAML)")
     generate.add_argument("--model", help="a folder or a hub name, instead of the study's model")
     generate.add_argument("--force", action="store_true", help="make anew what is there already")
+
+
+def _add_clean(actions: Any) -> None:
+    text = "List the token stores of all studies, and take away those that were long not used"
+    clean = actions.add_parser("clean", help=text, description=f"{text}.")
+    clean.add_argument(
+        "--days", type=float, default=30, help="not used for so many days (default: 30)"
+    )
+    clean.add_argument(
+        "--max-gb", type=float, help="and the longest unused, until so many GB are left"
+    )
+    clean.add_argument("--yes", action="store_true", help="do it; without, they are only listed")

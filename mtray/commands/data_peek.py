@@ -28,21 +28,27 @@ def peek(
     if rows < 1:
         raise ConfigError(f"--rows: expected 1 or more, found {rows}")
     console = Console(highlight=False, soft_wrap=True)
-    if recipe:
-        tables = tables_of(study, study.sources, tokenizer, recipe)
-        _, mix = mixed(study, tables, recipe)
-        print("\n".join(mix_lines(recipe, mix)))
-        drawn = {share.source: share.realised for share in mix.shares}
+    drawn = _drawn(study, tokenizer, rows, recipe) if recipe else {}
     for source in sources:
-        if recipe:
-            count = min(rows, drawn[source.name])
-            found = [tables[source.name].example(i) for i in range(count)]
-            where = f"the first of {drawn[source.name]:,} drawn"
-        else:
-            found, where = _first(study, source, tokenizer, rows)
+        found, where = drawn.get(source.name) or _first(study, source, tokenizer, rows)
         console.print(Text(f"\n{source.name} ({source.kind}): {where}", style="bold"))
         for number, example in enumerate(found, 1):
             console.print(shown(example, tokenizer, number))
+
+
+def _drawn(
+    study: Study, tokenizer: Any, rows: int, recipe: Recipe
+) -> dict[str, tuple[list[Example], str]]:
+    """What a trial of the recipe draws first from each source; prints its mix."""
+    examples, mix = mixed(study, tables_of(study, study.sources, tokenizer, recipe), recipe)
+    print("\n".join(mix_lines(recipe, mix)))
+    found: dict[str, tuple[list[Example], str]] = {}
+    start = 0  # examples stand source by source
+    for share in mix.shares:
+        first = [examples[start + i] for i in range(min(rows, share.realised))]
+        found[share.source] = first, f"the first of {share.realised:,} drawn"
+        start += share.realised
+    return {s.name: found.get(s.name, ([], "none drawn")) for s in study.sources}
 
 
 def _first(study: Study, source: Source, tokenizer: Any, rows: int) -> tuple[list[Example], str]:

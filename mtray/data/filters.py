@@ -75,6 +75,11 @@ class RowFilter:
         return [example for name in LEAKS for example in self._examples.get(name, ())]
 
     @property
+    def allowed(self) -> dict[str, int]:
+        """Rows that overlap and are kept, as the source says."""
+        return {name: n for name, n in self.overlaps.items() if self._mode(name) == "allow"}
+
+    @property
     def signature(self) -> str:
         """Changes with whatever changes the verdict on a source's rows."""
         index = self._index.signature if self._index else ""
@@ -200,8 +205,8 @@ class RowFilter:
         head = f"{self.source.name}: {self.counts.get(KEPT, 0):,} of {read:,} rows kept"
         out = [head + (f"; left out: {', '.join(gone)}" if gone else "")]
         for name in LEAKS:
-            if self.overlaps.get(name) and self._mode(name) == "allow":
-                out.append(f"  allowed: {self.overlaps[name]:,} {name}")
+            if count := self.allowed.get(name):
+                out.append(f"  allowed: {count:,} {name}")
             out += [f"  {example}" for example in self._examples.get(name, ())]
         return out + [f"  {note}" for note in self.notes]
 

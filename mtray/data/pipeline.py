@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mtray.data.filters import RowFilter, build_filter, filters_of
+from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_of
 from mtray.data.leakage import EvaluationIndex, evaluation_index
 from mtray.data.noise import with_lines
 from mtray.data.prompts import build_renderer
@@ -118,12 +118,15 @@ class Pipeline:
         self, source: Source, told: dict[str, Any], few_shot: bool = False
     ) -> Iterator[tuple[str, str]]:
         """(prompt, target) of every row that the filters keep. Once they were read, `told` holds
-        `filters` and `rendering`, counts by name, `told`, the same for people, and `overlaps`, some
-        rows that an evaluation set has, too."""
+        `filters`, `allowed` and `rendering`, counts by name, `told`, the same for people, and
+        `overlaps`, some rows that an evaluation set has, too."""
         row_filter = self.filter_of(source)
         renderer = build_renderer(source, self.study, self.tokenizer, few_shot)
         yield from renderer.examples(row_filter.kept(with_lines(source, source_rows(source))))
-        told["filters"], told["rendering"] = dict(row_filter.counts), dict(renderer.counts)
+        counts = row_filter.counts
+        told["filters"] = {why: counts[why] for why in (KEPT, *REASONS) if why in counts}
+        told["rendering"] = dict(renderer.counts)
+        told["allowed"] = row_filter.allowed
         told["overlaps"] = row_filter.examples
         told["told"] = [x for x in row_filter.lines() if x.strip() not in row_filter.examples]
         made = {k: n for k, n in renderer.counts.items() if k not in ("rows", "examples")}

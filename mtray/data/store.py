@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtray.data.few_shot import SUFFIX, few_shot_rows, takes_shots
+from mtray.data.filters import KEPT
 from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, draw
 from mtray.data.sources import is_there, paths_of, source_rows
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, token_sums
 from mtray.data.testsets import is_named
+from mtray.data.tokenise import texts_tokenised
 from mtray.errors import DataError
 from mtray.schema import AbilitySpec, Mix, Source, SourceShare
 
@@ -119,6 +121,7 @@ def build_store(
         store[name] = StoredTable(
             found.folder, source.name, study.seed, rows, rows - made["examples"],
             wanted[source.name] if wanted is not None else None, found.built,
+            {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
         )  # fmt: skip
     return store
 
@@ -135,6 +138,7 @@ def select(
     which: Draw = OWN_DRAW,
 ) -> tuple[Examples, Mix]:
     """The examples of a plan, source by source, and the mix as it was realised."""
+    before = texts_tokenised()
     drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats, which)
     shares = []
     for part in parts:
@@ -156,4 +160,4 @@ def select(
             )
         )
     examples = Examples([(store[part.source], drawn[part.source]) for part in parts])
-    return examples, Mix(shares=tuple(shares))
+    return examples, Mix(shares=tuple(shares), tokenised=texts_tokenised() - before)

@@ -65,7 +65,9 @@ class TokenTable:
 @dataclass(frozen=True)
 class StoredTable:
     """The first `wanted` examples (None: all) of a store in the order of (seed, source). Pickled it
-    is these few fields; whoever draws from it maps the file. `built`: by this process."""
+    is these few fields; whoever draws from it maps the file. `built`: by this process. `left_out`:
+    rows of the source by the filter that they failed; `allowed`: those that overlap with evaluation
+    sets and were kept all the same."""
 
     folder: Path
     source: str
@@ -74,6 +76,8 @@ class StoredTable:
     dropped: int
     wanted: int | None = None
     built: bool = field(default=False, compare=False)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    allowed: Mapping[str, int] = field(default_factory=dict)
     origin: Origin = field(default="mapped", init=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,6 +97,11 @@ class StoredTable:
     def is_there(self) -> bool:
         """Whether this machine sees the file."""
         return (self.folder / TOKENS).is_file()
+
+    @property
+    def megabytes(self) -> float:
+        """Of the file, whose examples the table may not hold all."""
+        return (self.folder / TOKENS).stat().st_size / 1e6
 
     @cached_property
     def _file(self) -> TokenFile:

@@ -17,7 +17,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mtray.data.store_use import LOCK, MANIFEST, hold, locked
 from mtray.embedded import cache_dir
 from mtray.errors import DataError
 
 ROWS = 1 << 14  # of a record batch; every one but the last is full
 FORMAT = 1
-TOKENS, MANIFEST = "tokens.arrow", "manifest.json"
+TOKENS = "tokens.arrow"
 Ids = npt.NDArray[np.int32]
 
 
@@ -158,29 +159,25 @@ def get_store(
     """The store of these inputs; built when there is none, or only a damaged one.
 
     `build` writes all chunks and returns what else the manifest is to hold. Of two processes that
-    want one store, one builds and the other waits. Raises DataError when the folder cannot be
+    want one store, one builds and the other waits. As long as this process lives, nobody takes the
+    store away (`mtray.data.store_use`). Raises DataError when the folder cannot be
     written."""
     root = root or store_dir()
     folder = root / key_of(inputs)
+    hold(folder)
     if found := find_store(folder):
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root / f"{folder.name}.lock"):
+        hold(folder)
+        # one process at a time; the kernel drops the lock with the process, however it ends
+        with locked(root / f"{folder.name}{LOCK}", fcntl.LOCK_EX):
             return find_store(folder) or _built(folder, inputs, build)
     except OSError as error:
         raise DataError(
             f"{root}: the token store cannot be written ({error.strerror or error}); set "
             "MTRAY_STORE to a folder with room"
         ) from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time; the kernel drops the lock with the process, however it ends."""
-    with open(lock, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _built(

@@ -30,7 +30,17 @@ def prefix_ids(tokenizer: Any) -> Ids:
     return [tokenizer.bos_token_id]
 
 
+def texts_tokenised() -> int:
+    """By this process so far."""
+    return _tokenised
+
+
+_tokenised = 0
+
+
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
+    global _tokenised
+    _tokenised += len(texts)
     different = list(dict.fromkeys(texts))  # monolingual text has but one prompt
     known = dict(zip(different, _ids_of(tokenizer, different), strict=True))
     return [known[text] for text in texts]

@@ -51,7 +51,10 @@ class SourceShare(Frozen):
 
 
 class Mix(Frozen):
+    """`tokenised`: texts that were tokenised while it was drawn; 0 where all come from stores."""
+
     shares: tuple[SourceShare, ...] = ()
+    tokenised: int = 0
 
     @property
     def examples(self) -> int:

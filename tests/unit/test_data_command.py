@@ -1,10 +1,15 @@
 """`mtray data build | peek | stats` on a small study."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from mtray.cli import main
+from mtray.data.store import build_store
+from mtray.study import load_study
+from mtray.sweep import source_line
+from mtray.training.models import load_tokenizer
 
 STUDY = """
 name: small
@@ -61,6 +66,58 @@ def test_peek_shows_prompt_and_target(study, capsys):
     _, out, _ = run(capsys, "peek", study, "--recipe", "parallel_size=5", "mono_ratio=0.1")
     assert "the first of 5 drawn" in out and "5 parallel" not in out
     assert len(re.findall(r"⟦", out)) == 3 + min(3, drawn(out, "mono"))
+
+
+def test_peek_shows_few_shot_rows_as_a_trial_draws_them(study, capsys):
+    options = ("--rows", "9", "--recipe", "parallel_size=9", "few_shot_share=1")
+    _, out, _ = run(capsys, "peek", study, *options)
+    pairs, mono = out.split("mono (mono): ")
+    assert mono == "the first of 0 drawn\n"
+    shown = pairs.split("pairs (parallel): ")[1]
+    # 40 tokens hold a shot or two
+    assert shown.count("⟦") == 9 and shown.count("English: ") > 15
+    assert shown.count("Spanish:⟦") == 9
+
+
+def test_after_a_build_for_a_space_nothing_is_tokenised(study, capsys, tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text("parallel_size: {type: int, low: 5, high: 9}\nfew_shot_share: 0.5\n")
+    _, out, _ = run(capsys, "build", study, "--space", str(space))
+    assert re.search(r"^pairs\+few_shot: 64 examples, .*\(built", out, re.MULTILINE)
+    assert "mono+few_shot" not in out
+    recipe = ("--recipe", "parallel_size=5", "few_shot_share=0.5")
+    _, out, _ = run(capsys, "stats", study, *recipe)
+    assert out.count(": reused (") == 3 and "tokenised" not in out
+    space.write_text("parallel_size: {type: int, low: 5, high: 9}\n")
+    assert "few_shot" not in run(capsys, "build", study, "--space", str(space))[1]
+    assert "few_shot" not in run(capsys, "build", study)[1]
+    Path(study).write_text(
+        STUDY.replace("languages: [en, es],", "languages: [en, es], shots: [1, 2],")
+    )
+    assert "pairs+few_shot" in run(capsys, "build", study)[1]
+    Path(study).write_text(STUDY + "defaults: {few_shot_share: 0.1}\n")
+    assert "pairs+few_shot" in run(capsys, "build", study)[1]
+
+
+def test_a_plan_says_what_filters_left_out(study, tmp_path):
+    """`check` and a sweep print it; of a source of which nothing was left out there is no word."""
+    with (tmp_path / "mono.txt").open("a") as file:
+        file.write("\nA quite different thing.\n")
+    given = STUDY + "filters: {leakage: drop}\n"
+    Path(study).write_text(given)
+    found = load_study(Path(study))
+    tables = build_store(found, load_tokenizer(found.model))
+    pairs, mono = (source_line(name, table) for name, table in tables.items())
+    assert pairs == (
+        "  source pairs: 64 examples, of which trials draw from 64; "
+        "2 left out: empty 1, duplicates 1"
+    )
+    assert mono.endswith("from 64; 1 left out: leakage 1")
+    Path(study).write_text(STUDY + "filters: {leakage: allow}\n")
+    mono = source_line(
+        "mono", build_store(load_study(Path(study)), load_tokenizer("embedded"))["mono"]
+    )
+    assert mono.endswith("from 65; 1 allowed: leakage 1")
 
 
 def drawn(out, name):

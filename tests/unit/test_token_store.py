@@ -20,9 +20,9 @@ from tiny_models import byte_level
 from mtray.data.mixing import plan
 from mtray.data.pipeline import Pipeline, content_hash, tokenizer_hash
 from mtray.data.store import build_store, select
+from mtray.data.store_use import MANIFEST
 from mtray.data.tables import StoredTable
 from mtray.data.token_files import (
-    MANIFEST,
     ROWS,
     TOKENS,
     TokenFile,
@@ -104,7 +104,9 @@ def test_a_damaged_store_is_made_again(tmp_path, harm):
     again = get_store(INPUTS, write_rows(3, 2), tmp_path)
     assert again.built and again.tokens.read_bytes() == whole
     assert mapped.row(0)[0].tolist() == [0, 0, 0]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [store.key, f"{store.key}.lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        store.key, f"{store.key}.lock", f"{store.key}.used",
+    ]  # fmt: skip
 
 
 def test_what_was_not_finished_is_not_there(tmp_path):
@@ -114,7 +116,8 @@ def test_what_was_not_finished_is_not_there(tmp_path):
 
     with pytest.raises(DataError, match="line 7"):
         get_store(INPUTS, breaks, tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [f"{key_of(INPUTS)}.lock"]
+    key = key_of(INPUTS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{key}.lock", f"{key}.used"]
     # a builder that was killed leaves its folder, which the next one takes away
     import socket
 

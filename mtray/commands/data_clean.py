@@ -1,0 +1,53 @@
+"""`data clean`: token stores that nobody has used for long, taken away."""
+
+from __future__ import annotations
+
+import time
+
+from mtray.commands.data import aligned
+from mtray.data.store_use import Kept, is_used, kept_stores, oldest, take_away
+from mtray.data.token_files import store_dir
+from mtray.errors import ConfigError, DataError
+
+GIGABYTE = 1e9
+
+
+def clean(days: float, most: float | None, yes: bool) -> int:
+    """List every store and what would be taken away, or with `yes` take it away: what was not used
+    for `days`, and of the rest the longest unused until `most` gigabytes are left. What a process
+    uses stays."""
+    if days < 0 or (most is not None and most < 0):
+        raise ConfigError(f"--days, --max-gb: expected 0 or more, found {days:g}, {most}")
+    root = store_dir()
+    stores = kept_stores(root)
+    chosen = oldest(stores, days, None if most is None else most * GIGABYTE)
+    rows, gone = [["store", "source", "last used", "MB", ""]], []
+    for kept in stores:
+        fate = _fate(kept, kept in chosen, yes)
+        gone += [kept] * (fate in (GONE, WOULD_GO))
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.used))
+        name = kept.name or "not whole"
+        rows.append([kept.folder.name[:33], name, used, f"{kept.bytes / 1e6:,.1f}", fate])
+    if stores:
+        print("\n".join(aligned(rows, left=3)))
+    size, left = (sum(k.bytes for k in some) / GIGABYTE for some in (gone, stores))
+    what = "taken away" if yes else "to take away with --yes"
+    print(
+        f"{root}: {len(stores):,} stores, {left:,.3f} GB; {len(gone):,} {what}, {size:,.3f} GB "
+        f"(unused for {days:g} days{'' if most is None else f', or over {most:g} GB'})"
+    )
+    return 0
+
+
+GONE, WOULD_GO, USED = "taken away", "would go", "in use"
+
+
+def _fate(kept: Kept, chosen: bool, yes: bool) -> str:
+    try:
+        if not chosen:
+            return USED if is_used(kept) else ""
+        if yes:
+            return GONE if take_away(kept) else USED
+        return USED if is_used(kept) else WOULD_GO
+    except OSError as error:
+        raise DataError(f"{kept.folder}: cannot be taken away ({error.strerror})") from error
