@@ -20,7 +20,7 @@ from mtray.errors import EvaluationError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Output, Request
 from mtray.runtime import versions
-from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord
+from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord, moved_by
 from mtray.seconds import Seconds, cost_scores
 from mtray.together import answer_together
 from mtray.training.checkpoint_key import checkpoint_key
@@ -185,7 +185,8 @@ def run_trial(
         if record is not None and study.training.movement and not place.rank:
             with seconds.phase("movement"):
                 moved, mean = movement(module, origin.weights)
-            record = record.model_copy(update={"movement": moved, "mean_difference": mean})
+            whole_way = {"movement": moved, "mean_difference": mean}
+            record = moved_by(record.model_copy(update=whole_way), job.recipe.alpha)
         for alpha in alphas:
             start = time.perf_counter()
             progress({"state": f"evaluating at alpha {alpha:g}"})

@@ -71,9 +71,11 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
 
     `replicates` counts the seeds that values are means over, `trials` lists the trials' numbers. A
     score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
-    are of one epoch of the trial `number`, `seconds` of a whole trial.
+    are of one epoch of the trial `number`, `seconds` of a whole trial. What that trial's training
+    moved, and by how much, has the names of `training_numbers`.
     """
     names = list(dict.fromkeys(name for point in front.points for name in point.scores))
+    trained = list(dict.fromkeys(name for point in front.points for name in point.training))
     rows = []
     for point in front.points:
         row: dict[str, Any] = {
@@ -88,6 +90,7 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
             if name not in point.objectives:
                 row |= _score_columns(name, point.scores.get(name))
         row |= point.mix
+        row |= {name: point.training.get(name) for name in trained}
         rows.append(row | {"seconds": point.seconds, "record": point.record})
     return rows
 

@@ -46,8 +46,8 @@ class Point(Frozen):
     """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
 
     `number` is the trial that the others repeat. `p_front`: probability of being on the front,
-    given its intervals. `record` and `mix` are that trial's, `record` relative to the run's folder,
-    `command` measures the recipe again, `seconds` is a whole trial's.
+    given its intervals. `record`, `mix` and `training` are that trial's, `record` relative to the
+    run's folder, `command` measures the recipe again, `seconds` is a whole trial's.
     """
 
     number: int
@@ -61,6 +61,7 @@ class Point(Frozen):
     objectives: dict[str, Score]
     scores: dict[str, Score]
     mix: dict[str, int]
+    training: dict[str, int | float]
     seconds: float
     record: str
     command: str
@@ -232,6 +233,21 @@ def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> N
             )
 
 
+def training_numbers(record: TrialRecord) -> dict[str, int | float]:
+    """What a training moved, by how much, and from how much text; empty for the base model."""
+    done = record.training
+    if done is None:
+        return {}
+    found: dict[str, int | float] = {
+        "tuned_parameters": done.trainable_parameters,
+        "tokens_per_parameter": done.tokens_per_parameter,
+        "accumulated_learning_rate": done.accumulated_learning_rate,
+    }
+    if done.mean_difference is not None:
+        found["mean_difference"] = done.mean_difference
+    return found | {f"movement.{part}": value for part, value in done.movement.items()}
+
+
 def _point(
     mean: TrialRecord, group: Group, on_front: bool, knee: bool, chance: float, run_dir: Path
 ) -> Point:
@@ -244,6 +260,7 @@ def _point(
         replicates=len(group.seeds), on_front=on_front, knee=knee, p_front=chance,
         recipe=mean.recipe, objectives=mean.objectives, scores=mean.scores,
         mix=mix | {"n_examples": mean.mix.examples, "mix_tokens": mean.mix.tokens},
+        training=training_numbers(mean),
         seconds=mean.total_seconds,
         record=result_path(run_dir, mean.number).relative_to(run_dir).as_posix(),
         command=rerun_command(run_dir, mean.number),

@@ -15,6 +15,7 @@ from mtray.schema.record import (
     State,
     TrainingRecord,
     TrialRecord,
+    moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
 from mtray.schema.study import (
@@ -75,4 +76,5 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "moved_by",
 ]

@@ -59,8 +59,9 @@ class TrainingRecord(Frozen):
     without padding. `resumed`: the steps after which an interrupted training went on from its
     checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what moved, by block,
     embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD
-    to the base model. `frozen_blocks` did not move, and `block_scores` is what they were chosen by:
-    for every block its distance to the earlier model, or its rank of signal to noise."""
+    to the base model; both of the weights that were evaluated. `frozen_blocks` did not move, and
+    `block_scores` is what they were chosen by: for every block its distance to the earlier model,
+    or its rank of signal to noise."""
 
     steps: int
     tokens: int
@@ -94,6 +95,13 @@ ReasonClass = Literal[
     "disk_full",
     "bug",
 ]
+
+
+def moved_by(record: TrainingRecord, share: float) -> TrainingRecord:
+    """The same training, of whose way only a share is gone (`Recipe.alpha`)."""
+    moved = {part: share * value for part, value in record.movement.items()}
+    mean = None if record.mean_difference is None else share * record.mean_difference
+    return record.model_copy(update={"movement": moved, "mean_difference": mean})
 
 
 class Origin(Frozen):

@@ -21,7 +21,7 @@ from mtray.report.records import (
     trial_dir,
     write_record,
 )
-from mtray.schema import Rung, Study, TrialRecord
+from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.attempts import train_with_attempts
 from mtray.search.board import Reporter
 from mtray.search.bridge import Shared
@@ -104,7 +104,12 @@ def _score_reverted(
     path = trial_dir(run_dir, own.number) / OUTPUTS_FILE
     write_outputs(path, suite.parts, suite.requests, reverted.outputs)
     try:
-        found = replace(outcome, outputs=reverted.outputs, seconds=seconds, reverted=())
+        training, gone = outcome.training, job.recipe.alpha
+        if training is not None and gone:
+            training = moved_by(training, reverted.alpha / gone)
+        found = replace(
+            outcome, outputs=reverted.outputs, training=training, seconds=seconds, reverted=()
+        )
         record, draws = record_trial(own, shared.study, suite, found, base)
         write_draws(run_dir, own.number, draws)
     except Exception as error:  # the trial itself was measured

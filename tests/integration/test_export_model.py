@@ -27,7 +27,7 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
 
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["evaluation"]["reversion"] = [0.5]
-    study["training"]["precision"] = "fp32"
+    study["training"] |= {"precision": "fp32", "keep_weights": "front"}
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(study))
     process = sweep("--study", str(file), "--trials", "1")
@@ -40,13 +40,19 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
     assert (half.recipe.alpha, half.trained_as, trial.recipe.alpha) == (0.5, 0, 1.0)
     assert half.recipe.model_copy(update={"alpha": 1.0}) == trial.recipe
     assert half.scores["cost.seconds"] == trial.scores["cost.seconds"]
-    assert half.seconds["generation"] <= trial.seconds["reversion"] < trial.seconds["total"]
-    assert trial.training.movement["block 0"] > 0 and trial.training.mean_difference > 0
+    assert half.seconds["generation"] == pytest.approx(trial.seconds["reversion"], abs=0.5)
+    assert half.training.movement["block 0"] == pytest.approx(
+        trial.training.movement["block 0"] / 2
+    )
+    assert trial.training.movement["block 0"] > 0 < trial.training.tokens_per_parameter
+    assert trial.training.accumulated_learning_rate > 0 < trial.training.mean_difference
     assert str(HALF) in (run_dir / "front.csv").read_text()
 
     requests = build_suite(load_study(file), AutoTokenizer.from_pretrained(small_model())).requests
-    for number in (0, HALF):
-        out = tmp_path / f"model-{number}"
+    weights = trial_dir(run_dir, 0) / "weights.safetensors"
+    for number, kept in ((0, True), (HALF, True), (HALF, False)):
+        weights = weights if kept else weights.rename(run_dir / "elsewhere")
+        out = tmp_path / f"model-{number}-{kept}"
         done = export(run_dir, number, out)
         assert done.returncode == 0, done.stderr
         assert "It gives" in done.stdout and "It gives" in (out / "README.md").read_text()
@@ -55,7 +61,7 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
         recorded = read_outputs(trial_dir(run_dir, number) / "outputs.parquet", requests)
         same = sum(a.text == b.text for a, b in zip(found, recorded, strict=True))
         assert same >= 0.97 * len(found), "rounding may turn a rare tie"
-    again = export(run_dir, 0, tmp_path / "model-0")
+    again = export(run_dir, 0, tmp_path / "model-0-True")
     assert again.returncode == 2 and "not empty" in again.stderr
 
 

@@ -22,7 +22,7 @@ from mtray.errors import RunError
 from mtray.report.export import export_front, front_rows
 from mtray.report.front import Front, build_front, comet_name, objective_label, reference_point
 from mtray.report.records import write_record
-from mtray.schema import Recipe, Score
+from mtray.schema import Recipe, Score, TrainingRecord, moved_by
 
 
 def write_run(run_dir, records):
@@ -204,3 +204,26 @@ def test_a_score_of_the_same_name_as_an_objective_is_one_column():
     record = make_record(2, scores={"quality": score})
     rows = front_rows(build_front([record], make_study(), Path("run")))
     assert rows[0]["quality"] == 0.6
+
+
+def test_what_a_training_moved_has_columns(tmp_path):
+    training = TrainingRecord(
+        steps=3, tokens=600, tokens_per_second=9.0, trainable_parameters=200, total_parameters=400,
+        accumulated_learning_rate=0.02, precision="fp32", loss=((3, 1.5),),
+        tokens_per_parameter=3.0, movement={"block 0": 0.25, "head": 0.5}, mean_difference=2.0,
+    )  # fmt: skip
+    trained = make_record(1, 0.61, 0.8, training=training)
+    half = trained.recipe.model_copy(update={"alpha": 0.5})
+    other = make_record(
+        1_000_001, 0.6, 0.9, recipe=half, trained_as=1, training=moved_by(training, 0.5)
+    )
+    for record in (make_record(-1, 0.5, 1.0, role="base"), trained, other):
+        write_record(tmp_path, record)
+    export_front(tmp_path, make_study())
+    rows = {row["number"]: row for row in csv.DictReader((tmp_path / "front.csv").open())}
+    names = ("tuned_parameters", "tokens_per_parameter", "accumulated_learning_rate",
+             "mean_difference", "movement.block 0", "movement.head")  # fmt: skip
+    assert [rows["1"][name] for name in names] == ["200", "3.0", "0.02", "2.0", "0.25", "0.5"]
+    found = [rows["1000001"][name] for name in names]
+    assert found == ["200", "3.0", "0.02", "1.0", "0.125", "0.25"]
+    assert {rows["-1"][name] for name in names} == {""}
