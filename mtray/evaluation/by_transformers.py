@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from mtray.data.encoder_decoder import is_encoder_decoder
 from mtray.data.tokenise import Ids
 
 # whatever a model's generation settings say, every model is decoded alike
@@ -16,8 +17,8 @@ PLAIN: dict[str, Any] = {
 
 
 class Asked(NamedTuple):
-    """Prompts as ids and mask, shape (rows, width), left-padded; the most new tokens of each; what
-    ends an answer; and what raises TrialStopped."""
+    """Prompts as ids and mask, shape (rows, width), padded as the model wants it; the most new
+    tokens of each; what ends an answer; and what raises TrialStopped."""
 
     ids: Any
     mask: Any
@@ -40,6 +41,12 @@ def _generate(model: Any, asked: Asked, **options: Any) -> Any:
     )  # fmt: skip
 
 
+def _begun(model: Any, asked: Asked) -> int:
+    """Tokens that stand before the new ones in what `generate` gives: the prompt, or the one that a
+    decoder starts with."""
+    return 1 if is_encoder_decoder(model) else int(asked.ids.shape[1])
+
+
 def _cut(row: Ids, limit: int, stops: Ids) -> Ids:
     """New tokens up to the first that ends the answer, which stays."""
     end = next((i + 1 for i, t in enumerate(row[:limit]) if t in stops), min(limit, len(row)))
@@ -51,7 +58,7 @@ def greedy(model: Any, asked: Asked) -> tuple[list[Ids], list[float]]:
     import torch
 
     found = _generate(model, asked, num_beams=1, output_logits=True)
-    tokens = found.sequences[:, asked.ids.shape[1] :]
+    tokens = found.sequences[:, _begun(model, asked) :]
     gains = torch.stack(
         [
             logits.float().log_softmax(dim=1).gather(1, tokens[:, step, None])[:, 0]
@@ -71,7 +78,7 @@ def chosen(model: Any, asked: Asked, choose: Callable[[int, Any], Any]) -> list[
     the logits (rows, vocabulary), and gives a token for each row."""
     import torch
 
-    width = asked.ids.shape[1]
+    width = _begun(model, asked)
 
     def only(ids: Any, scores: Any) -> Any:
         tokens = choose(ids.shape[1] - width, scores)
@@ -90,10 +97,8 @@ def beam_search(model: Any, asked: Asked, beams: int) -> tuple[list[Ids], list[f
     from mtray.evaluation.likelihood import LOGITS_AT_ONCE, log_likelihoods
 
     found = _generate(model, asked, num_beams=beams, early_stopping=True)
-    width = asked.ids.shape[1]
-    prompts = [
-        ids[-int(used) :].tolist() for ids, used in zip(asked.ids, asked.mask.sum(1), strict=True)
-    ]
+    width = _begun(model, asked)
+    prompts = [ids[used > 0].tolist() for ids, used in zip(asked.ids, asked.mask, strict=True)]
     rows = [
         _cut(row, limit, asked.stops)
         for row, limit in zip(found.sequences[:, width:].tolist(), asked.limits, strict=True)

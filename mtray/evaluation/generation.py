@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from mtray.data.chat import end_of_turn_ids
+from mtray.data.encoder_decoder import is_encoder_decoder, right_padded, source_ids
 from mtray.data.tokenise import Ids
 from mtray.evaluation.batches import GENERATED, Batch, Job, Settings, by_length
 from mtray.evaluation.engine import Output
@@ -81,8 +82,12 @@ def _generate(
     ends = end_ids(model, tokenizer)
     stops = sorted({*ends, *(newline_ids(tokenizer) if settings.stop_at_newline else [])})
     pad = tokenizer.pad_token_id
-    ids, mask = left_padded(batch, pad if pad is not None else (stops or [0])[0])
-    ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
+    if is_encoder_decoder(model):  # an encoder may count its positions from the first column
+        sources = [source_ids(model.config, job[1]) for job in batch]
+        ids, mask = right_padded(sources, device_of(model))
+    else:
+        ids, mask = left_padded(batch, pad if pad is not None else (stops or [0])[0])
+        ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
     limits = [job[2] for job in batch]
     asked = by_transformers.Asked(ids, mask, limits, stops, stop_if_asked)
     if settings.beams > 1:
@@ -123,6 +128,7 @@ def supports_own_loop(model: Any) -> bool:
     plain = getattr(inner, "_supports_default_dynamic_cache", None)
     return (
         {"past_key_values", "position_ids"} <= _arguments(model)
+        and not is_encoder_decoder(inner)
         and not getattr(inner, "_is_stateful", False)
         and (plain is None or bool(plain()))
     )

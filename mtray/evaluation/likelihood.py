@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from mtray.data import encoder_decoder
 from mtray.data.tokenise import Ids, encode_examples
 from mtray.errors import EvaluationError, ModelError
 from mtray.evaluation.batches import Batch, Job, Settings, by_length
@@ -131,6 +132,8 @@ def log_likelihoods(model: Any, rows: Sequence[tuple[Ids, int]]) -> list[float]:
     models that look."""
     import torch
 
+    if encoder_decoder.is_encoder_decoder(model):
+        return encoder_decoder.log_likelihoods(model, rows)
     ids, mask = _right_padded([tokens for tokens, _ in rows])
     ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
 from mtray.training.checkpoints import Checkpoints
-from mtray.training.losses import Example
+from mtray.training.losses import Example, form_for
 from mtray.training.schedule import batches, learning_rate_at
 from mtray.training.step import Feed, micro_batch_tokens
 
@@ -178,18 +178,17 @@ def finetune(
     so far when a rung does.
     """
     from mtray.training.models import moving
-    from mtray.training.packing import use_packing
 
     total = sum(p.numel() for p in model.parameters())
     trainable = moving(model)
-    packed = use_packing(model, examples, training)
-    fixed: dict[str, Any] = {**notes, "precision": precision, "packed": packed}
+    form = form_for(model, examples, training)
+    fixed: dict[str, Any] = {**notes, "precision": precision, "packed": form == "packed"}
     fixed |= {"trainable_parameters": trainable, "total_parameters": total}
     most = micro_batch_tokens(model, training.micro_batch_tokens, batch_share)
     engine = build(model)
     engine.module.train()
     lengths = example_lengths(examples)
-    feed = Feed(examples, lengths, place, most, packed)
+    feed = Feed(examples, lengths, place, most, form)
     steps = batches(lengths, training, seed)
     checkpoints = checkpoints or Checkpoints()
     meter = _Meter.again(checkpoints.resume(engine, place))

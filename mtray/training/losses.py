@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mtray.data import encoder_decoder
+from mtray.data.encoder_decoder import IGNORED
+from mtray.schema import Training
+
 Example = tuple[npt.NDArray[np.int32], int]
-IGNORED = -100
+# a packed row, padded rows, or the two sides of an encoder and a decoder
+Form = Literal["packed", "padded", "pairs"]
 
 
 def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
@@ -30,10 +35,11 @@ def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
     return torch.from_numpy(ids).to(device), torch.from_numpy(labels).to(device)
 
 
-def target_tokens(example: Example) -> int:
-    """Tokens that loss is taken on; the first token of a text is never predicted."""
+def target_tokens(example: Example, form: Form = "padded") -> int:
+    """Tokens that loss is taken on; the first token of a text is only predicted by a decoder that
+    has a start token."""
     ids, loss_from = example
-    return len(ids) - max(1, loss_from)
+    return len(ids) - max(form != "pairs", loss_from)
 
 
 def takes(model: Any, argument: str) -> bool:
@@ -61,10 +67,31 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
     )  # fmt: skip
 
 
-def loss_of(engine: Any, micro: Sequence[Example], packed: bool) -> Any:
-    """The summed loss of a micro-batch, in whichever form the model takes it."""
-    if packed:
+def pair_loss(engine: Any, micro: Sequence[Example]) -> Any:
+    """The same of a model of encoder and decoder."""
+    import torch
+
+    batch = encoder_decoder.pairs(engine.module.config, micro, engine.device)
+    logits = encoder_decoder.scores(engine.forward, batch)
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1).float(), batch.labels.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def form_for(model: Any, examples: Sequence[Example], training: Training) -> Form:
+    """How the model takes a micro-batch. Raises ConfigError where the study insists on packing and
+    the model cannot."""
+    from mtray.training.packing import use_packing
+
+    if use_packing(model, examples, training):
+        return "packed"
+    return "pairs" if encoder_decoder.is_encoder_decoder(model) else "padded"
+
+
+def loss_of(engine: Any, micro: Sequence[Example], form: Form) -> Any:
+    """The summed loss of a micro-batch."""
+    if form == "packed":
         from mtray.training.packing import packed_loss
 
         return packed_loss(engine, micro)
-    return summed_loss(engine, micro)
+    return pair_loss(engine, micro) if form == "pairs" else summed_loss(engine, micro)

@@ -17,9 +17,10 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
-from mtray.training.losses import IGNORED, Example, collate, takes
+from mtray.training.losses import Example, collate, takes
 from mtray.training.schedule import micro_batches
 
 NAME = "mtray_packed"  # of the attention, in transformers' list of them
@@ -222,6 +223,8 @@ def use_packing(model: Any, examples: Sequence[Example], training: Training) -> 
 
 def _why_not(model: Any, examples: Sequence[Example]) -> str:
     """Empty where packed rows give the scores of every example alone."""
+    if is_encoder_decoder(model):
+        return "it has an encoder"
     if not takes(model, "logits_to_keep") or not takes(model, "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
     if model.config.get_text_config()._attn_implementation != "sdpa":

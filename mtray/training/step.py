@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mtray.training.losses import Example, loss_of, target_tokens
+from mtray.training.losses import Example, Form, loss_of, target_tokens
 from mtray.training.schedule import Index, plan_step
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ def micro_batch_tokens(model: Any, wanted: int | None, share: float = 1.0) -> in
 
 @dataclass(frozen=True)
 class Feed:
-    """What a worker's steps are made from. `lengths` (examples,) in tokens; `packed`: its
-    micro-batches are packed rows."""
+    """What a worker's steps are made from. `lengths` (examples,) in tokens; `form`: of its
+    micro-batches."""
 
     examples: Sequence[Example]
     lengths: Index
     place: Place
     max_tokens: int
-    packed: bool = False
+    form: Form = "padded"
 
     def step(self, engine: Any, rows: Index, rate: float) -> float:
         """The mean loss over the target tokens of the global batch, on every worker the same."""
         place, examples = self.place, self.examples
-        normaliser = max(1, sum(target_tokens(examples[r]) for r in rows))
+        normaliser = max(1, sum(target_tokens(examples[r], self.form) for r in rows))
         groups = plan_step(
-            rows, self.lengths, (place.rank, place.world), self.max_tokens, self.packed
+            rows, self.lengths, (place.rank, place.world), self.max_tokens, self.form == "packed"
         )
         nats: Any = 0.0
         with self._attention(engine.module):
@@ -50,7 +50,7 @@ class Feed:
                 # a worker without rows still takes part in the collectives, with a loss that counts
                 # nothing
                 micro = [examples[r] for r in group] or [examples[rows[0]]]
-                loss = loss_of(engine, micro, self.packed)
+                loss = loss_of(engine, micro, self.form)
                 if len(group):
                     nats = nats + loss.detach()  # on its device: asking for it would wait
                 share = float(len(group) > 0) / normaliser
@@ -59,7 +59,7 @@ class Feed:
         return place.total(float(nats)) / normaliser
 
     def _attention(self, model: Any) -> Any:
-        if not self.packed:
+        if self.form != "packed":
             return nullcontext()
         from mtray.training.packing import packed_attention
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_models import byte_level, frozen, llama
 
+from mtray.data.encoder_decoder import IGNORED
 from mtray.data.store import build_table
 from mtray.errors import TrainError, TrialPruned, TrialStopped
 from mtray.evaluation.engine import Request, run_requests
@@ -19,7 +20,7 @@ from mtray.training.loop import (
     finetune,
     rung_steps,
 )
-from mtray.training.losses import IGNORED, collate, summed_loss, target_tokens
+from mtray.training.losses import collate, summed_loss, target_tokens
 
 TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)

@@ -5,11 +5,12 @@ import pytest
 import torch
 from tiny_models import byte_level, llama, other_models
 
+from mtray.data.encoder_decoder import IGNORED
 from mtray.errors import ConfigError
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import finetune
-from mtray.training.losses import IGNORED, summed_loss
+from mtray.training.losses import summed_loss
 from mtray.training.packing import pack, packed_attention, packed_loss, use_packing
 from mtray.training.schedule import packs
 

@@ -79,6 +79,21 @@ def llama(
     return LlamaForCausalLM(config).eval()
 
 
+def t5(tokenizer: PreTrainedTokenizerFast, seed: int = 0):
+    """A model of encoder and decoder, each of two blocks."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4,
+        num_decoder_layers=2, eos_token_id=tokenizer.eos_token_id, pad_token_id=0,
+        decoder_start_token_id=0, dropout_rate=0.0, initializer_factor=4.0,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config).eval()
+
+
 def frozen(model, layers=1):
     """The model with its first blocks frozen."""
     from mtray.schema import Recipe

@@ -1,0 +1,76 @@
+"""Prompt and answer for a model of encoder and decoder (T5, mT5): the encoder reads the prompt and
+an end token, as such models were pretrained, and the decoder writes the answer. Text without a
+prompt (monolingual data) is written after the end token alone; there is no span corruption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+IGNORED = -100
+
+
+class Pairs(NamedTuple):
+    """Each of shape (rows, longest), right-padded: the encoder's ids and mask, the decoder's ids,
+    and what they are to predict, `IGNORED` on pads."""
+
+    source: Any
+    mask: Any
+    target: Any
+    labels: Any
+
+
+def is_encoder_decoder(model: Any) -> bool:
+    return bool(getattr(model.config, "is_encoder_decoder", False))
+
+
+def source_ids(config: Any, prompt: Sequence[int]) -> list[int]:
+    """What the encoder reads of a prompt."""
+    end, ids = config.eos_token_id, list(prompt)
+    return ids if end is None or ids[-1:] == [end] else [*ids, end]
+
+
+def right_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
+    """Ids and mask, shape (rows, longest)."""
+    import torch
+
+    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    return ids.to(device), mask.to(device)
+
+
+def pairs(config: Any, examples: Sequence[tuple[Any, int]], device: Any) -> Pairs:
+    """Of ids and where in them the answer begins."""
+    sources = [source_ids(config, [int(i) for i in ids[:start]]) for ids, start in examples]
+    answers = [[int(i) for i in ids[start:]] for ids, start in examples]
+    source, mask = right_padded(sources, device)
+    labels, real = right_padded(answers, device)
+    target = labels.new_zeros(labels.shape)
+    target[:, 0] = config.decoder_start_token_id
+    target[:, 1:] = labels[:, :-1]
+    return Pairs(source, mask, target, labels.masked_fill(real == 0, IGNORED))
+
+
+def scores(forward: Any, batch: Pairs) -> Any:
+    """The decoder's scores, shape (rows, longest, vocabulary)."""
+    return forward(
+        input_ids=batch.source, attention_mask=batch.mask, decoder_input_ids=batch.target,
+        use_cache=False,
+    ).logits  # fmt: skip
+
+
+def log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], int]]) -> list[float]:
+    """Of the ids of each row from a place on, in nats, after those before it."""
+    device = next(model.parameters()).device
+    batch = pairs(model.config, rows, device)
+    logits = scores(model, batch)
+    sums = []
+    for row, (ids, start) in enumerate(rows):
+        count = len(ids) - start
+        wanted = logits[row, :count].float()
+        picked = wanted.gather(1, batch.labels[row, :count, None])[:, 0]
+        sums.append(float((picked - wanted.logsumexp(dim=1)).double().sum()))
+    return sums
