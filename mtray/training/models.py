@@ -195,11 +195,18 @@ def _class_for(config: Any) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
-def moved_parameters(name: str, frozen_layers: int) -> int:
-    """How many parameters of a model move in full fine-tuning, from its config alone."""
+def moved_parameters(name: str, frozen_layers: int, rank: int | None = None) -> int:
+    """How many parameters of a model move, from its config alone: in full fine-tuning, or of
+    adapters of this rank, which have a factor on either side of every linear layer."""
     from mtray.training.freezing import transformer_blocks
 
     model = empty_model(name)
+    if rank is not None:
+        from mtray.training.adapters import linear_names
+
+        named, frozen = dict(model.named_modules()), tuple(range(frozen_layers))
+        sides = [sum(named[layer].weight.shape) for layer in linear_names(model, frozen)]
+        return rank * int(sum(sides))
     for block in transformer_blocks(model)[:frozen_layers] if frozen_layers else ():
         block.requires_grad_(False)
     return moving(model)

@@ -6,9 +6,9 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import ConfigError
-from mtray.schema import Resources, Training
+from mtray.schema import Recipe, Resources, Training
 from mtray.search import disk
-from mtray.space import Space
+from mtray.space import Choices, IntRange, Space
 from mtray.training.models import load_model, moved_parameters
 
 
@@ -19,7 +19,11 @@ def space(**fixed):
 @pytest.fixture(autouse=True)
 def million(monkeypatch):
     """A model of a million parameters, of which half are in its blocks, on a disk of 100 MB."""
-    monkeypatch.setattr(disk, "moved_parameters", lambda name, frozen: 1e6 if not frozen else 5e5)
+
+    def moved(name, frozen, rank):
+        return rank * 1e3 if rank else 5e5 if frozen else 1e6
+
+    monkeypatch.setattr(disk, "moved_parameters", moved)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100e6))
 
 
@@ -56,3 +60,21 @@ def test_parameters_are_counted_as_the_model_itself_has_them():
     assert moved_parameters("embedded", 2) == moved_parameters("embedded", 0) - sum(
         p.numel() for p in blocks
     )
+
+
+def test_of_adapters_the_highest_rank_counts(tmp_path):
+    ranks = IntRange(type="int", low=4, high=64, log=True)
+    lora = Space(parameters={"lora_rank": ranks}, fixed={"parallel_size": 10, "method": "lora"})
+    assert "0.000768 GB a trial" in disk.check_disk(make_study(), lora, tmp_path, 1)
+    both = Choices(type="categorical", choices=["lora", "full"])
+    either = Space(parameters={"lora_rank": ranks, "method": both}, fixed={"parallel_size": 10})
+    assert "0.012 GB a trial" in disk.check_disk(make_study(), either, tmp_path, 1)
+
+
+def test_adapters_are_counted_as_they_are_made():
+    from mtray.training.adapters import prepare
+    from mtray.training.models import moving
+
+    recipe = Recipe(parallel_size=9, method="lora", lora_rank=8, frozen_layers=1)
+    made = prepare(load_model("embedded"), recipe, Training(), 1).model
+    assert moved_parameters("embedded", 1, 8) == moving(made)
