@@ -139,7 +139,8 @@ def _resolve_name(value: Any, folder: Path) -> Any:
 def _named_models(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """Table and key of every model that a study names by a folder or a hub name."""
     evaluation = raw.get("evaluation")
-    tables: list[tuple[Any, Any]] = [(raw, ["model"]), (evaluation, ["comet"])]
+    tables: list[tuple[Any, Any]] = [(raw, ["model"]), (evaluation, ["comet", "embedder"])]
+    tables.append((raw.get("training"), ["freeze_from"]))
     if isinstance(evaluation, dict):
         more = evaluation.get("more_comet")
         tables.append((more, list(more) if isinstance(more, dict) else []))

@@ -82,6 +82,23 @@ def no_checkpoint(study, space, folder):
     study["evaluation"]["more_comet"] = {"kiwi": "kiwi"}
 
 
+def more_frozen_than_blocks(study, space, folder):
+    space["frozen_layers"] = {"type": "int", "low": 0, "high": 7}
+
+
+def unfit_micro_batch(study, space, folder):
+    study["training"]["micro_batch_tokens"] = 100
+
+
+def four_bits_on_the_cpu(study, space, folder):
+    space["method"] = {"type": "categorical", "choices": ["full", "qlora"]}
+
+
+def no_earlier_model(study, space, folder):
+    space |= {"frozen_layers": 2, "freeze_policy": "most_changed"}
+    study["training"]["freeze_from"] = "earlier"
+
+
 CASES: list[tuple[Change, list[str]]] = [
     (unknown_key, ["study.yaml", "training.batchsize", "batch_examples"]),
     (unknown_parameter, ["space.yaml", "'lr'", "learning_rate"]),
@@ -95,6 +112,10 @@ CASES: list[tuple[Change, list[str]]] = [
     (empty_reference, ["t.uk", "line 2 has no reference"]),
     (no_checkpoint, ["evaluation.more_comet.kiwi", "kiwi must hold one checkpoints/*.ckpt"]),
     (model_without_weights, ["model", "safetensors"]),
+    (more_frozen_than_blocks, ["frozen_layers goes up to 7", "has 6 transformer blocks"]),
+    (unfit_micro_batch, ["study.yaml", "training.micro_batch_tokens", "100", "160"]),
+    (four_bits_on_the_cpu, ["qlora", "GPU", "full, lora"]),
+    (no_earlier_model, ["'earlier'", "no such folder"]),
     (hub_name, ["nobody/has-this-model", "network", "folder"]),
 ]
 
