@@ -164,11 +164,15 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
 
 
 def check_metric(study: Study) -> None:
-    """The quality metric and the further ones can be loaded."""
+    """The quality metric, the further ones and the sentence encoder can be loaded."""
     from mtray.errors import ModelError
     from mtray.evaluation.comet import load_comet
 
     load_comet(study.evaluation.comet)
+    if study.evaluation.embedder is not None:
+        from mtray.evaluation.similarity import load_encoder
+
+        load_encoder(study.evaluation.embedder)
     for name, model in study.evaluation.more_comet.items():
         try:
             load_comet(model)

@@ -245,7 +245,8 @@ def training_numbers(record: TrialRecord) -> dict[str, int | float]:
     }
     if done.mean_difference is not None:
         found["mean_difference"] = done.mean_difference
-    return found | {f"movement.{part}": value for part, value in done.movement.items()}
+    found |= {f"movement.{part}": value for part, value in done.movement.items()}
+    return found | {f"des.{part}": value for part, value in record.extra.get("des", {}).items()}
 
 
 def _point(

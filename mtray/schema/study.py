@@ -115,8 +115,9 @@ class AbilitySpec(Frozen):
 class Evaluation(Frozen):
     """`comet` is `embedded`, a checkpoint's path or a hub name; it is what quality is.
     `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
-    every generation; `beams` 1 is greedy decoding. `reversion`: alphas at which every trained model
-    is evaluated too, each a point of its own (`Recipe.alpha`)."""
+    every generation; `beams` 1 is greedy decoding. `embedder`: a sentence encoder, for DES between
+    a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
+    too, each a point of its own (`Recipe.alpha`)."""
 
     comet: str = "embedded"
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -128,6 +129,7 @@ class Evaluation(Frozen):
     beams: Annotated[int, Field(ge=1)] = 1
     batch_tokens: Annotated[int, Field(ge=1)] = 8192
     bootstrap: Annotated[int, Field(ge=100)] = 1000
+    embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 
     @model_validator(mode="after")

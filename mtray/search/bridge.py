@@ -61,7 +61,7 @@ _NOT_NEEDED = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 @dataclass(frozen=True)
 class Shared:
     """What all trials of a sweep use. The requests and the suite are references into Ray's object
-    store."""
+    store. `similar`: `mtray.evaluation.similarity.Means`, where the study asks for them."""
 
     study: Study
     run_dir: str
@@ -69,6 +69,7 @@ class Shared:
     requests: Any
     suite: Any
     board: Any
+    similar: Any = None
 
 
 class WorkersPending(Exception):

@@ -186,6 +186,22 @@ def _share(prepared: Any, run_dir: Path) -> Shared:
         study=study, run_dir=str(run_dir), board=board,
         store=hand_out(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
+        similar=_similar(prepared),
+    )  # fmt: skip
+
+
+def _similar(prepared: Any) -> Any:
+    """Mean embeddings of sources and evaluation, where the study names an encoder."""
+    study = prepared.study
+    if study.evaluation.embedder is None:
+        return None
+    from mtray.evaluation.similarity import load_encoder, mean_embeddings, prompts_by_part
+    from mtray.training.models import load_tokenizer
+
+    return mean_embeddings(
+        load_encoder(study.evaluation.embedder), prepared.store,
+        load_tokenizer(study.model, study.trust_remote_code),
+        prompts_by_part(prepared.suite.parts, prepared.suite.requests),
     )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     import ray
 
     suite = ray.get(shared.suite)
+    if shared.similar is not None and outcome.mix.shares:
+        outcome = replace(outcome, notes={**outcome.notes, "des": shared.similar.des(outcome.mix)})
     base = None if job.number == BASE_NUMBER else base_outputs(shared, suite, reporter)
     reporter.progress({"state": "scoring"})
     run_dir = Path(shared.run_dir)

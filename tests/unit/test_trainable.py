@@ -127,7 +127,7 @@ def test_every_alpha_is_a_row_of_its_own(tmp_path, monkeypatch):
     study = make_study()
     evaluation = study.evaluation.model_copy(update={"reversion": (0.25, 0.5, 0.75)})
     study = study.model_copy(update={"evaluation": evaluation})
-    shared = SimpleNamespace(run_dir=str(tmp_path), study=study, suite=Scored())
+    shared = SimpleNamespace(run_dir=str(tmp_path), study=study, suite=Scored(), similar=None)
     line = SimpleNamespace(progress=lambda fields: None)
     recipe = Recipe(parallel_size=100)
     seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0}
