@@ -30,8 +30,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def work(rank, world, port, stage, out, dies):
-    """Train a tiny model, answer at a rung and at the end; rank 0 saves both answers."""
+def work(rank, world, port, stage, out, dies, method):
+    """Train a tiny model, answer at a rung and at the end; rank 0 saves both answers. Adapters are
+    trained with gradient checkpointing, too."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
     sys.path.insert(0, UNIT)
     torch.set_num_threads(1)
@@ -39,12 +40,13 @@ def work(rank, world, port, stage, out, dies):
         "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world,
         timeout=timedelta(seconds=300),
     )  # fmt: skip
-    from tiny_models import byte_level, frozen, llama
+    from tiny_models import byte_level, llama
 
     from mtray.data.store import build_table
     from mtray.evaluation.batches import Settings
     from mtray.evaluation.engine import Request, answer_part, joined
-    from mtray.schema import Training
+    from mtray.schema import Recipe, Training
+    from mtray.training.adapters import prepare
     from mtray.training.engine import build_engine
     from mtray.training.loop import (
         Place,
@@ -75,11 +77,17 @@ def work(rank, world, port, stage, out, dies):
             kept.append([(o.text, o.log_likelihood) for o in joined(asked, parts)])
         return False
 
-    training = Training(batch_examples=9, epochs=4, zero_stage=stage)
+    lora = method == "lora"
+    training = Training(
+        batch_examples=9, epochs=4, zero_stage=stage, packing="on", gradient_checkpointing=lora
+    )
+    recipe = Recipe(parallel_size=1, frozen_layers=1 - lora, method=method)
+    torch.manual_seed(0)
+    model = prepare(llama(tokenizer), recipe, training, 1).model
     assert 4 * len(examples) // 9 == STEPS
     engine, record = finetune(
-        lambda m: build_engine("deepspeed", m, training, "fp32"), frozen(llama(tokenizer)),
-        examples, training, precision="fp32", learning_rate=3e-3, seed=1, place=place,
+        lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples, training,
+        precision="fp32", learning_rate=3e-3, seed=1, place=place,
         rungs=Rungs((0.4,), lambda _, module: answer(module)),
     )  # fmt: skip
     with engine.whole() as module:
@@ -89,25 +97,28 @@ def work(rank, world, port, stage, out, dies):
     torch.distributed.destroy_process_group()
 
 
-def run(folder, world, stage, dies=False):
+def run(folder, world, stage, method="full"):
     out = folder / f"{world}-{stage}.pt"
-    torch.multiprocessing.spawn(work, (world, free_port(), stage, out, dies), nprocs=world)
+    torch.multiprocessing.spawn(work, (world, free_port(), stage, out, False, method), nprocs=world)
     return torch.load(out)
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("alone"), 1, 0)
+    """What one worker does, by method."""
+    return {m: run(tmp_path_factory.mktemp(m), 1, 0, m) for m in ("full", "lora")}
 
 
-@pytest.mark.parametrize("stage", [0, 3])
-def test_two_workers_answer_as_one(alone, stage, tmp_path):
-    loss, answers = run(tmp_path, 2, stage)
+@pytest.mark.parametrize("stage, method", [(0, "full"), (3, "full"), (3, "lora")])
+def test_two_workers_answer_as_one(alone, stage, method, tmp_path):
+    """In packed rows, with the same loss at every step."""
+    loss, answers = run(tmp_path, 2, stage, method)
+    expected_loss, expected_answers = alone[method]
     # the steps after the rung as well: answering leaves the engine as it was
     assert [step for step, _ in loss] == list(range(1, STEPS + 1))
-    assert [x for _, x in loss] == pytest.approx([x for _, x in alone[0]], rel=1e-4)
+    assert [x for _, x in loss] == pytest.approx([x for _, x in expected_loss], rel=1e-4)
     assert len(answers) == 2 and answers[0] != answers[1]
-    for found, expected in zip(answers, alone[1], strict=True):
+    for found, expected in zip(answers, expected_answers, strict=True):
         assert [text for text, _ in found] == [text for text, _ in expected]
         assert [v for _, v in found] == pytest.approx([v for _, v in expected], abs=1e-2)
 
@@ -115,7 +126,7 @@ def test_two_workers_answer_as_one(alone, stage, tmp_path):
 def test_the_death_of_one_worker_ends_the_other(tmp_path):
     """By itself, long before the time limit of the process group."""
     processes = torch.multiprocessing.start_processes(
-        work, (2, free_port(), 0, tmp_path / "none.pt", True), nprocs=2, join=False
+        work, (2, free_port(), 0, tmp_path / "none.pt", True, "full"), nprocs=2, join=False
     ).processes
     try:
         processes[1].join(120)
