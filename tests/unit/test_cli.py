@@ -250,7 +250,7 @@ def test_rerun_prints_both_results_and_writes_a_record(run_dir, capsys, monkeypa
 
     seen = {}
     monkeypatch.setattr(rerun, "prepare_shelf", lambda run_dir, study, job, held: FakeShelf())
-    monkeypatch.setattr(rerun, "train", lambda job, study, shelf: FakeOutcome())
+    monkeypatch.setattr(rerun, "train", lambda job, study, shelf, requests: FakeOutcome())
     monkeypatch.setattr(rerun, "write_outputs", lambda *a: None)
 
     def scored(job, study, suite, outcome, base):
