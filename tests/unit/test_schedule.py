@@ -112,3 +112,18 @@ def test_workers_share_a_step_and_agree_on_its_micro_batches(lengths, world, mos
         for groups in parts
         for group in groups
     )
+
+
+@given(lengths_of, st.integers(1, 200))
+def test_batches_of_tokens_hold_every_row_and_no_more_than_allowed(found, most):
+    lengths = np.array(found)
+    batches_found = batches(lengths, Training(batch_tokens=most, epochs=2), 1)
+    assert sorted(np.concatenate(batches_found)) == sorted([*range(len(lengths))] * 2)
+    assert all(len(b) == 1 or lengths[b].sum() <= most for b in batches_found)
+
+
+def test_batches_of_tokens_by_hand():
+    lengths = np.full(10, 30)
+    sizes = [len(b) for b in batches(lengths, Training(batch_tokens=100), 1)]
+    assert sizes == [3, 3, 3, 1]
+    assert len(batches(lengths, Training(batch_tokens=100, max_steps=2), 1)) == 2
