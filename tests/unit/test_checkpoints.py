@@ -233,3 +233,25 @@ def test_the_scale_of_an_fp16_loss_is_kept(tokenizer, kind):
     second.load_state(first.state())
     assert scaler_numbers(second._scaler) == numbers and 64.0 in numbers.values()
     assert scaler_numbers(None) == {}
+
+
+def test_of_a_model_with_adapters_only_those_are_kept(tokenizer, examples, tmp_path):
+    """And it ends as one that was not interrupted, with the dropout that adapters have."""
+    peft = pytest.importorskip("peft")
+
+    def adapted(tokenizer):
+        torch.manual_seed(5)
+        config = peft.LoraConfig(r=4, lora_dropout=0.2, target_modules=["q_proj", "up_proj"])
+        return peft.get_peft_model(llama(tokenizer), config)
+
+    whole, expected, _ = train(adapted(tokenizer), examples)
+    with pytest.raises(TrialStopped):
+        train(adapted(tokenizer), examples, Checkpoints(tmp_path, "key"), stops_after=5)
+    from safetensors import safe_open
+
+    (file,) = tmp_path.glob("checkpoint-00000005/*.safetensors")
+    names = {name for name in safe_open(file, "pt").keys() if not name.startswith("random/")}  # noqa: SIM118
+    assert names and all("lora_" in name or name.startswith("scale") for name in names)
+    again, record, _ = train(adapted(tokenizer), examples, Checkpoints(tmp_path, "key"))
+    assert record.resumed == (5,) and record.loss == expected.loss
+    assert torch.equal(flat(again), flat(whole))
