@@ -90,10 +90,11 @@ def resumed_of(chaos: Chaos) -> dict[int, tuple[int, ...]]:
 
 
 def long_trials(chaos: Chaos) -> None:
-    """One trial of some hundred steps, that keeps a checkpoint every second."""
+    """One trial of 256 steps, alone, that keeps a checkpoint every two seconds."""
     chaos.trials = 1
-    chaos.study["training"].update(epochs=40, batch_examples=8, checkpoint_minutes=1 / 60)
-    chaos.study["early_stopping"] = {"rungs": [0.05, 0.9], "segments": 0.5}
+    chaos.study["resources"]["concurrent_trials"] = 1
+    chaos.study["training"].update(epochs=16, batch_examples=8, checkpoint_minutes=1 / 30)
+    chaos.study["early_stopping"] = {"rungs": [0.1, 0.9], "segments": 0.5}
 
 
 def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
@@ -103,20 +104,26 @@ def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
     return kept_step(trial_dir(chaos.run_dir, number))
 
 
+def later_checkpoint(chaos: Chaos, seen: int) -> int:
+    """Wait for a checkpoint after step `seen`, which is not the last; the step of it."""
+    chaos.wait_for(lambda: (checkpoint_of(chaos) or 0) > seen, f"a checkpoint after step {seen}")
+    return checkpoint_of(chaos) or seen
+
+
 def resumes(chaos: Chaos, rng: random.Random) -> str:
     """One long trial: its worker, its actor, the driver are killed one after the other."""
     long_trials(chaos)
     process, seen = chaos.start(), 0
     for name in ("RayTrainWorker", "ImplicitFunc"):
-        chaos.wait_for(lambda s=seen: (checkpoint_of(chaos) or 0) > s, "a checkpoint")
+        seen = later_checkpoint(chaos, seen)
         pid = chaos.wait_for(lambda n=name: chaos.ray_process(n, process), f"a process {name}")
-        seen = checkpoint_of(chaos) or seen
         os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
     for number in (signal.SIGKILL, signal.SIGTERM):
-        chaos.wait_for(lambda s=seen: (checkpoint_of(chaos) or 0) > s, "a later checkpoint")
-        seen = checkpoint_of(chaos) or seen
+        seen = later_checkpoint(chaos, seen)
         process.send_signal(number)
-        process.wait(60)
+        chaos.end(process)
+        seen = checkpoint_of(chaos) or seen  # what was written until it was gone
         process = chaos.start()
     chaos.end(process, 0)
     record, steps = records_of(chaos.run_dir)[0], resumed_of(chaos).get(0, ())
