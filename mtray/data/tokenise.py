@@ -16,6 +16,7 @@ from mtray.errors import DataError, ModelError
 
 Ids = list[int]
 SEAM = 8  # tokens that a prompt and its target may have more, or fewer, than their whole text
+AT_ONCE = 2048  # what the backend makes of a text takes a hundred bytes a token and more
 MANY, COMPARED = 128, 16  # texts that are given to a fast tokenizer's backend, and compared first
 
 
@@ -58,8 +59,15 @@ def _ids_of(tokenizer: Any, texts: list[str]) -> list[Ids]:
     # at half the time, without what transformers makes of each; a class may do more than that to
     # a text, so the first are compared, a call that also sets the backend to no padding
     first = own(texts[:COMPARED])
-    found = [e.ids for e in backend.encode_batch_fast(texts, add_special_tokens=False)]
-    return found if found[:COMPARED] == first else own(texts)
+    found: list[Ids] = []
+    for start in range(0, len(texts), AT_ONCE):
+        encodings = backend.encode_batch_fast(
+            texts[start : start + AT_ONCE], add_special_tokens=False
+        )
+        found += [e.ids for e in encodings]
+        if start == 0 and found[:COMPARED] != first:
+            return own(texts)
+    return found
 
 
 def prompt_ids_batch(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
