@@ -107,6 +107,9 @@ def by_mtray(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
 
     keep_freed_memory()  # as a trial does
     name = "deepspeed" if args.side == "mtray-deepspeed" else "torch"
+    if name == "deepspeed":
+        os.environ.setdefault("DS_ACCELERATOR", args.device)
+        import deepspeed  # noqa: F401  (imports are not timed)
     training = Training(
         batch_examples=args.batch, warmup=WARMUP, precision=args.precision, max_length=args.length,
         zero_stage=args.zero if name == "deepspeed" else 0,
