@@ -79,9 +79,11 @@ def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> A
         from peft import prepare_model_for_kbit_training
 
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    transposed = not hasattr(model.get_submodule(names[0]), "in_features")  # GPT-2's
     config = LoraConfig(
         r=recipe.lora_rank, lora_alpha=recipe.lora_alpha * recipe.lora_rank,
         lora_dropout=recipe.lora_dropout, target_modules=names, bias="none",
+        fan_in_fan_out=transposed,
     )  # fmt: skip
     return get_peft_model(model, config)
 
