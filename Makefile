@@ -27,8 +27,11 @@ sweep: setup
 	$(BIN)/python sweeps/ratio_search.py $(ARGS)
 
 test: setup
-	echo "tests: unit and integration"
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest -m "not gpu" $(ARGS); exit; fi; \
+	echo "tests: unit, in two processes"; \
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/unit && \
+	echo "tests: integration, real sweeps" && \
+	$(BIN)/python -m pytest -m "not gpu" --durations=5 tests/integration
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
