@@ -94,8 +94,12 @@ class Ledger:
             if told := known_of(trial):
                 notes = trial.user_attrs.get(SAMPLER_NOTES)
                 self._suggester.add(trial.number, trial.params, told, notes)
+        self._count = self._in_line = 0
         self._take_over(taken, references)
         self._take_back()
+        # counted here, since all that changes them is done here
+        self._count = len(self._trials())
+        self._in_line = len(self._trials(TrialState.WAITING))
         for params, notes in missing_first(self._trials(), references, where, self._seed):
             self._put_in_line(params, notes)
         self._repeats.know(self._trials())
@@ -117,6 +121,13 @@ class Ledger:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         """All trials by number, or those in one of `states`."""
         return list(self._study.get_trials(deepcopy=False, states=states or None))
+
+    def _trial(self, number: int) -> FrozenTrial:
+        """One trial, without a look at all, which is felt from thousands on."""
+        storage = self._study._storage
+        return storage.get_trial(
+            storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        )
 
     def _note(self, trial: FrozenTrial, notes: Mapping[str, Any]) -> None:
         for name, value in notes.items():
@@ -174,7 +185,7 @@ class Ledger:
     def lose(self, number: int, reason_class: ReasonClass, reason: str) -> bool:
         """A trial whose process is gone and left no record: in line again under its number, or
         False when it was lost too often. The journal counts, so a restart remembers."""
-        trial = self._trials()[number]
+        trial = self._trial(number)
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
@@ -186,9 +197,10 @@ class Ledger:
     def release(self, number: int) -> None:
         """Give a trial back unfinished; the next start hands it out again with the same number and
         recipe."""
-        trial = self._trials()[number]
+        trial = self._trial(number)
         if trial.state == TrialState.RUNNING:
             self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+            self._in_line += 1
             self._suggester.drop(number)
 
     @property
@@ -218,8 +230,8 @@ class Ledger:
 
     def exhausted(self, total: int) -> bool:
         """Whether `total` trials are finished or running."""
-        if len(self._trials()) < total:
-            return False  # spares a look at every trial, which is felt from thousands on
+        if self._count < total:
+            return False  # spares a look at every trial
         return self.finished + self.running >= total
 
     def next(self, total: int, wait: bool = True) -> Job | None:
@@ -227,10 +239,10 @@ class Ledger:
         while the suggestion is still being worked out."""
         if self.exhausted(total):
             return None
-        trials = self._trials()
-        if not _any_in_line(trials):
-            repeat = self._repeats.next(trials, total)
-            found = self._ahead.take(len(trials), wait) if repeat is None else None
+        if not self._in_line:
+            soon = self._repeats.soon(self._count, total)
+            repeat = self._repeats.next(self._trials(), total) if soon else None
+            found = self._ahead.take(self._count, wait) if repeat is None else None
             if repeat is not None:
                 self._put_in_line(*repeat)
             elif found is not None:
@@ -241,9 +253,10 @@ class Ledger:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             trial = self._study.ask(self._distributions)
+        self._in_line -= 1
         notes = trial.user_attrs.get(SAMPLER_NOTES)
         self._suggester.add(trial.number, trial.params, attributes=notes)
-        return self._job(self._trials()[trial.number])
+        return self._job(self._trial(trial.number))
 
     def _job(self, trial: FrozenTrial) -> Job:
         """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
@@ -264,14 +277,16 @@ class Ledger:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
             self._study.enqueue_trial(params, user_attrs=known)
+        self._count, self._in_line = self._count + 1, self._in_line + 1
 
     def look_ahead(self, total: int) -> None:
         """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
         know, which is the price for no worker waiting."""
-        trials = self._trials()
-        if _any_in_line(trials) or self.exhausted(total) or self._repeats.due(trials, total):
+        if self._in_line or self.exhausted(total):
             return
-        self._ahead.refresh(len(trials))
+        if self._repeats.soon(self._count, total) and self._repeats.due(self._trials(), total):
+            return
+        self._ahead.refresh(self._count)
 
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
@@ -280,7 +295,7 @@ class Ledger:
         number."""
         if number == BASE_NUMBER:
             return None
-        trial = self._trials()[number]
+        trial = self._trial(number)
         if trial.state.is_finished():
             return None
         record = self.records.read(number)
@@ -315,7 +330,7 @@ class Ledger:
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside
         it, and the sampler gets a guess that keeps it from asking again."""
-        trial = self._trials()[record.number]
+        trial = self._trial(record.number)
         # one that runs still has no record yet
         others = self.records.readable(record.rungs[-1].dominated_by if record.rungs else ())
         guess = expected_values(record, others, self._spec.objectives)
@@ -328,10 +343,6 @@ class Ledger:
             self._suggester.add(record.number, trial.params, Told(expected))
         self._note(trial, pruned_notes(record, expected))
         self._study.tell(record.number, state=TrialState.PRUNED)
-
-
-def _any_in_line(trials: Sequence[FrozenTrial]) -> bool:
-    return any(t.state == TrialState.WAITING for t in trials)
 
 
 def base_job(study: Study) -> Job:

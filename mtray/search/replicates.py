@@ -48,8 +48,6 @@ def reserved(total: int, share: float, start: int) -> int:
 
 def due(trials: Sequence[FrozenTrial], total: int, share: float) -> bool:
     """Whether the next of `total` trials is a replicate: what is left is kept for them."""
-    if total - len(trials) > share * total + 1:
-        return False  # spares a look at every trial, which is felt from thousands on
     counted = own(trials)
     begun = sum(t.state != TrialState.WAITING for t in counted)
     spent = sum(bool(t.user_attrs.get(REPLICATE)) for t in counted)
@@ -101,6 +99,11 @@ class Repeats:
         for trial in trials:
             if trial.params and not trial.user_attrs.get(REPLICATE):
                 self._original(trial, trials)
+
+    def soon(self, count: int, total: int) -> bool:
+        """Whether replicates may be `due`, by the number of trials alone: spares a look at every
+        trial, which is felt from thousands on."""
+        return total - count <= self._share * total + 1
 
     def due(self, trials: Sequence[FrozenTrial], total: int) -> bool:
         return due(trials, total, self._share)
