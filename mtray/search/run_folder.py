@@ -86,13 +86,23 @@ def check_bound(run_dir: Path, study: Study, space: Space) -> None:
     path = run_dir / STUDY_FILE
     if path.is_file():
         wanted = _content(study, space)
-        difference = first_difference(json.loads(path.read_text(encoding="utf-8")), wanted)
+        old = json.loads(path.read_text(encoding="utf-8"))
+        difference = first_difference(_completed(old), wanted)
         if difference:
             key, old, new = difference
             raise RunError(
                 f"run {run_dir.name!r} was started with {key} = {old!r}, now it is {new!r}; "
                 "choose another --name, or go back to the old value to continue it"
             )
+
+
+def _completed(old: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote, with the defaults of the keys that it did not have yet."""
+    try:
+        study, space = Study.model_validate(old["study"]), Space.model_validate(old["space"])
+    except (ValueError, KeyError):  # pydantic's error is a ValueError
+        return old
+    return _content(study, space)
 
 
 def bind(run_dir: Path, study: Study, space: Space) -> None:

@@ -1,5 +1,6 @@
 """A run's folder: one process at a time, and one study."""
 
+import json
 import os
 import stat
 import subprocess
@@ -155,3 +156,15 @@ def test_a_damaged_study_file_is_named(tmp_path, text):
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(RunError, match=r"study\.json: "):
         load_bound(tmp_path)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_defaults_for_newer_keys(tmp_path):
+    bind(tmp_path, make_study(), SPACE)
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    del found["study"]["training"]["packing"], found["study"]["sampler"]
+    path.write_text(json.dumps(found))
+    bind(tmp_path, make_study(), SPACE)
+    path.write_text(json.dumps(found))
+    with pytest.raises(RunError, match="sampler"):
+        bind(tmp_path, make_study(sampler="tpe"), SPACE)
