@@ -1,5 +1,4 @@
-"""The Optuna study is the only state of the search; this is the only file that knows its
-journal.
+"""The run's study (`RunStudy`) is the only state of the search; this hands out its trials.
 
 A trial is handed out (`Ledger.next`), runs elsewhere, leaves a record in its folder, and is then
 told (`Ledger.tell`). A record that was written but not told before a crash is told on the next
@@ -8,12 +7,10 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import Sums, plan, repeat_caps
@@ -21,14 +18,11 @@ from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
-from mtray.search.journal_file import RunJournal
 from mtray.search.lineup import missing_first
 from mtray.search.notes import (
     ATTEMPTS,
-    COST,
     EXACT,
     OF,
-    OVER,
     REPLICATE,
     ROLE,
     SAMPLER_NOTES,
@@ -42,13 +36,13 @@ from mtray.search.on_the_way import again_from
 from mtray.search.record_files import RecordFiles
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import Repeats
+from mtray.search.run_study import RunStudy
 from mtray.search.rungs import expected_values
 from mtray.search.suggest import Ahead, Suggester
 from mtray.search.warmstart import Taken, copy_trial, role_here, search_seed, taken_notes
 from mtray.space import Space
 from mtray.trial import Job
 
-JOURNAL = "study.journal"
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -65,21 +59,12 @@ class Ledger:
         held: Mapping[str, int] | None = None,
         sums: Sums | None = None,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        backend = RunJournal(run_dir / JOURNAL)
         senses = list(study.objectives.values())
-        self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(backend), study_name=study.name,
-            load_if_exists=True, sampler=optuna.samplers.RandomSampler(),
-            directions=["maximize" if s == "max" else "minimize" for s in senses],
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.set_metric_names(list(study.objectives))
         self._run_dir, self._spec, self._space = run_dir, study, space
         self.records = RecordFiles(run_dir)
         self._distributions = space.distributions()
-        known = {t.user_attrs[TAKEN] for t in taken_over(self._trials())}
+        self._study = RunStudy(run_dir, study, self._distributions)
+        known = {t.user_attrs[TAKEN] for t in taken_over(self._study.trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
         conditions = any(p.when for p in space.parameters.values())
         where = Where(
@@ -90,19 +75,15 @@ class Ledger:
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
         references = reference_recipes(space, study, held, sums)
-        for trial in self._trials(*DONE):
+        for trial in self._study.trials(*DONE):
             if told := known_of(trial):
                 notes = trial.user_attrs.get(SAMPLER_NOTES)
                 self._suggester.add(trial.number, trial.params, told, notes)
-        self._count = self._in_line = 0
         self._take_over(taken, references)
         self._take_back()
-        # counted here, since all that changes them is done here
-        self._count = len(self._trials())
-        self._in_line = len(self._trials(TrialState.WAITING))
-        for params, notes in missing_first(self._trials(), references, where, self._seed):
-            self._put_in_line(params, notes)
-        self._repeats.know(self._trials())
+        for params, notes in missing_first(self._study.trials(), references, where, self._seed):
+            self._study.put_in_line(params, notes)
+        self._repeats.know(self._study.trials())
 
     def _allowed(
         self, held: Mapping[str, int] | None, sums: Sums | None
@@ -118,40 +99,20 @@ class Ledger:
 
         return allowed
 
-    def _trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """All trials by number, or those in one of `states`."""
-        return list(self._study.get_trials(deepcopy=False, states=states or None))
-
-    def _trial(self, number: int) -> FrozenTrial:
-        """One trial, without a look at all, which is felt from thousands on."""
-        storage = self._study._storage
-        return storage.get_trial(
-            storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        )
-
-    def _note(self, trial: FrozenTrial, notes: Mapping[str, Any]) -> None:
-        for name, value in notes.items():
-            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
-
     def _take_over(self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]) -> None:
         """Trials of earlier runs become complete trials of this one, each once; where that was cut
         off, it is done again."""
-        for trial in self._trials():
+        for trial in self._study.trials():
             if TAKEN in trial.user_attrs and trial.state == TrialState.RUNNING:
                 self.tell(trial.number, "cut off while it was taken over from an earlier run")
         baselines = {role: self._space.recipe(params) for role, params in references.items()}
-        have = {t.user_attrs[TAKEN]: t.number for t in taken_over(self._trials())}
+        have = {t.user_attrs[TAKEN]: t.number for t in taken_over(self._study.trials())}
         numbers: dict[tuple[Path, int | None], int] = {}
         for found in taken:
             number, of = have.get(found.known_by), numbers.get((found.run_dir, found.record.of))
             if number is None:
                 role = role_here(found, baselines)
-                trial = optuna.trial.create_trial(
-                    state=TrialState.RUNNING, params=found.params,
-                    distributions=self._distributions, user_attrs=taken_notes(found, role, of),
-                )  # fmt: skip
-                self._study.add_trial(trial)
-                number = len(self._trials()) - 1
+                number = self._study.add_running(found.params, taken_notes(found, role, of))
                 copy_trial(found, self._run_dir, number, role, of)
                 self.tell(number)
             have[found.known_by] = numbers[found.run_dir, found.record.number] = number
@@ -161,14 +122,14 @@ class Ledger:
         under its number."""
         for number in self.running_numbers():
             self.give_back(number)
-        numbers = range(len(self._trials()))
+        numbers = range(len(self._study.trials()))
         alphas = range(len(self._spec.evaluation.reversion))
         reverted = [reverted_number(number, place) for place in alphas for number in numbers]
         self.records.set_aside_damaged([*numbers, *reverted])
         self.records.forget_failed_base()
 
     def running_numbers(self) -> list[int]:
-        return [t.number for t in self._trials(TrialState.RUNNING)]
+        return [t.number for t in self._study.trials(TrialState.RUNNING)]
 
     @property
     def study(self) -> Study:
@@ -185,31 +146,30 @@ class Ledger:
     def lose(self, number: int, reason_class: ReasonClass, reason: str) -> bool:
         """A trial whose process is gone and left no record: in line again under its number, or
         False when it was lost too often. The journal counts, so a restart remembers."""
-        trial = self._trial(number)
+        trial = self._study.trial(number)
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
         lost = attempt(reason_class, reason, again_from(trial_dir(self._run_dir, number)))
-        self._note(trial, {ATTEMPTS: [*attempts, lost]})
+        self._study.note(trial, {ATTEMPTS: [*attempts, lost]})
         self.release(number)
         return True
 
     def release(self, number: int) -> None:
         """Give a trial back unfinished; the next start hands it out again with the same number and
         recipe."""
-        trial = self._trial(number)
+        trial = self._study.trial(number)
         if trial.state == TrialState.RUNNING:
-            self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
-            self._in_line += 1
+            self._study.put_back(trial)
             self._suggester.drop(number)
 
     @property
     def finished(self) -> int:
-        return sum(t.state.is_finished() for t in own(self._trials()))
+        return sum(t.state.is_finished() for t in own(self._study.trials()))
 
     @property
     def completed(self) -> int:
-        return sum(t.state == TrialState.COMPLETE for t in own(self._trials()))
+        return sum(t.state == TrialState.COMPLETE for t in own(self._study.trials()))
 
     @property
     def running(self) -> int:
@@ -218,11 +178,11 @@ class Ledger:
     @property
     def taken_over(self) -> int:
         """Trials of earlier runs that this one has."""
-        return len(taken_over(self._trials()))
+        return len(taken_over(self._study.trials()))
 
     def all_failed(self, at_least: int) -> bool:
         """Whether `at_least` trials have ended and none of them well."""
-        states = [t.state for t in own(self._trials()) if t.state.is_finished()]
+        states = [t.state for t in own(self._study.trials()) if t.state.is_finished()]
         return len(states) >= at_least and not set(DONE) & set(states)
 
     def needs_base(self) -> bool:
@@ -230,7 +190,7 @@ class Ledger:
 
     def exhausted(self, total: int) -> bool:
         """Whether `total` trials are finished or running."""
-        if self._count < total:
+        if self._study.count < total:
             return False  # spares a look at every trial
         return self.finished + self.running >= total
 
@@ -239,30 +199,26 @@ class Ledger:
         while the suggestion is still being worked out."""
         if self.exhausted(total):
             return None
-        if not self._in_line:
-            soon = self._repeats.soon(self._count, total)
-            repeat = self._repeats.next(self._trials(), total) if soon else None
-            found = self._ahead.take(self._count, wait) if repeat is None else None
+        if not self._study.waiting:
+            soon = self._repeats.soon(self._study.count, total)
+            repeat = self._repeats.next(self._study.trials(), total) if soon else None
+            found = self._ahead.take(self._study.count, wait) if repeat is None else None
             if repeat is not None:
-                self._put_in_line(*repeat)
+                self._study.put_in_line(*repeat)
             elif found is not None:
-                self._put_in_line(found[0], {ROLE: "search", SAMPLER_NOTES: found[1]})
+                self._study.put_in_line(found[0], {ROLE: "search", SAMPLER_NOTES: found[1]})
             else:
                 return None
-        # the trial in line with the lowest number, with the parameters it was put in line with
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
-            trial = self._study.ask(self._distributions)
-        self._in_line -= 1
+        trial = self._study.take()
         notes = trial.user_attrs.get(SAMPLER_NOTES)
         self._suggester.add(trial.number, trial.params, attributes=notes)
-        return self._job(self._trial(trial.number))
+        return self._job(trial)
 
     def _job(self, trial: FrozenTrial) -> Job:
         """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
         replicate of it."""
-        known = self._repeats.repeated(trial, self._trials())
-        self._note(trial, known)
+        known = self._repeats.repeated(trial, self._study.trials())
+        self._study.note(trial, known)
         found = {**trial.user_attrs, **known}
         return Job(
             trial.number, found.get(ROLE, "search"), self._recipe(trial),
@@ -273,20 +229,16 @@ class Ledger:
     def _recipe(self, trial: FrozenTrial) -> Recipe:
         return self._space.recipe({**trial.params, **trial.user_attrs.get(EXACT, {})})
 
-    def _put_in_line(self, params: dict[str, Any], known: dict[str, Any]) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
-            self._study.enqueue_trial(params, user_attrs=known)
-        self._count, self._in_line = self._count + 1, self._in_line + 1
-
     def look_ahead(self, total: int) -> None:
         """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
         know, which is the price for no worker waiting."""
-        if self._in_line or self.exhausted(total):
+        if self._study.waiting or self.exhausted(total):
             return
-        if self._repeats.soon(self._count, total) and self._repeats.due(self._trials(), total):
+        if self._repeats.soon(self._study.count, total) and self._repeats.due(
+            self._study.trials(), total
+        ):
             return
-        self._ahead.refresh(self._count)
+        self._ahead.refresh(self._study.count)
 
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
@@ -295,7 +247,7 @@ class Ledger:
         number."""
         if number == BASE_NUMBER:
             return None
-        trial = self._trial(number)
+        trial = self._study.trial(number)
         if trial.state.is_finished():
             return None
         record = self.records.read(number)
@@ -308,8 +260,7 @@ class Ledger:
         notes: dict[str, Any] = {"reason": reason}
         if record is not None:
             notes = {name: getattr(record, name) for name in ("reason", "state", "reason_class")}
-        self._note(trial, notes)
-        self._study.tell(number, state=TrialState.FAIL)
+        self._study.tell_without_values(trial, TrialState.FAIL, notes)
         self._suggester.drop(number)
         return record
 
@@ -317,11 +268,7 @@ class Ledger:
         """Complete, or infeasible by a constraint: the sampler learns from both."""
         values = [record.objectives[name].value for name in self._spec.objectives]
         told = Told(values, self._cost(record), record.constraints)
-        self._note(trial, {COST: told.cost} | ({OVER: dict(told.over)} if told.over else {}))
-        for name, over in told.over.items():
-            # Optuna's own, for its dashboard and its samplers
-            optuna.trial.Trial(self._study, trial._trial_id).set_constraint(name, over)
-        self._study.tell(trial.number, values)
+        self._study.tell_measured(trial, told)
         self._suggester.add(trial.number, trial.params, told)
 
     def _cost(self, record: TrialRecord) -> float:
@@ -330,7 +277,7 @@ class Ledger:
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside
         it, and the sampler gets a guess that keeps it from asking again."""
-        trial = self._trial(record.number)
+        trial = self._study.trial(record.number)
         # one that runs still has no record yet
         others = self.records.readable(record.rungs[-1].dominated_by if record.rungs else ())
         guess = expected_values(record, others, self._spec.objectives)
@@ -341,8 +288,8 @@ class Ledger:
             expected = [guess[name] for name in self._spec.objectives]
             # what it would have cost in full nobody knows
             self._suggester.add(record.number, trial.params, Told(expected))
-        self._note(trial, pruned_notes(record, expected))
-        self._study.tell(record.number, state=TrialState.PRUNED)
+        notes = pruned_notes(record, expected)
+        self._study.tell_without_values(trial, TrialState.PRUNED, notes)
 
 
 def base_job(study: Study) -> Job:

@@ -12,7 +12,7 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.search.journal import JOURNAL
+from mtray.search.run_study import JOURNAL
 
 Stage = Literal["waiting", "started", "finished", "pruned", "failed"]
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from mtray.report.records import write_record
-from mtray.search.journal import JOURNAL, Ledger
+from mtray.search.journal import Ledger
+from mtray.search.run_study import JOURNAL
 from mtray.space import FloatRange, Space
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))

@@ -14,8 +14,9 @@ from records_factory import make_baselines, make_failed, make_record, make_study
 from mtray.cli import main
 from mtray.report.records import read_record, result_path, write_record
 from mtray.schema import Budget
-from mtray.search.journal import JOURNAL, Ledger
+from mtray.search.journal import Ledger
 from mtray.search.run_folder import bind, locked
+from mtray.search.run_study import JOURNAL
 from mtray.search.samplers import space_filling
 from mtray.space import FloatRange, IntRange, Space
 
@@ -43,7 +44,9 @@ def run_dir(tmp_path):
         write_record(folder, record)
         ledger.tell(record.number)
     ledger.release(jobs[5].number)
-    ledger._put_in_line(space_filling(SPACE.distributions(), 1, seed=9)[0], {"role": "search"})
+    ledger._study.put_in_line(
+        space_filling(SPACE.distributions(), 1, seed=9)[0], {"role": "search"}
+    )
     return folder
 
 

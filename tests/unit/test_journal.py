@@ -121,7 +121,7 @@ def test_a_trial_cut_off_while_it_was_suggested_is_completed_alike(tmp_path, mon
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         # the mirror's study must go on asking, only the run's own is cut off
-        patch.setattr(ledger._study, "ask", killed.__get__(ledger._study))
+        patch.setattr(ledger._study._study, "ask", killed.__get__(ledger._study._study))
         ledger.next(10)
     ledger = ledger_in(tmp_path / "b")
     assert [ledger.next(10), ledger.next(10)] == expected[8:]
@@ -303,7 +303,7 @@ def test_objectives_to_be_minimised(tmp_path):
     write_record(tmp_path, make_record(job.number, objectives=scores))
     ledger.tell(job.number)
     assert trials_in(tmp_path)[0].values == [0.8, 0.03], "in the order of the study"
-    assert [d.name for d in ledger._study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert [d.name for d in ledger._study._study.directions] == ["MAXIMIZE", "MINIMIZE"]
 
 
 def test_a_start_that_was_cut_off_is_completed(tmp_path, monkeypatch):

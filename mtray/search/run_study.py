@@ -1,0 +1,100 @@
+"""A run's Optuna study and its journal file: trials by number, the line of those that wait, and
+what is told of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from mtray.schema import Study
+from mtray.search.cost_aware import Told
+from mtray.search.journal_file import RunJournal
+from mtray.search.notes import COST, OVER
+
+JOURNAL = "study.journal"
+
+
+class RunStudy:
+    """Of one process: `count` and `waiting` are counted here, since a look at every trial is felt
+    from thousands on."""
+
+    def __init__(
+        self, run_dir: Path, spec: Study, distributions: Mapping[str, BaseDistribution]
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._distributions = dict(distributions)
+        self._study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL)),
+            study_name=spec.name, load_if_exists=True, sampler=optuna.samplers.RandomSampler(),
+            directions=["maximize" if s == "max" else "minimize" for s in spec.objectives.values()],
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names(list(spec.objectives))
+        self.count = len(self.trials())
+        self.waiting = len(self.trials(TrialState.WAITING))
+
+    def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """All trials by number, or those in one of `states`."""
+        return list(self._study.get_trials(deepcopy=False, states=states or None))
+
+    def trial(self, number: int) -> FrozenTrial:
+        """One trial, without a look at all."""
+        storage = self._study._storage
+        return storage.get_trial(
+            storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        )
+
+    def note(self, trial: FrozenTrial, notes: Mapping[str, Any]) -> None:
+        for name, value in notes.items():
+            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+    def add_running(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
+        """A trial that is handed out to nobody; its number."""
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING, params=dict(params), distributions=self._distributions,
+            user_attrs=dict(notes),
+        )  # fmt: skip
+        self._study.add_trial(trial)
+        self.count += 1
+        return self.count - 1
+
+    def put_in_line(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
+            self._study.enqueue_trial(dict(params), user_attrs=dict(notes))
+        self.count, self.waiting = self.count + 1, self.waiting + 1
+
+    def take(self) -> FrozenTrial:
+        """The trial in line with the lowest number, with the parameters it was put in line with."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            number = self._study.ask(self._distributions).number
+        self.waiting -= 1
+        return self.trial(number)
+
+    def put_back(self, trial: FrozenTrial) -> None:
+        """A running trial is in line again, under its number."""
+        self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+        self.waiting += 1
+
+    def tell_measured(self, trial: FrozenTrial, told: Told) -> None:
+        """Complete, or infeasible by a constraint."""
+        self.note(trial, {COST: told.cost} | ({OVER: dict(told.over)} if told.over else {}))
+        for name, over in told.over.items():
+            # Optuna's own, for its dashboard and its samplers
+            optuna.trial.Trial(self._study, trial._trial_id).set_constraint(name, over)
+        self._study.tell(trial.number, list(told.values))
+
+    def tell_without_values(
+        self, trial: FrozenTrial, state: TrialState, notes: Mapping[str, Any]
+    ) -> None:
+        """Failed or pruned: never a number, which could put it on the front."""
+        self.note(trial, notes)
+        self._study.tell(trial.number, state=state)
