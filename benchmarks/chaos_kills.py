@@ -1,0 +1,198 @@
+"""Processes and nodes that are stopped, killed or taken away. Each takes a sweep, does its worst,
+brings it to its end, and says how that was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from typing import Any
+
+from chaos_sweep import (
+    Chaos,
+    Failed,
+    descendants,
+    journal_states,
+    records_of,
+    states_text,
+    title_of,
+)
+
+
+def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
+    kept = 0
+    chaos.trials = 4
+    for _ in range(times):
+        process = chaos.start()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(4, 60))
+        if process.poll() is not None:
+            chaos.trials += 2  # it was through: there must be something to cut off
+            continue
+        process.kill()
+        process.wait()
+        kept = len(records_of(chaos.run_dir))
+    chaos.finish()
+    return f"continued after each; {kept} records before the last start, {chaos.trials} trials"
+
+
+def stop_once(chaos: Chaos, rng: random.Random, number: int = signal.SIGTERM) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    time.sleep(rng.uniform(0, 8))
+    process.send_signal(number)
+    chaos.end(process, 128 + number)
+    running = journal_states(chaos.run_dir)["RUNNING"]
+    chaos.finish()
+    return f"exit code {128 + number}, {running} RUNNING at once; continued"
+
+
+def interrupt_twice(chaos: Chaos, rng: random.Random) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    time.sleep(rng.uniform(2, 8))
+    process.send_signal(signal.SIGINT)
+    chaos.wait_for_text("stopping: running trials end")
+    process.send_signal(signal.SIGINT)
+    chaos.end(process, 130)
+    chaos.finish()
+    return "exit code 130 at once; continued"
+
+
+def resumed_of(chaos: Chaos) -> dict[int, tuple[int, ...]]:
+    """By trial the steps after which its training went on from a checkpoint."""
+    found = records_of(chaos.run_dir).items()
+    return {n: r.training.resumed for n, r in found if r.training and r.training.resumed}
+
+
+def long_trials(chaos: Chaos) -> None:
+    """One trial of 256 steps, alone, that keeps a checkpoint every two seconds."""
+    chaos.trials = 1
+    chaos.study["resources"]["concurrent_trials"] = 1
+    chaos.study["training"].update(epochs=16, batch_examples=8, checkpoint_minutes=1 / 30)
+    chaos.study["early_stopping"] = {"rungs": [0.1, 0.9], "segments": 0.5}
+
+
+def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
+    from mtray.report.records import trial_dir
+    from mtray.training.checkpoints import kept_step
+
+    return kept_step(trial_dir(chaos.run_dir, number))
+
+
+def later_checkpoint(chaos: Chaos, seen: int) -> int:
+    """Wait for a checkpoint after step `seen`, which is not the last; the step of it."""
+    chaos.wait_for(lambda: (checkpoint_of(chaos) or 0) > seen, f"a checkpoint after step {seen}")
+    return checkpoint_of(chaos) or seen
+
+
+def resumes(chaos: Chaos, rng: random.Random) -> str:
+    """One long trial: its worker, its actor, the driver are killed one after the other."""
+    long_trials(chaos)
+    process, seen = chaos.start(), 0
+    for name in ("RayTrainWorker", "ImplicitFunc"):
+        seen = later_checkpoint(chaos, seen)
+        pid = chaos.wait_for(lambda n=name: chaos.ray_process(n, process), f"a process {name}")
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        seen = later_checkpoint(chaos, seen)
+        process.send_signal(number)
+        chaos.end(process)
+        seen = checkpoint_of(chaos) or seen  # what was written until it was gone
+        process = chaos.start()
+    chaos.end(process, 0)
+    record, steps = records_of(chaos.run_dir)[0], resumed_of(chaos).get(0, ())
+    left = [p.name for p in (chaos.run_dir / "trials" / "0000").glob("checkpoint-*")]
+    if len(steps) != 4 or list(steps) != sorted(steps) or left or len(record.rungs) != 2:
+        raise Failed(f"resumed {steps}, left {left}, rungs {record.rungs}\n{chaos.text}")
+    curve = [step for step, _ in record.training.loss]
+    if curve != sorted(set(curve)) or curve[-1] != record.training.steps:
+        raise Failed(f"the loss curve has holes: {curve}")
+    return f"went on after steps {', '.join(map(str, steps))} of {record.training.steps}"
+
+
+def _kill(chaos: Chaos, name: str) -> str:
+    process = chaos.start()
+    chaos.wait_for_text("trial base (base)")
+    pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
+    time.sleep(2)
+    while pid is None or not title_of(pid):  # it ended by itself meanwhile
+        pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
+    os.kill(pid, signal.SIGKILL)
+    chaos.end(process, 0)
+    attempts = {n: r.extra["attempts"] for n, r in records_of(chaos.run_dir).items()
+                if "attempts" in r.extra}  # fmt: skip
+    if not attempts:
+        raise Failed(f"no record tells of the lost process:\n{chaos.text}")
+    number, tried = min(attempts.items())
+    return f"trial {number}: {tried[0]['reason_class']}, {tried[0]['then']}; {states_text(chaos)}"
+
+
+def kill_worker(chaos: Chaos, rng: random.Random) -> str:
+    return _kill(chaos, "RayTrainWorker")
+
+
+def kill_trial_actor(chaos: Chaos, rng: random.Random) -> str:
+    return _kill(chaos, "ImplicitFunc")
+
+
+def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
+    """Trial 0 alone, three times."""
+    chaos.study["resources"]["concurrent_trials"] = 1
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    for _ in range(3):
+        before = chaos.text.count("trial 0 runs again")
+        chaos.wait_for(lambda: chaos.ray_process("RayTrainWorker", process), "a worker")
+        pid = chaos.wait_for(lambda: chaos.ray_process("ImplicitFunc", process), "an actor")
+        os.kill(pid, signal.SIGKILL)
+        chaos.wait_for(
+            lambda b=before: (
+                chaos.text.count("trial 0 runs again") > b or "(parallel_only) FAILED" in chaos.text
+            ),
+            "the loss was seen",
+        )
+    chaos.end(process, 0)
+    record = records_of(chaos.run_dir)[0]
+    if record.reason_class != "worker_lost" or len(record.extra["attempts"]) != 2:
+        raise Failed(f"trial 0: {record.reason_class} {record.extra}")
+    return f"trial 0 failed with worker_lost after 2 further attempts; {states_text(chaos)}"
+
+
+def lose_node(chaos: Chaos, rng: random.Random) -> str:
+    from ray.cluster_utils import Cluster
+
+    # the cluster and who joins it must agree on tokens, whatever this machine has
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        chaos.options = ("--address", cluster.address)
+        process = chaos.start()
+        chaos.wait_for_text("trial base (base)")
+
+        def elsewhere() -> Any:
+            """A node on which a trial trains, and not the driver's, where its board is."""
+            for node in nodes:
+                raylet = node.all_processes["raylet"][0].process.pid
+                titles = " ".join(title_of(pid) for pid in descendants(raylet))
+                if "ray::RayTrainWorker" in titles and "ray::Board" not in titles:
+                    return node
+            return None
+
+        cluster.remove_node(chaos.wait_for(elsewhere, "a trial on another node"),
+                            allow_graceful=False)  # fmt: skip
+        chaos.end(process, 0)
+    finally:
+        cluster.shutdown()
+        del os.environ["RAY_AUTH_MODE"]
+    attempts = [a for r in records_of(chaos.run_dir).values() for a in r.extra.get("attempts", ())]
+    classes = Counter(a["reason_class"] for a in attempts)
+    if not classes["node_lost"]:
+        raise Failed(f"no record tells of the lost node: {classes}\n{chaos.text}")
+    return f"{dict(classes)}, again on the node that was left; {states_text(chaos)}"
