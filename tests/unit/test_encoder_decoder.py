@@ -65,7 +65,8 @@ def test_likelihoods_are_those_of_every_pair_alone(make):
     asked = [Request(p, t, 1) for p in [*PROMPTS, ""] for t in ("abba", "bad cab", "bee")]
     for request, output in zip(asked, run_requests(model, tokenizer, asked), strict=True):
         ids, start = continuation_ids(tokenizer, request.prompt, request.target, with_end=False)
-        assert output.log_likelihood == pytest.approx(alone(model, ids, start), abs=1e-3)
+        # hundreds of nats in fp32, by another number of threads summed in another order
+        assert output.log_likelihood == pytest.approx(alone(model, ids, start), rel=2e-5)
         assert output.tokens == len(ids) - start
 
 
