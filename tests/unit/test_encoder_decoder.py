@@ -62,11 +62,12 @@ def test_the_loss_is_that_of_every_pair_alone(tokenizer):
 def test_likelihoods_are_those_of_every_pair_alone(make):
     tokenizer = make()
     model = t5(tokenizer)
+    # in fp32 a single pair is off by .003 nats, depending on the number of threads
+    exact = t5(tokenizer).double()
     asked = [Request(p, t, 1) for p in [*PROMPTS, ""] for t in ("abba", "bad cab", "bee")]
     for request, output in zip(asked, run_requests(model, tokenizer, asked), strict=True):
         ids, start = continuation_ids(tokenizer, request.prompt, request.target, with_end=False)
-        # hundreds of nats in fp32, by another number of threads summed in another order
-        assert output.log_likelihood == pytest.approx(alone(model, ids, start), rel=2e-5)
+        assert output.log_likelihood == pytest.approx(alone(exact, ids, start), abs=1e-3)
         assert output.tokens == len(ids) - start
 
 
