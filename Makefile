@@ -29,7 +29,7 @@ sweep: setup
 test: setup
 	if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest -m "not gpu" $(ARGS); exit; fi; \
 	echo "tests: unit, in two processes"; \
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/unit && \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/unit && \
 	echo "tests: integration, real sweeps" && \
 	$(BIN)/python -m pytest -m "not gpu" --durations=5 tests/integration
 
