@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-MISTAKES := tests/integration/test_bad_input.py
+# integration tests that keep one core busy
+LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py)
 # the first of these that is 3.10 to 3.12 and can make virtual environments
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
@@ -29,10 +30,10 @@ sweep: setup
 
 test: setup
 	if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest -m "not gpu" $(ARGS); exit; fi; \
-	echo "tests: unit and users' mistakes, in two processes"; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(MISTAKES) tests/unit && \
+	echo "tests: unit and the lighter integration, in two processes"; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(LIGHT) tests/unit && \
 	echo "tests: integration, real sweeps" && \
-	$(BIN)/python -m pytest -m "not gpu" tests/integration --ignore $(MISTAKES)
+	$(BIN)/python -m pytest -m "not gpu" tests/integration $(addprefix --ignore ,$(LIGHT))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
