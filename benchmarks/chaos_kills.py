@@ -22,6 +22,8 @@ from chaos_sweep import (
     title_of,
 )
 
+STARTED = "trial 0 started"
+
 
 def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
     kept = 0
@@ -42,7 +44,7 @@ def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
 
 def stop_once(chaos: Chaos, rng: random.Random, number: int = signal.SIGTERM) -> str:
     process = chaos.start()
-    chaos.wait_for_text("trial 0 started")
+    chaos.wait_for_text(STARTED)
     time.sleep(rng.uniform(0, 8))
     process.send_signal(number)
     chaos.end(process, 128 + number)
@@ -53,7 +55,7 @@ def stop_once(chaos: Chaos, rng: random.Random, number: int = signal.SIGTERM) ->
 
 def interrupt_twice(chaos: Chaos, rng: random.Random) -> str:
     process = chaos.start()
-    chaos.wait_for_text("trial 0 started")
+    chaos.wait_for_text(STARTED)
     time.sleep(rng.uniform(2, 8))
     process.send_signal(signal.SIGINT)
     chaos.wait_for_text("stopping: running trials end")
@@ -103,8 +105,9 @@ def resumes(chaos: Chaos, rng: random.Random) -> str:
         seen = later_checkpoint(chaos, seen)
         process.send_signal(number)
         chaos.end(process)
-        seen = checkpoint_of(chaos) or seen  # what was written until it was gone
-        process = chaos.start()
+        process, starts = chaos.start(), chaos.text.count(STARTED)
+        chaos.wait_for(lambda n=starts: chaos.text.count(STARTED) > n, "trial 0 starts again")
+        seen = checkpoint_of(chaos) or seen  # a killed driver's workers write a while longer
     chaos.end(process, 0)
     record, steps = records_of(chaos.run_dir)[0], resumed_of(chaos).get(0, ())
     left = [p.name for p in (chaos.run_dir / "trials" / "0000").glob("checkpoint-*")]
@@ -145,7 +148,7 @@ def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
     """Trial 0 alone, three times."""
     chaos.study["resources"]["concurrent_trials"] = 1
     process = chaos.start()
-    chaos.wait_for_text("trial 0 started")
+    chaos.wait_for_text(STARTED)
     for _ in range(3):
         before = chaos.text.count("trial 0 runs again")
         chaos.wait_for(lambda: chaos.ray_process("RayTrainWorker", process), "a worker")
