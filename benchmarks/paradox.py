@@ -15,14 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+
+from recipes import Row, measured
 
 SHOWN = ("quality", "retention", "chrf.en-uk", "retention.worst")
 
@@ -35,25 +31,6 @@ def recipes(size: int, rate: float) -> dict[str, dict[str, float]]:
         f"parallel {size}": alone,
         f"parallel {size} + mono 1:1": {**alone, "mono_ratio": 1.0},
         f"parallel {size} + replay 25 %": {**alone, "replay_fraction": 0.25},
-    }
-
-
-def one(study: Any, store: Any, suite: Any, recipe: dict[str, float], base: Any) -> dict[str, Any]:
-    """Train and score one recipe (the base model where `base` is None), in a process of its own."""
-    import torch
-
-    from mtray.schema import Recipe
-    from mtray.trial import Job, record_trial, run_trial
-
-    torch.set_num_threads(1)
-    job = Job(-1 if base is None else 0, "search", Recipe.model_validate(recipe), study.seed)
-    outcome = run_trial(job, study, store, suite.requests, engine="torch")
-    record, _ = record_trial(job, study, suite, outcome, base)
-    values = {k: s.value for k, s in {**record.scores, **record.objectives}.items()}
-    return {
-        "values": values,
-        "outputs": outcome.outputs if base is None else None,
-        "seconds": record.seconds,
     }
 
 
@@ -76,7 +53,6 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write every value there")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
     from mtray.data.mixing import most_drawn
     from mtray.data.store import build_store
     from mtray.evaluation.held_out import on_test
@@ -92,52 +68,40 @@ def main() -> None:
     suite = build_suite(study, tokenizer)
     rows = recipes(args.size, study.defaults["learning_rate"])
     wanted = most_drawn(map(Recipe.model_validate, rows.values()), study.sources)
-    started = time.perf_counter()
-    found: dict[str, list[dict[str, Any]]] = {}
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        base = pool.submit(one, study, {}, suite, {"parallel_size": 0}, None).result()
-        found["base model, untouched"] = [base]
-        waiting = []
-        for seed in args.seeds:
-            seeded = study.model_copy(update={"seed": seed})
-            store = build_store(seeded, tokenizer, wanted)
-            for name, recipe in rows.items():
-                job = pool.submit(one, seeded, store, suite, recipe, base["outputs"])
-                waiting.append((name, job))
-        for name, job in waiting:
-            found.setdefault(name, []).append(job.result())
-            print(f"{time.perf_counter() - started:6.0f} s  {name}", file=sys.stderr, flush=True)
+    base = "base model, untouched"
+    todo = [Row(base, study, None, {})]
+    for seed in args.seeds:
+        seeded = study.model_copy(update={"seed": seed})
+        store = build_store(seeded, tokenizer, wanted)
+        todo += [Row(name, seeded, recipe, store) for name, recipe in rows.items()]
+    values: dict[tuple[str, int], dict[str, float]] = {}
+    for row, record, _ in measured(todo, suite):
+        scores = {**record.scores, **record.objectives}
+        values[row.name, row.study.seed] = {k: s.value for k, s in scores.items()}
+    found = {name: [values[name, seed] for seed in args.seeds] for name in rows}
+    found = {base: [values[base, study.seed]], **found}
     show(found, f"parallel {args.size}")
     if args.json:
-        table = {name: [r["values"] for r in results] for name, results in found.items()}
-        args.json.write_text(json.dumps(table, indent=1) + "\n")
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def show(found: dict[str, list[dict[str, Any]]], alone: str) -> None:
+def show(found: dict[str, list[dict[str, float]]], alone: str) -> None:
     """Two Markdown tables: the values, and the differences to parallel text alone."""
-    shown = [name for name in SHOWN if name in next(iter(found.values()))[0]["values"]]
-    retained = sorted(
-        k for k in found[alone][0]["values"] if k.startswith("retention.") and k not in SHOWN
-    )
+    shown = [name for name in SHOWN if name in next(iter(found.values()))[0]]
+    retained = sorted(k for k in found[alone][0] if k.startswith("retention.") and k not in SHOWN)
     columns = shown + retained
     print("| recipe | " + " | ".join(columns) + " |")
     print("| --- |" + " --- |" * len(columns))
     for name, results in found.items():
-        cells = [cell([r["values"][c] for r in results]) for c in columns]
+        cells = [cell([values[c] for values in results]) for c in columns]
         print(f"| {name} | " + " | ".join(cells) + " |")
     print(f"\ndifference to '{alone}', seed by seed: mean [least, greatest]\n")
     for name, results in found.items():
         if name == alone:
             continue
-        compared = list(
-            zip(
-                results * len(found[alone]) if len(results) == 1 else results,
-                found[alone],
-                strict=False,
-            )
-        )
+        many = results * len(found[alone]) if len(results) == 1 else results
         gaps = {
-            c: [a["values"][c] - b["values"][c] for a, b in compared]
+            c: [a[c] - b[c] for a, b in zip(many, found[alone], strict=True)]
             for c in ("quality", "retention")
         }
         print(f"- {name}: " + ", ".join(f"{c} {cell(v)}" for c, v in gaps.items()))

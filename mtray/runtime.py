@@ -1,10 +1,12 @@
-"""What a process needs set before heavy numerical work."""
+"""What a process needs set before heavy numerical work, and what its numbers depend on."""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import sys
+from pathlib import Path
 
 # numbers of glibc's mallopt(3)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -41,21 +43,29 @@ def show_gpus() -> None:
 def versions() -> dict[str, str]:
     """What the numbers depend on."""
     import platform
+
+    packages = (
+        "mtray", "torch", "transformers", "deepspeed", "ray", "optuna", "unbabel-comet",
+        "sacrebleu",
+    )  # fmt: skip
+    found = {"python": platform.python_version()}
+    return found | {name: there for name in packages if (there := version_of(name)) is not None}
+
+
+def version_of(package: str) -> str | None:
+    """None where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = {"python": platform.python_version()}
-    for package in (
-        "mtray",
-        "torch",
-        "transformers",
-        "deepspeed",
-        "ray",
-        "optuna",
-        "unbabel-comet",
-        "sacrebleu",
-    ):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def code_hash(folder: Path) -> str:
+    """Of the Python files in a folder and below: another version of the code may make something
+    else of the same inputs."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()

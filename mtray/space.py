@@ -189,6 +189,10 @@ class Space(Frozen):
             return ()
         return p.choices if isinstance(p, Choices) else (p.low, p.high)
 
+    def possible(self, name: str) -> tuple[Value, ...]:
+        """`values`, or the recipe's default where the space does not set it."""
+        return self.values(name) or (Recipe.model_fields[name].default,)
+
     def largest(self, name: str) -> Any:
         """The greatest of `values`, None when the space does not set it; of words the first."""
         found = self.values(name)

@@ -17,7 +17,7 @@ from mtray.data.mixing import Draw, plan
 from mtray.data.store import select, sums_of
 from mtray.data.tables import Table
 from mtray.errors import EvaluationError, TrialPruned, TrialStopped
-from mtray.evaluation.batches import Settings
+from mtray.evaluation.batches import settings_of
 from mtray.evaluation.engine import Output, Request
 from mtray.runtime import versions
 from mtray.schema import Mix, Recipe, Role, Score, Study, TrainingRecord, TrialRecord, moved_by
@@ -134,10 +134,7 @@ def run_trial(
     def answer(
         module: Any, asked: Sequence[Request], alpha: float = job.recipe.alpha
     ) -> list[Output]:
-        settings = Settings(
-            module, tokenizer, max(1, int(study.evaluation.batch_tokens * batch_share)),
-            beams=study.evaluation.beams, autocast=torch.bfloat16 if precision == "bf16" else None,
-        )  # fmt: skip
+        settings = settings_of(study.evaluation, module, tokenizer, precision, batch_share)
         with origin.at(module, alpha), merged(module):
             return answer_together(settings, asked, place, progress, should_stop)
 

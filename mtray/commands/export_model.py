@@ -9,7 +9,7 @@ from typing import Any
 
 from mtray.commands.folders import run_folder
 from mtray.commands.kept_model import answer_and_use, kept_weights
-from mtray.commands.rerun import as_written, find_record, prepare_shelf, train
+from mtray.commands.rerun import as_written, find_record, prepare_shelf, recorded_job, train
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Output
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
@@ -21,7 +21,6 @@ from mtray.schema import TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
 from mtray.training.export import check_empty, save_model, whole_folder
-from mtray.trial import Job
 
 COMPARED = 32  # of the trial's requests, which the exported model answers again
 
@@ -43,10 +42,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     if merge and record.recipe.method == "full":
         raise ConfigError(f"--merge: trial {trial} has no adapter (its method is full)")
     check_empty(out)
-    job = Job(
-        record.number, record.role, record.recipe, record.seed, record.replicate, record.of,
-        trained_as=record.trained_as,
-    )  # fmt: skip
+    job = recorded_job(record)
     held: dict[str, int] | None = {s.source: s.held for s in record.mix.shares}
     if job.replicate and not held:
         held = store_sizes(space, bound)

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from mtray.commands.folders import run_folder
-from mtray.commands.rerun import Shelf, as_written, build_sources, fetch_corpora, train
+from mtray.commands.rerun import (
+    Shelf,
+    as_written,
+    build_sources,
+    fetch_corpora,
+    recorded_job,
+    train,
+)
 from mtray.errors import RunError, WorkerLost
 from mtray.evaluation.held_out import on_test
 from mtray.evaluation.outputs import read_outputs, write_outputs
@@ -34,7 +41,7 @@ from mtray.report.records import (
 )
 from mtray.schema import Study, TrialRecord
 from mtray.search.run_folder import load_bound, locked
-from mtray.trial import Job, record_trial
+from mtray.trial import record_trial
 
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
 OUTPUTS = "outputs.parquet"
@@ -151,11 +158,6 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
                 "the process of the trial ended (killed, or out of memory?); the same command goes "
                 "on with it"
             ) from None
-
-
-def recorded_job(record: TrialRecord) -> Job:
-    """The job whose record this is."""
-    return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
 
 
 def _touch_trial(bench: _Bench, old: TrialRecord) -> None:

@@ -32,7 +32,7 @@ def answer_and_use(
     """What the kept model answers; `use` is called with it and its tokenizer."""
     import torch
 
-    from mtray.evaluation.batches import Settings
+    from mtray.evaluation.batches import settings_of
     from mtray.evaluation.engine import answer_part, joined
     from mtray.training.adapters import prepare
     from mtray.training.engine import resolve_precision
@@ -47,10 +47,7 @@ def answer_and_use(
     origin = Origin()
     origin.take(module)
     load_moved(module, file)
-    settings = Settings(
-        module, tokenizer, study.evaluation.batch_tokens, beams=study.evaluation.beams,
-        autocast=torch.bfloat16 if precision == "bf16" else None,
-    )  # fmt: skip
+    settings = settings_of(study.evaluation, module, tokenizer, precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.alpha):
         answered = answer_part(settings, requests, (0, 1))
         use(module, tokenizer)

@@ -58,9 +58,9 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     old = find_record(run_dir, trial)
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed: expected 0 or more, found {seed}")
-    job = Job(old.number, old.role, old.recipe, old.seed if seed is None else seed)
-    if seed is None and old.replicate:
-        job = replace(job, replicate=old.replicate, of=old.of)
+    job = recorded_job(old)
+    if seed is not None:
+        job = replace(job, seed=seed, replicate=0, of=None)
     folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
     held: dict[str, int] | None = {s.source: s.held for s in old.mix.shares}
     if job.replicate and not held:  # it failed before it could note them
@@ -76,6 +76,11 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     file = write_json(folder / RESULT, new.model_dump(mode="json"))
     print("\n".join([*side_by_side(old, new), f"record: {file}"]))
     return 0
+
+
+def recorded_job(record: TrialRecord) -> Job:
+    """The job whose record this is."""
+    return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
 
 
 def as_written(study: Study) -> Study:

@@ -33,6 +33,7 @@ from mtray.data.token_files import (
 )
 from mtray.data.tokenise import encode_examples
 from mtray.errors import DataError
+from mtray.runtime import code_hash
 from mtray.schema import Source, Study
 
 # keys of a source that change nothing of its examples, but for which of them are drawn; what the
@@ -73,7 +74,7 @@ class Pipeline:
         inputs: dict[str, Any] = {
             "source": _with_hashes(options), "filter": self.filter_of(source).signature,
             "template": study.template, "max_length": study.training.max_length,
-            "tokenizer": self._tokenizer_hash, "code": code_hash(),
+            "tokenizer": self._tokenizer_hash, "code": code_hash(Path(__file__).parent),
             "versions": {name: version(name) for name in VERSIONS},
         }  # fmt: skip
         if few_shot:
@@ -167,15 +168,6 @@ def _file_hash(path: Path, size: int, modified: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Of the code that makes examples: another version may make others."""
-    digest = hashlib.sha256()
-    folder = Path(__file__).parent
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
 def tokenizer_hash(tokenizer: Any) -> str:
     """Of everything that a tokenizer makes ids by."""
     import tempfile

@@ -10,6 +10,7 @@ from mtray.data.tokenise import Ids
 
 if TYPE_CHECKING:
     from mtray.evaluation.engine import Output
+    from mtray.schema import Evaluation
 
 Job = tuple[int, Ids, int]  # (place in the list, ids, tokens to generate or length of the prompt)
 
@@ -23,7 +24,8 @@ HALVINGS = 4
 @dataclass(frozen=True)
 class Settings:
     """How requests are answered. `max_tokens` bounds a batch, with padding and room for answers;
-    `beams` 1 is greedy; `autocast` is a torch dtype or None."""
+    `beams` 1 is greedy; `autocast` is a torch dtype or None; `bars_empty_line`: no answer of one
+    line begins with a line's end, which would be all of it."""
 
     model: Any
     tokenizer: Any
@@ -31,6 +33,19 @@ class Settings:
     stop_at_newline: bool = True
     beams: int = 1
     autocast: Any = None
+    bars_empty_line: bool = True
+
+
+def settings_of(
+    evaluation: Evaluation, model: Any, tokenizer: Any, precision: str, share: float = 1.0
+) -> Settings:
+    """How a trial's model answers; `share` of the usual tokens in a batch."""
+    import torch
+
+    return Settings(
+        model, tokenizer, max(1, int(evaluation.batch_tokens * share)), beams=evaluation.beams,
+        autocast=torch.bfloat16 if precision == "bf16" else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

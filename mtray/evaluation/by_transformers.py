@@ -18,13 +18,15 @@ PLAIN: dict[str, Any] = {
 
 class Asked(NamedTuple):
     """Prompts as ids and mask, shape (rows, width), padded as the model wants it; the most new
-    tokens of each; what ends an answer; and what raises TrialStopped."""
+    tokens of each; what ends an answer; what raises TrialStopped; and the tokens that no answer
+    begins with."""
 
     ids: Any
     mask: Any
     limits: Sequence[int]
     stops: Ids
     stop_if_asked: Callable[[], None]
+    barred: Sequence[int] = ()
 
 
 def _generate(model: Any, asked: Asked, **options: Any) -> Any:
@@ -37,7 +39,8 @@ def _generate(model: Any, asked: Asked, **options: Any) -> Any:
     return model.generate(
         input_ids=asked.ids, attention_mask=asked.mask, max_new_tokens=max(asked.limits),
         eos_token_id=asked.stops or None, pad_token_id=(asked.stops or [0])[0],
-        stopping_criteria=[never], **PLAIN, **options,
+        begin_suppress_tokens=list(asked.barred) or None, stopping_criteria=[never],
+        **PLAIN, **options,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,13 +26,15 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Request:
     """`target` None: an answer of at most `max_new_tokens`, of one line or of as many as the model
-    likes. Otherwise: how likely is `target` after `prompt` and a space; with an empty prompt, after
-    nothing."""
+    likes; one of one line does not begin with a line's end, as pretrained models often would,
+    unless it `may_begin_empty`, and is empty then. Otherwise: how likely is `target` after `prompt`
+    and a space; with an empty prompt, after nothing."""
 
     prompt: str
     target: str | None
     max_new_tokens: int = 64
     one_line: bool = True
+    may_begin_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,15 @@ def answer_part(
     unique = list(dict.fromkeys(requests))
     counter = _Counter(len(unique), progress, should_stop)
     model = settings.model
-    cast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-    if settings.autocast:
-        device_type = next(model.parameters()).device.type
-        cast = torch.autocast(device_type, settings.autocast)
     was_training = model.training
     # a model that is trained on may keep what it computes here (positions of a longer text), and
-    # gradients do not flow through tensors of inference mode
-    no_gradients = torch.no_grad() if was_training else torch.inference_mode()
+    # gradients do not flow through tensors of inference mode; nor does autocast keep weights in it
+    plain = not was_training and settings.autocast is None
+    no_gradients = torch.inference_mode() if plain else torch.no_grad()
     model.eval()
     found: dict[Request, Output] = {}
     try:
-        with no_gradients, cast:
+        with no_gradients, _weights_cast_once(model, settings.autocast):
             for batch in _batches(settings, unique, worker):
                 outputs = batch.compute(counter.stop_if_asked)
                 found.update((unique[index], output) for index, output in outputs.items())
@@ -112,6 +111,31 @@ def answer_part(
                 f"{output.log_likelihood}"
             )
     return found
+
+
+@contextlib.contextmanager
+def _weights_cast_once(model: Any, dtype: Any) -> Iterator[None]:
+    """Autocast to `dtype`, or nothing where that is None.
+
+    Each weight is cast once and kept, not at every generated token, which would take most of the
+    time: autocast keeps what asks for gradients, so for so long all do. Partitioned weights (ZeRO
+    3) are cast whenever they are gathered: kept, they would be whole on every worker."""
+    import torch
+
+    if dtype is None:
+        yield
+        return
+    weights = list(model.parameters())
+    partitioned = any(hasattr(w, "ds_id") for w in weights)
+    frozen = [w for w in weights if w.is_floating_point() and not w.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(True)
+    try:
+        with torch.autocast(weights[0].device.type, dtype, cache_enabled=not partitioned):
+            yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def joined(requests: Sequence[Request], parts: Sequence[Mapping[Request, Output]]) -> list[Output]:
@@ -151,12 +175,17 @@ def _batches(
     generated = _generating_jobs(settings, requests)
     lines = [job for job in generated if requests[job[0]].one_line]
     texts = [job for job in generated if not requests[job[0]].one_line]
+    literal = [job for job in lines if requests[job[0]].may_begin_empty]
+    kinds = [
+        (settings, [job for job in lines if not requests[job[0]].may_begin_empty]),
+        (replace(settings, bars_empty_line=False), literal),
+        (replace(settings, stop_at_newline=False), texts),
+    ]
 
     def cut(max_tokens: int) -> list[Batch]:
         return [
             *scoring_batches(settings, requests, scored, max_tokens),
-            *generating_batches(settings, lines, max_tokens),
-            *generating_batches(replace(settings, stop_at_newline=False), texts, max_tokens),
+            *(b for kind, jobs in kinds for b in generating_batches(kind, jobs, max_tokens)),
         ]
 
     return share_of(cut, settings.max_tokens, *worker)

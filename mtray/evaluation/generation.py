@@ -7,17 +7,20 @@ cache is not a plain one, and beam search, are left to `generate` itself."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mtray.bare_model import bare, takes
 from mtray.data.chat import end_of_turn_ids
 from mtray.data.encoder_decoder import is_encoder_decoder, right_padded, source_ids
 from mtray.data.tokenise import Ids
 from mtray.evaluation.batches import GENERATED, Batch, Job, Settings, by_length
 from mtray.evaluation.engine import Output
+
+if TYPE_CHECKING:
+    from mtray.evaluation.by_transformers import Asked
 
 # rows leave when this share of the batch has ended: leaving copies the cache, staying computes for
 # nothing
@@ -29,6 +32,11 @@ STEPS_BETWEEN_CHECKS = 16
 def newline_ids(tokenizer: Any) -> Ids:
     """Every token whose text holds a line's end, such as `\\n` and `.\\n`."""
     return list(_newline_ids(tokenizer))
+
+
+def blank_line_ids(tokenizer: Any) -> Ids:
+    """Those of them that hold nothing else: as an answer's first token they would make it empty."""
+    return [i for i in _newline_ids(tokenizer) if not tokenizer.decode([i]).strip()]
 
 
 @lru_cache(maxsize=2)  # a large vocabulary takes a while
@@ -81,6 +89,8 @@ def _generate(
     model, tokenizer = settings.model, settings.tokenizer
     ends = end_ids(model, tokenizer)
     stops = sorted({*ends, *(newline_ids(tokenizer) if settings.stop_at_newline else [])})
+    begins = settings.stop_at_newline and settings.bars_empty_line
+    barred = blank_line_ids(tokenizer) if begins else []
     pad = tokenizer.pad_token_id
     if is_encoder_decoder(model):  # an encoder may count its positions from the first column
         sources = [source_ids(model.config, job[1]) for job in batch]
@@ -89,11 +99,11 @@ def _generate(
         ids, mask = left_padded(batch, pad if pad is not None else (stops or [0])[0])
         ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
     limits = [job[2] for job in batch]
-    asked = by_transformers.Asked(ids, mask, limits, stops, stop_if_asked)
+    asked = by_transformers.Asked(ids, mask, limits, stops, stop_if_asked, barred)
     if settings.beams > 1:
         rows, sums = by_transformers.beam_search(model, asked, settings.beams)
     elif supports_own_loop(model):
-        rows, sums = _greedy(model, ids, mask, limits, stops, stop_if_asked)
+        rows, sums = _greedy(model, asked)
     else:
         rows, sums = by_transformers.greedy(model, asked)
     texts = tokenizer.batch_decode(
@@ -112,22 +122,13 @@ def device_of(model: Any) -> Any:
     return next(model.parameters()).device
 
 
-def _inner(model: Any) -> Any:
-    """The model itself where an adapter (peft) is around it, which hides the names of arguments."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _arguments(model: Any) -> set[str]:
-    return set(inspect.signature(_inner(model).forward).parameters)
-
-
 def supports_own_loop(model: Any) -> bool:
     """Whether the model takes the plain cache and positions; state-space and ALiBi models, for
     example, do not."""
-    inner = _inner(model)
+    inner = bare(model)
     plain = getattr(inner, "_supports_default_dynamic_cache", None)
     return (
-        {"past_key_values", "position_ids"} <= _arguments(model)
+        takes(model, "past_key_values", "position_ids")
         and not is_encoder_decoder(inner)
         and not getattr(inner, "_is_stateful", False)
         and (plain is None or bool(plain()))
@@ -137,7 +138,7 @@ def supports_own_loop(model: Any) -> bool:
 def plain_attention(model: Any) -> bool:
     """Whether every layer looks at all that is before it, by torch's own attention, and the code is
     transformers' own, which takes a mask of four dimensions as it is."""
-    inner = _inner(model)
+    inner = bare(model)
     config = inner.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return (
@@ -150,7 +151,7 @@ def plain_attention(model: Any) -> bool:
 def last_only(model: Any) -> dict[str, int]:
     """The argument that keeps only the last position's logits, all that is needed of a prompt;
     nothing where the model has none."""
-    return {"logits_to_keep": 1} if "logits_to_keep" in _arguments(model) else {}
+    return {"logits_to_keep": 1} if takes(model, "logits_to_keep") else {}
 
 
 def left_padded(batch: Sequence[Job], pad: int) -> tuple[Any, Any]:
@@ -166,18 +167,12 @@ def left_padded(batch: Sequence[Job], pad: int) -> tuple[Any, Any]:
     return ids, mask
 
 
-def _greedy(
-    model: Any,
-    ids: Any,
-    mask: Any,
-    limits: Sequence[int],
-    stops: Ids,
-    stop_if_asked: Callable[[], None],
-) -> tuple[list[Ids], list[float]]:
+def _greedy(model: Any, asked: Asked) -> tuple[list[Ids], list[float]]:
     """New tokens of every row, with the one that ended it, and their summed log-probabilities."""
     import torch
     from transformers import DynamicCache
 
+    ids, mask, limits, stops, stop_if_asked, barred = asked
     device = ids.device
     extra = last_only(model)
     rows: list[Ids] = [[] for _ in limits]
@@ -202,7 +197,10 @@ def _greedy(
             input_ids=ids, attention_mask=seen, position_ids=position,
             past_key_values=cache, use_cache=True, **extra,
         ).logits[:, -1]  # fmt: skip
-        best, token = logits.max(dim=1)
+        allowed = logits
+        if barred and not step:
+            allowed = logits.index_fill(1, torch.tensor(barred, device=device), -torch.inf)
+        best, token = allowed.max(dim=1)
         gain = (best - logits.float().logsumexp(dim=1)).double()
         sums[alive] += gain.masked_fill(ended, 0.0)
         for place, value, over in zip(alive.tolist(), token.tolist(), ended.tolist(), strict=True):

@@ -112,7 +112,8 @@ def request_of(instance: Any, max_new_tokens: int) -> Request:
     if options.get("do_sample") and options.get("temperature", 1.0):
         raise ConfigError(f"measure lm_eval: {name} samples its answers; decoding is greedy here")
     limit = int(options.get("max_gen_toks", max_new_tokens))
-    return Request(context, None, limit, one_line="\n" in stops_of(options))
+    one_line = "\n" in stops_of(options)
+    return Request(context, None, limit, one_line, may_begin_empty=one_line)
 
 
 def stops_of(options: dict[str, Any]) -> list[str]:

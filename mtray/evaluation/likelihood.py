@@ -134,8 +134,7 @@ def log_likelihoods(model: Any, rows: Sequence[tuple[Ids, int]]) -> list[float]:
 
     if encoder_decoder.is_encoder_decoder(model):
         return encoder_decoder.log_likelihoods(model, rows)
-    ids, mask = _right_padded([tokens for tokens, _ in rows])
-    ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
+    ids, mask = encoder_decoder.right_padded([tokens for tokens, _ in rows], device_of(model))
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     sums = []
     for row, (tokens, start) in enumerate(rows):
@@ -145,17 +144,6 @@ def log_likelihoods(model: Any, rows: Sequence[tuple[Ids, int]]) -> list[float]:
         sums.append((picked - scores.logsumexp(dim=1)).double().sum())
     found: list[float] = torch.stack(sums).tolist()
     return found
-
-
-def _right_padded(rows: Sequence[Ids]) -> tuple[Any, Any]:
-    import torch
-
-    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, tokens in enumerate(rows):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-    return ids, mask
 
 
 def _score(
@@ -193,8 +181,8 @@ def _score_shared(
     if rows:
         owners = owners[rows]
         cache.batch_select_indices(owners)
-        read, seen = _right_padded([targets[row][2][:-1] for row in rows])
-        read, seen = read.to(device), seen.to(device)
+        unread = [targets[row][2][:-1] for row in rows]
+        read, seen = encoder_decoder.right_padded(unread, device)
         ahead = torch.arange(1, read.shape[1] + 1, device=device)
         logits = model(
             input_ids=read, attention_mask=torch.cat([mask[owners], seen], dim=1),

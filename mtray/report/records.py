@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtray.errors import RunError
+from mtray.files import sync
 from mtray.schema import TrialRecord
 
 BASE_NUMBER = -1
@@ -64,20 +65,8 @@ def write_atomically(path: Path, content: bytes) -> Path:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)  # the move itself
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the move itself durable. Some network file systems refuse to sync a folder; the file's
-    content is safe by then."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -35,10 +35,11 @@ from mtray.schema.study import (
     Source,
     Study,
 )
-from mtray.schema.training import Resources, Training
+from mtray.schema.training import KEPT_BESIDE, Resources, Training
 
 __all__ = [
     "HUB_PREFIX",
+    "KEPT_BESIDE",
     "NAME_PATTERN",
     "POOLS",
     "SACREBLEU_PREFIX",

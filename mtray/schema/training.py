@@ -8,6 +8,8 @@ from pydantic import Field
 
 from mtray.schema.base import Frozen
 
+# keys of `Training` that say what is kept and recorded, and not what is trained
+KEPT_BESIDE = frozenset({"checkpoints", "checkpoint_minutes", "keep_weights", "movement"})
 OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> ZeRO stages from which it works
 
 

@@ -40,7 +40,7 @@ from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
-from mtray.training.loop import Place, any_worker, gather_from_workers, sum_over_workers
+from mtray.training.loop import place_in_group
 from mtray.training.moved import MOVED, save_moved
 from mtray.trial import Job, Outcome, RungPlan, Use, run_trial
 
@@ -145,16 +145,13 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     reporter = Reporter(shared.board, job.number, rank)
     minutes = shared.study.budget.trial_minutes
     clock = TrialClock(minutes, reporter.should_stop)
-    place = Place()
-    if world > 1:
-        place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
     try:
         return run_trial(
             job,
             shared.study,
             take(shared.store),
             ray.get(shared.requests),
-            place=place,
+            place=place_in_group(rank, world),
             rungs=_rung_plan(job, shared, clock),
             keep_in=trial_dir(Path(shared.run_dir), job.number),
             use=_keeper(job, shared, rank),

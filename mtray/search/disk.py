@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from mtray.errors import ConfigError
-from mtray.schema import Recipe, Study
-from mtray.space import Choices, Space
+from mtray.schema import Study
+from mtray.space import Space
 from mtray.training.checkpoints import kept_bytes
 from mtray.training.models import moved_parameters
 
@@ -22,17 +21,9 @@ def checkpoint_bytes(study: Study, space: Space) -> int:
     """Of one checkpoint of the recipe that moves most: with adapters alone those of the highest
     rank."""
     frozen, rank = int(space.smallest("frozen_layers") or 0), None
-    if "full" not in methods(space):
-        rank = int(space.largest("lora_rank") or Recipe.model_fields["lora_rank"].default)
+    if "full" not in space.possible("method"):
+        rank = int(max(space.possible("lora_rank")))
     return BYTES * moved_parameters(study.model, frozen, rank)
-
-
-def methods(space: Space) -> set[Any]:
-    """How the trials of a space may be trained."""
-    found = space.parameters.get("method")
-    if isinstance(found, Choices):
-        return set(found.choices)
-    return {space.fixed.get("method", Recipe.model_fields["method"].default)}
 
 
 def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import write_json
-from mtray.schema import Study
+from mtray.schema import KEPT_BESIDE, Study
 from mtray.space import Space
 
 STUDY_FILE = "study.json"
 LOCK = ".lock"
 # what may change between two starts of one run
 FREE = ("budget", "resources")
-FREE_OF_TRAINING = ("checkpoints", "checkpoint_minutes", "keep_weights", "movement")
 
 
 @contextlib.contextmanager
@@ -113,7 +112,7 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """Key, old and new value of the first difference between two nested mappings and lists, but for
-    what is `FREE` and for the test segments, which no trial of a search sees."""
+    what is `FREE` or `KEPT_BESIDE` and for the test segments, which no trial of a search sees."""
     if isinstance(old, dict) and isinstance(new, dict):
         # the values in the journal have the order of the objectives
         if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
@@ -121,7 +120,7 @@ def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] 
         for part in sorted(old.keys() | new.keys()):
             if (
                 (key == "study" and part in FREE)
-                or (key == "study.training" and part in FREE_OF_TRAINING)
+                or (key == "study.training" and part in KEPT_BESIDE)
                 or (key.startswith("study.evaluation.") and part == "test")
             ):
                 continue

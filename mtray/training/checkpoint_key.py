@@ -7,18 +7,16 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtray.schema import Mix, Recipe, Study
+from mtray.runtime import code_hash, version_of
+from mtray.schema import KEPT_BESIDE, Mix, Recipe, Study
 from mtray.training.loop import example_lengths
 from mtray.training.losses import Example
 
-# how much is kept, and not what is trained
-FREE = {"checkpoints", "checkpoint_minutes", "movement", "keep_weights"}
 LIBRARIES = ("torch", "transformers", "deepspeed", "peft")
 LOOKED_AT = 64  # examples of a mix, evenly apart, whose tokens are part of the key
 
@@ -33,9 +31,10 @@ def checkpoint_key(
     ]
     inputs = {
         "recipe": recipe.model_dump(mode="json"), "seed": seed,
-        "training": study.training.model_dump(mode="json", exclude=FREE),
+        "training": study.training.model_dump(mode="json", exclude=set(KEPT_BESIDE)),
         "model": [study.model, *_files(study.model)], "mix": shares, "data": _data_hash(examples),
-        "engine": engine, "code": _code_hash(), "libraries": [*map(_version, LIBRARIES)],
+        "engine": engine, "code": code_hash(Path(__file__).parent),
+        "libraries": [version_of(name) or "" for name in LIBRARIES],
     }  # fmt: skip
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -54,17 +53,3 @@ def _files(model: str) -> list[Any]:
     folder = Path(os.path.expanduser(model))
     stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.safetensors"))]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-
-
-def _code_hash() -> str:
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return ""

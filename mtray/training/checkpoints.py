@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import TrainError
+from mtray.files import sync
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +76,8 @@ class Checkpoints:
                     "key": self._key, "step": step, "world": place.world, "loop": loop,
                     "more": self._more(), "files": dict(pair for p in parts for pair in p.items()),
                 }  # fmt: skip
-                write_synced(partial / STATE, json.dumps(state).encode())
+                (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
+                sync(partial / STATE)
                 _stand(partial, home)
 
         together(place, stand)
@@ -213,25 +215,6 @@ def checksum(path: Path) -> list[int]:
         while block := file.read(1 << 22):
             size, crc = size + len(block), zlib.crc32(block, crc)
     return [size, crc]
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync(path: Path) -> None:
-    """A file's content, or the names in a folder; some network file systems refuse the latter."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(handle)
 
 
 def in_files(tensors: Mapping[str, torch.Tensor], most: int) -> Iterator[dict[str, torch.Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import ConfigError
-from mtray.schema import Recipe, Study
+from mtray.schema import Study
 from mtray.training.adapters import check_qlora, checkpoint_gradients, linear_names
 from mtray.training.freezing import transformer_blocks
 from mtray.training.models import block_count, empty_model, resolve_model
@@ -21,12 +21,12 @@ def check_recipes(study: Study, space: Space) -> None:
         raise ConfigError(
             f"frozen_layers goes up to {most:g}, but {study.model} has {blocks} transformer blocks"
         )
-    methods = _words(space, "method")
+    methods = set(space.possible("method"))
     if "qlora" in methods:
         check_qlora(study.resources.gpus_per_worker)
         if study.training.zero_stage == 3:
             raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
-    if "most_changed" in _words(space, "freeze_policy") and most:
+    if "most_changed" in space.possible("freeze_policy") and most:
         if study.training.freeze_from is None:
             raise ConfigError(
                 "freeze_policy may be most_changed, which compares with an earlier model: set "
@@ -48,9 +48,3 @@ def _check_shape(model: Any, study: Study, frozen: int, adapted: bool) -> None:
             )
     if study.training.gradient_checkpointing:
         checkpoint_gradients(model, study.training.zero_stage)
-
-
-def _words(space: Space, name: str) -> set[str]:
-    """What a parameter of words may be; the recipe's default where the space does not set it."""
-    found = space.values(name) or (Recipe.model_fields[name].default,)
-    return {str(value) for value in found}

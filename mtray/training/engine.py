@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mtray.errors import ConfigError, TrainError
 from mtray.schema import Training
+from mtray.training.moved import moving_weights
 from mtray.training.optimizer_state import load_slots, slots_state
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class DeepSpeedEngine:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self._engine, *_ = deepspeed.initialize(
             model=model,
-            model_parameters=[p for p in model.parameters() if p.requires_grad],
+            model_parameters=list(moving_weights(model).values()),
             config=deepspeed_config(training, precision),
         )
         self.device = self._engine.device
@@ -165,8 +166,7 @@ class DeepSpeedEngine:
         module's own parameters."""
         outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
         if not stage:
-            named = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
-            return named, outer
+            return moving_weights(self.module), outer
         parts = (
             outer.fp32_partitioned_groups_flat if stage == 3 else
             outer.single_partition_of_fp32_groups
@@ -209,9 +209,13 @@ class TorchEngine:
         self.module = model
         self.device = next(model.parameters()).device
         self._precision, self._clip = precision, training.gradient_clipping
-        self._moving = [p for p in model.parameters() if p.requires_grad]
+        self._moving = moving_weights(model)
         self._optimizer = torch.optim.AdamW(
-            self._moving, lr=0.0, betas=BETAS, weight_decay=training.weight_decay, fused=True
+            list(self._moving.values()),
+            lr=0.0,
+            betas=BETAS,
+            weight_decay=training.weight_decay,
+            fused=True,
         )
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
 
@@ -233,21 +237,18 @@ class TorchEngine:
         import torch
 
         self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self._moving, self._clip)
+        torch.nn.utils.clip_grad_norm_(self._moving.values(), self._clip)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
 
-    def _slots(self) -> dict[str, torch.Tensor]:
-        return {n: p for n, p in self.module.named_parameters() if p.requires_grad}
-
     def state(self) -> dict[str, torch.Tensor]:
-        return slots_state(self._slots(), self._optimizer, self._scaler)
+        return slots_state(self._moving, self._optimizer, self._scaler)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        load_slots(self._slots(), self._optimizer, self._scaler, tensors)
+        load_slots(self._moving, self._optimizer, self._scaler, tensors)
 
 
 ENGINES: dict[str, type[DeepSpeedEngine] | type[TorchEngine]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError
-from mtray.training.checkpoints import sync
+from mtray.files import sync
 
 
 def check_empty(folder: Path) -> None:

@@ -149,6 +149,13 @@ def gather_from_workers(value: Any) -> list[Any]:
     return found
 
 
+def place_in_group(rank: int, world: int) -> Place:
+    """A worker of the process group; one alone needs none."""
+    if world == 1:
+        return Place()
+    return Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
+
+
 def finetune(
     build: Callable[[Any], Any],
     model: Any,

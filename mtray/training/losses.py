@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mtray.bare_model import takes
 from mtray.data import encoder_decoder
 from mtray.data.encoder_decoder import IGNORED
 from mtray.schema import Training
@@ -40,12 +40,6 @@ def target_tokens(example: Example, form: Form = "padded") -> int:
     has a start token."""
     ids, loss_from = example
     return len(ids) - max(form != "pairs", loss_from)
-
-
-def takes(model: Any, argument: str) -> bool:
-    """Whether the model's `forward` has such an argument; an adapter around it hides its names."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return argument in inspect.signature(inner.forward).parameters
 
 
 def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:

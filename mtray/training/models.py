@@ -214,7 +214,9 @@ def moved_parameters(name: str, frozen_layers: int, rank: int | None = None) -> 
 
 def moving(model: Any) -> int:
     """How many parameters move."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    from mtray.training.moved import moving_weights
+
+    return sum(p.numel() for p in moving_weights(model).values())
 
 
 def _on_one_line(error: Exception) -> str:

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import RunError
-from mtray.training.checkpoints import sync
+from mtray.files import sync
 
 MOVED = "weights.safetensors"  # in a trial's folder
+
+
+def moving_weights(module: Any) -> dict[str, Any]:
+    """The parameters that are trained, by name."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
 def save_moved(module: Any, path: Path) -> None:
     """Whole or not at all."""
     from safetensors.torch import save_file
 
-    moved = {n: p.detach().cpu().contiguous() for n, p in module.named_parameters()
-             if p.requires_grad}  # fmt: skip
+    moved = {n: p.detach().cpu().contiguous() for n, p in moving_weights(module).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -33,7 +37,7 @@ def load_moved(module: Any, path: Path) -> None:
     import torch
     from safetensors import SafetensorError, safe_open
 
-    wanted = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    wanted = moving_weights(module)
     try:
         with safe_open(path, "pt") as file, torch.no_grad():  # type: ignore[no-untyped-call]
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

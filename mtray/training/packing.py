@@ -17,10 +17,11 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from mtray.bare_model import bare, takes
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
-from mtray.training.losses import Example, collate, takes
+from mtray.training.losses import Example, collate
 from mtray.training.schedule import micro_batches
 
 NAME = "mtray_packed"  # of the attention, in transformers' list of them
@@ -170,7 +171,7 @@ def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
     """The model takes packed rows within, and is as it was after."""
-    config = (model.get_base_model() if hasattr(model, "get_base_model") else model).config
+    config = bare(model).config
     before = config._attn_implementation
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
     config._attn_implementation = NAME
@@ -225,7 +226,7 @@ def _why_not(model: Any, examples: Sequence[Example]) -> str:
     """Empty where packed rows give the scores of every example alone."""
     if is_encoder_decoder(model):
         return "it has an encoder"
-    if not takes(model, "logits_to_keep") or not takes(model, "position_ids"):
+    if not takes(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
     if model.config.get_text_config()._attn_implementation != "sdpa":
         return "its attention is not torch's own (sdpa)"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mtray.training.moved import moving_weights
+
 if TYPE_CHECKING:
     import torch
 
@@ -25,8 +27,7 @@ class Origin:
         """Called once it is marked what moves, and before an engine parts the weights."""
         self.weights = {
             name: weight.detach().to("cpu", copy=True)
-            for name, weight in model.named_parameters()
-            if weight.requires_grad
+            for name, weight in moving_weights(model).items()
         }
 
     @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_group import free_port
 
 from mtray.report.records import write_record
 from mtray.search.journal import Ledger
@@ -25,11 +25,6 @@ SPACE = Space(
     parameters={"mono_ratio": FloatRange(type="float", low=0.0, high=2.0)},
     fixed={"parallel_size": 64},
 )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def answer(url: str, process: subprocess.Popen[bytes]) -> Any:

@@ -1,55 +1,27 @@
 """A training with DeepSpeed that was interrupted ends as one that was not, with every stage of ZeRO
 and with one worker or two."""
 
-import os
-import socket
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from process_group import free_port, join_group
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-UNIT = str(Path(__file__).parent.parent / "unit")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def work(rank, world, port, stage, folder):
     """Train whole; stopped after its fifth step; again from there. Rank 0 saves what came of it."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-    sys.path.insert(0, UNIT)
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
-    )
+    place = join_group(rank, world, port)
     from test_loop import with_dropout
-    from tiny_models import byte_level, frozen
+    from tiny_models import byte_level, examples_of, frozen
 
-    from mtray.data.store import build_table
     from mtray.errors import TrialStopped
     from mtray.schema import Training
     from mtray.training.checkpoints import Checkpoints, kept_step
     from mtray.training.engine import build_engine
-    from mtray.training.loop import (
-        Place,
-        Rungs,
-        any_worker,
-        finetune,
-        gather_from_workers,
-        sum_over_workers,
-    )
+    from mtray.training.loop import Rungs, finetune
 
     tokenizer = byte_level()
-    table = build_table([("a bad cab ->", "abba"), ("dad ->", "bee")] * 9, tokenizer, 64)
-    examples = [table.example(row) for row in range(len(table))]
-    place = Place()
-    if world > 1:
-        place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
+    examples = examples_of(tokenizer, [("a bad cab ->", "abba"), ("dad ->", "bee")] * 9)
     training = Training(batch_examples=9, epochs=4, zero_stage=stage)
     measured = []
 

@@ -3,14 +3,11 @@ at the end, also where ZeRO-3 leaves none of them a whole model; and none waits 
 
 import os
 import signal
-import socket
-import sys
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from process_group import free_port, join_group
 
 from mtray.evaluation.engine import run_requests
 from mtray.evaluation.outputs import read_outputs
@@ -20,52 +17,27 @@ from mtray.study import load_study
 from mtray.training.models import load_model, load_tokenizer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
-UNIT = str(Path(__file__).parent.parent / "unit")
 STEPS = 8
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def work(rank, world, port, stage, out, dies, method):
     """Train a tiny model, answer at a rung and at the end; rank 0 saves both answers. Adapters are
     trained with gradient checkpointing, too."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-    sys.path.insert(0, UNIT)
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world,
-        timeout=timedelta(seconds=300),
-    )  # fmt: skip
-    from tiny_models import byte_level, llama
+    place = join_group(rank, world, port)
+    from tiny_models import byte_level, examples_of, llama
 
-    from mtray.data.store import build_table
     from mtray.evaluation.batches import Settings
     from mtray.evaluation.engine import Request, answer_part, joined
     from mtray.schema import Recipe, Training
     from mtray.training.adapters import prepare
     from mtray.training.engine import build_engine
-    from mtray.training.loop import (
-        Place,
-        Rungs,
-        any_worker,
-        finetune,
-        gather_from_workers,
-        sum_over_workers,
-    )
+    from mtray.training.loop import Rungs, finetune
 
     tokenizer = byte_level()
     texts = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("fed a bee ->", "cab")] * 6
-    table = build_table(texts, tokenizer, 64)
-    examples = [table.example(row) for row in range(len(table))]
+    examples = examples_of(tokenizer, texts)
     asked = [Request(p, t, 16) for p, _ in texts[:3] for t in (None, "bad dad", "cab")]
     asked += [Request(f"{'a bad cab ' * n}->", None, 16) for n in range(1, 9)]
-    place = Place()
-    if world > 1:
-        place = Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
     kept = []
 
     def answer(module):

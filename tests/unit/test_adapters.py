@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from tiny_models import byte_level, llama, other_models
+from tiny_models import TEXTS, byte_level, examples_of, llama, other_models
 
-from mtray.data.store import build_table
 from mtray.errors import ConfigError
 from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Recipe, Training
@@ -13,15 +12,13 @@ from mtray.training.engine import TorchEngine
 from mtray.training.loop import finetune
 from mtray.training.models import load_model, moving
 
-TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 LORA = Recipe(parallel_size=1, method="lora", lora_rank=4)
 TRAINING = Training(batch_examples=8, epochs=6)
 
 
 def tuned(recipe=LORA, training=TRAINING):
     tokenizer = byte_level()
-    table = build_table(TEXTS * 4, tokenizer, 64)
-    examples = [table.example(row) for row in range(len(table))]
+    examples = examples_of(tokenizer, TEXTS * 4)
     model = llama(tokenizer)
     before = {n: p.clone() for n, p in model.named_parameters()}
     torch.manual_seed(0)

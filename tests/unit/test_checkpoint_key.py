@@ -58,5 +58,5 @@ def test_another_base_model_under_the_same_name(tmp_path):
 
 def test_other_code(monkeypatch):
     first = key()
-    monkeypatch.setattr(keys, "_code_hash", lambda: "changed")
+    monkeypatch.setattr(keys, "code_hash", lambda folder: "changed")
     assert key() != first

@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 import torch
-from test_loop import TEXTS, with_dropout
-from tiny_models import byte_level, frozen, llama
+from test_loop import with_dropout
+from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
-from mtray.data.store import build_table
 from mtray.errors import TrialStopped
 from mtray.schema import Training
 from mtray.training.checkpoints import (
@@ -34,8 +33,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def examples(tokenizer):
-    table = build_table(TEXTS * 4, tokenizer, 64)
-    return [table.example(row) for row in range(len(table))]
+    return examples_of(tokenizer, TEXTS * 4)
 
 
 class Lost(Exception):

@@ -2,10 +2,9 @@
 
 import pytest
 from records_factory import make_study
-from tiny_models import byte_level, llama
+from tiny_models import byte_level, examples_of, llama
 from torch import nn
 
-from mtray.data.store import build_table
 from mtray.errors import ConfigError, ModelError
 from mtray.schema import Training
 from mtray.space import Choices, IntRange, Space
@@ -100,8 +99,7 @@ def test_no_pad_token_is_needed(folder):
     """Pads are never seen, so any token will do: examples of unequal length, in padded rows."""
     tokenizer = byte_level(pad=False)
     assert tokenizer.pad_token is None
-    table = build_table([("a bad cab ->", "abba"), ("dad ->", "bee")], tokenizer, 64)
-    examples = [table.example(row) for row in range(2)]
+    examples = examples_of(tokenizer, [("a bad cab ->", "abba"), ("dad ->", "bee")])
     assert len(examples[0][0]) != len(examples[1][0])
     training = Training(packing="off", epochs=3)
     _, record = finetune(

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from tiny_models import byte_level, metaspace, t5
+from tiny_models import TEXTS, byte_level, examples_of, metaspace, t5
 
 from mtray.data.encoder_decoder import IGNORED, pairs, source_ids
-from mtray.data.store import build_table
 from mtray.data.tokenise import continuation_ids, prompt_ids
 from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Recipe, Training
@@ -17,18 +16,12 @@ from mtray.training.loop import finetune
 from mtray.training.losses import pair_loss, target_tokens
 from mtray.training.models import block_count, load_model
 
-TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 PROMPTS = ["a bad cab ->", "dad ->", "fed a bee ->", "bad bad bad bad cab ->"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
     return byte_level(bos=False)
-
-
-def examples_of(tokenizer, texts=TEXTS):
-    table = build_table(texts, tokenizer, 64)
-    return [table.example(row) for row in range(len(table))]
 
 
 def alone(model, ids, start):

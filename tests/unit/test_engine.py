@@ -2,17 +2,19 @@
 
 import inspect
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny_models import byte_level, llama, metaspace, other_models
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtray.data.tokenise import continuation_ids, encode_examples, prompt_ids
 from mtray.errors import DataError, EvaluationError, TrialStopped
 from mtray.evaluation import generation
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Request, answer_part, joined, run_requests
-from mtray.evaluation.generation import newline_ids
+from mtray.evaluation.generation import blank_line_ids, newline_ids
 from mtray.evaluation.likelihood import Choices, grouped
 
 TOKENIZERS = {
@@ -38,6 +40,7 @@ def by_transformers(model, tokenizer, prompt, new, stop_ids):
     out = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False,
         eos_token_id=stop_ids, pad_token_id=0,
+        begin_suppress_tokens=[i for i in blank_line_ids(tokenizer) if i in stop_ids],
     )  # fmt: skip
     return out[0, ids.shape[1] :].tolist()
 
@@ -106,6 +109,7 @@ def test_beam_search_is_transformers_own_without_padding(name):
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             max_new_tokens=request.max_new_tokens, num_beams=4, do_sample=False,
             early_stopping=True, repetition_penalty=1.0, eos_token_id=stops, pad_token_id=0,
+            begin_suppress_tokens=blank_line_ids(tokenizer),
         )[0, len(prompt) :].tolist()  # fmt: skip
         stopped = found[-1] in stops
         text = tokenizer.decode(found, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -331,3 +335,74 @@ def test_answers_of_one_line_and_of_several():
         assert whole.tokens >= line.tokens
         longer += "\n" in whole.text
     assert longer
+
+
+def beginning_with_a_line_end(tokenizer):
+    """A model whose most likely token is a line's end, at every place."""
+    model = llama(tokenizer)
+    (newline,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    logits = model.forward
+
+    def forward(*args, **options):
+        found = logits(*args, **options)
+        found.logits[..., newline] = found.logits.max() + 1
+        return found
+
+    model.forward = forward
+    return model, newline
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+@pytest.mark.parametrize("own", [True, False])
+def test_no_answer_of_one_line_begins_with_its_end(own, beams, monkeypatch):
+    tokenizer = byte_level()
+    model, newline = beginning_with_a_line_end(tokenizer)
+    assert blank_line_ids(tokenizer) == [newline]
+    monkeypatch.setattr("mtray.evaluation.generation.supports_own_loop", lambda _: own)
+    asked = [Request(p, None, 8) for p in prompts(5)]
+    found = run_requests(model, tokenizer, asked, beams=beams)
+    literal = [replace(request, may_begin_empty=True) for request in asked]
+    assert {o.text for o in run_requests(model, tokenizer, literal, beams=beams)} == {""}
+    for request, output in zip(asked, found, strict=True):
+        first = model(torch.tensor([prompt_ids(tokenizer, request.prompt)])).logits[0, -1]
+        first[newline] = -torch.inf
+        assert output.tokens == 1, "the second token is the line's end"
+        if beams == 1:
+            assert output.text == tokenizer.decode([int(first.argmax())]).strip()
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often each weight of a model is copied to another number format."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.counts = {weight.data_ptr(): 0 for weight in model.parameters()}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if "_to_copy" in str(function) and args[0].data_ptr() in self.counts:
+            self.counts[args[0].data_ptr()] += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_weights_are_cast_once(training):
+    """Not at every generated token; frozen ones too, which stay frozen; the answers stay."""
+    tokenizer = byte_level()
+    model = llama(tokenizer)
+    moving = list(model.parameters())[::2]
+    for weight in moving:
+        weight.requires_grad_(False)
+    model.train(training)
+    before = [w.requires_grad for w in model.parameters()]
+    asked = [Request(p, None, 12) for p in prompts(9)] + [Request("a", "b", 1)]
+    with Casts(model) as cast:
+        found = run_requests(
+            model, tokenizer, asked, autocast=torch.bfloat16, max_tokens_per_batch=60
+        )
+    matrices = [name for name, w in model.named_parameters() if w.dim() == 2]
+    assert sum(cast.counts.values()) == len(matrices) - 1, "all but the embedding, which is read"
+    assert max(cast.counts.values()) == 1
+    assert [w.requires_grad for w in model.parameters()] == before
+    model.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert found == run_requests(model, tokenizer, asked, max_tokens_per_batch=60)

@@ -4,9 +4,8 @@ import os
 
 import pytest
 import torch
-from tiny_models import byte_level, llama
+from tiny_models import byte_level, examples_of, llama
 
-from mtray.data.store import build_table
 from mtray.errors import ConfigError
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine, deepspeed_config, resolve_precision
@@ -44,8 +43,8 @@ def test_a_step_in_16_bits_is_nearly_that_in_32(precision):
     """The loss of fp16 is scaled on the way back and its gradients unscaled before they are
     clipped."""
     tokenizer = byte_level()
-    table = build_table([("a bad cab ->", "abba"), ("dad ->", "bee")], tokenizer, 64)
-    examples, gradients = [table.example(row) for row in range(2)], {}
+    examples = examples_of(tokenizer, [("a bad cab ->", "abba"), ("dad ->", "bee")])
+    gradients = {}
     for kind in ("fp32", precision):
         model = llama(tokenizer)
         engine = TorchEngine(model, Training(gradient_clipping=1e9), kind)

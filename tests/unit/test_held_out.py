@@ -10,7 +10,8 @@ import pytest
 from records_factory import make_record, make_score, make_study
 
 from mtray.commands import held_out
-from mtray.commands.held_out import recorded_job, wanted_trials
+from mtray.commands.held_out import wanted_trials
+from mtray.commands.rerun import recorded_job
 from mtray.errors import ConfigError, RunError, WorkerLost
 from mtray.evaluation.held_out import has_test, lacking, on_test
 from mtray.report import held_out as report

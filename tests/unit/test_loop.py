@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny_models import byte_level, frozen, llama
+from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
 from mtray.data.encoder_decoder import IGNORED
-from mtray.data.store import build_table
 from mtray.errors import TrainError, TrialPruned, TrialStopped
 from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Training
@@ -22,7 +21,6 @@ from mtray.training.loop import (
 )
 from mtray.training.losses import collate, summed_loss, target_tokens
 
-TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)
 
 
@@ -33,8 +31,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def examples(tokenizer):
-    table = build_table(TEXTS * 4, tokenizer, 64)
-    return [table.example(row) for row in range(len(table))]
+    return examples_of(tokenizer, TEXTS * 4)
 
 
 @pytest.fixture
@@ -119,7 +116,7 @@ def test_two_workers_sum_to_the_gradient_of_one(tokenizer, examples):
 
     class Keep(TorchEngine):
         def step(self, learning_rate):
-            gradients[self.place] = [p.grad.clone() for p in self._moving]
+            gradients[self.place] = [p.grad.clone() for p in self._moving.values()]
 
     for place in (Place(), Place(0, 2), Place(1, 2)):
         build = type("K", (Keep,), {"place": place})

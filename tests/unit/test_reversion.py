@@ -3,10 +3,8 @@ point of its own in a run."""
 
 import pytest
 import torch
-from test_loop import TEXTS
-from tiny_models import byte_level, frozen, llama
+from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
-from mtray.data.store import build_table
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import finetune
@@ -25,8 +23,7 @@ def outputs(model):
 def tuned():
     """The origin, the tuned model, the base's outputs and the tuned ones; block 0 is frozen."""
     tokenizer = byte_level()
-    table = build_table(TEXTS * 4, tokenizer, 64)
-    examples = [table.example(row) for row in range(len(table))]
+    examples = examples_of(tokenizer, TEXTS * 4)
     model, origin, training = llama(tokenizer), Origin(), Training(batch_examples=8, epochs=2)
     base = outputs(model)
 

@@ -13,6 +13,8 @@ from tokenizers import (
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 TEXT = ["English: a bad cab\nSpanish: abc", "abba -> cab\nbad dad ->", "fed a bee: beef. ef"] * 3
+# prompts and targets; the third has no prompt
+TEXTS = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("", "bad dad fed"), ("fed a bee ->", "cab")]
 
 
 def byte_level(bos: bool = True, pad: bool = True) -> PreTrainedTokenizerFast:
@@ -77,6 +79,14 @@ def llama(
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config).eval()
+
+
+def examples_of(tokenizer: PreTrainedTokenizerFast, texts=TEXTS):
+    """Ids and where the target begins, of each (prompt, target)."""
+    from mtray.data.store import build_table
+
+    table = build_table(texts, tokenizer, 64)
+    return [table.example(row) for row in range(len(table))]
 
 
 def t5(tokenizer: PreTrainedTokenizerFast, seed: int = 0):
