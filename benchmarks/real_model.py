@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""A pretrained model fine-tuned on a touch of real parallel text, without and with monolingual text.
+"""A pretrained model fine-tuned on a touch of real parallel text, with monolingual text or without.
 
-    python benchmarks/real_model.py --model FOLDER --data FOLDER [--rows 0 16 32 128 512 512:1 512:2]
-                                    [--segments 100] [--seed 1] [--json FILE]
+    python benchmarks/real_model.py --model FOLDER --data FOLDER [--segments 100] [--seed 1]
+                                    [--rows 0 16 32 128 512 512:1 512:2] [--json FILE]
 
 A row is so many German-English pairs, half of them in each direction, and `:R` so many monolingual
 sentences for each pair, half German, half English; 0 is the model untouched. `--data` holds the
 public files as their authors ship them: `wmt/` (WMT17-20 `train.de-en.{de,en}`, WMT21
 `valid.de-en.json`, WMT22 `test.{de-en,en-de}.json`, as in ALMA's repository) and `cocoa-mt/` (the
 `CoCoA-MT` folder). Batch, epochs, rate and its schedule are the defaults of Hugging Face's
-`TrainingArguments`: nothing was tuned. One seed; [intervals] are over the test segments. No Ray: two
-processes, which share the cores.
+`TrainingArguments`: nothing was tuned. One seed; [intervals] are over the test segments. No Ray:
+two processes, which share the cores.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from recipes import Row, measured
 
+ROWS = ("0", "16", "32", "128", "512", "512:1", "512:2")
 SHOWN = {
     "bleu.de-en": 1, "chrf.de-en": 1, "bleu.en-de": 1, "chrf.en-de": 1,
     "formality.shots.guarded_accuracy": 2, "few_shot.de-en": 1, "perplexity.en": 2,
@@ -91,7 +92,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--rows", nargs="+", default="0 16 32 128 512 512:1 512:2".split())
+    parser.add_argument("--rows", nargs="+", default=ROWS)
     parser.add_argument("--segments", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write scores and answers there, row by row")
@@ -112,9 +113,7 @@ def main() -> None:
     # the longest first after the base model, so that no process waits at the end
     order = sorted(recipes, key=lambda row: -work(recipes[row]) if recipes[row] else -1e9)
     found: dict[str, dict[str, Any]] = {}
-    for row, record, outcome in measured(
-        [Row(r, study, recipes[r], store) for r in order], suite
-    ):
+    for row, record, outcome in measured([Row(r, study, recipes[r], store) for r in order], suite):
         found[row.name] = {**record.scores, **record.objectives}
         if args.json:
             written = {

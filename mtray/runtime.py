@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     glibc.
 
     By default every tensor over 128 KiB is mapped and unmapped again, and on the CPU the page
-    faults cost more than a small model's arithmetic (`benchmarks/malloc.py`).
+    faults cost more than a small model's arithmetic.
     """
     if not sys.platform.startswith("linux"):
         return False
