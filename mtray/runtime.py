@@ -17,7 +17,9 @@ def keep_freed_memory() -> bool:
     glibc.
 
     By default every tensor over 128 KiB is mapped and unmapped again, and on the CPU the page
-    faults cost more than a small model's arithmetic.
+    faults cost more than a small model's arithmetic. Tensors of 128 MiB and more still are: kept,
+    the holes that a large vocabulary's scores leave nearly doubled the memory of Gemma 3 270M
+    (11.2 instead of 6.8 GB, a quarter faster).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -26,7 +28,7 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError):
         return False
     settings = (
-        (_M_MMAP_THRESHOLD, 1 << 30),
+        (_M_MMAP_THRESHOLD, 1 << 27),
         (_M_TRIM_THRESHOLD, (1 << 31) - 1),
         (_M_TOP_PAD, 1 << 26),
     )

@@ -10,7 +10,6 @@ from mtray.search.board import Reporter
 from mtray.search.bridge import Shared, WorkersPending, train_in_workers
 from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
 from mtray.search.on_the_way import again_from
-from mtray.training.step import MICRO_BATCH_TOKENS
 from mtray.trial import Job, Outcome
 
 
@@ -42,7 +41,6 @@ def train_with_attempts(
             then = again_from(trial_dir(Path(shared.run_dir), job.number))
             if reason_class == "out_of_memory":
                 batch_share /= 2
-                tokens = round(MICRO_BATCH_TOKENS * batch_share)
-                then = f"again at half the micro-batch ({tokens} tokens)"
+                then = "again at half the micro-batch"
             attempts.append(attempt(reason_class, one_line(error), then))
             reporter.progress({"state": "starting"})

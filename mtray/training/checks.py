@@ -34,7 +34,8 @@ def check_recipes(study: Study, space: Space) -> None:
             )
         resolve_model(study.training.freeze_from)
     adapted = methods != {"full"}
-    if most or adapted or study.training.gradient_checkpointing:
+    training = study.training
+    if most or adapted or training.gradient_checkpointing or training.packing == "on":
         _check_shape(empty_model(study.model, study.trust_remote_code), study, int(most), adapted)
 
 
@@ -48,3 +49,7 @@ def _check_shape(model: Any, study: Study, frozen: int, adapted: bool) -> None:
             )
     if study.training.gradient_checkpointing:
         checkpoint_gradients(model, study.training.zero_stage)
+    if study.training.packing == "on":
+        from mtray.training.packing import check_packing
+
+        check_packing(model)

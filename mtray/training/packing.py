@@ -213,23 +213,38 @@ def use_packing(model: Any, examples: Sequence[Example], training: Training) -> 
     insists and it does not."""
     if training.packing == "off":
         return False
-    why = _why_not(model, examples)
+    why = _why_never(model) or _why_not(model, examples)
     if why and training.packing == "on":
-        raise ConfigError(
-            f"training.packing is on, but {type(model).__name__} cannot take packed rows: {why}; "
-            "allowed: auto, off"
-        )
+        raise _cannot(model, why)
     return not why
 
 
-def _why_not(model: Any, examples: Sequence[Example]) -> str:
-    """Empty where packed rows give the scores of every example alone."""
+def check_packing(model: Any) -> None:
+    """ConfigError where a model of that class and config, whatever its weights, takes no packed
+    rows."""
+    if why := _why_never(model):
+        raise _cannot(model, why)
+
+
+def _cannot(model: Any, why: str) -> ConfigError:
+    return ConfigError(
+        f"training.packing is on, but {type(model).__name__} cannot take packed rows: {why}; "
+        "allowed: auto, off"
+    )
+
+
+def _why_never(model: Any) -> str:
     if is_encoder_decoder(model):
         return "it has an encoder"
     if not takes(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
     if model.config.get_text_config()._attn_implementation != "sdpa":
         return "its attention is not torch's own (sdpa)"
+    return ""
+
+
+def _why_not(model: Any, examples: Sequence[Example]) -> str:
+    """Empty where packed rows give the scores of every example alone, which is tried."""
     count, most = TRIED
     tried = [(ids[:most], min(start, most - 1)) for ids, start in examples[:count]]
     was_training, device = model.training, next(model.parameters()).device

@@ -2,7 +2,7 @@
 
 import pytest
 from records_factory import make_study
-from tiny_models import byte_level, examples_of, llama
+from tiny_models import byte_level, examples_of, llama, other_models
 from torch import nn
 
 from mtray.errors import ConfigError, ModelError
@@ -72,6 +72,16 @@ def test_a_model_without_a_list_of_blocks(folder, monkeypatch):
     check(folder)  # nothing is frozen
     with pytest.raises(ConfigError, match="gradient_checkpointing: Linear cannot"):
         check(folder, training={"gradient_checkpointing": True})
+
+
+def test_packed_rows_that_a_model_cannot_take(folder, tmp_path):
+    check(folder, training={"packing": "on"})
+    tokenizer = byte_level()
+    other_models(tokenizer)["alibi"].save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    check(tmp_path)
+    with pytest.raises(ConfigError, match=r"packing is on, but BloomForCausalLM cannot .* allowed"):
+        check(tmp_path, training={"packing": "on"})
 
 
 UNFIT = [
