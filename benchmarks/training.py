@@ -38,8 +38,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from training_rivals import RATE, WARMUP, by_trainer, by_trl
+
 SIDES = ("mtray", "mtray-deepspeed", "trainer", "trainer-grouped", "sft", "sft-packed")
-BATCH, RATE, WARMUP, HELD_OUT = 32, 5e-4, 0.05, 256
+BATCH, HELD_OUT = 32, 256
 # hidden, layers, heads, key-value heads, inner: Llama 3.2 1B and 3B, 3.1 8B
 SHAPES = {
     "1B": (2048, 16, 32, 8, 8192), "3B": (3072, 28, 24, 8, 8192), "8B": (4096, 32, 32, 8, 14336),
@@ -121,66 +123,6 @@ def by_mtray(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
         precision=args.precision, learning_rate=RATE, seed=args.seed,
     )  # fmt: skip
     return start, engine.module
-
-
-def rival_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "output_dir": tempfile.mkdtemp(), "per_device_train_batch_size": args.batch,
-        "num_train_epochs": 1, "learning_rate": RATE, "lr_scheduler_type": "cosine",
-        "warmup_ratio": WARMUP, "weight_decay": 0.0, "max_grad_norm": 1.0, "seed": args.seed,
-        "bf16": args.precision == "bf16", "use_cpu": args.device == "cpu", "save_strategy": "no",
-        "report_to": "none", "logging_strategy": "no", "disable_tqdm": True,
-        "dataloader_pin_memory": args.device != "cpu",
-        "gradient_checkpointing": args.checkpointing,
-    }  # fmt: skip
-
-
-def by_trainer(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
-    from datasets import Dataset
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
-
-    from mtray.training.models import load_tokenizer
-
-    rows = [
-        {"input_ids": ids.tolist(), "labels": [-100] * start + ids[start:].tolist(),
-         "length": len(ids)}
-        for ids, start in examples
-    ]  # fmt: skip
-    grouped = {"group_by_length": True} if args.side == "trainer-grouped" else {}
-    trainer = Trainer(
-        model, TrainingArguments(**rival_arguments(args), **grouped),
-        train_dataset=Dataset.from_list(rows),
-        data_collator=DataCollatorForSeq2Seq(load_tokenizer(args.model), pad_to_multiple_of=8),
-    )  # fmt: skip
-    return timed(trainer, model)
-
-
-def by_trl(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
-
-    from mtray.training.models import load_tokenizer
-
-    rows = [
-        {"input_ids": ids.tolist(), "completion_mask": [0] * start + [1] * (len(ids) - start)}
-        for ids, start in examples
-    ]
-    options = {**rival_arguments(args), "max_length": args.length, "completion_only_loss": True}
-    if args.side == "sft-packed":
-        mean = statistics.mean(len(ids) for ids, _ in examples)
-        options |= {"packing": True, "max_length": int(args.batch * mean)}
-        options |= {"per_device_train_batch_size": 1}
-    trainer = SFTTrainer(
-        model, SFTConfig(**options), train_dataset=Dataset.from_list(rows),
-        processing_class=load_tokenizer(args.model),
-    )  # fmt: skip
-    return timed(trainer, model)
-
-
-def timed(trainer: Any, model: Any) -> Any:
-    start = time.perf_counter(), time.process_time()
-    trainer.train()
-    return start, model
 
 
 def held_out_loss(model: Any, examples: list[Any]) -> float:
