@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.commands.folders import run_folder
-from mtray.commands.kept_model import answer_and_use, kept_weights
+from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.rerun import as_written, find_record, prepare_shelf, recorded_job, train
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Output
@@ -56,7 +56,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
             saved.kind = save_model(module, tokenizer, folder, merge)
 
         if kept is not None:
-            outputs = answer_and_use(kept, record, study, asked, keep)
+            outputs = kept_outcome(kept, record, study, asked, keep).outputs
         else:
             outputs = train(job, study, shelf, asked, keep).outputs
         agreed = agreement(before, outputs)

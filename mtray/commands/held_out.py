@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.commands.folders import run_folder
+from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.rerun import (
     Shelf,
     as_written,
@@ -51,9 +52,9 @@ SAME_LOSS = 0.005
 
 
 def run_test(path: Path) -> int:
-    """Train the recipes of the front, the base model and parallel data only again, with their
-    recorded seeds, and measure them on the test segments; print that beside what they were chosen
-    by.
+    """Measure the recipes of the front, the base model and parallel data only on the test segments,
+    from kept weights or trained again with their recorded seeds; print that beside what they were
+    chosen by.
 
     Where that was done already it is printed, and nothing is touched. Interrupted, it goes on where
     it was. Raises MtrayError when the run has no front or the study no test segments.
@@ -139,7 +140,8 @@ def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> repo
         study=study.name, run=str(run_dir), objectives=tuple(names),
         rows=report.rows(sides[0], sides[1], front.front, trials, names),
         touched=tuple(
-            report.Touch(trial=r.number, when=r.finished, seconds=r.total_seconds)
+            report.Touch(trial=r.number, when=r.finished, seconds=r.total_seconds,
+                         trained=r.training is not None and "training" in r.seconds)
             for r in tested
         ),
         sets=tuple(line.strip() for line in set_lines(suite)), repeated=repeated,
@@ -161,7 +163,8 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
-    """Train, answer and score; the record comes last, so that a trial is tested or is not."""
+    """Answer, by kept weights or after a training, and score; the record comes last, so that a
+    trial is tested or is not."""
     job = recorded_job(old)
     held = {s.source: s.held for s in old.mix.shares}
     base = None
@@ -169,8 +172,11 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
         file = trial_dir(bench.folder, BASE_NUMBER) / OUTPUTS
         base = read_outputs(file, bench.suite.requests)
     started = time.perf_counter()
-    shelf = Shelf(bench.suite, build_sources(bench.study, job, held, bench.tokenizer), base)
-    outcome = train(job, bench.study, shelf, shelf.suite.requests)
+    if kept := kept_weights(bench.run_dir, old):
+        outcome = kept_outcome(kept, old, bench.study, bench.suite.requests)
+    else:
+        shelf = Shelf(bench.suite, build_sources(bench.study, job, held, bench.tokenizer), base)
+        outcome = train(job, bench.study, shelf, shelf.suite.requests)
     record, draws = record_trial(job, bench.study, bench.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     known = {"seconds": record.seconds | total, "replicate": job.replicate, "of": job.of}

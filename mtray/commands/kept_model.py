@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.errors import RunError
-from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.engine import Request
 from mtray.report.records import read_record, result_path, trial_dir
+from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Study, TrialRecord
+from mtray.seconds import Seconds
 from mtray.training.moved import MOVED, load_moved
-from mtray.trial import Use
+from mtray.trial import Outcome, Use
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
@@ -26,29 +28,40 @@ def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
     return kept_weights(run_dir, trained) if trained.recipe.alpha == 1 else None
 
 
-def answer_and_use(
-    file: Path, record: TrialRecord, study: Study, requests: Sequence[Request], use: Use
-) -> list[Output]:
-    """What the kept model answers; `use` is called with it and its tokenizer."""
+def kept_outcome(
+    file: Path,
+    record: TrialRecord,
+    study: Study,
+    requests: Sequence[Request],
+    use: Use | None = None,
+) -> Outcome:
+    """What the kept model answers, with the mix and the training of the record; `use` is called
+    with the model and its tokenizer."""
     import torch
 
     from mtray.evaluation.batches import settings_of
     from mtray.evaluation.engine import answer_part, joined
-    from mtray.training.adapters import prepare
+    from mtray.training.adapters import merged, prepare
     from mtray.training.engine import resolve_precision
     from mtray.training.models import load_model, load_tokenizer
     from mtray.training.reversion import Origin
 
-    torch.manual_seed(record.seed)
-    model = load_model(study.model, study.trust_remote_code, record.recipe.method == "qlora")
-    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
-    module = prepare(model, record.recipe, study.training, record.seed).model.eval()
-    precision = resolve_precision(study.training, next(module.parameters()).device.type)
-    origin = Origin()
-    origin.take(module)
-    load_moved(module, file)
+    keep_freed_memory()
+    seconds = Seconds()
+    with seconds.phase("load"):
+        torch.manual_seed(record.seed)
+        model = load_model(study.model, study.trust_remote_code, record.recipe.method == "qlora")
+        tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+        module = prepare(model, record.recipe, study.training, record.seed).model.eval()
+        precision = resolve_precision(study.training, next(module.parameters()).device.type)
+        origin = Origin()
+        origin.take(module)
+        load_moved(module, file)
     settings = settings_of(study.evaluation, module, tokenizer, precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.alpha):
-        answered = answer_part(settings, requests, (0, 1))
-        use(module, tokenizer)
-    return joined(requests, [answered])
+        with seconds.phase("generation"), merged(module):
+            answered = answer_part(settings, requests, (0, 1))
+        if use is not None:
+            use(module, tokenizer)
+    outputs = joined(requests, [answered])
+    return Outcome(outputs, record.mix, record.training, seconds.phases, versions())

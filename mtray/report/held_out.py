@@ -53,11 +53,13 @@ class Row(Frozen):
 
 
 class Touch(Frozen):
-    """When a trial's model was asked the test segments."""
+    """When a trial's model was asked the test segments. `trained`: it was trained for that; else it
+    is the base model or that of kept weights."""
 
     trial: int
     when: str
     seconds: float
+    trained: bool = True
 
 
 class HeldOut(Frozen):
@@ -148,9 +150,10 @@ def lines(result: HeldOut) -> list[str]:
         ]
         found.append("")
     touched = sorted(touch.when for touch in result.touched)
+    trained = sum(touch.trained for touch in result.touched)
     found.append(
         f"the test segments were touched from {touched[0]} to {touched[-1]}, by "
-        f"{len(touched)} trials, trained again: {'; '.join(result.sets)}"
+        f"{len(touched)} trials, {trained} of them trained again: {'; '.join(result.sets)}"
     )
     return found + [f"note: {note}" for note in result.notes]
 

@@ -1,5 +1,6 @@
 """A sweep whose models are also evaluated part of the way back, and the folders that `export
---model` makes of its trials: transformers alone loads them, and they answer as was recorded."""
+--model` makes of its trials: transformers alone loads them, and they answer as was recorded. The
+kept weights are tested on other segments, too."""
 
 import subprocess
 import sys
@@ -18,9 +19,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 HALF = 1_000_000
 
 
+def mtray(*arguments):
+    command = [sys.executable, "-m", "mtray", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
 def export(run_dir, number, out):
-    command = [sys.executable, "-m", "mtray", "export", str(run_dir), "--model", str(number)]
-    return subprocess.run([*command, str(out)], capture_output=True, text=True, timeout=300)
+    return mtray("export", run_dir, "--model", number, out)
 
 
 def test_models_of_a_sweep(sweep, small, tmp_path):
@@ -65,6 +70,16 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
         assert same >= 0.97 * len(found), "rounding may turn a rare tie"
     again = export(run_dir, 0, tmp_path / "model-0")
     assert again.returncode == 2 and "not empty" in again.stderr
+
+    done = mtray("test", run_dir)
+    assert done.returncode == 0, done.stderr
+    tested = {r.number: r for r in read_records(run_dir / "test").sound()}
+    assert tested.keys() == {-1, 0} | on_front
+    for number in tested.keys() - {-1}:
+        assert ("training" in tested[number].seconds) != kept.is_file()
+        assert tested[number].training == records[number].training or not kept.is_file()
+    trained = 0 if kept.is_file() else len(tested) - 1
+    assert f"by {len(tested)} trials, {trained} of them trained again" in done.stdout
 
 
 def small_model():

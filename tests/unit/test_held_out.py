@@ -165,7 +165,7 @@ def test_the_test_segments_are_touched_once(run, capsys):
     again = capsys.readouterr().out
     assert "nothing was touched now" in again
     assert again.splitlines()[:8] == first.splitlines()[:8]
-    assert "by 4 trials, trained again: quality en-uk: 30" in again
+    assert "by 4 trials, 3 of them trained again: quality en-uk: 30" in again
     assert "2 requests of the test are among those of the search" in again
 
 

@@ -7,11 +7,11 @@ import torch
 from records_factory import make_failed, make_record, make_study
 from tiny_models import byte_level, llama
 
-from mtray.commands.kept_model import answer_and_use, kept_weights
+from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.errors import RunError
 from mtray.evaluation.engine import Request, run_requests
 from mtray.report.records import trial_dir, write_record
-from mtray.schema import Recipe, Training
+from mtray.schema import Mix, Recipe, Training
 from mtray.search.kept_weights import drop_dominated, trained_on_front
 from mtray.training.moved import MOVED, load_moved, save_moved
 from mtray.training.reversion import Origin
@@ -101,10 +101,11 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
     study = make_study(model=str(tmp_path / "base"), training=Training(precision="fp32"))
     record = SimpleNamespace(
         seed=1, recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha),
-        trained_as=None if alpha == 1 else 4,
+        trained_as=None if alpha == 1 else 4, mix=Mix(), training=None,
     )  # fmt: skip
     used = []
-    found = answer_and_use(
+    outcome = kept_outcome(
         tmp_path / MOVED, record, study, requests, lambda module, tok: used.append(module)
     )
-    assert [o.text for o in found] == expected and len(used) == 1
+    assert [o.text for o in outcome.outputs] == expected and len(used) == 1
+    assert (outcome.mix, outcome.training) == (record.mix, record.training)
