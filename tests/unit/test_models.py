@@ -1,6 +1,7 @@
 """Loading models: every way a folder or a name can be wrong, named within seconds and offline."""
 
 import json
+import logging
 import shutil
 
 import huggingface_hub
@@ -156,6 +157,26 @@ def test_a_damaged_tokenizer(folder):
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"its tokenizer cannot be loaded: ."):
         load_tokenizer(str(folder))
+
+
+@pytest.mark.parametrize("model_type, warned", [("llama", False), ("mistral", True)])
+def test_no_false_alarm_of_a_tokenizer(folder, model_type, warned, caplog, monkeypatch):
+    """What transformers 4.57.6 says of every folder that it wrote itself, if the tokenizer is
+    large."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": model_type}))
+    logger = logging.getLogger("transformers.tokenization_utils_base")
+
+    def load(*_, **__):
+        logger.warning("The tokenizer you are loading has an incorrect regex pattern")
+        logger.warning("something else")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", load)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    load_tokenizer(str(folder))
+    said = {record.getMessage().split()[-1] for record in caplog.records}
+    assert said == ({"pattern", "else"} if warned else {"else"})
+    assert not logger.filters
 
 
 def test_a_damaged_config(folder):
