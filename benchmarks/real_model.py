@@ -2,7 +2,7 @@
 """A pretrained model fine-tuned on a touch of real parallel text, with monolingual text or without.
 
     python benchmarks/real_model.py --model FOLDER --data FOLDER [--segments 100] [--seed 1]
-                                    [--rows 0 16 32 128 512 128:1 512:1] [--json FILE]
+                                    [--rows 0 16 32 128 512 128:0.5 128:1 512:1] [--json FILE]
 
 A row is so many German-English pairs, half of them in each direction, and `:R` so many monolingual
 sentences for each pair, half German, half English; 0 is the model untouched. `--data` holds the
@@ -22,7 +22,7 @@ from typing import Any
 
 from recipes import Row, measured
 
-ROWS = ("0", "16", "32", "128", "512", "128:1", "512:1")
+ROWS = ("0", "16", "32", "128", "512", "128:0.5", "128:1", "512:1")
 SHOWN = {
     "bleu.de-en": 1, "chrf.de-en": 1, "bleu.en-de": 1, "chrf.en-de": 1,
     "formality.shots.guarded_accuracy": 2, "few_shot.de-en": 1, "perplexity.en": 2,
