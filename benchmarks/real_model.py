@@ -23,6 +23,7 @@ from typing import Any
 from recipes import Row, measured
 
 ROWS = ("0", "16", "32", "128", "512", "128:0.5", "128:1", "512:1")
+RATE = 5e-5
 SHOWN = {
     "bleu.de-en": 1, "chrf.de-en": 1, "bleu.en-de": 1, "chrf.en-de": 1,
     "formality.shots.guarded_accuracy": 2, "few_shot.de-en": 1, "perplexity.en": 2,
@@ -69,7 +70,7 @@ def study_of(model: Path, data: Path, segments: int, seed: int) -> dict[str, Any
                      "warmup": 0.0, "precision": "bf16"},
         "resources": {"workers": 1},
         "budget": {"trials": 1},
-        "defaults": {"learning_rate": 5e-5},
+        "defaults": {"learning_rate": RATE},
     }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def recipe_of(row: str) -> dict[str, float] | None:
     size, _, ratio = row.partition(":")
     if int(size) == 0:
         return None
-    return {"parallel_size": int(size), "mono_ratio": float(ratio or 0), "learning_rate": 5e-5}
+    return {"parallel_size": int(size), "mono_ratio": float(ratio or 0), "learning_rate": RATE}
 
 
 def cell(score: Any, digits: int) -> str:
@@ -111,7 +112,8 @@ def main() -> None:
     trained = [Recipe.model_validate(r) for r in recipes.values() if r]
     store = build_store(study, tokenizer, most_drawn(trained, study.sources))
     # the longest first after the base model, so that no process waits at the end
-    order = sorted(recipes, key=lambda row: -work(recipes[row]) if recipes[row] else -1e9)
+    base, *others = recipes
+    order = [base, *sorted(others, key=lambda row: work(recipes[row]), reverse=True)]
     found: dict[str, dict[str, Any]] = {}
     for row, record, outcome in measured([Row(r, study, recipes[r], store) for r in order], suite):
         found[row.name] = {**record.scores, **record.objectives}

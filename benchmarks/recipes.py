@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,28 +47,21 @@ def answered(row: Row, requests: Sequence[Any], threads: int) -> Outcome:
 def measured(
     rows: Sequence[Row], suite: Any, processes: int = 2
 ) -> Iterator[tuple[Row, TrialRecord, Outcome]]:
-    """Every row with its record, as they end; the base model, which must be the first, comes
-    first."""
+    """Every row with its record: the base model, which must be the first, then the others as they
+    end."""
     from mtray.trial import record_trial
 
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    started, early, base = time.perf_counter(), [], None
+    started, base = time.perf_counter(), None
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         jobs = {pool.submit(answered, row, suite.requests, threads): row for row in rows}
-        for job in as_completed(jobs):
+        first, *others = jobs
+        for job in chain([first], as_completed(others)):
             row, outcome = jobs[job], job.result()
             print(
                 f"{time.perf_counter() - started:6.0f} s  {row.name}", file=sys.stderr, flush=True
             )
-            early.append((row, outcome))
-            if row.recipe is None:
-                base = outcome.outputs
-                early = [early[-1], *early[:-1]]
-            if base is None:
-                continue
-            for which, found in early:
-                than = None if which.recipe is None else base
-                record, _ = record_trial(job_of(which), which.study, suite, found, than)
-                yield which, record, found
-            early = []
+            record, _ = record_trial(job_of(row), row.study, suite, outcome, base)
+            base = outcome.outputs if base is None else base
+            yield row, record, outcome

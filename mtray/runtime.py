@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 # numbers of glibc's mallopt(3)
@@ -64,6 +65,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=8)
 def code_hash(folder: Path) -> str:
     """Of the Python files in a folder and below: another version of the code may make something
     else of the same inputs."""

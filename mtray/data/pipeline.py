@@ -167,7 +167,6 @@ def _file_hash(path: Path, size: int, modified: int) -> str:
     return file_hash(path)
 
 
-@lru_cache(maxsize=1)
 def tokenizer_hash(tokenizer: Any) -> str:
     """Of everything that a tokenizer makes ids by."""
     import tempfile

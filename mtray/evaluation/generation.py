@@ -36,7 +36,12 @@ def newline_ids(tokenizer: Any) -> Ids:
 
 def blank_line_ids(tokenizer: Any) -> Ids:
     """Those of them that hold nothing else: as an answer's first token they would make it empty."""
-    return [i for i in _newline_ids(tokenizer) if not tokenizer.decode([i]).strip()]
+    return list(_blank_line_ids(tokenizer))
+
+
+@lru_cache(maxsize=2)
+def _blank_line_ids(tokenizer: Any) -> tuple[int, ...]:
+    return tuple(i for i in _newline_ids(tokenizer) if not tokenizer.decode([i]).strip())
 
 
 @lru_cache(maxsize=2)  # a large vocabulary takes a while
