@@ -20,14 +20,15 @@ from typing import Any, NamedTuple
 
 from mtray.data.asking import CHATS, Asking
 from mtray.data.chat import chat_form
+from mtray.data.mixing import plan
 from mtray.data.replay import Kept, Pair, as_given, prompts_of
 from mtray.data.token_files import file_hash
 from mtray.data.tokenise import prefix_ids
-from mtray.errors import DataError
+from mtray.errors import ConfigError, DataError
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Progress, Request, run_requests
 from mtray.evaluation.sampling import Sampled, Sampling, sample
-from mtray.schema import Generation, Source, Study
+from mtray.schema import Generation, Recipe, Source, Study
 
 Say = Callable[[str], None]
 SENTENCE_END = re.compile(r"[.!?。！？][\"'”’»)\]]*(?=\s)|\n")
@@ -55,6 +56,22 @@ def with_replay(study: Study, say: Say = lambda _: None, force: bool = False) ->
         for source in study.sources
     ]
     return study.model_copy(update={"sources": tuple(sources)})
+
+
+def check_generated(study: Study, largest: Recipe) -> None:
+    """ConfigError where the largest recipe asks for more examples than a source is to generate;
+    told before they are, which can take long."""
+    if study.training.allow_repeats or study.mixing.count == "tokens":
+        return
+    by_name = {source.name: source for source in study.sources if source.replay != "er"}
+    for part in plan(largest, study.sources):
+        source = by_name.get(part.source)
+        if source and part.count > source.generation.examples:
+            raise ConfigError(
+                f"source {source.name!r}: `generation.examples` is {source.generation.examples:,} "
+                f"and the largest recipe asks for {part.count:,}; raise it, lower the search range "
+                "or set `training: {allow_repeats: true}`"
+            )
 
 
 def _given(

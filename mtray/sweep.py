@@ -141,7 +141,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     from mtray.data.store import build_store, sums_of
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.suite import build_suite
-    from mtray.replay import with_replay
+    from mtray.replay import check_generated, with_replay
     from mtray.search.references import reference_recipes
     from mtray.training.models import load_tokenizer
 
@@ -150,6 +150,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
+    check_generated(study, largest)
     generated = with_replay(study, say)
     check_share(largest.few_shot_share, study.sources)
     few_shot = largest.few_shot_share > 0

@@ -16,6 +16,8 @@ from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Progress
 from mtray.evaluation.generation import device_of, end_ids
 
+LIKELY = 1024  # tokens that are sorted at first
+
 
 class Sampled(NamedTuple):
     """`ended`: by an end token, within `max_new_tokens`."""
@@ -39,14 +41,31 @@ class Sampling:
 
 
 def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) -> Any:
-    """A token for every row. `logits` (rows, vocabulary), `draws` (rows,) in [0, 1)."""
-    chances, tokens = (
-        (logits.double() / temperature).softmax(dim=1).sort(dim=1, descending=True, stable=True)
-    )
+    """A token for every row. `logits` (rows, vocabulary), `draws` (rows,) in [0, 1). Tokens stand
+    in the order of their chances; a vocabulary is sorted whole only for a draw that is not among
+    the likeliest."""
+    import torch
+
+    scaled = logits.float() / temperature
+    likely, tokens = scaled.topk(min(LIKELY, scaled.shape[1]))
+    total = scaled.logsumexp(dim=1, keepdim=True)
+    chances = (likely - total).double().exp()
+    known = chances.sum(dim=1)
+    chosen = _chosen(chances, tokens, draws, top_p)
+    for row in torch.nonzero((known < top_p) & ((top_p < 1) | (draws >= known)))[:, 0]:
+        here = slice(row, row + 1)
+        likely, tokens = scaled[here].sort(dim=1, descending=True, stable=True)
+        chances = (likely - total[here]).double().exp()
+        chosen[here] = _chosen(chances, tokens, draws[here], top_p)
+    return chosen
+
+
+def _chosen(chances: Any, tokens: Any, draws: Any, top_p: float) -> Any:
     before = chances.cumsum(dim=1) - chances
     chances = chances.masked_fill(before >= top_p, 0.0)  # the likeliest stays: nothing is before it
     reached = chances.cumsum(dim=1)
-    place = (reached <= draws[:, None] * reached[:, -1:]).sum(dim=1, keepdim=True)
+    of = reached[:, -1:] if top_p < 1 else 1.0
+    place = (reached <= draws[:, None] * of).sum(dim=1, keepdim=True)
     last = (chances > 0).sum(dim=1, keepdim=True) - 1
     return tokens.gather(1, place.minimum(last))[:, 0]
 

@@ -20,7 +20,9 @@ from mtray.errors import ConfigError, DataError
 from mtray.evaluation.batches import Settings
 from mtray.evaluation.engine import Request, run_requests
 from mtray.evaluation.sampling import Sampled
-from mtray.schema import Generation, Source
+from mtray.schema import Generation, Recipe, Source
+from mtray.space import Space
+from mtray.sweep import prepare
 from mtray.training import models
 
 PROMPTS = [
@@ -266,3 +268,20 @@ evaluation: {quality: [{direction: en-uk, path: dev.tsv}], abilities: {}}
     study.write_text(text.replace(", replay: gr", ""))
     assert main(["data", "generate", str(study)]) == 2
     assert "no source has `replay: gr`" in capsys.readouterr().err
+
+
+def test_too_few_to_generate_are_told_before_any_is(monkeypatch):
+    source = Source(name="own", kind="replay", replay="self", generation=Generation(examples=30))
+    study = study_of(source)
+    largest = Recipe(parallel_size=120, replay_fraction=0.2)
+    replay.check_generated(study, largest)
+    more = Recipe(parallel_size=121, replay_fraction=0.21)
+    with pytest.raises(ConfigError, match=r"'own'.*`generation.examples` is 30.*asks for 32"):
+        replay.check_generated(study, more)
+    monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("it was to be told before"))
+    monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
+    space = Space(parameters={}, fixed={"parallel_size": 121, "replay_fraction": 0.21})
+    with pytest.raises(ConfigError, match=r"`generation\.examples`"):
+        prepare(study, space)
+    repeating = study.training.model_copy(update={"allow_repeats": True})
+    replay.check_generated(study.model_copy(update={"training": repeating}), more)

@@ -28,7 +28,7 @@ def token(draw, temperature=1.0, top_p=1.0):
         (0.0, {}, HALF), (0.499, {}, HALF), (0.501, {}, THIRD), (0.799, {}, THIRD),
         (0.801, {}, FIFTH), (1 - 1e-12, {}, FIFTH),
         # the likeliest alone has the half
-        (0.999, {"top_p": 0.5}, HALF), (0.999, {"top_p": 0.01}, HALF),
+        (0.999, {"top_p": 0.499}, HALF), (0.999, {"top_p": 0.01}, HALF),
         # 5/8 and 3/8 of the first two
         (0.624, {"top_p": 0.6}, HALF), (0.626, {"top_p": 0.6}, THIRD),
         (0.999, {"top_p": 0.79}, THIRD), (0.999, {"top_p": 0.81}, FIFTH),
@@ -39,6 +39,18 @@ def token(draw, temperature=1.0, top_p=1.0):
 )  # fmt: skip
 def test_a_random_number_chooses(draw, options, chosen):
     assert token(draw, **options) == chosen
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.2])
+@pytest.mark.parametrize("flatness", [0.1, 1.0, 30.0])
+def test_sorting_the_likeliest_alone_chooses_as_sorting_all(monkeypatch, top_p, flatness):
+    numbers = torch.Generator().manual_seed(1)
+    logits = torch.randn(200, 50, generator=numbers, dtype=torch.double) / flatness
+    draws = torch.rand(200, generator=numbers, dtype=torch.double)
+    found = sampled_tokens(logits, draws, 0.7, top_p)
+    monkeypatch.setattr("mtray.evaluation.sampling.LIKELY", 5)
+    assert sampled_tokens(logits, draws, 0.7, top_p).equal(found)
+    assert len(set(found.tolist())) > 5
 
 
 @pytest.fixture(scope="module")
