@@ -107,8 +107,8 @@ def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float
     import ray
     from ray import tune
 
+    from mtray.job import Job
     from mtray.sweep import prepare
-    from mtray.trial import Job
 
     study, space = small_study(trials, concurrent)
     prepared = prepare(study, space)

@@ -105,7 +105,7 @@ def by_mtray(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
     from mtray.runtime import keep_freed_memory
     from mtray.schema import Training
     from mtray.training.engine import build_engine
-    from mtray.training.loop import finetune
+    from mtray.training.loop import Tuning, finetune
 
     keep_freed_memory()  # as a trial does
     name = "deepspeed" if args.side == "mtray-deepspeed" else "torch"
@@ -119,8 +119,8 @@ def by_mtray(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
     )  # fmt: skip
     start = time.perf_counter(), time.process_time()
     engine, _ = finetune(
-        lambda m: build_engine(name, m, training, args.precision), model, examples, training,
-        precision=args.precision, learning_rate=RATE, seed=args.seed,
+        lambda m: build_engine(name, m, training, args.precision), model, examples,
+        Tuning(training, args.precision, RATE, args.seed),
     )  # fmt: skip
     return start, engine.module
 

@@ -1,8 +1,11 @@
-"""What has to survive a crash of the machine."""
+"""Files that are whole or absent, whenever the process or the machine dies."""
 
 from __future__ import annotations
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,3 +19,27 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write a file to, which is moved there at the end, so that a reader
+    finds the old content or the new and nothing between; gone where writing fails. Two processes
+    may do so at once: the later one stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # not tempfile, whose files are private: a run's folder is often shared, so the umask decides
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield partial
+        sync(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync(path.parent)  # the move itself
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """A file of this content, by `replacing`."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+    return path

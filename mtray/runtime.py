@@ -9,6 +9,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+# elements of a batch's scores, so that a vocabulary of 256,000 takes 1 GiB in 32 bits
+LOGITS_AT_ONCE = 2**28
 # numbers of glibc's mallopt(3)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 

@@ -34,22 +34,28 @@ def _nan(study, result):
 SCORES = {"exception": _exception, "missing": _missing, "nan": _nan}
 
 
-def change_trial(module):
-    record_trial, run_trial = module.record_trial, module.run_trial
+def change_record(module):
+    record_trial = module.record_trial
 
     def recording(job, study, *rest):
         what = SCORES.get(TRIALS.get(job.number))
         return record_trial(job, (what and what(study, rest)) or study, *rest)
 
-    def running(job, *rest, **options):
+    module.record_trial = recording
+
+
+def change_trial(module):
+    run_trial = module.run_trial
+
+    def running(job, study, store, requests, how, worker):
         import torch
 
         what = TRIALS.get(job.number)
-        if what == "memory" or (what == "memory_once" and options["batch_share"] == 1.0):
+        if what == "memory" or (what == "memory_once" and worker.batch_share == 1.0):
             torch.empty(1 << 50)  # a petabyte
-        return run_trial(job, *rest, **options)
+        return run_trial(job, study, store, requests, how, worker)
 
-    module.record_trial, module.run_trial = recording, running
+    module.run_trial = running
 
 
 def change_live(module):
@@ -62,7 +68,11 @@ def change_live(module):
     module.Watch.ended = slowly
 
 
-CHANGES = {"mtray.trial": change_trial, "mtray.search.live": change_live}
+CHANGES = {
+    "mtray.trial": change_trial,
+    "mtray.trial_record": change_record,
+    "mtray.search.live": change_live,
+}
 
 
 class After(importlib.abc.MetaPathFinder):

@@ -25,6 +25,7 @@ from mtray.commands.rerun import (
 from mtray.errors import RunError, WorkerLost
 from mtray.evaluation.held_out import on_test
 from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.files import write_atomically
 from mtray.report import held_out as report
 from mtray.report.draws import write_draws
 from mtray.report.export import read_front
@@ -36,13 +37,12 @@ from mtray.report.records import (
     result_path,
     trial_dir,
     trial_name,
-    write_atomically,
     write_json,
     write_record,
 )
 from mtray.schema import Study, TrialRecord
 from mtray.search.run_folder import load_bound, locked
-from mtray.trial import record_trial
+from mtray.trial_record import record_trial
 
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
 OUTPUTS = "outputs.parquet"

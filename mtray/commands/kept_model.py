@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mtray.errors import RunError
 from mtray.evaluation.engine import Request
+from mtray.job import Outcome, Use
 from mtray.report.records import read_record, result_path, trial_dir
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Study, TrialRecord
 from mtray.seconds import Seconds
 from mtray.training.moved import MOVED, load_moved
-from mtray.trial import Outcome, Use
+from mtray.trial import loaded
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
@@ -37,23 +38,16 @@ def kept_outcome(
 ) -> Outcome:
     """What the kept model answers, with the mix and the training of the record; `use` is called
     with the model and its tokenizer."""
-    import torch
-
     from mtray.evaluation.batches import settings_of
     from mtray.evaluation.engine import answer_part, joined
     from mtray.training.adapters import merged, prepare
-    from mtray.training.engine import resolve_precision
-    from mtray.training.models import load_model, load_tokenizer
     from mtray.training.reversion import Origin
 
     keep_freed_memory()
     seconds = Seconds()
     with seconds.phase("load"):
-        torch.manual_seed(record.seed)
-        model = load_model(study.model, study.trust_remote_code, record.recipe.method == "qlora")
-        tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+        model, tokenizer, precision = loaded(study, record.recipe, record.seed)
         module = prepare(model, record.recipe, study.training, record.seed).model.eval()
-        precision = resolve_precision(study.training, next(module.parameters()).device.type)
         origin = Origin()
         origin.take(module)
         load_moved(module, file)

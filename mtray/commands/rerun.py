@@ -19,6 +19,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.evaluation.suite import Suite
+from mtray.job import How, Job, Outcome, Use
 from mtray.report.records import (
     BASE_NUMBER,
     RESULT,
@@ -33,7 +34,9 @@ from mtray.report.tables import score_text
 from mtray.schema import Score, Study, TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.sweep import store_sizes
-from mtray.trial import Job, Outcome, Use, record_trial, run_trial
+from mtray.training.worker import Worker
+from mtray.trial import run_trial
+from mtray.trial_record import record_trial
 
 
 @dataclass(frozen=True)
@@ -173,9 +176,8 @@ def train(
     evaluation = study.evaluation.model_copy(update={"reversion": ()})
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
-        return run_trial(
-            job, study, shelf.store, requests, engine=engine, use=use, progress=progress
-        )
+        how, worker = How(engine, use=use), Worker(progress=progress)
+        return run_trial(job, study, shelf.store, requests, how, worker)
 
 
 @contextmanager

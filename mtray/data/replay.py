@@ -11,8 +11,6 @@ import fcntl
 import hashlib
 import heapq
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from mtray.data.sources import source_rows
 from mtray.data.token_files import file_hash, key_of
 from mtray.embedded import cache_dir
 from mtray.errors import DataError
+from mtray.files import write_atomically
 from mtray.schema import Source
 
 FORMAT = 1
@@ -97,21 +96,10 @@ class Kept:
             "inputs": self.inputs, "examples": len(pairs), **made,
             "sha256": hashlib.sha256(lines).hexdigest(),
         }  # fmt: skip
-        _write(self.path, lines)
-        _write(self.manifest_path, json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+        write_atomically(self.path, lines)
+        write_atomically(
+            self.manifest_path, json.dumps(manifest, indent=1, ensure_ascii=False).encode()
+        )
 
 
 def as_given(source: Source, kept: Kept) -> Source:

@@ -97,7 +97,8 @@ def beam_search(model: Any, asked: Asked, beams: int) -> tuple[list[Ids], list[f
 
     The log-probabilities are computed anew: the scores of `generate` are divided by lengths that
     its versions count differently."""
-    from mtray.evaluation.likelihood import LOGITS_AT_ONCE, log_likelihoods
+    from mtray.evaluation.likelihood import log_likelihoods
+    from mtray.runtime import LOGITS_AT_ONCE
 
     found = _generate(model, asked, num_beams=beams, early_stopping=True)
     width = _begun(model, asked)

@@ -13,10 +13,8 @@ from mtray.errors import EvaluationError, ModelError
 from mtray.evaluation.batches import Batch, Job, Settings, by_length
 from mtray.evaluation.engine import Output, Request, check_length
 from mtray.evaluation.generation import device_of, last_only, left_padded, supports_own_loop
+from mtray.runtime import LOGITS_AT_ONCE
 
-# elements of the logits of one scoring batch, so that a vocabulary of 256,000 takes 1 GiB in 32
-# bits
-LOGITS_AT_ONCE = 2**28
 # sharing pays where it saves at least this part of a prompt's and its targets' tokens; the cache it
 # needs costs time, too
 LEAST_SAVED = 0.25

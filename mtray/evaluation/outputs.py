@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.errors import RunError
 from mtray.evaluation.engine import Output, Request
+from mtray.files import replacing
 
 OUTPUTS_FILE = "outputs.parquet"  # in a trial's folder
 COLUMNS = ("suite", "index", "prompt", "target", "text", "log_likelihood", "tokens", "truncated")
@@ -35,14 +35,8 @@ def write_outputs(
         pa.string(), pa.float64(), pa.int64(), pa.bool_(),
     )  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=pa.schema(list(zip(COLUMNS, types, strict=True))))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # a name of this process, since two may write the outputs of the base model
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as partial:
         pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_outputs(path: Path, requests: Sequence[Request], part: str | None = None) -> list[Output]:

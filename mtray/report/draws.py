@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.seeds import SeedVariance
+from mtray.files import write_atomically
 from mtray.report.compare import Difference
 from mtray.report.groups import Group
-from mtray.report.records import trial_dir, write_atomically
+from mtray.report.records import trial_dir
 from mtray.schema import TrialRecord
 
 Array = npt.NDArray[np.float64]

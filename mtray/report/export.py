@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtray.files import write_atomically
 from mtray.report.draws import joint_draws
 from mtray.report.front import Front, build_front
 from mtray.report.groups import complete_trials
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
-from mtray.report.records import read_records, write_atomically, write_json
+from mtray.report.records import read_records, write_json
 from mtray.schema import Score, Study
 
 

@@ -4,8 +4,6 @@ moved there."""
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtray.errors import RunError
-from mtray.files import sync
+from mtray.files import write_atomically
 from mtray.schema import TrialRecord
 
 BASE_NUMBER = -1
@@ -47,26 +45,6 @@ class RunRecords:
         if self.damaged:
             raise self.damaged[0].error()
         return self.records
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader, or a start after a crash, finds the old content or the new and
-    nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        # not tempfile, whose files are private: a run's folder is often shared, so the umask
-        # decides
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    sync(path.parent)  # the move itself
-    return path
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtray.errors import TrialStopped
+from mtray.job import Job, Outcome
 from mtray.report.records import trial_dir
 from mtray.search.board import Reporter
 from mtray.search.bridge import Shared, WorkersPending, train_in_workers
 from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
 from mtray.search.on_the_way import again_from
-from mtray.trial import Job, Outcome
 
 
 def train_with_attempts(

@@ -35,14 +35,15 @@ from ray.util.placement_group import (
 )
 
 from mtray.errors import NodeLost, TimeLimitReached, TrainError, TrialStopped, WorkerLost
+from mtray.job import How, Job, Outcome, RungPlan, Use
 from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
-from mtray.training.loop import place_in_group
 from mtray.training.moved import MOVED, save_moved
-from mtray.trial import Job, Outcome, RungPlan, Use, run_trial
+from mtray.training.worker import Worker, place_in_group
+from mtray.trial import run_trial
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
 # trial are alike
@@ -146,19 +147,15 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     minutes = shared.study.budget.trial_minutes
     clock = TrialClock(minutes, reporter.should_stop)
     try:
-        return run_trial(
-            job,
-            shared.study,
-            take(shared.store),
-            ray.get(shared.requests),
-            place=place_in_group(rank, world),
+        how = How(
             rungs=_rung_plan(job, shared, clock),
             keep_in=trial_dir(Path(shared.run_dir), job.number),
             use=_keeper(job, shared, rank),
-            batch_share=config["batch_share"],
-            progress=reporter.progress,
-            should_stop=clock,
         )
+        place = place_in_group(rank, world)
+        worker = Worker(place, config["batch_share"], reporter.progress, clock)
+        requests = ray.get(shared.requests)
+        return run_trial(job, shared.study, take(shared.store), requests, how, worker)
     except TrialStopped:
         if clock.over:
             raise TimeLimitReached(

@@ -8,8 +8,9 @@ from typing import Any
 from mtray.data.few_shot import blended
 from mtray.data.mixing import plan
 from mtray.data.store import select, sums_of
+from mtray.job import How, Job
 from mtray.schema import Recipe, Study
-from mtray.trial import Job, run_trial
+from mtray.trial import run_trial
 
 # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
 STARTUP_SECONDS = 7.0
@@ -26,7 +27,8 @@ def seconds_per_trial(
     )
     requests = suite.requests[:: max(1, len(suite.requests) // 100)]
     start = time.perf_counter()
-    outcome = run_trial(Job(0, "search", recipe, study.seed), few, store, requests, engine="torch")
+    job = Job(0, "search", recipe, study.seed)
+    outcome = run_trial(job, few, store, requests, How("torch"))
     spent = time.perf_counter() - start
     assert outcome.training is not None
     tables = blended(store, recipe.few_shot_share)

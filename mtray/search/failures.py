@@ -35,9 +35,9 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
+from mtray.job import Job
 from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
-from mtray.trial import Job
 
 # the first that fits counts, so a narrower class stands before its base
 OWN: tuple[tuple[type[Exception], ReasonClass], ...] = (

@@ -14,6 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import Sums, plan, repeat_caps
+from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
@@ -41,7 +42,6 @@ from mtray.search.rungs import expected_values
 from mtray.search.suggest import Ahead, Suggester
 from mtray.search.warmstart import Taken, copy_trial, role_here, search_seed, taken_notes
 from mtray.space import Space
-from mtray.trial import Job
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 

@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, trial_name
 from mtray.report.tables import parameter_text, score_text, varied_parameters
 from mtray.schema import Recipe, TrialRecord
-from mtray.trial import Job
 
 SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
          "frozen_layers": "frozen", "learning_rate": "lr"}  # fmt: skip

@@ -15,11 +15,11 @@ from typing import Any
 from mtray.analysis.pareto import Z95
 from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output
+from mtray.job import Job
 from mtray.schema import Estimate, Rung, Study
 from mtray.search.board import Question
 from mtray.search.on_the_way import KeptRungs
 from mtray.search.rungs import Decision, Point, can_end, decide
-from mtray.trial import Job
 
 RESAMPLES = 200  # enough for a standard error, a fifth of the time of an interval
 INTERVAL = 0.2  # seconds between two looks at the board

@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from mtray.errors import RunError
+from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, read_records, trial_dir, write_record
 from mtray.schema import TrialRecord
 from mtray.search.bridge import alive_nodes, free_workers, lost_error
@@ -32,7 +33,6 @@ from mtray.search.journal import Ledger, base_job
 from mtray.search.kept_weights import drop_dominated
 from mtray.search.on_the_way import forget_trial
 from mtray.search.stopping import enough
-from mtray.trial import Job
 
 
 @dataclass

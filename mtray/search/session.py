@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mtray.data.store import sums_of
 from mtray.errors import RunError
+from mtray.job import Job
 from mtray.report.export import export_front
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
@@ -26,7 +27,6 @@ from mtray.search.on_the_way import forget_finished
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
 from mtray.search.watchdog import Watchdog, look_at
-from mtray.trial import Job
 
 if TYPE_CHECKING:
     from mtray.search.bridge import Shared

@@ -12,6 +12,7 @@ from typing import Any
 
 from mtray.errors import EvaluationError, RunError, TrialStopped
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
+from mtray.job import Job, Outcome, Reverted
 from mtray.report.draws import write_draws
 from mtray.report.records import (
     BASE_NUMBER,
@@ -35,7 +36,7 @@ from mtray.search.failures import (
 )
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
-from mtray.trial import Job, Outcome, Reverted, record_trial
+from mtray.trial_record import record_trial
 
 
 def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:

@@ -15,13 +15,13 @@ from typing import Any
 
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.outputs import OUTPUTS_FILE
+from mtray.files import write_atomically
 from mtray.report.draws import DRAWS_FILE
 from mtray.report.records import (
     BASE_NUMBER,
     REVERTED,
     read_records,
     trial_dir,
-    write_atomically,
     write_record,
 )
 from mtray.schema import Origin, Recipe, Role, Study, TrialRecord

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtray.job import Job
 from mtray.report.records import trial_name
 from mtray.schema import Resources
-from mtray.trial import Job
 
 PATIENCE = 30.0  # seconds that a trial may take to start its processes
 AGAIN_AFTER = 120.0  # seconds between two lines on one trial

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.errors import TrainError
 from mtray.files import sync
+from mtray.training.worker import Place
 
 if TYPE_CHECKING:
     import torch
-
-    from mtray.training.loop import Place
 
 STATE = "state.json"
 PARTIAL = ".partial"

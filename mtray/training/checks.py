@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mtray.errors import ConfigError
 from mtray.schema import Study
 from mtray.training.adapters import check_qlora, checkpoint_gradients, linear_names
-from mtray.training.freezing import transformer_blocks
+from mtray.training.freezing import earlier_model, transformer_blocks
 from mtray.training.models import block_count, empty_model, resolve_model
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ def check_recipes(study: Study, space: Space) -> None:
         if study.training.zero_stage == 3:
             raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
     if "most_changed" in space.possible("freeze_policy") and most:
-        if study.training.freeze_from is None:
-            raise ConfigError(
-                "freeze_policy may be most_changed, which compares with an earlier model: set "
-                "`training.freeze_from` to its folder"
-            )
-        resolve_model(study.training.freeze_from)
+        resolve_model(earlier_model(study.training.freeze_from))
     adapted = methods != {"full"}
     training = study.training
     if most or adapted or training.gradient_checkpointing or training.packing == "on":

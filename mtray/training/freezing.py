@@ -103,6 +103,16 @@ def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
+def earlier_model(folder: str | None) -> str:
+    """`training.freeze_from`; ConfigError where it is not given."""
+    if folder is None:
+        raise ConfigError(
+            "freeze_policy is most_changed, which compares with an earlier model: set "
+            "`training.freeze_from` to its folder"
+        )
+    return folder
+
+
 def distances(model: nn.Module, earlier: str | None) -> Scores:
     """How far every block is from the earlier model's: the Euclidean norm of the difference of all
     its weights together, shape (blocks,). Raises ConfigError where that is not the same model."""
@@ -110,11 +120,7 @@ def distances(model: nn.Module, earlier: str | None) -> Scores:
 
     from mtray.training.models import stored_weights
 
-    if earlier is None:
-        raise ConfigError(
-            "freeze_policy is most_changed, which compares with an earlier model: set "
-            "`training.freeze_from` to its folder"
-        )
+    earlier = earlier_model(earlier)
     names = {id(p): name for name, p in model.named_parameters()}
     found = []
     with stored_weights(earlier) as stored:

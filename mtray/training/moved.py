@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import RunError
-from mtray.files import sync
+from mtray.files import replacing
 
 MOVED = "weights.safetensors"  # in a trial's folder
 
@@ -22,14 +21,8 @@ def save_moved(module: Any, path: Path) -> None:
     from safetensors.torch import save_file
 
     moved = {n: p.detach().cpu().contiguous() for n, p in moving_weights(module).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as partial:
         save_file(moved, partial)
-        sync(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load_moved(module: Any, path: Path) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mtray.runtime import LOGITS_AT_ONCE
 from mtray.training.losses import Example, Form, loss_of, target_tokens
 from mtray.training.schedule import Index, plan_step
-
-if TYPE_CHECKING:
-    from mtray.training.loop import Place
+from mtray.training.worker import Place
 
 MICRO_BATCH_TOKENS = 4096  # with padding
-# elements of a micro-batch's scores, so that a vocabulary of 256,000 takes 1 GiB in 32 bits
-LOGITS_AT_ONCE = 2**28
 
 
 def micro_batch_tokens(model: Any, wanted: int | None, share: float = 1.0) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mtray.training.loop import Place, place_in_group
+from mtray.training.worker import Place, place_in_group
 
 UNIT = str(Path(__file__).parent.parent / "unit")
 

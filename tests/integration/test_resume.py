@@ -18,7 +18,8 @@ def work(rank, world, port, stage, folder):
     from mtray.schema import Training
     from mtray.training.checkpoints import Checkpoints, kept_step
     from mtray.training.engine import build_engine
-    from mtray.training.loop import Rungs, finetune
+    from mtray.training.loop import Rungs, Tuning, finetune
+    from mtray.training.worker import Worker
 
     tokenizer = byte_level()
     examples = examples_of(tokenizer, [("a bad cab ->", "abba"), ("dad ->", "bee")] * 9)
@@ -34,11 +35,11 @@ def work(rank, world, port, stage, folder):
             return False
 
         model = frozen(with_dropout(tokenizer))
+        worker = Worker(place, should_stop=lambda: asked.append(1) or (stops and len(asked) > 5))
         engine, record = finetune(
             lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples,
-            training, precision="fp32", learning_rate=3e-3, seed=1,
-            place=place, rungs=Rungs((0.3,), measure), checkpoints=checkpoints,
-            should_stop=lambda: asked.append(1) or (stops and len(asked) > 5),
+            Tuning(training, "fp32", 3e-3, seed=1), rungs=Rungs((0.3,), measure),
+            checkpoints=checkpoints, worker=worker,
         )  # fmt: skip
         with engine.whole() as module:
             weights = torch.cat([p.detach().flatten().clone() for p in module.parameters()])

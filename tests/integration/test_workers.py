@@ -31,7 +31,8 @@ def work(rank, world, port, stage, out, dies, method):
     from mtray.schema import Recipe, Training
     from mtray.training.adapters import prepare
     from mtray.training.engine import build_engine
-    from mtray.training.loop import Rungs, finetune
+    from mtray.training.loop import Rungs, Tuning, finetune
+    from mtray.training.worker import Worker
 
     tokenizer = byte_level()
     texts = [("a bad cab ->", "abba"), ("dad ->", "bee"), ("fed a bee ->", "cab")] * 6
@@ -58,8 +59,8 @@ def work(rank, world, port, stage, out, dies, method):
     model = prepare(llama(tokenizer), recipe, training, 1).model
     assert 4 * len(examples) // 9 == STEPS
     engine, record = finetune(
-        lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples, training,
-        precision="fp32", learning_rate=3e-3, seed=1, place=place,
+        lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples,
+        Tuning(training, "fp32", 3e-3, seed=1), worker=Worker(place),
         rungs=Rungs((0.4,), lambda _, module: answer(module)),
     )  # fmt: skip
     with engine.whole() as module:

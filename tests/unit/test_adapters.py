@@ -9,7 +9,7 @@ from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Recipe, Training
 from mtray.training.adapters import check_qlora, linear_names, merged, prepare
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import finetune
+from mtray.training.loop import Tuning, finetune
 from mtray.training.models import load_model, moving
 
 LORA = Recipe(parallel_size=1, method="lora", lora_rank=4)
@@ -24,8 +24,8 @@ def tuned(recipe=LORA, training=TRAINING):
     torch.manual_seed(0)
     prepared = prepare(model, recipe, training, 1)
     engine, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples, training,
-        precision="fp32", learning_rate=1e-2, seed=1, notes=prepared.notes,
+        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples, 
+        Tuning(training, "fp32", 1e-2, seed=1, notes=prepared.notes),
     )  # fmt: skip
     return engine, record, before
 

@@ -6,8 +6,8 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import LossNotFinite, NodeLost, TrialStopped, WorkerLost
+from mtray.job import Job
 from mtray.schema import Recipe
-from mtray.trial import Job
 
 attempts_of = pytest.importorskip("mtray.search.attempts", reason="needs Ray")
 JOB = Job(3, "search", Recipe(parallel_size=100), 1)

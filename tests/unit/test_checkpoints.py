@@ -20,8 +20,9 @@ from mtray.training.checkpoints import (
     kept_step,
 )
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import Place, Rungs, finetune
+from mtray.training.loop import Rungs, Tuning, finetune
 from mtray.training.optimizer_state import scaler_numbers
+from mtray.training.worker import Place, Worker
 
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)  # 8 steps
 
@@ -58,9 +59,9 @@ def train(model, examples, checkpoints=None, dies_after=None, stops_after=None, 
 
     torch.manual_seed(7)
     engine, record = finetune(
-        lambda m: Dying(m, TRAINING, "fp32"), frozen(model), examples, TRAINING, precision="fp32",
-        learning_rate=3e-3, seed=1, rungs=Rungs((0.25, 0.5), measure),
-        checkpoints=checkpoints, should_stop=lambda: len(steps) == stops_after,
+        lambda m: Dying(m, TRAINING, "fp32"), frozen(model), examples,
+        Tuning(TRAINING, "fp32", 3e-3, seed=1), rungs=Rungs((0.25, 0.5), measure),
+        checkpoints=checkpoints, worker=Worker(should_stop=lambda: len(steps) == stops_after),
     )  # fmt: skip
     return engine.module, record, len(steps)
 

@@ -10,7 +10,7 @@ from mtray.schema import Training
 from mtray.space import Choices, IntRange, Space
 from mtray.training import checks
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import finetune
+from mtray.training.loop import Tuning, finetune
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_no_pad_token_is_needed(folder):
     assert len(examples[0][0]) != len(examples[1][0])
     training = Training(packing="off", epochs=3)
     _, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), llama(tokenizer), examples, training,
-        precision="fp32", learning_rate=1e-2, seed=1,
+        lambda m: TorchEngine(m, training, "fp32"), llama(tokenizer), examples, 
+        Tuning(training, "fp32", 1e-2, seed=1),
     )  # fmt: skip
     assert record.loss[-1][1] < record.loss[0][1]

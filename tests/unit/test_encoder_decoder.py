@@ -12,7 +12,7 @@ from mtray.schema import Recipe, Training
 from mtray.training.adapters import prepare
 from mtray.training.engine import TorchEngine
 from mtray.training.freezing import freeze, transformer_blocks
-from mtray.training.loop import finetune
+from mtray.training.loop import Tuning, finetune
 from mtray.training.losses import pair_loss, target_tokens
 from mtray.training.models import block_count, load_model
 
@@ -92,8 +92,8 @@ def test_it_learns_its_pairs_and_answers_them(tokenizer, method):
     recipe = Recipe(parallel_size=1, method=method)
     prepared = prepare(t5(tokenizer), recipe, training, 1)
     engine, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples, training,
-        precision="fp32", learning_rate=1e-2, seed=1,
+        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples, 
+        Tuning(training, "fp32", 1e-2, seed=1),
     )  # fmt: skip
     assert not record.packed and record.loss[-1][1] < 0.1 < record.loss[0][1]
     asked = [Request(p, None, 12) for p, _ in TEXTS if p]
@@ -107,7 +107,8 @@ def test_several_workers_and_micro_batches_make_the_same_step(tokenizer):
         training = Training(batch_examples=3, epochs=2, micro_batch_tokens=most)
         _, record = finetune(
             lambda m, t=training: TorchEngine(m, t, "fp32"), t5(tokenizer), examples_of(tokenizer),
-            training, precision="fp32", learning_rate=1e-4, seed=1,
+            
+        Tuning(training, "fp32", 1e-4, seed=1),
         )  # fmt: skip
         curves.append([loss for _, loss in record.loss])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)

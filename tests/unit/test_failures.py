@@ -19,6 +19,7 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
+from mtray.job import Job
 from mtray.schema import Recipe, Score
 from mtray.search.failures import (
     attempt,
@@ -31,7 +32,6 @@ from mtray.search.failures import (
     why_to_give_up,
     with_attempts,
 )
-from mtray.trial import Job
 
 JOB = Job(3, "search", Recipe(parallel_size=100), 1)
 

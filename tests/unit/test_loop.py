@@ -12,14 +12,9 @@ from mtray.errors import TrainError, TrialPruned, TrialStopped
 from mtray.evaluation.engine import Request, run_requests
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine, build_engine, deepspeed_config, resolve_precision
-from mtray.training.loop import (
-    Place,
-    Reached,
-    Rungs,
-    finetune,
-    rung_steps,
-)
+from mtray.training.loop import Reached, Rungs, Tuning, finetune, rung_steps
 from mtray.training.losses import collate, summed_loss, target_tokens
+from mtray.training.worker import Place, Worker
 
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)
 
@@ -39,10 +34,13 @@ def model(tokenizer):
     return llama(tokenizer)
 
 
-def tune(model, examples, training=TRAINING, **options):
-    build = options.pop("build", lambda m: TorchEngine(m, training, "fp32"))
-    given = {"precision": "fp32", "learning_rate": 3e-3, "seed": 1}
-    engine, record = finetune(build, model, examples, training, **{**given, **options})
+def tune(
+    model, examples, training=TRAINING, build=None, rungs=Rungs(), rate=3e-3, seed=1, **worker
+):
+    engine, record = finetune(
+        build or (lambda m: TorchEngine(m, training, "fp32")), model, examples,
+        Tuning(training, "fp32", rate, seed), rungs=rungs, worker=Worker(**worker),
+    )  # fmt: skip
     return engine.module, record
 
 
@@ -183,7 +181,7 @@ def test_a_learning_rate_beyond_reason_is_an_error(model, examples):
     """Weights that overflow show as a loss that is not finite a step later, and never as a
     model."""
     with pytest.raises(TrainError, match=r"at step [2-8] of 8"):
-        tune(model, examples, learning_rate=1e30)
+        tune(model, examples, rate=1e30)
 
 
 def test_gradients_are_clipped(model, examples):

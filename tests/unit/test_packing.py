@@ -9,7 +9,7 @@ from mtray.data.encoder_decoder import IGNORED
 from mtray.errors import ConfigError
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import finetune
+from mtray.training.loop import Tuning, finetune
 from mtray.training.losses import summed_loss
 from mtray.training.packing import pack, packed_attention, packed_loss, use_packing
 from mtray.training.schedule import packs
@@ -151,8 +151,8 @@ def test_training_packed_is_training_unpacked():
         model = llama(byte_level())
         training = Training(batch_examples=8, epochs=4, packing=packing, micro_batch_tokens=64)
         _, record = finetune(
-            lambda m, t=training: TorchEngine(m, t, "fp32"), model, EXAMPLES, training,
-            precision="fp32", learning_rate=3e-3, seed=1,
+            lambda m, t=training: TorchEngine(m, t, "fp32"), model, EXAMPLES, 
+        Tuning(training, "fp32", 3e-3, seed=1),
         )  # fmt: skip
         assert record.packed == (packing == "on")
         curves.append([loss for _, loss in record.loss])

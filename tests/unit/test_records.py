@@ -1,8 +1,5 @@
 """Records on disk: whole or absent, and a damaged one is named."""
 
-import json
-import os
-
 import pytest
 from records_factory import make_baselines, make_record, make_run
 
@@ -12,7 +9,6 @@ from mtray.report.records import (
     read_records,
     result_path,
     trial_dir,
-    write_atomically,
     write_json,
     write_record,
 )
@@ -67,30 +63,10 @@ def test_a_damaged_record_is_named_and_the_others_are_read(tmp_path, damage):
         found.sound()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = write_json(tmp_path / "a.json", {"x": 1})
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_json(path, {"x": 2})
-    assert json.loads(path.read_text()) == {"x": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-
-
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert not list(tmp_path.iterdir())
-
-
-def test_files_follow_the_umask(tmp_path):
-    path = write_atomically(tmp_path / "a", b"x")
-    plain = tmp_path / "b"
-    plain.write_bytes(b"x")
-    assert path.stat().st_mode == plain.stat().st_mode
 
 
 def test_base_has_its_own_folder(tmp_path):

@@ -9,6 +9,7 @@ from records_factory import make_score, make_study
 from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.suite import SuiteResult
+from mtray.job import Job
 from mtray.schema import EarlyStopping, Estimate, Recipe
 from mtray.search import board as boards
 from mtray.search.board import Board, Question, ask_board
@@ -16,7 +17,6 @@ from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
 from mtray.search.rungs import Point
 from mtray.training.loop import Reached
-from mtray.trial import Job
 
 RULE = EarlyStopping(rungs=(0.25, 0.5), others=2, dominating=2)
 STUDY = make_study(early_stopping=RULE)

@@ -9,13 +9,13 @@ from optuna.trial import TrialState
 from records_factory import make_failed, make_study
 
 from mtray.analysis.pareto import Z95
+from mtray.job import Job
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, write_record
 from mtray.schema import Budget, Recipe, Source
 from mtray.search.replicates import least_sure, outermost, reserved
 from mtray.search.samplers import STARTUP
 from mtray.space import Choices, Space
-from mtray.trial import Job
 
 ROLES = len(REFERENCES)  # baselines of the tests' study
 FIRST = ROLES + STARTUP  # trials that every sweep begins with

@@ -7,7 +7,7 @@ from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import finetune
+from mtray.training.loop import Tuning, finetune
 from mtray.training.movement import movement
 from mtray.training.reversion import Origin
 
@@ -32,8 +32,8 @@ def tuned():
         return TorchEngine(marked, training, "fp32")
 
     finetune(
-        build, frozen(model), examples, training,
-        precision="fp32", learning_rate=3e-3, seed=1,
+        build, frozen(model), examples, 
+        Tuning(training, "fp32", 3e-3, seed=1),
     )  # fmt: skip
     return origin, model.eval(), base, outputs(model)
 

@@ -10,9 +10,9 @@ from records_factory import make_record, make_rung, make_score, make_study
 from mtray.errors import DataError, LossNotFinite, TrialStopped, ValueNotFinite, WorkerLost
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.outputs import read_outputs
+from mtray.job import Job, Outcome, Reverted
 from mtray.report.records import read_record, read_records, result_path
 from mtray.schema import Mix, Recipe
-from mtray.trial import Job, Outcome, Reverted
 
 trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
 JOB = Job(4, "search", Recipe(parallel_size=100), 1, attempts=({"reason_class": "node_lost"},))

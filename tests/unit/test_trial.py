@@ -7,9 +7,10 @@ import pytest
 from records_factory import make_score, make_study
 
 from mtray.errors import EvaluationError
+from mtray.job import Job, Outcome
 from mtray.schema import Limit, Mix, Recipe, Resources
 from mtray.seconds import Seconds, cost_scores
-from mtray.trial import Job, Outcome, record_trial
+from mtray.trial_record import record_trial
 
 
 def test_costs_are_those_of_training_and_not_of_evaluation():

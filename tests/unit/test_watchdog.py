@@ -2,9 +2,9 @@
 
 import pytest
 
+from mtray.job import Job
 from mtray.schema import Recipe, Resources
 from mtray.search.watchdog import AGAIN_AFTER, PATIENCE, Waiting, Watchdog, waiting_line, wanted_by
-from mtray.trial import Job
 
 
 def test_what_a_trial_holds():

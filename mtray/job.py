@@ -1,0 +1,81 @@
+"""What a trial is asked to do and what its workers hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtray.data.mixing import Draw
+from mtray.evaluation.engine import Output, Request
+from mtray.schema import Mix, Recipe, Role, TrainingRecord
+from mtray.training.loop import Reached
+
+Use = Callable[[Any, Any], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a trial is asked to do; number -1 is the base model untouched. A replicate, counted from
+    1, repeats the recipe of trial `of` with a seed that many above the study's. `attempts`: earlier
+    ones that were lost (`mtray.search.failures.attempt`). `trained_as`: as in the record."""
+
+    number: int
+    role: Role
+    recipe: Recipe
+    seed: int
+    replicate: int = 0
+    of: int | None = None
+    attempts: tuple[dict[str, Any], ...] = ()
+    trained_as: int | None = None
+
+    @property
+    def draw(self) -> Draw:
+        return Draw(self.seed - self.replicate, self.replicate)
+
+
+@dataclass(frozen=True)
+class RungPlan:
+    """What a trial answers after these shares of its steps. `ask`, on rank 0, with the outputs and
+    the seconds they took, says whether the trial ends."""
+
+    shares: tuple[float, ...]
+    requests: Sequence[Request]
+    ask: Callable[[Reached, list[Output], float], bool]
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """What the tuned model answered at another alpha, and the seconds of that."""
+
+    alpha: float
+    outputs: list[Output]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
+    rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` is a
+    trial's each."""
+
+    outputs: list[Output]
+    mix: Mix
+    training: TrainingRecord | None
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    pruned: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+    reverted: tuple[Reverted, ...] = ()
+
+
+@dataclass(frozen=True)
+class How:
+    """How a trial is run: `engine`, deepspeed or torch; `keep_in`, the folder for checkpoints while
+    it trains; `use` is called at the end, with the model as it was evaluated and its tokenizer."""
+
+    engine: str = "deepspeed"
+    rungs: RungPlan | None = None
+    keep_in: Path | None = None
+    use: Use | None = None

@@ -1,0 +1,63 @@
+"""What a training did so far: steps, tokens, rates and losses."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtray.schema import TrainingRecord
+
+ENTRIES = 50  # about so many in a trial's loss curve
+
+
+@dataclass
+class Meter:
+    """Sums of what was seen since the start and since the last entry of the loss curve."""
+
+    started: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+    tokens: int = 0
+    accumulated_rate: float = 0.0
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    resumed: list[int] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps; `seconds` instead of when it started."""
+        found = {name: value for name, value in vars(self).items() if name != "started"}
+        return {**found, "seconds": time.perf_counter() - self.started}
+
+    @classmethod
+    def again(cls, state: dict[str, Any] | None) -> Meter:
+        """As it was at a checkpoint; a new one without."""
+        if state is None:
+            return cls()
+        started = time.perf_counter() - state["seconds"]
+        found = cls(started, **{name: v for name, v in state.items() if name != "seconds"})
+        found.curve = [(step, loss) for step, loss in found.curve]
+        found.resumed.append(found.steps)
+        return found
+
+    def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
+        """A step of `steps`, its loss, tokens and learning rate. The last is always an entry."""
+        self.steps = step
+        self.tokens += tokens
+        self.accumulated_rate += rate
+        self.losses.append(loss)
+        if step % max(1, steps // ENTRIES) == 0 or step == steps:
+            self.curve.append((step, sum(self.losses) / len(self.losses)))
+            self.losses.clear()
+
+    def record(self, **fixed: Any) -> TrainingRecord:
+        return TrainingRecord(
+            steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
+            accumulated_learning_rate=self.accumulated_rate,
+            tokens_per_parameter=self.tokens / max(1, fixed["trainable_parameters"]),
+            loss=tuple(self.curve), resumed=tuple(self.resumed), **fixed,
+        )  # fmt: skip
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second."""
+        return self.tokens / max(1e-9, time.perf_counter() - self.started)

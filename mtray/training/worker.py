@@ -1,0 +1,80 @@
+"""This worker of a trial: its place among the others, and what it is given and asked on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def _alone(value: Any) -> list[Any]:
+    return [value]
+
+
+@dataclass(frozen=True)
+class Place:
+    """This worker among its trial's; `agree` is True on every worker when it is called with True on
+    any, `total` is the sum of what all workers call it with, `gather` the list of it on rank 0
+    (`any_worker`, `sum_over_workers` and `gather_from_workers` where there are several)."""
+
+    rank: int = 0
+    world: int = 1
+    agree: Callable[[bool], bool] = bool
+    total: Callable[[float], float] = float
+    gather: Callable[[Any], list[Any]] = _alone
+
+
+def _silent(fields: dict[str, Any]) -> None:
+    pass
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
+    `progress` is told what is done. `should_stop` stays True once it is; TrialStopped is raised
+    soon after."""
+
+    place: Place = Place()
+    batch_share: float = 1.0
+    progress: Progress = _silent
+    should_stop: Callable[[], bool] = _never
+
+
+def any_worker(flag: bool) -> bool:
+    """Whether any worker of the process group says so. All must leave the loop at the same step, or
+    those that stay wait for the others for ever."""
+    return sum_over_workers(float(flag)) > 0
+
+
+def sum_over_workers(value: float) -> float:
+    """The sum over the workers of the process group; NaN when any worker has NaN."""
+    import torch
+
+    values = torch.tensor(
+        [value], dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    torch.distributed.all_reduce(values)
+    return float(values.item())
+
+
+def gather_from_workers(value: Any) -> list[Any]:
+    """The values of all workers of the process group, by rank, on rank 0; nothing elsewhere."""
+    import torch
+
+    group = torch.distributed
+    found: list[Any] = [None] * group.get_world_size() if group.get_rank() == 0 else []
+    group.gather_object(value, found or None)
+    return found
+
+
+def place_in_group(rank: int, world: int) -> Place:
+    """A worker of the process group; one alone needs none."""
+    if world == 1:
+        return Place()
+    return Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
