@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mtray.data.few_shot import blended
 from mtray.data.mixing import plan
 from mtray.data.store import select, sums_of
 from mtray.job import How, Job
-from mtray.schema import Recipe, Study
+from mtray.schema import Recipe, Resources, Study
 from mtray.trial import run_trial
 
 # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
 STARTUP_SECONDS = 7.0
+
+
+@contextmanager
+def threads_of(resources: Resources) -> Iterator[None]:
+    """Compute with as many threads as Ray gives a worker (its `OMP_NUM_THREADS`)."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seconds_per_trial(
@@ -28,7 +43,8 @@ def seconds_per_trial(
     requests = suite.requests[:: max(1, len(suite.requests) // 100)]
     start = time.perf_counter()
     job = Job(0, "search", recipe, study.seed)
-    outcome = run_trial(job, few, store, requests, How("torch"))
+    with threads_of(study.resources):
+        outcome = run_trial(job, few, store, requests, How("torch"))
     spent = time.perf_counter() - start
     assert outcome.training is not None
     tables = blended(store, recipe.few_shot_share)
