@@ -12,6 +12,8 @@ from mtray.errors import ConfigError
 from mtray.schema import Recipe, Training
 from mtray.training.freezing import Frozen, freeze, transformer_blocks
 
+BASE_LAYER = "base_layer"  # what peft calls a layer that has an adapter beside it
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -91,16 +93,24 @@ def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> A
 @contextmanager
 def merged(model: Any) -> Iterator[Any]:
     """The model with its adapters' products added to the weights, which saves computing them for
-    every token; taken out again after. A model without adapters, or with weights of few bits, is
-    left as it is."""
+    every token; after that the weights are what they were, bit for bit (taking a product out again
+    would leave rounding, so a copy is kept in the CPU's memory). A model without adapters, or with
+    weights of few bits, is left as it is."""
+    import torch
+
     if not hasattr(model, "merge_adapter") or getattr(model, "is_quantized", False):
         yield model
         return
+    adapted = [p for name, p in model.named_parameters() if BASE_LAYER in name.split(".")]
+    before = [p.detach().to("cpu", copy=True) for p in adapted]
     model.merge_adapter()
     try:
         yield model
     finally:
         model.unmerge_adapter()
+        with torch.no_grad():
+            for weight, kept in zip(adapted, before, strict=True):
+                weight.copy_(kept)
 
 
 def check_qlora(gpus: float) -> None:

@@ -113,7 +113,7 @@ def test_no_pad_token_is_needed(folder):
     assert len(examples[0][0]) != len(examples[1][0])
     training = Training(packing="off", epochs=3)
     _, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), llama(tokenizer), examples, 
+        lambda m: TorchEngine(m, training, "fp32"), llama(tokenizer), examples,
         Tuning(training, "fp32", 1e-2, seed=1),
     )  # fmt: skip
     assert record.loss[-1][1] < record.loss[0][1]

@@ -92,7 +92,7 @@ def test_it_learns_its_pairs_and_answers_them(tokenizer, method):
     recipe = Recipe(parallel_size=1, method=method)
     prepared = prepare(t5(tokenizer), recipe, training, 1)
     engine, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples, 
+        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples,
         Tuning(training, "fp32", 1e-2, seed=1),
     )  # fmt: skip
     assert not record.packed and record.loss[-1][1] < 0.1 < record.loss[0][1]
@@ -107,7 +107,7 @@ def test_several_workers_and_micro_batches_make_the_same_step(tokenizer):
         training = Training(batch_examples=3, epochs=2, micro_batch_tokens=most)
         _, record = finetune(
             lambda m, t=training: TorchEngine(m, t, "fp32"), t5(tokenizer), examples_of(tokenizer),
-            
+
         Tuning(training, "fp32", 1e-4, seed=1),
         )  # fmt: skip
         curves.append([loss for _, loss in record.loss])

@@ -32,7 +32,7 @@ def tuned():
         return TorchEngine(marked, training, "fp32")
 
     finetune(
-        build, frozen(model), examples, 
+        build, frozen(model), examples,
         Tuning(training, "fp32", 3e-3, seed=1),
     )  # fmt: skip
     return origin, model.eval(), base, outputs(model)
