@@ -3,6 +3,7 @@ loads without mtray. Whole or not at all."""
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtray.errors import ConfigError
+from mtray.errors import ConfigError, TrainError
 from mtray.files import sync
+from mtray.training.adapters import BASE_LAYER
 
 
 def check_empty(folder: Path) -> None:
@@ -53,7 +55,40 @@ def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
     alone, unless it is to be merged. Returns which: `model` or `adapter`."""
     adapter = is_adapter(module)
     if adapter and merge:
-        module, adapter = module.merge_and_unload(), False
+        few_bits = getattr(module, "is_quantized", False)
+        module, adapter = plain(module) if few_bits else module.merge_and_unload(), False
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return "adapter" if adapter else "model"
+
+
+def plain(module: Any) -> Any:
+    """The model with its adapters' products added to the weights of 4 bits, as they are multiplied
+    with: in fp32 on the CPU, without a trace of either."""
+    from bitsandbytes.functional import dequantize_4bit
+    from peft.tuners.lora import LoraLayer
+
+    from mtray.training.models import class_for
+
+    inner = module.get_base_model()
+    state = {name: buffer.detach().cpu() for name, buffer in inner.named_buffers()}
+    for name, weight in inner.named_parameters():
+        quantised = getattr(weight, "quant_state", None)
+        value = dequantize_4bit(weight.data, quantised) if quantised else weight.detach()
+        state[name.replace(f".{BASE_LAYER}.", ".")] = value.float().cpu()
+    for name, layer in inner.named_modules():
+        if isinstance(layer, LoraLayer):
+            for adapter in layer.active_adapters:
+                state[f"{name}.weight"] += layer.get_delta_weight(adapter).detach().float().cpu()
+    config = copy.deepcopy(inner.config)
+    for name in ("quantization_config", "_pre_quantization_dtype"):
+        vars(config).pop(name, None)
+    config.dtype = "float32"
+    made = class_for(config).from_config(config)
+    own, tied = set(made.state_dict()), set(made._tied_weights_keys or ())
+    if lacking := own - tied - set(state):
+        raise TrainError(f"weights that cannot be merged: {', '.join(sorted(lacking)[:3])}")
+    made.load_state_dict({name: state[name] for name in own & set(state)}, strict=False)
+    made.tie_weights()
+    made.generation_config = inner.generation_config
+    return made

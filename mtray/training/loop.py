@@ -87,14 +87,13 @@ def finetune(
     Raises LossNotFinite, TrialStopped when `worker.should_stop` says so, and TrialPruned with the
     record so far when a rung does.
     """
-    from mtray.training.models import moving
+    from mtray.training.models import moving, parameter_count
 
     training, checkpoints = tuning.training, checkpoints or Checkpoints()
     form = form_for(model, examples, training)
     fixed = {
         **tuning.notes, "precision": tuning.precision, "packed": form == "packed",
-        "trainable_parameters": moving(model),
-        "total_parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": moving(model), "total_parameters": parameter_count(model),
     }  # fmt: skip
     most = micro_batch_tokens(model, training.micro_batch_tokens, worker.batch_share)
     engine = build(model)

@@ -4,6 +4,7 @@ strangers unless asked."""
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
         options = _few_bits()
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model, found = _class_for(config).from_pretrained(
+        model, found = class_for(config).from_pretrained(
             path,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
@@ -143,7 +144,11 @@ def _few_bits() -> dict[str, Any]:
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )  # fmt: skip
-    return {"quantization_config": quantised, "dtype": torch.bfloat16, "device_map": {"": 0}}
+    return {
+        "quantization_config": quantised,
+        "dtype": torch.bfloat16,
+        "device_map": {"": torch.cuda.current_device()},
+    }
 
 
 def stored_weights(name: str) -> AbstractContextManager[Callable[[str], Any]]:
@@ -205,12 +210,12 @@ def empty_model(name: str, trust_remote_code: bool = False) -> Any:
 
     with torch.device("meta"):
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = _class_for(config).from_config(config, trust_remote_code=trust_remote_code)
+        model = class_for(config).from_config(config, trust_remote_code=trust_remote_code)
     model.tie_weights()
     return model
 
 
-def _class_for(config: Any) -> Any:
+def class_for(config: Any) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
@@ -238,6 +243,12 @@ def moving(model: Any) -> int:
     from mtray.training.moved import moving_weights
 
     return sum(p.numel() for p in moving_weights(model).values())
+
+
+def parameter_count(model: Any) -> int:
+    """How many parameters a model has; of weights of 4 bits two stand in a byte."""
+    states = ((p, getattr(p, "quant_state", None)) for p in model.parameters())
+    return sum(math.prod(state.shape) if state else p.numel() for p, state in states)
 
 
 def _on_one_line(error: Exception) -> str:

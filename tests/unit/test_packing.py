@@ -8,6 +8,7 @@ from tiny_models import byte_level, llama, other_models
 from mtray.data.encoder_decoder import IGNORED
 from mtray.errors import ConfigError
 from mtray.schema import Training
+from mtray.training import packing
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import Tuning, finetune
 from mtray.training.losses import summed_loss
@@ -127,6 +128,22 @@ def test_models_that_cannot_are_left_alone():
     assert not use_packing(llama(byte_level()), EXAMPLES, Training(packing="off"))
 
 
+@pytest.mark.parametrize("make", makers().values(), ids=list(makers()))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_is_not_a_leak_and_a_leak_is_not_rounding(make, dtype, monkeypatch):
+    """In 16 bits scores in a row are farther from those alone, and one example that sees those
+    before it is farther still."""
+    assert use_packing(make().to(dtype), EXAMPLES, Training(packing="on"))
+
+    def over_the_whole_row(module, query, key, value, attention_mask, scaling=None, **_):
+        return packing.sdpa_attention_forward(
+            module, query, key, value, None, scaling=scaling, is_causal=True
+        )
+
+    monkeypatch.setattr(packing, "_attention", over_the_whole_row)
+    assert not use_packing(make().to(dtype), EXAMPLES, Training())
+
+
 def test_a_model_whose_scores_depend_on_the_row_is_found_out():
     """One that lets every token look at the one before it, whoever's it is."""
 
@@ -147,14 +164,14 @@ def test_a_model_whose_scores_depend_on_the_row_is_found_out():
 
 def test_training_packed_is_training_unpacked():
     curves = []
-    for packing in ("on", "off"):
+    for wanted in ("on", "off"):
         model = llama(byte_level())
-        training = Training(batch_examples=8, epochs=4, packing=packing, micro_batch_tokens=64)
+        training = Training(batch_examples=8, epochs=4, packing=wanted, micro_batch_tokens=64)
         _, record = finetune(
             lambda m, t=training: TorchEngine(m, t, "fp32"), model, EXAMPLES,
         Tuning(training, "fp32", 3e-3, seed=1),
         )  # fmt: skip
-        assert record.packed == (packing == "on")
+        assert record.packed == (wanted == "on")
         curves.append([loss for _, loss in record.loss])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
