@@ -99,16 +99,6 @@ def interval(values: Array, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
-    """Value with its 95 % percentile-bootstrap interval."""
-    low, high = interval(replicate_values(measurement, resamples, seed))
-    point = measurement.point
-    return Score(
-        value=point, low=min(low, point), high=max(high, point), n=measurement.n,
-        signature=measurement.signature,
-    )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Kept:
     """One ability of a tuned model beside the base model's, on the same segments, with the score of
@@ -142,6 +132,17 @@ def drawn_score(point: float, draws: Array, n: int, signature: str) -> Drawn:
     low, high = interval(draws)
     value = Score(value=point, low=min(low, point), high=max(high, point), n=n, signature=signature)
     return Drawn(value, draws)
+
+
+def drawn(measurement: Measurement, resamples: int, seed: int) -> Drawn:
+    """Value with its 95 % percentile-bootstrap interval."""
+    draws = replicate_values(measurement, resamples, seed)
+    return drawn_score(measurement.point, draws, measurement.n, measurement.signature)
+
+
+def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
+    """That without the draws."""
+    return drawn(measurement, resamples, seed).score
 
 
 def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> Drawn:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from mtray.analysis.uncertainty import Array, Measurement, mean_of, retention, score
+from mtray.analysis.uncertainty import Array, Drawn, Measurement, drawn, mean_of, retention
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
@@ -48,8 +48,8 @@ class Sample(NamedTuple):
 @dataclass(frozen=True)
 class SuiteResult:
     """`objectives`, `scores` and `counts` are those of a `TrialRecord`; `left_out` says why an
-    ability does not count; `draws` are the bootstrap draws of quality and retention, paired
-    between models."""
+    ability does not count; `draws` are the bootstrap draws of quality, retention and whatever else
+    is an objective, paired between models."""
 
     objectives: dict[str, Score]
     scores: dict[str, Score]
@@ -152,6 +152,12 @@ class Suite:
             self._score_abilities(by_ability, base, tools, result, resamples, seed)
         return result
 
+    def _enter(self, name: str, found: Drawn, into: SuiteResult) -> None:
+        """A score; of an objective its draws, too."""
+        into.scores[name] = found.score
+        if name in self.objectives:
+            into.draws[name] = found.draws
+
     def _score_quality(
         self,
         outputs: Sequence[Sequence[Output]],
@@ -169,13 +175,14 @@ class Suite:
             into.counts[f"failures.{direction.name}"] = judged.counts()
             for metric, measurement in measured.items():
                 by_metric.setdefault(metric, []).append(measurement)
-                into.scores[f"{metric}.{direction.name}"] = score(measurement, resamples, seed)
+                found_here = drawn(measurement, resamples, seed)
+                self._enter(f"{metric}.{direction.name}", found_here, into)
             asked = list(map(one_line, direction.sources))
             into.counts[f"quality.{direction.name}"] = output_counts(asked, found)
         for metric, measurements in by_metric.items():
             # off-target is not judged in a language that the detector does not know
             if len(measurements) == len(self.directions) > 1:
-                into.scores[f"{metric}.mean"] = mean_of(measurements, resamples, seed).score
+                self._enter(f"{metric}.mean", mean_of(measurements, resamples, seed), into)
         mean = mean_of(by_metric[COMET], resamples, seed)
         into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
 
@@ -195,9 +202,9 @@ class Suite:
                 ability.measure(found, tools),
                 ability.measure(before, tools),
             )
-            into.scores[ability.name] = score(tuned[ability.name], resamples, seed)
+            self._enter(ability.name, drawn(tuned[ability.name], resamples, seed), into)
             for extra, measurement in ability.extras(found, tools).items():
-                into.scores[f"{ability.name}.{extra}"] = score(measurement, resamples, seed)
+                self._enter(f"{ability.name}.{extra}", drawn(measurement, resamples, seed), into)
             into.counts[ability.name] = ability.counts(found)
         floors = {a.name: floor_of(a, tools) for a in self.abilities}
         kept, left_out = kept_abilities(floors, self.weights, tuned, base, resamples, seed)

@@ -138,6 +138,22 @@ def test_the_base_model_keeps_all(study):
         assert (draws == twice.draws[name]).all()
 
 
+def test_every_objective_has_the_draws_of_its_interval_paired_between_models(study):
+    objectives = {"chrf.en-uk": "max", "spanish": "max", "failures.copy.en-uk": "min"}
+    suite = suite_of(study | {"objectives": objectives})
+    base, tuned = outputs(suite, "таксі", 0.5, 0.4), outputs(suite, "таксі!", 0.5, 0.4)
+    before = suite.score(base, None, 200, 0, load_comet)
+    after = suite.score(tuned, base, 200, 0, load_comet)
+    for name in objectives:
+        found = after.scores[name]
+        low, high = np.quantile(after.draws[name], [0.025, 0.975])
+        assert (min(low, found.value), max(high, found.value)) == (found.low, found.high)
+    assert "bleu.en-uk" in after.scores and "bleu.en-uk" not in after.draws
+    # half the Spanish answers are copies in both, so what a resample has of them cancels out
+    assert after.scores["spanish"].high - after.scores["spanish"].low > 1
+    assert (after.draws["spanish"] == before.draws["spanish"]).all()
+
+
 def test_better_than_the_base_model_counts_as_all(study):
     suite = suite_of(study)
     base, tuned = outputs(suite, "таксі", 0.5, 0.4), outputs(suite, "таксі", 1.0, 0.1)
