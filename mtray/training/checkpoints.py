@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import TrainError
-from mtray.files import sync
+from mtray.files import share, sync
 from mtray.training.worker import Place
 
 if TYPE_CHECKING:
@@ -258,6 +258,7 @@ def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict
     for index, group in enumerate(in_files(tensors, FILE_BYTES)):
         path = folder / f"{_prefix(rank)}{index:03d}.safetensors"
         save_file({name: t.detach().cpu().contiguous() for name, t in group.items()}, path)
+        share(path)
         sync(path)
         found[path.name] = checksum(path)
     return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, TrainError
-from mtray.files import sync
+from mtray.files import share, sync
 from mtray.training.adapters import BASE_LAYER
 
 
@@ -36,6 +36,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         for file in partial.iterdir():
+            share(file)
             sync(file)
         sync(partial)
         check_empty(folder)

@@ -3,8 +3,10 @@
 import os
 
 import pytest
+import torch
 
 from mtray.files import replacing, write_atomically
+from mtray.training.moved import save_moved
 
 
 def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
@@ -41,8 +43,14 @@ def test_two_at_once_do_not_meet(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"1", "the one that ended last"
 
 
-def test_files_follow_the_umask(tmp_path):
-    path = write_atomically(tmp_path / "a", b"x")
-    plain = tmp_path / "b"
-    plain.write_bytes(b"x")
-    assert path.stat().st_mode == plain.stat().st_mode
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_files_follow_the_umask_whoever_writes_them(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        plain, path, weights = (tmp_path / name for name in "abc")
+        plain.write_bytes(b"x")
+        write_atomically(path, b"x")
+        save_moved(torch.nn.Linear(2, 2), weights)
+    finally:
+        assert os.umask(before) == mask
+    assert {p.stat().st_mode & 0o777 for p in (plain, path, weights)} == {0o666 & ~mask}
