@@ -95,38 +95,35 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert "study.seed" in other.stdout.read()
 
 
-# SIGTERM, and kills: `resumes` of test_chaos.py
-def test_an_interrupted_sweep_ends_well_and_goes_on(sweep, tmp_path):
-    process = sweep("--trials", "3")
+# SIGTERM, and kills in the middle of a trial: `resumes` of test_chaos.py
+def test_a_sweep_that_is_interrupted_and_then_killed_goes_on(sweep, tmp_path):
+    process, run_dir = sweep("--trials", "3"), tmp_path / "small"
     wait_for(process, "trial 0 started")
     wait_for(process, "trial base (base)")
     process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
     assert process.returncode == 128 + signal.SIGINT, output
     assert "Traceback" not in output
-    run_dir = tmp_path / "small"
     assert states(run_dir)["RUNNING"] == 0
-    before = {r.number: r.finished for r in read_records(run_dir).sound()}
-    assert sweep("--trials", "3").wait() == 0
-    assert finished_numbers(run_dir) == [-1, 0, 1, 2]
-    assert before.items() <= {r.number: r.finished for r in read_records(run_dir).sound()}.items()
-
-
-def test_a_killed_sweep_goes_on_without_zombies_or_repeats(sweep, tmp_path):
+    before = finished(run_dir)
+    assert -1 in before and 1 not in before
     process = sweep("--trials", "3")
-    wait_for(process, "(parallel_only)")
+    wait_for(process, "(mono_one_to_one)")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    run_dir = tmp_path / "small"
-    before = {r.number: r.finished for r in read_records(run_dir).sound()}
-    assert 0 in before
+    later = finished(run_dir)
+    assert 1 in later and before.items() <= later.items()
     assert sweep("--trials", "3").wait() == 0
     assert finished_numbers(run_dir) == [-1, 0, 1, 2]
-    after = {r.number: r.finished for r in read_records(run_dir).sound()}
-    assert before.items() <= after.items()
+    assert later.items() <= finished(run_dir).items(), "none ran twice"
     counts = states(run_dir)
     assert counts["RUNNING"] == 0 and counts["COMPLETE"] == 3
     assert TrialState.FAIL.name not in counts
+
+
+def finished(run_dir):
+    """When each trial ended, by number."""
+    return {r.number: r.finished for r in read_records(run_dir).sound()}
 
 
 def test_two_runs_of_one_name_at_once(sweep, tmp_path):
