@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-# integration tests that keep one core busy
-LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py)
+# integration tests that mostly wait, beside which the unit tests run
+LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py workers.py)
 # the first of these that is 3.10 to 3.12 and can make virtual environments
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
