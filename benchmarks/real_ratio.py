@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from real_model import study_of
 
+MOST_MONO, MOST_REPLAY = 2.0, 0.3
 LINES = 4  # of a monolingual document
 ROOT = Path(__file__).resolve().parents[1]
 # what the baselines take, and where the search of the rate is told to begin: what the authors of
@@ -33,15 +34,19 @@ RATE = 2e-5
 def space_of(pairs: int) -> dict[str, Any]:
     return {
         "parallel_size": {"type": "int", "low": 16, "high": pairs, "log": True},
-        "mono_ratio": {"type": "float", "low": 0.0, "high": 2.0},
-        "replay_fraction": {"type": "float", "low": 0.0, "high": 0.3},
+        "mono_ratio": {"type": "float", "low": 0.0, "high": MOST_MONO},
+        "replay_fraction": {"type": "float", "low": 0.0, "high": MOST_REPLAY},
         "learning_rate": {"type": "float", "low": 5e-6, "high": 1e-4, "log": True, "guess": RATE},
     }
 
 
 def generated(pairs: int) -> int:
     """Texts of the model's own for the largest recipe, and some that have no whole sentence."""
-    return int(1.1 * 0.3 / (1 - 0.3) * 3 * pairs)
+    from mtray.data.mixing import kind_sizes
+    from mtray.schema import Recipe
+
+    largest = Recipe(parallel_size=pairs, mono_ratio=MOST_MONO, replay_fraction=MOST_REPLAY)
+    return int(1.1 * kind_sizes(largest)["replay"])
 
 
 def write_documents(source: Path, target: Path) -> None:

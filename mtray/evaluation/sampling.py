@@ -46,17 +46,14 @@ def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) ->
     the likeliest."""
     import torch
 
-    scaled = logits.float() / temperature
-    likely, tokens = scaled.topk(min(LIKELY, scaled.shape[1]))
-    total = scaled.logsumexp(dim=1, keepdim=True)
-    chances = (likely - total).double().exp()
-    known = chances.sum(dim=1)
-    chosen = _chosen(chances, tokens, draws, top_p)
+    chances = (logits.double() / temperature).softmax(dim=1)
+    likely, tokens = chances.topk(min(LIKELY, chances.shape[1]))
+    known = likely.sum(dim=1)
+    chosen = _chosen(likely, tokens, draws, top_p)
     for row in torch.nonzero((known < top_p) & ((top_p < 1) | (draws >= known)))[:, 0]:
         here = slice(row, row + 1)
-        likely, tokens = scaled[here].sort(dim=1, descending=True, stable=True)
-        chances = (likely - total[here]).double().exp()
-        chosen[here] = _chosen(chances, tokens, draws[here], top_p)
+        ordered, tokens = chances[here].sort(dim=1, descending=True, stable=True)
+        chosen[here] = _chosen(ordered, tokens, draws[here], top_p)
     return chosen
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, Training
 from mtray.training.freezing import Frozen, freeze, transformer_blocks
+from mtray.training.moved import put_back
 
 BASE_LAYER = "base_layer"  # what peft calls a layer that has an adapter beside it
 
@@ -94,23 +95,18 @@ def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> A
 def merged(model: Any) -> Iterator[Any]:
     """The model with its adapters' products added to the weights, which saves computing them for
     every token; after that the weights are what they were, bit for bit (taking a product out again
-    would leave rounding, so a copy is kept in the CPU's memory). A model without adapters, or with
+    would leave rounding). A model without adapters, or with
     weights of few bits, is left as it is."""
-    import torch
-
     if not hasattr(model, "merge_adapter") or getattr(model, "is_quantized", False):
         yield model
         return
     adapted = [p for name, p in model.named_parameters() if BASE_LAYER in name.split(".")]
-    before = [p.detach().to("cpu", copy=True) for p in adapted]
-    model.merge_adapter()
-    try:
-        yield model
-    finally:
-        model.unmerge_adapter()
-        with torch.no_grad():
-            for weight, kept in zip(adapted, before, strict=True):
-                weight.copy_(kept)
+    with put_back(adapted):
+        model.merge_adapter()
+        try:
+            yield model
+        finally:
+            model.unmerge_adapter()
 
 
 def check_qlora(gpus: float) -> None:

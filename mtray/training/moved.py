@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,20 @@ MOVED = "weights.safetensors"  # in a trial's folder
 def moving_weights(module: Any) -> dict[str, Any]:
     """The parameters that are trained, by name."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+@contextmanager
+def put_back(weights: Iterable[Any]) -> Iterator[None]:
+    """At the end the weights are what they were, bit for bit; a copy is in the CPU's memory."""
+    import torch
+
+    kept = [(weight, weight.detach().to("cpu", copy=True)) for weight in weights]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before in kept:
+                weight.copy_(before)
 
 
 def save_moved(module: Any, path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mtray.training.moved import moving_weights
+from mtray.training.moved import moving_weights, put_back
 
 if TYPE_CHECKING:
     import torch
@@ -41,16 +41,11 @@ class Origin:
             for name, weight in module.named_parameters()
             if alpha != 1 and name in self.weights and not _is_other_factor(name)
         }
-        tuned = {name: weight.detach().to("cpu", copy=True) for name, weight in moved.items()}
-        with torch.no_grad():
-            for name, weight in moved.items():
-                weight.copy_(torch.lerp(self.weights[name], tuned[name], alpha))
-        try:
-            yield
-        finally:
+        with put_back(moved.values()):
             with torch.no_grad():
                 for name, weight in moved.items():
-                    weight.copy_(tuned[name])
+                    weight.copy_(torch.lerp(self.weights[name], weight.cpu(), alpha))
+            yield
 
 
 def _is_other_factor(name: str) -> bool:

@@ -169,7 +169,7 @@ def test_training_packed_is_training_unpacked():
         training = Training(batch_examples=8, epochs=4, packing=wanted, micro_batch_tokens=64)
         _, record = finetune(
             lambda m, t=training: TorchEngine(m, t, "fp32"), model, EXAMPLES,
-        Tuning(training, "fp32", 3e-3, seed=1),
+            Tuning(training, "fp32", 3e-3, seed=1),
         )  # fmt: skip
         assert record.packed == (wanted == "on")
         curves.append([loss for _, loss in record.loss])

@@ -28,7 +28,7 @@ def token(draw, temperature=1.0, top_p=1.0):
         (0.0, {}, HALF), (0.499, {}, HALF), (0.501, {}, THIRD), (0.799, {}, THIRD),
         (0.801, {}, FIFTH), (1 - 1e-12, {}, FIFTH),
         # the likeliest alone has the half
-        (0.999, {"top_p": 0.499}, HALF), (0.999, {"top_p": 0.01}, HALF),
+        (0.999, {"top_p": 0.5}, HALF), (0.999, {"top_p": 0.01}, HALF),
         # 5/8 and 3/8 of the first two
         (0.624, {"top_p": 0.6}, HALF), (0.626, {"top_p": 0.6}, THIRD),
         (0.999, {"top_p": 0.79}, THIRD), (0.999, {"top_p": 0.81}, FIFTH),
