@@ -13,10 +13,11 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.uncertainty import Z95
 from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
-Z95 = 1.959963984540054  # the 97.5 % point of the standard normal
+FEW = 64  # points whose pairs are compared all at once, in every draw
 
 
 def _checked(values: npt.ArrayLike) -> Array:
@@ -151,4 +152,15 @@ def front_probability(draws: Array) -> Array:
     """
     if draws.ndim != 3 or not len(draws):
         raise ValueError(f"draws need the shape (draws, points, objectives), found {draws.shape}")
-    return np.asarray(np.mean([non_dominated(draw) for draw in draws], axis=0))
+    n, m = draws.shape[1:]
+    if n > FEW:
+        return np.asarray(np.mean([non_dominated(draw) for draw in draws], axis=0))
+    if not np.isfinite(draws).all():
+        raise ValueError("a draw of an objective is NaN or infinite")
+    at_least, better = np.ones((2, len(draws), n, n), dtype=np.bool_)
+    better[:] = False
+    for k in range(m):
+        one, other = draws[:, :, None, k], draws[:, None, :, k]
+        at_least &= one >= other
+        better |= one > other
+    return np.asarray(1 - (at_least & better).any(axis=1).mean(axis=0))

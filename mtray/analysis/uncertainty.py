@@ -2,40 +2,56 @@
 over segments.
 
 A `Measurement` keeps, for each segment, the numbers whose sum a metric needs (a COMET score and a
-1; the n-gram counts of chrF; the four counts of formality accuracy). A bootstrap resample is then a
-weighted sum, so a thousand of them are one matrix product, corpus metrics included, and a
-difference of two systems is paired by giving both the same weights (Koehn 2004).
+1; the n-gram counts of chrF; the four counts of formality accuracy). A bootstrap draw is then a
+weighted sum, so a thousand of them are one matrix product, corpus metrics included.
+
+The weights belong to the unit (`mtray.analysis.units`), not to the measurement: whatever is
+measured on a unit, by any metric, of any model, in any set, has the same weight for it in the same
+draw. So differences of two systems are paired (Koehn 2004), and means over sets that share their
+sentences keep what the sets have in common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import inf, isfinite, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.units import Keys, key_of
 from mtray.errors import EvaluationError, ValueNotFinite
 from mtray.schema import Score
 
 Array = npt.NDArray[np.float64]
 LEVEL = 0.95
+Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
+KEPT_WEIGHTS = 1 << 21  # numbers of a matrix of weights that is kept for the next measurement
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Statistics of shape (segments, k) and the metric that takes their sums, shape (..., k), to
-    values, shape (...).
+    """A metric on segments.
 
-    `clusters`, shape (segments,), names what is resampled together (a document, a source sentence);
-    None: each segment alone.
+    - `stats`, shape (segments, k): what is summed over segments.
+    - `value`: takes sums, shape (..., k), to the metric, shape (...).
+    - `signature`: metric, version and settings.
+    - `clusters`, shape (segments,): keys of the units that are resampled together (a document, a
+      source sentence), equal keys of any two measurements being the same unit; None: each segment
+      alone, by its place.
+    - `bounds`: the least and the most that the metric can be.
+    - `proportion`: a share of segments, each of which counts 0 or 1.
     """
 
     stats: Array
     value: Callable[[Array], Array]
     signature: str
-    clusters: npt.NDArray[np.int64] | None = None
+    clusters: Keys | None = None
+    bounds: tuple[float, float] = (-inf, inf)
+    proportion: bool = False
 
     def __post_init__(self) -> None:
         if self.stats.ndim != 2 or not len(self.stats):
@@ -52,46 +68,97 @@ class Measurement:
         return found
 
     @property
+    def keys(self) -> Keys:
+        """The units of the segments, shape (segments,)."""
+        return np.arange(len(self.stats)) if self.clusters is None else self.clusters
+
+    @property
     def n(self) -> int:
         """Number of independent units: clusters, or segments where there are none."""
         return len(self.stats) if self.clusters is None else len(np.unique(self.clusters))
 
-    def by_cluster(self) -> Array:
-        """Statistics summed within clusters, shape (n, k)."""
-        if self.clusters is None:
-            return self.stats
-        _, index = np.unique(self.clusters, return_inverse=True)
-        summed = np.zeros((int(index.max()) + 1, self.stats.shape[1]))
+    def by_unit(self) -> tuple[Keys, Array]:
+        """Units in ascending order, shape (n,), and statistics summed within them, shape (n, k)."""
+        units, index = np.unique(self.keys, return_inverse=True)
+        summed = np.zeros((len(units), self.stats.shape[1]))
         np.add.at(summed, index, self.stats)
-        return summed
+        return units, summed
 
 
 def mean_measurement(
-    values: npt.ArrayLike, signature: str, clusters: npt.NDArray[np.int64] | None = None
+    values: npt.ArrayLike,
+    signature: str,
+    clusters: Keys | None = None,
+    bounds: tuple[float, float] = (-inf, inf),
 ) -> Measurement:
     """A metric that is the mean of its segments' scores, such as COMET."""
     scores = np.asarray(values, dtype=np.float64)
     stats = np.stack([scores, np.ones_like(scores)], axis=1)
-    return Measurement(stats, lambda s: s[..., 0] / s[..., 1], signature, clusters)
+    return Measurement(stats, lambda s: s[..., 0] / s[..., 1], signature, clusters, bounds)
 
 
-def resample_weights(n: int, resamples: int, seed: int) -> Array:
-    """How often each of `n` units is drawn in each bootstrap resample, shape (resamples, n)."""
-    return (
-        np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+def share_measurement(
+    values: npt.ArrayLike, signature: str, clusters: Keys | None = None
+) -> Measurement:
+    """The share of segments for which `values`, shape (segments,), each 0 or 1, is 1."""
+    flags = np.asarray(values, dtype=np.float64)
+    stats = np.stack([flags, np.ones_like(flags)], axis=1)
+    return Measurement(
+        stats, lambda s: s[..., 0] / s[..., 1], signature, clusters, (0.0, 1.0), proportion=True
     )
 
 
+def unit_weights(units: Keys, draws: int, seed: int) -> Array:
+    """The weight of every unit, shape (n,), in each bootstrap draw, shape (draws, n).
+
+    Exponential with mean 1, each unit's by (seed, unit) alone: the Bayesian bootstrap (Rubin 1981,
+    Annals of Statistics 9:130). Against counts of how often a unit is drawn, no weight is 0, so no
+    draw leaves a metric undefined, and sets that share some of their units can share the weights of
+    just those.
+    """
+    if len(units) * draws > KEPT_WEIGHTS:
+        return _weights(units.astype(np.int64).tobytes(), draws, seed)
+    return _kept_weights(units.astype(np.int64).tobytes(), draws, seed)
+
+
+def _weights(units: bytes, draws: int, seed: int) -> Array:
+    found = np.frombuffer(units, dtype=np.int64)
+    out = np.empty((draws, len(found)))
+    for place, unit in enumerate(found.tolist()):
+        key = np.array([seed, unit], dtype=np.uint64)
+        out[:, place] = np.random.Generator(np.random.Philox(key=key)).standard_exponential(draws)
+    return out
+
+
+_kept_weights = lru_cache(maxsize=32)(_weights)
+
+
+def small_sample(n: int) -> float:
+    """What draws on `n` units are stretched by, so that their percentiles cover as often as they
+    say: sqrt((n + 1) / (n - 1)) for the variance that the weights lose, and Student's t over the
+    normal quantile (Hesterberg 2015, The American Statistician 69:371, section 4.2). 1 for one
+    unit, of which nothing can be told."""
+    return 1.0 if n < 2 else sqrt((n + 1) / (n - 1)) * _student_t(n - 1) / Z95
+
+
+@lru_cache(maxsize=4096)
+def _student_t(freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + LEVEL) / 2, freedom))
+
+
 def replicate_values(measurement: Measurement, resamples: int, seed: int) -> Array:
-    """The metric on each bootstrap resample, shape (resamples,). The same n and seed draw the same
-    units."""
-    stats = measurement.by_cluster()
-    return np.asarray(measurement.value(resample_weights(len(stats), resamples, seed) @ stats))
+    """The metric on each bootstrap draw, shape (resamples,), stretched about its value as
+    `small_sample` says. Measurements that share units share the weights of these."""
+    units, stats = measurement.by_unit()
+    found = np.asarray(measurement.value(unit_weights(units, resamples, seed) @ stats))
+    point = measurement.point
+    return np.asarray(point + small_sample(len(units)) * (found - point))
 
 
 def interval(values: Array, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval, ignoring resamples on which the metric is undefined (no accuracy without
-    a labelled output)."""
+    """Percentile interval, ignoring draws on which the metric is undefined."""
     kept = values[np.isfinite(values)]
     if not len(kept):
         raise EvaluationError("no bootstrap resample has a defined value")
@@ -99,45 +166,60 @@ def interval(values: Array, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One ability of a tuned model beside the base model's, on the same segments, with the score of
-    a trivial output."""
-
-    tuned: Measurement
-    base: Measurement
-    floor: float
-    weight: float = 1.0
-
-
-def retained_share(
-    tuned: Array | np.floating[Any], base: Array | np.floating[Any], floor: float
-) -> Array:
-    """min(1, (s - c) / (b - c)): 1 is all that the base model can, 0 the floor; below the floor is
-    negative."""
-    return np.minimum(1.0, (tuned - floor) / (base - floor))
+def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a share that was found in `n` independent trials (Wilson 1927, JASA 22:209): not
+    empty at 0 and 1, where a bootstrap has nothing to draw."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A score and the bootstrap draws behind its interval, shape (resamples,). Draws made with the
-    same seed on the same segments are of the same resamples, so those of two models are paired."""
+    same seed on the same units are of the same resamples, so those of two models are paired."""
 
     score: Score
     draws: Array
 
 
-def drawn_score(point: float, draws: Array, n: int, signature: str) -> Drawn:
+def bounded_score(
+    point: float, ends: tuple[float, float], n: int, signature: str,
+    bounds: tuple[float, float] = (-inf, inf),
+) -> Score:  # fmt: skip
+    """A score whose interval holds its value and nothing that the measure cannot be."""
+    least, most = bounds
+    return Score(
+        value=point, low=min(point, max(ends[0], least)), high=max(point, min(ends[1], most)), n=n,
+        signature=signature, least=_finite(least), most=_finite(most),
+    )  # fmt: skip
+
+
+def _finite(bound: float) -> float | None:
+    return bound if isfinite(bound) else None
+
+
+def drawn_score(
+    point: float, draws: Array, n: int, signature: str, bounds: tuple[float, float] = (-inf, inf)
+) -> Drawn:
     """A score with the percentile interval of its draws."""
-    low, high = interval(draws)
-    value = Score(value=point, low=min(low, point), high=max(high, point), n=n, signature=signature)
-    return Drawn(value, draws)
+    return Drawn(bounded_score(point, interval(draws), n, signature, bounds), draws)
 
 
 def drawn(measurement: Measurement, resamples: int, seed: int) -> Drawn:
-    """Value with its 95 % percentile-bootstrap interval."""
-    draws = replicate_values(measurement, resamples, seed)
-    return drawn_score(measurement.point, draws, measurement.n, measurement.signature)
+    """Value with its 95 % interval: percentiles of the bootstrap; Wilson's for a share, with as
+    many independent trials as the bootstrap's variance is worth."""
+    draws, point = replicate_values(measurement, resamples, seed), measurement.point
+    ends = interval(draws)
+    if measurement.proportion:
+        variance = float(draws.var())
+        worth = point * (1 - point) / variance if variance > 0 else float(measurement.n)
+        ends = wilson(point, min(worth, float(len(measurement.stats))))
+    score = bounded_score(
+        point, ends, measurement.n, measurement.signature, measurement.bounds
+    )
+    return Drawn(score, draws)
 
 
 def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
@@ -146,59 +228,28 @@ def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Sco
 
 
 def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> Drawn:
-    """Mean over measurements on separate segments; each draws its own resamples."""
-    draws = [replicate_values(m, resamples, seed + i) for i, m in enumerate(measurements)]
-    point = float(np.mean([m.point for m in measurements]))
-    n = sum(m.n for m in measurements)
-    signature = f"mean:{len(measurements)}|{measurements[0].signature}"
-    return drawn_score(point, np.mean(draws, axis=0), n, signature)
+    """Mean over measurements; what they share of their units is resampled together."""
+    parts = apart(measurements)
+    draws = [replicate_values(m, resamples, seed) for m in parts]
+    point = float(np.mean([m.point for m in parts]))
+    n = len(np.unique(np.concatenate([m.keys for m in parts])))
+    signature = f"mean:{len(parts)}|{parts[0].signature}"
+    least, most = zip(*(m.bounds for m in parts), strict=True)
+    bounds = float(np.mean(least)), float(np.mean(most))
+    return drawn_score(point, np.mean(draws, axis=0), n, signature, bounds)
 
 
-def retention(
-    abilities: Mapping[str, Kept], resamples: int = 1000, seed: int = 0
-) -> dict[str, Drawn]:
-    """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and the
-    least of them.
-
-    Intervals are of paired resamples: tuned and base model are scored on the same draws.
-    """
-    if not abilities:
-        raise EvaluationError("retention needs at least one ability that the base model has")
-    points, draws = {}, {}
-    for index, (name, kept) in enumerate(abilities.items()):
-        if kept.tuned.n != kept.base.n:
-            raise EvaluationError(
-                f"{name}: {kept.tuned.n} units tuned, {kept.base.n} base; they must be the same"
-            )
-        base_draws = replicate_values(kept.base, resamples, seed + index)
-        tuned_draws = replicate_values(kept.tuned, resamples, seed + index)
-        at_point = np.array([kept.tuned.point]), np.array([kept.base.point])
-        points[name] = float(retained_share(*at_point, kept.floor)[0])
-        draws[name] = retained_share(tuned_draws, base_draws, kept.floor)
-    weights = np.array([kept.weight for kept in abilities.values()])
-    all_points, all_draws = np.array(list(points.values())), np.stack(list(draws.values()))
-    # divided last, so that abilities that are all kept whole have a mean of exactly 1
-    points["mean"] = float(weights @ all_points / weights.sum())
-    draws["mean"] = weights @ all_draws / weights.sum()
-    points["worst"], draws["worst"] = float(all_points.min()), all_draws.min(axis=0)
-    whole = sum(kept.tuned.n for kept in abilities.values())
-    return {
-        name: drawn_score(
-            point,
-            draws[name],
-            abilities[name].tuned.n if name in abilities else whole,
-            f"min(1,(s-c)/(b-c))|{name}|bootstrap:{resamples}",
-        )
-        for name, point in points.items()
-    }
+def apart(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """The same, those without clusters with units that no other of them has: places in separate
+    sets are not the same unit."""
+    return [
+        m if m.clusters is not None
+        else replace(m, clusters=np.array([key_of(f"\0{i}/{row}") for row in range(len(m.stats))]))
+        for i, m in enumerate(measurements)
+    ]  # fmt: skip
 
 
 def difference(a: Measurement, b: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
     """a - b on the same segments, paired."""
     draws = replicate_values(a, resamples, seed) - replicate_values(b, resamples, seed)
-    low, high = interval(draws)
-    point = a.point - b.point
-    return Score(
-        value=point, low=min(low, point), high=max(high, point), n=a.n,
-        signature=f"difference|{a.signature}",
-    )  # fmt: skip
+    return drawn_score(a.point - b.point, draws, a.n, f"difference|{a.signature}").score

@@ -125,7 +125,9 @@ def register_values(
 
     def of(value: Callable[[Array], Array], name: str, *columns: npt.NDArray[Any]) -> Measurement:
         stats = np.stack(columns, axis=1).astype(np.float64)
-        return Measurement(stats, value, f"{name}|{signature}|register:{register}")
+        return Measurement(
+            stats, value, f"{name}|{signature}|register:{register}", bounds=(0.0, 1.0)
+        )
 
     values = {
         "accuracy": of(share, "M-Acc", correct, labelled),

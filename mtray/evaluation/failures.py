@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.analysis.uncertainty import Measurement, share_measurement
 from mtray.data.languages import Guess, candidates, identify, knows, other_language
 from mtray.data.rendering import LANGUAGE_NAMES
 from mtray.errors import EvaluationError
@@ -176,7 +176,7 @@ class Judged:
         flags = {kind: [kind in labels for labels in found] for kind in self.kinds[form]}
         flags["any"] = [bool(labels) for labels in found]
         return {
-            kind: mean_measurement(
+            kind: share_measurement(
                 np.array(values, dtype=np.float64),
                 f"share|{kind}|form:{form}|lid:{self.detector}", clusters,
             )

@@ -74,7 +74,8 @@ def _sacrebleu(
     # `corpus_score`
     stats = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
     signature = f"{name}|{metric.get_signature().format()}"
-    return Measurement(np.asarray(stats, dtype=np.float64), FromSums(metric), signature, clusters)
+    values = np.asarray(stats, dtype=np.float64)
+    return Measurement(values, FromSums(metric), signature, clusters, bounds=(0.0, 100.0))
 
 
 def _bleu(language: str) -> Any:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mtray.analysis.agreement import expected_agreement
-from mtray.analysis.uncertainty import Drawn, Measurement, drawn_score, mean_of, replicate_values
+from mtray.analysis.uncertainty import Drawn, Measurement, drawn, drawn_score, mean_of
+from mtray.analysis.units import shared_units
 from mtray.errors import EvaluationError
 from mtray.evaluation.directions import Direction, measure_direction
 from mtray.evaluation.outputs import read_outputs
 from mtray.evaluation.quality import CometScorer
+from mtray.evaluation.scoring import direction_names, on_units
 from mtray.schema import Score
 
 MEAN = "mean"
@@ -35,16 +37,15 @@ class Gauge:
         other requests."""
         found: dict[str, Drawn] = {}
         by_metric: dict[str, list[Measurement]] = {}
-        for direction in self.directions:
+        units = shared_units([direction_names(d) for d in self.directions])
+        for direction, keys in zip(self.directions, units, strict=True):
             part = f"quality.{direction.name}"
             outputs = read_outputs(outputs_file, direction.requests, part)
             measured = measure_direction(direction, outputs, self.metrics, self.scorers)
             for metric, measurement in measured.items():
-                by_metric.setdefault(metric, []).append(measurement)
-                draws = replicate_values(measurement, self.resamples, self.seed)
-                found[f"{metric}.{direction.name}"] = drawn_score(
-                    measurement.point, draws, measurement.n, measurement.signature
-                )
+                known = on_units(measurement, keys)
+                by_metric.setdefault(metric, []).append(known)
+                found[f"{metric}.{direction.name}"] = drawn(known, self.resamples, self.seed)
         if len(self.directions) > 1:
             for metric, parts in by_metric.items():
                 found[f"{metric}.{MEAN}"] = mean_of(parts, self.resamples, self.seed)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mtray.analysis.uncertainty import Kept, Measurement, replicate_values
+from mtray.analysis.retained import Kept
+from mtray.analysis.uncertainty import Measurement, replicate_values
 from mtray.errors import EvaluationError
 
-# standard errors that the base model must be above an ability's floor
-MARGIN = 2.0
+# Standard errors that the base model must be above an ability's floor. The share kept is a quotient
+# by that distance; nearer to the floor its error is neither small nor normal.
+MARGIN = 4.0
 
 
 def why_left_out(floor: float, base: Measurement, resamples: int, seed: int) -> str | None:
-    """A sentence when the base model's value is not above the floor by `MARGIN` standard errors,
-    else None.
-
-    The standard error is the bootstrap's. Below that, the share kept is a quotient of noise by
-    noise."""
+    """A sentence when the base model's value is not above the floor by `MARGIN` of the bootstrap's
+    standard errors, else None."""
     error = float(replicate_values(base, resamples, seed).std(ddof=1))
     if base.point - floor > MARGIN * error:
         return None
     return (
         f"the base model's {base.point:.4g} is not above the floor {floor:.4g} by "
-        f"{MARGIN:g} standard errors of {error:.2g}: there is nothing to keep"
+        f"{MARGIN:g} standard errors of {error:.2g}: too little to say how much of it is kept"
     )
 
 

@@ -3,33 +3,24 @@ the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from mtray.analysis.uncertainty import Array, Drawn, Measurement, drawn, mean_of, retention
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
     Ability,
     Context,
     Tools,
-    floor_of,
     languages_of,
-    one_line,
-    output_counts,
 )
-from mtray.evaluation.directions import (
-    Direction,
-    build_direction,
-    judge_direction,
-    measure_direction,
-)
+from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
-from mtray.evaluation.retention import kept_abilities
-from mtray.schema import Evaluation, Score, Study
+from mtray.evaluation.scoring import Scoring, SuiteResult, suite_units
+from mtray.schema import Evaluation, Study
 
 # retention's own summaries, and the first part of other scores' names
 RESERVED = ("mean", "worst")
@@ -43,19 +34,6 @@ class Sample(NamedTuple):
     source: str
     hypothesis: str
     reference: str
-
-
-@dataclass(frozen=True)
-class SuiteResult:
-    """`objectives`, `scores` and `counts` are those of a `TrialRecord`; `left_out` says why an
-    ability does not count; `draws` are the bootstrap draws of quality, retention and whatever else
-    is an objective, paired between models."""
-
-    objectives: dict[str, Score]
-    scores: dict[str, Score]
-    counts: dict[str, dict[str, float]]
-    left_out: dict[str, str] = field(default_factory=dict)
-    draws: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,79 +120,16 @@ class Suite:
 
             load_comet = loader(self.comet_device)
         by_direction, by_ability = self.split(outputs)
-        result = SuiteResult({}, {}, {})
         tools = Tools(partial(load_comet, self.comet))
         scorers = {COMET: tools.comet()}
         scorers |= {name: load_comet(model) for name, model in self.more_comet.items()}
-        self._score_quality(by_direction, scorers, result, resamples, seed)
+        scoring = Scoring(self, scorers, tools, resamples, seed)
+        units, ability_units = suite_units(self)
+        scoring.quality(by_direction, units)
         if self.abilities:
             base = by_ability if base_outputs is None else self.split(base_outputs)[1]
-            self._score_abilities(by_ability, base, tools, result, resamples, seed)
-        return result
-
-    def _enter(self, name: str, found: Drawn, into: SuiteResult) -> None:
-        """A score; of an objective its draws, too."""
-        into.scores[name] = found.score
-        if name in self.objectives:
-            into.draws[name] = found.draws
-
-    def _score_quality(
-        self,
-        outputs: Sequence[Sequence[Output]],
-        scorers: Mapping[str, CometScorer],
-        into: SuiteResult,
-        resamples: int,
-        seed: int,
-    ) -> None:
-        by_metric: dict[str, list[Measurement]] = {}
-        for direction, found in zip(self.directions, outputs, strict=True):
-            measured = measure_direction(direction, found, self.metrics, scorers)
-            judged = judge_direction(direction, found)
-            shares = judged.measurements("strict", direction.clusters())
-            measured |= {f"failures.{kind}": share for kind, share in shares.items()}
-            into.counts[f"failures.{direction.name}"] = judged.counts()
-            for metric, measurement in measured.items():
-                by_metric.setdefault(metric, []).append(measurement)
-                found_here = drawn(measurement, resamples, seed)
-                self._enter(f"{metric}.{direction.name}", found_here, into)
-            asked = list(map(one_line, direction.sources))
-            into.counts[f"quality.{direction.name}"] = output_counts(asked, found)
-        for metric, measurements in by_metric.items():
-            # off-target is not judged in a language that the detector does not know
-            if len(measurements) == len(self.directions) > 1:
-                self._enter(f"{metric}.mean", mean_of(measurements, resamples, seed), into)
-        mean = mean_of(by_metric[COMET], resamples, seed)
-        into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
-
-    def _score_abilities(
-        self,
-        outputs: Sequence[Sequence[Output]],
-        base_outputs: Sequence[Sequence[Output]],
-        tools: Tools,
-        into: SuiteResult,
-        resamples: int,
-        seed: int,
-    ) -> None:
-        tuned: dict[str, Measurement] = {}
-        base: dict[str, Measurement] = {}
-        for ability, found, before in zip(self.abilities, outputs, base_outputs, strict=True):
-            tuned[ability.name], base[ability.name] = (
-                ability.measure(found, tools),
-                ability.measure(before, tools),
-            )
-            self._enter(ability.name, drawn(tuned[ability.name], resamples, seed), into)
-            for extra, measurement in ability.extras(found, tools).items():
-                self._enter(f"{ability.name}.{extra}", drawn(measurement, resamples, seed), into)
-            into.counts[ability.name] = ability.counts(found)
-        floors = {a.name: floor_of(a, tools) for a in self.abilities}
-        kept, left_out = kept_abilities(floors, self.weights, tuned, base, resamples, seed)
-        into.left_out.update(left_out)
-        shares = retention(kept, resamples, seed)
-        mean = shares.pop("mean")
-        into.objectives["retention"], into.draws["retention"] = mean.score, mean.draws
-        for name, share in shares.items():
-            into.scores[f"retention.{name}"] = share.score
-            into.draws[f"retention.{name}"] = share.draws
+            scoring.abilities(by_ability, base, ability_units)
+        return scoring.result
 
 
 def build_suite(study: Study, tokenizer: Any) -> Suite:

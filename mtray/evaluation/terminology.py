@@ -100,7 +100,7 @@ class Terms:
         """Term accuracy. At least one term must count."""
         rows = [self.found(hypotheses), [len(terms) for terms in self.wanted]]
         stats = np.array(rows, dtype=np.float64).T
-        return Measurement(stats, found_share, self.signature, clusters)
+        return Measurement(stats, found_share, self.signature, clusters, bounds=(0.0, 1.0))
 
     def counts(self, hypotheses: Sequence[str]) -> dict[str, float]:
         """Entries that count, those found, those whose translation is not in the source, and

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtray.analysis.seeds import SeedVariance
+from mtray.analysis.seeds import PRIOR_FREEDOM
+from mtray.report.differences import Joint
 from mtray.report.groups import Group
 from mtray.schema import TrialRecord
 
@@ -19,10 +20,9 @@ def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
 
 
 def caveats(
-    records: Sequence[TrialRecord], groups: Sequence[Group], luck: SeedVariance, *, paired: bool
+    records: Sequence[TrialRecord], groups: Sequence[Group], together: Joint
 ) -> tuple[str, ...]:
-    """The notes that the files, the page and the terminal show. `paired`: whether trials were
-    compared by paired draws."""
+    """The notes that the files, the page and the terminal show."""
     searched = sum(g.original.role == "search" for g in groups)
     if not searched:
         return ("No trial of the search is complete yet: all points are baselines.",)
@@ -30,9 +30,9 @@ def caveats(
         f"The points were picked as the best of {searched} recipes on the same segments that they "
         "are shown with, so the best look better than they are. Measure a chosen recipe again on "
         "held-out segments, with another seed.",
-        _luck_note(groups, luck),
+        _seeds_note(groups, together),
     ]
-    if not paired:
+    if not together.paired:
         notes.append(
             "P(front) draws every objective from its 95 % interval, independently of the other "
             "trials. Intervals of differences take the two scores as independent; on shared "
@@ -48,16 +48,17 @@ def caveats(
     return tuple(notes)
 
 
-def _luck_note(groups: Sequence[Group], luck: SeedVariance) -> str:
-    repeated = [g for g in groups if g.lucky > 1]
+def _seeds_note(groups: Sequence[Group], together: Joint) -> str:
+    repeated = [g for g in groups if g.n_seeds > 1]
     if not repeated:
         return (
-            "No recipe was trained with a second seed: the intervals cover the choice of segments, "
-            "not the luck of seed and draw."
+            "No recipe was trained with a second seed: how much seed and draw of the data change "
+            "is assumed (as much as the choice of segments does), not measured, and all intervals "
+            "but the untouched model's are wide for it."
         )
     return (
         f"{len(repeated)} of {len(groups)} recipes were trained with more than one seed; their "
         "values are means over seeds. All intervals but the untouched model's cover segments and "
-        f"seeds, with a variance over seeds pooled over those recipes ({luck.freedom} degrees of "
-        "freedom), for recipes of one seed too."
+        f"seeds, with a variance over seeds from those recipes ({together.spread.repeats} degrees "
+        f"of freedom, and {PRIOR_FREEDOM:g} of a prior), for recipes of one seed too."
     )

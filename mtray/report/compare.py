@@ -1,27 +1,22 @@
 """By how much, and how surely, the front beats the baselines: what the sweep was worth.
 
 A baseline is a recipe nobody had to search for. For each objective the best point of the front is
-taken among those that are not worse than the baseline in all other objectives, and the gain is
-given with two intervals: the plain one of that pair, and a wider one that holds for whichever of
-the recipes is picked (Bonferroni over the recipes searched), since picking the best of many on the
-same segments flatters the one picked.
+taken among those that are not worse than the baseline in all other objectives. Picking the best of
+many on the same segments flatters the one picked, so the interval of the gain holds for all pairs
+of a recipe and a baseline in all objectives at once (`mtray.report.differences`): of a hundred
+sweeps whose recipes are all alike, at most five say `better` of anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import hypot
-from statistics import NormalDist
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from mtray.analysis.agreement import agreement_text, expected_agreement
-from mtray.analysis.pareto import Z95
-from mtray.schema import Frozen, Role, Score, Sense, TrialRecord
+from mtray.report.differences import Difference, Joint, better_by, widened
+from mtray.schema import Frozen, Role, Sense, TrialRecord
 
 Verdict = Literal["better", "within noise", "not better", "none as good"]
-# (point of the front, baseline, objective, z) -> point minus baseline and its interval at +-z
-# standard errors
-Difference = Callable[[TrialRecord, TrialRecord, str, float], tuple[float, float, float]]
 
 ROLE_NAMES: dict[Role, str] = {
     "search": "search",
@@ -37,12 +32,14 @@ class Gain(Frozen):
     """What the front gains over one baseline in one objective; positive is better, whatever the
     objective's sense.
 
-    `number` is the front's point; None when no point is as good as the baseline in the other
-    objectives. `matched` says whether it is as good there by `value`, or only that the difference
-    is within its 95 % interval (`noise`). `low`, `high` is the 95 % interval of this pair;
-    `low_any`, `high_any` the one that holds for all `candidates` together. `agreement`: the share
-    of human judgements expected to agree, for metrics of which that is known
-    (`mtray.analysis.agreement`).
+    - `number`: the front's point; None when no point is as good as the baseline in the other
+      objectives.
+    - `matched`: whether it is as good there by `value`, or only that the difference is within its
+      95 % interval (`noise`).
+    - `low`, `high`: the 95 % interval that holds for all recipes, baselines and objectives together.
+    - `candidates`: the number of recipes that the point was picked from.
+    - `agreement`: the share of human judgements expected to agree, for metrics of which that is
+      known (`mtray.analysis.agreement`).
     """
 
     objective: str
@@ -51,8 +48,6 @@ class Gain(Frozen):
     gain: float = 0.0
     low: float = 0.0
     high: float = 0.0
-    low_any: float = 0.0
-    high_any: float = 0.0
     candidates: int
     verdict: Verdict
     agreement: float | None = None
@@ -70,39 +65,81 @@ class Comparison(Frozen):
     text: str
 
 
-def score_difference(a: Score, b: Score, z: float = Z95) -> tuple[float, float, float]:
-    """a - b with an interval, from the intervals of two independent scores (MOVER: Zou & Donner
-    2008, Stat. Med. 27:1693).
+class Against:
+    """One baseline, and all that a point of the front is compared with it by.
 
-    Keeps lopsided intervals lopsided. Scores of two models on the same segments are mostly
-    positively correlated, so the interval is then too wide rather than too narrow; a paired
-    bootstrap is better where the segments are at hand.
-    """
-    gap, scale = a.value - b.value, z / Z95
-    low = gap - scale * hypot(a.value - a.low, b.high - b.value)
-    high = gap + scale * hypot(a.high - a.value, b.value - b.low)
-    return gap, low, high
+    `joint` holds both; `stretch` is what makes intervals hold for all pairs (`Joint.stretch`);
+    `candidates` is the number of recipes that the front was picked from."""
 
+    def __init__(
+        self, baseline: TrialRecord, objectives: Mapping[str, Sense], joint: Joint,
+        stretch: float, candidates: int,
+    ) -> None:  # fmt: skip
+        self.baseline, self.objectives = baseline, objectives
+        self._joint, self._stretch, self._candidates = joint, stretch, candidates
 
-def independent_difference(
-    a: TrialRecord, b: TrialRecord, objective: str, z: float
-) -> tuple[float, float, float]:
-    """`score_difference` of one objective of two trials."""
-    return score_difference(a.objectives[objective], b.objectives[objective], z)
+    def difference(self, point: TrialRecord, name: str) -> Difference:
+        """Of this pair alone; positive is better."""
+        found = self._joint.difference(point.number, self.baseline.number, name)
+        return better_by(found, self.objectives[name])
+
+    def gain(self, front: Sequence[TrialRecord], name: str) -> Gain:
+        others = [other for other in self.objectives if other != name]
+        kept = " and ".join(others)
+        eligible, matched = self._as_good(front, others)
+        if matched is None:
+            text = f"No point of the front is as good in {kept}, so it shows no gain in {name}."
+            return Gain(
+                objective=name, number=None, candidates=self._candidates, verdict="none as good",
+                text=text,
+            )  # fmt: skip
+        best = max(eligible, key=lambda point: self.difference(point, name).gap)
+        found = widened(self.difference(best, name), self._stretch)
+        verdict = _verdict(found)
+        signature = best.objectives[name].signature
+        agreed = agreement_text(signature, found.gap) if found.gap > 0 else ""
+        text = (
+            f"{name}: gain {found.gap:+.3f} with trial {best.number} "
+            f"(95 % interval {found.low:+.3f} to {found.high:+.3f}, allowing for the choice among "
+            f"{self._candidates} recipes), "
+            f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}"
+            f"{'; ' + agreed if agreed else ''}."
+        )
+        return Gain(
+            objective=name, number=best.number, matched=matched, gain=found.gap, low=found.low,
+            high=found.high, candidates=self._candidates, verdict=verdict, text=text,
+            agreement=expected_agreement(signature, found.gap) if found.gap > 0 else None,
+        )  # fmt: skip
+
+    def _as_good(
+        self, front: Sequence[TrialRecord], others: Sequence[str]
+    ) -> tuple[list[TrialRecord], Literal["value", "noise"] | None]:
+        """The points not worse than the baseline in any of `others`: by value or, where there are
+        none, within 95 % intervals."""
+        found = {p.number: [self.difference(p, other) for other in others] for p in front}
+        if by_value := [p for p in front if all(d.gap >= 0 for d in found[p.number])]:
+            return by_value, "value"
+        within = [p for p in front if all(d.high >= 0 for d in found[p.number])]
+        return within, "noise" if within else None
 
 
 def compare(
     front: Sequence[TrialRecord],
-    baseline: TrialRecord,
+    baselines: Sequence[TrialRecord],
+    searched: Sequence[int],
     objectives: Mapping[str, Sense],
-    candidates: int,
-    difference: Difference = independent_difference,
-) -> Comparison:
-    """The front's searched points beside one baseline. `candidates` is the number of recipes
-    that the front was picked from."""
-    gains = tuple(
-        _gain(front, baseline, objectives, name, candidates, difference) for name in objectives
-    )
+    joint: Joint,
+) -> tuple[Comparison, ...]:
+    """The front's searched points beside every baseline. `searched` are the numbers of the recipes
+    that the front was picked from; all records are means, by whose numbers `joint` knows them."""
+    stretch = joint.stretch(searched, [b.number for b in baselines])
+    against = [Against(b, objectives, joint, stretch, len(searched)) for b in baselines]
+    return tuple(_comparison(front, each) for each in against)
+
+
+def _comparison(front: Sequence[TrialRecord], against: Against) -> Comparison:
+    baseline = against.baseline
+    gains = tuple(against.gain(front, name) for name in against.objectives)
     better = any(g.verdict == "better" for g in gains)
     head = f"{ROLE_NAMES[baseline.role]}: "
     if not better:
@@ -113,74 +150,7 @@ def compare(
     )  # fmt: skip
 
 
-def _improvement(
-    a: TrialRecord, b: TrialRecord, name: str, sense: Sense, z: float, difference: Difference
-) -> tuple[float, float, float]:
-    gap, low, high = difference(a, b, name, z)
-    return (gap, low, high) if sense == "max" else (-gap, -high, -low)
-
-
-def _gain(
-    front: Sequence[TrialRecord],
-    baseline: TrialRecord,
-    objectives: Mapping[str, Sense],
-    name: str,
-    candidates: int,
-    difference: Difference,
-) -> Gain:
-    others = {other: sense for other, sense in objectives.items() if other != name}
-    kept = " and ".join(others)
-    eligible, matched = _as_good(front, baseline, others, difference)
-    if matched is None:
-        text = f"No point of the front is as good in {kept}, so it shows no gain in {name}."
-        return Gain(
-            objective=name, number=None, candidates=candidates, verdict="none as good", text=text
-        )
-
-    def improvement(point: TrialRecord, z: float) -> tuple[float, float, float]:
-        return _improvement(point, baseline, name, objectives[name], z, difference)
-
-    best = max(eligible, key=lambda point: improvement(point, Z95)[0])
-    gain, low, high = improvement(best, Z95)
-    _, low_any, high_any = improvement(best, NormalDist().inv_cdf(1 - 0.025 / max(1, candidates)))
-    verdict = _verdict(gain, low_any)
-    signature = best.objectives[name].signature
-    agreed = agreement_text(signature, gain) if gain > 0 else ""
-    text = (
-        f"{name}: gain {gain:+.3f} with trial {best.number} "
-        f"(95 % interval {low:+.3f} to {high:+.3f}; "
-        f"{low_any:+.3f} to {high_any:+.3f} allowing for the choice among {candidates} recipes), "
-        f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}"
-        f"{'; ' + agreed if agreed else ''}."
-    )
-    return Gain(
-        objective=name, number=best.number, matched=matched, gain=gain, low=low, high=high,
-        low_any=low_any, high_any=high_any, candidates=candidates, verdict=verdict,
-        agreement=expected_agreement(signature, gain) if gain > 0 else None, text=text,
-    )  # fmt: skip
-
-
-def _as_good(
-    front: Sequence[TrialRecord],
-    baseline: TrialRecord,
-    others: Mapping[str, Sense],
-    difference: Difference,
-) -> tuple[list[TrialRecord], Literal["value", "noise"] | None]:
-    """The points not worse than the baseline in any of `others`: by value or, where there are none,
-    within 95 % intervals."""
-    found = {
-        point.number: [
-            _improvement(point, baseline, o, s, Z95, difference) for o, s in others.items()
-        ]
-        for point in front
-    }
-    if by_value := [p for p in front if all(value >= 0 for value, _, _ in found[p.number])]:
-        return by_value, "value"
-    within = [p for p in front if all(high >= 0 for _, _, high in found[p.number])]
-    return within, "noise" if within else None
-
-
-def _verdict(gain: float, low_any: float) -> Verdict:
-    if gain <= 0:
+def _verdict(found: Difference) -> Verdict:
+    if found.gap <= 0:
         return "not better"
-    return "better" if low_any > 0 else "within noise"
+    return "better" if found.low > 0 else "within noise"

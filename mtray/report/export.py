@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtray.files import write_atomically
-from mtray.report.draws import joint_draws
+from mtray.report.draws import draws_of
 from mtray.report.front import Front, build_front
 from mtray.report.groups import complete_trials
 from mtray.report.page import front_page
@@ -44,10 +44,7 @@ def export_front(run_dir: Path, study: Study, folder: Path | None = None) -> Fro
 def read_front(run_dir: Path, study: Study) -> Front:
     """The front of a run's records, trials compared by their paired draws where they have them."""
     records = read_records(run_dir).sound()
-    complete = complete_trials(records)
-    return build_front(
-        records, study, run_dir, joint_draws(run_dir, complete, list(study.objectives))
-    )
+    return build_front(records, study, run_dir, draws_of(run_dir))
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:

@@ -10,20 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from mtray.analysis import pareto
-from mtray.analysis.seeds import SeedVariance
 from mtray.errors import RunError
 from mtray.report.caveats import caveats, versions
-from mtray.report.compare import Comparison, Difference, compare, independent_difference
-from mtray.report.draws import paired_difference
+from mtray.report.compare import Comparison, compare
+from mtray.report.differences import Joint, joint
 from mtray.report.groups import (
+    Draws,
     Group,
     complete_trials,
-    front_chances,
     group_trials,
     mean_records,
+    no_draws,
     objective_array,
-    seed_variance,
-    segment_draws,
 )
 from mtray.report.records import result_path, trial_name
 from mtray.schema import POOLS, Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
@@ -31,8 +29,9 @@ from mtray.schema import POOLS, Frozen, Recipe, Role, Score, Sense, Study, Trial
 
 class Objective(Frozen):
     """`reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
-    front's reach, `seed_deviation` the standard deviation of one trial over seeds, pooled over all
-    recipes; None where nothing was repeated."""
+    front's reach, `seed_deviation` the standard deviation of one trial over seeds, beyond what the
+    bootstrap over segments holds, from all repeated recipes and the prior of
+    `mtray.analysis.seeds`; None where nothing was trained."""
 
     name: str
     sense: Sense
@@ -105,13 +104,13 @@ def build_front(
     records: Sequence[TrialRecord],
     study: Study,
     run_dir: Path,
-    draws: np.ndarray | None = None,
+    draws: Draws = no_draws,
 ) -> Front:
     """The front of all recipes with a complete trial, baselines among them. RunError when none is
     complete or one lacks an objective.
 
-    `draws`, shape (resamples, trials, objectives) with complete trials by number, are paired
-    bootstrap draws; without them every score is drawn from its own interval.
+    `draws` gives the trials' paired bootstrap draws; without them every score is drawn from its own
+    interval.
     """
     complete = complete_trials(records)
     if not complete:
@@ -119,21 +118,17 @@ def build_front(
     names, senses = list(study.objectives), list(study.objectives.values())
     _check_objectives(complete, names)
     groups = group_trials(complete)
-    means, luck = mean_records(groups), seed_variance(groups, names)
+    means, together = mean_records(groups, draws), joint(groups, names, draws)
     values = pareto.maximised(objective_array(means, names, "value"), senses)
     on_front, knee = pareto.non_dominated(values), pareto.knee(values)
-    segments = None if draws is None else segment_draws(draws, complete, groups)
-    chances = front_chances(groups, study.objectives, segments)
-    difference: Difference = independent_difference
-    if segments is not None:
-        difference = paired_difference(groups, names, segments, luck)
+    chances = together.front_chances(senses)
     reference = reference_point(means, study.objectives)
     corner = pareto.maximised(reference, senses)
     baselines = values[[r.role != "search" for r in means]]
     return Front(
         study=study.name,
         run=str(run_dir),
-        objectives=_objectives(study, reference, pareto.spread(values), luck),
+        objectives=_objectives(study, reference, pareto.spread(values), together),
         points=tuple(
             _point(means[i], group, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
             for i, group in enumerate(groups)
@@ -142,41 +137,38 @@ def build_front(
         knee=means[knee].number,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
-        comparisons=_comparisons(means, on_front, study, difference),
+        comparisons=_comparisons(means, on_front, study, together),
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
         infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
         failed={r.number: r.reason or "no reason recorded" for r in records
                 if r.state == "failed"},
         versions=versions(complete),
-        notes=caveats(complete, groups, luck, paired=draws is not None),
+        notes=caveats(complete, groups, together),
     )  # fmt: skip
 
 
 def _objectives(
-    study: Study, reference: np.ndarray, reach: np.ndarray, luck: SeedVariance
+    study: Study, reference: np.ndarray, reach: np.ndarray, together: Joint
 ) -> tuple[Objective, ...]:
     return tuple(
         Objective(
             name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
             spread=float(reach[i]),
-            seed_deviation=float(luck.deviation[i]) if luck.freedom else None,
+            seed_deviation=float(together.spread.deviation[i]) if together.spread.freedom else None,
         )
         for i, (n, s) in enumerate(study.objectives.items())
     )  # fmt: skip
 
 
 def _comparisons(
-    records: Sequence[TrialRecord], on_front: np.ndarray, study: Study, difference: Difference
+    records: Sequence[TrialRecord], on_front: np.ndarray, study: Study, together: Joint
 ) -> tuple[Comparison, ...]:
     """The front's searched points beside every baseline; nothing before a searched trial is
     complete."""
-    searched = sum(r.role == "search" for r in records)
+    searched = [r.number for r in records if r.role == "search"]
     front = [r for r, on in zip(records, on_front, strict=True) if on and r.role == "search"]
-    return tuple(
-        compare(front, r, study.objectives, searched, difference)
-        for r in records
-        if r.role != "search" and searched
-    )
+    baselines = [r for r in records if r.role != "search"]
+    return compare(front, baselines, searched, study.objectives, together) if searched else ()
 
 
 def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sense]) -> np.ndarray:

@@ -2,25 +2,33 @@
 the seeds.
 
 What is wrong with a mean over seeds has two parts. The segments: all trials answer the same ones,
-so their bootstrap intervals are averaged and not shrunk. The seeds: the variance pooled over all
-recipes that were repeated (`mtray.analysis.seeds`), over the number of seeds behind the mean. Where
-nothing was repeated the second is unknown and left out.
+so their bootstrap intervals are averaged and not shrunk. The seeds: the variance of
+`mtray.analysis.seeds`, over the number of seeds behind the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import hypot, inf, sqrt
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
+import numpy.typing as npt
 
-from mtray.analysis.pareto import front_probability, interval_draws, maximised
-from mtray.analysis.seeds import SeedVariance, pooled_variance, seed_draws
-from mtray.schema import Recipe, Role, Score, Sense, TrialRecord
+from mtray.analysis.seeds import Repeated, SeedVariance, pooled_variance, with_prior
+from mtray.analysis.uncertainty import Z95, bounded_score
+from mtray.schema import Recipe, Role, Score, TrialRecord
 
-DRAWS = 2000
+Array = npt.NDArray[np.float64]
+# bootstrap draws of the named scores of a trial, by its number; those that are known
+Draws = Callable[[int, Sequence[str]], Mapping[str, Array]]
+
+
+def no_draws(number: int, names: Sequence[str]) -> Mapping[str, Array]:
+    """Of records alone: nothing is paired."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Group:
         """The trial that the others repeat; the first of them where it is not complete."""
         return next((t for t in self.trials if t.of is None), self.trials[0])
 
-    @property
+    @cached_property
     def seeds(self) -> tuple[TrialRecord, ...]:
         """One trial for each seed: one that was run twice with the same is no second sample."""
         found: dict[tuple[int, int], TrialRecord] = {}
@@ -43,9 +51,21 @@ class Group:
         return tuple(found.values())
 
     @property
-    def lucky(self) -> int:
-        """Seeds behind the mean; 0 for the untouched model, on which luck has no hold."""
+    def n_seeds(self) -> int:
+        """Seeds behind the mean; 0 for the untouched model, which has none."""
         return 0 if self.original.role == "base" else len(self.seeds)
+
+    @property
+    def trainings(self) -> tuple[int, ...]:
+        """Numbers of the trials that trained the weights of `seeds`; none of the untouched
+        model's."""
+        if not self.n_seeds:
+            return ()
+        return tuple(t.number if t.trained_as is None else t.trained_as for t in self.seeds)
+
+    @property
+    def alpha(self) -> float:
+        return self.original.recipe.alpha
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
@@ -61,27 +81,86 @@ def group_trials(complete: Sequence[TrialRecord]) -> list[Group]:
     return sorted((Group(tuple(g)) for g in found.values()), key=lambda g: g.original.number)
 
 
-def seed_variance(groups: Sequence[Group], names: Sequence[str]) -> SeedVariance:
-    """Of the named objectives or scores, pooled over the groups; trials that lack one are left
-    out."""
-    values = [
-        [[measured[n].value for n in names] for measured in map(_measured, group.seeds)
-         if all(n in measured for n in names)]
-        for group in groups if group.lucky
-    ]  # fmt: skip
-    kept = [np.array(rows) for rows in values if rows]
-    return pooled_variance(kept or [np.zeros((1, len(names)))])
-
-
-def _measured(record: TrialRecord) -> dict[str, Score]:
+def measured(record: TrialRecord) -> dict[str, Score]:
+    """Scores and objectives by name."""
     return {**record.scores, **record.objectives}
 
 
-def mean_records(groups: Sequence[Group]) -> list[TrialRecord]:
+def training_shares(groups: Sequence[Group]) -> Array:
+    """What each training's error adds to each group's mean, shape (groups, trainings); see
+    `seed_draws`."""
+    place: dict[int, int] = {}
+    for group in groups:
+        for number in group.trainings:
+            place.setdefault(number, len(place))
+    shares = np.zeros((len(groups), len(place)))
+    for row, group in enumerate(groups):
+        for number in group.trainings:
+            shares[row, place[number]] += group.alpha / group.n_seeds
+    return shares
+
+
+def seed_variance(
+    groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws
+) -> SeedVariance:
+    """Of the named objectives or scores: pooled over the groups, with the prior. Trials that lack
+    one are left out."""
+    families: dict[frozenset[int], list[Repeated]] = {}
+    errors = []
+    base = _base_draws(groups, names, draws)
+    for group in groups:
+        seeds = [t for t in group.seeds if all(n in measured(t) for n in names)]
+        if not group.n_seeds or not seeds:
+            continue
+        errors += [_errors(t, names, draws, base) for t in seeds]
+        if group.alpha:
+            values = np.array([[measured(t)[n].value for n in names] for t in seeds])
+            paired = paired_draws(seeds, names, draws) if len(seeds) > 1 else None
+            family = families.setdefault(frozenset(group.trainings), [])
+            family.append(Repeated(values, paired, group.alpha))
+    if not errors:
+        return SeedVariance(np.zeros(len(names)), np.zeros(len(names)), 0.0, 0)
+    found = pooled_variance(list(families.values()) or [[Repeated(np.zeros((1, len(names))))]])
+    return with_prior(found, np.median(errors, axis=0))
+
+
+def _base_draws(groups: Sequence[Group], names: Sequence[str], draws: Draws) -> Mapping[str, Array]:
+    """The untouched model's draws; none where it was not measured."""
+    base = next((g.original.number for g in groups if g.original.role == "base"), None)
+    return {} if base is None else draws(base, names)
+
+
+def _errors(
+    trial: TrialRecord, names: Sequence[str], draws: Draws, base: Mapping[str, Array]
+) -> list[float]:
+    """Standard errors over segments of what a training changed: of the paired difference to the
+    untouched model or, without draws, of the score itself, which is wider."""
+    own, scores = draws(trial.number, names), measured(trial)
+    return [
+        float((own[n] - base[n]).std())
+        if n in own and n in base and len(own[n]) == len(base[n])
+        else (scores[n].high - scores[n].low) / (2 * Z95)
+        for n in names
+    ]
+
+
+def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Draws) -> Array | None:
+    """Draws of the trials, shape (resamples, trials, names); None unless all have them, equally
+    many and finite."""
+    found = [draws(trial.number, names) for trial in trials]
+    if any(name not in one for one in found for name in names):
+        return None
+    if len({len(one[name]) for one in found for name in names}) != 1:
+        return None
+    stacked = np.stack([np.stack([one[n] for n in names], axis=1) for one in found], axis=1)
+    return stacked if bool(np.isfinite(stacked).all()) else None
+
+
+def mean_records(groups: Sequence[Group], draws: Draws = no_draws) -> list[TrialRecord]:
     """One record for each group: the original's, with means over seeds as its values and the mean
     duration as its `seconds`."""
-    names = {name for group in groups for t in group.trials for name in _measured(t)}
-    halves = {name: float(seed_variance(groups, [name]).quantile(0.975)[0]) for name in names}
+    names = dict.fromkeys(name for group in groups for t in group.trials for name in measured(t))
+    halves = {n: float(seed_variance(groups, [n], draws).half_width()[0]) for n in names}
     return [_mean_record(group, halves) for group in groups]
 
 
@@ -90,7 +169,8 @@ def _mean_record(group: Group, halves: Mapping[str, float]) -> TrialRecord:
         found = [getattr(trial, part) for trial in group.seeds]
         return {
             name: mean_score(
-                name, [f[name] for f in found if name in f], halves[name] if group.lucky else 0.0
+                [f[name] for f in found if name in f],
+                group.alpha * halves[name] if group.n_seeds else 0.0,
             )
             for name in dict.fromkeys(name for f in found for name in f)
         }
@@ -100,70 +180,24 @@ def _mean_record(group: Group, halves: Mapping[str, float]) -> TrialRecord:
     return group.original.model_copy(update={**changes, "seconds": {"total": total}})
 
 
-def mean_score(name: str, scores: Sequence[Score], half: float) -> Score:
+def mean_score(scores: Sequence[Score], half: float) -> Score:
     """The mean of one score over seeds. Its interval joins the segments' part and the seeds',
-    `half` the width of one trial's, as independent (MOVER: Zou & Donner 2008, Stat. Med.
-    27:1693)."""
+    `half` the width of one trial's, as independent (MOVER: Zou & Donner 2008, Stat. Med. 27:1693),
+    within what the measure can be."""
     if len(scores) == 1 and not half:
         return scores[0]
-    luck = half / sqrt(len(scores))
+    by_seeds = half / sqrt(len(scores))
     value = fmean(s.value for s in scores)
-    low = value - hypot(fmean(s.value - s.low for s in scores), luck)
-    high = value + hypot(fmean(s.high - s.value for s in scores), luck)
-    signature = scores[0].signature + (f"|seeds:{len(scores)}" if len(scores) > 1 else "")
-    return Score(
-        value=value, low=low, high=max(value, min(high, upper_bound(name))), n=scores[0].n,
-        signature=signature,
-    )  # fmt: skip
-
-
-def upper_bound(name: str) -> float:
-    """The most that a score can be: 1 for the retention of one ability or of all."""
-    return 1.0 if name.split(".")[0] == "retention" else inf
-
-
-def segment_draws(
-    draws: np.ndarray, complete: Sequence[TrialRecord], groups: Sequence[Group]
-) -> np.ndarray:
-    """Means over the seeds of each group, shape (resamples, groups, objectives), of the paired
-    draws of `complete` trials, shape (resamples, trials, objectives)."""
-    place = {record.number: i for i, record in enumerate(complete)}
-    return np.stack(
-        [draws[:, [place[t.number] for t in group.seeds]].mean(axis=1) for group in groups], axis=1
+    low = value - hypot(fmean(s.value - s.low for s in scores), by_seeds)
+    high = value + hypot(fmean(s.high - s.value for s in scores), by_seeds)
+    first = scores[0]
+    signature = first.signature + (f"|seeds:{len(scores)}" if len(scores) > 1 else "")
+    bounds = (-inf if first.least is None else first.least), (
+        inf if first.most is None else first.most
     )
+    return bounded_score(value, (low, high), first.n, signature, bounds)
 
 
-def add_luck(
-    segments: np.ndarray, groups: Sequence[Group], spread: SeedVariance, names: Sequence[str]
-) -> np.ndarray:
-    """Draws of the groups' means over segments and seeds, shape as `segments`."""
-    moved = segments + seed_draws(spread, [g.lucky for g in groups], len(segments))
-    bounds = [upper_bound(name) for name in names]
-    # what the segments alone put past the bound stays: rounding, not luck
-    return np.minimum(moved, np.maximum(bounds, segments))
-
-
-def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> np.ndarray:
+def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> Array:
     """`value`, `low` or `high` of every objective, shape (records, objectives)."""
     return np.array([[getattr(r.objectives[n], part) for n in names] for r in records])
-
-
-def front_chances(
-    groups: Sequence[Group],
-    objectives: Mapping[str, Sense],
-    segments: np.ndarray | None,
-    draws: int = DRAWS,
-) -> np.ndarray:
-    """Each group's probability of being on the front, shape (groups,).
-
-    `segments` are paired draws of the groups' means, as of `segment_draws`; without them every mean
-    is drawn `draws` times from its own interval.
-    """
-    names = list(objectives)
-    if segments is not None:
-        drawn = add_luck(segments, groups, seed_variance(groups, names), names)
-    else:
-        means = mean_records(groups)
-        value, low, high = (objective_array(means, names, p) for p in ("value", "low", "high"))
-        drawn = interval_draws(value, low, high, draws)
-    return front_probability(maximised(drawn, list(objectives.values())))

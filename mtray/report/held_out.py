@@ -4,20 +4,15 @@ chosen by."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from mtray.analysis.pareto import Z95
-from mtray.report.compare import ROLE_NAMES, Difference, independent_difference
-from mtray.report.draws import joint_draws, paired_difference
-from mtray.report.groups import (
-    complete_trials,
-    group_trials,
-    mean_records,
-    seed_variance,
-    segment_draws,
-)
+from mtray.report.compare import ROLE_NAMES
+from mtray.report.differences import Joint, joint
+from mtray.report.draws import draws_of
+from mtray.report.groups import complete_trials, group_trials, mean_records
 from mtray.report.tables import score_text
 from mtray.schema import Frozen, Recipe, Role, Score, TrialRecord
 
@@ -76,32 +71,26 @@ class HeldOut(Frozen):
     notes: tuple[str, ...]
 
 
-class Side(Frozen):
+@dataclass(frozen=True)
+class Side:
     """Means over seeds by the number of a recipe's first trial, and their differences."""
 
     means: dict[int, TrialRecord]
-    difference: Any
+    joint: Joint
 
     def gap(self, number: int, objective: str) -> Gap | None:
         base = next((n for n, mean in self.means.items() if mean.role == "base"), None)
         if base is None or base == number:
             return None
-        difference: Difference = self.difference
-        value, low, high = difference(self.means[number], self.means[base], objective, Z95)
-        return Gap(value=value, low=low, high=high)
+        found = self.joint.difference(number, base, objective)
+        return Gap(value=found.gap, low=found.low, high=found.high)
 
 
 def side(folder: Path, records: Sequence[TrialRecord], names: Sequence[str]) -> Side:
     """All complete trials of one folder, compared by their paired draws where they have them."""
-    complete = complete_trials(records)
-    groups = group_trials(complete)
-    means = {m.number: m for m in mean_records(groups)}
-    draws = joint_draws(folder, complete, names)
-    difference: Difference = independent_difference
-    if draws is not None:
-        segments = segment_draws(draws, complete, groups)
-        difference = paired_difference(groups, names, segments, seed_variance(groups, names))
-    return Side(means=means, difference=difference)
+    groups, draws = group_trials(complete_trials(records)), draws_of(folder)
+    means = {m.number: m for m in mean_records(groups, draws)}
+    return Side(means, joint(groups, names, draws))
 
 
 def rows(

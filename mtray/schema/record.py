@@ -12,14 +12,22 @@ from mtray.schema.recipe import Mix, Recipe
 
 
 class Score(Frozen):
-    """A measured value with its 95 % interval (`low`, `high`; bootstrap over `n` clusters) and what
-    it was measured with."""
+    """A measured value.
+
+    - `value`: in the measure's own unit.
+    - `low`, `high`: its 95 % interval, a bootstrap over `n` units.
+    - `n`: the number of independent units (documents, sentences).
+    - `signature`: what it was measured with.
+    - `least`, `most`: what the measure can be at all; None: without a bound.
+    """
 
     value: float
     low: float
     high: float
     n: int
     signature: str
+    least: float | None = None
+    most: float | None = None
 
     @model_validator(mode="after")
     def _finite(self) -> Score:

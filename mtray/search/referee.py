@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mtray.analysis.pareto import Z95
+from mtray.analysis.uncertainty import Z95
 from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output
 from mtray.job import Job

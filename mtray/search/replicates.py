@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mtray.analysis.pareto import maximised, non_dominated
 from mtray.errors import RunError
 from mtray.report.draws import read_draws
-from mtray.report.groups import Group, front_chances, group_trials, segment_draws
+from mtray.report.differences import joint
+from mtray.report.groups import group_trials
 from mtray.report.records import BASE_NUMBER, read_record, result_path
 from mtray.schema import Recipe, Study, TrialRecord
 from mtray.search.notes import (
@@ -152,7 +153,7 @@ class Race:
     def __init__(self, run_dir: Path, study: Study) -> None:
         self._run_dir, self._study = run_dir, study
         self._records: dict[int, TrialRecord] = {}
-        self._draws: dict[int, Array | None] = {}
+        self._draws: dict[int, dict[str, Array]] = {}
 
     def pick(self, trials: Sequence[FrozenTrial]) -> int | None:
         """Number of the trial to repeat; None before one is complete. The untouched model takes
@@ -164,8 +165,10 @@ class Race:
             return None
         # what is under way counts, and so does what failed: it would be picked for ever
         more = Counter(t.user_attrs.get(OF) for t in trials if t.state != TrialState.COMPLETE)
+        objectives = self._study.objectives
+        together = joint(groups, list(objectives), self._few_draws, DRAWS)
         chosen = least_sure(
-            front_chances(groups, self._study.objectives, self._segments(complete, groups), DRAWS),
+            together.front_chances(list(objectives.values())),
             [len(g.seeds) + more[g.original.number] for g in groups],
             [g.original.role != "base" for g in groups],
         )
@@ -197,22 +200,9 @@ class Race:
             self._records[number] = record
         return self._records[number]
 
-    def _segments(
-        self, complete: Sequence[TrialRecord], groups: Sequence[Group]
-    ) -> np.ndarray | None:
-        """Paired draws of the groups' means; None unless every trial has them."""
-        names = list(self._study.objectives)
-        paired = [self._paired(record.number, names) for record in complete]
-        kept = [draws for draws in paired if draws is not None]
-        if len(kept) < len(paired) or len({len(draws) for draws in kept}) != 1:
-            return None
-        return segment_draws(np.stack(kept, axis=1), complete, groups)
-
-    def _paired(self, number: int, names: Sequence[str]) -> Array | None:
+    def _few_draws(self, number: int, names: Sequence[str]) -> dict[str, Array]:
+        """At most `DRAWS` of them, the same of every trial."""
         if number not in self._draws:
-            draws = read_draws(self._run_dir, number, names)
-            if draws is not None and np.isfinite(draws).all():
-                self._draws[number] = draws[:: -(-len(draws) // DRAWS)]
-            else:
-                self._draws[number] = None
-        return self._draws[number]
+            found = read_draws(self._run_dir, number, list(self._study.objectives))
+            self._draws[number] = {n: d[:: -(-len(d) // DRAWS)] for n, d in found.items()}
+        return {name: d for name, d in self._draws[number].items() if name in names}

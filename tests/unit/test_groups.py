@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from records_factory import make_baselines, make_failed, make_record, make_score, make_study
 
-from mtray.analysis.pareto import Z95
-from mtray.analysis.seeds import SeedVariance
+from mtray.analysis.seeds import PRIOR_FREEDOM, PRIOR_RATIO
+from mtray.analysis.uncertainty import Z95
 from mtray.report.draws import write_draws
 from mtray.report.export import front_rows, read_front
 from mtray.report.front import build_front
-from mtray.report.groups import add_luck, group_trials, mean_records, mean_score, segment_draws
+from mtray.report.groups import (
+    group_trials,
+    mean_records,
+    mean_score,
+    seed_variance,
+    training_shares,
+)
 from mtray.report.records import write_record
 from mtray.schema import Recipe
 
@@ -55,25 +61,31 @@ def test_a_trial_run_twice_with_one_seed_is_no_second_sample():
 def test_a_mean_by_hand():
     # segments' half widths of 0.02 on average, the seeds' of one trial 0.06, the mean of two
     scores = [make_score(0.60, 0.01), make_score(0.62, 0.03)]
-    found = mean_score("quality", scores, 0.06)
+    found = mean_score(scores, 0.06)
     half = (0.02**2 + 0.06**2 / 2) ** 0.5
     assert found.value == pytest.approx(0.61)
     assert (found.low, found.high) == pytest.approx((0.61 - half, 0.61 + half))
     assert found.n == 200 and found.signature == "made-up|1|seeds:2"
 
 
-def test_without_replicates_nothing_changes():
+def test_without_replicates_the_prior_widens_all_but_the_untouched_model():
     records = [*make_baselines(), make_record(2, recipe=A), make_record(3, recipe=B)]
     means = mean_records(group_trials(records))
-    assert [m.objectives for m in means] == [r.objectives for r in records]
-    assert [m.scores for m in means] == [r.scores for r in records]
+    assert means[0].objectives == records[0].objectives
+    assert means[0].scores == records[0].scores
+    # a standard error of 0.01 / 1.96, Student's t of 4 degrees: 2.7764
+    half = np.hypot(0.01, 2.7764 * PRIOR_RATIO * 0.01 / Z95)
+    for mean, record in zip(means[1:], records[1:], strict=True):
+        found = mean.objectives["quality"]
+        assert found.value == record.objectives["quality"].value
+        assert (found.high - found.low) / 2 == pytest.approx(half, rel=1e-4)
     front = build_front(records, make_study(), Path("run"))
     assert {p.replicates for p in front.points} == {1}
-    assert front.objectives[0].seed_deviation is None
+    assert front.objectives[0].seed_deviation == pytest.approx(PRIOR_RATIO * 0.01 / Z95)
     assert "No recipe was trained with a second seed" in " ".join(front.notes)
 
 
-def test_one_repeated_recipe_widens_all_intervals_but_the_untouched_models():
+def test_repeated_recipes_say_how_wide_intervals_are():
     records = [*make_baselines(), make_record(2, 0.6, recipe=A), make_record(3, 0.6, recipe=B)]
     plain = build_front(records, make_study(), Path("run"))
     repeated = [*records, repeat(records[3], 9, 1, 0.63), repeat(records[3], 10, 2, 0.60)]
@@ -90,21 +102,48 @@ def test_one_repeated_recipe_widens_all_intervals_but_the_untouched_models():
     for number in (0, 1, 3):
         assert width(front, number) > width(plain, number)
     assert width(front, 2) < width(front, 3), "its mean is surer than a single trial"
-    assert front.objectives[0].seed_deviation == pytest.approx(0.03 / 3**0.5)
+    prior = PRIOR_FREEDOM * (PRIOR_RATIO * 0.01 / Z95) ** 2
+    expected = ((prior + 2 * 0.03**2 / 3) / (PRIOR_FREEDOM + 2)) ** 0.5
+    assert front.objectives[0].seed_deviation == pytest.approx(expected)
     note = next(n for n in front.notes if "more than one seed" in n)
-    assert "1 of 5 recipes" in note and "2 degrees of freedom" in note
+    assert "1 of 5 recipes" in note and "2 degrees of freedom, and 4 of a prior" in note
 
 
-def test_retention_is_never_above_1():
-    first = make_record(2, 0.6, 0.99, recipe=A)
-    front = build_front([first, repeat(first, 3, 1, 0.6, 0.95)], make_study(), Path("run"))
-    point = front.points[0]
-    assert point.objectives["retention"].high == point.scores["retention.animacy"].high == 1.0
-    moved = add_luck(
-        np.full((400, 1, 2), 0.99), group_trials([first]),
-        SeedVariance(np.array([0.1, 0.1]) ** 2, 5), ["quality", "retention"],
+def test_no_interval_leaves_what_a_measure_can_be():
+    """With a wide error of the seeds: failures of 1 in 100, an accuracy of .99."""
+    few = make_score(0.01, 0.008).model_copy(update={"least": 0.0, "most": 1.0})
+    many = few.model_copy(update={"value": 0.99, "low": 0.98, "high": 0.997})
+    assert (mean_score([few, few], 0.5).low, mean_score([many, many], 0.5).high) == (0.0, 1.0)
+    assert mean_score([few], 0.5).low == 0.0
+    free = make_score(0.01, 0.008)
+    assert mean_score([free], 0.5).low < -0.4
+
+
+def reverted(record, quality):
+    """The weights of a trial half of the way back to the base model."""
+    recipe = record.recipe.model_copy(update={"alpha": 0.5})
+    number = 1_000_000 + record.number
+    return make_record(
+        number, quality, recipe=recipe, seed=record.seed, replicate=record.replicate,
+        of=None if record.of is None else 1_000_000 + record.of, trained_as=record.number,
     )  # fmt: skip
-    assert moved[:, 0, 0].max() > 1 and moved[:, 0, 1].max() == 1
+
+
+def test_trials_that_share_a_training_are_no_repeats_of_each_other():
+    first = make_record(2, 0.60, recipe=A)
+    again = repeat(first, 7, 1, 0.64)
+    records = [first, again, reverted(first, 0.55), reverted(again, 0.57)]
+    groups = group_trials(records)
+    found = seed_variance(groups, ["quality"])
+    assert found.repeats == 1
+    # deviations of 0.02 at alpha 1, of 0.01 half way: 0.0008 and 0.0002 / 0.25, the mean of both
+    prior = PRIOR_FREEDOM * (PRIOR_RATIO * 0.01 / Z95) ** 2
+    assert found.variance[0] == pytest.approx((prior + 0.0008) / (PRIOR_FREEDOM + 1))
+    assert training_shares(groups).tolist() == [[0.5, 0.5], [0.25, 0.25]]
+    means = mean_records(groups)
+    halves = [m.objectives["quality"].high - m.objectives["quality"].value for m in means]
+    by_seed = [half**2 - 0.01**2 for half in halves]
+    assert by_seed[0] == pytest.approx(4 * by_seed[1]), "a seed moves it half as far"
 
 
 def test_the_front_is_of_means_and_not_of_the_luckiest():
@@ -134,15 +173,6 @@ def test_the_order_of_records_does_not_matter():
     assert forward == build_front(records[::-1], make_study(), Path("run"))
 
 
-def test_segments_are_averaged_over_seeds():
-    first = make_record(2, recipe=A)
-    complete = [first, make_record(3, recipe=B), repeat(first, 7, 1, 0.5)]
-    draws = np.arange(24, dtype=float).reshape(4, 3, 2)
-    found = segment_draws(draws, complete, group_trials(complete))
-    np.testing.assert_array_equal(found[:, 0], (draws[:, 0] + draws[:, 2]) / 2)
-    np.testing.assert_array_equal(found[:, 1], draws[:, 1])
-
-
 def write_sampled(run_dir, record, segments, rng):
     """A record and its paired draws, whose spread over segments all trials share."""
     write_record(run_dir, record)
@@ -153,15 +183,16 @@ def write_sampled(run_dir, record, segments, rng):
     write_draws(run_dir, record.number, draws)
 
 
-def test_luck_blurs_the_front_where_draws_are_paired(tmp_path):
+def test_seeds_blur_the_front_where_draws_are_paired(tmp_path):
     """On the same segments C is sure to be better than B in all; over seeds it is not."""
     rng = np.random.default_rng(0)
     segments = rng.normal(0, 0.01, 500)
+    base = make_record(-1, 0.3, 0.3, role="base")
     b, c = make_record(2, 0.600, 0.700, recipe=B), make_record(3, 0.606, 0.706, recipe=C)
-    for record in (b, c):
+    for record in (base, b, c):
         write_sampled(tmp_path, record, segments, rng)
     sure = read_front(tmp_path, make_study())
-    assert [p.p_front for p in sure.points] == [0.0, 1.0]
+    assert [p.p_front for p in sure.points] == pytest.approx([0.0, 0.0, 1.0], abs=0.02)
     other = make_record(4, 0.5, 0.5, recipe=A)
     for record in (other, repeat(other, 5, 1, 0.52, 0.48), repeat(other, 6, 2, 0.48, 0.52)):
         write_sampled(tmp_path, record, segments, rng)

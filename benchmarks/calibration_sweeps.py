@@ -1,0 +1,247 @@
+"""Simulated sweeps whose truth is known, for `calibration.py`.
+
+A sweep is made of segment scores: what a sentence is like for every model, what a recipe does to
+it, what a seed does to it on top; and of what seed and draw of the data do to a model as a whole.
+From there on everything is mtray's own code: measurements, draws, scores, records, the choice of
+what is repeated, the front and its comparisons. The constants are those of the default study
+(`recipe_table.py show`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.retained import Kept, retention
+from mtray.analysis.uncertainty import Drawn, Measurement, drawn, mean_measurement, mean_of
+from mtray.analysis.units import key_of
+from mtray.report.differences import Joint, joint
+from mtray.report.front import Front, build_front
+from mtray.report.groups import complete_trials, group_trials
+from mtray.schema import Evaluation, QualitySet, Recipe, Role, Source, Study, TrialRecord
+from mtray.search.replicates import least_sure
+
+Array = npt.NDArray[np.float64]
+OBJECTIVES = ("quality", "retention")
+BASELINES: tuple[Role, ...] = ("parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform")
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Standard deviations of a segment's score, in its own unit (quality) or as a share of what the
+    base model has above the floor (abilities).
+
+    - `segment`: of the sentence, which all models share.
+    - `recipe`: of what a recipe does to a sentence.
+    - `seed`: of what a seed does to it on top.
+    - `model`: of what seed and draw do to the whole model, not to a segment: of quality, and of
+      the mean over abilities.
+    """
+
+    segment: tuple[float, float] = (0.14, 0.60)
+    recipe: tuple[float, float] = (0.05, 0.25)
+    seed: tuple[float, float] = (0.06, 0.25)
+    model: tuple[float, float] = (0.003, 0.012)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of sweep.
+
+    - `searched`, `repeats`: recipes that are searched, and trainings with another seed.
+    - `gain`: what the first `good` searched recipes are better by than all others, in quality and
+      in retention.
+    - `between`: standard deviation of the recipes' true values (0: all equal).
+    - `directions`, `shared`: of quality, and whether they are of the same sentences, with how much
+      of a sentence's score in common.
+    - `luck`: what `Scales.model` is multiplied by; `unequal`: recipes differ in it by up to so
+      many times.
+    - `alphas`: of reversion; every training has a row at each.
+    - `segments`, `resamples`: of every ability (quality: 400), and of the bootstrap.
+    """
+
+    name: str
+    searched: int = 7
+    repeats: int = 3
+    gain: tuple[float, float] = (0.0, 0.0)
+    good: int = 0
+    between: tuple[float, float] = (0.0, 0.0)
+    directions: int = 1
+    shared: float = 0.0
+    luck: float = 1.0
+    unequal: float = 1.0
+    alphas: tuple[float, ...] = ()
+    abilities: int = 6
+    segments: int = 150
+    resamples: int = 400
+    scales: Scales = field(default_factory=Scales)
+
+
+FLOOR, ROOM = 0.2, 0.4  # of every ability: the floor, and what the base model has above it
+QUALITY, QUALITY_SEGMENTS = 0.6, 400
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a simulated sweep ended with, and the truth.
+
+    - `truth`: by recipe, the true quality and retention.
+    - `front`, `joint`: what mtray makes of the records.
+    """
+
+    scenario: Scenario
+    truth: Mapping[Recipe, tuple[float, float]]
+    front: Front
+    joint: Joint
+
+
+class Simulator:
+    """Trials of one sweep, trained one after another."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario, self._rng, self._seed = scenario, np.random.default_rng(seed), seed
+        s, rng = scenario, self._rng
+        common = rng.normal(0, 1, QUALITY_SEGMENTS)
+        own = rng.normal(0, 1, (s.directions, QUALITY_SEGMENTS))
+        mixed = np.sqrt(s.shared) * common + np.sqrt(1 - s.shared) * own
+        self._sentences = s.scales.segment[0] * mixed
+        self._texts = s.scales.segment[1] * rng.normal(0, 1, (s.abilities, s.segments))
+        names = [f"q{0 if s.shared else d}" for d in range(s.directions)]
+        self._units = [_units(seed, name, QUALITY_SEGMENTS) for name in names]
+        self._ability_units = [_units(seed, f"a{k}", s.segments) for k in range(s.abilities)]
+        self._effects: dict[Recipe, tuple[Array, Array, float]] = {}
+        self.truth: dict[Recipe, tuple[float, float]] = {}
+        self.records: list[TrialRecord] = []
+        self._draws: dict[int, dict[str, Array]] = {}
+        self._base = [self._ability(k, 0.0, self._noise(1, k)) for k in range(s.abilities)]
+        self._enter(-1, "base", Recipe(parallel_size=0), QUALITY, self._noise(0, 0), None, 0)
+
+    def draws(self, number: int, names: Sequence[str]) -> dict[str, Array]:
+        return {n: d for n, d in self._draws.get(number, {}).items() if n in names}
+
+    def _noise(self, side: int, _: int) -> Array:
+        """What one model does to the segments: its recipe's part and its seed's."""
+        s = self.scenario
+        shape = (s.directions, QUALITY_SEGMENTS) if side == 0 else (s.segments,)
+        return np.asarray(self._rng.normal(0, s.scales.recipe[side], shape))
+
+    def recipe(self, recipe: Recipe, gain: tuple[float, float]) -> None:
+        """A new recipe: its true values, and what it does to segments."""
+        s, rng = self.scenario, self._rng
+        quality = QUALITY + gain[0] + rng.normal(0, s.between[0])
+        kept = 1 + gain[1] + rng.normal(0, s.between[1])
+        texts = np.stack([self._noise(1, k) for k in range(s.abilities)])
+        luck = s.luck * s.unequal ** rng.uniform(-1, 1)
+        self._effects[recipe] = self._noise(0, 0), texts, luck
+        self.truth[recipe] = quality, kept
+
+    def train(self, recipe: Recipe, role: Role, number: int, replicate: int, of: int | None) -> None:
+        """One trial, and its rows at other alphas."""
+        s, rng = self.scenario, self._rng
+        sentences, texts, luck = self._effects[recipe]
+        by_seed = luck * np.array(s.scales.model) * rng.normal(0, 1, 2)
+        # of the mean over abilities; each ability's own is as much larger
+        by_ability = luck * s.scales.model[1] * np.sqrt(s.abilities) * rng.normal(0, 1, s.abilities)
+        own = rng.normal(0, s.scales.seed[0], sentences.shape)
+        own_texts = rng.normal(0, s.scales.seed[1], texts.shape)
+        base = QUALITY, 1.0
+        for place, alpha in enumerate((1.0, *s.alphas)):
+            row = recipe if alpha == 1 else recipe.model_copy(update={"alpha": alpha})
+            quality, kept = (b + alpha * (t - b) for b, t in zip(base, self.truth[recipe], strict=True))
+            self.truth.setdefault(row, (quality, kept))
+            found = [
+                self._ability(k, kept - 1 + alpha * by_ability[k], alpha * (texts[k] + own_texts[k]))
+                for k in range(s.abilities)
+            ]
+            self._enter(
+                number + 1_000_000 * place, role if alpha == 1 else "search", row,
+                quality + alpha * by_seed[0], alpha * (sentences + own), found, replicate,
+                of=None if of is None else of + 1_000_000 * place,
+                trained_as=None if alpha == 1 else number,
+            )  # fmt: skip
+
+    def _ability(self, k: int, gain: float, noise: Array) -> Measurement:
+        values = FLOOR + ROOM * (1 + gain + self._texts[k] + noise)
+        return mean_measurement(values, "made-up", self._ability_units[k])
+
+    def _enter(
+        self, number: int, role: Role, recipe: Recipe, quality: float, noise: Array,
+        found: list[Measurement] | None, replicate: int, of: int | None = None,
+        trained_as: int | None = None,
+    ) -> None:  # fmt: skip
+        s, seed = self.scenario, self._seed
+        sets = [
+            mean_measurement(quality + self._sentences[d] + noise[d], "comet", self._units[d])
+            for d in range(s.directions)
+        ]
+        kept = {
+            f"a{k}": Kept(tuned, base, FLOOR)
+            for k, (tuned, base) in enumerate(zip(found or self._base, self._base, strict=True))
+        }
+        shares = retention(kept, s.resamples, seed)
+        objectives = {"quality": mean_of(sets, s.resamples, seed), "retention": shares.pop("mean")}
+        scores: dict[str, Drawn] = {f"retention.{name}": d for name, d in shares.items()}
+        for d, measured in enumerate(sets):
+            scores[f"comet.{d}"] = drawn(measured, s.resamples, seed)
+        self._draws[number] = {name: d.draws for name, d in (scores | objectives).items()}
+        if role == "base":
+            self.truth[recipe] = QUALITY, 1.0
+        self.records.append(
+            TrialRecord(
+                number=number, role=role, state="complete", recipe=recipe, seed=1 + replicate,
+                replicate=replicate, of=of, trained_as=trained_as,
+                objectives={name: d.score for name, d in objectives.items()},
+                scores={name: d.score for name, d in scores.items()}, seconds={"total": 1.0},
+            )
+        )  # fmt: skip
+
+    def least_sure(self) -> TrialRecord:
+        """What the search would train again next (`mtray.search.replicates.Race.pick`)."""
+        own = [r for r in self.records if r.trained_as is None]
+        groups = group_trials(complete_trials(own))
+        together = joint(groups, OBJECTIVES, self.draws, 250)
+        chances = together.front_chances(["max", "max"])
+        chosen = least_sure(
+            chances, [len(g.seeds) for g in groups], [g.n_seeds > 0 for g in groups]
+        )
+        assert chosen is not None
+        return groups[chosen].original
+
+
+def _units(seed: int, name: str, count: int) -> npt.NDArray[np.int64]:
+    return np.array([key_of(f"{name}/{i}") for i in range(count)])
+
+
+def simulate(scenario: Scenario, seed: int) -> Sweep:
+    """A whole sweep: base model, baselines, searched recipes, repeats of the least sure."""
+    simulator = Simulator(scenario, seed)
+    for number, role in enumerate(BASELINES):
+        recipe = Recipe(parallel_size=4096, mono_ratio=float(number))
+        simulator.recipe(recipe, (0.0, 0.0))
+        simulator.train(recipe, role, number, 0, None)
+    for place in range(scenario.searched):
+        number = len(BASELINES) + place
+        recipe = Recipe(parallel_size=100 + place)
+        simulator.recipe(recipe, scenario.gain if place < scenario.good else (0.0, 0.0))
+        simulator.train(recipe, "search", number, 0, None)
+    for again in range(scenario.repeats):
+        first = simulator.least_sure()
+        count = sum(r.of == first.number for r in simulator.records) + 1
+        number = len(BASELINES) + scenario.searched + again
+        simulator.train(first.recipe, first.role, number, count, first.number)
+    front = build_front(simulator.records, STUDY, Path("simulated"), simulator.draws)
+    groups = group_trials(complete_trials(simulator.records))
+    return Sweep(scenario, simulator.truth, front, joint(groups, OBJECTIVES, simulator.draws))
+
+
+STUDY = Study(
+    name="simulated",
+    sources=(Source(name="pairs", kind="parallel", path="none", languages=("en", "uk")),),
+    evaluation=Evaluation(
+        comet="embedded", quality=(QualitySet(direction="en-uk", path="none"),), abilities={}
+    ),
+)

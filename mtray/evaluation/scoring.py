@@ -1,0 +1,147 @@
+"""The scores of a suite's outputs: everything measured first, then what the measurements share of
+their units, then values, intervals and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mtray.analysis.retained import retention
+from mtray.analysis.uncertainty import Array, Drawn, Measurement, drawn, mean_of
+from mtray.analysis.units import Keys, shared_units
+from mtray.evaluation.abilities.base import Ability, Tools, floor_of, one_line, output_counts
+from mtray.evaluation.directions import Direction, judge_direction, measure_direction
+from mtray.evaluation.engine import Output
+from mtray.evaluation.quality import COMET, CometScorer
+from mtray.evaluation.retention import kept_abilities
+from mtray.schema import Score
+
+if TYPE_CHECKING:
+    from mtray.evaluation.suite import Suite
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What a model's outputs are worth.
+
+    - `objectives`, `scores`, `counts`: those of a `TrialRecord`.
+    - `left_out`: why an ability does not count.
+    - `draws`: the bootstrap draws of every score and objective, each of shape (resamples,), paired
+      between models.
+    """
+
+    objectives: dict[str, Score]
+    scores: dict[str, Score]
+    counts: dict[str, dict[str, float]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    draws: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass
+class Scoring:
+    """One model's outputs on their way to scores.
+
+    - `suite`, `scorers` (learned metrics by name), `tools`: what it is measured with.
+    - `resamples`, `seed`: of the bootstrap.
+    - `result`: what was found so far.
+    """
+
+    suite: Suite
+    scorers: Mapping[str, CometScorer]
+    tools: Tools
+    resamples: int
+    seed: int
+    result: SuiteResult = field(default_factory=lambda: SuiteResult({}, {}, {}))
+
+    def enter(self, name: str, found: Drawn, objective: bool = False) -> None:
+        (self.result.objectives if objective else self.result.scores)[name] = found.score
+        self.result.draws[name] = found.draws
+
+    def _drawn(self, measurement: Measurement) -> Drawn:
+        return drawn(measurement, self.resamples, self.seed)
+
+    def quality(self, outputs: Sequence[Sequence[Output]], units: Sequence[Keys]) -> None:
+        """Every direction's metrics and failures, their means, and the objective `quality`."""
+        by_metric: dict[str, list[Measurement]] = {}
+        for direction, found, keys in zip(self.suite.directions, outputs, units, strict=True):
+            measured = measure_direction(direction, found, self.suite.metrics, self.scorers)
+            judged = judge_direction(direction, found)
+            shares = judged.measurements("strict")
+            measured |= {f"failures.{kind}": share for kind, share in shares.items()}
+            self.result.counts[f"failures.{direction.name}"] = judged.counts()
+            for metric, measurement in measured.items():
+                known = on_units(measurement, keys)
+                by_metric.setdefault(metric, []).append(known)
+                self.enter(f"{metric}.{direction.name}", self._drawn(known))
+            asked = list(map(one_line, direction.sources))
+            self.result.counts[f"quality.{direction.name}"] = output_counts(asked, found)
+        for metric, measurements in by_metric.items():
+            # off-target is not judged in a language that the detector does not know
+            if len(measurements) == len(self.suite.directions) > 1:
+                self.enter(f"{metric}.mean", mean_of(measurements, self.resamples, self.seed))
+        mean = mean_of(by_metric[COMET], self.resamples, self.seed)
+        self.enter("quality", mean, objective=True)
+
+    def abilities(
+        self,
+        outputs: Sequence[Sequence[Output]],
+        base_outputs: Sequence[Sequence[Output]],
+        units: Sequence[Keys | None],
+    ) -> None:
+        """Every ability, what stands beside it, and how much is retained of the base model's."""
+        tuned: dict[str, Measurement] = {}
+        base: dict[str, Measurement] = {}
+        asked = zip(self.suite.abilities, outputs, base_outputs, units, strict=True)
+        for ability, found, before, keys in asked:
+            name = ability.name
+            tuned[name] = on_units(ability.measure(found, self.tools), keys)
+            base[name] = on_units(ability.measure(before, self.tools), keys)
+            self.enter(name, self._drawn(tuned[name]))
+            for extra, measurement in ability.extras(found, self.tools).items():
+                self.enter(f"{name}.{extra}", self._drawn(on_units(measurement, keys)))
+            self.result.counts[name] = ability.counts(found)
+        floors = {a.name: floor_of(a, self.tools) for a in self.suite.abilities}
+        kept, left_out = kept_abilities(
+            floors, self.suite.weights, tuned, base, self.resamples, self.seed
+        )
+        self.result.left_out.update(left_out)
+        shares = retention(kept, self.resamples, self.seed)
+        self.enter("retention", shares.pop("mean"), objective=True)
+        for name, share in shares.items():
+            self.enter(f"retention.{name}", share)
+
+
+def on_units(measurement: Measurement, keys: Keys | None) -> Measurement:
+    """The measurement with the suite's units, where it has a row for each; one on other rows (a
+    part of the segments, say) keeps its own."""
+    if keys is None or len(keys) != len(measurement.stats):
+        return measurement
+    return replace(measurement, clusters=keys)
+
+
+def suite_units(suite: Suite) -> tuple[list[Keys], list[Keys | None]]:
+    """The units of the directions' segments and of the abilities' rows (None: an ability that does
+    not say what its rows are)."""
+    rows = [direction_names(direction) for direction in suite.directions]
+    texts = [ability_texts(ability) for ability in suite.abilities]
+    known = [found for found in texts if found is not None]
+    keys = shared_units([*rows, *known])
+    rest = iter(keys[len(rows) :])
+    return keys[: len(rows)], [None if found is None else next(rest) for found in texts]
+
+
+def direction_names(direction: Direction) -> list[tuple[str, ...]]:
+    """What each segment may share with others: its texts, and its document where the set has enough
+    of them to be resampled."""
+    documents = None if direction.clusters() is None else direction.documents
+    texts = list(zip(direction.sources, direction.references, strict=True))
+    if documents is None:
+        return list(texts)
+    return [(*pair, f"\0{direction.name}/{document}") for pair, document in zip(texts, documents, strict=True)]
+
+
+def ability_texts(ability: Ability) -> list[tuple[str, ...]] | None:
+    """What an ability's rows may share with others (its `texts()`), None where it does not say."""
+    say = getattr(ability, "texts", None)
+    return None if say is None else list(say())

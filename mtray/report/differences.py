@@ -1,0 +1,157 @@
+"""How far recipes are apart, and how surely: one set of joint errors for everything that is said of
+a run, so that a pair's interval, the interval that allows for choosing among all pairs, and the
+chance of being on the front agree.
+
+The error of a recipe's mean is that of the segments, by the trials' paired bootstrap draws (or,
+where there are none, by their intervals, independently), and that of the seeds
+(`mtray.analysis.seeds`), drawn together for all recipes and objectives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.pareto import front_probability, interval_draws, maximised
+from mtray.analysis.seeds import SeedVariance, seed_draws
+from mtray.report.groups import (
+    Draws,
+    Group,
+    paired_draws,
+    measured,
+    no_draws,
+    seed_variance,
+    training_shares,
+)
+from mtray.schema import Sense
+
+Array = npt.NDArray[np.float64]
+DRAWS = 2000  # at least
+PAIRS = 2_000_000  # numbers of differences that are held at once
+TAILS = [0.025, 0.975]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`gap` and its 95 % interval, in the objective's unit."""
+
+    gap: float
+    low: float
+    high: float
+
+    def turned(self) -> Difference:
+        """The other way round."""
+        return Difference(-self.gap, -self.high, -self.low)
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Means of all recipes with their joint errors.
+
+    - `numbers`: of the groups' first trials.
+    - `names`: the objectives.
+    - `values`, shape (groups, m), in the objectives' own units and senses.
+    - `errors`, shape (draws, groups, m): what the means may be off by.
+    - `spread`: of the seeds.
+    - `paired`: whether trials are compared on the same draws of the segments.
+    """
+
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    values: Array
+    errors: Array
+    spread: SeedVariance
+    paired: bool
+
+    @cached_property
+    def _place(self) -> dict[int, int]:
+        return {number: i for i, number in enumerate(self.numbers)}
+
+    def difference(self, a: int, b: int, objective: str) -> Difference:
+        """Recipe `a` minus recipe `b`, by number, with the interval of this pair alone."""
+        i, j, k = self._place[a], self._place[b], self.names.index(objective)
+        gap = float(self.values[i, k] - self.values[j, k])
+        low, high = np.quantile(self.errors[:, i, k] - self.errors[:, j, k], TAILS)
+        return Difference(gap, gap + min(0.0, float(low)), gap + max(0.0, float(high)))
+
+    def stretch(self, candidates: Sequence[int], others: Sequence[int]) -> float:
+        """What the intervals of all pairs of a candidate and another, in all objectives, are to be
+        widened by so that 95 % of the draws lie within all of them at once; at least 1.
+
+        So they hold for whichever pair is picked (max-t over joint draws; Westfall & Young 1993,
+        "Resampling-Based Multiple Testing"; Hothorn et al. 2008, Biometrical Journal 50:346). In
+        contrast to Bonferroni's they know that pairs share recipes and segments."""
+        rows = [self._place[n] for n in candidates]
+        others_errors = self.errors[:, [self._place[n] for n in others]][:, None]
+        most = np.zeros(len(self.errors))
+        if not rows or not len(others):
+            return 1.0
+        step = max(1, PAIRS // others_errors.size)
+        for start in range(0, len(rows), step):
+            apart = self.errors[:, rows[start : start + step]][:, :, None] - others_errors
+            low, high = np.quantile(apart, TAILS, axis=0)
+            sides = np.where(apart < 0, np.minimum(0.0, low), np.maximum(0.0, high))
+            beyond = np.divide(apart, sides, out=np.zeros_like(apart), where=sides != 0)
+            np.maximum(most, beyond.max(axis=(1, 2, 3)), out=most)
+        return max(1.0, float(np.quantile(most, 0.95)))
+
+    def front_chances(self, senses: Sequence[Sense]) -> Array:
+        """Each recipe's probability of being on the front, shape (groups,)."""
+        return front_probability(maximised(self.values + self.errors, senses))
+
+
+def widened(found: Difference, by: float) -> Difference:
+    """The same difference with an interval so many times as wide on either side."""
+    return Difference(
+        found.gap, found.gap - by * (found.gap - found.low), found.gap + by * (found.high - found.gap)
+    )
+
+
+def joint(
+    groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws, least: int = DRAWS
+) -> Joint:
+    """Of all groups, whose trials have all of the named objectives."""
+    values = np.array(
+        [np.mean([[measured(t)[n].value for n in names] for t in g.seeds], axis=0) for g in groups]
+    )
+    trials = [trial for group in groups for trial in group.seeds]
+    paired = paired_draws(trials, names, draws)
+    segments = (
+        _independent(groups, names, least) if paired is None else _means(groups, values, paired)
+    )
+    repeats = -(-least // len(segments))
+    segments = np.tile(segments, (repeats, 1, 1))
+    spread = seed_variance(groups, names, draws)
+    errors = segments + seed_draws(spread, training_shares(groups), len(segments))
+    numbers = tuple(group.original.number for group in groups)
+    return Joint(numbers, tuple(names), values, errors, spread, paired is not None)
+
+
+def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
+    """Errors of the groups' means over the segments, from draws of (resamples, trials, m)."""
+    ends = np.cumsum([len(group.seeds) for group in groups])[:-1]
+    means = [part.mean(axis=1) for part in np.split(paired, ends, axis=1)]
+    return np.asarray(np.stack(means, axis=1) - values)
+
+
+def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
+    """The same, each mean's drawn from its trials' averaged interval."""
+    ends = {
+        part: np.array(
+            [
+                np.mean([[getattr(measured(t)[n], part) for n in names] for t in g.seeds], axis=0)
+                for g in groups
+            ]
+        )
+        for part in ("value", "low", "high")
+    }
+    return interval_draws(ends["value"], ends["low"], ends["high"], draws) - ends["value"]
+
+
+def better_by(found: Difference, sense: Sense) -> Difference:
+    """A difference so that positive is better."""
+    return found if sense == "max" else found.turned()
