@@ -5,15 +5,17 @@ n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fract
 n_mono). Within a kind the sources share by weight; instructions are drawn as replay is and count to
 it. Whole numbers come by largest remainder, once, here. Draws are nested: every source is shuffled
 once by (study seed, source) and a trial takes a prefix, so trials differ by the knob and not by
-luck. Replicates, which are to show what luck does, shuffle what is held of it once more, each in
-its own way.
+the draw. A replicate shuffles the whole source once more in an order of its own: its draw is a
+random subset of the source, independent of the first draw and exchangeable with it, so the variance
+over replicates is that of a draw from this corpus. A recipe that takes a share p of a source meets
+about p of its rows in every replicate again; `shared` in the record counts them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,6 @@ from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # tokens of a source's first 1, 2, ... examples as they are drawn
-HEADROOM = 1.5  # examples held for each that the largest recipe draws
 
 
 @dataclass(frozen=True)
@@ -121,16 +122,6 @@ def examples_for(sums: Index, tokens: float) -> float:
     return passes * len(sums) + whole + (rest - before) / (int(sums[whole]) - before)
 
 
-def most_drawn(recipes: Iterable[Recipe], sources: Sequence[Source]) -> dict[str, int]:
-    """Examples of each source that are enough for all of `recipes` and for smaller ones, which
-    rounding can give one more."""
-    most: dict[str, int] = {}
-    for recipe in recipes:
-        for part in plan(recipe, sources):
-            most[part.source] = max(most.get(part.source, 0), part.count + (part.requested > 0))
-    return most
-
-
 def repeat_caps(sources: Sequence[Source], held: Mapping[str, int]) -> dict[str, int]:
     """The most examples that a recipe may ask of each source that has a cap on its repeats; `held`
     counts what a source has."""
@@ -146,11 +137,6 @@ def source_order(seed: int, source: str, size: int) -> Index:
     (size,)."""
     digest = hashlib.sha256(f"{seed}/{source}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
-
-
-def with_headroom(most: Mapping[str, int]) -> dict[str, int]:
-    """Examples of each source to hold, so that replicates of the largest recipe too draw others."""
-    return {source: math.ceil(HEADROOM * count) for source, count in most.items()}
 
 
 @dataclass(frozen=True)
@@ -185,5 +171,11 @@ def draw(
                 f"source {part.source!r} holds {size:,} examples and the recipe asks for "
                 f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
-        drawn[part.source] = np.resize(which.order(part.source, size), part.count)
+        order = which.order(part.source, size)[: part.count]
+        drawn[part.source] = np.resize(order, part.count)  # a copy, which does not keep the rest
     return drawn
+
+
+def shared_rows(rows: Index, which: Draw) -> int:
+    """How many of a draw's places, shape (count,), the study's own draw of as many holds too."""
+    return int((rows < len(rows)).sum()) if which.replicate else 0
