@@ -138,7 +138,12 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
-    check_generated(study, largest)
+    either_way = [
+        largest.model_copy(update={"source_weights": weights})
+        for weights in space.possible("source_weights")
+    ]
+    for recipe in either_way:
+        check_generated(study, recipe)
     generated = with_replay(study, say)
     check_share(largest.few_shot_share, study.sources)
     few_shot = largest.few_shot_share > 0
@@ -146,7 +151,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     held = {name: len(table) for name, table in store.items()}
     sums = sums_of(study, store)
     fitting = reference_recipes(space, study, held, sums).values()
-    for recipe in (largest, *map(space.recipe, fitting)):
+    for recipe in (*either_way, *map(space.recipe, fitting)):
         sums = sums_of(study, blended(store, recipe.few_shot_share))
         draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)

@@ -11,12 +11,14 @@ from mtray.schema.base import Frozen, Kind
 
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
-    for every parameter."""
+    for every parameter. `source_weights`: sources of one kind share by the study's `weight`s, or
+    equally."""
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
     replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    source_weights: Literal["study", "equal"] = "study"
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
     method: Literal["full", "lora", "qlora"] = "full"

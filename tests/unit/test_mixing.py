@@ -71,6 +71,12 @@ def test_weights_share_within_a_kind():
     assert [p.kind for p in parts] == ["parallel", "parallel", "mono", "mono", "mono"]
 
 
+def test_equal_weights_are_the_recipes():
+    sources = [source("parallel", "a", 3), source("parallel", "b"), source("mono", "c", 9)]
+    recipe = Recipe(parallel_size=100, mono_ratio=1, source_weights="equal")
+    assert [p.count for p in plan(recipe, sources)] == [50, 50, 100]
+
+
 def test_instructions_count_to_replay():
     sources = [source("parallel"), source("replay", weight=3), source("instruct")]
     parts = plan(Recipe(parallel_size=100, replay_fraction=0.5), sources)
