@@ -53,11 +53,9 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write every value there")
     args = parser.parse_args()
-    from mtray.data.mixing import most_drawn
     from mtray.data.store import build_store
     from mtray.evaluation.held_out import on_test
     from mtray.evaluation.suite import build_suite
-    from mtray.schema import Recipe
     from mtray.sweep import arguments, load
     from mtray.training.models import load_tokenizer
 
@@ -67,12 +65,11 @@ def main() -> None:
     tokenizer = load_tokenizer(study.model)
     suite = build_suite(study, tokenizer)
     rows = recipes(args.size, study.defaults["learning_rate"])
-    wanted = most_drawn(map(Recipe.model_validate, rows.values()), study.sources)
     base = "base model, untouched"
     todo = [Row(base, study, None, {})]
     for seed in args.seeds:
         seeded = study.model_copy(update={"seed": seed})
-        store = build_store(seeded, tokenizer, wanted)
+        store = build_store(seeded, tokenizer)
         todo += [Row(name, seeded, recipe, store) for name, recipe in rows.items()]
     values: dict[tuple[str, int], dict[str, float]] = {}
     for row, record, _ in measured(todo, suite):

@@ -98,10 +98,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write scores and answers there, row by row")
     args = parser.parse_args()
-    from mtray.data.mixing import most_drawn
     from mtray.data.store import build_store
     from mtray.evaluation.suite import build_suite
-    from mtray.schema import Recipe, Study
+    from mtray.schema import Study
     from mtray.training.models import load_tokenizer
 
     model, data = args.model.resolve(), args.data.resolve()
@@ -109,8 +108,7 @@ def main() -> None:
     tokenizer = load_tokenizer(study.model)
     suite = build_suite(study, tokenizer)
     recipes = {row: recipe_of(row) for row in ["0", *(r for r in args.rows if r != "0")]}
-    trained = [Recipe.model_validate(r) for r in recipes.values() if r]
-    store = build_store(study, tokenizer, most_drawn(trained, study.sources))
+    store = build_store(study, tokenizer)
     # the longest first after the base model, so that no process waits at the end
     base, *others = recipes
     order = [base, *sorted(others, key=lambda row: work(recipes[row]), reverse=True)]

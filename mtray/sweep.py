@@ -121,18 +121,6 @@ def largest_recipe(space: Space, study: Study) -> Recipe:
     return space.recipe({k: v for k, v in params.items() if v is not None})
 
 
-def store_sizes(space: Space, study: Study) -> dict[str, int] | None:
-    """Examples of each source to hold: for the largest recipe, every baseline and replicates. None:
-    all, where a recipe counts tokens."""
-    if study.mixing.count == "tokens":
-        return None
-    from mtray.data.mixing import most_drawn, with_headroom
-    from mtray.search.references import reference_recipes
-
-    references = [space.recipe(params) for params in reference_recipes(space, study).values()]
-    return with_headroom(most_drawn([largest_recipe(space, study), *references], study.sources))
-
-
 def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
     or ConfigError before anything is started."""
@@ -150,15 +138,20 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
-    check_generated(study, largest)
+    either_way = [
+        largest.model_copy(update={"source_weights": weights})
+        for weights in space.possible("source_weights")
+    ]
+    for recipe in either_way:
+        check_generated(study, recipe)
     generated = with_replay(study, say)
     check_share(largest.few_shot_share, study.sources)
     few_shot = largest.few_shot_share > 0
-    store = build_store(generated, tokenizer, store_sizes(space, study), say, few_shot)
+    store = build_store(generated, tokenizer, say=say, few_shot=few_shot)
     held = {name: len(table) for name, table in store.items()}
     sums = sums_of(study, store)
     fitting = reference_recipes(space, study, held, sums).values()
-    for recipe in (largest, *map(space.recipe, fitting)):
+    for recipe in (*either_way, *map(space.recipe, fitting)):
         sums = sums_of(study, blended(store, recipe.few_shot_share))
         draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)
@@ -219,7 +212,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
 
 def source_line(name: str, table: Any) -> str:
     """What trials draw from, and what the filters did on the way there."""
-    told = [f"{table.available:,} examples, of which trials draw from {len(table):,}"]
+    told = [f"{table.available:,} examples"]
     for what, counts in (("left out", table.left_out), ("allowed", table.allowed)):
         if counts:
             by_filter = ", ".join(f"{why} {count:,}" for why, count in counts.items())

@@ -9,7 +9,14 @@ from typing import Any
 
 from mtray.commands.folders import run_folder
 from mtray.commands.kept_model import kept_outcome, kept_weights
-from mtray.commands.rerun import as_written, find_record, prepare_shelf, recorded_job, train
+from mtray.commands.rerun import (
+    as_written,
+    find_record,
+    prepare_shelf,
+    recorded_held,
+    recorded_job,
+    train,
+)
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Output
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
@@ -19,7 +26,6 @@ from mtray.report.records import trial_dir
 from mtray.runtime import versions
 from mtray.schema import TrialRecord
 from mtray.search.run_folder import load_bound
-from mtray.sweep import store_sizes
 from mtray.training.export import check_empty, save_model, whole_folder
 
 COMPARED = 32  # of the trial's requests, which the exported model answers again
@@ -35,7 +41,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     with a card that says how many of the trial's answers it gives again. Raises MtrayError when the
     trial has no model or `out` holds something."""
     run_dir = run_folder(path)
-    bound, space = load_bound(run_dir)
+    bound, _ = load_bound(run_dir)
     study, record = as_written(bound), find_record(run_dir, trial)
     if not record.recipe.parallel_size:
         raise ConfigError(f"--model {trial}: the base model untouched is {study.model} itself")
@@ -43,10 +49,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
         raise ConfigError(f"--merge: trial {trial} has no adapter (its method is full)")
     check_empty(out)
     job = recorded_job(record)
-    held: dict[str, int] | None = {s.source: s.held for s in record.mix.shares}
-    if job.replicate and not held:
-        held = store_sizes(space, bound)
-    shelf = prepare_shelf(run_dir, study, job, held)
+    shelf = prepare_shelf(run_dir, study, job, recorded_held(record))
     before, kept = recorded(run_dir, record, shelf.suite), kept_weights(run_dir, record)
     asked = shelf.suite.requests[:: stride(shelf.suite)] if before else []
     saved = Saved()

@@ -19,6 +19,7 @@ from mtray.commands.rerun import (
     as_written,
     build_sources,
     fetch_corpora,
+    recorded_held,
     recorded_job,
     train,
 )
@@ -166,7 +167,7 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
     """Answer, by kept weights or after a training, and score; the record comes last, so that a
     trial is tested or is not."""
     job = recorded_job(old)
-    held = {s.source: s.held for s in old.mix.shares}
+    held = recorded_held(old)
     base = None
     if job.number != BASE_NUMBER:
         file = trial_dir(bench.folder, BASE_NUMBER) / OUTPUTS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +33,6 @@ from mtray.report.records import (
 from mtray.report.tables import score_text
 from mtray.schema import Score, Study, TrialRecord
 from mtray.search.run_folder import load_bound
-from mtray.sweep import store_sizes
 from mtray.training.worker import Worker
 from mtray.trial import run_trial
 from mtray.trial_record import record_trial
@@ -56,7 +55,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     record, its study or a file of it cannot be used.
     """
     run_dir = run_folder(path)
-    bound, space = load_bound(run_dir)
+    bound, _ = load_bound(run_dir)
     study = as_written(bound)
     old = find_record(run_dir, trial)
     if seed is not None and seed < 0:
@@ -65,10 +64,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     if seed is not None:
         job = replace(job, seed=seed, replicate=0, of=None)
     folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
-    held: dict[str, int] | None = {s.source: s.held for s in old.mix.shares}
-    if job.replicate and not held:  # it failed before it could note them
-        held = store_sizes(space, bound)
-    shelf = prepare_shelf(run_dir, study, job, held)
+    shelf = prepare_shelf(run_dir, study, job, recorded_held(old))
     started = time.perf_counter()
     outcome = train(job, study, shelf, shelf.suite.requests)
     base = None if job.number == BASE_NUMBER else shelf.base_outputs
@@ -84,6 +80,11 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
 def recorded_job(record: TrialRecord) -> Job:
     """The job whose record this is."""
     return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
+
+
+def recorded_held(record: TrialRecord) -> dict[str, int]:
+    """How many examples of each source the trial drew from, as far as its record says so."""
+    return {s.source: s.held for s in record.mix.shares if s.held}
 
 
 def as_written(study: Study) -> Study:
@@ -116,9 +117,9 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def prepare_shelf(run_dir: Path, study: Study, job: Job, held: dict[str, int] | None) -> Shelf:
+def prepare_shelf(run_dir: Path, study: Study, job: Job, held: Mapping[str, int]) -> Shelf:
     """Suite, the sources as far as the recipe draws on them, and what the base model answered.
-    `held`: the examples of each source that a replicate draws from."""
+    `held`: see `build_store`."""
     from mtray.training.models import load_tokenizer
 
     fetch_corpora(study)
@@ -141,23 +142,17 @@ def fetch_corpora(study: Study) -> None:
 
 
 def build_sources(
-    study: Study, job: Job, held: dict[str, int] | None, tokenizer: Any
+    study: Study, job: Job, held: Mapping[str, int], tokenizer: Any
 ) -> dict[str, Any]:
     if not job.recipe.parallel_size:
         return {}
-    from mtray.data.mixing import plan
     from mtray.data.store import build_store
     from mtray.replay import with_replay
 
-    wanted = held  # the draw of a replicate hangs on how much is held
-    if study.mixing.count == "tokens":
-        wanted = None
-    elif not job.replicate:
-        wanted = {part.source: part.count for part in plan(job.recipe, study.sources)}
     given = with_replay(study, partial(print, file=sys.stderr))
     seeded = given.model_copy(update={"seed": job.draw.seed})
     few_shot = job.recipe.few_shot_share > 0
-    return dict(build_store(seeded, tokenizer, wanted, few_shot=few_shot))
+    return dict(build_store(seeded, tokenizer, held, few_shot=few_shot))
 
 
 def train(

@@ -1,19 +1,22 @@
 """What a recipe's numbers mean in examples: `plan` is the only reader of `parallel_size`,
-`mono_ratio`, `replay_fraction`.
+`mono_ratio`, `replay_fraction`, `source_weights`.
 
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
-n_mono). Within a kind the sources share by weight; instructions are drawn as replay is and count to
-it. Whole numbers come by largest remainder, once, here. Draws are nested: every source is shuffled
-once by (study seed, source) and a trial takes a prefix, so trials differ by the knob and not by
-luck. Replicates, which are to show what luck does, shuffle what is held of it once more, each in
-its own way.
+n_mono). Within a kind the sources share by weight, or equally where the recipe says so;
+instructions are drawn as replay is and count to it. Whole numbers come by largest remainder, once,
+here. Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a
+prefix, so trials differ by the knob and not by the draw. A replicate shuffles the whole source once
+more in an order of its own: its draw is a random subset of the source, independent of the first
+draw and exchangeable with it, so the variance over replicates is that of a draw from this corpus. A
+recipe that takes a share p of a source meets about p of its rows in every replicate again; `shared`
+in the record counts them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +27,6 @@ from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # tokens of a source's first 1, 2, ... examples as they are drawn
-HEADROOM = 1.5  # examples held for each that the largest recipe draws
 
 
 @dataclass(frozen=True)
@@ -68,34 +70,42 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
     ConfigError when a kind is asked for that no source has."""
     if sums is not None:
         return _plan_by_tokens(recipe, sources, sums)
-    parts = _shared(kind_sizes(recipe), sources)
+    parts = _shared(kind_sizes(recipe), weighted(recipe, sources))
     requested = [share for _, share in parts]
     counts = largest_remainder(requested, round(sum(requested)))
     return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
 
 
-def _shared(sizes: Mapping[Kind, float], sources: Sequence[Source]) -> list[tuple[Source, float]]:
-    """Every source with its share of its kind's size, by weight."""
+def weighted(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
+    """Every source with its weight among those of its kind."""
+    return [(s, s.weight if recipe.source_weights == "study" else 1.0) for s in sources]
+
+
+def _shared(
+    sizes: Mapping[Kind, float], sources: Sequence[tuple[Source, float]]
+) -> list[tuple[Source, float]]:
+    """Every source with its share of its kind's size; `sources` come with their weights."""
     parts: list[tuple[Source, float]] = []
     for kind, size in sizes.items():
-        members = [s for s in sources if s.pool == kind]
+        members = [(s, weight) for s, weight in sources if s.pool == kind]
         if size > 0 and not members:
             knob = {"mono": "mono_ratio", "replay": "replay_fraction", "parallel": "parallel_size"}[
                 kind
             ]
             raise ConfigError(f"{knob} is above 0 but the study has no source of kind {kind!r}")
-        total = sum(s.weight for s in members)
-        parts += [(s, size * s.weight / total) for s in members]
+        total = sum(weight for _, weight in members)
+        parts += [(s, size * weight / total) for s, weight in members]
     return parts
 
 
 def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> list[Part]:
-    pairs = _shared({"parallel": float(recipe.parallel_size)}, sources)
+    given = weighted(recipe, sources)
+    pairs = _shared({"parallel": float(recipe.parallel_size)}, given)
     counts = largest_remainder([share for _, share in pairs], recipe.parallel_size)
     parts = [Part(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
     sizes = kind_sizes(recipe, float(sum(tokens_of(sums[p.source], p.count) for p in parts)))
     del sizes["parallel"]
-    for source, wanted in _shared(sizes, sources):
+    for source, wanted in _shared(sizes, given):
         requested = examples_for(sums[source.name], wanted)
         count = math.floor(requested + 0.5)
         parts.append(Part(source.name, source.kind, requested, count, wanted))
@@ -121,16 +131,6 @@ def examples_for(sums: Index, tokens: float) -> float:
     return passes * len(sums) + whole + (rest - before) / (int(sums[whole]) - before)
 
 
-def most_drawn(recipes: Iterable[Recipe], sources: Sequence[Source]) -> dict[str, int]:
-    """Examples of each source that are enough for all of `recipes` and for smaller ones, which
-    rounding can give one more."""
-    most: dict[str, int] = {}
-    for recipe in recipes:
-        for part in plan(recipe, sources):
-            most[part.source] = max(most.get(part.source, 0), part.count + (part.requested > 0))
-    return most
-
-
 def repeat_caps(sources: Sequence[Source], held: Mapping[str, int]) -> dict[str, int]:
     """The most examples that a recipe may ask of each source that has a cap on its repeats; `held`
     counts what a source has."""
@@ -146,11 +146,6 @@ def source_order(seed: int, source: str, size: int) -> Index:
     (size,)."""
     digest = hashlib.sha256(f"{seed}/{source}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
-
-
-def with_headroom(most: Mapping[str, int]) -> dict[str, int]:
-    """Examples of each source to hold, so that replicates of the largest recipe too draw others."""
-    return {source: math.ceil(HEADROOM * count) for source, count in most.items()}
 
 
 @dataclass(frozen=True)
@@ -185,5 +180,11 @@ def draw(
                 f"source {part.source!r} holds {size:,} examples and the recipe asks for "
                 f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
-        drawn[part.source] = np.resize(which.order(part.source, size), part.count)
+        order = which.order(part.source, size)[: part.count]
+        drawn[part.source] = np.resize(order, part.count)  # a copy, which does not keep the rest
     return drawn
+
+
+def shared_rows(rows: Index, which: Draw) -> int:
+    """How many of a draw's places, shape (count,), the study's own draw of as many holds too."""
+    return int((rows < len(rows)).sum()) if which.replicate else 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtray.data.few_shot import SUFFIX, few_shot_rows, takes_shots
 from mtray.data.filters import KEPT
-from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, draw
+from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, draw, shared_rows
 from mtray.data.sources import is_there, paths_of, source_rows
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, token_sums
 from mtray.data.testsets import is_named
@@ -95,16 +95,17 @@ def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: in
 def build_store(
     study: Study,
     tokenizer: Any,
-    wanted: Mapping[str, int] | None = None,
+    held: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
     few_shot: bool = False,
 ) -> dict[str, StoredTable]:
     """Every source of the study, by name, in the study's order, tokenised where no store has it;
-    with `few_shot` also its pairs after shots (`mtray.data.few_shot`). `wanted` bounds the examples
-    of each source that are drawn from: no trial draws more than the largest recipe, and what a
-    replicate draws hangs on it."""
+    with `few_shot` also its pairs after shots (`mtray.data.few_shot`). `held`: how many examples of
+    a source a recorded trial drew from, on which the draw of a replicate depends; all of a source
+    that it does not name."""
     from mtray.data.pipeline import Pipeline
 
+    held = held or {}
     pipeline, store = Pipeline(study, tokenizer), {}
     twins = [(s, SUFFIX) for s in study.sources if few_shot and takes_shots(s)]
     for source, suffix in (*((s, "") for s in study.sources), *twins):
@@ -120,7 +121,7 @@ def build_store(
             say(f"  {line}")
         store[name] = StoredTable(
             found.folder, source.name, study.seed, rows, rows - made["examples"],
-            wanted[source.name] if wanted is not None else None, found.built,
+            held.get(source.name), found.built,
             {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
         )  # fmt: skip
     return store
@@ -152,6 +153,7 @@ def select(
                 realised=len(rows),
                 available=table.available,
                 held=len(table),
+                shared=shared_rows(rows, which),
                 tokens=int(table.lengths()[rows].sum()) if len(rows) else 0,
                 repeats=len(rows) / max(1, table.available),
                 store=table.origin,

@@ -11,12 +11,14 @@ from mtray.schema.base import Frozen, Kind
 
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
-    for every parameter."""
+    for every parameter. `source_weights`: sources of one kind share by the study's `weight`s, or
+    equally."""
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
     replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    source_weights: Literal["study", "equal"] = "study"
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
     method: Literal["full", "lora", "qlora"] = "full"
@@ -30,11 +32,13 @@ class Recipe(Frozen):
 class SourceShare(Frozen):
     """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
     number drawn, `available` what the source holds, `held` the first so many in the study's order
-    that the draw is from (0: not recorded), `tokens` those that the model sees in one epoch,
-    `repeats` realised / available. `requested_tokens`: where the recipe asks for tokens
-    (`mixing: {count: tokens}`); `requested` is that in examples. `store`: where the tokens came
-    from, `mapped` from the token store of key `store_key` or `sent` from there by another machine;
-    empty: neither. `few_shot`: so many of the realised are drawn to stand after shots."""
+    that the draw is from (0: not recorded; in older records less than `available`), `tokens` those
+    that the model sees in one epoch, `repeats` realised / available. `shared`: of a replicate, so
+    many of the realised are in the study's own draw of as many, too. `requested_tokens`: where the
+    recipe asks for tokens (`mixing: {count: tokens}`); `requested` is that in examples. `store`:
+    where the tokens came from, `mapped` from the token store of key `store_key` or `sent` from
+    there by another machine; empty: neither. `few_shot`: so many of the realised are drawn to stand
+    after shots."""
 
     source: str
     kind: Kind
@@ -42,6 +46,7 @@ class SourceShare(Frozen):
     realised: int
     available: int
     held: int = 0
+    shared: int = 0
     tokens: int
     repeats: float
     requested_tokens: float | None = None

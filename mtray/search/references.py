@@ -4,13 +4,13 @@ them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtray.data.mixing import Sums, plan
-from mtray.schema import Recipe, Role, Study
+from mtray.schema import Kind, Recipe, Role, Source, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
 
@@ -19,7 +19,9 @@ def reference_recipes(
     space: Space, study: Study, held: Mapping[str, int] | None = None, sums: Sums | None = None
 ) -> dict[Role, dict[str, Any]]:
     """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
-    pair; and equally many examples of every source, as many together as parallel text only has.
+    pair; and equally many examples of every source, whatever its weight, as many together as
+    parallel text only has. Where a study counts tokens, sources of pairs give equally many
+    examples and every other one as many tokens as one of these on average.
 
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
@@ -44,10 +46,12 @@ def reference_recipes(
     if count["mono"]:
         out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
         out["mono_two_to_one"] = {**params, "mono_ratio": 2.0}
-    if count["mono"] or count["replay"]:
+    equal = {} if evenly_weighted(study.sources) else {"source_weights": "equal"}
+    if count["mono"] or count["replay"] or equal:
         every = count.total()
         out["uniform"] = {
             **params,
+            **equal,
             "parallel_size": max(1, int(params["parallel_size"] * count["parallel"] / every)),
             "mono_ratio": count["mono"] / count["parallel"],
             "replay_fraction": count["replay"] / every,
@@ -55,6 +59,14 @@ def reference_recipes(
     if held is None or study.training.allow_repeats:
         return out
     return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
+
+
+def evenly_weighted(sources: Sequence[Source]) -> bool:
+    """Whether the weights share every kind equally."""
+    by_kind: dict[Kind, set[float]] = {}
+    for source in sources:
+        by_kind.setdefault(source.pool, set()).add(source.weight)
+    return all(len(weights) == 1 for weights in by_kind.values())
 
 
 def _fitting(

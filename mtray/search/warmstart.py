@@ -49,7 +49,9 @@ class Taken:
     def known_by(self) -> str:
         """The same for a trial and all its copies, different for all others."""
         own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
-        return hashlib.sha256(self.record.model_dump_json(exclude=own).encode()).hexdigest()
+        # without defaults, so that a field which is new to records changes no name
+        text = self.record.model_dump_json(exclude=own, exclude_defaults=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -108,16 +108,13 @@ def test_a_plan_says_what_filters_left_out(study, tmp_path):
     found = load_study(Path(study))
     tables = build_store(found, load_tokenizer(found.model))
     pairs, mono = (source_line(name, table) for name, table in tables.items())
-    assert pairs == (
-        "  source pairs: 64 examples, of which trials draw from 64; "
-        "2 left out: empty 1, duplicates 1"
-    )
-    assert mono.endswith("from 64; 1 left out: leakage 1")
+    assert pairs == "  source pairs: 64 examples; 2 left out: empty 1, duplicates 1"
+    assert mono.endswith("64 examples; 1 left out: leakage 1")
     Path(study).write_text(STUDY + "filters: {leakage: allow}\n")
     mono = source_line(
         "mono", build_store(load_study(Path(study)), load_tokenizer("embedded"))["mono"]
     )
-    assert mono.endswith("from 65; 1 allowed: leakage 1")
+    assert mono.endswith("65 examples; 1 allowed: leakage 1")
 
 
 def drawn(out, name):

@@ -11,6 +11,7 @@ from mtray.schema import Recipe, Training
 from mtray.training.adapters import prepare
 from mtray.training.engine import TorchEngine
 from mtray.training.freezing import (
+    _generator,
     distances,
     freeze,
     signal_ranks,
@@ -79,6 +80,10 @@ def test_top_and_random():
     assert drawn[7] == freeze(deep(), recipe(3, "random"), 7).blocks
     other = [freeze(deep(), recipe(3, "random", learning_rate=1e-4), s).blocks for s in range(20)]
     assert other != drawn, "another recipe is another draw"
+    # pinned: a recorded trial that is trained again freezes the same blocks
+    assert _generator(recipe(3, "random"), 7).permutation(8).tolist() == [7, 0, 6, 4, 1, 5, 3, 2]
+    equal = recipe(3, "random", source_weights="equal")
+    assert _generator(equal, 7).permutation(8).tolist() == [7, 0, 6, 4, 1, 5, 3, 2]
 
 
 def test_those_that_changed_most(tmp_path):

@@ -398,15 +398,6 @@ def test_references_take_as_much_as_the_sources_hold():
     assert reference_recipes(SPACE, repeating, {"mono": 1}) == reference_recipes(SPACE, study)
 
 
-def test_a_uniform_mix_has_equally_many_of_every_source():
-    sources = (*SOURCES, SOURCES[1].model_copy(update={"name": "more"}), Source(
-        name="replayed", kind="replay", path="r.jsonl",
-    ))  # fmt: skip
-    found = reference_recipes(SPACE, study_of(sources=sources))["uniform"]
-    parts = plan(SPACE.recipe(found), sources)
-    assert [p.count for p in parts] == [2048] * 4
-
-
 QUANTILES = [
     (FloatDistribution(1.0, 3.0), [1.0, 2.0], 3.0),
     (FloatDistribution(1e-4, 1e-2, log=True), [1e-4, 1e-3], 1e-2),

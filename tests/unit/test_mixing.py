@@ -15,9 +15,9 @@ from mtray.data.mixing import (
     examples_for,
     largest_remainder,
     plan,
+    shared_rows,
     source_order,
     tokens_of,
-    with_headroom,
 )
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Recipe, Source
@@ -69,6 +69,12 @@ def test_weights_share_within_a_kind():
     counts = {p.source: p.count for p in parts}
     assert counts == {"a": 75, "b": 25, "en": 50, "uk": 50, "es": 100}
     assert [p.kind for p in parts] == ["parallel", "parallel", "mono", "mono", "mono"]
+
+
+def test_equal_weights_are_the_recipes():
+    sources = [source("parallel", "a", 3), source("parallel", "b"), source("mono", "c", 9)]
+    recipe = Recipe(parallel_size=100, mono_ratio=1, source_weights="equal")
+    assert [p.count for p in plan(recipe, sources)] == [50, 50, 100]
 
 
 def test_instructions_count_to_replay():
@@ -185,8 +191,19 @@ def test_replicates_draw_as_differently_as_chance_has_it():
     assert rows(Draw(1, 1), 8, held=8) == [1, 5, 2, 7, 6, 4, 3, 0]
 
 
-def test_headroom_lets_the_largest_recipe_differ():
-    assert with_headroom({"a": 100, "b": 3, "c": 0}) == {"a": 150, "b": 5, "c": 0}
+@pytest.mark.parametrize(
+    "places, replicate, shared",
+    [
+        ([0, 1, 2], 0, 0),  # the study's own draw
+        ([2, 0, 1], 1, 3),
+        ([3, 4, 5], 1, 0),
+        ([9, 2, 4, 0], 2, 2),
+        ([1, 0, 1, 0, 1], 1, 5),  # begun again
+        ([], 1, 0),
+    ],
+)
+def test_rows_shared_with_the_studys_own_draw(places, replicate, shared):
+    assert shared_rows(np.array(places, np.int64), Draw(1, replicate)) == shared
 
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=30)

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_factory import REFERENCES, SPACE, ledger_in, lucky_run, states_in, study_of, trials_in
 from optuna.trial import TrialState
-from records_factory import make_failed, make_study
+from records_factory import make_failed, make_record, make_study
 
 from mtray.analysis.pareto import Z95
 from mtray.job import Job
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, write_record
-from mtray.schema import Budget, Recipe, Source
+from mtray.schema import Budget, Mix, Recipe, Source
 from mtray.search.replicates import least_sure, outermost, reserved
 from mtray.search.samplers import STARTUP
 from mtray.space import Choices, Space
@@ -211,10 +211,33 @@ def test_the_space_of_the_tests_has_as_many_baselines_as_they_say(tmp_path):
     assert sum(j.role != "search" for j in jobs) == ROLES
 
 
+def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, monkeypatch):
+    """What they share is what chance has it of 200 rows of 2,000: 20 +- 4."""
+    from mtray import sweep
+    from mtray.data.mixing import plan
+    from mtray.data.store import select
+
+    path = tmp_path / "pairs.tsv"
+    path.write_text("en\tuk\n" + "\n".join(f"a{i}\tb{i}" for i in range(2000)))
+    sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
+    study, recipe = make_study(sources=sources), Recipe(parallel_size=200)
+    monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
+    space = Space(parameters={}, fixed={"parallel_size": 200})
+    store = sweep.prepare(study, space).store
+    parts = plan(recipe, sources)
+    mixes = [
+        select(store, parts, False, Job(9, "search", recipe, study.seed + k, k, 4).draw)[1]
+        for k in range(6)
+    ]
+    first, *others = [mix.shares[0] for mix in mixes]
+    assert (first.held, first.shared) == (2000, 0)
+    assert all(8 <= share.shared <= 34 for share in others), [s.shared for s in others]
+
+
 def test_a_rerun_of_a_replicate_draws_what_it_drew(tmp_path):
     from tiny_models import byte_level
 
-    from mtray.commands.rerun import build_sources
+    from mtray.commands.rerun import build_sources, recorded_held
     from mtray.data.mixing import plan
     from mtray.data.store import build_store, select
 
@@ -228,8 +251,11 @@ def test_a_rerun_of_a_replicate_draws_what_it_drew(tmp_path):
     parts = plan(job.recipe, study.sources)
     store = build_store(study, tokenizer, {"pairs": 30})
     drawn, mix = select(store, parts, False, job.draw)
-    held = {share.source: share.held for share in mix.shares}
+    record = make_record(9).model_copy(update={"mix": mix})
+    held = recorded_held(record)
     assert held == {"pairs": 30}
+    old = mix.shares[0].model_copy(update={"held": 0})
+    assert recorded_held(record.model_copy(update={"mix": Mix(shares=(old,))})) == {}
     again, _ = select(build_sources(study, job, held, tokenizer), parts, False, job.draw)
     assert [ids.tolist() for ids, _ in again] == [ids.tolist() for ids, _ in drawn]
     other = select(build_sources(study, job, {"pairs": 31}, tokenizer), parts, False, job.draw)[0]

@@ -110,8 +110,8 @@ def test_the_store_has_every_source(sources, tokenizer):
 def test_a_bounded_store_is_the_beginning_of_the_whole(sources, tokenizer):
     study = make_study(sources=sources, training=Training(max_length=40))
     whole = build_store(study, tokenizer)
-    part = build_store(study, tokenizer, {"pairs": 2, "mono": 1, "old": 0})
-    assert [len(table) for table in part.values()] == [2, 1, 0]
+    part = build_store(study, tokenizer, {"pairs": 2, "mono": 1})
+    assert [len(table) for table in part.values()] == [2, 1, 3]
     for name, table in part.items():
         assert table.available == whole[name].available == 3
         assert rows_of(table) == rows_of(whole[name])[: len(table)]
@@ -181,7 +181,15 @@ def test_a_replicate_takes_other_examples_and_says_of_how_many(tokenizer):
     assert {table_text(e) for e in other} <= known
     assert {table_text(e) for e in other} != {table_text(e) for e in own}
     assert mix.shares[0].held == again.shares[0].held == 30
+    assert (mix.shares[0].shared, again.shares[0].shared) == (
+        0,
+        len(known_of(own) & known_of(other)),
+    )
     assert again.shares[0].tokens == sum(len(ids) for ids, _ in other)
+
+
+def known_of(examples):
+    return {table_text(e) for e in examples}
 
 
 def table_text(example):

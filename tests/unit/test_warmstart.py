@@ -1,5 +1,7 @@
 """Finished trials of earlier runs: which fit, and that they are taken over once and whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ledger_factory import (
@@ -21,7 +23,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.report.draws import read_draws, write_draws
 from mtray.report.export import read_front
 from mtray.report.records import read_record, read_records, result_path, write_record
-from mtray.schema import Budget, EarlyStopping, Origin, Recipe, Training
+from mtray.schema import Budget, EarlyStopping, Origin, Recipe, Training, TrialRecord
 from mtray.search.overview import read_overview
 from mtray.search.run_folder import bind
 from mtray.search.warmstart import find_run, survey, surveys
@@ -288,11 +290,18 @@ def test_a_run_is_not_its_own_earlier_run(old):
     assert [s.run_dir for s in found] == [old]
 
 
+class Later(TrialRecord):
+    new: int = 0
+
+
 def test_two_trials_of_one_recipe_and_seed_are_told_apart_by_what_they_measured(tmp_path):
     run(tmp_path / "a", 5), run(tmp_path / "b", 5)
     same = [taken_from(tmp_path / name).taken[0] for name in "ab"]
     assert same[0].record.recipe == same[1].record.recipe
     assert same[0].known_by == same[1].known_by
+    whole = same[0].record
+    later = Later.model_validate(whole.model_dump())
+    assert replace(same[0], record=later).known_by == same[0].known_by, "older than the field"
     record = make_record(4, 0.111, recipe=Recipe(**same[0].record.recipe.model_dump()))
     write_record(tmp_path / "b", record)
     assert taken_from(tmp_path / "b").taken[0].known_by != same[0].known_by
