@@ -100,7 +100,9 @@ def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
 
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     directions = [
-        build_direction(q, study.template, evaluation.max_new_tokens, tokenizer)
+        build_direction(
+            q, study.template, evaluation.max_new_tokens, tokenizer, evaluation.sample_seed
+        )
         for q in evaluation.quality
     ]
     return Gauge(directions, strings, scorers, evaluation.bootstrap, study.seed)

@@ -81,9 +81,16 @@ def is_table(path: str | Mapping[str, str]) -> bool:
     return not isinstance(path, str) or names_a_format(path)
 
 
-def read_cocoa(path: Path, source: str, target: str, domains: Sequence[str] = ()) -> list[Contrast]:
-    """The sentences of a folder or a stem, the domains one after the other in alphabetical order;
-    all of them when none is named. DataError saying what was looked for when a file is missing or
+def read_cocoa(path: Path, source: str, target: str) -> list[Contrast]:
+    """`read_domains`, one after the other."""
+    return [row for rows in read_domains(path, source, target).values() for row in rows]
+
+
+def read_domains(
+    path: Path, source: str, target: str, domains: Sequence[str] = ()
+) -> dict[str, list[Contrast]]:
+    """The sentences of a folder or a stem by domain, in alphabetical order or as they are named; of
+    a merged set by the domain "". DataError saying what was looked for when a file is missing or
     the files of a stem are not equally long."""
     stems = _stems(path, source, target)
     known = {_domain(stem): stem for stem in stems}
@@ -95,7 +102,7 @@ def read_cocoa(path: Path, source: str, target: str, domains: Sequence[str] = ()
                 f"{path}: no domain {domain!r}; there are "
                 f"{', '.join(sorted(filter(None, known))) or 'none, the set is merged'}"
             )
-    return [row for domain in wanted for row in _read_stem(known[domain], source, target)]
+    return {domain: _read_stem(known[domain], source, target) for domain in wanted}
 
 
 def _stems(path: Path, source: str, target: str) -> list[Path]:

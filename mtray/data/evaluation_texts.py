@@ -5,6 +5,7 @@ documents, and of abilities the files that their shots are drawn from. For the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,12 +14,13 @@ from pydantic import ValidationError
 from mtray.data.cocoa import is_table, read_cocoa
 from mtray.data.ctxpro import read_items, with_context
 from mtray.data.idioms import read_idioms
+from mtray.data.sample import taken
 from mtray.data.sources import all_rows, paths_of
 from mtray.data.testsets import whole_test_set
 from mtray.errors import ConfigError
-from mtray.schema import AbilitySpec, QualitySet, Study
+from mtray.schema import AbilitySpec, QualitySet, Study, Take
 
-# rows of a file of shots that are looked at
+# rows of a file of shots that these are drawn from, at most
 SHOT_ROWS = 5_000
 
 Spec = TypeVar("Spec", QualitySet, AbilitySpec)
@@ -40,20 +42,22 @@ def evaluation_texts(study: Study) -> Iterator[EvaluationText]:
     evaluation = study.evaluation
     for quality in evaluation.quality:
         for spec in _dev_and_test(f"quality {quality.direction}", quality):
-            sources, references, unit = whole_test_set(spec)
+            found, unit = whole_test_set(spec)
             where = ", ".join(paths_of(spec.path))
-            for number, sides in enumerate(zip(sources, references, strict=True), 1):
+            pairs = zip(found.sources, found.references, strict=True)
+            for number, sides in enumerate(pairs, 1):
                 place = f"{where}: {unit} {number}"
                 yield from (EvaluationText(side, place) for side in sides if side)
     for name, ability in evaluation.abilities.items():
-        for found in _dev_and_test(f"ability {name}", ability):
-            if found.measure not in TEXTS:
+        for wanted in _dev_and_test(f"ability {name}", ability):
+            if wanted.measure not in TEXTS:
                 continue  # `unread` names it
-            yield from TEXTS[found.measure](found, found.path)
-            shots: Any = (found.model_extra or {}).get("shots_path")
+            yield from TEXTS[wanted.measure](wanted, wanted.path)
+            shots: Any = (wanted.model_extra or {}).get("shots_path")
             if isinstance(shots, str | Mapping):
-                texts = TEXTS[found.measure](found, shots)
-                yield from (text._replace(shown=True) for text in _first_rows(texts))
+                texts = TEXTS[wanted.measure](wanted, shots)
+                pool = _pool(texts, wanted.take, evaluation.sample_seed)
+                yield from (text._replace(shown=True) for text in pool)
 
 
 def unread(study: Study) -> list[str]:
@@ -75,14 +79,19 @@ def _dev_and_test(name: str, spec: Spec) -> Iterator[Spec]:
             raise ConfigError(f"`evaluation`: {name}: `test`: {key}: {found['msg']}") from None
 
 
-def _first_rows(texts: Iterator[EvaluationText]) -> Iterator[EvaluationText]:
-    """Those of the first `SHOT_ROWS` rows."""
-    rows: set[str] = set()
-    for text in texts:
-        rows.add(text.where)
-        if len(rows) > SHOT_ROWS:
-            return
-        yield text
+def shot_places(n: int, take: Take, seed: int) -> list[int]:
+    """Which of the n whole rows of a file of shots these are drawn from."""
+    return taken(n, SHOT_ROWS, take, seed)
+
+
+def _pool(texts: Iterator[EvaluationText], take: Take, seed: int) -> Iterator[EvaluationText]:
+    """The texts that shots are drawn from, of those of a whole file. A row that lacks a text is
+    none of the abilities' rows either."""
+    rows = [list(row) for _, row in groupby(texts, key=lambda text: text.where)]
+    whole = max(map(len, rows), default=0)
+    complete = [row for row in rows if len(row) == whole]
+    for place in shot_places(len(complete), take, seed):
+        yield from complete[place]
 
 
 def _of_table(spec: AbilitySpec, path: Path_, roles: Sequence[str]) -> Iterator[EvaluationText]:
@@ -90,7 +99,7 @@ def _of_table(spec: AbilitySpec, path: Path_, roles: Sequence[str]) -> Iterator[
     where = ", ".join(paths_of(path))
     for number, row in enumerate(all_rows(path, names), 1):
         for name in names:
-            if row[name]:  # a Parquet cell may hold nothing
+            if row[name].strip():  # a Parquet cell may hold nothing
                 yield EvaluationText(row[name], f"{where}: row {number}")
 
 

@@ -2,7 +2,7 @@
 `devtest/<code>.devtest`, one sentence a line, all files of a split line-parallel.
 
 Codes are ISO 639-3 (`deu`, FLORES-101) or that with the script (`deu_Latn`, FLORES-200). A file
-`metadata_<split>.tsv` in the folder tells the article of each sentence by its URL.
+`metadata_<split>.tsv` in the folder tells the article of each sentence by its URL, and its domain.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import io
 from pathlib import Path
 
+from mtray.data.segments import Segments
 from mtray.data.sources import read_lines, read_text
 from mtray.errors import ConfigError, DataError
 
@@ -60,28 +61,27 @@ def find_file(folder: Path, split: str, language: str, code: str | None = None) 
     )
 
 
-def articles(folder: Path, split: str, sentences: int) -> list[str] | None:
-    """The article of each sentence; None where the folder does not tell. DataError when it tells
-    of another number of sentences."""
+def metadata(folder: Path, split: str, sentences: int) -> dict[str, list[str]]:
+    """`URL` (of the article) and `domain` of each sentence, those that the folder tells. DataError
+    when it tells of another number of sentences."""
     path = folder / f"metadata_{split}.tsv"
     if not path.is_file():
-        return None
+        return {}
     reader = csv.DictReader(
         io.StringIO(read_text(path)), delimiter="\t", quoting=csv.QUOTE_NONE, restval=""
     )
-    if "URL" not in (reader.fieldnames or []):
-        return None
-    urls = [row["URL"] for row in reader]
-    if len(urls) != sentences:
-        raise DataError(f"{path}: {len(urls):,} rows for the {sentences:,} sentences of {split}")
-    return urls
+    told = [name for name in ("URL", "domain") if name in (reader.fieldnames or [])]
+    rows = list(reader)
+    if told and len(rows) != sentences:
+        raise DataError(f"{path}: {len(rows):,} rows for the {sentences:,} sentences of {split}")
+    return {name: [row[name] for row in rows] for name in told}
 
 
 def read_flores(
     folder: Path, split: str, languages: tuple[str, str], codes: dict[str, str]
-) -> tuple[list[str], list[str], list[str] | None]:
-    """Source lines, target lines and articles of a split. `codes` overrules the code of a language.
-    Raises DataError for files of unequal length."""
+) -> Segments:
+    """A split, its articles as documents. `codes` overrules the code of a language. Raises
+    DataError for files of unequal length."""
     files = [find_file(folder, split, code, codes.get(code)) for code in languages]
     sources, references = (read_lines(file) for file in files)
     if len(sources) != len(references):
@@ -89,4 +89,5 @@ def read_flores(
             f"line-parallel files must be equally long: {files[0]} has {len(sources):,} lines, "
             f"{files[1]} has {len(references):,} lines"
         )
-    return sources, references, articles(folder, split, len(sources))
+    told = metadata(folder, split, len(sources))
+    return Segments(sources, references, told.get("URL"), told.get("domain"))

@@ -34,13 +34,14 @@ from mtray.errors import ConfigError, DataError
 from mtray.schema import HUB_PREFIX, Source
 
 __all__ = [
-    "AS_NAMED", "DOCUMENT", "How", "Row", "all_rows", "is_there", "paths_of", "read_columns",
-    "read_lines", "read_text", "source_rows", "stream_columns",
+    "AS_NAMED", "DOCUMENT", "DOMAIN", "LABELS", "How", "Row", "all_rows", "is_there", "paths_of",
+    "read_columns", "read_lines", "read_text", "source_rows", "stream_columns",
 ]  # fmt: skip
 
 Row = dict[str, str]
 Path_ = str | Mapping[str, str]
-DOCUMENT = "document"  # the role in `columns` that names a row's document
+# the roles in `columns` that name a row's domain and its document
+LABELS = DOMAIN, DOCUMENT = "domain", "document"
 KEYED = {
     "tsv": read_tsv,
     "csv": read_csv,
@@ -163,19 +164,21 @@ def source_rows(source: Source) -> Iterator[Row]:
         yield {role: row[name] for role, name in zip(roles, names, strict=True)}
 
 
-def all_rows(path: Path_, columns: Sequence[str]) -> list[Row]:
-    """`stream_columns` as a list, which may be empty."""
-    return list(_rows(path, columns, AS_NAMED))
+def all_rows(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) -> list[Row]:
+    """`stream_columns` as a list, which may be empty; with the columns `labels`, such as that of
+    the documents, which may hold whole numbers."""
+    columns = list(dict.fromkeys([*columns, *labels]))
+    return list(_rows(path, columns, How(labels=tuple(labels))))
 
 
-def read_columns(path: Path_, columns: Sequence[str], limit: int | None = None) -> list[Row]:
-    """`all_rows` without those that have an empty field, at most `limit`. Raises DataError also
-    when nothing is left."""
-    rows = all_rows(path, columns)
-    kept = [row for row in rows if all(v.strip() for v in row.values())]
+def read_columns(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) -> list[Row]:
+    """`all_rows` without those that have an empty field among `columns`. Raises DataError also when
+    nothing is left."""
+    rows = all_rows(path, columns, labels)
+    kept = [row for row in rows if all(row[column].strip() for column in columns)]
     if not kept:
         raise _empty(path, columns, len(rows))
-    return kept[:limit]
+    return kept
 
 
 def _empty(path: Path_, columns: Sequence[str], rows: int) -> DataError:

@@ -9,28 +9,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.data.flores import SPLITS, read_flores
-from mtray.data.sources import Row, all_rows
+from mtray.data.sample import taken
+from mtray.data.segments import Segments
+from mtray.data.sources import DOCUMENT, DOMAIN, LABELS, all_rows
 from mtray.data.wmt import read_wmt
 from mtray.errors import ConfigError, DataError
 from mtray.schema import SACREBLEU_PREFIX as PREFIX
 from mtray.schema import QualitySet
-
-DOCUMENT = "document"  # the role in `columns` that names a segment's document
-
-
-@dataclass(frozen=True)
-class Segments:
-    """The first segments of a set of `available`. `documents`: what each belongs to, where the set
-    says so."""
-
-    sources: list[str]
-    references: list[str]
-    documents: list[str] | None
-    available: int
 
 
 def is_named(path: object) -> bool:
@@ -38,26 +26,27 @@ def is_named(path: object) -> bool:
     return isinstance(path, str) and path.startswith(PREFIX)
 
 
-def read_test_set(spec: QualitySet) -> Segments:
-    """The first `size` segments. ConfigError for options that do not fit the kind of set, DataError
-    when it cannot be read or a segment has no source or no reference."""
-    return _first(spec, *_read(spec))
+def read_test_set(spec: QualitySet, seed: int = 0) -> tuple[Segments, int]:
+    """The segments that are measured (`mtray.data.sample`), and how many the whole set has.
+    ConfigError for options that do not fit the kind of set, DataError when it cannot be read or one
+    of them has no source or no reference."""
+    whole, unit = whole_test_set(spec)
+    where = spec.path if isinstance(spec.path, str) else ", ".join(spec.path.values())
+    if not whole:
+        raise DataError(f"{where}: the test set {spec.direction} is empty")
+    places = taken(len(whole), spec.size, spec.take, seed, whole.strata)
+    for what, lines in (("source", whole.sources), ("reference", whole.references)):
+        require_text(lines, where, what, unit, places)
+    return whole.at(places), len(whole)
 
 
-def whole_test_set(spec: QualitySet) -> tuple[Sequence[str], Sequence[str], str]:
-    """Sources and references of the whole set, of which some past `size` may be empty, and what its
-    files count by: lines or rows."""
-    sources, references, _, unit = _read(spec)
-    return sources, references, unit
-
-
-def _read(
-    spec: QualitySet,
-) -> tuple[Sequence[str], Sequence[str], Sequence[str] | None, str]:
-    """Sources, references, documents where the set says so, and the unit."""
+def whole_test_set(spec: QualitySet) -> tuple[Segments, str]:
+    """The whole set, of which segments that are not measured may be empty, and what its files count
+    by: lines or rows."""
     source, target = spec.direction.split("-")
     kind = _kind(spec)
-    allowed = {"file": (source, target, DOCUMENT), "flores": (source, target), "wmt": ()}[kind]
+    sides = (source, target)
+    allowed = {"file": (*sides, *LABELS), "flores": sides, "wmt": ()}[kind]
     if unknown := spec.columns.keys() - set(allowed):
         raise ConfigError(
             f"`evaluation.quality` {spec.direction}: unknown key {min(unknown)!r} in `columns`; "
@@ -69,13 +58,11 @@ def _read(
             f"{spec.path} is none"
         )
     if kind == "file":
-        return _from_file(spec, source, target)
+        return _from_file(spec, sides)
     if kind == "wmt":
-        found = read_wmt(str(spec.path).removeprefix(PREFIX), spec.direction)
-    else:
-        split = spec.split or SPLITS[-1]
-        found = read_flores(Path(str(spec.path)), split, (source, target), spec.columns)
-    return *found, "line"
+        return read_wmt(str(spec.path).removeprefix(PREFIX), spec.direction), "line"
+    split = spec.split or SPLITS[-1]
+    return read_flores(Path(str(spec.path)), split, sides, spec.columns), "line"
 
 
 def _kind(spec: QualitySet) -> str:
@@ -84,42 +71,27 @@ def _kind(spec: QualitySet) -> str:
     return "flores" if isinstance(spec.path, str) and Path(spec.path).is_dir() else "file"
 
 
-def _from_file(
-    spec: QualitySet, source: str, target: str
-) -> tuple[list[str], list[str], list[str] | None, str]:
-    names = {code: spec.columns.get(code, code) for code in (source, target)}
-    document = spec.columns.get(DOCUMENT)
-    rows: list[Row] = all_rows(spec.path, [*names.values(), *([document] if document else [])])
-    documents = [row[document] for row in rows] if document else None
-    sides = [[row[names[code]] for row in rows] for code in (source, target)]
+def _from_file(spec: QualitySet, sides: tuple[str, str]) -> tuple[Segments, str]:
+    labels = {role: name for role, name in spec.columns.items() if role in LABELS}
+    names = {role: spec.columns.get(role, role) for role in sides} | labels
+    rows = all_rows(spec.path, [names[role] for role in sides], list(labels.values()))
+    columns = {role: [row[name] for row in rows] for role, name in names.items()}
+    source, target = (columns[role] for role in sides)
     unit = "row" if isinstance(spec.path, str) else "line"
-    return sides[0], sides[1], documents, unit
+    return Segments(source, target, columns.get(DOCUMENT), columns.get(DOMAIN)), unit
 
 
-def _first(
-    spec: QualitySet,
-    sources: Sequence[str],
-    references: Sequence[str],
-    documents: Sequence[str] | None,
-    unit: str,
-) -> Segments:
-    """The first `size` of equally many."""
-    where = spec.path if isinstance(spec.path, str) else ", ".join(spec.path.values())
-    if not sources:
-        raise DataError(f"{where}: the test set {spec.direction} is empty")
-    for what, lines in (("source", sources), ("reference", references)):
-        require_text(lines[: spec.size], where, what, unit)
-    return Segments(
-        list(sources[: spec.size]), list(references[: spec.size]),
-        None if documents is None else list(documents[: spec.size]), len(sources),
-    )  # fmt: skip
-
-
-def require_text(lines: Sequence[str], where: object, what: str, unit: str = "line") -> None:
-    """DataError naming the first line without text. A learned metric would score it all the same,
-    and whatever it says of such a segment is no measurement."""
-    for number, line in enumerate(lines, 1):
-        if not line or not line.strip():
+def require_text(
+    lines: Sequence[str],
+    where: object,
+    what: str,
+    unit: str = "line",
+    places: Sequence[int] | None = None,
+) -> None:
+    """DataError naming the first line (of `places`, or of all) without text. A learned metric would
+    score it all the same, and whatever it says of such a segment is no measurement."""
+    for place in range(len(lines)) if places is None else places:
+        if not lines[place] or not lines[place].strip():
             raise DataError(
-                f"{where}: {unit} {number} has no {what}; take the segment out of all files"
+                f"{where}: {unit} {place + 1} has no {what}; take the segment out of all files"
             )

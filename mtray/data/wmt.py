@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mtray.data.reach import impatient, why_out_of_reach
+from mtray.data.segments import Segments
 from mtray.data.sources import read_lines
 from mtray.errors import ConfigError, DataError
 from mtray.schema import SACREBLEU_PREFIX as PREFIX
+
+# a segment's by role; the domain is `genre` in the sets before 2021, and not in all after
+NAMES = {"document": ("docid",), "domain": ("domain", "genre")}
 
 
 def _dataset(name: str, direction: str) -> Any:
@@ -51,9 +55,9 @@ def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Pa
     )
 
 
-def read_wmt(name: str, direction: str) -> tuple[list[str], list[str], list[str] | None]:
-    """Sources, references and document ids of one of sacrebleu's sets. ConfigError for a name, a
-    direction or a set of several references, DataError when it is neither cached nor reachable."""
+def read_wmt(name: str, direction: str) -> Segments:
+    """One of sacrebleu's sets. ConfigError for a name, a direction or a set of several references,
+    DataError when it is neither cached nor reachable."""
     dataset = _dataset(name, direction)
     files, fields, reference_files = _files(dataset, direction)
     if len(reference_files) != 1:
@@ -62,10 +66,11 @@ def read_wmt(name: str, direction: str) -> tuple[list[str], list[str], list[str]
             "one is needed, so take another of sacrebleu's names for the set"
         )
     wanted = {"source": files[fields.index("src")], "reference": reference_files[0]}
-    if "docid" in fields:
-        wanted["document"] = files[fields.index("docid")]
+    for role, names in NAMES.items():
+        if found := [files[fields.index(name)] for name in names if name in fields]:
+            wanted[role] = found[0]
     lines = {role: read_lines(file) for role, file in wanted.items()}
     if len({len(found) for found in lines.values()}) > 1:
         counts = ", ".join(f"{file} has {len(lines[role]):,}" for role, file in wanted.items())
         raise DataError(f"expected files of equally many lines: {counts}; fetch the set anew")
-    return lines["source"], lines["reference"], lines.get("document")
+    return Segments(lines["source"], lines["reference"], lines.get("document"), lines.get("domain"))

@@ -55,17 +55,21 @@ class Direction:
 
 
 def build_direction(
-    spec: QualitySet, template: str, max_new_tokens: int, tokenizer: Any = None
+    spec: QualitySet,
+    template: str,
+    max_new_tokens: int,
+    tokenizer: Any = None,
+    sample_seed: int = 0,
 ) -> Direction:
-    """Reads the first `size` segments of the set; the tokenizer has the template of a chat. Raises
+    """Reads the segments that are measured; the tokenizer has the template of a chat. Raises
     ConfigError or DataError."""
     source, target = languages_of(spec.direction)
-    found = read_test_set(spec)
+    found, available = read_test_set(spec, sample_seed)
     asking = Asking(template, tokenizer)
     prompts = [asking.translation(one_line(s), source, target) for s in found.sources]
     return Direction(
         spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
-        found.sources, found.references, found.documents, found.available,
+        found.sources, found.references, found.documents, available,
     )  # fmt: skip
 
 

@@ -142,12 +142,10 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     check_names(wanted)
     targets = [languages_of(name)[1] for name in names]
     metrics = string_metrics(wanted.metrics, "`evaluation.metrics`", targets)
-    directions = [
-        build_direction(q, study.template, wanted.max_new_tokens, tokenizer) for q in wanted.quality
-    ]
+    asking = (study.template, wanted.max_new_tokens, tokenizer, wanted.sample_seed)
+    directions = [build_direction(q, *asking) for q in wanted.quality]
     abilities = [
-        build_ability(spec, Context(name, study.template, wanted.max_new_tokens, tokenizer))
-        for name, spec in wanted.abilities.items()
+        build_ability(spec, Context(name, *asking)) for name, spec in wanted.abilities.items()
     ]
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(

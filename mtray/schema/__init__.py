@@ -34,6 +34,7 @@ from mtray.schema.study import (
     Sense,
     Source,
     Study,
+    Take,
 )
 from mtray.schema.training import KEPT_BESIDE, Resources, Training
 
@@ -74,6 +75,7 @@ __all__ = [
     "SourceShare",
     "State",
     "Study",
+    "Take",
     "Training",
     "TrainingRecord",
     "TrialRecord",

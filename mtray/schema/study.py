@@ -18,6 +18,7 @@ NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
+Take = Literal["sample", "first"]
 SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
 HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, likewise
 Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml"]
@@ -85,9 +86,11 @@ class Source(Rendered):
 
 
 class QualitySet(Frozen):
-    """Parallel segments that quality is measured on; the first `size` of the set. `path`: a file,
-    a file for each language, a FLORES folder (of which `split` is taken) or `wmt:` and sacrebleu's
-    name of the set. `columns` may name a `document`, whose segments are resampled together.
+    """Parallel segments that quality is measured on; `size` of the set, `take`n as a sample
+    stratified by its domains and documents or as its first ones (`mtray.data.sample`). `path`: a
+    file, a file for each language, a FLORES folder (of which `split` is taken) or `wmt:` and
+    sacrebleu's name of the set. `columns` may name a `document`, whose segments are resampled
+    together, and a `domain`.
     `test`: which of these keys are others on the segments that no search sees, above all `path`."""
 
     direction: Direction
@@ -95,18 +98,21 @@ class QualitySet(Frozen):
     split: Literal["dev", "devtest"] | None = None
     columns: dict[str, str] = {}
     size: Annotated[int, Field(ge=1)] = 200
+    take: Take = "sample"
     test: dict[str, Any] = {}
 
 
 class AbilitySpec(Frozen):
     """One preserved ability: which measure, on which file or files (a path for each role), and that
-    measure's own options, which are checked when it is built. `test` as in `QualitySet`."""
+    measure's own options, which are checked when it is built. `take`, `test` and the columns
+    `document` and `domain` as in `QualitySet`."""
 
     model_config = ConfigDict(extra="allow")
 
     measure: str
     path: str | dict[str, str] = ""
     size: Annotated[int, Field(ge=1)] = 100
+    take: Take = "sample"
     weight: Annotated[float, Field(gt=0)] = 1.0
     columns: dict[str, str] = {}
     test: dict[str, Any] = {}
@@ -117,7 +123,9 @@ class Evaluation(Frozen):
     `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
     every generation; `beams` 1 is greedy decoding. `embedder`: a sentence encoder, for DES between
     a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
-    too, each a point of its own (`Recipe.alpha`)."""
+    too, each a point of its own (`Recipe.alpha`). `sample_seed`: of the samples of all evaluation
+    sets, and not the study's seed: studies and replicates that differ in how they train are
+    measured on the same segments."""
 
     comet: str = "embedded"
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -129,6 +137,7 @@ class Evaluation(Frozen):
     beams: Annotated[int, Field(ge=1)] = 1
     batch_tokens: Annotated[int, Field(ge=1)] = 8192
     bootstrap: Annotated[int, Field(ge=100)] = 1000
+    sample_seed: Annotated[int, Field(ge=0)] = 0
     embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 

@@ -40,7 +40,7 @@ def outputs(*texts):
 
 
 def test_translation(files):
-    ability = build(files, "translation", direction="es-en", size=2)
+    ability = build(files, "translation", direction="es-en", size=2, take="first")
     assert ability.requests[0].prompt == "Spanish: un mal taxi\nEnglish:"
     assert ability.requests[0].target is None
     assert ability.requests[0].max_new_tokens == 16
@@ -66,9 +66,37 @@ def test_few_shot(files):
         assert source.replace("word", "palabra") == target
     # the same query has the same shots whatever else is asked, and other queries have others
     alone = build(files, "few_shot", size=1, **options)
-    assert alone.requests[0] == ability.requests[0]
+    assert alone.requests[0] in ability.requests
     assert ability.requests[1].prompt.split("\n")[:2] != lines[:2]
     assert ability.measure(outputs(*(t for _, t in PAIRS)), TOOLS).point == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize("measure", ["translation", "few_shot", "perplexity", "instructions"])
+def test_abilities_take_a_sample_of_their_documents(files, measure):
+    """A document of 100 rows first, then 100 rows of two each."""
+    rows = [
+        {"en": f"an apple {i}", "es": f"una manzana {i}", "text": f"{i}", "doc": max(i // 2, 49)}
+        for i in range(200)
+    ]
+    (files / "set.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = {"perplexity": {"language": "en"}}.get(measure, {"direction": "en-es"})
+    if measure == "few_shot":
+        options |= {"shots": 1, "shots_path": str(files / "pool.jsonl")}
+    columns = {"document": "doc"}
+
+    def rows_of(seed=0, **more):
+        spec = AbilitySpec(measure=measure, path=str(files / "set.jsonl"), **options, **more)
+        requests = build_ability(spec, Context("kept", "labels", 16, byte_level(), seed)).requests
+        texts = [request.target or request.prompt.split("\n")[-1 * (measure == "few_shot")]
+                 for request in requests]  # fmt: skip
+        return [int("".join(filter(str.isdigit, text))) for text in texts]
+
+    found = rows_of(size=100, columns=columns)
+    assert len(found) == 100 and found == sorted(found)
+    assert sum(i < 100 for i in found) == 50
+    assert {i // 2 for i in found if i >= 100} == set(range(50, 100)), "one of every document"
+    assert rows_of(1, size=100, columns=columns) != found != rows_of(size=100)
+    assert rows_of(size=3, take="first") == [0, 1, 2]
 
 
 def test_shots_never_hold_the_query():

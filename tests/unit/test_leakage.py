@@ -8,6 +8,7 @@ from mtray.data.evaluation_texts import TEXTS, EvaluationText, evaluation_texts,
 from mtray.data.leakage import EvaluationIndex, evaluation_index, normalised
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities import ABILITIES
+from mtray.evaluation.suite import build_suite
 from mtray.schema import Study
 
 
@@ -122,6 +123,22 @@ def test_dev_and_test_of_quality_whatever_its_size(tmp_path):
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"quality en-de: `test`: size"):
         texts_of(tmp_path, {}, test={"size": 0})
+
+
+@pytest.mark.parametrize("take", ["sample", "first"])
+def test_the_shots_that_are_looked_at_are_those_that_are_drawn_from(tmp_path, monkeypatch, take):
+    """A row without one side is none of the pool's."""
+    monkeypatch.setattr("mtray.data.evaluation_texts.SHOT_ROWS", 4)
+    (tmp_path / "icl.tsv").write_text("en\tde\nicl en\ticl de\n")
+    rows = [f"shot {i}\t{'' if i == 1 else f'Schuss {i}'}" for i in range(40)]
+    (tmp_path / "shots.tsv").write_text("\n".join(["en\tde", *rows]))
+    spec = {"measure": "few_shot", "direction": "en-de", "path": str(tmp_path / "icl.tsv"),
+            "shots": 4, "shots_path": str(tmp_path / "shots.tsv"), "take": take}  # fmt: skip
+    study, found = texts_of(tmp_path, {"icl": spec})
+    lines = build_suite(study, None).abilities[0].requests[0].prompt.split("\n")[:-1]
+    drawn_from = {side for line in lines for side in line.split(" -> ")}
+    assert len(drawn_from) == 8 == len([text for text, _, shown in found if shown])
+    assert drawn_from == {text for text, _, shown in found if shown}
 
 
 def test_abilities_by_their_columns_and_their_shots(tmp_path):

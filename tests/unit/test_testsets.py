@@ -16,7 +16,11 @@ WMT = Path(__file__).resolve().parents[3] / "shared" / "data" / "wmt"
 
 
 def read(path, direction="de-en", **options):
-    return read_test_set(QualitySet(direction=direction, path=path, **options))
+    return read_test_set(QualitySet(direction=direction, path=path, **options))[0]
+
+
+def available(path, direction="de-en", **options):
+    return read_test_set(QualitySet(direction=direction, path=path, **options))[1]
 
 
 def put(folder, name, *lines):
@@ -31,19 +35,19 @@ def put(folder, name, *lines):
 
 def test_line_parallel_files(tmp_path):
     path = {"de": put(tmp_path, "a.de", "eins", "zwei"), "en": put(tmp_path, "a.en", "one", "two")}
-    found = read(path, size=1)
+    found = read(path, size=1, take="first")
     assert (found.sources, found.references) == (["eins"], ["one"])
-    assert (found.documents, found.available) == (None, 2)
+    assert (found.documents, found.domains, available(path, size=1)) == (None, None, 2)
     assert read(path, "en-de").sources == ["one", "two"]
 
 
 def test_columns_and_documents(tmp_path):
     rows = [{"german": f"s{i}", "en": f"t{i}", "doc": f"d{i // 2}"} for i in range(5)]
     path = put(tmp_path, "a.jsonl", *map(json.dumps, rows))
-    found = read(path, columns={"de": "german", "document": "doc"}, size=3)
+    found = read(path, columns={"de": "german", "document": "doc"}, size=3, take="first")
     assert found.sources == ["s0", "s1", "s2"] and found.documents == ["d0", "d0", "d1"]
     assert read(path, columns={"de": "german"}).documents is None
-    with pytest.raises(ConfigError, match=r"unknown key 'fr'.*allowed: de, en, document"):
+    with pytest.raises(ConfigError, match=r"unknown key 'fr'.*allowed: de, en, domain, document"):
         read(path, columns={"fr": "german"})
     with pytest.raises(ConfigError, match=r"`split` is for a FLORES folder"):
         read(path, split="dev")
@@ -55,12 +59,43 @@ def test_an_empty_reference_is_named_by_its_line(tmp_path, empty):
     path = {"de": german, "en": put(tmp_path, "a.en", "one", "two", empty)}
     with pytest.raises(DataError, match=r"a\.en: line 3 has no reference"):
         read(path)
-    assert read(path, size=2).available == 3, "a segment that is not taken does not matter"
+    taken = read(path, size=2, take="first")
+    assert taken.references == ["one", "two"], "a segment that is not taken does not matter"
     with pytest.raises(DataError, match=r"line 3 has no source"):
         read(path, "en-de")
     table = put(tmp_path, "a.tsv", "de\ten", "eins\tone", f"zwei\t{empty}")
     with pytest.raises(DataError, match=r"a\.tsv: row 2 has no reference"):
         read(table)
+
+
+@pytest.fixture
+def domains(tmp_path):
+    """A chat of 40 segments first, then 20 of news in documents of two; labels are numbers too."""
+    rows = [{"de": f"s{i}", "en": f"t{i}", "doc": 0, "kind": "chat"} for i in range(40)]
+    rows += [{"de": f"s{i}", "en": f"t{i}", "doc": i // 2, "kind": "news"} for i in range(40, 60)]
+    return put(tmp_path, "domains.jsonl", *map(json.dumps, rows))
+
+
+def test_a_sample_has_of_every_document_and_domain(domains):
+    columns = {"document": "doc", "domain": "kind"}
+    found = read(domains, columns=columns, size=30)
+    assert found.documents.count("0") == found.domains.count("chat") == 20
+    assert len(set(found.documents)) == 11 and len(found) == 30
+    assert found.sources == sorted(found.sources, key=lambda source: int(source[1:]))
+    assert [s[1:] for s in found.sources] == [t[1:] for t in found.references]
+    other = read(domains, "en-de", columns=columns, size=30)
+    assert other.references == found.sources, "both directions take the same rows"
+    assert read(domains, columns=columns, size=30, take="first").documents == ["0"] * 30
+    spec = QualitySet(direction="de-en", path=domains, columns=columns, size=30)
+    assert read_test_set(spec, 1)[0].sources != found.sources
+
+
+def test_an_empty_segment_of_a_sample_is_named_by_its_row_in_the_file(tmp_path):
+    """The sample is the rows 3, 7 and 8 counted from 0."""
+    rows = [{"de": f"s{i}", "en": "" if i == 7 else f"t{i}"} for i in range(10)]
+    path = put(tmp_path, "a.jsonl", *map(json.dumps, rows))
+    with pytest.raises(DataError, match=r"a\.jsonl: row 8 has no reference"):
+        read(path, size=3)
 
 
 def test_files_that_do_not_fit(tmp_path):
@@ -77,7 +112,7 @@ def test_wmt_as_alma_ships_it():
         pytest.skip("the public WMT files are not shared here")
     for direction, count in {"de-en": 1984, "en-de": 2037}.items():
         found = read(str(WMT / f"test.{direction}.json"), direction, size=5000)
-        assert len(found.sources) == len(found.references) == found.available == count
+        assert len(found.sources) == len(found.references) == count
 
 
 # FLORES
@@ -95,7 +130,7 @@ def test_flores_200(flores):
     found = read(str(flores))
     assert found.sources == [f"deu_Latn devtest {i}" for i in range(3)]
     assert found.references[0] == "eng_Latn devtest 0" and found.documents is None
-    assert read(str(flores), split="dev").available == 2
+    assert available(str(flores), split="dev") == 2
     assert read(str(flores), "en-zh").references[0].startswith("zho_Hans")
     assert read(str(flores), "en-zh", columns={"zh": "zho_Hant"}).references[0][:8] == "zho_Hant"
     assert read(str(flores), "lv-kmr").sources[0].startswith("lvs_Latn")
@@ -113,6 +148,7 @@ def test_flores_articles(flores):
     rows = [f"{url}\tnews\tx" for url in urls]
     put(flores, "metadata_devtest.tsv", "URL\tdomain\ttopic", *rows)
     assert read(str(flores)).documents == urls and read(str(flores), split="dev").documents is None
+    assert read(str(flores)).domains == ["news"] * 3
     put(flores, "metadata_devtest.tsv", "URL\tdomain\ttopic", *rows[:2])
     with pytest.raises(DataError, match="2 rows for the 3 sentences of devtest"):
         read(str(flores))
@@ -163,11 +199,12 @@ def wmt22(tmp_path, monkeypatch):
     return tmp_path / "wmt22"
 
 
-def cached(folder, references=("One.", "Two &amp; three.")):
+def cached(folder, references=("One.", "Two &amp; three."), domain=""):
     docs = DOC.format(name="news.1", src=segs(["Eins.", "Zwei  &amp; drei."]), ref=segs(references))
     docs += DOC.format(name="news.2", src=segs(["Vier."]), ref=segs(["Four."]))
     raw = folder / "raw"
     put(raw, "wmt22.v1.1.tar.gz", "unpacked already")
+    docs = docs.replace("<doc ", f"<doc {domain}")
     put(raw, "wmt22-news-systems-1.1/xml/wmttest2022.de-en.all.xml", XML.format(docs=docs))
 
 
@@ -177,9 +214,14 @@ def test_a_set_of_sacrebleu_with_its_documents(wmt22):
     assert found.sources == ["Eins.", "Zwei & drei.", "Vier."]
     assert found.references == ["One.", "Two & three.", "Four."]
     assert found.documents == ["news.1", "news.1", "news.2"]
-    assert read("wmt:wmt22", size=1).documents == ["news.1"]
+    assert found.domains is None and read("wmt:wmt22", size=1, take="first").documents == ["news.1"]
     with pytest.raises(ConfigError, match=r"unknown key 'de'.*none with a set of sacrebleu"):
         read("wmt:wmt22", columns={"de": "x"})
+
+
+def test_a_set_of_sacrebleu_with_its_domains(wmt22):
+    cached(wmt22, domain='domain="news" ')
+    assert read("wmt:wmt22").domains == ["news"] * 3
 
 
 def test_a_set_of_sacrebleu_that_is_not_there(wmt22):

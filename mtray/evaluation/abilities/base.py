@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.asking import Asking
-from mtray.data.sources import read_columns
+from mtray.data.sample import Strata, taken
+from mtray.data.sources import LABELS, read_columns
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import CometScorer
@@ -26,6 +27,7 @@ class Context:
     template: str
     max_new_tokens: int
     tokenizer: Any
+    sample_seed: int = 0
 
     @property
     def asking(self) -> Asking:
@@ -73,6 +75,8 @@ def floor_of(ability: Ability, tools: Tools) -> float:
     return ability.floor if by_metric is None else by_metric(tools)
 
 
+Options = TypeVar("Options", bound=Frozen)
+Row = TypeVar("Row")
 # a part of an evaluation set has at least so many segments, or all: fewer have no standard error
 LEAST_SEGMENTS = 8
 
@@ -92,22 +96,42 @@ def read_rows(
     spec: AbilitySpec,
     roles: Sequence[str],
     path: str | Mapping[str, str] | None = None,
-    limit: int | None = None,
 ) -> list[dict[str, str]]:
-    """Rows by role; `columns` of the spec maps a role to the file's column, which otherwise has the
-    role's name."""
-    unknown = spec.columns.keys() - set(roles)
+    """All rows by role; `columns` of the spec maps a role to the file's column, which otherwise has
+    the role's name. Labels that it names are read too, though not of another `path` than the
+    spec's."""
+    own = path in (None, spec.path)
+    labels = [label for label in LABELS if own and label in spec.columns and label not in roles]
+    unknown = spec.columns.keys() - {*roles, *LABELS}
     if unknown:
         raise ConfigError(
             f"measure {spec.measure}: unknown key {min(unknown)!r} in `columns`; "
-            f"allowed: {', '.join(roles)}"
+            f"allowed: {', '.join(dict.fromkeys([*roles, *LABELS]))}"
         )
-    names = [spec.columns.get(role, role) for role in roles]
-    rows = read_columns(path or spec.path, names, limit)
-    return [{role: row[name] for role, name in zip(roles, names, strict=True)} for row in rows]
+    names = {role: spec.columns.get(role, role) for role in [*roles, *labels]}
+    columns = [names[role] for role in roles]
+    rows = read_columns(path or spec.path, columns, [names[label] for label in labels])
+    return [{role: row[name] for role, name in names.items()} for row in rows]
 
 
-Options = TypeVar("Options", bound=Frozen)
+def sampled(
+    spec: AbilitySpec, context: Context, rows: Sequence[Row], strata: Strata = ()
+) -> list[Row]:
+    """Those of the rows that are measured (`mtray.data.sample`)."""
+    places = taken(len(rows), spec.size, spec.take, context.sample_seed, strata)
+    return [rows[i] for i in places]
+
+
+def sampled_rows(spec: AbilitySpec, context: Context, roles: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of `path` that are measured, by role; stratified by the labels that `columns`
+    names."""
+    rows = read_rows(spec, roles)
+    return sampled(spec, context, rows, strata_of(rows))
+
+
+def strata_of(rows: Sequence[dict[str, str]]) -> Strata:
+    """The labels of rows by role, where they have any."""
+    return [[row[label] for row in rows] for label in LABELS if label in rows[0]]
 
 
 def options_of(name: str, spec: AbilitySpec, model: type[Options]) -> Options:

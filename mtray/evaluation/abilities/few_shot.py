@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from mtray.data.evaluation_texts import SHOT_ROWS
+from mtray.data.evaluation_texts import shot_places
 from mtray.data.rendering import few_shot_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
@@ -19,6 +19,7 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     read_rows,
+    sampled_rows,
 )
 from mtray.evaluation.abilities.translation import Translated, translated
 from mtray.schema import AbilitySpec, Direction, Frozen
@@ -59,8 +60,10 @@ def build(spec: AbilitySpec, context: Context) -> Translated:
     """Options: `direction`, `shots`, `shots_path` (a file like `path`, other sentences)."""
     options = options_of(context.name, spec, Options)
     roles = list(languages_of(options.direction))
-    pairs = _pairs(read_rows(spec, roles, limit=spec.size), roles)
-    pool = _pairs(read_rows(spec, roles, options.shots_path, SHOT_ROWS), roles)
+    pairs = _pairs(sampled_rows(spec, context, roles), roles)
+    rows = read_rows(spec, roles, options.shots_path)
+    places = shot_places(len(rows), spec.take, context.sample_seed)
+    pool = _pairs([rows[i] for i in places], roles)
     prompts = [few_shot_prompt(choose_shots(pair, pool, options.shots), pair[0]) for pair in pairs]
     return translated(context.name, prompts, pairs, context.max_new_tokens)
 

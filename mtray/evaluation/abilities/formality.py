@@ -39,8 +39,9 @@ from mtray.data.cocoa import (
     check_tags,
     is_table,
     phrases,
-    read_cocoa,
+    read_domains,
 )
+from mtray.data.sample import Strata
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -51,7 +52,8 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     read_rows,
-    spaced,
+    sampled,
+    strata_of,
 )
 from mtray.evaluation.abilities.few_shot import choose_shots
 from mtray.evaluation.cocoa_matching import (
@@ -170,17 +172,19 @@ def _checked(name: str, spec: AbilitySpec) -> Options:
 
 def _contrasts(
     spec: AbilitySpec, path: str | dict[str, str], options: Options, domains: Sequence[str] = ()
-) -> list[Contrast]:
-    """All sentences of a table, a folder or a stem."""
+) -> tuple[list[Contrast], Strata]:
+    """All sentences of a table, a folder or a stem, and what a sample is stratified by."""
     source, target = languages_of(options.direction)
     if not is_table(path):
-        return read_cocoa(Path(str(path)), source, target, domains)
+        found = read_domains(Path(str(path)), source, target, domains)
+        labels = [domain for domain, rows in found.items() for _ in rows]
+        return [row for rows in found.values() for row in rows], [labels]
     roles = [source, *Contrast._fields[1:]]
     rows = read_rows(spec, roles, path)
     for row in rows:
         for role in roles[3:]:
             check_tags(row[role], f"{path}: column {role}")
-    return [Contrast(*(row[role] for role in roles)) for row in rows]
+    return [Contrast(*(row[role] for role in roles)) for row in rows], strata_of(rows)
 
 
 def _prompts(
@@ -204,18 +208,14 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
     """Options: `direction`, `domain` (one or several of a folder), `shots`, `shots_path` (of the
     train set, laid out like `path`), `instruction` (name the register in the prompt; by default
     only without shots). Columns of a table: the source language's, `formal`, `informal`,
-    `formal_annotated`, `informal_annotated`. Of a table come the first `size` sentences, of a
-    folder or stem `size` spread over all of its domains."""
+    `formal_annotated`, `informal_annotated`. The sample is stratified by
+    the domains of a folder."""
     options = _checked(context.name, spec)
     domains = (options.domain,) if isinstance(options.domain, str) else options.domain
-    rows = _contrasts(spec, spec.path, options, domains)
-    if is_table(spec.path):
-        rows = rows[: spec.size]
-    else:
-        rows = [rows[i] for i in spaced(len(rows), spec.size)]
+    rows = sampled(spec, context, *_contrasts(spec, spec.path, options, domains))
     pool = []
     if options.shots_path is not None:
-        read = _contrasts(spec, options.shots_path, options)
+        read, _ = _contrasts(spec, options.shots_path, options)
         # the same in both registers: it shows nothing of either
         pool = [row for row in read if row.formal != row.informal]
     prompts = _prompts(rows, pool, options, context.asking)

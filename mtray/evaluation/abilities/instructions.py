@@ -34,7 +34,7 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     output_counts,
-    read_rows,
+    sampled_rows,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.failures import Judged, copy_rule, copy_tokenizer, judge
@@ -140,7 +140,7 @@ def build(spec: AbilitySpec, context: Context) -> Instructions:
     every reference is a copy of its source."""
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)
-    rows = read_rows(spec, [source, target], limit=spec.size)
+    rows = sampled_rows(spec, context, [source, target])
     pairs = [(one_line(row[source]), one_line(row[target])) for row in rows]
     is_copy = copy_rule(copy_tokenizer(source))
     kept = [(s, t) for s, t in pairs if letters(t) and not is_copy(t, s)]

@@ -22,7 +22,7 @@ from mtray.evaluation.abilities.base import (
     evenly,
     one_line,
     options_of,
-    read_rows,
+    sampled_rows,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.schema import AbilitySpec, Frozen, Language
@@ -88,6 +88,6 @@ class Options(Frozen):
 def build(spec: AbilitySpec, context: Context) -> Perplexity:
     """Options: `language`; one column, `text`."""
     language = options_of(context.name, spec, Options).language
-    texts = [one_line(row["text"]) for row in read_rows(spec, ["text"], limit=spec.size)]
+    texts = [one_line(row["text"]) for row in sampled_rows(spec, context, ["text"])]
     requests = [Request("", text, 1) for text in texts]
     return Perplexity(context.name, requests, unigram_floor(texts, context.tokenizer), language)

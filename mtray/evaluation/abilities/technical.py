@@ -18,7 +18,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.evaluation_texts import SHOT_ROWS
+from mtray.data.evaluation_texts import shot_places
 from mtray.data.glossary import read_glossary
 from mtray.data.sources import paths_of, read_columns
 from mtray.data.tmx import DOCUMENT
@@ -172,7 +172,7 @@ def _read(spec: AbilitySpec, direction: str) -> list[Segment]:
 
 
 def _test_and_pool(
-    spec: AbilitySpec, options: Options, name: str
+    spec: AbilitySpec, options: Options, context: Context
 ) -> tuple[list[Segment], list[Pair]]:
     """All tested segments, and the pool without pairs that share a side with one of them."""
     segments = _read(spec, options.direction)
@@ -182,13 +182,14 @@ def _test_and_pool(
         pool = [(s.source, s.reference) for s in rest]
     elif options.split is not None:
         raise ConfigError(
-            f"ability {name!r}: measure {spec.measure}: `split` is for a `path` that holds the "
-            "pool too; drop it or `shots_path`"
+            f"ability {context.name!r}: measure {spec.measure}: `split` is for a `path` that "
+            "holds the pool too; drop it or `shots_path`"
         )
     else:
         codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]
-        rows = read_columns(options.shots_path, codes, SHOT_ROWS)
-        pool = [(one_line(row[codes[0]]), one_line(row[codes[1]])) for row in rows]
+        rows = read_columns(options.shots_path, codes)
+        places = shot_places(len(rows), spec.take, context.sample_seed)
+        pool = [(one_line(rows[i][codes[0]]), one_line(rows[i][codes[1]])) for i in places]
     taken = {side.casefold() for s in segments for side in (s.source, s.reference)}
     return segments, [pair for pair in pool if not {side.casefold() for side in pair} & taken]
 
@@ -199,7 +200,7 @@ def build(spec: AbilitySpec, context: Context) -> Technical:
     the tested segments come `size`, spread over all."""
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)
-    every, pool = _test_and_pool(spec, options, context.name)
+    every, pool = _test_and_pool(spec, options, context)
     segments = [every[i] for i in spaced(len(every), spec.size)]
     pairs = [(s.source, s.reference) for s in segments]
 

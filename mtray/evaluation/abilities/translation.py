@@ -16,7 +16,7 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     output_counts,
-    read_rows,
+    sampled_rows,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import chrf
@@ -68,7 +68,7 @@ class Options(Frozen):
 def build(spec: AbilitySpec, context: Context) -> Translated:
     """Options: `direction`; columns named after its two languages."""
     source, target = languages_of(options_of(context.name, spec, Options).direction)
-    rows = read_rows(spec, [source, target], limit=spec.size)
+    rows = sampled_rows(spec, context, [source, target])
     pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
     prompts = [context.asking.translation(s, source, target) for s, _ in pairs]
     return translated(context.name, prompts, pairs, context.max_new_tokens)
