@@ -90,7 +90,9 @@ def judged(sweep: Sweep) -> Tally:
                 continue
             truth = kept if name.startswith("retention") else quality
             kind = "retention of an ability" if name.startswith("retention.a") else name
-            tally.saw(f"covers: {'comet' if name.startswith('comet') else kind}", holds(score, truth))
+            tally.saw(
+                f"covers: {'comet' if name.startswith('comet') else kind}", holds(score, truth)
+            )
         if point.role != "base":
             tally.sums["retention - truth"].append(point.objectives["retention"].value - kept)
             for k, name in enumerate(OBJECTIVES):

@@ -139,7 +139,9 @@ class Simulator:
         self._effects[recipe] = self._noise(0, 0), texts, luck
         self.truth[recipe] = quality, kept
 
-    def train(self, recipe: Recipe, role: Role, number: int, replicate: int, of: int | None) -> None:
+    def train(
+        self, recipe: Recipe, role: Role, number: int, replicate: int, of: int | None
+    ) -> None:
         """One trial, and its rows at other alphas."""
         s, rng = self.scenario, self._rng
         sentences, texts, luck = self._effects[recipe]
@@ -151,10 +153,14 @@ class Simulator:
         base = QUALITY, 1.0
         for place, alpha in enumerate((1.0, *s.alphas)):
             row = recipe if alpha == 1 else recipe.model_copy(update={"alpha": alpha})
-            quality, kept = (b + alpha * (t - b) for b, t in zip(base, self.truth[recipe], strict=True))
+            quality, kept = (
+                b + alpha * (t - b) for b, t in zip(base, self.truth[recipe], strict=True)
+            )
             self.truth.setdefault(row, (quality, kept))
             found = [
-                self._ability(k, kept - 1 + alpha * by_ability[k], alpha * (texts[k] + own_texts[k]))
+                self._ability(
+                    k, kept - 1 + alpha * by_ability[k], alpha * (texts[k] + own_texts[k])
+                )
                 for k in range(s.abilities)
             ]
             self._enter(

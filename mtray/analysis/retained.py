@@ -67,9 +67,7 @@ def kept_share(s: float, b: float, s_draws: Array, b_draws: Array, floor: float)
         kept = 1.0
     moved = (s_draws - s) - kept * (b_draws - b)
     draws = np.minimum(MOST, kept + moved / before)
-    return drawn_score(
-        min(MOST, float(kept)), draws, 0, FORMULA, (-np.inf, MOST)
-    )
+    return drawn_score(min(MOST, float(kept)), draws, 0, FORMULA, (-np.inf, MOST))
 
 
 def retention(
@@ -93,8 +91,8 @@ def retention(
             raise EvaluationError(
                 f"{name}: {kept.tuned.n} units tuned, {kept.base.n} base; they must be the same"
             )
-        draws = [replicate_values(m[name], resamples, seed) for m in (tuned, base)]
-        found[name] = kept_share(tuned[name].point, base[name].point, *draws, kept.floor)
+        s, b = (replicate_values(m[name], resamples, seed) for m in (tuned, base))
+        found[name] = kept_share(tuned[name].point, base[name].point, s, b, kept.floor)
     units = {name: np.unique(tuned[name].keys) for name in abilities}
     whole = len(np.unique(np.concatenate(list(units.values()))))
     weights = np.array([kept.weight for kept in abilities.values()])
@@ -129,9 +127,7 @@ def _worst(points: Array, draws: Array, n: int, resamples: int) -> Drawn:
     Efron & Tibshirani 1993, chapter 12, and Westfall & Young 1993). The draws are those of the
     least, centred on its value."""
     errors = draws.std(axis=1)
-    moved = np.divide(
-        draws - points[:, None], errors[:, None], out=np.zeros_like(draws), where=errors[:, None] > 0
-    )
+    moved = (draws - points[:, None]) / np.where(errors > 0, errors, 1.0)[:, None]
     q = float(np.quantile(np.abs(moved).max(axis=0), 0.95))
     place = int(points.argmin())
     ends = points[place] - q * errors[place], points[place] + q * errors[place]

@@ -1,5 +1,5 @@
-"""What the seed does to a recipe: variance over seeds and draws of the data, pooled over all recipes
-that were trained more than once, with a weak prior. Arrays in, arrays out.
+"""What the seed does to a recipe: variance over seeds and draws of the data, pooled over all
+recipes that were trained more than once, with a weak prior. Arrays in, arrays out.
 
 Two trainings of one recipe differ in what they were measured at by two things: the models are
 worth more or less (the variance over seeds), and the segments at hand suit one of them better,

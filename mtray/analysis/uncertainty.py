@@ -100,12 +100,13 @@ def mean_measurement(
 def share_measurement(
     values: npt.ArrayLike, signature: str, clusters: Keys | None = None
 ) -> Measurement:
-    """The share of segments for which `values`, shape (segments,), each 0 or 1, is 1."""
+    """The mean of `values`, shape (segments,), each from 0 to 1: a share where all are 0 or 1."""
     flags = np.asarray(values, dtype=np.float64)
     stats = np.stack([flags, np.ones_like(flags)], axis=1)
     return Measurement(
-        stats, lambda s: s[..., 0] / s[..., 1], signature, clusters, (0.0, 1.0), proportion=True
-    )
+        stats, lambda s: s[..., 0] / s[..., 1], signature, clusters, (0.0, 1.0),
+        proportion=bool(np.isin(flags, (0.0, 1.0)).all()),
+    )  # fmt: skip
 
 
 def unit_weights(units: Keys, draws: int, seed: int) -> Array:
@@ -216,9 +217,7 @@ def drawn(measurement: Measurement, resamples: int, seed: int) -> Drawn:
         variance = float(draws.var())
         worth = point * (1 - point) / variance if variance > 0 else float(measurement.n)
         ends = wilson(point, min(worth, float(len(measurement.stats))))
-    score = bounded_score(
-        point, ends, measurement.n, measurement.signature, measurement.bounds
-    )
+    score = bounded_score(point, ends, measurement.n, measurement.signature, measurement.bounds)
     return Drawn(score, draws)
 
 

@@ -8,7 +8,7 @@ that read one file are resampled alike, and their mean is as uncertain as it rea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,8 @@ Keys = npt.NDArray[np.int64]
 
 def key_of(name: str) -> int:
     """A stable 63-bit number for a name; the same on every machine and in every process."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def shared_units(sets: Sequence[Sequence[Iterable[str]]]) -> list[Keys]:
@@ -26,9 +27,9 @@ def shared_units(sets: Sequence[Sequence[Iterable[str]]]) -> list[Keys]:
     each segment: its texts and whatever else it may share. Segments that share a name, directly or
     over others, have the same key; the order of sets and segments does not matter."""
     rows = [[tuple(names) for names in segments] for segments in sets]
-    parent: dict[Hashable, Hashable] = {}
+    parent: dict[str, str] = {}
 
-    def root(node: Hashable) -> Hashable:
+    def root(node: str) -> str:
         while parent.setdefault(node, node) != node:
             parent[node] = parent[parent[node]]
             node = parent[node]
@@ -40,14 +41,14 @@ def shared_units(sets: Sequence[Sequence[Iterable[str]]]) -> list[Keys]:
                 a, b = root(first), root(other)
                 # the lesser name stands for both, so that the key does not depend on the order
                 if a != b:
-                    parent[max(a, b)] = min(a, b)  # type: ignore[type-var]
+                    parent[max(a, b)] = min(a, b)
     return [_keys(place, segments, root) for place, segments in enumerate(rows)]
 
 
-def _keys(place: int, segments: Sequence[tuple[str, ...]], root: object) -> Keys:
+def _keys(place: int, segments: Sequence[tuple[str, ...]], root: Callable[[str], str]) -> Keys:
     """A segment without a name is a unit of its own."""
     found = [
-        key_of(str(root(names[0])) if names else f"\0{place}/{row}")  # type: ignore[operator]
+        key_of(root(names[0]) if names else f"\0{place}/{row}")
         for row, names in enumerate(segments)
     ]
     return np.array(found, dtype=np.int64)

@@ -14,6 +14,7 @@ must hold the lower-cased expected form between spaces. What is added here:
 from __future__ import annotations
 
 import functools
+import math
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
+from mtray.analysis.uncertainty import Array, Measurement, share_measurement
 from mtray.data.ctxpro import Item
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.quality import document_clusters
@@ -103,7 +104,8 @@ class Judged:
         places = np.arange(len(self.items)) if keep is None else np.flatnonzero(keep)
         stats = np.stack([right[places], self.ceiling[places]], axis=1).astype(np.float64)
         documents = document_clusters([self.items[i].document for i in places])
-        return Measurement(stats, share_of_ceiling, f"{name}|{self.signature}", documents)
+        signature = f"{name}|{self.signature}"
+        return Measurement(stats, share_of_ceiling, signature, documents, bounds=(0.0, math.inf))
 
     def value(self) -> Measurement:
         return self._share(self.right & self.fitting, "ctxpro/ceiling|guard:characters.5-2")
@@ -115,8 +117,8 @@ class Judged:
         documents = document_clusters([item.document for item in self.items])
         guarded, name = self.right & self.fitting, "ctxpro/ceiling|guard:characters.5-2"
         found = {
-            "accuracy": mean_measurement(self.right, f"ctxpro|{self.signature}", documents),
-            "guarded_accuracy": mean_measurement(
+            "accuracy": share_measurement(self.right, f"ctxpro|{self.signature}", documents),
+            "guarded_accuracy": share_measurement(
                 guarded, f"ctxpro|guard:characters.5-2|{self.signature}", documents
             ),
             "of_ceiling": self._share(self.right, "ctxpro/ceiling"),

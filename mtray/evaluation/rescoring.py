@@ -71,10 +71,10 @@ def entries(found: Mapping[str, Drawn], base: Mapping[str, Drawn] | None) -> dic
     """What is written of a trial, by the score's name: `score` and, for a tuned model, its paired
     `difference` to the base model and the `agreement` of human raters to be expected with it."""
     out: dict[str, Any] = {}
-    for name, drawn in found.items():
-        out[name] = {"score": drawn.score.model_dump()}
+    for name, measured in found.items():
+        out[name] = {"score": measured.score.model_dump()}
         if base is not None:
-            gap = paired(drawn, base[name])
+            gap = paired(measured, base[name])
             out[name]["difference"] = gap.model_dump()
             out[name]["agreement"] = expected_agreement(gap.signature, gap.value)
     return out

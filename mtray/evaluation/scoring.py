@@ -138,7 +138,10 @@ def direction_names(direction: Direction) -> list[tuple[str, ...]]:
     texts = list(zip(direction.sources, direction.references, strict=True))
     if documents is None:
         return list(texts)
-    return [(*pair, f"\0{direction.name}/{document}") for pair, document in zip(texts, documents, strict=True)]
+    return [
+        (*pair, f"\0{direction.name}/{document}")
+        for pair, document in zip(texts, documents, strict=True)
+    ]
 
 
 def ability_texts(ability: Ability) -> list[tuple[str, ...]] | None:

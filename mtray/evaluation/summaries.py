@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from math import inf
 
 import numpy as np
 
@@ -32,9 +33,10 @@ def rouge_l(outputs: Sequence[str], references: Sequence[str], language: str) ->
     pairs = zip(references, outputs, strict=True)
     found = [scorer.score(reference, output)["rougeL"].fmeasure for reference, output in pairs]
     unit = "char" if language in UNSEGMENTED else "word"
-    return mean_measurement(
-        found, f"rougeL-f1|lang:{language}|tok:{unit}|case:low|rouge-score-{version('rouge-score')}"
+    signature = (
+        f"rougeL-f1|lang:{language}|tok:{unit}|case:low|rouge-score-{version('rouge-score')}"
     )
+    return mean_measurement(found, signature, bounds=(0.0, 1.0))
 
 
 def _quotient(sums: Array) -> Array:
@@ -49,7 +51,12 @@ def measure_summaries(
     if len(outputs) != len(references):
         raise EvaluationError(f"{len(outputs)} summaries and {len(references)} references")
     lengths = [(len(o), len(r)) for o, r in zip(outputs, references, strict=True)]
-    ratio = Measurement(np.asarray(lengths, dtype=np.float64), _quotient, "length-ratio|characters")
+    ratio = Measurement(
+        np.asarray(lengths, dtype=np.float64),
+        _quotient,
+        "length-ratio|characters",
+        bounds=(0.0, inf),
+    )
     return {
         "chrf": chrf(outputs, references),
         "rouge_l": rouge_l(outputs, references, language),

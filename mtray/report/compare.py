@@ -36,7 +36,8 @@ class Gain(Frozen):
       objectives.
     - `matched`: whether it is as good there by `value`, or only that the difference is within its
       95 % interval (`noise`).
-    - `low`, `high`: the 95 % interval that holds for all recipes, baselines and objectives together.
+    - `low`, `high`: the 95 % interval that holds for all recipes, baselines and objectives
+      together.
     - `candidates`: the number of recipes that the point was picked from.
     - `agreement`: the share of human judgements expected to agree, for metrics of which that is
       known (`mtray.analysis.agreement`).

@@ -21,9 +21,9 @@ from mtray.analysis.seeds import SeedVariance, seed_draws
 from mtray.report.groups import (
     Draws,
     Group,
-    paired_draws,
     measured,
     no_draws,
+    paired_draws,
     seed_variance,
     training_shares,
 )
@@ -106,9 +106,8 @@ class Joint:
 
 def widened(found: Difference, by: float) -> Difference:
     """The same difference with an interval so many times as wide on either side."""
-    return Difference(
-        found.gap, found.gap - by * (found.gap - found.low), found.gap + by * (found.high - found.gap)
-    )
+    below, above = found.gap - found.low, found.high - found.gap
+    return Difference(found.gap, found.gap - by * below, found.gap + by * above)
 
 
 def joint(
@@ -149,7 +148,8 @@ def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> A
         )
         for part in ("value", "low", "high")
     }
-    return interval_draws(ends["value"], ends["low"], ends["high"], draws) - ends["value"]
+    found = interval_draws(ends["value"], ends["low"], ends["high"], draws)
+    return np.asarray(found - ends["value"])
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from mtray.files import write_atomically
 from mtray.report.draws import draws_of
 from mtray.report.front import Front, build_front
-from mtray.report.groups import complete_trials
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json

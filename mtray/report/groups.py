@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import hypot, inf, sqrt
-from statistics import fmean, median
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -192,8 +192,9 @@ def mean_score(scores: Sequence[Score], half: float) -> Score:
     high = value + hypot(fmean(s.high - s.value for s in scores), by_seeds)
     first = scores[0]
     signature = first.signature + (f"|seeds:{len(scores)}" if len(scores) > 1 else "")
-    bounds = (-inf if first.least is None else first.least), (
-        inf if first.most is None else first.most
+    bounds = (
+        (-inf if first.least is None else first.least),
+        (inf if first.most is None else first.most),
     )
     return bounded_score(value, (low, high), first.n, signature, bounds)
 

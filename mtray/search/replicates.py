@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.analysis.pareto import maximised, non_dominated
 from mtray.errors import RunError
-from mtray.report.draws import read_draws
 from mtray.report.differences import joint
+from mtray.report.draws import read_draws
 from mtray.report.groups import group_trials
 from mtray.report.records import BASE_NUMBER, read_record, result_path
 from mtray.schema import Recipe, Study, TrialRecord

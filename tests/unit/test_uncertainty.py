@@ -26,7 +26,9 @@ def test_weights_belong_to_units():
     keys = np.array([5, 7, 9])
     weights = unit_weights(keys, 4000, 1)
     assert weights.shape == (4000, 3)
-    assert weights.mean() == pytest.approx(1, abs=0.03) and weights.var() == pytest.approx(1, abs=0.1)
+    assert weights.mean() == pytest.approx(1, abs=0.03) and weights.var() == pytest.approx(
+        1, abs=0.1
+    )
     np.testing.assert_array_equal(unit_weights(keys[::-1].copy(), 4000, 1), weights[:, ::-1])
     np.testing.assert_array_equal(unit_weights(keys[1:], 4000, 1), weights[:, 1:])
     assert abs(np.corrcoef(weights.T)[0, 1]) < 0.05
@@ -68,7 +70,11 @@ def test_intervals_of_shares_cover_the_truth_and_stay_within_0_and_1(share, per_
     """Averaged over nearby truths, since that of a count jumps; four of a unit are alike."""
     rng, inside = np.random.default_rng(1), 0
     for i in range(600):
-        truth = share * rng.uniform(0.7, 1.3) if share < 0.7 else 1 - (1 - share) * rng.uniform(0.7, 1.3)
+        truth = (
+            share * rng.uniform(0.7, 1.3)
+            if share < 0.7
+            else 1 - (1 - share) * rng.uniform(0.7, 1.3)
+        )
         flags = np.repeat(rng.random(400 // per_unit) < truth, per_unit)
         keys = np.repeat(np.arange(400 // per_unit), per_unit)
         found = score(share_measurement(flags, "x", keys), 300, i)

@@ -8,7 +8,7 @@ from mtray.analysis.units import key_of, shared_units
 # sets of segments' names -> which segments are one unit, as letters
 CASES = {
     "apart": ([[("a",), ("b",)], [("c",)]], ["xy", "z"]),
-    "both directions of one file": ([[("a", "A"), ("b", "B")], [("A", "a"), ("B", "b")]], ["xy", "xy"]),
+    "both ways of a file": ([[("a", "A"), ("b", "B")], [("A", "a"), ("B", "b")]], ["xy", "xy"]),
     "a multi-parallel set": ([[("a", "A"), ("b", "B")], [("a", "1"), ("b", "2")]], ["xy", "xy"]),
     "over a third segment": ([[("a", "A")], [("A", "1")], [("1", "z")]], ["x", "x", "x"]),
     "a text twice in one set": ([[("a", "A"), ("b", "A"), ("c", "C")]], ["xxz"]),
@@ -38,4 +38,4 @@ def test_the_order_does_not_matter():
 
 def test_keys_are_the_same_everywhere():
     assert key_of("a") == 1846446879560515080
-    assert 0 <= min(map(key_of, map(str, range(1000))))
+    assert min(map(key_of, map(str, range(1000)))) >= 0

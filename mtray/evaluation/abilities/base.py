@@ -47,7 +47,9 @@ class Ability(Protocol):
     """Requests to the model, and what its outputs are worth. `floor` is the value of chance or of a
     trivial output, in the unit of the measurement; higher is better. One that only the study's
     metric can tell is given by a method `floor_by(tools)` (see `floor_of`). `extras` are further
-    measurements to report, by name."""
+    measurements to report, by name. A method `texts()`, where there is one, names what each row of
+    the measurement may share with other sets: its texts, and its document (see
+    `mtray.analysis.units`)."""
 
     @property
     def name(self) -> str: ...

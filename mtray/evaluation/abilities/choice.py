@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 from pydantic import field_validator
 
-from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.analysis.uncertainty import Measurement, share_measurement
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -77,13 +77,13 @@ class Choice:
         return f"{value}|choice|style:{self.style}|rotations:{rotations}"
 
     def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
-        return mean_measurement(self._credits(outputs, False), self._signature("acc"))
+        return share_measurement(self._credits(outputs, False), self._signature("acc"))
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         """`acc_norm` of choices that are scored by their texts."""
         if self.style == "letters":
             return {}
-        by_length = mean_measurement(self._credits(outputs, True), self._signature("acc_norm"))
+        by_length = share_measurement(self._credits(outputs, True), self._signature("acc_norm"))
         return {"acc_norm": by_length}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
@@ -96,6 +96,9 @@ class Choice:
             "requests": float(len(outputs)),
             "log_likelihood_of_the_answer": float(np.mean(right)),
         }
+
+    def texts(self) -> list[tuple[str, ...]]:
+        return [(rotations[0].text,) for rotations in self.asked]
 
     def part(self, share: float) -> Choice:
         sizes = [sum(len(q.choices) for q in rotations) for rotations in self.asked]

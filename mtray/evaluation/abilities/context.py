@@ -36,6 +36,7 @@ from mtray.evaluation.abilities.base import (
 )
 from mtray.evaluation.context_matching import Judged, best_constant, judge, scored_texts
 from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.quality import document_clusters
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 ITEMS, INPUTS = "items", "inputs"
@@ -67,6 +68,13 @@ class DocumentContext:
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         return output_counts(self.sources, outputs) | self._judged(outputs).counts()
+
+    def texts(self) -> list[tuple[str, ...]]:
+        grouped = document_clusters([item.document for item in self.items]) is not None
+        return [
+            (source, f"\0{self.name}/{item.document}") if grouped else (source,)
+            for source, item in zip(self.sources, self.items, strict=True)
+        ]
 
     def part(self, share: float) -> DocumentContext:
         keep = evenly(len(self.requests), share)

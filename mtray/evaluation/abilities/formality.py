@@ -109,13 +109,16 @@ class Formality:
         )
 
     def measure(self, outputs: Sequence[Output], tools: Tools) -> Measurement:
-        return Measurement(self._statistics(outputs), control, self._signature("register-control"))
+        signature = self._signature("register-control")
+        return Measurement(self._statistics(outputs), control, signature, bounds=(-1.0, 1.0))
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         """`guarded_accuracy` over both registers, and `<form>.<register asked for>.<value>`."""
         signature = self._signature("guarded-M-Acc")
         stats = self._statistics(outputs)
-        found = {"guarded_accuracy": Measurement(stats, guarded_accuracy, signature)}
+        found = {
+            "guarded_accuracy": Measurement(stats, guarded_accuracy, signature, bounds=(0.0, 1.0))
+        }
         texts = [o.text for o in outputs]
         for form in FORMS:
             labels, references = self.labels(texts, form), self.reference_labels(form)
@@ -138,6 +141,9 @@ class Formality:
                     tally = label_counts(labels[side::2])
                     found |= {f"{prefix}{form}.{register}.{k}": n for k, n in tally.items()}
         return found
+
+    def texts(self) -> list[tuple[str, ...]]:
+        return list(self.references)
 
     def part(self, share: float) -> Formality:
         keep = evenly(len(self.expected), share)

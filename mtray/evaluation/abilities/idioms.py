@@ -104,6 +104,10 @@ class Idioms:
         sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
         return quality.comet(tools.comet(), sources, sources, references).point
 
+    def texts(self) -> list[tuple[str, ...]]:
+        named = zip(self.pairs, self.clusters, strict=True)
+        return [(*pair, f"\0{self.name}/{cluster}") for pair, cluster in named]
+
     def part(self, share: float) -> Idioms:
         keep = evenly(len(self.requests), share)
         return replace(

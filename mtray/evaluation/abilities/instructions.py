@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from mtray.analysis.uncertainty import Measurement, mean_measurement
+from mtray.analysis.uncertainty import Measurement, mean_measurement, share_measurement
 from mtray.data.languages import letters
 from mtray.data.rendering import TEMPLATES, translation_prompt
 from mtray.errors import DataError
@@ -78,7 +78,7 @@ class Instructions:
         judged = self._judged(outputs)
         follows = [not labels for labels in judged.labels["strict"]]
         signature = f"share|followed|{self._asked()}|lid:{judged.detector}"
-        return mean_measurement(np.array(follows, dtype=np.float64), signature, self._clusters())
+        return share_measurement(follows, signature, self._clusters())
 
     def _asked(self) -> str:
         return f"{self.direction}|templates:{','.join(self.templates)}"
@@ -94,18 +94,23 @@ class Instructions:
         ]
         extras = {
             "chrf": chrf([o.text for o in outputs], self.references, clusters),
-            "gated_chrf": mean_measurement(gated, "mean sentence chrF2|gated", clusters),
+            "gated_chrf": mean_measurement(
+                gated, "mean sentence chrF2|gated", clusters, (0.0, 100.0)
+            ),
         }
         for i, template in enumerate(self.templates if len(self.templates) > 1 else ()):
             part = labels[i * len(self.pairs) : (i + 1) * len(self.pairs)]
             follows = np.array([not found for found in part], dtype=np.float64)
             signature = f"share|followed|{self.direction}|templates:{template}"
-            extras[f"followed.{template}"] = mean_measurement(follows, signature)
+            extras[f"followed.{template}"] = share_measurement(follows, signature)
         shares = judged.measurements("strict", clusters)
         return extras | {kind: share for kind, share in shares.items() if kind != "any"}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         return output_counts(self.sources, outputs) | self._judged(outputs).counts()
+
+    def texts(self) -> list[tuple[str, ...]]:
+        return [pair for _ in self.templates for pair in self.pairs]
 
     def part(self, share: float) -> Instructions:
         keep = evenly(len(self.pairs), share)

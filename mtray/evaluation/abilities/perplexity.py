@@ -50,8 +50,9 @@ class Perplexity:
         ]
         signature = f"-bits/character|lang:{self.language}|eos:no"
         return Measurement(
-            np.asarray(stats, dtype=np.float64), _negative_bits_per_character, signature
-        )
+            np.asarray(stats, dtype=np.float64), _negative_bits_per_character, signature,
+            bounds=(-math.inf, 0.0),
+        )  # fmt: skip
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         return {}
@@ -62,6 +63,9 @@ class Perplexity:
             "tokens": float(sum(o.tokens for o in outputs)),
             "characters": float(sum(len(r.target or "") for r in self.requests)),
         }
+
+    def texts(self) -> list[tuple[str, ...]]:
+        return [(request.target or "",) for request in self.requests]
 
     def part(self, share: float) -> Perplexity:
         requests = [self.requests[i] for i in evenly(len(self.requests), share)]

@@ -63,6 +63,9 @@ class Summarisation:
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         return output_counts(self.articles, outputs) | {"articles_cut": float(sum(self.cut))}
 
+    def texts(self) -> list[tuple[str, ...]]:
+        return list(zip(self.articles, self.references, strict=True))
+
     def part(self, share: float) -> Summarisation:
         keep = evenly(len(self.requests), share)
         return replace(

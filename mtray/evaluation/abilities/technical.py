@@ -111,6 +111,14 @@ class Technical:
         sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
         return quality.comet(tools.comet(), sources, sources, references).point
 
+    def texts(self) -> list[tuple[str, ...]]:
+        grouped = self._against().clusters is not None
+        return [
+            (s.source, s.reference, f"\0{self.name}/{s.document}") if grouped
+            else (s.source, s.reference)
+            for s in self.segments
+        ]  # fmt: skip
+
     def part(self, share: float) -> Technical:
         keep = evenly(len(self.requests), share)
         return replace(

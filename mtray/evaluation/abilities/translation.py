@@ -44,6 +44,9 @@ class Translated:
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
         return output_counts(self.sources, outputs)
 
+    def texts(self) -> list[tuple[str, ...]]:
+        return list(zip(self.sources, self.references, strict=True))
+
     def part(self, share: float) -> Translated:
         keep = evenly(len(self.requests), share)
         return replace(
