@@ -42,10 +42,10 @@ class Scales:
       the mean over abilities.
     """
 
-    segment: tuple[float, float] = (0.14, 0.60)
-    recipe: tuple[float, float] = (0.05, 0.25)
-    seed: tuple[float, float] = (0.06, 0.25)
-    model: tuple[float, float] = (0.003, 0.012)
+    segment: tuple[float, float] = (0.26, 0.60)
+    recipe: tuple[float, float] = (0.08, 0.19)
+    seed: tuple[float, float] = (0.12, 0.28)
+    model: tuple[float, float] = (0.002, 0.012)
 
 
 @dataclass(frozen=True)

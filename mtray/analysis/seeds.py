@@ -27,7 +27,7 @@ PRIOR_FREEDOM = 4.0
 # The prior's centre: standard deviation over seeds in units of an objective's standard error over
 # segments, as 300 recipes of the default study have it (`benchmarks/tables`, `recipe_table.py
 # show`), rounded up.
-PRIOR_RATIO = 1.0
+PRIOR_RATIO = 0.7
 
 
 @dataclass(frozen=True)

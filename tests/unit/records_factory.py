@@ -43,7 +43,6 @@ def make_record(number=0, quality=0.6, retention=0.8, role="search", half=0.01, 
     `recipe`."""
     recipe = changes.pop("recipe", None) or Recipe(parallel_size=0 if role == "base" else 2000)
     kept = make_score(retention, half)
-    kept = kept.model_copy(update={"high": min(1.0, kept.high)})
     scores = {"comet.en-uk": make_score(quality, half), "bleu.en-uk": make_score(20 * quality, 1)}
     fields = {
         "number": number,

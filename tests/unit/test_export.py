@@ -152,13 +152,12 @@ def test_the_reference_point_stays_while_a_sweep_grows():
     assert alone.tolist() == pytest.approx([0.45, 0.88])
 
 
-def test_the_base_is_sure_to_be_on_a_front_whose_retention_is_bounded():
-    """An interval that ends at 1 must not be drawn past 1 half of the time, or it would beat the
-    base model by luck."""
-    near = make_record(2, 0.7, 0.99, half=0.05)
-    assert near.objectives["retention"].high == 1.0
+@pytest.mark.parametrize("retention, low, high", [(0.7, 0.99, 1.0), (0.99, 0.5, 0.8)])
+def test_a_recipe_that_may_keep_all_may_beat_the_base_model(retention, low, high):
+    """It translates better; whether the base model is on the front depends on what it keeps."""
+    near = make_record(2, 0.7, retention, half=0.05)
     front = build_front([*make_baselines(), near], make_study(), Path("run"))
-    assert front.point(-1).p_front > 0.95
+    assert low < front.point(-1).p_front <= high
 
 
 def test_notes_tell_what_is_wrong_with_the_numbers():

@@ -8,7 +8,6 @@ from ability_factory import TOOLS
 from sacrebleu.metrics import CHRF
 from tiny_models import byte_level
 
-from mtray.analysis.uncertainty import score
 from mtray.data.rendering import TEMPLATES
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
@@ -85,7 +84,8 @@ def test_a_pair_is_drawn_with_all_its_templates(tmp_path):
     answers = outputs(r0, r1, s0, r1)  # both by the first template, one by the second
     found = ability.measure(answers, TOOLS)
     assert found.point == 0.75 and found.n == 2
-    assert score(found, 200).high == 1.0 and score(found, 200).low == 0.5
+    units, stats = found.by_unit()
+    assert units.tolist() == [0, 1] and stats.tolist() == [[1, 2], [2, 2]]
     extras = ability.extras(answers, TOOLS)
     assert extras["followed.mfti"].point == 1.0
     assert extras["followed.labels"].point == 0.5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from mtray.analysis.uncertainty import replicate_values
+from mtray.analysis.uncertainty import replicate_values, small_sample, unit_weights
 from mtray.errors import ConfigError, EvaluationError, ModelError
 from mtray.evaluation import quality, spbleu
 
@@ -144,8 +144,12 @@ def test_segments_of_a_document_are_drawn_together():
     assert list(found) == ["learned", "chrf"]
     for measurement in found.values():
         assert measurement.n == 2
-        # two documents: both, or one of them twice
-        assert len(set(replicate_values(measurement, 200, 0).tolist())) == 3
+        units, stats = measurement.by_unit()
+        assert units.tolist() == [0, 1]
+        assert stats[0].tolist() == measurement.stats[:4].sum(axis=0).tolist()
+        weighted = measurement.value(unit_weights(units, 200, 0) @ stats)
+        stretched = measurement.point + small_sample(2) * (weighted - measurement.point)
+        np.testing.assert_allclose(replicate_values(measurement, 200, 0), stretched)
 
 
 def test_the_tokenizer_follows_the_target_language(monkeypatch):

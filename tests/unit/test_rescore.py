@@ -9,6 +9,7 @@ from records_factory import make_failed, make_record, make_study
 from sacrebleu.metrics import CHRF
 
 from mtray.analysis.uncertainty import difference, score
+from mtray.analysis.units import shared_units
 from mtray.cli import main
 from mtray.commands import rescore
 from mtray.evaluation import quality
@@ -26,6 +27,7 @@ REFERENCES = {
     "uk-en": [f"cat number {i} sits on the mat {i % 7}" for i in range(30)],
 }
 RESAMPLES, SEED = 200, 1
+UNITS = shared_units([list(zip(*REFERENCES.values(), strict=True))])[0]
 
 
 class WordComet:
@@ -94,7 +96,8 @@ def test_scores_are_those_of_the_metric_and_differences_are_paired(run_dir, caps
             metric = CHRF(word_order=order)
             expected = metric.corpus_score(hypotheses, [REFERENCES["en-uk"]]).score
             assert rescored(run_dir, number)[f"{name}.en-uk"]["score"]["value"] == expected
-    a, b = (quality.chrf(texts[n], REFERENCES["en-uk"]) for n in (2, -1))
+    # of the same sentences in both directions, so their units are known by their texts
+    a, b = (quality.chrf(texts[n], REFERENCES["en-uk"], UNITS) for n in (2, -1))
     entry = rescored(run_dir, 2)["chrf.en-uk"]
     assert entry["score"] == score(a, RESAMPLES, SEED).model_dump()
     assert entry["difference"] == difference(a, b, RESAMPLES, SEED).model_dump()

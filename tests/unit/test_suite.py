@@ -9,11 +9,12 @@ import pytest
 from fresh_process import modules_after
 from tiny_models import byte_level
 
-from mtray.analysis.uncertainty import mean_measurement, mean_of
+from mtray.analysis.retained import MOST
 from mtray.errors import ConfigError, EvaluationError, RunError
 from mtray.evaluation.engine import Output
 from mtray.evaluation.failures import STRICT
 from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.scoring import suite_units
 from mtray.evaluation.suite import build_suite
 from mtray.schema import Study
 
@@ -138,26 +139,30 @@ def test_the_base_model_keeps_all(study):
         assert (draws == twice.draws[name]).all()
 
 
-def test_every_objective_has_the_draws_of_its_interval_paired_between_models(study):
+def test_every_score_has_the_draws_of_its_interval_paired_between_models(study):
     objectives = {"chrf.en-uk": "max", "spanish": "max", "failures.copy.en-uk": "min"}
     suite = suite_of(study | {"objectives": objectives})
     base, tuned = outputs(suite, "таксі", 0.5, 0.4), outputs(suite, "таксі!", 0.5, 0.4)
     before = suite.score(base, None, 200, 0, load_comet)
     after = suite.score(tuned, base, 200, 0, load_comet)
-    for name in objectives:
-        found = after.scores[name]
+    assert after.draws.keys() == after.scores.keys() | after.objectives.keys()
+    for name in ("quality", "chrf.en-uk", "spanish", "retention.modelling"):
+        found = (after.scores | after.objectives)[name]
         low, high = np.quantile(after.draws[name], [0.025, 0.975])
-        assert (min(low, found.value), max(high, found.value)) == (found.low, found.high)
-    assert "bleu.en-uk" in after.scores and "bleu.en-uk" not in after.draws
+        assert (found.low, found.high) == pytest.approx((low, min(high, found.most or high)))
     # half the Spanish answers are copies in both, so what a resample has of them cancels out
     assert after.scores["spanish"].high - after.scores["spanish"].low > 1
     assert (after.draws["spanish"] == before.draws["spanish"]).all()
 
 
-def test_better_than_the_base_model_counts_as_all(study):
+def test_better_than_the_base_model_counts_for_at_most_half_as_much_again(study):
     suite = suite_of(study)
     base, tuned = outputs(suite, "таксі", 0.5, 0.4), outputs(suite, "таксі", 1.0, 0.1)
-    assert suite.score(tuned, base, 200, 0, load_comet).objectives["retention"].value == 1.0
+    found = suite.score(tuned, base, 200, 0, load_comet)
+    assert found.objectives["retention"].value == found.scores["retention.worst"].value == MOST
+    slightly = outputs(suite, "таксі", 0.6, 0.4)
+    kept = suite.score(slightly, base, 200, 0, load_comet).scores["retention.spanish"]
+    assert 1.1 < kept.value < 1.3 and kept.high > kept.value, "a small gain is no noise to be cut"
 
 
 def test_an_ability_the_base_model_lacks_is_left_out_with_the_reason(study):
@@ -185,7 +190,8 @@ def test_quality_is_the_mean_over_directions(study):
     assert result.scores["comet.uk-en"].value == pytest.approx(0.3)
     # directions count alike, however many segments they have
     assert result.objectives["quality"].value == pytest.approx(0.2)
-    assert result.objectives["quality"].n == 60
+    # of the same pairs, both ways
+    assert result.objectives["quality"].n == SEGMENTS
 
 
 def test_failures_stand_beside_quality(study):
@@ -208,13 +214,16 @@ def test_failures_stand_beside_quality(study):
     assert counts["strict.first.over_translation"] == 0
 
 
-def test_directions_are_drawn_apart():
-    """The mean of two directions is as much surer as two sets of segments are: by the root of 2."""
-    values = np.random.default_rng(0).normal(size=400)
-    one, two = mean_measurement(values, "a"), mean_measurement(values, "b")
-    single, joined = mean_of([one], 2000, 0).score, mean_of([one, two], 2000, 0).score
-    ratio = (single.high - single.low) / (joined.high - joined.low)
-    assert ratio == pytest.approx(math.sqrt(2), rel=0.1)
+def test_what_sets_share_is_resampled_together(study):
+    """Both directions of one file, and an ability that reads it: a segment's unit is the same in
+    all of them; held-out text that is the source of a pair is of its unit."""
+    path = study["evaluation"]["quality"][0]["path"]
+    study["evaluation"]["quality"].append({"direction": "uk-en", "path": path, "size": SEGMENTS})
+    suite = suite_of(study)
+    directions, abilities = suite_units(suite)
+    assert len(set(directions[0].tolist())) == SEGMENTS
+    for keys in (directions[1], *abilities):
+        np.testing.assert_array_equal(keys, directions[0])
 
 
 def test_samples_for_people(study):

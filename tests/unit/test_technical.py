@@ -19,7 +19,8 @@ from mtray.evaluation.abilities.base import Context, Tools, floor_of
 from mtray.evaluation.abilities.technical import Segment, Split, split_segments
 from mtray.evaluation.engine import Output
 from mtray.evaluation.quality import chrf
-from mtray.evaluation.suite import Suite, SuiteResult
+from mtray.evaluation.scoring import Scoring
+from mtray.evaluation.suite import Suite
 from mtray.evaluation.terminology import find_terms, folded, occurs
 from mtray.schema import AbilitySpec
 
@@ -276,11 +277,9 @@ def test_the_suite_takes_the_floor_from_the_metric(files):
     ability = build(files)
     suite = Suite([], [ability], {"tech": 1.0}, "made-up")
     n = len(ability.requests)
-    result = SuiteResult({}, {}, {})
-    suite._score_abilities(
-        [outputs(["tuned"] * n)], [outputs(["base"] * n)], Tools(Scorer), result, 100, 0
-    )
-    assert result.objectives["retention"].value == pytest.approx(0.25 / 0.4)
+    scoring = Scoring(suite, {}, Tools(Scorer), 100, 0)
+    scoring.abilities([outputs(["tuned"] * n)], [outputs(["base"] * n)], [None])
+    assert scoring.result.objectives["retention"].value == pytest.approx(0.25 / 0.4)
 
 
 def test_wrong_options_and_files(files):
