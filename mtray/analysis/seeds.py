@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.uncertainty import Z95
+from mtray.analysis.uncertainty import LEVEL
 
 Array = npt.NDArray[np.float64]
 
@@ -50,13 +51,15 @@ class SeedVariance:
         """Standard deviation over seeds beyond the bootstrap's part, shape (m,)."""
         return np.asarray(np.sqrt(np.maximum(0.0, self.variance - self.within)))
 
-    def half_width(self) -> Array:
-        """Half the 95 % interval of one trial's error beyond the bootstrap's part, shape (m,), by
+    def half_width(self, level: float = LEVEL) -> Array:
+        """Half the interval of one trial's error beyond the bootstrap's part, shape (m,), by
         Student's t: the variance itself is estimated, from few. 0 without a degree of freedom."""
         if not self.freedom:
             return np.zeros_like(self.variance)
-        whole = (_student_t(0.975, self.freedom) ** 2) * self.variance
-        return np.asarray(np.sqrt(np.maximum(0.0, whole - Z95**2 * self.within)))
+        tail = (1 + level) / 2
+        whole = (_student_t(tail, self.freedom) ** 2) * self.variance
+        normal = NormalDist().inv_cdf(tail) ** 2
+        return np.asarray(np.sqrt(np.maximum(0.0, whole - normal * self.within)))
 
 
 @lru_cache(maxsize=128)

@@ -19,10 +19,10 @@ from mtray.report.groups import (
     Group,
     complete_trials,
     group_trials,
-    mean_records,
     no_draws,
     objective_array,
 )
+from mtray.report.means import mean_records
 from mtray.report.records import result_path, trial_name
 from mtray.schema import POOLS, Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
 

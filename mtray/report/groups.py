@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import hypot, inf, sqrt
-from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.seeds import Repeated, SeedVariance, pooled_variance, with_prior
-from mtray.analysis.uncertainty import Z95, bounded_score
+from mtray.analysis.uncertainty import Z95
 from mtray.schema import Recipe, Role, Score, TrialRecord
 
 Array = npt.NDArray[np.float64]
@@ -154,49 +152,6 @@ def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Dra
         return None
     stacked = np.stack([np.stack([one[n] for n in names], axis=1) for one in found], axis=1)
     return stacked if bool(np.isfinite(stacked).all()) else None
-
-
-def mean_records(groups: Sequence[Group], draws: Draws = no_draws) -> list[TrialRecord]:
-    """One record for each group: the original's, with means over seeds as its values and the mean
-    duration as its `seconds`."""
-    names = dict.fromkeys(name for group in groups for t in group.trials for name in measured(t))
-    halves = {n: float(seed_variance(groups, [n], draws).half_width()[0]) for n in names}
-    return [_mean_record(group, halves) for group in groups]
-
-
-def _mean_record(group: Group, halves: Mapping[str, float]) -> TrialRecord:
-    def means(part: str) -> dict[str, Score]:
-        found = [getattr(trial, part) for trial in group.seeds]
-        return {
-            name: mean_score(
-                [f[name] for f in found if name in f],
-                group.alpha * halves[name] if group.n_seeds else 0.0,
-            )
-            for name in dict.fromkeys(name for f in found for name in f)
-        }
-
-    total = fmean(t.total_seconds for t in group.seeds)
-    changes = {"objectives": means("objectives"), "scores": means("scores")}
-    return group.original.model_copy(update={**changes, "seconds": {"total": total}})
-
-
-def mean_score(scores: Sequence[Score], half: float) -> Score:
-    """The mean of one score over seeds. Its interval joins the segments' part and the seeds',
-    `half` the width of one trial's, as independent (MOVER: Zou & Donner 2008, Stat. Med. 27:1693),
-    within what the measure can be."""
-    if len(scores) == 1 and not half:
-        return scores[0]
-    by_seeds = half / sqrt(len(scores))
-    value = fmean(s.value for s in scores)
-    low = value - hypot(fmean(s.value - s.low for s in scores), by_seeds)
-    high = value + hypot(fmean(s.high - s.value for s in scores), by_seeds)
-    first = scores[0]
-    signature = first.signature + (f"|seeds:{len(scores)}" if len(scores) > 1 else "")
-    bounds = (
-        (-inf if first.least is None else first.least),
-        (inf if first.most is None else first.most),
-    )
-    return bounded_score(value, (low, high), first.n, signature, bounds)
 
 
 def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> Array:

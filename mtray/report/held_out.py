@@ -12,7 +12,8 @@ from typing import Any
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.differences import Joint, joint
 from mtray.report.draws import draws_of
-from mtray.report.groups import complete_trials, group_trials, mean_records
+from mtray.report.groups import complete_trials, group_trials
+from mtray.report.means import mean_records
 from mtray.report.tables import score_text
 from mtray.schema import Frozen, Recipe, Role, Score, TrialRecord
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.analysis.pareto import maximised, non_dominated
-from mtray.report.groups import complete_trials, group_trials, mean_records, objective_array
+from mtray.report.groups import complete_trials, group_trials, objective_array
+from mtray.report.means import mean_records
 from mtray.report.records import read_records, trial_dir
 from mtray.schema import Study, TrialRecord
 from mtray.training.moved import MOVED

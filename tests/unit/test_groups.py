@@ -13,11 +13,10 @@ from mtray.report.export import front_rows, read_front
 from mtray.report.front import build_front
 from mtray.report.groups import (
     group_trials,
-    mean_records,
-    mean_score,
     seed_variance,
     training_shares,
 )
+from mtray.report.means import mean_records, mean_score
 from mtray.report.records import write_record
 from mtray.schema import Recipe
 
