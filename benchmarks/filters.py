@@ -51,7 +51,7 @@ def real_pairs(wanted: int) -> list[tuple[Source, list[Row]]]:
         rows: list[Row] = []
         for split in ("pretrain", "finetune"):
             path = str(folder / f"parallel.en-{language}.{split}.parquet")
-            read = read_columns(path, ["en", language], wanted - len(rows))
+            read = read_columns(path, ["en", language])[: wanted - len(rows)]
             rows += [{"source": row["en"], "target": row[language]} for row in read]
         source = Source(name=language, kind="parallel", languages=("en", language), path=path)
         found.append((source, rows))

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from mtray.data.sample import taken
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.engine import Output, Request
+from mtray.schema import Take
 
 FEWSHOT_SEED = 1234  # the harness's default
 INSTALL = 'pip install "mtray[lm-eval]"'
@@ -24,13 +26,15 @@ INSTALL = 'pip install "mtray[lm-eval]"'
 @dataclass(frozen=True)
 class Wanted:
     """A task or group by name; a folder with definitions that come before the harness's own, or
-    empty; at most so many documents of each task; examples in the prompt, None: as the task
-    says."""
+    empty; of each task at most so many documents, and which (`mtray.data.sample`); examples in the
+    prompt, None: as the task says."""
 
     task: str
     folder: str
     size: int
     shots: int | None
+    take: Take = "sample"
+    seed: int = 0
 
 
 @lru_cache(maxsize=8)
@@ -92,7 +96,8 @@ def _ask(task: Any, wanted: Wanted) -> None:
     elif task.get_config("num_fewshot") is None:
         task.set_config(key="num_fewshot", value=0)
     task.set_fewshot_seed(seed=FEWSHOT_SEED)
-    task.build_all_requests(limit=wanted.size, rank=0, world_size=1)
+    places = taken(len(task.eval_docs), wanted.size, wanted.take, wanted.seed)
+    task.build_all_requests(samples=places, rank=0, world_size=1)
 
 
 def request_of(instance: Any, max_new_tokens: int) -> Request:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.shift import embedding_similarity
+from mtray.data.sample import taken
 from mtray.errors import ModelError
 from mtray.schema import Mix
 
@@ -46,11 +47,15 @@ def mean_embeddings(
     embed: Embed, store: Mapping[str, Any], tokenizer: Any, parts: Mapping[str, Sequence[str]]
 ) -> Means:
     """Of the instructions (what stands before the loss; of plain text all) of each source's first
-    examples, and of the first prompts of each part."""
+    examples, which are in random order, and of a sample of the prompts of each part."""
+
+    def some(texts: Sequence[str]) -> list[str]:
+        return [texts[i] for i in taken(len(texts), MOST)]
+
     sources = {name: instructions(table, tokenizer) for name, table in store.items() if len(table)}
     return Means(
         {name: embed(texts).mean(axis=0) for name, texts in sources.items()},
-        {name: embed(texts[:MOST]).mean(axis=0) for name, texts in parts.items()},
+        {name: embed(some(texts)).mean(axis=0) for name, texts in parts.items()},
     )
 
 

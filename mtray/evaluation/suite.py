@@ -15,6 +15,7 @@ from mtray.evaluation.abilities.base import (
     Context,
     Tools,
     languages_of,
+    spaced,
 )
 from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.engine import Output, Request
@@ -92,14 +93,13 @@ class Suite:
         return directions, [[next(rest) for _ in a.requests] for a in self.abilities]
 
     def sample(self, outputs: Sequence[Output], k: int) -> list[Sample]:
-        """The first `k` segments of every direction; the same ones for every model."""
+        """`k` segments of every direction, as far apart as can be; the same ones for every
+        model."""
         directions, _ = self.split(outputs)
         return [
-            Sample(d.name, source, output.text, reference)
+            Sample(d.name, d.sources[i], found[i].text, d.references[i])
             for d, found in zip(self.directions, directions, strict=True)
-            for source, output, reference in list(zip(d.sources, found, d.references, strict=True))[
-                :k
-            ]
+            for i in spaced(len(found), k)
         ]
 
     def score(

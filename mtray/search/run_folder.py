@@ -19,6 +19,8 @@ STUDY_FILE = "study.json"
 LOCK = ".lock"
 # what may change between two starts of one run
 FREE = ("budget", "resources")
+# what reading a file that is none of ours may raise; pydantic's error is a ValueError
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @contextlib.contextmanager
@@ -98,10 +100,24 @@ def check_bound(run_dir: Path, study: Study, space: Space) -> None:
 def _completed(old: dict[str, Any]) -> dict[str, Any]:
     """What an earlier version wrote, with the defaults of the keys that it did not have yet."""
     try:
-        study, space = Study.model_validate(old["study"]), Space.model_validate(old["space"])
-    except (ValueError, KeyError):  # pydantic's error is a ValueError
+        study, space = _parsed(old)
+    except DAMAGED:
         return old
     return _content(study, space)
+
+
+def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
+    """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
+    took its first segments, so this is what they mean."""
+    study = dict(found["study"])
+    evaluation = study["evaluation"]
+    first = {"take": "first"}
+    study["evaluation"] = {
+        **evaluation,
+        "quality": [first | spec for spec in evaluation["quality"]],
+        "abilities": {name: first | spec for name, spec in evaluation["abilities"].items()},
+    }
+    return Study.model_validate(study), Space.model_validate(found["space"])
 
 
 def bind(run_dir: Path, study: Study, space: Space) -> None:
@@ -142,6 +158,6 @@ def load_bound(run_dir: Path) -> tuple[Study, Space]:
         raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Study.model_validate(found["study"]), Space.model_validate(found["space"])
-    except (ValueError, KeyError, TypeError) as error:
+        return _parsed(found)
+    except DAMAGED as error:
         raise RunError(f"{path}: not the study of a run: {error}") from None

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 
 import pytest
 from ability_factory import TOOLS
@@ -71,26 +72,51 @@ def test_few_shot(files):
     assert ability.measure(outputs(*(t for _, t in PAIRS)), TOOLS).point == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize("measure", ["translation", "few_shot", "perplexity", "instructions"])
+# the options of every measure that reads tables, of rows as `numbered` makes them
+TABLES = {
+    "formality": {"direction": "en-es"},
+    "translation": {"direction": "en-es"},
+    "few_shot": {"direction": "en-es", "shots": 1, "shots_path": "pool.jsonl"},
+    "instructions": {"direction": "en-es"},
+    "perplexity": {"language": "en"},
+    "choice": {},
+    "technical": {"direction": "en-es", "shots": 1, "shots_path": "pool.jsonl", "metric": "chrf"},
+    "idioms": {"direction": "en-es"},
+    "summarisation": {"language": "es"},
+}
+
+
+def numbered(i):
+    """A row of a set with a document of 100 rows first, then 50 documents of two."""
+    english, spanish = f"an apple {i}", f"una manzana {i}"
+    return {
+        "en": english, "es": spanish, "text": english, "article": english, "summary": spanish,
+        "formal": f"usted {i}", "informal": f"vos {i}", "formal_annotated": f"[F]usted[/F] {i}",
+        "informal_annotated": f"[F]vos[/F] {i}", "question": english, "choices": ["yes", "no"],
+        "answer": 0, "doc": max(i // 2, 49), "kind": "web" if i < 100 else "news",
+    }  # fmt: skip
+
+
+def test_every_ability_that_reads_tables_is_among_them():
+    """The others read layouts of their own."""
+    assert set(ABILITIES) - set(TABLES) == {"context", "lm_eval"}
+
+
+@pytest.mark.parametrize("measure", TABLES)
 def test_abilities_take_a_sample_of_their_documents(files, measure):
-    """A document of 100 rows first, then 100 rows of two each."""
-    rows = [
-        {"en": f"an apple {i}", "es": f"una manzana {i}", "text": f"{i}", "doc": max(i // 2, 49)}
-        for i in range(200)
-    ]
-    (files / "set.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    options = {"perplexity": {"language": "en"}}.get(measure, {"direction": "en-es"})
-    if measure == "few_shot":
-        options |= {"shots": 1, "shots_path": str(files / "pool.jsonl")}
-    columns = {"document": "doc"}
+    path = files / "set.jsonl"
+    path.write_text("\n".join(json.dumps(numbered(i)) for i in range(200)))
+    options = dict(TABLES[measure])
+    if "shots_path" in options:
+        options["shots_path"] = str(files / options["shots_path"])
 
     def rows_of(seed=0, **more):
-        spec = AbilitySpec(measure=measure, path=str(files / "set.jsonl"), **options, **more)
-        requests = build_ability(spec, Context("kept", "labels", 16, byte_level(), seed)).requests
-        texts = [request.target or request.prompt.split("\n")[-1 * (measure == "few_shot")]
-                 for request in requests]  # fmt: skip
-        return [int("".join(filter(str.isdigit, text))) for text in texts]
+        spec = AbilitySpec(measure=measure, path=str(path), **options, **more)
+        ability = build_ability(spec, Context("kept", "labels", 16, byte_level(), seed))
+        texts = [request.prompt or request.target for request in ability.requests]
+        return list(dict.fromkeys(int(re.findall(r"\d+", text)[-1]) for text in texts))
 
+    columns = {"document": "doc", "domain": "kind"}
     found = rows_of(size=100, columns=columns)
     assert len(found) == 100 and found == sorted(found)
     assert sum(i < 100 for i in found) == 50

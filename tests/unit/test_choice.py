@@ -120,6 +120,24 @@ def test_a_part(tmp_path):
     assert ability.part(1.0) == ability
 
 
+def read(path, **options):
+    spec = AbilitySpec(measure="choice", path=str(path), **options)
+    return read_questions(str(path), spec, Context("english", "labels", 16, None))
+
+
+def test_questions_past_the_size_are_read_too(tmp_path):
+    """Of ten rows 3, 7 and 8, counted from 0, are the sample of three."""
+    rows = [ROWS[0] | {"question": f"Question {i}?"} for i in range(10)]
+    found = read(jsonl(tmp_path, rows), size=3)
+    assert [question.text for question in found] == [f"Question {i}?" for i in (3, 7, 8)]
+    broken = jsonl(tmp_path, [*rows[:8], rows[8] | {"answer": 9}, rows[9] | {"answer": 9}])
+    with pytest.raises(DataError, match=r"jsonl:9: answer 9"):
+        read(broken, size=3)
+    assert len(read(broken, size=3, take="first")) == 3, "what is not asked may be damaged"
+    with pytest.raises(DataError, match=r"jsonl:1: nothing under 'subject'"):
+        read(broken, size=3, columns={"domain": "subject"})
+
+
 def test_files_of_every_format(tmp_path):
     expected = [Question("Which?", ("salt", "water"), 1)]
     row = {"q": "Which?", "choices": ["salt", "water"], "answer": 1}
@@ -130,7 +148,7 @@ def test_files_of_every_format(tmp_path):
     arc = row | {"choices": {"text": ["salt", "water"], "label": ["1", "2"]}, "answer": "2"}
     (tmp_path / "a.jsonl").write_text(json.dumps(arc) + "\n\n")
     for suffix in ("json", "parquet", "csv", "tsv", "jsonl"):
-        assert read_questions(str(tmp_path / f"a.{suffix}"), {"question": "q"}, 9) == expected
+        assert read(tmp_path / f"a.{suffix}", columns={"question": "q"}) == expected
 
 
 @pytest.mark.parametrize(
@@ -164,9 +182,9 @@ def test_bad_files(tmp_path):
     ]:
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=message):
-            read_questions(str(tmp_path / name), {}, 9)
+            read(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
-        read_questions(str(tmp_path / "none.parquet"), {}, 9)
+        read(tmp_path / "none.parquet")
 
 
 @pytest.mark.parametrize(

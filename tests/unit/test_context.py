@@ -197,6 +197,24 @@ def outputs(*texts):
     return [Output(text, -1.0, 1) for text in texts]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sample_has_of_every_rule_and_document(tmp_path, seed):
+    """Ten items of each of two rules in two documents of five."""
+    items = [
+        RAW[i % 4] | {"src segment": f"Yes, I do {i}.", "document id": f"d{i // 5}",
+                      "rule": f"R{i // 10}"}
+        for i in range(20)
+    ]  # fmt: skip
+    (tmp_path / "items.json").write_text(json.dumps(items))
+    spec = AbilitySpec(measure="context", path=str(tmp_path / "items.json"), direction="en-de",
+                       context=False, size=8)  # fmt: skip
+    found = build_ability(spec, Context("doc", "labels", 16, None, seed)).items
+    assert [item.document for item in found] == [f"d{i // 2}" for i in range(8)]
+    first = spec.model_copy(update={"take": "first"})
+    kept = build_ability(first, Context("doc", "labels", 16, None, seed)).items
+    assert [item.source for item in kept] == [item["src segment"] for item in items[:8]]
+
+
 def test_requests_with_and_without_context(files):
     ability = build(files)
     assert ability.requests[0].prompt == "English: One. Two? Yes, I do 0.\nGerman:"

@@ -148,7 +148,8 @@ def test_the_ability(files):
     """The metric is |output| / |reference|, at most 1."""
     ability = build(files, size=10)
     assert len(ability.requests) == 10
-    assert ability.requests[1].prompt == "German: Satz 50 wort100.\nEnglish:"
+    first = build(files, size=10, take="first")
+    assert first.requests[1].prompt == "German: Satz 0 wort1.\nEnglish:"
     references = [r for _, r in ability.pairs]
     assert ability.measure(outputs(*references), TOOLS).point == 1.0
     halves = ["x" * (len(r) // 2) for r in references]
@@ -162,6 +163,13 @@ def test_the_ability(files):
     assert pickle.loads(pickle.dumps(ability)) == ability
     with pytest.raises(EvaluationError, match="idiom: 10 requests but 1 outputs"):
         ability.measure(outputs("a"), TOOLS)
+
+
+def test_a_sample_of_half_has_a_sentence_of_every_idiom(files):
+    ability = build(files, size=500)
+    assert ability.clusters == list(range(500))
+    firsts = sum(source in SENTENCES[::2] for source, _ in ability.pairs)
+    assert 150 < firsts < 350, "either one of the two"
 
 
 def test_neighbours_are_resampled_together(files):

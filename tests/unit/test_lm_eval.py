@@ -11,6 +11,7 @@ import pytest
 from ability_factory import TOOLS
 from tiny_models import byte_level, llama, metaspace
 
+from mtray.data.sample import taken
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
@@ -126,6 +127,19 @@ def test_size_metric_shots_and_floor(folder):
 
 
 @needs_harness
+def test_a_sample_of_every_task(folder):
+    """Of ten of twelve documents; scored as they are asked."""
+    places = taken(12, 5)
+    ability = build(folder, "mtray_both", size=5)
+    asked = [int(r.prompt.split()[3]) for r in ability.requests[::3]]
+    assert asked == places * 2 and asked[:5] != list(range(5))
+    outputs = [Output(str(r.target), -1.0 if i % 3 == asked[i // 3] % 3 else -9.0, 1)
+               for i, r in enumerate(ability.requests)]  # fmt: skip
+    assert ability.measure(outputs, TOOLS).point == 1.0
+    assert build(folder, "mtray_both", size=5, take="first").requests[0].prompt[18:19] == "0"
+
+
+@needs_harness
 def test_a_part(folder):
     ability = build(folder)
     part = ability.part(0.5)
@@ -147,15 +161,16 @@ def test_a_group_is_all_its_tasks(folder):
 
 @needs_harness
 def test_generated_answers(folder):
-    ability = build(folder, "mtray_line", size=3)
-    assert ability.requests[0] == Request("Question: what is 0\nAnswer:", None, 7)
+    ability = build(folder, "mtray_line", size=3, take="first")
+    asked = Request("Question: what is 0\nAnswer:", None, 7, may_begin_empty=True)
+    assert ability.requests[0] == asked
     assert ability.floor == 0.0
     found = [Output(text, -1.0, 1) for text in ("salt", "Water", "a long")]
     assert ability.measure(found, TOOLS).point == pytest.approx(1 / 3)
-    lower = build(folder, "mtray_line", size=3, filter="lower")
+    lower = build(folder, "mtray_line", size=3, take="first", filter="lower")
     assert lower.measure(found, TOOLS).point == pytest.approx(2 / 3)
     # an answer of several lines is cut where the task says
-    text = build(folder, "mtray_text", size=1)
+    text = build(folder, "mtray_text", size=1, take="first")
     assert not text.requests[0].one_line
     assert text.measure([Output("saltQuestion: what", -1.0, 1)], TOOLS).point == 1.0
 

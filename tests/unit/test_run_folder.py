@@ -151,11 +151,37 @@ def test_the_order_of_the_objectives_is_part_of_the_study(tmp_path):
         bind(tmp_path, make_study(objectives=turned), SPACE)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"study": {}, "space": {}}', '{"study": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"study": {}, "space": {}}',
+        '{"study": 1}',
+        '{"study": {"evaluation": {"quality": [], "abilities": []}}}',
+    ],
+)
 def test_a_damaged_study_file_is_named(tmp_path, text):
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(RunError, match=r"study\.json: "):
         load_bound(tmp_path)
+
+
+def test_a_run_of_a_version_without_samples_has_the_first_segments(tmp_path):
+    bind(tmp_path, make_study(), SPACE)
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    evaluation = found["study"]["evaluation"]
+    specs = [*evaluation["quality"], *evaluation["abilities"].values()]
+    assert [spec.pop("take") for spec in specs] == ["sample"] * len(specs)
+    del evaluation["sample_seed"]
+    path.write_text(json.dumps(found))
+    old = load_bound(tmp_path)[0]
+    taken = {spec.take for spec in (*old.evaluation.quality, *old.evaluation.abilities.values())}
+    assert taken == {"first"} and old.evaluation.sample_seed == 0
+    with pytest.raises(RunError, match=r"take = 'first', now it is 'sample'"):
+        bind(tmp_path, make_study(), SPACE)
+    bind(tmp_path, old, SPACE)
 
 
 def test_a_run_of_an_earlier_version_goes_on_with_defaults_for_newer_keys(tmp_path):

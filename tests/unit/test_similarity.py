@@ -9,6 +9,7 @@ from mtray.data.store import build_table
 from mtray.errors import ModelError
 from mtray.evaluation.engine import Request
 from mtray.evaluation.similarity import (
+    MOST,
     Means,
     instructions,
     load_encoder,
@@ -49,6 +50,20 @@ def test_everything_is_embedded_once_and_averaged():
     assert means.sources["pairs"].tolist() == [6.0, 1.0]
     assert means.parts["a"].tolist() == [4.0, 1.0] and means.parts["b"].tolist() == [9.0, 1.0]
     assert len(asked) == 3
+
+
+def test_of_a_long_part_a_sample_is_embedded():
+    """A part in the order of its file, whose first texts are of one document."""
+    asked = []
+
+    def embed(texts):
+        asked.append(list(texts))
+        return np.array([[1.0] for _ in texts])
+
+    texts = [f"text {i}" for i in range(2 * MOST)]
+    mean_embeddings(embed, {}, byte_level(), {"a": texts})
+    assert len(asked[0]) == MOST and set(asked[0]) < set(texts)
+    assert MOST / 4 < sum(text in texts[:MOST] for text in asked[0]) < 3 * MOST / 4
 
 
 def test_an_encoder_from_a_folder(tmp_path):

@@ -3,6 +3,7 @@ prompts, the floor, and `score technical`."""
 
 import json
 import pickle
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +201,10 @@ def test_shots_come_from_documents_that_are_not_tested(files):
     fewer = build(files, shots=3, size=10)
     assert len(fewer.requests) == 10
     assert set(fewer.requests) <= set(ability.requests)
-    # spread over the whole set, and not its first documents
+    # of every document its share, and not the first ones
+    sizes = Counter(s.document for s in ability.segments)
+    for document, count in Counter(s.document for s in fewer.segments).items():
+        assert abs(count - sizes[document] * 10 / len(ability.segments)) < 1
     assert len({s.document for s in fewer.segments}) > 5
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import field_validator
 
 from mtray.analysis.uncertainty import Measurement, share_measurement
+from mtray.data.sources import LABELS
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -127,13 +128,14 @@ class Options(Frozen):
 
 
 def build(spec: AbilitySpec, context: Context) -> Choice:
-    """Options: `style`, `prompt`, `rotations`; columns `question`, `choices`, `answer`."""
+    """Options: `style`, `prompt`, `rotations`; columns `question`, `choices`, `answer`
+    and, where `columns` names them, `domain` (such as a subject) and `document`."""
     options = options_of(context.name, spec, Options)
-    unknown = spec.columns.keys() - set(ROLES)
+    unknown = spec.columns.keys() - {*ROLES, *LABELS}
     if unknown:
         raise ConfigError(
             f"measure {spec.measure}: unknown key {min(unknown)!r} in `columns`; "
-            f"allowed: {', '.join(ROLES)}"
+            f"allowed: {', '.join([*ROLES, *LABELS])}"
         )
     if not isinstance(spec.path, str):
         raise ConfigError(f"ability {context.name!r}: `path` must be one file, found {spec.path}")
@@ -143,7 +145,7 @@ def build(spec: AbilitySpec, context: Context) -> Choice:
             f"ability {context.name!r}: `style: letters` and `rotations` need a `prompt` with the "
             f"slot {{choices}}, found style {options.style} and prompt {prompt!r}"
         )
-    questions = read_questions(spec.path, spec.columns, spec.size)
+    questions = read_questions(spec.path, spec, context)
     asked = [
         [q.rotated(by) for by in range(len(q.choices) if options.rotations else 1)]
         for q in questions

@@ -32,7 +32,7 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     output_counts,
-    spaced,
+    sampled,
 )
 from mtray.evaluation.context_matching import Judged, best_constant, judge, scored_texts
 from mtray.evaluation.engine import Output, Request
@@ -92,11 +92,13 @@ class Options(Frozen):
 
 def build(spec: AbilitySpec, context: Context) -> DocumentContext:
     """Options: `direction`, `context`, `max_sentences` (of a source text, the one in question
-    among them; the nearest are kept). `path`: `items` and, for context, `inputs`. `size` items are
-    spread over the set. The study's `max_new_tokens` holds for each sentence of a source."""
+    among them; the nearest are kept). `path`: `items` and, for context, `inputs`. The sample is
+    stratified by rules and documents. The study's `max_new_tokens` holds for each sentence of a
+    source."""
     options = options_of(context.name, spec, Options)
     items = _read(context.name, spec, options.context)
-    items = [items[i] for i in spaced(len(items), spec.size)]
+    strata = [[item.rule for item in items], [item.document for item in items]]
+    items = sampled(spec, context, items, strata)
     source, target = languages_of(options.direction)
     texts = [_sentences(item, options) for item in items]
     sources = [one_line(" ".join(text)) for text in texts]

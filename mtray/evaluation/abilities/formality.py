@@ -41,6 +41,7 @@ from mtray.data.cocoa import (
     phrases,
     read_domains,
 )
+from mtray.data.evaluation_texts import shot_places
 from mtray.data.sample import Strata
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities.base import (
@@ -222,8 +223,9 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
     pool = []
     if options.shots_path is not None:
         read, _ = _contrasts(spec, options.shots_path, options)
+        places = shot_places(len(read), spec.take, context.sample_seed)
         # the same in both registers: it shows nothing of either
-        pool = [row for row in read if row.formal != row.informal]
+        pool = [read[i] for i in places if read[i].formal != read[i].informal]
     prompts = _prompts(rows, pool, options, context.asking)
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
     expected = [(phrases(r.formal_annotated), phrases(r.informal_annotated)) for r in rows]

@@ -15,6 +15,7 @@ import numpy as np
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.idioms import idiom_clusters, read_dictionary, read_idioms
+from mtray.data.sample import Strata
 from mtray.errors import ConfigError
 from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import (
@@ -27,7 +28,8 @@ from mtray.evaluation.abilities.base import (
     options_of,
     output_counts,
     read_rows,
-    spaced,
+    sampled,
+    strata_of,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.failures import UNSEGMENTED, tokens
@@ -135,15 +137,15 @@ class Options(Frozen):
 def build(spec: AbilitySpec, context: Context) -> Idioms:
     """Options: `direction`, `dictionary_path` (source to target), `reverse_dictionary_path` (target
     to source, added to it). `path`: a file of IdiomsInCtx-MT for each language, or a table with a
-    column for each. `size` sentences are spread over the set."""
+    column for each. The sample is stratified by the sentences of one idiom."""
     options = options_of(context.name, spec, Options)
     if options.reverse_dictionary_path and not options.dictionary_path:
         raise ConfigError(
             f"ability {context.name!r}: `reverse_dictionary_path` needs `dictionary_path`"
         )
     source, target = languages_of(options.direction)
-    whole, clusters = _read(spec, (source, target), context.name)
-    keep = spaced(len(whole), spec.size)
+    whole, clusters, labels = _read(spec, (source, target), context.name)
+    keep = sampled(spec, context, range(len(whole)), [*labels, clusters])
     pairs = [whole[i] for i in keep]
     glosses = []
     if options.dictionary_path:
@@ -161,10 +163,12 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
 
 def _read(
     spec: AbilitySpec, languages: tuple[str, str], name: str
-) -> tuple[list[tuple[str, str]], list[int]]:
-    """Sources with references, and their clusters."""
+) -> tuple[list[tuple[str, str]], list[int], Strata]:
+    """Sources with references, their clusters, and the labels that a table has."""
+    labels: Strata = ()
     if isinstance(spec.path, str):
         rows = read_rows(spec, list(languages))
+        labels = strata_of(rows)
         sides = [[row[code] for row in rows] for code in languages]
     elif spec.columns or spec.path.keys() != set(languages):
         raise ConfigError(
@@ -176,4 +180,4 @@ def _read(
         sides = [read_idioms(Path(spec.path[code])) for code in languages]
     sources, references = (list(map(one_line, side)) for side in sides)
     clusters = clusters_of(sources, references, languages, pairs=not isinstance(spec.path, str))
-    return list(zip(sources, references, strict=True)), clusters
+    return list(zip(sources, references, strict=True)), clusters, labels

@@ -130,7 +130,9 @@ def build(spec: AbilitySpec, context: Context) -> Harness:
     options = options_of(context.name, spec, Options)
     if not isinstance(spec.path, str):
         raise ConfigError(f"ability {context.name!r}: `path` must be one folder")
-    wanted = Wanted(options.task, spec.path, spec.size, options.shots)
+    wanted = Wanted(
+        options.task, spec.path, spec.size, options.shots, spec.take, context.sample_seed
+    )
     tasks = loaded(wanted)
     every = documents(tasks)
     if options.floor is None:

@@ -13,14 +13,15 @@ import csv
 import io
 import json
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.data.sources import read_lines, read_text
+from mtray.data.sources import LABELS, read_lines, read_text
 from mtray.errors import DataError
-from mtray.evaluation.abilities.base import one_line
+from mtray.evaluation.abilities.base import Context, one_line, sampled
+from mtray.schema import AbilitySpec
 
 ROLES = ("question", "choices", "answer")
 LETTERS = string.ascii_uppercase
@@ -42,25 +43,32 @@ class Question:
         return Question(self.text, turned, (self.answer + by) % n)
 
 
-def read_questions(path: str, columns: Mapping[str, str], limit: int) -> list[Question]:
-    """The first `limit` questions of a file; `columns` maps a role to the file's column. DataError
-    naming file, row and what is wrong."""
-    names = {role: columns.get(role, role) for role in ROLES}
-    found: list[Question] = []
-    for place, row in _rows(Path(path)):
-        if len(found) == limit:
-            break
-        if not isinstance(row, dict):
-            raise DataError(f"{place}: expected an object, found {type(row).__name__}")
-        missing = [name for name in names.values() if row.get(name) is None]
-        if missing:
-            raise DataError(
-                f"{place}: nothing under {missing[0]!r}; keys there: {', '.join(map(str, row))}"
-            )
-        found.append(_question(place, *(row[names[role]] for role in ROLES)))
-    if not found:
+def read_questions(path: str, spec: AbilitySpec, context: Context) -> list[Question]:
+    """The questions of a file that are measured, a sample stratified by the labels that `columns`
+    names. DataError naming file, row and what is wrong; a question that is not measured may be
+    damaged."""
+    names = {role: spec.columns.get(role, role) for role in ROLES}
+    rows = list(_rows(Path(path)))
+    if not rows:
         raise DataError(f"{path}: no questions in it")
-    return found
+    labels = [spec.columns[label] for label in LABELS if label in spec.columns]
+    strata = [[_values(place, row, [name])[0] for place, row in rows] for name in labels]
+    return [
+        _question(place, *_values(place, row, list(names.values())))
+        for place, row in sampled(spec, context, rows, [list(map(str, s)) for s in strata])
+    ]
+
+
+def _values(place: str, row: Any, names: Sequence[str]) -> list[Any]:
+    """What a row has under some names, all of it needed."""
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: expected an object, found {type(row).__name__}")
+    missing = [name for name in names if row.get(name) is None]
+    if missing:
+        raise DataError(
+            f"{place}: nothing under {missing[0]!r}; keys there: {', '.join(map(str, row))}"
+        )
+    return [row[name] for name in names]
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:

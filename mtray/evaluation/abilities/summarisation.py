@@ -26,8 +26,7 @@ from mtray.evaluation.abilities.base import (
     one_line,
     options_of,
     output_counts,
-    read_rows,
-    spaced,
+    sampled_rows,
 )
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import chrf
@@ -138,11 +137,10 @@ class Options(Frozen):
 
 def build(spec: AbilitySpec, context: Context) -> Summarisation:
     """Options: `language` (of the summaries), `max_article_tokens`, `max_new_tokens` (the study's
-    unless given), `prompt` with the slots {article} and {language}. Columns: `article`, `summary`.
-    `size` articles are spread over the file."""
+    unless given), `prompt` with the slots {article} and {language}. Columns: `article`,
+    `summary`."""
     options = options_of(context.name, spec, Options)
-    rows = read_rows(spec, ["article", "summary"])
-    rows = [rows[i] for i in spaced(len(rows), spec.size)]
+    rows = sampled_rows(spec, context, ["article", "summary"])
     whole = [one_line(row["article"]) for row in rows]
     articles = shortened(whole, context.tokenizer, options.max_article_tokens)
     references = [one_line(row["summary"]) for row in rows]

@@ -20,7 +20,7 @@ from pydantic import Field
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.evaluation_texts import shot_places
 from mtray.data.glossary import read_glossary
-from mtray.data.sources import paths_of, read_columns
+from mtray.data.sources import DOMAIN, paths_of, read_columns
 from mtray.data.tmx import DOCUMENT
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation import quality
@@ -34,7 +34,7 @@ from mtray.evaluation.abilities.base import (
     options_of,
     output_counts,
     read_rows,
-    spaced,
+    sampled,
 )
 from mtray.evaluation.abilities.few_shot import Pair, choose_shots
 from mtray.evaluation.engine import Output, Request
@@ -48,6 +48,7 @@ class Segment(NamedTuple):
     source: str
     reference: str
     document: str | None
+    domain: str | None = None
 
 
 def measure_technical(
@@ -169,13 +170,13 @@ def split_segments(
 
 
 def _read(spec: AbilitySpec, direction: str) -> list[Segment]:
-    """The segments of `path`, with their documents where it tells them."""
-    roles = list(languages_of(direction))
-    if DOCUMENT in spec.columns or (isinstance(spec.path, str) and spec.path.endswith(TMX)):
-        roles.append(DOCUMENT)
-    rows = read_rows(spec, roles)
+    """The segments of `path`, with their documents and domains where it tells them."""
+    source, target = languages_of(direction)
+    if isinstance(spec.path, str) and spec.path.endswith(TMX):
+        spec = spec.model_copy(update={"columns": {DOCUMENT: DOCUMENT, **spec.columns}})
     return [
-        Segment(one_line(row[roles[0]]), one_line(row[roles[1]]), row.get(DOCUMENT)) for row in rows
+        Segment(one_line(row[source]), one_line(row[target]), row.get(DOCUMENT), row.get(DOMAIN))
+        for row in read_rows(spec, [source, target])
     ]
 
 
@@ -204,12 +205,14 @@ def _test_and_pool(
 
 def build(spec: AbilitySpec, context: Context) -> Technical:
     """Options: `direction`, `shots`, `shots_path` (a file like `path`) or `split`, `metric`,
-    `glossary_path`. Columns: the two languages and `document`, which TMX has by its unit ids. Of
-    the tested segments come `size`, spread over all."""
+    `glossary_path`. Columns: the two languages and `document`, which TMX has by its unit ids. The
+    sample is one of the tested segments."""
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)
     every, pool = _test_and_pool(spec, options, context)
-    segments = [every[i] for i in spaced(len(every), spec.size)]
+    segments = sampled(
+        spec, context, every, [[s.domain for s in every], [s.document for s in every]]
+    )
     pairs = [(s.source, s.reference) for s in segments]
 
     requests = []
