@@ -4,12 +4,27 @@ chosen by."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from mtray.analysis.pareto import Z95
-from mtray.report.compare import ROLE_NAMES, Difference, independent_difference
+from mtray.report.abilities import (
+    COMMON,
+    AbilitySets,
+    ability_sets,
+    between_sides,
+    common_abilities,
+    common_sentence,
+    sides_differ,
+    with_common,
+)
+from mtray.report.columns import parquet_bytes
+from mtray.report.compare import (
+    ROLE_NAMES,
+    Difference,
+    independent_difference,
+    score_difference,
+)
 from mtray.report.draws import joint_draws, paired_difference
 from mtray.report.groups import (
     complete_trials,
@@ -18,8 +33,10 @@ from mtray.report.groups import (
     seed_variance,
     segment_draws,
 )
+from mtray.report.omissions import omissions
+from mtray.report.parameters import Parameters, parameters
 from mtray.report.tables import score_text
-from mtray.schema import Frozen, Recipe, Role, Score, TrialRecord
+from mtray.schema import Frozen, Role, Score, TrialRecord
 
 
 class Gap(Frozen):
@@ -41,13 +58,14 @@ class Measured(Frozen):
 
 
 class Row(Frozen):
-    """One recipe; `number` and `trials` as in a `Point` of the front."""
+    """One recipe; `number`, `trials` and `recipe` as in a `Point` of the front. `objectives` also
+    holds `retention.common` where dev and test do not average the same abilities."""
 
     number: int
     role: Role
     on_front: bool
     trials: tuple[int, ...]
-    recipe: Recipe
+    recipe: Parameters
     objectives: dict[str, Measured]
     test_scores: dict[str, Score]
 
@@ -64,7 +82,8 @@ class Touch(Frozen):
 
 class HeldOut(Frozen):
     """`sets`: the test segments of every part of the evaluation, in words. `repeated`: how many of
-    the test requests are among those of the search, too."""
+    the test requests are among those of the search, too. `abilities`: what retention is the mean of
+    in the recipes' trials, by `dev` and `test`."""
 
     study: str
     run: str
@@ -73,6 +92,7 @@ class HeldOut(Frozen):
     touched: tuple[Touch, ...]
     sets: tuple[str, ...]
     repeated: int
+    abilities: dict[str, AbilitySets] = {}  # noqa: RUF012  (pydantic copies defaults)
     notes: tuple[str, ...]
 
 
@@ -82,13 +102,22 @@ class Side(Frozen):
     means: dict[int, TrialRecord]
     difference: Any
 
-    def gap(self, number: int, objective: str) -> Gap | None:
+    def score(self, number: int, name: str) -> Score:
+        mean = self.means[number]
+        return {**mean.scores, **mean.objectives}[name]
+
+    def gap(self, number: int, name: str) -> Gap | None:
         base = next((n for n, mean in self.means.items() if mean.role == "base"), None)
         if base is None or base == number:
             return None
+        if name == COMMON:  # of the base model it is 1 without an interval: nothing to pair
+            return _gap(score_difference(self.score(number, name), self.score(base, name)))
         difference: Difference = self.difference
-        value, low, high = difference(self.means[number], self.means[base], objective, Z95)
-        return Gap(value=value, low=low, high=high)
+        return _gap(difference(self.means[number], self.means[base], name, Z95))
+
+
+def _gap(found: tuple[float, float, float]) -> Gap:
+    return Gap(value=found[0], low=found[1], high=found[2])
 
 
 def side(folder: Path, records: Sequence[TrialRecord], names: Sequence[str]) -> Side:
@@ -113,10 +142,10 @@ def rows(
     return tuple(
         Row(
             number=n, role=dev.means[n].role, on_front=n in front, trials=trials[n],
-            recipe=dev.means[n].recipe, test_scores=test.means[n].scores,
+            recipe=parameters(dev.means[n].recipe), test_scores=test.means[n].scores,
             objectives={
                 name: Measured(
-                    dev=dev.means[n].objectives[name], test=test.means[n].objectives[name],
+                    dev=dev.score(n, name), test=test.score(n, name),
                     dev_gap=dev.gap(n, name), test_gap=test.gap(n, name),
                 )
                 for name in names
@@ -126,6 +155,38 @@ def rows(
     )  # fmt: skip
 
 
+class Compared(Frozen):
+    """Records of the recipes that were tested, from both kinds of segments, and what their
+    retention averages. With `retention.common` among the scores, named in `extra`, where that is
+    not the same abilities throughout."""
+
+    dev: tuple[TrialRecord, ...]
+    test: tuple[TrialRecord, ...]
+    abilities: dict[str, AbilitySets]
+    extra: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compared(
+    dev: Sequence[TrialRecord], test: Sequence[TrialRecord], weights: Mapping[str, float]
+) -> Compared:
+    """`dev` may hold further trials, which come back as they are; `weights` are the abilities'."""
+    numbers = {record.number for record in test}
+    before, now = ability_sets(r for r in dev if r.number in numbers), ability_sets(test)
+    sides = {"dev": before, "test": now}
+    notes = (*between_sides(before, now), *omissions(test))
+    if not sides_differ(before, now):
+        return Compared(dev=tuple(dev), test=tuple(test), abilities=sides, extra=(), notes=notes)
+    common = common_abilities((*before, *now))
+    return Compared(
+        dev=tuple(with_common(dev, common, weights)),
+        test=tuple(with_common(test, common, weights)),
+        abilities=sides,
+        extra=(COMMON,) if common else (),
+        notes=(notes[0], common_sentence(before, now), *notes[1:]),
+    )
+
+
 def gap_text(gap: Gap | None) -> str:
     return "-" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
@@ -133,7 +194,7 @@ def gap_text(gap: Gap | None) -> str:
 def lines(result: HeldOut) -> list[str]:
     """A table for each objective, dev and test side by side, and what was touched when."""
     found = []
-    for name in result.objectives:
+    for name in dict.fromkeys(name for row in result.rows for name in row.objectives):
         cells = [("number", "", f"{name}, dev", "test", "to the base, dev", "test")]
         for row in result.rows:
             measured = row.objectives[name]
@@ -161,14 +222,11 @@ def lines(result: HeldOut) -> list[str]:
 def parquet(result: HeldOut) -> bytes:
     """One flat row for each recipe; an objective `x` has `x_dev`, `x_test` and, as minus the base
     model, `x_dev_gap`, `x_test_gap`, each with `_low` and `_high`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     flat = []
     for row in result.rows:
         found: dict[str, Any] = {
             "number": row.number, "role": row.role, "on_front": row.on_front,
-            "trials": " ".join(map(str, row.trials)), **row.recipe.model_dump(mode="json"),
+            "trials": " ".join(map(str, row.trials)), **row.recipe,
         }  # fmt: skip
         for name, measured in row.objectives.items():
             for part in Measured.model_fields:
@@ -176,6 +234,4 @@ def parquet(result: HeldOut) -> bytes:
                 for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
                     found[f"{name}_{part}{end}"] = getattr(value, key) if value else None
         flat.append(found)
-    buffer = BytesIO()
-    pq.write_table(pa.table({key: [row[key] for row in flat] for key in flat[0]}), buffer)
-    return buffer.getvalue()
+    return parquet_bytes(flat)

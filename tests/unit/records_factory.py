@@ -60,6 +60,14 @@ def make_record(number=0, quality=0.6, retention=0.8, role="search", half=0.01, 
     return TrialRecord(**(fields | changes))
 
 
+def with_left_out(record: TrialRecord, **left_out: str) -> TrialRecord:
+    """The record of a trial that was measured where the base model lacks these abilities; each with
+    the reason."""
+    scores = {n: s for n, s in record.scores.items() if n.removeprefix("retention.") not in left_out}
+    extra = {**record.extra, "left_out": left_out}
+    return record.model_copy(update={"scores": scores, "extra": extra})
+
+
 def make_mix(recipe: Recipe) -> Mix:
     parallel = recipe.parallel_size
     mono = round(parallel * recipe.mono_ratio)

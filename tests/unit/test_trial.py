@@ -26,7 +26,7 @@ def recorded(job, study, scores=()):
     """The record of a trial with quality 0.6 and retention 0.8."""
     objectives = {"quality": make_score(0.6), "retention": make_score(0.8)}
     result = SimpleNamespace(
-        scores=dict(scores), objectives=objectives, counts={}, draws={}, left_out=[]
+        scores=dict(scores), objectives=objectives, counts={}, draws={}, left_out={}
     )
     suite = SimpleNamespace(score=lambda *_: result, sample=lambda outputs, count: [])
     return record_trial(job, study, suite, Outcome([], Mix(), None, {}, {}), None)[0]
