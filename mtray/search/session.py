@@ -61,9 +61,9 @@ def run_session(
                 console,
                 f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
             )
-            base = ledger.records.read(BASE_NUMBER)
-            for sentence in ability_sentences(ability_sets([base] if base else [])):
-                say(console, sentence)
+        base = ledger.records.read(BASE_NUMBER)  # measured by an earlier start
+        for sentence in ability_sentences(ability_sets([base] if base else [])):
+            say(console, sentence)
         code = _with_ray(prepared, run_dir, ledger, address, console, started)
     else:
         say(

@@ -242,7 +242,9 @@ def test_outputs_on_disk(study, tmp_path):
         read_outputs(path, suite.requests)
 
 
-@pytest.mark.parametrize("name", ["mean", "worst", "retention.x", "failures.copy", "comet.en-uk"])
+@pytest.mark.parametrize(
+    "name", ["mean", "worst", "common", "retention.x", "failures.copy", "comet.en-uk"]
+)
 def test_names_that_are_taken(study, name):
     abilities = study["evaluation"]["abilities"]
     abilities[name] = abilities.pop("spanish")
