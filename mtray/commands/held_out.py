@@ -134,7 +134,7 @@ def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> repo
     recorded = read_records(run_dir).sound()
     names = list(bound.objectives)
     weights = {name: spec.weight for name, spec in bound.evaluation.abilities.items()}
-    found = report.compared(recorded, tested, weights)
+    found = report.compared(recorded, tested, weights, (run_dir, bench.folder))
     dev, test = (
         report.side(folder, records, names)
         for folder, records in ((run_dir, found.dev), (bench.folder, found.test))

@@ -6,11 +6,17 @@ name stands for another mean on other segments, or where other versions measured
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import hypot
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from mtray.report.records import trials_text
 from mtray.schema import RETENTION_SUMMARIES, Frozen, Score, TrialRecord
+
+Array = npt.NDArray[np.float64]
+# bootstrap draws of the named scores of a trial, by its number; those that are known
+Draws = Callable[[int, Sequence[str]], Mapping[str, Array]]
 
 PREFIX = "retention."
 COMMON = "retention.common"
@@ -130,36 +136,52 @@ def common_sentence(before: AbilitySets, now: AbilitySets) -> str:
 
 
 def common_retention(
-    scores: Mapping[str, Score], abilities: Sequence[str], weights: Mapping[str, float]
+    scores: Mapping[str, Score],
+    abilities: Sequence[str],
+    weights: Mapping[str, float],
+    draws: Mapping[str, Array],
 ) -> Score:
-    """The weighted mean of the retention of these abilities (`retention.<ability>` of `scores`).
+    """The weighted mean of the retention of these abilities (`retention.<ability>` of `scores` and
+    `draws`, each of shape (resamples,)).
 
-    Abilities are measured on separate segments, so their intervals are joined as independent
-    (MOVER: Zou & Donner 2008, Stat. Med. 27:1693): .8 [.7, .9] with weight 1 and .6 [.4, .7] with
-    weight 3 give .65, less hypot(.025, .15) and plus hypot(.025, .075).
+    Its interval is of the mean of the draws. Where those of an ability are missing, the abilities'
+    intervals are joined as independent (MOVER: Zou & Donner 2008, Stat. Med. 27:1693): .8 [.7, .9]
+    with weight 1 and .6 [.4, .7] with weight 3 give .65, less hypot(.025, .15) and plus
+    hypot(.025, .075).
     """
-    found = [scores[PREFIX + name] for name in abilities]
-    weighed = [(weights[name], score) for name, score in zip(abilities, found, strict=True)]
-    whole = sum(weight for weight, _ in weighed)
+    names = [PREFIX + name for name in abilities]
+    found = [scores[name] for name in names]
+    shares = np.array([weights[name] for name in abilities])
+    ends = np.array([[s.value, s.value - s.low, s.high - s.value] for s in found])
     # divided last, so that abilities that are all kept whole have a mean of exactly 1
-    value = sum(w * s.value for w, s in weighed) / whole
-    below = hypot(*(w * (s.value - s.low) for w, s in weighed)) / whole
-    above = hypot(*(w * (s.high - s.value) for w, s in weighed)) / whole
+    value = float(shares @ ends[:, 0] / shares.sum())
+    drawn = [draws[name] for name in names if name in draws]
+    if len(drawn) == len(names) and len(set(map(len, drawn))) == 1:
+        mean = shares @ np.stack(drawn) / shares.sum()
+        low, high = np.quantile(mean[np.isfinite(mean)], [0.025, 0.975])
+    else:
+        below, above = np.sqrt((shares**2) @ ends[:, 1:] ** 2) / shares.sum()
+        low, high = value - below, value + above
     return Score(
-        value=value, low=value - below, high=value + above, n=sum(s.n for s in found),
+        value=value, low=min(value, float(low)), high=max(value, float(high)),
+        n=sum(s.n for s in found),
         signature=f"weighted mean:{'+'.join(abilities)}|{found[0].signature}",
     )  # fmt: skip
 
 
 def with_common(
-    records: Iterable[TrialRecord], abilities: Sequence[str], weights: Mapping[str, float]
+    records: Iterable[TrialRecord],
+    abilities: Sequence[str],
+    weights: Mapping[str, float],
+    draws: Draws,
 ) -> list[TrialRecord]:
     """The records, with `retention.common` among the scores of those that have the abilities."""
-    return [
-        record.model_copy(update={"scores": {
-            **record.scores, COMMON: common_retention(record.scores, abilities, weights),
-        }})
-        if abilities and all(PREFIX + name in record.scores for name in abilities)
-        else record
-        for record in records
-    ]  # fmt: skip
+    names = [PREFIX + name for name in abilities]
+
+    def score(record: TrialRecord) -> dict[str, Score]:
+        if not names or not record.scores.keys() >= {*names}:
+            return {}
+        own = draws(record.number, names)
+        return {COMMON: common_retention(record.scores, abilities, weights, own)}
+
+    return [r.model_copy(update={"scores": {**r.scores, **score(r)}}) for r in records]

@@ -11,6 +11,8 @@ from mtray.analysis.pareto import Z95
 from mtray.report.abilities import (
     COMMON,
     AbilitySets,
+    Array,
+    Draws,
     ability_sets,
     between_sides,
     common_abilities,
@@ -25,7 +27,7 @@ from mtray.report.compare import (
     independent_difference,
     score_difference,
 )
-from mtray.report.draws import joint_draws, paired_difference
+from mtray.report.draws import joint_draws, paired_difference, read_draws
 from mtray.report.groups import (
     complete_trials,
     group_trials,
@@ -168,9 +170,11 @@ class Compared(Frozen):
 
 
 def compared(
-    dev: Sequence[TrialRecord], test: Sequence[TrialRecord], weights: Mapping[str, float]
-) -> Compared:
-    """`dev` may hold further trials, which come back as they are; `weights` are the abilities'."""
+    dev: Sequence[TrialRecord], test: Sequence[TrialRecord], weights: Mapping[str, float],
+    folders: tuple[Path, Path],
+) -> Compared:  # fmt: skip
+    """`dev` may hold further trials than those tested; `weights` are the abilities', `folders` hold
+    the draws of both sides."""
     numbers = {record.number for record in test}
     before, now = ability_sets(r for r in dev if r.number in numbers), ability_sets(test)
     sides = {"dev": before, "test": now}
@@ -179,12 +183,20 @@ def compared(
         return Compared(dev=tuple(dev), test=tuple(test), abilities=sides, extra=(), notes=notes)
     common = common_abilities((*before, *now))
     return Compared(
-        dev=tuple(with_common(dev, common, weights)),
-        test=tuple(with_common(test, common, weights)),
+        dev=tuple(with_common(dev, common, weights, _draws(folders[0]))),
+        test=tuple(with_common(test, common, weights, _draws(folders[1]))),
         abilities=sides,
         extra=(COMMON,) if common else (),
         notes=(notes[0], common_sentence(before, now), *notes[1:]),
     )
+
+
+def _draws(folder: Path) -> Draws:
+    def read(number: int, names: Sequence[str]) -> dict[str, Array]:
+        found = read_draws(folder, number, names)
+        return {} if found is None else dict(zip(names, found.T, strict=True))
+
+    return read
 
 
 def gap_text(gap: Gap | None) -> str:

@@ -300,6 +300,19 @@ def test_what_both_leave_out_is_said_once(two_abilities, run):
     ]
 
 
+def test_common_retention_has_the_interval_of_the_draws_that_were_kept(tmp_path):
+    folders, line = (tmp_path / "dev", tmp_path / "test"), np.linspace(0, 1, 1001)
+    for folder, names in zip(folders, (("few", "icl"), ("few",)), strict=True):
+        write_record(folder, make_record(0))
+        give_abilities(folder, 0, names)
+        write_draws(folder, 0, {f"retention.{name}": line for name in names})
+    dev, test = (read_records(folder).sound() for folder in folders)
+    found = report.compared(dev, test, {"few": 1.0, "icl": 3.0}, folders)
+    for (record,) in (found.dev, found.test):
+        score = record.scores["retention.common"]
+        assert (score.value, score.low, score.high) == pytest.approx((0.9, 0.025, 0.975))
+
+
 def refuse(text):
     raise RunError(text)
 

@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from records_factory import (
     make_baselines,
@@ -205,16 +206,24 @@ def test_retention_over_common_abilities_by_hand():
         "retention.b": Score(value=0.6, low=0.4, high=0.7, n=20, signature="x"),
         "retention.c": Score(value=0.1, low=0.0, high=0.2, n=5, signature="x"),
     }
-    found = common_retention(scores, ["a", "b"], {"a": 1.0, "b": 3.0, "c": 9.0})
+    weights = {"a": 1.0, "b": 3.0, "c": 9.0}
+    found = common_retention(scores, ["a", "b"], weights, {})
     assert found.value == pytest.approx(0.65) and found.n == 30
     assert found.low == pytest.approx(0.65 - (0.025**2 + 0.15**2) ** 0.5)
     assert found.high == pytest.approx(0.65 + (0.025**2 + 0.075**2) ** 0.5)
+    # draws 0 to 1 of a, and of b those less .2: their mean, 0 to 1 less .15
+    line = np.linspace(0, 1, 1001)
+    drawn = {"retention.a": line, "retention.b": line - 0.2}
+    found = common_retention(scores, ["a", "b"], weights, drawn)
+    assert (found.value, found.low, found.high) == pytest.approx((0.65, -0.125, 0.825))
+    half = common_retention(scores, ["a", "b"], weights, {"retention.a": line})
+    assert half.low == pytest.approx(0.65 - (0.025**2 + 0.15**2) ** 0.5), "draws of one alone"
     whole = Score(value=1.0, low=1.0, high=1.0, n=10, signature="x")
     weights = {"a": 0.1, "b": 0.7, "c": 0.3}
-    exact = common_retention(dict.fromkeys(scores, whole), ["a", "b", "c"], weights)
+    exact = common_retention(dict.fromkeys(scores, whole), ["a", "b", "c"], weights, {})
     assert (exact.value, exact.low, exact.high) == (1.0, 1.0, 1.0)
     without = make_record(2)
-    assert with_common([without], ["a"], weights) == [without]
+    assert with_common([without], ["a"], weights, lambda *_: {}) == [without]
 
 
 def count(part, **counts):
