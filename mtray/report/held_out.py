@@ -21,12 +21,7 @@ from mtray.report.abilities import (
     with_common,
 )
 from mtray.report.columns import parquet_bytes
-from mtray.report.compare import (
-    ROLE_NAMES,
-    Difference,
-    independent_difference,
-    score_difference,
-)
+from mtray.report.compare import ROLE_NAMES, Difference, independent_difference
 from mtray.report.draws import joint_draws, paired_difference, read_draws
 from mtray.report.groups import (
     complete_trials,
@@ -112,14 +107,13 @@ class Side(Frozen):
         base = next((n for n, mean in self.means.items() if mean.role == "base"), None)
         if base is None or base == number:
             return None
-        if name == COMMON:  # of the base model it is 1 without an interval: nothing to pair
-            return _gap(score_difference(self.score(number, name), self.score(base, name)))
+        if name == COMMON:
+            own, whole = self.score(number, name), self.score(base, name).value
+            # the base model's is 1 without an interval, so there is nothing to pair
+            return Gap(value=own.value - whole, low=own.low - whole, high=own.high - whole)
         difference: Difference = self.difference
-        return _gap(difference(self.means[number], self.means[base], name, Z95))
-
-
-def _gap(found: tuple[float, float, float]) -> Gap:
-    return Gap(value=found[0], low=found[1], high=found[2])
+        value, low, high = difference(self.means[number], self.means[base], name, Z95)
+        return Gap(value=value, low=low, high=high)
 
 
 def side(folder: Path, records: Sequence[TrialRecord], names: Sequence[str]) -> Side:
