@@ -23,8 +23,12 @@ COMMON = "retention.common"
 
 
 class AbilitySet(Frozen):
-    """What the retention of some trials is made of. `kept`: the abilities that it averages;
-    `left_out`: the others, with the reason; `trials`: their numbers, ascending."""
+    """What the retention of some trials is made of.
+
+    - `kept`: the abilities that it averages.
+    - `left_out`: the others, with the reason.
+    - `trials`: their numbers, ascending.
+    """
 
     kept: tuple[str, ...]
     left_out: dict[str, str]

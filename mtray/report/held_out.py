@@ -152,9 +152,14 @@ def rows(
 
 
 class Compared(Frozen):
-    """Records of the recipes that were tested, from both kinds of segments, and what their
-    retention averages. With `retention.common` among the scores, named in `extra`, where that is
-    not the same abilities throughout."""
+    """Dev and test side by side, as far as retention goes.
+
+    - `dev`, `test`: records, with `retention.common` among their scores where retention does not
+      average the same abilities throughout.
+    - `abilities`: what it averages in the trials that were tested, by side.
+    - `extra`: scores to show beside the objectives.
+    - `notes`: what to know of the test's measurement.
+    """
 
     dev: tuple[TrialRecord, ...]
     test: tuple[TrialRecord, ...]
