@@ -211,9 +211,10 @@ def plan_lines(prepared: Prepared) -> list[str]:
 
 
 def source_line(name: str, table: Any) -> str:
-    """What trials draw from, and what the filters did on the way there."""
+    """What trials draw from, and what filters and length left out on the way there."""
     told = [f"{table.available:,} examples"]
-    for what, counts in (("left out", table.left_out), ("allowed", table.allowed)):
+    long = {"over max_length": table.dropped} if table.dropped else {}
+    for what, counts in (("left out", {**table.left_out, **long}), ("allowed", table.allowed)):
         if counts:
             by_filter = ", ".join(f"{why} {count:,}" for why, count in counts.items())
             told.append(f"{sum(counts.values()):,} {what}: {by_filter}")

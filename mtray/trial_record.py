@@ -32,8 +32,10 @@ def record_trial(
     measured = {**result.scores, **result.objectives, **costs}
     for what, names in (("objective", study.objectives), ("constraint", study.constraints)):
         if missing := [name for name in names if name not in measured]:
+            why = result.left_out.get(missing[0].removeprefix("retention."), "")
             raise EvaluationError(
-                f"{what} {missing[0]!r} was not measured; measured: {', '.join(sorted(measured))}"
+                f"{what} {missing[0]!r} was not measured{why and f', since {why}'}; measured: "
+                f"{', '.join(sorted(measured))}"
             )
     over = {name: limit.over(measured[name].value) for name, limit in study.constraints.items()}
     # the untouched model stays what all others are measured against

@@ -19,10 +19,6 @@ def check(study_path: Path | None, space_path: Path | None, model: str | None) -
     study, space = load(arguments(options))
     prepared = checked(study, space)
     print("\n".join([*plan_lines(prepared), *model_lines(study), *disk_lines(study, space)]))
-    for name, table in prepared.store.items():
-        if table.dropped:
-            limit = study.training.max_length
-            print(f"  note: {name}: {table.dropped:,} examples over {limit} tokens are left out")
     print("everything a sweep needs is in order")
     return 0
 

@@ -134,19 +134,24 @@ def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> repo
     tested = [read_record(result_path(bench.folder, number)) for number in wanted]
     recorded = read_records(run_dir).sound()
     names = list(bound.objectives)
-    sides = [report.side(run_dir, recorded, names), report.side(bench.folder, tested, names)]
+    weights = {name: spec.weight for name, spec in bound.evaluation.abilities.items()}
+    found = report.compared(recorded, tested, weights, (run_dir, bench.folder))
+    dev, test = (
+        report.side(folder, records, names)
+        for folder, records in ((run_dir, found.dev), (bench.folder, found.test))
+    )
     trials = {point.number: point.trials for point in front.points}
     repeated = sum(request in searched for request in set(suite.requests))
     return report.HeldOut(
         study=study.name, run=str(run_dir), objectives=tuple(names),
-        rows=report.rows(sides[0], sides[1], front.front, trials, names),
+        rows=report.rows(dev, test, front.front, trials, (*names, *found.extra)),
         touched=tuple(
             report.Touch(trial=r.number, when=r.finished, seconds=r.total_seconds,
                          trained=r.training is not None and "training" in r.seconds)
             for r in tested
         ),
         sets=tuple(line.strip() for line in set_lines(suite)), repeated=repeated,
-        notes=tuple(_notes(recorded, tested, repeated)),
+        abilities=found.abilities, notes=(*_notes(recorded, tested, repeated), *found.notes),
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.evaluation.suite import Suite
 from mtray.job import How, Job, Outcome, Use
+from mtray.report.abilities import ability_sets, between_sides
+from mtray.report.omissions import omissions
 from mtray.report.records import (
     BASE_NUMBER,
     RESULT,
@@ -199,12 +201,13 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
         ended = "was pruned at" if old.state == "pruned" else "failed:"
         head += f"; the recorded trial {ended} {old.reason}"
     rows = [("", "recorded", "now", "difference")]
-    before = old.scores | old.objectives
-    names = dict.fromkeys([*new.objectives, *new.scores])
-    for name in names:
-        score, earlier = (new.scores | new.objectives)[name], before.get(name)
-        change = difference_text(score, earlier) if earlier else ""
-        rows.append((name, score_text(earlier) if earlier else "-", score_text(score), change))
+    before, after = old.scores | old.objectives, new.scores | new.objectives
+    # what was measured then and is not now has a row, too
+    for name in dict.fromkeys([*new.objectives, *new.scores, *before]):
+        score, earlier = after.get(name), before.get(name)
+        change = difference_text(score, earlier) if score and earlier else ""
+        was, now = (score_text(s) if s else "-" for s in (earlier, score))
+        rows.append((name, was, now, change))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -214,7 +217,9 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
         for name, version in new.versions.items()
         if old.versions.get(name, version) != version
     ]
-    return [head, *lines, *changed]
+    sides = [ability_sets([record]) for record in (old, new)]
+    said = (*between_sides(sides[0], sides[1], ("as recorded", "now")), *omissions([new]))
+    return [head, *lines, *changed, *(f"note: {sentence}" for sentence in said)]
 
 
 def difference_text(score: Score, earlier: Score) -> str:

@@ -19,6 +19,7 @@ from mtray.evaluation.directions import build_direction
 from mtray.evaluation.outputs import OUTPUTS_FILE
 from mtray.evaluation.quality import COMET, CometScorer, string_metrics
 from mtray.evaluation.rescoring import Gauge, entries, paired
+from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, trial_dir, trial_name, write_json
 from mtray.report.tables import score_text
@@ -57,6 +58,8 @@ def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> 
     if base is None:
         lines.append("note: without the base model's outputs there are no differences")
     lines += changed([r for r in records if r.number in found], found)
+    if kept := ability_sentences(ability_sets(records)):
+        lines.append(f"note: abilities are not measured again. As recorded: {' '.join(kept)}")
     print("\n".join([*lines, f"written: {run_dir}/trials/*/{RESCORED_FILE}"]))
     return 0
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mtray.commands.folders import run_folder
 from mtray.errors import RunError
+from mtray.report.abilities import ability_sentences, ability_sets
+from mtray.report.omissions import omissions
 from mtray.report.records import BASE_NUMBER, RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.schema import Study, TrialRecord
@@ -32,6 +34,8 @@ def show_status(path: Path) -> int:
         f"a sweep is running ({holder})" if holder else "no sweep is running",
         *trial_lines(records, overview.trials, study, bool(holder)),
         *(best_lines(records.records, study) if study else []),
+        *ability_sentences(ability_sets(r for r in records.records if r.scores)),
+        *(f"note: {sentence}" for sentence in omissions(records.records)),
         *(f"damaged: {text}" for text in damage),
     ]
     print("\n".join(lines))

@@ -159,6 +159,7 @@ def select(
                 store=table.origin,
                 store_key=table.key,
                 few_shot=few_shot_rows(table, rows),
+                dropped=table.dropped,
             )
         )
     examples = Examples([(store[part.source], drawn[part.source]) for part in parts])

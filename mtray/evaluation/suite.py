@@ -21,10 +21,9 @@ from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.scoring import Scoring, SuiteResult, suite_units
-from mtray.schema import Evaluation, Study
+from mtray.schema import RETENTION_SUMMARIES, Evaluation, Study
 
-# retention's own summaries, and the first part of other scores' names
-RESERVED = ("mean", "worst")
+# the first part of other scores' names
 RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost", "failures")
 
 
@@ -157,11 +156,11 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
 def check_names(wanted: Evaluation) -> None:
     """ConfigError when a metric or an ability has a name that other scores have."""
     for name in wanted.more_comet:
-        if name in RESERVED + RESERVED_PREFIXES:
+        if name in RETENTION_SUMMARIES + RESERVED_PREFIXES:
             raise ConfigError(f"`evaluation.more_comet`: {name!r} is taken; choose another name")
     for name in wanted.abilities:
         taken = (*RESERVED_PREFIXES, *wanted.more_comet)
-        if name in RESERVED or name.split(".")[0] in taken:
+        if name in RETENTION_SUMMARIES or name.split(".")[0] in taken:
             raise ConfigError(f"`evaluation.abilities`: {name!r} is taken; choose another name")
 
 

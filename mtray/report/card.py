@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
+from mtray.report.abilities import ability_sentences, ability_sets
+from mtray.report.omissions import omissions
+from mtray.report.parameters import parameters
 from mtray.report.tables import parameter_text, score_text
 from mtray.schema import Study, TrialRecord
 
@@ -30,7 +34,11 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
         "",
         *_table(
             ("parameter", "value"),
-            [(f"`{n}`", parameter_text(v)) for n, v in record.recipe.model_dump().items()],
+            [
+                (f"`{name}`", parameter_text(value))
+                for name, value in parameters(record.recipe).items()
+                if value is not None
+            ],
         ),
         *_table(
             ("score", "value and 95 % interval", "measured with"),
@@ -39,6 +47,8 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
                 for name, score in {**record.objectives, **record.scores}.items()
             ],
         ),
+        *_paragraph(ability_sentences(ability_sets([record]))),
+        *_paragraph(omissions([record])),
         *_table(
             ("source", "examples", "licence"),
             [
@@ -49,6 +59,10 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
         f"Versions: {', '.join(f'{n} {v}' for n, v in record.versions.items())}.",
     ]
     return "\n".join([*head, *lines, ""])
+
+
+def _paragraph(sentences: Sequence[str]) -> list[str]:
+    return [" ".join(sentences), ""] if sentences else []
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

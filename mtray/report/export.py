@@ -3,16 +3,12 @@ at all."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from mtray.files import write_atomically
+from mtray.report.columns import csv_bytes, parquet_bytes
 from mtray.report.draws import draws_of
 from mtray.report.front import Front, build_front
 from mtray.report.page import front_page
@@ -51,8 +47,8 @@ def write_front(front: Front, folder: Path) -> dict[str, Path]:
     rows = front_rows(front)
     data = front.model_dump(mode="json")
     content = {
-        "csv": _csv(rows),
-        "parquet": _parquet(rows),
+        "csv": csv_bytes(rows),
+        "parquet": parquet_bytes(rows),
         "png": front_png(front),
         "html": front_page(data).encode(),
     }
@@ -64,7 +60,7 @@ def write_front(front: Front, folder: Path) -> dict[str, Path]:
 
 def front_rows(front: Front) -> list[dict[str, Any]]:
     """One flat row for each recipe with a complete trial; every row has every column, None where a
-    recipe lacks a score.
+    recipe lacks a score, or where a parameter has no meaning in it (`mtray.report.parameters`).
 
     `replicates` counts the seeds that values are means over, `trials` lists the trials' numbers. A
     score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
@@ -80,7 +76,7 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
             "trials": " ".join(map(str, point.trials)), "on_front": point.on_front,
             "knee": point.knee, "p_front": point.p_front,
         }  # fmt: skip
-        row |= point.recipe.model_dump(mode="json")
+        row |= point.recipe
         for objective in front.objectives:
             row |= _score_columns(objective.name, point.objectives[objective.name])
         for name in names:
@@ -96,17 +92,3 @@ def _score_columns(name: str, score: Score | None) -> dict[str, float | None]:
     if score is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    buffer = StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()
-
-
-def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    buffer = BytesIO()
-    pq.write_table(pa.table({name: [row[name] for row in rows] for name in rows[0]}), buffer)
-    return buffer.getvalue()

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtray.analysis import pareto
 from mtray.errors import RunError
+from mtray.report.abilities import AbilitySets, ability_sets, count_text
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
 from mtray.report.differences import Joint, joint
@@ -23,8 +24,10 @@ from mtray.report.groups import (
     objective_array,
 )
 from mtray.report.means import mean_records
+from mtray.report.omissions import run_notes
+from mtray.report.parameters import Parameters, parameters
 from mtray.report.records import result_path, trial_name
-from mtray.schema import POOLS, Frozen, Recipe, Role, Score, Sense, Study, TrialRecord
+from mtray.schema import POOLS, Frozen, Role, Score, Sense, Study, TrialRecord
 
 
 class Objective(Frozen):
@@ -45,8 +48,9 @@ class Point(Frozen):
     """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
 
     `number` is the trial that the others repeat. `p_front`: probability of being on the front,
-    given its intervals. `record`, `mix` and `training` are that trial's, `record` relative to the
-    run's folder, `command` measures the recipe again, `seconds` is a whole trial's.
+    given its intervals. `recipe` has None where a parameter has no meaning. `record`, `mix` and
+    `training` are that trial's, `record` relative to the run's folder, `command` measures the
+    recipe again, `seconds` is a whole trial's.
     """
 
     number: int
@@ -56,7 +60,7 @@ class Point(Frozen):
     on_front: bool
     knee: bool
     p_front: float
-    recipe: Recipe
+    recipe: Parameters
     objectives: dict[str, Score]
     scores: dict[str, Score]
     mix: dict[str, int]
@@ -69,7 +73,7 @@ class Point(Frozen):
 class Front(Frozen):
     """`front` holds the numbers on the front from the best in the first objective to the worst.
     `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
-    reference point."""
+    reference point. `abilities`: what retention is the mean of, once unless trials disagree."""
 
     study: str
     run: str
@@ -80,6 +84,7 @@ class Front(Frozen):
     hypervolume: float
     baseline_hypervolume: float | None
     comparisons: tuple[Comparison, ...]
+    abilities: AbilitySets
     pruned: dict[int, str]
     infeasible: dict[int, str]
     failed: dict[int, str]
@@ -125,10 +130,11 @@ def build_front(
     reference = reference_point(means, study.objectives)
     corner = pareto.maximised(reference, senses)
     baselines = values[[r.role != "search" for r in means]]
+    abilities = ability_sets(complete)
     return Front(
         study=study.name,
         run=str(run_dir),
-        objectives=_objectives(study, reference, pareto.spread(values), together),
+        objectives=_objectives(study, reference, pareto.spread(values), together, abilities),
         points=tuple(
             _point(means[i], group, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
             for i, group in enumerate(groups)
@@ -137,24 +143,26 @@ def build_front(
         knee=means[knee].number,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
-        comparisons=_comparisons(means, on_front, study, together),
+        comparisons=_comparisons(means, on_front, study, together), abilities=abilities,
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
         infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
         failed={r.number: r.reason or "no reason recorded" for r in records
                 if r.state == "failed"},
         versions=versions(complete),
-        notes=caveats(complete, groups, together),
+        notes=(*caveats(complete, groups, together), *run_notes(records)),
     )  # fmt: skip
 
 
 def _objectives(
-    study: Study, reference: np.ndarray, reach: np.ndarray, together: Joint
-) -> tuple[Objective, ...]:
+    study: Study, reference: np.ndarray, reach: np.ndarray, together: Joint,
+    abilities: AbilitySets,
+) -> tuple[Objective, ...]:  # fmt: skip
+    spread = together.spread
     return tuple(
         Objective(
-            name=n, sense=s, label=objective_label(n, s, study), reference=float(reference[i]),
-            spread=float(reach[i]),
-            seed_deviation=float(together.spread.deviation[i]) if together.spread.freedom else None,
+            name=n, sense=s, label=objective_label(n, s, study, abilities),
+            reference=float(reference[i]), spread=float(reach[i]),
+            seed_deviation=float(spread.deviation[i]) if spread.freedom else None,
         )
         for i, (n, s) in enumerate(study.objectives.items())
     )  # fmt: skip
@@ -191,18 +199,23 @@ def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sen
     return np.array(found)
 
 
-def objective_label(name: str, sense: Sense, study: Study) -> str:
-    """What an axis is called: the objective, its measure, which way is better."""
+def objective_label(name: str, sense: Sense, study: Study, abilities: AbilitySets = ()) -> str:
+    """What an axis is called: the objective, its measure, which way is better; of retention also
+    how many of the abilities count."""
     head, _, rest = name.partition(".")
     comet = f"COMET ({comet_name(study)})"
     what = {
         "quality": f"quality: {comet}",
-        "retention": "retention: share of abilities kept",
+        "retention": f"retention: share of {_counted(abilities)} kept",
         "comet": f"{name}: {comet}",
     }.get(head, name)
     if head == "retention" and rest:
         what = f"{name}: share of {rest} kept"
     return f"{what}, {'higher' if sense == 'max' else 'lower'} is better"
+
+
+def _counted(abilities: AbilitySets) -> str:
+    return count_text(abilities[0]) if any(s.left_out for s in abilities) else "abilities"
 
 
 def comet_name(study: Study) -> str:
@@ -251,7 +264,7 @@ def _point(
     return Point(
         number=mean.number, role=mean.role, trials=tuple(t.number for t in group.trials),
         replicates=len(group.seeds), on_front=on_front, knee=knee, p_front=chance,
-        recipe=mean.recipe, objectives=mean.objectives, scores=mean.scores,
+        recipe=parameters(mean.recipe), objectives=mean.objectives, scores=mean.scores,
         mix=mix | {"n_examples": mean.mix.examples, "mix_tokens": mean.mix.tokens},
         training=training_numbers(mean),
         seconds=mean.total_seconds,

@@ -5,17 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from mtray.report.abilities import (
+    COMMON,
+    AbilitySets,
+    ability_sets,
+    between_sides,
+    common_abilities,
+    common_sentence,
+    sides_differ,
+    with_common,
+)
+from mtray.report.columns import parquet_bytes
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.differences import Joint, joint
 from mtray.report.draws import draws_of
 from mtray.report.groups import complete_trials, group_trials
 from mtray.report.means import mean_records
+from mtray.report.omissions import omissions
+from mtray.report.parameters import Parameters, parameters
 from mtray.report.tables import score_text
-from mtray.schema import Frozen, Recipe, Role, Score, TrialRecord
+from mtray.schema import Frozen, Role, Score, TrialRecord
 
 
 class Gap(Frozen):
@@ -37,13 +49,14 @@ class Measured(Frozen):
 
 
 class Row(Frozen):
-    """One recipe; `number` and `trials` as in a `Point` of the front."""
+    """One recipe; `number`, `trials` and `recipe` as in a `Point` of the front. `objectives` also
+    holds `retention.common` where dev and test do not average the same abilities."""
 
     number: int
     role: Role
     on_front: bool
     trials: tuple[int, ...]
-    recipe: Recipe
+    recipe: Parameters
     objectives: dict[str, Measured]
     test_scores: dict[str, Score]
 
@@ -60,7 +73,8 @@ class Touch(Frozen):
 
 class HeldOut(Frozen):
     """`sets`: the test segments of every part of the evaluation, in words. `repeated`: how many of
-    the test requests are among those of the search, too."""
+    the test requests are among those of the search, too. `abilities`: what retention is the mean of
+    in the recipes' trials, by `dev` and `test`."""
 
     study: str
     run: str
@@ -69,6 +83,7 @@ class HeldOut(Frozen):
     touched: tuple[Touch, ...]
     sets: tuple[str, ...]
     repeated: int
+    abilities: dict[str, AbilitySets] = {}  # noqa: RUF012  (pydantic copies defaults)
     notes: tuple[str, ...]
 
 
@@ -79,11 +94,19 @@ class Side:
     means: dict[int, TrialRecord]
     joint: Joint
 
-    def gap(self, number: int, objective: str) -> Gap | None:
+    def score(self, number: int, name: str) -> Score:
+        mean = self.means[number]
+        return {**mean.scores, **mean.objectives}[name]
+
+    def gap(self, number: int, name: str) -> Gap | None:
         base = next((n for n, mean in self.means.items() if mean.role == "base"), None)
         if base is None or base == number:
             return None
-        found = self.joint.difference(number, base, objective)
+        if name == COMMON:
+            own, whole = self.score(number, name), self.score(base, name).value
+            # the base model's is 1 without an interval, so there is nothing to pair
+            return Gap(value=own.value - whole, low=own.low - whole, high=own.high - whole)
+        found = self.joint.difference(number, base, name)
         return Gap(value=found.gap, low=found.low, high=found.high)
 
 
@@ -103,10 +126,10 @@ def rows(
     return tuple(
         Row(
             number=n, role=dev.means[n].role, on_front=n in front, trials=trials[n],
-            recipe=dev.means[n].recipe, test_scores=test.means[n].scores,
+            recipe=parameters(dev.means[n].recipe), test_scores=test.means[n].scores,
             objectives={
                 name: Measured(
-                    dev=dev.means[n].objectives[name], test=test.means[n].objectives[name],
+                    dev=dev.score(n, name), test=test.score(n, name),
                     dev_gap=dev.gap(n, name), test_gap=test.gap(n, name),
                 )
                 for name in names
@@ -116,6 +139,45 @@ def rows(
     )  # fmt: skip
 
 
+class Compared(Frozen):
+    """Dev and test side by side, as far as retention goes.
+
+    - `dev`, `test`: records, with `retention.common` among their scores where retention does not
+      average the same abilities throughout.
+    - `abilities`: what it averages in the trials that were tested, by side.
+    - `extra`: scores to show beside the objectives.
+    - `notes`: what to know of the test's measurement.
+    """
+
+    dev: tuple[TrialRecord, ...]
+    test: tuple[TrialRecord, ...]
+    abilities: dict[str, AbilitySets]
+    extra: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compared(
+    dev: Sequence[TrialRecord], test: Sequence[TrialRecord], weights: Mapping[str, float],
+    folders: tuple[Path, Path],
+) -> Compared:  # fmt: skip
+    """`dev` may hold further trials than those tested; `weights` are the abilities', `folders` hold
+    the draws of both sides."""
+    numbers = {record.number for record in test}
+    before, now = ability_sets(r for r in dev if r.number in numbers), ability_sets(test)
+    sides = {"dev": before, "test": now}
+    notes = (*between_sides(before, now), *omissions(test))
+    if not sides_differ(before, now):
+        return Compared(dev=tuple(dev), test=tuple(test), abilities=sides, extra=(), notes=notes)
+    common = common_abilities((*before, *now))
+    return Compared(
+        dev=tuple(with_common(dev, common, weights, draws_of(folders[0]))),
+        test=tuple(with_common(test, common, weights, draws_of(folders[1]))),
+        abilities=sides,
+        extra=(COMMON,) if common else (),
+        notes=(notes[0], common_sentence(before, now), *notes[1:]),
+    )
+
+
 def gap_text(gap: Gap | None) -> str:
     return "-" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
 
@@ -123,7 +185,7 @@ def gap_text(gap: Gap | None) -> str:
 def lines(result: HeldOut) -> list[str]:
     """A table for each objective, dev and test side by side, and what was touched when."""
     found = []
-    for name in result.objectives:
+    for name in dict.fromkeys(name for row in result.rows for name in row.objectives):
         cells = [("number", "", f"{name}, dev", "test", "to the base, dev", "test")]
         for row in result.rows:
             measured = row.objectives[name]
@@ -151,14 +213,11 @@ def lines(result: HeldOut) -> list[str]:
 def parquet(result: HeldOut) -> bytes:
     """One flat row for each recipe; an objective `x` has `x_dev`, `x_test` and, as minus the base
     model, `x_dev_gap`, `x_test_gap`, each with `_low` and `_high`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     flat = []
     for row in result.rows:
         found: dict[str, Any] = {
             "number": row.number, "role": row.role, "on_front": row.on_front,
-            "trials": " ".join(map(str, row.trials)), **row.recipe.model_dump(mode="json"),
+            "trials": " ".join(map(str, row.trials)), **row.recipe,
         }  # fmt: skip
         for name, measured in row.objectives.items():
             for part in Measured.model_fields:
@@ -166,6 +225,4 @@ def parquet(result: HeldOut) -> bytes:
                 for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
                     found[f"{name}_{part}{end}"] = getattr(value, key) if value else None
         flat.append(found)
-    buffer = BytesIO()
-    pq.write_table(pa.table({key: [row[key] for row in flat] for key in flat[0]}), buffer)
-    return buffer.getvalue()
+    return parquet_bytes(flat)

@@ -4,6 +4,7 @@ moved there."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def write_json(path: Path, value: Any) -> Path:
 def trial_name(number: int) -> str:
     """What a person calls a trial: its number, or `base` for the base model untouched."""
     return "base" if number == BASE_NUMBER else str(number)
+
+
+def trials_text(numbers: Sequence[int], most: int = 5) -> str:
+    """Such as `trial 7` or `trials base, 0, 1 and 9 more`."""
+    shown = ", ".join(map(trial_name, numbers[:most]))
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def reverted_number(number: int, place: int) -> int:

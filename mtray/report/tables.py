@@ -15,6 +15,7 @@ from rich.table import Table
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
+from mtray.report.parameters import Parameters
 from mtray.report.records import trial_name
 from mtray.schema import Recipe, Score
 
@@ -33,7 +34,9 @@ def short_score_text(score: Score) -> str:
 
 
 def parameter_text(value: object) -> str:
-    """A recipe's parameter, three significant digits."""
+    """A recipe's parameter, three significant digits; `-` where it has no meaning."""
+    if value is None:
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -41,12 +44,12 @@ def parameter_text(value: object) -> str:
 ALWAYS = ("parallel_size", "mono_ratio", "replay_fraction", "frozen_layers", "learning_rate")
 
 
-def varied_parameters(recipes: Sequence[Recipe]) -> list[str]:
+def varied_parameters(recipes: Sequence[Parameters]) -> list[str]:
     """The parameters worth a column: the first ones, and those that some recipe sets."""
     return [
         name
         for name, field in Recipe.model_fields.items()
-        if name in ALWAYS or any(getattr(r, name) != field.default for r in recipes)
+        if name in ALWAYS or any(r[name] not in (None, field.default) for r in recipes)
     ]
 
 
@@ -67,16 +70,14 @@ def front_cells(
 def _cells(
     point: Point, objectives: Sequence[str], parameters: Sequence[str], show: Callable[[Score], str]
 ) -> list[str]:
-    recipe = point.recipe.model_dump()
-    untouched = point.role == "base"
     return [
         trial_name(point.number),
         "knee" if point.knee else "front" if point.on_front else "-",
         point.role,
         *(show(point.objectives[name]) for name in objectives),
         f"{point.p_front:.2f}",
-        "-" if untouched else str(point.replicates),
-        *("-" if untouched else parameter_text(recipe[name]) for name in parameters),
+        "-" if point.role == "base" else str(point.replicates),
+        *(parameter_text(point.recipe[name]) for name in parameters),
     ]
 
 
@@ -124,11 +125,15 @@ def stacked_table(front: Front, baselines: bool = True) -> list[str]:
     scored = len(front.objectives) + 2  # and P(front) and seeds
     lines = []
     for number, mark, role, *cells in rows:
-        named = [f"{name} {cell}" for name, cell in zip(head[3:], cells, strict=True)]
-        lines.append(f"{number:>5} {mark:5} {role}: {', '.join(named[:scored])}")
-        if role != "base":
-            lines.append(f"{'':12}{', '.join(named[scored:])}")
+        named = list(zip(head[3:], cells, strict=True))
+        lines.append(f"{number:>5} {mark:5} {role}: {_joined(named[:scored])}")
+        if recipe := [(name, cell) for name, cell in named[scored:] if cell != "-"]:
+            lines.append(f"{'':12}{_joined(recipe)}")
     return lines
+
+
+def _joined(named: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {cell}" for name, cell in named)
 
 
 def plain_table(front: Front, baselines: bool = True) -> list[str]:

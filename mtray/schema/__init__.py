@@ -6,6 +6,7 @@ from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import Mix, Recipe, SourceShare
 from mtray.schema.record import (
+    RETENTION_SUMMARIES,
     Estimate,
     Origin,
     ReasonClass,
@@ -43,6 +44,7 @@ __all__ = [
     "KEPT_BESIDE",
     "NAME_PATTERN",
     "POOLS",
+    "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
     "AbilitySpec",
     "Between",

@@ -38,7 +38,8 @@ class SourceShare(Frozen):
     recipe asks for tokens (`mixing: {count: tokens}`); `requested` is that in examples. `store`:
     where the tokens came from, `mapped` from the token store of key `store_key` or `sent` from
     there by another machine; empty: neither. `few_shot`: so many of the realised are drawn to stand
-    after shots."""
+    after shots. `dropped`: examples of the source that are longer than `max_length`, and so in no
+    mix."""
 
     source: str
     kind: Kind
@@ -53,6 +54,7 @@ class SourceShare(Frozen):
     store: Literal["", "mapped", "sent"] = ""
     store_key: str = ""
     few_shot: int = 0
+    dropped: int = 0
 
 
 class Mix(Frozen):

@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from mtray.schema.base import Frozen
 from mtray.schema.recipe import Mix, Recipe
 
+# what `retention.<name>` is where the name is no ability's
+RETENTION_SUMMARIES = ("mean", "worst", "common")
+
 
 class Score(Frozen):
     """A measured value.
@@ -50,7 +53,8 @@ class Rung(Frozen):
 
     `rung` counts from 0. `decision` says in words why the trial went on or ended, `dominated_by`
     lists the trials that were better in every objective. `objectives` is empty where the
-    measurement could not be made. `seconds`: of answering and scoring.
+    measurement could not be made. `left_out`: abilities that retention does not average here.
+    `seconds`: of answering and scoring.
     """
 
     rung: int
@@ -59,6 +63,7 @@ class Rung(Frozen):
     objectives: dict[str, Estimate] = {}
     decision: str = ""
     dominated_by: tuple[int, ...] = ()
+    left_out: tuple[str, ...] = ()
     seconds: float = 0.0
 
 

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from mtray.job import Job
+from mtray.report.abilities import ability_sentences, ability_sets
+from mtray.report.parameters import parameters
 from mtray.report.records import BASE_NUMBER, trial_name
 from mtray.report.tables import parameter_text, score_text, varied_parameters
 from mtray.schema import Recipe, TrialRecord
@@ -24,14 +26,24 @@ def recipe_text(recipe: Recipe) -> str:
     """A recipe in one short line."""
     if not recipe.parallel_size:
         return "base model, untouched"
+    values = parameters(recipe)
     return " ".join(
-        f"{SHORT.get(k, k)} {parameter_text(getattr(recipe, k))}"
-        for k in varied_parameters([recipe])
+        f"{SHORT.get(k, k)} {parameter_text(values[k])}"
+        for k in varied_parameters([values])
+        if values[k] is not None
     )
 
 
 def _repeats(trial: Job | TrialRecord) -> str:
     return f" (trial {trial.of} with another seed)" if trial.replicate else ""
+
+
+def _attempted(record: TrialRecord) -> str:
+    """The attempts that failed before, such as ` (attempts before: out of memory, again at half the
+    micro-batch)`."""
+    lost = record.extra.get("attempts") or ()
+    ends = [f"{a['reason_class']}, {a['then']}".replace("_", " ") for a in lost]
+    return f" (attempts before: {'; '.join(ends)})" if ends else ""
 
 
 def duration_text(seconds: float) -> str:
@@ -77,12 +89,15 @@ class Watch:
         else:
             found = f"{record.state.upper()} {record.reason}"
         role = "" if record.role == "search" else f" ({record.role})"
-        role += _repeats(record)
+        role += _repeats(record) + _attempted(record)
         self.say(
             f"{self._clock()} trial {trial_name(record.number)}{role} {found}  {seconds}  "
             f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] "
             f"{self._left()}".rstrip()
         )
+        if record.number == BASE_NUMBER:
+            for sentence in ability_sentences(ability_sets([record])):
+                self.say(f"{self._clock()} {sentence}")
 
     def lost(self, number: int, reason: str) -> None:
         with self._lock:

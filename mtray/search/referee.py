@@ -29,17 +29,18 @@ Base = Callable[[], Sequence[Output] | None]
 
 def estimates(
     study: Study, suite: Any, outputs: Sequence[Output], base: Sequence[Output]
-) -> dict[str, Estimate]:
-    """The objectives of outputs of `suite`, a part of the study's; EvaluationError where one cannot
-    be measured."""
+) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+    """The objectives of outputs of `suite`, a part of the study's, and the abilities that its
+    retention leaves out; EvaluationError where one cannot be measured."""
     result = suite.score(outputs, base, RESAMPLES, study.seed)
     measured = {**result.scores, **result.objectives}
     if missing := [name for name in study.objectives if name not in measured]:
         raise EvaluationError(f"objective {missing[0]!r} cannot be measured at a rung")
     found = {name: measured[name] for name in study.objectives}
-    return {
+    estimated = {
         n: Estimate(value=s.value, error=(s.high - s.low) / (2 * Z95)) for n, s in found.items()
     }
+    return estimated, tuple(result.left_out)
 
 
 class Referee:
@@ -136,8 +137,9 @@ class Referee:
         """Score, compare and note; an answer goes out whatever happens."""
         start = time.perf_counter()
         found: dict[str, Estimate] = {}
+        left_out: tuple[str, ...] = ()
         try:
-            found, decision = self._judge(question)
+            found, left_out, decision = self._judge(question)
         except Exception as error:  # a rung is a help: without it the trial runs to its end
             decision = Decision(False, f"not measured: {type(error).__name__}: {error}")
         if waits:
@@ -152,20 +154,21 @@ class Referee:
             objectives=found,
             decision=decision.reason,
             dominated_by=decision.dominated_by,
+            left_out=left_out,
             seconds=spent,
         )
         self._curve[rung.rung] = rung
         self._kept.measured(rung)
 
-    def _judge(self, question: Question) -> tuple[dict[str, Estimate], Decision]:
+    def _judge(self, question: Question) -> tuple[dict[str, Estimate], tuple[str, ...], Decision]:
         import ray
 
         assert self._rule is not None
         rung, objectives = question.reached.rung, self._study.objectives
         part = self._suite.part(self._rule.segments)
         base = self._suite.outputs_of(part, self._base() or ())
-        found = estimates(self._study, part, question.outputs, base)
+        found, left_out = estimates(self._study, part, question.outputs, base)
         point = Point(self._job.number, found, self._may_end)
         others = ray.get(self._board.others.remote(rung, self._job.number))
         self._board.know.remote({rung: {point.number: point}})
-        return found, decide(self._rule, rung, point, others, objectives)
+        return found, left_out, decide(self._rule, rung, point, others, objectives)

@@ -14,8 +14,9 @@ from rich.console import Console
 from mtray.data.store import sums_of
 from mtray.errors import RunError
 from mtray.job import Job
+from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import export_front
-from mtray.report.records import read_records
+from mtray.report.records import BASE_NUMBER, read_records
 from mtray.report.tables import show_front
 from mtray.schema import TrialRecord
 from mtray.search.disk import check_disk
@@ -60,6 +61,9 @@ def run_session(
                 console,
                 f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
             )
+        base = ledger.records.read(BASE_NUMBER)  # measured by an earlier start
+        for sentence in ability_sentences(ability_sets([base] if base else [])):
+            say(console, sentence)
         code = _with_ray(prepared, run_dir, ledger, address, console, started)
     else:
         say(

@@ -59,6 +59,15 @@ def make_record(number=0, quality=0.6, retention=0.8, role="search", half=0.01, 
     return TrialRecord(**(fields | changes))
 
 
+def with_left_out(record: TrialRecord, **left_out: str) -> TrialRecord:
+    """The record of a trial that was measured where the base model lacks these abilities; each with
+    the reason."""
+    kept = [n for n in record.scores if n.removeprefix("retention.") not in left_out]
+    scores = {name: record.scores[name] for name in kept}
+    extra = {**record.extra, "left_out": left_out}
+    return record.model_copy(update={"scores": scores, "extra": extra})
+
+
 def make_mix(recipe: Recipe) -> Mix:
     parallel = recipe.parallel_size
     mono = round(parallel * recipe.mono_ratio)
@@ -79,7 +88,7 @@ def make_mix(recipe: Recipe) -> Mix:
 def make_baselines() -> list[TrialRecord]:
     """The three baselines; the base model's retention is 1 by definition, without an interval."""
     base = make_record(-1, 0.42, 1.0, "base")
-    exact = Score(value=1.0, low=1.0, high=1.0, n=100, signature="retention|1")
+    exact = Score(value=1.0, low=1.0, high=1.0, n=100, signature="made-up|1")
     base = base.model_copy(update={"objectives": base.objectives | {"retention": exact}})
     one_to_one = Recipe(parallel_size=2000, mono_ratio=1.0)
     return [

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 from fresh_process import modules_after
-from records_factory import make_baselines, make_failed, make_record, make_study
+from records_factory import (
+    make_baselines,
+    make_failed,
+    make_record,
+    make_score,
+    make_study,
+    with_left_out,
+)
 
 from mtray.cli import main
 from mtray.report.records import read_record, result_path, write_record
@@ -282,6 +289,21 @@ class FakeShelf:
 
 class FakeOutcome:
     outputs = ()
+
+
+def test_a_rerun_shows_what_is_not_measured_any_more_and_says_why():
+    from mtray.commands.rerun import side_by_side
+
+    both = {"retention.a": make_score(0.5), "retention.b": make_score(0.25)}
+    old = make_record(2, scores=both)
+    lines = side_by_side(old, with_left_out(old, b="it is weak"))
+    row = next(line for line in lines if line.startswith("retention.b"))
+    assert row.split() == ["retention.b", "0.250", "[0.240,", "0.260]", "-"]
+    assert lines[-1] == (
+        "note: Retention as recorded and now are not of the same abilities and do not compare: as "
+        "recorded it is the weighted mean over a, b; now it is the weighted mean over a, without "
+        "b, since it is weak."
+    )
 
 
 def test_a_rerun_says_when_the_text_has_changed():

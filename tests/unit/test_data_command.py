@@ -100,7 +100,7 @@ def test_after_a_build_for_a_space_nothing_is_tokenised(study, capsys, tmp_path)
 
 
 def test_a_plan_says_what_filters_left_out(study, tmp_path):
-    """`check` and a sweep print it; of a source of which nothing was left out there is no word."""
+    """`check` and a sweep print it, with what is too long."""
     with (tmp_path / "mono.txt").open("a") as file:
         file.write("\nA quite different thing.\n")
     given = STUDY + "filters: {leakage: drop}\n"
@@ -109,12 +109,12 @@ def test_a_plan_says_what_filters_left_out(study, tmp_path):
     tables = build_store(found, load_tokenizer(found.model))
     pairs, mono = (source_line(name, table) for name, table in tables.items())
     assert pairs == "  source pairs: 64 examples; 2 left out: empty 1, duplicates 1"
-    assert mono.endswith("64 examples; 1 left out: leakage 1")
+    assert mono.endswith("64 examples; 2 left out: leakage 1, over max_length 1")
     Path(study).write_text(STUDY + "filters: {leakage: allow}\n")
     mono = source_line(
         "mono", build_store(load_study(Path(study)), load_tokenizer("embedded"))["mono"]
     )
-    assert mono.endswith("65 examples; 1 allowed: leakage 1")
+    assert mono.endswith("65 examples; 1 left out: over max_length 1; 1 allowed: leakage 1")
 
 
 def drawn(out, name):

@@ -209,6 +209,110 @@ def test_a_training_that_ended_elsewhere_is_said(run):
     assert len(notes) == 2 and "trial 0: the training ended at a loss of" in notes[1]
 
 
+# by ability: retention and half of its interval
+SHARES = {"few": (0.9, 0.05), "icl": (0.7, 0.1)}
+LACK = "the base model's 1 is not above the floor 1"
+BOTH = (
+    "note: Retention on dev and on test are not of the same abilities and do not compare: on dev "
+    f"it is the weighted mean over few, icl; on test it is the weighted mean over few, without "
+    f"icl, since {LACK}.",
+    "note: `retention.common` is the weighted mean over the abilities that both have: few.",
+)
+
+
+def give_abilities(folder, number, names):
+    """The trial's record with the retention of these abilities; the others are left out."""
+    (old,) = (r for r in read_records(folder).sound() if r.number == number)
+    shares = {n: (1.0, 0.0) if number < 0 else SHARES[n] for n in names}
+    scores = {f"retention.{n}": make_score(*share) for n, share in shares.items()}
+    left_out = {n: LACK for n in SHARES if n not in names}
+    write_record(folder, old.model_copy(update={"scores": scores, "extra": {"left_out": left_out}}))
+
+
+@pytest.fixture
+def two_abilities(run, monkeypatch):
+    """The run, whose study has two abilities, both of which the base model has on dev."""
+    ability = run.bound.evaluation.abilities["few"]
+    both = {"few": ability, "icl": ability.model_copy(update={"weight": 3.0})}
+    evaluation = run.bound.evaluation.model_copy(update={"abilities": both})
+    bound = run.bound.model_copy(update={"evaluation": evaluation})
+    monkeypatch.setattr(held_out, "load_bound", lambda _: (bound, None))
+    for number in VALUES:
+        give_abilities(run.path, number, ("few", "icl"))
+    touch = held_out._touch_trial
+
+    def test_of(names):
+        def touched(bench, old):
+            touch(bench, old)
+            give_abilities(bench.folder, old.number, names)
+
+        monkeypatch.setattr(held_out, "_touch_trial", touched)
+        held_out.run_test(run.path)
+        return held_out.read_result(run.path / "test.json")
+
+    return test_of
+
+
+def test_dev_and_test_of_other_abilities_are_said_and_compared(two_abilities, run, capsys):
+    result = two_abilities(("few",))
+    out = capsys.readouterr().out
+    assert all(out.count(sentence) == 1 for sentence in BOTH)
+    assert "retention.common, dev" in out
+    sides = {side: [s.kept for s in sets] for side, sets in result.abilities.items()}
+    assert sides == {"dev": [("few", "icl")], "test": [("few",)]}
+    assert result.abilities["test"][0].left_out == {"icl": LACK}
+    assert result.objectives == ("quality", "retention")
+    rows = {row.number: row.objectives["retention.common"] for row in result.rows}
+    for found in (rows[0].dev, rows[0].test):
+        assert (found.value, found.low, found.high) == pytest.approx((0.9, 0.85, 0.95))
+    gap = rows[0].test_gap
+    assert (gap.value, gap.low, gap.high) == pytest.approx((-0.1, -0.15, -0.05))
+    assert rows[-1].dev.value == 1.0 and rows[-1].test_gap is None
+    table = {row["number"]: row for row in pq.read_table(run.path / "test.parquet").to_pylist()}
+    assert table[0]["retention.common_test"] == pytest.approx(0.9)
+    assert table[0]["retention.common_dev_gap"] == pytest.approx(-0.1)
+    assert table[-1]["retention.common_dev_gap"] is None
+    held_out.run_test(run.path)
+    assert all(sentence in capsys.readouterr().out for sentence in BOTH[:1]), "said again"
+
+
+def test_without_an_ability_in_common_nothing_is_averaged(two_abilities, run, capsys):
+    for number in VALUES:
+        give_abilities(run.path, number, ("icl",))
+    result = two_abilities(("few",))
+    assert "No ability is in both, so there is no retention that compares." in result.notes
+    assert {name for row in result.rows for name in row.objectives} == {"quality", "retention"}
+    assert "retention.common" not in capsys.readouterr().out
+
+
+def test_the_same_abilities_on_both_are_no_news(two_abilities):
+    result = two_abilities(("few", "icl"))
+    assert not [note for note in result.notes if "Retention" in note]
+    assert "retention.common" not in result.rows[0].objectives
+
+
+def test_what_both_leave_out_is_said_once(two_abilities, run):
+    for number in VALUES:
+        give_abilities(run.path, number, ("few",))
+    notes = [note for note in two_abilities(("few",)).notes if "etention" in note]
+    assert notes == [
+        f"Retention is the weighted mean over 1 of 2 abilities: few. Left out: icl, since {LACK}."
+    ]
+
+
+def test_common_retention_has_the_interval_of_the_draws_that_were_kept(tmp_path):
+    folders, line = (tmp_path / "dev", tmp_path / "test"), np.linspace(0, 1, 1001)
+    for folder, names in zip(folders, (("few", "icl"), ("few",)), strict=True):
+        write_record(folder, make_record(0))
+        give_abilities(folder, 0, names)
+        write_draws(folder, 0, {f"retention.{name}": line for name in names})
+    dev, test = (read_records(folder).sound() for folder in folders)
+    found = report.compared(dev, test, {"few": 1.0, "icl": 3.0}, folders)
+    for (record,) in (found.dev, found.test):
+        score = record.scores["retention.common"]
+        assert (score.value, score.low, score.high) == pytest.approx((0.9, 0.025, 0.975))
+
+
 def refuse(text):
     raise RunError(text)
 

@@ -55,7 +55,7 @@ class TabulatedSuite:
             raise EvaluationError("no metric")
         quality, retention = map(float, outputs[0].text.split())
         found = {"quality": make_score(quality, 0.0196), "retention": make_score(retention, 0.0196)}
-        return SuiteResult(found, {}, {})
+        return SuiteResult(found, {}, {}, {"spanish": "nothing to keep"})
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +98,7 @@ def test_a_hopeless_trial_is_told_to_end_at_the_second_rung(referee, board):
     assert second.objectives["quality"].value == 0.3
     assert second.objectives["quality"].error == pytest.approx(0.01, rel=0.001)
     assert second.seconds >= 1.5
+    assert second.left_out == ("spanish",)
 
 
 def test_a_good_trial_goes_on_and_is_compared_with_from_then_on(referee, board):

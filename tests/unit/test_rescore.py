@@ -110,6 +110,7 @@ def test_scores_are_those_of_the_metric_and_differences_are_paired(run_dir, caps
     assert "chrf++.uk-en  (CHRF|" in out and "no outputs are kept of: 4" in out
     assert "human raters agree with" in out.split("chrf.en-uk")[1].split("chrf++")[0]
     assert "human" not in out.split("chrf++.en-uk")[1].split("chrf.")[0]
+    assert "note: abilities are not measured again. As recorded: Retention is the weighted" in out
 
 
 def test_another_model_is_put_beside_what_is_there(run_dir, capsys):

@@ -89,6 +89,8 @@ def test_long_examples_are_left_out_and_counted(tokenizer):
     shorter = build_table(TEXTS, tokenizer, longest - 1)
     assert (len(shorter), shorter.dropped) == (2, 1)
     assert len(build_table(TEXTS, tokenizer, 2)) == 0
+    _, mix = select({"pairs": shorter}, [Part("pairs", "parallel", 2.0, 2)], False)
+    assert mix.shares[0].dropped == 1, "the record says so"
 
 
 def rows_of(table):

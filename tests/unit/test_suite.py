@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 from fresh_process import modules_after
+from records_factory import make_record
 from tiny_models import byte_level
 
 from mtray.analysis.retained import MOST
@@ -16,6 +17,7 @@ from mtray.evaluation.failures import STRICT
 from mtray.evaluation.outputs import read_outputs, write_outputs
 from mtray.evaluation.scoring import suite_units
 from mtray.evaluation.suite import build_suite
+from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.schema import Study
 
 SEGMENTS = 40
@@ -174,6 +176,10 @@ def test_an_ability_the_base_model_lacks_is_left_out_with_the_reason(study):
     assert "retention.spanish" not in result.scores
     assert "spanish" in result.scores
     assert result.objectives["retention"].value == 1.0
+    record = make_record(2, scores=result.scores, extra={"left_out": result.left_out})
+    (sentence,) = ability_sentences(ability_sets([record]))
+    assert sentence.startswith("Retention is the weighted mean over 1 of 2 abilities: modelling. ")
+    assert sentence.endswith(f"Left out: spanish, since {result.left_out['spanish']}.")
     nothing = outputs(suite, "таксі", 0.0, 50.0)
     with pytest.raises(EvaluationError, match="none of the abilities"):
         suite.score(tuned, nothing, 200, 0, load_comet)
@@ -251,7 +257,9 @@ def test_outputs_on_disk(study, tmp_path):
         read_outputs(path, suite.requests)
 
 
-@pytest.mark.parametrize("name", ["mean", "worst", "retention.x", "failures.copy", "comet.en-uk"])
+@pytest.mark.parametrize(
+    "name", ["mean", "worst", "common", "retention.x", "failures.copy", "comet.en-uk"]
+)
 def test_names_that_are_taken(study, name):
     abilities = study["evaluation"]["abilities"]
     abilities[name] = abilities.pop("spanish")

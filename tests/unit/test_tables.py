@@ -103,5 +103,5 @@ def test_a_narrow_terminal_loses_no_number():
     words = text.replace("\n", " ").split()
     for point in front.points:
         if point.on_front and point.role == "search":
-            assert parameter_text(point.recipe.learning_rate) in words
+            assert parameter_text(point.recipe["learning_rate"]) in words
             assert f"{point.objectives['quality'].value:.3f}" in words

@@ -114,7 +114,7 @@ class Scored:
             raise ValueNotFinite("NaN")
         objectives = {name: make_score(float(text)) for name in ("quality", "retention")}
         return SimpleNamespace(
-            scores={}, objectives=objectives, counts={}, draws={}, left_out=[]
+            scores={}, objectives=objectives, counts={}, draws={}, left_out={}
         )  # fmt: skip
 
     def sample(self, outputs, count):

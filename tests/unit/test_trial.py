@@ -22,11 +22,11 @@ def test_costs_are_those_of_training_and_not_of_evaluation():
     assert cost_scores({"load": 1.5}, Resources(cpus_per_worker=2))["cost.seconds"].value == 1.5
 
 
-def recorded(job, study, scores=()):
+def recorded(job, study, scores=(), left_out=None):
     """The record of a trial with quality 0.6 and retention 0.8."""
     objectives = {"quality": make_score(0.6), "retention": make_score(0.8)}
     result = SimpleNamespace(
-        scores=dict(scores), objectives=objectives, counts={}, draws={}, left_out=[]
+        scores=dict(scores), objectives=objectives, counts={}, draws={}, left_out=left_out or {}
     )
     suite = SimpleNamespace(score=lambda *_: result, sample=lambda outputs, count: [])
     return record_trial(job, study, suite, Outcome([], Mix(), None, {}, {}), None)[0]
@@ -51,6 +51,15 @@ def test_who_keeps_to_the_constraints_is_complete_and_so_is_the_base_model():
     assert recorded(replace(JOB, role="base"), strict).state == "complete"
     with pytest.raises(EvaluationError, match="constraint 'formality' was not measured"):
         recorded(JOB, make_study(constraints={"formality": Limit(at_least=0.6)}))
+
+
+def test_an_objective_that_is_left_out_of_retention_says_why():
+    study = make_study(objectives={"quality": "max", "retention.spanish": "max"})
+    with pytest.raises(EvaluationError, match=r"'retention.spanish' was not measured; measured"):
+        recorded(JOB, study)
+    why = r"'retention.spanish' was not measured, since the base model is weak; measured: cost"
+    with pytest.raises(EvaluationError, match=why):
+        recorded(JOB, study, left_out={"spanish": "the base model is weak"})
 
 
 def test_a_replicate_says_so_in_its_record():

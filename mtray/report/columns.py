@@ -1,0 +1,45 @@
+"""Flat rows as CSV and Parquet. A column has one type, which does not depend on the rows that
+happen to be there: also where some of it, or all of it, is empty."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from io import BytesIO, StringIO
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtray.schema import Recipe
+
+Row = Mapping[str, Any]
+
+
+def csv_bytes(rows: Sequence[Row]) -> bytes:
+    """What is None is an empty cell. Every row has the first one's keys."""
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def parquet_bytes(rows: Sequence[Row]) -> bytes:
+    """What is None is null. Every row has the first one's keys."""
+    columns = {name: _column(name, [row[name] for row in rows]) for name in rows[0]}
+    buffer = BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    """A recipe's parameter has its field's type; any other column without a value is one of
+    numbers."""
+    if name in Recipe.model_fields:
+        annotation = Recipe.model_fields[name].annotation
+        allowed = {annotation, *get_args(annotation)}
+        kind = pa.float64() if float in allowed else pa.int64() if int in allowed else pa.string()
+        return pa.array(values, kind)
+    found = pa.array(values)
+    return pa.nulls(len(values), pa.float64()) if pa.types.is_null(found.type) else found

@@ -1,0 +1,155 @@
+"""What was left out, cut off, replaced or done again in the trials of a run, a sentence for each
+kind: what else only a record says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mtray.report.abilities import ability_notes, ability_sets
+from mtray.report.records import trial_name, trials_text
+from mtray.schema import TrialRecord
+
+MOST = 5  # items of a sentence; the rest are counted
+CUT_SHARE = 0.01  # of the answers of a part; fewer that were cut off are not worth a sentence
+
+
+def run_notes(records: Sequence[TrialRecord]) -> tuple[str, ...]:
+    """All that is to be said of a run's trials, what retention averages first."""
+    measured = [r for r in records if r.scores]
+    return (*ability_notes(ability_sets(measured)), *omissions(records))
+
+
+def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """Sentences on trials in any state, none where all went as asked for."""
+    by_number = sorted(records, key=lambda r: r.number)
+    own = [r for r in by_number if r.trained_as is None]  # what else shares another's training
+    found = [
+        _listed("Examples over `max_length` tokens are in no mix", _too_long(own)),
+        _listed("Articles cut to `max_article_tokens`", _articles_cut(own)),
+        _listed("Answers cut off at `max_new_tokens`, the most of any trial", _cut_off(by_number)),
+        _listed("Answers in another language (`off_target`) are not looked for, since the detector "
+                "does not know the right one, in", _not_judged(by_number)),
+        _listed("Over characters, since MeCab is not installed", _characters(by_number)),
+        _listed("At rungs, on a part of the segments, retention also leaves out", _at_rungs(own)),
+        _listed("Rungs that were not measured, so the trial went on", _rungs_not_measured(own)),
+        _listed("Baselines with fewer pairs, since a source runs short", _short_baselines(own)),
+        _listed("More than one attempt", _attempts(own)),
+        _listed("Trained from the first step, since the checkpoint was of no use", _anew(own)),
+        _listed("Trained in different precisions, which `precision: auto` chose", _precisions(own)),
+        _listed("Not measured alike in all trials, so not to be compared between them",
+                _signatures(by_number)),
+    ]  # fmt: skip
+    return tuple(sentence for sentence in found if sentence)
+
+
+def _listed(head: str, items: Iterable[str]) -> str:
+    """One sentence; empty without items."""
+    found = list(dict.fromkeys(items))
+    more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+    return f"{head}: {'; '.join(found[:MOST])}{more}." if found else ""
+
+
+def _too_long(records: Sequence[TrialRecord]) -> list[str]:
+    shares = {s.source: s for r in records for s in r.mix.shares if s.dropped}
+    return [f"{s.dropped:,} of {s.available + s.dropped:,} of {n}" for n, s in shares.items()]
+
+
+def _articles_cut(records: Sequence[TrialRecord]) -> list[str]:
+    found = {
+        name: (counts["articles_cut"], counts["segments"])
+        for r in records for name, counts in r.counts.items() if counts.get("articles_cut")
+    }  # fmt: skip
+    return [f"{cut:,.0f} of {n:,.0f} of {name}" for name, (cut, n) in found.items()]
+
+
+def _cut_off(records: Sequence[TrialRecord]) -> list[str]:
+    """By part of the evaluation the trial with the largest share."""
+    worst: dict[str, tuple[float, float, float, int]] = {}
+    for record in records:
+        for part, counts in record.counts.items():
+            cut = counts.get("truncated", 0.0)
+            asked = counts.get("segments", counts.get("requests", 0.0))
+            if cut and cut / asked >= max(CUT_SHARE, worst.get(part, (0.0,))[0] + 1e-9):
+                worst[part] = cut / asked, cut, asked, record.number
+    return [
+        f"{cut:,.0f} of {asked:,.0f} in {part} ({_name(number)})"
+        for part, (_, cut, asked, number) in worst.items()
+    ]
+
+
+def _name(number: int) -> str:
+    return "the base model" if number < 0 else f"trial {trial_name(number)}"
+
+
+def _not_judged(records: Sequence[TrialRecord]) -> list[str]:
+    return [
+        part.removeprefix("failures.")
+        for r in records for part, counts in r.counts.items()
+        if "strict.empty" in counts and "strict.off_target" not in counts
+    ]  # fmt: skip
+
+
+def _characters(records: Sequence[TrialRecord]) -> list[str]:
+    return [
+        name
+        for r in records for name, score in r.scores.items()
+        if score.signature.startswith("BLEU|") and "|tok:char|" in f"{score.signature}|"
+    ]  # fmt: skip
+
+
+def _at_rungs(records: Sequence[TrialRecord]) -> list[str]:
+    """Beyond what is left out of the whole segments, too."""
+    whole = {name for r in records for name in r.extra.get("left_out") or ()}
+    return [n for r in records for rung in r.rungs for n in rung.left_out if n not in whole]
+
+
+def _rungs_not_measured(records: Sequence[TrialRecord]) -> list[str]:
+    return [
+        f"rung {rung.rung + 1} of trial {r.number} ({rung.decision.removeprefix('not measured: ')})"
+        for r in records for rung in r.rungs
+        if not rung.objectives and rung.decision.startswith("not measured")
+    ]  # fmt: skip
+
+
+def _short_baselines(records: Sequence[TrialRecord]) -> list[str]:
+    """Baselines beside `parallel_only`, whose size they have unless there is too little text."""
+    size = {r.role: r.recipe.parallel_size for r in records if r.role != "search"}
+    most = size.get("parallel_only", 0)
+    return [
+        f"{role} {size[role]:,}, parallel_only {most:,}"
+        for role in ("mono_one_to_one", "mono_two_to_one")
+        if size.get(role, most) < most
+    ]
+
+
+def _attempts(records: Sequence[TrialRecord]) -> list[str]:
+    found = []
+    for record in records:
+        for lost in record.extra.get("attempts") or ():
+            why = str(lost["reason_class"]).replace("_", " ")
+            found.append(f"{_name(record.number)} ({why}, {lost['then']})")
+    return found
+
+
+def _anew(records: Sequence[TrialRecord]) -> list[str]:
+    return [
+        f"trial {r.number} ({str(r.extra['checkpoint']).removeprefix('begun anew: ')})"
+        for r in records if r.extra.get("checkpoint")
+    ]  # fmt: skip
+
+
+def _precisions(records: Sequence[TrialRecord]) -> list[str]:
+    found: dict[str, list[int]] = {}
+    for record in records:
+        if record.training is not None:
+            found.setdefault(record.training.precision, []).append(record.number)
+    return [f"{p} ({trials_text(n)})" for p, n in found.items()] if len(found) > 1 else []
+
+
+def _signatures(records: Sequence[TrialRecord]) -> list[str]:
+    """Scores whose signatures differ: another metric, version or definition under one name."""
+    seen: dict[str, set[str]] = {}
+    for record in records:
+        for name, score in {**record.scores, **record.objectives}.items():
+            seen.setdefault(name, set()).add(score.signature)
+    return [name for name, signatures in seen.items() if len(signatures) > 1]
