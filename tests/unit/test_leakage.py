@@ -126,19 +126,33 @@ def test_dev_and_test_of_quality_whatever_its_size(tmp_path):
 
 
 @pytest.mark.parametrize("take", ["sample", "first"])
-def test_the_shots_that_are_looked_at_are_those_that_are_drawn_from(tmp_path, monkeypatch, take):
-    """A row without one side is none of the pool's."""
+@pytest.mark.parametrize("measure", ["few_shot", "technical", "formality"])
+def test_the_shots_that_are_looked_at_are_those_that_are_drawn_from(
+    tmp_path, monkeypatch, measure, take
+):
+    """Of 40 rows four are the pool, all shown; the second row lacks a side and is none of it."""
     monkeypatch.setattr("mtray.data.evaluation_texts.SHOT_ROWS", 4)
-    (tmp_path / "icl.tsv").write_text("en\tde\nicl en\ticl de\n")
-    rows = [f"shot {i}\t{'' if i == 1 else f'Schuss {i}'}" for i in range(40)]
-    (tmp_path / "shots.tsv").write_text("\n".join(["en\tde", *rows]))
-    spec = {"measure": "few_shot", "direction": "en-de", "path": str(tmp_path / "icl.tsv"),
-            "shots": 4, "shots_path": str(tmp_path / "shots.tsv"), "take": take}  # fmt: skip
-    study, found = texts_of(tmp_path, {"icl": spec})
-    lines = build_suite(study, None).abilities[0].requests[0].prompt.split("\n")[:-1]
-    drawn_from = {side for line in lines for side in line.split(" -> ")}
-    assert len(drawn_from) == 8 == len([text for text, _, shown in found if shown])
-    assert drawn_from == {text for text, _, shown in found if shown}
+    names = ["en", "de"]
+    if measure == "formality":
+        names = ["en", "formal", "informal", "formal_annotated", "informal_annotated"]
+
+    def write(name, rows):
+        lines = [[f"{name} {column} {i:02}" for column in names[:3]] for i in range(rows)]
+        if rows > 1:
+            lines[1][0] = ""
+        table = [names] + [[*f, *(f"[F]{text}[/F]" for text in f[1:])][: len(names)] for f in lines]
+        (tmp_path / name).write_text("\n".join(map("\t".join, table)))
+        return str(tmp_path / name), {text for line in lines for text in line if text}
+
+    path, _ = write("asked.tsv", 1)
+    shots_path, texts = write("shots.tsv", 40)
+    spec = {"measure": measure, "direction": "en-de", "path": path, "shots": 4,
+            "shots_path": shots_path, "take": take}  # fmt: skip
+    study, found = texts_of(tmp_path, {"shown": spec})
+    prompts = "\n".join(r.prompt for r in build_suite(study, None).abilities[0].requests)
+    shown = {text for text, _, shown in found if shown}
+    assert len(shown) == 4 * len(names[:3])
+    assert shown == {text for text in texts if text in prompts}
 
 
 def test_abilities_by_their_columns_and_their_shots(tmp_path):
