@@ -129,7 +129,7 @@ def test_columns_have_the_same_types_whatever_rows_are_there(roles):
     rows = [{"number": 1, **parameters(made[role]), "bleu.en-uk": None} for role in roles]
     schema = pq.read_schema(BytesIO(parquet_bytes(rows)))
     types = {name: str(schema.field(name).type) for name in schema.names}
-    words = ("freeze_policy", "method")
+    words = ("source_weights", "freeze_policy", "method")
     whole = ("number", "parallel_size", "frozen_layers", "lora_rank")
     assert types == {
         name: "string" if name in words else "int64" if name in whole else "double"
