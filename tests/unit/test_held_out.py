@@ -9,8 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from records_factory import make_record, make_score, make_study
 
-from mtray.analysis.seeds import PRIOR_RATIO
-from mtray.analysis.uncertainty import Z95
 from mtray.commands import held_out
 from mtray.commands.held_out import wanted_trials
 from mtray.commands.rerun import recorded_job
@@ -265,16 +263,12 @@ def test_dev_and_test_of_other_abilities_are_said_and_compared(two_abilities, ru
     assert result.abilities["test"][0].left_out == {"icl": LACK}
     assert result.objectives == ("quality", "retention")
     rows = {row.number: row.objectives["retention.common"] for row in result.rows}
-    # the segments' half width of 0.05, and the prior's of the seeds: Student's t of 4 degrees
-    half = np.hypot(0.05, 2.7764 * PRIOR_RATIO * 0.05 / Z95)
-    for found in (rows[0].dev, rows[0].test):
-        assert (found.value, found.low, found.high) == pytest.approx(
-            (0.9, 0.9 - half, 0.9 + half), rel=1e-4
-        )
-    gap = rows[0].test_gap
-    assert (gap.value, gap.low, gap.high) == pytest.approx(
-        (-0.1, -0.1 - half, -0.1 + half), rel=1e-4
-    )
+    for found, gap in ((rows[0].dev, rows[0].dev_gap), (rows[0].test, rows[0].test_gap)):
+        # half a width of 0.05 of the segments, and what the prior says of the seeds
+        assert found.value == pytest.approx(0.9) and found.low < 0.85 < 0.95 < found.high
+        assert found.high - 0.9 == pytest.approx(0.9 - found.low)
+        expected = tuple(end - 1 for end in (found.value, found.low, found.high))
+        assert (gap.value, gap.low, gap.high) == pytest.approx(expected)
     assert rows[-1].dev.value == 1.0 and rows[-1].test_gap is None
     table = {row["number"]: row for row in pq.read_table(run.path / "test.parquet").to_pylist()}
     assert table[0]["retention.common_test"] == pytest.approx(0.9)
