@@ -264,9 +264,11 @@ def test_dev_and_test_of_other_abilities_are_said_and_compared(two_abilities, ru
     assert result.objectives == ("quality", "retention")
     rows = {row.number: row.objectives["retention.common"] for row in result.rows}
     for found in (rows[0].dev, rows[0].test):
-        assert (found.value, found.low, found.high) == pytest.approx((0.9, 0.85, 0.95))
-    gap = rows[0].test_gap
-    assert (gap.value, gap.low, gap.high) == pytest.approx((-0.1, -0.15, -0.05))
+        assert found.value == pytest.approx(0.9)
+        assert found.low < 0.8501 and found.high > 0.9499, "that of the segments, at least"
+    gap, own = rows[0].test_gap, rows[0].test
+    expected = (own.value - 1, own.low - 1, own.high - 1)
+    assert (gap.value, gap.low, gap.high) == pytest.approx(expected)
     assert rows[-1].dev.value == 1.0 and rows[-1].test_gap is None
     table = {row["number"]: row for row in pq.read_table(run.path / "test.parquet").to_pylist()}
     assert table[0]["retention.common_test"] == pytest.approx(0.9)
