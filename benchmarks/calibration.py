@@ -52,10 +52,18 @@ def _nothing() -> list[int]:
 
 @dataclass
 class Tally:
-    """Counts of things that happened or not, by name: [times, of]."""
+    """What sweeps said.
+
+    - `counts`: of things that happened or not, by name: [times, of].
+    - `values`: of numbers.
+    - `shares`: of things, by sweep: what is of one sweep has its test set in common, so that
+      standard errors are over sweeps.
+    - `chances`: P(front), and whether it was so.
+    """
 
     counts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(_nothing))
-    sums: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    shares: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     chances: list[tuple[float, bool]] = field(default_factory=list)
 
     def saw(self, name: str, happened: bool) -> None:
@@ -66,8 +74,9 @@ class Tally:
         for name, (times, of) in other.counts.items():
             self.counts[name][0] += times
             self.counts[name][1] += of
-        for name, values in other.sums.items():
-            self.sums[name] += values
+            self.shares[name].append(times / of)
+        for name, values in other.values.items():
+            self.values[name].append(float(np.mean(values)))
         self.chances += other.chances
 
     def share(self, name: str) -> float:
@@ -82,7 +91,7 @@ def holds(score: Score, truth: float) -> bool:
 def judged(sweep: Sweep) -> Tally:
     """What one sweep said that was true, and what was not."""
     tally, front = Tally(), sweep.front
-    truths = {point.number: sweep.truth[point.recipe] for point in front.points}
+    truths = {point.number: sweep.truth[point.number] for point in front.points}
     for point in front.points:
         quality, kept = truths[point.number]
         for name, score in (point.scores | point.objectives).items():
@@ -94,7 +103,7 @@ def judged(sweep: Sweep) -> Tally:
                 f"covers: {'comet' if name.startswith('comet') else kind}", holds(score, truth)
             )
         if point.role != "base":
-            tally.sums["retention - truth"].append(point.objectives["retention"].value - kept)
+            tally.values["retention - truth"].append(point.objectives["retention"].value - kept)
             for k, name in enumerate(OBJECTIVES):
                 found = sweep.joint.difference(point.number, -1, name)
                 truth = truths[point.number][k] - truths[-1][k]
@@ -114,7 +123,8 @@ def judged(sweep: Sweep) -> Tally:
     tally.saw("all gains hold", all_hold)
     tally.saw("all pairs hold", family_holds(sweep, truths))
     for point in front.points:
-        tally.chances.append((point.p_front, on_true_front(point.number, truths)))
+        if any(sweep.scenario.between):  # where all are equal, no recipe dominates another
+            tally.chances.append((point.p_front, on_true_front(point.number, truths)))
     return tally
 
 
@@ -158,12 +168,13 @@ def reliability(chances: Sequence[tuple[float, bool]], bins: int = 5) -> Iterabl
 
 def lines(scenario: Scenario, tally: Tally, seconds: float) -> list[str]:
     out = [f"## {scenario.name}  ({seconds:.0f} s)"]
-    bias = np.array(tally.sums["retention - truth"])
+    bias = np.array(tally.values["retention - truth"])
     out.append(f"  retention - truth: {bias.mean():+.4f} +- {bias.std() / sqrt(len(bias)):.4f}")
     for name, (_, of) in sorted(tally.counts.items()):
-        share = tally.share(name)
-        out.append(f"  {name}: {share:.3f} +- {sqrt(share * (1 - share) / of):.3f} ({of})")
-    out.append(f"  P(front) said -> was: {'; '.join(reliability(tally.chances))}")
+        error = np.std(tally.shares[name]) / sqrt(len(tally.shares[name]))
+        out.append(f"  {name}: {tally.share(name):.3f} +- {error:.3f} ({of})")
+    if tally.chances:
+        out.append(f"  P(front) said -> was: {'; '.join(reliability(tally.chances))}")
     return out
 
 

@@ -89,12 +89,12 @@ QUALITY, QUALITY_SEGMENTS = 0.6, 400
 class Sweep:
     """What a simulated sweep ended with, and the truth.
 
-    - `truth`: by recipe, the true quality and retention.
+    - `truth`: by trial, the true quality and retention.
     - `front`, `joint`: what mtray makes of the records.
     """
 
     scenario: Scenario
-    truth: Mapping[Recipe, tuple[float, float]]
+    truth: Mapping[int, tuple[float, float]]
     front: Front
     joint: Joint
 
@@ -241,7 +241,8 @@ def simulate(scenario: Scenario, seed: int) -> Sweep:
         simulator.train(first.recipe, first.role, number, count, first.number)
     front = build_front(simulator.records, STUDY, Path("simulated"), simulator.draws)
     groups = group_trials(complete_trials(simulator.records))
-    return Sweep(scenario, simulator.truth, front, joint(groups, OBJECTIVES, simulator.draws))
+    truth = {r.number: simulator.truth[r.recipe] for r in simulator.records}
+    return Sweep(scenario, truth, front, joint(groups, OBJECTIVES, simulator.draws))
 
 
 STUDY = Study(

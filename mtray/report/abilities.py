@@ -117,15 +117,15 @@ def between_sides(
     the sides'. As `ability_notes` where both average the same."""
     if not sides_differ(before, now):
         return ability_notes(before or now)
-    told = []
+    parts = []
     for name, sets in zip(names, (before, now), strict=True):
         for found in sets:
-            told.append(f"{name} it is the weighted mean over {', '.join(found.kept)}")
-            told[-1] += f" ({trials_text(found.trials)})" if len(sets) > 1 else ""
-            told[-1] += f", without {_reasons(found)}" if found.left_out else ""
+            parts.append(f"{name} it is the weighted mean over {', '.join(found.kept)}")
+            parts[-1] += f" ({trials_text(found.trials)})" if len(sets) > 1 else ""
+            parts[-1] += f", without {_reasons(found)}" if found.left_out else ""
     return (
         f"Retention {names[0]} and {names[1]} are not of the same abilities and do not compare: "
-        f"{'; '.join(told)}.",
+        f"{'; '.join(parts)}.",
     )
 
 
