@@ -129,19 +129,10 @@ def test_columns_have_the_same_types_whatever_rows_are_there(roles):
     rows = [{"number": 1, **parameters(made[role]), "bleu.en-uk": None} for role in roles]
     schema = pq.read_schema(BytesIO(parquet_bytes(rows)))
     types = {name: str(schema.field(name).type) for name in schema.names}
-<<<<<<< HEAD
-    words = ("source_weights", "freeze_policy", "method")
-    whole = ("number", "parallel_size", "frozen_layers", "lora_rank")
-    assert types == {
-        name: "string" if name in words else "int64" if name in whole else "double"
-        for name in rows[0]
-    }
-=======
     kinds = {name: type(value) for name, value in made["search"].model_dump().items()}
     names = {int: "int64", float: "double", str: "string"}
     recipe = {name: names[kind] for name, kind in kinds.items()}
     assert types == {"number": "int64", "bleu.en-uk": "double", **recipe}
->>>>>>> wt-told
 
 
 def test_a_narrow_table_and_a_card_list_what_has_a_meaning(exported):
