@@ -5,11 +5,14 @@
 
 Every policy sees the same problem, noise, seeds and workers, and pays for what its trials cost. Its
 front holds finished trials of the highest fidelity, chosen by their noisy values; it is worth the
-hypervolume of their true values. Costs are in full trials of mean cost. `--table` adds a table of
-your own (Parquet or CSV: a row for each configuration and fidelity; columns config, fidelity, cost
-from the start, parameters p_*, objectives max_* or min_*), to find out which sampler suits it.
+hypervolume of their true values. Costs are in full trials of mean cost. The first problem,
+`recipes`, is a table of real trials (`recipe_table.py`), or of as much of it as is trained.
+`--table` adds a table of your own (Parquet or CSV: a row for each configuration and fidelity;
+columns config, fidelity, cost from the start, parameters p_*, objectives max_* or min_*), to find
+out which sampler suits it.
 
-On a table a suggestion stands for the nearest row nobody evaluated, for every policy alike.
+On a table a suggestion stands for the nearest row nobody evaluated, for every policy alike, and a
+policy that learns from parameters is told that row's.
 """
 
 from __future__ import annotations
@@ -25,23 +28,28 @@ from typing import Any
 
 import numpy as np
 from search_clock import claims, curves, first_reached, interval, simulate, verdict
+from search_recipes import recipes
 from search_rivals import OURS, POLICIES, VARIANTS, missing, quiet
 from search_surface import own_surface
 from search_tables import REGMIX_PAIRS, Problem, from_rows, read_rows, regmix
+from table_summary import TABLE
 
 from mtray.errors import MtrayError
 
 REGMIX = Path(__file__).resolve().parents[2] / "shared" / "data" / "laws" / "regmix"
 SURFACE = "surface"
+PROBLEMS = ("recipes", SURFACE, "regmix")
 STEPS = 40  # budgets at which the fronts are looked at
 ENOUGH = 0.95  # of the reference hypervolume
 
 
 @lru_cache(maxsize=1)
 def problem_of(source: str) -> Problem:
-    """`surface`, `regmix:FOLDER:a/b`, or a table's file."""
+    """`surface`, `recipes:FILE`, `regmix:FOLDER:a/b`, or a table's file."""
     if source == SURFACE:
         return own_surface()
+    if source.startswith("recipes:"):
+        return recipes(Path(source.partition(":")[2]))
     if source.startswith("regmix:"):
         _, folder, pair = source.split(":")
         first, second = pair.split("/")
@@ -159,7 +167,13 @@ def words(v: dict[str, Any]) -> str:
 
 def sources(args: argparse.Namespace) -> list[str]:
     """The problems that can be had here; says what is absent."""
-    found = [SURFACE] if "surface" in args.problems else []
+    found = []
+    if "recipes" in args.problems:
+        if args.recipes.is_file():
+            found.append(f"recipes:{args.recipes}")
+        else:
+            print(f"the recipe table is not in {args.recipes}; left out", file=sys.stderr)
+    found += [SURFACE] if SURFACE in args.problems else []
     if "regmix" in args.problems:
         if args.regmix.is_dir():
             found += [f"regmix:{args.regmix}:{a}/{b}" for a, b in REGMIX_PAIRS]
@@ -176,8 +190,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=40, help="in full trials of mean cost")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--problems", nargs="*", choices=("surface", "regmix"),
-                        default=("surface", "regmix"))  # fmt: skip
+    parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=PROBLEMS)
+    parser.add_argument("--recipes", type=Path, default=TABLE, metavar="FILE")
     parser.add_argument("--table", type=Path, action="append", default=[], metavar="FILE")
     parser.add_argument("--regmix", type=Path, default=REGMIX, metavar="FOLDER")
     known = (*POLICIES, *VARIANTS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from search_rivals import Policy
+from search_policy import Policy
 from search_tables import Array, Problem
 
 from mtray.analysis.pareto import maximised, non_dominated
@@ -56,6 +56,8 @@ def simulate(
         key = problem.place(policy.ask(number), set(keys))
         if key is None:
             return
+        if problem.row is not None:
+            policy.ran(number, problem.row(key))
         keys.append(key)
         begun.append(now)
         first = 0 if policy.watches else last

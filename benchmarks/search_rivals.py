@@ -1,9 +1,4 @@
-"""The policies that the search benchmark compares, behind one small interface.
-
-`ask` for the next point, knowing what was told by then; `report` a value on a trial's way and hear
-whether it goes on; `tell` how it ended. `watches` says whether a policy wants values on the way at
-all: one that does not runs its trials at the highest fidelity without paying for rungs.
-"""
+"""What people would use instead of mtray, as policies of the search benchmark, and all by name."""
 
 from __future__ import annotations
 
@@ -21,107 +16,10 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from search_policy import Mtray, Policy
 from search_tables import Array, Params, Problem
 
-from mtray.schema import EarlyStopping, Estimate
-from mtray.search.cost_aware import Told, Where
-from mtray.search.rungs import Point, decide, expected_values
-from mtray.search.samplers import STARTUP, at_quantile, space_filling
-from mtray.search.suggest import Suggester
-
-
-class Policy:
-    """Interface. `claims_partial`: what was stopped counts as a result, as Ray's OptunaSearch
-    has it."""
-
-    watches = False
-    claims_partial = False
-
-    def ask(self, number: int) -> Params:
-        raise NotImplementedError
-
-    def report(self, number: int, fidelity: int, values: Array) -> bool:
-        return True
-
-    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        """`values` of the highest fidelity, or of the one at which the trial was stopped; `cost` in
-        the problem's unit."""
-
-
-class Mtray(Policy):
-    """mtray's search: the problem's baselines, a space-filling start, and its `Suggester`, with the
-    problem's guesses. With `stopping` its early stopping too, where there are two rungs or more,
-    which are paid for.
-
-    Unlike in a sweep the suggestion knows everything that ended before it is asked for, and nothing
-    is trained again with another seed.
-    """
-
-    def __init__(
-        self, problem: Problem, seed: int, sampler: str = "auto", startup: int = STARTUP,
-        stopping: bool = False,
-    ) -> None:  # fmt: skip
-        self._problem = problem
-        where = Where(problem.distributions, problem.guesses)
-        self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
-        self._start = [
-            *problem.references, *space_filling(problem.distributions, startup, seed)
-        ]  # fmt: skip
-        rungs = problem.shares[:-1]
-        self._rule = EarlyStopping(rungs=rungs) if stopping and len(rungs) > 1 else None
-        self.watches = self._rule is not None
-        self._params: dict[int, Params] = {}
-        self._rungs: dict[int, list[SimpleNamespace]] = {}  # as a TrialRecord holds them
-        self._ended: list[SimpleNamespace] = []  # what a TrialRecord says of complete trials
-
-    def ask(self, number: int) -> Params:
-        params, notes = (
-            (self._start[number], {}) if number < len(self._start)
-            else self._suggester.suggest(number)
-        )  # fmt: skip
-        self._params[number] = params
-        self._suggester.add(number, params, attributes=notes)
-        return params
-
-    def _estimates(self, values: Array, fidelity: int) -> dict[str, Estimate]:
-        errors = self._problem.errors[fidelity]
-        return {
-            name: Estimate(value=float(v), error=float(e))
-            for name, v, e in zip(self._problem.objectives, values, errors, strict=True)
-        }
-
-    def report(self, number: int, fidelity: int, values: Array) -> bool:
-        assert self._rule is not None
-        mine = Point(number, self._estimates(values, fidelity))
-        others = [
-            Point(n, rungs[fidelity].objectives)
-            for n, rungs in self._rungs.items()
-            if len(rungs) > fidelity
-        ]
-        found = decide(self._rule, fidelity, mine, others, self._problem.objectives)
-        rung = SimpleNamespace(
-            rung=fidelity, objectives=mine.objectives, dominated_by=found.dominated_by
-        )
-        self._rungs.setdefault(number, []).append(rung)
-        return not found.stop
-
-    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        record = SimpleNamespace(
-            number=number, rungs=self._rungs.get(number, []),
-            state="complete" if complete else "pruned",
-        )  # fmt: skip
-        if complete:
-            record.objectives = self._estimates(values, len(self._problem.shares) - 1)
-            self._ended.append(record)
-            found = Told([float(v) for v in values], cost)
-            self._suggester.add(number, self._params[number], found)
-            return
-        # `expected_values` reads nothing of a record but what these hold
-        guess = expected_values(record, self._ended, self._problem.objectives)  # type: ignore[arg-type]
-        if guess is None:
-            self._suggester.drop(number)
-        else:
-            self._suggester.add(number, self._params[number], Told(list(guess.values())))
+from mtray.search.samplers import at_quantile
 
 
 class Optuna(Policy):
@@ -137,13 +35,33 @@ class Optuna(Policy):
             self._study.enqueue_trial(params)
         self._distributions = problem.distributions
         self._trials: dict[int, optuna.Trial] = {}
+        self._rows: dict[int, Params] = {}
 
     def ask(self, number: int) -> Params:
         self._trials[number] = self._study.ask(self._distributions)
         return dict(self._trials[number].params)
 
+    def ran(self, number: int, params: Params) -> None:
+        self._rows[number] = params
+
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        self._study.tell(self._trials[number], [float(v) for v in values], TrialState.COMPLETE)
+        tell_optuna(self._study, self._trials[number], values, self._rows.get(number))
+
+
+def tell_optuna(
+    study: optuna.Study, trial: optuna.Trial, values: Array, row: Params | None
+) -> None:
+    """How a trial ended; `row`: with these parameters in place of those that were asked for, which
+    Optuna takes as another trial (with the sampler's notes, such as NSGA-II's generation)."""
+    told = [float(v) for v in values]
+    if row is None:
+        study.tell(trial, told, TrialState.COMPLETE)
+        return
+    study.tell(trial, state=TrialState.FAIL)
+    study.add_trial(optuna.trial.create_trial(
+        state=TrialState.COMPLETE, values=told, params=row, distributions=trial.distributions,
+        system_attrs=study._storage.get_trial_system_attrs(trial._trial_id),
+    ))  # fmt: skip
 
 
 class RayOptuna(Policy):
@@ -163,9 +81,13 @@ class RayOptuna(Policy):
         self._times = [s / problem.shares[0] for s in problem.shares]
         # ASHAScheduler's defaults: a grace period of one report, a reduction factor of 4
         self._bracket = _Bracket(1, self._times[-1], 4, 0)
+        self._rows: dict[int, Params] = {}
 
     def ask(self, number: int) -> Params:
         return dict(self._search.suggest(str(number)))
+
+    def ran(self, number: int, params: Params) -> None:
+        self._rows[number] = params
 
     def report(self, number: int, fidelity: int, values: Array) -> bool:
         trial = SimpleNamespace(trial_id=str(number))
@@ -173,6 +95,10 @@ class RayOptuna(Policy):
         return bool(self._bracket.on_result(trial, self._times[fidelity], value) == "CONTINUE")
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
+        if number in self._rows:  # its own `add_evaluated_point` takes one objective
+            trial = self._search._ot_trials[str(number)]
+            tell_optuna(self._search._ot_study, trial, values, self._rows[number])
+            return
         result = dict(zip(self._names, map(float, values), strict=True))
         self._search.on_trial_complete(str(number), result)
 

@@ -2,7 +2,8 @@
 
 A `Problem` answers what a configuration costs and scores, without training. Its `place` turns what
 a policy suggests into a configuration there is: on a table the nearest row that nobody evaluated
-yet, the same for every policy; on the surface the suggestion itself. Costs are cumulative: what a
+yet, the same for every policy, which is then told what that row is; on the surface the suggestion
+itself. Costs are cumulative: what a
 configuration costs from its start to a fidelity.
 """
 
@@ -58,6 +59,8 @@ class Problem:
     unit: float  # mean of `alone`
     references: tuple[Params, ...] = ()  # baselines that mtray begins with
     guesses: Params = field(default_factory=dict)  # that mtray is given
+    # parameters of a configuration that is not the suggestion itself; None: policies are not told
+    row: Callable[[Any], Params] | None = None
 
     @property
     def senses(self) -> tuple[Sense, ...]:
@@ -99,9 +102,12 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def from_rows(name: str, rows: Sequence[Row]) -> Problem:
+def from_rows(
+    name: str, rows: Sequence[Row], distributions: Mapping[str, BaseDistribution] | None = None
+) -> Problem:
     """One row for each configuration and fidelity: `config`, `fidelity` (a number, more is dearer),
-    `cost` (from the start), parameters `p_*`, objectives `max_*` and `min_*`.
+    `cost` (from the start), parameters `p_*`, objectives `max_*` and `min_*`. `distributions`:
+    what is searched, by column; where they are not given, what the rows span.
 
     Several rows of one configuration and fidelity are repeated runs: a trial draws one of them, and
     their mean is the truth. Raises ConfigError for columns, numbers or configurations that are
@@ -130,10 +136,12 @@ def from_rows(name: str, rows: Sequence[Row]) -> Problem:
     cost = {key: float(np.mean([row["cost"] for row in found])) for key, found in runs.items()}
     truth = np.array([values[config, last].mean(axis=0) for config in configs])
     points = [{c: runs[config, last][0][c] for c in columns} for config in configs]
-    distributions = {c: _distribution([point[c] for point in points]) for c in columns}
+    spanned = {c: _distribution([point[c] for point in points]) for c in columns}
+    distributions = distributions or spanned
+    by_config = dict(zip(configs, points, strict=True))
     return Problem(
         name=name,
-        distributions=distributions,
+        distributions=dict(distributions),
         objectives=objectives,
         shares=_shares([np.mean([cost[c, k] for c in configs]) for k in range(last + 1)]),
         place=_nearest(configs, points, distributions),
@@ -145,6 +153,7 @@ def from_rows(name: str, rows: Sequence[Row]) -> Problem:
         errors=np.array([_spread([values[c, k] for c in configs]) for k in range(last + 1)]),
         alone=lambda config: cost[config, last],
         unit=float(np.mean([cost[config, last] for config in configs])),
+        row=lambda config: by_config[config],
     )
 
 
@@ -261,4 +270,5 @@ def regmix(folder: Path, pair: tuple[str, str]) -> Problem:
                 key = {"config": mix["index"], "fidelity": float(fidelity), "cost": cost}
                 rows.append({**key, **params, **values})
     problem = from_rows(f"regmix {pair[0]}/{pair[1]}", rows)
-    return replace(problem, alone=lambda config: 1.0, unit=1.0)
+    # no policy is told the row: the README's figures were made so
+    return replace(problem, alone=lambda config: 1.0, unit=1.0, row=None)

@@ -10,7 +10,8 @@ from search_factory import rows
 # after search_factory, which knows where they lie
 import search  # isort: skip
 from search_clock import Ended, claims, curves, first_reached, interval, simulate, verdict  # isort: skip
-from search_rivals import Moasha, Mtray, Policy, RayOptuna, missing  # isort: skip
+from search_policy import Mtray, Policy  # isort: skip
+from search_rivals import Moasha, Optuna, RayOptuna, missing  # isort: skip
 from search_surface import own_surface  # isort: skip
 from search_tables import from_rows  # isort: skip
 

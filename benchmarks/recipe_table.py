@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""A table of real recipes: the default study's space, trained, with seeds and values on the way.
+
+    python benchmarks/recipe_table.py train --work FOLDER [--until N] [--minutes M]
+    python benchmarks/recipe_table.py score --work FOLDER [--out FILE] [--jobs 1]
+    python benchmarks/recipe_table.py show [--table FILE]
+
+`train` trains the next recipes of a fixed plan (`table_plan.py`) one after another on one core and
+keeps what they answered; it may be stopped and killed at any time and goes on where it was, and
+several may train in one folder. `score` makes the table from what is kept, without training; it is
+the first problem of `search.py`. `show` says what is in a table. README's figures on seeds come
+from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+# before numpy and torch are imported; a tokenizer's threads would take the other cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from table_summary import TABLE
+
+from mtray.cli_errors import report_errors
+from mtray.errors import ConfigError
+from mtray.sweep import DEFAULT_SPACE, DEFAULT_STUDY
+
+MOST_BYTES = 2_000_000
+
+
+def loaded(study: Path, space: Path) -> tuple[Any, Any]:
+    from mtray.sweep import arguments, load
+
+    return load(arguments(["--study", str(study), "--space", str(space)]))
+
+
+def run_train(args: argparse.Namespace) -> None:
+    import torch
+    from table_trials import train
+
+    from mtray.data.store import check_files
+    from mtray.sweep import check_model, prepare
+
+    torch.set_num_threads(1)
+    study, space = loaded(args.study, args.space)
+    check_files(study)
+    check_model(study, space)
+    # without the quality metric, which training does not need
+    prepared = prepare(study, space, lambda line: print(line, file=sys.stderr, flush=True))
+    done = train(prepared, args.work, args.until, args.minutes)
+    print(f"{done} trials trained by this process")
+
+
+@lru_cache(maxsize=1)
+def scorer_of(work: Path, study_file: Path, space_file: Path) -> Any:
+    """What scores the trials of a folder; made once in every process."""
+    import torch
+    from table_scores import Scorer, base_outputs
+    from table_trials import read_trials
+
+    from mtray.evaluation.suite import build_suite
+    from mtray.training.models import load_tokenizer
+
+    torch.set_num_threads(1)
+    study, _ = loaded(study_file, space_file)
+    suite = build_suite(study, load_tokenizer(study.model, study.trust_remote_code))
+    return Scorer(study, suite, base_outputs(read_trials(work), suite))
+
+
+def row_of(source: tuple[Path, Path, Path], folder: Path) -> dict[str, Any]:
+    """The row of one trial."""
+    from table_scores import fixed_columns
+    from table_trials import read_trial
+
+    kept = read_trial(folder)
+    assert kept is not None
+    return fixed_columns(kept) | scorer_of(*source).columns(kept)
+
+
+def about(source: tuple[Path, Path, Path], trials: list[Any]) -> dict[str, Any]:
+    """What the table is of: goes into its file."""
+    from table_plan import POINTS, SEED, SEGMENTS, SHARES, plan
+
+    _, study, space = source
+    scorer = scorer_of(*source)
+    versions = {tuple(sorted(kept.versions.items())) for kept in trials if kept.versions}
+    return {
+        "made_by": "python benchmarks/recipe_table.py train --work FOLDER; "
+        "python benchmarks/recipe_table.py score --work FOLDER",
+        "study": study.read_text(encoding="utf-8"), "space": space.read_text(encoding="utf-8"),
+        "versions": [dict(found) for found in sorted(versions)],
+        "machines": Counter(kept.machine for kept in trials),
+        "plan": {"points": POINTS, "seed": SEED, "trials": len(plan(*loaded(study, space)))},
+        "rungs": {"shares": SHARES, "segments": SEGMENTS},
+        "bootstrap": {
+            "resamples": scorer.study.evaluation.bootstrap, "seed": scorer.study.seed,
+        },
+        **scorer.about(),
+    }  # fmt: skip
+
+
+def run_score(args: argparse.Namespace) -> None:
+    from table_scores import write_table
+    from table_trials import read_trials
+
+    source = (args.work.resolve(), args.study.resolve(), args.space.resolve())
+    trials = read_trials(source[0])
+    folders = [kept.folder for kept in trials]
+    sources, rows = [source] * len(folders), []
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        for row in pool.map(row_of, sources, folders):
+            rows.append(row)
+            print(f"\r{len(rows)} of {len(folders)} scored", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    size = write_table(args.out, rows, about(source, trials))
+    print(f"{args.out}: {len(rows)} trials, {size:,} bytes")
+    if size > MOST_BYTES:
+        raise ConfigError(f"{args.out}: {size:,} bytes, more than {MOST_BYTES:,}")
+
+
+def run_show(args: argparse.Namespace) -> None:
+    from table_summary import lines, read_table
+
+    print("\n".join(lines(*read_table(args.table))))
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    studied = argparse.ArgumentParser(add_help=False)
+    studied.add_argument("--work", type=Path, required=True, metavar="FOLDER")
+    studied.add_argument("--study", type=Path, default=DEFAULT_STUDY)
+    studied.add_argument("--space", type=Path, default=DEFAULT_SPACE)
+    train = commands.add_parser("train", parents=[studied])
+    train.add_argument("--until", type=int, metavar="N", help="only the plan's first N trials")
+    train.add_argument("--minutes", type=float, metavar="M", help="begin no trial after that")
+    train.set_defaults(run=run_train)
+    score = commands.add_parser("score", parents=[studied])
+    score.add_argument("--out", type=Path, default=TABLE, metavar="FILE")
+    score.add_argument("--jobs", type=int, default=1, help="processes")
+    score.set_defaults(run=run_score)
+    show = commands.add_parser("show")
+    show.add_argument("--table", type=Path, default=TABLE, metavar="FILE")
+    show.set_defaults(run=run_show)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = arguments(argv)
+    with report_errors() as outcome:
+        args.run(args)
+    return outcome.code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

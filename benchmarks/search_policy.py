@@ -1,0 +1,124 @@
+"""What the search benchmark asks of a policy, and mtray's own search behind it.
+
+`ask` for the next point, knowing what was told by then; on a table, what `ran` in its place;
+`report` a value on a trial's way and hear whether it goes on; `tell` how it ended. `watches` says
+whether a policy wants values on the way at all: one that does not runs its trials at the highest
+fidelity without paying for rungs.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from search_tables import Array, Params, Problem
+
+from mtray.schema import EarlyStopping, Estimate
+from mtray.search.cost_aware import Told, Where
+from mtray.search.rungs import Point, decide, expected_values
+from mtray.search.samplers import STARTUP, space_filling
+from mtray.search.suggest import Suggester
+
+
+class Policy:
+    """Interface. `claims_partial`: what was stopped counts as a result, as Ray's OptunaSearch
+    has it."""
+
+    watches = False
+    claims_partial = False
+
+    def ask(self, number: int) -> Params:
+        raise NotImplementedError
+
+    def ran(self, number: int, params: Params) -> None:
+        """The row of a table that stands for the suggestion; nothing for who learns from no
+        parameters."""
+
+    def report(self, number: int, fidelity: int, values: Array) -> bool:
+        return True
+
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
+        """`values` of the highest fidelity, or of the one at which the trial was stopped; `cost` in
+        the problem's unit."""
+
+
+class Mtray(Policy):
+    """mtray's search: the problem's baselines, a space-filling start, and its `Suggester`, with the
+    problem's guesses. With `stopping` its early stopping too, where there are two rungs or more,
+    which are paid for.
+
+    Unlike in a sweep the suggestion knows everything that ended before it is asked for, and nothing
+    is trained again with another seed.
+    """
+
+    def __init__(
+        self, problem: Problem, seed: int, sampler: str = "auto", startup: int = STARTUP,
+        stopping: bool = False,
+    ) -> None:  # fmt: skip
+        self._problem = problem
+        where = Where(problem.distributions, problem.guesses)
+        self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
+        self._start = [
+            *problem.references, *space_filling(problem.distributions, startup, seed)
+        ]  # fmt: skip
+        rungs = problem.shares[:-1]
+        self._rule = EarlyStopping(rungs=rungs) if stopping and len(rungs) > 1 else None
+        self.watches = self._rule is not None
+        self._params: dict[int, Params] = {}
+        self._notes: dict[int, dict[str, Any]] = {}  # the sampler's
+        self._rungs: dict[int, list[SimpleNamespace]] = {}  # as a TrialRecord holds them
+        self._ended: list[SimpleNamespace] = []  # what a TrialRecord says of complete trials
+
+    def ask(self, number: int) -> Params:
+        params, notes = (
+            (self._start[number], {}) if number < len(self._start)
+            else self._suggester.suggest(number)
+        )  # fmt: skip
+        self._params[number], self._notes[number] = params, notes
+        self._suggester.add(number, params, attributes=notes)
+        return params
+
+    def ran(self, number: int, params: Params) -> None:
+        self._suggester.drop(number)
+        self._params[number] = params
+        self._suggester.add(number, params, attributes=self._notes[number])
+
+    def _estimates(self, values: Array, fidelity: int) -> dict[str, Estimate]:
+        errors = self._problem.errors[fidelity]
+        return {
+            name: Estimate(value=float(v), error=float(e))
+            for name, v, e in zip(self._problem.objectives, values, errors, strict=True)
+        }
+
+    def report(self, number: int, fidelity: int, values: Array) -> bool:
+        assert self._rule is not None
+        mine = Point(number, self._estimates(values, fidelity))
+        others = [
+            Point(n, rungs[fidelity].objectives)
+            for n, rungs in self._rungs.items()
+            if len(rungs) > fidelity
+        ]
+        found = decide(self._rule, fidelity, mine, others, self._problem.objectives)
+        rung = SimpleNamespace(
+            rung=fidelity, objectives=mine.objectives, dominated_by=found.dominated_by
+        )
+        self._rungs.setdefault(number, []).append(rung)
+        return not found.stop
+
+    def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
+        record = SimpleNamespace(
+            number=number, rungs=self._rungs.get(number, []),
+            state="complete" if complete else "pruned",
+        )  # fmt: skip
+        if complete:
+            record.objectives = self._estimates(values, len(self._problem.shares) - 1)
+            self._ended.append(record)
+            found = Told([float(v) for v in values], cost)
+            self._suggester.add(number, self._params[number], found)
+            return
+        # `expected_values` reads nothing of a record but what these hold
+        guess = expected_values(record, self._ended, self._problem.objectives)  # type: ignore[arg-type]
+        if guess is None:
+            self._suggester.drop(number)
+        else:
+            self._suggester.add(number, self._params[number], Told(list(guess.values())))
