@@ -81,9 +81,13 @@ def row_of(source: tuple[Path, Path, Path], folder: Path) -> dict[str, Any]:
     from table_scores import fixed_columns
     from table_trials import read_trial
 
+    from mtray.report.records import trial_name
+
     kept = read_trial(folder)
     assert kept is not None
-    return fixed_columns(kept) | scorer_of(*source).columns(kept)
+    of = kept.job.of
+    first = None if of is None else read_trial(source[0] / trial_name(of))
+    return fixed_columns(kept) | scorer_of(*source).columns(kept, first)
 
 
 def about(source: tuple[Path, Path, Path], trials: list[Any]) -> dict[str, Any]:

@@ -114,6 +114,6 @@ def _errors(grouped: Sequence[Sequence[Row]], firsts: Sequence[Row], stage: str)
     names = [f"{stage}{name}" for name in OBJECTIVES]
     whole = [[row for row in group if _measured(row, stage)] for group in grouped]
     spread = seed_variance(whole, names)
-    if spread.freedom:
+    if spread.repeats:
         return spread.deviation
     return np.array([np.sqrt(np.median([row[f"{n}/variance"] for row in firsts])) for n in names])

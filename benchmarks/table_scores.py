@@ -1,8 +1,9 @@
 """The recipe table: a row for each trial, from what was kept of it.
 
 Columns of scores are `NAME` (the value), `NAME/low` and `NAME/high` (its 95 % interval),
-`NAME/variance` (of its bootstrap draws) and `NAME/paired` (the variance of the draws of its
-difference to the base model on the same segments); `covariance/A/B` is that of the draws of two
+`NAME/variance` (of its bootstrap draws), `NAME/paired` (the variance of the draws of its difference
+to the base model on the same segments) and, of a further seed, `NAME/apart` (the same of its
+difference to the recipe's first seed); `covariance/A/B` is that of the draws of two
 objectives. Before the names of what was measured at a rung stands `rung1/` or `rung2/`. The base
 model's are its own on a rung's segments.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -81,21 +82,30 @@ class Scorer:
         self, suite: Suite, outputs: Sequence[Output], base: Sequence[Output] | None
     ) -> dict[str, Drawn]:
         names = names_of(suite)
-        # the suite keeps the draws of what is an objective
-        result = replace(suite, objectives=tuple(names)).score(
+        result = suite.score(
             outputs, base, self.study.evaluation.bootstrap, self.study.seed, self.load_comet
         )
         scores = {**result.scores, **result.objectives}
         return {n: Drawn(scores[n], result.draws[n]) for n in names if n in result.draws}
 
-    def columns(self, kept: Kept) -> Row:
-        """The scores of a trial. RunError where its outputs are of other requests."""
+    def end(self, kept: Kept) -> dict[str, Drawn]:
+        """The scores of a trial's last answers."""
+        if kept.job.number == BASE_NUMBER:
+            return self._base_scores
+        outputs = read_outputs(kept.folder / OUTPUTS_FILE, self.suite.requests)
+        return self._measured(self.suite, outputs, self.base)
+
+    def columns(self, kept: Kept, first: Kept | None = None) -> Row:
+        """The scores of a trial; `first`: of a further seed, the recipe's first. RunError where its
+        outputs are of other requests."""
         if kept.reason is not None:
             return {}
         is_base = kept.job.number == BASE_NUMBER
-        outputs = read_outputs(kept.folder / OUTPUTS_FILE, self.suite.requests)
-        found = self._base_scores if is_base else self._measured(self.suite, outputs, self.base)
+        found = self.end(kept)
         row = self._stage(STAGES[0], found, self._base_scores)
+        if first is not None and first.reason is None:
+            before = self.end(first)
+            row |= {f"{n}/apart": variance(found[n].draws - before[n].draws) for n in found}
         for rung, stage in enumerate(STAGES[1:]):
             path = kept.folder / rung_file(rung)
             if not is_base and not path.is_file():

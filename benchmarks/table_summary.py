@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtray.analysis.pareto import front_order, maximised
-from mtray.analysis.seeds import SeedVariance, pooled_variance
+from mtray.analysis.seeds import Repeated, SeedVariance, pooled_variance
 from mtray.errors import ConfigError
 
 TABLE = Path(__file__).resolve().parent / "tables" / "default_recipes.parquet"
@@ -23,11 +23,17 @@ RUNGS = ("rung1/", "rung2/")
 
 
 class Seeds(NamedTuple):
-    """Of one score: its pooled deviation over seeds, on `freedom` degrees of freedom, and the
-    median standard errors, by bootstrap over segments, of a value and of its difference to the base
-    model."""
+    """Of one score.
+
+    - `deviation`: pooled over recipes, of a trial over seeds, on `freedom` degrees of freedom.
+    - `beyond`: the part of it that the bootstrap over segments does not have: its variance less
+      half of the bootstrap's of the difference of two seeds.
+    - `error`, `paired`: median standard errors over segments of a value and of its difference to
+      the base model.
+    """
 
     deviation: float
+    beyond: float
     freedom: int
     error: float
     paired: float
@@ -67,7 +73,8 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 def seed_variance(grouped: Sequence[Sequence[Row]], names: Sequence[str]) -> SeedVariance:
     """Of the named columns, shape (names,), over recipes that were trained more than once."""
     values = [[[row[n] for n in names] for row in group] for group in grouped if len(group) > 1]
-    return pooled_variance(values or [np.zeros((1, len(names)))])
+    families = [[Repeated(np.array(found))] for found in values]
+    return pooled_variance(families or [[Repeated(np.zeros((1, len(names))))]])
 
 
 def seeds_of(grouped: Sequence[Sequence[Row]], name: str) -> Seeds:
@@ -77,7 +84,10 @@ def seeds_of(grouped: Sequence[Sequence[Row]], name: str) -> Seeds:
         float(np.median([np.sqrt(row[f"{name}/{what}"]) for row in rows]))
         for what in ("variance", "paired")
     )
-    return Seeds(float(spread.deviation[0]), spread.freedom, error, paired)
+    apart = [row[f"{name}/apart"] for row in rows if row.get(f"{name}/apart") is not None]
+    within = float(np.mean(apart)) / 2 if apart else 0.0
+    beyond = max(0.0, float(spread.variance[0]) - within) ** 0.5
+    return Seeds(float(spread.deviation[0]), beyond, spread.repeats, error, paired)
 
 
 def rank_correlation(rows: Sequence[Row], a: str, b: str) -> float:
@@ -130,17 +140,19 @@ def _seeds(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> list[str]:
     complete = [row for group in grouped for row in group]
     base = next((row for row in rows if row["role"] == "base"), {})
     out = [
-        "| score | base | least | greatest | SD over seeds | degrees | SE | SE of difference "
-        "| SD / SE | SD / SE of difference | rank correlation with rung 1 | with rung 2 |",
-        "|" + "---|" * 12,
+        "| score | base | least | greatest | SD over seeds | beyond bootstrap | degrees | SE "
+        "| SE of difference | SD / SE | beyond / SE of difference | rank correlation with rung 1 "
+        "| with rung 2 |",
+        "|" + "---|" * 13,
     ]
     for name in scores_in(rows):
         if any(row.get(name) is None for row in complete):
             continue
         found, values = seeds_of(grouped, name), [row[name] for row in complete]
-        ratios = [_ratio(found.deviation, error) for error in (found.error, found.paired)]
+        ratios = [_ratio(found.deviation, found.error), _ratio(found.beyond, found.paired)]
         ranks = [f"{rank_correlation(complete, f'{rung}{name}', name):.2f}" for rung in RUNGS]
-        shown = (base.get(name, float("nan")), min(values), max(values), found.deviation)
+        shown = (base.get(name, float("nan")), min(values), max(values), found.deviation,
+                 found.beyond)  # fmt: skip
         cells = [*(f"{v:.4f}" for v in shown), str(found.freedom)]
         cells += [f"{found.error:.4f}", f"{found.paired:.4f}", *ratios, *ranks]
         out.append(f"| {name} | {' | '.join(cells)} |")

@@ -222,7 +222,7 @@ def test_a_table_says_what_its_scores_are(small, tmp_path):
     work = tmp_path / "work"
     train(small, work, until=1)
     about = scorer(small, work).about()
-    assert about["signatures"]["retention"].startswith("min(1,(s-c)/(b-c))")
+    assert about["signatures"]["retention"].startswith("(s-c)/(b-c)|most:1.5|mean")
     assert about["segments"]["end"]["quality"] == 40 and about["segments"]["rung"]["quality"] == 10
     assert list(about["left_out"]) == ["spanish"], "of which the base model has nothing"
 
