@@ -149,18 +149,21 @@ def _seeds(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> list[str]:
         if any(row.get(name) is None for row in complete):
             continue
         found, values = seeds_of(grouped, name), [row[name] for row in complete]
-        ratios = [_ratio(found.deviation, found.error), _ratio(found.beyond, found.paired)]
-        ranks = [f"{rank_correlation(complete, f'{rung}{name}', name):.2f}" for rung in RUNGS]
-        shown = (base.get(name, float("nan")), min(values), max(values), found.deviation,
-                 found.beyond)  # fmt: skip
-        cells = [*(f"{v:.4f}" for v in shown), str(found.freedom)]
-        cells += [f"{found.error:.4f}", f"{found.paired:.4f}", *ratios, *ranks]
+        known = found.freedom > 0
+        deviation, beyond = (v if known else float("nan") for v in (found.deviation, found.beyond))
+        shown = (base.get(name, float("nan")), min(values), max(values), deviation, beyond)
+        pairs = ((deviation, found.error), (beyond, found.paired))
+        cells = [*(_cell(v, 4) for v in shown), str(found.freedom)]
+        cells += [_cell(error, 4) for error in (found.error, found.paired)]
+        cells += [_cell(v / e if e else np.nan, 2) for v, e in pairs]
+        cells += [_cell(rank_correlation(complete, f"{r}{name}", name), 2) for r in RUNGS]
         out.append(f"| {name} | {' | '.join(cells)} |")
     return out
 
 
-def _ratio(deviation: float, error: float) -> str:
-    return f"{deviation / error:.2f}" if error > 0 else "-"
+def _cell(value: float, digits: int) -> str:
+    """`-`: it is not known."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
 
 
 def _front(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> list[str]:

@@ -16,7 +16,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,21 +187,42 @@ def train(
     bind(work, what_is_trained(prepared, jobs))
     code()  # as it is now, whatever happens to the files while this runs
     jobs, started, done = jobs[:until], time.monotonic(), 0
-    for job in jobs:
-        folder = work / trial_name(job.number)
-        folder.mkdir(exist_ok=True)
-        try:
-            with locked(folder / LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                if (folder / TRIAL).is_file():
-                    continue
-                if minutes is not None and time.monotonic() - started >= 60 * minutes:
-                    break
-                kept = train_one(job, prepared, folder)
-        except BlockingIOError:  # another process trains it
-            continue
+    while minutes is None or time.monotonic() - started < 60 * minutes:
+        with _next(work, jobs) as job:
+            if job is None:
+                break
+            kept = train_one(job, prepared, folder_of(work, job))
         done += 1
-        _tell(kept, sum((work / trial_name(j.number) / TRIAL).is_file() for j in jobs), len(jobs))
+        _tell(kept, sum(_is_done(work, j) for j in jobs), len(jobs))
     return done
+
+
+def folder_of(work: Path, job: Job) -> Path:
+    return work / trial_name(job.number)
+
+
+def _is_done(work: Path, job: Job) -> bool:
+    return (folder_of(work, job) / TRIAL).is_file()
+
+
+@contextmanager
+def _next(work: Path, jobs: Sequence[Job]) -> Iterator[Job | None]:
+    """The first trial that is not done and that no other process trains, with its lock."""
+    for job in jobs:
+        if _is_done(work, job):
+            continue
+        folder_of(work, job).mkdir(exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(
+                    locked(folder_of(work, job) / LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                )
+            except BlockingIOError:
+                continue
+            if not _is_done(work, job):  # else another process has just done it
+                yield job
+                return
+    yield None
 
 
 def train_one(job: Job, prepared: Prepared, folder: Path) -> Kept:

@@ -11,7 +11,7 @@ from search_factory import rows
 import search  # isort: skip
 from search_clock import Ended, claims, curves, first_reached, interval, simulate, verdict  # isort: skip
 from search_policy import Mtray, Policy  # isort: skip
-from search_rivals import Moasha, Optuna, RayOptuna, missing  # isort: skip
+from search_rivals import POLICIES, VARIANTS, Moasha, RayOptuna, missing  # isort: skip
 from search_surface import own_surface  # isort: skip
 from search_tables import from_rows  # isort: skip
 
@@ -122,6 +122,30 @@ def test_early_stopping_is_the_search_s_own_rule(hills):
 def test_only_the_suggester_s_points_are_evaluated(problem):
     ended = simulate(problem, Mtray(problem, 1, "random", stopping=False), 1, 2, 6)
     assert sorted(e.key for e in ended) == [f"c{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("name", ["mtray tpe", "optuna GP", "optuna NSGA-II", "optuna TPE"])
+def test_on_a_table_a_policy_is_told_the_row_that_ran(name):
+    """All that a policy's sampler learns from are rows, each with its own values."""
+    problem = from_rows("made-up", rows(points=40))
+    policy = {**POLICIES, **VARIANTS}[name](problem, 1)
+    ended = simulate(problem, policy, 1, workers=2, budget=14)
+    study = policy._suggester._mirror._study if isinstance(policy, Mtray) else policy._study
+    found = sorted((t.params["p_y"], tuple(t.values)) for t in study.trials if t.values)
+    wanted = sorted((problem.row(e.key)["p_y"], tuple(e.values)) for e in ended)
+    assert len(found) == len(ended) > 10 and found == wanted
+    told = [t for t in study.trials if t.values]
+    if name == "optuna NSGA-II":
+        assert all(any("generation" in key for key in t.system_attrs) for t in told)
+
+
+def test_rays_search_is_told_the_row_that_ran():
+    pytest.importorskip("ray.tune")
+    problem = from_rows("made-up", rows(points=40))
+    policy = RayOptuna(problem, 1)
+    ended = simulate(problem, policy, 1, workers=2, budget=14)
+    told = sorted(t.params["p_y"] for t in policy._search._ot_study.trials if t.values)
+    assert told == sorted(problem.row(e.key)["p_y"] for e in ended) and len(told) > 10
 
 
 def test_rays_search_lets_stopped_trials_count():
