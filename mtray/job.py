@@ -58,7 +58,7 @@ class Reverted:
 class Outcome:
     """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
     rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` is a
-    trial's each."""
+    trial's each. `restored`: of the seconds, those that a checkpoint brought."""
 
     outputs: list[Output]
     mix: Mix
@@ -68,6 +68,7 @@ class Outcome:
     pruned: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     reverted: tuple[Reverted, ...] = ()
+    restored: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class _Trial:
     def __init__(self, job: Job, study: Study, how: How, worker: Worker) -> None:
         self._job, self._study, self._how, self._worker = job, study, how, worker
         self._seconds, self._notes = Seconds(), dict[str, Any]()
+        self._restored = 0.0
         self._origin, self._mix = Origin(), Mix()
         self._record: TrainingRecord | None = None
         # the untouched model has nothing to revert
@@ -143,9 +144,13 @@ class _Trial:
         )
         return Checkpoints(
             self._how.keep_in, key, training.checkpoint_minutes,
-            more=self._seconds.so_far, restore=self._seconds.add,
+            more=self._seconds.so_far, restore=self._restore,
             tell=lambda why: self._notes.update(checkpoint=f"begun anew: {why}"),
         )  # fmt: skip
+
+    def _restore(self, phases: Mapping[str, float]) -> None:
+        self._seconds.add(phases)
+        self._restored = sum(phases.values())
 
     def _rungs(self) -> Rungs:
         """What the training loop does at a rung: all workers answer, rank 0 asks, and the others
@@ -174,7 +179,9 @@ class _Trial:
 
     def pruned(self, record: TrainingRecord) -> Outcome:
         phases = self._seconds.phases
-        return Outcome([], self._mix, record, phases, versions(), True, self._notes)
+        return Outcome(
+            [], self._mix, record, phases, versions(), True, self._notes, restored=self._restored
+        )
 
     def evaluated(self, requests: Sequence[Request]) -> Outcome:
         self._tell("evaluating")
@@ -188,7 +195,7 @@ class _Trial:
                     self._how.use(module, self._loaded.tokenizer)
         return Outcome(
             outputs, self._mix, record, self._seconds.phases, versions(),
-            notes=self._notes, reverted=reverted,
+            notes=self._notes, reverted=reverted, restored=self._restored,
         )  # fmt: skip
 
     def _answers(

@@ -131,7 +131,10 @@ class TrialRecord(Frozen):
     `objectives` are the values that the search sees. `scores` holds everything measured, by name:
     `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
     `constraints` says for each of the study's how far the trial is beyond it (`Limit.over`).
-    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase.
+    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase,
+    and `total`: all that the trial ran for, its failed attempts among it. `lost` is the part of
+    them of which no phase knows, `waiting` comes on top: for a place for its workers, or for the
+    base model's scores (older records count it in `total`).
     A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
     draw of the data, and the earlier trial's number in `of`. One whose weights are another trial's
     at another `alpha` has that trial's number in `trained_as`; so have its costs.
@@ -162,5 +165,11 @@ class TrialRecord(Frozen):
 
     @property
     def total_seconds(self) -> float:
-        """Wall clock of the whole trial; its phases together where only they are recorded."""
-        return self.seconds.get("total", sum(self.seconds.values()))
+        """What the whole trial ran for; its phases together where only they are recorded."""
+        phases = sum(s for name, s in self.seconds.items() if name != "waiting")
+        return self.seconds.get("total", phases)
+
+    @property
+    def undisturbed_seconds(self) -> float:
+        """What it would have run for without failed attempts."""
+        return self.total_seconds - self.seconds.get("lost", 0.0)

@@ -149,7 +149,8 @@ class Evaluation(Frozen):
 
 
 class Budget(Frozen):
-    """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial in its workers.
+    """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial, all its
+    attempts and starts of the sweep together, without what it waits for a place.
     `replicate_share`: share of the trials that, near the end, train candidates of the front again
     with other seeds; 0 switches that off. `device_hours`: no trial starts once the trials took so
     many hours times devices. `patience`: none starts once so many trials in a row gained no

@@ -11,22 +11,24 @@ from mtray.search.board import Reporter
 from mtray.search.bridge import Shared, WorkersPending, train_in_workers
 from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
 from mtray.search.on_the_way import again_from
+from mtray.search.stopwatch import Stopwatch
 
 
 def train_with_attempts(
-    job: Job, shared: Shared, reporter: Reporter, attempts: list[Attempt]
+    job: Job, shared: Shared, reporter: Reporter, attempts: list[Attempt], stopwatch: Stopwatch
 ) -> Outcome:
     """The outcome of the first attempt that comes through; `attempts` grows by those that did not.
 
     Out of memory: once more with half as many tokens in a batch, in training (more micro-batches
     make up for it) and in evaluation. Worker or node lost: again, at most twice. Both go on from
-    the trial's checkpoint where there is one. Raises what the last attempt raised, and TrialStopped
-    when the sweep is being stopped.
+    the trial's checkpoint where there is one. Raises what the last attempt raised, TimeLimitReached
+    when the attempts took the trial's minutes together, and TrialStopped when the sweep is being
+    stopped.
     """
     batch_share = 1.0
     while True:
         try:
-            return train_in_workers(job, shared, batch_share)
+            return train_in_workers(job, shared, stopwatch, batch_share)
         except TrialStopped:
             raise
         except WorkersPending:  # as long as it takes; the watchdog says what is missing
@@ -42,5 +44,6 @@ def train_with_attempts(
             if reason_class == "out_of_memory":
                 batch_share /= 2
                 then = "again at half the micro-batch"
-            attempts.append(attempt(reason_class, one_line(error), then))
+            seconds = stopwatch.end_attempt()
+            attempts.append(attempt(reason_class, one_line(error), then, seconds))
             reporter.progress({"state": "starting"})

@@ -15,6 +15,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,14 @@ from ray.util.placement_group import (
     remove_placement_group,
 )
 
-from mtray.errors import NodeLost, TimeLimitReached, TrainError, TrialStopped, WorkerLost
+from mtray.errors import NodeLost, TrainError, TrialStopped, WorkerLost
 from mtray.job import How, Job, Outcome, RungPlan, Use
 from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
+from mtray.search.stopwatch import Stopwatch, over_time
 from mtray.training.moved import MOVED, save_moved
 from mtray.training.worker import Worker, place_in_group
 from mtray.trial import run_trial
@@ -56,6 +58,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 NODE_SECONDS = 20.0  # Ray's health check gives a machine up after five times 3 s
+Waiting = Callable[[], AbstractContextManager[None]]
 _NOT_NEEDED = {"DatasetsCallback", "PlacementGroupCleanerCallback"}
 
 
@@ -77,22 +80,26 @@ class WorkersPending(Exception):
     """The cluster has had no room for a trial's workers so far."""
 
 
-class NamedWorkerGroup(WorkerGroup):
-    """A worker group whose placement group is found again by the run's name."""
+def worker_groups(waiting: Waiting) -> type[WorkerGroup]:
+    """A class of worker groups whose placement group is found again by the run's name. `waiting` is
+    entered while the cluster makes room for it."""
 
-    def _create_placement_group(
-        self, scaling_config: ray.train.ScalingConfig, worker_group_context: WorkerGroupContext
-    ) -> DefaultPlacementGroupHandle:
-        bundle, count = worker_group_context.resources_per_worker, worker_group_context.num_workers
-        name = self._train_run_context.run_config.name
-        group = placement_group(
-            [bundle] * count, strategy=worker_group_context.placement_strategy, name=name
-        )
-        return DefaultPlacementGroupHandle(group)
+    class Handle(DefaultPlacementGroupHandle):
+        def wait(self, timeout_seconds: float = 30) -> bool:
+            with waiting():
+                return bool(super().wait(timeout_seconds))
 
+    class NamedWorkerGroup(WorkerGroup):
+        def _create_placement_group(
+            self, scaling_config: ray.train.ScalingConfig, worker_group_context: WorkerGroupContext
+        ) -> DefaultPlacementGroupHandle:
+            wanted = worker_group_context
+            bundle, count = wanted.resources_per_worker, wanted.num_workers
+            name = self._train_run_context.run_config.name
+            group = placement_group([bundle] * count, wanted.placement_strategy, name)
+            return Handle(group)
 
-class LeanController(TrainController):
-    worker_group_cls = NamedWorkerGroup
+    return NamedWorkerGroup
 
 
 def run_name(number: int) -> str:
@@ -110,7 +117,12 @@ def free_workers(number: int) -> None:
 
 
 class LeanTrainer(TorchTrainer):
-    """A TorchTrainer whose controller runs in the calling process."""
+    """A TorchTrainer whose controller runs in the calling process; `waiting` as in
+    `worker_groups`."""
+
+    def __init__(self, *arguments: Any, waiting: Waiting, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._waiting = waiting
 
     def _create_default_callbacks(self) -> list[Any]:
         return [
@@ -118,16 +130,20 @@ class LeanTrainer(TorchTrainer):
         ]
 
     def _initialize_and_run_controller(self, **arguments: Any) -> Any:
-        controller = LeanController(**arguments)
+        controller = TrainController(**arguments)
+        controller.worker_group_cls = worker_groups(self._waiting)
         asyncio.run(controller.run())
         return controller.get_result()
 
 
 class TrialClock:
-    """`should_stop`, which also says so once the trial's minutes are over; `over` tells which."""
+    """`should_stop`, which also says so once the trial's minutes are over, of which `spent` seconds
+    were before; `over` tells which."""
 
-    def __init__(self, minutes: float | None, should_stop: Callable[[], bool]) -> None:
-        self._until = time.monotonic() + minutes * 60 if minutes else math.inf
+    def __init__(
+        self, minutes: float | None, should_stop: Callable[[], bool], spent: float = 0.0
+    ) -> None:
+        self._until = time.monotonic() + minutes * 60 - spent if minutes else math.inf
         self._should_stop = should_stop
         self.over = False
 
@@ -145,7 +161,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     rank, world = context.get_world_rank(), context.get_world_size()
     reporter = Reporter(shared.board, job.number, rank)
     minutes = shared.study.budget.trial_minutes
-    clock = TrialClock(minutes, reporter.should_stop)
+    clock = TrialClock(minutes, reporter.should_stop, config["spent"])
     try:
         how = How(
             rungs=_rung_plan(job, shared, clock),
@@ -158,9 +174,8 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
         return run_trial(job, shared.study, take(shared.store), requests, how, worker)
     except TrialStopped:
         if clock.over:
-            raise TimeLimitReached(
-                f"the trial took longer than the {minutes:g} minutes of `budget.trial_minutes`"
-            ) from None
+            assert minutes is not None
+            raise over_time(minutes) from None
         return None
 
 
@@ -187,17 +202,26 @@ def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> Run
     )
 
 
-def train_in_workers(job: Job, shared: Shared, batch_share: float = 1.0) -> Outcome:
+def train_in_workers(
+    job: Job, shared: Shared, stopwatch: Stopwatch, batch_share: float = 1.0
+) -> Outcome:
     """Run a trial in its own Train workers, with this share of the usual tokens in a batch. Raises
     TrialStopped when asked to stop, WorkersPending after a minute without room for them, WorkerLost
-    or NodeLost, and what a worker raised otherwise."""
+    or NodeLost, TimeLimitReached, and what a worker raised otherwise."""
+    stopwatch.check(shared.study.budget.trial_minutes)
     wanted = shared.study.resources
     per_worker = {"CPU": wanted.cpus_per_worker}
     if wanted.gpus_per_worker:
         per_worker["GPU"] = wanted.gpus_per_worker
     trainer = LeanTrainer(
         worker_loop,
-        train_loop_config={"job": job, "shared": shared, "batch_share": batch_share},
+        waiting=stopwatch.waiting,
+        train_loop_config={
+            "job": job,
+            "shared": shared,
+            "batch_share": batch_share,
+            "spent": stopwatch.duration.running,
+        },
         torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=wanted.workers,

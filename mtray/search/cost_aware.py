@@ -94,8 +94,8 @@ class Where:
 
 
 def suggest(where: Where, known: Known, seed: int) -> Params:
-    """The point to try next. Depends on its arguments alone. ValueError with fewer than `FEWEST`
-    ended points."""
+    """The point to try next; one that is not allowed where no candidate is. Depends on its
+    arguments alone. ValueError with fewer than `FEWEST` ended points."""
     if len(known.ended) < FEWEST:
         raise ValueError(f"{len(known.ended)} ended points; {FEWEST} are needed")
     cube = Cube(where.distributions)

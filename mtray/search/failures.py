@@ -167,9 +167,9 @@ def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt]) -> boo
     return before < AGAIN.get(reason_class, 0)
 
 
-def attempt(reason_class: ReasonClass, reason: str, then: str) -> Attempt:
-    """A failed attempt as the journal and `TrialRecord.extra` keep it."""
-    return {"reason_class": reason_class, "reason": reason, "then": then}
+def attempt(reason_class: ReasonClass, reason: str, then: str, seconds: float) -> Attempt:
+    """A failed attempt, which ran for `seconds`, as the journal and `TrialRecord.extra` keep it."""
+    return {"reason_class": reason_class, "reason": reason, "then": then, "seconds": seconds}
 
 
 def one_line(error: BaseException) -> str:
@@ -178,15 +178,16 @@ def one_line(error: BaseException) -> str:
 
 
 def failed_record(
-    job: Job, error: BaseException, seconds: float, scoring: bool = False
+    job: Job, error: BaseException, seconds: Mapping[str, float], scoring: bool = False
 ) -> TrialRecord:
-    """A failure is a row: its class, its reason in one line, its traceback kept."""
+    """A failure is a row: its class, its reason in one line, its traceback kept. `seconds` as in
+    the record."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return TrialRecord(
         number=job.number, role=job.role, state=state_of(error, scoring), recipe=job.recipe,
         seed=job.seed, replicate=job.replicate, of=job.of, trained_as=job.trained_as,
         reason=one_line(error),
-        reason_class=classify(error, scoring), seconds={"total": seconds}, versions=versions(),
+        reason_class=classify(error, scoring), seconds=dict(seconds), versions=versions(),
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={"traceback": "".join(lines)[-8000:]},
     )  # fmt: skip

@@ -39,6 +39,7 @@ from mtray.search.references import reference_recipes
 from mtray.search.replicates import Repeats
 from mtray.search.run_study import RunStudy
 from mtray.search.rungs import expected_values
+from mtray.search.stopwatch import since_attempts
 from mtray.search.suggest import Ahead, Suggester
 from mtray.search.warmstart import Taken, copy_trial, role_here, search_seed, taken_notes
 from mtray.space import Space
@@ -150,7 +151,8 @@ class Ledger:
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
             return False
-        lost = attempt(reason_class, reason, again_from(trial_dir(self._run_dir, number)))
+        folder = trial_dir(self._run_dir, number)
+        lost = attempt(reason_class, reason, again_from(folder), since_attempts(folder, attempts))
         self._study.note(trial, {ATTEMPTS: [*attempts, lost]})
         self.release(number)
         return True
@@ -272,7 +274,8 @@ class Ledger:
         self._suggester.add(trial.number, trial.params, told)
 
     def _cost(self, record: TrialRecord) -> float:
-        return record.total_seconds * self._spec.resources.devices
+        """What it would take without attempts that fail, in device-seconds."""
+        return record.undisturbed_seconds * self._spec.resources.devices
 
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front: its curve is kept beside

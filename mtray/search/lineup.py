@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial
 
 from mtray.schema import Role
 from mtray.search.cost_aware import Where
+from mtray.search.filling import Filling
 from mtray.search.notes import EXACT, ROLE, first_ones, is_baseline, role_of, taken_over
 from mtray.search.references import nearest
-from mtray.search.samplers import STARTUP, space_filling
+from mtray.search.samplers import STARTUP
 
 Distributions = Mapping[str, BaseDistribution]
-OVERSAMPLED = 64  # points looked at for each that is wanted, where some are not allowed
 
 
 def missing_first(
@@ -33,16 +33,9 @@ def missing_first(
         (role, exact) for role, exact in references.items() if role not in roles
     ]
     if len(known) < STARTUP:  # with as many, the sampler has what it needs
-        points = filling(where, STARTUP, seed)
-        missing += [("search", params) for params in points[len(begun) - len(baselines) :]]
+        points = Filling(where, seed)
+        missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     return [_placed(role, exact, where.distributions) for role, exact in missing]
-
-
-def filling(where: Where, count: int, seed: int) -> list[dict[str, Any]]:
-    """The first `count` points of the Sobol sequence that are allowed."""
-    found = space_filling(where.distributions, OVERSAMPLED * count, seed)
-    kept = [params for params in found if where.allowed is None or where.allowed(params)]
-    return (kept or found)[:count]
 
 
 def _placed(

@@ -82,6 +82,8 @@ class Watch:
             self._jobs.pop(record.number, None)
             self._done += record.number != BASE_NUMBER
         seconds = duration_text(record.total_seconds)
+        if (waited := record.seconds.get("waiting", 0.0)) >= 1:
+            seconds += f" (waited {duration_text(waited)})"
         if record.state == "complete":
             found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
         elif record.state == "pruned":

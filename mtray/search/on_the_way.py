@@ -1,5 +1,5 @@
 """What a trial keeps in its folder until it ends, so that it goes on where it was: its checkpoint,
-and what was asked and measured at its rungs."""
+what was asked and measured at its rungs, and the time it took."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mtray.evaluation.outputs import read_outputs, write_outputs
 from mtray.report.records import RESULT, write_json
 from mtray.schema import Rung
 from mtray.search.board import Question
+from mtray.search.stopwatch import forget_time
 from mtray.training.checkpoints import forget, kept_step
 from mtray.training.loop import Reached
 
@@ -33,6 +34,7 @@ def again_from(folder: Path) -> str:
 def forget_trial(folder: Path) -> None:
     """Remove what a trial kept until its end."""
     forget(folder)
+    forget_time(folder)
     shutil.rmtree(folder / RUNGS, ignore_errors=True)
 
 

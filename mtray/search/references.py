@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mtray.data.mixing import Sums, plan
+from mtray.data.mixing import Sums, plan, repeat_caps
 from mtray.schema import Kind, Recipe, Role, Source, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
@@ -25,7 +25,8 @@ def reference_recipes(
 
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
-    runs short, a baseline is made smaller, so that no study is too small for its baselines.
+    runs short, or would be repeated more often than it may be, a baseline is made smaller, so that
+    no study is too small for its baselines.
     `sums`: of a study that counts tokens.
     """
     distributions = space.distributions()
@@ -56,8 +57,10 @@ def reference_recipes(
             "mono_ratio": count["mono"] / count["parallel"],
             "replay_fraction": count["replay"] / every,
         }
-    if held is None or study.training.allow_repeats:
+    if held is None:
         return out
+    if study.training.allow_repeats:
+        held = repeat_caps(study.sources, held)
     return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
 
 
@@ -73,13 +76,15 @@ def _fitting(
     params: dict[str, Any],
     space: Space,
     study: Study,
-    held: Mapping[str, int],
+    most: Mapping[str, int],
     sums: Sums | None,
 ) -> dict[str, Any]:
-    """The same mix with as many pairs as every source has enough for."""
+    """The same mix with as many pairs as need no more than `most` of any source that it names."""
     while True:
         parts = plan(space.recipe(params), study.sources, sums)
-        share = min((held[p.source] / p.count for p in parts if p.count), default=1.0)
+        share = min(
+            (most[p.source] / p.count for p in parts if p.count and p.source in most), default=1.0
+        )
         if share >= 1 or params["parallel_size"] <= 1:
             return params
         # rounded down once more for the example that rounding can give a source on top; tokens are

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -19,6 +20,7 @@ from optuna.distributions import (
 from mtray.errors import ConfigError
 
 STARTUP = 4  # space-filling points before the model is asked
+BLOCK = 64  # of a Sobol sequence, a power of two
 MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
 
 # (seed, startup) -> sampler
@@ -83,20 +85,23 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
     return min(high, low + int((value - low) / step) * step) if step else value
 
 
-def space_filling(
-    distributions: Mapping[str, BaseDistribution], count: int, seed: int, skip: int = 0
-) -> list[dict[str, Any]]:
-    """`count` points of a scrambled Sobol sequence over the space, after its first `skip`."""
+def sobol_points(
+    distributions: Mapping[str, BaseDistribution], seed: int
+) -> Iterator[dict[str, Any]]:
+    """The points of a scrambled Sobol sequence over the space, without an end."""
     from scipy.stats import qmc
 
-    with warnings.catch_warnings():
-        # balance needs a power of two; a prefix fills the space too
-        warnings.simplefilter("ignore", UserWarning)
-        points = qmc.Sobol(len(distributions), seed=seed).random(skip + count)[skip:]
-    return [
-        {
-            name: at_quantile(d, float(u))
-            for (name, d), u in zip(distributions.items(), row, strict=True)
-        }
-        for row in points
-    ]
+    engine = qmc.Sobol(len(distributions), seed=seed)
+    while True:
+        for row in engine.random(BLOCK):
+            yield {
+                name: at_quantile(d, float(u))
+                for (name, d), u in zip(distributions.items(), row, strict=True)
+            }
+
+
+def space_filling(
+    distributions: Mapping[str, BaseDistribution], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """The first `count` points of `sobol_points`."""
+    return list(islice(sobol_points(distributions, seed), count))

@@ -33,6 +33,7 @@ from mtray.search.journal import Ledger, base_job
 from mtray.search.kept_weights import drop_dominated
 from mtray.search.on_the_way import forget_trial
 from mtray.search.stopping import enough
+from mtray.search.stopwatch import kept_time, since_attempts
 
 
 @dataclass
@@ -156,17 +157,19 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         error = lost_error("the trial's own process ended without a record", self._nodes)
         self._nodes = alive_nodes()
         reason_class, reason = classify(error), one_line(error)
+        folder = trial_dir(self._run_dir, job.number)
         if job.number == BASE_NUMBER:
             again = self._base_pending = may_run_again(reason_class, self._base_lost)
-            self._base_lost.append(attempt(reason_class, reason, "again from the start"))
+            seconds = since_attempts(folder, self._base_lost)
+            self._base_lost.append(attempt(reason_class, reason, "again from the start", seconds))
         else:
             again = self._ledger.lose(job.number, reason_class, reason)
         if again:
             self._events.lost(job.number, reason)
             return None
-        record = with_attempts(failed_record(job, error, 0.0), job.attempts)
+        record = with_attempts(failed_record(job, error, kept_time(folder).seconds), job.attempts)
         write_record(self._run_dir, record)
-        forget_trial(trial_dir(self._run_dir, job.number))
+        forget_trial(folder)
         return record
 
     def _take(self, record: TrialRecord) -> None:

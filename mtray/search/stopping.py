@@ -12,7 +12,8 @@ from mtray.schema import Resources, Study, TrialRecord
 
 
 def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
-    """Wall-clock hours of all trials of this run, times the devices that each holds."""
+    """Hours that all trials of this run ran for, failed attempts among them, times the devices that
+    each holds. What a trial waited for them is none."""
     own = [r for r in records if r.taken_from is None and r.trained_as is None]
     seconds = sum(r.total_seconds for r in own)
     return seconds * resources.devices / 3600

@@ -13,6 +13,7 @@ import numpy as np
 from mtray.analysis.pareto import maximised, non_dominated
 from mtray.schema import Sense
 from mtray.search.cost_aware import FEWEST, Known, Told, Where, suggest
+from mtray.search.filling import Filling
 from mtray.search.mirror import Mirror, Placed
 from mtray.search.samplers import (
     EHVI,
@@ -21,7 +22,6 @@ from mtray.search.samplers import (
     at_size,
     check_sampler,
     sampler_for,
-    space_filling,
 )
 
 Params = dict[str, Any]
@@ -48,6 +48,7 @@ class Suggester:
         self._points: dict[int, Placed] = {}
         self._finished: set[int] = set()
         self._mirror, self._windows = Mirror(self._distributions, senses), 0
+        self._filling = Filling(where, seed)
         self._lock = RLock()
 
     @property
@@ -88,14 +89,15 @@ class Suggester:
         if name == EHVI and self.finished >= FEWEST:
             with self._lock:
                 known = self._known()
-            return suggest(self._where, known, self._seed * 10_007 + number), {}
+            params = suggest(self._where, known, self._seed * 10_007 + number)
+            return params if self._allowed(params) else self._filling[number], {}
         if name in (SOBOL, EHVI):
-            return self._space_filling(number), {}
+            return self._filling[number], {}
         for again in range(ATTEMPTS):
             params, notes = self._ask_optuna(name, number + again * 1_000_003)
             if self._allowed(params):
                 return params, notes
-        return self._space_filling(number), {}
+        return self._filling[number], {}
 
     def _known(self) -> Known:
         points = [self._points[number] for number in sorted(self._points)]
@@ -125,11 +127,6 @@ class Suggester:
 
     def _allowed(self, params: Params) -> bool:
         return self._where.allowed is None or self._where.allowed(params)
-
-    def _space_filling(self, number: int) -> Params:
-        """The point of the Sobol sequence under `number`, or the next that is allowed."""
-        found = space_filling(self._distributions, ATTEMPTS, self._seed, skip=number)
-        return next(filter(self._allowed, found), found[0])
 
     def _ask_optuna(self, name: str, number: int) -> tuple[Params, dict[str, Any]]:
         with self._lock:

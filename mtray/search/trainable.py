@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,20 @@ from mtray.search.failures import (
 )
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
+from mtray.search.stopwatch import Stopwatch
 from mtray.trial_record import record_trial
 
 
-def base_outputs(shared: Shared, suite: Any, reporter: Reporter) -> Any:
+def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stopwatch) -> Any:
     """The base model's answers, once they are there. Raises EvaluationError when its trial
     failed."""
     run_dir = Path(shared.run_dir)
-    while not result_path(run_dir, BASE_NUMBER).is_file():
-        reporter.progress({"state": "waiting for the base model's scores"})
-        if reporter.should_stop():
-            raise TrialStopped
-        time.sleep(0.2)
+    with stopwatch.waiting():
+        while not result_path(run_dir, BASE_NUMBER).is_file():
+            reporter.progress({"state": "waiting for the base model's scores"})
+            if reporter.should_stop():
+                raise TrialStopped
+            time.sleep(0.2)
     if read_record(result_path(run_dir, BASE_NUMBER)).state != "complete":
         raise EvaluationError(
             "the base model could not be measured, so nothing can be compared with it"
@@ -65,13 +67,17 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
     return None
 
 
-def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> TrialRecord:
+def _score(
+    job: Job, shared: Shared, outcome: Outcome, reporter: Reporter, stopwatch: Stopwatch
+) -> TrialRecord:
     import ray
 
     suite = ray.get(shared.suite)
     if shared.similar is not None and outcome.mix.shares:
         outcome = replace(outcome, notes={**outcome.notes, "des": shared.similar.des(outcome.mix)})
-    base = None if job.number == BASE_NUMBER else base_outputs(shared, suite, reporter)
+    base = None
+    if job.number != BASE_NUMBER:
+        base = base_outputs(shared, suite, reporter, stopwatch)
     reporter.progress({"state": "scoring"})
     run_dir = Path(shared.run_dir)
     path = trial_dir(run_dir, job.number) / OUTPUTS_FILE
@@ -118,7 +124,7 @@ def _score_reverted(
     except Exception as error:  # the trial itself was measured
         if is_disk_full(error):
             raise
-        record = failed_record(own, error, time.perf_counter() - start, scoring=True)
+        record = failed_record(own, error, {"total": time.perf_counter() - start}, scoring=True)
     write_record(run_dir, record)
 
 
@@ -147,22 +153,33 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     raised and leaves no record: the trial runs again once there is room."""
     reporter = Reporter(shared.board, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
+    folder = trial_dir(Path(shared.run_dir), job.number)
+    with Stopwatch(folder) as stopwatch:
+        record = _run(job, shared, reporter, stopwatch)
+    if record is None:
+        return None
+    write_record(Path(shared.run_dir), record)
+    forget_trial(folder)
+    shared.board.remove.remote(job.number)
+    return record
+
+
+def _run(job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch) -> TrialRecord | None:
+    """As `execute`, but for writing the record."""
     referee = _referee(job, shared)
-    start = time.perf_counter()
     attempts: list[Attempt] = [*job.attempts]
     scoring = False
     try:
         with referee:
-            outcome = train_with_attempts(job, shared, reporter, attempts)
+            outcome = train_with_attempts(job, shared, reporter, attempts, stopwatch)
         scoring = True
         if outcome.pruned:
             record = pruned_record(job, outcome, referee.curve)
         else:
-            record = _score(job, shared, outcome, reporter)
+            record = _score(job, shared, outcome, reporter, stopwatch)
         referee.finish()
-        # the phases also count what an earlier process of the trial did
-        total = max(time.perf_counter() - start, sum(record.seconds.values()))
-        record = record.model_copy(update={"seconds": {**record.seconds, "total": total}})
+        seconds = all_seconds(record.seconds, stopwatch, outcome.restored)
+        record = record.model_copy(update={"seconds": seconds})
     except TrialStopped:
         return None
     except Exception as error:  # whatever went wrong, the sweep goes on and the trial has a row
@@ -170,12 +187,19 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
             raise
         if classify(error) in LOST and reporter.stopping():
             return None  # workers die under a sweep that is being stopped
-        record = failed_record(job, error, time.perf_counter() - start, scoring)
-    record = with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
-    write_record(Path(shared.run_dir), record)
-    forget_trial(trial_dir(Path(shared.run_dir), job.number))
-    shared.board.remove.remote(job.number)
-    return record
+        record = failed_record(job, error, stopwatch.duration.seconds, scoring)
+    return with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
+
+
+def all_seconds(
+    phases: Mapping[str, float], stopwatch: Stopwatch, restored: float
+) -> dict[str, float]:
+    """A record's seconds. `restored`: those of the phases that a checkpoint brought, which earlier
+    attempts ran for; what they ran for beyond that is lost."""
+    ran, spent = stopwatch.duration, sum(phases.values())
+    found = {**phases, **ran.seconds, "total": max(ran.running, spent)}
+    lost = stopwatch.failed - restored
+    return found | ({"lost": lost} if lost > 0 else {})
 
 
 def trainable(config: dict[str, Any], shared: Shared) -> None:

@@ -8,6 +8,7 @@ from records_factory import make_study
 from mtray.errors import LossNotFinite, NodeLost, TrialStopped, WorkerLost
 from mtray.job import Job
 from mtray.schema import Recipe
+from mtray.search.stopwatch import Stopwatch
 
 attempts_of = pytest.importorskip("mtray.search.attempts", reason="needs Ray")
 JOB = Job(3, "search", Recipe(parallel_size=100), 1)
@@ -30,12 +31,17 @@ class Line:
 def run(monkeypatch, tmp_path):
     """Run attempts that end as listed; gives (outcome or error, shares of a batch, attempts)."""
 
-    def go(*ends, line=None, before=(), attempts=None):
+    def go(*ends, line=None, before=(), attempts=None, seconds=0.0):
         attempts = list(before) if attempts is None else attempts
         left, shares = list(ends), []
+        now = [0.0]
+        stopwatch = Stopwatch(tmp_path, lambda: now[0])
 
-        def train(job, shared, batch_share):
+        def train(job, shared, stopwatch, batch_share):
             shares.append(batch_share)
+            with stopwatch.waiting():
+                now[0] += 1000
+            now[0] += seconds
             end = left.pop(0)
             if isinstance(end, Exception):
                 raise end
@@ -44,7 +50,9 @@ def run(monkeypatch, tmp_path):
         monkeypatch.setattr(attempts_of, "train_in_workers", train)
         shared = SimpleNamespace(run_dir=str(tmp_path), study=make_study())
         try:
-            found = attempts_of.train_with_attempts(JOB, shared, line or Line(), attempts)
+            found = attempts_of.train_with_attempts(
+                JOB, shared, line or Line(), attempts, stopwatch
+            )
         except Exception as error:
             found = error
         return found, shares, [a["reason_class"] for a in attempts]
@@ -102,3 +110,11 @@ def test_an_attempt_says_where_the_next_one_begins(run, tmp_path):
     assert [a["then"] for a in tried] == [
         "again from the first step", "again from its checkpoint after step 40"
     ]  # fmt: skip
+
+
+def test_an_attempt_says_how_long_it_ran(run):
+    tried = []
+    run(
+        MemoryError(), WorkerLost(), attempts_of.WorkersPending(), "done", attempts=tried, seconds=7
+    )
+    assert [a["seconds"] for a in tried] == [7, 7], "without what it waited for a place"

@@ -1,8 +1,14 @@
 """What comes back out of Ray Train, without a cluster."""
 
-import pytest
+from types import SimpleNamespace
 
-from mtray.errors import NodeLost, TrainError, WorkerLost
+import pytest
+from records_factory import make_study
+
+from mtray.errors import NodeLost, TimeLimitReached, TrainError, WorkerLost
+from mtray.job import Job
+from mtray.schema import Budget, Recipe
+from mtray.search.stopwatch import Duration, Stopwatch
 
 bridge = pytest.importorskip("mtray.search.bridge", reason="needs Ray")
 
@@ -67,16 +73,58 @@ def test_a_full_disk_is_still_one_when_the_controller_met_it(nodes):
         assert is_disk_full(error)
 
 
-def test_a_trials_time_is_over_once_and_for_all(monkeypatch):
+@pytest.mark.parametrize("spent, left", [(0.0, 30.0), (12.0, 18.0), (29.0, 1.0)])
+def test_a_trials_time_is_over_once_and_for_all(monkeypatch, spent, left):
     class Clock:
         now = 100.0
 
     monkeypatch.setattr(bridge.time, "monotonic", lambda: Clock.now)
     asked = []
-    clock = bridge.TrialClock(0.5, lambda: asked.append(1) or False)
+    clock = bridge.TrialClock(0.5, lambda: asked.append(1) or False, spent)
     assert not clock() and not clock.over and asked
-    Clock.now += 31
+    Clock.now += left - 0.5
+    assert not clock(), "of the trial's half minute earlier attempts spent a part"
+    Clock.now += 1
     assert clock() and clock.over and clock()
     unlimited = bridge.TrialClock(None, lambda: True)
     Clock.now += 1e9
     assert unlimited() and not unlimited.over, "it was the sweep that is being stopped"
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_a_group_waits_for_its_place_is_waiting(monkeypatch, tmp_path, room):
+    """By Ray's own class, but for the placement group."""
+    now, asked = [0.0], []
+
+    class Place:
+        def wait(self, seconds):
+            asked.append(seconds)
+            now[0] += 42
+            return room
+
+    def place(bundles, strategy, name):
+        asked.extend([bundles, strategy, name])
+        return Place()
+
+    monkeypatch.setattr(bridge, "placement_group", place)
+    stopwatch = Stopwatch(tmp_path, lambda: now[0])
+    run = SimpleNamespace(run_config=SimpleNamespace(name="trial_0003"))
+    wanted = SimpleNamespace(
+        resources_per_worker={"CPU": 2}, num_workers=2, placement_strategy="PACK"
+    )
+    group = bridge.worker_groups(stopwatch.waiting)
+    handle = group._create_placement_group(SimpleNamespace(_train_run_context=run), None, wanted)
+    now[0] += 1
+    assert handle.wait(60) is room
+    assert asked == [[{"CPU": 2}] * 2, "PACK", "trial_0003", 60]
+    assert stopwatch.duration == Duration(running=1, waiting=42)
+
+
+def test_no_worker_starts_for_a_trial_whose_minutes_are_spent(monkeypatch, tmp_path):
+    monkeypatch.setattr(bridge, "LeanTrainer", lambda *_, **__: pytest.fail("it starts"))
+    now = [0.0]
+    stopwatch = Stopwatch(tmp_path, lambda: now[0])
+    now[0] = 60.0
+    shared = SimpleNamespace(study=make_study(budget=Budget(trial_minutes=1)))
+    with pytest.raises(TimeLimitReached):
+        bridge.train_in_workers(Job(3, "search", Recipe(parallel_size=1), 1), shared, stopwatch)

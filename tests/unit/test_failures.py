@@ -132,7 +132,7 @@ def test_a_refused_recipe_is_infeasible_until_it_is_scored():
 
 
 def tried(*classes):
-    return [attempt(c, "why", "again") for c in classes]
+    return [attempt(c, "why", "again", 2.0) for c in classes]
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,15 @@ def test_a_failed_record_says_why_and_what_was_tried():
     try:
         raise LossNotFinite("the training loss is nan at step 2 of 4\nand more")
     except LossNotFinite as error:
-        record = with_attempts(failed_record(JOB, error, 4.5), tried("worker_lost"))
+        record = with_attempts(failed_record(JOB, error, {"total": 4.5}), tried("worker_lost"))
     assert (record.number, record.state, record.reason_class) == (3, "failed", "not_finite")
     assert record.reason == "LossNotFinite: the training loss is nan at step 2 of 4"
     assert record.seconds == {"total": 4.5} and record.finished
     assert "test_failures.py" in record.extra["traceback"]
     assert [a["reason_class"] for a in record.extra["attempts"]] == ["worker_lost"]
+    assert [a["seconds"] for a in record.extra["attempts"]] == [2.0]
     assert not record.objectives
-    refused = failed_record(JOB, DataError("holds 3"), 0.1)
+    refused = failed_record(JOB, DataError("holds 3"), {})
     assert (refused.state, refused.reason_class) == ("infeasible", "data_error")
     assert with_attempts(refused, []) is refused
 

@@ -5,7 +5,7 @@ import pytest
 from ledger_factory import REFERENCES, SOURCES, SPACE, run, study_of
 
 from mtray.data.mixing import plan, tokens_of
-from mtray.schema import Mixing, Source
+from mtray.schema import Mixing, Source, Training
 from mtray.search.references import reference_recipes
 
 
@@ -69,6 +69,16 @@ def test_a_uniform_mix_takes_no_account_of_weights(sources, own_weights, held, c
         assert max(pairs) - min(pairs) <= 1
     if have is not None:
         assert all(part.count <= have[part.source] for part in parts)
+
+
+@pytest.mark.parametrize("cap, most", [(None, 4096), (3.0, 3000), (9.0, 4096)])
+def test_a_uniform_mix_keeps_to_the_caps_on_repeats(cap, most):
+    pairs, mono = weighed(p1=1, m1=1)
+    sources = (pairs, mono.model_copy(update={"max_repeats": cap}))
+    study = study_of(sources=sources, training=Training(allow_repeats=True))
+    params = reference_recipes(SPACE, study, {"p1": 10, "m1": 1000})["uniform"]
+    counts = [part.count for part in plan(SPACE.recipe(params), sources)]
+    assert counts[0] == counts[1] and most - 2 <= counts[0] <= most
 
 
 def test_the_uniform_baseline_stays_what_it_is_in_the_journal(tmp_path):

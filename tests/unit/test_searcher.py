@@ -6,7 +6,15 @@ import pytest
 from ledger_factory import ledger_in, states_in, trials_in
 from records_factory import make_failed, make_record
 
-from mtray.report.records import BASE_NUMBER, read_record, result_path, write_record
+from mtray.report.records import (
+    BASE_NUMBER,
+    read_record,
+    result_path,
+    trial_dir,
+    write_json,
+    write_record,
+)
+from mtray.search.stopwatch import FILE
 
 searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
 FINISHED = searcher.Searcher.FINISHED
@@ -76,14 +84,18 @@ def test_the_end_waits_for_what_runs(tmp_path, cluster):
 
 def test_a_trial_that_is_lost_again_and_again_fails_with_its_attempts(tmp_path, cluster):
     sweep = begun(tmp_path)
-    for _ in range(3):
+    for ran in (30.0, 45.0, 50.0):
         trial_id, job = sweep.ask()
         assert job.number == 0
+        write_json(trial_dir(tmp_path, 0) / FILE, {"running": ran, "waiting": 8.0})
         cluster.discard("other")  # with the first attempt
         sweep.end(trial_id, error=True)
     record = read_record(result_path(tmp_path, 0))
     assert (record.state, record.reason_class) == ("failed", "worker_lost")
     assert [a["reason_class"] for a in record.extra["attempts"]] == ["node_lost", "worker_lost"]
+    assert [a["seconds"] for a in record.extra["attempts"]] == [30.0, 15.0]
+    assert record.seconds == {"total": 50.0, "waiting": 8.0}, "device-hours that were spent"
+    assert not (trial_dir(tmp_path, 0) / FILE).exists()
     assert trials_in(tmp_path)[0].user_attrs["reason_class"] == "worker_lost"
     assert sweep.ask()[1].number == 1 and not sweep.limits.stopped
 

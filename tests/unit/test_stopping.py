@@ -43,6 +43,20 @@ def test_device_hours_count_the_devices_that_a_trial_holds():
     assert device_hours(records, Resources(workers=2, gpus_per_worker=4)) == pytest.approx(6)
 
 
+@pytest.mark.parametrize(
+    "seconds, hours",
+    [
+        ({"training": 1800.0, "waiting": 7200.0}, 0.5),
+        ({"training": 1800.0, "waiting": 7200.0, "total": 3600.0}, 1),
+        ({"training": 1800.0, "lost": 1800.0, "total": 3600.0}, 1),  # that was spent, too
+    ],
+)
+def test_device_hours_do_not_count_what_a_trial_waits_for_them(seconds, hours):
+    failed = make_failed(1).model_copy(update={"seconds": seconds})
+    for record in (make_record(0, seconds=seconds), failed):
+        assert device_hours([record], Resources()) == pytest.approx(hours)
+
+
 def test_enough_says_why():
     records = BASELINES + searched((0.5, 0.9), (0.45, 0.6), (0.45, 0.6))
     assert enough(records, make_study()) is None

@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.search.cost_aware import Told, Where
-from mtray.search.samplers import MODEL_UP_TO, NAMES, at_size, holds
+from mtray.search.samplers import MODEL_UP_TO, NAMES, at_size, holds, space_filling
 from mtray.search.suggest import Ahead, Suggester
 
 DISTRIBUTIONS = {
@@ -45,6 +45,63 @@ def test_what_is_not_allowed_is_not_suggested(sampler):
         params, notes = found.suggest(number)
         assert params["a"] < 0.5
         found.add(number, params, Told([params["a"], params["b"]]), notes)
+
+
+SPACES = {
+    "mixed": (DISTRIBUTIONS, lambda p: p["a"] < 0.15),
+    "nearly nothing": (DISTRIBUTIONS, lambda p: p["a"] < 0.3 and p["b"] < 3 and p["c"] == 2),
+    "few values": (
+        {"b": IntDistribution(1, 40), "c": CategoricalDistribution((0, 1))},
+        lambda p: (p["b"] + p["c"]) % 2,
+    ),
+    "all": (DISTRIBUTIONS, None),
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("order", ["as it comes", "backwards", "every other"])
+def test_no_point_of_sobol_comes_twice(space, order):
+    """Whether it goes on, starts again for every point, or is asked in another order."""
+    distributions, allowed = SPACES[space]
+    where = Where(distributions, allowed=allowed)
+    one = Suggester(where, ["max", "min"], "sobol")
+    found = [one.suggest(number)[0] for number in range(20)]
+    assert len({tuple(params.values()) for params in found}) == 20
+    assert all(allowed is None or allowed(params) for params in found)
+    numbers = {"as it comes": range(20), "backwards": reversed(range(20)),
+               "every other": [*range(0, 20, 2), *range(1, 20, 2)]}[order]  # fmt: skip
+    again = Suggester(where, ["max", "min"], "sobol")
+    for number in numbers:
+        assert again.suggest(number)[0] == found[number]
+        assert Suggester(where, ["max", "min"], "sobol").suggest(number)[0] == found[number]
+    # what was told changes nothing
+    again.add(0, found[0], Told([0.1, 0.2]))
+    again.drop(1)
+    assert [again.suggest(number)[0] for number in range(20)] == found
+    # the sequence itself, without what is not allowed
+    rest = [p for p in space_filling(distributions, 4096, 1) if allowed is None or allowed(p)]
+    assert list({tuple(p.values()): p for p in rest}.values())[:20] == found
+
+
+def test_values_that_a_condition_switches_off_make_no_other_point():
+    where = Where(
+        {"a": CategoricalDistribution((0, 1)), "b": IntDistribution(1, 9)},
+        switched_off=lambda p: set() if p["a"] else {"b"},
+    )
+    found = [Suggester(where, ["max"], "sobol").suggest(number)[0] for number in range(12)]
+    recipes = [(p["a"], p["b"] if p["a"] else None) for p in found]
+    assert len(set(recipes[:10])) == 10
+    assert found[10:] == found[:2], "there are no more, so it begins again"
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "sobol", "random"])
+def test_where_no_recipe_is_allowed_it_says_so(sampler):
+    found = Suggester(Where(DISTRIBUTIONS, allowed=lambda _: False), ["max", "min"], sampler)
+    for number in range(4):
+        params = {"a": number / 4, "b": 3, "c": 0}
+        found.add(number, params, Told([params["a"], params["b"]]))
+    with pytest.raises(ConfigError, match=r"none of 4,096 recipes .* keeps to the `max_repeats`"):
+        found.suggest(4)
 
 
 @pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga2", "nsga3", "sobol", "random"])

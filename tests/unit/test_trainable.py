@@ -13,6 +13,7 @@ from mtray.evaluation.outputs import read_outputs
 from mtray.job import Job, Outcome, Reverted
 from mtray.report.records import read_record, read_records, result_path
 from mtray.schema import Mix, Recipe
+from mtray.search.stopwatch import Stopwatch
 
 trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
 JOB = Job(4, "search", Recipe(parallel_size=100), 1, attempts=({"reason_class": "node_lost"},))
@@ -33,16 +34,17 @@ def trial(tmp_path, monkeypatch):
         run_dir=str(tmp_path), study=make_study(), board=SimpleNamespace(remove=remove)
     )
 
-    def go(training=None, scoring=None, stops=False):
-        def train(job, shared, reporter, attempts):
+    def go(training=None, scoring=None, stops=False, takes=lambda attempts, stopwatch: 0.0):
+        def train(job, shared, reporter, attempts, stopwatch):
+            restored = takes(attempts, stopwatch)
             if training is not None:
                 raise training
-            return Outcome([], None, None, {}, {})
+            return Outcome([], None, None, {}, {}, restored=restored)
 
         def score(job, *_):
             if scoring is not None:
                 raise scoring
-            return make_record(job.number, 0.5, 0.5)
+            return make_record(job.number, 0.5, 0.5, seconds={"training": 30.0, "scoring": 2.0})
 
         line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: stops)
         monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
@@ -76,6 +78,44 @@ def test_a_failure_is_a_row_with_its_class(trial, ends, state, reason_class):
     record = read_record(trial.path)
     assert (record.state, record.reason_class) == (state, reason_class)
     assert "Traceback" in record.extra["traceback"] and len(record.extra["attempts"]) == 1
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize(
+    "fails, restored, lost",
+    [(0.0, 0.0, 0.0), (50.0, 0.0, 50.0), (50.0, 20.0, 30.0), (50.0, 50.0, 0.0)],
+)
+@pytest.mark.parametrize("ends", [{}, {"training": KeyError("x")}])
+def test_a_record_counts_all_attempts_and_no_waiting(
+    trial, monkeypatch, interrupted, fails, restored, lost, ends
+):
+    """Waits 900 s for a place. An attempt fails after so long, or the sweep is stopped then and
+    started again. 40 s to the end; the phases are 32 s, of which a checkpoint brought some."""
+    now = [0.0]
+    monkeypatch.setattr(trainable, "Stopwatch", lambda folder: Stopwatch(folder, lambda: now[0]))
+
+    def stopped(attempts, stopwatch):
+        now[0] += fails
+        raise TrialStopped
+
+    def takes(attempts, stopwatch):
+        with stopwatch.waiting():
+            now[0] += 900
+        if fails and not interrupted:
+            now[0] += fails
+            attempts.append({"seconds": stopwatch.end_attempt()})
+        now[0] += 40
+        return restored
+
+    if interrupted:
+        assert trial(takes=stopped) is None
+    trial(takes=takes, **ends)
+    record = read_record(trial.path)
+    assert (record.seconds["waiting"], record.total_seconds) == (900, fails + 40)
+    if not ends:
+        assert record.seconds.get("lost", 0.0) == lost
+        assert record.undisturbed_seconds == fails + 40 - lost
+    assert [p.name for p in trial.path.parent.iterdir()] == ["result.json"]
 
 
 def test_a_pruned_replicate_says_what_it_repeats():
@@ -137,7 +177,7 @@ def test_every_alpha_is_a_row_of_its_own(tmp_path, monkeypatch):
     )
     outcome = Outcome([Output("0.6", None, 1)], Mix(), None, seconds, {}, reverted=found)
     job = Job(7, "parallel_only", recipe, 2, replicate=1, of=4)
-    whole = trainable._score(job, shared, outcome, line)
+    whole = trainable._score(job, shared, outcome, line, None)
     assert (whole.objectives["quality"].value, whole.recipe.alpha, whole.trained_as) == (
         0.6,
         1,
