@@ -86,7 +86,9 @@ class Scorer:
             outputs, base, self.study.evaluation.bootstrap, self.study.seed, self.load_comet
         )
         scores = {**result.scores, **result.objectives}
-        return {n: Drawn(scores[n], result.draws[n]) for n in names if n in result.draws}
+        # retention's own summaries have draws whatever they are called
+        drawn = [n for n in dict.fromkeys([*names, *result.draws]) if n in result.draws]
+        return {n: Drawn(scores[n], result.draws[n]) for n in drawn}
 
     def end(self, kept: Kept) -> dict[str, Drawn]:
         """The scores of a trial's last answers."""
