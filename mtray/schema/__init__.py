@@ -1,7 +1,7 @@
 """Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
 and `mtray.space`."""
 
-from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import Mix, Recipe, SourceShare
@@ -38,12 +38,14 @@ from mtray.schema.study import (
 from mtray.schema.training import KEPT_BESIDE, Resources, Training
 
 __all__ = [
+    "BASELINES",
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "NAME_PATTERN",
     "POOLS",
     "SACREBLEU_PREFIX",
     "AbilitySpec",
+    "Baseline",
     "Between",
     "Budget",
     "Direction",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.rendering import Rendered
@@ -139,14 +139,26 @@ class Evaluation(Frozen):
         return self
 
 
+def _baselines(given: object) -> tuple[str, ...]:
+    """`all`, `none`, one or a list as the list of them. ValueError for any other."""
+    words: dict[object, tuple[str, ...]] = {"all": BASELINES, "none": ()}
+    found = words.get(given, (given,)) if isinstance(given, str) else given
+    if not isinstance(found, list | tuple) or any(name not in BASELINES for name in found):
+        raise ValueError(f"expected all, none, or a list of {', '.join(BASELINES)}")
+    return tuple(name for name in BASELINES if name in found)
+
+
 class Budget(Frozen):
-    """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial in its workers.
+    """`trials`: baselines, searched recipes and replicates together. `baselines`: which of them run
+    (all, none, or a list), as far as the study has the sources for them.
+    `max_minutes`: no trial starts after that. `trial_minutes`: for one trial in its workers.
     `replicate_share`: share of the trials that, near the end, train candidates of the front again
     with other seeds; 0 switches that off. `device_hours`: no trial starts once the trials took so
     many hours times devices. `patience`: none starts once so many trials in a row gained no
     hypervolume."""
 
     trials: Annotated[int, Field(ge=1)] = 14
+    baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_baselines)] = BASELINES
     replicate_share: Annotated[float, Field(ge=0, le=0.5)] = 0.25
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     trial_minutes: Annotated[float, Field(gt=0)] | None = None

@@ -19,7 +19,8 @@ def reference_recipes(
     space: Space, study: Study, held: Mapping[str, int] | None = None, sums: Sums | None = None
 ) -> dict[Role, dict[str, Any]]:
     """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
-    pair; and equally many examples of every source, as many together as parallel text only has.
+    pair; and equally many examples of every source, as many together as parallel text only has. Of
+    these, those that `budget.baselines` names.
 
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
@@ -52,6 +53,7 @@ def reference_recipes(
             "mono_ratio": count["mono"] / count["parallel"],
             "replay_fraction": count["replay"] / every,
         }
+    out = {role: found for role, found in out.items() if role in study.budget.baselines}
     if held is None or study.training.allow_repeats:
         return out
     return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}

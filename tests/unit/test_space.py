@@ -194,6 +194,23 @@ def test_conditions_that_make_no_sense_are_named(tmp_path, line, message):
         load_space(put(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mono_ratio: {above: 0.5, below: 1}",  # neither end of the range is within
+        "lora_rank: {above: 5, below: 15}",  # and off, it is 16
+        "lora_rank: {above: 15}",
+    ],
+)
+def test_conditions_that_can_hold_and_fail_are_taken(tmp_path, line):
+    text = (
+        "parallel_size: 100\nmono_ratio: {type: float, low: 0, high: 2}\n"
+        "lora_rank: {type: int, low: 2, high: 9, when: {mono_ratio: {above: 1}}}\n"
+        f"frozen_layers: {{type: int, low: 0, high: 4, when: {{{line}}}}}\n"
+    )
+    assert load_space(put(tmp_path, text)).parameters["frozen_layers"].when
+
+
 def test_conditions_in_a_circle(tmp_path):
     text = """
     parallel_size: 100
