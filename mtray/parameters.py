@@ -39,7 +39,7 @@ class Condition(Frozen):
 
     def holds(self, value: Value) -> bool:
         """A word is neither above nor below a number."""
-        number = None if isinstance(value, str) else value
+        number = value if isinstance(value, int | float) else None
         return (
             (self.above is None or (number is not None and number > self.above))
             and (self.below is None or (number is not None and number < self.below))

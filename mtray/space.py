@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+# parameters that a recipe cannot do without, and what a line for each may look like
+REQUIRED = {
+    "parallel_size": "{type: int, low: 256, high: 8192, log: true}",
+    "learning_rate": "{type: float, low: 1e-5, high: 1e-3, log: true}",
+}
+
+
 class Space(Frozen):
     """What varies (`parameters`) and what is set to one value (`fixed`); both by names of `Recipe`
     fields."""
@@ -117,6 +124,12 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
     fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
     _check_recipe(path, fixed)
     space = Space(parameters=parameters, fixed=fixed)
+    for name, line in REQUIRED.items():
+        if name not in parameters and name not in fixed:
+            raise ConfigError(
+                f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
+                f"`{name}: {line}` or one value, or a value to the study's `defaults`"
+            )
     if not space.parameters:
         raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
     _check_conditions(space, path)
@@ -150,7 +163,7 @@ def _check_conditions(space: Space, path: Path) -> None:
             if other not in Recipe.model_fields or other == name:
                 allowed = ", ".join(n for n in Recipe.model_fields if n != name)
                 raise ConfigError(f"{where}: not another parameter; allowed: {allowed}")
-            if Recipe.model_fields[name].is_required():
+            if name in REQUIRED:
                 raise ConfigError(f"{path}: {name}.when: {name} cannot be switched off")
             found = space.parameters.get(other)
             if found is None:
@@ -178,8 +191,6 @@ def _check_ends(space: Space, path: Path) -> None:
     for name, p in space.parameters.items():
         for end in p.choices if isinstance(p, Choices) else (p.low, p.high):
             _check_recipe(path, {**space.fixed, name: end})
-    if space.largest("parallel_size") is None:
-        raise ConfigError(f"{path}: parallel_size is neither searched nor fixed; add a line for it")
 
 
 def _check_recipe(path: Path, values: Mapping[str, Value]) -> None:

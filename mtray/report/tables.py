@@ -33,7 +33,9 @@ def short_score_text(score: Score) -> str:
 
 
 def parameter_text(value: object) -> str:
-    """A recipe's parameter, three significant digits."""
+    """A recipe's parameter, three significant digits; `-` where it has no meaning."""
+    if value is None:
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
