@@ -17,7 +17,7 @@ from rich.console import Console
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.parameters import shown
-from mtray.schema import NAME_PATTERN, Budget, Study
+from mtray.schema import NAME_PATTERN, NO_COMET, Budget, Study
 from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
@@ -136,6 +136,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     from mtray.data.few_shot import check_share
     from mtray.data.store import build_store, sums_of
     from mtray.evaluation.held_out import lacking, on_test
+    from mtray.evaluation.names import check_measured
     from mtray.evaluation.suite import build_suite
     from mtray.replay import check_generated, with_replay
     from mtray.search.largest import check_held, largest_recipes
@@ -144,6 +145,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
+    check_measured(study, suite)
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
     largest = largest_recipes(space)
@@ -164,7 +166,8 @@ def check_metric(study: Study) -> None:
     from mtray.errors import ModelError
     from mtray.evaluation.comet import load_comet
 
-    load_comet(study.evaluation.comet)
+    if study.evaluation.comet != NO_COMET:
+        load_comet(study.evaluation.comet)
     if study.evaluation.embedder is not None:
         from mtray.evaluation.similarity import load_encoder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtray.schema import Study
+from mtray.schema import NO_COMET, Study
 from mtray.search.disk import check_disk
 from mtray.search.tuner import check_address
 from mtray.sweep import arguments, check_first, checked, division_of, load, plan_lines
@@ -36,8 +36,10 @@ def check(
 
 
 def model_lines(study: Study) -> list[str]:
+    comet = study.evaluation.comet
+    without = "none, so quality is not measured"
     return [
         f"  model: {study.model}, {block_count(study.model)} transformer blocks",
-        f"  metric: {study.evaluation.comet} loads",
+        f"  metric: {without if comet == NO_COMET else f'{comet} loads'}",
         *(f"  metric {name}: {m} loads" for name, m in study.evaluation.more_comet.items()),
     ]

@@ -15,6 +15,7 @@ from mtray.evaluation.abilities.base import (
     Ability,
     Context,
     Tools,
+    check_without_comet,
     floor_of,
     languages_of,
     one_line,
@@ -29,7 +30,7 @@ from mtray.evaluation.directions import (
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.retention import kept_abilities
-from mtray.schema import Evaluation, Score, Study
+from mtray.schema import NO_COMET, Evaluation, Score, Study
 
 # retention's own summaries, and the first part of other scores' names
 RESERVED = ("mean", "worst")
@@ -61,8 +62,9 @@ class SuiteResult:
 @dataclass(frozen=True)
 class Suite:
     """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
-    loaded when scores are made; `metrics` are string metrics and `more_comet` the names of further
-    models by the name that they are reported under. `objectives`: what the search looks at."""
+    loaded when scores are made (`none`: there is none, and no quality); `metrics` are string
+    metrics and `more_comet` the names of further models by the name that they are reported under.
+    `objectives`: what the search looks at."""
 
     directions: list[Direction]
     abilities: list[Ability]
@@ -144,7 +146,7 @@ class Suite:
         by_direction, by_ability = self.split(outputs)
         result = SuiteResult({}, {}, {})
         tools = Tools(partial(load_comet, self.comet))
-        scorers = {COMET: tools.comet()}
+        scorers = {COMET: tools.comet()} if self.comet != NO_COMET else {}
         scorers |= {name: load_comet(model) for name, model in self.more_comet.items()}
         self._score_quality(by_direction, scorers, result, resamples, seed)
         if self.abilities:
@@ -183,8 +185,9 @@ class Suite:
             # off-target is not judged in a language that the detector does not know
             if len(measurements) == len(self.directions) > 1:
                 self._enter(f"{metric}.mean", mean_of(measurements, resamples, seed), into)
-        mean = mean_of(by_metric[COMET], resamples, seed)
-        into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
+        if COMET in by_metric:
+            mean = mean_of(by_metric[COMET], resamples, seed)
+            into.objectives["quality"], into.draws["quality"] = mean.score, mean.draws
 
     def _score_abilities(
         self,
@@ -234,6 +237,8 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
         build_ability(spec, Context(name, study.template, wanted.max_new_tokens, tokenizer))
         for name, spec in wanted.abilities.items()
     ]
+    if wanted.comet == NO_COMET:
+        check_without_comet(abilities)
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),

@@ -18,17 +18,16 @@ from mtray.schema.record import (
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
+from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.study import (
     HUB_PREFIX,
     NAME_PATTERN,
+    NO_COMET,
     SACREBLEU_PREFIX,
     AbilitySpec,
-    Budget,
-    EarlyStopping,
     Evaluation,
     Format,
     Language,
-    Limit,
     MetricName,
     QualitySet,
     Sense,
@@ -42,6 +41,7 @@ __all__ = [
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "NAME_PATTERN",
+    "NO_COMET",
     "POOLS",
     "SACREBLEU_PREFIX",
     "AbilitySpec",

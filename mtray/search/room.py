@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mtray.errors import ConfigError, RunError
-from mtray.schema import Resources, Study
+from mtray.schema import NO_COMET, Resources, Study
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Room:
 def this_machine(study: Study) -> Room:
     """Without Ray; GPUs are looked for only where the study wants some, as torch sees them."""
     gpus = 0
-    if study.resources.gpus_per_worker or study.evaluation.comet_device == "gpu":
+    if study.resources.gpus_per_worker or _scores_on_a_gpu(study):
         import torch
 
         gpus = torch.cuda.device_count()
@@ -62,9 +62,14 @@ def concurrency(resources: Resources, room: Room) -> int:
 def check_room(study: Study, room: Room) -> int:
     """How many trials fit at once. RunError where none does; ConfigError where the study's metric
     wants a GPU and there is none."""
-    if study.evaluation.comet_device == "gpu" and not room.amounts.get("GPU", 0):
+    if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
         raise ConfigError(
             f"`evaluation.comet_device` is gpu, and {room.where} has no GPU; allowed are auto and "
             "cpu as well"
         )
     return concurrency(study.resources, room)
+
+
+def _scores_on_a_gpu(study: Study) -> bool:
+    wanted = study.evaluation
+    return wanted.comet_device == "gpu" and bool(wanted.comet != NO_COMET or wanted.more_comet)

@@ -255,7 +255,7 @@ name: tiny
 sources:
   - {name: pairs, kind: parallel, languages: [en, uk], path: dev.tsv}
   - {name: chat, kind: replay, path: prompts.jsonl, replay: gr}
-evaluation: {quality: [{direction: en-uk, path: dev.tsv}], abilities: {}}
+evaluation: {comet: none, quality: [{direction: en-uk, path: dev.tsv}], abilities: {}}
 """
     study.write_text(text)
     assert main(["data", "generate", str(study)]) == 0

@@ -22,6 +22,7 @@ sources:
   - {name: pairs, kind: parallel, languages: [en, uk], path: data/pairs.tsv}
   - {name: lines, kind: parallel, languages: [en, uk], path: {en: a.en, uk: /abs/a.uk}}
 evaluation:
+  comet: owner/comet
   quality: [{direction: en-uk, path: ../dev.tsv, size: 10}]
   abilities:
     few: {measure: few_shot, path: a.tsv, shots_path: "~/b.tsv", direction: en-uk}
@@ -83,7 +84,7 @@ def test_a_folder_beside_the_study_is_a_model_and_a_hub_name_stays(tmp_path):
     assert own.model == str(tmp_path / "own/model")
     for name in ("owner/model", "embedded"):
         assert load_study(put(tmp_path, SMALL + f"model: {name}\n")).model == name
-    text = SMALL.replace("evaluation:", "evaluation:\n  comet: own/model")
+    text = SMALL.replace("owner/comet", "own/model")
     assert load_study(put(tmp_path, text)).evaluation.comet == str(tmp_path / "own/model")
 
 
