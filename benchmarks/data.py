@@ -79,7 +79,8 @@ def make_study(folder: Path) -> Any:
         ),
         filters=Filters(leakage=None, shots_leakage=None),
         evaluation=Evaluation(
-            quality=(QualitySet(direction="en-es", path=str(folder / "dev.tsv")),), abilities={}
+            comet="none", quality=(QualitySet(direction="en-es", path=str(folder / "dev.tsv")),),
+            abilities={},
         ),
     )  # fmt: skip
 

@@ -82,6 +82,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "--space", type=Path, help="what varies (default: search_spaces/ratio.yaml)"
     )
     parser.add_argument("--model", help="a folder or a hub name, instead of the study's model")
+    parser.add_argument(
+        "--address", help="for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
+    )
 
 
 def _add_rerun(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +138,7 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> int:
     from mtray.commands.check import check
 
-    return check(args.study, args.space, args.model)
+    return check(args.study, args.space, args.model, args.address)
 
 
 def _status(args: argparse.Namespace) -> int:

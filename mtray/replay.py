@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,13 +58,13 @@ def with_replay(study: Study, say: Say = lambda _: None, force: bool = False) ->
     return study.model_copy(update={"sources": tuple(sources)})
 
 
-def check_generated(study: Study, largest: Recipe) -> None:
-    """ConfigError where the largest recipe asks for more examples than a source is to generate;
-    told before they are, which can take long."""
+def check_generated(study: Study, largest: Iterable[Recipe]) -> None:
+    """ConfigError where one of the largest recipes of a space asks for more examples than a source
+    is to generate; told before they are, which can take long."""
     if study.training.allow_repeats or study.mixing.count == "tokens":
         return
     by_name = {source.name: source for source in study.sources if source.replay != "er"}
-    for part in plan(largest, study.sources):
+    for part in (part for recipe in largest for part in plan(recipe, study.sources)):
         source = by_name.get(part.source)
         if source and part.count > source.generation.examples:
             raise ConfigError(

@@ -15,115 +15,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from mtray.errors import ConfigError
+from mtray.parameters import (
+    TYPES,
+    Choices,
+    Condition,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Value,
+    shown,
+    values_of,
+)
 from mtray.schema import Frozen, Recipe
 from mtray.study import explain, read_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-Number = int | float
-Value = int | float | str
 
-
-def shown(value: Value) -> str:
-    """A parameter's value in words."""
-    return value if isinstance(value, str) else f"{value:g}"
-
-
-class Condition(Frozen):
-    """On the value of another parameter: strictly `above`, strictly `below`, or one of `among`; all
-    that are given must hold."""
-
-    above: float | None = None
-    below: float | None = None
-    among: tuple[Value, ...] | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Condition:
-        if self.above is None and self.below is None and not self.among:
-            raise ValueError("a condition needs one of above, below, among")
-        return self
-
-    def holds(self, value: Value) -> bool:
-        """A word is neither above nor below a number."""
-        number = None if isinstance(value, str) else value
-        return (
-            (self.above is None or (number is not None and number > self.above))
-            and (self.below is None or (number is not None and number < self.below))
-            and (self.among is None or value in self.among)
-        )
-
-
-class _Varied(Frozen):
-    """`when`: conditions by parameter. Where one fails, this parameter is off: it has the default
-    of its `Recipe` field. `guess`: a value that is believed to be good; the search looks near it
-    first and believes it less with every trial."""
-
-    when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
-
-
-class _Range(_Varied):
-    guess: Number | None = None
-    low: float
-    high: float
-    log: bool = False
-    step: Annotated[float, Field(gt=0)] | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> _Range:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        if self.guess is not None and not self.low <= self.guess <= self.high:
-            raise ValueError(f"guess {self.guess} is not within {self.low} to {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log scale needs low above 0, found {self.low}")
-        if self.log and self.step != type(self).model_fields["step"].default:
-            raise ValueError(f"a log scale takes no step, found {self.step}")
-        return self
-
-    def text(self) -> str:
-        """The range in words, such as `128 to 4096, log scale`."""
-        step = type(self).model_fields["step"].default
-        steps = f", in steps of {self.step:g}" if self.step not in (None, step) else ""
-        return f"{self.low:g} to {self.high:g}{', log scale' if self.log else ''}{steps}"
-
-
-class FloatRange(_Range):
-    type: Literal["float"]
-
-
-class IntRange(_Range):
-    type: Literal["int"]
-    low: int
-    high: int
-    step: Annotated[int, Field(ge=1)] = 1
-
-
-class Choices(_Varied):
-    type: Literal["categorical"]
-    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
-    guess: Value | None = None
-
-    @model_validator(mode="after")
-    def _guess_is_one(self) -> Choices:
-        if self.guess is not None and self.guess not in self.choices:
-            raise ValueError(f"guess {self.guess} is not one of the choices")
-        return self
-
-    def text(self) -> str:
-        return "one of " + ", ".join(map(shown, self.choices))
-
-
-Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
-TYPES: dict[str, type[FloatRange | IntRange | Choices]] = {
-    "float": FloatRange,
-    "int": IntRange,
-    "categorical": Choices,
+# parameters that a recipe cannot do without, and what a line for each may look like
+REQUIRED = {
+    "parallel_size": "{type: int, low: 256, high: 8192, log: true}",
+    "learning_rate": "{type: float, low: 1e-5, high: 1e-3, log: true}",
 }
 
 
@@ -136,17 +54,7 @@ class Space(Frozen):
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Optuna's distribution for each varied parameter, under the same flat name."""
-        from optuna import distributions as od
-
-        out: dict[str, BaseDistribution] = {}
-        for name, p in self.parameters.items():
-            if isinstance(p, FloatRange):
-                out[name] = od.FloatDistribution(p.low, p.high, log=p.log, step=p.step)
-            elif isinstance(p, IntRange):
-                out[name] = od.IntDistribution(p.low, p.high, log=p.log, step=p.step)
-            else:
-                out[name] = od.CategoricalDistribution(p.choices)
-        return out
+        return {name: p.distribution() for name, p in self.parameters.items()}
 
     @property
     def guesses(self) -> dict[str, Value]:
@@ -189,19 +97,11 @@ class Space(Frozen):
             return ()
         return p.choices if isinstance(p, Choices) else (p.low, p.high)
 
-    def possible(self, name: str) -> tuple[Value, ...]:
-        """`values`, or the recipe's default where the space does not set it."""
-        return self.values(name) or (Recipe.model_fields[name].default,)
-
     def largest(self, name: str) -> Any:
         """The greatest of `values`, None when the space does not set it; of words the first."""
         found = self.values(name)
         words = any(isinstance(v, str) for v in found)
         return found[0] if words else max(found, default=None)  # type: ignore[type-var]
-
-    def smallest(self, name: str) -> Any:
-        """The least of `values`, as `largest` the greatest; of numbers only."""
-        return min(self.values(name), default=None)  # type: ignore[type-var]
 
 
 def _value(values: Mapping[str, Value], name: str) -> Value:
@@ -224,6 +124,12 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
     fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
     _check_recipe(path, fixed)
     space = Space(parameters=parameters, fixed=fixed)
+    for name, line in REQUIRED.items():
+        if name not in parameters and name not in fixed:
+            raise ConfigError(
+                f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
+                f"`{name}: {line}` or one value, or a value to the study's `defaults`"
+            )
     if not space.parameters:
         raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
     _check_conditions(space, path)
@@ -257,7 +163,7 @@ def _check_conditions(space: Space, path: Path) -> None:
             if other not in Recipe.model_fields or other == name:
                 allowed = ", ".join(n for n in Recipe.model_fields if n != name)
                 raise ConfigError(f"{where}: not another parameter; allowed: {allowed}")
-            if Recipe.model_fields[name].is_required():
+            if name in REQUIRED:
                 raise ConfigError(f"{path}: {name}.when: {name} cannot be switched off")
             found = space.parameters.get(other)
             if found is None:
@@ -265,12 +171,18 @@ def _check_conditions(space: Space, path: Path) -> None:
                 raise ConfigError(
                     f"{where}: {other} is fixed at {shown(value)}; drop the condition"
                 )
-            ends = found.choices if isinstance(found, Choices) else (found.low, found.high)
-            listed = condition.among is None or isinstance(found, Choices)
-            if listed and len({condition.holds(v) for v in ends}) == 1:
-                held = "always" if condition.holds(ends[0]) else "never"
-                raise ConfigError(f"{where}: {held} holds for {other} {found.text()}")
+            held = {condition.holds(value) for value in _looked_at(found, other, condition)}
+            if len(held) == 1:
+                how = "always" if held == {True} else "never"
+                raise ConfigError(f"{where}: {how} holds for {other} {found.text()}")
     space.in_order()
+
+
+def _looked_at(parameter: Parameter, name: str, condition: Condition) -> list[Value]:
+    """Values on either side of what a condition on `name` asks for; where it can be off itself, its
+    default among them."""
+    off: list[Value] = [Recipe.model_fields[name].default] if parameter.when else []
+    return values_of(parameter, [condition]) + off
 
 
 def _check_ends(space: Space, path: Path) -> None:
@@ -279,8 +191,6 @@ def _check_ends(space: Space, path: Path) -> None:
     for name, p in space.parameters.items():
         for end in p.choices if isinstance(p, Choices) else (p.low, p.high):
             _check_recipe(path, {**space.fixed, name: end})
-    if space.largest("parallel_size") is None:
-        raise ConfigError(f"{path}: parallel_size is neither searched nor fixed; add a line for it")
 
 
 def _check_recipe(path: Path, values: Mapping[str, Value]) -> None:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import HUB_PREFIX, SACREBLEU_PREFIX, Study
+from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -130,7 +130,10 @@ def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
 
 
 def _resolve_name(value: Any, folder: Path) -> Any:
-    """The path of a model's folder beside the study; any other value (a hub name) as it is."""
+    """The path of a model's folder beside the study; any other value (a hub name) as it is, and so
+    what has a name of its own."""
+    if value in ("embedded", NO_COMET):
+        return value
     if isinstance(value, str) and value and (folder / Path(value).expanduser()).exists():
         return str((folder / Path(value).expanduser()).resolve())
     return value

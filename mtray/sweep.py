@@ -6,22 +6,24 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from mtray.cli_errors import report_errors
-from mtray.data.mixing import plan
 from mtray.errors import ConfigError
-from mtray.schema import NAME_PATTERN, POOLS, Budget, Recipe, Study
+from mtray.parameters import shown
+from mtray.schema import NAME_PATTERN, NO_COMET, Budget, Study
 from mtray.search.live import say
-from mtray.space import Space, load_space, shown
+from mtray.space import Space, load_space
 from mtray.study import load_study
+
+if TYPE_CHECKING:
+    from mtray.search.division import Division
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
@@ -115,45 +117,34 @@ def check_model(study: Study, space: Space) -> None:
     check_sampler(study.sampler)
 
 
-def largest_recipe(space: Space, study: Study) -> Recipe:
-    """The recipe that draws most from every source."""
-    params = {name: space.largest(name) for name in space.parameters}
-    return space.recipe({k: v for k, v in params.items() if v is not None})
-
-
 def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
     or ConfigError before anything is started."""
-    from mtray.data.few_shot import blended, check_share
-    from mtray.data.mixing import draw
+    from mtray.data.few_shot import check_share
     from mtray.data.store import build_store, sums_of
     from mtray.evaluation.held_out import lacking, on_test
+    from mtray.evaluation.names import check_measured
     from mtray.evaluation.suite import build_suite
     from mtray.replay import check_generated, with_replay
+    from mtray.search.largest import check_held, largest_recipes
     from mtray.search.references import reference_recipes
     from mtray.training.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
+    check_measured(study, suite)
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
-    largest = largest_recipe(space, study)
-    either_way = [
-        largest.model_copy(update={"source_weights": weights})
-        for weights in space.possible("source_weights")
-    ]
-    for recipe in either_way:
-        check_generated(study, recipe)
+    largest = largest_recipes(space)
+    check_generated(study, largest)
     generated = with_replay(study, say)
-    check_share(largest.few_shot_share, study.sources)
-    few_shot = largest.few_shot_share > 0
-    store = build_store(generated, tokenizer, say=say, few_shot=few_shot)
+    references = map(space.recipe, reference_recipes(space, study).values())
+    share = max(recipe.few_shot_share for recipe in (*largest, *references))
+    check_share(share, study.sources)
+    store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
     held = {name: len(table) for name, table in store.items()}
-    sums = sums_of(study, store)
-    fitting = reference_recipes(space, study, held, sums).values()
-    for recipe in (*either_way, *map(space.recipe, fitting)):
-        sums = sums_of(study, blended(store, recipe.few_shot_share))
-        draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
+    fitting = reference_recipes(space, study, held, sums_of(study, store)).values()
+    check_held([*largest, *map(space.recipe, fitting)], study, store)
     return Prepared(study, space, store, suite)
 
 
@@ -162,7 +153,8 @@ def check_metric(study: Study) -> None:
     from mtray.errors import ModelError
     from mtray.evaluation.comet import load_comet
 
-    load_comet(study.evaluation.comet)
+    if study.evaluation.comet != NO_COMET:
+        load_comet(study.evaluation.comet)
     if study.evaluation.embedder is not None:
         from mtray.evaluation.similarity import load_encoder
 
@@ -221,34 +213,27 @@ def source_line(name: str, table: Any) -> str:
     return f"  source {name}: {'; '.join(told)}"
 
 
-def estimate_lines(prepared: Prepared) -> list[str]:
-    """Examples and tokens of a middle and of the largest recipe, and a time measured on this
-    machine with a few steps."""
-    from mtray.data.store import sums_of
-    from mtray.search.estimate import seconds_per_trial
-    from mtray.search.samplers import at_quantile
+def check_first(
+    study: Study, space: Space, address: str | None, run_dir: Path | None = None, taken: Any = ()
+) -> int:
+    """What can be checked before any corpus is read: there is room for a trial, and the budget
+    leaves some to search. How many trials fit at once. Raises MtrayError."""
+    from mtray.search.division import checked_division
+    from mtray.search.room import check_room, cluster, this_machine
 
-    study, space = prepared.study, prepared.space
-    middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
-    lines = []
-    for label, recipe in (("middle", middle), ("largest", largest_recipe(space, study))):
-        parts = plan(recipe, study.sources, sums_of(study, prepared.store))
-        sizes = Counter[str]()
-        for part in parts:
-            sizes[POOLS.get(part.kind, part.kind)] += part.count
-        lines.append(
-            f"  {label} recipe: " + ", ".join(f"{v:,} {k}" for k, v in sizes.items()) + " examples"
-        )
-    seconds, tokens_per_second = seconds_per_trial(
-        prepared.study, prepared.store, prepared.suite, middle
-    )
-    total = seconds * study.budget.trials
-    lines.append(
-        f"  about {seconds:.0f} s for a middle trial ({tokens_per_second:,.0f} tokens/s on one "
-        f"worker here), so about {total / 60:.0f} min for {study.budget.trials} trials one after "
-        "another"
-    )
-    return lines
+    if not taken:  # which baselines these are is known once the sources are
+        checked_division(study, space, run_dir)
+    return check_room(study, cluster(address) if address else this_machine(study))
+
+
+def division_of(prepared: Prepared, run_dir: Path | None = None) -> Division:
+    """What the trials are spent on. ConfigError where the baselines leave too few to search."""
+    from mtray.data.store import sums_of
+    from mtray.search.division import checked_division
+
+    study, held = prepared.study, {name: len(table) for name, table in prepared.store.items()}
+    sums = sums_of(study, prepared.store)
+    return checked_division(study, prepared.space, run_dir, prepared.taken, held, sums)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -273,16 +258,23 @@ def _run(args: argparse.Namespace) -> int:
     earlier = surveys(named, args.runs_dir, name, study, space)
     taken = tuple(found for survey in earlier for found in survey.taken)
     told = [line for survey in earlier for line in survey.lines()]
+    run_dir, tell = args.runs_dir / name, partial(say, console)
+    concurrent = check_first(study, space, args.address, run_dir, taken)
     if args.dry_run:
-        prepared = checked(study, space, partial(say, console))
-        for line in [*told, *plan_lines(prepared), *estimate_lines(prepared)]:
-            say(console, line)
+        from mtray.search.estimate import estimate_lines
+
+        prepared = replace(checked(study, space, tell), taken=taken)
+        division = division_of(prepared, run_dir)
+        for line in [*told, *plan_lines(prepared), f"  {division.text()}"]:
+            tell(line)
+        for line in estimate_lines(prepared, division, concurrent, tell):
+            tell(line)
         return 0
     with claimed(args.runs_dir, name) as run_dir:
         check_bound(run_dir, study, space)
-        prepared = replace(checked(study, space, partial(say, console)), taken=taken)
-        for line in [*told, *plan_lines(prepared)]:
-            say(console, line)
+        prepared = replace(checked(study, space, tell), taken=taken)
+        for line in [*told, *plan_lines(prepared), f"  {division_of(prepared, run_dir).text()}"]:
+            tell(line)
         from mtray.search.session import run_session
 
         return run_session(prepared, run_dir, args.address, console, started)

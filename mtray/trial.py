@@ -11,7 +11,7 @@ from mtray.data.few_shot import blended
 from mtray.data.mixing import plan
 from mtray.data.store import select, sums_of
 from mtray.data.tables import Table
-from mtray.errors import TrialPruned, TrialStopped
+from mtray.errors import ConfigError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import settings_of
 from mtray.evaluation.engine import Output, Request
 from mtray.job import How, Job, Outcome, Reverted
@@ -113,6 +113,8 @@ class _Trial:
         with self._seconds.phase("load"):
             prepared = prepare(self._loaded.model, recipe, training, seed)
         precision = self._loaded.precision
+        if recipe.learning_rate is None:
+            raise ConfigError("the recipe has no `learning_rate`, and there is no default")
         tuning = Tuning(training, precision, recipe.learning_rate, seed, prepared.notes)
         checkpoints = self._checkpoints(examples)
         self._tell("training")

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from mtray.schema import Study
+from mtray.schema import NO_COMET, Study
 from mtray.search.disk import check_disk
-from mtray.space import Space
-from mtray.sweep import arguments, checked, load, plan_lines
+from mtray.search.tuner import check_address
+from mtray.sweep import arguments, check_first, checked, division_of, load, plan_lines
 from mtray.training.models import block_count
 
 
-def check(study_path: Path | None, space_path: Path | None, model: str | None) -> int:
-    """Print what a study holds; 0 when it can be run. Raises MtrayError naming what is wrong."""
+def check(
+    study_path: Path | None, space_path: Path | None, model: str | None, address: str | None
+) -> int:
+    """Print what a study holds; 0 when it can be run here or on the cluster at `address`. Raises
+    MtrayError naming what is wrong."""
     given = {"--study": study_path, "--space": space_path, "--model": model}
     options = [part for key, value in given.items() if value for part in (key, str(value))]
     study, space = load(arguments(options))
+    if address:
+        check_address(address)
+    concurrent = check_first(study, space, address)
     prepared = checked(study, space)
-    print("\n".join([*plan_lines(prepared), *model_lines(study), *disk_lines(study, space)]))
+    lines = [*plan_lines(prepared), f"  {division_of(prepared).text()}", *model_lines(study)]
+    # where runs are kept; the sweep checks again
+    lines.append(check_disk(study, space, Path("runs").absolute(), concurrent))
+    print("\n".join(filter(None, lines)))
     print("everything a sweep needs is in order")
     return 0
 
 
-def disk_lines(study: Study, space: Space) -> list[str]:
-    """What checkpoints take where runs are kept, with as many trials at a time as fit here. Raises
-    ConfigError when they do not fit; the sweep checks again with its cluster."""
-    wanted = study.resources
-    here = int((os.cpu_count() or 1) // (wanted.workers * wanted.cpus_per_worker))
-    concurrent = wanted.concurrent_trials or max(1, here)
-    line = check_disk(study, space, Path("runs").absolute(), concurrent)
-    return [line] if line else []
-
-
 def model_lines(study: Study) -> list[str]:
+    comet = study.evaluation.comet
+    without = "none, so quality is not measured"
     return [
         f"  model: {study.model}, {block_count(study.model)} transformer blocks",
-        f"  metric: {study.evaluation.comet} loads",
+        f"  metric: {without if comet == NO_COMET else f'{comet} loads'}",
         *(f"  metric {name}: {m} loads" for name, m in study.evaluation.more_comet.items()),
     ]

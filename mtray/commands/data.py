@@ -17,7 +17,8 @@ from mtray.data.tables import Example, StoredTable
 from mtray.data.token_files import Store, store_dir
 from mtray.errors import ConfigError
 from mtray.schema import Mix, Recipe, Source, Study
-from mtray.space import load_space
+from mtray.search.largest import largest_recipes, most_asked
+from mtray.space import Space, load_space
 from mtray.study import load_study
 
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
@@ -43,7 +44,8 @@ def run_data(args: argparse.Namespace) -> int:
 
         peek(study, wanted, tokenizer, args.rows, recipe)
     else:
-        stats(study, wanted, tokenizer, recipe)
+        space = load_space(args.space, study.defaults) if args.space else None
+        stats(study, wanted, tokenizer, recipe, space)
     return 0
 
 
@@ -78,9 +80,9 @@ def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
 
 
 def tables_of(
-    study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recipe | None = None
+    study: Study, sources: Sequence[Source], tokenizer: Any, *recipes: Recipe | None
 ) -> dict[str, StoredTable]:
-    few_shot = recipe is not None and recipe.few_shot_share > 0
+    few_shot = any(recipe is not None and recipe.few_shot_share > 0 for recipe in recipes)
     only = study.model_copy(update={"sources": tuple(sources)})
     return build_store(only, tokenizer, say=print, few_shot=few_shot)
 
@@ -98,7 +100,8 @@ def shots_wanted(study: Study, space: Path | None) -> bool:
     """Whether some recipe shows pairs after others, as far as that is known: by the space, the
     study's defaults, or a source that says how many `shots`."""
     if space is not None:
-        return (load_space(space, study.defaults).largest("few_shot_share") or 0) > 0
+        largest = largest_recipes(load_space(space, study.defaults))
+        return any(recipe.few_shot_share > 0 for recipe in largest)
     asked = any("shots" in source.model_fields_set for source in study.sources)
     return asked or float(study.defaults.get("few_shot_share", 0)) > 0
 
@@ -128,11 +131,20 @@ def _store_lines(name: str, found: Store, study: Study) -> list[str]:
     return [*lines, f"  {found.folder}"]
 
 
-def stats(study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recipe | None) -> None:
-    """Examples, tokens and lengths of every source, and the mix of a recipe."""
+def stats(
+    study: Study,
+    sources: Sequence[Source],
+    tokenizer: Any,
+    recipe: Recipe | None,
+    space: Space | None,
+) -> None:
+    """Examples, tokens and lengths of every source, the mix of a recipe, and the most that any
+    recipe of a space asks for."""
     import numpy as np
 
-    tables = tables_of(study, study.sources if recipe else sources, tokenizer, recipe)
+    largest = largest_recipes(space) if space else ()
+    needed = study.sources if recipe or space else sources
+    tables = tables_of(study, needed, tokenizer, recipe, *largest)
     head = ["source", "kind", "languages", "examples", "too long", "MB", "tokens", "mean"]
     rows = [[*head, *(f"p{p}" if p < 100 else "max" for p in PERCENTILES)]]
     for source in sources:
@@ -150,6 +162,18 @@ def stats(study: Study, sources: Sequence[Source], tokenizer: Any, recipe: Recip
     if recipe:
         _, mix = mixed(study, tables, recipe)
         print("\n".join(mix_lines(recipe, mix)))
+    if largest:
+        most = most_asked(largest, study, tables)
+        print("\n".join(["", "at most, for any recipe of the space:", *most_lines(most, tables)]))
+
+
+def most_lines(most: Mapping[str, int], tables: Mapping[str, StoredTable]) -> list[str]:
+    """What is asked of every source beside what it has."""
+    rows = [["source", "asked", "examples", "repeats"]]
+    for name, count in most.items():
+        has = len(tables[name])
+        rows.append([name, f"{count:,}", f"{has:,}", f"{count / max(1, has):.3g}"])
+    return aligned(rows, left=1)
 
 
 def mix_lines(recipe: Recipe, mix: Mix) -> list[str]:

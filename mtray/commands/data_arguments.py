@@ -26,6 +26,10 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
                 "--space", type=Path,
                 help="what varies: tables for a `few_shot_share` above 0 are built as well",
             )  # fmt: skip
+        if name == "stats":
+            sub.add_argument(
+                "--space", type=Path, help="what varies: the most that any of its recipes asks for"
+            )
         if name == "peek":
             sub.add_argument("--rows", type=int, default=3, help="of each source (default: 3)")
         if name != "build":

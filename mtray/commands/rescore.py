@@ -23,7 +23,7 @@ from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, trial_dir, trial_name, write_json
 from mtray.report.tables import score_text
-from mtray.schema import Score, Study, TrialRecord
+from mtray.schema import NO_COMET, Score, Study, TrialRecord
 from mtray.search.run_folder import load_bound
 
 RESCORED_FILE = "rescored.json"  # in a trial's folder
@@ -91,6 +91,8 @@ def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
     targets = [q.direction.split("-")[1] for q in evaluation.quality]
     strings = string_metrics(names, "--metrics", targets)
     scorers: dict[str, CometScorer] = {}
+    if COMET in names and evaluation.comet == NO_COMET:
+        raise ConfigError("--metrics comet: the study has `comet: none`; name a model by --comet")
     if COMET in names:
         scorers[COMET] = load_comet(evaluation.comet, gpu=True)
     if comet is not None:

@@ -62,7 +62,8 @@ class Scoring:
         return drawn(measurement, self.resamples, self.seed)
 
     def quality(self, outputs: Sequence[Sequence[Output]], units: Sequence[Keys]) -> None:
-        """Every direction's metrics and failures, their means, and the objective `quality`."""
+        """Every direction's metrics and failures, their means, and, where there is a COMET, the
+        objective `quality`."""
         by_metric: dict[str, list[Measurement]] = {}
         for direction, found, keys in zip(self.suite.directions, outputs, units, strict=True):
             measured = measure_direction(direction, found, self.suite.metrics, self.scorers)
@@ -80,8 +81,9 @@ class Scoring:
             # off-target is not judged in a language that the detector does not know
             if len(measurements) == len(self.suite.directions) > 1:
                 self.enter(f"{metric}.mean", mean_of(measurements, self.resamples, self.seed))
-        mean = mean_of(by_metric[COMET], self.resamples, self.seed)
-        self.enter("quality", mean, objective=True)
+        if COMET in by_metric:
+            mean = mean_of(by_metric[COMET], self.resamples, self.seed)
+            self.enter("quality", mean, objective=True)
 
     def abilities(
         self,

@@ -14,6 +14,7 @@ from mtray.evaluation.abilities.base import (
     Ability,
     Context,
     Tools,
+    check_without_comet,
     languages_of,
     spaced,
 )
@@ -21,7 +22,7 @@ from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.scoring import Scoring, SuiteResult, suite_units
-from mtray.schema import RETENTION_SUMMARIES, Evaluation, Study
+from mtray.schema import NO_COMET, RETENTION_SUMMARIES, Evaluation, Study
 
 # the first part of other scores' names
 RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost", "failures")
@@ -39,8 +40,9 @@ class Sample(NamedTuple):
 @dataclass(frozen=True)
 class Suite:
     """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
-    loaded when scores are made; `metrics` are string metrics and `more_comet` the names of further
-    models by the name that they are reported under. `objectives`: what the search looks at."""
+    loaded when scores are made (`none`: there is none, and no quality); `metrics` are string
+    metrics and `more_comet` the names of further models by the name that they are reported under.
+    `objectives`: what the search looks at."""
 
     directions: list[Direction]
     abilities: list[Ability]
@@ -120,7 +122,7 @@ class Suite:
             load_comet = loader(self.comet_device)
         by_direction, by_ability = self.split(outputs)
         tools = Tools(partial(load_comet, self.comet))
-        scorers = {COMET: tools.comet()}
+        scorers = {COMET: tools.comet()} if self.comet != NO_COMET else {}
         scorers |= {name: load_comet(model) for name, model in self.more_comet.items()}
         scoring = Scoring(self, scorers, tools, resamples, seed)
         units, ability_units = suite_units(self)
@@ -146,6 +148,8 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     abilities = [
         build_ability(spec, Context(name, *asking)) for name, spec in wanted.abilities.items()
     ]
+    if wanted.comet == NO_COMET:
+        check_without_comet(abilities)
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),

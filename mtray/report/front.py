@@ -219,7 +219,8 @@ def _counted(abilities: AbilitySets) -> str:
 
 
 def comet_name(study: Study) -> str:
-    """The metric's name as a person knows it: no folders, no file ending."""
+    """The metric's name as a person knows it: no folders, no file ending; `none` where there is
+    none."""
     comet = study.evaluation.comet
     return "mtray-comet-tiny" if comet == "embedded" else Path(comet).name.removesuffix(".ckpt")
 

@@ -1,7 +1,7 @@
 """Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
 and `mtray.space`."""
 
-from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import Mix, Recipe, SourceShare
@@ -19,17 +19,16 @@ from mtray.schema.record import (
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
+from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.study import (
     HUB_PREFIX,
     NAME_PATTERN,
+    NO_COMET,
     SACREBLEU_PREFIX,
     AbilitySpec,
-    Budget,
-    EarlyStopping,
     Evaluation,
     Format,
     Language,
-    Limit,
     MetricName,
     QualitySet,
     Sense,
@@ -40,13 +39,16 @@ from mtray.schema.study import (
 from mtray.schema.training import KEPT_BESIDE, Resources, Training
 
 __all__ = [
+    "BASELINES",
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "NAME_PATTERN",
+    "NO_COMET",
     "POOLS",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
     "AbilitySpec",
+    "Baseline",
     "Between",
     "Budget",
     "Direction",

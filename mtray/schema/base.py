@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["parallel", "mono", "replay", "instruct"]
 # what a recipe counts a source to: instructions are drawn as replay is
 POOLS: dict[Kind, Kind] = {"instruct": "replay"}
+# recipes that nobody has to search for (`mtray.search.references`)
+Baseline = Literal["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Direction = Annotated[
     str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
 ]

@@ -12,7 +12,8 @@ from mtray.schema.base import Frozen, Kind
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
     for every parameter. `source_weights`: sources of one kind share by the study's `weight`s, or
-    equally."""
+    equally. `learning_rate` has no default that would be right for a model: None is for what is not
+    trained."""
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -25,7 +26,7 @@ class Recipe(Frozen):
     lora_rank: Annotated[int, Field(ge=1)] = 16
     lora_alpha: Annotated[float, Field(gt=0)] = 2.0
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float | None, Field(gt=0)] = None
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtray.schema.base import Frozen
+from mtray.schema.base import Baseline, Frozen
 from mtray.schema.recipe import Mix, Recipe
 
 # what `retention.<name>` is where the name is no ability's
@@ -93,9 +93,7 @@ class TrainingRecord(Frozen):
     mean_difference: float | None = None
 
 
-Role = Literal[
-    "search", "base", "parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"
-]  # fmt: skip
+Role = Literal["search", "base"] | Baseline
 State = Literal["complete", "pruned", "infeasible", "failed"]
 ReasonClass = Literal[
     "out_of_memory",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -11,6 +10,7 @@ from mtray.schema.base import POOLS, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.rendering import Rendered
+from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.training import Resources, Training, check_training
 
 # a run and its folder have such a name: no path, nothing hidden, no option
@@ -118,8 +118,13 @@ class AbilitySpec(Frozen):
     test: dict[str, Any] = {}
 
 
+NO_COMET = "none"  # as `evaluation.comet`: no learned metric, and no quality
+METRICS = ("comet", "bleu", "chrf")  # that are measured where a study does not say
+
+
 class Evaluation(Frozen):
-    """`comet` is `embedded`, a checkpoint's path or a hub name; it is what quality is.
+    """`comet` is a hub name, a checkpoint's path, `none` or, by this name alone, `embedded`; it is
+    what quality is, and with `none` there is no quality.
     `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
     every generation; `beams` 1 is greedy decoding. `embedder`: a sentence encoder, for DES between
     a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
@@ -127,10 +132,10 @@ class Evaluation(Frozen):
     sets, and not the study's seed: studies and replicates that differ in how they train are
     measured on the same segments."""
 
-    comet: str = "embedded"
+    comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
     more_comet: dict[MetricName, str] = {}
-    metrics: tuple[str, ...] = ("comet", "bleu", "chrf")
+    metrics: tuple[str, ...] = METRICS
     quality: Annotated[tuple[QualitySet, ...], Field(min_length=1)]
     abilities: dict[str, AbilitySpec]
     max_new_tokens: Annotated[int, Field(ge=1)] = 64
@@ -141,86 +146,30 @@ class Evaluation(Frozen):
     embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_which_comet(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if given.get("comet") is None:
+            raise ValueError(
+                "`comet` is missing; give a COMET model (a hub name such as "
+                "Unbabel/wmt22-comet-da, or a checkpoint's folder), `none` (quality is not "
+                "measured then), or `embedded` (the embedded study's small metric, which is not "
+                "comparable with any other)"
+            )
+        if given["comet"] != NO_COMET:
+            return given
+        found = {"metrics": [name for name in METRICS if name != "comet"], **given}
+        if isinstance(found["metrics"], list | tuple) and "comet" in found["metrics"]:
+            raise ValueError("`metrics` names comet, and `comet` is none; drop one of the two")
+        return found
+
     @model_validator(mode="after")
     def _alphas_differ(self) -> Evaluation:
         if len(set(self.reversion)) < len(self.reversion):
             raise ValueError("`reversion` holds an alpha twice")
         return self
-
-
-class Budget(Frozen):
-    """`max_minutes`: no trial starts after that. `trial_minutes`: for one trial, all its
-    attempts and starts of the sweep together, without what it waits for a place.
-    `replicate_share`: share of the trials that, near the end, train candidates of the front again
-    with other seeds; 0 switches that off. `device_hours`: no trial starts once the trials took so
-    many hours times devices. `patience`: none starts once so many trials in a row gained no
-    hypervolume."""
-
-    trials: Annotated[int, Field(ge=1)] = 14
-    replicate_share: Annotated[float, Field(ge=0, le=0.5)] = 0.25
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
-    trial_minutes: Annotated[float, Field(gt=0)] | None = None
-    device_hours: Annotated[float, Field(gt=0)] | None = None
-    patience: Annotated[int, Field(ge=2)] | None = None
-
-
-class EarlyStopping(Frozen):
-    """Rungs inside a trial: after these shares of its steps both objectives are measured on a part
-    of the segments, and a trial that is worse all round ends there (`mtray.search.rungs`).
-
-    `segments`: share of every evaluation set that a rung takes. A trial ends when its quality is in
-    the `worst` share of a rung's trials and `dominating` of them are better in every objective by
-    more than `margin` combined standard errors, as soon as `others` have been measured there; or
-    when an objective breaks its floor by more than `margin` standard errors. The first rung ends a
-    trial by a floor alone: quality may dip early.
-    """
-
-    rungs: Annotated[
-        tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=9)
-    ]
-    segments: Annotated[float, Field(gt=0, le=1)] = 0.25
-    margin: Annotated[float, Field(ge=0)] = 1.0
-    worst: Annotated[float, Field(gt=0, le=1)] = 0.5
-    dominating: Annotated[int, Field(ge=1)] = 2
-    others: Annotated[int, Field(ge=1)] = 4
-    floors: dict[str, float] = {}
-
-    @model_validator(mode="after")
-    def _can_stop(self) -> EarlyStopping:
-        if any(a >= b for a, b in zip(self.rungs, self.rungs[1:], strict=False)):
-            raise ValueError("`rungs` must increase strictly")
-        if len(self.rungs) == 1 and not self.floors:
-            raise ValueError(
-                "`rungs` holds one rung, and the first ends no trial without `floors`; give two"
-            )
-        if self.others < self.dominating:
-            raise ValueError(
-                f"`others` is {self.others}, fewer than the {self.dominating} `dominating` trials"
-            )
-        return self
-
-
-class Limit(Frozen):
-    """What a score must keep to; both ends may be given."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Limit:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("a constraint needs at_least or at_most")
-        return self
-
-    def over(self, value: float) -> float:
-        """How far a value is beyond the limit, in its own unit; 0 and below: it keeps to it."""
-        below = -math.inf if self.at_least is None else self.at_least - value
-        above = -math.inf if self.at_most is None else value - self.at_most
-        return max(below, above)
-
-    def text(self) -> str:
-        ends = [("at least", self.at_least), ("at most", self.at_most)]
-        return " and ".join(f"{words} {end:g}" for words, end in ends if end is not None)
 
 
 class Study(Frozen):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from mtray.corners import corners
 from mtray.errors import ConfigError
 from mtray.schema import Study
+from mtray.search.references import reference_recipes
 from mtray.space import Space
 from mtray.training.checkpoints import kept_bytes
 from mtray.training.models import moved_parameters
@@ -18,12 +20,14 @@ GB = 1e9
 
 
 def checkpoint_bytes(study: Study, space: Space) -> int:
-    """Of one checkpoint of the recipe that moves most: with adapters alone those of the highest
-    rank."""
-    frozen, rank = int(space.smallest("frozen_layers") or 0), None
-    if "full" not in space.possible("method"):
-        rank = int(max(space.possible("lora_rank")))
-    return BYTES * moved_parameters(study.model, frozen, rank)
+    """Of one checkpoint of the recipe that trains most parameters, a baseline's among them."""
+    recipes = corners(space, "frozen_layers", "method", "lora_rank")
+    recipes += map(space.recipe, reference_recipes(space, study).values())
+    least: dict[int | None, int] = {}  # frozen layers of full fine-tuning (None), of every rank
+    for recipe in recipes:
+        rank = None if recipe.method == "full" else recipe.lora_rank
+        least[rank] = min(recipe.frozen_layers, least.get(rank, recipe.frozen_layers))
+    return BYTES * max(moved_parameters(study.model, n, rank) for rank, n in least.items())
 
 
 def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str:

@@ -21,7 +21,8 @@ def reference_recipes(
     """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
     pair; and equally many examples of every source, whatever its weight, as many together as
     parallel text only has. Where a study counts tokens, sources of pairs give equally many
-    examples and every other one as many tokens as one of these on average.
+    examples and every other one as many tokens as one of these on average. Of these, those that
+    `budget.baselines` names.
 
     They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
@@ -57,6 +58,7 @@ def reference_recipes(
             "mono_ratio": count["mono"] / count["parallel"],
             "replay_fraction": count["replay"] / every,
         }
+    out = {role: found for role, found in out.items() if role in study.budget.baselines}
     if held is None:
         return out
     if study.training.allow_repeats:

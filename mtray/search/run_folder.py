@@ -86,7 +86,7 @@ def check_bound(run_dir: Path, study: Study, space: Space) -> None:
     """RunError names the first key in which an old run's study or space differs."""
     path = run_dir / STUDY_FILE
     if path.is_file():
-        wanted = _content(study, space)
+        wanted = _content(study, _with_rate(space))
         old = json.loads(path.read_text(encoding="utf-8"))
         difference = first_difference(_completed(old), wanted)
         if difference:
@@ -103,7 +103,13 @@ def _completed(old: dict[str, Any]) -> dict[str, Any]:
         study, space = _parsed(old)
     except DAMAGED:
         return old
-    return _content(study, space)
+    return _content(study, _with_rate(space))
+
+
+def _with_rate(space: Space) -> Space:
+    """A learning rate that nothing sets was .001 in earlier versions."""
+    rate = {"learning_rate": 1e-3} if "learning_rate" not in space.parameters else {}
+    return space.model_copy(update={"fixed": {**rate, **space.fixed}})
 
 
 def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:

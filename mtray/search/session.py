@@ -25,6 +25,7 @@ from mtray.search.journal import Ledger
 from mtray.search.kept_weights import drop_dominated
 from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
+from mtray.search.room import Room, concurrency
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
 from mtray.search.watchdog import Watchdog, look_at
@@ -140,12 +141,12 @@ def _with_ray(
     import ray
 
     from mtray.search.searcher import Limits
-    from mtray.search.tuner import concurrency, start_ray
+    from mtray.search.tuner import start_ray
 
     study = prepared.study
     context = start_ray(address)
     try:
-        concurrent = concurrency(study, ray.cluster_resources())
+        concurrent = concurrency(study.resources, Room("the cluster", ray.cluster_resources()))
         check_disk(study, prepared.space, run_dir, concurrent)
         shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes

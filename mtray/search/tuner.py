@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import RunError
-from mtray.schema import Study
 from mtray.search.journal import Ledger
 
 if TYPE_CHECKING:
@@ -23,21 +22,6 @@ if TYPE_CHECKING:
 # of memory
 TRIAL_HOLDS = {"memory": float(1 << 20)}
 CONNECT_WITHIN = 4  # seconds
-
-
-def concurrency(study: Study, cluster: dict[str, float]) -> int:
-    """How many trials fit into the cluster at once. Raises RunError when not even one does."""
-    wanted = study.resources
-    fits = int(cluster.get("CPU", 0) // (wanted.workers * wanted.cpus_per_worker))
-    if wanted.gpus_per_worker:
-        fits = min(fits, int(cluster.get("GPU", 0) // (wanted.workers * wanted.gpus_per_worker)))
-    if fits < 1:
-        raise RunError(
-            f"a trial needs {wanted.workers} x ({wanted.cpus_per_worker} CPU, "
-            f"{wanted.gpus_per_worker} GPU) and the cluster has {cluster.get('CPU', 0):g} CPU, "
-            f"{cluster.get('GPU', 0):g} GPU; change `resources` in the study"
-        )
-    return min(fits, wanted.concurrent_trials) if wanted.concurrent_trials else fits
 
 
 def start_ray(address: str | None) -> Any:

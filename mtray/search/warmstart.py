@@ -16,6 +16,7 @@ from typing import Any
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.outputs import OUTPUTS_FILE
 from mtray.files import write_atomically
+from mtray.parameters import shown
 from mtray.report.draws import DRAWS_FILE
 from mtray.report.records import (
     BASE_NUMBER,
@@ -28,7 +29,7 @@ from mtray.schema import Origin, Recipe, Role, Study, TrialRecord
 from mtray.search.notes import OF, REPLICATE, ROLE, TAKEN
 from mtray.search.run_folder import STUDY_FILE, first_difference, load_bound
 from mtray.search.samplers import holds
-from mtray.space import Space, shown
+from mtray.space import Space
 
 # how a study searches and is called, and not what its trials measure
 ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mtray.corners import corners
 from mtray.errors import ConfigError
 from mtray.schema import Study
 from mtray.training.adapters import check_qlora, checkpoint_gradients, linear_names
@@ -16,31 +17,34 @@ if TYPE_CHECKING:
 
 def check_recipes(study: Study, space: Space) -> None:
     """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
-    blocks, most = block_count(study.model), space.largest("frozen_layers") or 0
+    recipes = corners(space, "frozen_layers", "freeze_policy", "method")
+    blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
     if most > blocks:
         raise ConfigError(
-            f"frozen_layers goes up to {most:g}, but {study.model} has {blocks} transformer blocks"
+            f"frozen_layers goes up to {most}, but {study.model} has {blocks} transformer blocks"
         )
-    methods = set(space.possible("method"))
-    if "qlora" in methods:
+    if any(r.method == "qlora" for r in recipes):
         check_qlora(study.resources.gpus_per_worker)
         if study.training.zero_stage == 3:
             raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
-    if "most_changed" in space.possible("freeze_policy") and most:
+    if any(r.freeze_policy == "most_changed" and r.frozen_layers for r in recipes):
         resolve_model(earlier_model(study.training.freeze_from))
-    adapted = methods != {"full"}
+    adapted = [r.frozen_layers for r in recipes if r.method != "full"]
     training = study.training
     if most or adapted or training.gradient_checkpointing or training.packing == "on":
-        _check_shape(empty_model(study.model, study.trust_remote_code), study, int(most), adapted)
+        model = empty_model(study.model, study.trust_remote_code)
+        _check_shape(model, study, most, max(adapted, default=None))
 
 
-def _check_shape(model: Any, study: Study, frozen: int, adapted: bool) -> None:
-    if frozen or adapted:
+def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:
+    """`adapted`: the most blocks that are frozen below adapters; None where there are none."""
+    if frozen or adapted is not None:
         blocks = len(transformer_blocks(model))
-        if frozen > blocks or (adapted and not linear_names(model, tuple(range(frozen)))):
+        nothing_left = adapted is not None and not linear_names(model, tuple(range(adapted)))
+        if frozen > blocks or nothing_left:
             raise ConfigError(
                 f"frozen_layers goes up to {frozen}, and {study.model} has {blocks} transformer "
-                f"blocks{': nothing is left to adapt' if adapted else ''}"
+                f"blocks{': nothing is left to adapt' if nothing_left else ''}"
             )
     if study.training.gradient_checkpointing:
         checkpoint_gradients(model, study.training.zero_stage)

@@ -36,7 +36,7 @@ def ledger_in(run_dir, sampler="random", space=SPACE, taken=(), **changes):
 
 
 def push_of(job):
-    return job.recipe.parallel_size / 8192 + 100 * job.recipe.learning_rate
+    return job.recipe.parallel_size / 8192 + 100 * (job.recipe.learning_rate or 1e-3)
 
 
 def measured(job):

@@ -26,6 +26,7 @@ def make_study(**changes) -> Study:
         "name": "made-up",
         "sources": (Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk")),),
         "evaluation": Evaluation(
+            comet="embedded",
             quality=(QualitySet(direction="en-uk", path="dev.tsv"),),
             abilities={"animacy": AbilitySpec(measure="choice", path="a.jsonl")},
         ),

@@ -6,6 +6,7 @@ from tiny_models import byte_level, examples_of, llama, other_models
 from torch import nn
 
 from mtray.errors import ConfigError, ModelError
+from mtray.parameters import Condition
 from mtray.schema import Training
 from mtray.space import Choices, IntRange, Space
 from mtray.training import checks
@@ -48,6 +49,24 @@ def test_more_frozen_layers_than_layers(folder):
         check(folder, layers(3))
     with pytest.raises(ConfigError, match="nothing is left to adapt"):
         check(folder, layers(2) | words("method", "full", "lora"))
+
+
+LORA = {"method": Condition(among=("lora",))}
+FULL = {"method": Condition(among=("full",))}
+
+
+def test_what_conditions_keep_apart_is_not_refused(folder):
+    """All blocks frozen with full fine-tuning, and adapters with fewer."""
+    either = words("method", "full", "lora")
+    whole = {"frozen_layers": layers(2)["frozen_layers"].model_copy(update={"when": FULL})}
+    check(folder, whole | either)
+    with pytest.raises(ConfigError, match="nothing is left to adapt"):
+        adapters = {"frozen_layers": layers(2)["frozen_layers"].model_copy(update={"when": LORA})}
+        check(folder, adapters | either)
+    changed = Choices(type="categorical", choices=("most_changed", "top"), when=LORA)
+    check(folder, whole | either | {"freeze_policy": changed})
+    with pytest.raises(ConfigError, match=r"set `training\.freeze_from`"):
+        check(folder, layers(1) | either | {"freeze_policy": changed})
 
 
 def test_few_bits_without_a_gpu(folder):

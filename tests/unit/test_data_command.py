@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mtray.cli import main
@@ -24,6 +25,7 @@ evaluation:
   abilities: {}
 training: {max_length: 40}
 """
+SPACE = "parallel_size: {type: int, low: 5, high: 9}\nlearning_rate: 0.001\n"
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
 
@@ -81,14 +83,14 @@ def test_peek_shows_few_shot_rows_as_a_trial_draws_them(study, capsys):
 
 def test_after_a_build_for_a_space_nothing_is_tokenised(study, capsys, tmp_path):
     space = tmp_path / "space.yaml"
-    space.write_text("parallel_size: {type: int, low: 5, high: 9}\nfew_shot_share: 0.5\n")
+    space.write_text(f"{SPACE}few_shot_share: 0.5\n")
     _, out, _ = run(capsys, "build", study, "--space", str(space))
     assert re.search(r"^pairs\+few_shot: 64 examples, .*\(built", out, re.MULTILINE)
     assert "mono+few_shot" not in out
     recipe = ("--recipe", "parallel_size=5", "few_shot_share=0.5")
     _, out, _ = run(capsys, "stats", study, *recipe)
     assert out.count(": reused (") == 3 and "tokenised" not in out
-    space.write_text("parallel_size: {type: int, low: 5, high: 9}\n")
+    space.write_text(SPACE)
     assert "few_shot" not in run(capsys, "build", study, "--space", str(space))[1]
     assert "few_shot" not in run(capsys, "build", study)[1]
     Path(study).write_text(
@@ -132,6 +134,23 @@ def test_stats_count_and_mix(study, capsys):
     # name kind requested "tokens" realised tokens ...
     wanted, got = float(rows["mono"][2]), int(rows["mono"][5])
     assert abs(wanted - got) <= 10 and wanted == int(rows["pairs"][4]) / 2
+
+
+def test_stats_of_a_space_say_the_most_that_is_asked(study, capsys, tmp_path):
+    """Also where a condition lets one size be large where another is off, and ratios are of tokens:
+    pairs have 9 and lines 5."""
+    space = tmp_path / "space.yaml"
+    space.write_text(
+        SPACE + "mono_ratio: {type: float, low: 0, high: 2}\nfew_shot_share: {type: float, low: 0, "
+        "high: 1, when: {mono_ratio: {below: 0.1}}}\n"
+    )
+    _, out, _ = run(capsys, "stats", study, "--space", str(space))
+    rows = {line.split()[0]: line.split()[1:3] for line in out.split("at most")[1].splitlines()[1:]}
+    tables = build_store(load_study(Path(study)), load_tokenizer("embedded"))
+    assert rows["pairs"] == ["9", "64"]
+    wanted = 2 * tables["pairs"].lengths()[:9].sum()
+    mono = int(np.searchsorted(np.cumsum(tables["mono"].lengths()), wanted))
+    assert int(rows["mono"][0]) - mono in (0, 1) and rows["mono"][1] == "64"
 
 
 @pytest.mark.parametrize(

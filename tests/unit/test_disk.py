@@ -6,10 +6,12 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import ConfigError
-from mtray.schema import Recipe, Resources, Training
+from mtray.schema import Budget, Recipe, Resources, Training
 from mtray.search import disk
-from mtray.space import Choices, IntRange, Space
+from mtray.space import Choices, IntRange, Space, load_space
 from mtray.training.models import load_model, moved_parameters
+
+SEARCH_ALONE = make_study(budget=Budget(baselines="none"))
 
 
 def space(**fixed):
@@ -33,7 +35,9 @@ def test_weights_and_two_moments_twice_for_each_trial(tmp_path):
         "  checkpoints: 0.012 GB a trial, 4 at a time and twice while one is replaced: up to "
         "0.096 GB of 0.1 GB free"
     )
-    assert "0.006 GB a trial" in disk.check_disk(make_study(), space(frozen_layers=2), tmp_path, 1)
+    assert "0.006 GB a trial" in disk.check_disk(SEARCH_ALONE, space(frozen_layers=2), tmp_path, 1)
+    # a baseline freezes nothing, whatever the space does
+    assert "0.012 GB a trial" in disk.check_disk(make_study(), space(frozen_layers=2), tmp_path, 1)
 
 
 def test_what_does_not_fit_is_an_error_and_what_is_replaced_counts_as_free(tmp_path):
@@ -69,6 +73,29 @@ def test_of_adapters_the_highest_rank_counts(tmp_path):
     both = Choices(type="categorical", choices=["lora", "full"])
     either = Space(parameters={"lora_rank": ranks, "method": both}, fixed={"parallel_size": 10})
     assert "0.012 GB a trial" in disk.check_disk(make_study(), either, tmp_path, 1)
+
+
+EITHER = "method: {type: categorical, choices: [lora, full]}\nparallel_size: 10\n"
+CONDITIONAL = {
+    "blocks are frozen with adapters alone": (
+        EITHER + "frozen_layers: {type: int, low: 1, high: 4, when: {method: {among: [lora]}}}\n",
+        "0.012",
+    ),
+    "a rank that is off is the default": (
+        EITHER.replace("[lora, full]", "[lora, qlora]")
+        + "frozen_layers: {type: int, low: 1, high: 4}\n"
+        + "lora_rank: {type: int, low: 2, high: 8, when: {frozen_layers: {above: 2}}}\n",
+        "0.000192",  # 16, the default, where the condition fails
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_conditions_of_the_space_count(tmp_path, name):
+    text, size = CONDITIONAL[name]
+    (tmp_path / "space.yaml").write_text(text)
+    found = load_space(tmp_path / "space.yaml", {"learning_rate": 0.1})
+    assert f"{size} GB a trial" in disk.check_disk(SEARCH_ALONE, found, tmp_path, 1)
 
 
 def test_adapters_are_counted_as_they_are_made():

@@ -136,7 +136,7 @@ def test_every_file_of_a_study_may_be_in_an_archive(tmp_path):
     pair = {"de": f"{path}/t.de", "en": f"{path}/t.en"}
     quality = QualitySet(direction="de-en", path=pair)
     ability = AbilitySpec(measure="choice", path=f"{path}/a.jsonl")
-    evaluation = Evaluation(quality=(quality,), abilities={"choice": ability})
+    evaluation = Evaluation(comet="none", quality=(quality,), abilities={"choice": ability})
     source = Source(name="pairs", kind="parallel", languages=("de", "en"), path=pair)
     check_files(make_study(sources=(source,), evaluation=evaluation))
     named = source.model_copy(update={"path": "hf:nobody/nothing"})

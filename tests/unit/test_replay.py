@@ -255,7 +255,7 @@ name: tiny
 sources:
   - {name: pairs, kind: parallel, languages: [en, uk], path: dev.tsv}
   - {name: chat, kind: replay, path: prompts.jsonl, replay: gr}
-evaluation: {quality: [{direction: en-uk, path: dev.tsv}], abilities: {}}
+evaluation: {comet: none, quality: [{direction: en-uk, path: dev.tsv}], abilities: {}}
 """
     study.write_text(text)
     assert main(["data", "generate", str(study)]) == 0
@@ -274,14 +274,14 @@ def test_too_few_to_generate_are_told_before_any_is(monkeypatch):
     source = Source(name="own", kind="replay", replay="self", generation=Generation(examples=30))
     study = study_of(source)
     largest = Recipe(parallel_size=120, replay_fraction=0.2)
-    replay.check_generated(study, largest)
+    replay.check_generated(study, [largest])
     more = Recipe(parallel_size=121, replay_fraction=0.21)
     with pytest.raises(ConfigError, match=r"'own'.*`generation.examples` is 30.*asks for 32"):
-        replay.check_generated(study, more)
+        replay.check_generated(study, [largest, more])
     monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("it was to be told before"))
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
     space = Space(parameters={}, fixed={"parallel_size": 121, "replay_fraction": 0.21})
     with pytest.raises(ConfigError, match=r"`generation\.examples`"):
         prepare(study, space)
     repeating = study.training.model_copy(update={"allow_repeats": True})
-    replay.check_generated(study.model_copy(update={"training": repeating}), more)
+    replay.check_generated(study.model_copy(update={"training": repeating}), [more])

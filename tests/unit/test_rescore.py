@@ -56,7 +56,10 @@ def run_dir(tmp_path, monkeypatch):
     sets = tuple(QualitySet(direction=d, path=path, size=30) for d in REFERENCES)
     abilities = {"a": AbilitySpec(measure="choice", path="a.jsonl")}
     study = make_study(
-        evaluation=Evaluation(quality=sets, abilities=abilities, bootstrap=RESAMPLES), seed=SEED
+        evaluation=Evaluation(
+            comet="embedded", quality=sets, abilities=abilities, bootstrap=RESAMPLES
+        ),
+        seed=SEED,
     )
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)

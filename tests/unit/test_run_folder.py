@@ -130,7 +130,7 @@ CHANGES = [
     (make_study(training=Training(epochs=3)), SPACE, "study.training.epochs = 1, now it is 3"),
     (make_study(training=Training(max_steps=9)), SPACE, "training.max_steps = None, now it is 9"),
     (make_study(), WIDER, r"space.parameters.mono_ratio.high = 2.0, now it is 3.0"),
-    (make_study(), MORE, r"space.parameters.learning_rate = None, now it is \{"),
+    (make_study(), MORE, "space.fixed.learning_rate = 0.001, now it is None"),
     (make_study(objectives={"quality": "max", "bleu": "max"}), SPACE, "study.objectives.bleu"),
 ]
 
@@ -194,3 +194,16 @@ def test_a_run_of_an_earlier_version_goes_on_with_defaults_for_newer_keys(tmp_pa
     path.write_text(json.dumps(found))
     with pytest.raises(RunError, match="sampler"):
         bind(tmp_path, make_study(sampler="tpe"), SPACE)
+
+
+def test_a_run_whose_learning_rate_was_the_old_default_goes_on_with_that(tmp_path):
+    """Nothing set it, and it was .001."""
+    bind(tmp_path, make_study(), SPACE)
+    (old, other) = (
+        SPACE.model_copy(update={"fixed": {**SPACE.fixed, "learning_rate": rate}})
+        for rate in (0.001, 0.002)
+    )
+    with pytest.raises(RunError, match=r"space.fixed.learning_rate = 0.001, now it is 0.002"):
+        bind(tmp_path, make_study(), other)
+    bind(tmp_path, make_study(), old)
+    assert load_bound(tmp_path)[1] == old

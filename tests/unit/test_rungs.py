@@ -183,6 +183,7 @@ STUDY = """
 name: small
 sources: [{name: pairs, kind: parallel, languages: [en, uk], path: pairs.tsv}]
 evaluation:
+  comet: embedded
   quality: [{direction: en-uk, path: dev.tsv}]
   abilities: {few: {measure: few_shot, path: a.tsv, shots_path: b.tsv, direction: en-uk}}
 """

@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.schema import Recipe
-from mtray.space import Choices, FloatRange, IntRange, Space, load_space
+from mtray.space import REQUIRED, Choices, FloatRange, IntRange, Space, load_space
 
 SMALL = """
 parallel_size: {type: int, low: 256, high: 8192, log: true}
@@ -102,7 +102,7 @@ WRONG = [
 @pytest.mark.parametrize("line, message", WRONG)
 def test_mistakes_name_file_and_key(tmp_path, line, message):
     with pytest.raises(ConfigError, match=rf"space\.yaml.*{message}"):
-        load_space(put(tmp_path, f"parallel_size: 64\n{line}\n"))
+        load_space(put(tmp_path, f"parallel_size: 64\nlearning_rate: 0.001\n{line}\n"))
 
 
 @pytest.mark.parametrize("value", ["-1", "0", ".inf"])
@@ -122,11 +122,24 @@ def test_defaults_of_the_study_that_no_recipe_takes_are_named(tmp_path):
         load_space(path, {"replay_fraction": 1.5})
 
 
-def test_a_space_searches_something_and_sets_the_size(tmp_path):
+@pytest.mark.parametrize("name", REQUIRED)
+def test_what_every_recipe_needs_is_searched_or_fixed(tmp_path, name):
+    """By the space or the study's defaults; no default of ours stands in for it."""
+    lines = [f"{other}: {example}\n" for other, example in REQUIRED.items() if other != name]
+    others = "mono_ratio: {type: float, low: 0, high: 1}\n" + "".join(lines)
+    with pytest.raises(
+        ConfigError, match=rf"space\.yaml: {name} is neither searched nor fixed; .*`{name}: {{type"
+    ):
+        load_space(put(tmp_path, others))
+    value = {"parallel_size": 9, "learning_rate": 0.25}[name]
+    assert load_space(put(tmp_path, others), {name: value}).fixed[name] == value
+    assert load_space(put(tmp_path, f"{others}{name}: {value}\n")).fixed[name] == value
+    assert name in load_space(put(tmp_path, f"{others}{name}: {REQUIRED[name]}\n")).parameters
+
+
+def test_a_space_searches_something(tmp_path):
     with pytest.raises(ConfigError, match="every parameter is fixed"):
-        load_space(put(tmp_path, "parallel_size: 64\n"))
-    with pytest.raises(ConfigError, match="parallel_size is neither searched nor fixed"):
-        load_space(put(tmp_path, "mono_ratio: {type: float, low: 0, high: 1}\n"))
+        load_space(put(tmp_path, "parallel_size: 64\nlearning_rate: 0.001\n"))
     with pytest.raises(ConfigError, match="expected keys and values"):
         load_space(put(tmp_path, ""))
     with pytest.raises(ConfigError, match=r"space\.yaml:1: .*constructor"):
@@ -156,6 +169,7 @@ def test_types():
 
 CONDITIONAL = """
 parallel_size: 100
+learning_rate: 0.01
 mono_ratio: {type: float, low: 0.0, high: 2.0}
 replay_fraction: {type: float, low: 0.1, high: 0.3, when: {mono_ratio: {above: 0.5}}}
 frozen_layers: {type: int, low: 1, high: 4, when: {replay_fraction: {above: 0, below: 0.2}}}
@@ -165,10 +179,11 @@ frozen_layers: {type: int, low: 1, high: 4, when: {replay_fraction: {above: 0, b
 def test_what_is_off_by_its_condition_has_the_default(tmp_path):
     space = load_space(put(tmp_path, CONDITIONAL))
     given = {"mono_ratio": 1.0, "replay_fraction": 0.15, "frozen_layers": 3}
-    assert space.recipe(given) == Recipe(parallel_size=100, **given)
-    assert space.recipe({**given, "mono_ratio": 0.5}) == Recipe(parallel_size=100, mono_ratio=0.5)
+    fixed = {"parallel_size": 100, "learning_rate": 0.01}
+    assert space.recipe(given) == Recipe(**fixed, **given)
+    assert space.recipe({**given, "mono_ratio": 0.5}) == Recipe(**fixed, mono_ratio=0.5)
     half = space.recipe({**given, "replay_fraction": 0.25})
-    assert half == Recipe(parallel_size=100, mono_ratio=1.0, replay_fraction=0.25)
+    assert half == Recipe(**fixed, mono_ratio=1.0, replay_fraction=0.25)
     order = space.in_order()
     assert order.index("mono_ratio") < order.index("replay_fraction") < order.index("frozen_layers")
 
@@ -187,16 +202,34 @@ def test_what_is_off_by_its_condition_has_the_default(tmp_path):
 )
 def test_conditions_that_make_no_sense_are_named(tmp_path, line, message):
     text = (
-        "parallel_size: 100\nmono_ratio: {type: float, low: 0, high: 2}\n"
+        "parallel_size: 100\nlearning_rate: 0.001\nmono_ratio: {type: float, low: 0, high: 2}\n"
         f"frozen_layers: {{type: int, low: 0, high: 4, when: {{{line}}}}}\n"
     )
     with pytest.raises(ConfigError, match=message):
         load_space(put(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mono_ratio: {above: 0.5, below: 1}",  # neither end of the range is within
+        "lora_rank: {above: 5, below: 15}",  # and off, it is 16
+        "lora_rank: {above: 15}",
+    ],
+)
+def test_conditions_that_can_hold_and_fail_are_taken(tmp_path, line):
+    text = (
+        "parallel_size: 100\nlearning_rate: 0.001\nmono_ratio: {type: float, low: 0, high: 2}\n"
+        "lora_rank: {type: int, low: 2, high: 9, when: {mono_ratio: {above: 1}}}\n"
+        f"frozen_layers: {{type: int, low: 0, high: 4, when: {{{line}}}}}\n"
+    )
+    assert load_space(put(tmp_path, text)).parameters["frozen_layers"].when
+
+
 def test_conditions_in_a_circle(tmp_path):
     text = """
     parallel_size: 100
+    learning_rate: 0.001
     mono_ratio: {type: float, low: 0, high: 2, when: {replay_fraction: {above: 0.1}}}
     replay_fraction: {type: float, low: 0, high: 0.3, when: {mono_ratio: {above: 1}}}
     """
@@ -204,17 +237,18 @@ def test_conditions_in_a_circle(tmp_path):
         load_space(put(tmp_path, text))
 
 
-def test_what_is_always_there_cannot_be_switched_off(tmp_path):
-    text = """
-    mono_ratio: {type: float, low: 0, high: 2}
-    parallel_size: {type: int, low: 1, high: 9, when: {mono_ratio: {above: 1}}}
-    """
-    with pytest.raises(ConfigError, match="parallel_size cannot be switched off"):
+@pytest.mark.parametrize("name", REQUIRED)
+def test_what_is_always_there_cannot_be_switched_off(tmp_path, name):
+    lines = {n: f"{n}: {example}\n" for n, example in REQUIRED.items()}
+    lines[name] = lines[name].replace("}", ", when: {mono_ratio: {above: 1}}}")
+    text = "mono_ratio: {type: float, low: 0, high: 2}\n" + "".join(lines.values())
+    with pytest.raises(ConfigError, match=f"{name} cannot be switched off"):
         load_space(put(tmp_path, text))
 
 
 WORDS = """
 parallel_size: {type: int, low: 10, high: 20}
+learning_rate: 0.001
 method: {type: categorical, choices: [full, lora]}
 lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
 freeze_policy: top
@@ -226,7 +260,7 @@ def test_words_and_what_hangs_on_them(tmp_path):
     space = load_space(tmp_path / "space.yaml", {"frozen_layers": 2})
     assert space.distributions()["method"].choices == ("full", "lora")
     assert space.parameters["method"].text() == "one of full, lora"
-    assert space.fixed == {"freeze_policy": "top", "frozen_layers": 2}
+    assert space.fixed == {"learning_rate": 0.001, "freeze_policy": "top", "frozen_layers": 2}
     assert space.values("method") == ("full", "lora") and space.largest("method") == "full"
     given = {"parallel_size": 10, "lora_rank": 8}
     assert space.recipe({**given, "method": "lora"}).lora_rank == 8

@@ -208,7 +208,7 @@ def test_every_file_of_an_ability_is_looked_for(sources, tmp_path):
     def check(path, **options):
         spec = AbilitySpec(measure="formality", path=path, **options)
         dev = QualitySet(direction="en-uk", path=place["dev.jsonl"])
-        evaluation = Evaluation(quality=(dev,), abilities={"a": spec})
+        evaluation = Evaluation(comet="none", quality=(dev,), abilities={"a": spec})
         check_files(make_study(sources=sources, evaluation=evaluation))
 
     check(place["folder"], shots_path=place["stem"], nothing_path=None)

@@ -9,7 +9,7 @@ from records_factory import make_study
 
 from mtray.data.rendering import TEMPLATES
 from mtray.errors import ConfigError
-from mtray.schema import Evaluation, Recipe
+from mtray.schema import BASELINES, Budget, Evaluation, Recipe
 from mtray.space import load_space
 from mtray.study import load_study, read_yaml
 
@@ -22,6 +22,7 @@ sources:
   - {name: pairs, kind: parallel, languages: [en, uk], path: data/pairs.tsv}
   - {name: lines, kind: parallel, languages: [en, uk], path: {en: a.en, uk: /abs/a.uk}}
 evaluation:
+  comet: owner/comet
   quality: [{direction: en-uk, path: ../dev.tsv, size: 10}]
   abilities:
     few: {measure: few_shot, path: a.tsv, shots_path: "~/b.tsv", direction: en-uk}
@@ -83,7 +84,7 @@ def test_a_folder_beside_the_study_is_a_model_and_a_hub_name_stays(tmp_path):
     assert own.model == str(tmp_path / "own/model")
     for name in ("owner/model", "embedded"):
         assert load_study(put(tmp_path, SMALL + f"model: {name}\n")).model == name
-    text = SMALL.replace("evaluation:", "evaluation:\n  comet: own/model")
+    text = SMALL.replace("owner/comet", "own/model")
     assert load_study(put(tmp_path, text)).evaluation.comet == str(tmp_path / "own/model")
 
 
@@ -108,13 +109,13 @@ WRONG = [
         "objectives: {quality: max, cost.seconds: min}\nearly_stopping: {rungs: [0.2, 0.5]}\n",
         "'cost.seconds' has no value yet; drop one",
     ),
-    ("name: again\n", r":9: key 'name' stands twice"),
-    ("training: {epochs: 1, epochs: 2}\n", r":9: key 'epochs' stands twice"),
-    ("a: [1\n", ":10: expected"),
-    ("? [1, 2]\n: x\n", r":9: .*unhashable key"),
-    ("model: {{corpora}}\n", r":9: .*unhashable key"),
-    ("model: !!python/object/apply:os.system [exit]\n", r":9: .*constructor"),
-    ("model: !!python/name:os.system\n", r":9: .*constructor"),
+    ("name: again\n", r":10: key 'name' stands twice"),
+    ("training: {epochs: 1, epochs: 2}\n", r":10: key 'epochs' stands twice"),
+    ("a: [1\n", ":11: expected"),
+    ("? [1, 2]\n: x\n", r":10: .*unhashable key"),
+    ("model: {{corpora}}\n", r":10: .*unhashable key"),
+    ("model: !!python/object/apply:os.system [exit]\n", r":10: .*constructor"),
+    ("model: !!python/name:os.system\n", r":10: .*constructor"),
 ]
 
 
@@ -188,6 +189,64 @@ def test_numbers_with_an_exponent_need_no_point(tmp_path):
     """YAML 1.1 reads 1e-3 as text, which nobody means."""
     found = read_yaml(put(tmp_path, 'a: 1e-3\nb: -2E5\nc: 1.5e+2\nd: "1e-3"\ne: e5\nf: 1e\n'))
     assert found == {"a": 1e-3, "b": -2e5, "c": 150.0, "d": "1e-3", "e": "e5", "f": "1e"}
+
+
+NAMED = [
+    ("hub", "Unbabel/wmt22-comet-da", ("comet", "bleu", "chrf")),
+    ("embedded", "embedded", ("comet", "bleu", "chrf")),
+    ("none", "none", ("bleu", "chrf")),
+]
+
+
+@pytest.mark.parametrize("name, comet, metrics", NAMED)
+def test_comet_is_what_the_study_names(tmp_path, name, comet, metrics):
+    """Also where a folder beside it has one of our own names."""
+    (tmp_path / "none").mkdir()
+    (tmp_path / "embedded").mkdir()
+    found = load_study(put(tmp_path, SMALL.replace("owner/comet", comet))).evaluation
+    assert (found.comet, found.metrics) == (comet, metrics)
+    assert Evaluation.model_validate(found.model_dump()) == found, "a run's folder keeps it"
+
+
+MISSING = "`comet` is missing; give a COMET model .*`none` .*, or `embedded`"
+UNNAMED = [
+    ("  comet: owner/comet\n", "", MISSING),
+    ("owner/comet", "null", MISSING),
+    ("owner/comet", "none\n  metrics: [comet, chrf]", "`metrics` names comet, and `comet` is none"),
+    ("owner/comet", "none\n  metrics: 3", "metrics: .*found 3"),
+]
+
+
+@pytest.mark.parametrize("old, new, message", UNNAMED)
+def test_no_metric_stands_in_for_one_that_is_not_named(tmp_path, old, new, message):
+    with pytest.raises(ConfigError, match=rf"study\.yaml: evaluation.*{message}"):
+        load_study(put(tmp_path, replaced(old, new)))
+
+
+BUDGETS = [
+    ("", BASELINES),
+    ("baselines: all", BASELINES),
+    ("baselines: none", ()),
+    ("baselines: []", ()),
+    ("baselines: uniform", ("uniform",)),
+    ("baselines: [uniform, parallel_only]", ("parallel_only", "uniform")),
+]
+
+
+@pytest.mark.parametrize("text, baselines", BUDGETS)
+def test_baselines_are_chosen(tmp_path, text, baselines):
+    found = load_study(put(tmp_path, f"{SMALL}budget: {{{text}}}\n")).budget
+    assert found.baselines == baselines
+    assert Budget.model_validate(found.model_dump(mode="json")) == found
+
+
+@pytest.mark.parametrize("text", ["some", "[parallel]", "7", "{uniform: true}", "[[uniform]]"])
+def test_a_baseline_that_there_is_not(tmp_path, text):
+    with pytest.raises(
+        ConfigError,
+        match=r"budget\.baselines: expected all, none, or a list of parallel_only",
+    ):
+        load_study(put(tmp_path, f"{SMALL}budget: {{baselines: {text}}}\n"))
 
 
 @pytest.mark.parametrize("alphas, told", [([0.5, 0.5], "an alpha twice"), ([1.0], "less than 1")])

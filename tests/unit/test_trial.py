@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import pytest
 from records_factory import make_score, make_study
 
-from mtray.errors import EvaluationError
-from mtray.job import Job, Outcome
+from mtray.data.store import build_table
+from mtray.errors import ConfigError, EvaluationError
+from mtray.job import How, Job, Outcome
 from mtray.schema import Limit, Mix, Recipe, Resources
 from mtray.seconds import Seconds, cost_scores
+from mtray.training.models import load_tokenizer
+from mtray.trial import run_trial
 from mtray.trial_record import record_trial
 
 
@@ -77,3 +80,14 @@ def test_phases_add_up_over_attempts_and_one_that_is_not_over_counts(monkeypatch
     with seconds.phase("training"):
         assert seconds.so_far() == {"load": 3.5, "training": 43.0}
     assert seconds.phases == seconds.so_far() == {"load": 3.5, "training": 44.0}
+
+
+def test_a_recipe_without_a_learning_rate_is_not_trained():
+    """None stands in for it; records of earlier versions, which had a default, still load."""
+    job = Job(0, "search", Recipe(parallel_size=1), 1)
+    study = make_study(training={"max_steps": 1})
+    table = build_table([("a", " b")], load_tokenizer("embedded"), 32)
+    with pytest.raises(ConfigError, match="the recipe has no `learning_rate`"):
+        run_trial(job, study, {"pairs": table}, [], How("torch"))
+    old = Recipe.model_validate_json('{"parallel_size": 0, "learning_rate": 0.001}')
+    assert old.learning_rate == 0.001

@@ -79,6 +79,19 @@ def floor_of(ability: Ability, tools: Tools) -> float:
 
 Options = TypeVar("Options", bound=Frozen)
 Row = TypeVar("Row")
+
+
+def check_without_comet(abilities: Sequence[Ability]) -> None:
+    """ConfigError naming the first ability that is measured by the study's COMET: its attribute
+    `without_comet` says what can be done instead."""
+    for ability in abilities:
+        if instead := getattr(ability, "without_comet", ""):
+            raise ConfigError(
+                f"ability {ability.name!r} is measured by COMET, and `evaluation.comet` is none: "
+                f"{instead}, or name a COMET model"
+            )
+
+
 # a part of an evaluation set has at least so many segments, or all: fewer have no standard error
 LEAST_SEGMENTS = 8
 

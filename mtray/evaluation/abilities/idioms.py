@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -76,6 +77,7 @@ class Idioms:
     whole: list[tuple[str, str]]
     language: str
     floor: float = 0.0  # of an unknown scale: see `floor_by`
+    without_comet: ClassVar[str] = "drop it"
 
     def _against(self) -> quality.Segments:
         sources, references = [s for s, _ in self.pairs], [r for _, r in self.pairs]

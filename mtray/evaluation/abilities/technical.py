@@ -81,6 +81,10 @@ class Technical:
     terms: Terms | None
     floor: float = 0.0
 
+    @property
+    def without_comet(self) -> str:
+        return "set its `metric: chrf`" if self.metric == "comet" else ""
+
     def _against(self) -> quality.Segments:
         sources, references = ([s[side] or "" for s in self.segments] for side in (0, 1))
         documents = [s.document for s in self.segments if s.document is not None]

@@ -1,0 +1,165 @@
+"""What a space says of one parameter: its range or choices, and the conditions under which it is
+on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mtray.schema import Frozen
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Number = int | float
+Value = int | float | str
+
+
+def shown(value: Value) -> str:
+    """A parameter's value in words."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+class Condition(Frozen):
+    """On the value of another parameter: strictly `above`, strictly `below`, or one of `among`; all
+    that are given must hold."""
+
+    above: float | None = None
+    below: float | None = None
+    among: tuple[Value, ...] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Condition:
+        if self.above is None and self.below is None and not self.among:
+            raise ValueError("a condition needs one of above, below, among")
+        return self
+
+    def holds(self, value: Value) -> bool:
+        """A word is neither above nor below a number."""
+        number = value if isinstance(value, int | float) else None
+        return (
+            (self.above is None or (number is not None and number > self.above))
+            and (self.below is None or (number is not None and number < self.below))
+            and (self.among is None or value in self.among)
+        )
+
+
+class _Varied(Frozen):
+    """`when`: conditions by parameter. Where one fails, this parameter is off: it has the default
+    of its `Recipe` field. `guess`: a value that is believed to be good; the search looks near it
+    first and believes it less with every trial."""
+
+    when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
+
+
+class _Range(_Varied):
+    guess: Number | None = None
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Range:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if self.guess is not None and not self.low <= self.guess <= self.high:
+            raise ValueError(f"guess {self.guess} is not within {self.low} to {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log scale needs low above 0, found {self.low}")
+        if self.log and self.step != type(self).model_fields["step"].default:
+            raise ValueError(f"a log scale takes no step, found {self.step}")
+        return self
+
+    def text(self) -> str:
+        """The range in words, such as `128 to 4096, log scale`."""
+        step = type(self).model_fields["step"].default
+        steps = f", in steps of {self.step:g}" if self.step not in (None, step) else ""
+        return f"{self.low:g} to {self.high:g}{', log scale' if self.log else ''}{steps}"
+
+
+class FloatRange(_Range):
+    type: Literal["float"]
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution
+
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+
+class IntRange(_Range):
+    type: Literal["int"]
+    low: int
+    high: int
+    step: Annotated[int, Field(ge=1)] = 1
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, log=self.log, step=self.step)
+
+
+class Choices(_Varied):
+    type: Literal["categorical"]
+    choices: Annotated[tuple[Value, ...], Field(min_length=1)]
+    guess: Value | None = None
+
+    @model_validator(mode="after")
+    def _guess_is_one(self) -> Choices:
+        if self.guess is not None and self.guess not in self.choices:
+            raise ValueError(f"guess {self.guess} is not one of the choices")
+        return self
+
+    def text(self) -> str:
+        return "one of " + ", ".join(map(shown, self.choices))
+
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.choices)
+
+
+Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
+TYPES: dict[str, type[FloatRange | IntRange | Choices]] = {
+    "float": FloatRange,
+    "int": IntRange,
+    "categorical": Choices,
+}
+
+
+def values_of(parameter: Parameter, conditions: Sequence[Condition] = ()) -> list[Value]:
+    """Every choice; of a range its two ends and the values beside every threshold of conditions on
+    it, so that each part of the range in which all of them hold alike has its own ends here."""
+    if isinstance(parameter, Choices):
+        return list(parameter.choices)
+    low, high = _ends(parameter)
+    found: set[Number] = {low, high}
+    for condition in conditions:
+        for limit in (condition.above, condition.below, *(condition.among or ())):
+            if limit is not None and not isinstance(limit, str):
+                found |= set(_beside(limit, low, high, parameter.step))
+    return sorted(v for v in found if low <= v <= high)
+
+
+def _ends(parameter: FloatRange | IntRange) -> tuple[Number, Number]:
+    """As Optuna has them: with steps, the last is that of the last whole one."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    found = parameter.distribution()
+    assert isinstance(found, FloatDistribution | IntDistribution)
+    return found.low, found.high
+
+
+def _beside(limit: Number, low: Number, high: Number, step: Number | None) -> Iterator[Number]:
+    """The values of a range nearest to a limit: below it, at it and above it, as far as there are
+    any."""
+    if step is None:
+        yield from (math.nextafter(limit, -math.inf), limit, math.nextafter(limit, math.inf))
+        return
+    near = math.floor((limit - low) / step)
+    # as Optuna computes them; a step of .1 from 0 comes to .30000000000000004 where the range ends
+    # at .3
+    yield from (min(low + k * step, high) for k in range(near - 1, near + 3))

@@ -1,0 +1,144 @@
+"""What the trials of a budget are spent on, and when that is refused."""
+
+import pytest
+from ledger_factory import REFERENCES, SOURCES, SPACE, ledger_in, study_of, write_lucky
+from records_factory import make_record
+from test_warmstart import run, taken_from
+
+from mtray.errors import ConfigError
+from mtray.report.records import write_record
+from mtray.schema import BASELINES, Budget, Recipe, Source
+from mtray.search.division import checked_division, divided
+from mtray.search.journal import base_job
+from mtray.search.notes import REPLICATE, is_baseline
+
+ALL = ", ".join(REFERENCES)
+PAIRS = SOURCES[:1]
+OPEN = SPACE.model_copy(update={"fixed": {}})  # baselines are recipes of it
+
+
+def division(trials, sources=SOURCES, **budget):
+    study = study_of(sources=sources, budget=Budget(trials=trials, **budget))
+    return divided(study, OPEN)
+
+
+TEXTS = [
+    (division(14), f"14 trials: 4 baselines ({ALL}), 7 recipes searched, 3 repeats"),
+    (division(100), f"100 trials: 4 baselines ({ALL}), 71 recipes searched, 25 repeats"),
+    (division(6), f"6 trials: 4 baselines ({ALL}), 2 recipes searched, no repeats"),
+    (
+        division(14, PAIRS, replicate_share=0),
+        "14 trials: 1 baseline (parallel_only), 13 recipes searched, no repeats",
+    ),
+    (
+        division(9, baselines=["uniform", "parallel_only"]),
+        "9 trials: 2 baselines (parallel_only, uniform), 7 recipes searched, no repeats",
+    ),
+    (division(1, baselines="none"), "1 trial: no baselines, 1 recipe searched, no repeats"),
+]
+
+
+@pytest.mark.parametrize("found, text", TEXTS)
+def test_a_budget_in_words(found, text):
+    assert found.text() == f"{text}; the base model comes on top"
+    found.check()
+
+
+@pytest.mark.parametrize("trials", [6, 14, 15, 20, 40])
+@pytest.mark.parametrize("baselines", ["all", "none", ["parallel_only"]])
+def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
+    """As the journal has it, with no suggestion that happens to repeat another."""
+    study = study_of("random", budget=Budget(trials=trials, baselines=baselines))
+    write_lucky(tmp_path, base_job(study))
+    ledger = ledger_in(tmp_path, budget=study.budget)
+    while (job := ledger.next(trials)) is not None:
+        write_lucky(tmp_path, job)
+        ledger.tell(job.number)
+    done = ledger._study.trials()
+    done = [t for t in done if t.state.is_finished()]
+    repeats = [t for t in done if REPLICATE in t.user_attrs]
+    found = divided(study, SPACE)
+    assert tuple(t.user_attrs["role"] for t in done if is_baseline(t)) == found.baselines
+    assert (len(done), len(repeats)) == (trials, found.repeats)
+    assert found.searched == trials - len(found.baselines) - len(repeats)
+
+
+REFUSED = [
+    (division(1), 0, 6),
+    (division(4), 0, 6),
+    (division(5), 1, 6),
+    (division(2, PAIRS), 1, 3),
+    (division(4, baselines=BASELINES[:3]), 1, 5),
+]
+
+
+@pytest.mark.parametrize("found, left, least", REFUSED)
+def test_a_budget_that_baselines_eat_up_is_refused(found, left, least):
+    with pytest.raises(ConfigError, match=f"`budget.trials` is {found.trials}: ") as caught:
+        found.check()
+    said = str(caught.value)
+    assert f"leaves {left or 'no'} recipe" in said and ", ".join(found.baselines) in said
+    assert f"`--trials {least}`" in said and "`budget: {baselines: [parallel_only]}`" in said
+    enough = division(least, found_sources(found), baselines=found.baselines)
+    enough.check()
+
+
+def found_sources(found):
+    return PAIRS if found.baselines == ("parallel_only",) else SOURCES
+
+
+def test_baselines_of_an_earlier_run_do_not_count(tmp_path):
+    run(tmp_path / "old", 8, space=OPEN)
+    taken = taken_from(tmp_path / "old", OPEN).taken
+    study = study_of(budget=Budget(trials=1))
+    assert {t.record.role for t in taken} >= {"parallel_only", "mono_one_to_one", "search"}
+    found = checked_division(study, OPEN, None, taken)
+    assert (found.baselines, found.filling, found.searched) == ((), 0, 1)
+    # nor once they are taken over, when the run goes on without --from
+    run(tmp_path / "new", 1, taken, OPEN, budget=Budget(trials=1))
+    found = checked_division(study_of(budget=Budget(trials=2)), OPEN, tmp_path / "new")
+    assert (found.baselines, found.searched) == ((), 2)
+    with pytest.raises(ConfigError):
+        checked_division(study, OPEN, tmp_path / "nowhere")
+
+
+def searched(number):
+    return make_record(number, recipe=Recipe(parallel_size=300 + number))
+
+
+PAST = {
+    "as many trials as asked for": [make_record(n, role=REFERENCES[n]) for n in range(4)],
+    "enough searched": [make_record(0, role="uniform"), searched(1), searched(2)],
+}
+NOT_PAST = {
+    "nothing yet": [],
+    "the base model and points at other alphas": [
+        make_record(-1, role="base"),
+        *(make_record(1_000_000 + n, trained_as=n) for n in range(4)),
+    ],
+    "fewer trials": [make_record(n, role=REFERENCES[n]) for n in range(3)],
+    "one searched, and again": [searched(1), make_record(2, replicate=1, of=1)],
+}
+
+
+def left(tmp_path, records):
+    for record in records:
+        write_record(tmp_path, record)
+    return study_of(budget=Budget(trials=4)), SPACE, tmp_path
+
+
+@pytest.mark.parametrize("name", PAST)
+def test_a_run_that_is_past_its_budget_goes_on(tmp_path, name):
+    assert checked_division(*left(tmp_path, PAST[name])).searched == 0
+
+
+@pytest.mark.parametrize("name", NOT_PAST)
+def test_a_run_that_is_not_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match="which leaves no recipes to search"):
+        checked_division(*left(tmp_path, NOT_PAST[name]))
+
+
+def test_a_study_with_more_kinds_of_sources_has_more_baselines():
+    replay = Source(name="replay", kind="replay", path="r.jsonl")
+    assert division(9, PAIRS).baselines == ("parallel_only",)
+    assert division(9, (*PAIRS, replay)).baselines == ("parallel_only", "uniform")
