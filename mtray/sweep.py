@@ -124,9 +124,9 @@ def largest_recipe(space: Space, study: Study) -> Recipe:
 def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
     or ConfigError before anything is started."""
-    from mtray.data.few_shot import blended, check_share
+    from mtray.data.few_shot import check_share
     from mtray.data.mixing import draw
-    from mtray.data.store import build_store, sums_of
+    from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.suite import build_suite
     from mtray.replay import check_generated, with_replay
@@ -149,11 +149,10 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     few_shot = largest.few_shot_share > 0
     store = build_store(generated, tokenizer, say=say, few_shot=few_shot)
     held = {name: len(table) for name, table in store.items()}
-    sums = sums_of(study, store)
+    sums = sums_by_recipe(study, store)
     fitting = reference_recipes(space, study, held, sums).values()
     for recipe in (*either_way, *map(space.recipe, fitting)):
-        sums = sums_of(study, blended(store, recipe.few_shot_share))
-        draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
+        draw(plan(recipe, study.sources, sums(recipe)), held, study.training.allow_repeats)
     return Prepared(study, space, store, suite)
 
 
@@ -223,15 +222,15 @@ def source_line(name: str, table: Any) -> str:
 def estimate_lines(prepared: Prepared) -> list[str]:
     """Examples and tokens of a middle and of the largest recipe, and a time measured on this
     machine with a few steps."""
-    from mtray.data.store import sums_of
+    from mtray.data.store import sums_by_recipe
     from mtray.search.estimate import seconds_per_trial
     from mtray.search.samplers import at_quantile
 
     study, space = prepared.study, prepared.space
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
-    lines = []
+    lines, sums = [], sums_by_recipe(study, prepared.store)
     for label, recipe in (("middle", middle), ("largest", largest_recipe(space, study))):
-        parts = plan(recipe, study.sources, sums_of(study, prepared.store))
+        parts = plan(recipe, study.sources, sums(recipe))
         sizes = Counter[str]()
         for part in parts:
             sizes[POOLS.get(part.kind, part.kind)] += part.count
