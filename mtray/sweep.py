@@ -121,7 +121,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
     or ConfigError before anything is started."""
     from mtray.data.few_shot import check_share
-    from mtray.data.store import build_store, sums_of
+    from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.names import check_measured
     from mtray.evaluation.suite import build_suite
@@ -143,7 +143,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     check_share(share, study.sources)
     store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
     held = {name: len(table) for name, table in store.items()}
-    fitting = reference_recipes(space, study, held, sums_of(study, store)).values()
+    fitting = reference_recipes(space, study, held, sums_by_recipe(study, store)).values()
     check_held([*largest, *map(space.recipe, fitting)], study, store)
     return Prepared(study, space, store, suite)
 
@@ -228,11 +228,11 @@ def check_first(
 
 def division_of(prepared: Prepared, run_dir: Path | None = None) -> Division:
     """What the trials are spent on. ConfigError where the baselines leave too few to search."""
-    from mtray.data.store import sums_of
+    from mtray.data.store import sums_by_recipe
     from mtray.search.division import checked_division
 
     study, held = prepared.study, {name: len(table) for name, table in prepared.store.items()}
-    sums = sums_of(study, prepared.store)
+    sums = sums_by_recipe(study, prepared.store)
     return checked_division(study, prepared.space, run_dir, prepared.taken, held, sums)
 
 

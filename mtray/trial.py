@@ -151,8 +151,11 @@ class _Trial:
         )  # fmt: skip
 
     def _restore(self, phases: Mapping[str, float]) -> None:
-        self._seconds.add(phases)
-        self._restored = sum(phases.values())
+        """What a checkpoint brings. Phases that this attempt went through itself, above all
+        loading, count once: they are no part of what the recipe costs a second time."""
+        brought = {k: v for k, v in phases.items() if k not in self._seconds.phases}
+        self._seconds.add(brought)
+        self._restored = sum(brought.values())
 
     def _rungs(self) -> Rungs:
         """What the training loop does at a rung: all workers answer, rank 0 asks, and the others

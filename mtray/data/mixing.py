@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # tokens of a source's first 1, 2, ... examples as they are drawn
+SumsOf = Callable[[Recipe], Sums | None]  # as a recipe shows them; None: examples are counted
 
 
 @dataclass(frozen=True)
@@ -171,17 +172,20 @@ def draw(
 ) -> dict[str, Index]:
     """Places in each source's order (`source_order`), shape (count,): a prefix of `which`, begun
     again when the source runs short and that is allowed, a DataError otherwise. `held` counts what
-    a source has. Draws of one `which` are nested."""
+    a source has. Draws of one `which` are nested. A replicate that is counted in tokens may need
+    some more of a source than the first draw, for which it was enough: it takes what there is."""
     drawn = {}
     for part in parts:
-        size = held[part.source]
-        if part.count > size and not allow_repeats:
+        size, count = held[part.source], part.count
+        if count > size and not allow_repeats and which.replicate and part.requested_tokens:
+            count = size
+        if count > size and not allow_repeats:
             raise DataError(
                 f"source {part.source!r} holds {size:,} examples and the recipe asks for "
                 f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
-        order = which.order(part.source, size)[: part.count]
-        drawn[part.source] = np.resize(order, part.count)  # a copy, which does not keep the rest
+        order = which.order(part.source, size)[:count]
+        drawn[part.source] = np.resize(order, count)  # a copy, which does not keep the rest
     return drawn
 
 

@@ -4,14 +4,15 @@ and workers map; a trial is arithmetic with rows of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.few_shot import SUFFIX, few_shot_rows, takes_shots
+from mtray.data.few_shot import SUFFIX, blended, few_shot_rows, takes_shots
 from mtray.data.filters import KEPT
-from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, draw, shared_rows
+from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, SumsOf, draw, shared_rows
 from mtray.data.sources import is_there, paths_of, source_rows
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, token_sums
 from mtray.data.testsets import is_named
@@ -130,6 +131,17 @@ def build_store(
 def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums | None:
     """What `plan` needs to count tokens; None where the study counts examples."""
     return token_sums(store, which) if study.mixing.count == "tokens" else None
+
+
+def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:
+    """`sums_of` for any recipe, whose pairs after shots are longer than alone. Those of the last
+    share are kept."""
+
+    @lru_cache(maxsize=1)
+    def of_share(share: float) -> Sums | None:
+        return sums_of(study, blended(store, share))
+
+    return lambda recipe: of_share(recipe.few_shot_share)
 
 
 def select(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mtray.data.mixing import Sums
+from mtray.data.mixing import SumsOf
 from mtray.errors import ConfigError
 from mtray.report.records import BASE_NUMBER, read_records
 from mtray.schema import Role, Study, TrialRecord
@@ -86,7 +86,7 @@ def divided(
     records: Sequence[TrialRecord] = (),
     taken: Sequence[Taken] = (),
     held: Mapping[str, int] | None = None,
-    sums: Sums | None = None,
+    sums: SumsOf = lambda recipe: None,
 ) -> Division:
     """The budget of a study. Baselines among `taken`, or taken over before as the run's `records`
     say, do not run again. `held` and `sums` as in `reference_recipes`."""
@@ -107,7 +107,7 @@ def checked_division(
     run_dir: Path | None = None,
     taken: Sequence[Taken] = (),
     held: Mapping[str, int] | None = None,
-    sums: Sums | None = None,
+    sums: SumsOf = lambda recipe: None,
 ) -> Division:
     """The budget of a study, for a run that is there already or not. ConfigError where it leaves
     too few recipes to search, unless the run is past that."""

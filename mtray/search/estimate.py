@@ -12,7 +12,7 @@ from typing import Any
 
 from mtray.data.few_shot import blended
 from mtray.data.mixing import plan
-from mtray.data.store import select, sums_of
+from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
 from mtray.job import How, Job
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study
@@ -146,7 +146,7 @@ def _evaluation(pace: Pace, workers: int) -> float:
 
 def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
     """Every baseline at its own size, and recipes that fill the space."""
-    held, sums = {name: len(table) for name, table in store.items()}, sums_of(study, store)
+    held, sums = {name: len(table) for name, table in store.items()}, sums_by_recipe(study, store)
     baselines = reference_recipes(space, study, held, sums).values()
     points = space_filling(space.distributions(), POINTS, study.seed)
     base = pace.fixed + _evaluation(pace, study.resources.workers)

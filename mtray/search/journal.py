@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.data.mixing import Sums, plan, repeat_caps
+from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
@@ -58,7 +58,7 @@ class Ledger:
         space: Space,
         taken: Sequence[Taken] = (),
         held: Mapping[str, int] | None = None,
-        sums: Sums | None = None,
+        sums: SumsOf = lambda recipe: None,
     ) -> None:
         senses = list(study.objectives.values())
         self._run_dir, self._spec, self._space = run_dir, study, space
@@ -87,7 +87,7 @@ class Ledger:
         self._repeats.know(self._study.trials())
 
     def _allowed(
-        self, held: Mapping[str, int] | None, sums: Sums | None
+        self, held: Mapping[str, int] | None, sums: SumsOf
     ) -> Callable[[dict[str, Any]], bool] | None:
         """Whether a point can be trained: no source is repeated more often than it may be."""
         sources, caps = self._spec.sources, repeat_caps(self._spec.sources, held or {})
@@ -95,7 +95,8 @@ class Ledger:
             return None
 
         def allowed(params: dict[str, Any]) -> bool:
-            parts = plan(self._space.recipe(params), sources, sums)
+            recipe = self._space.recipe(params)
+            parts = plan(recipe, sources, sums(recipe))
             return all(part.count <= caps.get(part.source, part.count) for part in parts)
 
         return allowed
@@ -274,7 +275,6 @@ class Ledger:
         self._suggester.add(trial.number, trial.params, told)
 
     def _cost(self, record: TrialRecord) -> float:
-        """What it would take without attempts that fail, in device-seconds."""
         return record.undisturbed_seconds * self._spec.resources.devices
 
     def _tell_pruned(self, record: TrialRecord) -> None:

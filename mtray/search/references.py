@@ -9,14 +9,17 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from mtray.data.mixing import Sums, plan, repeat_caps
+from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.schema import Kind, Recipe, Role, Source, Study
 from mtray.search.samplers import at_quantile
 from mtray.space import Space
 
 
 def reference_recipes(
-    space: Space, study: Study, held: Mapping[str, int] | None = None, sums: Sums | None = None
+    space: Space,
+    study: Study,
+    held: Mapping[str, int] | None = None,
+    sums: SumsOf = lambda recipe: None,
 ) -> dict[Role, dict[str, Any]]:
     """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
     pair; and equally many examples of every source, whatever its weight, as many together as
@@ -28,7 +31,7 @@ def reference_recipes(
     study's `defaults`, else to the middle of its range. `held` is what each source has: where one
     runs short, or would be repeated more often than it may be, a baseline is made smaller, so that
     no study is too small for its baselines.
-    `sums`: of a study that counts tokens.
+    `sums`: in a study that counts tokens.
     """
     distributions = space.distributions()
     params = {
@@ -79,11 +82,12 @@ def _fitting(
     space: Space,
     study: Study,
     most: Mapping[str, int],
-    sums: Sums | None,
+    sums: SumsOf,
 ) -> dict[str, Any]:
     """The same mix with as many pairs as need no more than `most` of any source that it names."""
     while True:
-        parts = plan(space.recipe(params), study.sources, sums)
+        recipe = space.recipe(params)
+        parts = plan(recipe, study.sources, sums(recipe))
         share = min(
             (most[p.source] / p.count for p in parts if p.count and p.source in most), default=1.0
         )

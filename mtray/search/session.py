@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from mtray.data.store import sums_of
+from mtray.data.store import sums_by_recipe
 from mtray.errors import RunError
 from mtray.job import Job
 from mtray.report.abilities import ability_sentences, ability_sets
@@ -47,7 +47,7 @@ def run_session(
     """
     bind(run_dir, prepared.study, prepared.space)
     held = {name: len(table) for name, table in prepared.store.items()}
-    sums = sums_of(prepared.study, prepared.store)
+    sums = sums_by_recipe(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
     forget_finished(run_dir)
     drop_dominated(run_dir, prepared.study)

@@ -9,9 +9,11 @@ from tiny_models import byte_level
 
 from mtray.data.few_shot import SUFFIX, Blend, blended, check_share
 from mtray.data.mixing import Draw, plan
-from mtray.data.store import build_store, build_table, select, sums_of
+from mtray.data.store import build_store, build_table, select, sums_by_recipe, sums_of
 from mtray.errors import ConfigError
 from mtray.schema import Mixing, Recipe, Source, Training
+from mtray.search.references import reference_recipes
+from mtray.space import FloatRange, Space
 
 WORDS = ["a", "bad", "cab", "abba", "dad", "fed", "bee", "beef"]
 
@@ -136,3 +138,22 @@ def test_a_share_that_no_source_can_give(store, study, tmp_path):
     only = {name: table for name, table in store.items() if name != "pairs" + SUFFIX}
     with pytest.raises(ConfigError, match="no source was tokenised with shots"):
         blended(only, 0.1)
+
+
+def test_baselines_of_a_study_that_counts_tokens_fit_with_the_shots_they_show(study, store):
+    """Pairs after shots are longer, so they ask for more monolingual tokens."""
+    study = study.model_copy(update={"mixing": Mixing(count="tokens")})
+    space = Space(
+        parameters={"learning_rate": FloatRange(type="float", low=1e-4, high=1e-3)},
+        fixed={"parallel_size": 256, "few_shot_share": 1.0},
+    )
+    held = {name: len(table) for name, table in store.items()}
+    sums = sums_by_recipe(study, store)
+    for params in reference_recipes(space, study, held, sums).values():
+        recipe = space.recipe(params)
+        assert sums(recipe)["pairs"][-1] == store["pairs" + SUFFIX].lengths().sum()
+        tables = blended(store, recipe.few_shot_share)
+        select(tables, plan(recipe, study.sources, sums_of(study, tables)), False)
+    alone = Recipe(parallel_size=1)
+    assert sums(alone)["pairs"][-1] == store["pairs"].lengths().sum()
+    assert sums_by_recipe(make_study(sources=study.sources), store)(alone) is None

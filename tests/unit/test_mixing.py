@@ -161,6 +161,26 @@ def test_running_short():
     assert twice[:50] == twice[50:100] and twice[100] == twice[0]
 
 
+@pytest.mark.parametrize(
+    "replicate, tokens, repeats, drawn",
+    [
+        (0, None, False, None), (1, None, False, None), (0, 99.0, False, None),
+        (1, 99.0, False, 60), (1, 99.0, True, 63), (0, None, True, 63),
+    ],
+)  # fmt: skip
+def test_a_replicate_that_needs_more_tokens_than_there_are_takes_all(
+    replicate, tokens, repeats, drawn
+):
+    """By its draw it may need a few rows more than the first one, which fitted."""
+    part, which = Part("a", "mono", 63.0, 63, tokens), Draw(1, replicate)
+    if drawn is None:
+        with pytest.raises(DataError, match="holds 60 examples and the recipe asks for 63"):
+            draw([part], {"a": 60}, repeats, which)
+    else:
+        found = draw([part], {"a": 60}, repeats, which)["a"].tolist()
+        assert len(found) == drawn and set(found) == set(range(60))
+
+
 def rows(which, count, held=60, name="a", repeats=False):
     return draw([Part(name, "mono", float(count), count)], {name: held}, repeats, which)[
         name

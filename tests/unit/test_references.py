@@ -52,7 +52,7 @@ def test_a_uniform_mix_takes_no_account_of_weights(sources, own_weights, held, c
     if count == "tokens":
         sums = {s.name: np.cumsum(rng.integers(5, 15, 20_000)) for s in sources}
     study = study_of(sources=sources, mixing=Mixing(count=count))
-    params = reference_recipes(SPACE, study, have, sums)["uniform"]
+    params = reference_recipes(SPACE, study, have, lambda recipe: sums)["uniform"]
     recipe = SPACE.recipe(params)
     assert (recipe.source_weights == "study") is own_weights
     parts = plan(recipe, sources, sums)

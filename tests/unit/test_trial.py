@@ -12,7 +12,8 @@ from mtray.job import How, Job, Outcome
 from mtray.schema import Limit, Mix, Recipe, Resources
 from mtray.seconds import Seconds, cost_scores
 from mtray.training.models import load_tokenizer
-from mtray.trial import run_trial
+from mtray.training.worker import Worker
+from mtray.trial import _Trial, run_trial
 from mtray.trial_record import record_trial
 
 
@@ -23,6 +24,20 @@ def test_costs_are_those_of_training_and_not_of_evaluation():
     assert found["cost.device_hours"].value == pytest.approx(8 * 36 / 3600)
     assert all(s.low == s.value == s.high for s in found.values())
     assert cost_scores({"load": 1.5}, Resources(cpus_per_worker=2))["cost.seconds"].value == 1.5
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_costs_as_one_that_was_not_interrupted():
+    """It loads anew, and that counts once."""
+    trial = _Trial(JOB, make_study(), How(), Worker())
+    trial._seconds.add({"imports": 1.0, "load": 5.0, "mix": 0.5})
+    trial._restore({"imports": 9.0, "load": 7.0, "mix": 0.1, "training": 40.0, "rungs": 3.0})
+    trial._seconds.add({"training": 20.0})
+    outcome = trial.pruned(None)
+    assert outcome.seconds == {
+        "imports": 1.0, "load": 5.0, "mix": 0.5, "training": 60.0, "rungs": 3.0
+    }  # fmt: skip
+    assert outcome.restored == 43.0
+    assert cost_scores(outcome.seconds, Resources())["cost.seconds"].value == 65.5
 
 
 def recorded(job, study, scores=(), left_out=None):
