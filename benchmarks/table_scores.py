@@ -86,9 +86,10 @@ class Scorer:
             outputs, base, self.study.evaluation.bootstrap, self.study.seed, self.load_comet
         )
         scores = {**result.scores, **result.objectives}
-        # retention's own summaries have draws whatever they are called
-        drawn = [n for n in dict.fromkeys([*names, *result.draws]) if n in result.draws]
-        return {n: Drawn(scores[n], result.draws[n]) for n in drawn}
+        # whatever else retention is summarised as
+        more = [name for name in result.draws if name.startswith(f"{RETENTION}.")]
+        drawn = [name for name in dict.fromkeys([*names, *more]) if name in result.draws]
+        return {name: Drawn(scores[name], result.draws[name]) for name in drawn}
 
     def end(self, kept: Kept) -> dict[str, Drawn]:
         """The scores of a trial's last answers."""
