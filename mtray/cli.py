@@ -17,8 +17,9 @@ from mtray.cli_errors import report_errors
 DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
 
-exit codes: 0 done; 1 doctor or status found something wrong; 2 a mistake in what was given, named
-in the message; 130 stopped by Ctrl-C"""
+exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
+base model, or failed trials and none complete); 2 a mistake in what was given, named in the
+message; 130 stopped by Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,33 +14,62 @@ from mtray.report.omissions import omissions
 from mtray.report.records import BASE_NUMBER, RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.schema import Study, TrialRecord
+from mtray.search.division import divided
 from mtray.search.overview import Entry, read_overview
 from mtray.search.run_folder import LOCK, load_bound
 
+# of a trial that has no record: it failed, or its record is gone
+LOST = ("failed", "finished")
+
 
 def show_status(path: Path) -> int:
-    """Print the state of a run; 1 when a file of it is damaged. RunError when it is no run."""
+    """Print the state of a run; 1 when something is wrong with it (`wrong_lines`). RunError when it
+    is no run."""
     run_dir = run_folder(path)
     records, overview = read_records(run_dir), read_overview(run_dir)
     damage = [f"{d.path}: {d.reason}" for d in records.damaged]
     damage += [overview.damage] if overview.damage else []
-    study = None
+    study = space = None
     try:
-        study, _ = load_bound(run_dir)
+        study, space = load_bound(run_dir)
     except RunError as error:
         damage.append(str(error))
     holder = lock_holder(run_dir)
+    wrong = [f"damaged: {text}" for text in damage]
+    wrong += wrong_lines(records, overview.trials)
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
+        *([divided(study, space, records.trials).text()] if study and space else []),
         *trial_lines(records, overview.trials, study, bool(holder)),
         *(best_lines(records.records, study) if study else []),
         *ability_sentences(ability_sets(r for r in records.records if r.scores)),
         *(f"note: {sentence}" for sentence in omissions(records.records)),
-        *(f"damaged: {text}" for text in damage),
+        *wrong,
     ]
     print("\n".join(lines))
-    return 1 if damage else 0
+    return 1 if wrong else 0
+
+
+def wrong_lines(records: RunRecords, entries: Sequence[Entry]) -> list[str]:
+    """Why a run gets nowhere: the base model could not be measured, with which every trial is
+    compared, or trials have failed and none is complete. That some failed is part of a search."""
+    base = next((r for r in records.records if r.number == BASE_NUMBER), None)
+    ended = Counter(r.state for r in records.trials)
+    failed = ended["failed"] + sum(e.stage in LOST for e in without_record(records, entries))
+    lines = []
+    if base is not None and base.state != "complete":
+        lines.append("wrong: without the base model's scores no trial can be measured")
+    if failed and not ended["complete"]:
+        lines.append(f"wrong: no trial is complete, and {failed} failed")
+    return lines
+
+
+def without_record(records: RunRecords, entries: Sequence[Entry]) -> list[Entry]:
+    """What the journal alone knows. A record counts before it, which learns of it last."""
+    numbers = {r.number for r in records.records}
+    unread = {d.path.parent.name for d in records.damaged}
+    return [e for e in entries if e.number not in numbers and f"{e.number:04d}" not in unread]
 
 
 def lock_holder(run_dir: Path) -> str | None:
@@ -62,18 +92,15 @@ def lock_holder(run_dir: Path) -> str | None:
 def trial_lines(
     records: RunRecords, entries: Sequence[Entry], study: Study | None, running: bool
 ) -> list[str]:
-    """Trials by state. A record counts before the journal, which learns of it last."""
-    own = [r for r in records.records if r.trained_as is None]
-    by_number = {r.number: r for r in own if r.number != BASE_NUMBER}
-    unread = {d.path.parent.name for d in records.damaged}
-    rest = [e for e in entries if e.number not in by_number and f"{e.number:04d}" not in unread]
-    taken = [r.number for r in by_number.values() if r.taken_from]
-    complete = [r.number for r in by_number.values() if r.state == "complete" and not r.taken_from]
-    pruned = {r.number: r.reason or "" for r in by_number.values() if r.state == "pruned"}
-    refused = {r.number: r.reason or "" for r in by_number.values() if r.state == "infeasible"}
-    failed = {r.number: r.reason or "" for r in by_number.values() if r.state == "failed"}
+    """Trials by state."""
+    trials, rest = records.trials, without_record(records, entries)
+    taken = [r.number for r in trials if r.taken_from]
+    complete = [r.number for r in trials if r.state == "complete" and not r.taken_from]
+    pruned = {r.number: r.reason or "" for r in trials if r.state == "pruned"}
+    refused = {r.number: r.reason or "" for r in trials if r.state == "infeasible"}
+    failed = {r.number: r.reason or "" for r in trials if r.state == "failed"}
     pruned |= {e.number: e.reason for e in rest if e.stage == "pruned"}
-    failed |= {e.number: e.reason or "no record" for e in rest if e.stage in ("failed", "finished")}
+    failed |= {e.number: e.reason or "no record" for e in rest if e.stage in LOST}
     started = [e.number for e in rest if e.stage == "started"]
     waiting = [e.number for e in rest if e.stage == "waiting"]
     total = f" of {study.budget.trials} asked for" if study else ""
@@ -82,7 +109,7 @@ def trial_lines(
     counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
     lines += [f"taken over from earlier runs: {len(taken)} trials"] if taken else []
-    if reverted := len(records.records) - len(own):
+    if reverted := sum(r.trained_as is not None for r in records.records):
         lines.append(f"reverted: {reverted} points of trained models at other alphas")
     lines.append(_base_line(records))
     if started and running:

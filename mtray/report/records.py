@@ -41,6 +41,11 @@ class RunRecords:
     records: tuple[TrialRecord, ...]
     damaged: tuple[Damaged, ...] = ()
 
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Without the base model's and those of trials at other alphas."""
+        return tuple(r for r in self.records if r.number != BASE_NUMBER and r.trained_as is None)
+
     def sound(self) -> tuple[TrialRecord, ...]:
         """The records; RunError naming the first damaged file when there is one."""
         if self.damaged:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtray.data.mixing import SumsOf
 from mtray.errors import ConfigError
-from mtray.report.records import BASE_NUMBER, read_records
+from mtray.report.records import read_records
 from mtray.schema import Role, Study, TrialRecord
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import reserved
@@ -54,8 +54,8 @@ class Division:
         """Such as `14 trials: 4 baselines (parallel_only, ...), 7 recipes searched, 3 repeats; the
         base model comes on top`."""
         return (
-            f"{_counted(self.trials, 'trial')}: {self._baselines()}, "
-            f"{_counted(self.searched, 'recipe')} searched, {_counted(self.repeats, 'repeat')}; "
+            f"{counted(self.trials, 'trial')}: {self._baselines()}, "
+            f"{counted(self.searched, 'recipe')} searched, {counted(self.repeats, 'repeat')}; "
             "the base model comes on top"
         )
 
@@ -66,17 +66,17 @@ class Division:
         least = self.smallest.trials
         raise ConfigError(
             f"`budget.trials` is {self.trials}: {self._baselines()} come first, which leaves "
-            f"{_counted(self.searched, 'recipe')} to search, and {LEAST_SEARCHED} are the least. "
+            f"{counted(self.searched, 'recipe')} to search, and {LEAST_SEARCHED} are the least. "
             f"Set it to {least} or more (`--trials {least}`), or choose the baselines that run "
             "(`budget: {baselines: [parallel_only]}`, or none)"
         )
 
     def _baselines(self) -> str:
         named = f" ({', '.join(self.baselines)})" if self.baselines else ""
-        return f"{_counted(len(self.baselines), 'baseline')}{named}"
+        return f"{counted(len(self.baselines), 'baseline')}{named}"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
@@ -111,18 +111,11 @@ def checked_division(
 ) -> Division:
     """The budget of a study, for a run that is there already or not. ConfigError where it leaves
     too few recipes to search, unless the run is past that."""
-    records = own_records(run_dir) if run_dir else []
+    records = read_records(run_dir).trials if run_dir and run_dir.is_dir() else ()
     division = divided(study, space, records, taken, held, sums)
     if not is_past(records, division.trials):
         division.check()
     return division
-
-
-def own_records(run_dir: Path) -> list[TrialRecord]:
-    """Of a run that may not be there yet: the records of its trials, without the base model's and
-    those at other alphas."""
-    found = read_records(run_dir).records if run_dir.is_dir() else ()
-    return [r for r in found if r.number != BASE_NUMBER and r.trained_as is None]
 
 
 def is_past(records: Sequence[TrialRecord], trials: int) -> bool:

@@ -16,7 +16,7 @@ from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
 from mtray.job import How, Job
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study
-from mtray.search.division import Division
+from mtray.search.division import Division, counted
 from mtray.search.largest import largest_recipes
 from mtray.search.live import duration_text
 from mtray.search.references import reference_recipes
@@ -67,10 +67,11 @@ class Estimate:
             told.append(f"{_seconds(self.baselines)} for a baseline")
         told.append(f"{_seconds(self.searched)} for a recipe of the space")
         total = duration_text(self.total(division, concurrent))
+        trials = counted(division.trials, "trial")
         at_once = f"{concurrent} at a time" if concurrent > 1 else "one after another"
         return [
             f"  about {', '.join(told)}, as measured here",
-            f"  about {total} for the base model and {division.trials} trials, {at_once}",
+            f"  about {total} for the base model and {trials}, {at_once}",
         ]
 
 

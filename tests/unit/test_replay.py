@@ -280,6 +280,7 @@ def test_too_few_to_generate_are_told_before_any_is(monkeypatch):
         replay.check_generated(study, [largest, more])
     monkeypatch.setattr(models, "load_model", lambda *_: pytest.fail("it was to be told before"))
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
+    monkeypatch.setattr("mtray.evaluation.names.check_measured", lambda *_: None)
     space = Space(parameters={}, fixed={"parallel_size": 121, "replay_fraction": 0.21})
     with pytest.raises(ConfigError, match=r"`generation\.examples`"):
         prepare(study, space)
