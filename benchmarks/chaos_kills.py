@@ -74,6 +74,9 @@ def resumed_of(chaos: Chaos) -> dict[int, tuple[int, ...]]:
 def long_trials(chaos: Chaos) -> None:
     """One trial of 256 steps, alone, that keeps a checkpoint every two seconds."""
     chaos.trials = 1
+    chaos.study["budget"]["baselines"] = "none"
+    rate = {"type": "float", "low": 4e-4, "high": 5e-4}
+    chaos.space = {"parallel_size": 128, "learning_rate": rate}
     chaos.study["resources"]["concurrent_trials"] = 1
     chaos.study["training"].update(epochs=16, batch_examples=8, checkpoint_minutes=1 / 30)
     chaos.study["early_stopping"] = {"rungs": [0.1, 0.9], "segments": 0.5}

@@ -49,6 +49,7 @@ class Chaos:
     def __post_init__(self) -> None:
         self.study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
         self.study["name"] = "chaos"
+        self.study["budget"]["baselines"] = ["parallel_only"]
         self.study["evaluation"]["bootstrap"] = 200
         evaluation = self.study["evaluation"]
         for part in (*evaluation["quality"], *evaluation["abilities"].values()):

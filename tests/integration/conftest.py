@@ -25,6 +25,7 @@ def small(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("small")
     study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
     study["name"] = "small"
+    study["budget"]["baselines"] = ["parallel_only"]  # the others take longer and test no more
     study["evaluation"]["bootstrap"] = 200
     for part in (*study["evaluation"]["quality"], *study["evaluation"]["abilities"].values()):
         part["size"] = 24

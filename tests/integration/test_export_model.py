@@ -34,6 +34,7 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["evaluation"]["reversion"] = [0.5]
     study["training"] |= {"precision": "fp32", "keep_weights": "front"}
+    study["budget"]["baselines"] = "none"
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump(study))
     process = sweep("--study", str(file), "--trials", "1")

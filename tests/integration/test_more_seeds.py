@@ -26,10 +26,13 @@ def records_of(run_dir: Path):
     return {r.number: r for r in read_records(run_dir).sound()}
 
 
-def test_replicates_and_a_warm_start(sweep, tmp_path):
-    space = tmp_path / "choices.yaml"
+def test_replicates_and_a_warm_start(sweep, small, tmp_path):
+    space, study = tmp_path / "choices.yaml", tmp_path / "study.yaml"
     space.write_text(yaml.safe_dump(SPACE))
-    process = sweep("--space", str(space), "--trials", "6")
+    every = yaml.safe_load((small / "study.yaml").read_text())
+    every["budget"]["baselines"] = "all"
+    study.write_text(yaml.safe_dump(every))
+    process = sweep("--study", str(study), "--space", str(space), "--trials", "6")
     output = process.communicate()[0]
     assert process.returncode == 0, output
     run_dir = tmp_path / "small"
@@ -59,6 +62,7 @@ def test_replicates_and_a_warm_start(sweep, tmp_path):
     process = sweep(*more)
     output = process.communicate()[0]
     assert process.returncode == 0, output
+    assert "1 trial: no baselines, 1 recipe searched" in output, "what was taken over is one"
     second = records_of(tmp_path / "second")
     taken = {r.taken_from.number: r for r in second.values() if r.taken_from}
     fitting = [n for n, r in records.items() if n >= 0 and r.recipe.mono_ratio <= 1]

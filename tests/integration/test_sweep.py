@@ -47,13 +47,14 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     output = first.communicate()[0]
     assert first.returncode == 0, output
     assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
+    assert "3 trials: 1 baseline (parallel_only), 2 recipes searched, no repeats; " in output
     run_dir = tmp_path / "small"
     records = {r.number: r for r in read_records(run_dir).sound()}
     assert sorted(records) == [-1, 0, 1, 2]
     assert {r.state for r in records.values()} == {"complete"}
-    assert [records[n].role for n in (-1, 0, 1)] == ["base", "parallel_only", "mono_one_to_one"]
+    assert [records[n].role for n in (-1, 0, 1)] == ["base", "parallel_only", "search"]
     assert records[-1].objectives["retention"].value == 1.0
-    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 5}
+    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 2}
     for record in records.values():
         assert {"quality", "retention"} == set(record.objectives)
         assert all(s.low <= s.value <= s.high and s.n > 0 for s in record.scores.values())
@@ -108,7 +109,7 @@ def test_a_sweep_that_is_interrupted_and_then_killed_goes_on(sweep, tmp_path):
     before = finished(run_dir)
     assert -1 in before and 1 not in before
     process = sweep("--trials", "3")
-    wait_for(process, "(mono_one_to_one)")
+    wait_for(process, "trial 1 quality")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     later = finished(run_dir)
@@ -127,9 +128,9 @@ def finished(run_dir):
 
 
 def test_two_runs_of_one_name_at_once(sweep, tmp_path):
-    process = sweep("--trials", "2")
+    process = sweep("--trials", "3")
     wait_for(process, "run folder")
-    second = sweep("--trials", "2")
+    second = sweep("--trials", "3")
     output = second.communicate()[0]
     assert second.returncode == 2
     assert "in use by process" in output and "--name" in output and "Traceback" not in output

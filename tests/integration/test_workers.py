@@ -116,9 +116,12 @@ def test_a_sweep_whose_trials_have_two_workers(sweep, small, tmp_path):
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["resources"] = {"workers": 2, "cpus_per_worker": 1}
     study["early_stopping"] = {"rungs": [0.3, 0.6], "segments": 0.5}
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(study))
-    process = sweep("--study", str(file), "--trials", "1")
+    study["budget"]["baselines"] = "none"
+    space = {"parallel_size": 128, "mono_ratio": {"type": "float", "low": 0.0, "high": 1.0}}
+    for name, content in (("study", study), ("space", space)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    file, space_file = tmp_path / "study.yaml", tmp_path / "space.yaml"
+    process = sweep("--study", str(file), "--space", str(space_file), "--trials", "1")
     output = process.communicate()[0]
     assert process.returncode == 0, output
     records = {r.number: r for r in read_records(tmp_path / "small").sound()}
