@@ -34,7 +34,8 @@ class SourceShare(Frozen):
     `repeats` realised / available. `requested_tokens`: where the recipe asks for tokens
     (`mixing: {count: tokens}`); `requested` is that in examples. `store`: where the tokens came
     from, `mapped` from the token store of key `store_key` or `sent` from there by another machine;
-    empty: neither. `few_shot`: so many of the realised are drawn to stand after shots."""
+    empty: neither. `few_shot`: so many of the realised are drawn to stand after shots. `digest`: of
+    the token ids drawn, in their order (empty: none, or the record of an older version)."""
 
     source: str
     kind: Kind
@@ -48,6 +49,7 @@ class SourceShare(Frozen):
     store: Literal["", "mapped", "sent"] = ""
     store_key: str = ""
     few_shot: int = 0
+    digest: str = ""
 
 
 class Mix(Frozen):
