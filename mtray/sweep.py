@@ -35,18 +35,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Search fine-tuning recipes; the same command run again continues the run.",
     )
     add = parser.add_argument
-    add(
-        "--study",
-        type=Path,
-        default=DEFAULT_STUDY,
-        help="what is fixed (YAML; default: the embedded study)",
-    )
-    add(
-        "--space",
-        type=Path,
-        default=DEFAULT_SPACE,
-        help="what varies (YAML; default: search_spaces/ratio.yaml)",
-    )
+    add("--study", type=Path, default=DEFAULT_STUDY,
+        help="what is fixed (YAML; default: the embedded study)")  # fmt: skip
+    add("--space", type=Path, default=DEFAULT_SPACE,
+        help="what varies (YAML; default: search_spaces/ratio.yaml)")  # fmt: skip
     add("--model", help="a folder or a hub name, instead of the study's model")
     add(
         "--trials",
@@ -73,13 +65,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that was checked, with everything its trials share, and trials of earlier runs."""
+    """A study that was checked, with everything its trials share, and trials of earlier runs.
+    `seen`: what to know of evaluation texts in the sources."""
 
     study: Study
     space: Space
     store: dict[str, Any]
     suite: Any
     taken: tuple[Any, ...] = ()
+    seen: tuple[str, ...] = ()
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -133,11 +127,15 @@ def store_sizes(space: Space, study: Study) -> dict[str, int] | None:
     return with_headroom(most_drawn([largest_recipe(space, study), *references], study.sources))
 
 
-def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
-    """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
-    or ConfigError before anything is started."""
+def prepare(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> Prepared:
+    """Read and tokenise everything, and generate what sources replay of the model. `sources`: the
+    study by which those are built, where the run was bound with another evaluation. Raises
+    DataError or ConfigError before anything is started."""
     from mtray.data.few_shot import blended, check_share
     from mtray.data.mixing import draw
+    from mtray.data.seen import later_lines
     from mtray.data.store import build_store, sums_of
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.suite import build_suite
@@ -151,7 +149,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
         build_suite(on_test(study), tokenizer)
     largest = largest_recipe(space, study)
     check_generated(study, largest)
-    generated = with_replay(study, say)
+    generated = with_replay(sources or study, say)
     check_share(largest.few_shot_share, study.sources)
     few_shot = largest.few_shot_share > 0
     store = build_store(generated, tokenizer, store_sizes(space, study), say, few_shot)
@@ -161,7 +159,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     for recipe in (largest, *map(space.recipe, fitting)):
         sums = sums_of(study, blended(store, recipe.few_shot_share))
         draw(plan(recipe, study.sources, sums), held, study.training.allow_repeats)
-    return Prepared(study, space, store, suite)
+    return Prepared(study, space, store, suite, seen=tuple(later_lines(study, generated)))
 
 
 def check_metric(study: Study) -> None:
@@ -181,13 +179,15 @@ def check_metric(study: Study) -> None:
             raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
 
 
-def checked(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
-    """Everything read and checked, the cheapest first. Raises MtrayError."""
+def checked(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> Prepared:
+    """Everything read and checked, the cheapest first; see `prepare`. Raises MtrayError."""
     from mtray.data.store import check_files
 
     check_files(study)
     check_model(study, space)
-    prepared = prepare(study, space, say)
+    prepared = prepare(study, space, say, sources)
     check_metric(study)
     return prepared
 
@@ -205,6 +205,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
         f"{', '.join(study.evaluation.abilities)}"
     )
     lines += set_lines(prepared.suite)
+    lines += [f"  note: {line}" for line in prepared.seen]
     if has_test(study) and (missing := lacking(study)):
         lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
@@ -267,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.run_folder import check_bound, claimed
     from mtray.search.tuner import check_address
-    from mtray.search.warmstart import surveys
+    from mtray.search.warmstart import settled, surveys
 
     console = Console()
     started = time.monotonic()
@@ -275,20 +276,24 @@ def _run(args: argparse.Namespace) -> int:
     if args.address:
         check_address(args.address)
     name = args.name or study.name
-    named = vars(args)["from"]  # a keyword of the language, so no attribute by that name
-    earlier = surveys(named, args.runs_dir, name, study, space)
-    taken = tuple(found for survey in earlier for found in survey.taken)
-    told = [line for survey in earlier for line in survey.lines()]
+
+    def ready(run_dir: Path) -> Prepared:
+        """For this run, with what `--from` takes over; says what it would do."""
+        bound = check_bound(run_dir, study, space)
+        # a keyword of the language, so no attribute by that name
+        earlier = surveys(vars(args)["from"], args.runs_dir, name, bound)
+        prepared = checked(study, space, partial(say, console), bound.sources_study)
+        earlier = [settled(found, study, space, prepared.store) for found in earlier]
+        for line in [*(line for found in earlier for line in found.lines()), *plan_lines(prepared)]:
+            say(console, line)
+        return replace(prepared, taken=tuple(one for found in earlier for one in found.taken))
+
     if args.dry_run:
-        prepared = checked(study, space, partial(say, console))
-        for line in [*told, *plan_lines(prepared), *estimate_lines(prepared)]:
+        for line in estimate_lines(ready(args.runs_dir / name)):
             say(console, line)
         return 0
     with claimed(args.runs_dir, name) as run_dir:
-        check_bound(run_dir, study, space)
-        prepared = replace(checked(study, space, partial(say, console)), taken=taken)
-        for line in [*told, *plan_lines(prepared)]:
-            say(console, line)
+        prepared = ready(run_dir)
         from mtray.search.session import run_session
 
         return run_session(prepared, run_dir, args.address, console, started)

@@ -246,11 +246,20 @@ def filters_of(source: Source, study: Study) -> Filters:
     return Filters.model_validate({**study.filters.model_dump(), **source.filters})
 
 
+def looks_for_leakage(study: Study) -> bool:
+    """Whether the rows of any source hang on the texts of the evaluation."""
+    return any(_looks(filters_of(source, study)) for source in study.sources)
+
+
+def _looks(filters: Filters) -> bool:
+    return filters.leakage is not None or filters.shots_leakage is not None
+
+
 def build_filter(source: Source, study: Study, index: EvaluationIndex | None = None) -> RowFilter:
     """The filter of a source for one pass. `index`: that of the study's evaluation sets, which is
     made here where it is not given, some 0.1 ms a text. Raises ConfigError or DataError."""
     filters = filters_of(source, study)
-    looks = filters.leakage is not None or filters.shots_leakage is not None
+    looks = _looks(filters)
     if looks and index is None:
         index = evaluation_index(study)
     notes = []

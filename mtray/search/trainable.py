@@ -20,7 +20,6 @@ from mtray.report.records import (
     result_path,
     reverted_number,
     trial_dir,
-    write_record,
 )
 from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.attempts import train_with_attempts
@@ -34,6 +33,7 @@ from mtray.search.failures import (
     is_disk_full,
     with_attempts,
 )
+from mtray.search.family import write_family
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
 from mtray.trial_record import record_trial
@@ -65,7 +65,11 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
     return None
 
 
-def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> TrialRecord:
+def _score(
+    job: Job, shared: Shared, outcome: Outcome, reporter: Reporter
+) -> tuple[TrialRecord, list[TrialRecord]]:
+    """The records of the trial and of its model at other alphas; only what stands beside records is
+    written."""
     import ray
 
     suite = ray.get(shared.suite)
@@ -78,9 +82,7 @@ def _score(job: Job, shared: Shared, outcome: Outcome, reporter: Reporter) -> Tr
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
     write_draws(run_dir, job.number, draws)
-    for reverted in outcome.reverted:
-        _score_reverted(job, shared, outcome, reverted, base)
-    return record
+    return record, [_score_reverted(job, shared, outcome, r, base) for r in outcome.reverted]
 
 
 def reverted_job(job: Job, study: Study, alpha: float) -> Job:
@@ -96,8 +98,8 @@ def reverted_job(job: Job, study: Study, alpha: float) -> Job:
 
 def _score_reverted(
     job: Job, shared: Shared, outcome: Outcome, reverted: Reverted, base: Any
-) -> None:
-    """Leave a row of its own, with what training it took and the seconds of its own evaluation."""
+) -> TrialRecord:
+    """A row of its own, with what training it took and the seconds of its own evaluation."""
     import ray
 
     suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
@@ -119,7 +121,7 @@ def _score_reverted(
         if is_disk_full(error):
             raise
         record = failed_record(own, error, time.perf_counter() - start, scoring=True)
-    write_record(run_dir, record)
+    return record
 
 
 def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:
@@ -150,7 +152,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     referee = _referee(job, shared)
     start = time.perf_counter()
     attempts: list[Attempt] = [*job.attempts]
-    scoring = False
+    scoring, reverted = False, list[TrialRecord]()
     try:
         with referee:
             outcome = train_with_attempts(job, shared, reporter, attempts)
@@ -158,7 +160,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
         if outcome.pruned:
             record = pruned_record(job, outcome, referee.curve)
         else:
-            record = _score(job, shared, outcome, reporter)
+            record, reverted = _score(job, shared, outcome, reporter)
         referee.finish()
         # the phases also count what an earlier process of the trial did
         total = max(time.perf_counter() - start, sum(record.seconds.values()))
@@ -170,9 +172,9 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
             raise
         if classify(error) in LOST and reporter.stopping():
             return None  # workers die under a sweep that is being stopped
-        record = failed_record(job, error, time.perf_counter() - start, scoring)
+        record, reverted = failed_record(job, error, time.perf_counter() - start, scoring), []
     record = with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
-    write_record(Path(shared.run_dir), record)
+    write_family(Path(shared.run_dir), record, reverted)
     forget_trial(trial_dir(Path(shared.run_dir), job.number))
     shared.board.remove.remote(job.number)
     return record

@@ -1,0 +1,168 @@
+"""Whether a training that is made again draws what its record says it drew, and if not, why.
+
+A draw is known by its digest (`SourceShare.digest`). Where that is equal the store's key says
+nothing more: another version of the code or of a package may give the same tokens another key. A
+record without digests, of an older version, is compared by its counts; and by the key as far as the
+store that it names is still there to say what went into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mtray.data.store_use import MANIFEST
+from mtray.data.token_files import store_dir
+from mtray.schema import Mix, SourceShare
+
+COUNTS = (
+    "kind", "requested", "requested_tokens", "realised", "few_shot", "available", "held", "tokens",
+)  # fmt: skip
+ASKED = ("kind", "requested", "requested_tokens", "realised")  # of a source that gives nothing
+ALLOWED = ("code", "versions")  # inputs of a store that need not change a token
+WORDS = {
+    "filter": "its filters, or evaluation texts that leakage is looked for in",
+    "evaluation_texts": "evaluation texts that leakage is looked for in", "code": "mtray's code",
+    "tokenizer": "the tokenizer", "seed": "the study's seed", "name": "its name",
+}  # fmt: skip
+
+
+class Difference(NamedTuple):
+    """The source and the key in which two mixes differ, both values, and the likely cause."""
+
+    source: str
+    key: str
+    recorded: Any
+    now: Any
+    cause: str
+
+    @property
+    def text(self) -> str:
+        told = f"source {self.source!r}: {self.key} was {_shown(self.recorded)}"
+        return f"{told} and is {_shown(self.now)} now; {self.cause}"
+
+
+class Comparison(NamedTuple):
+    """`difference`: the first that makes it another training; None where there is none. `notes`:
+    what differs without that, and what could not be compared."""
+
+    difference: Difference | None = None
+    notes: tuple[str, ...] = ()
+
+
+def compared(recorded: Mix, now: Mix) -> Comparison:
+    """The mix of a record and the one that was drawn for the same recipe, seed and replicate."""
+    if not recorded.shares:
+        reason = "the record holds no mix, so what is drawn now cannot be compared with it"
+        return Comparison(notes=(reason,))
+    before = {share.source: share for share in recorded.shares}
+    after = {share.source: share for share in now.shares}
+    for source in dict.fromkeys([*before, *after]):
+        if source not in before or source not in after:
+            was, is_now = (_presence(source in shares) for shares in (before, after))
+            return Comparison(Difference(source, "it", was, is_now, "the study has changed"))
+    pairs = [(before[source], after[source]) for source in before]
+    for old, new in pairs:
+        if found := _difference(old, new):
+            return Comparison(found)
+    return Comparison(notes=tuple(note for old, new in pairs for note in _notes(old, new)))
+
+
+def _presence(there: bool) -> str:
+    return "in the mix" if there else "not in the mix"
+
+
+def _difference(old: SourceShare, new: SourceShare) -> Difference | None:
+    keys: tuple[str, ...] = COUNTS if old.realised or new.realised else ASKED
+    if not old.held:  # not recorded
+        keys = tuple(key for key in keys if key != "held")
+    if old.digest:
+        keys = (*keys, "digest")
+    for key in keys:
+        was, now = getattr(old, key), getattr(new, key)
+        if was != now:
+            return Difference(old.source, key, was, now, cause(old.store_key, new.store_key))
+    if old.digest or not old.realised or old.store_key == new.store_key:
+        return None
+    changed = changed_inputs(old.store_key, new.store_key) or {}
+    if all(key.split(".")[0] in ALLOWED for key in changed):
+        return None
+    why = cause(old.store_key, new.store_key)
+    return Difference(old.source, "store_key", old.store_key, new.store_key, why)
+
+
+def _notes(old: SourceShare, new: SourceShare) -> Iterator[str]:
+    if not old.realised:
+        return
+    if not old.digest:
+        yield (
+            f"source {old.source}: the record is of an older version, without a digest of what was "
+            "drawn, so only counts were compared"
+        )
+    if old.store_key and new.store_key and old.store_key != new.store_key:
+        same = "the tokens drawn are the same" if old.digest else "all counts are the same"
+        yield (
+            f"source {old.source}: its store was {old.store_key}, is {new.store_key}, and {same}; "
+            f"{cause(old.store_key, new.store_key)}"
+        )
+
+
+def cause(old_key: str, new_key: str) -> str:
+    """What made two stores differ, as far as it is known."""
+    if old_key and old_key == new_key:
+        return (
+            "its token store is the same one, so another numpy or other code of mtray orders it "
+            "differently, or it was made again from a data set on a hub that has changed"
+        )
+    changed = changed_inputs(old_key, new_key)
+    if changed:
+        return "changed since: " + ", ".join(_words(key, *pair) for key, pair in changed.items())
+    return (
+        "its file, an evaluation file, the tokenizer, a package or mtray itself has changed (the "
+        f"store {old_key or 'of the record'} is not in {store_dir()} any more, which would tell)"
+    )
+
+
+def changed_inputs(old_key: str, new_key: str) -> dict[str, tuple[Any, Any]] | None:
+    """What differs of all that two stores are made of, by key (`versions.transformers`), with both
+    values; of a source with shots (`KEY+KEY`) of both its stores. None where one is not there."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    for pair in zip(old_key.split("+"), new_key.split("+"), strict=False):
+        old, new = map(_inputs, pair)
+        if old is None or new is None:
+            return None
+        keys = dict.fromkeys([*old, *new])
+        changed |= {k: (old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)}
+    return changed
+
+
+def _inputs(key: str) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((store_dir() / key / MANIFEST).read_text(encoding="utf-8"))
+        return dict(_flat(manifest["inputs"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _flat(node: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def _words(key: str, was: Any, now: Any) -> str:
+    first, _, rest = key.partition(".")
+    if first == "source":
+        path = any(part == "path" or part.endswith("_path") for part in rest.split("."))
+        return "the content of its file" if path else f"its key {rest}"
+    if first == "versions":
+        return f"{rest} ({was or 'not counted'}, now {now or 'not counted'})"
+    return WORDS.get(first, first)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value}"
