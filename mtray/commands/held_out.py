@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -194,10 +194,9 @@ def _notes(
     if repeated:
         notes.append(f"{repeated} requests of the test are among those of the search, too")
     before = {r.number: r for r in recorded}
+    notes += _data_notes(before, tested)
     for record in tested:
         earlier = before[record.number]
-        if "training" in record.seconds:
-            notes += [f"trial {record.number}: {note}" for note in mix_notes(earlier, record)]
         if earlier.training is None or record.training is None:
             continue
         was, now = earlier.training.loss[-1][1], record.training.loss[-1][1]
@@ -207,6 +206,16 @@ def _notes(
                 f"and of {now:.4f} here, so the model that was tested is not quite the same"
             )
     return notes
+
+
+def _data_notes(before: Mapping[int, TrialRecord], tested: Iterable[TrialRecord]) -> list[str]:
+    """What to know of the data of those that were trained again, the same of several once."""
+    trials: dict[str, list[str]] = {}
+    for record in tested:
+        if "training" in record.seconds:
+            for note in mix_notes(before[record.number], record):
+                trials.setdefault(note, []).append(trial_name(record.number))
+    return [f"trials {', '.join(names)}: {note}" for note, names in trials.items()]
 
 
 def _seen(study: Study, sources: Study) -> list[str]:

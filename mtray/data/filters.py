@@ -35,6 +35,7 @@ EXAMPLES = 3  # overlaps that are told of in full
 CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]"
 )
+LINGUA = "lingua-language-detector"
 VERSION = 1  # raise when a rule changes: what was filtered by the old one is stale
 
 
@@ -80,9 +81,21 @@ class RowFilter:
         return {name: n for name, n in self.overlaps.items() if self._mode(name) == "allow"}
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Those whose version can change the verdict on a row."""
+        language = (LINGUA,) if self._language is not None else ()
+        return (*language, "numpy") if self._near is not None else language
+
+    @property
+    def texts_signature(self) -> str:
+        """Of the evaluation texts that leakage is looked for in."""
+        return self._index.signature if self._index else ""
+
+    @property
     def signature(self) -> str:
-        """Changes with whatever changes the verdict on a source's rows."""
-        index = self._index.signature if self._index else ""
+        """Changes with whatever changes the verdict on a source's rows, versions of packages
+        aside."""
+        index = self.texts_signature
         known = [VERSION, self.filters.model_dump(mode="json"), self.source.kind, index]
         languages = [self._language.expected, self._language.among] if self._language else []
         return hashlib.sha256(json.dumps([*known, languages]).encode()).hexdigest()

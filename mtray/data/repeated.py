@@ -8,7 +8,7 @@ store that it names is still there to say what went into it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mtray.data.store_use import MANIFEST
@@ -65,7 +65,7 @@ def compared(recorded: Mix, now: Mix) -> Comparison:
     for old, new in pairs:
         if found := _difference(old, new):
             return Comparison(found)
-    return Comparison(notes=tuple(note for old, new in pairs for note in _notes(old, new)))
+    return Comparison(notes=tuple(_notes(pairs)))
 
 
 def _presence(there: bool) -> str:
@@ -91,20 +91,20 @@ def _difference(old: SourceShare, new: SourceShare) -> Difference | None:
     return Difference(old.source, "store_key", old.store_key, new.store_key, why)
 
 
-def _notes(old: SourceShare, new: SourceShare) -> Iterator[str]:
-    if not old.realised:
-        return
-    if not old.digest:
+def _notes(pairs: Sequence[tuple[SourceShare, SourceShare]]) -> Iterator[str]:
+    drawn = [(old, new) for old, new in pairs if old.realised]
+    if without := [old.source for old, _ in drawn if not old.digest]:
         yield (
-            f"source {old.source}: the record is of an older version, without a digest of what was "
-            "drawn, so only counts were compared"
+            "the record is of an older version, without digests of what was drawn, so of "
+            f"{', '.join(without)} only counts were compared"
         )
-    if old.store_key and new.store_key and old.store_key != new.store_key:
-        same = "the tokens drawn are the same" if old.digest else "all counts are the same"
-        yield (
-            f"source {old.source}: its store was {old.store_key}, is {new.store_key}, and {same}; "
-            f"{cause(old.store_key, new.store_key)}"
-        )
+    for old, new in drawn:
+        if old.store_key and new.store_key and old.store_key != new.store_key:
+            same = "the tokens drawn are the same" if old.digest else "all counts are the same"
+            yield (
+                f"source {old.source}: {same} as recorded, from another token store; "
+                f"{cause(old.store_key, new.store_key)}"
+            )
 
 
 def cause(old_key: str, new_key: str) -> str:
