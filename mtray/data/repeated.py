@@ -81,7 +81,8 @@ def _difference(old: SourceShare, new: SourceShare) -> Difference | None:
     for key in keys:
         was, now = getattr(old, key), getattr(new, key)
         if was != now:
-            return Difference(old.source, key, was, now, cause(old.store_key, new.store_key))
+            why = cause(old.store_key, new.store_key, key in ASKED)
+            return Difference(old.source, key, was, now, why)
     if old.digest or not old.realised or old.store_key == new.store_key:
         return None
     changed = changed_inputs(old.store_key, new.store_key) or {}
@@ -107,9 +108,12 @@ def _notes(pairs: Sequence[tuple[SourceShare, SourceShare]]) -> Iterator[str]:
             )
 
 
-def cause(old_key: str, new_key: str) -> str:
-    """What made two stores differ, as far as it is known."""
+def cause(old_key: str, new_key: str, asked: bool = False) -> str:
+    """What made the draws from two stores differ, as far as it is known; `asked`: what was asked
+    for, before anything was drawn."""
     if old_key and old_key == new_key:
+        if asked:
+            return "the run's study.json, the record or mtray's code has changed"
         return (
             "its token store is the same one, so another numpy or other code of mtray orders it "
             "differently, or it was made again from a data set on a hub that has changed"

@@ -120,7 +120,7 @@ def build_store(
             say(f"  {line}")
         store[name] = StoredTable(
             found.folder, source.name, study.seed, rows, rows - made["examples"],
-            wanted[source.name] if wanted is not None else None, found.built,
+            (wanted or {}).get(source.name), found.built,
             {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
         )  # fmt: skip
     return store

@@ -12,7 +12,7 @@ from ledger_factory import (
 )
 from optuna.trial import TrialState
 from records_factory import make_failed
-from warmstart_factory import narrow, run, searched, taken_from
+from warmstart_factory import narrow, old_run, run, searched, taken_from
 
 from mtray.commands.rerun import find_record
 from mtray.commands.status import trial_lines
@@ -26,11 +26,7 @@ from mtray.space import Choices, FloatRange, IntRange, Space
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
-    """An earlier run: baselines 0 to 3, searched trials up to 13, of which 11 failed."""
-    run_dir = tmp_path_factory.mktemp("runs") / "old"
-    run(run_dir, 14, budget=Budget(replicate_share=0))
-    write_record(run_dir, make_failed(11))
-    return run_dir
+    return old_run(tmp_path_factory.mktemp("runs") / "old")
 
 
 def test_baselines_that_the_new_run_has_too_stay_baselines(tmp_path):

@@ -5,8 +5,8 @@ from ledger_factory import (
     SPACE,
     study_of,
 )
-from records_factory import make_failed, make_record, make_study
-from warmstart_factory import STORE, Held, bound_of, narrow, run, searched, taken_from
+from records_factory import make_record, make_study
+from warmstart_factory import STORE, Held, bound_of, narrow, old_run, run, searched, taken_from
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, result_path, write_record
@@ -19,11 +19,7 @@ from mtray.sweep import arguments
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
-    """An earlier run: baselines 0 to 3, searched trials up to 13, of which 11 failed."""
-    run_dir = tmp_path_factory.mktemp("runs") / "old"
-    run(run_dir, 14, budget=Budget(replicate_share=0))
-    write_record(run_dir, make_failed(11))
-    return run_dir
+    return old_run(tmp_path_factory.mktemp("runs") / "old")
 
 
 def test_every_complete_trial_of_the_same_question_fits(old):

@@ -7,9 +7,11 @@ from ledger_factory import (
     study_of,
     write_lucky,
 )
+from records_factory import make_failed
 
 from mtray.report.draws import write_draws
-from mtray.report.records import read_record
+from mtray.report.records import read_record, write_record
+from mtray.schema import Budget
 from mtray.search.run_folder import Bound, bind
 from mtray.search.warmstart import settled, survey
 from mtray.space import Space
@@ -57,3 +59,10 @@ def searched(found):
 
 def narrow(**changes):
     return Space(parameters={**SPACE.parameters, **changes}, fixed=SPACE.fixed)
+
+
+def old_run(run_dir):
+    """An earlier run: baselines 0 to 3, searched trials up to 13, of which 11 failed."""
+    run(run_dir, 14, budget=Budget(replicate_share=0))
+    write_record(run_dir, make_failed(11))
+    return run_dir

@@ -1,0 +1,225 @@
+"""A training that would draw other examples than its record says is refused, with what has
+changed."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from bound_run import (
+    JOBS,
+    PLAIN,
+    again,
+    drawn,
+    record,
+    save_model,
+    start,
+    study_in,
+    without_training,
+    write_files,
+)
+
+from mtray.cli import main
+from mtray.schema import Mix, Recipe
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    return without_training(monkeypatch)
+
+
+def change_file(folder, model, run_dir, monkeypatch):
+    path = folder / "pairs.tsv"
+    path.write_text(path.read_text() + "a bad cab fed dad\tbad bee dab ace fade\n")
+
+
+def change_lines(folder, model, run_dir, monkeypatch):
+    """No count changes by this."""
+    path = folder / "mono.txt"
+    first, second, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([second, first, *rest]) + "\n")
+
+
+def change_dev(folder, model, run_dir, monkeypatch):
+    lines = (folder / "pairs.tsv").read_text().splitlines()
+    path = folder / "dev.tsv"
+    path.write_text(path.read_text() + "\n".join(lines[100:130]) + "\n")
+
+
+def change_tokenizer(folder, model, run_dir, monkeypatch):
+    from mtray.training import models
+
+    load = models.load_tokenizer
+
+    def changed(*arguments):
+        tokenizer = load(*arguments)
+        tokenizer.add_tokens(["bad cab"])
+        return tokenizer
+
+    monkeypatch.setattr(models, "load_tokenizer", changed)
+
+
+def change_order(folder, model, run_dir, monkeypatch):
+    """As another numpy might."""
+    from mtray.data import tables
+
+    order = tables.source_order
+    monkeypatch.setattr(tables, "source_order", lambda seed, *rest: order(seed + 1, *rest))
+
+
+ALL_OF_MONO = replace(PLAIN, recipe=Recipe(parallel_size=19, mono_ratio=8.0))
+CHANGES = [
+    (change_file, PLAIN, "source 'pairs': available was 197 and is 198 now; changed since: the "
+                         "content of its file"),
+    (change_lines, ALL_OF_MONO, r"source 'mono': digest was \w{32} and is \w{32} now; changed "
+                                "since: the content of its file"),
+    (change_dev, PLAIN, "source 'pairs': available was 197 and is 167 now; changed since: .*"
+                        "evaluation texts that leakage is looked for in"),
+    (change_tokenizer, PLAIN, r"source 'pairs': (tokens|digest) was \w+ and is \w+ now; "
+                              "changed since: the tokenizer"),
+    (change_order, PLAIN, r"source 'pairs': (tokens|digest) was \w+ and is \w+ now; its "
+                          "token store is the same one, so another numpy or"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "job", "message"), CHANGES)
+def test_other_data_are_refused_before_the_training(
+    tmp_path, model, commands, monkeypatch, capsys, change, job, message
+):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    record(run_dir, job, start(run_dir, study_in(tmp_path, model), job).mix)
+    start(run_dir, study_in(tmp_path, model, True), job)
+    change(tmp_path, model, run_dir, monkeypatch)
+    for command in ("rerun", "export", "test"):
+        assert again(command, run_dir, tmp_path) == 2, command
+        said = capsys.readouterr().err
+        assert re.search("trial 0 cannot be trained again as it was: " + message, said), said
+        assert "put back what has changed" in said and "mtray rerun RUN 0 --seed N" in said
+        assert 0 not in commands and "Traceback" not in said
+    assert main(["rerun", str(run_dir), "0", "--seed", "7"]) == 0, "another draw on purpose"
+    assert main(["rerun", str(run_dir), "0", "--seed", "1"]) == 2, "the same draw by its seed"
+
+
+RECORDED = {
+    "kind": "replay", "requested": 24.5, "requested_tokens": 9.5, "realised": 23, "few_shot": 1,
+    "available": 196, "tokens": 7, "digest": "0" * 32,
+}  # fmt: skip
+
+
+def with_share(mix, **changes):
+    """The mix with another share of its first source."""
+    first, *rest = mix.shares
+    return Mix(shares=(first.model_copy(update=changes), *rest))
+
+
+@pytest.mark.parametrize(("key", "value"), RECORDED.items())
+def test_every_key_of_a_share_counts(tmp_path, model, commands, capsys, key, value):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    expected = start(run_dir, study_in(tmp_path, model), PLAIN)
+    now = getattr(expected.mix.shares[0], key)
+    record(run_dir, PLAIN, with_share(expected.mix, **{key: value}))
+    assert again("rerun", run_dir, tmp_path) == 2
+    now = f"{now:g}" if isinstance(now, float) else now
+    assert f"source 'pairs': {key} was {value} and is {now} now" in capsys.readouterr().err
+
+
+def test_a_replicate_draws_from_as_much_as_was_held(tmp_path, model, commands, capsys):
+    write_files(tmp_path)
+    run_dir, (job, _) = tmp_path / "run", JOBS["replicate"]
+    expected = start(run_dir, study_in(tmp_path, model), job)
+    for held, code in ((expected.mix.shares[0].held, 0), (47, 2), (198, 2)):
+        record(run_dir, job, with_share(expected.mix, held=held))
+        assert again("rerun", run_dir, tmp_path) == code
+    assert "source 'pairs': held was 198 and is 197 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", [{"source": "gone"}, None])
+def test_another_source_is_another_mix(tmp_path, model, commands, capsys, share):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    mix = start(run_dir, study_in(tmp_path, model), PLAIN).mix
+    mix = with_share(mix, **share) if share else Mix(shares=mix.shares[1:])
+    record(run_dir, PLAIN, mix)
+    assert again("rerun", run_dir, tmp_path) == 2
+    assert "in the mix" in capsys.readouterr().err
+
+
+def other_code(monkeypatch):
+    from mtray.data import pipeline
+
+    monkeypatch.setattr(pipeline, "code_hash", lambda folder: "another version of mtray")
+
+
+def test_the_same_tokens_by_other_code_are_the_same_training(
+    tmp_path, model, commands, monkeypatch, capsys
+):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    expected = start(run_dir, study_in(tmp_path, model, True), PLAIN)
+    record(run_dir, PLAIN, expected.mix)
+    other_code(monkeypatch)
+    for command in ("rerun", "export", "test"):
+        assert again(command, run_dir, tmp_path) == 0
+        trained, store, job = commands.pop(0)
+        found = drawn(trained, store, job)
+        assert found.ids == expected.ids
+        assert found.mix.shares[0].store_key != expected.mix.shares[0].store_key
+        assert (
+            "source pairs: the tokens drawn are the same as recorded, from another token store; "
+            "changed since: mtray's code"
+        ) in capsys.readouterr().out
+
+
+def without_digests(mix):
+    return Mix(shares=tuple(share.model_copy(update={"digest": ""}) for share in mix.shares))
+
+
+def test_a_record_of_an_older_version_is_compared_by_its_counts(
+    tmp_path, model, commands, monkeypatch, capsys
+):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    expected = start(run_dir, study_in(tmp_path, model), PLAIN)
+    record(run_dir, PLAIN, without_digests(expected.mix))
+    other_code(monkeypatch)
+    assert again("rerun", run_dir, tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "without digests of what was drawn, so of pairs, mono only counts were compared" in said
+    assert "all counts are the same as recorded" in said
+    # the old store is still there to say what changed
+    change_lines(tmp_path, model, run_dir, monkeypatch)
+    shares = [s.model_copy(update={"tokens": 0}) for s in expected.mix.shares]
+    mix = without_digests(Mix(shares=tuple(shares)))
+    assert mix.shares[1].store_key == expected.mix.shares[1].store_key
+    capsys.readouterr()
+    assert again("rerun", run_dir, tmp_path) == 2
+    assert "the content of its file" in capsys.readouterr().err
+
+
+def test_a_record_without_a_mix_is_said_to_have_none(tmp_path, model, commands, capsys):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    start(run_dir, study_in(tmp_path, model), PLAIN)
+    failed = {"state": "failed", "objectives": {}, "scores": {}, "reason": "killed"}
+    record(run_dir, PLAIN, Mix(), **failed)
+    assert again("rerun", run_dir, tmp_path) == 0
+    assert "note: the record holds no mix" in capsys.readouterr().out
+
+
+def test_of_a_source_that_gives_nothing_the_file_does_not_matter(
+    tmp_path, model, commands, monkeypatch
+):
+    write_files(tmp_path)
+    run_dir = tmp_path / "run"
+    job = replace(PLAIN, recipe=PLAIN.recipe.model_copy(update={"mono_ratio": 0.0}))
+    expected = start(run_dir, study_in(tmp_path, model), job)
+    record(run_dir, job, expected.mix)
+    path = tmp_path / "mono.txt"
+    path.write_text(path.read_text() + "a bad cab fed dad\n")
+    assert again("rerun", run_dir, tmp_path) == 0
