@@ -15,7 +15,7 @@ from typing import Any
 
 from mtray.analysis.agreement import agreement_text
 from mtray.commands.folders import run_folder
-from mtray.data.repeated import compared
+from mtray.data.repeated import compared, drawn_again
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
@@ -33,7 +33,7 @@ from mtray.report.records import (
 )
 from mtray.report.tables import score_text
 from mtray.runtime import versions
-from mtray.schema import Mix, Score, Study, TrialRecord
+from mtray.schema import Score, Study, TrialRecord
 from mtray.search.run_folder import read_bound
 from mtray.training.worker import Worker
 from mtray.trial import run_trial
@@ -137,16 +137,9 @@ def recorded_sources(study: Study, record: TrialRecord, job: Job, tokenizer: Any
     `sources_study` of the run. RunError where the job is to draw what the record says and would
     draw something else."""
     store = build_sources(study, job, recorded_held(record), tokenizer)
-    if store and job.draw == recorded_job(record).draw:
-        from mtray.data.store import mixed
-
-        check_draw(record, mixed(study, store, job.recipe, job.draw)[1])
-    return store
-
-
-def check_draw(record: TrialRecord, mix: Mix) -> None:
-    """RunError unless this is the record's mix."""
-    difference = compared(record.mix, mix).difference
+    if not store or job.draw != recorded_job(record).draw:
+        return store
+    difference = drawn_again(record.mix, study, store, job.recipe, job.draw).difference
     if difference is not None:
         name = trial_name(record.number)
         changed = version_changes(record.versions, versions())
@@ -156,6 +149,7 @@ def check_draw(record: TrialRecord, mix: Mix) -> None:
             + "; put back what has changed and run this again, or draw anew, as another "
             f"experiment: `mtray rerun RUN {name} --seed N`"
         )
+    return store
 
 
 def build_sources(

@@ -11,9 +11,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mtray.data.mixing import Draw
+from mtray.data.store import mixed
 from mtray.data.store_use import MANIFEST
+from mtray.data.tables import Table
 from mtray.data.token_files import store_dir
-from mtray.schema import Mix, SourceShare
+from mtray.schema import Mix, Recipe, SourceShare, Study
 
 COUNTS = (
     "kind", "requested", "requested_tokens", "realised", "few_shot", "available", "held", "tokens",
@@ -48,6 +51,25 @@ class Comparison(NamedTuple):
 
     difference: Difference | None = None
     notes: tuple[str, ...] = ()
+
+
+def drawn_again(
+    recorded: Mix, study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw
+) -> Comparison:
+    """The mix of a record and what would be drawn for it from these sources."""
+    if found := source_difference(recorded, store):
+        return Comparison(found)  # there may be too few to draw from
+    return compared(recorded, mixed(study, store, recipe, which)[1])
+
+
+def source_difference(recorded: Mix, store: Mapping[str, Table]) -> Difference | None:
+    """The first source that was drawn from and holds another number of examples than it did."""
+    for share in recorded.shares:
+        table = store.get(share.source)
+        if share.realised and table is not None and share.available != table.available:
+            why = cause(share.store_key.split("+")[0], table.key)
+            return Difference(share.source, "available", share.available, table.available, why)
+    return None
 
 
 def compared(recorded: Mix, now: Mix) -> Comparison:

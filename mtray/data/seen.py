@@ -81,6 +81,6 @@ def later_lines(study: Study, bound: Study) -> list[str]:
     """What a sweep says where test segments were named, or others, after its run was bound."""
     if study.evaluation == bound.evaluation:
         return []
-    head = "`test` was changed after the run was bound: no trial's data change by that"
+    head = "`test` was named after the run was bound, so no trial's data change by it"
     found = seen_lines(seen_texts(study, bound))
     return [head, *(found or ["no source holds a text of the dev or test segments"])]

@@ -26,6 +26,7 @@ from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
+from mtray.search.same_data import check_data
 from mtray.search.watchdog import Watchdog, look_at
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run_session(
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
+    check_data(run_dir, prepared.study, prepared.store)
     bind(run_dir, prepared.study, prepared.space)
     held = {name: len(table) for name, table in prepared.store.items()}
     sums = sums_of(prepared.study, prepared.store)

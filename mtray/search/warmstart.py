@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.data.filters import looks_for_leakage
+from mtray.data.repeated import source_difference
 from mtray.data.store import sums_of
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
@@ -142,14 +143,12 @@ def settled(survey: Survey, study: Study, space: Space, store: Mapping[str, Tabl
 
 def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
     """Why a trial was trained on other data than this run's, as far as its record tells."""
-    for share in record.mix.shares:
-        table = store.get(share.source)
-        if share.realised and table is not None and share.available != table.available:
-            return (
-                f"source {share.source} held {share.available:,} examples there and holds "
-                f"{table.available:,} here"
-            )
-    return None
+    found = source_difference(record.mix, store)
+    if found is None:
+        return None
+    return (
+        f"source {found.source} held {found.recorded:,} examples there and holds {found.now:,} here"
+    )
 
 
 def _other_baseline(

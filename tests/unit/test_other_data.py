@@ -8,6 +8,7 @@ import pytest
 from bound_run import (
     JOBS,
     PLAIN,
+    SPACE,
     again,
     drawn,
     record,
@@ -19,7 +20,10 @@ from bound_run import (
 )
 
 from mtray.cli import main
-from mtray.schema import Mix, Recipe
+from mtray.errors import RunError
+from mtray.schema import Mix, Origin, Recipe
+from mtray.search.same_data import check_data
+from mtray.sweep import prepare
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,16 @@ def test_other_data_are_refused_before_the_training(
         assert 0 not in commands and "Traceback" not in said
     assert main(["rerun", str(run_dir), "0", "--seed", "7"]) == 0, "another draw on purpose"
     assert main(["rerun", str(run_dir), "0", "--seed", "1"]) == 2, "the same draw by its seed"
+
+
+def test_a_source_that_has_too_few_left_is_another_one(tmp_path, model, commands, capsys):
+    write_files(tmp_path)
+    run_dir, path = tmp_path / "run", tmp_path / "pairs.tsv"
+    record(run_dir, PLAIN, start(run_dir, study_in(tmp_path, model), PLAIN).mix)
+    path.write_text("\n".join(path.read_text().splitlines()[:13]) + "\n")
+    assert again("rerun", run_dir, tmp_path) == 2
+    said = capsys.readouterr().err
+    assert "source 'pairs': available was 197 and is 10 now; changed since: the content of" in said
 
 
 RECORDED = {
@@ -223,3 +237,58 @@ def test_of_a_source_that_gives_nothing_the_file_does_not_matter(
     path = tmp_path / "mono.txt"
     path.write_text(path.read_text() + "a bad cab fed dad\n")
     assert again("rerun", run_dir, tmp_path) == 0
+
+
+RESUMED = [change_file, change_dev, change_tokenizer, change_order]
+
+
+@pytest.mark.parametrize("change", RESUMED)
+def test_a_run_goes_on_with_its_own_data_only(tmp_path, model, monkeypatch, change):
+    write_files(tmp_path)
+    run_dir, study = tmp_path / "run", study_in(tmp_path, model)
+    record(run_dir, PLAIN, start(run_dir, study, PLAIN).mix)
+    check_data(run_dir, study, prepare(study, SPACE).store)
+    change(tmp_path, model, run_dir, monkeypatch)
+    store = prepare(study, SPACE).store
+    with pytest.raises(RunError, match="run 'run': trial 0 was trained on other data than"):
+        check_data(run_dir, study, store)
+
+
+def test_every_source_is_looked_at_by_some_trial(tmp_path, model):
+    """Also where its first trials do not draw from it; replicates and what was taken over do not
+    tell."""
+    write_files(tmp_path)
+    run_dir, study = tmp_path / "run", study_in(tmp_path, model)
+    pairs = replace(PLAIN, recipe=Recipe(parallel_size=24))
+    record(run_dir, pairs, start(run_dir, study, pairs).mix)
+    replicate, _ = JOBS["replicate"]
+    replicate = replace(replicate, number=1)
+    record(run_dir, replicate, start(run_dir, study, replicate).mix)
+    change_lines(tmp_path, model, run_dir, None)
+    check_data(run_dir, study, prepare(study, SPACE).store)
+    last = replace(ALL_OF_MONO, number=2)
+    mix = start(run_dir, study, last).mix
+    origin = Origin(run="elsewhere", number=7)
+    record(run_dir, last, with_share(mix, tokens=1), taken_from=origin)
+    check_data(run_dir, study, prepare(study, SPACE).store)
+    record(run_dir, last, mix)
+    check_data(run_dir, study, prepare(study, SPACE).store)
+    record(
+        run_dir,
+        last,
+        Mix(
+            shares=(
+                mix.shares[0],
+                with_share(Mix(shares=mix.shares[1:]), digest="0" * 32).shares[0],
+            )
+        ),
+    )
+    with pytest.raises(RunError, match=f"source 'mono': digest was {'0' * 32} and is"):
+        check_data(run_dir, study, prepare(study, SPACE).store)
+
+
+def test_how_much_was_held_matters_to_replicates_only(tmp_path, model):
+    write_files(tmp_path)
+    run_dir, study = tmp_path / "run", study_in(tmp_path, model)
+    record(run_dir, PLAIN, with_share(start(run_dir, study, PLAIN).mix, held=31))
+    check_data(run_dir, study, prepare(study, SPACE).store)

@@ -82,7 +82,7 @@ def test_a_sweep_says_what_its_sources_hold_of_test_segments_named_later(tmp_pat
     assert lines_at_start(tmp_path / "fresh", study_in(tmp_path, model, True)) == []
     head, pairs, mono = lines_at_start(run_dir, study_in(tmp_path, model, True))
     assert (
-        head == "  note: `test` was changed after the run was bound: no trial's data change by that"
+        head == "  note: `test` was named after the run was bound, so no trial's data change by it"
     )
     assert "source pairs holds 0 rows with a text of the dev segments and 5 with one of" in pairs
     assert "source mono holds 0 rows with a text of the dev segments and 2 with one of" in mono

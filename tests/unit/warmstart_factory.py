@@ -33,7 +33,7 @@ def write_with_draws(run_dir, job):
 class Held:
     """A source with more than any recipe asks for."""
 
-    available = 10_000
+    available, key = 10_000, ""
 
     def __len__(self):
         return 1_000_000
