@@ -50,8 +50,8 @@ def versions() -> dict[str, str]:
     import platform
 
     packages = (
-        "mtray", "torch", "transformers", "deepspeed", "ray", "optuna", "unbabel-comet",
-        "sacrebleu",
+        "mtray", "torch", "transformers", "tokenizers", "numpy", "deepspeed", "ray", "optuna",
+        "unbabel-comet", "sacrebleu", "lingua-language-detector",
     )  # fmt: skip
     found = {"python": platform.python_version()}
     return found | {name: there for name in packages if (there := version_of(name)) is not None}

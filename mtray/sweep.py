@@ -37,18 +37,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description="Search fine-tuning recipes; the same command run again continues the run.",
     )
     add = parser.add_argument
-    add(
-        "--study",
-        type=Path,
-        default=DEFAULT_STUDY,
-        help="what is fixed (YAML; default: the embedded study)",
-    )
-    add(
-        "--space",
-        type=Path,
-        default=DEFAULT_SPACE,
-        help="what varies (YAML; default: search_spaces/ratio.yaml)",
-    )
+    add("--study", type=Path, default=DEFAULT_STUDY,
+        help="what is fixed (YAML; default: the embedded study)")  # fmt: skip
+    add("--space", type=Path, default=DEFAULT_SPACE,
+        help="what varies (YAML; default: search_spaces/ratio.yaml)")  # fmt: skip
     add("--model", help="a folder or a hub name, instead of the study's model")
     add(
         "--trials",
@@ -75,13 +67,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that was checked, with everything its trials share, and trials of earlier runs."""
+    """A study that was checked, with everything its trials share, and trials of earlier runs.
+    `seen`: what to know of evaluation texts in the sources."""
 
     study: Study
     space: Space
     store: dict[str, Any]
     suite: Any
     taken: tuple[Any, ...] = ()
+    seen: tuple[str, ...] = ()
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -117,10 +111,14 @@ def check_model(study: Study, space: Space) -> None:
     check_sampler(study.sampler)
 
 
-def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
-    """Read and tokenise everything, and generate what sources replay of the model. Raises DataError
-    or ConfigError before anything is started."""
+def prepare(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> Prepared:
+    """Read and tokenise everything, and generate what sources replay of the model. `sources`: the
+    study by which those are built, where the run was bound with another evaluation. Raises
+    DataError or ConfigError before anything is started."""
     from mtray.data.few_shot import check_share
+    from mtray.data.seen import later_lines
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.names import check_measured
@@ -137,7 +135,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
         build_suite(on_test(study), tokenizer)
     largest = largest_recipes(space)
     check_generated(study, largest)
-    generated = with_replay(study, say)
+    generated = with_replay(sources or study, say)
     references = map(space.recipe, reference_recipes(space, study).values())
     share = max(recipe.few_shot_share for recipe in (*largest, *references))
     check_share(share, study.sources)
@@ -145,7 +143,7 @@ def prepare(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
     held = {name: len(table) for name, table in store.items()}
     fitting = reference_recipes(space, study, held, sums_by_recipe(study, store)).values()
     check_held([*largest, *map(space.recipe, fitting)], study, store)
-    return Prepared(study, space, store, suite)
+    return Prepared(study, space, store, suite, seen=tuple(later_lines(study, generated)))
 
 
 def check_metric(study: Study) -> None:
@@ -166,13 +164,15 @@ def check_metric(study: Study) -> None:
             raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
 
 
-def checked(study: Study, space: Space, say: Say = lambda _: None) -> Prepared:
-    """Everything read and checked, the cheapest first. Raises MtrayError."""
+def checked(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> Prepared:
+    """Everything read and checked, the cheapest first; see `prepare`. Raises MtrayError."""
     from mtray.data.store import check_files
 
     check_files(study)
     check_model(study, space)
-    prepared = prepare(study, space, say)
+    prepared = prepare(study, space, say, sources)
     check_metric(study)
     return prepared
 
@@ -190,6 +190,7 @@ def plan_lines(prepared: Prepared) -> list[str]:
         f"{', '.join(study.evaluation.abilities)}"
     )
     lines += set_lines(prepared.suite)
+    lines += [f"  note: {line}" for line in prepared.seen]
     if has_test(study) and (missing := lacking(study)):
         lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
@@ -246,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.run_folder import check_bound, claimed
     from mtray.search.tuner import check_address
-    from mtray.search.warmstart import surveys
+    from mtray.search.warmstart import settled, surveys
 
     console = Console()
     started = time.monotonic()
@@ -254,27 +255,33 @@ def _run(args: argparse.Namespace) -> int:
     if args.address:
         check_address(args.address)
     name = args.name or study.name
-    named = vars(args)["from"]  # a keyword of the language, so no attribute by that name
-    earlier = surveys(named, args.runs_dir, name, study, space)
-    taken = tuple(found for survey in earlier for found in survey.taken)
-    told = [line for survey in earlier for line in survey.lines()]
+
+    def ready(run_dir: Path) -> Prepared:
+        """For this run, with what `--from` takes over; says what it would do."""
+        bound = check_bound(run_dir, study, space)
+        # a keyword of the language, so no attribute by that name
+        earlier = surveys(vars(args)["from"], args.runs_dir, name, bound)
+        prepared = checked(study, space, tell, bound.sources_study)
+        earlier = [settled(found, study, space, prepared.store) for found in earlier]
+        taken = tuple(one for found in earlier for one in found.taken)
+        prepared = replace(prepared, taken=taken)
+        said = [line for found in earlier for line in found.lines()]
+        division = division_of(prepared, run_dir)
+        for line in [*said, *plan_lines(prepared), f"  {division.text()}"]:
+            tell(line)
+        return prepared
+
     run_dir, tell = args.runs_dir / name, partial(say, console)
-    concurrent = check_first(study, space, args.address, run_dir, taken)
+    concurrent = check_first(study, space, args.address, run_dir, bool(vars(args)["from"]))
     if args.dry_run:
         from mtray.search.estimate import estimate_lines
 
-        prepared = replace(checked(study, space, tell), taken=taken)
-        division = division_of(prepared, run_dir)
-        for line in [*told, *plan_lines(prepared), f"  {division.text()}"]:
-            tell(line)
-        for line in estimate_lines(prepared, division, concurrent, tell):
+        prepared = ready(run_dir)
+        for line in estimate_lines(prepared, division_of(prepared, run_dir), concurrent, tell):
             tell(line)
         return 0
     with claimed(args.runs_dir, name) as run_dir:
-        check_bound(run_dir, study, space)
-        prepared = replace(checked(study, space, tell), taken=taken)
-        for line in [*told, *plan_lines(prepared), f"  {division_of(prepared, run_dir).text()}"]:
-            tell(line)
+        prepared = ready(run_dir)
         from mtray.search.session import run_session
 
         return run_session(prepared, run_dir, args.address, console, started)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-from mtray.data.few_shot import blended
-from mtray.data.mixing import plan
-from mtray.data.store import select, sums_of
+from mtray.data.store import mixed
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import settings_of
@@ -100,9 +98,7 @@ class _Trial:
         """The examples of the recipe's mix."""
         recipe, draw = self._job.recipe, self._job.draw
         with self._seconds.phase("mix"):
-            tables = blended(store, recipe.few_shot_share)
-            parts = plan(recipe, self._study.sources, sums_of(self._study, tables, draw))
-            examples, self._mix = select(tables, parts, self._study.training.allow_repeats, draw)
+            examples, self._mix = mixed(self._study, store, recipe, draw)
         return examples
 
     def train(self, examples: Sequence[Example]) -> None:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtray.data.few_shot import SUFFIX, blended, takes_shots
-from mtray.data.mixing import OWN_DRAW, Draw, plan
+from mtray.data.few_shot import SUFFIX, takes_shots
 from mtray.data.pipeline import Pipeline
-from mtray.data.store import build_store, select, sums_of
+from mtray.data.store import build_store, mixed
 from mtray.data.store_use import kept_stores
-from mtray.data.tables import Example, StoredTable
+from mtray.data.tables import StoredTable
 from mtray.data.token_files import Store, store_dir
 from mtray.errors import ConfigError
 from mtray.schema import Mix, Recipe, Source, Study
@@ -85,15 +84,6 @@ def tables_of(
     few_shot = any(recipe is not None and recipe.few_shot_share > 0 for recipe in recipes)
     only = study.model_copy(update={"sources": tuple(sources)})
     return build_store(only, tokenizer, say=print, few_shot=few_shot)
-
-
-def mixed(
-    study: Study, tables: Mapping[str, StoredTable], recipe: Recipe, which: Draw = OWN_DRAW
-) -> tuple[Sequence[Example], Mix]:
-    """The examples of a recipe and its mix, as a trial draws them."""
-    shown = blended(tables, recipe.few_shot_share)
-    parts = plan(recipe, study.sources, sums_of(study, shown, which))
-    return select(shown, parts, study.training.allow_repeats, which)
 
 
 def shots_wanted(study: Study, space: Path | None) -> bool:

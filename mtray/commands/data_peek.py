@@ -10,8 +10,9 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from mtray.commands.data import mix_lines, mixed, tables_of
+from mtray.commands.data import mix_lines, tables_of
 from mtray.data.pipeline import Pipeline, encoded
+from mtray.data.store import mixed
 from mtray.data.tables import Example, StoredTable
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, Source, Study

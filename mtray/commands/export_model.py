@@ -12,11 +12,13 @@ from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.rerun import (
     as_written,
     find_record,
-    prepare_shelf,
-    recorded_held,
+    load_suite,
     recorded_job,
+    recorded_sources,
     train,
+    version_changes,
 )
+from mtray.data.repeated import compared
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Output
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
@@ -25,7 +27,7 @@ from mtray.report.card import model_card
 from mtray.report.records import trial_dir
 from mtray.runtime import versions
 from mtray.schema import TrialRecord
-from mtray.search.run_folder import load_bound
+from mtray.search.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 
 COMPARED = 32  # of the trial's requests, which the exported model answers again
@@ -41,17 +43,20 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     with a card that says how many of the trial's answers it gives again. Raises MtrayError when the
     trial has no model or `out` holds something."""
     run_dir = run_folder(path)
-    bound, _ = load_bound(run_dir)
-    study, record = as_written(bound), find_record(run_dir, trial)
+    bound = read_bound(run_dir)
+    study, record = as_written(bound.study), find_record(run_dir, trial)
     if not record.recipe.parallel_size:
         raise ConfigError(f"--model {trial}: the base model untouched is {study.model} itself")
     if merge and record.recipe.method == "full":
         raise ConfigError(f"--merge: trial {trial} has no adapter (its method is full)")
     check_empty(out)
     job = recorded_job(record)
-    shelf = prepare_shelf(run_dir, study, job, recorded_held(record))
-    before, kept = recorded(run_dir, record, shelf.suite), kept_weights(run_dir, record)
-    asked = shelf.suite.requests[:: stride(shelf.suite)] if before else []
+    tokenizer, suite = load_suite(study)
+    before, kept = recorded(run_dir, record, suite), kept_weights(run_dir, record)
+    asked = suite.requests[:: stride(suite)] if before else []
+    store = {}
+    if kept is None:
+        store = recorded_sources(as_written(bound.sources_study), record, job, tokenizer)
     saved = Saved()
     with whole_folder(out) as folder:
 
@@ -59,13 +64,17 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
             saved.kind = save_model(module, tokenizer, folder, merge)
 
         if kept is not None:
-            outputs = kept_outcome(kept, record, study, asked, keep).outputs
+            outcome = kept_outcome(kept, record, study, asked, keep)
         else:
-            outputs = train(job, study, shelf, asked, keep).outputs
-        agreed = agreement(before, outputs)
-        card = model_card(record, bound, run_dir.name, saved.kind, agreed)
+            outcome = train(job, study, store, asked, keep)
+        agreed = agreement(before, outcome.outputs)
+        card = model_card(record, bound.study, run_dir.name, saved.kind, agreed)
         (folder / "README.md").write_text(card, encoding="utf-8")
-    print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *_notes(record)])))
+    changed = version_changes(record.versions, versions())
+    if kept is None:
+        changed = [*compared(record.mix, outcome.mix).notes, *changed]
+    notes = [f"note: {note}" for note in changed]
+    print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *notes])))
     return 0
 
 
@@ -88,12 +97,3 @@ def agreement(before: Sequence[Output], now: Sequence[Output]) -> str:
         return ""
     same = sum(a.text == b.text for a, b in zip(before, now, strict=True))
     return f"It gives {same} of {len(before)} of the trial's answers again, word for word."
-
-
-def _notes(record: TrialRecord) -> list[str]:
-    """What is another than when the trial ran."""
-    return [
-        f"note: {name} was {record.versions[name]}, is {version}"
-        for name, version in versions().items()
-        if record.versions.get(name, version) != version
-    ]

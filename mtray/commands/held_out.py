@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,15 +15,14 @@ from typing import Any
 from mtray.commands.folders import run_folder
 from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.rerun import (
-    Shelf,
     as_written,
-    build_sources,
-    fetch_corpora,
-    recorded_held,
+    load_suite,
+    mix_notes,
     recorded_job,
+    recorded_sources,
     train,
 )
-from mtray.errors import RunError, WorkerLost
+from mtray.errors import DataError, RunError, WorkerLost
 from mtray.evaluation.held_out import on_test
 from mtray.evaluation.outputs import read_outputs, write_outputs
 from mtray.files import write_atomically
@@ -42,7 +41,7 @@ from mtray.report.records import (
     write_record,
 )
 from mtray.schema import Study, TrialRecord
-from mtray.search.run_folder import load_bound, locked
+from mtray.search.run_folder import Bound, locked, read_bound
 from mtray.trial_record import record_trial
 
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
@@ -61,8 +60,8 @@ def run_test(path: Path) -> int:
     it was. Raises MtrayError when the run has no front or the study no test segments.
     """
     run_dir = run_folder(path)
-    bound, _ = load_bound(run_dir)
-    front = read_front(run_dir, bound)
+    bound = read_bound(run_dir)
+    front = read_front(run_dir, bound.study)
     wanted = wanted_trials(front)
     file = run_dir / RESULT
     if file.is_file():
@@ -106,26 +105,25 @@ def _since(result: report.HeldOut, wanted: list[int], file: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class _Bench:
-    """What all trials of the test share. `folder` is laid out as a run's."""
+    """What all trials of the test share. `folder` is laid out as a run's, `study` has the test
+    segments in the place of the others, by `sources` the trials' sources are built."""
 
     run_dir: Path
     folder: Path
     study: Study
+    sources: Study
     suite: Any
     tokenizer: Any
 
 
-def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> report.HeldOut:
+def _touch(run_dir: Path, bound: Bound, front: Front, wanted: list[int]) -> report.HeldOut:
     from mtray.evaluation.suite import build_suite, set_lines
-    from mtray.training.models import load_tokenizer
 
-    written = as_written(bound)
+    written, sources = as_written(bound.study), as_written(bound.sources_study)
     study = on_test(written)
-    fetch_corpora(study)
-    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
-    suite = build_suite(study, tokenizer)
+    tokenizer, suite = load_suite(study)
     searched = set(build_suite(written, tokenizer).requests)
-    bench = _Bench(run_dir, run_dir / FOLDER, study, suite, tokenizer)
+    bench = _Bench(run_dir, run_dir / FOLDER, study, sources, suite, tokenizer)
     for place, number in enumerate(wanted, 1):
         if not result_path(bench.folder, number).is_file():
             name = trial_name(number)
@@ -133,8 +131,8 @@ def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> repo
             apart(_touch_trial, bench, read_record(result_path(run_dir, number)))
     tested = [read_record(result_path(bench.folder, number)) for number in wanted]
     recorded = read_records(run_dir).sound()
-    names = list(bound.objectives)
-    weights = {name: spec.weight for name, spec in bound.evaluation.abilities.items()}
+    names = list(study.objectives)
+    weights = {name: spec.weight for name, spec in study.evaluation.abilities.items()}
     found = report.compared(recorded, tested, weights, (run_dir, bench.folder))
     dev, test = (
         report.side(folder, records, names)
@@ -151,7 +149,8 @@ def _touch(run_dir: Path, bound: Study, front: Front, wanted: list[int]) -> repo
             for r in tested
         ),
         sets=tuple(line.strip() for line in set_lines(suite)), repeated=repeated,
-        abilities=found.abilities, notes=(*_notes(recorded, tested, repeated), *found.notes),
+        abilities=found.abilities,
+        notes=(*_notes(recorded, tested, repeated), *_seen(written, sources), *found.notes),
     )  # fmt: skip
 
 
@@ -172,7 +171,6 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
     """Answer, by kept weights or after a training, and score; the record comes last, so that a
     trial is tested or is not."""
     job = recorded_job(old)
-    held = recorded_held(old)
     base = None
     if job.number != BASE_NUMBER:
         file = trial_dir(bench.folder, BASE_NUMBER) / OUTPUTS
@@ -181,8 +179,8 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
     if kept := kept_weights(bench.run_dir, old):
         outcome = kept_outcome(kept, old, bench.study, bench.suite.requests)
     else:
-        shelf = Shelf(bench.suite, build_sources(bench.study, job, held, bench.tokenizer), base)
-        outcome = train(job, bench.study, shelf, shelf.suite.requests)
+        store = recorded_sources(bench.sources, old, job, bench.tokenizer)
+        outcome = train(job, bench.study, store, bench.suite.requests)
     record, draws = record_trial(job, bench.study, bench.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     known = {"seconds": record.seconds | total, "replicate": job.replicate, "of": job.of}
@@ -202,14 +200,36 @@ def _notes(
     if repeated:
         notes.append(f"{repeated} requests of the test are among those of the search, too")
     before = {r.number: r for r in recorded}
+    notes += _data_notes(before, tested)
     for record in tested:
-        old = before[record.number].training
-        if old is None or record.training is None:
+        earlier = before[record.number]
+        if earlier.training is None or record.training is None:
             continue
-        was, now = old.loss[-1][1], record.training.loss[-1][1]
+        was, now = earlier.training.loss[-1][1], record.training.loss[-1][1]
         if abs(now - was) > SAME_LOSS * abs(was):
             notes.append(
                 f"trial {record.number}: the training ended at a loss of {was:.4f} in the sweep "
                 f"and of {now:.4f} here, so the model that was tested is not quite the same"
             )
     return notes
+
+
+def _data_notes(before: Mapping[int, TrialRecord], tested: Iterable[TrialRecord]) -> list[str]:
+    """What to know of the data of those that were trained again, the same of several once."""
+    trials: dict[str, list[str]] = {}
+    for record in tested:
+        if "training" in record.seconds:
+            for note in mix_notes(before[record.number], record):
+                trials.setdefault(note, []).append(trial_name(record.number))
+    return [f"trials {', '.join(names)}: {note}" for note, names in trials.items()]
+
+
+def _seen(study: Study, sources: Study) -> list[str]:
+    """Which evaluation texts the models were trained on."""
+    from mtray.data.seen import seen_lines, seen_texts
+    from mtray.replay import with_replay
+
+    try:
+        return seen_lines(seen_texts(study, with_replay(sources)))
+    except DataError as error:  # kept weights need no sources any more
+        return [f"evaluation texts were not looked for in the sources: {error}"]

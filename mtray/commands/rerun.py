@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from mtray.analysis.agreement import agreement_text
 from mtray.commands.folders import run_folder
+from mtray.data.repeated import compared, drawn_again
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
@@ -33,20 +34,12 @@ from mtray.report.records import (
     write_json,
 )
 from mtray.report.tables import score_text
+from mtray.runtime import versions
 from mtray.schema import Score, Study, TrialRecord
-from mtray.search.run_folder import load_bound
+from mtray.search.run_folder import read_bound
 from mtray.training.worker import Worker
 from mtray.trial import run_trial
 from mtray.trial_record import record_trial
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """What the trial needs beside its recipe."""
-
-    suite: Suite
-    store: dict[str, Any]
-    base_outputs: Any
 
 
 def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
@@ -54,11 +47,11 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
 
     Everything is as recorded, except the seed when one is given: it decides draw and order of the
     examples. The resamples of the intervals stay those of the study. Raises MtrayError when the
-    record, its study or a file of it cannot be used.
+    record, its study or a file of it cannot be used, or other examples would be drawn.
     """
     run_dir = run_folder(path)
-    bound, _ = load_bound(run_dir)
-    study = as_written(bound)
+    bound = read_bound(run_dir)
+    study = as_written(bound.study)
     old = find_record(run_dir, trial)
     if seed is not None and seed < 0:
         raise ConfigError(f"--seed: expected 0 or more, found {seed}")
@@ -66,14 +59,17 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     if seed is not None:
         job = replace(job, seed=seed, replicate=0, of=None)
     folder = _folder(out or run_dir / "reruns" / f"{trial_name(old.number)}-seed{job.seed}")
-    shelf = prepare_shelf(run_dir, study, job, recorded_held(old))
+    tokenizer, suite = load_suite(study)
+    base = None
+    if job.number != BASE_NUMBER:
+        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+    store = recorded_sources(as_written(bound.sources_study), old, job, tokenizer)
     started = time.perf_counter()
-    outcome = train(job, study, shelf, shelf.suite.requests)
-    base = None if job.number == BASE_NUMBER else shelf.base_outputs
-    new, _ = record_trial(job, study, shelf.suite, outcome, base)
+    outcome = train(job, study, store, suite.requests)
+    new, _ = record_trial(job, study, suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     new = new.model_copy(update={"seconds": new.seconds | total})
-    write_outputs(folder / OUTPUTS_FILE, shelf.suite.parts, shelf.suite.requests, outcome.outputs)
+    write_outputs(folder / OUTPUTS_FILE, suite.parts, suite.requests, outcome.outputs)
     file = write_json(folder / RESULT, new.model_dump(mode="json"))
     print("\n".join([*side_by_side(old, new), f"record: {file}"]))
     return 0
@@ -119,20 +115,15 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
-def prepare_shelf(run_dir: Path, study: Study, job: Job, held: Mapping[str, int]) -> Shelf:
-    """Suite, the sources as far as the recipe draws on them, and what the base model answered.
-    `held`: see `build_store`."""
+def load_suite(study: Study) -> tuple[Any, Suite]:
+    """The tokenizer, and what the trials of the study answer."""
     from mtray.training.models import load_tokenizer
 
     fetch_corpora(study)
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     from mtray.evaluation.suite import build_suite
 
-    suite = build_suite(study, tokenizer)
-    base = None
-    if job.number != BASE_NUMBER:
-        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
-    return Shelf(suite, build_sources(study, job, held, tokenizer), base)
+    return tokenizer, build_suite(study, tokenizer)
 
 
 def fetch_corpora(study: Study) -> None:
@@ -143,9 +134,31 @@ def fetch_corpora(study: Study) -> None:
         prepare()
 
 
+def recorded_sources(study: Study, record: TrialRecord, job: Job, tokenizer: Any) -> dict[str, Any]:
+    """The sources for a job that is a record's, or the same recipe with another seed; built by the
+    `sources_study` of the run. RunError where the job is to draw what the record says and would
+    draw something else."""
+    store = build_sources(study, job, recorded_held(record), tokenizer)
+    if not store or job.draw != recorded_job(record).draw:
+        return store
+    difference = drawn_again(record.mix, study, store, job.recipe, job.draw).difference
+    if difference is not None:
+        name = trial_name(record.number)
+        changed = version_changes(record.versions, versions())
+        raise RunError(
+            f"trial {name} cannot be trained again as it was: {difference.text}"
+            + (f" (also: {', '.join(changed)})" if changed else "")
+            + "; put back what has changed and run this again, or draw anew, as another "
+            f"experiment: `mtray rerun RUN {name} --seed N`"
+        )
+    return store
+
+
 def build_sources(
     study: Study, job: Job, held: Mapping[str, int], tokenizer: Any
 ) -> dict[str, Any]:
+    """The sources of a study as the job draws from them. `held`: how many examples of each; all
+    where it says nothing."""
     if not job.recipe.parallel_size:
         return {}
     from mtray.data.store import build_store
@@ -158,9 +171,14 @@ def build_sources(
 
 
 def train(
-    job: Job, study: Study, shelf: Shelf, requests: Sequence[Request], use: Use | None = None
+    job: Job,
+    study: Study,
+    store: Mapping[str, Any],
+    requests: Sequence[Request],
+    use: Use | None = None,
 ) -> Outcome:
-    """The trial in this process: with DeepSpeed where it is installed, else with plain torch."""
+    """The trial in this process: with DeepSpeed where it is installed, else with plain torch.
+    `store`: its sources by name."""
     shown = {"state": ""}
 
     def progress(fields: dict[str, Any]) -> None:
@@ -174,7 +192,7 @@ def train(
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
         how, worker = How(engine, use=use), Worker(progress=progress)
-        return run_trial(job, study, shelf.store, requests, how, worker)
+        return run_trial(job, study, store, requests, how, worker)
 
 
 @contextmanager
@@ -212,14 +230,25 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    changed = _mix_changes(old, new) + [
-        f"note: {name} was {old.versions[name]}, is {version}"
-        for name, version in new.versions.items()
-        if old.versions.get(name, version) != version
-    ]
+    changed = [*mix_notes(old, new), *version_changes(old.versions, new.versions)]
     sides = [ability_sets([record]) for record in (old, new)]
     said = (*between_sides(sides[0], sides[1], ("as recorded", "now")), *omissions([new]))
-    return [head, *lines, *changed, *(f"note: {sentence}" for sentence in said)]
+    return [head, *lines, *(f"note: {note}" for note in (*changed, *said))]
+
+
+def mix_notes(old: TrialRecord, new: TrialRecord) -> tuple[str, ...]:
+    """What to know of the data of a training that was made again with the same draw."""
+    same = recorded_job(old).draw == recorded_job(new).draw
+    return compared(old.mix, new.mix).notes if same and new.mix.shares else ()
+
+
+def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Which packages have other versions than a record says."""
+    return [
+        f"{name} was {before[name]}, is {version}"
+        for name, version in now.items()
+        if before.get(name, version) != version
+    ]
 
 
 def difference_text(score: Score, earlier: Score) -> str:
@@ -227,16 +256,3 @@ def difference_text(score: Score, earlier: Score) -> str:
     gap = score.value - earlier.value
     agreed = agreement_text(score.signature, gap) if score.signature == earlier.signature else ""
     return f"{gap:+.4f}" + (f"; {agreed}" if agreed else "")
-
-
-def _mix_changes(old: TrialRecord, new: TrialRecord) -> list[str]:
-    """Sources whose text is another than it was: the same draw has another number of tokens."""
-    if old.seed != new.seed or old.state != "complete":
-        return []
-    before = {s.source: s.tokens for s in old.mix.shares}
-    return [
-        f"note: {s.source} gave {before.get(s.source, 0):,} tokens, now {s.tokens:,}: its text or "
-        "the tokenizer has changed, so this is another experiment"
-        for s in new.mix.shares
-        if s.tokens != before.get(s.source, 0)
-    ]

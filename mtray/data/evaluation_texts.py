@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,6 +25,7 @@ SHOT_ROWS = 5_000
 
 Spec = TypeVar("Spec", QualitySet, AbilitySpec)
 Path_ = str | Mapping[str, str]
+Part = Literal["dev", "test"]
 
 
 class EvaluationText(NamedTuple):
@@ -36,12 +37,12 @@ class EvaluationText(NamedTuple):
     shown: bool = False
 
 
-def evaluation_texts(study: Study) -> Iterator[EvaluationText]:
-    """All of them, dev before test. Raises ConfigError or DataError as the evaluation itself
-    would."""
+def evaluation_texts(study: Study, part: Part | None = None) -> Iterator[EvaluationText]:
+    """All of them, dev before test, or those of one part. Raises ConfigError or DataError as the
+    evaluation itself would."""
     evaluation = study.evaluation
     for quality in evaluation.quality:
-        for spec in _dev_and_test(f"quality {quality.direction}", quality):
+        for spec in _dev_and_test(f"quality {quality.direction}", quality, part):
             found, unit = whole_test_set(spec)
             where = ", ".join(paths_of(spec.path))
             pairs = zip(found.sources, found.references, strict=True)
@@ -49,7 +50,7 @@ def evaluation_texts(study: Study) -> Iterator[EvaluationText]:
                 place = f"{where}: {unit} {number}"
                 yield from (EvaluationText(side, place) for side in sides if side)
     for name, ability in evaluation.abilities.items():
-        for wanted in _dev_and_test(f"ability {name}", ability):
+        for wanted in _dev_and_test(f"ability {name}", ability, part):
             if wanted.measure not in TEXTS:
                 continue  # `unread` names it
             yield from TEXTS[wanted.measure](wanted, wanted.path)
@@ -67,9 +68,10 @@ def unread(study: Study) -> list[str]:
     return [name for name, spec in abilities.items() if spec.measure not in TEXTS]
 
 
-def _dev_and_test(name: str, spec: Spec) -> Iterator[Spec]:
-    yield spec
-    if spec.test:
+def _dev_and_test(name: str, spec: Spec, part: Part | None) -> Iterator[Spec]:
+    if part != "test":
+        yield spec
+    if spec.test and part != "dev":
         own = spec.model_dump(exclude_defaults=True, exclude={"test"})
         try:
             yield type(spec).model_validate({**own, "path": spec.path, **spec.test})

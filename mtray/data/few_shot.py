@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mtray.data.mixing import Index
 from mtray.data.tables import Example, Origin, Table
+from mtray.data.token_files import Hashes
 from mtray.errors import ConfigError
 from mtray.schema import Source
 
@@ -73,6 +74,9 @@ class Blend:
 
     def lengths(self) -> Index:
         return np.where(self.few_shot, self.shown.lengths(), self.alone.lengths())
+
+    def hashes(self) -> Hashes:
+        return np.where(self.few_shot, self.shown.hashes(), self.alone.hashes())
 
     def example(self, row: int) -> Example:
         return (self.shown if self.few_shot[row] else self.alone).example(row)

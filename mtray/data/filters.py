@@ -35,6 +35,7 @@ EXAMPLES = 3  # overlaps that are told of in full
 CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]"
 )
+LINGUA = "lingua-language-detector"
 VERSION = 1  # raise when a rule changes: what was filtered by the old one is stale
 
 
@@ -80,9 +81,21 @@ class RowFilter:
         return {name: n for name, n in self.overlaps.items() if self._mode(name) == "allow"}
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Those whose version can change the verdict on a row."""
+        language = (LINGUA,) if self._language is not None else ()
+        return (*language, "numpy") if self._near is not None else language
+
+    @property
+    def texts_signature(self) -> str:
+        """Of the evaluation texts that leakage is looked for in."""
+        return self._index.signature if self._index else ""
+
+    @property
     def signature(self) -> str:
-        """Changes with whatever changes the verdict on a source's rows."""
-        index = self._index.signature if self._index else ""
+        """Changes with whatever changes the verdict on a source's rows, versions of packages
+        aside."""
+        index = self.texts_signature
         known = [VERSION, self.filters.model_dump(mode="json"), self.source.kind, index]
         languages = [self._language.expected, self._language.among] if self._language else []
         return hashlib.sha256(json.dumps([*known, languages]).encode()).hexdigest()
@@ -246,11 +259,20 @@ def filters_of(source: Source, study: Study) -> Filters:
     return Filters.model_validate({**study.filters.model_dump(), **source.filters})
 
 
+def looks_for_leakage(study: Study) -> bool:
+    """Whether the rows of any source hang on the texts of the evaluation."""
+    return any(_looks(filters_of(source, study)) for source in study.sources)
+
+
+def _looks(filters: Filters) -> bool:
+    return filters.leakage is not None or filters.shots_leakage is not None
+
+
 def build_filter(source: Source, study: Study, index: EvaluationIndex | None = None) -> RowFilter:
     """The filter of a source for one pass. `index`: that of the study's evaluation sets, which is
     made here where it is not given, some 0.1 ms a text. Raises ConfigError or DataError."""
     filters = filters_of(source, study)
-    looks = filters.leakage is not None or filters.shots_leakage is not None
+    looks = _looks(filters)
     if looks and index is None:
         index = evaluation_index(study)
     notes = []

@@ -8,6 +8,8 @@ weaker system."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -19,6 +21,7 @@ from pathlib import Path
 from mtray.data.chance import chance
 from mtray.data.idioms import Dictionary, read_dictionary
 from mtray.data.sources import How, Row, stream_columns
+from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Noise, Source
 
@@ -123,6 +126,25 @@ def apertium_program() -> str:
             "weaker system's output as a file: `noise: {path: FILE}`"
         )
     return program
+
+
+def apertium_identity(mode: str) -> str:
+    """The hash of what the output of a mode hangs on: Apertium's own version, and the mode with
+    all files that it names, where they lie beside the program. Raises ConfigError where it is not
+    installed."""
+    program = apertium_program()
+    told = subprocess.run(
+        [program, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=APERTIUM_SECONDS
+    )
+    digest = hashlib.sha256(told.stdout)
+    file = Path(program).resolve().parents[1] / "share" / "apertium" / "modes" / f"{mode}.mode"
+    if file.is_file():
+        text = file.read_text(encoding="utf-8", errors="replace")
+        digest.update(text.encode())
+        for path in map(Path, re.findall(r"/[^\s'\"|;]+", text)):
+            if path.is_file():
+                digest.update(file_hash(path).encode())
+    return digest.hexdigest()
 
 
 def by_apertium(texts: list[str], mode: str) -> list[str]:

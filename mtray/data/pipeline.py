@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 import numpy as np
 
 from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_of
 from mtray.data.leakage import EvaluationIndex, evaluation_index
-from mtray.data.noise import with_lines
+from mtray.data.noise import apertium_identity, with_lines
 from mtray.data.prompts import build_renderer
 from mtray.data.rendering import TEMPLATES
-from mtray.data.sources import source_rows
+from mtray.data.sources import is_data_set, paths_of, source_rows
 from mtray.data.token_files import (
     ROWS,
     Store,
@@ -33,7 +33,7 @@ from mtray.data.token_files import (
 )
 from mtray.data.tokenise import encode_examples
 from mtray.errors import DataError
-from mtray.runtime import code_hash
+from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
 
 # keys of a source that change nothing of its examples, but for which of them are drawn; what the
@@ -43,7 +43,11 @@ OUTSIDE = {"name", "licence", "weight", "max_repeats", "filters"}
 SEEDLESS = OUTSIDE | {
     "kind", "path", "languages", "columns", "format", "split", "config", "revision", "documents",
 }  # fmt: skip
+# packages that all examples hang on; those that some do stand beside what uses them
 VERSIONS = ("tokenizers", "transformers")
+CHAT_VERSIONS = ("jinja2",)  # fills a chat template
+SLOW_VERSIONS = ("sentencepiece", "regex")  # of tokenizers in Python
+SET_VERSIONS = ("datasets",)  # reads folders and what is on the hub
 SEEDLESS_TEMPLATES = {*TEMPLATES, "chat"}
 
 
@@ -69,19 +73,35 @@ class Pipeline:
 
     def inputs(self, source: Source, few_shot: bool = False) -> dict[str, Any]:
         """Everything that a source's tokens hang on, as JSON."""
-        study = self.study
-        options = source.model_dump(mode="json", exclude_defaults=True, exclude=OUTSIDE)
+        study, row_filter = self.study, self.filter_of(source)
+        options = source.model_dump(mode="json", exclude=OUTSIDE)
         inputs: dict[str, Any] = {
-            "source": _with_hashes(options), "filter": self.filter_of(source).signature,
+            "source": _with_hashes(options), "filter": row_filter.signature,
+            "evaluation_texts": row_filter.texts_signature,
             "template": study.template, "max_length": study.training.max_length,
             "tokenizer": self._tokenizer_hash, "code": code_hash(Path(__file__).parent),
-            "versions": {name: version(name) for name in VERSIONS},
+            "versions": self._versions(source, row_filter),
         }  # fmt: skip
+        if source.noise and source.noise.apertium:
+            inputs |= {"apertium": apertium_identity(source.noise.apertium)}
         if few_shot:
             inputs |= {"few_shot": source.shots}
-        if few_shot or set(options) - SEEDLESS or study.template not in SEEDLESS_TEMPLATES:
+        given = source.model_dump(exclude_defaults=True, exclude=OUTSIDE).keys()
+        if few_shot or given - SEEDLESS or study.template not in SEEDLESS_TEMPLATES:
             inputs |= {"seed": study.seed, "name": source.name}
         return inputs
+
+    def _versions(self, source: Source, row_filter: RowFilter) -> dict[str, str | None]:
+        """Of everything that is not mtray's and makes the source's examples what they are."""
+        names = [*VERSIONS, *row_filter.packages]
+        if getattr(self.tokenizer, "chat_template", None):
+            names += CHAT_VERSIONS
+        if getattr(self.tokenizer, "backend_tokenizer", None) is None:
+            names += SLOW_VERSIONS
+        if any(is_data_set(path) for path in paths_of(source.path)):
+            names += SET_VERSIONS
+        # the classes of characters and what is upper case, for filters and templates
+        return {name: version_of(name) for name in names} | {"unicode": unidata_version}
 
     def store(self, source: Source, few_shot: bool = False) -> Store:
         """The source's store, built if need be; `few_shot`: of its pairs after shots. Raises
@@ -137,7 +157,7 @@ class Pipeline:
 
 def _with_hashes(node: Any, key: str = "") -> Any:
     """Every file that a source names, by `path` or `..._path`, as its content."""
-    if key == "path" or key.endswith("_path"):
+    if node and (key == "path" or key.endswith("_path")):
         if isinstance(node, dict):
             return {role: content_hash(Path(path)) for role, path in node.items()}
         return content_hash(Path(node))

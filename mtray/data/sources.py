@@ -60,7 +60,12 @@ def paths_of(path: Path_) -> list[str]:
 def is_there(path: str) -> bool:
     """Whether a source's path leads to a file, a member of an archive or a folder; of what is on
     the hub nothing is known before it is read."""
-    return path.startswith(HUB_PREFIX) or Path(path).is_dir() or opening.is_there(Path(path))
+    return is_data_set(path) or opening.is_there(Path(path))
+
+
+def is_data_set(path: str) -> bool:
+    """Whether a source's path is that of a data set, a folder's or the hub's, and of no file."""
+    return path.startswith(HUB_PREFIX) or Path(path).is_dir()
 
 
 def _read_file(path: Path, columns: Sequence[str], how: How) -> Iterator[Row]:
@@ -140,8 +145,7 @@ def stream_columns(path: Path_, columns: Sequence[str], how: How = AS_NAMED) -> 
     column, holds invalid UTF-8, expands too far, is not as long as the others or holds no row;
     ConfigError for a key of `how` that does not fit the path."""
     for key in ("split", "config", "revision"):
-        of_set = isinstance(path, str) and (path.startswith(HUB_PREFIX) or Path(path).is_dir())
-        if getattr(how, key) and not of_set:
+        if getattr(how, key) and not (isinstance(path, str) and is_data_set(path)):
             raise ConfigError(f"{paths_of(path)[0]}: `{key}` is for data sets, and this is a file")
     row = None
     for row in _rows(path, columns, how):

@@ -12,13 +12,13 @@ import numpy as np
 
 from mtray.data.few_shot import SUFFIX, blended, few_shot_rows, takes_shots
 from mtray.data.filters import KEPT
-from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, SumsOf, draw, shared_rows
+from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, SumsOf, draw, plan, shared_rows
 from mtray.data.sources import is_there, paths_of, source_rows
-from mtray.data.tables import Examples, StoredTable, Table, TokenTable, token_sums
+from mtray.data.tables import Examples, StoredTable, Table, TokenTable, digest_of, token_sums
 from mtray.data.testsets import is_named
 from mtray.data.tokenise import texts_tokenised
 from mtray.errors import DataError
-from mtray.schema import AbilitySpec, Mix, Source, SourceShare
+from mtray.schema import AbilitySpec, Mix, Recipe, Source, SourceShare
 
 if TYPE_CHECKING:
     from mtray.schema import Study
@@ -172,7 +172,17 @@ def select(
                 store_key=table.key,
                 few_shot=few_shot_rows(table, rows),
                 dropped=table.dropped,
+                digest=digest_of(table, rows),
             )
         )
     examples = Examples([(store[part.source], drawn[part.source]) for part in parts])
     return examples, Mix(shares=tuple(shares), tokenised=texts_tokenised() - before)
+
+
+def mixed(
+    study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw = OWN_DRAW
+) -> tuple[Examples, Mix]:
+    """The examples of a recipe and its mix, as every trial draws them."""
+    tables = blended(store, recipe.few_shot_share)
+    parts = plan(recipe, study.sources, sums_of(study, tables, which))
+    return select(tables, parts, study.training.allow_repeats, which)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.data.mixing import OWN_DRAW, Draw, Index, Sums, source_order
-from mtray.data.token_files import TOKENS, TokenFile
+from mtray.data.token_files import TOKENS, Hashes, TokenFile, row_hashes
 
 Example = tuple[npt.NDArray[np.int32], int]
 Origin = Literal["", "mapped", "sent"]
@@ -22,8 +23,9 @@ Origin = Literal["", "mapped", "sent"]
 
 class Table(Protocol):
     """`example`: ids, and the position in them before which no loss is taken (the prompt of a
-    pair). `dropped` examples were too long; `available` is what the source holds without them, of
-    which the table may be the beginning. `origin`: see `SourceShare.store`."""
+    pair). `hashes` (examples,): of each example's ids and that position. `dropped` examples were
+    too long; `available` is what the source holds without them, of which the table may be the
+    beginning. `origin`: see `SourceShare.store`."""
 
     @property
     def available(self) -> int: ...
@@ -35,13 +37,14 @@ class Table(Protocol):
     def key(self) -> str: ...
     def __len__(self) -> int: ...
     def lengths(self) -> Index: ...
+    def hashes(self) -> Hashes: ...
     def example(self, row: int) -> Example: ...
 
 
 @dataclass(frozen=True)
 class TokenTable:
     """A table in memory: `ids` (tokens,) end to end, `ends` (examples,) exclusive ends, `loss_from`
-    (examples,)."""
+    (examples,). `known`: its hashes, where they need not be computed."""
 
     ids: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
@@ -50,12 +53,18 @@ class TokenTable:
     available: int
     origin: Origin = ""
     key: str = ""
+    known: Hashes | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def lengths(self) -> Index:
         return np.diff(self.ends, prepend=0)
+
+    def hashes(self) -> Hashes:
+        if self.known is None:
+            return row_hashes(self.ids, self.lengths(), self.loss_from)
+        return self.known
 
     def example(self, row: int) -> Example:
         start = self.ends[row - 1] if row else 0
@@ -130,6 +139,9 @@ class StoredTable:
     def lengths(self) -> Index:
         return self._lengths
 
+    def hashes(self) -> Hashes:
+        return self._file.hashes()[self._order]
+
     def example(self, row: int) -> Example:
         return self._file.row(int(self._order[row]))
 
@@ -142,7 +154,9 @@ class StoredTable:
         for row, end in enumerate(ends.tolist()):
             ids[start:end], loss_from[row] = self.example(row)
             start = end
-        return TokenTable(ids, ends, loss_from, self.dropped, self.available, "sent", self.key)
+        return TokenTable(
+            ids, ends, loss_from, self.dropped, self.available, "sent", self.key, self.hashes()
+        )
 
 
 class Examples(Sequence[Example]):
@@ -180,6 +194,15 @@ class Examples(Sequence[Example]):
         """Tokens of every example, shape (examples,)."""
         parts = [table.lengths()[rows] for table, rows in self._parts]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+
+def digest_of(table: Table, rows: Index) -> str:
+    """Of the token ids of some examples, shape (examples,), in their order, and of where their loss
+    begins: the same from every store, and on every machine. Empty where there are none."""
+    if not len(rows):
+        return ""
+    drawn = table.hashes()[rows].astype("<u8").tobytes()
+    return hashlib.blake2b(drawn, digest_size=16).hexdigest()
 
 
 def token_sums(store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums:

@@ -3,8 +3,9 @@ into memory by every process that draws from it.
 
 A store is a folder named by its key, the hash of everything that went into it, with `tokens.arrow`
 and `manifest.json`. The file holds a row for each text of the source in file order: `ids` (list of
-int32) and `loss_from` (int32), in record batches of `ROWS`. A text that is too long is an empty
-row, so that the study's order of the source does not hang on `max_length`.
+int32), `loss_from` (int32) and `hash` (uint64, of the two), in record batches of `ROWS`. A text
+that is too long is an empty row, so that the study's order of the source does not hang on
+`max_length`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ from mtray.embedded import cache_dir
 from mtray.errors import DataError
 
 ROWS = 1 << 14  # of a record batch; every one but the last is full
-FORMAT = 1
+FORMAT = 2
 TOKENS = "tokens.arrow"
 Ids = npt.NDArray[np.int32]
+Hashes = npt.NDArray[np.uint64]
 
 
 def store_dir() -> Path:
@@ -55,13 +57,28 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hashes:
+    """Of each row's ids and where its loss begins, shape (rows,): rows of the same examples have
+    the same, whichever code, file or machine they come from. `ids` (tokens,) end to end; `lengths`,
+    `loss_from` (rows,)."""
+    raw = memoryview(ids.astype("<i4").tobytes())
+    starts, ends = 4 * (np.cumsum(lengths) - lengths), 4 * np.cumsum(lengths)
+    found = bytearray()
+    for start, end, first in zip(starts.tolist(), ends.tolist(), loss_from.tolist(), strict=True):
+        own = hashlib.blake2b(raw[start:end], digest_size=8, salt=first.to_bytes(8, "little"))
+        found += own.digest()
+    return np.frombuffer(bytes(found), "<u8").astype(np.uint64)
+
+
 class TokenWriter:
     """Writes chunks of `ROWS` texts, the last of which may be shorter, and counts them."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
 
-        self._schema = pa.schema([("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32())])
+        self._schema = pa.schema(
+            [("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32()), ("hash", pa.uint64())]
+        )
         self._writer = pa.ipc.new_file(str(path), self._schema)
         self.rows = self.examples = self.tokens = 0
 
@@ -73,7 +90,8 @@ class TokenWriter:
             raise ValueError(f"a chunk of fewer than {ROWS} rows must be the last")
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
-        self._writer.write_batch(pa.record_batch([lists, pa.array(loss_from)], schema=self._schema))
+        columns = [lists, pa.array(loss_from), pa.array(row_hashes(ids, lengths, loss_from))]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
         self.rows += len(lengths)
         self.examples += int((lengths > 0).sum())
         self.tokens += len(ids)
@@ -96,11 +114,16 @@ class TokenFile:
         self._ids = [_mapped(chunk.column(0).values, np.int32) for chunk in chunks]
         self._offsets = [_mapped(chunk.column(0).offsets, np.int64) for chunk in chunks]
         self._loss_from = [_mapped(chunk.column(1), np.int32) for chunk in chunks]
+        self._hashes = [_mapped(chunk.column(2), np.uint64) for chunk in chunks]
 
     def lengths(self) -> npt.NDArray[np.int32]:
         """Tokens of every row, 0 where it was too long, shape (rows,)."""
         parts = [np.diff(offsets).astype(np.int32) for offsets in self._offsets]
         return np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+    def hashes(self) -> Hashes:
+        """Of every row (`row_hashes`), shape (rows,)."""
+        return np.concatenate(self._hashes) if self._hashes else np.empty(0, np.uint64)
 
     def row(self, row: int) -> tuple[Ids, int]:
         chunk, place = divmod(row, ROWS)

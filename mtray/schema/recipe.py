@@ -40,7 +40,8 @@ class SourceShare(Frozen):
     where the tokens came from, `mapped` from the token store of key `store_key` or `sent` from
     there by another machine; empty: neither. `few_shot`: so many of the realised are drawn to stand
     after shots. `dropped`: examples of the source that are longer than `max_length`, and so in no
-    mix."""
+    mix. `digest`: of the token ids drawn, in their order (empty: none, or the record of an older
+    version)."""
 
     source: str
     kind: Kind
@@ -56,6 +57,7 @@ class SourceShare(Frozen):
     store_key: str = ""
     few_shot: int = 0
     dropped: int = 0
+    digest: str = ""
 
 
 class Mix(Frozen):

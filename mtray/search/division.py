@@ -13,7 +13,8 @@ from mtray.schema import Role, Study, TrialRecord
 from mtray.search.references import reference_recipes
 from mtray.search.replicates import reserved
 from mtray.search.samplers import STARTUP
-from mtray.search.warmstart import Taken, role_here
+from mtray.search.taking_over import role_here
+from mtray.search.warmstart import Taken
 from mtray.space import Space
 
 LEAST_SEARCHED = 2  # recipes; a front of one is no search

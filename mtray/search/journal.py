@@ -7,7 +7,7 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
-from mtray.schema import ReasonClass, Recipe, Role, Study, TrialRecord
+from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
 from mtray.search.lineup import missing_first
@@ -41,7 +41,8 @@ from mtray.search.run_study import RunStudy
 from mtray.search.rungs import expected_values
 from mtray.search.stopwatch import since_attempts
 from mtray.search.suggest import Ahead, Suggester
-from mtray.search.warmstart import Taken, copy_trial, role_here, search_seed, taken_notes
+from mtray.search.taking_over import take_over
+from mtray.search.warmstart import Taken, search_seed
 from mtray.space import Space
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -80,7 +81,8 @@ class Ledger:
             if told := known_of(trial):
                 notes = trial.user_attrs.get(SAMPLER_NOTES)
                 self._suggester.add(trial.number, trial.params, told, notes)
-        self._take_over(taken, references)
+        self.records.complete_families()
+        take_over(self._study, run_dir, space, taken, references, self.tell)
         self._take_back()
         for params, notes in missing_first(self._study.trials(), references, where, self._seed):
             self._study.put_in_line(params, notes)
@@ -101,34 +103,21 @@ class Ledger:
 
         return allowed
 
-    def _take_over(self, taken: Sequence[Taken], references: Mapping[Role, dict[str, Any]]) -> None:
-        """Trials of earlier runs become complete trials of this one, each once; where that was cut
-        off, it is done again."""
-        for trial in self._study.trials():
-            if TAKEN in trial.user_attrs and trial.state == TrialState.RUNNING:
-                self.tell(trial.number, "cut off while it was taken over from an earlier run")
-        baselines = {role: self._space.recipe(params) for role, params in references.items()}
-        have = {t.user_attrs[TAKEN]: t.number for t in taken_over(self._study.trials())}
-        numbers: dict[tuple[Path, int | None], int] = {}
-        for found in taken:
-            number, of = have.get(found.known_by), numbers.get((found.run_dir, found.record.of))
-            if number is None:
-                role = role_here(found, baselines)
-                number = self._study.add_running(found.params, taken_notes(found, role, of))
-                copy_trial(found, self._run_dir, number, role, of)
-                self.tell(number)
-            have[found.known_by] = numbers[found.run_dir, found.record.number] = number
-
     def _take_back(self) -> None:
         """What an earlier process left running is told from its record, or waits to be handed out
         under its number."""
         for number in self.running_numbers():
             self.give_back(number)
-        numbers = range(len(self._study.trials()))
-        alphas = range(len(self._spec.evaluation.reversion))
-        reverted = [reverted_number(number, place) for place in alphas for number in numbers]
-        self.records.set_aside_damaged([*numbers, *reverted])
+        states = {t.number: t.state for t in self._study.trials()}
+        lost = [number for number, state in states.items() if state != TrialState.COMPLETE]
+        self.records.set_aside_orphans(self._reverted(lost))
+        self.records.set_aside_damaged([*states, *self._reverted(states)])
         self.records.forget_failed_base()
+
+    def _reverted(self, numbers: Iterable[int]) -> list[int]:
+        """The numbers of what trials are at other alphas."""
+        alphas = range(len(self._spec.evaluation.reversion))
+        return [reverted_number(number, place) for number in numbers for place in alphas]
 
     def running_numbers(self) -> list[int]:
         return [t.number for t in self._study.trials(TrialState.RUNNING)]
@@ -253,6 +242,7 @@ class Ledger:
         trial = self._study.trial(number)
         if trial.state.is_finished():
             return None
+        self.records.complete_family(number)
         record = self.records.read(number)
         if record is not None and record.objectives and record.state != "pruned":
             self._tell_measured(trial, record)

@@ -10,6 +10,7 @@ from mtray.report.groups import complete_trials, group_trials, objective_array
 from mtray.report.means import mean_records
 from mtray.report.records import read_records, trial_dir
 from mtray.schema import Study, TrialRecord
+from mtray.search.family import pending
 from mtray.training.moved import MOVED
 
 
@@ -33,5 +34,6 @@ def drop_dominated(run_dir: Path, study: Study) -> None:
     records = read_records(run_dir).records
     kept = trained_on_front(records, study)
     for record in records:
-        if record.number not in kept:
+        # what the trial is at other alphas may be on the front
+        if record.number not in kept and not pending(run_dir, record.number).is_file():
             (trial_dir(run_dir, record.number) / MOVED).unlink(missing_ok=True)

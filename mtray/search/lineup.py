@@ -28,19 +28,20 @@ def missing_first(
     missing where an earlier process was cut off or trials of earlier runs are known."""
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
-    roles = set(map(role_of, [*baselines, *known]))
+    roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
     missing: list[tuple[str, dict[str, Any]]] = [
         (role, exact) for role, exact in references.items() if role not in roles
     ]
     if len(known) < STARTUP:  # with as many, the sampler has what it needs
         points = Filling(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
-    return [_placed(role, exact, where.distributions) for role, exact in missing]
+    return [placed(role, exact, where.distributions) for role, exact in missing]
 
 
-def _placed(
+def placed(
     role: str, exact: dict[str, Any], distributions: Distributions
 ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and notes of one of them for the journal."""
     # a baseline may lie outside the searched range, or set what the space fixes, on purpose
     params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
     return params, {ROLE: role} if params == exact else {ROLE: role, EXACT: exact}

@@ -11,6 +11,7 @@ from pathlib import Path
 from mtray.errors import RunError
 from mtray.report.records import BASE_NUMBER, read_record, read_records, result_path
 from mtray.schema import TrialRecord
+from mtray.search.family import PENDING, complete_family, pending
 
 
 class RecordFiles:
@@ -44,6 +45,26 @@ class RecordFiles:
             if path in broken:
                 then = "the front does without the trial, of which the search keeps the values"
                 self._set_aside(path, f"{path}: {broken[path]}", then)
+
+    def set_aside_orphans(self, numbers: Iterable[int]) -> None:
+        """Move away what trials that ended without a measurement, or run again, are said to be at
+        other alphas: an earlier version wrote that before the trial's own record."""
+        for path in (result_path(self._run_dir, number) for number in numbers):
+            if path.is_file():
+                then = "the trial that it comes from was not measured, and writes it anew if it is"
+                self._set_aside(path, f"{path}: without its trial", then)
+
+    def complete_family(self, number: int) -> None:
+        """Write what a trial is at other alphas where a process died before that."""
+        try:
+            complete_family(self._run_dir, number)
+        except RunError as error:
+            then = "what the trial is at other alphas is lost"
+            self._set_aside(pending(self._run_dir, number), f"{error}", then)
+
+    def complete_families(self) -> None:
+        for path in sorted((self._run_dir / "trials").glob(f"*/{PENDING}")):
+            self.complete_family(int(path.parent.name))
 
     def _set_aside(self, path: Path, why: str, then: str) -> None:
         aside = path.with_name(f"{path.name}.damaged")

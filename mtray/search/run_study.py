@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +58,13 @@ class RunStudy:
 
     def add_running(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
         """A trial that is handed out to nobody; its number."""
-        trial = optuna.trial.create_trial(
-            state=TrialState.RUNNING, params=dict(params), distributions=self._distributions,
-            user_attrs=dict(notes),
+        trial = FrozenTrial(
+            number=-1, trial_id=-1, state=TrialState.RUNNING, value=None, params=dict(params),
+            distributions=self._distributions, user_attrs=dict(notes), system_attrs={},
+            intermediate_values={}, datetime_start=datetime.now(), datetime_complete=None,
         )  # fmt: skip
-        self._study.add_trial(trial)
+        # not by `add_trial`, which refuses a baseline outside the range, as there may be on purpose
+        self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
         self.count += 1
         return self.count - 1
 

@@ -28,6 +28,7 @@ from mtray.search.on_the_way import forget_finished
 from mtray.search.room import Room, concurrency
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
+from mtray.search.same_data import check_data
 from mtray.search.watchdog import Watchdog, look_at
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run_session(
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
+    check_data(run_dir, prepared.study, prepared.store)
     bind(run_dir, prepared.study, prepared.space)
     held = {name: len(table) for name, table in prepared.store.items()}
     sums = sums_by_recipe(prepared.study, prepared.store)

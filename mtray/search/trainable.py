@@ -20,7 +20,6 @@ from mtray.report.records import (
     result_path,
     reverted_number,
     trial_dir,
-    write_record,
 )
 from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.attempts import train_with_attempts
@@ -34,6 +33,7 @@ from mtray.search.failures import (
     is_disk_full,
     with_attempts,
 )
+from mtray.search.family import write_family
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
 from mtray.search.stopwatch import Stopwatch
@@ -69,7 +69,9 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
 
 def _score(
     job: Job, shared: Shared, outcome: Outcome, reporter: Reporter, stopwatch: Stopwatch
-) -> TrialRecord:
+) -> tuple[TrialRecord, list[TrialRecord]]:
+    """The records of the trial and of its model at other alphas; only what stands beside records is
+    written."""
     import ray
 
     suite = ray.get(shared.suite)
@@ -84,9 +86,7 @@ def _score(
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
     write_draws(run_dir, job.number, draws)
-    for reverted in outcome.reverted:
-        _score_reverted(job, shared, outcome, reverted, base)
-    return record
+    return record, [_score_reverted(job, shared, outcome, r, base) for r in outcome.reverted]
 
 
 def reverted_job(job: Job, study: Study, alpha: float) -> Job:
@@ -102,8 +102,8 @@ def reverted_job(job: Job, study: Study, alpha: float) -> Job:
 
 def _score_reverted(
     job: Job, shared: Shared, outcome: Outcome, reverted: Reverted, base: Any
-) -> None:
-    """Leave a row of its own, with what training it took and the seconds of its own evaluation."""
+) -> TrialRecord:
+    """A row of its own, with what training it took and the seconds of its own evaluation."""
     import ray
 
     suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
@@ -125,7 +125,7 @@ def _score_reverted(
         if is_disk_full(error):
             raise
         record = failed_record(own, error, {"total": time.perf_counter() - start}, scoring=True)
-    write_record(run_dir, record)
+    return record
 
 
 def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:
@@ -155,20 +155,23 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
     folder = trial_dir(Path(shared.run_dir), job.number)
     with Stopwatch(folder) as stopwatch:
-        record = _run(job, shared, reporter, stopwatch)
-    if record is None:
+        found = _run(job, shared, reporter, stopwatch)
+    if found is None:
         return None
-    write_record(Path(shared.run_dir), record)
+    record, reverted = found
+    write_family(Path(shared.run_dir), record, reverted)
     forget_trial(folder)
     shared.board.remove.remote(job.number)
     return record
 
 
-def _run(job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch) -> TrialRecord | None:
-    """As `execute`, but for writing the record."""
+def _run(
+    job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch
+) -> tuple[TrialRecord, list[TrialRecord]] | None:
+    """As `execute`, but for writing the records: the trial's, and those at other alphas."""
     referee = _referee(job, shared)
     attempts: list[Attempt] = [*job.attempts]
-    scoring = False
+    scoring, reverted = False, list[TrialRecord]()
     try:
         with referee:
             outcome = train_with_attempts(job, shared, reporter, attempts, stopwatch)
@@ -176,7 +179,7 @@ def _run(job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch) -> 
         if outcome.pruned:
             record = pruned_record(job, outcome, referee.curve)
         else:
-            record = _score(job, shared, outcome, reporter, stopwatch)
+            record, reverted = _score(job, shared, outcome, reporter, stopwatch)
         referee.finish()
         seconds = all_seconds(record.seconds, stopwatch, outcome.restored)
         record = record.model_copy(update={"seconds": seconds})
@@ -187,8 +190,9 @@ def _run(job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch) -> 
             raise
         if classify(error) in LOST and reporter.stopping():
             return None  # workers die under a sweep that is being stopped
-        record = failed_record(job, error, stopwatch.duration.seconds, scoring)
-    return with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
+        record, reverted = failed_record(job, error, stopwatch.duration.seconds, scoring), []
+    record = with_attempts(record.model_copy(update={"rungs": referee.curve}), attempts)
+    return record, reverted
 
 
 def all_seconds(

@@ -1,39 +1,39 @@
 """Finished trials of earlier runs, as far as they fit: what `--from RUN` takes over.
 
 A trial is as good as one of this run when both studies ask the same question (model, sources,
-evaluation, objectives, training) and its recipe lies in the new space. It is then copied, record
-and draws, under a number of this run, so that everything that reads a run reads it too.
+evaluation, objectives, training) and its recipe lies in the new space, or is that of one of the
+new run's baselines. It is then copied (`mtray.search.taking_over`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtray.data.filters import looks_for_leakage
+from mtray.data.repeated import source_difference
+from mtray.data.store import sums_by_recipe
+from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
-from mtray.evaluation.outputs import OUTPUTS_FILE
-from mtray.files import write_atomically
 from mtray.parameters import shown
-from mtray.report.draws import DRAWS_FILE
-from mtray.report.records import (
-    BASE_NUMBER,
-    REVERTED,
-    read_records,
-    trial_dir,
-    write_record,
+from mtray.report.records import BASE_NUMBER, read_records
+from mtray.schema import Recipe, Role, Study, TrialRecord
+from mtray.search.references import reference_recipes
+from mtray.search.run_folder import (
+    STUDY_FILE,
+    Bound,
+    evaluation_difference,
+    first_difference,
+    read_bound,
 )
-from mtray.schema import Origin, Recipe, Role, Study, TrialRecord
-from mtray.search.notes import OF, REPLICATE, ROLE, TAKEN
-from mtray.search.run_folder import STUDY_FILE, first_difference, load_bound
 from mtray.search.samplers import holds
 from mtray.space import Space
 
 # how a study searches and is called, and not what its trials measure
 ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")
-BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # what a trial leaves beside its record
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,20 @@ class Taken:
 
 @dataclass(frozen=True)
 class Survey:
-    """What of an earlier run fits, and why the rest does not, trial by trial."""
+    """What of an earlier run fits, and why the rest does not, trial by trial. `outside`: baselines
+    outside the space, and what makes them so; they fit where this run has the same (`settled`)."""
 
     run_dir: Path
     taken: tuple[Taken, ...]
     left_out: tuple[str, ...]
+    outside: tuple[tuple[Taken, str], ...] = ()
 
     def lines(self) -> list[str]:
-        whole = len(self.taken) + len(self.left_out)
-        head = f"--from {self.run_dir}: {len(self.taken)} of {whole} trials fit"
+        whole = len(self.taken) + len(self.left_out) + len(self.outside)
+        head = (
+            f"--from {self.run_dir}: {len(self.taken)} of {whole} trials fit; the base model is "
+            "measured anew"
+        )
         return [head, *(f"  left out: {reason}" for reason in self.left_out)]
 
 
@@ -81,57 +86,112 @@ def find_run(text: str, runs: Path) -> Path:
     )
 
 
-def surveys(
-    texts: Sequence[str], runs: Path, name: str, study: Study, space: Space
-) -> list[Survey]:
+def surveys(texts: Sequence[str], runs: Path, name: str, bound: Bound) -> list[Survey]:
     """Every run that `--from` names, looked through for the run `name`. RunError for one that is
     not there or does not fit at all; ConfigError for the run itself."""
     found = [find_run(text, runs) for text in texts]
     for text, run_dir in zip(texts, found, strict=True):
         if run_dir.resolve() == (runs / name).resolve():
             raise ConfigError(f"--from {text}: this is the run itself; name another with --name")
-    return [survey(run_dir, study, space) for run_dir in dict.fromkeys(found)]
+    return [survey(run_dir, bound) for run_dir in dict.fromkeys(found)]
 
 
-def survey(run_dir: Path, study: Study, space: Space) -> Survey:
-    """Which trials of a run fit. RunError when its study asks another question, naming the first
-    key that differs."""
-    _check_question(run_dir, load_bound(run_dir)[0], study)
-    records = read_records(run_dir)
+def survey(run_dir: Path, bound: Bound) -> Survey:
+    """Which trials of a run fit one that is bound so. RunError when its study asks another
+    question, naming the first key that differs."""
+    _check_question(run_dir, read_bound(run_dir), bound)
+    space, records = bound.space, read_records(run_dir)
     taken: list[Taken] = []
+    outside: list[tuple[Taken, str]] = []
     left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
     for record in records.records:
         if record.number == BASE_NUMBER or record.trained_as is not None:
             continue  # every run measures the untouched model itself
-        if reason := _misfit(record, space):
-            left_out.append(f"trial {record.number}: {reason}")
-            continue
         params = {name: getattr(record.recipe, name) for name in space.parameters}
         reverted = tuple(r for r in records.records if r.trained_as == record.number)
-        taken.append(Taken(record, run_dir, params, reverted))
-    return Survey(run_dir, tuple(taken), tuple(left_out))
+        found = Taken(record, run_dir, params, reverted)
+        if record.state != "complete":
+            left_out.append(f"trial {record.number}: {record.state}, not complete")
+        elif (reason := _misfit(record.recipe, space)) is None:
+            taken.append(found)
+        elif record.role == "search":
+            left_out.append(f"trial {record.number}: {reason}")
+        else:
+            outside.append((found, reason))
+    return Survey(run_dir, tuple(taken), tuple(left_out), tuple(outside))
 
 
-def _check_question(run_dir: Path, old: Study, new: Study) -> None:
+def settled(survey: Survey, study: Study, space: Space, store: Mapping[str, Table]) -> Survey:
+    """The survey once this run's sources are read, and with them its baselines known: those of the
+    earlier run that are the same come along, and what was trained on other data does not."""
+    held = {name: len(table) for name, table in store.items()}
+    references = reference_recipes(space, study, held, sums_by_recipe(study, store))
+    baselines = {role: space.recipe(params) for role, params in references.items()}
+    left_out, taken = list(survey.left_out), []
+    reasons = {found.record.number: reason for found, reason in survey.outside}
+    both = [*survey.taken, *(found for found, _ in survey.outside)]
+    for found in sorted(both, key=lambda found: found.record.number):
+        record = found.record
+        reason = _other_data(record, store)
+        if reason is None and record.number in reasons:
+            reason = _other_baseline(record, baselines, reasons[record.number])
+        if reason is None:
+            taken.append(found)
+        else:
+            left_out.append(f"trial {record.number}: {reason}")
+    return Survey(survey.run_dir, tuple(taken), tuple(left_out))
+
+
+def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
+    """Why a trial was trained on other data than this run's, as far as its record tells."""
+    found = source_difference(record.mix, store)
+    if found is None:
+        return None
+    return (
+        f"source {found.source} held {found.recorded:,} examples there and holds {found.now:,} here"
+    )
+
+
+def _other_baseline(
+    record: TrialRecord, baselines: Mapping[Role, Recipe], reason: str
+) -> str | None:
+    """Why a baseline outside the space is none of this run's; None when it is one."""
+    here = baselines.get(record.role)
+    if here is None:
+        return f"{reason}, and this run has no baseline {record.role}"
+    for name in Recipe.model_fields:
+        was, now = getattr(record.recipe, name), getattr(here, name)
+        if was != now:
+            words = f"{name} {shown(was)} there and {shown(now)} here"
+            return f"{reason}, and the baseline {record.role} has {words}"
+    return None
+
+
+def _check_question(run_dir: Path, old: Bound, new: Bound) -> None:
     def question(study: Study) -> dict[str, Any]:
         found = study.model_dump(mode="json", exclude=set(ANY))
         # values are told by name, so their order says nothing
         return {"study": found | {"objectives": dict(sorted(study.objectives.items()))}}
 
-    difference = first_difference(question(old), question(new))
-    if difference:
+    if difference := first_difference(question(old.study), question(new.study)):
         key, was, now = difference
         raise RunError(
             f"--from {run_dir}: {key} was {was!r} there and is {now!r} here, so none of its "
             "trials fits"
         )
+    if not looks_for_leakage(new.study):
+        return
+    if difference := evaluation_difference(old.evaluation, new.evaluation):
+        key, was, now = difference
+        raise RunError(
+            f"--from {run_dir}: {key} was {was!r} when that run was bound and is {now!r} for this "
+            "one, so leakage was looked for in other texts and none of its trials fits; bind this "
+            "run with the same (a first start, `--trials 1`) and change `test` at a later start"
+        )
 
 
-def _misfit(record: TrialRecord, space: Space) -> str | None:
-    """Why a trial cannot be one of `space`; None when it can."""
-    if record.state != "complete":
-        return f"{record.state}, not complete"
-    recipe = record.recipe
+def _misfit(recipe: Recipe, space: Space) -> str | None:
+    """Why a recipe is none of `space`; None when it is one."""
     distributions = space.distributions()
     for name, parameter in space.parameters.items():
         value = getattr(recipe, name)
@@ -153,41 +213,3 @@ def search_seed(seed: int, known: Iterable[str]) -> int:
         return seed
     digest = hashlib.sha256("".join(told).encode()).digest()
     return seed + 1 + int.from_bytes(digest[:4], "big") % 100_000
-
-
-def role_here(taken: Taken, baselines: Mapping[Role, Recipe]) -> Role:
-    """A baseline of the earlier run is one here when this run has the same."""
-    record = taken.record
-    return record.role if baselines.get(record.role) == record.recipe else "search"
-
-
-def taken_notes(taken: Taken, role: Role, of: int | None) -> dict[str, Any]:
-    """What the journal notes on a trial that is taken over; `of`: what it repeats, as numbered
-    here."""
-    found: dict[str, Any] = {ROLE: role, TAKEN: taken.known_by}
-    if taken.record.replicate:
-        found |= {REPLICATE: taken.record.replicate, OF: of}
-    return found
-
-
-def copy_trial(taken: Taken, run_dir: Path, number: int, role: Role, of: int | None) -> None:
-    """Write a trial into this run under its number here, the record last."""
-    for other in taken.reverted:
-        beyond = other.number - taken.record.number
-        copy_trial(
-            replace(taken, record=other, reverted=()), run_dir, number + beyond, other.role,
-            None if of is None else of + beyond,
-        )  # fmt: skip
-    for name in BESIDE:
-        source = trial_dir(taken.run_dir, taken.record.number) / name
-        if source.is_file():
-            write_atomically(trial_dir(run_dir, number) / name, source.read_bytes())
-    record = taken.record
-    changes: dict[str, Any] = {
-        "number": number, "role": role, "of": of,
-        "taken_from": Origin(run=str(taken.run_dir), number=record.number),
-        # of other shares or segments, perhaps; no trial of this run is to be compared with them
-        "rungs": (),
-        "trained_as": None if record.trained_as is None else number % REVERTED,
-    }  # fmt: skip
-    write_record(run_dir, record.model_copy(update=changes))

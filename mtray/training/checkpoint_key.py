@@ -17,7 +17,8 @@ from mtray.schema import KEPT_BESIDE, Mix, Recipe, Study
 from mtray.training.loop import example_lengths
 from mtray.training.losses import Example
 
-LIBRARIES = ("torch", "transformers", "deepspeed", "peft")
+# numpy orders the examples
+LIBRARIES = ("torch", "transformers", "deepspeed", "peft", "bitsandbytes", "numpy")
 LOOKED_AT = 64  # examples of a mix, evenly apart, whose tokens are part of the key
 
 

@@ -76,9 +76,7 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     written = (run_dir / "reruns" / "0-seed1" / "result.json").read_text()
     rerun = TrialRecord.model_validate_json(written)
     assert rerun.recipe == records[0].recipe
-    # a rerun holds only what it draws, the sweep what the largest recipe draws
-    drawn = [[(s.source, s.realised, s.tokens) for s in r.mix.shares] for r in (rerun, records[0])]
-    assert drawn[0] == drawn[1]
+    assert rerun.mix == records[0].mix and all(s.digest for s in rerun.mix.shares if s.realised)
     for name, score in records[0].objectives.items():
         assert rerun.objectives[name].value == pytest.approx(score.value, abs=1e-6)
 

@@ -19,7 +19,7 @@ from mtray.report.draws import write_draws
 from mtray.report.export import read_front
 from mtray.report.records import read_records, write_record
 from mtray.schema import Evaluation, Recipe, TrainingRecord
-from mtray.search.run_folder import first_difference
+from mtray.search.run_folder import Bound, first_difference
 
 QUALITY = {"direction": "en-uk", "path": "dev.tsv", "size": 30, "test": {"path": "test.tsv"}}
 ABILITY = {
@@ -134,15 +134,15 @@ def run(tmp_path, monkeypatch):
         write_trial(bench.folder, old.number, VALUES[old.number][1], rng)
 
     fails = {}
-    monkeypatch.setattr(held_out, "load_bound", lambda _: (bound, None))
+    run_bound = Bound(bound, None, bound.evaluation)
+    monkeypatch.setattr(held_out, "read_bound", lambda _: run_bound)
     monkeypatch.setattr(held_out, "run_folder", lambda path: path)
     monkeypatch.setattr(held_out, "_touch_trial", touch)
     monkeypatch.setattr(held_out, "apart", lambda function, *arguments: function(*arguments))
-    monkeypatch.setattr(held_out, "fetch_corpora", lambda _: None)
     suite = SimpleNamespace(requests=["a", "b"])
+    monkeypatch.setattr(held_out, "load_suite", lambda _: (None, suite))
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
     monkeypatch.setattr("mtray.evaluation.suite.set_lines", lambda _: ["  quality en-uk: 30"])
-    monkeypatch.setattr("mtray.training.models.load_tokenizer", lambda *_: None)
     return SimpleNamespace(path=tmp_path, calls=calls, fails=fails, bound=bound)
 
 
@@ -201,12 +201,24 @@ def test_a_training_that_ended_elsewhere_is_said(run):
     held_out.run_test(run.path)
     recorded = read_records(run.path).sound()
     tested = list(read_records(run.path / "test").sound())
-    assert len(held_out._notes(recorded, tested, 0)) == 1
+    before = held_out._notes(recorded, tested, 0)
+    assert not any("ended at a loss" in note for note in before)
     training = tested[1].training
     moved = training.model_copy(update={"loss": ((training.steps, training.loss[-1][1] * 1.02),)})
     tested[1] = tested[1].model_copy(update={"training": moved})
     notes = held_out._notes(recorded, tested, 0)
-    assert len(notes) == 2 and "trial 0: the training ended at a loss of" in notes[1]
+    assert len(notes) == len(before) + 1
+    assert "trial 0: the training ended at a loss of" in notes[-1]
+
+
+def test_records_without_digests_are_said_once(run):
+    held_out.run_test(run.path)
+    result = held_out.read_result(run.path / "test.json")
+    found = [note for note in result.notes if "without digests" in note]
+    assert found == [
+        "trials 0, 1, 3: the record is of an older version, without digests of what was drawn, so "
+        "of parallel only counts were compared"
+    ]
 
 
 # by ability: retention and half of its interval

@@ -12,6 +12,7 @@ from mtray.errors import RunError
 from mtray.evaluation.engine import Request, run_requests
 from mtray.report.records import trial_dir, write_record
 from mtray.schema import Mix, Recipe, Training
+from mtray.search.family import pending
 from mtray.search.kept_weights import drop_dominated, trained_on_front
 from mtray.training.moved import MOVED, load_moved, save_moved
 from mtray.training.reversion import Origin
@@ -55,6 +56,16 @@ def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
     # a recipe that goes part of the way back itself keeps no weights to begin from
     write_record(tmp_path, make_record(2, 0.4, 0.5, recipe=recipe(300, alpha=0.75)))
     assert kept_weights(tmp_path, RECORDS[4]) is None
+
+
+def test_those_of_a_trial_whose_other_alphas_are_not_written_yet_stay(tmp_path):
+    for record in RECORDS[:4]:
+        write_record(tmp_path, record)
+    pending(tmp_path, 2).write_text("[]")
+    for number in (0, 2):
+        (trial_dir(tmp_path, number) / MOVED).write_bytes(b"x")
+    drop_dominated(tmp_path, KEEPS)
+    assert [file.parent.name for file in tmp_path.glob(f"trials/*/{MOVED}")] == ["0002"]
 
 
 def trained(seed=5):

@@ -8,7 +8,7 @@ from records_factory import make_study
 from tiny_models import byte_level
 
 from mtray.data.idioms import Dictionary
-from mtray.data.noise import gloss, with_lines
+from mtray.data.noise import apertium_identity, gloss, with_lines
 from mtray.data.prompts import build_renderer
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Source
@@ -140,3 +140,25 @@ def test_apertium_that_is_missing_or_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", apertium(tmp_path / "b", "echo one line; cat > /dev/null") + system)
     with pytest.raises(DataError, match="apertium eng-ukr gave 1 texts for 400"):
         rendered(source)
+
+
+def test_apertium_is_known_by_its_version_its_mode_and_its_dictionaries(tmp_path, monkeypatch):
+    bin_, share = tmp_path / "prefix" / "bin", tmp_path / "prefix" / "share" / "apertium"
+    bin_.parent.mkdir()
+    apertium(bin_, "echo apertium 3.8")
+    monkeypatch.setenv("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
+    found = [apertium_identity("eng-ukr")]
+    (share / "modes").mkdir(parents=True)
+    dictionary = share / "eng-ukr.automorf.bin"
+    dictionary.write_text("one")
+    mode = share / "modes" / "eng-ukr.mode"
+    mode.write_text(f"lt-proc '{dictionary}' | apertium-pretransfer '/absent/eng-ukr.bin'")
+    found.append(apertium_identity("eng-ukr"))
+    dictionary.write_text("two")
+    found.append(apertium_identity("eng-ukr"))
+    (bin_ / "apertium").write_text("#!/bin/sh\necho apertium 3.9\n")
+    found.append(apertium_identity("eng-ukr"))
+    assert len(set(found)) == 4 and apertium_identity("eng-ukr") == found[-1]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="`apertium` is not installed"):
+        apertium_identity("eng-ukr")

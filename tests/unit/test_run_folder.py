@@ -12,7 +12,16 @@ from records_factory import make_study
 
 from mtray.errors import ConfigError, RunError
 from mtray.schema import Budget, Resources, Training
-from mtray.search.run_folder import bind, claimed, load_bound, locked, make_run_dir
+from mtray.search.run_folder import (
+    Bound,
+    bind,
+    check_bound,
+    claimed,
+    load_bound,
+    locked,
+    make_run_dir,
+    read_bound,
+)
 from mtray.space import FloatRange, Space
 
 SPACE = Space(
@@ -207,3 +216,49 @@ def test_a_run_whose_learning_rate_was_the_old_default_goes_on_with_that(tmp_pat
         bind(tmp_path, make_study(), other)
     bind(tmp_path, make_study(), old)
     assert load_bound(tmp_path)[1] == old
+
+
+def evaluated(test=None, abilities=("animacy",)):
+    """A study with these abilities and, where a file is given, test segments in all sets."""
+    study = make_study()
+    found = study.evaluation
+    quality = found.quality[0].model_copy(update={"test": {"path": test} if test else {}})
+    ability = found.abilities["animacy"].model_copy(update={"test": {"path": test} if test else {}})
+    evaluation = {"quality": (quality,), "abilities": dict.fromkeys(abilities, ability)}
+    return make_study(evaluation=found.model_copy(update=evaluation))
+
+
+@pytest.mark.parametrize(("first", "later"), [(None, "t.tsv"), ("t.tsv", "u.tsv"), ("t.tsv", None)])
+def test_test_segments_may_change_and_the_data_stay_as_they_were_bound(tmp_path, first, later):
+    bind(tmp_path, evaluated(first), SPACE)
+    for study in (evaluated(later), evaluated("third.tsv"), evaluated(later)):
+        assert check_bound(tmp_path, study, SPACE) == Bound(
+            study, SPACE, evaluated(first).evaluation
+        )
+        bind(tmp_path, study, SPACE)
+    bound = read_bound(tmp_path)
+    assert bound.study == evaluated(later)
+    assert bound.sources_study == evaluated(first)
+    assert check_bound(tmp_path / "new", evaluated(later), SPACE).sources_study == evaluated(later)
+
+
+def test_an_ability_may_be_called_test(tmp_path):
+    bind(tmp_path, evaluated(), SPACE)
+    with pytest.raises(RunError, match=r"study\.evaluation\.abilities\.test = None, now it is"):
+        bind(tmp_path, evaluated(abilities=("animacy", "test")), SPACE)
+
+
+def test_a_run_of_an_earlier_version_is_bound_to_its_last_evaluation(tmp_path):
+    bind(tmp_path, evaluated("t.tsv"), SPACE)
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    del found["evaluation_at_binding"]
+    path.write_text(json.dumps(found))
+    bind(tmp_path, evaluated("u.tsv"), SPACE)
+    assert read_bound(tmp_path).sources_study == evaluated("t.tsv")
+
+
+def test_a_damaged_study_file_stops_a_start(tmp_path):
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(RunError, match=r"study\.json: not the study of a run"):
+        bind(tmp_path, make_study(), SPACE)

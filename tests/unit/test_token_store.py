@@ -1,6 +1,5 @@
 """Stores: made once, whole or absent, the same for everybody."""
 
-import json
 import os
 import pickle
 import shutil
@@ -8,20 +7,20 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fresh_process import modules_after
 from records_factory import make_study
+from store_factory import a_source
 from store_worker import mix_of
 from tiny_models import byte_level
 
+from mtray.data import pipeline
 from mtray.data.mixing import plan
-from mtray.data.pipeline import Pipeline, content_hash, tokenizer_hash
 from mtray.data.store import build_store, select
 from mtray.data.store_use import MANIFEST
-from mtray.data.tables import StoredTable
+from mtray.data.tables import StoredTable, TokenTable, digest_of
 from mtray.data.token_files import (
     ROWS,
     TOKENS,
@@ -32,7 +31,7 @@ from mtray.data.token_files import (
     store_dir,
 )
 from mtray.errors import DataError
-from mtray.schema import Filters, Mix, Mixing, Recipe, Source
+from mtray.schema import Mix, Mixing, Recipe, Source
 
 INPUTS = {"text": "made-up"}
 
@@ -160,63 +159,22 @@ def tokenizer():
     return byte_level()
 
 
-def a_source(folder, **keys):
-    lines = [{"en": "abcdef"[: 1 + i % 6] * (1 + i // 6), "uk": "fed" * (1 + i % 3)}
-             for i in range(40)]  # fmt: skip
-    path = folder / "pairs.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    fields = {"name": "pairs", "kind": "parallel", "path": str(path), "languages": ("en", "uk")}
-    return Source(**(fields | keys))
-
-
-def test_the_key_is_of_what_the_tokens_hang_on(tmp_path, tokenizer):
-    source = a_source(tmp_path)
-
-    def key(source=source, tokenizer=tokenizer, **changes):
-        return key_of(Pipeline(make_study(**changes), tokenizer).inputs(source))
-
-    first = key()
-    turned = source.model_copy(update={"languages": ("uk", "en")})
-    none = Filters(leakage=None, shots_leakage=None)
-    drawn = {"directions": {"en-uk": 1, "uk-en": 1}}
-    training = make_study().training.model_copy(update={"max_length": 99})
-    others = [
-        key(turned), key(template="mfti"), key(training=training),
-        key(filters=none.model_copy(update={"duplicates": "row"})),
-        key(a_source(tmp_path, **drawn)), key(a_source(tmp_path, **drawn), seed=7),
-        key(a_source(tmp_path, name="other", **drawn)),
-    ]  # fmt: skip
-    assert len({first, *others}) == len(others) + 1
-    # nothing of these changes a row
-    same = a_source(tmp_path, name="other", weight=3, max_repeats=2, licence="CC0-1.0")
-    assert {key(seed=7), key(same), key(name="another")} == {first}
-    Path(source.path).write_text(Path(source.path).read_text().replace("fed", "bed"))
-    os.utime(source.path, ns=(1, 1))
-    assert key() != first
-
-
-def test_a_tokenizer_is_known_by_what_it_does(tokenizer):
-    known = tokenizer_hash(tokenizer)
-    tokenizer.pad_token = tokenizer.eos_token
-    tokenizer(["a", "a bad cab"], padding=True, truncation=True, max_length=2)
-    assert tokenizer_hash(tokenizer) == known == tokenizer_hash(byte_level())
-    changed = byte_level()
-    changed.chat_template = "{{ messages }}"
-    more = byte_level()
-    more.add_tokens(["abba"])
-    assert len({known, tokenizer_hash(changed), tokenizer_hash(more)}) == 3
-
-
-def test_content_is_of_files_folders_and_members_of_archives(tmp_path):
-    (tmp_path / "a.tsv").write_text("a")
-    (tmp_path / "b.csv").write_text("a")
-    assert content_hash(tmp_path / "a.tsv") != content_hash(tmp_path / "b.csv")
-    before = content_hash(tmp_path)
-    (tmp_path / "c.zip").write_bytes(b"zip")
-    assert content_hash(tmp_path) != before
-    member = content_hash(tmp_path / "c.zip" / "x" / "train.de")
-    assert member.startswith("x/train.de in .zip ")
-    assert content_hash(Path("hf:a/b")) == "hf:a/b"
+def test_a_digest_is_of_what_is_drawn_in_its_order(tmp_path, tokenizer, monkeypatch):
+    """And of nothing else: not of the store, of texts that are not drawn, or of other code."""
+    study = make_study(sources=(a_source(tmp_path),))
+    table = build_store(study, tokenizer)["pairs"]
+    rows = np.array([3, 1, 7])
+    known = digest_of(table, rows)
+    assert len(known) == 32 and digest_of(table, rows[:0]) == ""
+    assert len({known, digest_of(table, rows[::-1]), digest_of(table, rows[:2]),
+                digest_of(table, np.array([3, 1, 8]))}) == 4  # fmt: skip
+    sent = pickle.loads(pickle.dumps(table)).loaded()
+    texts = TokenTable(sent.ids, sent.ends, sent.loss_from, 0, len(sent))
+    assert digest_of(sent, rows) == digest_of(texts, rows) == known
+    later = TokenTable(sent.ids, sent.ends, sent.loss_from + 1, 0, len(sent))
+    assert digest_of(later, rows) != known
+    monkeypatch.setattr(pipeline, "code_hash", lambda folder: "other")
+    assert digest_of(build_store(study, tokenizer)["pairs"], rows) == known
 
 
 def test_a_mix_is_the_same_from_a_new_store_a_kept_one_and_a_copy(tmp_path, tokenizer, monkeypatch):

@@ -11,6 +11,7 @@ from mtray.errors import DataError, LossNotFinite, TrialStopped, ValueNotFinite,
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.outputs import read_outputs
 from mtray.job import Job, Outcome, Reverted
+from mtray.report import records
 from mtray.report.records import read_record, read_records, result_path
 from mtray.schema import Mix, Recipe
 from mtray.search.stopwatch import Stopwatch
@@ -44,7 +45,8 @@ def trial(tmp_path, monkeypatch):
         def score(job, *_):
             if scoring is not None:
                 raise scoring
-            return make_record(job.number, 0.5, 0.5, seconds={"training": 30.0, "scoring": 2.0})
+            seconds = {"training": 30.0, "scoring": 2.0}
+            return make_record(job.number, 0.5, 0.5, seconds=seconds), []
 
         line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: stops)
         monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
@@ -161,31 +163,58 @@ class Scored:
         return []
 
 
-def test_every_alpha_is_a_row_of_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def at_alphas(tmp_path, monkeypatch):
+    """Run a trial whose model is also evaluated at three alphas, of which one cannot be scored."""
     monkeypatch.setattr("ray.get", lambda ref: ref)
     monkeypatch.setattr(trainable, "base_outputs", lambda *_: None)
     study = make_study()
     evaluation = study.evaluation.model_copy(update={"reversion": (0.25, 0.5, 0.75)})
     study = study.model_copy(update={"evaluation": evaluation})
-    shared = SimpleNamespace(run_dir=str(tmp_path), study=study, suite=Scored(), similar=None)
-    line = SimpleNamespace(progress=lambda fields: None)
-    recipe = Recipe(parallel_size=100)
+    board = SimpleNamespace(remove=SimpleNamespace(remote=lambda number: None))
+    shared = SimpleNamespace(
+        run_dir=str(tmp_path), study=study, suite=Scored(), similar=None, board=board
+    )
+    line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: False)
     seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0}
     found = tuple(
         Reverted(alpha, [Output(text, None, 1)], spent)
         for alpha, text, spent in ((0.25, "0.4", 2.0), (0.5, "nan", 2.5), (0.75, "0.5", 2.5))
     )
     outcome = Outcome([Output("0.6", None, 1)], Mix(), None, seconds, {}, reverted=found)
-    job = Job(7, "parallel_only", recipe, 2, replicate=1, of=4)
-    whole = trainable._score(job, shared, outcome, line, None)
-    assert (whole.objectives["quality"].value, whole.recipe.alpha, whole.trained_as) == (
-        0.6,
-        1,
-        None,
-    )
+    monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
+    monkeypatch.setattr(trainable, "_referee", lambda job, shared: Referee())
+    monkeypatch.setattr(trainable, "train_with_attempts", lambda *_: outcome)
+    job = Job(7, "parallel_only", Recipe(parallel_size=100), 2, replicate=1, of=4)
+    return lambda: trainable.execute(job, shared)
+
+
+FAMILY = [7, 1_000_007, 2_000_007, 3_000_007]
+
+
+def test_a_trial_is_written_before_what_it_is_at_other_alphas(at_alphas, tmp_path, monkeypatch):
+    written = []
+
+    def write(path, value):
+        written.extend([value["number"]] if path.name == "result.json" else [])
+        return write_json(path, value)
+
+    write_json = records.write_json
+    monkeypatch.setattr(records, "write_json", write)
+    at_alphas()
+    assert written == FAMILY
+    assert {p.name for p in (tmp_path / "trials/0007").iterdir()} == {
+        "result.json", "draws.parquet", "outputs.parquet",
+    }  # fmt: skip
+
+
+def test_every_alpha_is_a_row_of_its_own(at_alphas, tmp_path):
+    whole, recipe = at_alphas(), Recipe(parallel_size=100)
+    assert whole.objectives["quality"].value == 0.6
+    assert (whole.recipe.alpha, whole.trained_as) == (1, None)
     rows = {r.number: r for r in read_records(tmp_path).sound()}
-    assert set(rows) == {1_000_007, 2_000_007, 3_000_007}
-    first, second, third = (rows[number] for number in sorted(rows))
+    assert list(rows) == FAMILY
+    first, second, third = (rows[number] for number in FAMILY[1:])
     assert first.recipe == recipe.model_copy(update={"alpha": 0.25})
     assert (first.role, first.seed, first.trained_as) == ("search", 2, 7)
     assert (first.replicate, first.of) == (1, 1_000_004), "a replicate of the original's alpha"
