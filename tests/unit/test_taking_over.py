@@ -122,8 +122,8 @@ def test_taken_trials_are_complete_trials_of_the_new_run(old, tmp_path):
         copy = records[number]
         assert copy.taken_from == Origin(run=str(old), number=taken.record.number)
         assert (copy.recipe, copy.objectives) == (taken.record.recipe, taken.record.objectives)
-        there = read_draws(old, taken.record.number, ["quality"])
-        np.testing.assert_array_equal(read_draws(new, number, ["quality"]), there)
+        there = read_draws(old, taken.record.number, ["quality"])["quality"]
+        np.testing.assert_array_equal(read_draws(new, number, ["quality"])["quality"], there)
         assert trials_in(new)[number].values == [
             copy.objectives[name].value for name in ("quality", "retention")
         ]
