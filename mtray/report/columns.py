@@ -33,12 +33,16 @@ def parquet_bytes(rows: Sequence[Row]) -> bytes:
     return buffer.getvalue()
 
 
+def _types(annotation: Any) -> set[Any]:
+    """All types within an annotation, such as of `Annotated[float, ...] | None`."""
+    return {annotation}.union(*map(_types, get_args(annotation)))
+
+
 def _column(name: str, values: list[Any]) -> pa.Array:
     """A recipe's parameter has its field's type; any other column without a value is one of
     numbers."""
     if name in Recipe.model_fields:
-        annotation = Recipe.model_fields[name].annotation
-        allowed = {annotation, *get_args(annotation)}
+        allowed = _types(Recipe.model_fields[name].annotation)
         kind = pa.float64() if float in allowed else pa.int64() if int in allowed else pa.string()
         return pa.array(values, kind)
     found = pa.array(values)

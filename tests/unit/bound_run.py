@@ -68,6 +68,7 @@ def study_in(folder: Path, model: str, tested: bool = False, **changes: Any) -> 
     """With test segments where it is `tested`."""
     test = {"path": str(folder / "test.tsv")} if tested else {}
     evaluation = {
+        "comet": "embedded",
         "quality": [{"direction": "en-uk", "path": str(folder / "dev.tsv"), "size": 4,
                      "test": test}],
         "abilities": {"kept": {"measure": "translation", "direction": "en-uk", "size": 4,

@@ -264,7 +264,11 @@ def study(tmp_path: Path, **more) -> Study:
     return Study(
         name="s",
         sources=(source,),
-        evaluation={"quality": [quality], "abilities": more.pop("abilities", {})},
+        evaluation={
+            "comet": "embedded",
+            "quality": [quality],
+            "abilities": more.pop("abilities", {}),
+        },
         **more,
     )
 

@@ -29,7 +29,9 @@ ABILITY = {
 
 
 def study(quality=QUALITY, ability=ABILITY):
-    evaluation = Evaluation.model_validate({"quality": [quality], "abilities": {"few": ability}})
+    evaluation = Evaluation.model_validate(
+        {"comet": "embedded", "quality": [quality], "abilities": {"few": ability}}
+    )
     return make_study().model_copy(update={"evaluation": evaluation})
 
 
@@ -247,8 +249,8 @@ def two_abilities(run, monkeypatch):
     ability = run.bound.evaluation.abilities["few"]
     both = {"few": ability, "icl": ability.model_copy(update={"weight": 3.0})}
     evaluation = run.bound.evaluation.model_copy(update={"abilities": both})
-    bound = run.bound.model_copy(update={"evaluation": evaluation})
-    monkeypatch.setattr(held_out, "load_bound", lambda _: (bound, None))
+    study = run.bound.model_copy(update={"evaluation": evaluation})
+    monkeypatch.setattr(held_out, "read_bound", lambda _: Bound(study, None, evaluation))
     for number in VALUES:
         give_abilities(run.path, number, ("few", "icl"))
     touch = held_out._touch_trial

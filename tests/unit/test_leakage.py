@@ -105,6 +105,7 @@ def texts_of(tmp_path, abilities, **quality):
         sources=({"name": "p", "kind": "parallel", "languages": ("en", "de"),
                   "path": str(tmp_path / "train.tsv")},),
         evaluation={
+            "comet": "embedded",
             "quality": [{"direction": "en-de", "path": str(tmp_path / "dev.tsv"), **quality}],
             "abilities": abilities,
         },

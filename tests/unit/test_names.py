@@ -60,7 +60,8 @@ def measured(suite):
     return {*found.scores, *found.objectives, *cost_scores({}, Resources())}
 
 
-def test_the_names_are_those_of_a_result(everything):
+def test_the_names_are_those_of_a_result(everything, monkeypatch):
+    monkeypatch.setattr("mtray.evaluation.retention.MARGIN", 2.0)  # of few segments
     suite = suite_of(everything)
     names = score_names(suite)
     assert len(names) == len(set(names))

@@ -89,7 +89,8 @@ def test_every_beginning_of_the_plan_is_a_useful_table(jobs):
                 job.recipe.parallel_size for job in jobs[:end]
                 if job.role == "search" and bool(job.replicate) == repeated
             ]  # fmt: skip
-            middle = (space.smallest("parallel_size") * space.largest("parallel_size")) ** 0.5
+            size = space.parameters["parallel_size"]
+            middle = (size.low * size.high) ** 0.5
             assert 0.25 < np.mean(np.array(sizes) < middle) < 0.75, "all of the range"
     fewer = plan(*load(arguments([])), points=40)
     assert fewer == jobs[: len(fewer)] and len(fewer) == 1 + 3 * BASELINES + 40 + 10 + 2

@@ -222,6 +222,7 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
     sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
     study, recipe = make_study(sources=sources), Recipe(parallel_size=200)
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
+    monkeypatch.setattr("mtray.evaluation.names.check_measured", lambda *_: None)
     space = Space(parameters={}, fixed={"parallel_size": 200})
     store = sweep.prepare(study, space).store
     parts = plan(recipe, sources)
