@@ -60,8 +60,7 @@ def measured(suite):
     return {*found.scores, *found.objectives, *cost_scores({}, Resources())}
 
 
-def test_the_names_are_those_of_a_result(everything, monkeypatch):
-    monkeypatch.setattr("mtray.evaluation.retention.MARGIN", 2.0)  # of few segments
+def test_the_names_are_those_of_a_result(everything):
     suite = suite_of(everything)
     names = score_names(suite)
     assert len(names) == len(set(names))
