@@ -45,7 +45,7 @@ class Scales:
     segment: tuple[float, float] = (0.26, 0.60)
     recipe: tuple[float, float] = (0.08, 0.19)
     seed: tuple[float, float] = (0.12, 0.28)
-    model: tuple[float, float] = (0.001, 0.008)
+    model: tuple[float, float] = (0.001, 0.006)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@
 
 `train` trains the next recipes of a fixed plan (`table_plan.py`) one after another on one core and
 keeps what they answered; it may be stopped and killed at any time and goes on where it was, and
-several may train in one folder. `score` makes the table from what is kept, without training; it is
+several may train in one folder. What the table has already is not trained again. `score` makes the
+table from what is kept, without training, and keeps the rows of other folders that are in it; it is
 the first problem of `search.py`. `show` says what is in a table. README's figures on seeds come
 from there.
 """
@@ -15,6 +16,7 @@ from there.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections import Counter
@@ -56,7 +58,8 @@ def run_train(args: argparse.Namespace) -> None:
     check_model(study, space)
     # without the quality metric, which training does not need
     prepared = prepare(study, space, lambda line: print(line, file=sys.stderr, flush=True))
-    done = train(prepared, args.work, args.until, args.minutes)
+    known = {row["number"] for row in known_rows(args.table)[0]}
+    done = train(prepared, args.work, args.until, args.minutes, known)
     print(f"{done} trials trained by this process")
 
 
@@ -112,6 +115,30 @@ def about(source: tuple[Path, Path, Path], trials: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def known_rows(table: Path) -> tuple[list[Any], dict[str, Any]]:
+    """The rows of a table that is there, and what the file says about them; none where it is
+    not."""
+    from table_summary import read_table
+
+    rows, found = read_table(table) if table.is_file() else ([], {})
+    return list(rows), found
+
+
+def rows_to_keep(table: Path, here: set[int], now: dict[str, Any]) -> list[Any]:
+    """Rows of the table of trials whose answers are in another folder. Raises ConfigError where
+    they were scored by other definitions than these."""
+    rows, before = known_rows(table)
+    kept = [row for row in rows if row["number"] not in here]
+    for key in ("signatures", "plan", "rungs", "bootstrap"):
+        was, is_now = (json.loads(json.dumps(found.get(key))) for found in (before, now))
+        if kept and was != is_now:
+            raise ConfigError(
+                f"{table}: its {len(kept)} other trials have other `{key}`, and their answers are "
+                "not in this folder: score there, or write another file with --out"
+            )
+    return kept
+
+
 def run_score(args: argparse.Namespace) -> None:
     from table_scores import write_table
     from table_trials import read_trials
@@ -125,7 +152,9 @@ def run_score(args: argparse.Namespace) -> None:
             rows.append(row)
             print(f"\r{len(rows)} of {len(folders)} scored", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    size = write_table(args.out, rows, about(source, trials))
+    found = about(source, trials)
+    rows += rows_to_keep(args.out, {row["number"] for row in rows}, found)
+    size = write_table(args.out, sorted(rows, key=lambda row: row["number"]), found)
     print(f"{args.out}: {len(rows)} trials, {size:,} bytes")
     if size > MOST_BYTES:
         raise ConfigError(f"{args.out}: {size:,} bytes, more than {MOST_BYTES:,}")
@@ -148,6 +177,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     studied.add_argument("--space", type=Path, default=DEFAULT_SPACE)
     train = commands.add_parser("train", parents=[studied])
     train.add_argument("--until", type=int, metavar="N", help="only the plan's first N trials")
+    train.add_argument(
+        "--table", type=Path, default=TABLE, metavar="FILE", help="whose trials are not trained"
+    )
     train.add_argument("--minutes", type=float, metavar="M", help="begin no trial after that")
     train.set_defaults(run=run_train)
     score = commands.add_parser("score", parents=[studied])

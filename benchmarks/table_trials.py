@@ -16,7 +16,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from mtray.errors import ConfigError, LossNotFinite, RunError, ValueNotFinite
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, write_outputs
 from mtray.job import How, Job, Outcome, RungPlan
-from mtray.report.records import trial_name, write_json
+from mtray.report.records import BASE_NUMBER, trial_name, write_json
 from mtray.runtime import code_hash
 from mtray.schema import Mix, Recipe, TrainingRecord
 from mtray.sweep import Prepared
@@ -178,15 +178,19 @@ def read_trials(work: Path) -> list[Kept]:
 
 
 def train(
-    prepared: Prepared, work: Path, until: int | None = None, minutes: float | None = None
-) -> int:
+    prepared: Prepared, work: Path, until: int | None = None, minutes: float | None = None,
+    known: Collection[int] = (),
+) -> int:  # fmt: skip
     """Train what is not done of the plan's first `until` trials, one after another; how many this
-    process did. None begins after `minutes`. Raises MtrayError."""
+    process did. `known`: numbers of trials that a table has already. None begins after `minutes`.
+    Raises MtrayError."""
     held = {name: len(table) for name, table in prepared.store.items()}
     jobs = plan(prepared.study, prepared.space, held)
     bind(work, what_is_trained(prepared, jobs))
     code()  # as it is now, whatever happens to the files while this runs
-    jobs, started, done = jobs[:until], time.monotonic(), 0
+    # what every score is measured against is answered in every folder
+    wanted = [j for j in jobs[:until] if j.number == BASE_NUMBER or j.number not in known]
+    jobs, started, done = wanted, time.monotonic(), 0
     while minutes is None or time.monotonic() - started < 60 * minutes:
         with _next(work, jobs) as job:
             if job is None:

@@ -131,6 +131,12 @@ def test_two_processes_share_a_folder_and_none_begins_after_its_time(small, tmp_
     assert train(small, work, until=3) == 1
 
 
+def test_what_a_table_has_is_not_trained_again(small, tmp_path):
+    work = tmp_path / "work"
+    assert train(small, work, until=5, known={-1, 0, 2}) == 3
+    assert [kept.job.number for kept in read_trials(work)] == [-1, 1, 3], "and the base model's"
+
+
 def test_a_folder_is_of_one_plan(small, tmp_path):
     work = tmp_path / "work"
     train(small, work, until=1)
@@ -283,6 +289,18 @@ def test_a_table_is_read_as_it_was_written(table):
         read_table(path)
     with pytest.raises(ConfigError, match="there is no such file"):
         read_table(path.with_name("none.parquet"))
+
+
+def test_rows_of_other_folders_stay_in_the_table(table):
+    path, rows, about = table
+    numbers = {row["number"] for row in rows}
+    kept = recipe_table.rows_to_keep(path, {-1, 0}, about)
+    assert {row["number"] for row in kept} == numbers - {-1, 0}
+    assert recipe_table.rows_to_keep(path.with_name("none.parquet"), set(), about) == []
+    other = about | {"plan": {"trials": 1}}
+    assert recipe_table.rows_to_keep(path, numbers, other) == [], "all are scored anew"
+    with pytest.raises(ConfigError, match="have other `plan`"):
+        recipe_table.rows_to_keep(path, {-1, 0}, other)
 
 
 def test_the_whole_table_is_small(table, tmp_path):
