@@ -127,7 +127,7 @@ def start(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     ]  # fmt: skip
     # a hub that refuses at once stands for no network
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=380)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def refused(done: subprocess.CompletedProcess[str], parts: list[str]) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("change, parts", CASES, ids=[c.__name__ for c, _ in CASES])
 def test_a_mistake_is_named_and_leaves_nothing(folder, change, parts):
     study = yaml.safe_load((folder / "study.yaml").read_text())
@@ -159,7 +159,7 @@ def test_a_mistake_is_named_and_leaves_nothing(folder, change, parts):
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_folder_that_cannot_be_written(folder):
     (folder / "runs").write_text("a file")
     refused(start(folder), ["--runs-dir", str(folder / "runs"), "cannot be written"])
@@ -167,14 +167,14 @@ def test_a_folder_that_cannot_be_written(folder):
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_two_runs_with_one_name(folder):
     with claimed(folder / "runs", "small"):
         refused(start(folder), ["'small'", f"process {os.getpid()}", "--name"])
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_the_traceback_is_there_when_asked_for(folder):
     (folder / "space.yaml").write_text("mono_ratio: {type: float, low: 2, high: 1}\n")
     done = start(folder, "--debug")

@@ -40,7 +40,7 @@ def answer(url: str, process: subprocess.Popen[bytes]) -> Any:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_the_journal_opens_in_optuna_dashboard(tmp_path):
     ledger = Ledger(tmp_path, make_study(sampler="random"), SPACE)
     for quality in (0.5, 0.6, 0.7):

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from mtray.report.records import read_records
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

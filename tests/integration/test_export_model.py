@@ -15,13 +15,13 @@ from mtray.report.export import read_front
 from mtray.report.records import read_records, trial_dir
 from mtray.study import load_study
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 HALF = 1_000_000
 
 
 def mtray(*arguments):
     command = [sys.executable, "-m", "mtray", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 def export(run_dir, number, out):

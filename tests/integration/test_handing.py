@@ -10,7 +10,7 @@ from mtray.data.token_files import get_store
 from mtray.errors import DataError
 from mtray.search import handing
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import yaml
 from mtray.report.records import read_records
 from mtray.schema import Recipe
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 
 def test_a_sweep_over_methods_and_policies(sweep, small, tmp_path):

@@ -13,7 +13,7 @@ import yaml
 from mtray.report.records import read_records
 from mtray.schema import TrialRecord
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 # two recipes, so that the search cannot but repeat itself
 SPACE = {
@@ -53,7 +53,7 @@ def test_replicates_and_a_warm_start(sweep, small, tmp_path):
 
     number = replicates[0].number
     command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), str(number)]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=800)
     file = run_dir / "reruns" / f"{number}-seed{replicates[0].seed}" / "result.json"
     again = TrialRecord.model_validate_json(file.read_bytes())
     assert again.mix == replicates[0].mix, "a rerun draws what the replicate drew"

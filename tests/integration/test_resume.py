@@ -5,7 +5,7 @@ import pytest
 import torch
 from process_group import free_port, join_group
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def work(rank, world, port, stage, folder):

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from mtray.report.records import read_records
 from mtray.schema import TrialRecord
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 
 def states(run_dir: Path) -> Counter[str]:
@@ -72,7 +72,7 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert front["front"]
 
     command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), "0"]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(command, check=True, capture_output=True, timeout=800)
     written = (run_dir / "reruns" / "0-seed1" / "result.json").read_text()
     rerun = TrialRecord.model_validate_json(written)
     assert rerun.recipe == records[0].recipe

@@ -16,7 +16,7 @@ from mtray.report.records import read_records
 from mtray.study import load_study
 from mtray.training.models import load_model, load_tokenizer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 STEPS = 8
 
 
