@@ -58,7 +58,18 @@ def test_replicates_and_a_warm_start(sweep, small, tmp_path):
     again = TrialRecord.model_validate_json(file.read_bytes())
     assert again.mix == replicates[0].mix, "a rerun draws what the replicate drew"
 
-    more = ("--space", str(space), "--name", "second", "--from", "small", "--trials", "1")
+    more = (
+        "--study",
+        str(study),
+        "--space",
+        str(space),
+        "--name",
+        "second",
+        "--from",
+        "small",
+        "--trials",
+        "1",
+    )
     process = sweep(*more)
     output = process.communicate()[0]
     assert process.returncode == 0, output
