@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.uncertainty import LEVEL
+from mtray.analysis.uncertainty import LEVEL, student_t
 
 Array = npt.NDArray[np.float64]
 
@@ -57,17 +56,9 @@ class SeedVariance:
         if not self.freedom:
             return np.zeros_like(self.variance)
         tail = (1 + level) / 2
-        whole = (_student_t(tail, self.freedom) ** 2) * self.variance
+        whole = (student_t(tail, self.freedom) ** 2) * self.variance
         normal = NormalDist().inv_cdf(tail) ** 2
         return np.asarray(np.sqrt(np.maximum(0.0, whole - normal * self.within)))
-
-
-@lru_cache(maxsize=128)
-def _student_t(level: float, freedom: float) -> float:
-    """Kept, since scipy takes 0.3 ms and every score of every trial asks for the same one."""
-    from scipy.stats import t
-
-    return float(t.ppf(level, freedom))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from mtray.analysis.seeds import SeedVariance, seed_draws
 from mtray.report.groups import (
     Draws,
     Group,
+    mean_values,
     measured,
     no_draws,
     paired_draws,
@@ -114,9 +115,7 @@ def joint(
     groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws, least: int = DRAWS
 ) -> Joint:
     """Of all groups, whose trials have all of the named objectives."""
-    values = np.array(
-        [np.mean([[measured(t)[n].value for n in names] for t in g.seeds], axis=0) for g in groups]
-    )
+    values = mean_values(groups, names)
     trials = [trial for group in groups for trial in group.seeds]
     paired = paired_draws(trials, names, draws)
     segments = (

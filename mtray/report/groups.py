@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -152,6 +153,11 @@ def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Dra
         return None
     stacked = np.stack([np.stack([one[n] for n in names], axis=1) for one in found], axis=1)
     return stacked if bool(np.isfinite(stacked).all()) else None
+
+
+def mean_values(groups: Sequence[Group], names: Sequence[str]) -> Array:
+    """Means over seeds of the named scores, shape (groups, names)."""
+    return np.array([[fmean(measured(t)[n].value for t in g.seeds) for n in names] for g in groups])
 
 
 def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> Array:

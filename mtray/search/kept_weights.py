@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.analysis.pareto import maximised, non_dominated
-from mtray.report.groups import complete_trials, group_trials, objective_array
-from mtray.report.means import mean_records
+from mtray.report.groups import complete_trials, group_trials, mean_values
 from mtray.report.records import read_records, trial_dir
 from mtray.schema import Study, TrialRecord
 from mtray.search.family import pending
@@ -20,7 +19,7 @@ def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[int]:
     groups = group_trials(complete_trials(records))
     if not groups:
         return set()
-    values = objective_array(mean_records(groups), list(study.objectives), "value")
+    values = mean_values(groups, list(study.objectives))
     on = non_dominated(maximised(values, list(study.objectives.values())))
     members = [t for group, is_on in zip(groups, on, strict=True) if is_on for t in group.trials]
     return {t.number if t.trained_as is None else t.trained_as for t in members}
