@@ -1,0 +1,94 @@
+"""What a run has found out about its recipes, as arrays for models of it: by how much each differs
+from the untouched model, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.errors import RunError
+from mtray.report.abilities import PREFIX
+from mtray.report.differences import joint
+from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
+from mtray.report.means import mean_records
+from mtray.report.records import BASE_NUMBER
+from mtray.schema import RETENTION_SUMMARIES, TrialRecord
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every trained recipe (n) of a run in some measures (k), as differences to the untouched model
+    on the same segments.
+
+    - `records`: one for each recipe, means over its seeds.
+    - `seeds`: of each recipe, how many.
+    - `names`: of the measures, in their own units and senses.
+    - `base`, shape (k,): the untouched model's values.
+    - `gaps`, shape (n, k): a recipe's value minus the untouched model's.
+    - `errors`, shape (draws, n, k): what the gaps may be off by, drawn together for all recipes and
+      measures: segments by the paired bootstrap, seeds by `mtray.analysis.seeds`.
+    """
+
+    records: tuple[TrialRecord, ...]
+    seeds: tuple[int, ...]
+    names: tuple[str, ...]
+    base: Array
+    gaps: Array
+    errors: Array
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of the trials that others repeat."""
+        return tuple(record.number for record in self.records)
+
+    def gap(self, name: str) -> Array:
+        """Of one measure, shape (n,)."""
+        return self.gaps[:, self.names.index(name)]
+
+    def covariance(self, name: str) -> Array:
+        """Of the gaps' errors in one measure, shape (n, n). Recipes share the untouched model and
+        the segments, so it is not diagonal."""
+        errors = self.errors[:, :, self.names.index(name)]
+        centred = errors - errors.mean(axis=0)
+        return np.asarray(centred.T @ centred / (len(errors) - 1))
+
+
+def evidence(
+    records: Iterable[TrialRecord], objectives: Sequence[str], draws: Draws = no_draws,
+    run_dir: Path = Path(),
+) -> Evidence:  # fmt: skip
+    """Of the objectives, and of every ability that retention averages in all trials.
+
+    RunError where the untouched model is not measured, or nothing is trained."""
+    groups = group_trials(complete_trials(records))
+    base = next((g for g in groups if g.original.number == BASE_NUMBER), None)
+    if base is None:
+        raise RunError(f"{run_dir}: the base model is not measured, so nothing can be compared")
+    groups = [g for g in groups if g.n_seeds]
+    if not groups:
+        raise RunError(f"{run_dir}: no trained recipe is complete yet")
+    names = list(dict.fromkeys([*objectives, *_abilities([base.original])]))
+    names = [n for n in names if all(n in measured(t) for g in groups for t in g.trials)]
+    if missing := [n for n in objectives if n not in names]:
+        raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")
+    found = joint([base, *groups], names, draws)
+    return Evidence(
+        records=tuple(mean_records(groups, draws)), seeds=tuple(g.n_seeds for g in groups),
+        names=tuple(names), base=found.values[0], gaps=found.values[1:] - found.values[0],
+        errors=found.errors[:, 1:] - found.errors[:, :1],
+    )  # fmt: skip
+
+
+def _abilities(records: Iterable[TrialRecord]) -> list[str]:
+    return [
+        name
+        for record in records
+        for name in record.scores
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in RETENTION_SUMMARIES
+    ]
