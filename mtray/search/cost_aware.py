@@ -29,7 +29,7 @@ from scipy.special import log_ndtr
 from mtray.analysis.gaussian_process import Process, fit
 from mtray.analysis.improvement import boxes, expected_improvement
 from mtray.analysis.pareto import non_dominated
-from mtray.search.cube import Cube
+from mtray.unit_cube import Cube
 
 Array = npt.NDArray[np.float64]
 Params = dict[str, Any]

@@ -20,9 +20,10 @@ from mtray.search.division import Division, counted
 from mtray.search.largest import largest_recipes
 from mtray.search.live import duration_text
 from mtray.search.references import reference_recipes
-from mtray.search.samplers import at_quantile, space_filling
+from mtray.search.samplers import space_filling
 from mtray.space import Space
 from mtray.trial import run_trial
+from mtray.unit_cube import at_quantile
 
 # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
 STARTUP_SECONDS = 7.0

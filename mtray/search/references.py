@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.schema import Kind, Recipe, Role, Source, Study
-from mtray.search.samplers import at_quantile
 from mtray.space import Space
+from mtray.unit_cube import at_quantile
 
 
 def reference_recipes(

@@ -3,21 +3,16 @@ first."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 
 from mtray.errors import ConfigError
+from mtray.unit_cube import at_quantile
 
 STARTUP = 4  # space-filling points before the model is asked
 BLOCK = 64  # of a Sobol sequence, a power of two
@@ -67,22 +62,6 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return bool(distribution._contains(distribution.to_internal_repr(value)))
     except ValueError:  # not one of the choices
         return False
-
-
-def at_quantile(distribution: BaseDistribution, u: float) -> Any:
-    """The value at share `u` in [0, 1) of a range, on its own scale."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(u * len(distribution.choices))]
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step
-    # a value of a stepped range stands for the step above it, so that the last is as likely as the
-    # first
-    top = high + (step or 0)
-    if distribution.log:
-        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
-    else:
-        value = low + u * (top - low)
-    return min(high, low + int((value - low) / step) * step) if step else value
 
 
 def sobol_points(

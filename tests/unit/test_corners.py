@@ -11,8 +11,8 @@ from mtray.data.mixing import plan
 from mtray.errors import DataError
 from mtray.schema import Source, Training
 from mtray.search.largest import at_most, check_held, largest_recipes, most_asked
-from mtray.search.samplers import at_quantile
 from mtray.space import Choices, Condition, FloatRange, IntRange, Space, load_space
+from mtray.unit_cube import at_quantile
 
 SOURCES = (
     Source(name="a", kind="parallel", path="a", languages=("en", "uk")),

@@ -5,8 +5,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from mtray.search.cost_aware import Known, Told, Where, suggest
-from mtray.search.cube import Cube, snapped, unit_of
-from mtray.search.samplers import at_quantile, space_filling
+from mtray.search.samplers import space_filling
+from mtray.unit_cube import Cube, at_quantile, snapped, unit_of
 
 DISTRIBUTIONS = {
     "x": FloatDistribution(0, 1),

@@ -26,8 +26,9 @@ from mtray.report.records import result_path, write_record
 from mtray.schema import Budget, Recipe, Source, Training
 from mtray.search.journal import Ledger, base_job
 from mtray.search.references import reference_recipes
-from mtray.search.samplers import NAMES, STARTUP, at_quantile, check_sampler, space_filling
+from mtray.search.samplers import NAMES, STARTUP, check_sampler, space_filling
 from mtray.space import Choices, FloatRange, IntRange, Space
+from mtray.unit_cube import at_quantile
 
 
 def test_references_come_first_then_sobol_then_the_sampler(tmp_path):

@@ -1,7 +1,8 @@
-"""A search space as the unit cube, for models that want numbers."""
+"""A search space as the unit cube, for samplers that fill it and for models that want numbers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-
-from mtray.search.samplers import at_quantile
 
 Array = npt.NDArray[np.float64]
 
@@ -65,6 +64,22 @@ class Cube:
             else:
                 columns.append(snapped(d, column))
         return np.stack(columns, axis=1)
+
+
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
+    """The value at share `u` in [0, 1) of a range, on its own scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    # a value of a stepped range stands for the step above it, so that the last is as likely as the
+    # first
+    top = high + (step or 0)
+    if distribution.log:
+        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
+    else:
+        value = low + u * (top - low)
+    return min(high, low + int((value - low) / step) * step) if step else value
 
 
 def _ends(d: BaseDistribution) -> tuple[float, float, float]:
