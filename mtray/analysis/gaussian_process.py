@@ -28,6 +28,7 @@ SLOPE = (0.0, 1.0)
 MIDDLE = 0.5
 NOISE = (-4.0, 1.5)
 LOG_BOUNDS = (-7.0, 7.0)
+OFFSET = 1e3  # beside values of variance 1: the mean is next to unknown
 LEAST_NOISE = -11.0  # of the variance's logarithm: the kernel matrix stays invertible
 JITTER = 1e-9
 
@@ -43,38 +44,62 @@ class Process:
     signal: float
     slope: float
     noise: float
-    factor: Array  # lower Cholesky factor of kernel + noise
-    weights: Array  # (kernel + noise)^-1 values
+    known: Array  # covariance of the values' known errors
+    offset: float  # prior variance of what is the same everywhere
+    factor: Array  # lower Cholesky factor of kernel + noise + known errors
+    weights: Array  # (kernel + noise + known errors)^-1 values
 
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the value without noise at points of shape (k, d), each of
         shape (k,), in the unit of the values."""
-        cross = self.signal * _matern(_distances(at, self.points, self.scales))
-        cross += self.slope * _products(at, self.points)
-        own = self.signal + self.slope * ((at - MIDDLE) ** 2).sum(axis=1)
+        cross = self._kernel(at, self.points)
+        own = self.offset + self.signal + self.slope * ((at - MIDDLE) ** 2).sum(axis=1)
         solved = solve_triangular(self.factor, cross.T, lower=True)
         variance = np.maximum(own - (solved**2).sum(axis=0), 1e-12 * self.signal)
         return self.shift + self.unit * (cross @ self.weights), self.unit * np.sqrt(variance)
 
+    def joint(self, at: Array) -> tuple[Array, Array]:
+        """Mean, shape (k,), and covariance, shape (k, k), of the values without noise at points of
+        shape (k, d), in the unit of the values and its square."""
+        cross = self._kernel(at, self.points)
+        solved = solve_triangular(self.factor, cross.T, lower=True)
+        covariance = self._kernel(at, at) - solved.T @ solved
+        return self.shift + self.unit * (cross @ self.weights), self.unit**2 * covariance
+
+    def _kernel(self, a: Array, b: Array) -> Array:
+        curved = self.signal * _matern(_distances(a, b, self.scales))
+        return np.asarray(curved + self.slope * _products(a, b) + self.offset)
+
     def with_points(self, points: Array, values: Array) -> Process:
         """The same process knowing more values, without being fitted again."""
-        known = self.factor @ (self.factor.T @ self.weights)
+        before = self.factor @ (self.factor.T @ self.weights)
         added = (values - self.shift) / self.unit
         return _conditioned(
-            np.vstack([self.points, points]), np.concatenate([known, added]),
+            np.vstack([self.points, points]), np.concatenate([before, added]),
             (self.shift, self.unit), np.log([*self.scales, self.signal, self.slope, self.noise]),
+            np.pad(self.known, (0, len(points))), self.offset,
         )  # fmt: skip
 
 
-def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
-    """The process of `values`, shape (n,), at `points`, shape (n, d). ValueError for other shapes,
-    no points, or numbers that are not finite."""
+def fit(
+    points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
+) -> Process:
+    """The process of `values`, shape (n,), at `points`, shape (n, d). `errors`, shape (n, n): the
+    covariance of what is known to be wrong with the values, on top of which a noise is fitted that
+    is the same everywhere; such errors may be shared by all values, so the mean is not taken as
+    known then. ValueError for other shapes, no points, or numbers that are not
+    finite."""
     x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or y.shape != (len(x),) or not len(x):
         raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("a point or a value is not finite")
+    known = np.zeros((len(x), len(x))) if errors is None else np.asarray(errors, dtype=np.float64)
+    if known.shape != (len(x), len(x)):
+        raise ValueError(f"expected errors of shape {(len(x), len(x))}, found {known.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all() and np.isfinite(known).all()):
+        raise ValueError("a point, a value or an error is not finite")
     shift, unit = float(y.mean()), float(y.std()) or 1.0
+    known = known / unit**2
+    offset = 0.0 if errors is None else OFFSET
     scaled, d = (y - shift) / unit, x.shape[1]
     prior = 0.5 * math.log(max(d, 1) / SCALE_AT_ONE)
     middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
@@ -84,7 +109,7 @@ def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
     products = _products(x, x)
 
     def loss(theta: Any) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(theta, squares, products, scaled)
+        value, gradient = _negative_log_likelihood(theta, squares, products, scaled, known + offset)
         off = (theta - middle) / deviation
         return value + 0.5 * float(off @ off), gradient + off / deviation
 
@@ -94,15 +119,18 @@ def fit(points: npt.ArrayLike, values: npt.ArrayLike) -> Process:
         for s in starts
     ]
     best = min(found, key=lambda f: float(f.fun))
-    return _conditioned(x, scaled, (shift, unit), best.x)
+    return _conditioned(x, scaled, (shift, unit), best.x, known, offset)
 
 
-def _conditioned(x: Array, scaled: Array, unit: tuple[float, float], theta: Array) -> Process:
+def _conditioned(
+    x: Array, scaled: Array, unit: tuple[float, float], theta: Array, known: Array, offset: float
+) -> Process:
     scales, (signal, slope, noise) = np.exp(theta[:-3]), np.exp(theta[-3:]).tolist()
     kernel = signal * _matern(_distances(x, x, scales)) + slope * _products(x, x)
-    factor = cholesky(kernel + (noise + JITTER) * np.eye(len(x)), lower=True)
+    noisy = kernel + (noise + JITTER) * np.eye(len(x)) + (known + offset)
+    factor = cholesky(noisy, lower=True)
     weights = cho_solve((factor, True), scaled)
-    return Process(x, *unit, scales, signal, slope, noise, factor, weights)
+    return Process(x, *unit, scales, signal, slope, noise, known, offset, factor, weights)
 
 
 def _distances(a: Array, b: Array, scales: Array) -> Array:
@@ -122,7 +150,7 @@ def _matern(r: Array) -> Array:
 
 
 def _negative_log_likelihood(
-    theta: Any, squares: Array, products: Array, y: Array
+    theta: Any, squares: Array, products: Array, y: Array, known: Array
 ) -> tuple[float, Array]:
     """And its gradient by the logarithms of the scales, the signal, the slope and the noise.
 
@@ -134,7 +162,8 @@ def _negative_log_likelihood(
     r = np.sqrt(squares @ inverse)
     decay = np.exp(-SQRT5 * r)
     kernel = signal * (1 + SQRT5 * r + 5 / 3 * r**2) * decay
-    factor = cholesky(kernel + slope * products + (noise + JITTER) * np.eye(n), lower=True)
+    noisy = kernel + slope * products + (noise + JITTER) * np.eye(n) + known
+    factor = cholesky(noisy, lower=True)
     weights = cho_solve((factor, True), y)
     value = 0.5 * float(y @ weights) + float(np.log(np.diag(factor)).sum())
     # d value / d K = (K^-1 - w w^T) / 2

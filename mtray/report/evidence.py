@@ -33,6 +33,8 @@ class Evidence:
     - `gaps`, shape (n, k): a recipe's value minus the untouched model's.
     - `errors`, shape (draws, n, k): what the gaps may be off by, drawn together for all recipes and
       measures: segments by the paired bootstrap, seeds by `mtray.analysis.seeds`.
+    - `seed_deviation`, shape (k,): standard deviation over seeds of one training's value, beyond
+      what the bootstrap has of it.
     """
 
     records: tuple[TrialRecord, ...]
@@ -41,11 +43,16 @@ class Evidence:
     base: Array
     gaps: Array
     errors: Array
+    seed_deviation: Array
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """Of the trials that others repeat."""
         return tuple(record.number for record in self.records)
+
+    def record(self, number: int) -> TrialRecord:
+        """Of one recipe, by number."""
+        return self.records[self.numbers.index(number)]
 
     def gap(self, name: str) -> Array:
         """Of one measure, shape (n,)."""
@@ -82,6 +89,7 @@ def evidence(
         records=tuple(mean_records(groups, draws)), seeds=tuple(g.n_seeds for g in groups),
         names=tuple(names), base=found.values[0], gaps=found.values[1:] - found.values[0],
         errors=found.errors[:, 1:] - found.errors[:, :1],
+        seed_deviation=found.spread.deviation,
     )  # fmt: skip
 
 

@@ -29,19 +29,52 @@ def test_it_finds_the_function_its_noise_and_how_sure_it_is(seen):
     assert process.scales[:2].max() < process.scales[2:].min(), "the last two say nothing"
 
 
-def test_the_gradient_is_that_of_the_likelihood(seen):
+@pytest.mark.parametrize("known", [0.0, 0.4])
+def test_the_gradient_is_that_of_the_likelihood(seen, known):
     points, values = seen
+    errors = known * (np.eye(len(points)) + 0.5)
     squares = (points[:, None] - points[None]) ** 2
     products = (points - 0.5) @ (points - 0.5).T
     theta = np.array([0.1, -0.2, 0.3, 0.5, 0.2, -0.3, -3.0])
 
     def at(theta):
-        return _negative_log_likelihood(theta, squares, products, values)[0]
+        return _negative_log_likelihood(theta, squares, products, values, errors)[0]
 
     steps = 1e-5 * np.eye(len(theta))
     numeric = [(at(theta + step) - at(theta - step)) / 2e-5 for step in steps]
-    gradient = _negative_log_likelihood(theta, squares, products, values)[1]
+    gradient = _negative_log_likelihood(theta, squares, products, values, errors)[1]
     assert gradient == pytest.approx(numeric, rel=1e-4, abs=1e-5)
+
+
+def test_a_value_weighs_by_its_known_error():
+    """Two values at one point, with variances 1 and 3 and nothing to tell them from others: the
+    weighted mean (3 * 0 + 1 * 4) / 4 = 1, of variance 1 / (1 + 1/3) = 3/4, as the mean is next to
+    unknown."""
+    points = np.full((2, 1), 0.5)
+    process = fit(points, [0.0, 4.0], np.diag([1.0, 3.0]))
+    mean, deviation = process.predict(points[:1])
+    assert mean[0] == pytest.approx(1.0, abs=0.05)
+    assert deviation[0] == pytest.approx(0.75**0.5, rel=0.1)
+
+
+def test_an_error_that_all_share_moves_all_and_no_difference(seen):
+    points, values = seen
+    own = 0.05**2 * np.eye(len(points))
+    alone, shared = fit(points, values, own), fit(points, values, own + 0.3**2)
+    new = np.random.default_rng(4).random((3, 4))
+    (one, alone_cov), (other, shared_cov) = alone.joint(new), shared.joint(new)
+    assert other == pytest.approx(one, abs=1e-3)
+    assert shared_cov[0, 0] - alone_cov[0, 0] == pytest.approx(0.3**2, rel=0.1)
+    between = np.array([1.0, -1.0, 0.0])
+    assert between @ shared_cov @ between == pytest.approx(between @ alone_cov @ between, rel=0.02)
+
+
+def test_joint_values_are_those_of_each_point(seen):
+    process = fit(*seen)
+    new = np.random.default_rng(3).random((5, 4))
+    mean, covariance = process.joint(new)
+    assert mean == pytest.approx(process.predict(new)[0])
+    assert np.sqrt(np.diag(covariance)) == pytest.approx(process.predict(new)[1])
 
 
 def test_a_point_more_is_as_if_it_had_been_there(seen):
@@ -53,6 +86,14 @@ def test_a_point_more_is_as_if_it_had_been_there(seen):
     assert more.predict(new)[1] < process.predict(new)[1]
     expected = process.with_points(new, process.predict(new)[0])
     assert expected.predict(points)[0] == pytest.approx(process.predict(points)[0], abs=1e-8)
+
+
+def test_a_point_more_keeps_the_errors_of_those_before(seen):
+    points, values = seen
+    process = fit(points, values, 0.05**2 * np.eye(len(points)))
+    new = np.full((1, 4), 0.9)
+    expected = process.with_points(new, process.predict(new)[0])
+    assert expected.predict(points)[0] == pytest.approx(process.predict(points)[0], abs=1e-6)
 
 
 @pytest.mark.parametrize(

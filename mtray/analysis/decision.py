@@ -1,0 +1,116 @@
+"""Which recipe to take, and how surely: one number for what several objectives are worth together,
+and choosing by its posterior. Arrays in, arrays out; more is better in every objective.
+
+A recipe is worth the sum of its objectives, each in units of how far the front of the expected
+values reaches (as the knee, `mtray.analysis.pareto.knee`). Whoever chooses by expected values under
+a posterior, and not by observed ones, is not fooled by what only looked best (the winner's curse;
+Smith & Winkler 2006, "The Optimizer's Curse", Management Science 52:311).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.pareto import non_dominated
+
+Array = npt.NDArray[np.float64]
+# of the front's reach: recipes that are worth as much up to this are as good as each other (an
+# indifference zone: Bechhofer 1954, Annals of Mathematical Statistics 25:16)
+MARGIN = 0.1
+
+
+def scales(means: npt.ArrayLike, untouched: npt.ArrayLike) -> Array:
+    """How far the front of expected values reaches in every objective, the untouched model among
+    its points, shape (m,); `means` of shape (k, m), `untouched` of shape (m,)."""
+    found = np.vstack([np.asarray(means, dtype=np.float64), untouched])
+    front = np.vstack([found[non_dominated(found)], untouched])
+    return np.asarray(np.ptp(front, axis=0))
+
+
+def worth(values: Array, scale: Array) -> Array:
+    """What values of shape (..., m) are worth, shape (...); an objective that the front does not
+    reach in has no say."""
+    return np.asarray(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0).sum(-1))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of k candidates by expected worth.
+
+    - `best`: its index.
+    - `probability`: that no other is worth more by over `MARGIN`.
+    - `chances`, shape (k,): each one's of being worth most.
+    - `rival`: the other one that is most often worth more by over `MARGIN`; None: there is none.
+    - `lead`, `deviation`: mean and standard deviation of what the best is worth more than it.
+    """
+
+    best: int
+    probability: float
+    chances: Array
+    rival: int | None
+    lead: float
+    deviation: float
+
+
+def choose(draws: Array, margin: float = MARGIN) -> Choice:
+    """By joint draws of the candidates' worth, shape (draws, k). ValueError without any."""
+    if draws.ndim != 2 or not draws.size:
+        raise ValueError(f"expected draws of shape (draws, candidates), found {draws.shape}")
+    k = draws.shape[1]
+    best = int(np.argmax(draws.mean(axis=0)))
+    beaten = draws > draws[:, [best]] + margin
+    chances = np.bincount(draws.argmax(axis=1), minlength=k) / len(draws)
+    if k == 1:
+        return Choice(0, 1.0, chances, None, 0.0, 0.0)
+    others = np.delete(np.arange(k), best)
+    often = np.array([beaten[:, i].mean() for i in others])
+    apart = draws[:, [best]] - draws[:, others]
+    # of those that are never ahead, the one that is nearest
+    near = apart.mean(axis=0) / np.maximum(apart.std(axis=0), 1e-300)
+    place = int(np.lexsort((near, -often))[0])
+    lead = apart[:, place]
+    return Choice(
+        best, float(1 - beaten.any(axis=1).mean()), chances, int(others[place]),
+        float(lead.mean()), float(lead.std()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What would tell two recipes apart.
+
+    - `repeats`: more trainings of each of them, with other seeds; None: no number of them would.
+    - `segments`: times as many segments, where repeats alone cannot; 1: not needed.
+    """
+
+    repeats: int | None
+    segments: float
+
+
+def needed(
+    lead: float, deviation: float, by_seeds: tuple[float, float], seeds: tuple[int, int],
+    probability: float = 0.95, margin: float = MARGIN,
+) -> Needed:  # fmt: skip
+    """How many more trainings make P(the lead is above -`margin`) reach `probability`, should the
+    lead stay what it is.
+
+    `deviation` is the lead's; `by_seeds` the two recipes' standard deviations over seeds of one
+    training, `seeds` how many each has (0: it has no seed). The lead's variance is taken for a part
+    that falls with the seeds, sum of s^2 / n, and a rest that falls with the segments."""
+    z = NormalDist().inv_cdf(probability)
+    aim = ((lead + margin) / z) ** 2
+    pairs = [(s**2, n) for s, n in zip(by_seeds, seeds, strict=True) if n]
+    rest = max(0.0, deviation**2 - sum(s / n for s, n in pairs))
+    if deviation**2 <= aim:
+        return Needed(0, 1.0)
+    if rest >= aim:
+        return Needed(None, rest / aim * (1 + MARGIN))
+    more = 0
+    while rest + sum(s / (n + more) for s, n in pairs) > aim:
+        more = max(more + 1, ceil(more * 1.1))
+    return Needed(more, 1.0)

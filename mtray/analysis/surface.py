@@ -1,0 +1,108 @@
+"""The response surface of a sweep: what several measures are over a space, from few noisy trials.
+
+A Gaussian process for each measure, with the trials' known errors (`gaussian_process.fit`), each
+independent of the others. Arrays in, arrays out. Points are features, shape (k, f), of about
+[0, 1]; values are differences to the untouched model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cholesky
+
+from mtray.analysis.gaussian_process import Process, fit
+
+Array = npt.NDArray[np.float64]
+FEWEST = 5  # points below which a surface says nothing that a mean does not
+JITTER = 1e-9  # of the mean variance: a covariance of near points stays positive
+TAILS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A fitted process for each of m measures."""
+
+    processes: tuple[Process, ...]
+
+    def predict(self, at: Array) -> tuple[Array, Array]:
+        """Means and standard deviations of the true values at points of shape (k, f), each of shape
+        (k, m)."""
+        found = [process.predict(at) for process in self.processes]
+        mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
+        return mean, deviation
+
+    def draws(self, at: Array, count: int, seed: int = 0) -> Array:
+        """Joint draws of the true values at points of shape (k, f), shape (count, k, m)."""
+        rng = np.random.default_rng(seed)
+        found = [drawn(*process.joint(at), count, rng) for process in self.processes]
+        return np.stack(found, axis=2)
+
+
+def fit_surface(points: Array, values: Array, errors: Sequence[Array]) -> Surface:
+    """The surface of `values`, shape (n, m), at `points`, shape (n, f); `errors` holds for each
+    measure the covariance of what its values may be off by, shape (n, n). ValueError for other
+    shapes or numbers that are not finite."""
+    columns = zip(values.T, errors, strict=True)
+    return Surface(tuple(fit(points, column, known) for column, known in columns))
+
+
+def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
+    """Normal draws of shape (count, k)."""
+    level = float(np.trace(covariance)) / len(mean) or 1.0
+    factor = cholesky(covariance + JITTER * level * np.eye(len(mean)), lower=True)
+    return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measure along one parameter; each of shape (g,), `low` and `high` its 95 % band."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+
+def curve(process: Process, points: Array) -> Curve:
+    """The mean over backgrounds of what the measure is along a parameter (partial dependence:
+    Friedman 2001, Annals of Statistics 29:1189). `points`, shape (g, b, f): for each of g values of
+    the parameter, b points that differ in the other parameters."""
+    g, b, _ = points.shape
+    mean, covariance = process.joint(points.reshape(g * b, -1))
+    # the mean of jointly normal values is normal
+    middle = mean.reshape(g, b).mean(axis=1)
+    variance = np.diagonal(covariance.reshape(g, b, g, b).mean(axis=(1, 3)))
+    half = 1.959964 * np.sqrt(np.maximum(variance, 0.0))
+    return Curve(middle, middle - half, middle + half)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Share of a measure's variance over the space that a parameter has a part in, alone or with
+    others (0: none; shares add up to 1 or more): the mean over the process's draws, and the 95 %
+    interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def importances(
+    process: Process, one: Array, mixed: Sequence[Array], count: int = 200, seed: int = 0
+) -> list[Importance]:
+    """Total Sobol' indices, by Jansen's estimator: E[(f(A) - f(A_j))^2] / (2 Var f) (Saltelli et
+    al. 2010, Comput. Phys. Commun. 181:259, table 2). `one`, shape (n, f), are points spread over
+    the space, `mixed[j]` the same with parameter j taken from other such points."""
+    n = len(one)
+    values = drawn(*process.joint(np.vstack([one, *mixed])), count, np.random.default_rng(seed))
+    first, found = values[:, :n], []
+    variance = first.var(axis=1)
+    for j in range(len(mixed)):
+        moved = values[:, (j + 1) * n : (j + 2) * n]
+        share = np.minimum(1.0, ((first - moved) ** 2).mean(axis=1) / (2 * variance))
+        low, high = np.quantile(share, TAILS)
+        found.append(Importance(float(share.mean()), float(low), float(high)))
+    return found

@@ -1,0 +1,144 @@
+"""What is believed of a run's candidates: the untouched model, the trained recipes, and recipes
+that were not trained, as one joint posterior.
+
+By the response surface (`mtray.report.surface`), which knows that the best of many looked better
+than it is; with too few recipes for a surface, by their means and joint errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.decision import Choice, choose, scales, worth
+from mtray.analysis.pareto import maximised
+from mtray.analysis.surface import FEWEST
+from mtray.report.evidence import Evidence
+from mtray.report.records import BASE_NUMBER
+from mtray.report.surface import modelled
+from mtray.report.untried import best_untried
+from mtray.schema import Frozen, Recipe, Sense
+from mtray.space import Space
+
+Array = npt.NDArray[np.float64]
+DRAWS = 4000
+SEED = 7
+TAILS = (0.025, 0.975)
+
+
+class Expected(Frozen):
+    """What one recipe gains over another in one objective; positive is better, whatever the
+    objective's sense.
+
+    - `gain`: the expected one, in the objective's unit.
+    - `low`, `high`: its 95 % interval.
+    - `better`: probability that it is above 0.
+    """
+
+    objective: str
+    gain: float
+    low: float
+    high: float
+    better: float
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Joint posterior of candidates: the untouched model, all trained recipes, untried ones.
+
+    - `evidence`: of the trained ones.
+    - `objectives`: with their senses.
+    - `untried`: recipes that were not trained.
+    - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences to the untouched model,
+      more is better.
+    - `modelled`: by a response surface.
+    """
+
+    evidence: Evidence
+    objectives: Mapping[str, Sense]
+    untried: tuple[Recipe, ...]
+    means: Array
+    draws: Array
+    modelled: bool
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of the candidates that were trained, the untouched model first."""
+        return (BASE_NUMBER, *self.evidence.numbers)
+
+    @cached_property
+    def scale(self) -> Array:
+        """Shape (m,); by trained recipes alone."""
+        trained = self.means[1 : len(self.numbers)]
+        return scales(trained, np.zeros(len(self.objectives)))
+
+    @cached_property
+    def worth(self) -> Array:
+        """Shape (draws, k)."""
+        return worth(self.draws, self.scale)
+
+    @cached_property
+    def choice(self) -> Choice:
+        """Among the trained recipes and the untouched model."""
+        return choose(self.worth[:, : len(self.numbers)])
+
+    def seeds(self, index: int) -> int:
+        """Behind a trained candidate; 0 for the untouched model, which has none."""
+        return self.evidence.seeds[index - 1] if index else 0
+
+    def recipe(self, index: int) -> Recipe:
+        """Of a trained candidate."""
+        return self.evidence.records[index - 1].recipe if index else Recipe(parallel_size=0)
+
+    def seed_deviation(self, index: int) -> float:
+        """Of one training's worth, of a trained candidate; 0 for the untouched model."""
+        if not index:
+            return 0.0
+        names = self.evidence.names
+        own = [self.evidence.seed_deviation[names.index(n)] for n in self.objectives]
+        return float(self.recipe(index).alpha * np.sqrt(worth(np.square(own), self.scale**2)))
+
+    def expected(self, one: int, other: int) -> tuple[Expected, ...]:
+        """What candidate `one` gains over candidate `other`, by index."""
+        apart = self.draws[:, one] - self.draws[:, other]
+        gaps = self.means[one] - self.means[other]
+        low, high = np.quantile(apart, TAILS, axis=0)
+        return tuple(
+            Expected(
+                objective=name, gain=float(gaps[k]), low=float(min(low[k], gaps[k])),
+                high=float(max(high[k], gaps[k])), better=float((apart[:, k] > 0).mean()),
+            )
+            for k, name in enumerate(self.objectives)
+        )  # fmt: skip
+
+
+def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) -> Belief:
+    """Of a run. By a response surface where enough recipes are trained."""
+    names, senses = list(objectives), list(objectives.values())
+    n = len(evidence.records)
+    if n < FEWEST:
+        columns = [evidence.names.index(name) for name in names]
+        means = maximised(evidence.gaps[:, columns], senses)
+        errors = maximised(evidence.errors[:, :, columns], senses)
+        return _with_base(evidence, objectives, (), means, means + errors, False)
+    surface = modelled(evidence, space, names)
+    untried = best_untried(surface, senses)
+    at = surface.coordinates.features([*(r.recipe for r in evidence.records), *untried])
+    means = maximised(surface.surface.predict(at)[0], senses)
+    draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
+    return _with_base(evidence, objectives, untried, means, draws, True)
+
+
+def _with_base(
+    evidence: Evidence, objectives: Mapping[str, Sense], untried: tuple[Recipe, ...],
+    means: Array, draws: Array, by_surface: bool,
+) -> Belief:  # fmt: skip
+    """With the untouched model in front, which differs from itself by nothing."""
+    return Belief(
+        evidence, objectives, untried, np.pad(means, ((1, 0), (0, 0))),
+        np.pad(draws, ((0, 0), (1, 0), (0, 0))), by_surface,
+    )  # fmt: skip
