@@ -66,6 +66,16 @@ class Process:
         covariance = self._kernel(at, at) - solved.T @ solved
         return self.shift + self.unit * (cross @ self.weights), self.unit**2 * covariance
 
+    def left_out(self) -> tuple[Array, Array]:
+        """Of every value, what the others predict would be measured there: means and standard
+        deviations with the value's own error in them, each of shape (n,), in the values' unit.
+        Scales and noise stay as fitted to all (Rasmussen & Williams 2006, section 5.4.2)."""
+        precision = cho_solve((self.factor, True), np.eye(len(self.points)))
+        variance = 1 / np.diag(precision)
+        values = self.factor @ (self.factor.T @ self.weights)
+        mean = values - self.weights * variance
+        return self.shift + self.unit * mean, self.unit * np.sqrt(variance)
+
     def _kernel(self, a: Array, b: Array) -> Array:
         curved = self.signal * _matern(_distances(a, b, self.scales))
         return np.asarray(curved + self.slope * _products(a, b) + self.offset)

@@ -9,20 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtray.analysis.decision import MARGIN, needed
-from mtray.report.belief import Belief, Expected
+from mtray.report.belief import AgainstBaseline, Belief, Expected
 from mtray.report.parameters import Parameters, parameters
 from mtray.schema import Frozen, Role
 
 LEVEL = 0.95  # probability from which an answer is called settled
 RIVAL = 0.05  # chance of being worth most, from which a recipe is named as a rival
-
-
-class AgainstBaseline(Frozen):
-    """What the recommended recipe gains over one baseline, by its trial's `number`."""
-
-    role: Role
-    number: int
-    gains: tuple[Expected, ...]
 
 
 class Rival(Frozen):

@@ -7,7 +7,7 @@ than it is; with too few recipes for a surface, by their means and joint errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from mtray.report.evidence import Evidence
 from mtray.report.records import BASE_NUMBER
 from mtray.report.surface import modelled
 from mtray.report.untried import best_untried
-from mtray.schema import Frozen, Recipe, Sense
+from mtray.schema import Frozen, Recipe, Role, Sense
 from mtray.space import Space
 
 Array = npt.NDArray[np.float64]
@@ -44,6 +44,14 @@ class Expected(Frozen):
     low: float
     high: float
     better: float
+
+
+class AgainstBaseline(Frozen):
+    """What a recipe gains over one baseline, by its trial's `number`."""
+
+    role: Role
+    number: int
+    gains: tuple[Expected, ...]
 
 
 @dataclass(frozen=True)
@@ -104,16 +112,24 @@ class Belief:
 
     def expected(self, one: int, other: int) -> tuple[Expected, ...]:
         """What candidate `one` gains over candidate `other`, by index."""
-        apart = self.draws[:, one] - self.draws[:, other]
-        gaps = self.means[one] - self.means[other]
-        low, high = np.quantile(apart, TAILS, axis=0)
-        return tuple(
-            Expected(
-                objective=name, gain=float(gaps[k]), low=float(min(low[k], gaps[k])),
-                high=float(max(high[k], gaps[k])), better=float((apart[:, k] > 0).mean()),
-            )
-            for k, name in enumerate(self.objectives)
-        )  # fmt: skip
+        return expected_between(self.means, self.draws, (one, other), list(self.objectives))
+
+
+def expected_between(
+    means: Array, draws: Array, pair: tuple[int, int], objectives: Sequence[str]
+) -> tuple[Expected, ...]:
+    """What the first of two candidates gains over the second; `means` of shape (k, m), `draws` of
+    shape (draws, k, m), more is better."""
+    one, other = pair
+    apart, gaps = draws[:, one] - draws[:, other], means[one] - means[other]
+    low, high = np.quantile(apart, TAILS, axis=0)
+    return tuple(
+        Expected(
+            objective=name, gain=float(gaps[k]), low=float(min(low[k], gaps[k])),
+            high=float(max(high[k], gaps[k])), better=float((apart[:, k] > 0).mean()),
+        )
+        for k, name in enumerate(objectives)
+    )  # fmt: skip
 
 
 def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) -> Belief:

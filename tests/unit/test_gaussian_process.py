@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtray.analysis.gaussian_process import _negative_log_likelihood, fit
+from mtray.analysis.gaussian_process import _conditioned, _negative_log_likelihood, fit
 
 
 def values_at(x):
@@ -75,6 +75,24 @@ def test_joint_values_are_those_of_each_point(seen):
     mean, covariance = process.joint(new)
     assert mean == pytest.approx(process.predict(new)[0])
     assert np.sqrt(np.diag(covariance)) == pytest.approx(process.predict(new)[1])
+
+
+def test_a_value_left_out_is_predicted_by_the_others(seen):
+    points, values = seen
+    errors = np.diag(np.linspace(0.01, 0.1, len(points)) ** 2)
+    process = fit(points, values, errors)
+    means, deviations = process.left_out()
+    rest = np.arange(len(points)) != 7
+    theta = np.log([*process.scales, process.signal, process.slope, process.noise])
+    scaled = (values - process.shift) / process.unit
+    known = errors[np.ix_(rest, rest)] / process.unit**2
+    without = _conditioned(
+        points[rest], scaled[rest], (process.shift, process.unit), theta, known, process.offset
+    )
+    mean, deviation = without.predict(points[[7]])
+    assert means[7] == pytest.approx(mean[0], abs=1e-6)
+    noise = process.unit**2 * process.noise + errors[7, 7]
+    assert deviations[7] ** 2 == pytest.approx(deviation[0] ** 2 + noise, rel=1e-4)
 
 
 def test_a_point_more_is_as_if_it_had_been_there(seen):

@@ -1,0 +1,130 @@
+"""What a run predicts of a recipe that may not have been trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtray.analysis.pareto import maximised
+from mtray.analysis.uncertainty import Z95
+from mtray.errors import ConfigError
+from mtray.parameters import Choices, IntRange, Parameter, Value
+from mtray.report.belief import DRAWS, SEED, AgainstBaseline, expected_between
+from mtray.report.parameters import Parameters, parameters
+from mtray.report.records import BASE_NUMBER
+from mtray.report.surface import Modelled
+from mtray.schema import Frozen, Recipe, Role, Sense
+from mtray.space import Space
+
+
+class Predicted(Frozen):
+    """One measure of a recipe, predicted.
+
+    - `measure`: its name.
+    - `value`, `low`, `high`: the expected value and its 95 % interval, in the measure's own unit.
+    - `gain`, `gain_low`, `gain_high`: the same less the untouched model's value.
+    """
+
+    measure: str
+    value: float
+    low: float
+    high: float
+    gain: float
+    gain_low: float
+    gain_high: float
+
+
+class Prediction(Frozen):
+    """What a run predicts of one recipe.
+
+    - `trained`: the number of the trial that trained it; None: none did.
+    - `measures`: objectives first, then abilities.
+    - `against`: what it gains over every baseline in the objectives.
+    - `recipes`: how many the prediction comes from.
+    """
+
+    recipe: Parameters
+    trained: int | None
+    measures: tuple[Predicted, ...]
+    against: tuple[AgainstBaseline, ...]
+    recipes: int
+
+
+def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
+    """By the surface of all measures."""
+    baselines = [r for r in surface.evidence.records if r.role != "search"]
+    at = surface.coordinates.features([recipe, *(r.recipe for r in baselines)])
+    means, deviations = surface.surface.predict(at)
+    columns = [surface.names.index(name) for name in objectives]
+    draws = surface.surface.draws(at, DRAWS, SEED)[:, :, columns]
+    # the untouched model, which differs from itself by nothing, is the first of the others
+    draws = np.insert(maximised(draws, list(objectives.values())), 1, 0.0, axis=1)
+    expected = np.insert(maximised(means[:, columns], list(objectives.values())), 1, 0.0, axis=0)
+    others: list[tuple[Role, int]] = [("base", BASE_NUMBER)]
+    others += [(r.role, r.number) for r in baselines]
+    trained = [r.number for r in surface.evidence.records if r.recipe == recipe]
+    return Prediction(
+        recipe=parameters(recipe),
+        trained=trained[0] if trained else None,
+        measures=tuple(
+            _measure(name, float(means[0, k]), float(deviations[0, k]), _base(surface, name))
+            for k, name in enumerate(surface.names)
+        ),
+        against=tuple(
+            AgainstBaseline(
+                role=role,
+                number=number,
+                gains=expected_between(expected, draws, (0, i), list(objectives)),
+            )
+            for i, (role, number) in enumerate(others, start=1)
+            if number not in trained
+        ),
+        recipes=len(surface.evidence.records),
+    )
+
+
+def _base(surface: Modelled, name: str) -> float:
+    return float(surface.evidence.base[surface.evidence.names.index(name)])
+
+
+def _measure(name: str, gain: float, deviation: float, base: float) -> Predicted:
+    low, high = gain - Z95 * deviation, gain + Z95 * deviation
+    return Predicted(
+        measure=name, value=base + gain, low=base + low, high=base + high,
+        gain=gain, gain_low=low, gain_high=high,
+    )  # fmt: skip
+
+
+def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
+    """The recipe of `key=value`, with the values of `start` in all that is not given. ConfigError
+    for what is no parameter of the space, or beyond its range, where a surface knows nothing."""
+    params = {name: getattr(start, name) for name in space.parameters}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or name not in space.parameters:
+            allowed = ", ".join(f"{n} ({p.text()})" for n, p in space.parameters.items())
+            raise ConfigError(
+                f"{pair}: expected KEY=VALUE with a key that the run varies: {allowed}"
+            )
+        params[name] = _value(name, text, space.parameters[name])
+    return space.recipe(params)
+
+
+def _value(name: str, text: str, parameter: Parameter) -> Value:
+    if isinstance(parameter, Choices):
+        found: dict[str, Value] = {str(value): value for value in parameter.choices}
+        if text in found:
+            return found[text]
+    else:
+        number = int if isinstance(parameter, IntRange) else float
+        try:
+            value = number(text.replace(",", "").replace("_", ""))
+            if parameter.low <= value <= parameter.high:
+                return value
+        except ValueError:
+            pass
+    raise ConfigError(
+        f"{name}={text}: this run's space has {name} {parameter.text()}; a prediction beyond that "
+        "would be a guess"
+    )
