@@ -135,7 +135,9 @@ def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[Shown], str
 def trials_lines(found: AllTrials) -> list[str]:
     """What the table shows."""
     lines = ["retention.<ability>: how much of the ability is kept."] * bool(found.abilities)
-    if found.reference is not None and found.reference_role is not None:
+    if found.reference is None or found.reference_role is None:
+        lines.append("95 % intervals are of the segments alone, and not of the seeds.")
+    else:
         name = recipe_name(found.reference_role, found.reference)
         lines.append(
             f"Differences to: {name}, whose row has its own values (--absolute: every trial's "
