@@ -51,17 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_check(command("check", _check, "Read a study with all its files and say what is wrong"))
     _add_run(command("status", _status, "What a run has done so far; also while it is running"))
-    _add_run(command("front", _front, "Print the front of a run"))
-    export = command("export", _export, "Write front.{csv,json,parquet,png,html} of a run")
-    _add_run(export)
-    export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
-    export.add_argument(
-        "--model", nargs=2, metavar=("NUMBER", "OUT"),
-        help="instead: a trial's model as a Hugging Face folder, trained again as recorded",
-    )  # fmt: skip
-    export.add_argument(
-        "--merge", action="store_true", help="with --model: the adapter merged into the model"
-    )
+    _add_front(command("front", _front, "Print the front of a run"))
+    _add_export(command("export", _export, "Write front.{csv,json,parquet,png,html} of a run"))
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
     _add_rescore(command("rescore", _rescore, "Measure a run's kept outputs by other metrics"))
     _add_run(
@@ -75,6 +66,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
+
+
+def _add_front(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.front_arguments import add_front
+
+    _add_run(parser)
+    add_front(parser)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.front_arguments import add_shown
+
+    _add_run(parser)
+    add_shown(parser)
+    parser.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+    parser.add_argument(
+        "--model", nargs=2, metavar=("NUMBER", "OUT"),
+        help="instead: a trial's model as a Hugging Face folder, trained again as recorded",
+    )  # fmt: skip
+    parser.add_argument(
+        "--merge", action="store_true", help="with --model: the adapter merged into the model"
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -149,9 +162,10 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _front(args: argparse.Namespace) -> int:
-    from mtray.commands.front import print_front
+    from mtray.commands.front import print_all, print_front
 
-    return print_front(args.path)
+    show = print_all if args.all else print_front
+    return show(args.path, args.against, args.absolute, args.json)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -161,7 +175,7 @@ def _export(args: argparse.Namespace) -> int:
         return export_model(args.path, args.model[0], Path(args.model[1]), args.merge)
     from mtray.commands.front import export
 
-    return export(args.path, args.out)
+    return export(args.path, args.out, args.against, args.absolute)
 
 
 def _rerun(args: argparse.Namespace) -> int:

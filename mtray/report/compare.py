@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from mtray.analysis.agreement import agreement_text, expected_agreement
+from mtray.analysis.agreement import curve_of, expected_agreement
 from mtray.report.differences import Difference, Joint, better_by, widened
 from mtray.schema import Frozen, Role, Sense, TrialRecord
 
@@ -28,6 +28,11 @@ ROLE_NAMES: dict[Role, str] = {
 }
 
 
+def recipe_name(role: Role, number: int) -> str:
+    """What a person calls a recipe: the baseline's name, or `trial 7`."""
+    return f"trial {number}" if role == "search" else ROLE_NAMES[role]
+
+
 class Gain(Frozen):
     """What the front gains over one baseline in one objective; positive is better, whatever the
     objective's sense.
@@ -40,7 +45,7 @@ class Gain(Frozen):
       together.
     - `candidates`: the number of recipes that the point was picked from.
     - `agreement`: the share of human judgements expected to agree, for metrics of which that is
-      known (`mtray.analysis.agreement`).
+      known (`mtray.analysis.agreement`), which is then named in `agreement_metric`.
     """
 
     objective: str
@@ -52,7 +57,7 @@ class Gain(Frozen):
     candidates: int
     verdict: Verdict
     agreement: float | None = None
-    text: str
+    agreement_metric: str | None = None
 
 
 class Comparison(Frozen):
@@ -63,7 +68,6 @@ class Comparison(Frozen):
     number: int
     better: bool
     gains: tuple[Gain, ...]
-    text: str
 
 
 class Against:
@@ -86,30 +90,20 @@ class Against:
 
     def gain(self, front: Sequence[TrialRecord], name: str) -> Gain:
         others = [other for other in self.objectives if other != name]
-        kept = " and ".join(others)
         eligible, matched = self._as_good(front, others)
         if matched is None:
-            text = f"No point of the front is as good in {kept}, so it shows no gain in {name}."
             return Gain(
-                objective=name, number=None, candidates=self._candidates, verdict="none as good",
-                text=text,
-            )  # fmt: skip
+                objective=name, number=None, candidates=self._candidates, verdict="none as good"
+            )
         best = max(eligible, key=lambda point: self.difference(point, name).gap)
         found = widened(self.difference(best, name), self._stretch)
-        verdict = _verdict(found)
         signature = best.objectives[name].signature
-        agreed = agreement_text(signature, found.gap) if found.gap > 0 else ""
-        text = (
-            f"{name}: gain {found.gap:+.3f} with trial {best.number} "
-            f"(95 % interval {found.low:+.3f} to {found.high:+.3f}, allowing for the choice among "
-            f"{self._candidates} recipes), "
-            f"{kept} {'not worse' if matched == 'value' else 'worse, but within noise'}: {verdict}"
-            f"{'; ' + agreed if agreed else ''}."
-        )
+        curve = curve_of(signature) if found.gap > 0 else None
         return Gain(
             objective=name, number=best.number, matched=matched, gain=found.gap, low=found.low,
-            high=found.high, candidates=self._candidates, verdict=verdict, text=text,
-            agreement=expected_agreement(signature, found.gap) if found.gap > 0 else None,
+            high=found.high, candidates=self._candidates, verdict=_verdict(found),
+            agreement=expected_agreement(signature, found.gap) if curve else None,
+            agreement_metric=curve.metric if curve else None,
         )  # fmt: skip
 
     def _as_good(
@@ -139,15 +133,10 @@ def compare(
 
 
 def _comparison(front: Sequence[TrialRecord], against: Against) -> Comparison:
-    baseline = against.baseline
     gains = tuple(against.gain(front, name) for name in against.objectives)
-    better = any(g.verdict == "better" for g in gains)
-    head = f"{ROLE_NAMES[baseline.role]}: "
-    if not better:
-        head += "no point of the front is better beyond noise. "
     return Comparison(
-        role=baseline.role, number=baseline.number, better=better, gains=gains,
-        text=head + " ".join(g.text for g in gains),
+        role=against.baseline.role, number=against.baseline.number, gains=gains,
+        better=any(g.verdict == "better" for g in gains),
     )  # fmt: skip
 
 

@@ -112,9 +112,11 @@ def widened(found: Difference, by: float) -> Difference:
 
 
 def joint(
-    groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws, least: int = DRAWS
-) -> Joint:
-    """Of all groups, whose trials have all of the named objectives."""
+    groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws, least: int = DRAWS,
+    spread: SeedVariance | None = None,
+) -> Joint:  # fmt: skip
+    """Of all groups, whose trials have all of the named objectives. `spread`: the variance over
+    seeds, where it is known from more than these groups."""
     values = mean_values(groups, names)
     trials = [trial for group in groups for trial in group.seeds]
     paired = paired_draws(trials, names, draws)
@@ -123,7 +125,7 @@ def joint(
     )
     repeats = -(-least // len(segments))
     segments = np.tile(segments, (repeats, 1, 1))
-    spread = seed_variance(groups, names, draws)
+    spread = spread or seed_variance(groups, names, draws)
     errors = segments + seed_draws(spread, training_shares(groups), len(segments))
     numbers = tuple(group.original.number for group in groups)
     return Joint(numbers, tuple(names), values, errors, spread, paired is not None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from mtray.report.records import trial_dir
 
 Array = npt.NDArray[np.float64]
 DRAWS_FILE = "draws.parquet"  # in a trial's folder
+KEPT = 256  # trials whose draws a report holds, half a megabyte each
 # How draws are made; those that were made otherwise are not paired with them.
 WEIGHTS = {b"mtray.weights": b"exponential by unit"}
 
@@ -36,12 +37,20 @@ def write_draws(run_dir: Path, number: int, draws: Mapping[str, Array]) -> Path:
 
 
 def draws_of(run_dir: Path) -> Draws:
-    """The draws that a run's trials have kept."""
-    return partial(read_draws, run_dir)
+    """The draws that a run's trials have kept. A report asks for every measure of a trial several
+    times: the file is read once, and what changes in it later is not seen."""
+    kept = lru_cache(maxsize=KEPT)(partial(read_draws, run_dir, names=None))
+
+    def draws(number: int, names: Sequence[str]) -> dict[str, Array]:
+        found = kept(number)
+        return {name: found[name] for name in names if name in found}
+
+    return draws
 
 
-def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> dict[str, Array]:
-    """Draws of those of the named scores that the trial has, each of shape (resamples,)."""
+def read_draws(run_dir: Path, number: int, names: Sequence[str] | None) -> dict[str, Array]:
+    """Draws of those of the named scores that the trial has (None: of all), each of shape
+    (resamples,)."""
     import pyarrow.parquet as pq
 
     path = trial_dir(run_dir, number) / DRAWS_FILE
@@ -50,5 +59,6 @@ def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> dict[str, Ar
     schema = pq.read_schema(path)
     if (schema.metadata or {}).get(b"mtray.weights") != WEIGHTS[b"mtray.weights"]:
         return {}
-    table = pq.read_table(path, columns=[name for name in schema.names if name in set(names)])
-    return {name: table.column(name).to_numpy().astype(np.float64) for name in table.column_names}
+    wanted = schema.names if names is None else [n for n in schema.names if n in set(names)]
+    table = pq.read_table(path, columns=wanted)
+    return {name: table.column(name).to_numpy().astype(np.float64) for name in wanted}

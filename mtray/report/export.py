@@ -9,12 +9,13 @@ from typing import Any
 
 from mtray.files import write_atomically
 from mtray.report.columns import csv_bytes, parquet_bytes
+from mtray.report.differences import Difference, better_by
 from mtray.report.draws import draws_of
 from mtray.report.front import Front, build_front
 from mtray.report.page import front_page
 from mtray.report.plots import front_png
-from mtray.report.records import read_records, write_json
-from mtray.schema import Score, Study
+from mtray.report.records import BASE_NUMBER, read_records, write_json
+from mtray.schema import Score, Sense, Study
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ def export_front(run_dir: Path, study: Study, folder: Path | None = None) -> Fro
     return FrontResult(front, write_front(front, folder or run_dir))
 
 
-def read_front(run_dir: Path, study: Study) -> Front:
-    """The front of a run's records, trials compared by their paired draws where they have them."""
+def read_front(run_dir: Path, study: Study, against: str | None = None) -> Front:
+    """The front of a run's records, trials compared by their paired draws where they have them.
+    `against`: what differences are shown to (`mtray.report.paired.reference_number`)."""
     records = read_records(run_dir).sound()
-    return build_front(records, study, run_dir, draws_of(run_dir))
+    return build_front(records, study, run_dir, draws_of(run_dir), against)
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:
@@ -63,7 +65,9 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
     recipe lacks a score, or where a parameter has no meaning in it (`mtray.report.parameters`).
 
     `replicates` counts the seeds that values are means over, `trials` lists the trials' numbers. A
-    score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). `mix_tokens`
+    score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval), an objective
+    also `x_gain`, `x_gain_low`, `x_gain_high`: over the base model, paired, positive is better
+    whatever the objective's sense; empty where the base model is not complete. `mix_tokens`
     are of one epoch of the trial `number`, `seconds` of a whole trial. What that trial's training
     moved, and by how much, has the names of `training_numbers`.
     """
@@ -79,6 +83,8 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
         row |= point.recipe
         for objective in front.objectives:
             row |= _score_columns(objective.name, point.objectives[objective.name])
+            gap = point.differences.get(BASE_NUMBER, {}).get(objective.name)
+            row |= _gain_columns(objective.name, gap, objective.sense)
         for name in names:
             if name not in point.objectives:
                 row |= _score_columns(name, point.scores.get(name))
@@ -92,3 +98,11 @@ def _score_columns(name: str, score: Score | None) -> dict[str, float | None]:
     if score is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}
+
+
+def _gain_columns(name: str, gap: Difference | None, sense: Sense) -> dict[str, float | None]:
+    names = (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")
+    if gap is None:
+        return dict.fromkeys(names)
+    gain = better_by(gap, sense)
+    return dict(zip(names, (gain.gap, gain.low, gain.high), strict=True))

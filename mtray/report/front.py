@@ -6,15 +6,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mtray.analysis import pareto
 from mtray.errors import RunError
-from mtray.report.abilities import AbilitySets, ability_sets, count_text
+from mtray.report.abilities import AbilitySets, ability_sets
+from mtray.report.axes import measure_label, objective_label
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
-from mtray.report.differences import Joint, joint
+from mtray.report.differences import Difference, Joint, joint
 from mtray.report.groups import (
     Draws,
     Group,
@@ -25,13 +27,16 @@ from mtray.report.groups import (
 )
 from mtray.report.means import mean_records
 from mtray.report.omissions import run_notes
+from mtray.report.paired import Differences, all_differences, reference_note, reference_number
 from mtray.report.parameters import Parameters, parameters
 from mtray.report.records import result_path, trial_name
+from mtray.report.second_metric import SecondMetric, second_metric_notes, second_metrics
 from mtray.schema import POOLS, Frozen, Role, Score, Sense, Study, TrialRecord
 
 
 class Objective(Frozen):
-    """`reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
+    """`label` is what an axis is called, `measure` the same without which way is better.
+    `reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
     front's reach, `seed_deviation` the standard deviation of one trial over seeds, beyond what the
     bootstrap over segments holds, from all repeated recipes and the prior of
     `mtray.analysis.seeds`; None where nothing was trained."""
@@ -39,6 +44,7 @@ class Objective(Frozen):
     name: str
     sense: Sense
     label: str
+    measure: str
     reference: float
     spread: float
     seed_deviation: float | None = None
@@ -47,10 +53,12 @@ class Objective(Frozen):
 class Point(Frozen):
     """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
 
-    `number` is the trial that the others repeat. `p_front`: probability of being on the front,
-    given its intervals. `recipe` has None where a parameter has no meaning. `record`, `mix` and
-    `training` are that trial's, `record` relative to the run's folder, `command` measures the
-    recipe again, `seconds` is a whole trial's.
+    `number` is the trial that the others repeat. `differences` are to the base model, to every
+    baseline and to the front's reference, by their numbers: this recipe's value less the other's in
+    everything that both were measured in, in the measure's own unit and sense. `p_front`:
+    probability of being on the front, given its intervals. `recipe` has None where a parameter has
+    no meaning. `record`, `mix` and `training` are that trial's, `record` relative to the run's
+    folder, `command` measures the recipe again, `seconds` is a whole trial's.
     """
 
     number: int
@@ -63,6 +71,7 @@ class Point(Frozen):
     recipe: Parameters
     objectives: dict[str, Score]
     scores: dict[str, Score]
+    differences: Differences
     mix: dict[str, int]
     training: dict[str, int | float]
     seconds: float
@@ -72,6 +81,8 @@ class Point(Frozen):
 
 class Front(Frozen):
     """`front` holds the numbers on the front from the best in the first objective to the worst.
+    `reference` is the recipe that pictures and tables show differences to (None: they show values
+    as they are), `paired` whether differences are of the same bootstrap draws.
     `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
     reference point. `abilities`: what retention is the mean of, once unless trials disagree."""
 
@@ -81,9 +92,12 @@ class Front(Frozen):
     points: tuple[Point, ...]
     front: tuple[int, ...]
     knee: int
+    reference: int | None
+    paired: bool
     hypervolume: float
     baseline_hypervolume: float | None
     comparisons: tuple[Comparison, ...]
+    second_metrics: tuple[SecondMetric, ...]
     abilities: AbilitySets
     pruned: dict[int, str]
     infeasible: dict[int, str]
@@ -110,9 +124,11 @@ def build_front(
     study: Study,
     run_dir: Path,
     draws: Draws = no_draws,
+    against: str | None = None,
 ) -> Front:
     """The front of all recipes with a complete trial, baselines among them. RunError when none is
-    complete or one lacks an objective.
+    complete or one lacks an objective, ConfigError when none is called `against`
+    (`reference_number`), which differences are shown to.
 
     `draws` gives the trials' paired bootstrap draws; without them every score is drawn from its own
     interval.
@@ -131,25 +147,35 @@ def build_front(
     corner = pareto.maximised(reference, senses)
     baselines = values[[r.role != "search" for r in means]]
     abilities = ability_sets(complete)
+    against_number = reference_number(groups, against)
+    apart = _differences(groups, together, against_number, draws)
+    seconds = second_metrics(groups, study.objectives, draws)
+    order = tuple(means[i].number for i in pareto.front_order(values))
     return Front(
         study=study.name,
         run=str(run_dir),
         objectives=_objectives(study, reference, pareto.spread(values), together, abilities),
         points=tuple(
-            _point(means[i], group, bool(on_front[i]), i == knee, float(chances[i]), run_dir)
-            for i, group in enumerate(groups)
+            _point(mean, group, apart[mean.number], Place(bool(on), i == knee, float(p)), run_dir)
+            for i, (mean, group, on, p) in enumerate(
+                zip(means, groups, on_front, chances, strict=True)
+            )
         ),
-        front=tuple(means[i].number for i in pareto.front_order(values)),
-        knee=means[knee].number,
+        front=order, knee=means[knee].number, reference=against_number, paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
-        comparisons=_comparisons(means, on_front, study, together), abilities=abilities,
+        comparisons=_comparisons(means, on_front, study, together), second_metrics=seconds,
+        abilities=abilities,
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
         infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
         failed={r.number: r.reason or "no reason recorded" for r in records
                 if r.state == "failed"},
         versions=versions(complete),
-        notes=(*caveats(complete, groups, together), *run_notes(records)),
+        notes=(
+            *second_metric_notes(seconds, order, means[0].objectives),
+            *reference_note(groups, against_number),
+            *caveats(complete, groups, together), *run_notes(records),
+        ),
     )  # fmt: skip
 
 
@@ -161,11 +187,21 @@ def _objectives(
     return tuple(
         Objective(
             name=n, sense=s, label=objective_label(n, s, study, abilities),
-            reference=float(reference[i]), spread=float(reach[i]),
+            measure=measure_label(n, study, abilities), reference=float(reference[i]),
+            spread=float(reach[i]),
             seed_deviation=float(spread.deviation[i]) if spread.freedom else None,
         )
         for i, (n, s) in enumerate(study.objectives.items())
     )  # fmt: skip
+
+
+def _differences(
+    groups: Sequence[Group], together: Joint, reference: int | None, draws: Draws
+) -> dict[int, dict[int, dict[str, Difference]]]:
+    """By the numbers of the recipe and of what it is compared with, and the measure's name."""
+    others = [g.original.number for g in groups if g.original.role != "search"]
+    others += [] if reference is None or reference in others else [reference]
+    return all_differences(groups, together, others, draws)
 
 
 def _comparisons(
@@ -199,32 +235,6 @@ def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sen
     return np.array(found)
 
 
-def objective_label(name: str, sense: Sense, study: Study, abilities: AbilitySets = ()) -> str:
-    """What an axis is called: the objective, its measure, which way is better; of retention also
-    how many of the abilities count."""
-    head, _, rest = name.partition(".")
-    comet = f"COMET ({comet_name(study)})"
-    what = {
-        "quality": f"quality: {comet}",
-        "retention": f"retention: share of {_counted(abilities)} kept",
-        "comet": f"{name}: {comet}",
-    }.get(head, name)
-    if head == "retention" and rest:
-        what = f"{name}: share of {rest} kept"
-    return f"{what}, {'higher' if sense == 'max' else 'lower'} is better"
-
-
-def _counted(abilities: AbilitySets) -> str:
-    return count_text(abilities[0]) if any(s.left_out for s in abilities) else "abilities"
-
-
-def comet_name(study: Study) -> str:
-    """The metric's name as a person knows it: no folders, no file ending; `none` where there is
-    none."""
-    comet = study.evaluation.comet
-    return "mtray-comet-tiny" if comet == "embedded" else Path(comet).name.removesuffix(".ckpt")
-
-
 def rerun_command(run_dir: Path, number: int) -> str:
     """The shell command that trains and measures one trial's recipe again."""
     return f"python -m mtray rerun {shlex.quote(str(run_dir))} {trial_name(number)}"
@@ -255,8 +265,16 @@ def training_numbers(record: TrialRecord) -> dict[str, int | float]:
     return found | {f"des.{part}": value for part, value in record.extra.get("des", {}).items()}
 
 
+class Place(NamedTuple):
+    """Where a point is: on the front, its knee, and with which probability on the front."""
+
+    on_front: bool
+    knee: bool
+    chance: float
+
+
 def _point(
-    mean: TrialRecord, group: Group, on_front: bool, knee: bool, chance: float, run_dir: Path
+    mean: TrialRecord, group: Group, differences: Differences, place: Place, run_dir: Path
 ) -> Point:
     mix = {
         f"n_{kind}": sum(s.realised for s in mean.mix.shares if POOLS.get(s.kind, s.kind) == kind)
@@ -264,8 +282,9 @@ def _point(
     }
     return Point(
         number=mean.number, role=mean.role, trials=tuple(t.number for t in group.trials),
-        replicates=len(group.seeds), on_front=on_front, knee=knee, p_front=chance,
-        recipe=parameters(mean.recipe), objectives=mean.objectives, scores=mean.scores,
+        replicates=len(group.seeds), on_front=place.on_front, knee=place.knee,
+        p_front=place.chance, recipe=parameters(mean.recipe), objectives=mean.objectives,
+        scores=mean.scores, differences=differences,
         mix=mix | {"n_examples": mean.mix.examples, "mix_tokens": mean.mix.tokens},
         training=training_numbers(mean),
         seconds=mean.total_seconds,

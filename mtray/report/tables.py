@@ -1,36 +1,57 @@
-"""The front for a terminal: a table, and lines of plain text where the output is a file or a
-pipe."""
+"""The front for a terminal, a file or a pipe.
+
+`show_front` prints the parts in order; each can be had alone: `front_sheet`, `against_sheet`,
+`summary_lines`. `mtray.report.printing` lays tables out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
 
-from mtray.report.compare import ROLE_NAMES
+from mtray.report.against import against_lines, against_sheet
+from mtray.report.compare import recipe_name
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
 from mtray.report.parameters import Parameters
+from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
 from mtray.report.records import trial_name
+from mtray.report.view import (
+    Shown,
+    head,
+    interval_name,
+    reference_point,
+    shown,
+    shown_score,
+    whose,
+)
 from mtray.schema import Recipe, Score
 
 
 def score_text(score: Score) -> str:
     """Value and 95 % interval, such as `0.612 [0.598, 0.626]`."""
-    digits = 1 if abs(score.value) >= 10 else 3
-    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"
+    return shown_text(shown_score(score))
 
 
-def short_score_text(score: Score) -> str:
+def shown_text(found: Shown) -> str:
+    """The same; a difference has its sign, such as `+0.012 [-0.002, +0.026]`."""
+    value, low, high = (_number(v, found) for v in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
+
+
+def short_text(found: Shown) -> str:
     """Value and the longer side of its 95 % interval, such as `0.612 ±0.014`."""
-    digits = 1 if abs(score.value) >= 10 else 3
-    side = max(score.high - score.value, score.value - score.low)
-    return f"{score.value:.{digits}f} ±{side:.{digits}f}"
+    side = max(found.high - found.value, found.value - found.low)
+    return f"{_number(found.value, found)} ±{side:.{_digits(found)}f}"
+
+
+def _number(value: float, found: Shown) -> str:
+    return f"{value:{'+' if found.difference else ''}.{_digits(found)}f}"
+
+
+def _digits(found: Shown) -> int:
+    return 1 if found.points else 3
 
 
 def parameter_text(value: object) -> str:
@@ -53,32 +74,50 @@ def varied_parameters(recipes: Sequence[Parameters]) -> list[str]:
     ]
 
 
+def second_names(front: Front) -> list[str]:
+    """The metrics beside the optimised ones, without objectives."""
+    known = {o.name for o in front.objectives}
+    return list(dict.fromkeys(p.metric for p in front.second_metrics if p.metric not in known))
+
+
 def front_cells(
-    front: Front, baselines: bool = True, show: Callable[[Score], str] = score_text
+    front: Front, baselines: bool = True, show: Callable[[Shown], str] = shown_text
 ) -> tuple[list[str], list[list[str]]]:
     """Head and rows: the front, best in the first objective first, then the baselines that are not
-    on it."""
-    objectives = [o.name for o in front.objectives]
+    on it, and what is compared with."""
+    measures = [*(o.name for o in front.objectives), *second_names(front)]
     parameters = varied_parameters([p.recipe for p in front.points])
-    head = ["number", "mark", "role", *objectives, "P(front)", "seeds", *parameters]
-    shown = [front.point(number) for number in front.front]
+    names = [head(front, name) for name in measures]
+    titles = ["number", "mark", "role", *names, "P(front)", "seeds", *parameters]
+    listed = [front.point(number) for number in front.front]
     if baselines:
-        shown += [p for p in front.points if p.role != "search" and not p.on_front]
-    return head, [_cells(point, objectives, parameters, show) for point in shown]
+        others = [p for p in front.points if p not in listed]
+        listed += [p for p in others if p.role != "search" or p.number == front.reference]
+    return titles, [_cells(front, point, measures, parameters, show) for point in listed]
 
 
 def _cells(
-    point: Point, objectives: Sequence[str], parameters: Sequence[str], show: Callable[[Score], str]
-) -> list[str]:
+    front: Front, point: Point, measures: Sequence[str], parameters: Sequence[str],
+    show: Callable[[Shown], str],
+) -> list[str]:  # fmt: skip
     return [
         trial_name(point.number),
-        "knee" if point.knee else "front" if point.on_front else "-",
+        "knee" if point.knee else "front" if point.on_front else EMPTY,
         point.role,
-        *(show(point.objectives[name]) for name in objectives),
+        *(_measured(front, point, name, show) for name in measures),
         f"{point.p_front:.2f}",
-        "-" if point.role == "base" else str(point.replicates),
+        EMPTY if point.role == "base" else str(point.replicates),
         *(parameter_text(point.recipe[name]) for name in parameters),
     ]
+
+
+def _measured(front: Front, point: Point, name: str, show: Callable[[Shown], str]) -> str:
+    """A measure, with a mark where it disagrees with the optimised one."""
+    found = shown(front, point, name)
+    doubted = any(
+        pair.metric == name and point.number in pair.disagreements for pair in front.second_metrics
+    )
+    return EMPTY if found is None else show(found) + (" !" if doubted else "")
 
 
 def searched_text(front: Front) -> str:
@@ -86,64 +125,38 @@ def searched_text(front: Front) -> str:
     return f"{front.searched} recipes searched in {front.trials} trials"
 
 
-def front_table(front: Front, baselines: bool = True) -> Table:
-    """The front as a rich table, about 110 characters wide with two objectives and five
-    parameters."""
-    head, rows = front_cells(front, baselines, short_score_text)
-    on = len(front.front)
-    table = Table(
-        title=f"{escape(front.study)}: {on} points on the front, {searched_text(front)}",
-        caption="±: longer side of the 95 % interval. P(front): chance of being on the front. "
-        "seeds: how many a mean is over.",
-        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
+def front_sheet(
+    front: Front, baselines: bool = True, show: Callable[[Shown], str] = shown_text
+) -> Sheet:
+    """The front as a table: framed and with `short_text` about 110 characters wide with two
+    objectives and five parameters."""
+    names, rows = front_cells(front, baselines, show)
+    return Sheet(
+        names, rows,
+        title=f"{front.study}: {len(front.front)} points on the front, {searched_text(front)}",
+        caption=" ".join(legend(front)), left=frozenset({"role", "mark"}), named=3,
+        blocks=(names.index("seeds") - 2,),
+        styles=[{"knee": "bold", EMPTY: "dim"}.get(row[1], "") for row in rows],
     )  # fmt: skip
-    for name in head:
-        # long names break at their underscores
-        justify: Literal["left", "right"] = "left" if name in ("role", "mark") else "right"
-        table.add_column(name.replace("_", "_\n"), justify=justify)
-    for row in rows:
-        table.add_row(
-            *map(escape, _broken_role(row)), style={"knee": "bold", "-": "dim"}.get(row[1])
+
+
+def legend(front: Front) -> list[str]:
+    """What the table's numbers and marks are, a sentence each."""
+    reference, lines = reference_point(front), []
+    if reference is not None:
+        measures = [*(o.name for o in front.objectives), *second_names(front)]
+        lines.append(
+            f"{', '.join(measures)}: less {whose(reference)}, whose own values stand in its row "
+            "(--absolute: every recipe's own)."
         )
-    return table
-
-
-def _broken_role(row: list[str]) -> list[str]:
-    """A role's name on two lines where it is long, so that it does not widen every row."""
-    number, mark, role, *rest = row
-    return [
-        number,
-        mark,
-        role.replace("_one_to", "_one_\nto").replace("parallel_", "parallel_\n"),
-        *rest,
+    lines += [
+        f"±: longer side of the {interval_name(front)}.",
+        "P(front): chance of being on the front.",
+        "seeds: how many a mean is over.",
     ]
-
-
-def stacked_table(front: Front, baselines: bool = True) -> list[str]:
-    """The same for a narrow terminal: two lines for each point, what it scores and its recipe."""
-    head, rows = front_cells(front, baselines, short_score_text)
-    scored = len(front.objectives) + 2  # and P(front) and seeds
-    lines = []
-    for number, mark, role, *cells in rows:
-        named = list(zip(head[3:], cells, strict=True))
-        lines.append(f"{number:>5} {mark:5} {role}: {_joined(named[:scored])}")
-        if recipe := [(name, cell) for name, cell in named[scored:] if cell != "-"]:
-            lines.append(f"{'':12}{_joined(recipe)}")
+    if any(pair.disagreements for pair in front.second_metrics):
+        lines.append("!: the two metrics disagree on what is gained, see the notes.")
     return lines
-
-
-def _joined(named: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {cell}" for name, cell in named)
-
-
-def plain_table(front: Front, baselines: bool = True) -> list[str]:
-    """The same as aligned text without colour or frame; columns are two or more spaces apart."""
-    head, rows = front_cells(front, baselines)
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [head, *rows]
-    ]
 
 
 def summary_lines(result: FrontResult) -> list[str]:
@@ -153,13 +166,10 @@ def summary_lines(result: FrontResult) -> list[str]:
     if front.baseline_hypervolume is not None:
         gained = f", {front.hypervolume - front.baseline_hypervolume:+.4f} over the baselines alone"
     knee = front.point(front.knee)
-    name = f"trial {knee.number}" if knee.role == "search" else ROLE_NAMES[knee.role]
     lines = [
-        "",
-        f"knee: {name}; again with: {knee.command}",
+        f"knee: {recipe_name(knee.role, knee.number)}; again with: {knee.command}",
         f"hypervolume: {front.hypervolume:.4f}{gained}",
     ]
-    lines += [f"against {comparison.text}" for comparison in front.comparisons]
     if front.pruned:
         lines.append(
             f"pruned early, not on the front: trials {', '.join(map(str, sorted(front.pruned)))}"
@@ -173,20 +183,14 @@ def summary_lines(result: FrontResult) -> list[str]:
 
 
 def show_front(result: FrontResult, console: Console | None = None) -> None:
-    """Print table and summary: framed on a terminal that is wide enough, plain and never wrapped
-    where the output is none."""
-    console = console or Console()
-    if console.is_terminal:
-        table = front_table(result.front)
-        if (
-            Measurement.get(console, console.options.update(max_width=999), table).maximum
-            <= console.width
-        ):
-            console.print(table)
-        else:
-            console.print("\n".join(stacked_table(result.front)), markup=False, highlight=False)
-        for line in summary_lines(result):
-            console.print(line, markup=False, highlight=False)
-        return
-    for line in [*plain_table(result.front), *summary_lines(result)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print the front, what it gains over the baselines, and the summary: framed on a terminal that
+    is wide enough, plain and never wrapped where the output is none."""
+    console, front = console or Console(), result.front
+    print_sheet(front_sheet(front), console, front_sheet(front, show=short_text))
+    if not console.is_terminal:
+        print_lines([line for line in legend(front) if not line.startswith("±")], console)
+    if front.comparisons:
+        print_lines([""], console)
+        print_sheet(against_sheet(front), console, against_sheet(front, once=True))
+        print_lines(against_lines(front), console)
+    print_lines(["", *summary_lines(result)], console)

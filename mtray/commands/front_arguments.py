@@ -1,0 +1,27 @@
+"""The options of `front` and `export` that say what is shown."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_shown(parser: argparse.ArgumentParser) -> None:
+    """What values are compared with."""
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--against", metavar="RECIPE",
+        help="show differences to this recipe: base, parallel_only, another baseline's name, or a "
+        "trial's number (default: base or, where it is not complete, the first baseline)",
+    )  # fmt: skip
+    shown.add_argument(
+        "--absolute", action="store_true", help="show values as they are, and no differences"
+    )
+
+
+def add_front(parser: argparse.ArgumentParser) -> None:
+    add_shown(parser)
+    parser.add_argument(
+        "--all", action="store_true",
+        help="every complete trial with all objectives, abilities and its recipe, instead",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="the same as JSON")

@@ -1,0 +1,59 @@
+"""What the front gains over every baseline, as a table: a row for each baseline and objective."""
+
+from __future__ import annotations
+
+from mtray.report.compare import ROLE_NAMES, Gain
+from mtray.report.front import Front
+from mtray.report.printing import EMPTY, Sheet
+
+WITHIN = "~"  # after the number of a point that is worse in another objective, within noise
+
+
+def against_sheet(front: Front, once: bool = False) -> Sheet:
+    """`once`: a baseline's name in its first row alone, for a reader's eye. 80 characters wide, 88
+    where it is known how often human raters agree."""
+    gains = [(c, place, gain) for c in front.comparisons for place, gain in enumerate(c.gains)]
+    rows = [
+        ["" if once and place else ROLE_NAMES[comparison.role], *_cells(front, gain)]
+        for comparison, place, gain in gains
+    ]
+    head = ["against", "objective", "gain", "verdict", "trial"]
+    if any(gain.agreement is not None for _, _, gain in gains):
+        head.append("raters")
+        for row, (_, _, gain) in zip(rows, gains, strict=True):
+            row.append(EMPTY if gain.agreement is None else f"{gain.agreement:.0%}")
+    return Sheet(
+        head, rows, title="Against the baselines",
+        left=frozenset(("against", "objective", "verdict")),
+        styles=["bold" if row[3] == "better" else "" for row in rows],
+    )  # fmt: skip
+
+
+def _cells(front: Front, gain: Gain) -> list[str]:
+    if gain.number is None:
+        return [gain.objective, EMPTY, gain.verdict, EMPTY]
+    digits = 1 if abs(front.point(gain.number).objectives[gain.objective].value) >= 10 else 3
+    value, low, high = (f"{v:+.{digits}f}" for v in (gain.gain, gain.low, gain.high))
+    number = f"{gain.number}{WITHIN if gain.matched == 'noise' else ''}"
+    return [gain.objective, f"{value} [{low}, {high}]", gain.verdict, number]
+
+
+def against_lines(front: Front) -> list[str]:
+    """What the table's words mean, as far as they are in it."""
+    gains = [gain for comparison in front.comparisons for gain in comparison.gains]
+    lines = [
+        "gain: positive is better; of the front's point that is best in this objective among those "
+        "not worse than the baseline in the others. Its 95 % interval holds for all of "
+        f"{gains[0].candidates} recipes, {len(front.comparisons)} baselines and "
+        f"{len(front.objectives)} objectives at once, whichever is picked."
+    ]
+    if any(gain.matched == "noise" for gain in gains):
+        lines.append(f"{WITHIN}: worse than the baseline in another objective, but within noise.")
+    if any(gain.number is None for gain in gains):
+        lines.append("none as good: every point of the front is worse in the other objectives.")
+    if metrics := sorted({g.agreement_metric for g in gains if g.agreement_metric}):
+        lines.append(
+            "raters: the share of human raters expected to agree with a difference of this size "
+            f"({', '.join(metrics)}), taken as given."
+        )
+    return lines

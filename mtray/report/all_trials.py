@@ -1,0 +1,146 @@
+"""Every complete trial of a run, one by one: not the means over seeds that the front is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import RunError
+from mtray.report.abilities import PREFIX
+from mtray.report.compare import recipe_name
+from mtray.report.differences import Difference
+from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
+from mtray.report.paired import reference_note, reference_number, trial_differences
+from mtray.report.parameters import Parameters, parameters
+from mtray.report.printing import EMPTY, Sheet
+from mtray.report.records import trial_name
+from mtray.report.tables import parameter_text, shown_text, varied_parameters
+from mtray.report.view import Shown, shown_difference, shown_score
+from mtray.schema import RETENTION_SUMMARIES, Frozen, Role, Score, TrialRecord
+
+
+class Trial(Frozen):
+    """One complete trial.
+
+    - `of`, `trained_as`: the trial that it repeats, and the one whose weights it has.
+    - `scores`: the objectives, and what is kept of every ability (`retention.<ability>`).
+    - `differences`: the same less the reference's, in the measure's own unit; the intervals cover
+      segments and seeds. Empty without a reference.
+    """
+
+    number: int
+    role: Role
+    of: int | None
+    trained_as: int | None
+    seed: int
+    recipe: Parameters
+    scores: dict[str, Score]
+    differences: dict[str, Difference]
+
+
+class AllTrials(Frozen):
+    """`reference`: the recipe that differences are to, a mean over its seeds; None: values are
+    shown as they are. `objectives`, `abilities`: names of `scores`."""
+
+    study: str
+    reference: int | None
+    reference_role: Role | None
+    objectives: tuple[str, ...]
+    abilities: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    notes: tuple[str, ...]
+
+
+def all_trials(
+    records: Sequence[TrialRecord], study: Any, run_dir: Path, draws: Draws = no_draws,
+    against: str | None = None,
+) -> AllTrials:  # fmt: skip
+    """RunError when no trial is complete, ConfigError when no recipe is called `against`."""
+    complete = complete_trials(records)
+    if not complete:
+        raise RunError(f"{run_dir}: no trial is complete yet; `status` says what they are at")
+    groups = group_trials(complete)
+    reference = reference_number(groups, against)
+    objectives, abilities = tuple(study.objectives), _abilities(complete)
+    names = [*objectives, *(name for name in abilities if name not in objectives)]
+    apart: dict[str, dict[int, Difference]] = {}
+    if reference is not None:
+        differences = trial_differences(groups, reference, draws)
+        apart = {name: differences(name) for name in names}
+    role = next((t.role for t in complete if t.number == reference), None)
+    return AllTrials(
+        study=study.name, reference=reference, reference_role=role, objectives=objectives,
+        abilities=abilities, trials=tuple(_trial(t, names, apart) for t in complete),
+        notes=reference_note(groups, reference),
+    )  # fmt: skip
+
+
+def _abilities(records: Sequence[TrialRecord]) -> tuple[str, ...]:
+    """What is kept of every ability that some trial has."""
+    names = dict.fromkeys(name for r in records for name in r.scores if name.startswith(PREFIX))
+    return tuple(n for n in names if n.removeprefix(PREFIX) not in RETENTION_SUMMARIES)
+
+
+def _trial(
+    record: TrialRecord, names: Sequence[str], apart: dict[str, dict[int, Difference]]
+) -> Trial:
+    known = measured(record)
+    return Trial(
+        number=record.number, role=record.role, of=record.of, trained_as=record.trained_as,
+        seed=record.seed, recipe=parameters(record.recipe),
+        scores={name: known[name] for name in names if name in known},
+        differences={n: apart[n][record.number] for n in apart if record.number in apart[n]},
+    )  # fmt: skip
+
+
+def trials_sheet(found: AllTrials, show: Callable[[Shown], str] = shown_text) -> Sheet:
+    """A row for each trial: what it is, its objectives, abilities and recipe."""
+    varied = varied_parameters([trial.recipe for trial in found.trials])
+    abilities = [name for name in found.abilities if name not in found.objectives]
+    measures = [*found.objectives, *abilities]
+    head = ["number", "role", "repeats", "seed", *measures, *varied]
+    rows = [
+        [
+            trial_name(trial.number), trial.role, _repeats(trial), str(trial.seed),
+            *(_cell(found, trial, name, show) for name in measures),
+            *(parameter_text(trial.recipe[name]) for name in varied),
+        ]
+        for trial in found.trials
+    ]  # fmt: skip
+    return Sheet(
+        head, rows, title=f"{found.study}: {len(rows)} complete trials",
+        left=frozenset({"role"}), named=2,
+        blocks=(2, len(found.objectives), len(abilities)),
+        styles=["" if trial.role == "search" else "dim" for trial in found.trials],
+    )  # fmt: skip
+
+
+def _repeats(trial: Trial) -> str:
+    """The trial whose recipe it was trained with again, or whose weights it has."""
+    if trial.trained_as is not None:
+        return f"weights of {trial.trained_as}"
+    return EMPTY if trial.of is None else str(trial.of)
+
+
+def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[Shown], str]) -> str:
+    if name not in trial.scores:
+        return EMPTY
+    if found.reference in (None, trial.number):
+        return show(shown_score(trial.scores[name]))
+    gap = trial.differences.get(name)
+    return EMPTY if gap is None else show(shown_difference(gap, trial.scores[name]))
+
+
+def trials_lines(found: AllTrials) -> list[str]:
+    """What the table shows."""
+    lines = ["retention.<ability>: how much of the ability is kept."] * bool(found.abilities)
+    if found.reference is None or found.reference_role is None:
+        lines.append("95 % intervals are of the segments alone, and not of the seeds.")
+    else:
+        name = recipe_name(found.reference_role, found.reference)
+        lines.append(
+            f"Differences to: {name}, whose row has its own values (--absolute: every trial's "
+            "own). 95 % intervals cover the segments and the seeds."
+        )
+    return lines + [f"note: {note}" for note in found.notes]

@@ -1,0 +1,73 @@
+"""Labels beside the points of a picture, each where it covers least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+OUTLINE = withStroke(linewidth=2.5, foreground="white")  # lines may pass behind a label
+# where a label may stand around its point, in points, the best place first
+OFFSETS = [(6, 6), (6, -12), (-6, 6), (-6, -12), (0, 11), (0, -17), (24, 20), (-24, 20), (24, -28)]
+
+
+def _distance(box: Bbox, xy: Any) -> float:
+    """Pixels between a box and a point; 0 when the point lies inside."""
+    nearest = np.clip(xy, (box.x0, box.y0), (box.x1, box.y1))
+    return float(np.hypot(*(nearest - xy)))
+
+
+@dataclass
+class Labels:
+    """Labels beside points, whose pixels are in `points` by number; `taken` are the boxes of those
+    placed so far."""
+
+    canvas: FigureCanvasAgg
+    axes: Axes
+    points: dict[int, Any]
+    taken: list[Bbox] = field(default_factory=list)
+
+    def place(self, number: int, text: str, look: dict[str, Any], droppable: bool = False) -> None:
+        """Put one label where it covers the fewest points and labels; none where it is `droppable`
+        and would cover another label or leave the picture."""
+        x, y = self.axes.transData.inverted().transform(self.points[number])
+        best: tuple[float, Any, Bbox] | None = None
+        for dx, dy in OFFSETS:
+            note = self.axes.annotate(
+                text, (x, y), (dx, dy),
+                textcoords="offset points", va="baseline", zorder=8,
+                ha="left" if dx > 0 else "right" if dx < 0 else "center",
+                path_effects=[OUTLINE], **({"fontsize": 9} | look),
+            )  # fmt: skip
+            note.set_in_layout(False)  # it stands where the layout was measured
+            box = note.get_window_extent(self.canvas.get_renderer())
+            clashes = self._clashes(box, number)
+            if best is None or clashes < best[0]:
+                if best:
+                    best[1].remove()
+                best = (clashes, note, box)
+            else:
+                note.remove()
+            if not clashes:
+                break
+        if best and droppable and best[0] >= 4:
+            best[1].remove()
+        elif best:
+            self.taken.append(best[2])
+
+    def _clashes(self, box: Bbox, number: int) -> float:
+        """How bad a place is: labels and points that it covers, neighbours that it seems to name,
+        edges that it crosses."""
+        inside = self.axes.get_window_extent()
+        others = [xy for n, xy in self.points.items() if n != number]
+        own = _distance(box, self.points[number])
+        clashes: float = 4 * sum(box.overlaps(other) for other in self.taken)
+        clashes += sum(box.padded(8).contains(*xy) for xy in others)
+        clashes += 2 * any(_distance(box, xy) < own for xy in others)
+        clashes += 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
+        return clashes

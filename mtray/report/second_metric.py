@@ -1,0 +1,200 @@
+"""Whether the optimised metric's gains are gains in a metric that is built differently: one metric
+can be gamed, two that have nothing in common hardly.
+
+A learned metric (COMET) is held against one of matching strings (chrF++, chrF or BLEU, the first
+that was measured), and the other way round. Gains are to the base model, paired. To compare them,
+both are taken in units of the standard deviation of the base model's score over segments, which its
+interval says (both metrics have the same segments). In these units chrF usually gains more than
+COMET: 1.3 to 1.5 times as much in the default study's baselines, 1.6 to 1.8 times as much where
+human raters agree as often (`mtray.analysis.agreement`, at 80 and 90 %). So a gain is *comparable*
+from a third of the other's (`COMPARABLE`) on. The two disagree on a recipe
+
+- `opposite`: when one gains and the other loses, both beyond noise;
+- `unconfirmed`: when the optimised metric gains and the other gains less than is comparable, both
+  beyond noise.
+
+Noise is that of all recipes together: the intervals of both gains and of the second's gain less a
+comparable one are widened so that 95 % of the joint draws lie within all of them at once
+(`Joint.stretch`). Where the metrics truly agree on every recipe, something is said in at most 5 %
+of the sweeps, whichever recipes were picked for the front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from mtray.report.differences import Difference, Joint, better_by, joint, widened
+from mtray.report.groups import Draws, Group, measured, no_draws
+from mtray.report.records import BASE_NUMBER
+from mtray.schema import Frozen, Score, Sense
+
+COMPARABLE = 1 / 3
+COMET = "comet"
+QUALITY = "quality"  # the objective that is COMET's mean over the directions
+STRINGS = ("chrf++", "chrf", "bleu", "spbleu", "spbleu101")  # the best second one first
+SHORTFALL = "second less comparable"
+Disagreement = Literal["opposite", "unconfirmed"]
+REASONS: dict[Disagreement, str] = {
+    "opposite": "the opposite way",
+    "unconfirmed": "less than a comparable gain",
+}
+
+
+class MetricGain(Frozen):
+    """One recipe's gains over the base model in the objective (`first`) and in the other metric
+    (`second`); positive is better, each with its own paired 95 % interval."""
+
+    number: int
+    first: Difference
+    second: Difference
+    disagreement: Disagreement | None
+
+
+class SecondMetric(Frozen):
+    """What stands beside an objective that is a metric of quality.
+
+    - `metric`: the score's name.
+    - `exchange`: how much of it is one standard deviation over segments, for one of the objective.
+    - `gains`: of every trained recipe that has both.
+    """
+
+    objective: str
+    metric: str
+    exchange: float
+    gains: tuple[MetricGain, ...]
+
+    @property
+    def disagreements(self) -> dict[int, Disagreement]:
+        """By the recipe's number."""
+        return {g.number: g.disagreement for g in self.gains if g.disagreement}
+
+
+def partner(objective: str, scores: Mapping[str, Score]) -> str | None:
+    """The score that an objective is held against: the same direction's, or the mean over all;
+    None for what is no metric of quality, or where no such score was measured."""
+    metric, _, where = objective.partition(".")
+    if metric == QUALITY and not where:
+        return next((n for m in STRINGS for n in _overall(m, scores)), None)
+    if metric == COMET or _is_learned(scores.get(objective)):
+        wanted = [f"{m}.{where}" for m in STRINGS]
+    else:
+        wanted = [f"{COMET}.{where}"] * (metric in STRINGS)
+    return next((name for name in wanted if name in scores), None)
+
+
+def is_quality(objective: str, scores: Mapping[str, Score]) -> bool:
+    """Whether an objective is a metric of translation quality."""
+    metric = objective.partition(".")[0]
+    return metric in (QUALITY, COMET, *STRINGS) or _is_learned(scores.get(objective))
+
+
+def _overall(metric: str, scores: Mapping[str, Score]) -> list[str]:
+    """A metric's mean over directions, or its only direction."""
+    mine = [name for name in scores if name.startswith(f"{metric}.")]
+    return [f"{metric}.mean"] if f"{metric}.mean" in mine else mine if len(mine) == 1 else []
+
+
+def _is_learned(score: Score | None) -> bool:
+    return score is not None and "|comet:" in score.signature
+
+
+def second_metrics(
+    groups: Sequence[Group], objectives: Mapping[str, Sense], draws: Draws = no_draws
+) -> tuple[SecondMetric, ...]:
+    """For every objective that is a metric of quality and has a partner; none without the base
+    model or a trained recipe."""
+    base = next((g for g in groups if g.original.number == BASE_NUMBER), None)
+    if base is None:
+        return ()
+    found = []
+    for name, sense in objectives.items():
+        other = partner(name, measured(base.original))
+        if other is None:
+            continue
+        having = [
+            g for g in groups if g.n_seeds and all({name, other} <= {*measured(t)} for t in g.seeds)
+        ]
+        exchange = _exchange(measured(base.original), name, other)
+        if having and exchange is not None:
+            known = joint([base, *having], [name, other], draws)
+            gains = _gains(known, sense, exchange)
+            found.append(SecondMetric(objective=name, metric=other, exchange=exchange, gains=gains))
+    return tuple(found)
+
+
+def _exchange(base: Mapping[str, Score], name: str, other: str) -> float | None:
+    """Standard deviation of one metric over that of the other; None where one has no interval."""
+    first, second = (base[n].high - base[n].low for n in (name, other))
+    return second / first if first > 0 and second > 0 else None
+
+
+def _gains(known: Joint, sense: Sense, exchange: float) -> tuple[MetricGain, ...]:
+    """Of all groups but the first, which is the base model's."""
+    base, *numbers = known.numbers
+    first, second = known.names
+    tested = with_shortfall(known, sense, exchange)
+    stretch = tested.stretch(numbers, [base])
+
+    def gain(number: int) -> MetricGain:
+        wide = [widened(tested.difference(number, base, n), stretch) for n in tested.names]
+        return MetricGain(
+            number=number, first=better_by(known.difference(number, base, first), sense),
+            second=known.difference(number, base, second), disagreement=disagreement(*wide),
+        )  # fmt: skip
+
+    return tuple(map(gain, numbers))
+
+
+def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
+    """The two metrics, more of each being better, and the second less a comparable gain: with an
+    exchange of 60 a gain of .05 makes .05 * 60 / 3 = 1.0 comparable, and a second gain of .4 falls
+    short by .6."""
+    sign = 1 if sense == "max" else -1
+    mixed = np.array([[sign, 0, -sign * COMPARABLE * exchange], [0, 1, 1]])
+    names = (*known.names, SHORTFALL)
+    return replace(known, names=names, values=known.values @ mixed, errors=known.errors @ mixed)
+
+
+def disagreement(first: Difference, second: Difference, beyond: Difference) -> Disagreement | None:
+    """What intervals that hold together say of the two gains and of the second less a comparable
+    one."""
+    if (first.low > 0 and second.high < 0) or (first.high < 0 and second.low > 0):
+        return "opposite"
+    return "unconfirmed" if first.low > 0 and beyond.high < 0 else None
+
+
+def second_metric_notes(
+    found: Sequence[SecondMetric], front: Sequence[int], objectives: Mapping[str, Score]
+) -> tuple[str, ...]:
+    """A sentence for each pair that disagrees on points of the front (`front`: their numbers), and
+    for each metric of quality that nothing is held against. `objectives`: of any trial."""
+    notes = []
+    for pair in found:
+        wrong = [g for g in pair.gains if g.disagreement and g.number in front]
+        if wrong:
+            notes.append(
+                f"{pair.objective} and {pair.metric} disagree beyond noise: "
+                f"{'; '.join(_sentence(g, pair) for g in wrong)} (to the base model). Read what "
+                "these recipes translate before choosing one."
+            )
+    alone = {n for n in objectives if is_quality(n, objectives)} - {p.objective for p in found}
+    notes += [
+        f"{name} stands alone: no metric that is built differently was measured on the base model "
+        "and a recipe, so a gain that only this metric sees would not be noticed "
+        "(`evaluation.metrics`: bleu, chrf, chrf++)."
+        for name in objectives if name in alone
+    ]  # fmt: skip
+    return tuple(notes)
+
+
+def _sentence(gain: MetricGain, pair: SecondMetric) -> str:
+    assert gain.disagreement
+    texts = [f"{d.gap:+.3g} [{d.low:+.3g}, {d.high:+.3g}]" for d in (gain.first, gain.second)]
+    return (
+        f"trial {gain.number}: {pair.objective} {texts[0]}, {pair.metric} {texts[1]}, "
+        f"{REASONS[gain.disagreement]}"
+    )
