@@ -24,8 +24,8 @@ def front_of(path: Path, against: str | None = None, absolute: bool = False) -> 
     """The front as the records have it now; `absolute`: without what differences are shown to.
     RunError when there is none or a record is damaged."""
     run_dir = run_folder(path)
-    study, _ = load_bound(run_dir)
-    front = read_front(run_dir, study, against)
+    study, space = load_bound(run_dir)
+    front = read_front(run_dir, study, against, space)
     return front.model_copy(update={"reference": None}) if absolute else front
 
 

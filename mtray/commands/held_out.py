@@ -61,7 +61,7 @@ def run_test(path: Path) -> int:
     """
     run_dir = run_folder(path)
     bound = read_bound(run_dir)
-    front = read_front(run_dir, bound.study)
+    front = read_front(run_dir, bound.study, space=bound.space)
     wanted = wanted_trials(front)
     file = run_dir / RESULT
     if file.is_file():
@@ -77,9 +77,10 @@ def run_test(path: Path) -> int:
 
 
 def wanted_trials(front: Front) -> list[int]:
-    """All complete trials behind the points of the front and the two baselines, the base model
-    first."""
-    points = [p for p in front.points if p.on_front or p.role in BASELINES]
+    """All complete trials behind the points of the front, the recommended recipe and the two
+    baselines, the base model first."""
+    answered = front.answer.number if front.answer else BASE_NUMBER
+    points = [p for p in front.points if p.on_front or p.role in BASELINES or p.number == answered]
     return sorted({number for point in points for number in point.trials} | {BASE_NUMBER})
 
 

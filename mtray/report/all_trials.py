@@ -12,10 +12,10 @@ from mtray.report.compare import recipe_name
 from mtray.report.differences import Difference
 from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
 from mtray.report.paired import reference_note, reference_number, trial_differences
-from mtray.report.parameters import Parameters, parameters
+from mtray.report.parameters import Parameters, parameter_text, parameters
 from mtray.report.printing import EMPTY, Sheet
 from mtray.report.records import trial_name
-from mtray.report.tables import parameter_text, shown_text, varied_parameters
+from mtray.report.tables import shown_text, varied_parameters
 from mtray.report.view import Shown, shown_difference, shown_score
 from mtray.schema import RETENTION_SUMMARIES, Frozen, Role, Score, TrialRecord
 

@@ -4,14 +4,17 @@ is believed of them (`mtray.report.belief`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from mtray.analysis.decision import MARGIN, needed
-from mtray.report.belief import AgainstBaseline, Belief, Expected
+from mtray.report.belief import AgainstBaseline, Belief, Expected, belief
+from mtray.report.evidence import evidence
+from mtray.report.groups import Draws, complete_trials
 from mtray.report.parameters import Parameters, parameters
-from mtray.schema import Frozen, Role
+from mtray.schema import Frozen, Role, Sense, TrialRecord
+from mtray.space import Space
 
 LEVEL = 0.95  # probability from which an answer is called settled
 RIVAL = 0.05  # chance of being worth most, from which a recipe is named as a rival
@@ -153,6 +156,17 @@ def _settling(found: Belief, level: float) -> Settling | None:
         numbers=numbers, repeats=repeats, minutes=repeats * sum(seconds) / 60,
         segments=what.segments,
     )  # fmt: skip
+
+
+def answer_of(
+    records: Iterable[TrialRecord], objectives: Mapping[str, Sense], space: Space, draws: Draws
+) -> Answer | None:
+    """Of a run's complete trials; None before the base model and a recipe are measured."""
+    complete = complete_trials(records)
+    trained = [r for r in complete if r.role != "base"]
+    if len(trained) == len(complete) or not trained:
+        return None
+    return answer(belief(evidence(complete, list(objectives), draws), objectives, space))
 
 
 def next_repeat(found: Belief, eligible: Sequence[int]) -> int | None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
-from mtray.report.parameters import parameters
-from mtray.report.tables import parameter_text, score_text
+from mtray.report.parameters import parameter_text, parameters
+from mtray.report.tables import score_text
 from mtray.schema import Study, TrialRecord
 
 

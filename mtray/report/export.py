@@ -16,6 +16,7 @@ from mtray.report.page import front_page
 from mtray.report.plots import front_png
 from mtray.report.records import BASE_NUMBER, read_records, write_json
 from mtray.schema import Score, Sense, Study
+from mtray.space import Space
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,27 @@ class FrontResult:
     files: dict[str, Path]
 
 
-def export_front(run_dir: Path, study: Study, folder: Path | None = None) -> FrontResult:
+def export_front(
+    run_dir: Path, study: Study, space: Space | None = None, folder: Path | None = None
+) -> FrontResult:
     """Write `front.{csv,json,parquet,png,html}` into the run's folder, or into `folder`. The same
     records give the same tables.
 
     RunError when a record is damaged, when no trial is complete, or when one lacks an objective of
     the study.
     """
-    front = read_front(run_dir, study)
+    front = read_front(run_dir, study, space=space)
     return FrontResult(front, write_front(front, folder or run_dir))
 
 
-def read_front(run_dir: Path, study: Study, against: str | None = None) -> Front:
+def read_front(
+    run_dir: Path, study: Study, against: str | None = None, space: Space | None = None
+) -> Front:
     """The front of a run's records, trials compared by their paired draws where they have them.
-    `against`: what differences are shown to (`mtray.report.paired.reference_number`)."""
+    `against`: what differences are shown to (`mtray.report.paired.reference_number`). Without its
+    `space` there is no answer."""
     records = read_records(run_dir).sound()
-    return build_front(records, study, run_dir, draws_of(run_dir), against)
+    return build_front(records, study, run_dir, draws_of(run_dir), against, space)
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ import numpy as np
 from mtray.analysis import pareto
 from mtray.errors import RunError
 from mtray.report.abilities import AbilitySets, ability_sets
+from mtray.report.answer import Answer, answer_of
 from mtray.report.axes import measure_label, objective_label
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
@@ -32,6 +33,7 @@ from mtray.report.parameters import Parameters, parameters
 from mtray.report.records import result_path, trial_name
 from mtray.report.second_metric import SecondMetric, second_metric_notes, second_metrics
 from mtray.schema import POOLS, Frozen, Role, Score, Sense, Study, TrialRecord
+from mtray.space import Space
 
 
 class Objective(Frozen):
@@ -81,6 +83,7 @@ class Point(Frozen):
 
 class Front(Frozen):
     """`front` holds the numbers on the front from the best in the first objective to the worst.
+    `answer`: what the sweep recommends; None before the base model and a recipe are measured.
     `reference` is the recipe that pictures and tables show differences to (None: they show values
     as they are), `paired` whether differences are of the same bootstrap draws.
     `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
@@ -92,6 +95,7 @@ class Front(Frozen):
     points: tuple[Point, ...]
     front: tuple[int, ...]
     knee: int
+    answer: Answer | None = None
     reference: int | None
     paired: bool
     hypervolume: float
@@ -125,13 +129,14 @@ def build_front(
     run_dir: Path,
     draws: Draws = no_draws,
     against: str | None = None,
+    space: Space | None = None,
 ) -> Front:
     """The front of all recipes with a complete trial, baselines among them. RunError when none is
     complete or one lacks an objective, ConfigError when none is called `against`
     (`reference_number`), which differences are shown to.
 
     `draws` gives the trials' paired bootstrap draws; without them every score is drawn from its own
-    interval.
+    interval. Without a `space` there is no answer.
     """
     complete = complete_trials(records)
     if not complete:
@@ -161,7 +166,9 @@ def build_front(
                 zip(means, groups, on_front, chances, strict=True)
             )
         ),
-        front=order, knee=means[knee].number, reference=against_number, paired=together.paired,
+        front=order, knee=means[knee].number,
+        answer=answer_of(complete, study.objectives, space, draws) if space else None,
+        reference=against_number, paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
         comparisons=_comparisons(means, on_front, study, together), second_metrics=seconds,

@@ -22,3 +22,19 @@ def parameters(recipe: Recipe) -> Parameters:
     if not recipe.frozen_layers:
         empty.append("freeze_policy")
     return values | dict.fromkeys(empty)
+
+
+def parameter_text(value: Value | None) -> str:
+    """Three significant digits, thousands set off; `-` where it has no meaning."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+def recipe_text(recipe: Parameters) -> str:
+    """What a recipe says that its defaults do not, such as `parallel_size 4096, mono_ratio 1`."""
+    defaults = {name: field.default for name, field in Recipe.model_fields.items()}
+    said = {n: v for n, v in recipe.items() if v is not None and v != defaults[n]}
+    return ", ".join(f"{name} {parameter_text(value)}" for name, value in said.items())

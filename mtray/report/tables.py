@@ -1,7 +1,7 @@
 """The front for a terminal, a file or a pipe.
 
-`show_front` prints the parts in order; each can be had alone: `front_sheet`, `against_sheet`,
-`summary_lines`. `mtray.report.printing` lays tables out.
+`show_front` prints the parts in order; each can be had alone: `show_answer`, `front_sheet`,
+`against_sheet`, `summary_lines`. `mtray.report.printing` lays tables out.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from mtray.report.against import against_lines, against_sheet
+from mtray.report.answer_text import answer_head, answer_lines, expected_sheet
 from mtray.report.compare import recipe_name
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
-from mtray.report.parameters import Parameters
+from mtray.report.parameters import Parameters, parameter_text
 from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
 from mtray.report.records import trial_name
 from mtray.report.view import (
@@ -52,13 +53,6 @@ def _number(value: float, found: Shown) -> str:
 
 def _digits(found: Shown) -> int:
     return 1 if found.points else 3
-
-
-def parameter_text(value: object) -> str:
-    """A recipe's parameter, three significant digits; `-` where it has no meaning."""
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 # shown even where all recipes have the default
@@ -182,10 +176,20 @@ def summary_lines(result: FrontResult) -> list[str]:
     return lines + [f"{ending}: {path}" for ending, path in sorted(result.files.items())]
 
 
+def show_answer(front: Front, console: Console) -> None:
+    """What to do, how surely, and what comes next; nothing before there is an answer."""
+    if front.answer is None:
+        return
+    print_lines([*answer_head(front.answer), ""], console)
+    print_sheet(expected_sheet(front.answer.against), console)
+    print_lines([*answer_lines(front.answer, front.run), ""], console)
+
+
 def show_front(result: FrontResult, console: Console | None = None) -> None:
     """Print the front, what it gains over the baselines, and the summary: framed on a terminal that
     is wide enough, plain and never wrapped where the output is none."""
     console, front = console or Console(), result.front
+    show_answer(front, console)
     print_sheet(front_sheet(front), console, front_sheet(front, show=short_text))
     if not console.is_terminal:
         print_lines([line for line in legend(front) if not line.startswith("±")], console)

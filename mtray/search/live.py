@@ -13,9 +13,9 @@ from rich.table import Table
 
 from mtray.job import Job
 from mtray.report.abilities import ability_sentences, ability_sets
-from mtray.report.parameters import parameters
+from mtray.report.parameters import parameter_text, parameters
 from mtray.report.records import BASE_NUMBER, trial_name
-from mtray.report.tables import parameter_text, score_text, varied_parameters
+from mtray.report.tables import score_text, varied_parameters
 from mtray.schema import Recipe, TrialRecord
 
 SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",

@@ -75,7 +75,7 @@ def run_session(
             "--trials N with a larger N adds some",
         )
         code = 0
-    finish(run_dir, prepared.study, console)
+    finish(run_dir, prepared.study, prepared.space, console)
     return code
 
 
@@ -93,13 +93,13 @@ def note_start(
         file.write(json.dumps(entry) + "\n")
 
 
-def finish(run_dir: Path, study: Any, console: Console) -> None:
+def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
     """Export and show the front, as far as there is one."""
     complete = [r for r in read_records(run_dir).records if r.state == "complete"]
     if not complete:
         say(console, "no trial is complete, so there is no front")
         return
-    show_front(export_front(run_dir, study), console)
+    show_front(export_front(run_dir, study, space), console)
 
 
 def _events(watch: Watch, watchdog: Watchdog, board: Any) -> Any:

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from mtray.report.export import FrontResult
 from mtray.report.front import build_front
+from mtray.report.parameters import parameter_text
 from mtray.report.tables import (
     front_cells,
     front_table,
-    parameter_text,
     plain_table,
     score_text,
     short_score_text,

@@ -1,0 +1,62 @@
+"""`predict`: what a run says of a recipe that may not have been trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from mtray.commands.folders import run_folder
+from mtray.report.answer import Answer, answer_of
+from mtray.report.answer_text import expected_sheet, prediction_head, prediction_sheet
+from mtray.report.draws import draws_of
+from mtray.report.evidence import Evidence, evidence
+from mtray.report.prediction import predicted, recipe_near
+from mtray.report.printing import print_lines, print_sheet
+from mtray.report.records import BASE_NUMBER, read_records, trial_name
+from mtray.report.surface import modelled
+from mtray.schema import Recipe, Study
+from mtray.search.run_folder import load_bound
+from mtray.space import Space
+
+
+def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
+    """Print the prediction of the recipe of `key=value`; what is not given is as in the recommended
+    recipe. RunError where the run has too few trials, ConfigError for a value that its space does
+    not have."""
+    run_dir = run_folder(path)
+    study, space = load_bound(run_dir)
+    found = evidence_of(run_dir, study)
+    surface = modelled(found, space)
+    start, where = starting_point(run_dir, study, space, found)
+    result = predicted(surface, recipe_near(pairs, start, space), study.objectives)
+    if as_json:
+        print(json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False))
+        return 0
+    console = Console()
+    print_lines([*prediction_head(result), f"not given: as in {where}", ""], console)
+    print_sheet(prediction_sheet(result), console)
+    print_lines([""], console)
+    print_sheet(expected_sheet(result.against), console)
+    return 0
+
+
+def evidence_of(run_dir: Path, study: Study) -> Evidence:
+    """Raises RunError where a record is damaged, or nothing can be compared yet."""
+    records = read_records(run_dir).sound()
+    return evidence(records, list(study.objectives), draws_of(run_dir), run_dir)
+
+
+def starting_point(
+    run_dir: Path, study: Study, space: Space, found: Evidence
+) -> tuple[Recipe, str]:
+    """The recommended recipe, and what it is called; where the untouched model is recommended, the
+    first trained recipe."""
+    records = read_records(run_dir).sound()
+    answer: Answer | None = answer_of(records, study.objectives, space, draws_of(run_dir))
+    number = found.numbers[0]
+    if answer is not None and answer.number != BASE_NUMBER:
+        number = answer.number
+    return found.record(number).recipe, f"trial {trial_name(number)}"

@@ -1,0 +1,177 @@
+"""What every parameter does to every measure of a run, by its response surface, and how far that
+surface can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.leave_out import LeftOut, leave_one_out
+from mtray.analysis.regression import constant_fit, linear_fit
+from mtray.analysis.surface import Importance, curve, importances
+from mtray.parameters import Choices, IntRange, Value
+from mtray.report.surface import Modelled
+from mtray.report.untried import points_of, recipes_at
+from mtray.schema import Frozen
+from mtray.space import Space
+
+Array = npt.NDArray[np.float64]
+GRID = 15  # values of a curve
+BACKGROUND = 32  # points that a curve is averaged over, a power of two
+SPREAD = 64  # points that importances are worked out from, a power of two
+
+
+class CurvePoint(Frozen):
+    """At one `value` of a parameter, the measure less the untouched model's, averaged over the
+    rest of the space: `mean`, and its 95 % interval."""
+
+    value: Value
+    mean: float
+    low: float
+    high: float
+
+
+class Effect(Frozen):
+    """Of one parameter on one measure.
+
+    - `share`, `low`, `high`: of the measure's variance over the space, what the parameter has a
+      part in, with its 95 % interval (`mtray.analysis.surface.importances`).
+    - `curve`: along its range.
+    """
+
+    parameter: str
+    share: float
+    low: float
+    high: float
+    curve: tuple[CurvePoint, ...]
+
+
+class LeftOutError(Frozen):
+    """How a model predicts recipes that were left out.
+
+    - `error`: root mean squared difference to what was measured.
+    - `coverage`: share of the measured values within their 95 % interval.
+    - `log_density`: their mean log density; greater is better.
+    """
+
+    model: str
+    error: float
+    coverage: float
+    log_density: float
+
+
+class MeasureEffects(Frozen):
+    """Of all parameters on one measure, the most important first. `left_out`: of the surface, of a
+    constant and of a linear model."""
+
+    measure: str
+    effects: tuple[Effect, ...]
+    left_out: tuple[LeftOutError, ...]
+
+
+def effects(surface: Modelled, space: Space) -> tuple[MeasureEffects, ...]:
+    """Of every measure of the surface."""
+    shares = _importances(surface)
+    curves = {name: _curve_points(surface, space, name) for name in surface.coordinates.names}
+    found = []
+    for k, measure in enumerate(surface.names):
+        process = surface.process(measure)
+        own = []
+        for place, name in enumerate(surface.coordinates.names):
+            values, points = curves[name]
+            line, share = curve(process, points), shares[k][place]
+            own.append(
+                Effect(
+                    parameter=name, share=share.share, low=share.low, high=share.high,
+                    curve=tuple(
+                        CurvePoint(value=v, mean=m, low=lo, high=hi)
+                        for v, m, lo, hi in zip(
+                            values, line.mean.tolist(), line.low.tolist(), line.high.tolist(),
+                            strict=True,
+                        )
+                    ),
+                )
+            )  # fmt: skip
+        own.sort(key=lambda effect: -effect.share)
+        found.append(
+            MeasureEffects(
+                measure=measure, effects=tuple(own), left_out=left_out_errors(surface, measure)
+            )
+        )
+    return tuple(found)
+
+
+def _importances(surface: Modelled) -> list[list[Importance]]:
+    """Of every measure, of every parameter."""
+    d = len(surface.coordinates.names)
+    units = points_of(surface, 2 * SPREAD)
+    one, other = units[:SPREAD], units[SPREAD:]
+    mixed = []
+    for j in range(d):
+        moved = one.copy()
+        moved[:, j] = other[:, j]
+        mixed.append(_features(surface, moved))
+    first = _features(surface, one)
+    return [importances(process, first, mixed) for process in surface.surface.processes]
+
+
+def _features(surface: Modelled, units: Array) -> Array:
+    return surface.coordinates.features(recipes_at(surface, units))
+
+
+def _curve_points(surface: Modelled, space: Space, name: str) -> tuple[list[Value], Array]:
+    """Values of a parameter, g of them, and the features of the background at each, shape (g, b,
+    f)."""
+    background = points_of(surface, BACKGROUND)
+    place = surface.coordinates.names.index(name)
+    values, found = [], []
+    for unit in _grid(space, name):
+        units = background.copy()
+        units[:, place] = unit
+        values.append(surface.coordinates.params(units[0])[name])
+        found.append(_features(surface, units))
+    return values, np.stack(found)
+
+
+def _grid(space: Space, name: str) -> Array:
+    """Unit coordinates along a parameter: every choice, every whole number where they are few."""
+    parameter, count = space.parameters[name], GRID
+    if isinstance(parameter, Choices):
+        count = len(parameter.choices)
+    elif isinstance(parameter, IntRange) and not parameter.log:
+        count = min(GRID, (parameter.high - parameter.low) // parameter.step + 1)
+    if isinstance(parameter, Choices) or count < GRID:
+        return (np.arange(count) + 0.5) / count
+    return np.linspace(0, 1 - 1e-9, count)
+
+
+def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]:
+    """Of the surface, whose scales and noise stay as fitted to all, and of simpler models."""
+    evidence, process = surface.evidence, surface.process(measure)
+    values, known = evidence.gap(measure), evidence.covariance(measure)
+    means, deviations = process.left_out()
+    found: list[tuple[str, LeftOut]] = [("surface", LeftOut(values, means, deviations))]
+    for model, fit in (("constant", constant_fit), ("linear", linear_fit)):
+        found.append((model, leave_one_out(fit, process.points, values, known)))
+    return tuple(
+        LeftOutError(
+            model=model, error=left.rmse, coverage=left.coverage, log_density=left.log_density
+        )
+        for model, left in found
+    )
+
+
+def effect_rows(found: Sequence[MeasureEffects]) -> list[dict[str, object]]:
+    """A flat row for each point of each curve."""
+    return [
+        {
+            "measure": each.measure, "parameter": effect.parameter, "importance": effect.share,
+            "importance_low": effect.low, "importance_high": effect.high, "value": point.value,
+            "gap": point.mean, "gap_low": point.low, "gap_high": point.high,
+        }
+        for each in found
+        for effect in each.effects
+        for point in effect.curve
+    ]  # fmt: skip
