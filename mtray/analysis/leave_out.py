@@ -80,8 +80,8 @@ class LeftOut:
 
 
 def leave_one_out(fit: Fit, points: Array, values: Array, covariance: Array) -> LeftOut:
-    """`fit` to all but one, and its prediction of that one, for each. Shapes as in `Fit`; ValueError
-    for other shapes or fewer than two values."""
+    """`fit` to all but one, and its prediction of that one, for each. Shapes as in `Fit`;
+    ValueError for other shapes or fewer than two values."""
     n = len(values)
     if points.ndim != 2 or len(points) != n or covariance.shape != (n, n) or n < 2:
         raise ValueError(
