@@ -22,12 +22,16 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import brentq
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 STEPS = 200  # of Levenberg and Marquardt, at most
-ENOUGH = 1e-9  # relative improvement below which they end
+ENOUGH = 1e-7  # relative improvement below which they end
 ROUNDS = 4  # of fitting theta and t in turn
 LEAST_MISFIT = 1e-3  # standard deviation, in units of the values' errors or their size
 WIDTH = 1e-5  # of central differences, in units of the prior's deviation
 STARTS = 8
+# deviations of the linear model's priors, in units of `size_of`
+LEVEL_WIDTH = 3.0
+SLOPE_WIDTH = 1.0
 MOST_DAMPING = 1e8
 
 
@@ -72,7 +76,9 @@ class Fitted:
     @cached_property
     def spread(self) -> Array:
         """Covariance of theta, by the slopes at the maximum, shape (p, p)."""
-        slopes = solve_triangular(self.factor, self.form.slopes(self.theta, self.points), lower=True)
+        slopes = solve_triangular(
+            self.factor, self.form.slopes(self.theta, self.points), lower=True
+        )
         return np.asarray(np.linalg.inv(slopes.T @ slopes + np.diag(self.form.deviation**-2)))
 
     def predict(
@@ -106,14 +112,18 @@ class Fitted:
         return _minimised(self.form, self.points, values, self.factor, middles, starts)[0]
 
 
-def fit(form: Form, points: Array, values: Array, covariance: Array) -> Fitted:
-    """`points` (n, d), `values` (n,), `covariance` (n, n) of the values' errors. The same numbers
-    give the same fit."""
+def fit(
+    form: Form, points: Array, values: Array, covariance: Array, start: Array | None = None
+) -> Fitted:
+    """`points` (n, d), `values` (n,), `covariance` (n, n) of the values' errors. `start`, shape
+    (p,): from where alone to look, instead of from several points. The same numbers give the same
+    fit."""
     least = LEAST_MISFIT**2 * (float(np.trace(covariance)) or float(values @ values) or 1.0)
     least /= len(values)
     lengths, axes = np.linalg.eigh(covariance)
     lengths, misfit = np.maximum(lengths, 0.0), least
-    starts, middle = _starts(form), form.middle[None]
+    starts = _starts(form) if start is None else start[None]
+    middle = form.middle[None]
     for _ in range(ROUNDS):
         factor = cholesky(covariance + misfit * np.eye(len(values)), lower=True)
         found, costs = _minimised(form, points, values[None], factor, middle, starts)
@@ -124,6 +134,32 @@ def fit(form: Form, points: Array, values: Array, covariance: Array) -> Fitted:
             break
         starts = fitted.theta[None]
     return fitted
+
+
+def size_of(values: Array, covariance: Array) -> float:
+    """The greater of the root mean squares of the values and of their errors: what weak priors are
+    wide in comparison with. 1 where both are 0."""
+    return float(max(np.mean(values**2), np.mean(np.diag(covariance))) ** 0.5) or 1.0
+
+
+def constant_fit(points: Array, values: Array, covariance: Array) -> Fitted:
+    """One value for all points: what a model is to be better than. A `leave_out.Fit`."""
+    return linear_fit(points[:, :0], values, covariance)
+
+
+def linear_fit(points: Array, values: Array, covariance: Array) -> Fitted:
+    """A value and a slope for each coordinate, in units of its standard deviation, with weak
+    priors. A `leave_out.Fit`."""
+    middle, wide = points.mean(axis=0), points.std(axis=0)
+    d, unit = points.shape[1], size_of(values, covariance)
+
+    def mean(theta: Array, at: Array) -> Array:
+        scaled = (at[:, :d] - middle) / np.where(wide > 0, wide, 1.0)
+        return np.asarray(theta[..., :1] + theta[..., 1:] @ scaled.T)
+
+    names = ("mean", *(f"slope {i}" for i in range(d)))
+    form = Form(names, np.zeros(d + 1), unit * np.array([LEVEL_WIDTH, *[SLOPE_WIDTH] * d]), mean)
+    return fit(form, points, values, covariance, np.zeros(d + 1))
 
 
 def _starts(form: Form) -> Array:
@@ -162,7 +198,7 @@ def _minimised(
     targets = np.broadcast_to(values, (len(starts), values.shape[1]))
     middles = np.broadcast_to(middles, starts.shape)
 
-    def residuals(theta: Array, rows: Array) -> Array:
+    def residuals(theta: Array, rows: Rows) -> Array:
         by_value = (form.mean(theta, points) - targets[rows]) @ root.T
         return np.concatenate([by_value, (theta - middles[rows]) / form.deviation], axis=1)
 
