@@ -1,0 +1,256 @@
+"""Parametric laws of a run's recipes, for explanation: how quality grows with data, and what an
+ability loses. Arrays in, arrays out.
+
+Values are differences to the untouched model, so a loss is a negative one, and may be positive by
+noise: nothing takes their logarithm. With n parallel examples, learning rate r (times alpha, where
+the weights go back part of the way), both in units of their geometric means over the recipes,
+replay fraction p, mono ratio m and F frozen layers:
+
+    quality:  E - A n^-b - D r^h exp(-f F)
+    loss:     K n^a r^c exp(-f F) / ((1 + B p) (1 + C m))
+
+E - A n^-b is the power law of data (Zhang et al. 2024, arXiv:2402.17193), 1 / (1 + B p) what
+injected pretraining data takes off a loss (Bethune et al. 2025, arXiv:2502.06042), which the last
+factor does for monolingual data. A rate that is too high costs quality as it costs abilities, hence
+D. Within one run steps are in proportion to n at a given mix, so their exponent is n's; what more
+steps do that come of mono and replay is in B and C, which say what is left *after all*. Where
+either makes matters worse it is negative, and 1 / (1 - |B| p) becomes 1 + |B| p, without a pole.
+
+What does not vary among the recipes has no term. docs/laws.md has the priors and what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.leave_out import Fit, Predict
+from mtray.analysis.regression import Fitted, Form, fit, size_of
+
+Array = npt.NDArray[np.float64]
+COLUMNS = ("parallel_size", "learning_rate", "replay_fraction", "mono_ratio", "frozen_layers")
+SIZE, RATE, REPLAY, MONO, FROZEN = range(len(COLUMNS))
+MOST = 30.0  # of an exponent: far beyond any data, and finite
+# (mean, deviation) of normal priors
+EXPONENT = (0.5, 0.5)  # a, c
+HARM_EXPONENT = (2.0, 1.0)  # h: little at low rates, much at the highest
+LOG_DECAY = (float(np.log(0.3)), 0.7)  # of b's logarithm: b is .08 to 1.2
+SHARE = (0.0, 1.0)  # of the logarithm of what a factor takes off at the greatest value there is
+AMOUNT = 3.0  # E, K: deviation in units of the values' size
+PART = 1.0  # A, D: likewise
+DRAWS = 400  # of the parameters
+TAILS = [0.025, 0.975]
+
+Priors = dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A factor of one column.
+
+    - `name`: of its parameter.
+    - `middle`, `deviation`: of the parameter's prior, as it is fitted.
+    - `factor`: fitted parameters (..., 1) and the column (n,) to factors (..., n).
+    - `natural`: from the parameter as it is fitted to what stands in the formula.
+    """
+
+    name: str
+    column: int
+    middle: float
+    deviation: float
+    factor: Callable[[Array, Array], Array]
+    natural: Callable[[Array], Array]
+
+
+def power(name: str, column: int, reference: float, prior: tuple[float, float]) -> Term:
+    """(x / reference)^theta."""
+
+    def factor(theta: Array, x: Array) -> Array:
+        return _exp(theta * np.log(x / reference))
+
+    return Term(name, column, *prior, factor, lambda theta: theta)
+
+
+def reduction(name: str, column: int, most: float) -> Term:
+    """1 / (1 + B x) with B = (e^theta - 1) / most: what remains at `most` is e^-theta. For a
+    negative theta 1 + |B| x, with |B| = (e^|theta| - 1) / most."""
+
+    def natural(theta: Array) -> Array:
+        return np.asarray(np.sign(theta) * (_exp(np.abs(theta)) - 1) / most)
+
+    def factor(theta: Array, x: Array) -> Array:
+        rise = 1 + np.abs(natural(theta)) * x
+        return np.asarray(np.where(theta < 0, rise, 1 / rise))
+
+    return Term(name, column, *SHARE, factor, natural)
+
+
+def decay(name: str, column: int, most: float) -> Term:
+    """exp(-f x) with f = theta / most."""
+
+    def factor(theta: Array, x: Array) -> Array:
+        return _exp(-theta * x / most)
+
+    return Term(name, column, *SHARE, factor, lambda theta: theta / most)
+
+
+def _exp(x: Array) -> Array:
+    return np.asarray(np.exp(np.clip(x, -MOST, MOST)))
+
+
+def _product(terms: tuple[Term, ...], theta: Array, points: Array) -> Array:
+    """Of all terms, shape (..., n); the parameters in the order of the terms, (..., terms)."""
+    out = np.ones((*theta.shape[:-1], len(points)))
+    for i, term in enumerate(terms):
+        out = out * term.factor(theta[..., i, None], points[:, term.column])
+    return out
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A law's form with what its parameters mean.
+
+    - `natural`: parameters as fitted (..., p) to those of the formula (..., p).
+    - `reference`: the size and the rate that count as 1.
+    """
+
+    form: Form
+    natural: Callable[[Array], Array]
+    reference: tuple[float, float]
+
+
+def loss_shape(points: Array, unit: float) -> Shape:
+    """Of minus a loss, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
+    size, rate = reference(points)
+    terms = _varied(points, power("a", SIZE, size, EXPONENT), power("c", RATE, rate, EXPONENT))
+    terms += _varied(
+        points,
+        reduction("B", REPLAY, points[:, REPLAY].max()),
+        reduction("C", MONO, points[:, MONO].max()),
+        decay("f", FROZEN, points[:, FROZEN].max()),
+    )
+
+    def mean(theta: Array, at: Array) -> Array:
+        return np.asarray(-theta[..., :1] * _product(terms, theta[..., 1:], at))
+
+    def natural(theta: Array) -> Array:
+        return np.stack([theta[..., 0], *_naturals(terms, theta[..., 1:])], axis=-1)
+
+    return Shape(_form({"K": (0.0, AMOUNT * unit)}, terms, mean), natural, (size, rate))
+
+
+def quality_shape(points: Array, unit: float) -> Shape:
+    """Of a gain in quality, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
+    size, rate = reference(points)
+    grows, harms = _varies(points, SIZE), _varies(points, RATE)
+    own: Priors = {"E": (0.0, AMOUNT * unit)}
+    own |= {"A": (0.0, PART * unit), "b": LOG_DECAY} if grows else {}
+    own |= {"D": (0.0, PART * unit)} if harms else {}
+    frozen = decay("f", FROZEN, points[:, FROZEN].max())
+    terms = _varied(points, power("h", RATE, rate, HARM_EXPONENT), frozen) if harms else ()
+    k = len(own)
+
+    def mean(theta: Array, at: Array) -> Array:
+        out = theta[..., :1] + np.zeros(len(at))
+        if grows:
+            out = out - theta[..., 1:2] * _exp(-_exp(theta[..., 2:3]) * np.log(at[:, SIZE] / size))
+        if harms:
+            out = out - theta[..., k - 1 : k] * _product(terms, theta[..., k:], at)
+        return np.asarray(out)
+
+    def natural(theta: Array) -> Array:
+        first = [_exp(theta[..., i]) if n == "b" else theta[..., i] for i, n in enumerate(own)]
+        return np.stack([*first, *_naturals(terms, theta[..., k:])], axis=-1)
+
+    return Shape(_form(own, terms, mean), natural, (size, rate))
+
+
+def reference(points: Array) -> tuple[float, float]:
+    """The geometric means of size and rate."""
+    size, rate = np.exp(np.log(points[:, [SIZE, RATE]]).mean(axis=0)).tolist()
+    return size, rate
+
+
+def scaled(points: Array) -> Array:
+    """What a linear model is given: size and rate by their logarithms."""
+    return np.hstack([np.log(points[:, [SIZE, RATE]]), points[:, [REPLAY, MONO, FROZEN]]])
+
+
+def _varies(points: Array, column: int) -> bool:
+    return bool(np.ptp(points[:, column]) > 0)
+
+
+def _varied(points: Array, *terms: Term) -> tuple[Term, ...]:
+    return tuple(term for term in terms if _varies(points, term.column))
+
+
+def _naturals(terms: tuple[Term, ...], theta: Array) -> list[Array]:
+    return [term.natural(theta[..., i]) for i, term in enumerate(terms)]
+
+
+def _form(own: Priors, terms: tuple[Term, ...], mean: Callable[[Array, Array], Array]) -> Form:
+    priors = own | {term.name: (term.middle, term.deviation) for term in terms}
+    middle, deviation = np.array(list(priors.values())).T
+    return Form(tuple(priors), middle, deviation, mean)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A shape fitted to differences to the untouched model, greater is better.
+
+    - `draws`, shape (draws, p): of the parameters as they are fitted (`Fitted.resampled`).
+    """
+
+    shape: Shape
+    fitted: Fitted
+    draws: Array
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters."""
+        return self.shape.form.names
+
+    @property
+    def values(self) -> Array:
+        """Of the parameters in the formula, shape (p,)."""
+        return self.shape.natural(self.fitted.theta)
+
+    @property
+    def intervals(self) -> Array:
+        """Their 95 % intervals, shape (2, p)."""
+        return np.asarray(np.quantile(self.shape.natural(self.draws), TAILS, axis=0))
+
+    def gaps(self, at: Array) -> Array:
+        """At points (n, 5), shape (n,)."""
+        return self.shape.form.mean(self.fitted.theta, at)
+
+    def drawn_gaps(self, at: Array) -> Array:
+        """The same for every draw of the parameters, shape (draws, n)."""
+        return self.shape.form.mean(self.draws, at)
+
+    def refit(self) -> Fit:
+        """To other values of the same shape, for `leave_one_out`; it looks from here."""
+
+        def refitted(points: Array, values: Array, covariance: Array) -> Predict:
+            return fit(self.shape.form, points, values, covariance, self.fitted.theta).predict
+
+        return refitted
+
+
+def law(
+    shape_of: Callable[[Array, float], Shape],
+    points: Array,
+    values: Array,
+    errors: Array,
+    seed: int = 0,
+) -> Law:
+    """`loss_shape` or `quality_shape` fitted to `values`, shape (n,), at points (n, 5) of
+    `COLUMNS`. `errors`, shape (draws, n): what the values may be off by, drawn together; laws of
+    several measures with the same draws need seeds of their own."""
+    covariance = np.atleast_2d(np.cov(errors.T))
+    shape = shape_of(points, size_of(values, covariance))
+    fitted = fit(shape.form, points, values, covariance)
+    return Law(shape, fitted, fitted.resampled((errors - errors.mean(axis=0))[:DRAWS], seed))

@@ -1,0 +1,107 @@
+"""How well a model of a run's recipes predicts a recipe that it has not seen: arrays in, arrays
+out.
+
+Every recipe in turn is left out, the model is fitted to the rest, and its prediction stands beside
+what was measured. Errors of recipes are correlated (all are differences to one untouched model on
+the same segments), so what is known of the others' errors says something of this one's; a model is
+therefore asked for the measured value, own error and all, and not for the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.uncertainty import Z95
+
+Array = npt.NDArray[np.float64]
+
+
+class Predict(Protocol):
+    """A fitted model of values at points.
+
+    `at`, shape (k, d). `cross`, shape (k, n): covariance of the errors of new measurements there
+    with those of the n that the model knows. `own`, shape (k,): the variance of their own errors.
+    Mean and variance, shape (k,) each, of what would be measured; with zeros (None), of the truth.
+    """
+
+    def __call__(
+        self, at: Array, cross: Array | None = None, own: Array | None = None
+    ) -> tuple[Array, Array]: ...
+
+
+# points (n, d), values (n,), covariance (n, n) of the values' errors
+Fit = Callable[[Array, Array, Array], Predict]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Every value beside its prediction from the others, shape (n,) each.
+
+    - `values`: as measured.
+    - `means`, `deviations`: of the prediction of what is measured, its own error in it.
+    """
+
+    values: Array
+    means: Array
+    deviations: Array
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared difference, in the values' unit."""
+        return float(np.sqrt(np.mean((self.values - self.means) ** 2)))
+
+    @property
+    def coverage(self) -> float:
+        """The share of values within their 95 % interval."""
+        return float(np.mean(np.abs(self.values - self.means) <= Z95 * self.deviations))
+
+    @property
+    def log_densities(self) -> Array:
+        """Of the values under their predictions as normal ones, shape (n,)."""
+        scaled = (self.values - self.means) / self.deviations
+        return np.asarray(-0.5 * (scaled**2 + np.log(2 * np.pi * self.deviations**2)))
+
+    @property
+    def log_density(self) -> float:
+        """The mean; greater is better."""
+        return float(self.log_densities.mean())
+
+    def margin(self, other: LeftOut) -> tuple[float, float]:
+        """By how much the mean log density is above another model's of the same values, and the
+        standard error of that (Vehtari, Gelman & Gabry 2017, "Practical Bayesian model evaluation
+        using leave-one-out cross-validation", section 5.2)."""
+        apart = self.log_densities - other.log_densities
+        return float(apart.mean()), float(apart.std(ddof=1) / np.sqrt(len(apart)))
+
+
+def leave_one_out(fit: Fit, points: Array, values: Array, covariance: Array) -> LeftOut:
+    """`fit` to all but one, and its prediction of that one, for each. Shapes as in `Fit`;
+    ValueError for other shapes or fewer than two values."""
+    n = len(values)
+    if points.ndim != 2 or len(points) != n or covariance.shape != (n, n) or n < 2:
+        raise ValueError(
+            "expected points (n, d), n values and a covariance (n, n) with n > 1, found "
+            f"{points.shape}, {values.shape} and {covariance.shape}"
+        )
+    means, variances = np.zeros(n), np.zeros(n)
+    for i in range(n):
+        rest = np.arange(n) != i
+        predict = fit(points[rest], values[rest], covariance[np.ix_(rest, rest)])
+        mean, variance = predict(points[[i]], covariance[[i]][:, rest], covariance[[i], [i]])
+        means[i], variances[i] = mean[0], variance[0]
+    return LeftOut(np.asarray(values, dtype=np.float64), means, np.sqrt(variances))
+
+
+def held_out(fit: Fit, points: Array, values: Array, covariance: Array, known: Array) -> LeftOut:
+    """The same for one division: fitted to the `known`, shape (n,) of booleans, and asked for the
+    others."""
+    new = ~known
+    predict = fit(points[known], values[known], covariance[np.ix_(known, known)])
+    own = np.diag(covariance)[new]
+    means, variances = predict(points[new], covariance[np.ix_(new, known)], own)
+    return LeftOut(np.asarray(values[new], dtype=np.float64), means, np.sqrt(variances))
