@@ -53,6 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("status", _status, "What a run has done so far; also while it is running"))
     _add_front(command("front", _front, "Print the front of a run"))
     _add_export(command("export", _export, "Write front.{csv,json,parquet,png,html} of a run"))
+    _add_predict(
+        command("predict", _predict, "What a run says of a recipe that may not have been trained")
+    )
+    explain = command(
+        "explain", _explain, "What each parameter of a run does, and how sure that is"
+    )
+    _add_run(explain)
+    explain.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
     _add_rerun(command("rerun", _rerun, "Train and measure one recipe of a run again, alone"))
     _add_rescore(command("rescore", _rescore, "Measure a run's kept outputs by other metrics"))
     _add_run(
@@ -99,6 +107,15 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", help="for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
     )
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument(
+        "recipe", metavar="KEY=VALUE", nargs="*",
+        help="what differs from the recommended recipe, such as mono_ratio=1 parallel_size=20000",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def _add_rerun(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +193,18 @@ def _export(args: argparse.Namespace) -> int:
     from mtray.commands.front import export
 
     return export(args.path, args.out, args.against, args.absolute)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from mtray.commands.predict import predict
+
+    return predict(args.path, args.recipe, args.json)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from mtray.commands.explain import explain
+
+    return explain(args.path, args.out)
 
 
 def _rerun(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.leave_out import LeftOut, leave_one_out
+from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.analysis.surface import Importance, curve, importances
 from mtray.parameters import Choices, IntRange, Value
@@ -153,7 +153,11 @@ def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]
     values, known = evidence.gap(measure), evidence.covariance(measure)
     means, deviations = process.left_out()
     found: list[tuple[str, LeftOut]] = [("surface", LeftOut(values, means, deviations))]
-    for model, fit in (("constant", constant_fit), ("linear", linear_fit)):
+    simple: dict[str, Fit] = {
+        "constant": lambda p, v, c: constant_fit(p, v, c).predict,
+        "linear": lambda p, v, c: linear_fit(p, v, c).predict,
+    }
+    for model, fit in simple.items():
         found.append((model, leave_one_out(fit, process.points, values, known)))
     return tuple(
         LeftOutError(

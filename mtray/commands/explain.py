@@ -1,0 +1,49 @@
+"""`explain`: what every parameter of a run does to every measure, and how sure that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mtray.commands.folders import run_folder
+from mtray.commands.predict import evidence_of
+from mtray.errors import ConfigError
+from mtray.files import write_atomically
+from mtray.report.columns import csv_bytes
+from mtray.report.effects import effect_rows, effects
+from mtray.report.effects_plot import effects_png
+from mtray.report.effects_text import importance_sheet, left_out_lines, left_out_sheet
+from mtray.report.printing import print_lines, print_sheet
+from mtray.report.records import write_json
+from mtray.report.surface import modelled
+from mtray.search.run_folder import load_bound
+
+
+def explain(path: Path, out: Path | None) -> int:
+    """Print importances, errors of the models and laws, and write `explain.{json,csv,png}` into the
+    run's folder or `out`. RunError where the run has too few trials, ConfigError when the folder
+    cannot be written."""
+    run_dir = run_folder(path)
+    study, space = load_bound(run_dir)
+    surface = modelled(evidence_of(run_dir, study), space)
+    found = effects(surface, space)
+    console = Console()
+    print_sheet(importance_sheet(found, space), console)
+    print_lines([""], console)
+    print_sheet(left_out_sheet(found), console)
+    print_lines(left_out_lines(found), console)
+    folder = out or run_dir
+    content = {
+        "csv": csv_bytes(effect_rows(found)),
+        "png": effects_png([m for m in found if m.measure in study.objectives], space),
+    }
+    try:
+        files = [write_json(folder / "explain.json", [m.model_dump(mode="json") for m in found])]
+        files += [write_atomically(folder / f"explain.{e}", c) for e, c in content.items()]
+    except OSError as error:
+        raise ConfigError(
+            f"--out {folder}: cannot be written ({error.strerror}); choose another folder"
+        ) from None
+    print_lines([f"{file.suffix[1:]}: {file}" for file in files], console)
+    return 0

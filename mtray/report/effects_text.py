@@ -1,0 +1,70 @@
+"""What the parameters do, in tables and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtray.report.effects import Effect, LeftOutError, MeasureEffects
+from mtray.report.printing import Sheet
+from mtray.space import Space
+
+
+def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
+    """A row for each measure: every parameter's share of its variance over the space, and which way
+    it goes."""
+    names = list(space.parameters)
+    rows = []
+    for measure in found:
+        by_name = {effect.parameter: effect for effect in measure.effects}
+        rows.append([measure.measure, *(_share(by_name[name]) for name in names)])
+    return Sheet(
+        ["measure", *names], rows, left=frozenset(("measure",)),
+        title="Importance: share of the variance over the space that a parameter has a part in",
+        caption="[95 %]. / or \\: rises or falls along the range, by over the width of its band; "
+        "~: both, or neither beyond noise.",
+    )  # fmt: skip
+
+
+def _share(effect: Effect) -> str:
+    return f"{effect.share:.2f} [{effect.low:.2f}, {effect.high:.2f}] {direction(effect)}"
+
+
+def direction(effect: Effect) -> str:
+    """Of a curve from its first value to its last: `/`, `\\`, or `~` where the bands at its ends
+    reach over each other."""
+    first, last = effect.curve[0], effect.curve[-1]
+    if last.low > first.high:
+        return "/"
+    return "\\" if last.high < first.low else "~"
+
+
+def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
+    """A row for each measure and model."""
+    rows = [
+        [
+            "" if place else each.measure, left.model, f"{left.error:.4f}",
+            f"{left.coverage:.0%}", f"{left.log_density:.2f}",
+        ]
+        for each in found
+        for place, left in enumerate(each.left_out)
+    ]  # fmt: skip
+    return Sheet(
+        ["measure", "model", "error", "covered", "log density"], rows,
+        left=frozenset(("measure", "model")),
+        title="Every recipe predicted from the others",
+        caption="error: root mean squared difference to what was measured. covered: by the 95 % "
+        "interval. log density: of what was measured, greater is better.",
+    )  # fmt: skip
+
+
+def left_out_lines(found: Sequence[MeasureEffects]) -> list[str]:
+    """Where the surface predicts no better than a simpler model."""
+    said = []
+    for each in found:
+        surface, others = each.left_out[0], each.left_out[1:]
+        best: LeftOutError = max(others, key=lambda left: left.log_density)
+        if best.log_density >= surface.log_density:
+            said.append(f"{each.measure} ({best.model})")
+    if not said:
+        return []
+    return [f"The surface predicts no better than a simpler model: {', '.join(said)}."]
