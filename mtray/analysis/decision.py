@@ -10,7 +10,6 @@ Smith & Winkler 2006, "The Optimizer's Curse", Management Science 52:311).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from statistics import NormalDist
 
 import numpy as np
@@ -82,35 +81,36 @@ def choose(draws: Array, margin: float = MARGIN) -> Choice:
 
 @dataclass(frozen=True)
 class Needed:
-    """What would tell two recipes apart.
+    """What would tell two recipes apart, one of the two.
 
-    - `repeats`: more trainings of each of them, with other seeds; None: no number of them would.
-    - `segments`: times as many segments, where repeats alone cannot; 1: not needed.
+    - `repeats`: more trainings of each, with other seeds; None: no number of them would.
+    - `segments`: times as many evaluation segments; None: no number of them would.
     """
 
     repeats: int | None
-    segments: float
+    segments: float | None
 
 
 def needed(
     lead: float, deviation: float, by_seeds: tuple[float, float], seeds: tuple[int, int],
     probability: float = 0.95, margin: float = MARGIN,
 ) -> Needed:  # fmt: skip
-    """How many more trainings make P(the lead is above -`margin`) reach `probability`, should the
-    lead stay what it is.
+    """How many more trainings, or segments, make P(the lead is above -`margin`) reach
+    `probability`, should the lead stay what it is.
 
     `deviation` is the lead's; `by_seeds` the two recipes' standard deviations over seeds of one
     training, `seeds` how many each has (0: it has no seed). The lead's variance is taken for a part
     that falls with the seeds, sum of s^2 / n, and a rest that falls with the segments."""
-    z = NormalDist().inv_cdf(probability)
-    aim = ((lead + margin) / z) ** 2
-    pairs = [(s**2, n) for s, n in zip(by_seeds, seeds, strict=True) if n]
-    rest = max(0.0, deviation**2 - sum(s / n for s, n in pairs))
+    aim = ((lead + margin) / NormalDist().inv_cdf(probability)) ** 2
     if deviation**2 <= aim:
         return Needed(0, 1.0)
-    if rest >= aim:
-        return Needed(None, rest / aim * (1 + MARGIN))
-    more = 0
+    pairs = [(s**2, n) for s, n in zip(by_seeds, seeds, strict=True) if n]
+    of_seeds = min(deviation**2, sum(s / n for s, n in pairs))
+    rest = deviation**2 - of_seeds
+    segments = rest / (aim - of_seeds) if of_seeds < aim else None
+    if rest >= aim or not pairs:
+        return Needed(None, segments)
+    more = 1
     while rest + sum(s / (n + more) for s, n in pairs) > aim:
-        more = max(more + 1, ceil(more * 1.1))
-    return Needed(more, 1.0)
+        more += 1
+    return Needed(more, segments)

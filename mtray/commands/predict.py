@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 
 from mtray.commands.folders import run_folder
-from mtray.report.answer import Answer, answer_of
 from mtray.report.answer_text import expected_sheet, prediction_head, prediction_sheet
+from mtray.report.belief import belief
 from mtray.report.draws import draws_of
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.prediction import predicted, recipe_near
 from mtray.report.printing import print_lines, print_sheet
-from mtray.report.records import BASE_NUMBER, read_records, trial_name
+from mtray.report.records import read_records
 from mtray.report.surface import modelled
 from mtray.schema import Recipe, Study
 from mtray.search.run_folder import load_bound
@@ -30,7 +30,7 @@ def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
     study, space = load_bound(run_dir)
     found = evidence_of(run_dir, study)
     surface = modelled(found, space)
-    start, where = starting_point(run_dir, study, space, found)
+    start, where = starting_point(found, study, space)
     result = predicted(surface, recipe_near(pairs, start, space), study.objectives)
     if as_json:
         print(json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False))
@@ -49,14 +49,9 @@ def evidence_of(run_dir: Path, study: Study) -> Evidence:
     return evidence(records, list(study.objectives), draws_of(run_dir), run_dir)
 
 
-def starting_point(
-    run_dir: Path, study: Study, space: Space, found: Evidence
-) -> tuple[Recipe, str]:
+def starting_point(found: Evidence, study: Study, space: Space) -> tuple[Recipe, str]:
     """The recommended recipe, and what it is called; where the untouched model is recommended, the
     first trained recipe."""
-    records = read_records(run_dir).sound()
-    answer: Answer | None = answer_of(records, study.objectives, space, draws_of(run_dir))
-    number = found.numbers[0]
-    if answer is not None and answer.number != BASE_NUMBER:
-        number = answer.number
-    return found.record(number).recipe, f"trial {trial_name(number)}"
+    best = belief(found, study.objectives, space)
+    number = best.numbers[best.choice.best or 1]
+    return found.record(number).recipe, f"trial {number}"

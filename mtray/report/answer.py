@@ -4,17 +4,14 @@ is believed of them (`mtray.report.belief`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mtray.analysis.decision import MARGIN, needed
-from mtray.report.belief import AgainstBaseline, Belief, Expected, belief
-from mtray.report.evidence import evidence
-from mtray.report.groups import Draws, complete_trials
+from mtray.report.belief import AgainstBaseline, Belief, Expected
 from mtray.report.parameters import Parameters, parameters
-from mtray.schema import Frozen, Role, Sense, TrialRecord
-from mtray.space import Space
+from mtray.schema import Frozen, Role
 
 LEVEL = 0.95  # probability from which an answer is called settled
 RIVAL = 0.05  # chance of being worth most, from which a recipe is named as a rival
@@ -43,16 +40,16 @@ class Settling(Frozen):
     """What would tell the recommended recipe and its strongest rival apart, should their distance
     stay what it is.
 
-    - `numbers`: the trials to repeat with other seeds, each `repeats` times; 0: repeats alone would
-      not do.
+    - `numbers`: the two; without the untouched model, which is not trained.
+    - `repeats`: how many more trainings of each, with other seeds; None: no number of them would.
     - `minutes`: what those repeats run for, one after another.
-    - `segments`: times as many evaluation segments, where repeats would not do; 1: not needed.
+    - `segments`: or how many times as many evaluation segments; None: no number of them would.
     """
 
     numbers: tuple[int, ...]
-    repeats: int
+    repeats: int | None
     minutes: float
-    segments: float
+    segments: float | None
 
 
 class Answer(Frozen):
@@ -100,7 +97,7 @@ def answer(found: Belief, level: float = LEVEL) -> Answer:
         rivals=_rivals(found), untried=_untried(found),
         settling=None if settled else _settling(found, level),
         scale=dict(zip(found.objectives, found.scale.tolist(), strict=True)),
-        modelled=found.modelled,
+        modelled=found.surface is not None,
     )  # fmt: skip
 
 
@@ -150,23 +147,11 @@ def _settling(found: Belief, level: float) -> Settling | None:
     seeds = tuple(found.seeds(i) for i in pair)
     what = needed(choice.lead, choice.deviation, deviations, seeds, level)  # type: ignore[arg-type]
     numbers = tuple(found.numbers[i] for i in pair if i)
-    repeats = what.repeats or 0
-    seconds = [found.evidence.record(n).total_seconds for n in numbers]
+    seconds = sum(found.evidence.record(n).total_seconds for n in numbers)
     return Settling(
-        numbers=numbers, repeats=repeats, minutes=repeats * sum(seconds) / 60,
+        numbers=numbers, repeats=what.repeats, minutes=(what.repeats or 0) * seconds / 60,
         segments=what.segments,
     )  # fmt: skip
-
-
-def answer_of(
-    records: Iterable[TrialRecord], objectives: Mapping[str, Sense], space: Space, draws: Draws
-) -> Answer | None:
-    """Of a run's complete trials; None before the base model and a recipe are measured."""
-    complete = complete_trials(records)
-    trained = [r for r in complete if r.role != "base"]
-    if len(trained) == len(complete) or not trained:
-        return None
-    return answer(belief(evidence(complete, list(objectives), draws), objectives, space))
 
 
 def next_repeat(found: Belief, eligible: Sequence[int]) -> int | None:

@@ -110,16 +110,20 @@ def _sure_line(answer: Answer) -> str:
 
 def _settling_line(found: Settling, level: float) -> str:
     who = " and ".join(f"trial {trial_name(number)}" for number in found.numbers)
-    if not found.repeats:
-        return (
-            f"Repeats would not settle it: the segments are too few. About {found.segments:.1f} "
-            f"times as many would tell {who} from what comes closest, or a test on others."
+    ways = []
+    if found.repeats is not None:
+        times = "once more" if found.repeats == 1 else f"{found.repeats} times more"
+        ways.append(
+            f"train {who} {times} with other seeds, about {max(1, round(found.minutes))} minutes "
+            f"of trials (the same command with `--settle {level:g}` trains what tells most)"
         )
-    times = "once" if found.repeats == 1 else f"{found.repeats} times"
-    return (
-        f"To settle it: train {who} {times} more, with other seeds; about {found.minutes:.0f} "
-        f"minutes of trials. The same command with `--settle {level:g}` does that."
-    )
+    if found.segments is not None:
+        ways.append(f"take {found.segments:.1f} times as many evaluation segments")
+    if not ways:
+        return (
+            "Neither more seeds nor more segments alone would settle it; both would have to grow."
+        )
+    return f"To settle it, if the distance to the strongest rival stays: {', or '.join(ways)}."
 
 
 def next_lines(answer: Answer, run: str) -> list[str]:

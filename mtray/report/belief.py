@@ -7,7 +7,7 @@ than it is; with too few recipes for a surface, by their means and joint errors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +17,12 @@ import numpy.typing as npt
 from mtray.analysis.decision import Choice, choose, scales, worth
 from mtray.analysis.pareto import maximised
 from mtray.analysis.surface import FEWEST
-from mtray.report.evidence import Evidence
+from mtray.report.evidence import Evidence, evidence
+from mtray.report.groups import Draws, complete_trials
 from mtray.report.records import BASE_NUMBER
-from mtray.report.surface import modelled
+from mtray.report.surface import Modelled, modelled
 from mtray.report.untried import best_untried
-from mtray.schema import Frozen, Recipe, Role, Sense
+from mtray.schema import Frozen, Recipe, Role, Sense, TrialRecord
 from mtray.space import Space
 
 Array = npt.NDArray[np.float64]
@@ -63,7 +64,7 @@ class Belief:
     - `untried`: recipes that were not trained.
     - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences to the untouched model,
       more is better.
-    - `modelled`: by a response surface.
+    - `surface`: that they come from; None: there are too few recipes for one.
     """
 
     evidence: Evidence
@@ -71,7 +72,7 @@ class Belief:
     untried: tuple[Recipe, ...]
     means: Array
     draws: Array
-    modelled: bool
+    surface: Modelled | None
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -99,8 +100,9 @@ class Belief:
         return self.evidence.seeds[index - 1] if index else 0
 
     def recipe(self, index: int) -> Recipe:
-        """Of a trained candidate."""
-        return self.evidence.records[index - 1].recipe if index else Recipe(parallel_size=0)
+        """Of a candidate."""
+        trained = [record.recipe for record in self.evidence.records]
+        return (Recipe(parallel_size=0), *trained, *self.untried)[index]
 
     def seed_deviation(self, index: int) -> float:
         """Of one training's worth, of a trained candidate; 0 for the untouched model."""
@@ -140,21 +142,32 @@ def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) ->
         columns = [evidence.names.index(name) for name in names]
         means = maximised(evidence.gaps[:, columns], senses)
         errors = maximised(evidence.errors[:, :, columns], senses)
-        return _with_base(evidence, objectives, (), means, means + errors, False)
+        return _with_base(evidence, objectives, (), means, means + errors, None)
     surface = modelled(evidence, space, names)
     untried = best_untried(surface, senses)
     at = surface.coordinates.features([*(r.recipe for r in evidence.records), *untried])
     means = maximised(surface.surface.predict(at)[0], senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
-    return _with_base(evidence, objectives, untried, means, draws, True)
+    return _with_base(evidence, objectives, untried, means, draws, surface)
 
 
 def _with_base(
     evidence: Evidence, objectives: Mapping[str, Sense], untried: tuple[Recipe, ...],
-    means: Array, draws: Array, by_surface: bool,
+    means: Array, draws: Array, surface: Modelled | None,
 ) -> Belief:  # fmt: skip
     """With the untouched model in front, which differs from itself by nothing."""
     return Belief(
         evidence, objectives, untried, np.pad(means, ((1, 0), (0, 0))),
-        np.pad(draws, ((0, 0), (1, 0), (0, 0))), by_surface,
+        np.pad(draws, ((0, 0), (1, 0), (0, 0))), surface,
     )  # fmt: skip
+
+
+def belief_of(
+    records: Iterable[TrialRecord], objectives: Mapping[str, Sense], space: Space, draws: Draws
+) -> Belief | None:
+    """Of a run's complete trials; None before the base model and a recipe are measured."""
+    complete = complete_trials(records)
+    trained = [r for r in complete if r.role != "base"]
+    if len(trained) == len(complete) or not trained:
+        return None
+    return belief(evidence(complete, list(objectives), draws), objectives, space)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
-from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.analysis.surface import Importance, curve, importances
 from mtray.parameters import Choices, IntRange, Value
+from mtray.report.left_out import LeftOutError, left_out_errors
 from mtray.report.surface import Modelled
-from mtray.report.untried import points_of, recipes_at
+from mtray.report.untried import recipes_at, spread_points
 from mtray.schema import Frozen
 from mtray.space import Space
 
@@ -46,20 +45,6 @@ class Effect(Frozen):
     low: float
     high: float
     curve: tuple[CurvePoint, ...]
-
-
-class LeftOutError(Frozen):
-    """How a model predicts recipes that were left out.
-
-    - `error`: root mean squared difference to what was measured.
-    - `coverage`: share of the measured values within their 95 % interval.
-    - `log_density`: their mean log density; greater is better.
-    """
-
-    model: str
-    error: float
-    coverage: float
-    log_density: float
 
 
 class MeasureEffects(Frozen):
@@ -106,8 +91,8 @@ def effects(surface: Modelled, space: Space) -> tuple[MeasureEffects, ...]:
 def _importances(surface: Modelled) -> list[list[Importance]]:
     """Of every measure, of every parameter."""
     d = len(surface.coordinates.names)
-    units = points_of(surface, 2 * SPREAD)
-    one, other = units[:SPREAD], units[SPREAD:]
+    # one sequence of twice the dimensions: later points of one are near its first ones
+    one, other = np.split(spread_points(2 * d, SPREAD), 2, axis=1)
     mixed = []
     for j in range(d):
         moved = one.copy()
@@ -124,7 +109,7 @@ def _features(surface: Modelled, units: Array) -> Array:
 def _curve_points(surface: Modelled, space: Space, name: str) -> tuple[list[Value], Array]:
     """Values of a parameter, g of them, and the features of the background at each, shape (g, b,
     f)."""
-    background = points_of(surface, BACKGROUND)
+    background = spread_points(len(surface.coordinates.names), BACKGROUND)
     place = surface.coordinates.names.index(name)
     values, found = [], []
     for unit in _grid(space, name):
@@ -145,26 +130,6 @@ def _grid(space: Space, name: str) -> Array:
     if isinstance(parameter, Choices) or count < GRID:
         return (np.arange(count) + 0.5) / count
     return np.linspace(0, 1 - 1e-9, count)
-
-
-def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]:
-    """Of the surface, whose scales and noise stay as fitted to all, and of simpler models."""
-    evidence, process = surface.evidence, surface.process(measure)
-    values, known = evidence.gap(measure), evidence.covariance(measure)
-    means, deviations = process.left_out()
-    found: list[tuple[str, LeftOut]] = [("surface", LeftOut(values, means, deviations))]
-    simple: dict[str, Fit] = {
-        "constant": lambda p, v, c: constant_fit(p, v, c).predict,
-        "linear": lambda p, v, c: linear_fit(p, v, c).predict,
-    }
-    for model, fit in simple.items():
-        found.append((model, leave_one_out(fit, process.points, values, known)))
-    return tuple(
-        LeftOutError(
-            model=model, error=left.rmse, coverage=left.coverage, log_density=left.log_density
-        )
-        for model, left in found
-    )
 
 
 def effect_rows(found: Sequence[MeasureEffects]) -> list[dict[str, object]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtray.report.effects import Effect, LeftOutError, MeasureEffects
+from mtray.report.effects import Effect, MeasureEffects
+from mtray.report.left_out import LeftOutError
 from mtray.report.printing import Sheet
 from mtray.space import Space
 

@@ -33,8 +33,8 @@ class Evidence:
     - `gaps`, shape (n, k): a recipe's value minus the untouched model's.
     - `errors`, shape (draws, n, k): what the gaps may be off by, drawn together for all recipes and
       measures: segments by the paired bootstrap, seeds by `mtray.analysis.seeds`.
-    - `seed_deviation`, shape (k,): standard deviation over seeds of one training's value, beyond
-      what the bootstrap has of it.
+    - `seed_deviation`, shape (k,): standard deviation over seeds of one training's value on these
+      segments, the bootstrap's part among it: what more seeds would average out.
     """
 
     records: tuple[TrialRecord, ...]
@@ -89,7 +89,7 @@ def evidence(
         records=tuple(mean_records(groups, draws)), seeds=tuple(g.n_seeds for g in groups),
         names=tuple(names), base=found.values[0], gaps=found.values[1:] - found.values[0],
         errors=found.errors[:, 1:] - found.errors[:, :1],
-        seed_deviation=found.spread.deviation,
+        seed_deviation=np.sqrt(found.spread.variance),
     )  # fmt: skip
 
 

@@ -6,15 +6,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtray.analysis import pareto
 from mtray.errors import RunError
 from mtray.report.abilities import AbilitySets, ability_sets
-from mtray.report.answer import Answer, answer_of
+from mtray.report.answer import Answer, answer
 from mtray.report.axes import measure_label, objective_label
+from mtray.report.belief import Belief, belief_of
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
 from mtray.report.differences import Difference, Joint, joint
@@ -26,7 +27,9 @@ from mtray.report.groups import (
     no_draws,
     objective_array,
 )
+from mtray.report.left_out import LeftOutError, left_out_errors
 from mtray.report.means import mean_records
+from mtray.report.modelled_front import ModelledPoint, modelled_front
 from mtray.report.omissions import run_notes
 from mtray.report.paired import Differences, all_differences, reference_note, reference_number
 from mtray.report.parameters import Parameters, parameters
@@ -84,6 +87,8 @@ class Point(Frozen):
 class Front(Frozen):
     """`front` holds the numbers on the front from the best in the first objective to the worst.
     `answer`: what the sweep recommends; None before the base model and a recipe are measured.
+    `modelled`: the front of the expected values; `left_out`: by objective, how the model of these
+    and simpler ones predict recipes that were left out; both empty with too few recipes.
     `reference` is the recipe that pictures and tables show differences to (None: they show values
     as they are), `paired` whether differences are of the same bootstrap draws.
     `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
@@ -96,6 +101,8 @@ class Front(Frozen):
     front: tuple[int, ...]
     knee: int
     answer: Answer | None = None
+    modelled: tuple[ModelledPoint, ...] = ()
+    left_out: dict[str, tuple[LeftOutError, ...]] = {}  # noqa: RUF012  (pydantic copies defaults)
     reference: int | None
     paired: bool
     hypervolume: float
@@ -167,7 +174,7 @@ def build_front(
             )
         ),
         front=order, knee=means[knee].number,
-        answer=answer_of(complete, study.objectives, space, draws) if space else None,
+        **_believed(belief_of(complete, study.objectives, space, draws) if space else None),
         reference=against_number, paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
@@ -184,6 +191,17 @@ def build_front(
             *caveats(complete, groups, together), *run_notes(records),
         ),
     )  # fmt: skip
+
+
+def _believed(found: Belief | None) -> dict[str, Any]:
+    """What the model of a run adds to its front."""
+    if found is None:
+        return {}
+    surface = found.surface
+    left_out = {n: left_out_errors(surface, n) for n in found.objectives} if surface else {}
+    return {
+        "answer": answer(found), "modelled": modelled_front(found), "left_out": left_out,
+    }  # fmt: skip
 
 
 def _objectives(

@@ -20,11 +20,11 @@ BEST = 8  # that a round starts from
 SEED = 11
 
 
-def points_of(surface: Modelled, count: int = SPREAD, seed: int = SEED) -> Array:
-    """Unit coordinates spread over the space, shape (count, d)."""
+def spread_points(dimensions: int, count: int = SPREAD) -> Array:
+    """Unit coordinates spread over a space, shape (count, dimensions)."""
     from scipy.stats import qmc
 
-    return np.asarray(qmc.Sobol(len(surface.coordinates.names), seed=seed).random(count))
+    return np.asarray(qmc.Sobol(dimensions, seed=SEED).random(count))
 
 
 def recipes_at(surface: Modelled, units: Array) -> list[Recipe]:
@@ -35,7 +35,7 @@ def best_untried(surface: Modelled, senses: Sequence[Sense]) -> tuple[Recipe, ..
     """The recipe that is expected to be worth most, and the front of the expected values before it
     was looked for; the best first."""
     rng = np.random.default_rng(SEED)
-    units = points_of(surface)
+    units = spread_points(len(surface.coordinates.names))
     means = _means(surface, units, senses)
     scale = scales(means, np.zeros(len(senses)))
     spread = [units[i] for i in front_order(means)]

@@ -1,0 +1,43 @@
+"""How far a run's response surface can be trusted: every recipe predicted from the others, beside
+what simpler models predict."""
+
+from __future__ import annotations
+
+from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
+from mtray.analysis.regression import constant_fit, linear_fit
+from mtray.report.surface import Modelled
+from mtray.schema import Frozen
+
+
+class LeftOutError(Frozen):
+    """How a model predicts recipes that were left out.
+
+    - `error`: root mean squared difference to what was measured.
+    - `coverage`: share of the measured values within their 95 % interval.
+    - `log_density`: their mean log density; greater is better.
+    """
+
+    model: str
+    error: float
+    coverage: float
+    log_density: float
+
+
+def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]:
+    """Of the surface, whose scales and noise stay as fitted to all, and of simpler models."""
+    evidence, process = surface.evidence, surface.process(measure)
+    values, known = evidence.gap(measure), evidence.covariance(measure)
+    means, deviations = process.left_out()
+    found: list[tuple[str, LeftOut]] = [("surface", LeftOut(values, means, deviations))]
+    simple: dict[str, Fit] = {
+        "constant": lambda p, v, c: constant_fit(p, v, c).predict,
+        "linear": lambda p, v, c: linear_fit(p, v, c).predict,
+    }
+    for model, fit in simple.items():
+        found.append((model, leave_one_out(fit, process.points, values, known)))
+    return tuple(
+        LeftOutError(
+            model=model, error=left.rmse, coverage=left.coverage, log_density=left.log_density
+        )
+        for model, left in found
+    )

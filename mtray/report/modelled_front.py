@@ -1,0 +1,58 @@
+"""The front of the expected values, beside that of the observed ones: what is left of a front when
+luck does not count as merit, and which recipes that were not trained would be on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mtray.analysis.pareto import front_order, maximised
+from mtray.report.belief import TAILS, Belief
+from mtray.report.parameters import Parameters, parameters
+from mtray.schema import Frozen
+
+
+class ExpectedGap(Frozen):
+    """The expected difference to the untouched model in one objective, in its unit and sense:
+    `gap`, and its 95 % interval."""
+
+    gap: float
+    low: float
+    high: float
+
+
+class ModelledPoint(Frozen):
+    """A recipe on the front of the expected values, by objective. `number`: the trial that trained
+    it, -1 the untouched model; None: not trained."""
+
+    number: int | None
+    recipe: Parameters
+    objectives: dict[str, ExpectedGap]
+
+
+def modelled_front(found: Belief) -> tuple[ModelledPoint, ...]:
+    """Of trained and untried recipes, the best in the first objective first; empty without a
+    response surface."""
+    if found.surface is None:
+        return ()
+    senses = list(found.objectives.values())
+    gaps = maximised(found.means, senses)
+    low, high = np.quantile(maximised(found.draws, senses), TAILS, axis=0)
+    points = []
+    for i in front_order(found.means).tolist():
+        values = {
+            name: ExpectedGap(
+                gap=float(gaps[i, k]),
+                low=float(min(low[i, k], gaps[i, k])),
+                high=float(max(high[i, k], gaps[i, k])),
+            )
+            for k, name in enumerate(found.objectives)
+        }
+        trained = i < len(found.numbers)
+        points.append(
+            ModelledPoint(
+                number=found.numbers[i] if trained else None,
+                recipe=parameters(found.recipe(i)),
+                objectives=values,
+            )
+        )
+    return tuple(points)
