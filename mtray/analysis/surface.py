@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cholesky
 
 from mtray.analysis.gaussian_process import Process, fit
 
 Array = npt.NDArray[np.float64]
 FEWEST = 5  # points below which a surface says nothing that a mean does not
-JITTER = 1e-9  # of the mean variance: a covariance of near points stays positive
 TAILS = (0.025, 0.975)
 
 
@@ -52,8 +50,9 @@ def fit_surface(points: Array, values: Array, errors: Sequence[Array]) -> Surfac
 
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Normal draws of shape (count, k)."""
-    level = float(np.trace(covariance)) / len(mean) or 1.0
-    factor = cholesky(covariance + JITTER * level * np.eye(len(mean)), lower=True)
+    # not by Cholesky: the covariance of points near each other is singular but for rounding
+    variances, axes = np.linalg.eigh(covariance)
+    factor = axes * np.sqrt(np.maximum(variances, 0.0))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
 
 

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.front import Front, Objective, Point
 from mtray.report.labels import Labels
+from mtray.report.plot_modelled import draw_modelled
+from mtray.report.plot_shapes import staircase
 from mtray.report.view import axis_label, interval_name, plotted
 from mtray.schema import Role
 
@@ -48,24 +50,12 @@ def draw_front(figure: Figure, axes: Axes, front: Front) -> None:
     _reference(axes, front)
     _trials(figure, axes, front)
     _front(axes, front)
+    draw_modelled(axes, front)
     for point in [p for p in front.points if p.role != "search"]:
         marker, colour = MARKERS[point.role]
         x, y = _xy(front, point)
         axes.scatter(x, y, s=64, marker=marker, color=colour, edgecolor="white", zorder=6)
     _frame(axes, front)
-
-
-def staircase(xy: np.ndarray, high_is_better: tuple[bool, bool]) -> np.ndarray:
-    """The border of what the points, shape (k, 2) and sorted by x, dominate: shape (2k - 1, 2).
-
-    Between two neighbours the corner is where both are as good as the worse of the two, so it is
-    reached by both.
-    """
-    worse = [np.minimum if high else np.maximum for high in high_is_better]
-    corners = np.stack([worse[i](xy[:-1, i], xy[1:, i]) for i in range(2)], axis=1)
-    steps = np.empty((max(0, 2 * len(xy) - 1), 2))
-    steps[0::2], steps[1::2] = xy, corners
-    return steps
 
 
 def _xy(front: Front, point: Point) -> tuple[float, float]:
@@ -161,6 +151,8 @@ def _legend(front: Front) -> list[str]:
     words = ["blue: front", dots, f"bars: {interval_name(front)}"]
     if front.reference is not None:
         words.append("dashed: no difference")
+    if front.modelled and len(front.objectives) == 2:
+        words.append("violet: front of the expected values, hollow: not trained")
     if any(_doubt(front, number) for number in front.front):
         words.append("!: metrics disagree")
     repeated = sum(p.replicates > 1 for p in front.points)

@@ -1,0 +1,50 @@
+"""The modelled front in the picture of the observed one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from mtray.report.front import Front
+from mtray.report.plot_shapes import staircase
+from mtray.report.records import BASE_NUMBER
+from mtray.report.view import plotted
+
+COLOUR = "#7B3294"
+
+
+def draw_modelled(axes: Axes, front: Front) -> None:
+    """A dashed line through the recipes on the front of the expected values: filled where they were
+    trained, hollow where not. Nothing with more than two objectives, whose front is no line."""
+    if not front.modelled or len(front.objectives) != 2:
+        return
+    xy = modelled_points(front)
+    order = np.lexsort((xy[:, 1], xy[:, 0]))
+    first, second = front.objectives
+    steps = staircase(xy[order], (first.sense == "max", second.sense == "max"))
+    axes.plot(
+        steps[:, 0], steps[:, 1], color=COLOUR, linewidth=1.1, linestyle=(0, (5, 2)), zorder=3
+    )
+    trained = np.array([point.number is not None for point in front.modelled])
+    for which, face in ((trained, COLOUR), (~trained, "white")):
+        axes.scatter(
+            xy[which, 0], xy[which, 1], s=16, facecolor=face, edgecolor=COLOUR, linewidth=0.9,
+            zorder=4,
+        )  # fmt: skip
+
+
+def modelled_points(front: Front) -> npt.NDArray[np.float64]:
+    """Where the points of the modelled front stand in the picture, shape (points, 2)."""
+    names = [objective.name for objective in front.objectives]
+    gaps = np.array([[p.objectives[n].gap for n in names] for p in front.modelled])
+    return gaps - _origin(front, names)
+
+
+def _origin(front: Front, names: list[str]) -> npt.NDArray[np.float64]:
+    """Of the picture's axes, as a difference to the untouched model."""
+    if front.reference == BASE_NUMBER:
+        return np.zeros(len(names))
+    base = front.point(BASE_NUMBER)
+    # as they are: 0 is as far below the untouched model as that is above 0
+    return -np.array([plotted(front, base, name).value for name in names])

@@ -1,0 +1,182 @@
+"""The answer of a sweep: what is recommended, how surely, and in which words."""
+
+import numpy as np
+import pytest
+from surface_factory import OBJECTIVES, SPACE, make_run, truth
+
+from mtray.analysis.decision import MARGIN, choose, scales, worth
+from mtray.report.answer import answer, next_repeat
+from mtray.report.answer_text import answer_head, answer_lines, chance_text, expected_sheet
+from mtray.report.belief import Belief, belief, belief_of
+from mtray.report.evidence import Evidence
+from mtray.report.groups import no_draws
+from mtray.report.modelled_front import modelled_front
+from mtray.schema import Recipe
+
+
+@pytest.fixture(scope="module")
+def found() -> Belief:
+    run = make_run(14, noise=0.002, seed=3)
+    return belief(run.evidence(), OBJECTIVES, SPACE)
+
+
+def true_worth(found: Belief, index: int) -> float:
+    recipe = found.recipe(index)
+    gap = np.subtract(truth(recipe), (0.6, 1.0)) if index else np.zeros(2)
+    return float(worth(gap, found.scale))
+
+
+def test_the_recommended_recipe_is_next_to_the_best(found):
+    """Next to no noise: it is worth at most twice the margin less than the best one trained."""
+    worths = [true_worth(found, i) for i in range(len(found.numbers))]
+    assert true_worth(found, found.choice.best) > max(worths) - 2 * MARGIN
+
+
+def test_the_answer_is_of_that_recipe(found):
+    told = answer(found)
+    assert told.number == found.numbers[found.choice.best]
+    assert told.recipe["parallel_size"] == found.recipe(found.choice.best).parallel_size
+    assert [each.role for each in told.against][:1] == ["base"]
+    assert len(told.against) == 3
+    assert told.settled == (told.probability >= told.level)
+    assert sum(rival.chance for rival in told.rivals) <= 1
+    assert told.number not in [rival.number for rival in told.rivals]
+
+
+def test_a_gain_over_a_baseline_is_the_truth_within_its_interval(found):
+    told = answer(found)
+    recipe = found.recipe(found.choice.best)
+    for each in told.against:
+        other = (
+            (0.6, 1.0) if each.role == "base" else truth(found.evidence.record(each.number).recipe)
+        )
+        for gain, one, two in zip(each.gains, truth(recipe), other, strict=True):
+            assert gain.low - 0.005 <= one - two <= gain.high + 0.005
+            assert gain.low <= gain.gain <= gain.high
+
+
+def test_a_model_is_not_fooled_by_what_only_looked_best():
+    """All recipes alike: the best looks better than it is by the means, and not by the model. Over
+    10 runs of 14 recipes."""
+    claimed, expected = [], []
+    for seed in range(10):
+        run = make_run(14, noise=0.004, seed=seed)
+        flat = run.evidence()
+        rng = np.random.default_rng(seed)
+        gaps = flat.gaps.copy()
+        gaps[:, :2] = rng.normal(0, 0.004, gaps[:, :2].shape)
+        even = Evidence(**{**vars(flat), "gaps": gaps})
+        best = belief(even, OBJECTIVES, SPACE)
+        claimed.append(gaps[:, :2].sum(axis=1).max())
+        expected.append(best.means[best.choice.best].sum())
+    assert np.mean(claimed) > 0.005
+    assert np.mean(expected) < np.mean(claimed) / 3
+
+
+def test_too_few_recipes_are_compared_by_their_means():
+    run = make_run(2)
+    told = belief(run.evidence(), OBJECTIVES, SPACE)
+    assert told.surface is None
+    assert told.means[1:] == pytest.approx(run.evidence().gaps[:, :2])
+    assert answer(told).untried is None
+    assert not answer(told).modelled
+    assert modelled_front(told) == ()
+
+
+def test_no_answer_before_a_recipe_is_measured():
+    run = make_run(2)
+    assert belief_of(run.records[:1], OBJECTIVES, SPACE, no_draws) is None
+    assert belief_of(run.records[1:], OBJECTIVES, SPACE, no_draws) is None
+
+
+def made_up(means: list[list[float]], deviation: float) -> Belief:
+    """The untouched model and recipes 0, 1, ... with independent normal beliefs."""
+    run = make_run(max(1, len(means) - 2))
+    evidence = run.evidence()
+    gaps = np.array([[0.0, 0.0], *means])
+    draws = gaps + np.random.default_rng(0).normal(0, deviation, (4000, *gaps.shape))
+    draws[:, 0] = 0
+    return Belief(evidence, OBJECTIVES, (), gaps, draws, None)
+
+
+GOOD, BAD = [0.04, -0.02], [0.01, -0.2]
+
+
+def test_the_untouched_model_can_be_the_answer():
+    told = answer(made_up([[-0.01, -0.1], [-0.02, -0.2], BAD], 0.001))
+    assert (told.number, told.role, told.seeds) == (-1, "base", 0)
+    assert "leave the model as it is" in answer_head(told)[0]
+    assert [each.role for each in told.against] == ["parallel_only", "uniform"]
+
+
+def test_a_clear_best_is_settled():
+    told = answer(made_up([BAD, GOOD, BAD], 0.001))
+    assert told.number == 1
+    assert told.settled
+    assert told.settling is None
+    assert any("settled, as 0.95 was asked for" in line for line in answer_lines(told, "runs/x"))
+
+
+def test_two_alike_are_not_settled_and_it_is_said_what_would():
+    told = answer(made_up([BAD, GOOD, [0.038, -0.01], BAD], 0.02))
+    assert not told.settled
+    assert {told.number, told.rivals[0].number} == {1, 2}
+    assert told.settling is not None
+    assert set(told.settling.numbers) == {1, 2}
+    words = " ".join(answer_lines(told, "runs/x"))
+    assert "not settled at 0.95" in words
+    assert "It may be best instead" in words
+
+
+def test_the_next_repeat_is_of_the_two_that_may_be_best():
+    told = made_up([BAD, GOOD, [0.038, -0.01], BAD], 0.02)
+    assert next_repeat(told, [0, 1, 2, 3]) in (1, 2)
+    once = Belief(
+        Evidence(**{**vars(told.evidence), "seeds": (1, 3, 1, 1)}), OBJECTIVES, (), told.means,
+        told.draws, None,
+    )  # fmt: skip
+    assert next_repeat(once, [0, 1, 2, 3]) == 2, "fewer seeds are known of it"
+    assert next_repeat(once, [0, 1, 3]) == 1
+    assert next_repeat(once, [0, 3]) is None
+
+
+def test_the_table_has_a_row_for_each_baseline_and_objective(found):
+    sheet = expected_sheet(answer(found).against)
+    assert [row[0] for row in sheet.rows][:2] == ["base model, untouched", ""]
+    assert [row[1] for row in sheet.rows] == ["quality", "retention"] * 3
+
+
+def test_the_modelled_front_has_trained_and_untried_recipes(found):
+    points = modelled_front(found)
+    gaps = np.array([[p.objectives[n].gap for n in OBJECTIVES] for p in points])
+    assert (np.diff(gaps[:, 0]) <= 0).all()
+    assert (np.diff(gaps[:, 1]) >= 0).all()
+    assert any(p.number is None for p in points)
+    for point in points:
+        for gap in point.objectives.values():
+            assert gap.low <= gap.gap <= gap.high
+
+
+def test_untried_recipes_are_of_the_space_and_the_first_is_worth_most(found):
+    assert found.untried
+    worths = worth(found.means[len(found.numbers) :], found.scale)
+    assert worths[0] >= worths.max() - 0.02
+    for recipe in found.untried:
+        assert isinstance(recipe, Recipe)
+        assert 100 <= recipe.parallel_size <= 10_000
+        assert 0 <= recipe.mono_ratio <= 2
+
+
+def test_an_answer_is_the_same_again(found):
+    assert answer(found) == answer(belief(found.evidence, OBJECTIVES, SPACE))
+
+
+@pytest.mark.parametrize("chance, text", [(0.999, "> .99"), (0.001, "< .01"), (0.5, ".50")])
+def test_chances_in_words(chance, text):
+    assert chance_text(chance) == text
+
+
+def test_the_scale_of_trained_recipes_alone(found):
+    trained = found.means[1 : len(found.numbers)]
+    assert found.scale == pytest.approx(scales(trained, np.zeros(2)))
+    assert found.choice.best == choose(found.worth[:, : len(found.numbers)]).best
