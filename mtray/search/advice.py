@@ -1,0 +1,96 @@
+"""What the answer of a run (`mtray.report.answer`) asks the search for: the trial that confirms what
+is recommended, and trials that settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtray.report.answer import LEVEL, next_repeat
+from mtray.report.answer_text import chance_text
+from mtray.report.belief import Belief, belief_of
+from mtray.report.draws import draws_of
+from mtray.report.records import trial_name
+from mtray.schema import Recipe, Study, TrialRecord
+from mtray.search.confirm import Advice, Proposal
+from mtray.space import Space
+
+Allowed = Callable[[dict[str, Any]], bool]
+
+
+def advice_of(run_dir: Path, study: Study, space: Space, allowed: Allowed | None = None) -> Advice:
+    """Of one run. `allowed`: which points may be tried at all (None: all of the space)."""
+    found = Answered(run_dir, study, space, allowed)
+    return Advice(found.recommend, found.settle)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """By the belief of the run's records."""
+
+    run_dir: Path
+    study: Study
+    space: Space
+    allowed: Allowed | None = None
+
+    def recommend(self, records: Sequence[TrialRecord]) -> Proposal | None:
+        """The recipe that was not trained, where one is expected to be worth more than all that
+        were; else the recommended one with another seed, or its strongest rival's where that is the
+        untouched model. None before a recipe is measured."""
+        found = self._belief(records)
+        if found is None:
+            return None
+        if (untried := self._untried(found)) is not None:
+            return untried
+        again = next_repeat(found, found.evidence.numbers)
+        if again is None:
+            return None
+        return self._again(found, again, "the recommended recipe, once more")
+
+    def settle(
+        self, records: Sequence[TrialRecord], pending: Sequence[Proposal]
+    ) -> Proposal | None:
+        """The repeat that tells most of whether the recommended recipe is the best, those that run
+        counted as seeds; None once it holds with the budget's probability, or where no repeat would
+        help."""
+        found = self._belief(records)
+        if found is None or found.choice.probability >= (self.study.budget.settle or LEVEL):
+            return None
+        more = {n: sum(p.repeats_of == n for p in pending) for n in found.evidence.numbers}
+        number = next_repeat(_with_seeds(found, more), found.evidence.numbers)
+        if number is None:
+            return None
+        best = trial_name(found.numbers[found.choice.best])
+        sure = chance_text(found.choice.probability)
+        return self._again(found, number, f"trial {best} is the answer with probability {sure}")
+
+    def _belief(self, records: Sequence[TrialRecord]) -> Belief | None:
+        return belief_of(records, self.study.objectives, self.space, draws_of(self.run_dir))
+
+    def _untried(self, found: Belief) -> Proposal | None:
+        trained = len(found.numbers)
+        ahead = found.worth.mean(axis=0) - found.worth[:, found.choice.best].mean()
+        for index in trained + np.argsort(-ahead[trained:], kind="stable"):
+            params = self._params(found.recipe(int(index)))
+            if ahead[index] <= 0:
+                return None
+            if self.allowed is None or self.allowed(params):
+                return Proposal(params, None, "predicted to be worth most, and not trained yet")
+        return None
+
+    def _again(self, found: Belief, number: int, why: str) -> Proposal:
+        return Proposal(self._params(found.evidence.record(number).recipe), number, why)
+
+    def _params(self, recipe: Recipe) -> dict[str, Any]:
+        return {name: getattr(recipe, name) for name in self.space.parameters}
+
+
+def _with_seeds(found: Belief, more: Mapping[int, int]) -> Belief:
+    """As if trials that run had been measured, for whose turn it is."""
+    evidence = found.evidence
+    seeds = tuple(n + more[number] for n, number in zip(evidence.seeds, evidence.numbers, strict=True))
+    return replace(found, evidence=replace(evidence, seeds=seeds))
