@@ -105,7 +105,7 @@ def test_what_waits_and_cannot_be_read_is_named(begun):
     pending(run_dir, 2).write_text("[{]")
     ledger = ledger_in(run_dir, **STUDY)
     (told,) = ledger.records.damaged
-    assert "0002/reverted.json: " in told and "what the trial is at other alphas is lost" in told
+    assert "0002/reverted.json: " in told and "the further points of the trial are lost" in told
     assert states_in(run_dir)[2] == TrialState.COMPLETE
 
 
