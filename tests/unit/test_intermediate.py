@@ -42,7 +42,10 @@ def flat(module):
     return torch.cat([p.detach().flatten().clone() for p in module.parameters()])
 
 
-def train(model, examples, points=Points(), stop_after=1.0, checkpoints=None, **worker):
+NONE = Points()
+
+
+def train(model, examples, points=NONE, stop_after=1.0, checkpoints=None, **worker):
     """8 steps where nothing else is said."""
     torch.manual_seed(7)
     engine, record = finetune(
