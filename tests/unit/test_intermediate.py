@@ -10,6 +10,7 @@ from records_factory import make_study
 from test_loop import with_dropout
 from tiny_models import TEXTS, byte_level, examples_of, llama
 
+from mtray.data.repeated import compared
 from mtray.data.store import build_table
 from mtray.errors import TrialStopped
 from mtray.evaluation.engine import Request
@@ -193,6 +194,7 @@ def test_a_trial_and_its_points_are_those_trained_alone(trial, method, alpha):
         assert point.mix == alone.mix
         assert timeless(point.training) == timeless(alone.training)
         assert 0 < alone.training.movement["block 0"] < whole.training.movement["block 0"]
+        assert compared(point.mix, plain.mix).difference is None, "a rerun draws the whole mix"
 
 
 def test_seconds_of_a_point_are_those_until_there(trial, monkeypatch):

@@ -106,9 +106,9 @@ def test_only_what_moved_is_kept_and_it_is_the_model(tmp_path):
         load_moved(again, tmp_path / "0001" / MOVED)
 
 
-@pytest.mark.parametrize("alpha", [1.0, 0.5])
-def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
-    """Also at another alpha, whose training is the trial's."""
+@pytest.mark.parametrize("alpha, stop_after", [(1.0, 1.0), (0.5, 1.0), (1.0, 0.25)])
+def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha, stop_after):
+    """Also at another alpha, whose training is the trial's, and after a part of the steps."""
     tokenizer = byte_level()
     llama(tokenizer).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
@@ -119,8 +119,8 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
         expected = [o.text for o in run_requests(model, tokenizer, requests)]
     study = make_study(model=str(tmp_path / "base"), training=Training(precision="fp32"))
     record = SimpleNamespace(
-        seed=1, recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha),
-        trained_as=None if alpha == 1 else 4, mix=Mix(), training=None,
+        seed=1, mix=Mix(), training=None, trained_as=None if alpha == stop_after == 1 else 4,
+        recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha, stop_after=stop_after),
     )  # fmt: skip
     used = []
     outcome = kept_outcome(
