@@ -38,6 +38,10 @@ SCENARIOS = (
     Scenario("best of 30 equal recipes", searched=30, repeats=6),
     Scenario("two directions on the same sentences", directions=2, shared=0.8),
     Scenario("reversion to two alphas", alphas=(0.25, 0.5), between=(0.01, 0.05)),
+    Scenario("checkpoints at two shares", early=(0.25, 0.5), between=(0.01, 0.05)),
+    Scenario(
+        "checkpoints, seeds vary twice as much", early=(0.25, 0.5), between=(0.01, 0.05), luck=2.0
+    ),
     Scenario("one recipe keeps .10 more, three repeats", gain=(0.0, 0.10), good=1),
     Scenario("one recipe keeps .10 more, two repeats", gain=(0.0, 0.10), good=1, repeats=2),
     Scenario("one recipe keeps .10 more, no repeat", gain=(0.0, 0.10), good=1, repeats=0),

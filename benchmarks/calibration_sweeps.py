@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,9 @@ class Scenario:
     - `luck`: what `Scales.model` is multiplied by; `unequal`: recipes differ in it by up to so
       many times.
     - `alphas`: of reversion; every training has a row at each.
+    - `early`: shares of the steps; every training has a row after each, where as large a share of
+      what the recipe does is done. A seed's error there is as large as at the end, and what adds up
+      to it over the steps is the same until there.
     - `segments`, `resamples`: of every ability (quality: 400), and of the bootstrap.
     """
 
@@ -75,6 +79,7 @@ class Scenario:
     luck: float = 1.0
     unequal: float = 1.0
     alphas: tuple[float, ...] = ()
+    early: tuple[float, ...] = ()
     abilities: int = 6
     segments: int = 150
     resamples: int = 400
@@ -97,6 +102,16 @@ class Sweep:
     truth: Mapping[int, tuple[float, float]]
     front: Front
     joint: Joint
+
+
+class Luck(NamedTuple):
+    """What seed and draw do: to quality (the first of two), to the abilities, and to the segments
+    of both."""
+
+    quality: Array
+    abilities: Array
+    sentences: Array
+    texts: Array
 
 
 class Simulator:
@@ -142,33 +157,50 @@ class Simulator:
     def train(
         self, recipe: Recipe, role: Role, number: int, replicate: int, of: int | None
     ) -> None:
-        """One trial, and its rows at other alphas."""
-        s, rng = self.scenario, self._rng
+        """One trial, and its rows at other alphas and after parts of its steps."""
+        s = self.scenario
         sentences, texts, luck = self._effects[recipe]
-        by_seed = luck * np.array(s.scales.model) * rng.normal(0, 1, 2)
-        # of the mean over abilities; each ability's own is as much larger
-        by_ability = luck * s.scales.model[1] * np.sqrt(s.abilities) * rng.normal(0, 1, s.abilities)
-        own = rng.normal(0, s.scales.seed[0], sentences.shape)
-        own_texts = rng.normal(0, s.scales.seed[1], texts.shape)
-        base = QUALITY, 1.0
-        for place, alpha in enumerate((1.0, *s.alphas)):
-            row = recipe if alpha == 1 else recipe.model_copy(update={"alpha": alpha})
+        lucks = self._lucks(luck, sentences.shape, texts.shape)
+        changes = [("alpha", alpha) for alpha in s.alphas] + [("stop_after", e) for e in s.early]
+        for place, (name, reach) in enumerate([("alpha", 1.0), *changes]):
+            row = recipe.model_copy(update={name: reach}) if place else recipe
             quality, kept = (
-                b + alpha * (t - b) for b, t in zip(base, self.truth[recipe], strict=True)
+                b + reach * (t - b) for b, t in zip((QUALITY, 1.0), self.truth[recipe], strict=True)
             )
             self.truth.setdefault(row, (quality, kept))
-            found = [
+            by_alpha = name == "alpha"
+            scale, found = (reach, lucks[1.0]) if by_alpha else (1.0, lucks[reach])
+            measured = [
                 self._ability(
-                    k, kept - 1 + alpha * by_ability[k], alpha * (texts[k] + own_texts[k])
+                    k, kept - 1 + scale * found.abilities[k],
+                    reach * texts[k] + scale * found.texts[k],
                 )
                 for k in range(s.abilities)
-            ]
+            ]  # fmt: skip
             self._enter(
-                number + 1_000_000 * place, role if alpha == 1 else "search", row,
-                quality + alpha * by_seed[0], alpha * (sentences + own), found, replicate,
-                of=None if of is None else of + 1_000_000 * place,
-                trained_as=None if alpha == 1 else number,
+                number + 1_000_000 * place, "search" if place else role, row,
+                quality + scale * found.quality[0], reach * sentences + scale * found.sentences,
+                measured, replicate, of=None if of is None else of + 1_000_000 * place,
+                trained_as=number if place else None,
             )  # fmt: skip
+
+    def _lucks(
+        self, luck: float, sentences: tuple[int, ...], texts: tuple[int, ...]
+    ) -> dict[float, Luck]:
+        """A seed's errors by share of the steps: of a random walk, each over its own length."""
+        s = self.scenario
+        # of the mean over abilities; each ability's own is as much larger
+        each = luck * s.scales.model[1] * np.sqrt(s.abilities)
+        scales = luck * s.scales.model[0], each, *s.scales.seed
+        shapes = (2,), (s.abilities,), sentences, texts
+        walk, before, found = [np.zeros(shape) for shape in shapes], 0.0, {}
+        for share in sorted({*s.early, 1.0}):
+            steps = [self._rng.normal(0, 1, shape) for shape in shapes]
+            walk = [w + np.sqrt(share - before) * z for w, z in zip(walk, steps, strict=True)]
+            scaled = zip(scales, walk, strict=True)
+            found[share] = Luck(*(scale * w / np.sqrt(share) for scale, w in scaled))
+            before = share
+        return found
 
     def _ability(self, k: int, gain: float, noise: Array) -> Measurement:
         values = FLOOR + ROOM * (1 + gain + self._texts[k] + noise)

@@ -13,6 +13,7 @@ from mtray.schema import Mix, Recipe, Role, TrainingRecord
 from mtray.training.loop import Reached
 
 Use = Callable[[Any, Any], None]
+Keep = Callable[[float, Any], None]
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,23 @@ class Reverted:
 
 
 @dataclass(frozen=True)
+class Intermediate:
+    """What the model answered after a share of its training's steps, what it had seen until there
+    and how; `seconds` by phase until there, of its own answering as `generation`."""
+
+    stop_after: float
+    outputs: list[Output]
+    mix: Mix
+    training: TrainingRecord
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
-    rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` is a
-    trial's each. `restored`: of the seconds, those that a checkpoint brought."""
+    rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` and
+    `intermediate` are a record's each. `restored`: of the seconds, those that a checkpoint
+    brought."""
 
     outputs: list[Output]
     mix: Mix
@@ -68,15 +82,19 @@ class Outcome:
     pruned: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     reverted: tuple[Reverted, ...] = ()
+    intermediate: tuple[Intermediate, ...] = ()
     restored: float = 0.0
 
 
 @dataclass(frozen=True)
 class How:
     """How a trial is run: `engine`, deepspeed or torch; `keep_in`, the folder for checkpoints while
-    it trains; `use` is called at the end, with the model as it was evaluated and its tokenizer."""
+    it trains; `use` is called at the end, with the model as it was evaluated and its tokenizer;
+    `keep`, on rank 0, with the share of the steps and the model of every intermediate checkpoint
+    that was evaluated."""
 
     engine: str = "deepspeed"
     rungs: RungPlan | None = None
     keep_in: Path | None = None
     use: Use | None = None
+    keep: Keep | None = None

@@ -30,6 +30,10 @@ class Seconds:
         for name, spent in phases.items():
             self.phases[name] = self.phases.get(name, 0.0) + spent
 
+    def beside_training(self, name: str, spent: float) -> None:
+        """Of a phase within that of training, which is not to count it."""
+        self.add({name: spent, "training": -spent})
+
     def so_far(self) -> dict[str, float]:
         """The phases, with what has passed of one that is not over."""
         found = Seconds(dict(self.phases))

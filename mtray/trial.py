@@ -12,14 +12,15 @@ from mtray.data.tables import Table
 from mtray.errors import ConfigError, TrialPruned, TrialStopped
 from mtray.evaluation.batches import settings_of
 from mtray.evaluation.engine import Output, Request
-from mtray.job import How, Job, Outcome, Reverted
+from mtray.intermediate import Found, seen_mix
+from mtray.job import How, Intermediate, Job, Outcome, Reverted
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Mix, Recipe, Study, TrainingRecord, moved_by
 from mtray.seconds import Seconds
 from mtray.together import answer_together
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
-from mtray.training.loop import Reached, Rungs, Tuning, finetune
+from mtray.training.loop import Points, Reached, Rungs, Tuning, finetune
 from mtray.training.losses import Example
 from mtray.training.movement import movement
 from mtray.training.reversion import Origin
@@ -42,7 +43,7 @@ def run_trial(
     if job.recipe.parallel_size:
         examples = trial.mixed(store)
         try:
-            trial.train(examples)
+            trial.train(examples, requests)
         except TrialPruned as end:
             return trial.pruned(end.record)
     return trial.evaluated(requests)
@@ -83,6 +84,7 @@ class _Trial:
         # the untouched model has nothing to revert
         wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
         self._alphas = [alpha for alpha in wanted if alpha != job.recipe.alpha]
+        self._intermediate = Found(self._seconds)
 
     def load(self) -> None:
         with self._seconds.phase("imports"):
@@ -99,10 +101,16 @@ class _Trial:
         recipe, draw = self._job.recipe, self._job.draw
         with self._seconds.phase("mix"):
             examples, self._mix = mixed(self._study, store, recipe, draw)
+            if recipe.stop_after < 1:
+                self._mix = self._seen(examples, recipe.stop_after)
         return examples
 
-    def train(self, examples: Sequence[Example]) -> None:
-        """Raises TrialPruned where a rung ends it."""
+    def _seen(self, examples: Sequence[Example], stop_after: float) -> Mix:
+        """The mix with what is seen of it until this share of the steps."""
+        return seen_mix(self._mix, examples, self._study.training, self._job.seed, stop_after)
+
+    def train(self, examples: Sequence[Example], requests: Sequence[Request]) -> None:
+        """Raises TrialPruned where a rung ends it. `requests`: of intermediate checkpoints."""
         from mtray.training.adapters import prepare
 
         recipe, seed, training = self._job.recipe, self._job.seed, self._study.training
@@ -111,13 +119,15 @@ class _Trial:
         precision = self._loaded.precision
         if recipe.learning_rate is None:
             raise ConfigError("the recipe has no `learning_rate`, and there is no default")
-        tuning = Tuning(training, precision, recipe.learning_rate, seed, prepared.notes)
-        checkpoints = self._checkpoints(examples)
+        tuning = Tuning(
+            training, precision, recipe.learning_rate, seed, prepared.notes, recipe.stop_after
+        )
+        checkpoints, points = self._checkpoints(examples), self._points(examples, requests)
         self._tell("training")
         with self._seconds.phase("training"):
             tuned, self._record = finetune(
                 self._engine, prepared.model, examples, tuning,
-                rungs=self._rungs(), checkpoints=checkpoints, worker=self._worker,
+                rungs=self._rungs(points), checkpoints=checkpoints, worker=self._worker,
             )  # fmt: skip
         self._whole = tuned.whole()
 
@@ -142,9 +152,16 @@ class _Trial:
         )
         return Checkpoints(
             self._how.keep_in, key, training.checkpoint_minutes,
-            more=self._seconds.so_far, restore=self._restore,
+            more=self._so_far, restore=self._go_on,
             tell=lambda why: self._notes.update(checkpoint=f"begun anew: {why}"),
         )  # fmt: skip
+
+    def _so_far(self) -> dict[str, Any]:
+        return {"seconds": self._seconds.so_far(), "intermediate": self._intermediate.state()}
+
+    def _go_on(self, more: Mapping[str, Any]) -> None:
+        self._restore(more["seconds"])
+        self._intermediate.go_on(more["intermediate"])
 
     def _restore(self, phases: Mapping[str, float]) -> None:
         """What a checkpoint brings. Phases that this attempt went through itself, above all
@@ -153,12 +170,30 @@ class _Trial:
         self._seconds.add(brought)
         self._restored = sum(brought.values())
 
-    def _rungs(self) -> Rungs:
+    def _points(self, examples: Sequence[Example], requests: Sequence[Request]) -> Points:
+        """What the training loop does at an intermediate checkpoint: all workers answer."""
+
+        def evaluate(share: float, module: Any, record: TrainingRecord) -> Intermediate:
+            self._tell(f"evaluating after {share:.0%} of the steps")
+            start = time.perf_counter()
+            outputs = self._answers(module, requests)
+            seconds = {"generation": time.perf_counter() - start}
+            if self._measures_movement:
+                record = self._moved(module, record)
+            self._tell("training")
+            return Intermediate(share, outputs, self._seen(examples, share), record, seconds)
+
+        wanted = self._study.evaluation.intermediate_checkpoints
+        shares = [share for share in wanted if share < self._job.recipe.stop_after]
+        keep = None if self._worker.place.rank else self._how.keep
+        return self._intermediate.points(shares, evaluate, keep)
+
+    def _rungs(self, points: Points) -> Rungs:
         """What the training loop does at a rung: all workers answer, rank 0 asks, and the others
         wait for it."""
         plan = self._how.rungs
         if plan is None:
-            return Rungs()
+            return Rungs(points=points)
 
         def measure(reached: Reached, module: Any) -> bool:
             self._tell(f"measuring at rung {reached.rung + 1}")
@@ -171,12 +206,10 @@ class _Trial:
             except TrialStopped:
                 return False  # all workers leave together, before their next step
             finally:
-                spent = time.perf_counter() - start
-                # within the phase of training, which is not to count it
-                self._seconds.add({"rungs": spent, "training": -spent})
+                self._seconds.beside_training("rungs", time.perf_counter() - start)
                 self._tell("training")
 
-        return Rungs(plan.shares, measure)
+        return Rungs(plan.shares, measure, points)
 
     def pruned(self, record: TrainingRecord) -> Outcome:
         phases = self._seconds.phases
@@ -189,14 +222,18 @@ class _Trial:
         with self._whole as module:
             with self._seconds.phase("generation"):
                 outputs = self._answers(module, requests)
-            record = self._moved(module)
+            record = self._record
+            if record is not None and self._measures_movement:
+                with self._seconds.phase("movement"):
+                    record = self._moved(module, record)
             reverted = tuple(self._reverted(module, requests, alpha) for alpha in self._alphas)
             if self._how.use is not None:
                 with self._origin.at(module, self._job.recipe.alpha):
                     self._how.use(module, self._loaded.tokenizer)
         return Outcome(
             outputs, self._mix, record, self._seconds.phases, versions(),
-            notes=self._notes, reverted=reverted, restored=self._restored,
+            notes=self._notes, reverted=reverted, intermediate=self._intermediate.all(),
+            restored=self._restored,
         )  # fmt: skip
 
     def _answers(
@@ -213,14 +250,11 @@ class _Trial:
         with self._origin.at(module, at), merged(module):
             return answer_together(settings, asked, self._worker)
 
-    def _moved(self, module: Any) -> TrainingRecord | None:
+    def _moved(self, module: Any, record: TrainingRecord) -> TrainingRecord:
         """The record, with how far the training moved the model."""
-        if self._record is None or not self._measures_movement:
-            return self._record
-        with self._seconds.phase("movement"):
-            moved, mean = movement(module, self._origin.weights)
+        moved, mean = movement(module, self._origin.weights)
         whole_way = {"movement": moved, "mean_difference": mean}
-        return moved_by(self._record.model_copy(update=whole_way), self._job.recipe.alpha)
+        return moved_by(record.model_copy(update=whole_way), self._job.recipe.alpha)
 
     def _reverted(self, module: Any, requests: Sequence[Request], alpha: float) -> Reverted:
         start = time.perf_counter()

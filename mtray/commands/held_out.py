@@ -184,7 +184,11 @@ def _touch_trial(bench: _Bench, old: TrialRecord) -> None:
         outcome = train(job, bench.study, store, bench.suite.requests)
     record, draws = record_trial(job, bench.study, bench.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
-    known = {"seconds": record.seconds | total, "replicate": job.replicate, "of": job.of}
+    # a further point of a training shares its seed, also where it is trained again
+    known = {
+        "seconds": record.seconds | total, "replicate": job.replicate, "of": job.of,
+        "trained_as": old.trained_as,
+    }  # fmt: skip
     file = trial_dir(bench.folder, job.number) / OUTPUTS
     write_outputs(file, bench.suite.parts, bench.suite.requests, outcome.outputs)
     write_draws(bench.folder, job.number, draws)

@@ -12,21 +12,24 @@ from mtray.report.records import read_record, result_path, trial_dir
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Study, TrialRecord
 from mtray.seconds import Seconds
-from mtray.training.moved import MOVED, load_moved
+from mtray.training.moved import load_moved, moved_file
 from mtray.trial import loaded
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
     """The file of the training that a record's model has; None where it was not kept, or kept at
     another alpha than 1."""
-    if record.trained_as is None:
-        file = trial_dir(run_dir, record.number) / MOVED
-        return file if file.is_file() else None
-    try:
-        trained = read_record(result_path(run_dir, record.trained_as))
-    except RunError:
-        return None
-    return kept_weights(run_dir, trained) if trained.recipe.alpha == 1 else None
+    number = record.number
+    if record.trained_as is not None:
+        number = record.trained_as
+        try:
+            trained = read_record(result_path(run_dir, number))
+        except RunError:
+            return None
+        if trained.recipe.alpha != 1:
+            return None
+    file = trial_dir(run_dir, number) / moved_file(record.recipe.stop_after)
+    return file if file.is_file() else None
 
 
 def kept_outcome(

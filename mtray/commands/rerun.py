@@ -187,8 +187,8 @@ def train(
             print(f"{fields['state']} ...", file=sys.stderr, flush=True)
 
     engine = "deepspeed" if find_spec("deepspeed") else "torch"
-    # at the recipe's own alpha only
-    evaluation = study.evaluation.model_copy(update={"reversion": ()})
+    # the recipe's own point only
+    evaluation = study.evaluation.without_further_points()
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
         how, worker = How(engine, use=use), Worker(progress=progress)

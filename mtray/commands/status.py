@@ -109,8 +109,7 @@ def trial_lines(
     counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
     lines += [f"taken over from earlier runs: {len(taken)} trials"] if taken else []
-    if reverted := sum(r.trained_as is not None for r in records.records):
-        lines.append(f"reverted: {reverted} points of trained models at other alphas")
+    lines += further_lines(records)
     lines.append(_base_line(records))
     if started and running:
         lines.append(f"running: {_listed(started)}")
@@ -122,6 +121,18 @@ def trial_lines(
     lines += [f"infeasible: trial {number}: {reason}" for number, reason in sorted(refused.items())]
     lines += [f"failed: trial {number}: {reason}" for number, reason in sorted(failed.items())]
     return lines
+
+
+def further_lines(records: RunRecords) -> list[str]:
+    """How many points are there that are no trials, by what they are."""
+    trained = {r.number: r.recipe.alpha for r in records.trials}
+    further = [r for r in records.records if r.trained_as is not None]
+    reverted = sum(trained.get(r.trained_as or 0) != r.recipe.alpha for r in further)
+    early = len(further) - reverted
+    return [
+        *([f"reverted: {reverted} points of trained models at other alphas"] if reverted else []),
+        *([f"intermediate checkpoints: {early} points"] if early else []),
+    ]
 
 
 def _base_line(records: RunRecords) -> str:

@@ -33,7 +33,7 @@ class Means:
 
     def des(self, mix: Mix) -> dict[str, float]:
         """DES of a mix and every part of the evaluation."""
-        shares = [(share.realised, self.sources[share.source]) for share in mix.shares]
+        shares = [(share.examples, self.sources[share.source]) for share in mix.shares]
         weights = [examples for examples, _ in shares]
         if not sum(weights):
             return {}

@@ -52,7 +52,7 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
         *_table(
             ("source", "examples", "licence"),
             [
-                (share.source, f"{share.realised:,}", licences.get(share.source) or "not given")
+                (share.source, f"{share.examples:,}", licences.get(share.source) or "not given")
                 for share in record.mix.shares
             ],
         ),

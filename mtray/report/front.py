@@ -302,7 +302,7 @@ def _point(
     mean: TrialRecord, group: Group, differences: Differences, place: Place, run_dir: Path
 ) -> Point:
     mix = {
-        f"n_{kind}": sum(s.realised for s in mean.mix.shares if POOLS.get(s.kind, s.kind) == kind)
+        f"n_{kind}": sum(s.examples for s in mean.mix.shares if POOLS.get(s.kind, s.kind) == kind)
         for kind in ("parallel", "mono", "replay")
     }
     return Point(

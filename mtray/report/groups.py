@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 from statistics import fmean
 
 import numpy as np
@@ -66,6 +67,10 @@ class Group:
     def alpha(self) -> float:
         return self.original.recipe.alpha
 
+    @property
+    def stop_after(self) -> float:
+        return self.original.recipe.stop_after
+
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Those that are complete, by number."""
@@ -85,17 +90,37 @@ def measured(record: TrialRecord) -> dict[str, Score]:
     return {**record.scores, **record.objectives}
 
 
-def training_shares(groups: Sequence[Group]) -> Array:
-    """What each training's error adds to each group's mean, shape (groups, trainings); see
-    `seed_draws`."""
-    place: dict[int, int] = {}
+def longest_shares(groups: Sequence[Group]) -> dict[int, float]:
+    """The greatest share of its steps after which a training is a point, by the training."""
+    found: dict[int, float] = {}
     for group in groups:
         for number in group.trainings:
-            place.setdefault(number, len(place))
-    shares = np.zeros((len(groups), len(place)))
+            found[number] = max(group.stop_after, found.get(number, 0.0))
+    return found
+
+
+def training_shares(groups: Sequence[Group]) -> Array:
+    """What each training's error adds to each group's mean, shape (groups, errors); see
+    `seed_draws`. An error is that of a training, or the own part of an intermediate checkpoint of
+    it.
+
+    The seed's error of a checkpoint is taken for as large as that of the training's longest point,
+    of which it has taken the share s of the steps, and its correlation with that for sqrt(s): that
+    of sums, of which the first s of the terms are the same. Checkpoints of one training are
+    correlated by the product, less than such sums would be, so that their differences are rather
+    too uncertain."""
+    longest = longest_shares(groups)
+    found: list[tuple[int, tuple[int, float], float]] = []  # row, error, what it adds
     for row, group in enumerate(groups):
         for number in group.trainings:
-            shares[row, place[number]] += group.alpha / group.n_seeds
+            shared, each = group.stop_after / longest[number], group.alpha / group.n_seeds
+            found.append((row, (number, 1.0), each * sqrt(shared)))
+            if shared < 1:
+                found.append((row, (number, shared), each * sqrt(1 - shared)))
+    place = {error: i for i, error in enumerate(dict.fromkeys(error for _, error, _ in found))}
+    shares = np.zeros((len(groups), len(place)))
+    for row, error, adds in found:
+        shares[row, place[error]] += adds
     return shares
 
 
@@ -103,16 +128,18 @@ def seed_variance(
     groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws
 ) -> SeedVariance:
     """Of the named objectives or scores: pooled over the groups, with the prior. Trials that lack
-    one are left out."""
+    one are left out, and so are intermediate checkpoints beside their training's longest point:
+    how much less they vary over seeds is not known."""
     families: dict[frozenset[int], list[Repeated]] = {}
     errors = []
-    base = _base_draws(groups, names, draws)
+    base, longest = _base_draws(groups, names, draws), longest_shares(groups)
     for group in groups:
         seeds = [t for t in group.seeds if all(n in measured(t) for n in names)]
         if not group.n_seeds or not seeds:
             continue
         errors += [_errors(t, names, draws, base) for t in seeds]
-        if group.alpha:
+        whole = all(group.stop_after == longest[number] for number in group.trainings)
+        if group.alpha and whole:
             values = np.array([[measured(t)[n].value for n in names] for t in seeds])
             paired = paired_draws(seeds, names, draws) if len(seeds) > 1 else None
             family = families.setdefault(frozenset(group.trainings), [])

@@ -17,7 +17,7 @@ from mtray.schema import TrialRecord
 
 BASE_NUMBER = -1
 RESULT = "result.json"
-REVERTED = 1_000_000
+FURTHER = 1_000_000  # from a trial's number to those of further points of its training
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunRecords:
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
-        """Without the base model's and those of trials at other alphas."""
+        """Without the base model's and those of further points of trials."""
         return tuple(r for r in self.records if r.number != BASE_NUMBER and r.trained_as is None)
 
     def sound(self) -> tuple[TrialRecord, ...]:
@@ -72,10 +72,10 @@ def trials_text(numbers: Sequence[int], most: int = 5) -> str:
     return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
-def reverted_number(number: int, place: int) -> int:
-    """The number of what a trial is at the alpha with this place among the study's, from 0: beyond
-    all numbers that the search gives."""
-    return (place + 1) * REVERTED + number
+def further_number(number: int, place: int) -> int:
+    """The number of the further point of a trial with this place, from 0, among the study's alphas
+    and after these its intermediate checkpoints: beyond all numbers that the search gives."""
+    return (place + 1) * FURTHER + number
 
 
 def trial_dir(run_dir: Path, number: int) -> Path:

@@ -36,7 +36,7 @@ from mtray.schema.study import (
     Study,
     Take,
 )
-from mtray.schema.training import KEPT_BESIDE, Resources, Training
+from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop
 
 __all__ = [
     "BASELINES",
@@ -83,5 +83,6 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "check_stop",
     "moved_by",
 ]

@@ -13,7 +13,8 @@ class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
     for every parameter. `source_weights`: sources of one kind share by the study's `weight`s, or
     equally. `learning_rate` has no default that would be right for a model: None is for what is not
-    trained."""
+    trained. `stop_after`: the share of the planned steps after which the weights are taken; the
+    learning rate stays that of the whole plan."""
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -28,6 +29,7 @@ class Recipe(Frozen):
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float | None, Field(gt=0)] = None
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
+    stop_after: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class SourceShare(Frozen):
@@ -41,7 +43,9 @@ class SourceShare(Frozen):
     there by another machine; empty: neither. `few_shot`: so many of the realised are drawn to stand
     after shots. `dropped`: examples of the source that are longer than `max_length`, and so in no
     mix. `digest`: of the token ids drawn, in their order (empty: none, or the record of an older
-    version)."""
+    version). `seen`, `seen_tokens`: of weights taken after a part of the steps
+    (`Recipe.stop_after`), so many different ones of the realised, with so many tokens, were trained
+    on until there; None: not counted, since the training went to its end."""
 
     source: str
     kind: Kind
@@ -58,18 +62,26 @@ class SourceShare(Frozen):
     few_shot: int = 0
     dropped: int = 0
     digest: str = ""
+    seen: int | None = None
+    seen_tokens: int | None = None
+
+    @property
+    def examples(self) -> int:
+        """Those that were trained on."""
+        return self.realised if self.seen is None else self.seen
 
 
 class Mix(Frozen):
-    """`tokenised`: texts that were tokenised while it was drawn; 0 where all come from stores."""
+    """`tokenised`: texts that were tokenised while it was drawn; 0 where all come from stores.
+    `examples` and `tokens` are of what was trained on."""
 
     shares: tuple[SourceShare, ...] = ()
     tokenised: int = 0
 
     @property
     def examples(self) -> int:
-        return sum(s.realised for s in self.shares)
+        return sum(s.examples for s in self.shares)
 
     @property
     def tokens(self) -> int:
-        return sum(s.tokens for s in self.shares)
+        return sum(s.tokens if s.seen_tokens is None else s.seen_tokens for s in self.shares)

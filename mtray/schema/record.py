@@ -135,7 +135,8 @@ class TrialRecord(Frozen):
     base model's scores (older records count it in `total`).
     A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
     draw of the data, and the earlier trial's number in `of`. One whose weights are another trial's
-    at another `alpha` has that trial's number in `trained_as`; so have its costs.
+    at another `alpha`, or that trial's after a part of its steps (`Recipe.stop_after`), has that
+    trial's number in `trained_as`. Its costs are those of the training, as far as it took part.
     """
 
     number: int

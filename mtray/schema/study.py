@@ -11,7 +11,7 @@ from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.rendering import Rendered
 from mtray.schema.search import Budget, EarlyStopping, Limit
-from mtray.schema.training import Resources, Training, check_training
+from mtray.schema.training import Resources, Training, check_stop, check_training
 
 # a run and its folder have such a name: no path, nothing hidden, no option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -128,7 +128,9 @@ class Evaluation(Frozen):
     `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
     every generation; `beams` 1 is greedy decoding. `embedder`: a sentence encoder, for DES between
     a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
-    too, each a point of its own (`Recipe.alpha`). `sample_seed`: of the samples of all evaluation
+    too, each a point of its own (`Recipe.alpha`). `intermediate_checkpoints`: shares of the steps
+    after which every training is evaluated too, each a point of its own (`Recipe.stop_after`), at
+    the recipe's alpha. `sample_seed`: of the samples of all evaluation
     sets, and not the study's seed: studies and replicates that differ in how they train are
     measured on the same segments."""
 
@@ -145,6 +147,7 @@ class Evaluation(Frozen):
     sample_seed: Annotated[int, Field(ge=0)] = 0
     embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    intermediate_checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -166,10 +169,21 @@ class Evaluation(Frozen):
         return found
 
     @model_validator(mode="after")
-    def _alphas_differ(self) -> Evaluation:
+    def _alphas_and_shares_differ(self) -> Evaluation:
         if len(set(self.reversion)) < len(self.reversion):
             raise ValueError("`reversion` holds an alpha twice")
+        if len(set(self.intermediate_checkpoints)) < len(self.intermediate_checkpoints):
+            raise ValueError("`intermediate_checkpoints` holds a share twice")
         return self
+
+    @property
+    def further_points(self) -> int:
+        """How many points a training gives beside its trial's own: those of reversion, then the
+        intermediate checkpoints."""
+        return len(self.reversion) + len(self.intermediate_checkpoints)
+
+    def without_further_points(self) -> Evaluation:
+        return self.model_copy(update={"reversion": (), "intermediate_checkpoints": ()})
 
 
 class Study(Frozen):
@@ -204,6 +218,8 @@ class Study(Frozen):
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")
         check_training(self.training, self.resources)
+        for share in self.evaluation.intermediate_checkpoints:
+            check_stop(share, "evaluation.intermediate_checkpoints", self.training)
         if len(self.objectives) < 2:
             raise ValueError(
                 "`objectives` needs at least two; a front of one objective is a single point"

@@ -63,6 +63,28 @@ class Resources(Frozen):
         return self.workers * (self.gpus_per_worker or self.cpus_per_worker)
 
 
+def check_stop(share: float, name: str, training: Training) -> None:
+    """ValueError where the weights after this share of the steps (below 1) are not those of a
+    training that was meant to end there. `name`: of the key or parameter that holds the share.
+
+    With a constant rate they are: steps are drawn from the whole mix in random order, so the first
+    of them are a smaller draw of the same mix, and nothing of the plan shows in them but the length
+    of the warm-up. A rate that falls to zero over all steps has not fallen yet, and such weights
+    are worse than those of a training of that size (2405.18392)."""
+    if training.schedule != "constant":
+        raise ValueError(
+            f"`{name}` holds {share:g}, which needs `training.schedule: constant`, found "
+            f"{training.schedule!r}: after a part of the steps its learning rate is still high, so "
+            "the weights there are not those of a smaller training; set the schedule to constant, "
+            "or leave this out and search a smaller `parallel_size`"
+        )
+    if share <= training.warmup:
+        raise ValueError(
+            f"`{name}` holds {share:g}, which lies within the warm-up (`training.warmup` "
+            f"{training.warmup:g}); allowed: above {training.warmup:g}, and below 1"
+        )
+
+
 def check_training(training: Training, resources: Resources) -> None:
     """ValueError where what a study asks for does not fit together, before anything starts."""
     for name in ("batch_tokens", "micro_batch_tokens"):

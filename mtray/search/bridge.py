@@ -36,14 +36,14 @@ from ray.util.placement_group import (
 )
 
 from mtray.errors import NodeLost, TrainError, TrialStopped, WorkerLost
-from mtray.job import How, Job, Outcome, RungPlan, Use
+from mtray.job import How, Job, Keep, Outcome, RungPlan
 from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
 from mtray.search.stopwatch import Stopwatch, over_time
-from mtray.training.moved import MOVED, save_moved
+from mtray.training.moved import moved_file, save_moved
 from mtray.training.worker import Worker, place_in_group
 from mtray.trial import run_trial
 
@@ -163,10 +163,12 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
     minutes = shared.study.budget.trial_minutes
     clock = TrialClock(minutes, reporter.should_stop, config["spent"])
     try:
+        keep, stop_after = _keeper(job, shared, rank), job.recipe.stop_after
         how = How(
             rungs=_rung_plan(job, shared, clock),
             keep_in=trial_dir(Path(shared.run_dir), job.number),
-            use=_keeper(job, shared, rank),
+            use=keep and (lambda module, tokenizer: keep(stop_after, module)),
+            keep=keep if job.recipe.alpha == 1 else None,
         )
         place = place_in_group(rank, world)
         worker = Worker(place, config["batch_share"], reporter.progress, clock)
@@ -179,13 +181,14 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
         return None
 
 
-def _keeper(job: Job, shared: Shared, rank: int) -> Use | None:
+def _keeper(job: Job, shared: Shared, rank: int) -> Keep | None:
     """What keeps the weights of a trial that may be on the front; they are as they were trained,
-    unless the recipe itself goes part of the way back."""
+    unless the recipe itself goes part of the way back (its intermediate checkpoints are not kept
+    then)."""
     if shared.study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
         return None
-    path = trial_dir(Path(shared.run_dir), job.number) / MOVED
-    return lambda module, tokenizer: save_moved(module, path)
+    folder = trial_dir(Path(shared.run_dir), job.number)
+    return lambda stop_after, module: save_moved(module, folder / moved_file(stop_after))
 
 
 def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> RungPlan | None:

@@ -99,7 +99,7 @@ def measure(study: Study, store: Any, suite: Any, recipe: Recipe) -> Pace:
     """The pace of a trial of `recipe`, from `STEPS` steps and about `REQUESTS` of the evaluation's
     requests, in this process and without DeepSpeed."""
     training = study.training.model_copy(update={"max_steps": STEPS})
-    evaluation = study.evaluation.model_copy(update={"reversion": ()})
+    evaluation = study.evaluation.without_further_points()
     few = study.model_copy(update={"training": training, "evaluation": evaluation})
     part = suite.part(min(1.0, REQUESTS / len(suite.requests)))
     share = len(part.requests) / len(suite.requests)
@@ -126,8 +126,8 @@ def _scoring(study: Study, part: Any, outputs: Sequence[Any]) -> float:
     return time.perf_counter() - start
 
 
-def trained_seconds(pace: Pace, study: Study, mix: Mix) -> float:
-    """Of a trial that trains on this mix, to its last step."""
+def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0) -> float:
+    """Of a trial that trains on this mix, or that share of the steps."""
     training, workers = study.training, study.resources.workers
     tokens: float = mix.tokens * training.epochs
     if training.max_steps is not None and training.batch_tokens is not None:
@@ -135,10 +135,10 @@ def trained_seconds(pace: Pace, study: Study, mix: Mix) -> float:
     elif training.max_steps is not None:
         examples = min(mix.examples * training.epochs, training.max_steps * training.batch_examples)
         tokens = examples * mix.tokens / max(1, mix.examples)
-    evaluations = 1.0 + len(study.evaluation.reversion)
+    evaluations = 1.0 + study.evaluation.further_points
     if rule := study.early_stopping:
         evaluations += len(rule.rungs) * rule.segments
-    training_seconds = tokens / (pace.tokens_per_second * workers)
+    training_seconds = stop_after * tokens / (pace.tokens_per_second * workers)
     return training_seconds + pace.fixed + evaluations * _evaluation(pace, workers)
 
 
@@ -154,7 +154,8 @@ def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
     base = pace.fixed + _evaluation(pace, study.resources.workers)
 
     def seconds(params: dict[str, Any]) -> float:
-        return trained_seconds(pace, study, mix_of(space.recipe(params), study, store))
+        recipe = space.recipe(params)
+        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe.stop_after)
 
     return Estimate(base, tuple(map(seconds, baselines)), tuple(map(seconds, points)))
 

@@ -1,5 +1,6 @@
-"""A trial's record and those of its model at other alphas, which belong together: the trial's is
-written first, so that no row is there without the trial that it comes from.
+"""A trial's record and those of further points of its training (its model at other alphas, or after
+a part of the steps), which belong together: the trial's is written first, so that no row is there
+without the trial that it comes from.
 
 What is still to be written waits in the trial's folder (`PENDING`), and is written there by whoever
 comes next where a process died in between. A trial that left no record runs again, and with it
@@ -19,7 +20,7 @@ PENDING = "reverted.json"
 
 
 def pending(run_dir: Path, number: int) -> Path:
-    """Where what a trial is at other alphas waits for the trial's record."""
+    """Where the further points of a trial wait for the trial's record."""
     return trial_dir(run_dir, number) / PENDING
 
 

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.job import Job
-from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
+from mtray.report.records import BASE_NUMBER, further_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
 from mtray.search.cost_aware import Told, Where
 from mtray.search.failures import attempt, may_run_again
@@ -110,14 +110,14 @@ class Ledger:
             self.give_back(number)
         states = {t.number: t.state for t in self._study.trials()}
         lost = [number for number, state in states.items() if state != TrialState.COMPLETE]
-        self.records.set_aside_orphans(self._reverted(lost))
-        self.records.set_aside_damaged([*states, *self._reverted(states)])
+        self.records.set_aside_orphans(self._further(lost))
+        self.records.set_aside_damaged([*states, *self._further(states)])
         self.records.forget_failed_base()
 
-    def _reverted(self, numbers: Iterable[int]) -> list[int]:
-        """The numbers of what trials are at other alphas."""
-        alphas = range(len(self._spec.evaluation.reversion))
-        return [reverted_number(number, place) for number in numbers for place in alphas]
+    def _further(self, numbers: Iterable[int]) -> list[int]:
+        """The numbers of the further points of trials."""
+        places = range(self._spec.evaluation.further_points)
+        return [further_number(number, place) for number in numbers for place in places]
 
     def running_numbers(self) -> list[int]:
         return [t.number for t in self._study.trials(TrialState.RUNNING)]

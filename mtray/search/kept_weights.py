@@ -10,19 +10,22 @@ from mtray.report.groups import complete_trials, group_trials, mean_values
 from mtray.report.records import read_records, trial_dir
 from mtray.schema import Study, TrialRecord
 from mtray.search.family import pending
-from mtray.training.moved import MOVED
+from mtray.training.moved import ANY_MOVED, moved_file
 
 
-def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[int]:
-    """Numbers of the trials whose training a point of the front has, at whatever alpha: all
-    replicates of it."""
+def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[tuple[int, str]]:
+    """The trials whose training a point of the front has, at whatever alpha, and the names of their
+    files of weights, which tell after which share of the steps: all replicates of it."""
     groups = group_trials(complete_trials(records))
     if not groups:
         return set()
     values = mean_values(groups, list(study.objectives))
     on = non_dominated(maximised(values, list(study.objectives.values())))
     members = [t for group, is_on in zip(groups, on, strict=True) if is_on for t in group.trials]
-    return {t.number if t.trained_as is None else t.trained_as for t in members}
+    return {
+        (t.number if t.trained_as is None else t.trained_as, moved_file(t.recipe.stop_after))
+        for t in members
+    }
 
 
 def drop_dominated(run_dir: Path, study: Study) -> None:
@@ -33,6 +36,8 @@ def drop_dominated(run_dir: Path, study: Study) -> None:
     records = read_records(run_dir).records
     kept = trained_on_front(records, study)
     for record in records:
-        # what the trial is at other alphas may be on the front
-        if record.number not in kept and not pending(run_dir, record.number).is_file():
-            (trial_dir(run_dir, record.number) / MOVED).unlink(missing_ok=True)
+        # a further point of the trial may be on the front
+        if not pending(run_dir, record.number).is_file():
+            for file in trial_dir(run_dir, record.number).glob(ANY_MOVED):
+                if (record.number, file.name) not in kept:
+                    file.unlink(missing_ok=True)

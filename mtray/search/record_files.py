@@ -47,19 +47,19 @@ class RecordFiles:
                 self._set_aside(path, f"{path}: {broken[path]}", then)
 
     def set_aside_orphans(self, numbers: Iterable[int]) -> None:
-        """Move away what trials that ended without a measurement, or run again, are said to be at
-        other alphas: an earlier version wrote that before the trial's own record."""
+        """Move away further points of trials that ended without a measurement, or run again: an
+        earlier version wrote them before the trial's own record."""
         for path in (result_path(self._run_dir, number) for number in numbers):
             if path.is_file():
                 then = "the trial that it comes from was not measured, and writes it anew if it is"
                 self._set_aside(path, f"{path}: without its trial", then)
 
     def complete_family(self, number: int) -> None:
-        """Write what a trial is at other alphas where a process died before that."""
+        """Write the further points of a trial where a process died before that."""
         try:
             complete_family(self._run_dir, number)
         except RunError as error:
-            then = "what the trial is at other alphas is lost"
+            then = "the further points of the trial are lost"
             self._set_aside(pending(self._run_dir, number), f"{error}", then)
 
     def complete_families(self) -> None:

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from mtray.evaluation.outputs import OUTPUTS_FILE
 from mtray.files import write_atomically
 from mtray.report.draws import DRAWS_FILE
-from mtray.report.records import REVERTED, trial_dir
+from mtray.report.records import FURTHER, trial_dir
 from mtray.schema import Origin, Recipe, Role, TrialRecord
 from mtray.search.family import write_family
 from mtray.search.lineup import Distributions, placed
@@ -81,7 +81,7 @@ def taken_notes(taken: Taken, role: Role, of: int | None) -> dict[str, Any]:
 
 
 def copy_trial(taken: Taken, run_dir: Path, number: int, role: Role, of: int | None) -> None:
-    """Write a trial into this run under its number here, and what it is at other alphas."""
+    """Write a trial into this run under its number here, and its further points."""
     there, record, reverted = taken.run_dir, taken.record, []
     for other in taken.reverted:
         beyond = other.number - record.number
@@ -106,6 +106,6 @@ def _copy(record: TrialRecord, there: Path, number: int, role: Role, of: int | N
         "taken_from": Origin(run=str(there), number=record.number),
         # of other shares or segments, perhaps; no trial of this run is to be compared with them
         "rungs": (),
-        "trained_as": None if record.trained_as is None else number % REVERTED,
+        "trained_as": None if record.trained_as is None else number % FURTHER,
     }  # fmt: skip
     return record.model_copy(update=changes)

@@ -12,13 +12,13 @@ from typing import Any
 
 from mtray.errors import EvaluationError, RunError, TrialStopped
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
-from mtray.job import Job, Outcome, Reverted
+from mtray.job import Intermediate, Job, Outcome, Reverted
 from mtray.report.draws import write_draws
 from mtray.report.records import (
     BASE_NUMBER,
+    further_number,
     read_record,
     result_path,
-    reverted_number,
     trial_dir,
 )
 from mtray.schema import Rung, Study, TrialRecord, moved_by
@@ -70,14 +70,12 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
 def _score(
     job: Job, shared: Shared, outcome: Outcome, reporter: Reporter, stopwatch: Stopwatch
 ) -> tuple[TrialRecord, list[TrialRecord]]:
-    """The records of the trial and of its model at other alphas; only what stands beside records is
+    """The records of the trial and of its further points; only what stands beside records is
     written."""
     import ray
 
-    suite = ray.get(shared.suite)
-    if shared.similar is not None and outcome.mix.shares:
-        outcome = replace(outcome, notes={**outcome.notes, "des": shared.similar.des(outcome.mix)})
-    base = None
+    suite, base = ray.get(shared.suite), None
+    outcome = _with_des(outcome, shared)
     if job.number != BASE_NUMBER:
         base = base_outputs(shared, suite, reporter, stopwatch)
     reporter.progress({"state": "scoring"})
@@ -86,39 +84,68 @@ def _score(
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
     write_draws(run_dir, job.number, draws)
-    return record, [_score_reverted(job, shared, outcome, r, base) for r in outcome.reverted]
+    further = further_points(job, shared.study, outcome)
+    return record, [_score_further(own, shared, found, base) for own, found in further]
 
 
-def reverted_job(job: Job, study: Study, alpha: float) -> Job:
-    """A trial's model at another alpha as a job of its own; it is no baseline, whatever the trial
-    is."""
-    place = study.evaluation.reversion.index(alpha)
+def _with_des(outcome: Outcome, shared: Shared) -> Outcome:
+    if shared.similar is None or not outcome.mix.shares:
+        return outcome
+    return replace(outcome, notes={**outcome.notes, "des": shared.similar.des(outcome.mix)})
+
+
+def further_points(job: Job, study: Study, outcome: Outcome) -> list[tuple[Job, Outcome]]:
+    """What a training gave beside the trial itself, each as if it were a trial; none of them is a
+    baseline, whatever the trial is. They come with the training that they took and the seconds of
+    their own evaluation."""
+    alphas, shares = study.evaluation.reversion, study.evaluation.intermediate_checkpoints
+
+    def own(place: int, **change: float) -> Job:
+        return replace(
+            job, number=further_number(job.number, place), role="search", trained_as=job.number,
+            recipe=job.recipe.model_copy(update=change),
+            of=None if job.of is None else further_number(job.of, place),
+        )  # fmt: skip
+
+    alone = replace(outcome, reverted=(), intermediate=())
+    reverted = (
+        (own(alphas.index(r.alpha), alpha=r.alpha), _at_alpha(alone, r, job.recipe.alpha))
+        for r in outcome.reverted
+    )
+    early = (
+        (own(len(alphas) + shares.index(i.stop_after), stop_after=i.stop_after), _early(alone, i))
+        for i in outcome.intermediate
+    )
+    return [*reverted, *early]
+
+
+def _at_alpha(outcome: Outcome, reverted: Reverted, gone: float) -> Outcome:
+    """`gone`: the recipe's own alpha."""
+    beside = ("generation", "reversion", "intermediate")
+    phases = {name: spent for name, spent in outcome.seconds.items() if name not in beside}
+    seconds, training = {**phases, "generation": reverted.seconds}, outcome.training
+    if training is not None and gone:
+        training = moved_by(training, reverted.alpha / gone)
+    return replace(outcome, outputs=reverted.outputs, training=training, seconds=seconds)
+
+
+def _early(outcome: Outcome, found: Intermediate) -> Outcome:
     return replace(
-        job, number=reverted_number(job.number, place), role="search", trained_as=job.number,
-        recipe=job.recipe.model_copy(update={"alpha": alpha}),
-        of=None if job.of is None else reverted_number(job.of, place),
+        outcome, outputs=found.outputs, mix=found.mix, training=found.training,
+        seconds=found.seconds,
     )  # fmt: skip
 
 
-def _score_reverted(
-    job: Job, shared: Shared, outcome: Outcome, reverted: Reverted, base: Any
-) -> TrialRecord:
-    """A row of its own, with what training it took and the seconds of its own evaluation."""
+def _score_further(own: Job, shared: Shared, found: Outcome, base: Any) -> TrialRecord:
+    """A row of its own."""
     import ray
 
     suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
-    own, start = reverted_job(job, shared.study, reverted.alpha), time.perf_counter()
-    phases = {k: v for k, v in outcome.seconds.items() if k not in ("generation", "reversion")}
-    seconds = {**phases, "generation": reverted.seconds}
+    start = time.perf_counter()
     path = trial_dir(run_dir, own.number) / OUTPUTS_FILE
-    write_outputs(path, suite.parts, suite.requests, reverted.outputs)
+    write_outputs(path, suite.parts, suite.requests, found.outputs)
     try:
-        training, gone = outcome.training, job.recipe.alpha
-        if training is not None and gone:
-            training = moved_by(training, reverted.alpha / gone)
-        found = replace(
-            outcome, outputs=reverted.outputs, training=training, seconds=seconds, reverted=()
-        )
+        found = _with_des(found, shared)
         record, draws = record_trial(own, shared.study, suite, found, base)
         write_draws(run_dir, own.number, draws)
     except Exception as error:  # the trial itself was measured

@@ -38,8 +38,8 @@ ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stop
 
 @dataclass(frozen=True)
 class Taken:
-    """A trial that fits: its record as it was, the run it is in, its parameters here, and what it
-    was at other alphas."""
+    """A trial that fits: its record as it was, the run it is in, its parameters here, and further
+    points of its training."""
 
     record: TrialRecord
     run_dir: Path

@@ -33,6 +33,8 @@ def checkpoint_key(
     inputs = {
         "recipe": recipe.model_dump(mode="json"), "seed": seed,
         "training": study.training.model_dump(mode="json", exclude=set(KEPT_BESIDE)),
+        # what a trial keeps of them goes with its checkpoint
+        "intermediate": study.evaluation.intermediate_checkpoints,
         "model": [study.model, *_files(study.model)], "mix": shares, "data": _data_hash(examples),
         "engine": engine, "code": code_hash(Path(__file__).parent),
         "libraries": [version_of(name) or "" for name in LIBRARIES],

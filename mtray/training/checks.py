@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.corners import corners
 from mtray.errors import ConfigError
-from mtray.schema import Study
+from mtray.schema import Study, check_stop
 from mtray.training.adapters import check_qlora, checkpoint_gradients, linear_names
 from mtray.training.freezing import earlier_model, transformer_blocks
 from mtray.training.models import block_count, empty_model, resolve_model
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def check_recipes(study: Study, space: Space) -> None:
     """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
+    check_stops(study, space)
     recipes = corners(space, "frozen_layers", "freeze_policy", "method")
     blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
     if most > blocks:
@@ -34,6 +35,22 @@ def check_recipes(study: Study, space: Space) -> None:
     if most or adapted or training.gradient_checkpointing or training.packing == "on":
         model = empty_model(study.model, study.trust_remote_code)
         _check_shape(model, study, most, max(adapted, default=None))
+
+
+def check_stops(study: Study, space: Space) -> None:
+    """ConfigError where a recipe ends before its last step and should not."""
+    shares = [share for share in map(float, space.values("stop_after")) if share < 1]
+    if not shares:
+        return
+    if study.evaluation.intermediate_checkpoints:
+        raise ConfigError(
+            "the space sets `stop_after`, and the study has `evaluation.intermediate_checkpoints`, "
+            "shares of all steps, which not every training takes; drop one of the two"
+        )
+    try:
+        check_stop(min(shares), "stop_after", study.training)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:

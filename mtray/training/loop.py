@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from mtray.schema import Training, TrainingRecord
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.losses import Example, form_for
 from mtray.training.meter import Meter
-from mtray.training.schedule import batches, learning_rate_at
+from mtray.training.schedule import batches, learning_rate_at, step_after
 from mtray.training.step import Feed, micro_batch_tokens
 from mtray.training.worker import Worker
 
@@ -35,30 +36,47 @@ class Reached(NamedTuple):
 def rung_steps(shares: Sequence[float], steps: int) -> dict[int, int]:
     """The step after which each rung is measured -> its index. A rung that would be at the last
     step is left out; of several at one step, the last counts."""
-    found = {math.ceil(share * steps - 1e-9): index for index, share in enumerate(shares)}
+    found = {step_after(share, steps): index for index, share in enumerate(shares)}
     return {step: index for step, index in found.items() if step < steps}
+
+
+@dataclass(frozen=True)
+class Points:
+    """Shares of a trial's steps after which its weights are a point of their own: `take`, with the
+    share, the module and the record so far, on every worker, evaluates them under the conditions of
+    `Rungs.measure`, and may raise TrialStopped on all. `known`: whether it did so before the
+    training was interrupted."""
+
+    shares: tuple[float, ...] = ()
+    take: Callable[[float, Any, TrainingRecord], None] = lambda share, module, record: None
+    known: Callable[[float], bool] = lambda share: False
+
+    def due(self, step: int, steps: int) -> list[float]:
+        return [s for s in self.shares if step_after(s, steps) == step and not self.known(s)]
 
 
 @dataclass(frozen=True)
 class Rungs:
     """Shares of a trial's steps, and what is done there: `measure`, with the module, on every
     worker, says whether the trial ends. It may draw no random number and leaves the module as it
-    was."""
+    was. `points` are taken after that."""
 
     shares: tuple[float, ...] = ()
     measure: Callable[[Reached, Any], bool] = lambda reached, module: False
+    points: Points = Points()
 
 
 @dataclass(frozen=True)
 class Tuning:
     """How a model is tuned: the study's part, the recipe's and the trial's. `seed`: of the order of
-    the examples. `notes`: further fields of the record."""
+    the examples. `notes`: further fields of the record. `stop_after`: as in the recipe."""
 
     training: Training
     precision: str
     learning_rate: float
     seed: int
     notes: Mapping[str, Any] = field(default_factory=dict)
+    stop_after: float = 1.0
 
 
 def example_lengths(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
@@ -82,7 +100,7 @@ def finetune(
     `build(model)` makes the engine of it; what does not require a gradient does not move. The loss
     of a step is the mean over the target tokens of the global batch, whatever the number of workers
     and micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one
-    after every rung, by their cadence and when it is stopped.
+    after every rung and every point, by their cadence and when it is stopped.
 
     Raises LossNotFinite, TrialStopped when `worker.should_stop` says so, and TrialPruned with the
     record so far when a rung does.
@@ -122,15 +140,21 @@ class _Loop:
 
     def __post_init__(self) -> None:
         self._kept = self.meter.steps
-        self._marks = rung_steps(self.rungs.shares, len(self.steps))
+        planned = len(self.steps)
+        self._end = step_after(self.tuning.stop_after, planned)
+        marks = rung_steps(self.rungs.shares, planned)
+        self._marks = {step: rung for step, rung in marks.items() if step < self._end}
+        self._points = {step_after(share, planned) for share in self.rungs.points.shares}
 
     def __call__(self) -> TrainingRecord:
-        for step, rows in enumerate(self.steps[self._kept :], self._kept + 1):
+        self._take(self._kept)  # where the training was stopped while it was evaluated
+        for step, rows in enumerate(self.steps[self._kept : self._end], self._kept + 1):
             self._leave_if_asked()
             loss = self._step(step, rows)
             self._tell(step, loss)
             if step in self._marks:
                 self._measure(step)
+            self._take(step)
             self._keep(step)
         return self.meter.record(**self.fixed)
 
@@ -150,7 +174,7 @@ class _Loop:
         return loss
 
     def _tell(self, step: int, loss: float) -> None:
-        count, now = len(self.steps), time.monotonic()
+        count, now = self._end, time.monotonic()
         if now - self._told > TELL_SECONDS or step == count:
             self._told = now
             speed = self.meter.speed
@@ -159,18 +183,41 @@ class _Loop:
             )
 
     def _measure(self, step: int) -> None:
-        before = time.perf_counter()
         reached = Reached(self._marks[step], step, len(self.steps))
-        with self.engine.whole() as module:
+        with self._at_rest() as module:
             ends = self.rungs.measure(reached, module)
-        self.meter.started += time.perf_counter() - before  # the speed is that of training
         if self.worker.place.agree(ends):
             raise TrialPruned(self.meter.record(**self.fixed))
 
+    def _take(self, step: int) -> None:
+        points = self.rungs.points
+        due = points.due(step, len(self.steps))
+        if not due:
+            return
+        record = self.meter.record(**self.fixed)
+        try:
+            with self._at_rest() as module:
+                for share in due:
+                    points.take(share, module, record)
+        except TrialStopped:
+            self._save()
+            raise
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[Any]:
+        """The whole module, for other things than training, whose time is not that of training."""
+        before = time.perf_counter()
+        try:
+            with self.engine.whole() as module:
+                yield module
+        finally:
+            self.meter.started += time.perf_counter() - before  # the speed is that of training
+
     def _keep(self, step: int) -> None:
-        """A checkpoint, after a rung or when one is due."""
+        """A checkpoint, after a rung or a point or when one is due."""
         kept = self.checkpoints
-        if kept.on and (step in self._marks or self.worker.place.agree(kept.due())):
+        asked = step in self._marks or step in self._points
+        if kept.on and (asked or self.worker.place.agree(kept.due())):
             self._save()
             self._kept = step
 

@@ -40,7 +40,7 @@ class Meter:
         return found
 
     def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
-        """A step of `steps`, its loss, tokens and learning rate. The last is always an entry."""
+        """A step of `steps`, its loss, tokens and learning rate."""
         self.steps = step
         self.tokens += tokens
         self.accumulated_rate += rate
@@ -50,11 +50,13 @@ class Meter:
             self.losses.clear()
 
     def record(self, **fixed: Any) -> TrainingRecord:
+        """What was done so far; the last step is always an entry."""
+        rest = [(self.steps, sum(self.losses) / len(self.losses))] if self.losses else []
         return TrainingRecord(
             steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,
             accumulated_learning_rate=self.accumulated_rate,
             tokens_per_parameter=self.tokens / max(1, fixed["trainable_parameters"]),
-            loss=tuple(self.curve), resumed=tuple(self.resumed), **fixed,
+            loss=(*self.curve, *rest), resumed=tuple(self.resumed), **fixed,
         )  # fmt: skip
 
     @property

@@ -11,6 +11,12 @@ from mtray.errors import RunError
 from mtray.files import replacing
 
 MOVED = "weights.safetensors"  # in a trial's folder
+ANY_MOVED = "weights*.safetensors"
+
+
+def moved_file(stop_after: float) -> str:
+    """The name of the file with a training's weights after this share of its steps."""
+    return MOVED if stop_after == 1 else f"weights-{stop_after!r}.safetensors"
 
 
 def moving_weights(module: Any) -> dict[str, Any]:

@@ -45,6 +45,18 @@ def batches(lengths: Index, training: Training, seed: int) -> list[Index]:
     return out[: training.max_steps]
 
 
+def step_after(share: float, steps: int) -> int:
+    """The first step, counted from 1, after which this share of the steps is done."""
+    return math.ceil(share * steps - 1e-9)
+
+
+def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
+    """The different rows of all steps until there, shape (rows,), in rising order."""
+    steps = batches(lengths, training, seed)
+    done = steps[: step_after(stop_after, len(steps))]
+    return np.asarray(np.unique(np.concatenate([lengths[:0], *done])), dtype=np.int64)
+
+
 def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
     """Rows in their order, cut into groups of at most `max_tokens` tokens in all; a single longer
     example stands alone."""

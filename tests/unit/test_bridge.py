@@ -7,7 +7,7 @@ from records_factory import make_study
 
 from mtray.errors import NodeLost, TimeLimitReached, TrainError, WorkerLost
 from mtray.job import Job
-from mtray.schema import Budget, Recipe
+from mtray.schema import Budget, Recipe, Training
 from mtray.search.stopwatch import Duration, Stopwatch
 
 bridge = pytest.importorskip("mtray.search.bridge", reason="needs Ray")
@@ -128,3 +128,24 @@ def test_no_worker_starts_for_a_trial_whose_minutes_are_spent(monkeypatch, tmp_p
     shared = SimpleNamespace(study=make_study(budget=Budget(trial_minutes=1)))
     with pytest.raises(TimeLimitReached):
         bridge.train_in_workers(Job(3, "search", Recipe(parallel_size=1), 1), shared, stopwatch)
+
+
+def test_kept_weights_have_the_name_of_their_share(tmp_path, monkeypatch):
+    """Of the first worker alone, where the study keeps any, and of what was trained."""
+    saved = []
+    monkeypatch.setattr(bridge, "save_moved", lambda module, path: saved.append((module, path)))
+    study = make_study(training=Training(keep_weights="front"))
+    shared = SimpleNamespace(study=study, run_dir=str(tmp_path))
+    job = Job(7, "search", Recipe(parallel_size=9), 1)
+    keep = bridge._keeper(job, shared, 0)
+    for share in (0.25, 1.0):
+        keep(share, f"after {share}")
+    folder = tmp_path / "trials" / "0007"
+    assert saved == [
+        ("after 0.25", folder / "weights-0.25.safetensors"),
+        ("after 1.0", folder / "weights.safetensors"),
+    ]
+    assert bridge._keeper(job, shared, 1) is None
+    assert bridge._keeper(Job(-1, "base", Recipe(parallel_size=0), 1), shared, 0) is None
+    none = SimpleNamespace(study=make_study(), run_dir=str(tmp_path))
+    assert bridge._keeper(job, none, 0) is None

@@ -26,7 +26,7 @@ def tallied(name):
 @pytest.mark.parametrize(
     "name",
     ["no effect, no repeat", "no effect, three repeats", "two directions on the same sentences",
-     "reversion to two alphas"],
+     "reversion to two alphas", "checkpoints at two shares"],
 )  # fmt: skip
 def test_intervals_hold_and_nothing_is_claimed_where_nothing_is(name):
     tally = tallied(name)

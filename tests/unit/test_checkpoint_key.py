@@ -27,6 +27,7 @@ def changed(mix, **values):
         {"study": make_study(training=Training(warmup=0.3))},
         {"study": make_study(model="another/model")},
         {"recipe": Recipe(parallel_size=100, frozen_layers=1)},
+        {"recipe": Recipe(parallel_size=100, stop_after=0.5)},
         {"seed": 2},
         {"examples": EXAMPLES[:-1]},
         {"examples": [(EXAMPLES[0][0] + 1, 3), *EXAMPLES[1:]]},
@@ -38,6 +39,13 @@ def changed(mix, **values):
 )
 def test_another_training_has_another_key(other):
     assert key(**other) != key()
+
+
+def test_other_intermediate_checkpoints_which_are_kept_with_it():
+    early = make_study().evaluation.model_copy(update={"intermediate_checkpoints": (0.5,)})
+    constant = Training(schedule="constant")
+    study = make_study(training=constant, evaluation=early)
+    assert key(study) != key(make_study(training=constant))
 
 
 def test_how_it_is_run_and_kept_does_not_matter():

@@ -51,6 +51,34 @@ def test_more_frozen_layers_than_layers(folder):
         check(folder, layers(2) | words("method", "full", "lora"))
 
 
+CONSTANT = {"schedule": "constant", "warmup": 0.1}
+
+
+@pytest.mark.parametrize("low, training, told", [
+    (0.2, {}, "`stop_after` holds 0.2, which needs `training.schedule: constant`, found 'cosine'"),
+    (0.1, CONSTANT, "`stop_after` holds 0.1, which lies within the warm-up"),
+    (0.2, CONSTANT, None),
+    (1.0, {}, None),
+])  # fmt: skip
+def test_who_stops_early_needs_a_rate_that_is_constant(folder, low, training, told):
+    searched = {"stop_after": Choices(type="categorical", choices=(0.5, low, 1.0))}
+    space = searched if low < 1 else {}
+    if told is None:
+        return check(folder, space, training)
+    with pytest.raises(ConfigError, match=told):
+        check(folder, space, training)
+
+
+def test_who_stops_early_has_no_intermediate_checkpoints(folder):
+    study = make_study(model=str(folder), training=Training(schedule="constant"))
+    changed = study.evaluation.model_copy(update={"intermediate_checkpoints": (0.5,)})
+    study = study.model_copy(update={"evaluation": changed})
+    checks.check_recipes(study, Space(parameters={}, fixed={"parallel_size": 10}))
+    space = Space(parameters={}, fixed={"parallel_size": 10, "stop_after": 0.5})
+    with pytest.raises(ConfigError, match="which not every training takes; drop one of the two"):
+        checks.check_recipes(study, space)
+
+
 LORA = {"method": Condition(among=("lora",))}
 FULL = {"method": Condition(among=("full",))}
 

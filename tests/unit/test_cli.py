@@ -99,6 +99,23 @@ def test_points_at_other_alphas_are_shown_and_are_no_trials(run_dir, capsys):
     assert point["command"].endswith(" 1000002") and point["recipe"]["alpha"] == 0.5
 
 
+def test_intermediate_checkpoints_are_shown_beside_points_at_other_alphas(run_dir, capsys):
+    recipe = read_record(result_path(run_dir, 2)).recipe
+    for number, change in ((1_000_002, {"alpha": 0.5}), (2_000_002, {"stop_after": 0.25}),
+                           (3_000_002, {"stop_after": 0.5})):  # fmt: skip
+        changed = recipe.model_copy(update=change)
+        write_record(run_dir, make_record(number, 0.63, 0.9, recipe=changed, trained_as=2))
+    assert run("status", run_dir) == 0
+    out = capsys.readouterr().out
+    assert "reverted: 1 points of trained models at other alphas\n" in out
+    assert "intermediate checkpoints: 2 points\n" in out
+    assert "trials: 3 complete, 1 failed of 9 asked for" in out
+    assert run("export", run_dir, "--out", run_dir / "x") == 0
+    rows = list(csv.DictReader((run_dir / "x" / "front.csv").open()))
+    found = {row["number"]: row["stop_after"] for row in rows}
+    assert (found["2000002"], found["1000002"], found["2"]) == ("0.25", "1.0", "1.0")
+
+
 def test_status_tells_what_was_refused_from_what_failed(run_dir, capsys):
     refused = {"state": "infeasible", "reason": "DataError: source 'pairs' holds 3 examples"}
     write_record(run_dir, make_failed(4).model_copy(update=refused))

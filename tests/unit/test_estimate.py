@@ -44,7 +44,9 @@ def test_a_few_steps_and_answers_tell_the_pace_with_a_worker_s_threads(monkeypat
 
     def run(job, study, store, requests, how):
         seen.append((torch.get_num_threads(), study.training.max_steps, len(requests), how.engine))
-        assert not study.evaluation.reversion, "measured once, and counted as often as there are"
+        assert not study.evaluation.further_points, (
+            "measured once, and counted as often as there are"
+        )
         clock.now += 18
         seconds = {"training": 3.0, "generation": 10.0}
         training = SimpleNamespace(tokens_per_second=12.0)
@@ -53,7 +55,8 @@ def test_a_few_steps_and_answers_tell_the_pace_with_a_worker_s_threads(monkeypat
     monkeypatch.setattr(estimate, "run_trial", run)
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock.now)
     study = make_study(resources=Resources(cpus_per_worker=cpus))
-    changed = study.evaluation.model_copy(update={"reversion": (0.5,)})
+    further = {"reversion": (0.5,), "intermediate_checkpoints": (0.5,)}
+    changed = study.evaluation.model_copy(update=further)
     study = study.model_copy(update={"evaluation": changed})
     before = torch.get_num_threads()
     found = estimate.measure(study, {}, Suite(1300, clock), Recipe(parallel_size=5))
@@ -80,6 +83,7 @@ SECONDS = [
     ({"training": Training(max_steps=1, batch_tokens=60, max_length=60)}, {}, 10 + 3 + 104),
     ({"resources": Resources(workers=2)}, {}, 10 + 5 + 54),
     ({}, REVERTED, 10 + 10 + 3 * 104),
+    ({}, REVERTED | {"intermediate_checkpoints": (0.5,)}, 10 + 10 + 4 * 104),
     ({"early_stopping": RUNGS}, {}, 10 + 10 + 2 * 104),
 ]
 
@@ -90,6 +94,10 @@ def test_a_trial_by_hand(changes, evaluation, seconds):
     changed = study.evaluation.model_copy(update=evaluation)
     study = study.model_copy(update={"evaluation": changed})
     assert trained_seconds(PACE, study, mix_of(200)) == pytest.approx(seconds)
+
+
+def test_a_trial_that_stops_early_by_hand():
+    assert trained_seconds(PACE, make_study(), mix_of(200), 0.25) == pytest.approx(10 + 2.5 + 104)
 
 
 def test_the_base_model_baselines_and_repeats_are_counted():

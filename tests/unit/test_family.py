@@ -1,4 +1,5 @@
-"""A trial and its model at other alphas: all of it is there in the end, whenever a process died."""
+"""A trial and further points of its training: all of them are there in the end, whenever a process
+died."""
 
 import pytest
 from ledger_factory import ledger_in, lucky_run, states_in, study_of, write_lucky
@@ -6,27 +7,29 @@ from optuna.trial import TrialState
 from records_factory import make_failed
 
 from mtray.report.records import read_record, read_records, result_path, write_record
-from mtray.schema import Budget
+from mtray.schema import Budget, Training
 from mtray.search import family
 from mtray.search.family import PENDING, complete_family, pending, write_family
 
-ALPHAS = (0.25, 0.5)
+POINTS = ({"alpha": 0.25}, {"stop_after": 0.5})
+EVALUATION = {"reversion": (0.25,), "intermediate_checkpoints": (0.5,)}
 STUDY = {
-    "evaluation": study_of().evaluation.model_copy(update={"reversion": ALPHAS}),
+    "evaluation": study_of().evaluation.model_copy(update=EVALUATION),
+    "training": Training(schedule="constant"),
     "budget": Budget(replicate_share=0),
 }
 
 
 def reverted_of(record):
-    """What a trial is at the study's alphas."""
+    """The further points of a trial: at the study's alpha, and after half of its steps."""
     return [
         record.model_copy(
             update={
                 "number": (place + 1) * 1_000_000 + record.number, "trained_as": record.number,
-                "recipe": record.recipe.model_copy(update={"alpha": alpha}), "role": "search",
+                "recipe": record.recipe.model_copy(update=change), "role": "search",
             }
         )
-        for place, alpha in enumerate(ALPHAS)
+        for place, change in enumerate(POINTS)
     ]  # fmt: skip
 
 
@@ -105,7 +108,7 @@ def test_what_waits_and_cannot_be_read_is_named(begun):
     pending(run_dir, 2).write_text("[{]")
     ledger = ledger_in(run_dir, **STUDY)
     (told,) = ledger.records.damaged
-    assert "0002/reverted.json: " in told and "what the trial is at other alphas is lost" in told
+    assert "0002/reverted.json: " in told and "the further points of the trial are lost" in told
     assert states_in(run_dir)[2] == TrialState.COMPLETE
 
 

@@ -145,6 +145,63 @@ def test_trials_that_share_a_training_are_no_repeats_of_each_other():
     assert by_seed[0] == pytest.approx(4 * by_seed[1]), "a seed moves it half as far"
 
 
+def early(record, quality, share=0.25):
+    """The weights of a trial after a part of its steps."""
+    recipe = record.recipe.model_copy(update={"stop_after": share})
+    beyond = 2_000_000 if share == 0.25 else 3_000_000
+    return make_record(
+        beyond + record.number, quality, recipe=recipe, seed=record.seed,
+        replicate=record.replicate, of=None if record.of is None else beyond + record.of,
+        trained_as=record.number,
+    )  # fmt: skip
+
+
+def test_intermediate_checkpoints_share_a_part_of_their_trainings_errors():
+    """By hand: the square root of a quarter of the training's, and an own part, of two seeds
+    each. They say nothing of the variance where the whole training does."""
+    first = make_record(2, 0.60, recipe=A)
+    again = repeat(first, 7, 1, 0.64)
+    whole = seed_variance(group_trials([first, again]), ["quality"])
+    groups = group_trials([first, again, early(first, 0.5), early(again, 0.7)])
+    found = seed_variance(groups, ["quality"])
+    assert (found.variance, found.repeats) == (whole.variance, 1)
+    shares = training_shares(groups)
+    own = 0.5 * 0.75**0.5
+    assert shares == pytest.approx(np.array([[0.5, 0.5, 0, 0], [0.25, 0.25, own, own]]))
+    means = mean_records(groups)
+    halves = [m.objectives["quality"].high - m.objectives["quality"].value for m in means]
+    assert halves[0] == pytest.approx(halves[1]), "as uncertain as the whole, to be safe"
+
+
+@pytest.mark.parametrize("a, b, correlation", [
+    ("whole", "quarter", 0.5), ("whole", "most", 0.81**0.5), ("quarter", "most", 0.5 * 0.81**0.5),
+    ("half way back", "quarter", 0.5), ("whole", "half way back", 1.0), ("whole", "other", 0.0),
+])  # fmt: skip
+def test_points_of_one_training_by_what_they_share_of_it(a, b, correlation):
+    first = make_record(2, 0.60, recipe=A)
+    points = {
+        "whole": first, "quarter": early(first, 0.5), "most": early(first, 0.5, 0.81),
+        "half way back": reverted(first, 0.5), "other": make_record(3, recipe=B),
+    }  # fmt: skip
+    groups = group_trials(list(points.values()))
+    by_number = {
+        g.original.number: row for g, row in zip(groups, training_shares(groups), strict=True)
+    }
+    rows = {name: by_number[record.number] for name, record in points.items()}
+    length = {name: float(np.linalg.norm(row)) for name, row in rows.items()}
+    assert rows[a] @ rows[b] / (length[a] * length[b]) == pytest.approx(correlation)
+    assert length["quarter"] == pytest.approx(length["whole"]) == pytest.approx(1.0)
+
+
+def test_a_checkpoint_whose_training_came_to_nothing_stands_for_it():
+    """The whole trial broke a constraint, say."""
+    first = early(make_record(2, recipe=A), 0.60)
+    again = early(repeat(make_record(2, recipe=A), 7, 1, 0.6), 0.64)
+    groups = group_trials([first, again])
+    assert seed_variance(groups, ["quality"]).repeats == 1
+    assert training_shares(groups).tolist() == [[0.5, 0.5]]
+
+
 def test_the_front_is_of_means_and_not_of_the_luckiest():
     lucky = make_record(2, 0.70, 0.7, recipe=A)
     sound = make_record(3, 0.66, 0.7, recipe=B)

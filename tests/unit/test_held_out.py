@@ -14,10 +14,11 @@ from mtray.commands.held_out import wanted_trials
 from mtray.commands.rerun import recorded_job
 from mtray.errors import ConfigError, RunError, WorkerLost
 from mtray.evaluation.held_out import has_test, lacking, on_test
+from mtray.job import Outcome
 from mtray.report import held_out as report
 from mtray.report.draws import write_draws
 from mtray.report.export import read_front
-from mtray.report.records import read_records, write_record
+from mtray.report.records import read_record, read_records, result_path, write_record
 from mtray.schema import Evaluation, Recipe, TrainingRecord
 from mtray.search.run_folder import Bound, first_difference
 
@@ -86,6 +87,27 @@ def test_a_replicate_is_trained_as_it_was():
     record = make_record(5, seed=8).model_copy(update={"replicate": 2, "of": 3})
     job = recorded_job(record)
     assert (job.number, job.seed, job.replicate, job.of, job.draw.seed) == (5, 8, 2, 3, 6)
+
+
+@pytest.mark.parametrize("change", [{"alpha": 0.5}, {"stop_after": 0.25}])
+def test_a_further_point_shares_its_training_on_the_test_segments_too(
+    tmp_path, monkeypatch, change
+):
+    old = make_record(1_000_002, recipe=Recipe(parallel_size=9, **change), trained_as=2, seed=1)
+    outcome = Outcome([], old.mix, None, {}, {})
+    monkeypatch.setattr(held_out, "read_outputs", lambda *_: [])
+    monkeypatch.setattr(held_out, "kept_weights", lambda *_: None)
+    monkeypatch.setattr(held_out, "recorded_sources", lambda *_: {})
+    jobs = []
+    monkeypatch.setattr(held_out, "train", lambda job, *_: jobs.append(job) or outcome)
+    scored = make_record(old.number, recipe=old.recipe)
+    monkeypatch.setattr(held_out, "record_trial", lambda *_: (scored, {}))
+    suite = SimpleNamespace(requests=[], parts=[])
+    bench = held_out._Bench(tmp_path, tmp_path / "test", make_study(), make_study(), suite, None)
+    held_out._touch_trial(bench, old)
+    (job,) = jobs
+    assert job.recipe == old.recipe, "trained as far as it was"
+    assert read_record(result_path(tmp_path / "test", old.number)).trained_as == 2
 
 
 TRAINING = TrainingRecord(

@@ -14,7 +14,7 @@ from mtray.report.records import trial_dir, write_record
 from mtray.schema import Mix, Recipe, Training
 from mtray.search.family import pending
 from mtray.search.kept_weights import drop_dominated, trained_on_front
-from mtray.training.moved import MOVED, load_moved, save_moved
+from mtray.training.moved import ANY_MOVED, MOVED, load_moved, moved_file, save_moved
 from mtray.training.reversion import Origin
 
 KEEPS = make_study(training=Training(keep_weights="front"))
@@ -30,12 +30,15 @@ RECORDS = [
     make_record(2, 0.4, 0.5, recipe=recipe(300)),  # dominated, but not at alpha 0.5
     make_record(3, 0.66, 0.68, recipe=recipe(200), replicate=1, of=1, seed=2),
     make_record(1_000_002, 0.3, 0.95, recipe=recipe(300, alpha=0.5), trained_as=2),
+    make_record(2_000_003, 0.2, 0.97, recipe=recipe(200, stop_after=0.25), trained_as=3),
+    make_record(3_000_003, 0.1, 0.1, recipe=recipe(200, stop_after=0.75), trained_as=3),
     make_failed(5),
 ]
+QUARTER, LATER = moved_file(0.25), moved_file(0.75)
 
 
 def test_what_is_behind_a_point_of_the_front_stays():
-    assert trained_on_front(RECORDS, KEEPS) == {1, 2, 3}
+    assert trained_on_front(RECORDS, KEEPS) == {(1, MOVED), (2, MOVED), (3, MOVED), (3, QUARTER)}
     assert trained_on_front([], KEEPS) == set()
 
 
@@ -45,14 +48,19 @@ def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
     for number in (0, 1, 2, 3, 5, 9):
         trial_dir(tmp_path, number).mkdir(parents=True, exist_ok=True)
         (trial_dir(tmp_path, number) / MOVED).write_bytes(b"x")
+    for number, name in ((3, QUARTER), (3, LATER), (5, QUARTER), (9, QUARTER)):
+        (trial_dir(tmp_path, number) / name).write_bytes(b"x")
     drop_dominated(tmp_path, make_study())
-    assert len(list(tmp_path.glob(f"trials/*/{MOVED}"))) == 6
+    assert len(list(tmp_path.glob(f"trials/*/{ANY_MOVED}"))) == 10
     drop_dominated(tmp_path, KEEPS)
-    left = {int(file.parent.name) for file in tmp_path.glob(f"trials/*/{MOVED}")}
-    assert left == {1, 2, 3, 9}, "9 has no record yet"
+    left = {(int(f.parent.name), f.name) for f in tmp_path.glob(f"trials/*/{ANY_MOVED}")}
+    on_front = {(1, MOVED), (2, MOVED), (3, MOVED), (3, QUARTER)}
+    assert left == on_front | {(9, MOVED), (9, QUARTER)}, "9 has no record yet"
     assert kept_weights(tmp_path, RECORDS[1]) == trial_dir(tmp_path, 1) / MOVED
     assert kept_weights(tmp_path, RECORDS[4]) == trial_dir(tmp_path, 2) / MOVED
     assert kept_weights(tmp_path, RECORDS[0]) is None
+    assert kept_weights(tmp_path, RECORDS[5]) == trial_dir(tmp_path, 3) / QUARTER
+    assert kept_weights(tmp_path, RECORDS[6]) is None, "never those of the whole training"
     # a recipe that goes part of the way back itself keeps no weights to begin from
     write_record(tmp_path, make_record(2, 0.4, 0.5, recipe=recipe(300, alpha=0.75)))
     assert kept_weights(tmp_path, RECORDS[4]) is None
@@ -98,9 +106,9 @@ def test_only_what_moved_is_kept_and_it_is_the_model(tmp_path):
         load_moved(again, tmp_path / "0001" / MOVED)
 
 
-@pytest.mark.parametrize("alpha", [1.0, 0.5])
-def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
-    """Also at another alpha, whose training is the trial's."""
+@pytest.mark.parametrize("alpha, stop_after", [(1.0, 1.0), (0.5, 1.0), (1.0, 0.25)])
+def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha, stop_after):
+    """Also at another alpha, whose training is the trial's, and after a part of the steps."""
     tokenizer = byte_level()
     llama(tokenizer).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
@@ -111,8 +119,8 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha):
         expected = [o.text for o in run_requests(model, tokenizer, requests)]
     study = make_study(model=str(tmp_path / "base"), training=Training(precision="fp32"))
     record = SimpleNamespace(
-        seed=1, recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha),
-        trained_as=None if alpha == 1 else 4, mix=Mix(), training=None,
+        seed=1, mix=Mix(), training=None, trained_as=None if alpha == stop_after == 1 else 4,
+        recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha, stop_after=stop_after),
     )  # fmt: skip
     used = []
     outcome = kept_outcome(

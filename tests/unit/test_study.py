@@ -249,8 +249,37 @@ def test_a_baseline_that_there_is_not(tmp_path, text):
         load_study(put(tmp_path, f"{SMALL}budget: {{baselines: {text}}}\n"))
 
 
-@pytest.mark.parametrize("alphas, told", [([0.5, 0.5], "an alpha twice"), ([1.0], "less than 1")])
-def test_alphas_lie_between_and_differ(alphas, told):
-    fields = make_study().evaluation.model_dump() | {"reversion": alphas}
-    with pytest.raises(ValueError, match=told):
-        Evaluation.model_validate(fields)
+@pytest.mark.parametrize("key, twice", [
+    ("reversion", "an alpha twice"), ("intermediate_checkpoints", "a share twice"),
+])  # fmt: skip
+def test_alphas_and_shares_lie_between_and_differ(key, twice):
+    fields = make_study().evaluation.model_dump()
+    for found, told in (([0.5, 0.5], twice), ([1.0], "less than 1"), ([0.0], "greater than 0")):
+        with pytest.raises(ValueError, match=told):
+            Evaluation.model_validate(fields | {key: found})
+
+
+CONSTANT = "training: {schedule: constant, warmup: 0.1}\n"
+EARLY = "  intermediate_checkpoints: [0.5, 0.25]\n"
+
+
+@pytest.mark.parametrize("text, told", [
+    (EARLY, r"`evaluation\.intermediate_checkpoints` holds 0\.5, which needs `training\.schedule: "
+            r"constant`, found 'cosine': .* search a smaller `parallel_size`"),
+    (f"{EARLY}training: {{schedule: linear}}\n", "found 'linear'"),
+    (CONSTANT.join(("  intermediate_checkpoints: [0.5, 0.1]\n", "")),
+     r"holds 0\.1, which lies within the warm-up \(`training\.warmup` 0\.1\); allowed: above 0\.1"),
+])  # fmt: skip
+def test_intermediate_checkpoints_need_a_rate_that_is_constant(tmp_path, text, told):
+    with pytest.raises(ConfigError, match=told):
+        load_study(put(tmp_path, SMALL + text))
+
+
+def test_intermediate_checkpoints_are_points_after_those_of_reversion(tmp_path):
+    study = load_study(put(tmp_path, f"{SMALL}{EARLY}  reversion: [0.75]\n{CONSTANT}"))
+    assert study.evaluation.further_points == 3
+    alone = study.evaluation.without_further_points()
+    assert alone.further_points == 0
+    assert study.model_copy(update={"evaluation": alone}) == load_study(
+        put(tmp_path, SMALL + CONSTANT)
+    )

@@ -214,10 +214,11 @@ def test_replicates_keep_what_they_repeat(tmp_path):
         assert records[copy.of].recipe == copy.recipe
 
 
-def test_what_a_trial_was_at_other_alphas_comes_with_it(tmp_path):
+@pytest.mark.parametrize("change", [{"alpha": 0.5}, {"stop_after": 0.25}])
+def test_further_points_of_a_trial_come_with_it(tmp_path, change):
     run(tmp_path / "old", 5)
     old = read_record(result_path(tmp_path / "old", 4))
-    half = old.recipe.model_copy(update={"alpha": 0.5})
+    half = old.recipe.model_copy(update=change)
     changes = {"number": 2_000_004, "recipe": half, "trained_as": 4}
     write_record(tmp_path / "old", old.model_copy(update=changes))
     found = taken_from(tmp_path / "old")

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,10 +11,10 @@ from records_factory import make_record, make_rung, make_score, make_study
 from mtray.errors import DataError, LossNotFinite, TrialStopped, ValueNotFinite, WorkerLost
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.outputs import read_outputs
-from mtray.job import Job, Outcome, Reverted
+from mtray.job import Intermediate, Job, Outcome, Reverted
 from mtray.report import records
 from mtray.report.records import read_record, read_records, result_path
-from mtray.schema import Mix, Recipe
+from mtray.schema import Mix, Recipe, SourceShare, TrainingRecord
 from mtray.search.stopwatch import Stopwatch
 
 trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
@@ -169,14 +170,16 @@ def at_alphas(tmp_path, monkeypatch):
     monkeypatch.setattr("ray.get", lambda ref: ref)
     monkeypatch.setattr(trainable, "base_outputs", lambda *_: None)
     study = make_study()
-    evaluation = study.evaluation.model_copy(update={"reversion": (0.25, 0.5, 0.75)})
+    points = {"reversion": (0.25, 0.5, 0.75), "intermediate_checkpoints": (0.5, 0.25)}
+    evaluation = study.evaluation.model_copy(update=points)
     study = study.model_copy(update={"evaluation": evaluation})
     board = SimpleNamespace(remove=SimpleNamespace(remote=lambda number: None))
     shared = SimpleNamespace(
         run_dir=str(tmp_path), study=study, suite=Scored(), similar=None, board=board
     )
     line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: False)
-    seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0}
+    seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0,
+               "intermediate": 2.5}  # fmt: skip
     found = tuple(
         Reverted(alpha, [Output(text, None, 1)], spent)
         for alpha, text, spent in ((0.25, "0.4", 2.0), (0.5, "nan", 2.5), (0.75, "0.5", 2.5))
@@ -184,9 +187,14 @@ def at_alphas(tmp_path, monkeypatch):
     outcome = Outcome([Output("0.6", None, 1)], Mix(), None, seconds, {}, reverted=found)
     monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
     monkeypatch.setattr(trainable, "_referee", lambda job, shared: Referee())
-    monkeypatch.setattr(trainable, "train_with_attempts", lambda *_: outcome)
     job = Job(7, "parallel_only", Recipe(parallel_size=100), 2, replicate=1, of=4)
-    return lambda: trainable.execute(job, shared)
+
+    def go(**changes):
+        changed = replace(outcome, **changes)
+        monkeypatch.setattr(trainable, "train_with_attempts", lambda *_: changed)
+        return trainable.execute(job, shared)
+
+    return go
 
 
 FAMILY = [7, 1_000_007, 2_000_007, 3_000_007]
@@ -224,6 +232,36 @@ def test_every_alpha_is_a_row_of_its_own(at_alphas, tmp_path):
     assert (second.state, second.reason_class, second.trained_as) == ("failed", "not_finite", 7)
     kept = result_path(tmp_path, 3_000_007).with_name("outputs.parquet")
     assert read_outputs(kept, Scored.requests)[0].text == "0.5"
+
+
+def test_intermediate_checkpoints_come_after_the_alphas(at_alphas, tmp_path):
+    """With what was trained on until there, and what that took."""
+    mix = Mix(shares=(seen("pairs", 30),))
+    training = TrainingRecord(
+        steps=4, tokens=270, tokens_per_second=9.0, trainable_parameters=5, total_parameters=5,
+        accumulated_learning_rate=0.1, precision="fp32", loss=((4, 1.5),),
+    )  # fmt: skip
+    seconds = {"load": 1.0, "training": 4.0, "generation": 2.5}
+    early = Intermediate(0.25, [Output("0.55", None, 1)], mix, training, seconds)
+    whole = at_alphas(intermediate=(early,))
+    rows = {r.number: r for r in read_records(tmp_path).sound()}
+    assert list(rows) == [*FAMILY, 5_000_007], "0.25 is the second share"
+    point, half = rows[5_000_007], rows[2_000_007]
+    assert point.recipe == Recipe(parallel_size=100, stop_after=0.25)
+    assert (point.role, point.seed, point.trained_as, point.of) == ("search", 2, 7, 5_000_004)
+    assert point.objectives["quality"].value == 0.55 and point.mix == mix
+    assert point.training == training
+    assert point.seconds == seconds | scoring(point)
+    assert (point.scores["cost.seconds"].value, whole.scores["cost.seconds"].value) == (5, 11)
+    assert half.recipe.stop_after == whole.recipe.stop_after == 1
+    assert "intermediate" not in rows[1_000_007].seconds
+
+
+def seen(source, count):
+    return SourceShare(
+        source=source, kind="parallel", requested=100, realised=100, available=100, tokens=900,
+        repeats=1, seen=count, seen_tokens=9 * count,
+    )  # fmt: skip
 
 
 def scoring(record):
