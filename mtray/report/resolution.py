@@ -55,7 +55,7 @@ def resolution_lines(
     if found:
         return resolution_text(found, "as the trials so far measure it")
     base = next((r for r in records if r.number == BASE_NUMBER and r.state == "complete"), None)
-    of = "the base model's intervals" if base else "what is usual"
+    of = "the base model's intervals, else what is usual," if base else "what is usual"
     head = f"a guess before a recipe was trained twice, from {of} and a prior over seeds"
     found = guessed_resolution(base, objectives, sizes)
     unknown = [name for name in objectives if name not in found]

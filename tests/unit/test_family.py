@@ -13,7 +13,7 @@ from mtray.search.family import PENDING, complete_family, pending, write_family
 ALPHAS = (0.25, 0.5)
 STUDY = {
     "evaluation": study_of().evaluation.model_copy(update={"reversion": ALPHAS}),
-    "budget": Budget(replicate_share=0),
+    "budget": Budget(replicate_share=0, confirm=0),
 }
 
 
