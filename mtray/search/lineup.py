@@ -42,6 +42,19 @@ def missing_first(
 ) -> list[Placed]:
     """Those that are still to be put in line: all in a new study, what is missing where an earlier
     process was cut off or trials of earlier runs are known."""
+    lined_up = _missing(trials, references, where, seed, budget)
+    # what a longer budget would go on with; the trials beyond this one settle the answer
+    room = len(lined_up) if budget.settle is None else max(0, budget.trials - len(own(trials)))
+    return lined_up[:room]
+
+
+def _missing(
+    trials: Sequence[FrozenTrial],
+    references: Mapping[Role, dict[str, Any]],
+    where: Where,
+    seed: int,
+    budget: Budget,
+) -> list[Placed]:
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}

@@ -102,6 +102,25 @@ def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
     assert found.searched == trials - spent
 
 
+def test_a_first_baseline_of_an_earlier_run_is_trained_again_here_once(tmp_path):
+    budget = Budget(trials=14)
+    run(tmp_path / "old", 8, space=OPEN)
+    taken = taken_from(tmp_path / "old", OPEN).taken
+    found = checked_division(study_of(budget=budget), OPEN, None, taken)
+    assert (found.baselines, found.first_again, found.repeats) == ((), True, 3)
+    jobs = run(tmp_path / "new", 14, taken, OPEN, budget=budget)
+    assert (jobs[0].role, jobs[0].of, jobs[0].replicate) == ("parallel_only", 0, 1)
+    assert sum(bool(j.replicate) for j in jobs[:-1]) == 3
+    # a third run that takes over from this one has it twice
+    both = taken_from(tmp_path / "new", OPEN).taken
+    found = checked_division(study_of(budget=budget), OPEN, None, both)
+    assert (found.first, found.first_again, found.repeats) == (None, False, 3)
+    job, *_ = run(tmp_path / "third", 1, both, OPEN, budget=budget)
+    assert (job.role, job.replicate) == ("search", 0)
+    found = checked_division(study_of(budget=budget), OPEN, tmp_path / "third")
+    assert found.first is None, "nor when it goes on without --from"
+
+
 REFUSED = [
     (division(1), 0, 6),
     (division(4), 0, 6),

@@ -172,9 +172,8 @@ CHOICES = Space(
 
 @pytest.mark.parametrize("reopen", [False, True])
 def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reopen):
-    jobs = lucky_run(
-        tmp_path, 14, reopen, space=CHOICES, budget=Budget(replicate_share=0, confirm=0)
-    )
+    alone = Budget(replicate_share=0, confirm=0)
+    jobs = lucky_run(tmp_path, 14, reopen, space=CHOICES, budget=alone)
     searched = [j for j in jobs if not j.replicate]
     # the searched recipes that are no baseline's, and the baselines
     assert len({j.recipe for j in searched if j.role == "search"}) <= 2

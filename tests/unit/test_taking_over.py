@@ -266,12 +266,8 @@ def test_of_a_trial_with_other_alphas_all_or_nothing_is_taken_over(tmp_path, mon
 
 
 def test_a_recipe_that_was_taken_over_may_be_repeated(old, tmp_path):
-    jobs = run(
-        tmp_path / "new",
-        14,
-        taken_from(old).taken,
-        budget=Budget(replicate_share=0.5, trials=2, confirm=0),
-    )
+    half = Budget(replicate_share=0.5, trials=2, confirm=0)
+    jobs = run(tmp_path / "new", 14, taken_from(old).taken, budget=half)
     repeats = [j for j in jobs if j.replicate]
     assert repeats
     for job in repeats:
