@@ -71,11 +71,11 @@ def _missing(
     of = _first_baseline(trials, first)
     new = sum(role != "search" for role, _ in missing)
     begins = Beginning(len(baselines) + new, len(begun) - len(baselines) + len(missing) - new, True)
-    if of is None or not _repeat_fits(trials, budget, begins):
+    after = int(of == len(trials))  # it is itself the first that is missing
+    if of is None or not _repeat_fits(trials, budget, begins, after):
         return lined_up
     params, notes = placed(first, exact, where.distributions)
     again = {**notes, SAMPLER_NOTES: {}, REPLICATE: 1, OF: of, FIRST_AGAIN: True}
-    after = int(of == len(trials))  # it is itself the first that is missing
     return [*lined_up[:after], (params, again), *lined_up[after:]]
 
 
@@ -90,12 +90,15 @@ def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:
     return None if repeats or failed or REPLICATE in original.user_attrs else original.number
 
 
-def _repeat_fits(trials: Sequence[FrozenTrial], budget: Budget, begins: Beginning) -> bool:
-    """Whether the budget has a repeat for the first baseline, and is not spent."""
-    counted = [t for t in own(trials) if t.state != TrialState.WAITING]
+def _repeat_fits(
+    trials: Sequence[FrozenTrial], budget: Budget, begins: Beginning, after: int
+) -> bool:
+    """Whether the budget has a repeat for the first baseline, behind `after` that are put in line
+    before it."""
+    counted = own(trials)
     share = kept(budget, budget.trials, begins)
     spent = sum(REPLICATE in t.user_attrs for t in counted)
-    return bool(share.first and spent < share.repeats and len(counted) < budget.trials)
+    return bool(share.first and spent < share.repeats and len(counted) + after < budget.trials)
 
 
 def placed(role: str, exact: dict[str, Any], distributions: Distributions) -> Placed:

@@ -41,10 +41,10 @@ def settling_lines(budget: Budget, run_dir: Path) -> list[str]:
     if budget.settle is None:
         return []
     most = most_further(budget, run_dir)
-    until = f"until the answer holds with P = {budget.settle:g}"
+    until = f"until it holds with P = {budget.settle:g}"
     if not most:
-        return [f"no trial is left to settle the answer ({until}): set --trials higher"]
-    return [f"then at most {counted(most, 'further trial')} that settle it, {until}"]
+        return [f"no trial is left to settle the answer, {until}: set --trials higher"]
+    return [f"then at most {counted(most, 'further trial')} to settle the answer, {until}"]
 
 
 def segment_sizes(suite: Any) -> dict[str, list[int]]:
