@@ -135,6 +135,14 @@ class Ending:
         return params, {**known, SAMPLER_NOTES: {}, **notes}
 
 
+def purpose_text(trial: FrozenTrial) -> str:
+    """Why a trial was asked for that confirms or settles; empty for any other."""
+    found = {CONFIRMS: "confirms what is recommended", SETTLES: "is to settle the answer"}
+    notes = trial.user_attrs
+    said = next((text for note, text in found.items() if note in notes), "")
+    return said and f"{said}: {notes[WHY]}"
+
+
 def _running(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state == TrialState.RUNNING]
 

@@ -19,7 +19,7 @@ from mtray.report.records import BASE_NUMBER, reverted_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
 from mtray.search.allowed import allowed_points
 from mtray.search.cost_aware import Told, Where
-from mtray.search.ending import Ending
+from mtray.search.ending import Ending, purpose_text
 from mtray.search.failures import attempt, may_run_again
 from mtray.search.knee import knee_advice
 from mtray.search.lineup import Placed, missing_first
@@ -167,6 +167,10 @@ class Ledger:
         """Whether `at_least` trials have ended and none of them well."""
         states = [t.state for t in own(self._study.trials()) if t.state.is_finished()]
         return len(states) >= at_least and not set(DONE) & set(states)
+
+    def purpose(self, number: int) -> str:
+        """See `purpose_text`; of the base model nothing."""
+        return "" if number == BASE_NUMBER else purpose_text(self._study.trial(number))
 
     def needs_base(self) -> bool:
         return self.records.lacks_base()

@@ -103,7 +103,7 @@ def finish(run_dir: Path, study: Any, console: Console) -> None:
     show_front(export_front(run_dir, study), console)
 
 
-def _events(watch: Watch, watchdog: Watchdog, shared: Shared) -> Any:
+def _events(ledger: Ledger, watch: Watch, watchdog: Watchdog, shared: Shared) -> Any:
     """Who hears of what happens to trials."""
     from mtray.search.searcher import Events
 
@@ -113,6 +113,8 @@ def _events(watch: Watch, watchdog: Watchdog, shared: Shared) -> Any:
     def started(job: Job) -> None:
         watchdog.started(job)
         watch.started(job)
+        if purpose := ledger.purpose(job.number):
+            watch.say(f"trial {job.number} {purpose}")
 
     def ended(record: TrialRecord) -> None:
         watchdog.ended(record.number)
@@ -229,7 +231,7 @@ def _run_watched(
     watchdog.start()
     try:
         with StopOnSignal(limits, board, watch.say) as stop:
-            run_trials(ledger, shared, limits, _events(watch, watchdog, shared), concurrent)
+            run_trials(ledger, shared, limits, _events(ledger, watch, watchdog, shared), concurrent)
         return stop.received
     finally:
         watchdog.stop()

@@ -140,6 +140,9 @@ def test_the_last_trial_of_a_budget_trains_what_is_recommended(tmp_path, proposa
     assert table.asked == [("recommend", PLAN)], "13 trials and the base model"
     assert noted(tmp_path, CONFIRMS) == {PLAN - 1: PLAN}
     assert noted(tmp_path, WHY) == {PLAN - 1: proposal.why}
+    ledger = ledger_in(tmp_path)
+    assert ledger.purpose(PLAN - 1) == f"confirms what is recommended: {proposal.why}"
+    assert ledger.purpose(PLAN - 2) == ledger.purpose(-1) == ""
 
 
 def test_where_nothing_is_recommended_a_candidate_is_repeated(tmp_path):
@@ -208,6 +211,8 @@ def test_settling_goes_on_until_it_is_settled_or_the_ceiling(tmp_path, wanted, m
     assert (len(jobs), already) == (PLAN + expected, 1) and expected == more
     assert noted(tmp_path, SETTLES) == dict.fromkeys(range(PLAN, PLAN + more), 0.95)
     assert all(j.of == 5 for j in jobs[PLAN:])
+    said = {ledger_in(tmp_path).purpose(number) for number in range(PLAN, PLAN + more)}
+    assert said == ({"is to settle the answer: too close to trial 6"} if more else set())
     assert len({j.replicate for j in jobs if j.of == 5}) == 1 + more, "no seed twice"
     ledger = ledger_of(tmp_path, Table(AGAIN, wanted), SETTLING)
     assert ledger.total == PLAN + 7 and ledger.exhausted(ledger.total)
