@@ -10,8 +10,8 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.report.records import REVERTED, read_records
-from mtray.schema import Budget
+from mtray.report.records import BASE_NUMBER, REVERTED, read_records, result_path
+from mtray.schema import Budget, TrialRecord
 from mtray.search.confirm import Advice, Proposal
 from mtray.search.lineup import Placed, placed
 from mtray.search.notes import (
@@ -98,9 +98,10 @@ class Ending:
 
     def _confirmation(self, trials: Sequence[FrozenTrial], planned: int) -> Turn:
         """The recommendation is of all other trials of the budget, so they end before."""
-        if _running(trials):
+        records = self._records()
+        if _running(trials) or not records:
             return "wait"
-        found = self.advice.recommend(read_records(self._run_dir).records)
+        found = self.advice.recommend(records)
         if found is not None:
             return self._placed(found, trials, {CONFIRMS: planned})
         repeat = self._repeats.next(trials)
@@ -111,12 +112,20 @@ class Ending:
         # asked once in any state of the run: the answer may take seconds
         state = (sum(t.state.is_finished() for t in trials), *(t.number for t in running))
         if self._settled is None or self._settled[0] != state:
-            records = read_records(self._run_dir).records
+            records = self._records()
+            if not records:
+                return "wait"
             self._settled = state, self.advice.settle(records, [_pending(t) for t in running])
         found = self._settled[1]
         if found is not None:
             return self._placed(found, trials, {SETTLES: self._budget.settle})
         return "wait" if running else "end"
+
+    def _records(self) -> tuple[TrialRecord, ...]:
+        """None before the base model is measured, with which all are compared."""
+        if not result_path(self._run_dir, BASE_NUMBER).is_file():
+            return ()
+        return read_records(self._run_dir).records
 
     def _placed(
         self, found: Proposal, trials: Sequence[FrozenTrial], notes: dict[str, Any]

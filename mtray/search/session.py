@@ -60,7 +60,7 @@ def run_session(
         say(console, text)
     total = ledger.total
     missing = max(0, total - ledger.finished)
-    over = ledger.exhausted(total) and not ledger.needs_base()
+    over = not ledger.needs_base() and ledger.exhausted(total)
     if not over:
         if ledger.finished:
             say(

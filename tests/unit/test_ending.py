@@ -5,7 +5,7 @@ import pytest
 from ledger_factory import REFERENCES, ledger_in, lucky_run, study_of, trials_in, write_lucky
 from records_factory import make_failed
 
-from mtray.report.records import write_record
+from mtray.report.records import result_path, write_record
 from mtray.schema import Budget
 from mtray.search.confirm import Advice, Proposal
 from mtray.search.journal import base_job
@@ -143,6 +143,44 @@ def test_the_last_trial_of_a_budget_trains_what_is_recommended(tmp_path, proposa
     ledger = ledger_in(tmp_path)
     assert ledger.purpose(PLAN - 1) == f"confirms what is recommended: {proposal.why}"
     assert ledger.purpose(PLAN - 2) == ledger.purpose(-1) == ""
+
+
+@pytest.mark.parametrize("order", ["first", "last", "middle"])
+def test_the_order_in_which_trials_end_changes_no_count(tmp_path, order):
+    """Three run at a time, and the first, the last or the middle one ends."""
+    write_lucky(tmp_path, base_job(study_of()))
+    table = Table(NEW)
+    ledger, running, jobs = ledger_of(tmp_path, table, Budget(trials=PLAN)), [], []
+    while True:
+        while len(running) < 3 and (job := ledger.next(PLAN)) is not None:
+            running.append(job)
+            jobs.append(job)
+        if not running:
+            break
+        place = {"first": 0, "last": -1, "middle": len(running) // 2}[order]
+        ended = running.pop(place)
+        write_lucky(tmp_path, ended)
+        ledger.tell(ended.number)
+    repeats = [j for j in jobs if j.replicate]
+    searched = [j for j in jobs[:-1] if j.role == "search" and not j.replicate]
+    assert [len(jobs), len(repeats), len(searched)] == [PLAN, 3, 6]
+    assert noted(tmp_path, CONFIRMS) == {PLAN - 1: PLAN}
+    assert table.asked == [("recommend", PLAN)]
+
+
+@pytest.mark.parametrize("budget", [Budget(trials=PLAN), SETTLING])
+def test_nothing_is_asked_before_the_base_model_is_measured(tmp_path, budget):
+    table = Table(AGAIN, 5)
+    advised_run(tmp_path, table, budget, total=PLAN - (budget.settle is None))
+    asked = len(table.asked)
+    base = result_path(tmp_path, -1)
+    base.unlink()
+    ledger = ledger_of(tmp_path, table, budget)
+    total = ledger.total
+    assert ledger.next(total) is None and not ledger.exhausted(total)
+    assert len(table.asked) == asked
+    write_lucky(tmp_path, base_job(study_of()))
+    assert ledger.next(total).of == 5
 
 
 def test_where_nothing_is_recommended_a_candidate_is_repeated(tmp_path):
