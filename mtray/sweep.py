@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.parameters import shown
-from mtray.schema import NAME_PATTERN, NO_COMET, Budget, Study
+from mtray.schema import NAME_PATTERN, NO_COMET, Study
 from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
@@ -46,6 +47,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--trials",
         type=int,
         help="trials in all, finished ones of this run counted (the base model comes on top)",
+    )
+    add(
+        "--settle",
+        type=float,
+        metavar="P",
+        help="after the budget, spend further trials on what settles the answer, until it holds "
+        "with this probability; --trials is then the most in all (default: half as many again)",
     )
     add("--name", help="name of the run (default: the study's name)")
     add(
@@ -80,10 +88,6 @@ class Prepared:
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
     """Study and space with the command line's options put over them. Reads only YAML."""
-    if args.trials is not None and args.trials < 1:
-        raise ConfigError(f"--trials: expected 1 or more, found {args.trials}")
-    if args.max_minutes is not None and args.max_minutes <= 0:
-        raise ConfigError(f"--max-minutes: expected more than 0, found {args.max_minutes:g}")
     if args.name is not None and not re.fullmatch(NAME_PATTERN, args.name):
         raise ConfigError(
             f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
@@ -92,11 +96,7 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
-    options = {"trials": args.trials, "max_minutes": args.max_minutes}
-    given = {name: value for name, value in options.items() if value is not None}
-    if given:
-        budget = Budget.model_validate({**study.budget.model_dump(), **given})
-        study = study.model_copy(update={"budget": budget})
+    study = study.model_copy(update={"budget": with_options(study.budget, args)})
     return study, load_space(args.space, study.defaults)
 
 
@@ -245,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mtray.search.plan import most_further, trial_plan
     from mtray.search.run_folder import check_bound, claimed
     from mtray.search.tuner import check_address
     from mtray.search.warmstart import settled, surveys
@@ -267,8 +268,10 @@ def _run(args: argparse.Namespace) -> int:
         prepared = replace(prepared, taken=taken)
         said = [line for found in earlier for line in found.lines()]
         division = division_of(prepared, run_dir)
-        for line in [*said, *plan_lines(prepared), f"  {division.text()}"]:
+        for line in [*said, *plan_lines(prepared)]:
             tell(line)
+        for line in trial_plan(prepared, run_dir, division):
+            tell(f"  {line}")
         return prepared
 
     run_dir, tell = args.runs_dir / name, partial(say, console)
@@ -277,7 +280,8 @@ def _run(args: argparse.Namespace) -> int:
         from mtray.search.estimate import estimate_lines
 
         prepared = ready(run_dir)
-        for line in estimate_lines(prepared, division_of(prepared, run_dir), concurrent, tell):
+        division, further = division_of(prepared, run_dir), most_further(study.budget, run_dir)
+        for line in estimate_lines(prepared, division, concurrent, tell, further):
             tell(line)
         return 0
     with claimed(args.runs_dir, name) as run_dir:

@@ -13,9 +13,10 @@ from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.records import BASE_NUMBER, RunRecords, read_records
 from mtray.report.tables import score_text
-from mtray.schema import Study, TrialRecord
-from mtray.search.division import divided
+from mtray.schema import Budget, Study, TrialRecord
+from mtray.search.division import counted, divided
 from mtray.search.overview import Entry, read_overview
+from mtray.search.plan import settling_lines
 from mtray.search.run_folder import LOCK, load_bound
 
 # of a trial that has no record: it failed, or its record is gone
@@ -41,6 +42,7 @@ def show_status(path: Path) -> int:
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
         *([divided(study, space, records.trials).text()] if study and space else []),
+        *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
         *trial_lines(records, overview.trials, study, bool(holder)),
         *(best_lines(records.records, study) if study else []),
         *ability_sentences(ability_sets(r for r in records.records if r.scores)),
@@ -49,6 +51,25 @@ def show_status(path: Path) -> int:
     ]
     print("\n".join(lines))
     return 1 if wrong else 0
+
+
+def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> list[str]:
+    """What confirms the recommended recipe, and what is spent on settling the answer."""
+    lines = [
+        f"confirmation: trial {e.number} ({e.stage}): {e.why}"
+        for e in entries
+        if e.purpose == "confirm"
+    ]
+    further = [e for e in entries if e.purpose == "settle"]
+    if further:
+        open_ = sum(e.stage in ("waiting", "started") for e in further)
+        lines.append(
+            f"settling: {counted(len(further), 'further trial')} so far, {open_} of them not "
+            f"ended; the last: trial {further[-1].number}: {further[-1].why}"
+        )
+    elif budget.settle is not None:
+        lines.append(f"settling: {settling_lines(budget, run_dir)[0]}")
+    return lines
 
 
 def wrong_lines(records: RunRecords, entries: Sequence[Entry]) -> list[str]:
@@ -103,7 +124,9 @@ def trial_lines(
     failed |= {e.number: e.reason or "no record" for e in rest if e.stage in LOST}
     started = [e.number for e in rest if e.stage == "started"]
     waiting = [e.number for e in rest if e.stage == "waiting"]
+    further = sum(e.purpose == "settle" for e in entries)
     total = f" of {study.budget.trials} asked for" if study else ""
+    total += f" and {further} that settle the answer" if further else ""
     early = f"{len(pruned)} pruned, " if pruned else ""
     early += f"{len(refused)} infeasible, " if refused else ""
     counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"

@@ -20,22 +20,43 @@ def _baselines(given: object) -> tuple[str, ...]:
 
 
 class Budget(Frozen):
-    """`trials`: baselines, searched recipes and replicates together. `baselines`: which of them run
-    (all, none, or a list), as far as the study has the sources for them.
-    `max_minutes`: no trial starts after that. `trial_minutes`: for one trial, all its
-    attempts and starts of the sweep together, without what it waits for a place.
-    `replicate_share`: share of the trials that, near the end, train candidates of the front again
-    with other seeds; 0 switches that off. `device_hours`: no trial starts once the trials took so
-    many hours times devices. `patience`: none starts once so many trials in a row gained no
-    hypervolume."""
+    """What is spent. No trial starts after `max_minutes`, once `device_hours` are spent, or after
+    `patience` trials without a gain.
+
+    - `trials`: baselines, searched recipes, repeats and the confirmation together.
+    - `baselines`: which of them run (all, none, or a list), as far as the study has the sources.
+    - `replicate_share`: of the trials, trained again with other seeds: the first baseline at the
+      start, candidates of the front near the end; 0 switches both off.
+    - `confirm`: trials at the end that train the recommended recipe.
+    - `settle`: beyond `trials`, further ones are spent on what settles the answer, until it holds
+      with this probability.
+    - `ceiling`: trials in all with those; None: half as many again.
+    - `max_minutes`: of wall-clock time, for one start of the sweep.
+    - `trial_minutes`: for one trial, all its attempts and starts of the sweep together, without
+      what it waits for a place.
+    - `device_hours`: hours of the trials times the devices that each holds.
+    - `patience`: trials in a row that gain no hypervolume.
+    """
 
     trials: Annotated[int, Field(ge=1)] = 14
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_baselines)] = BASELINES
     replicate_share: Annotated[float, Field(ge=0, le=0.5)] = 0.25
+    confirm: Annotated[int, Field(ge=0, le=1)] = 1
+    settle: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    ceiling: Annotated[int, Field(ge=1)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     trial_minutes: Annotated[float, Field(gt=0)] | None = None
     device_hours: Annotated[float, Field(gt=0)] | None = None
     patience: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _room(self) -> Budget:
+        if self.ceiling is not None and self.ceiling < self.trials:
+            raise ValueError(
+                f"`ceiling` is {self.ceiling}, and `trials` is {self.trials} already; set it to as "
+                "many or more"
+            )
+        return self
 
 
 class EarlyStopping(Frozen):

@@ -92,5 +92,7 @@ class Answered:
 def _with_seeds(found: Belief, more: Mapping[int, int]) -> Belief:
     """As if trials that run had been measured, for whose turn it is."""
     evidence = found.evidence
-    seeds = tuple(n + more[number] for n, number in zip(evidence.seeds, evidence.numbers, strict=True))
+    seeds = tuple(
+        n + more[number] for n, number in zip(evidence.seeds, evidence.numbers, strict=True)
+    )
     return replace(found, evidence=replace(evidence, seeds=seeds))

@@ -1,4 +1,5 @@
-"""What the trials of a budget are spent on: baselines, recipes that are searched, repeats."""
+"""What the trials of a budget are spent on: baselines, recipes that are searched, repeats, and the
+recommended recipe."""
 
 from __future__ import annotations
 
@@ -9,34 +10,57 @@ from pathlib import Path
 from mtray.data.mixing import SumsOf
 from mtray.errors import ConfigError
 from mtray.report.records import read_records
-from mtray.schema import Role, Study, TrialRecord
+from mtray.schema import Budget, Role, Study, TrialRecord
 from mtray.search.references import reference_recipes
-from mtray.search.replicates import reserved
 from mtray.search.samplers import STARTUP
+from mtray.search.shares import LEAST_SEARCHED, Beginning, Kept, kept
 from mtray.search.taking_over import role_here
 from mtray.search.warmstart import Taken
 from mtray.space import Space
 
-LEAST_SEARCHED = 2  # recipes; a front of one is no search
-
 
 @dataclass(frozen=True)
 class Division:
-    """`trials` of a budget. `baselines`: those that run, by role. `share`: the budget's
-    `replicate_share`. `filling`: space-filling points among the searched, before the sampler."""
+    """The trials of a budget.
 
-    trials: int
+    - `baselines`: those that run, by role.
+    - `first`: the baseline that is trained twice at the start; None: without baselines, or where
+      earlier runs have repeated it.
+    - `filling`: space-filling points among the searched, before the sampler.
+    """
+
+    budget: Budget
     baselines: tuple[Role, ...]
-    share: float
+    first: Role | None
     filling: int = STARTUP
 
     @property
+    def trials(self) -> int:
+        return self.budget.trials
+
+    @property
+    def _kept(self) -> Kept:
+        begins = Beginning(len(self.baselines), self.filling, self.first is not None)
+        return kept(self.budget, self.trials, begins)
+
+    @property
+    def first_again(self) -> bool:
+        """Whether the first baseline is trained twice at the start."""
+        return bool(self._kept.first)
+
+    @property
     def repeats(self) -> int:
-        return reserved(self.trials, self.share, len(self.baselines) + self.filling)
+        """The first baseline's among them."""
+        return self._kept.repeats
+
+    @property
+    def confirm(self) -> int:
+        """Trials that train the recommended recipe."""
+        return self._kept.confirm
 
     @property
     def searched(self) -> int:
-        return max(0, self.trials - len(self.baselines) - self.repeats)
+        return max(0, self.trials - len(self.baselines) - self.repeats - self.confirm)
 
     @property
     def enough(self) -> bool:
@@ -46,19 +70,39 @@ class Division:
     @property
     def smallest(self) -> Division:
         """The same with as few trials as are enough."""
-        found = replace(self, trials=len(self.baselines) + 1)
+        found = self._with(len(self.baselines) + 1)
         while not found.enough:
-            found = replace(found, trials=found.trials + 1)
+            found = self._with(found.trials + 1)
         return found
 
+    def _with(self, trials: int) -> Division:
+        return replace(self, budget=self.budget.model_copy(update={"trials": trials}))
+
     def text(self) -> str:
-        """Such as `14 trials: 4 baselines (parallel_only, ...), 7 recipes searched, 3 repeats; the
-        base model comes on top`."""
+        """Such as `14 trials: 4 baselines (parallel_only, ...), 6 recipes searched, 3 repeats (one
+        of parallel_only, at the start), 1 confirmation of what is recommended; the base model comes
+        on top`."""
+        again = f" (one of {self.first}, at the start)" if self.first_again else ""
         return (
             f"{counted(self.trials, 'trial')}: {self._baselines()}, "
-            f"{counted(self.searched, 'recipe')} searched, {counted(self.repeats, 'repeat')}; "
+            f"{counted(self.searched, 'recipe')} searched, {counted(self.repeats, 'repeat')}{again}"
+            f", {counted(self.confirm, 'confirmation')} of what is recommended; "
             "the base model comes on top"
         )
+
+    def lines(self) -> list[str]:
+        """That, why something is not there, and what may come on top."""
+        out = [self.text()]
+        if self.first and self.budget.replicate_share and not self.first_again:
+            out.append(
+                f"no second training of {self.first}: it would leave fewer than {LEAST_SEARCHED} "
+                "recipes to search, so how much a seed changes is a guess"
+            )
+        if self.budget.confirm and not self.confirm:
+            out.append(
+                "no trial is kept to confirm what is recommended: too few recipes would be searched"
+            )
+        return out
 
     def check(self) -> None:
         """ConfigError where the baselines leave fewer than `LEAST_SEARCHED` recipes to search."""
@@ -93,13 +137,15 @@ def divided(
     say, do not run again. `held` and `sums` as in `reference_recipes`."""
     params = reference_recipes(space, study, held, sums)
     recipes = {role: space.recipe(found) for role, found in params.items()}
-    before = [record.role for record in records if record.taken_from]
-    here = [role_here(found, recipes) for found in taken]
-    roles = tuple(role for role in recipes if role not in {*before, *here})
-    known = max(len(before), len(here))
-    return Division(
-        study.budget.trials, roles, study.budget.replicate_share, 0 if known >= STARTUP else STARTUP
-    )
+    before = [record for record in records if record.taken_from]
+    here = [(role_here(found, recipes), found.record) for found in taken]
+    known = [*((record.role, record) for record in before), *here]
+    roles = tuple(role for role in recipes if role not in {role for role, _ in known})
+    first = next(iter(recipes), None)
+    if any(role == first and record.replicate for role, record in known):
+        first = None
+    filled = max(len(before), len(here)) >= STARTUP
+    return Division(study.budget, roles, first, 0 if filled else STARTUP)
 
 
 def checked_division(

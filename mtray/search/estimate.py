@@ -58,11 +58,16 @@ class Estimate:
     searched: tuple[float, ...]
 
     def total(self, division: Division, concurrent: int) -> float:
-        """Seconds of the whole sweep. A repeat is taken for a searched recipe."""
-        rest = fmean(self.searched) * (division.searched + division.repeats)
-        return (self.base + sum(self.baselines) + rest) / concurrent
+        """Seconds of the whole sweep. A repeat is taken for a searched recipe, but for that of the
+        first baseline; so is what confirms the recommendation."""
+        again = division.first_again
+        late = division.searched + division.repeats - again + division.confirm
+        first = self.baselines[0] if again else 0.0
+        rest = fmean(self.searched) * late
+        return (self.base + sum(self.baselines) + first + rest) / concurrent
 
-    def lines(self, division: Division, concurrent: int) -> list[str]:
+    def lines(self, division: Division, concurrent: int, further: int = 0) -> list[str]:
+        """`further`: trials beyond the budget, at most."""
         told = [f"{_seconds([self.base])} for the base model"]
         if self.baselines:
             told.append(f"{_seconds(self.baselines)} for a baseline")
@@ -70,10 +75,15 @@ class Estimate:
         total = duration_text(self.total(division, concurrent))
         trials = counted(division.trials, "trial")
         at_once = f"{concurrent} at a time" if concurrent > 1 else "one after another"
-        return [
+        out = [
             f"  about {', '.join(told)}, as measured here",
             f"  about {total} for the base model and {trials}, {at_once}",
         ]
+        if further:
+            more = duration_text(further * fmean(self.searched) / concurrent)
+            named = counted(further, "further trial")
+            out.append(f"  at most about {more} more for {named} that settle the answer")
+        return out
 
 
 def _seconds(found: Sequence[float]) -> str:
@@ -167,10 +177,15 @@ def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
 
 
 def estimate_lines(
-    prepared: Any, division: Division, concurrent: int, say: Callable[[str], None]
+    prepared: Any,
+    division: Division,
+    concurrent: int,
+    say: Callable[[str], None],
+    further: int = 0,
 ) -> list[str]:
     """Examples of a middle and of the largest recipes, and how long a sweep takes, measured with a
-    few steps on this machine; `say` hears of that before it is done."""
+    few steps on this machine; `say` hears of that before it is done. `further`: trials beyond the
+    budget, at most."""
     study, space, store = prepared.study, prepared.space, prepared.store
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
     named = [("middle", middle), *(("largest", recipe) for recipe in largest_recipes(space))]
@@ -182,7 +197,7 @@ def estimate_lines(
     pace = measure(study, store, prepared.suite, middle)
     found = estimated(pace, study, space, store)
     speed = f"  training: {pace.tokens_per_second:,.0f} tokens/s with one worker here"
-    return [*lines, speed, *found.lines(division, concurrent)]
+    return [*lines, speed, *found.lines(division, concurrent, further)]
 
 
 def _sizes(mix: Mix) -> str:

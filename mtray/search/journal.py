@@ -7,19 +7,22 @@ start; a trial without a record is handed out again under its number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.data.mixing import SumsOf, plan, repeat_caps
+from mtray.data.mixing import SumsOf
 from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, further_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
+from mtray.search.advice import advice_of
+from mtray.search.allowed import allowed_points
 from mtray.search.cost_aware import Told, Where
+from mtray.search.ending import Ending, purpose_text
 from mtray.search.failures import attempt, may_run_again
-from mtray.search.lineup import missing_first
+from mtray.search.lineup import Placed, missing_first
 from mtray.search.notes import (
     ATTEMPTS,
     EXACT,
@@ -70,12 +73,14 @@ class Ledger:
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
         conditions = any(p.when for p in space.parameters.values())
         where = Where(
-            self._distributions, space.guesses, self._allowed(held, sums),
+            self._distributions, space.guesses, allowed_points(study, space, held, sums),
             space.switched_off if conditions else None,
         )  # fmt: skip
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = Ahead(self._suggester)
         self._repeats = Repeats(run_dir, study, self._recipe)
+        advice = advice_of(run_dir, study, space, where.allowed)
+        self.ending = Ending(run_dir, study.budget, self._distributions, self._repeats, advice)
         references = reference_recipes(space, study, held, sums)
         for trial in self._study.trials(*DONE):
             if told := known_of(trial):
@@ -84,24 +89,10 @@ class Ledger:
         self.records.complete_families()
         take_over(self._study, run_dir, space, taken, references, self.tell)
         self._take_back()
-        for params, notes in missing_first(self._study.trials(), references, where, self._seed):
-            self._study.put_in_line(params, notes)
+        begun = self._study.trials()
+        for found in missing_first(begun, references, where, self._seed, study.budget):
+            self._study.put_in_line(*found)
         self._repeats.know(self._study.trials())
-
-    def _allowed(
-        self, held: Mapping[str, int] | None, sums: SumsOf
-    ) -> Callable[[dict[str, Any]], bool] | None:
-        """Whether a point can be trained: no source is repeated more often than it may be."""
-        sources, caps = self._spec.sources, repeat_caps(self._spec.sources, held or {})
-        if not caps:
-            return None
-
-        def allowed(params: dict[str, Any]) -> bool:
-            recipe = self._space.recipe(params)
-            parts = plan(recipe, sources, sums(recipe))
-            return all(part.count <= caps.get(part.source, part.count) for part in parts)
-
-        return allowed
 
     def _take_back(self) -> None:
         """What an earlier process left running is told from its record, or waits to be handed out
@@ -177,34 +168,49 @@ class Ledger:
         states = [t.state for t in own(self._study.trials()) if t.state.is_finished()]
         return len(states) >= at_least and not set(DONE) & set(states)
 
+    def purpose(self, number: int) -> str:
+        """See `purpose_text`; of the base model nothing."""
+        return "" if number == BASE_NUMBER else purpose_text(self._study.trial(number))
+
     def needs_base(self) -> bool:
         return self.records.lacks_base()
 
+    @property
+    def total(self) -> int:
+        """The most trials that the run is to have."""
+        return self.ending.total(self._study.trials())
+
     def exhausted(self, total: int) -> bool:
-        """Whether `total` trials are finished or running."""
-        if self._study.count < total:
+        """Whether `total` trials are finished or running, or the answer is settled."""
+        if self._study.count < self.ending.planned(total):
             return False  # spares a look at every trial
-        return self.finished + self.running >= total
+        if self.finished + self.running >= total:
+            return True
+        return self.ending.settled(self._study.trials(), total)
 
     def next(self, total: int, wait: bool = True) -> Job | None:
-        """The next trial to run; None when `total` are finished or running, or, unless `wait`,
-        while the suggestion is still being worked out."""
+        """The next trial to run; None when the ledger is `exhausted`, while it depends on trials
+        that run, or, unless `wait`, while the suggestion is still being worked out."""
         if self.exhausted(total):
             return None
         if not self._study.waiting:
-            soon = self._repeats.soon(self._study.count, total)
-            repeat = self._repeats.next(self._study.trials(), total) if soon else None
-            found = self._ahead.take(self._study.count, wait) if repeat is None else None
-            if repeat is not None:
-                self._study.put_in_line(*repeat)
-            elif found is not None:
-                self._study.put_in_line(found[0], {ROLE: "search", SAMPLER_NOTES: found[1]})
-            else:
+            found = self._turn(total, wait)
+            if found is None:
                 return None
+            self._study.put_in_line(*found)
         trial = self._study.take()
         notes = trial.user_attrs.get(SAMPLER_NOTES)
         self._suggester.add(trial.number, trial.params, attributes=notes)
         return self._job(trial)
+
+    def _turn(self, total: int, wait: bool) -> Placed | None:
+        """What is to be put in line next; None where it is not known yet."""
+        near = self.ending.near(self._study.count, total)
+        turn = self.ending.turn(self._study.trials(), total) if near else "search"
+        if turn == "search":
+            found = self._ahead.take(self._study.count, wait)
+            return None if found is None else (found[0], {ROLE: "search", SAMPLER_NOTES: found[1]})
+        return None if isinstance(turn, str) else turn
 
     def _job(self, trial: FrozenTrial) -> Job:
         """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
@@ -226,9 +232,8 @@ class Ledger:
         know, which is the price for no worker waiting."""
         if self._study.waiting or self.exhausted(total):
             return
-        if self._repeats.soon(self._study.count, total) and self._repeats.due(
-            self._study.trials(), total
-        ):
+        near = self.ending.near(self._study.count, total)
+        if near and self.ending.kind(self._study.trials(), total) != "search":
             return
         self._ahead.refresh(self._study.count)
 

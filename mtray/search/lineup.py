@@ -1,4 +1,5 @@
-"""The trials that every sweep begins with: baselines, then points that fill the space."""
+"""The trials that every sweep begins with: baselines, of which the first is trained twice, then
+points that fill the space."""
 
 from __future__ import annotations
 
@@ -6,15 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from mtray.schema import Role
+from mtray.schema import Budget, Role
 from mtray.search.cost_aware import Where
 from mtray.search.filling import Filling
-from mtray.search.notes import EXACT, ROLE, first_ones, is_baseline, role_of, taken_over
+from mtray.search.notes import (
+    EXACT,
+    FIRST_AGAIN,
+    OF,
+    REPLICATE,
+    ROLE,
+    SAMPLER_NOTES,
+    first_ones,
+    is_baseline,
+    own,
+    role_of,
+    taken_over,
+)
 from mtray.search.references import nearest
 from mtray.search.samplers import STARTUP
+from mtray.search.shares import Beginning, kept
 
+Placed = tuple[dict[str, Any], dict[str, Any]]  # parameters and notes for the journal
 Distributions = Mapping[str, BaseDistribution]
 
 
@@ -23,9 +38,23 @@ def missing_first(
     references: Mapping[Role, dict[str, Any]],
     where: Where,
     seed: int,
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Parameters and notes of those that are still to be put in line: all in a new study, what is
-    missing where an earlier process was cut off or trials of earlier runs are known."""
+    budget: Budget,
+) -> list[Placed]:
+    """Those that are still to be put in line: all in a new study, what is missing where an earlier
+    process was cut off or trials of earlier runs are known."""
+    lined_up = _missing(trials, references, where, seed, budget)
+    # what a longer budget would go on with; the trials beyond this one settle the answer
+    room = len(lined_up) if budget.settle is None else max(0, budget.trials - len(own(trials)))
+    return lined_up[:room]
+
+
+def _missing(
+    trials: Sequence[FrozenTrial],
+    references: Mapping[Role, dict[str, Any]],
+    where: Where,
+    seed: int,
+    budget: Budget,
+) -> list[Placed]:
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
@@ -35,13 +64,45 @@ def missing_first(
     if len(known) < STARTUP:  # with as many, the sampler has what it needs
         points = Filling(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
-    return [placed(role, exact, where.distributions) for role, exact in missing]
+    lined_up = [placed(role, exact, where.distributions) for role, exact in missing]
+    if not references:
+        return lined_up
+    first, exact = next(iter(references.items()))
+    of = _first_baseline(trials, first)
+    new = sum(role != "search" for role, _ in missing)
+    begins = Beginning(len(baselines) + new, len(begun) - len(baselines) + len(missing) - new, True)
+    after = int(of == len(trials))  # it is itself the first that is missing
+    if of is None or not _repeat_fits(trials, budget, begins, after):
+        return lined_up
+    params, notes = placed(first, exact, where.distributions)
+    again = {**notes, SAMPLER_NOTES: {}, REPLICATE: 1, OF: of, FIRST_AGAIN: True}
+    return [*lined_up[:after], (params, again), *lined_up[after:]]
 
 
-def placed(
-    role: str, exact: dict[str, Any], distributions: Distributions
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Parameters and notes of one of them for the journal."""
+def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:
+    """The number of the first baseline, that of the next trial where it is missing; None where it
+    failed or was repeated already."""
+    known = [t for t in [*own(trials), *taken_over(trials)] if role_of(t) == role]
+    if not known:
+        return len(trials)
+    original, *repeats = known
+    failed = original.state == TrialState.FAIL
+    return None if repeats or failed or REPLICATE in original.user_attrs else original.number
+
+
+def _repeat_fits(
+    trials: Sequence[FrozenTrial], budget: Budget, begins: Beginning, after: int
+) -> bool:
+    """Whether the budget has a repeat for the first baseline, behind `after` that are put in line
+    before it."""
+    counted = own(trials)
+    share = kept(budget, budget.trials, begins)
+    spent = sum(REPLICATE in t.user_attrs for t in counted)
+    return bool(share.first and spent < share.repeats and len(counted) + after < budget.trials)
+
+
+def placed(role: str, exact: dict[str, Any], distributions: Distributions) -> Placed:
+    """One of them."""
     # a baseline may lie outside the searched range, or set what the space fixes, on purpose
     params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
     return params, {ROLE: role} if params == exact else {ROLE: role, EXACT: exact}

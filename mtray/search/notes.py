@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.schema import Role, TrialRecord
 from mtray.search.cost_aware import Told
+from mtray.search.shares import Beginning
 
 ROLE = "role"
 EXACT = "exact"  # a baseline's parameters, where Optuna would not take them
@@ -19,6 +20,10 @@ EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler
 REPLICATE, OF = "replicate", "of"  # its count, above 0, and the trial it repeats
 COST = "cost"  # of training, in device-seconds
 OVER = "over"  # how far beyond each of the study's constraints
+FIRST_AGAIN = "first_again"  # the repeat of the first baseline, at the start
+CONFIRMS = "confirms"  # the recommended recipe of a budget of so many trials
+SETTLES = "settles"  # beyond the budget: the probability that the answer is to hold with
+WHY = "why"  # in words, of what confirms or settles
 TAKEN = "taken"  # taken over from an earlier run: what it is known by
 
 
@@ -44,6 +49,15 @@ def role_of(trial: FrozenTrial) -> Role:
 def is_baseline(trial: FrozenTrial) -> bool:
     """Whether a trial is a baseline, and no replicate of one."""
     return role_of(trial) != "search" and REPLICATE not in trial.user_attrs
+
+
+def beginning(trials: Iterable[FrozenTrial]) -> Beginning:
+    """What a run began with."""
+    every = list(trials)
+    first = first_ones(every)
+    baselines = sum(map(is_baseline, first))
+    again = any(FIRST_AGAIN in t.user_attrs for t in every)
+    return Beginning(baselines, len(first) - baselines, again)
 
 
 def known_of(trial: FrozenTrial) -> Told | None:

@@ -12,18 +12,28 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from mtray.search.notes import CONFIRMS, SETTLES, TAKEN, WHY
 from mtray.search.run_study import JOURNAL
 
 Stage = Literal["waiting", "started", "finished", "pruned", "failed"]
+Purpose = Literal["", "taken", "confirm", "settle"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial as the journal has it. `started`: handed out, then running or interrupted."""
+    """A trial as the journal has it.
+
+    - `stage`: `started` is handed out, then running or interrupted.
+    - `reason`: why it ended without values.
+    - `purpose`: where it was taken over, confirms the recommended recipe or settles the answer.
+    - `why`: of the last two, what it was asked for.
+    """
 
     number: int
     stage: Stage
     reason: str = ""
+    purpose: Purpose = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,11 +92,21 @@ def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
 
 
 def _entry(trial: FrozenTrial) -> Entry:
+    notes = trial.user_attrs
+    failed = trial.state.is_finished() and trial.state != TrialState.COMPLETE
+    reason = str(notes.get("reason", "")) if failed else ""
+    return Entry(trial.number, _stage(trial), reason, _purpose(trial), why=str(notes.get(WHY, "")))
+
+
+def _stage(trial: FrozenTrial) -> Stage:
     if trial.state == TrialState.COMPLETE:
-        return Entry(trial.number, "finished")
+        return "finished"
     if trial.state.is_finished():
-        stage: Stage = "pruned" if trial.state == TrialState.PRUNED else "failed"
-        return Entry(trial.number, stage, str(trial.user_attrs.get("reason", "")))
+        return "pruned" if trial.state == TrialState.PRUNED else "failed"
     # a trial that was given back waits again, but keeps the parameters it was handed out with
-    started = trial.state == TrialState.RUNNING or trial.params
-    return Entry(trial.number, "started" if started else "waiting")
+    return "started" if trial.state == TrialState.RUNNING or trial.params else "waiting"
+
+
+def _purpose(trial: FrozenTrial) -> Purpose:
+    notes: dict[str, Purpose] = {TAKEN: "taken", CONFIRMS: "confirm", SETTLES: "settle"}
+    return next((found for note, found in notes.items() if note in trial.user_attrs), "")

@@ -1,8 +1,8 @@
 """Which recipes are trained again with another seed, and when.
 
 A replicate repeats the recipe of an earlier trial with its own seed and its own draw of the data. A
-share of the budget is kept for them at its end, and goes to those whose place on the front is least
-sure. The journal says which trial repeats which, so a restart knows.
+share of the budget is kept for them (`mtray.search.shares`), and goes to those whose place on the
+front is least sure. The journal says which trial repeats which, so a restart knows.
 """
 
 from __future__ import annotations
@@ -29,30 +29,12 @@ from mtray.search.notes import (
     REPLICATE,
     ROLE,
     SAMPLER_NOTES,
-    first_ones,
-    own,
     role_of,
 )
 
 Array = npt.NDArray[np.float64]
-FEWEST = 2  # a single replicate leaves the variance over seeds one degree of freedom
 DRAWS = 250  # enough to tell who is least sure
 NEAR = 100  # recipes that are looked at, the outermost
-
-
-def reserved(total: int, share: float, start: int) -> int:
-    """How many of `total` trials are replicates: their share, but at most half of what is left
-    after the `start` trials that every sweep begins with, and none rather than one."""
-    count = min(int(share * total + 1e-9), max(0, total - start) // 2)
-    return count if count >= FEWEST else 0
-
-
-def due(trials: Sequence[FrozenTrial], total: int, share: float) -> bool:
-    """Whether the next of `total` trials is a replicate: what is left is kept for them."""
-    counted = own(trials)
-    begun = sum(t.state != TrialState.WAITING for t in counted)
-    spent = sum(bool(t.user_attrs.get(REPLICATE)) for t in counted)
-    return bool(total - begun <= reserved(total, share, len(first_ones(trials))) - spent)
 
 
 def least_sure(chances: Array, trained: Sequence[int], eligible: Sequence[bool]) -> int | None:
@@ -91,7 +73,7 @@ class Repeats:
     def __init__(
         self, run_dir: Path, study: Study, recipe: Callable[[FrozenTrial], Recipe]
     ) -> None:
-        self._share, self._recipe = study.budget.replicate_share, recipe
+        self._recipe = recipe
         self._race = Race(run_dir, study)
         self._first: dict[Recipe, int] = {}
 
@@ -101,23 +83,19 @@ class Repeats:
             if trial.params and not trial.user_attrs.get(REPLICATE):
                 self._original(trial, trials)
 
-    def soon(self, count: int, total: int) -> bool:
-        """Whether replicates may be `due`, by the number of trials alone: spares a look at every
-        trial, which is felt from thousands on."""
-        return total - count <= self._share * total + 1
+    def next(self, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Parameters and notes of the replicate that is to be put in line; None when nothing can be
+        repeated."""
+        number = self._race.pick(trials)
+        return None if number is None else self.again(trials[number], trials)
 
-    def due(self, trials: Sequence[FrozenTrial], total: int) -> bool:
-        return due(trials, total, self._share)
-
-    def next(
-        self, trials: Sequence[FrozenTrial], total: int
-    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Parameters and notes of the replicate that is to be put in line; None when it is not
-        time, or nothing can be repeated."""
-        number = self._race.pick(trials) if self.due(trials, total) else None
-        if number is None:
-            return None
-        return trials[number].params, {SAMPLER_NOTES: {}, **self._notes(trials[number], trials)}
+    def again(
+        self, trial: FrozenTrial, trials: Sequence[FrozenTrial]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and notes of another replicate of a trial's recipe."""
+        of = trial.user_attrs.get(OF)
+        first = trial if of is None else trials[of]
+        return first.params, {SAMPLER_NOTES: {}, **self._notes(first, trials)}
 
     def repeated(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
         """What is to be noted on a suggestion that repeats an earlier recipe, so that it becomes a

@@ -25,6 +25,7 @@ from mtray.search.journal import Ledger
 from mtray.search.kept_weights import drop_dominated
 from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
+from mtray.search.plan import after_first_repeat
 from mtray.search.room import Room, concurrency
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
@@ -57,23 +58,23 @@ def run_session(
         say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
     for text in ledger.records.damaged:
         say(console, text)
-    missing = max(0, prepared.study.budget.trials - ledger.finished)
-    if missing or ledger.needs_base():
+    total = ledger.total
+    missing = max(0, total - ledger.finished)
+    over = not ledger.needs_base() and ledger.exhausted(total)
+    if not over:
         if ledger.finished:
             say(
                 console,
-                f"continuing {run_dir}: {ledger.finished} trials are finished, {missing} to go",
+                f"continuing {run_dir}: {ledger.finished} trials are finished, "
+                f"{'at most ' if prepared.study.budget.settle else ''}{missing} to go",
             )
         base = ledger.records.read(BASE_NUMBER)  # measured by an earlier start
         for sentence in ability_sentences(ability_sets([base] if base else [])):
             say(console, sentence)
         code = _with_ray(prepared, run_dir, ledger, address, console, started)
     else:
-        say(
-            console,
-            f"{run_dir}: all {ledger.finished} trials are finished; "
-            "--trials N with a larger N adds some",
-        )
+        why = "and the answer is settled" if missing else "--trials N with a larger N adds some"
+        say(console, f"{run_dir}: all {ledger.finished} trials are finished; {why}")
         code = 0
     finish(run_dir, prepared.study, prepared.space, console)
     return code
@@ -102,17 +103,23 @@ def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
     show_front(export_front(run_dir, study, space), console)
 
 
-def _events(watch: Watch, watchdog: Watchdog, board: Any) -> Any:
+def _events(ledger: Ledger, watch: Watch, watchdog: Watchdog, shared: Shared) -> Any:
     """Who hears of what happens to trials."""
     from mtray.search.searcher import Events
+
+    board = shared.board
+    told = after_first_repeat(Path(shared.run_dir), shared.study, watch.say)
 
     def started(job: Job) -> None:
         watchdog.started(job)
         watch.started(job)
+        if purpose := ledger.purpose(job.number):
+            watch.say(f"trial {job.number} {purpose}")
 
     def ended(record: TrialRecord) -> None:
         watchdog.ended(record.number)
         watch.ended(record)
+        told(record)
 
     def lost(number: int, reason: str) -> None:
         board.remove.remote(number)
@@ -152,8 +159,8 @@ def _with_ray(
         check_disk(study, prepared.space, run_dir, concurrent)
         shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes
-        limits = Limits(study.budget.trials, started + minutes * 60 if minutes else None)
-        watch = Watch(console, study.budget.trials, ledger.finished, concurrent)
+        limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
+        watch = Watch(console, limits.trials, ledger.finished, concurrent)
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         before, had = time.monotonic(), ledger.finished
@@ -224,7 +231,7 @@ def _run_watched(
     watchdog.start()
     try:
         with StopOnSignal(limits, board, watch.say) as stop:
-            run_trials(ledger, shared, limits, _events(watch, watchdog, board), concurrent)
+            run_trials(ledger, shared, limits, _events(ledger, watch, watchdog, shared), concurrent)
         return stop.received
     finally:
         watchdog.stop()

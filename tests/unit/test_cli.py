@@ -75,7 +75,10 @@ def test_status_counts_trials_by_state_and_changes_nothing(run_dir, capsys):
     assert "interrupted: 4, 5; the same command runs them again" in out
     assert "failed: trial 3: TrainError: loss is not finite" in out
     assert "infeasible" not in out and "wrong" not in out
-    assert "9 trials: 1 baseline (parallel_only), 6 recipes searched, 2 repeats; the base" in out
+    assert (
+        "9 trials: 1 baseline (parallel_only), 5 recipes searched, 2 repeats (one of "
+        "parallel_only, at the start), 1 confirmation of what is recommended; the base"
+    ) in out
     assert "best quality: 0.660 [0.650, 0.670] (trial 2)" in out
     assert "best retention: 1.000 [1.000, 1.000] (the base model)" in out
     assert "no sweep is running" in out and "base model: measured" in out

@@ -10,7 +10,7 @@ from mtray.report.records import write_record
 from mtray.schema import BASELINES, Budget, Recipe, Source
 from mtray.search.division import checked_division, divided
 from mtray.search.journal import base_job
-from mtray.search.notes import REPLICATE, is_baseline
+from mtray.search.notes import CONFIRMS, FIRST_AGAIN, REPLICATE, is_baseline
 
 ALL = ", ".join(REFERENCES)
 PAIRS = SOURCES[:1]
@@ -22,29 +22,64 @@ def division(trials, sources=SOURCES, **budget):
     return divided(study, OPEN)
 
 
+AGAIN = "(one of parallel_only, at the start)"
 TEXTS = [
-    (division(14), f"14 trials: 4 baselines ({ALL}), 7 recipes searched, 3 repeats"),
-    (division(100), f"100 trials: 4 baselines ({ALL}), 71 recipes searched, 25 repeats"),
-    (division(6), f"6 trials: 4 baselines ({ALL}), 2 recipes searched, no repeats"),
     (
-        division(14, PAIRS, replicate_share=0),
-        "14 trials: 1 baseline (parallel_only), 13 recipes searched, no repeats",
+        division(14),
+        f"14 trials: 4 baselines ({ALL}), 6 recipes searched, 3 repeats {AGAIN}, 1 confirmation",
+    ),
+    (
+        division(100),
+        f"100 trials: 4 baselines ({ALL}), 70 recipes searched, 25 repeats {AGAIN}, 1 confirmation",
+    ),
+    (
+        division(10),
+        f"10 trials: 4 baselines ({ALL}), 5 recipes searched, 1 repeat {AGAIN}, no confirmations",
+    ),
+    (
+        division(6),
+        f"6 trials: 4 baselines ({ALL}), 2 recipes searched, no repeats, no confirmations",
+    ),
+    (
+        division(14, PAIRS, replicate_share=0, confirm=0),
+        "14 trials: 1 baseline (parallel_only), 13 recipes searched, no repeats, no confirmations",
     ),
     (
         division(9, baselines=["uniform", "parallel_only"]),
-        "9 trials: 2 baselines (parallel_only, uniform), 7 recipes searched, no repeats",
+        f"9 trials: 2 baselines (parallel_only, uniform), 5 recipes searched, 1 repeat {AGAIN}, "
+        "1 confirmation",
     ),
-    (division(1, baselines="none"), "1 trial: no baselines, 1 recipe searched, no repeats"),
+    (
+        division(1, baselines="none"),
+        "1 trial: no baselines, 1 recipe searched, no repeats, no confirmations",
+    ),
 ]
 
 
 @pytest.mark.parametrize("found, text", TEXTS)
 def test_a_budget_in_words(found, text):
-    assert found.text() == f"{text}; the base model comes on top"
+    assert found.text() == f"{text} of what is recommended; the base model comes on top"
+    assert found.lines()[0] == found.text()
     found.check()
 
 
-@pytest.mark.parametrize("trials", [6, 14, 15, 20, 40])
+SAID = [
+    (division(14), []),
+    (division(10), ["no trial is kept to confirm"]),
+    (division(6), ["no second training of parallel_only: ", "no trial is kept to confirm"]),
+    (division(14, replicate_share=0, confirm=0), []),
+    (division(14, baselines="none"), []),
+]
+
+
+@pytest.mark.parametrize("found, said", SAID)
+def test_what_a_small_budget_goes_without_is_said(found, said):
+    lines = found.lines()[1:]
+    assert len(lines) == len(said)
+    assert all(line.startswith(head) for line, head in zip(lines, said, strict=True))
+
+
+@pytest.mark.parametrize("trials", [6, 7, 11, 14, 20, 40])
 @pytest.mark.parametrize("baselines", ["all", "none", ["parallel_only"]])
 def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
     """As the journal has it, with no suggestion that happens to repeat another."""
@@ -56,11 +91,34 @@ def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
         ledger.tell(job.number)
     done = ledger._study.trials()
     done = [t for t in done if t.state.is_finished()]
-    repeats = [t for t in done if REPLICATE in t.user_attrs]
+    confirms = [t for t in done if CONFIRMS in t.user_attrs]
+    repeats = [t for t in done if REPLICATE in t.user_attrs and t not in confirms]
+    again = [t.number for t in done if FIRST_AGAIN in t.user_attrs]
     found = divided(study, SPACE)
     assert tuple(t.user_attrs["role"] for t in done if is_baseline(t)) == found.baselines
-    assert (len(done), len(repeats)) == (trials, found.repeats)
-    assert found.searched == trials - len(found.baselines) - len(repeats)
+    assert (len(done), len(repeats), len(confirms)) == (trials, found.repeats, found.confirm)
+    assert again == [1] * found.first_again
+    spent = len(found.baselines) + len(repeats) + len(confirms)
+    assert found.searched == trials - spent
+
+
+def test_a_first_baseline_of_an_earlier_run_is_trained_again_here_once(tmp_path):
+    budget = Budget(trials=14)
+    run(tmp_path / "old", 8, space=OPEN)
+    taken = taken_from(tmp_path / "old", OPEN).taken
+    found = checked_division(study_of(budget=budget), OPEN, None, taken)
+    assert (found.baselines, found.first_again, found.repeats) == ((), True, 3)
+    jobs = run(tmp_path / "new", 14, taken, OPEN, budget=budget)
+    assert (jobs[0].role, jobs[0].of, jobs[0].replicate) == ("parallel_only", 0, 1)
+    assert sum(bool(j.replicate) for j in jobs[:-1]) == 3
+    # a third run that takes over from this one has it twice
+    both = taken_from(tmp_path / "new", OPEN).taken
+    found = checked_division(study_of(budget=budget), OPEN, None, both)
+    assert (found.first, found.first_again, found.repeats) == (None, False, 3)
+    job, *_ = run(tmp_path / "third", 1, both, OPEN, budget=budget)
+    assert (job.role, job.replicate) == ("search", 0)
+    found = checked_division(study_of(budget=budget), OPEN, tmp_path / "third")
+    assert found.first is None, "nor when it goes on without --from"
 
 
 REFUSED = [

@@ -102,15 +102,18 @@ def test_a_trial_that_stops_early_by_hand():
 
 def test_the_base_model_baselines_and_repeats_are_counted():
     found = Estimate(base=60.0, baselines=(100.0, 140.0), searched=(20.0, 40.0))
-    division = Division(14, ("parallel_only", "uniform"), share=0.25)
-    assert (division.searched, division.repeats) == (9, 3)
-    assert found.total(division, 1) == 60 + 240 + 12 * 30
+    division = Division(Budget(trials=14), ("parallel_only", "uniform"), "parallel_only")
+    assert (division.searched, division.repeats, division.confirm) == (8, 3, 1)
+    assert found.total(division, 1) == 60 + 240 + 100 + (8 + 2 + 1) * 30, "the first one twice"
     assert found.lines(division, 2) == [
         "  about 60 s for the base model, 120 s (100 to 140) for a baseline, 30 s (20 to 40) for a "
         "recipe of the space, as measured here",
-        "  about 5m30s for the base model and 14 trials, 2 at a time",
+        "  about 6m05s for the base model and 14 trials, 2 at a time",
     ]
-    alone = Estimate(60.0, (), (20.0, 40.0)).lines(Division(1, (), 0.25), 1)
+    assert found.lines(division, 2, further=7)[2:] == [
+        "  at most about 1m45s more for 7 further trials that settle the answer"
+    ]
+    alone = Estimate(60.0, (), (20.0, 40.0)).lines(Division(Budget(trials=1), (), None), 1)
     assert "baseline" not in alone[0] and alone[1].endswith("1m30s for the base model and 1 trial, "
                                                             "one after another")  # fmt: skip
 

@@ -16,7 +16,7 @@ EVALUATION = {"reversion": (0.25,), "intermediate_checkpoints": (0.5,)}
 STUDY = {
     "evaluation": study_of().evaluation.model_copy(update=EVALUATION),
     "training": Training(schedule="constant"),
-    "budget": Budget(replicate_share=0),
+    "budget": Budget(replicate_share=0, confirm=0),
 }
 
 

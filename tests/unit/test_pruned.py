@@ -61,7 +61,7 @@ def test_pruned_trials_are_no_failures(tmp_path):
 def test_a_resumed_sweep_with_pruned_trials_asks_for_the_same(tmp_path, sampler):
     """The sampler's guess is in the journal: a restart does not work it out from other records."""
 
-    options = {"sampler": sampler, "budget": Budget(trials=14, replicate_share=0)}
+    options = {"sampler": sampler, "budget": Budget(trials=14, replicate_share=0, confirm=0)}
 
     def go(run_dir, reopen):
         run_dir.mkdir()

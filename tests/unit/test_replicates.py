@@ -13,8 +13,9 @@ from mtray.job import Job
 from mtray.report.export import read_front
 from mtray.report.records import BASE_NUMBER, read_records, write_record
 from mtray.schema import Budget, Mix, Recipe, Source
-from mtray.search.replicates import least_sure, outermost, reserved
+from mtray.search.replicates import least_sure, outermost
 from mtray.search.samplers import STARTUP
+from mtray.search.shares import reserved
 from mtray.space import Choices, Space
 
 ROLES = len(REFERENCES)  # baselines of the tests' study
@@ -113,7 +114,7 @@ def test_a_tiny_budget_repeats_nothing(tmp_path, total):
 
 
 def test_the_share_can_be_switched_off(tmp_path):
-    assert not replicates(lucky_run(tmp_path, 20, budget=Budget(replicate_share=0)))
+    assert not replicates(lucky_run(tmp_path, 20, budget=Budget(replicate_share=0, confirm=0)))
 
 
 def test_an_extended_sweep_searches_on_and_repeats_near_its_own_end(tmp_path):
@@ -127,7 +128,7 @@ def test_an_extended_sweep_searches_on_and_repeats_near_its_own_end(tmp_path):
 
 
 def test_trials_at_once_are_not_all_given_to_one_recipe(tmp_path):
-    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0))
+    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0, confirm=0))
     ledger = ledger_in(tmp_path)
     jobs = [ledger.next(20) for _ in range(5)]
     assert all(j.replicate for j in jobs) and ledger.next(20) is None
@@ -144,7 +145,7 @@ def test_an_interrupted_replicate_comes_again_as_the_same(tmp_path):
 
 
 def test_a_recipe_whose_replicates_fail_is_not_picked_for_ever(tmp_path):
-    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0))
+    lucky_run(tmp_path, 15, budget=Budget(replicate_share=0, confirm=0))
     ledger = ledger_in(tmp_path)
     jobs = []
     while (job := ledger.next(20)) is not None:
@@ -155,7 +156,7 @@ def test_a_recipe_whose_replicates_fail_is_not_picked_for_ever(tmp_path):
 
 
 def test_the_base_model_is_never_repeated_and_baselines_may_be(tmp_path):
-    jobs = lucky_run(tmp_path, 60, budget=Budget(replicate_share=0.5))
+    jobs = lucky_run(tmp_path, 60, budget=Budget(replicate_share=0.5, trials=2, confirm=0))
     assert BASE_NUMBER not in {j.of for j in jobs}
     assert {j.role for j in replicates(jobs)} > {"search"}
 
@@ -171,7 +172,8 @@ CHOICES = Space(
 
 @pytest.mark.parametrize("reopen", [False, True])
 def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reopen):
-    jobs = lucky_run(tmp_path, 14, reopen, space=CHOICES, budget=Budget(replicate_share=0))
+    alone = Budget(replicate_share=0, confirm=0)
+    jobs = lucky_run(tmp_path, 14, reopen, space=CHOICES, budget=alone)
     searched = [j for j in jobs if not j.replicate]
     # the searched recipes that are no baseline's, and the baselines
     assert len({j.recipe for j in searched if j.role == "search"}) <= 2
@@ -189,7 +191,7 @@ def test_a_suggestion_that_repeats_a_recipe_becomes_its_replicate(tmp_path, reop
 
 def test_the_front_is_told_apart_better_with_replicates(tmp_path):
     """Means over seeds are nearer to the truth than single trials, where it matters."""
-    lucky_run(tmp_path, 40, budget=Budget(replicate_share=0.5))
+    lucky_run(tmp_path, 40, budget=Budget(replicate_share=0.5, trials=2, confirm=0))
     records = [r for r in read_records(tmp_path).sound() if r.state == "complete"]
     assert sum(r.replicate > 0 for r in records) == 16
     front = read_front(tmp_path, study_of())

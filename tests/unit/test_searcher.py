@@ -14,6 +14,8 @@ from mtray.report.records import (
     write_json,
     write_record,
 )
+from mtray.schema import Budget
+from mtray.search.confirm import Advice, Proposal
 from mtray.search.stopwatch import FILE
 
 searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
@@ -36,9 +38,9 @@ def cluster(monkeypatch):
 class Sweep:
     """A searcher on a ledger of its own, and what it said."""
 
-    def __init__(self, run_dir, trials=3):
+    def __init__(self, run_dir, trials=3, **changes):
         self.run_dir, self.said = run_dir, []
-        self.ledger = ledger_in(run_dir)
+        self.ledger = ledger_in(run_dir, **changes)
         self.limits = searcher.Limits(trials)
         events = searcher.Events(
             lambda job: self.said.append(("started", job.number)),
@@ -61,10 +63,10 @@ class Sweep:
         self.searcher.on_trial_complete(trial_id, result=result or None, error=error)
 
 
-def begun(tmp_path, trials=3):
+def begun(tmp_path, trials=3, **changes):
     """A sweep whose base model has been measured."""
     write_record(tmp_path, make_record(BASE_NUMBER, 0.5, 1.0, "base"))
-    return Sweep(tmp_path, trials)
+    return Sweep(tmp_path, trials, **changes)
 
 
 def test_the_end_waits_for_what_runs(tmp_path, cluster):
@@ -80,6 +82,32 @@ def test_the_end_waits_for_what_runs(tmp_path, cluster):
     assert sweep.ask() == FINISHED
     assert freed == [0], "or nobody could have its workers' place"
     assert ("lost", 0) in sweep.said and sweep.said.count(("complete", 0)) == 1
+
+
+def test_trials_that_settle_the_answer_end_the_sweep_with_it(tmp_path, cluster):
+    """Trial 0 is to be trained three times; two of four further trials are enough."""
+    budget = Budget(trials=2, baselines="none", confirm=0, settle=0.95, ceiling=6)
+    sweep = begun(tmp_path, 6, budget=budget)
+    again = Proposal({}, 0, "again")
+
+    def settle(records, pending):
+        done = [r for r in records if 0 in (r.number, r.of) and r.state == "complete"]
+        return again if len(done) + len(pending) < 3 else None
+
+    sweep.ledger.ending.advice = Advice(lambda records: None, settle)
+    for number in range(2):
+        trial_id, job = sweep.ask()
+        sweep.end(trial_id, make_record(number, 0.5, 0.5, recipe=job.recipe))
+    (one, first), (other, second) = sweep.ask(), sweep.ask()
+    assert [(j.of, j.replicate) for j in (first, second)] == [(0, 1), (0, 2)]
+    assert sweep.ask() is None, "settled, if both come through"
+    sweep.end(one, make_record(2, 0.5, 0.5, replicate=1, of=0))
+    assert sweep.ask() is None
+    sweep.end(other, make_failed(3))
+    last, third = sweep.ask()
+    assert (third.of, third.replicate) == (0, 3)
+    sweep.end(last, make_record(4, 0.5, 0.5, replicate=3, of=0))
+    assert sweep.ask() == FINISHED and sweep.ledger.finished == 5
 
 
 def test_a_trial_that_is_lost_again_and_again_fails_with_its_attempts(tmp_path, cluster):

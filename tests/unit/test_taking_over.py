@@ -194,7 +194,7 @@ def test_a_sweep_with_taken_trials_is_resumed_alike(old, tmp_path):
 def test_the_search_does_not_suggest_the_same_again(old, tmp_path, sampler):
     there = {t.record.recipe for t in taken_from(old).taken}
     jobs = run(tmp_path / "new", 20, searched(taken_from(old))[:3], sampler=sampler,
-               budget=Budget(replicate_share=0))  # fmt: skip
+               budget=Budget(replicate_share=0, confirm=0))  # fmt: skip
     assert not there & {j.recipe for j in jobs if j.role == "search"}
     assert not any(j.replicate for j in jobs)
 
@@ -267,7 +267,8 @@ def test_of_a_trial_with_other_alphas_all_or_nothing_is_taken_over(tmp_path, mon
 
 
 def test_a_recipe_that_was_taken_over_may_be_repeated(old, tmp_path):
-    jobs = run(tmp_path / "new", 14, taken_from(old).taken, budget=Budget(replicate_share=0.5))
+    half = Budget(replicate_share=0.5, trials=2, confirm=0)
+    jobs = run(tmp_path / "new", 14, taken_from(old).taken, budget=half)
     repeats = [j for j in jobs if j.replicate]
     assert repeats
     for job in repeats:
