@@ -122,6 +122,18 @@ NO_COMET = "none"  # as `evaluation.comet`: no learned metric, and no quality
 METRICS = ("comet", "bleu", "chrf")  # that are measured where a study does not say
 
 
+# keys of `Evaluation` that say what is recorded beside the scores
+RECORDED_BESIDE = frozenset({"divergence"})
+
+
+class Divergence(Frozen):
+    """How far training moves the model's distribution on the new task
+    (`mtray.evaluation.divergence`). `prompts`: of so many quality prompts at most; 0: it is not
+    measured."""
+
+    prompts: Annotated[int, Field(ge=0, strict=True)] = 32
+
+
 class Evaluation(Frozen):
     """`comet` is a hub name, a checkpoint's path, `none` or, by this name alone, `embedded`; it is
     what quality is, and with `none` there is no quality.
@@ -130,7 +142,7 @@ class Evaluation(Frozen):
     a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
     too, each a point of its own (`Recipe.alpha`). `sample_seed`: of the samples of all evaluation
     sets, and not the study's seed: studies and replicates that differ in how they train are
-    measured on the same segments."""
+    measured on the same segments. `divergence`: recorded beside the scores."""
 
     comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -145,6 +157,7 @@ class Evaluation(Frozen):
     sample_seed: Annotated[int, Field(ge=0)] = 0
     embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    divergence: Divergence = Divergence()
 
     @model_validator(mode="before")
     @classmethod

@@ -35,10 +35,12 @@ from ray.util.placement_group import (
     remove_placement_group,
 )
 
+from mtray.divergence import divergence_plan
 from mtray.errors import NodeLost, TrainError, TrialStopped, WorkerLost
-from mtray.job import How, Job, Outcome, RungPlan, Use
+from mtray.job import DivergencePlan, How, Job, Outcome, RungPlan, Use
 from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
+from mtray.search.base_answers import base_if_there
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
@@ -167,6 +169,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
             rungs=_rung_plan(job, shared, clock),
             keep_in=trial_dir(Path(shared.run_dir), job.number),
             use=_keeper(job, shared, rank),
+            divergence=_divergence_plan(job, shared, rank),
         )
         place = place_in_group(rank, world)
         worker = Worker(place, config["batch_share"], reporter.progress, clock)
@@ -186,6 +189,14 @@ def _keeper(job: Job, shared: Shared, rank: int) -> Use | None:
         return None
     path = trial_dir(Path(shared.run_dir), job.number) / MOVED
     return lambda module, tokenizer: save_moved(module, path)
+
+
+def _divergence_plan(job: Job, shared: Shared, rank: int) -> DivergencePlan | None:
+    """One worker has the whole model, and few prompts are not worth sharing."""
+    if rank or not job.recipe.parallel_size:
+        return None
+    suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
+    return divergence_plan(shared.study, suite, lambda: base_if_there(run_dir, suite))
 
 
 def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> RungPlan | None:
