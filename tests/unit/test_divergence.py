@@ -243,7 +243,7 @@ def test_a_trial_and_its_other_alphas_have_their_own():
     values = (quarter.forward_kl, half.training.forward_kl, whole.training.forward_kl)
     assert 0 < values[0] < values[1] < values[2]
     assert half.reverted[0].forward_kl == pytest.approx(values[0], rel=1e-4)
-    assert 0 < whole.seconds["divergence"] and "divergence" not in whole.notes
+    assert whole.seconds["divergence"] > 0 and "divergence" not in whole.notes
 
 
 def test_a_trial_without_a_plan_records_none():

@@ -223,7 +223,8 @@ def test_what_a_training_moved_has_columns(tmp_path):
     rows = {row["number"]: row for row in csv.DictReader((tmp_path / "front.csv").open())}
     names = ("tuned_parameters", "tokens_per_parameter", "accumulated_learning_rate",
              "mean_difference", "forward_kl", "movement.block 0", "movement.head")  # fmt: skip
-    assert [rows["1"][name] for name in names] == ["200", "3.0", "0.02", "2.0", "0.75", "0.25", "0.5"]
+    found = [rows["1"][name] for name in names]
+    assert found == ["200", "3.0", "0.02", "2.0", "0.75", "0.25", "0.5"]
     found = [rows["1000001"][name] for name in names]
     assert found == ["200", "3.0", "0.02", "1.0", "", "0.125", "0.25"]
     assert {rows["-1"][name] for name in names} == {""}
