@@ -47,12 +47,24 @@ class RungPlan:
 
 
 @dataclass(frozen=True)
+class DivergencePlan:
+    """The prompts on which a trained model is compared with the untouched one
+    (`mtray.evaluation.divergence`). `answers`: the untouched model's; None where they are not there
+    yet, and the trial makes them itself."""
+
+    requests: Sequence[Request]
+    answers: Callable[[], Sequence[Output] | None]
+
+
+@dataclass(frozen=True)
 class Reverted:
-    """What the tuned model answered at another alpha, and the seconds of that."""
+    """What the tuned model answered at another alpha, the seconds of that, and its KL divergence as
+    in the record."""
 
     alpha: float
     outputs: list[Output]
     seconds: float
+    forward_kl: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +103,11 @@ class How:
     """How a trial is run: `engine`, deepspeed or torch; `keep_in`, the folder for checkpoints while
     it trains; `use` is called at the end, with the model as it was evaluated and its tokenizer;
     `keep`, on rank 0, with the share of the steps and the model of every intermediate checkpoint
-    that was evaluated."""
+    that was evaluated. `divergence`: on rank 0 alone."""
 
     engine: str = "deepspeed"
     rungs: RungPlan | None = None
     keep_in: Path | None = None
     use: Use | None = None
     keep: Keep | None = None
+    divergence: DivergencePlan | None = None

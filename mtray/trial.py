@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,8 +10,9 @@ from typing import Any, NamedTuple
 
 from mtray.data.store import mixed
 from mtray.data.tables import Table
+from mtray.divergence import Divergence
 from mtray.errors import ConfigError, TrialPruned, TrialStopped
-from mtray.evaluation.batches import settings_of
+from mtray.evaluation.batches import Settings, settings_of
 from mtray.evaluation.engine import Output, Request
 from mtray.intermediate import Found, seen_mix
 from mtray.job import How, Intermediate, Job, Outcome, Reverted
@@ -135,7 +137,8 @@ class _Trial:
         from mtray.training.engine import build_engine
 
         training = self._study.training
-        if self._alphas or self._job.recipe.alpha != 1 or self._measures_movement:
+        reverts = self._alphas or self._job.recipe.alpha != 1
+        if reverts or self._measures_movement or self._how.divergence is not None:
             self._origin.take(marked)
         return build_engine(self._how.engine, marked, training, self._loaded.precision)
 
@@ -222,11 +225,14 @@ class _Trial:
         with self._whole as module:
             with self._seconds.phase("generation"):
                 outputs = self._answers(module, requests)
-            record = self._record
+            divergence, record = self._divergence(module), self._record
             if record is not None and self._measures_movement:
                 with self._seconds.phase("movement"):
                     record = self._moved(module, record)
-            reverted = tuple(self._reverted(module, requests, alpha) for alpha in self._alphas)
+            record = self._compared(record, divergence)
+            reverted = tuple(
+                self._reverted(module, requests, alpha, divergence) for alpha in self._alphas
+            )
             if self._how.use is not None:
                 with self._origin.at(module, self._job.recipe.alpha):
                     self._how.use(module, self._loaded.tokenizer)
@@ -242,13 +248,15 @@ class _Trial:
         """`alpha`: the recipe's where it is not given."""
         from mtray.training.adapters import merged
 
-        settings = settings_of(
+        at = self._job.recipe.alpha if alpha is None else alpha
+        with self._origin.at(module, at), merged(module):
+            return answer_together(self._settings(module), asked, self._worker)
+
+    def _settings(self, module: Any) -> Settings:
+        return settings_of(
             self._study.evaluation, module, self._loaded.tokenizer, self._loaded.precision,
             self._worker.batch_share,
         )  # fmt: skip
-        at = self._job.recipe.alpha if alpha is None else alpha
-        with self._origin.at(module, at), merged(module):
-            return answer_together(settings, asked, self._worker)
 
     def _moved(self, module: Any, record: TrainingRecord) -> TrainingRecord:
         """The record, with how far the training moved the model."""
@@ -256,12 +264,41 @@ class _Trial:
         whole_way = {"movement": moved, "mean_difference": mean}
         return moved_by(record.model_copy(update=whole_way), self._job.recipe.alpha)
 
-    def _reverted(self, module: Any, requests: Sequence[Request], alpha: float) -> Reverted:
+    def _divergence(self, module: Any) -> Divergence | None:
+        plan = self._how.divergence
+        if plan is None or self._record is None:
+            return None
+        with self._seconds.phase("divergence"):
+            return Divergence(plan, self._settings(module), self._origin)
+
+    def _forward_kl(self, divergence: Divergence | None, alpha: float) -> float | None:
+        if divergence is None:
+            return None
+        with self._seconds.phase("divergence"):
+            found = divergence.at(alpha)
+        if math.isfinite(found):
+            return found
+        self._notes["divergence"] = f"not recorded: {found} at alpha {alpha:g}"
+        return None
+
+    def _compared(
+        self, record: TrainingRecord | None, divergence: Divergence | None
+    ) -> TrainingRecord | None:
+        """The record, with the divergence of the model as it was evaluated."""
+        if record is None:
+            return None
+        found = self._forward_kl(divergence, self._job.recipe.alpha)
+        return record.model_copy(update={"forward_kl": found})
+
+    def _reverted(
+        self, module: Any, requests: Sequence[Request], alpha: float, divergence: Divergence | None
+    ) -> Reverted:
         start = time.perf_counter()
         self._tell(f"evaluating at alpha {alpha:g}")
         with self._seconds.phase("reversion"):
             found = self._answers(module, requests, alpha)
-        return Reverted(alpha, found, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Reverted(alpha, found, seconds, self._forward_kl(divergence, alpha))
 
     def _tell(self, state: str) -> None:
         self._worker.progress({"state": state})

@@ -16,11 +16,12 @@ from typing import Any
 from mtray.analysis.agreement import agreement_text
 from mtray.commands.folders import run_folder
 from mtray.data.repeated import compared, drawn_again
+from mtray.divergence import divergence_plan
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.engine import Request
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.evaluation.suite import Suite
-from mtray.job import How, Job, Outcome, Use
+from mtray.job import DivergencePlan, How, Job, Outcome, Use
 from mtray.report.abilities import ability_sets, between_sides
 from mtray.report.omissions import omissions
 from mtray.report.records import (
@@ -65,7 +66,8 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
         base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
     store = recorded_sources(as_written(bound.sources_study), old, job, tokenizer)
     started = time.perf_counter()
-    outcome = train(job, study, store, suite.requests)
+    divergence = divergence_plan(study, suite, lambda: base)
+    outcome = train(job, study, store, suite.requests, divergence=divergence)
     new, _ = record_trial(job, study, suite, outcome, base)
     total = {"total": time.perf_counter() - started}
     new = new.model_copy(update={"seconds": new.seconds | total})
@@ -176,6 +178,7 @@ def train(
     store: Mapping[str, Any],
     requests: Sequence[Request],
     use: Use | None = None,
+    divergence: DivergencePlan | None = None,
 ) -> Outcome:
     """The trial in this process: with DeepSpeed where it is installed, else with plain torch.
     `store`: its sources by name."""
@@ -191,7 +194,7 @@ def train(
     evaluation = study.evaluation.without_further_points()
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
-        how, worker = How(engine, use=use), Worker(progress=progress)
+        how, worker = How(engine, use=use, divergence=divergence), Worker(progress=progress)
         return run_trial(job, study, store, requests, how, worker)
 
 

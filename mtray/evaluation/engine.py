@@ -84,26 +84,14 @@ def answer_part(
     """The outputs of what falls to `worker` (rank, number of workers); all workers' parts together
     answer all requests. `progress` counts this worker's requests, of all. Errors as
     `run_requests`."""
-    import torch
-
     unique = list(dict.fromkeys(requests))
     counter = _Counter(len(unique), progress, should_stop)
-    model = settings.model
-    was_training = model.training
-    # a model that is trained on may keep what it computes here (positions of a longer text), and
-    # gradients do not flow through tensors of inference mode; nor does autocast keep weights in it
-    plain = not was_training and settings.autocast is None
-    no_gradients = torch.inference_mode() if plain else torch.no_grad()
-    model.eval()
     found: dict[Request, Output] = {}
-    try:
-        with no_gradients, _weights_cast_once(model, settings.autocast):
-            for batch in _batches(settings, unique, worker):
-                outputs = batch.compute(counter.stop_if_asked)
-                found.update((unique[index], output) for index, output in outputs.items())
-                counter.add(batch.requests)
-    finally:
-        model.train(was_training)
+    with answering(settings):
+        for batch in _batches(settings, unique, worker):
+            outputs = batch.compute(counter.stop_if_asked)
+            found.update((unique[index], output) for index, output in outputs.items())
+            counter.add(batch.requests)
     for request, output in found.items():
         if not math.isfinite(output.log_likelihood):
             raise ValueNotFinite(
@@ -111,6 +99,26 @@ def answer_part(
                 f"{output.log_likelihood}"
             )
     return found
+
+
+@contextlib.contextmanager
+def answering(settings: Settings) -> Iterator[None]:
+    """The model computes as it answers: without dropout and gradients, in the number format that it
+    was told. After that it is in the mode that it was in."""
+    import torch
+
+    model = settings.model
+    was_training = model.training
+    # a model that is trained on may keep what it computes here (positions of a longer text), and
+    # gradients do not flow through tensors of inference mode; nor does autocast keep weights in it
+    plain = not was_training and settings.autocast is None
+    no_gradients = torch.inference_mode() if plain else torch.no_grad()
+    model.eval()
+    try:
+        with no_gradients, _weights_cast_once(model, settings.autocast):
+            yield
+    finally:
+        model.train(was_training)
 
 
 @contextlib.contextmanager

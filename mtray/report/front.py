@@ -286,6 +286,8 @@ def training_numbers(record: TrialRecord) -> dict[str, int | float]:
     }
     if done.mean_difference is not None:
         found["mean_difference"] = done.mean_difference
+    if done.forward_kl is not None:
+        found["forward_kl"] = done.forward_kl
     found |= {f"movement.{part}": value for part, value in done.movement.items()}
     return found | {f"des.{part}": value for part, value in record.extra.get("des", {}).items()}
 

@@ -35,6 +35,7 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
         _listed("Baselines with fewer pairs, since a source runs short", _short_baselines(own)),
         _listed("More than one attempt", _attempts(own)),
         _listed("Trained from the first step, since the checkpoint was of no use", _anew(own)),
+        _listed("KL divergence from the base model not recorded", _not_compared(own)),
         _listed("Trained in different precisions, which `precision: auto` chose", _precisions(own)),
         _listed("Not measured alike in all trials, so not to be compared between them",
                 _signatures(by_number)),
@@ -135,6 +136,13 @@ def _anew(records: Sequence[TrialRecord]) -> list[str]:
     return [
         f"trial {r.number} ({str(r.extra['checkpoint']).removeprefix('begun anew: ')})"
         for r in records if r.extra.get("checkpoint")
+    ]  # fmt: skip
+
+
+def _not_compared(records: Sequence[TrialRecord]) -> list[str]:
+    return [
+        f"trial {r.number} ({str(r.extra['divergence']).removeprefix('not recorded: ')})"
+        for r in records if r.extra.get("divergence")
     ]  # fmt: skip
 
 

@@ -72,9 +72,10 @@ class TrainingRecord(Frozen):
     without padding. `resumed`: the steps after which an interrupted training went on from its
     checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what moved, by block,
     embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD
-    to the base model; both of the weights that were evaluated. `frozen_blocks` did not move, and
-    `block_scores` is what they were chosen by: for every block its distance to the earlier model,
-    or its rank of signal to noise."""
+    to the base model; both of the weights that were evaluated. `forward_kl`: KL(base || tuned) of
+    these weights on the quality prompts, nats per token (`mtray.evaluation.divergence`).
+    `frozen_blocks` did not move, and `block_scores` is what they were chosen by: for every block
+    its distance to the earlier model, or its rank of signal to noise."""
 
     steps: int
     tokens: int
@@ -91,6 +92,7 @@ class TrainingRecord(Frozen):
     tokens_per_parameter: float = 0.0
     movement: dict[str, float] = {}
     mean_difference: float | None = None
+    forward_kl: Annotated[float, Field(ge=0)] | None = None
 
 
 Role = Literal["search", "base"] | Baseline
@@ -109,10 +111,12 @@ ReasonClass = Literal[
 
 
 def moved_by(record: TrainingRecord, share: float) -> TrainingRecord:
-    """The same training, of whose way only a share is gone (`Recipe.alpha`)."""
+    """The same training, of whose way only a share is gone (`Recipe.alpha`); its KL divergence is
+    in no proportion to that, and is left out."""
     moved = {part: share * value for part, value in record.movement.items()}
     mean = None if record.mean_difference is None else share * record.mean_difference
-    return record.model_copy(update={"movement": moved, "mean_difference": mean})
+    changes = {"movement": moved, "mean_difference": mean, "forward_kl": None}
+    return record.model_copy(update=changes)
 
 
 class Origin(Frozen):

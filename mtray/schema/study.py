@@ -122,6 +122,18 @@ NO_COMET = "none"  # as `evaluation.comet`: no learned metric, and no quality
 METRICS = ("comet", "bleu", "chrf")  # that are measured where a study does not say
 
 
+# keys of `Evaluation` that say what is recorded beside the scores
+RECORDED_BESIDE = frozenset({"divergence"})
+
+
+class Divergence(Frozen):
+    """How far training moves the model's distribution on the new task
+    (`mtray.evaluation.divergence`). `prompts`: of so many quality prompts at most; 0: it is not
+    measured."""
+
+    prompts: Annotated[int, Field(ge=0, strict=True)] = 32
+
+
 class Evaluation(Frozen):
     """`comet` is a hub name, a checkpoint's path, `none` or, by this name alone, `embedded`; it is
     what quality is, and with `none` there is no quality.
@@ -132,7 +144,7 @@ class Evaluation(Frozen):
     after which every training is evaluated too, each a point of its own (`Recipe.stop_after`), at
     the recipe's alpha. `sample_seed`: of the samples of all evaluation
     sets, and not the study's seed: studies and replicates that differ in how they train are
-    measured on the same segments."""
+    measured on the same segments. `divergence`: recorded beside the scores."""
 
     comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -148,6 +160,7 @@ class Evaluation(Frozen):
     embedder: str | None = None
     reversion: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     intermediate_checkpoints: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    divergence: Divergence = Divergence()
 
     @model_validator(mode="before")
     @classmethod

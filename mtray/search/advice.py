@@ -1,5 +1,5 @@
-"""What the answer of a run (`mtray.report.answer`) asks the search for: the trial that confirms what
-is recommended, and trials that settle it."""
+"""What the answer of a run (`mtray.report.answer`) asks the search for: the trial that confirms the
+recommended recipe, and trials that settle whether it is the best."""
 
 from __future__ import annotations
 

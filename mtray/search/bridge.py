@@ -35,10 +35,12 @@ from ray.util.placement_group import (
     remove_placement_group,
 )
 
+from mtray.divergence import divergence_plan
 from mtray.errors import NodeLost, TrainError, TrialStopped, WorkerLost
-from mtray.job import How, Job, Keep, Outcome, RungPlan
+from mtray.job import DivergencePlan, How, Job, Keep, Outcome, RungPlan
 from mtray.report.records import BASE_NUMBER, trial_dir
 from mtray.schema import Study
+from mtray.search.base_answers import base_if_there
 from mtray.search.board import Question, Reporter, ask_board
 from mtray.search.failures import LOST, classify, most_telling
 from mtray.search.handing import Handed, take
@@ -169,6 +171,7 @@ def worker_loop(config: dict[str, Any]) -> Outcome | None:
             keep_in=trial_dir(Path(shared.run_dir), job.number),
             use=keep and (lambda module, tokenizer: keep(stop_after, module)),
             keep=keep if job.recipe.alpha == 1 else None,
+            divergence=_divergence_plan(job, shared, rank),
         )
         place = place_in_group(rank, world)
         worker = Worker(place, config["batch_share"], reporter.progress, clock)
@@ -189,6 +192,14 @@ def _keeper(job: Job, shared: Shared, rank: int) -> Keep | None:
         return None
     folder = trial_dir(Path(shared.run_dir), job.number)
     return lambda stop_after, module: save_moved(module, folder / moved_file(stop_after))
+
+
+def _divergence_plan(job: Job, shared: Shared, rank: int) -> DivergencePlan | None:
+    """One worker has the whole model, and few prompts are not worth sharing."""
+    if rank or not job.recipe.parallel_size:
+        return None
+    suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
+    return divergence_plan(shared.study, suite, lambda: base_if_there(run_dir, suite))
 
 
 def _rung_plan(job: Job, shared: Shared, should_stop: Callable[[], bool]) -> RungPlan | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from mtray.report.records import BASE_NUMBER, REVERTED, read_records, result_path
+from mtray.report.records import BASE_NUMBER, FURTHER, read_records, result_path
 from mtray.schema import Budget, TrialRecord
 from mtray.search.confirm import Advice, Proposal
 from mtray.search.lineup import Placed, placed
@@ -133,7 +133,7 @@ class Ending:
         """A proposal for the journal. ValueError for a trial or parameters that are none."""
         notes = {**notes, WHY: found.why}
         if found.repeats_of is not None:
-            number = found.repeats_of % REVERTED  # who trained it
+            number = found.repeats_of % FURTHER  # who trained it
             if not 0 <= number < len(trials):
                 raise ValueError(f"a proposal repeats trial {found.repeats_of}, which is none")
             params, known = self._repeats.again(trials[number], trials)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import write_json
-from mtray.schema import KEPT_BESIDE, Evaluation, Study
+from mtray.schema import KEPT_BESIDE, RECORDED_BESIDE, Evaluation, Study
 from mtray.space import Space
 
 STUDY_FILE = "study.json"
@@ -158,8 +158,8 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
 
 def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """Key, old and new value of the first difference between two studies, each in a mapping as
-    `study`, but for what is `FREE` or `KEPT_BESIDE` and for the test segments, which no trial of a
-    search sees."""
+    `study`, but for what is `FREE`, `KEPT_BESIDE` or `RECORDED_BESIDE` and for the test segments,
+    which no trial of a search sees."""
     return _difference(_lasting(old), _lasting(new))
 
 
@@ -167,7 +167,7 @@ def _lasting(content: Mapping[str, Any]) -> dict[str, Any]:
     """Without what may change between two starts."""
     study = {key: value for key, value in content["study"].items() if key not in FREE}
     study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
-    evaluation = study["evaluation"]
+    evaluation = {k: v for k, v in study["evaluation"].items() if k not in RECORDED_BESIDE}
     study["evaluation"] = {
         **evaluation,
         "quality": [_untested(spec) for spec in evaluation["quality"]],
@@ -181,8 +181,9 @@ def _untested(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_difference(old: Evaluation, new: Evaluation) -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference, test segments included."""
-    return _difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "study.evaluation")
+    """Key, old and new value of the first difference in what is scored, test segments included."""
+    before, after = (e.model_dump(mode="json", exclude=set(RECORDED_BESIDE)) for e in (old, new))
+    return _difference(before, after, "study.evaluation")
 
 
 def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:

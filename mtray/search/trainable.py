@@ -3,14 +3,13 @@ record, except being stopped."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtray.errors import EvaluationError, RunError, TrialStopped
+from mtray.errors import EvaluationError, TrialStopped
 from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs, write_outputs
 from mtray.job import Intermediate, Job, Outcome, Reverted
 from mtray.report.draws import write_draws
@@ -23,6 +22,7 @@ from mtray.report.records import (
 )
 from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.attempts import train_with_attempts
+from mtray.search.base_answers import base_if_there
 from mtray.search.board import Reporter
 from mtray.search.bridge import Shared
 from mtray.search.failures import (
@@ -55,16 +55,6 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stop
             "the base model could not be measured, so nothing can be compared with it"
         )
     return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
-
-
-def base_if_there(shared: Shared, suite: Any) -> Any:
-    """The base model's answers; None while there are none to be read."""
-    run_dir = Path(shared.run_dir)
-    path = result_path(run_dir, BASE_NUMBER)
-    with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
-        if path.is_file() and read_record(path).state == "complete":
-            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
-    return None
 
 
 def _score(
@@ -126,6 +116,8 @@ def _at_alpha(outcome: Outcome, reverted: Reverted, gone: float) -> Outcome:
     seconds, training = {**phases, "generation": reverted.seconds}, outcome.training
     if training is not None and gone:
         training = moved_by(training, reverted.alpha / gone)
+    if training is not None:
+        training = training.model_copy(update={"forward_kl": reverted.forward_kl})
     return replace(outcome, outputs=reverted.outputs, training=training, seconds=seconds)
 
 
@@ -169,9 +161,10 @@ def _referee(job: Job, shared: Shared) -> Referee:
     import ray
 
     suite = ray.get(shared.suite)
-    kept = KeptRungs(trial_dir(Path(shared.run_dir), job.number))
+    run_dir = Path(shared.run_dir)
+    kept = KeptRungs(trial_dir(run_dir, job.number))
     return Referee(
-        job, shared.study, shared.board, suite, lambda: base_if_there(shared, suite), kept
+        job, shared.study, shared.board, suite, lambda: base_if_there(run_dir, suite), kept
     )
 
 

@@ -125,7 +125,7 @@ def without_training(monkeypatch: Any) -> dict[int, tuple[Any, Any, Job]]:
     """`rerun`, `export --model` and `test` without the training: what they hand to it, by trial."""
     handed: dict[int, tuple[Any, Any, Job]] = {}
 
-    def train(job: Job, study: Any, store: Any, requests: Any, use: Any = None) -> Outcome:
+    def train(job: Job, study: Any, store: Any, requests: Any, *_: Any, **__: Any) -> Outcome:
         handed[job.number] = (study, store, job)
         mix = drawn(study, store, job).mix if store else Mix()
         return Outcome([], mix, None, {"training": 1.0}, {})

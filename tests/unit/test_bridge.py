@@ -3,10 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
-from records_factory import make_study
+from records_factory import make_record, make_study
 
 from mtray.errors import NodeLost, TimeLimitReached, TrainError, WorkerLost
+from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.outputs import write_outputs
 from mtray.job import Job
+from mtray.report.records import trial_dir, write_record
 from mtray.schema import Budget, Recipe, Training
 from mtray.search.stopwatch import Duration, Stopwatch
 
@@ -149,3 +152,22 @@ def test_kept_weights_have_the_name_of_their_share(tmp_path, monkeypatch):
     assert bridge._keeper(Job(-1, "base", Recipe(parallel_size=0), 1), shared, 0) is None
     none = SimpleNamespace(study=make_study(), run_dir=str(tmp_path))
     assert bridge._keeper(job, none, 0) is None
+
+
+def test_the_first_worker_of_a_training_compares_it_with_the_base_model(tmp_path, monkeypatch):
+    """With the base model's answers as soon as its trial is complete."""
+    monkeypatch.setattr("ray.get", lambda ref: ref)
+    requests = [Request("Hi.", None), Request("No.", None)]
+    suite = SimpleNamespace(directions=[SimpleNamespace(requests=requests)], requests=requests)
+    shared = SimpleNamespace(study=make_study(), suite=suite, run_dir=str(tmp_path))
+    trained, base = (Job(n, "search", Recipe(parallel_size=n), 1) for n in (5, 0))
+    assert bridge._divergence_plan(trained, shared, 1) is None
+    assert bridge._divergence_plan(base, shared, 0) is None
+    plan = bridge._divergence_plan(trained, shared, 0)
+    assert plan.requests == requests and plan.answers() is None
+    outputs = [Output("Привіт.", -1.0, 2), Output("Ні.", -1.0, 1)]
+    write_record(tmp_path, make_record(-1, role="base"))
+    write_outputs(trial_dir(tmp_path, -1) / "outputs.parquet", ["q", "q"], requests, outputs)
+    assert plan.answers() == outputs
+    write_record(tmp_path, make_record(-1, role="base", state="failed"))
+    assert plan.answers() is None

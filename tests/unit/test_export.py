@@ -211,6 +211,7 @@ def test_what_a_training_moved_has_columns(tmp_path):
         steps=3, tokens=600, tokens_per_second=9.0, trainable_parameters=200, total_parameters=400,
         accumulated_learning_rate=0.02, precision="fp32", loss=((3, 1.5),),
         tokens_per_parameter=3.0, movement={"block 0": 0.25, "head": 0.5}, mean_difference=2.0,
+        forward_kl=0.75,
     )  # fmt: skip
     trained = make_record(1, 0.61, 0.8, training=training)
     half = trained.recipe.model_copy(update={"alpha": 0.5})
@@ -222,8 +223,9 @@ def test_what_a_training_moved_has_columns(tmp_path):
     export_front(tmp_path, make_study())
     rows = {row["number"]: row for row in csv.DictReader((tmp_path / "front.csv").open())}
     names = ("tuned_parameters", "tokens_per_parameter", "accumulated_learning_rate",
-             "mean_difference", "movement.block 0", "movement.head")  # fmt: skip
-    assert [rows["1"][name] for name in names] == ["200", "3.0", "0.02", "2.0", "0.25", "0.5"]
+             "mean_difference", "forward_kl", "movement.block 0", "movement.head")  # fmt: skip
+    found = [rows["1"][name] for name in names]
+    assert found == ["200", "3.0", "0.02", "2.0", "0.75", "0.25", "0.5"]
     found = [rows["1000001"][name] for name in names]
-    assert found == ["200", "3.0", "0.02", "1.0", "0.125", "0.25"]
+    assert found == ["200", "3.0", "0.02", "1.0", "", "0.125", "0.25"]
     assert {rows["-1"][name] for name in names} == {""}

@@ -6,7 +6,10 @@ import torch
 from test_adapters import LORA
 from tiny_models import TEXTS, byte_level, examples_of, llama
 
-from mtray.evaluation.engine import Request, run_requests
+from mtray.divergence import Divergence
+from mtray.evaluation.batches import Settings
+from mtray.evaluation.engine import Output, Request, run_requests
+from mtray.job import DivergencePlan
 from mtray.schema import Training
 from mtray.training.adapters import merged, prepare
 from mtray.training.engine import TorchEngine
@@ -81,6 +84,15 @@ def test_what_is_kept_is_the_adapter_and_it_can_be_taken_back(folder, tmp_path):
     again = prepare(load_model(str(folder), in_4_bits=True), QLORA, TRAINING, 1).model
     load_moved(again, tmp_path / "kept.safetensors")
     assert answers(again) == wanted
+
+
+def test_the_divergence_is_that_from_its_own_weights_of_4_bits(folder):
+    model, _, origin = tuned(folder)
+    answers = [Output("bad dad", 0.0, 2)]
+    plan = DivergencePlan([Request(TEXTS[0][0], None, 12)], lambda: answers)
+    settings = Settings(model.eval(), byte_level(), autocast=torch.bfloat16)
+    compared = Divergence(plan, settings, origin)
+    assert compared.at(0.0) == 0.0 < compared.at(0.5) < compared.at(1.0)
 
 
 def test_it_leaves_as_an_adapter_or_merged(folder, tmp_path):

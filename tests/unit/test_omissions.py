@@ -329,6 +329,10 @@ CASES = {
         "Trained from the first step, since the checkpoint was of no use: trial 2 (it is of "
         "another recipe).",
     ),
+    "a divergence": (
+        extra(divergence="not recorded: inf at alpha 0.5"),
+        "KL divergence from the base model not recorded: trial 2 (inf at alpha 0.5).",
+    ),
     "precisions": (
         trained_in(lambda number: "bf16" if number == 2 else "fp32"),
         "Trained in different precisions, which `precision: auto` chose: fp32 (trials 0, 1); bf16 "

@@ -1,120 +1,81 @@
-"""`predict` and `explain`, from a run's folder to what is printed."""
+"""How well one number predicts another, by hand."""
 
-import csv
-import json
-
+import numpy as np
 import pytest
-from surface_factory import OBJECTIVES, SPACE, make_run, truth, write_made_up
 
-from mtray.cli import main
-from mtray.errors import ConfigError
-from mtray.report.effects import effects
-from mtray.report.effects_text import direction, left_out_lines
-from mtray.report.left_out import left_out_errors
-from mtray.report.prediction import predicted, recipe_near
-from mtray.report.surface import modelled
-from mtray.schema import Recipe
-
-START = Recipe(parallel_size=500, mono_ratio=0.5, learning_rate=1e-4)
+from mtray.analysis.prediction import (
+    centred_interval,
+    left_out_errors,
+    rank_correlation,
+    ranks,
+    unit_draws,
+)
+from mtray.analysis.uncertainty import Z95, small_sample
 
 
-@pytest.fixture(scope="module")
-def surface():
-    return modelled(make_run(24, noise=0.002).evidence(), SPACE)
+def test_equal_values_have_their_mean_rank():
+    assert ranks([[3, 1, 3, 9], [0, 0, 0, -1]]).tolist() == [[2.5, 1, 2.5, 4], [3, 3, 3, 1]]
 
 
 @pytest.mark.parametrize(
-    "pairs, changed",
+    "x, y, expected",
     [
-        ([], {}),
-        (["mono_ratio=1"], {"mono_ratio": 1.0}),
-        (["parallel_size=5,000", "learning_rate=2e-4"],
-         {"parallel_size": 5000, "learning_rate": 2e-4}),
-    ],
-)  # fmt: skip
-def test_what_is_not_given_is_as_in_the_start(pairs, changed):
-    assert recipe_near(pairs, START, SPACE) == START.model_copy(update=changed)
-
-
-@pytest.mark.parametrize(
-    "pair, message",
-    [
-        ("mono_ratio", "mono_ratio: expected KEY=VALUE with a key that the run varies"),
-        ("alpha=1", "alpha=1: expected KEY=VALUE .*parallel_size .100 to 10000, log scale"),
-        ("mono_ratio=3", "mono_ratio=3: this run's space has mono_ratio 0 to 2"),
-        ("mono_ratio=nan", "mono_ratio=nan: this run's space has mono_ratio 0 to 2"),
-        ("parallel_size=1.5", "parallel_size=1.5: this run's space has"),
-        ("learning_rate=much", "learning_rate=much: this run's space has"),
+        ([1, 2, 3], [10, 1000, 1001], 1.0),
+        ([1, 2, 3], [3, 0, -9], -1.0),
+        ([1, 2, 2, 4], [10, 30, 20, 40], 4.5 / (4.5 * 5) ** 0.5),  # ranks 1 2.5 2.5 4 and 1 3 2 4
+        ([1, 2, 3, 4, 5], [2, 1, 4, 3, 5], 0.8),  # 1 - 6 * 4 / (5 * 24)
+        ([1, 2, 3], [7, 7, 7], 0.0),
     ],
 )
-def test_values_that_the_space_does_not_have(pair, message):
-    with pytest.raises(ConfigError, match=message):
-        recipe_near([pair], START, SPACE)
+def test_rank_correlations_by_hand(x, y, expected):
+    assert rank_correlation(x, y) == pytest.approx(expected)
+    assert rank_correlation(np.exp(x), y) == pytest.approx(expected), "only the order counts"
 
 
-def test_a_prediction_is_the_truth_within_its_interval(surface):
-    found = predicted(surface, START, OBJECTIVES)
-    assert [m.measure for m in found.measures] == ["quality", "retention", "retention.animacy"]
-    for measure, true in zip(found.measures, truth(START), strict=False):
-        assert measure.low <= true <= measure.high
-    assert found.trained is None
-    assert [each.role for each in found.against] == ["base", "parallel_only", "uniform"]
-    quality, retention = found.against[1].gains
-    assert quality.better < 0.05, "parallel only at 20 times the pairs translates better"
-    assert retention.better > 0.95, "and keeps less"
+def test_a_weight_is_so_many_points():
+    x, y = np.array([1, 2, 3, 4]), np.array([2, 1, 4, 3])
+    weights = np.array([[1.0, 1, 1, 1], [1e-12, 1e-12, 1, 1]])
+    assert rank_correlation(x, y, weights) == pytest.approx([0.6, -1.0])
 
 
-def test_a_trained_recipe_is_called_so_and_not_compared_with_itself(surface):
-    recipe = surface.evidence.records[0].recipe
-    found = predicted(surface, recipe, OBJECTIVES)
-    assert found.trained == 0
-    assert [each.role for each in found.against] == ["base", "uniform"]
+@pytest.mark.parametrize(
+    "x, expected",
+    [
+        (None, [1 - 4, 2 - 3.5, 6 - 1.5]),
+        ([1, 2, 3], [1 + 2, 2 - 3.5, 6 - 3]),  # lines through the two others
+        ([1, 9, 9000], [1 + 2, 2 - 3.5, 6 - 3]),
+        ([0, 0, 5], [1 - 2, 2 - 1, 6 - 1.5]),  # the last: both others have one x
+        ([7, 7, 7], [1 - 4, 2 - 3.5, 6 - 1.5]),
+    ],
+)
+def test_left_out_errors_by_hand(x, expected):
+    assert left_out_errors([1, 2, 6], x) == pytest.approx(expected)
+    assert left_out_errors([[1, 2, 6], [2, 4, 12]], x)[1] == pytest.approx(2 * np.array(expected))
 
 
-def test_what_matters_is_important(surface):
-    quality, retention, _ = effects(surface, SPACE)
-    assert quality.effects[0].parameter == "parallel_size"
-    assert quality.effects[0].share > 0.8
-    shares = {effect.parameter: effect.share for effect in retention.effects}
-    assert shares["parallel_size"] > 0.3
-    assert shares["mono_ratio"] > 0.15
-    assert shares["learning_rate"] < 0.1
+def test_left_out_errors_are_those_of_fits_without_the_point():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=9), rng.normal(size=9)
+    for place, error in enumerate(left_out_errors(y, x)):
+        rest = np.arange(9) != place
+        slope, level = np.polyfit(ranks(x)[rest], y[rest], 1)
+        assert error == pytest.approx(y[place] - level - slope * ranks(x)[place])
 
 
-def test_curves_go_the_way_of_the_truth(surface):
-    quality, retention, _ = effects(surface, SPACE)
-    ways = {e.parameter: direction(e) for e in quality.effects}
-    assert ways["parallel_size"] == "/"
-    assert ways["learning_rate"] == "~"
-    by_name = {e.parameter: e for e in retention.effects}
-    assert direction(by_name["parallel_size"]) == "\\"
-    # averaged over mono in [0, 2): -.2 at the most pairs, times 1 - .8 / 2
-    assert by_name["parallel_size"].curve[-1].mean == pytest.approx(-0.12, abs=0.02)
-    assert by_name["parallel_size"].curve[0].value == 100
-    assert by_name["parallel_size"].curve[-1].value == 10_000
+def test_two_points_are_too_few_to_leave_one_out():
+    with pytest.raises(ValueError, match="3 points or more, found 2"):
+        left_out_errors([1, 2])
 
 
-def test_a_surface_that_predicts_better_than_simpler_models_says_nothing(surface):
-    found = left_out_errors(surface, "retention")
-    assert [left.model for left in found] == ["surface", "constant", "linear"]
-    assert found[0].error < found[1].error
-    assert found[0].coverage > 0.8
-    assert left_out_lines(effects(surface, SPACE)[1:2]) == []
+def test_points_of_one_unit_are_drawn_together():
+    found = unit_draws(np.array([7, 3, 7]), 4000)
+    assert found.shape == (4000, 3) and (found[:, 0] == found[:, 2]).all()
+    assert found[:, 0].mean() == pytest.approx(1, abs=0.05) == found[:, 1].mean()
+    assert abs(np.corrcoef(found[:, 0], found[:, 1])[0, 1]) < 0.05
 
 
-def test_the_commands_print_and_write(tmp_path, capsys):
-    run = write_made_up(tmp_path / "run", make_run(10))
-    assert main(["predict", str(run), "mono_ratio=1"]) == 0
-    printed = capsys.readouterr().out
-    assert "mono_ratio 1" in printed
-    assert "not given: as in trial" in printed
-    assert main(["predict", str(run), "mono_ratio=1", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["recipe"]["mono_ratio"] == 1.0
-    assert main(["predict", str(run), "mono_ratio=9"]) == 2
-    assert "this run's space has mono_ratio 0 to 2" in capsys.readouterr().err
-    assert main(["explain", str(run), "--out", str(tmp_path / "out")]) == 0
-    assert "parallel_size" in capsys.readouterr().out
-    rows = list(csv.DictReader((tmp_path / "out/explain.csv").open()))
-    assert {row["parameter"] for row in rows} == set(SPACE.parameters)
-    assert (tmp_path / "out/explain.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "out/explain.json").read_text())
+def test_an_interval_is_about_the_value_wherever_the_draws_are():
+    draws = np.random.default_rng(0).normal(5, 2, 200_000)
+    low, high = centred_interval(0.3, draws, 10)
+    half = Z95 * 2 * small_sample(10)
+    assert (low, high) == pytest.approx((0.3 - half, 0.3 + half), rel=0.02)

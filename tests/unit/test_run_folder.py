@@ -11,12 +11,13 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import ConfigError, RunError
-from mtray.schema import Budget, Resources, Training
+from mtray.schema import Budget, Divergence, Resources, Training
 from mtray.search.run_folder import (
     Bound,
     bind,
     check_bound,
     claimed,
+    evaluation_difference,
     load_bound,
     locked,
     make_run_dir,
@@ -125,6 +126,20 @@ def test_a_run_is_bound_to_its_study_and_space(tmp_path):
 def test_budget_and_resources_may_change(tmp_path):
     bind(tmp_path, make_study(budget=Budget(trials=12)), SPACE)
     later = make_study(budget=Budget(trials=16), resources=Resources(workers=2))
+    bind(tmp_path, later, SPACE)
+    assert load_bound(tmp_path)[0] == later
+
+
+def test_what_is_recorded_beside_the_scores_may_change(tmp_path):
+    """Also in a run of a version that did not know of it."""
+    bind(tmp_path, make_study(), SPACE)
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    del found["study"]["evaluation"]["divergence"], found["evaluation_at_binding"]["divergence"]
+    path.write_text(json.dumps(found))
+    evaluation = make_study().evaluation.model_copy(update={"divergence": Divergence(prompts=0)})
+    later = make_study(evaluation=evaluation)
+    assert evaluation_difference(read_bound(tmp_path).evaluation, evaluation) is None
     bind(tmp_path, later, SPACE)
     assert load_bound(tmp_path)[0] == later
 

@@ -181,10 +181,15 @@ def at_alphas(tmp_path, monkeypatch):
     seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0,
                "intermediate": 2.5}  # fmt: skip
     found = tuple(
-        Reverted(alpha, [Output(text, None, 1)], spent)
+        Reverted(alpha, [Output(text, None, 1)], spent, forward_kl=alpha**2)
         for alpha, text, spent in ((0.25, "0.4", 2.0), (0.5, "nan", 2.5), (0.75, "0.5", 2.5))
     )
-    outcome = Outcome([Output("0.6", None, 1)], Mix(), None, seconds, {}, reverted=found)
+    training = TrainingRecord(
+        steps=3, tokens=600, tokens_per_second=9.0, trainable_parameters=2, total_parameters=4,
+        accumulated_learning_rate=0.02, precision="fp32", loss=(), mean_difference=2.0,
+        forward_kl=1.25,
+    )  # fmt: skip
+    outcome = Outcome([Output("0.6", None, 1)], Mix(), training, seconds, {}, reverted=found)
     monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
     monkeypatch.setattr(trainable, "_referee", lambda job, shared: Referee())
     job = Job(7, "parallel_only", Recipe(parallel_size=100), 2, replicate=1, of=4)
@@ -230,6 +235,9 @@ def test_every_alpha_is_a_row_of_its_own(at_alphas, tmp_path):
     assert first.seconds == {"load": 1, "training": 10, "generation": 2, **scoring(first)}
     assert first.scores["cost.seconds"].value == whole.scores["cost.seconds"].value == 11
     assert (second.state, second.reason_class, second.trained_as) == ("failed", "not_finite", 7)
+    trained = [r.training for r in (whole, first, third)]
+    assert [t.mean_difference for t in trained] == [2, 0.5, 1.5]
+    assert [t.forward_kl for t in trained] == [1.25, 0.0625, 0.5625], "each has its own"
     kept = result_path(tmp_path, 3_000_007).with_name("outputs.parquet")
     assert read_outputs(kept, Scored.requests)[0].text == "0.5"
 

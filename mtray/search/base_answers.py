@@ -1,0 +1,21 @@
+"""The untouched model's answers, as its trial left them in the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from mtray.errors import RunError
+from mtray.evaluation.engine import Output
+from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
+from mtray.evaluation.suite import Suite
+from mtray.report.records import BASE_NUMBER, read_record, result_path, trial_dir
+
+
+def base_if_there(run_dir: Path, suite: Suite) -> list[Output] | None:
+    """To all requests of the suite; None while there are none to be read."""
+    path = result_path(run_dir, BASE_NUMBER)
+    with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
+        if path.is_file() and read_record(path).state == "complete":
+            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+    return None
