@@ -101,6 +101,8 @@ def trial_differences(
         # the recipe stands first; trials of its own share their trainings with it
         known = joint([of, *(Group((t,)) for t in trials)], [name], draws, spread=spread)
         placed = replace(known, numbers=tuple(range(len(trials) + 1)))
-        return {t.number: placed.difference(i, 0, name) for i, t in enumerate(trials, 1)}
+        found = {t.number: placed.difference(i, 0, name) for i, t in enumerate(trials, 1)}
+        # without draws the two would be taken for different models
+        return found | ({reference: Difference(0, 0, 0)} if len(of.trials) == 1 else {})
 
     return differences
