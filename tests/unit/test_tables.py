@@ -126,7 +126,7 @@ def test_absolute_values_on_demand():
 
 
 def test_a_second_metric_stands_beside_and_is_marked_where_it_disagrees():
-    """Of the base model BLEU has 8.4 ± 1, COMET .42 ± .01, so a point of BLEU is as much as .01:
+    """The base model has BLEU 8.4 ± .1 and COMET .42 ± .001, so a point of BLEU is worth .01:
     a trial that gains .1 gains 10 deviations, and comparable are 100 * .1 / 3 = 3.3 points."""
     gamed, sound = (
         make_record(n, 0.52, 0.8, half=0.001, recipe=Recipe(parallel_size=n),
