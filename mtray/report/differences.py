@@ -74,10 +74,21 @@ class Joint:
 
     def difference(self, a: int, b: int, objective: str) -> Difference:
         """Recipe `a` minus recipe `b`, by number, with the interval of this pair alone."""
-        i, j, k = self._place[a], self._place[b], self.names.index(objective)
-        gap = float(self.values[i, k] - self.values[j, k])
-        low, high = np.quantile(self.errors[:, i, k] - self.errors[:, j, k], TAILS)
-        return Difference(gap, gap + min(0.0, float(low)), gap + max(0.0, float(high)))
+        return self._differences([self._place[a]], b, objective)[0]
+
+    def differences(self, b: int, objective: str) -> dict[int, Difference]:
+        """The same of every recipe, by number."""
+        found = self._differences(range(len(self.numbers)), b, objective)
+        return dict(zip(self.numbers, found, strict=True))
+
+    def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
+        j, k = self._place[b], self.names.index(objective)
+        gaps = self.values[rows, k] - self.values[j, k]
+        # a row for each recipe, so that what is sorted lies together
+        apart = self.errors[:, rows, k].T - self.errors[:, j, k]
+        low, high = np.quantile(apart, TAILS, axis=1)
+        ends = np.stack([gaps, gaps + np.minimum(0.0, low), gaps + np.maximum(0.0, high)], axis=1)
+        return [Difference(*map(float, row)) for row in ends]
 
     def stretch(self, candidates: Sequence[int], others: Sequence[int]) -> float:
         """What the intervals of all pairs of a candidate and another, in all objectives, are to be

@@ -161,7 +161,7 @@ def build_front(
     abilities = ability_sets(complete)
     against_number = reference_number(groups, against)
     apart = _differences(groups, together, against_number, draws)
-    seconds = second_metrics(groups, study.objectives, draws)
+    seconds = second_metrics(groups, study.objectives, apart, draws)
     order = tuple(means[i].number for i in pareto.front_order(values))
     return Front(
         study=study.name,

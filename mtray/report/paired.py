@@ -80,8 +80,9 @@ def all_differences(
             continue
         known = together if name in together.names else joint(having, [name], draws)
         for other in [n for n in references if n in numbers]:
+            gaps = known.differences(other, name)
             for number in numbers:
-                found[number][other][name] = known.difference(number, other, name)
+                found[number][other][name] = gaps[number]
     return found
 
 
@@ -101,6 +102,9 @@ def trial_differences(
         # the recipe stands first; trials of its own share their trainings with it
         known = joint([of, *(Group((t,)) for t in trials)], [name], draws, spread=spread)
         placed = replace(known, numbers=tuple(range(len(trials) + 1)))
-        return {t.number: placed.difference(i, 0, name) for i, t in enumerate(trials, 1)}
+        gaps = placed.differences(0, name)
+        found = {t.number: gaps[place] for place, t in enumerate(trials, 1)}
+        # without draws the two would be taken for different models
+        return found | ({reference: Difference(0, 0, 0)} if len(of.trials) == 1 else {})
 
     return differences

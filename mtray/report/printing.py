@@ -40,7 +40,7 @@ class Sheet:
 
 
 def framed(sheet: Sheet) -> Table:
-    """As a rich table; long names break at their underscores."""
+    """As a rich table; long names break within."""
     table = Table(
         title=escape(sheet.title) or None, caption=escape(sheet.caption) or None,
         box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
@@ -54,12 +54,13 @@ def framed(sheet: Sheet) -> Table:
 
 
 def _broken(name: str) -> str:
-    return "\nvs ".join(part.replace("_", "_\n") for part in name.split("_vs_"))
+    parts = name.replace("retention.", "retention.\n").split("_vs_")
+    return "\nvs ".join(part.replace("_", "_\n") for part in parts)
 
 
 def _broken_role(cell: str) -> str:
     """A role's name on two lines where it is long, so that it does not widen every row."""
-    return cell.replace("_one_to", "_one_\nto").replace("parallel_only", "parallel_\nonly")
+    return cell.replace("_to_one", "_\nto_one").replace("parallel_only", "parallel_\nonly")
 
 
 def plain(sheet: Sheet) -> list[str]:

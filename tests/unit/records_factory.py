@@ -44,7 +44,7 @@ def make_record(number=0, quality=0.6, retention=0.8, role="search", half=0.01, 
     `recipe`."""
     recipe = changes.pop("recipe", None) or Recipe(parallel_size=0 if role == "base" else 2000)
     kept = make_score(retention, half)
-    scores = {"comet.en-uk": make_score(quality, half), "bleu.en-uk": make_score(20 * quality, 1)}
+    scores = {"comet.en-uk": make_score(quality, half), "bleu.en-uk": make_score(60 * quality, 1)}
     fields = {
         "number": number,
         "role": role,

@@ -184,7 +184,7 @@ def test_front_prints_and_writes_nothing(run_dir, capsys):
     before = contents(run_dir)
     assert run("front", run_dir) == 0
     out = capsys.readouterr().out
-    assert "knee" in out and "0.660" in out and f"python -m mtray export {run_dir}" in out
+    assert "knee" in out and "+0.240 [" in out and f"python -m mtray export {run_dir}" in out
     assert contents(run_dir) == before
 
 

@@ -40,7 +40,6 @@ def test_the_best_point_that_is_as_good_in_the_other_objective_is_taken():
     assert by["retention"].number == 4
     assert by["retention"].gain == pytest.approx(0.20)
     assert {g.matched for g in found.gains} == {"value"}
-    assert "trial 3" in found.text
 
 
 def test_a_gain_says_what_it_is_worth_to_human_raters():
@@ -58,12 +57,12 @@ def test_a_gain_says_what_it_is_worth_to_human_raters():
     small, large = found(0.0035), found(0.0195)
     assert gains(small)["quality"].agreement == pytest.approx(0.70, abs=0.005)
     assert gains(large)["quality"].agreement == pytest.approx(0.9585, abs=0.001)
-    assert "within noise; human raters agree with a difference" in small.text
-    assert small.text.count("in about 70% of cases (COMET22).") == 1
+    assert gains(small)["quality"].verdict == "within noise"
+    assert gains(small)["quality"].agreement_metric == "COMET22"
     assert gains(large)["retention"].agreement is None
     assert gains(found(-0.01))["quality"].agreement is None
     tiny = found(0.0195, "mtray-comet-tiny|comet:2.2.7|weights:0|empty:0-or-min")
-    assert gains(tiny)["quality"].agreement is None and "human" not in tiny.text
+    assert gains(tiny)["quality"].agreement is gains(tiny)["quality"].agreement_metric is None
 
 
 def test_a_front_within_noise_is_said_to_be_no_better():
@@ -71,7 +70,6 @@ def test_a_front_within_noise_is_said_to_be_no_better():
     found = compare([make_record(2, 0.605, 0.705)], baseline)
     assert not found.better
     assert [g.verdict for g in found.gains] == ["within noise"] * 2
-    assert "no point of the front is better beyond noise" in found.text
 
 
 def test_the_choice_among_many_trials_widens_the_interval():
@@ -80,7 +78,6 @@ def test_the_choice_among_many_trials_widens_the_interval():
     few, many = (gains(compare(front, baseline, others=c))["quality"] for c in (0, 100))
     assert few.verdict == "better" and few.low > 0 > many.low
     assert many.verdict == "within noise" and many.candidates == 101
-    assert "allowing for the choice among 101 recipes" in many.text
 
 
 def test_a_worse_front_is_not_better():
@@ -96,7 +93,6 @@ def test_a_point_that_is_worse_within_noise_is_taken_when_there_is_no_other():
     baseline = make_record(0, 0.60, 0.70, "parallel_only")
     found = gains(compare([make_record(2, 0.70, 0.695)], baseline))["quality"]
     assert (found.matched, found.verdict) == ("noise", "better")
-    assert "within noise" in found.text
 
 
 def test_an_objective_to_minimise_gains_by_falling():

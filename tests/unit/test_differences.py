@@ -48,6 +48,13 @@ def test_a_paired_difference_forgets_what_both_share(no_seeds):
     assert (back.gap, back.low, back.high) == pytest.approx((-gap.gap, -gap.high, -gap.low))
 
 
+def test_all_recipes_at_once_have_the_same_differences_as_one_by_one():
+    found = joint(groups_of(1, 2), NAMES, two_draws())
+    at_once = found.differences(10, "quality")
+    assert at_once == {n: found.difference(n, 10, "quality") for n in (0, 10)}
+    assert at_once[10] == Difference(0, 0, 0)
+
+
 def test_without_draws_intervals_are_taken_as_independent(no_seeds):
     found = joint(groups_of(1, 1), NAMES)
     assert not found.paired

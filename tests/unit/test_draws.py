@@ -27,6 +27,16 @@ def test_draws_come_back_by_name(tmp_path):
     assert read_draws(tmp_path, 3, ["chrf"]) == read_draws(tmp_path, 4, NAMES) == {}
 
 
+def test_a_report_reads_a_file_once(tmp_path):
+    write_draws(tmp_path, 3, make_draws(1))
+    draws = draws_of(tmp_path)
+    first = draws(3, NAMES)
+    write_draws(tmp_path, 3, make_draws(2))
+    np.testing.assert_array_equal(draws(3, ["quality"])["quality"], first["quality"])
+    fresh = draws_of(tmp_path)(3, ["quality"])["quality"]
+    assert abs(fresh - first["quality"]).max() > 0.01
+
+
 def test_draws_of_an_earlier_version_are_not_paired_with_these(tmp_path):
     file = trial_dir(tmp_path, 3) / DRAWS_FILE
     file.parent.mkdir(parents=True)

@@ -67,6 +67,9 @@ def test_rows_are_complete_trials_with_flat_recipes(exported):
         assert row["quality_low"] <= row["quality"] <= row["quality_high"]
         assert row["n_parallel"] + row["n_mono"] + row["n_replay"] == row["n_examples"]
         assert row["seconds"] == pytest.approx(41.75)
+        gain = row["quality"] - rows[0]["quality"]
+        assert row["quality_gain"] == pytest.approx(gain)
+        assert row["quality_gain_low"] <= row["quality_gain"] <= row["quality_gain_high"]
     assert sum(row["knee"] for row in rows) == 1
     assert all(row["on_front"] for row in rows if row["knee"])
 
@@ -186,6 +189,18 @@ def test_a_third_objective_to_minimise():
     two = build_front(make_run(10), make_study(), Path("run"))
     assert set(two.front) <= set(front.front)
     assert len(front.comparisons[0].gains) == 3
+
+
+def test_gains_are_positive_where_it_is_better_and_empty_without_the_base_model():
+    study = make_study(objectives={"quality": "max", "retention": "min"})
+    records = [make_record(-1, 0.42, 0.9, "base"), make_record(2, 0.5, 0.7)]
+    row = front_rows(build_front(records, study, Path("run")))[1]
+    assert row["quality_gain"] == pytest.approx(0.08)
+    assert row["retention_gain"] == pytest.approx(0.2)
+    assert row["retention_gain_low"] < 0.2 < row["retention_gain_high"]
+    alone = front_rows(build_front(records[1:], study, Path("run")))[0]
+    assert alone["quality"] == 0.5
+    assert [alone[f"quality_gain{end}"] for end in ("", "_low", "_high")] == [None] * 3
 
 
 def test_labels_name_measure_and_direction():

@@ -16,8 +16,9 @@ from mtray.report.card import model_card
 from mtray.report.columns import parquet_bytes
 from mtray.report.export import FrontResult, export_front
 from mtray.report.parameters import parameters
+from mtray.report.printing import stacked
 from mtray.report.records import write_record
-from mtray.report.tables import front_cells, show_front, stacked_table
+from mtray.report.tables import front_cells, front_sheet, show_front
 from mtray.schema import Recipe
 from mtray.search.live import recipe_text
 
@@ -137,7 +138,7 @@ def test_columns_have_the_same_types_whatever_rows_are_there(roles):
 
 
 def test_a_narrow_table_and_a_card_list_what_has_a_meaning(exported):
-    lines = "\n".join(stacked_table(exported.front))
+    lines = "\n".join(stacked(front_sheet(exported.front)))
     assert lines.count("parallel_size") == 2 and lines.count("lora_rank 8") == 1
     assert "freeze_policy" not in model_card(tuned()[0], make_study(), "r", "model", "")
     card = model_card(tuned()[1], make_study(), "r", "adapter", "")

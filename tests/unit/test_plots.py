@@ -10,11 +10,15 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from records_factory import make_baselines, make_record, make_run, make_study, with_third
 
 from mtray.report.front import build_front
 from mtray.report.page import front_page
-from mtray.report.plots import front_png, staircase
+from mtray.report.plots import draw_front, front_png, label_front, staircase
 from mtray.schema import Recipe
 
 THREE = {"quality": "max", "retention": "max", "off_target": "min"}
@@ -24,7 +28,49 @@ RUNS = {
     "one point": ([make_record(4)], {}),
     "equal points": ([make_record(4), make_record(5)], {}),
     "three objectives": (with_third(make_run(12)), {"objectives": THREE}),
+    "without the base model": (make_run(12)[1:], {}),
 }
+
+
+def spots_of(axes):
+    """Where points are drawn, in the axes' units."""
+    drawn = [c for c in axes.collections if isinstance(c, PathCollection)]
+    return [tuple(xy) for c in drawn for xy in c.get_offsets().tolist()]
+
+
+def test_axes_and_points_show_differences_to_the_reference():
+    """Less the base model's .42 and 1.0; the base model itself is at 0."""
+    front = build_front(make_run(12), make_study(), Path("run"))
+    figure = Figure()
+    axes = figure.add_subplot()
+    draw_front(figure, axes, front)
+    assert axes.get_xlabel() == (
+        "quality: COMET (mtray-comet-tiny)\nminus the base model's, higher is better"
+    )
+    spots = spots_of(axes)
+    assert (0, 0) in spots
+    assert any(xy == pytest.approx((0.615 - 0.42, 0.58 - 1)) for xy in spots)
+    absolute = front.model_copy(update={"reference": None})
+    axes = Figure().add_subplot()
+    draw_front(axes.figure, axes, absolute)
+    assert axes.get_xlabel() == "quality: COMET (mtray-comet-tiny), higher is better"
+    spots = spots_of(axes)
+    assert any(xy == pytest.approx((0.615, 0.58)) for xy in spots) and (0, 0) not in spots
+
+
+@pytest.mark.parametrize("records, changes", RUNS.values(), ids=list(RUNS))
+def test_labels_lie_in_the_picture_and_apart(records, changes):
+    figure = Figure(figsize=(8, 5.2), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    front = build_front(records, make_study(**changes), Path("run"))
+    draw_front(figure, axes, front)
+    label_front(canvas, axes, front)
+    canvas.draw()
+    notes = [t for t in axes.texts if isinstance(t, Annotation)]
+    boxes = [t.get_window_extent(canvas.get_renderer()) for t in notes]
+    assert boxes and all(b.x0 >= 0 and b.x1 <= 800 and b.y1 <= 520 for b in boxes)
+    assert not [1 for i, b in enumerate(boxes) for other in boxes[:i] if b.overlaps(other)]
 
 
 @pytest.mark.parametrize("records, changes", RUNS.values(), ids=list(RUNS))
