@@ -17,7 +17,7 @@ MEANINGS: dict[Kind, dict[str, str]] = {
     "quality": {
         "E": "gain with endless data, but for the rate's harm",
         "A": "part of it still missing at the reference size",
-        "b": "exponent of data size",
+        "b": "exponent of data size, and of size times rate",
         "D": "harm at the reference rate, no layer frozen",
         "h": "exponent of the learning rate in the harm",
         "f": "a frozen layer leaves exp(-f) of the harm",
@@ -146,7 +146,8 @@ def form_text(kind: Kind, names: Sequence[str]) -> str:
     """The formula with the terms that it has."""
     if kind == "quality":
         harm = "".join({"D": " - D", "h": " r^h", "f": " exp(-f F)"}.get(n, "") for n in names)
-        return f"gain = E{' - A n^-b' if 'b' in names else ''}{harm}"
+        seen = "(n r)" if "D" in names else "n"
+        return f"gain = E{f' - A {seen}^-b' if 'b' in names else ''}{harm}"
     above = {"a": " n^a", "c": " r^c", "f": " exp(-f F)"}
     below = {"B": "(1 + B p)", "C": "(1 + C m)"}
     found = [below[n] for n in names if n in below]
@@ -188,8 +189,10 @@ def verdict_of(margin: float, error: float) -> Verdict:
 def error_sentence(name: str, errors: Sequence[LawError], verdict: Verdict, error: float) -> str:
     by = {e.model: e for e in errors}
     law = by["law"]
+    claim = "is not shown to predict" if verdict == "not shown to be better" else "predicts"
+    than = "no better" if verdict == "no better" else "better"
     return (
-        f"the law predicts a left-out recipe's {name} {verdict} than a constant: off by "
+        f"the law {claim} a left-out recipe's {name} {than} than a constant: off by "
         f"{law.rmse:.3g} (constant {by['constant'].rmse:.3g}, linear {by['linear'].rmse:.3g}, "
         f"measurement alone {error:.3g}), {law.coverage:.0%} within its 95 % interval"
     )
