@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mtray.analysis.critical import critical, least_values
 from mtray.analysis.laws import MONO, REPLAY, TAILS, Law, law, loss_shape, reference
-from mtray.analysis.regression import _minimised, fit
+from mtray.analysis.regression import minimised, fit
 from mtray.analysis.uncertainty import Z95
 
 Array = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ def by_errors(found: Law, values: Array, errors: Array) -> Array:
     drawn = drawn + fitted.misfit**0.5 * rng.standard_normal(errors.shape)
     start = np.broadcast_to(fitted.theta, (len(errors), len(fitted.theta)))
     form = fitted.form
-    theta = _minimised(form, fitted.points, drawn, fitted.factor, form.middle[None], start)[0]
+    theta = minimised(form, fitted.points, drawn, fitted.factor, form.middle[None], start)[0]
     return np.asarray(np.quantile(found.shape.natural(theta), TAILS, axis=0))
 
 
