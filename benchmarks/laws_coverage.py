@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mtray.analysis.critical import critical, least_values
 from mtray.analysis.laws import MONO, REPLAY, TAILS, Law, law, loss_shape, reference
-from mtray.analysis.regression import minimised, fit
+from mtray.analysis.regression import fit, minimised
 from mtray.analysis.uncertainty import Z95
 
 Array = npt.NDArray[np.float64]
