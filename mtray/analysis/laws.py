@@ -6,15 +6,17 @@ noise: nothing takes their logarithm. With n parallel examples, learning rate r 
 the weights go back part of the way), both in units of their geometric means over the recipes,
 replay fraction p, mono ratio m and F frozen layers:
 
-    quality:  E - A n^-b - D r^h exp(-f F)
+    quality:  E - A (n r)^-b - D r^h exp(-f F)
     loss:     K n^a r^c exp(-f F) / ((1 + B p) (1 + C m))
 
-E - A n^-b is the power law of data (Zhang et al. 2024, arXiv:2402.17193), 1 / (1 + B p) what
-injected pretraining data takes off a loss (Bethune et al. 2025, arXiv:2502.06042), which the last
-factor does for monolingual data. A rate that is too high costs quality as it costs abilities, hence
-D. Within one run steps are in proportion to n at a given mix, so their exponent is n's; what more
-steps do that come of mono and replay is in B and C, which say what is left *after all*. Where
-either makes matters worse it is negative, and 1 / (1 - |B| p) becomes 1 + |B| p, without a pole.
+E - A n^-b is the power law of data (Zhang et al. 2024, arXiv:2402.17193), of data times the rate
+where the rate varies: with a low one little is learned of much (n r is in proportion to the
+accumulated learning rate, arXiv:2505.07796). A rate that is too high costs quality as it costs
+abilities, hence D. 1 / (1 + B p) is what injected pretraining data takes off a loss (Bethune et al.
+2025, arXiv:2502.06042); the last factor does so for monolingual data. Within one run steps are in
+proportion to n at a given mix, so their exponent is n's; what more steps do that come of mono and
+replay is in B and C, which say what is left *after all*. Where either makes matters worse it is
+negative, and 1 / (1 + B p) becomes 1 + |B| p, which has no pole.
 
 What does not vary among the recipes has no term. docs/laws.md has the priors and what was measured.
 """
@@ -38,7 +40,7 @@ MOST = 30.0  # of an exponent: far beyond any data, and finite
 EXPONENT = (0.5, 0.5)  # a, c
 HARM_EXPONENT = (2.0, 1.0)  # h: little at low rates, much at the highest
 LOG_DECAY = (float(np.log(0.3)), 0.7)  # of b's logarithm: b is .08 to 1.2
-SHARE = (0.0, 1.0)  # of the logarithm of what a factor takes off at the greatest value there is
+SHARE = (0.0, 1.5)  # of the logarithm of what a factor takes off at the greatest value there is
 AMOUNT = 3.0  # E, K: deviation in units of the values' size
 PART = 1.0  # A, D: likewise
 DRAWS = 400  # of the parameters
@@ -145,7 +147,8 @@ def loss_shape(points: Array, unit: float) -> Shape:
 def quality_shape(points: Array, unit: float) -> Shape:
     """Of a gain in quality, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
     size, rate = reference(points)
-    grows, harms = _varies(points, SIZE), _varies(points, RATE)
+    harms = _varies(points, RATE)
+    grows = harms or _varies(points, SIZE)
     own: Priors = {"E": (0.0, AMOUNT * unit)}
     own |= {"A": (0.0, PART * unit), "b": LOG_DECAY} if grows else {}
     own |= {"D": (0.0, PART * unit)} if harms else {}
@@ -156,7 +159,8 @@ def quality_shape(points: Array, unit: float) -> Shape:
     def mean(theta: Array, at: Array) -> Array:
         out = theta[..., :1] + np.zeros(len(at))
         if grows:
-            out = out - theta[..., 1:2] * _exp(-_exp(theta[..., 2:3]) * np.log(at[:, SIZE] / size))
+            seen = np.log(at[:, SIZE] / size) + harms * np.log(at[:, RATE] / rate)
+            out = out - theta[..., 1:2] * _exp(-_exp(theta[..., 2:3]) * seen)
         if harms:
             out = out - theta[..., k - 1 : k] * _product(terms, theta[..., k:], at)
         return np.asarray(out)

@@ -109,7 +109,7 @@ class Fitted:
         values = self.values + errors + self.misfit**0.5 * rng.standard_normal(shape)
         middles = self.form.middle + self.form.deviation * rng.standard_normal((shape[0], p))
         starts = np.broadcast_to(self.theta, (shape[0], p))
-        return _minimised(self.form, self.points, values, self.factor, middles, starts)[0]
+        return minimised(self.form, self.points, values, self.factor, middles, starts)[0]
 
 
 def fit(
@@ -126,7 +126,7 @@ def fit(
     middle = form.middle[None]
     for _ in range(ROUNDS):
         factor = cholesky(covariance + misfit * np.eye(len(values)), lower=True)
-        found, costs = _minimised(form, points, values[None], factor, middle, starts)
+        found, costs = minimised(form, points, values[None], factor, middle, starts)
         fitted = Fitted(form, points, values, found[costs.argmin()], misfit, factor)
         turned = axes.T @ (values - form.mean(fitted.theta, points))
         misfit = max(least, _misfit(turned**2, lengths, len(values) - _determined(fitted)))
@@ -188,7 +188,7 @@ def _misfit(squares: Array, lengths: Array, freedom: float) -> float:
     return float(brentq(over, low, most, rtol=1e-6)) if over(low) > 0 > over(most) else 0.0
 
 
-def _minimised(
+def minimised(
     form: Form, points: Array, values: Array, factor: Array, middles: Array, starts: Array
 ) -> tuple[Array, Array]:
     """Least squares for a batch (m) of starts (m, p), values (m or 1, n) and prior middles (m or

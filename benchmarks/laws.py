@@ -1,0 +1,142 @@
+"""The laws of the default study, from its recipe table: exponents, critical ratios, how well they
+predict recipes left out, and what is fitted on one half of the recipes checked on the other.
+
+python benchmarks/laws.py
+python benchmarks/laws.py --table FILE --recipes 14 --measures quality,retention
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from table_summary import OBJECTIVES, TABLE, groups, read_table, scores_in, seeds_of
+
+from mtray.analysis.laws import law, loss_shape, quality_shape
+from mtray.analysis.leave_out import held_out
+from mtray.report.evidence import Evidence
+from mtray.report.laws import LIMIT, Asked, critical_values, law_lines, laws, points_of
+from mtray.schema import RETENTION_SUMMARIES, Recipe, TrialRecord
+from mtray.space import load_space
+from mtray.study import load_study
+
+Array = npt.NDArray[np.float64]
+ROOT = Path(__file__).resolve().parent.parent
+STUDY, SPACE = ROOT / "sweeps" / "default.yaml", ROOT / "search_spaces" / "ratio.yaml"
+DRAWS = 2000
+
+
+def table_evidence(path: Path, recipes: int | None = None) -> Evidence:
+    """The first recipes of a table (None: all), as a run's evidence. The table has variances alone:
+    errors are drawn as normal ones, all pairs of recipes as correlated as two seeds of one are."""
+    rows, _ = read_table(path)
+    base = next(row for row in rows if row["role"] == "base")
+    grouped = groups(rows)[:recipes]
+    names = [*OBJECTIVES, *(n for n in scores_in(rows) if _is_ability(n))]
+    means = np.array([[np.mean([r[n] for r in group]) for n in names] for group in grouped])
+    errors = np.stack([_errors(grouped, groups(rows), n, i) for i, n in enumerate(names)], axis=-1)
+    return Evidence(
+        records=tuple(_record(group[0]) for group in grouped),
+        seeds=tuple(len(group) for group in grouped),
+        names=tuple(names),
+        base=np.array([base[n] for n in names]),
+        gaps=means - np.array([base[n] for n in names]),
+        errors=errors,
+    )
+
+
+def _is_ability(name: str) -> bool:
+    first, _, rest = name.partition(".")
+    return first == "retention" and bool(rest) and rest not in RETENTION_SUMMARIES
+
+
+def _record(row: dict[str, Any]) -> TrialRecord:
+    found = {k.removeprefix("recipe."): v for k, v in row.items() if k.startswith("recipe.")}
+    return TrialRecord(
+        number=row["number"], role=row["role"], state="complete", seed=row["seed"],
+        recipe=Recipe.model_validate(found),
+    )  # fmt: skip
+
+
+def _errors(grouped: Sequence[Any], every: Sequence[Any], name: str, seed: int) -> Array:
+    """Of one score, shape (draws, recipes): segments and seeds."""
+    rng = np.random.default_rng(seed)
+    wide = np.array([np.mean([r[f"{name}/paired"] for r in g]) for g in grouped]) ** 0.5
+    alike = [
+        (g[0][f"{name}/paired"] + r[f"{name}/paired"] - r[f"{name}/apart"])
+        / (2 * (g[0][f"{name}/paired"] * r[f"{name}/paired"]) ** 0.5)
+        for g in every
+        for r in g[1:]
+        if r.get(f"{name}/apart") is not None
+    ]
+    shared = float(np.clip(np.median(alike), 0, 1)) if alike else 0.0
+    beyond = seeds_of(every, name).beyond / np.array([len(g) for g in grouped]) ** 0.5
+    common, own = rng.standard_normal((DRAWS, 1)), rng.standard_normal((2, DRAWS, len(grouped)))
+    return (shared**0.5 * common + (1 - shared) ** 0.5 * own[0]) * wide + own[1] * beyond
+
+
+def halves(found: Evidence, seed: int) -> list[str]:
+    """What is fitted to one half of the recipes, on the other."""
+    rows, points = points_of([record.recipe for record in found.records])
+    known = np.random.default_rng(seed).permutation(len(rows)) < len(rows) // 2
+    lines = []
+    for place, name in enumerate(OBJECTIVES):
+        values, errors = found.gap(name)[rows], found.errors[:, rows, place]
+        covariance = found.covariance(name)[np.ix_(rows, rows)]
+        shape = loss_shape if name == "retention" else quality_shape
+        fitted = law(shape, points[known], values[known], errors[:, known])
+        new = held_out(fitted.refit(), points, values, covariance, known)
+        lines.append(
+            f"split {seed}, {name}: off by {new.rmse:.4f} on {(~known).sum()} recipes, "
+            f"{new.coverage:.0%} within the 95 % interval"
+        )
+        if name == "retention":
+            lines += _checked(fitted, points[~known], values[~known])
+            lines += [f"  {half}: {c.text}" for half, c in _both(points, values, errors, known)]
+    return lines
+
+
+def _checked(fitted: Any, points: Array, values: Array) -> list[str]:
+    """Whether recipes whose replay is above the critical fraction at their own size, rate, ratio
+    and frozen layers lose at most the limit."""
+    predicted, lost = -fitted.gaps(points) <= LIMIT, -values <= LIMIT
+    chances = (-fitted.drawn_gaps(points) <= LIMIT).mean(axis=0)
+    return [
+        f"  at most {LIMIT} lost: predicted of {predicted.sum()}, true of "
+        f"{(predicted & lost).sum()} of these, and of {(~predicted & lost).sum()} of the "
+        f"{(~predicted).sum()} others; said on average {chances.mean():.2f}, was {lost.mean():.2f}"
+    ]
+
+
+def _both(points: Array, values: Array, errors: Array, known: Any) -> list[tuple[str, Any]]:
+    space = load_space(SPACE, load_study(STUDY).defaults)
+    out = []
+    for half, chosen in (("fitted half", known), ("other half", ~known)):
+        fitted = law(loss_shape, points[chosen], values[chosen], errors[:, chosen])
+        out += [(half, c) for c in critical_values(fitted, points, space)]
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument("--recipes", type=int, help="the first so many; default: all")
+    parser.add_argument("--measures", help="comma-separated; default: all")
+    parser.add_argument("--splits", type=int, default=3)
+    args = parser.parse_args()
+    study = load_study(STUDY)
+    found = table_evidence(args.table, args.recipes)
+    measures = args.measures.split(",") if args.measures else None
+    print(
+        "\n".join(law_lines(laws(found, study, load_space(SPACE, study.defaults), Asked(measures))))
+    )
+    for seed in range(args.splits):
+        print("\n" + "\n".join(halves(found, seed)))
+
+
+if __name__ == "__main__":
+    main()
