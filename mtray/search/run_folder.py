@@ -6,21 +6,20 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import write_json
-from mtray.schema import KEPT_BESIDE, Evaluation, Study
+from mtray.schema import Evaluation, Study
+from mtray.search.changes import Need, change_lines, content, how_to_go_on, is_beyond, study_changes
 from mtray.space import Space
 
 STUDY_FILE = "study.json"
 LOCK = ".lock"
 AT_BINDING = "evaluation_at_binding"
-# what may change between two starts of one run
-FREE = ("budget", "resources")
 # what reading a file that is none of ours may raise; pydantic's error is a ValueError
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -106,24 +105,19 @@ def sources_study(study: Study, evaluation: Evaluation) -> Study:
     return study.model_copy(update={"evaluation": evaluation})
 
 
-def _content(study: Study, space: Space) -> dict[str, Any]:
-    return {"study": study.model_dump(mode="json"), "space": space.model_dump(mode="json")}
-
-
 def check_bound(run_dir: Path, study: Study, space: Space) -> Bound:
-    """What the run is bound to once it goes on with this study. RunError names the first key in
-    which an old run's study or space differs."""
+    """What the run is bound to once it goes on with this study. RunError names every key in
+    which an old run's study or space differs, and the command that goes on."""
     if not (run_dir / STUDY_FILE).is_file():
         return Bound(study, space, study.evaluation)
     old = read_bound(run_dir)
-    difference = first_difference(
-        _content(old.study, _with_rate(old.space)), _content(study, _with_rate(space))
+    changes = study_changes(
+        content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
     )
-    if difference:
-        key, was, now = difference
+    if is_beyond(changes, (Need.NOTHING,)):
         raise RunError(
-            f"run {run_dir.name!r} was started with {key} = {was!r}, now it is {now!r}; "
-            "choose another --name, or go back to the old value to continue it"
+            f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
+            f"{how_to_go_on(run_dir.name, changes)}"
         )
     return Bound(study, space, old.evaluation)
 
@@ -153,52 +147,7 @@ def bind(run_dir: Path, study: Study, space: Space) -> None:
     Raises RunError as `check_bound`."""
     bound = check_bound(run_dir, study, space)
     evaluation = bound.evaluation.model_dump(mode="json")
-    write_json(run_dir / STUDY_FILE, {**_content(study, space), AT_BINDING: evaluation})
-
-
-def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference between two studies, each in a mapping as
-    `study`, but for what is `FREE` or `KEPT_BESIDE` and for the test segments, which no trial of a
-    search sees."""
-    return _difference(_lasting(old), _lasting(new))
-
-
-def _lasting(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what may change between two starts."""
-    study = {key: value for key, value in content["study"].items() if key not in FREE}
-    study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
-    evaluation = study["evaluation"]
-    study["evaluation"] = {
-        **evaluation,
-        "quality": [_untested(spec) for spec in evaluation["quality"]],
-        "abilities": {name: _untested(spec) for name, spec in evaluation["abilities"].items()},
-    }
-    return {**content, "study": study}
-
-
-def _untested(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "test"}
-
-
-def evaluation_difference(old: Evaluation, new: Evaluation) -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference, test segments included."""
-    return _difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "study.evaluation")
-
-
-def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        # the values in the journal have the order of the objectives
-        if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
-            return key, list(old), list(new)
-        for part in sorted(old.keys() | new.keys()):
-            if found := _difference(old.get(part), new.get(part), f"{key}.{part}".strip(".")):
-                return found
-        return None
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        differences = (_difference(a, b, f"{key}.{place}") for place, (a, b) in pairs)
-        return next(filter(None, differences), None)
-    return None if old == new else (key, old, new)
+    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation})
 
 
 def load_bound(run_dir: Path) -> tuple[Study, Space]:

@@ -21,19 +21,18 @@ from mtray.errors import ConfigError, RunError
 from mtray.parameters import shown
 from mtray.report.records import BASE_NUMBER, read_records
 from mtray.schema import Recipe, Role, Study, TrialRecord
-from mtray.search.references import reference_recipes
-from mtray.search.run_folder import (
-    STUDY_FILE,
-    Bound,
-    evaluation_difference,
-    first_difference,
-    read_bound,
+from mtray.search.changes import (
+    Need,
+    change_lines,
+    content,
+    is_beyond,
+    study_changes,
+    text_changes,
 )
+from mtray.search.references import reference_recipes
+from mtray.search.run_folder import STUDY_FILE, Bound, read_bound
 from mtray.search.samplers import holds
 from mtray.space import Space
-
-# how a study searches and is called, and not what its trials measure
-ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def surveys(texts: Sequence[str], runs: Path, name: str, bound: Bound) -> list[S
 
 def survey(run_dir: Path, bound: Bound) -> Survey:
     """Which trials of a run fit one that is bound so. RunError when its study asks another
-    question, naming the first key that differs."""
+    question, naming every key that differs."""
     _check_question(run_dir, read_bound(run_dir), bound)
     space, records = bound.space, read_records(run_dir)
     taken: list[Taken] = []
@@ -168,25 +167,23 @@ def _other_baseline(
 
 
 def _check_question(run_dir: Path, old: Bound, new: Bound) -> None:
-    def question(study: Study) -> dict[str, Any]:
-        found = study.model_dump(mode="json", exclude=set(ANY))
-        # values are told by name, so their order says nothing
-        return {"study": found | {"objectives": dict(sorted(study.objectives.items()))}}
-
-    if difference := first_difference(question(old.study), question(new.study)):
-        key, was, now = difference
+    ordered = old.study.objectives == new.study.objectives and {"objectives": old.study.objectives}
+    now = new.study.model_copy(update=ordered or {})
+    changes = study_changes(content(old.study), content(now))
+    if is_beyond(changes, (Need.NOTHING, Need.SEARCH)):
         raise RunError(
-            f"--from {run_dir}: {key} was {was!r} there and is {now!r} here, so none of its "
-            "trials fits"
+            f"--from {run_dir}: none of its trials fits, since that run has"
+            f"{change_lines(changes)}\n"
+            "go back to the old values, or leave out --from, which trains anew"
         )
     if not looks_for_leakage(new.study):
         return
-    if difference := evaluation_difference(old.evaluation, new.evaluation):
-        key, was, now = difference
+    if changes := text_changes(old.evaluation, new.evaluation):
         raise RunError(
-            f"--from {run_dir}: {key} was {was!r} when that run was bound and is {now!r} for this "
-            "one, so leakage was looked for in other texts and none of its trials fits; bind this "
-            "run with the same (a first start, `--trials 1`) and change `test` at a later start"
+            f"--from {run_dir}: leakage was looked for in other texts when that run was bound, so "
+            f"none of its trials fits; there{change_lines(changes)}\n"
+            "give --from runs that were bound with the same evaluation sets, to a --name that is "
+            "new"
         )
 
 
