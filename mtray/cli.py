@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.cli_errors import report_errors
+from mtray.errors import ConfigError
 
 DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
@@ -51,9 +52,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_check(command("check", _check, "Read a study with all its files and say what is wrong"))
     _add_run(command("status", _status, "What a run has done so far; also while it is running"))
-    _add_run(command("front", _front, "Print the front of a run"))
+    front = command("front", _front, "Print the front of a run")
+    _add_run(front)
+    _add_changed(front)
     export = command("export", _export, "Write front.{csv,json,parquet,png,html} of a run")
     _add_run(export)
+    _add_changed(export)
     export.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
     export.add_argument(
         "--model", nargs=2, metavar=("NUMBER", "OUT"),
@@ -75,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
+
+
+def _add_changed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--study", type=Path, metavar="FILE",
+        help="as this study has it, recomputed from what the trials kept; RUN stays as it is",
+    )  # fmt: skip
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -151,17 +162,19 @@ def _status(args: argparse.Namespace) -> int:
 def _front(args: argparse.Namespace) -> int:
     from mtray.commands.front import print_front
 
-    return print_front(args.path)
+    return print_front(args.path, args.study)
 
 
 def _export(args: argparse.Namespace) -> int:
+    if args.model and args.study:
+        raise ConfigError("--study: a model is exported as its run trained it; leave it out")
     if args.model:
         from mtray.commands.export_model import export_model
 
         return export_model(args.path, args.model[0], Path(args.model[1]), args.merge)
     from mtray.commands.front import export
 
-    return export(args.path, args.out)
+    return export(args.path, args.out, args.study)
 
 
 def _rerun(args: argparse.Namespace) -> int:

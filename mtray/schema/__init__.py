@@ -19,7 +19,7 @@ from mtray.schema.record import (
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
-from mtray.schema.search import Budget, EarlyStopping, Limit
+from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
     NAME_PATTERN,
@@ -83,5 +83,7 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "beyond",
+    "broken_reason",
     "moved_by",
 ]
