@@ -40,6 +40,14 @@ def draws_of(run_dir: Path) -> Draws:
     return partial(read_draws, run_dir)
 
 
+def read_all_draws(run_dir: Path, number: int) -> dict[str, Array]:
+    """Draws of every score that the trial has, as `read_draws`."""
+    import pyarrow.parquet as pq
+
+    path = trial_dir(run_dir, number) / DRAWS_FILE
+    return read_draws(run_dir, number, pq.read_schema(path).names) if path.is_file() else {}
+
+
 def read_draws(run_dir: Path, number: int, names: Sequence[str]) -> dict[str, Array]:
     """Draws of those of the named scores that the trial has, each of shape (resamples,)."""
     import pyarrow.parquet as pq

@@ -48,6 +48,10 @@ class Restated:
     draws: Mapping[str, Array] = field(default_factory=dict)
     note: str = ""
 
+    def all_draws(self, kept: Mapping[str, Array]) -> dict[str, Array]:
+        """Of all that the trial has `kept`, and of what is new."""
+        return {**{n: d for n, d in kept.items() if n not in self.stale}, **self.draws}
+
 
 @dataclass(frozen=True)
 class RestatedRun:

@@ -142,11 +142,12 @@ def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
     return Study.model_validate(study), Space.model_validate(found["space"])
 
 
-def bind(run_dir: Path, study: Study, space: Space) -> None:
-    """Record study and space in the run's folder, at the first start also what decides its data.
-    Raises RunError as `check_bound`."""
+def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
+    """Record study and space in the run's folder, at the first start also what decides its data:
+    the study's evaluation, or `first`. Raises RunError as `check_bound`."""
     bound = check_bound(run_dir, study, space)
-    evaluation = bound.evaluation.model_dump(mode="json")
+    is_new = not (run_dir / STUDY_FILE).is_file()
+    evaluation = (first if first and is_new else bound.evaluation).model_dump(mode="json")
     write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation})
 
 

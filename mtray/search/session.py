@@ -47,7 +47,7 @@ def run_session(
     `started` is the time.monotonic() that --max-minutes counts from.
     """
     check_data(run_dir, prepared.study, prepared.store)
-    bind(run_dir, prepared.study, prepared.space)
+    bind(run_dir, prepared.study, prepared.space, prepared.first)
     held = {name: len(table) for name, table in prepared.store.items()}
     sums = sums_by_recipe(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)

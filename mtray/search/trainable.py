@@ -54,7 +54,7 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stop
         raise EvaluationError(
             "the base model could not be measured, so nothing can be compared with it"
         )
-    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests, suite.parts)
 
 
 def base_if_there(shared: Shared, suite: Any) -> Any:
@@ -63,7 +63,9 @@ def base_if_there(shared: Shared, suite: Any) -> Any:
     path = result_path(run_dir, BASE_NUMBER)
     with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
         if path.is_file() and read_record(path).state == "complete":
-            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+            return read_outputs(
+                trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests, suite.parts
+            )
     return None
 
 

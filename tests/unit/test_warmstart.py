@@ -1,7 +1,5 @@
 """Finished trials of earlier runs: which fit a run, and why the others do not."""
 
-from dataclasses import replace
-
 import pytest
 from ledger_factory import (
     SPACE,
@@ -14,7 +12,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, result_path, write_record
 from mtray.schema import Budget, EarlyStopping, Filters, Recipe, Training, TrialRecord
 from mtray.search.run_folder import Bound, bind
-from mtray.search.warmstart import find_run, survey, surveys
+from mtray.search.warmstart import digest, find_run, survey, surveys
 from mtray.space import Choices, FloatRange, IntRange, Space
 from mtray.sweep import arguments
 
@@ -37,7 +35,6 @@ def test_every_complete_trial_of_the_same_question_fits(old):
 OTHER_QUESTIONS = [
     ({"model": "other"}, r"study\.model = 'embedded', now it is 'other'"),
     ({"training": Training(epochs=2)}, r"study\.training\.epochs = 1, now it is 2"),
-    ({"objectives": {"quality": "max", "retention": "min"}}, r"study\.objectives = "),
     ({"template": "alma"}, r"study\.template"),
 ]
 
@@ -151,7 +148,7 @@ def test_two_trials_of_one_recipe_and_seed_are_told_apart_by_what_they_measured(
     assert same[0].known_by == same[1].known_by
     whole = same[0].record
     later = Later.model_validate(whole.model_dump())
-    assert replace(same[0], record=later).known_by == same[0].known_by, "older than the field"
+    assert digest(later) == same[0].known_by, "older than the field"
     record = make_record(4, 0.111, recipe=Recipe(**same[0].record.recipe.model_dump()))
     write_record(tmp_path / "b", record)
     assert searched(taken_from(tmp_path / "b"))[0].known_by != same[0].known_by
