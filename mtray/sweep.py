@@ -248,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mtray.search.rebinding import recomputed
     from mtray.search.run_folder import check_bound, claimed
     from mtray.search.tuner import check_address
     from mtray.search.warmstart import inheriting, settled, surveys
@@ -262,6 +263,8 @@ def _run(args: argparse.Namespace) -> int:
     def ready(run_dir: Path) -> Prepared:
         """For this run, with what `--from` takes over; says what it would do."""
         bound = check_bound(run_dir, study, space)
+        for change in recomputed(run_dir, study, space):
+            tell(f"changed: {change.text}")
         # `from` is a keyword of the language, so no attribute by that name
         texts = vars(args)["from"]
         bound = inheriting(texts, args.runs_dir, run_dir, bound)

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,23 @@ from typing import Any
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import write_json
 from mtray.schema import Evaluation, Study
-from mtray.search.changes import Need, change_lines, content, how_to_go_on, is_beyond, study_changes
+from mtray.search.changes import (
+    SAME_RUN,
+    Need,
+    change_lines,
+    content,
+    how_to_go_on,
+    is_beyond,
+    study_changes,
+)
 from mtray.space import Space
 
 STUDY_FILE = "study.json"
 LOCK = ".lock"
 AT_BINDING = "evaluation_at_binding"
+# of a run whose study was changed: the name of its Optuna study, what it was bound to before, and
+# what it is being bound to
+OPTUNA, BINDINGS, PENDING = "optuna", "bindings", "pending"
 # what reading a file that is none of ours may raise; pydantic's error is a ValueError
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -105,16 +116,19 @@ def sources_study(study: Study, evaluation: Evaluation) -> Study:
     return study.model_copy(update={"evaluation": evaluation})
 
 
-def check_bound(run_dir: Path, study: Study, space: Space) -> Bound:
-    """What the run is bound to once it goes on with this study. RunError names every key in
-    which an old run's study or space differs, and the command that goes on."""
+def check_bound(
+    run_dir: Path, study: Study, space: Space, needs: Collection[Need] = SAME_RUN
+) -> Bound:
+    """What the run is bound to once it goes on with this study. Where a change needs other than
+    `needs`, RunError names every key in which an old run's study or space differs, and the command
+    that goes on."""
     if not (run_dir / STUDY_FILE).is_file():
         return Bound(study, space, study.evaluation)
-    old = read_bound(run_dir)
+    old = read_bound(run_dir, finished=False)
     changes = study_changes(
         content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
     )
-    if is_beyond(changes, (Need.NOTHING,)):
+    if is_beyond(changes, needs):
         raise RunError(
             f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
             f"{how_to_go_on(run_dir.name, changes)}"
@@ -128,7 +142,7 @@ def _with_rate(space: Space) -> Space:
     return space.model_copy(update={"fixed": {**rate, **space.fixed}})
 
 
-def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
+def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
     """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
     took its first segments, so this is what they mean."""
     study = dict(found["study"])
@@ -145,10 +159,14 @@ def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
 def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
     """Record study and space in the run's folder, at the first start also what decides its data:
     the study's evaluation, or `first`. Raises RunError as `check_bound`."""
-    bound = check_bound(run_dir, study, space)
-    is_new = not (run_dir / STUDY_FILE).is_file()
-    evaluation = (first if first and is_new else bound.evaluation).model_dump(mode="json")
-    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation})
+    bound = check_bound(run_dir, study, space, (Need.NOTHING,))
+    known: dict[str, Any] = {}
+    if (run_dir / STUDY_FILE).is_file():
+        read_bound(run_dir)
+        found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
+        known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
+    evaluation = (first or bound.evaluation).model_dump(mode="json")
+    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation, **known})
 
 
 def load_bound(run_dir: Path) -> tuple[Study, Space]:
@@ -157,18 +175,24 @@ def load_bound(run_dir: Path) -> tuple[Study, Space]:
     return bound.study, bound.space
 
 
-def read_bound(run_dir: Path) -> Bound:
+def read_bound(run_dir: Path, finished: bool = True) -> Bound:
     """What an existing run is bound to; what an earlier version did not write yet has the defaults.
-    Raises RunError when the folder is no run's."""
+    Raises RunError when the folder is no run's; and, where that must be `finished`, when the run
+    was cut off while its study was changed, so that its records are of both."""
     path = run_dir / STUDY_FILE
     if not path.is_file():
         raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        study, space = _parsed(found)
+        study, space = parsed_study(found.get(PENDING, found))
         # an earlier version kept only the evaluation of the last start
         known = found.get(AT_BINDING)
         evaluation = study.evaluation if known is None else Evaluation.model_validate(known)
-        return Bound(study, space, evaluation)
     except DAMAGED as error:
         raise RunError(f"{path}: not the study of a run: {error}") from None
+    if finished and PENDING in found:
+        raise RunError(
+            f"run {run_dir.name!r} was cut off while its study was changed; start the sweep again "
+            "with the changed study, which finishes that first"
+        )
+    return Bound(study, space, evaluation)
