@@ -6,17 +6,19 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Collection, Iterator
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, RunError
-from mtray.report.records import write_json
+from mtray.report.records import read_records, trial_dir, trials_text, write_json
 from mtray.schema import Evaluation, Study
 from mtray.search.changes import (
     SAME_RUN,
     Need,
+    StudyChange,
     change_lines,
     content,
     how_to_go_on,
@@ -24,6 +26,7 @@ from mtray.search.changes import (
     study_changes,
 )
 from mtray.space import Space
+from mtray.training.moved import MOVED
 
 STUDY_FILE = "study.json"
 LOCK = ".lock"
@@ -131,9 +134,27 @@ def check_bound(
     if is_beyond(changes, needs):
         raise RunError(
             f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
-            f"{how_to_go_on(run_dir.name, changes)}"
+            f"{how_to_go_on(run_dir.name, changes)}{_who_can_answer(run_dir, changes)}"
         )
     return Bound(study, space, old.evaluation)
+
+
+def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
+    """Which trials have a model to ask, and which would be trained again, where no change is one of
+    the training."""
+    needs = {change.needs for change in changes}
+    if Need.ANSWER not in needs or Need.TRAIN in needs:
+        return ""
+    numbers = [r.number for r in read_records(run_dir).trials if r.state == "complete"]
+    kept = [n for n in numbers if (trial_dir(run_dir, n) / MOVED).is_file()]
+    lost = [n for n in numbers if n not in kept]
+    said = []
+    if kept:
+        command = f"python -m mtray export {shlex.quote(str(run_dir))} --model {kept[0]} OUT"
+        said.append(f"weights are kept of {trials_text(kept)}, as a model to ask by `{command}`")
+    if lost:
+        said.append(f"{trials_text(lost)} would have to be trained again to answer")
+    return "".join(f"\n  {line}" for line in said)
 
 
 def _with_rate(space: Space) -> Space:

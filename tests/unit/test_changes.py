@@ -2,9 +2,11 @@
 
 import pytest
 from ledger_factory import SOURCES, SPACE, study_of
+from records_factory import make_record
 from warmstart_factory import narrow
 
 from mtray.errors import RunError
+from mtray.report.records import trial_dir, write_record
 from mtray.schema import (
     AbilitySpec,
     Budget,
@@ -27,6 +29,7 @@ from mtray.search.changes import (
 )
 from mtray.search.run_folder import bind, load_bound
 from mtray.space import FloatRange, Space
+from mtray.training.moved import MOVED
 
 ANIMACY = AbilitySpec(measure="choice", path="a.jsonl")
 IDIOMS = AbilitySpec(measure="idioms", path="i.tsv")
@@ -172,3 +175,20 @@ def test_a_long_value_is_cut():
         found.text
     )
     assert not is_beyond([found], [Need.FIT]) and is_beyond([found], [Need.TRAIN])
+
+
+def test_a_new_ability_says_which_trials_can_be_asked(tmp_path):
+    bind(tmp_path, study_of(), SPACE)
+    for number in range(3):
+        write_record(tmp_path, make_record(number))
+    (trial_dir(tmp_path, 1) / MOVED).touch()
+    with pytest.raises(RunError) as refused:
+        bind(tmp_path, TWO, SPACE)
+    assert str(refused.value).splitlines()[-2:] == [
+        f"  weights are kept of trial 1, as a model to ask by `python -m mtray export {tmp_path} "
+        "--model 1 OUT`",
+        "  trials 0, 2 would have to be trained again to answer",
+    ]
+    with pytest.raises(RunError) as refused:
+        bind(tmp_path, TWO.model_copy(update={"model": "other"}), SPACE)
+    assert str(refused.value).endswith("--name, which trains anew")
