@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.cli_errors import report_errors
+from mtray.errors import ConfigError
 
 DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
@@ -180,19 +181,23 @@ def _status(args: argparse.Namespace) -> int:
 
 def _front(args: argparse.Namespace) -> int:
     from mtray.commands.front import print_all, print_front
+    from mtray.commands.front_arguments import shown_of
 
     show = print_all if args.all else print_front
-    return show(args.path, args.against, args.absolute, args.json)
+    return show(args.path, shown_of(args), args.json)
 
 
 def _export(args: argparse.Namespace) -> int:
+    if args.model and args.study:
+        raise ConfigError("--study: a model is exported as its run trained it; leave it out")
     if args.model:
         from mtray.commands.export_model import export_model
 
         return export_model(args.path, args.model[0], Path(args.model[1]), args.merge)
     from mtray.commands.front import export
+    from mtray.commands.front_arguments import shown_of
 
-    return export(args.path, args.out, args.against, args.absolute)
+    return export(args.path, args.out, shown_of(args))
 
 
 def _predict(args: argparse.Namespace) -> int:

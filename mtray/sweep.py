@@ -18,7 +18,7 @@ from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.parameters import shown
-from mtray.schema import NAME_PATTERN, NO_COMET, Study
+from mtray.schema import NAME_PATTERN, NO_COMET, Evaluation, Study
 from mtray.search.live import say
 from mtray.space import Space, load_space
 from mtray.study import load_study
@@ -76,7 +76,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 @dataclass(frozen=True)
 class Prepared:
     """A study that was checked, with everything its trials share, and trials of earlier runs.
-    `seen`: what to know of evaluation texts in the sources."""
+    `seen`: what to know of evaluation texts in the sources. `first`: the evaluation that decides
+    the sources' rows, where a new run has it from an earlier one."""
 
     study: Study
     space: Space
@@ -84,6 +85,7 @@ class Prepared:
     suite: Any
     taken: tuple[Any, ...] = ()
     seen: tuple[str, ...] = ()
+    first: Evaluation | None = None
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -122,7 +124,7 @@ def prepare(
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import lacking, on_test
     from mtray.evaluation.names import check_measured
-    from mtray.evaluation.suite import build_suite
+    from mtray.evaluation.suite import build_suite, with_dropped
     from mtray.replay import check_generated, with_replay
     from mtray.search.largest import check_held, largest_recipes
     from mtray.search.references import reference_recipes
@@ -130,6 +132,7 @@ def prepare(
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
+    suite = with_dropped(suite, study, (sources or study).evaluation, tokenizer)
     check_measured(study, suite)
     if not lacking(study):  # read for mistakes only: `mtray test` alone asks them
         build_suite(on_test(study), tokenizer)
@@ -246,9 +249,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.plan import most_further, trial_plan
+    from mtray.search.rebinding import recomputed
     from mtray.search.run_folder import check_bound, claimed
     from mtray.search.tuner import check_address
-    from mtray.search.warmstart import settled, surveys
+    from mtray.search.warmstart import inheriting, settled, surveys
 
     console = Console()
     started = time.monotonic()
@@ -260,12 +264,16 @@ def _run(args: argparse.Namespace) -> int:
     def ready(run_dir: Path) -> Prepared:
         """For this run, with what `--from` takes over; says what it would do."""
         bound = check_bound(run_dir, study, space)
-        # a keyword of the language, so no attribute by that name
-        earlier = surveys(vars(args)["from"], args.runs_dir, name, bound)
+        for change in recomputed(run_dir, study, space):
+            tell(f"changed: {change.text}")
+        # `from` is a keyword of the language, so no attribute by that name
+        texts = vars(args)["from"]
+        bound = inheriting(texts, args.runs_dir, run_dir, bound)
+        earlier = surveys(texts, args.runs_dir, name, bound)
         prepared = checked(study, space, tell, bound.sources_study)
         earlier = [settled(found, study, space, prepared.store) for found in earlier]
         taken = tuple(one for found in earlier for one in found.taken)
-        prepared = replace(prepared, taken=taken)
+        prepared = replace(prepared, taken=taken, first=bound.evaluation)
         said = [line for found in earlier for line in found.lines()]
         division = division_of(prepared, run_dir)
         for line in [*said, *plan_lines(prepared)]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from mtray.errors import EvaluationError
 from mtray.evaluation.engine import Output
 from mtray.job import Job, Outcome
-from mtray.schema import Score, Study, TrialRecord
+from mtray.schema import Study, TrialRecord, beyond, broken_reason
 from mtray.seconds import Seconds, cost_scores
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ def record_trial(
                 f"{what} {missing[0]!r} was not measured{why and f', since {why}'}; measured: "
                 f"{', '.join(sorted(measured))}"
             )
-    over = {name: limit.over(measured[name].value) for name, limit in study.constraints.items()}
+    values = {name: score.value for name, score in measured.items()}
     # the untouched model stays what all others are measured against
-    broken = [name for name, by in over.items() if by > 0 and job.role != "base"]
+    broken = None if job.role == "base" else broken_reason(study.constraints, values)
     record = TrialRecord(
         number=job.number, role=job.role, state="infeasible" if broken else "complete",
         recipe=job.recipe, seed=job.seed, replicate=job.replicate, of=job.of,
         trained_as=job.trained_as, mix=outcome.mix,
         objectives={name: measured[name] for name in study.objectives},
-        scores={**result.scores, **costs}, constraints=over,
-        reason=_broken_reason(study, measured, broken), counts=result.counts,
+        scores={**result.scores, **costs},
+        constraints=beyond(study.constraints, values), reason=broken, counts=result.counts,
         training=outcome.training, seconds=seconds.phases, versions=outcome.versions,
         finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         extra={
@@ -58,13 +58,3 @@ def record_trial(
     # a cost has no segments to draw, so every draw of it is its value
     constant = {name: np.full(study.evaluation.bootstrap, s.value) for name, s in costs.items()}
     return record, {**result.draws, **constant}
-
-
-def _broken_reason(
-    study: Study, measured: Mapping[str, Score], broken: Sequence[str]
-) -> str | None:
-    told = [
-        f"{name} is {measured[name].value:.4g}, not {study.constraints[name].text()}"
-        for name in broken
-    ]
-    return f"breaks a constraint: {'; '.join(told)}" if told else None

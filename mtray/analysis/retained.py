@@ -17,7 +17,7 @@ an interval that holds for all abilities together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,10 @@ from mtray.errors import EvaluationError
 # not change
 MOST = 1.5
 FORMULA = "(s-c)/(b-c)"
+# Standard errors that the base model must be above an ability's floor. A stricter choice would read
+# losses into what did not change: who is above three by chance has a base value that is too high
+# (simulated: a true distance of three standard errors reads .94 with two, .91 with three).
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,18 @@ class Kept:
     base: Measurement
     floor: float
     weight: float = 1.0
+
+
+def too_little(floor: float, base: float, draws: Array) -> str | None:
+    """A sentence when the base model's value is not above the floor by `MARGIN` of the standard
+    error of its draws, shape (resamples,), else None."""
+    error = float(draws.std(ddof=1))
+    if base - floor > MARGIN * error:
+        return None
+    return (
+        f"the base model's {base:.4g} is not above the floor {floor:.4g} by {MARGIN:g} standard "
+        f"errors of {error:.2g}: too little to say how much of it is kept"
+    )
 
 
 def kept_share(s: float, b: float, s_draws: Array, b_draws: Array, floor: float) -> Drawn:
@@ -95,27 +111,36 @@ def retention(
         found[name] = kept_share(tuned[name].point, base[name].point, s, b, kept.floor)
     units = {name: np.unique(tuned[name].keys) for name in abilities}
     whole = len(np.unique(np.concatenate(list(units.values()))))
-    weights = np.array([kept.weight for kept in abilities.values()])
-    points = np.array([share.score.value for share in found.values()])
-    draws = np.stack([share.draws for share in found.values()])
-    # divided last, so that abilities that are all kept whole have a mean of exactly 1
-    mean = drawn_score(
-        float(weights @ points / weights.sum()), weights @ draws / weights.sum(), whole,
-        _signature("mean", resamples), (-np.inf, MOST),
-    )  # fmt: skip
+    weights = [kept.weight for kept in abilities.values()]
+    summaries = retention_summaries(list(found.values()), weights, whole, resamples)
     named = {
         name: Drawn(
             share.score.model_copy(
-                update={"n": len(units[name]), "signature": _signature(name, resamples)}
+                update={"n": len(units[name]), "signature": share_signature(name, resamples)}
             ),
             share.draws,
         )
         for name, share in found.items()
     }
-    return {**named, "mean": mean, "worst": _worst(points, draws, whole, resamples)}
+    return {**named, **summaries}
 
 
-def _signature(name: str, resamples: int) -> str:
+def retention_summaries(
+    shares: Sequence[Drawn], weights: Sequence[float], n: int, resamples: int
+) -> dict[str, Drawn]:
+    """The weighted `mean` of the shares of all abilities, and the `worst` of them; `n`: units of
+    all abilities together."""
+    points = np.array([share.score.value for share in shares])
+    draws, parts = np.stack([share.draws for share in shares]), np.array(weights)
+    # divided last, so that abilities that are all kept whole have a mean of exactly 1
+    mean = drawn_score(
+        float(parts @ points / parts.sum()), parts @ draws / parts.sum(), n,
+        share_signature("mean", resamples), (-np.inf, MOST),
+    )  # fmt: skip
+    return {"mean": mean, "worst": _worst(points, draws, n, resamples)}
+
+
+def share_signature(name: str, resamples: int) -> str:
     return f"{FORMULA}|most:{MOST:g}|{name}|bootstrap:{resamples}"
 
 
@@ -132,6 +157,6 @@ def _worst(points: Array, draws: Array, n: int, resamples: int) -> Drawn:
     place = int(points.argmin())
     ends = points[place] - q * errors[place], points[place] + q * errors[place]
     least = draws.min(axis=0)
-    signature = f"{_signature('worst', resamples)}|simultaneous:{len(points)}"
+    signature = f"{share_signature('worst', resamples)}|simultaneous:{len(points)}"
     score = bounded_score(float(points[place]), ends, n, signature, (-np.inf, MOST))
     return Drawn(score, least - least.mean() + points[place])

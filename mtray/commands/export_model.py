@@ -86,7 +86,9 @@ def stride(suite: Suite) -> int:
 def recorded(run_dir: Path, record: TrialRecord, suite: Suite) -> list[Output]:
     """Some of what the trial answered; none where it left no answers."""
     try:
-        found = read_outputs(trial_dir(run_dir, record.number) / OUTPUTS_FILE, suite.requests)
+        found = read_outputs(
+            trial_dir(run_dir, record.number) / OUTPUTS_FILE, suite.requests, suite.parts
+        )
     except RunError:
         return []
     return found[:: stride(suite)]

@@ -3,55 +3,95 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from mtray.commands.changed import changed_run
 from mtray.commands.folders import run_folder
 from mtray.errors import ConfigError
 from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_sheet
 from mtray.report.draws import draws_of
-from mtray.report.export import FrontResult, read_front, write_front
-from mtray.report.front import Front
+from mtray.report.export import FrontResult, write_front
+from mtray.report.front import Front, build_front
+from mtray.report.groups import Draws
 from mtray.report.printing import print_lines, print_sheet
 from mtray.report.records import read_records
 from mtray.report.tables import short_text, show_front
-from mtray.schema import Frozen
+from mtray.schema import Frozen, Study, TrialRecord
 from mtray.search.run_folder import load_bound
+from mtray.space import Space
 
 
-def front_of(path: Path, against: str | None = None, absolute: bool = False) -> Front:
-    """The front as the records have it now; `absolute`: without what differences are shown to.
-    RunError when there is none or a record is damaged."""
+@dataclass(frozen=True)
+class View:
+    """How a run is shown.
+
+    - `against`: what values are compared with (`mtray.report.paired.reference_number`).
+    - `absolute`: as they are, instead.
+    - `study`: as the study of this file has it; None: as the run's own.
+    """
+
+    against: str | None = None
+    absolute: bool = False
+    study: Path | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run as it is shown: `notes` say what differs from the run itself."""
+
+    folder: Path
+    study: Study
+    space: Space
+    records: tuple[TrialRecord, ...]
+    draws: Draws
+    notes: tuple[str, ...] = ()
+
+
+def seen(path: Path, view: View) -> Seen:
+    """RunError when a record is damaged, or a changed study needs more than the run has kept."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
-    front = read_front(run_dir, study, against, space)
-    return front.model_copy(update={"reference": None}) if absolute else front
+    if view.study is None:
+        records = read_records(run_dir).sound()
+        return Seen(run_dir, study, space, records, draws_of(run_dir))
+    changed, run, notes = changed_run(run_dir, study, view.study)
+    return Seen(run_dir, changed, space, tuple(run.records), run.draws, notes)
 
 
-def print_front(path: Path, against: str | None, absolute: bool, as_json: bool) -> int:
-    front = front_of(path, against, absolute)
+def front_of(path: Path, view: View) -> Front:
+    """The front as the records have it now. RunError when there is none or a record is damaged."""
+    run = seen(path, view)
+    front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
+    front = front.model_copy(update={"notes": (*front.notes, *run.notes)})
+    return front.model_copy(update={"reference": None}) if view.absolute else front
+
+
+def print_front(path: Path, view: View, as_json: bool) -> int:
+    front = front_of(path, view)
     if as_json:
         return _print_json(front)
     show_front(FrontResult(front, {}))
-    print(f"as files: python -m mtray export {path}")
+    more = f" --study {view.study} --out FOLDER" if view.study else ""
+    print(f"as files: python -m mtray export {path}{more}")
     return 0
 
 
-def print_all(path: Path, against: str | None, absolute: bool, as_json: bool) -> int:
+def print_all(path: Path, view: View, as_json: bool) -> int:
     """Every complete trial."""
-    run_dir = run_folder(path)
-    study, _ = load_bound(run_dir)
-    found = all_trials(read_records(run_dir).sound(), study, run_dir, draws_of(run_dir), against)
-    if absolute:
+    run = seen(path, view)
+    found = all_trials(run.records, run.study, run.folder, run.draws, view.against)
+    if view.absolute:
         found = found.model_copy(update={"reference": None})
-    return _print_json(found) if as_json else _show_all(found)
+    return _print_json(found) if as_json else _show_all(found, run.notes)
 
 
-def _show_all(found: AllTrials) -> int:
+def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
     console = Console()
     print_sheet(trials_sheet(found), console, trials_sheet(found, short_text))
-    print_lines(trials_lines(found), console)
+    print_lines([*trials_lines(found), *(f"note: {note}" for note in notes)], console)
     return 0
 
 
@@ -60,9 +100,12 @@ def _print_json(found: Frozen) -> int:
     return 0
 
 
-def export(path: Path, out: Path | None, against: str | None, absolute: bool) -> int:
-    """Write the five files and say where. ConfigError when the folder cannot be written."""
-    front = front_of(path, against, absolute)
+def export(path: Path, out: Path | None, view: View) -> int:
+    """Write the five files and say where. ConfigError when the folder cannot be written, or when
+    those of another study would take the place of the run's own."""
+    if view.study and out is None:
+        raise ConfigError(f"--study {view.study}: give --out FOLDER, since RUN keeps its own front")
+    front = front_of(path, view)
     folder = out or Path(front.run)
     try:
         files = write_front(front, folder)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mtray.commands.front import View
 
 
 def add_shown(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +21,17 @@ def add_shown(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "--absolute", action="store_true", help="show values as they are, and no differences"
     )
+    parser.add_argument(
+        "--study", type=Path, metavar="FILE",
+        help="as this study has it, recomputed from what the trials kept; RUN stays as it is",
+    )  # fmt: skip
+
+
+def shown_of(args: argparse.Namespace) -> View:
+    """What `add_shown` asked for."""
+    from mtray.commands.front import View
+
+    return View(args.against, args.absolute, args.study)
 
 
 def add_front(parser: argparse.ArgumentParser) -> None:

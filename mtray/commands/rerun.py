@@ -63,7 +63,9 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
     tokenizer, suite = load_suite(study)
     base = None
     if job.number != BASE_NUMBER:
-        base = read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+        base = read_outputs(
+            trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests, suite.parts
+        )
     store = recorded_sources(as_written(bound.sources_study), old, job, tokenizer)
     started = time.perf_counter()
     divergence = divergence_plan(study, suite, lambda: base)

@@ -77,8 +77,11 @@ def compared(recorded: Mix, now: Mix) -> Comparison:
     if not recorded.shares:
         reason = "the record holds no mix, so what is drawn now cannot be compared with it"
         return Comparison(notes=(reason,))
-    before = {share.source: share for share in recorded.shares}
-    after = {share.source: share for share in now.shares}
+    before, after = ({s.source: s for s in mix.shares} for mix in (recorded, now))
+    # what a study has one source more or less for, of which the recipe asks nothing
+    for side, other in ((before, after), (after, before)):
+        for source in [s for s in side if s not in other and not side[s].requested]:
+            del side[source]
     for source in dict.fromkeys([*before, *after]):
         if source not in before or source not in after:
             was, is_now = (_presence(source in shares) for shares in (before, after))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mtray.errors import RunError
 from mtray.evaluation.engine import Output, Request
@@ -39,9 +40,11 @@ def write_outputs(
         pq.write_table(table, partial, compression="zstd")
 
 
-def read_outputs(path: Path, requests: Sequence[Request], part: str | None = None) -> list[Output]:
-    """The outputs of exactly these requests, which are all or those of one part of the suite.
-    Raises RunError when the file is damaged or of other requests."""
+def read_outputs(
+    path: Path, requests: Sequence[Request], parts: Iterable[str] | None = None
+) -> list[Output]:
+    """The outputs of exactly these requests, which are all or those of the named parts of the
+    suite, in this order. Raises RunError when the file is damaged or of other requests."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -49,8 +52,11 @@ def read_outputs(path: Path, requests: Sequence[Request], part: str | None = Non
         rows = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path}: not a readable file of outputs: {error}") from None
-    if part is not None:
-        rows = [row for row in rows if row["suite"] == part]
+    if parts is not None:
+        by_part: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            by_part.setdefault(row["suite"], []).append(row)
+        rows = [row for part in dict.fromkeys(parts) for row in by_part.get(part, ())]
     if len(rows) != len(requests):
         raise RunError(f"{path}: {len(rows)} outputs, but the study asks {len(requests)} requests")
     for row, request in zip(rows, requests, strict=True):

@@ -40,7 +40,7 @@ class Gauge:
         units = shared_units([direction_names(d) for d in self.directions])
         for direction, keys in zip(self.directions, units, strict=True):
             part = f"quality.{direction.name}"
-            outputs = read_outputs(outputs_file, direction.requests, part)
+            outputs = read_outputs(outputs_file, direction.requests, [part])
             measured = measure_direction(direction, outputs, self.metrics, self.scorers)
             for metric, measurement in measured.items():
                 known = on_units(measurement, keys)

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mtray.analysis.retained import Kept
+from mtray.analysis.retained import Kept, too_little
 from mtray.analysis.uncertainty import Measurement, replicate_values
 from mtray.errors import EvaluationError
 
-# Standard errors that the base model must be above an ability's floor. A stricter choice would read
-# losses into what did not change: who is above three by chance has a base value that is too high
-# (simulated: a true distance of three standard errors reads .94 with two, .91 with three).
-MARGIN = 2.0
-
 
 def why_left_out(floor: float, base: Measurement, resamples: int, seed: int) -> str | None:
-    """A sentence when the base model's value is not above the floor by `MARGIN` of the bootstrap's
-    standard errors, else None."""
-    error = float(replicate_values(base, resamples, seed).std(ddof=1))
-    if base.point - floor > MARGIN * error:
-        return None
-    return (
-        f"the base model's {base.point:.4g} is not above the floor {floor:.4g} by "
-        f"{MARGIN:g} standard errors of {error:.2g}: too little to say how much of it is kept"
-    )
+    """`too_little` of a base model's measurement."""
+    draws = replicate_values(base, resamples, seed)
+    return too_little(floor, base.point, draws)
 
 
 def kept_abilities(

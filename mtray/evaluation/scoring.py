@@ -128,7 +128,7 @@ def suite_units(suite: Suite) -> tuple[list[Keys], list[Keys | None]]:
     rows = [direction_names(direction) for direction in suite.directions]
     texts = [ability_texts(ability) for ability in suite.abilities]
     known = [found for found in texts if found is not None]
-    keys = shared_units([*rows, *known])
+    keys = shared_units([*rows, *known, *suite.beside])
     rest = iter(keys[len(rows) :])
     return keys[: len(rows)], [None if found is None else next(rest) for found in texts]
 

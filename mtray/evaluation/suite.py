@@ -21,7 +21,7 @@ from mtray.evaluation.abilities.base import (
 from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.engine import Output, Request
 from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
-from mtray.evaluation.scoring import Scoring, SuiteResult, suite_units
+from mtray.evaluation.scoring import Scoring, SuiteResult, ability_texts, suite_units
 from mtray.schema import NO_COMET, RETENTION_SUMMARIES, Evaluation, Study
 
 # the first part of other scores' names
@@ -42,7 +42,8 @@ class Suite:
     """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
     loaded when scores are made (`none`: there is none, and no quality); `metrics` are string
     metrics and `more_comet` the names of further models by the name that they are reported under.
-    `objectives`: what the search looks at."""
+    `objectives`: what the search looks at. `beside`: what the rows of sets that are not asked any
+    more shared with others, so that units stay those of the run's earlier trials."""
 
     directions: list[Direction]
     abilities: list[Ability]
@@ -52,6 +53,7 @@ class Suite:
     more_comet: dict[str, str] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     comet_device: str = "auto"
+    beside: tuple[list[tuple[str, ...]], ...] = ()
 
     @property
     def requests(self) -> list[Request]:
@@ -155,6 +157,21 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
         tuple(study.objectives), wanted.comet_device,
     )  # fmt: skip
+
+
+def with_dropped(suite: Suite, study: Study, earlier: Evaluation, tokenizer: Any) -> Suite:
+    """The suite of a study whose run was bound with `earlier`, which may have had more abilities:
+    bootstrap draws are paired with those of the run's trials only on the same units. Reads the
+    files of those that are gone; raises ConfigError or DataError."""
+    wanted = study.evaluation
+    asking = (study.template, earlier.max_new_tokens, tokenizer, earlier.sample_seed)
+    gone = [
+        build_ability(spec, Context(name, *asking))
+        for name, spec in earlier.abilities.items()
+        if name not in wanted.abilities
+    ]
+    texts = [found for ability in gone if (found := ability_texts(ability)) is not None]
+    return replace(suite, beside=tuple(texts))
 
 
 def check_names(wanted: Evaluation) -> None:

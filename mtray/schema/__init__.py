@@ -19,7 +19,7 @@ from mtray.schema.record import (
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
-from mtray.schema.search import Budget, EarlyStopping, Limit
+from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
     NAME_PATTERN,
@@ -87,6 +87,8 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "beyond",
+    "broken_reason",
     "check_stop",
     "moved_by",
 ]

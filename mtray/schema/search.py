@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -116,3 +117,18 @@ class Limit(Frozen):
     def text(self) -> str:
         ends = [("at least", self.at_least), ("at most", self.at_most)]
         return " and ".join(f"{words} {end:g}" for words, end in ends if end is not None)
+
+
+def beyond(limits: Mapping[str, Limit], values: Mapping[str, float]) -> dict[str, float]:
+    """How far each limited value is beyond its limit, by name (`Limit.over`)."""
+    return {name: limit.over(values[name]) for name, limit in limits.items()}
+
+
+def broken_reason(limits: Mapping[str, Limit], values: Mapping[str, float]) -> str | None:
+    """In words, which limits the values are beyond; None where they keep to all."""
+    said = [
+        f"{name} is {values[name]:.4g}, not {limits[name].text()}"
+        for name, by in beyond(limits, values).items()
+        if by > 0
+    ]
+    return f"breaks a constraint: {'; '.join(said)}" if said else None

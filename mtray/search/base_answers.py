@@ -17,5 +17,6 @@ def base_if_there(run_dir: Path, suite: Suite) -> list[Output] | None:
     path = result_path(run_dir, BASE_NUMBER)
     with contextlib.suppress(RunError):  # a damaged file is an error when the trial is scored
         if path.is_file() and read_record(path).state == "complete":
-            return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+            path = trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE
+            return read_outputs(path, suite.requests, suite.parts)
     return None

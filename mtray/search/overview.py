@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import optuna
 from optuna.storages.journal import BaseJournalBackend
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.search.notes import CONFIRMS, SETTLES, TAKEN, WHY
+from mtray.search.run_folder import OPTUNA, STUDY_FILE
 from mtray.search.run_study import JOURNAL
 
 Stage = Literal["waiting", "started", "finished", "pruned", "failed"]
@@ -71,12 +73,21 @@ def read_overview(run_dir: Path) -> Overview:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.JournalStorage(_Lines(lines))
-        studies = storage.get_all_studies()
+        studies = _current(storage.get_all_studies(), run_dir)
         trials = [t for s in studies for t in storage.get_all_trials(s._study_id, deepcopy=False)]
     # Optuna replays the lines one by one; where one is missing it may stumble over any other
     except Exception as error:
         return Overview((), damage or f"{path}: cannot be replayed: {error!r}")
     return Overview(tuple(map(_entry, trials)), damage)
+
+
+def _current(studies: list[FrozenStudy], run_dir: Path) -> list[FrozenStudy]:
+    """The Optuna study that the run is bound to; the first one where that is not known."""
+    try:
+        found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")).get(OPTUNA)
+    except (OSError, ValueError, AttributeError):
+        found = None
+    return [s for s in studies if s.study_name == found] or studies[:1]
 
 
 def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:

@@ -6,21 +6,34 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, RunError
-from mtray.report.records import write_json
-from mtray.schema import KEPT_BESIDE, RECORDED_BESIDE, Evaluation, Study
+from mtray.report.records import read_records, trial_dir, trials_text, write_json
+from mtray.schema import Evaluation, Study
+from mtray.search.changes import (
+    SAME_RUN,
+    Need,
+    StudyChange,
+    change_lines,
+    content,
+    how_to_go_on,
+    is_beyond,
+    study_changes,
+)
 from mtray.space import Space
+from mtray.training.moved import MOVED
 
 STUDY_FILE = "study.json"
 LOCK = ".lock"
 AT_BINDING = "evaluation_at_binding"
-# what may change between two starts of one run
-FREE = ("budget", "resources")
+# of a run whose study was changed: the name of its Optuna study, what it was bound to before, and
+# what it is being bound to
+OPTUNA, BINDINGS, PENDING = "optuna", "bindings", "pending"
 # what reading a file that is none of ours may raise; pydantic's error is a ValueError
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -106,26 +119,42 @@ def sources_study(study: Study, evaluation: Evaluation) -> Study:
     return study.model_copy(update={"evaluation": evaluation})
 
 
-def _content(study: Study, space: Space) -> dict[str, Any]:
-    return {"study": study.model_dump(mode="json"), "space": space.model_dump(mode="json")}
-
-
-def check_bound(run_dir: Path, study: Study, space: Space) -> Bound:
-    """What the run is bound to once it goes on with this study. RunError names the first key in
-    which an old run's study or space differs."""
+def check_bound(
+    run_dir: Path, study: Study, space: Space, needs: Collection[Need] = SAME_RUN
+) -> Bound:
+    """What the run is bound to once it goes on with this study. Where a change needs other than
+    `needs`, RunError names every key in which an old run's study or space differs, and the command
+    that goes on."""
     if not (run_dir / STUDY_FILE).is_file():
         return Bound(study, space, study.evaluation)
-    old = read_bound(run_dir)
-    difference = first_difference(
-        _content(old.study, _with_rate(old.space)), _content(study, _with_rate(space))
+    old = read_bound(run_dir, finished=False)
+    changes = study_changes(
+        content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
     )
-    if difference:
-        key, was, now = difference
+    if is_beyond(changes, needs):
         raise RunError(
-            f"run {run_dir.name!r} was started with {key} = {was!r}, now it is {now!r}; "
-            "choose another --name, or go back to the old value to continue it"
+            f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
+            f"{how_to_go_on(run_dir.name, changes)}{_who_can_answer(run_dir, changes)}"
         )
     return Bound(study, space, old.evaluation)
+
+
+def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
+    """Which trials have a model to ask, and which would be trained again, where no change is one of
+    the training."""
+    needs = {change.needs for change in changes}
+    if Need.ANSWER not in needs or Need.TRAIN in needs:
+        return ""
+    numbers = [r.number for r in read_records(run_dir).trials if r.state == "complete"]
+    kept = [n for n in numbers if (trial_dir(run_dir, n) / MOVED).is_file()]
+    lost = [n for n in numbers if n not in kept]
+    said = []
+    if kept:
+        command = f"python -m mtray export {shlex.quote(str(run_dir))} --model {kept[0]} OUT"
+        said.append(f"weights are kept of {trials_text(kept)}, as a model to ask by `{command}`")
+    if lost:
+        said.append(f"{trials_text(lost)} would have to be trained again to answer")
+    return "".join(f"\n  {line}" for line in said)
 
 
 def _with_rate(space: Space) -> Space:
@@ -134,7 +163,7 @@ def _with_rate(space: Space) -> Space:
     return space.model_copy(update={"fixed": {**rate, **space.fixed}})
 
 
-def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
+def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
     """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
     took its first segments, so this is what they mean."""
     study = dict(found["study"])
@@ -148,58 +177,17 @@ def _parsed(found: dict[str, Any]) -> tuple[Study, Space]:
     return Study.model_validate(study), Space.model_validate(found["space"])
 
 
-def bind(run_dir: Path, study: Study, space: Space) -> None:
-    """Record study and space in the run's folder, at the first start also what decides its data.
-    Raises RunError as `check_bound`."""
-    bound = check_bound(run_dir, study, space)
-    evaluation = bound.evaluation.model_dump(mode="json")
-    write_json(run_dir / STUDY_FILE, {**_content(study, space), AT_BINDING: evaluation})
-
-
-def first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference between two studies, each in a mapping as
-    `study`, but for what is `FREE`, `KEPT_BESIDE` or `RECORDED_BESIDE` and for the test segments,
-    which no trial of a search sees."""
-    return _difference(_lasting(old), _lasting(new))
-
-
-def _lasting(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what may change between two starts."""
-    study = {key: value for key, value in content["study"].items() if key not in FREE}
-    study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
-    evaluation = {k: v for k, v in study["evaluation"].items() if k not in RECORDED_BESIDE}
-    study["evaluation"] = {
-        **evaluation,
-        "quality": [_untested(spec) for spec in evaluation["quality"]],
-        "abilities": {name: _untested(spec) for name, spec in evaluation["abilities"].items()},
-    }
-    return {**content, "study": study}
-
-
-def _untested(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key != "test"}
-
-
-def evaluation_difference(old: Evaluation, new: Evaluation) -> tuple[str, Any, Any] | None:
-    """Key, old and new value of the first difference in what is scored, test segments included."""
-    before, after = (e.model_dump(mode="json", exclude=set(RECORDED_BESIDE)) for e in (old, new))
-    return _difference(before, after, "study.evaluation")
-
-
-def _difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        # the values in the journal have the order of the objectives
-        if key == "study.objectives" and old.keys() == new.keys() and list(old) != list(new):
-            return key, list(old), list(new)
-        for part in sorted(old.keys() | new.keys()):
-            if found := _difference(old.get(part), new.get(part), f"{key}.{part}".strip(".")):
-                return found
-        return None
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        differences = (_difference(a, b, f"{key}.{place}") for place, (a, b) in pairs)
-        return next(filter(None, differences), None)
-    return None if old == new else (key, old, new)
+def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
+    """Record study and space in the run's folder, at the first start also what decides its data:
+    the study's evaluation, or `first`. Raises RunError as `check_bound`."""
+    bound = check_bound(run_dir, study, space, (Need.NOTHING,))
+    known: dict[str, Any] = {}
+    if (run_dir / STUDY_FILE).is_file():
+        read_bound(run_dir)
+        found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
+        known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
+    evaluation = (first or bound.evaluation).model_dump(mode="json")
+    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation, **known})
 
 
 def load_bound(run_dir: Path) -> tuple[Study, Space]:
@@ -208,18 +196,24 @@ def load_bound(run_dir: Path) -> tuple[Study, Space]:
     return bound.study, bound.space
 
 
-def read_bound(run_dir: Path) -> Bound:
+def read_bound(run_dir: Path, finished: bool = True) -> Bound:
     """What an existing run is bound to; what an earlier version did not write yet has the defaults.
-    Raises RunError when the folder is no run's."""
+    Raises RunError when the folder is no run's; and, where that must be `finished`, when the run
+    was cut off while its study was changed, so that its records are of both."""
     path = run_dir / STUDY_FILE
     if not path.is_file():
         raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        study, space = _parsed(found)
+        study, space = parsed_study(found.get(PENDING, found))
         # an earlier version kept only the evaluation of the last start
         known = found.get(AT_BINDING)
         evaluation = study.evaluation if known is None else Evaluation.model_validate(known)
-        return Bound(study, space, evaluation)
     except DAMAGED as error:
         raise RunError(f"{path}: not the study of a run: {error}") from None
+    if finished and PENDING in found:
+        raise RunError(
+            f"run {run_dir.name!r} was cut off while its study was changed; start the sweep again "
+            "with the changed study, which finishes that first"
+        )
+    return Bound(study, space, evaluation)

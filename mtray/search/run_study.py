@@ -3,6 +3,7 @@ what is told of them."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,8 +18,19 @@ from mtray.schema import Study
 from mtray.search.cost_aware import Told
 from mtray.search.journal_file import RunJournal
 from mtray.search.notes import COST, OVER
+from mtray.search.run_folder import OPTUNA, STUDY_FILE
 
 JOURNAL = "study.journal"
+
+
+def optuna_name(run_dir: Path, spec: Study) -> str:
+    """The name of a run's Optuna study in its journal: the study's, another one where that was
+    changed after trials had run (`mtray.search.rebinding`)."""
+    try:
+        found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
+        return str(found.get(OPTUNA, spec.name))
+    except (OSError, ValueError, AttributeError):  # none yet, or damage that others report
+        return spec.name
 
 
 class RunStudy:
@@ -26,13 +38,18 @@ class RunStudy:
     from thousands on."""
 
     def __init__(
-        self, run_dir: Path, spec: Study, distributions: Mapping[str, BaseDistribution]
+        self,
+        run_dir: Path,
+        spec: Study,
+        distributions: Mapping[str, BaseDistribution],
+        name: str | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._distributions = dict(distributions)
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL)),
-            study_name=spec.name, load_if_exists=True, sampler=optuna.samplers.RandomSampler(),
+            study_name=name or optuna_name(run_dir, spec), load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
             directions=["maximize" if s == "max" else "minimize" for s in spec.objectives.values()],
         )  # fmt: skip
         with warnings.catch_warnings():
@@ -40,6 +57,20 @@ class RunStudy:
             self._study.set_metric_names(list(spec.objectives))
         self.count = len(self.trials())
         self.waiting = len(self.trials(TrialState.WAITING))
+
+    @staticmethod
+    def forget(run_dir: Path, name: str) -> None:
+        """Delete the Optuna study by this name, where the journal has one."""
+        storage = optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL))
+        for known in storage.get_all_studies():
+            if known.study_name == name:
+                storage.delete_study(known._study_id)
+
+    def copy(self, trial: FrozenTrial) -> None:
+        """A trial as it is, under the next number."""
+        self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
+        self.count += 1
+        self.waiting += trial.state == TrialState.WAITING
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """All trials by number, or those in one of `states`."""

@@ -26,6 +26,7 @@ from mtray.search.kept_weights import drop_dominated
 from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
 from mtray.search.plan import after_first_repeat
+from mtray.search.rebinding import rebind
 from mtray.search.room import Room, concurrency
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
@@ -48,7 +49,8 @@ def run_session(
     `started` is the time.monotonic() that --max-minutes counts from.
     """
     check_data(run_dir, prepared.study, prepared.store)
-    bind(run_dir, prepared.study, prepared.space)
+    rebind(run_dir, prepared.study, prepared.space)
+    bind(run_dir, prepared.study, prepared.space, prepared.first)
     held = {name: len(table) for name, table in prepared.store.items()}
     sums = sums_by_recipe(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)

@@ -11,14 +11,15 @@ from optuna.trial import TrialState
 
 from mtray.evaluation.outputs import OUTPUTS_FILE
 from mtray.files import write_atomically
-from mtray.report.draws import DRAWS_FILE
+from mtray.report.draws import DRAWS_FILE, read_draws, write_draws
 from mtray.report.records import FURTHER, trial_dir
+from mtray.report.restated import Restated
 from mtray.schema import Origin, Recipe, Role, TrialRecord
 from mtray.search.family import write_family
 from mtray.search.lineup import Distributions, placed
 from mtray.search.notes import OF, REPLICATE, ROLE, TAKEN, taken_over
 from mtray.search.run_study import RunStudy
-from mtray.search.warmstart import Taken
+from mtray.search.warmstart import KNOWN_BY, Taken, digest
 from mtray.space import Space
 
 BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # what a trial leaves beside its record
@@ -84,23 +85,30 @@ def copy_trial(taken: Taken, run_dir: Path, number: int, role: Role, of: int | N
     """Write a trial into this run under its number here, and its further points."""
     there, record, reverted = taken.run_dir, taken.record, []
     for other in taken.reverted:
-        beyond = other.number - record.number
-        _copy_beside(there, other.number, run_dir, number + beyond)
+        beyond = other.record.number - record.number
+        _copy_beside(there, other, run_dir, number + beyond)
         of_other = None if of is None else of + beyond
-        reverted.append(_copy(other, there, number + beyond, other.role, of_other))
-    _copy_beside(there, record.number, run_dir, number)
-    write_family(run_dir, _copy(record, there, number, role, of), reverted)
+        reverted.append(_copy(other, there, number + beyond, other.record.role, of_other))
+    _copy_beside(there, taken.trial, run_dir, number)
+    copy = _copy(taken.trial, there, number, role, of)
+    if digest(copy) != taken.known_by:  # its scores are others here
+        copy = copy.model_copy(update={"extra": {**copy.extra, KNOWN_BY: taken.known_by}})
+    write_family(run_dir, copy, reverted)
 
 
-def _copy_beside(there: Path, number: int, here: Path, number_here: int) -> None:
+def _copy_beside(there: Path, trial: Restated, here: Path, number_here: int) -> None:
     """What a trial leaves beside its record."""
+    number = trial.record.number
     for name in BESIDE:
         source = trial_dir(there, number) / name
         if source.is_file():
             write_atomically(trial_dir(here, number_here) / name, source.read_bytes())
+    if trial.stale and (kept := read_draws(there, number, None)):
+        write_draws(here, number_here, trial.all_draws(kept))
 
 
-def _copy(record: TrialRecord, there: Path, number: int, role: Role, of: int | None) -> TrialRecord:
+def _copy(trial: Restated, there: Path, number: int, role: Role, of: int | None) -> TrialRecord:
+    record = trial.record
     changes: dict[str, Any] = {
         "number": number, "role": role, "of": of,
         "taken_from": Origin(run=str(there), number=record.number),

@@ -54,7 +54,7 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stop
         raise EvaluationError(
             "the base model could not be measured, so nothing can be compared with it"
         )
-    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests)
+    return read_outputs(trial_dir(run_dir, BASE_NUMBER) / OUTPUTS_FILE, suite.requests, suite.parts)
 
 
 def _score(

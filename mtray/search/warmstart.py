@@ -9,50 +9,67 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mtray.data.filters import looks_for_leakage
+from mtray.data.mixing import plan
 from mtray.data.repeated import source_difference
 from mtray.data.store import sums_by_recipe
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
 from mtray.parameters import shown
+from mtray.report.draws import draws_of
 from mtray.report.records import BASE_NUMBER, read_records
-from mtray.schema import Recipe, Role, Study, TrialRecord
-from mtray.search.references import reference_recipes
-from mtray.search.run_folder import (
-    STUDY_FILE,
-    Bound,
-    evaluation_difference,
-    first_difference,
-    read_bound,
+from mtray.report.restated import Restated, restate
+from mtray.schema import Recipe, Role, Source, Study, TrialRecord
+from mtray.search.changes import (
+    TAKEN_OVER,
+    change_lines,
+    content,
+    is_beyond,
+    study_changes,
+    text_changes,
 )
+from mtray.search.references import reference_recipes
+from mtray.search.run_folder import STUDY_FILE, Bound, read_bound
 from mtray.search.samplers import holds
 from mtray.space import Space
 
-# how a study searches and is called, and not what its trials measure
-ANY = ("name", "seed", "sampler", "budget", "resources", "defaults", "early_stopping")
+KNOWN_BY = "known_by"  # of a copy that this run's study has otherwise, among its extras
+
+
+def digest(record: TrialRecord) -> str:
+    """The same for a trial and all its copies, different for all others."""
+    if known := record.extra.get(KNOWN_BY):
+        return str(known)
+    own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
+    # without defaults, so that a field which is new to records changes no name
+    text = record.model_dump_json(exclude=own, exclude_defaults=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A trial that fits: its record as it was, the run it is in, its parameters here, and further
-    points of its training."""
+    """A trial that fits.
 
-    record: TrialRecord
+    - `trial`: as this run's study has it.
+    - `run_dir`: the run it is in.
+    - `params`: its parameters here.
+    - `known_by`: its name, the same in all runs (`digest`).
+    - `reverted`: further points of its training.
+    """
+
+    trial: Restated
     run_dir: Path
     params: dict[str, Any]
-    reverted: tuple[TrialRecord, ...] = ()
+    known_by: str
+    reverted: tuple[Restated, ...] = ()
 
     @property
-    def known_by(self) -> str:
-        """The same for a trial and all its copies, different for all others."""
-        own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
-        # without defaults, so that a field which is new to records changes no name
-        text = self.record.model_dump_json(exclude=own, exclude_defaults=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def record(self) -> TrialRecord:
+        return self.trial.record
 
 
 @dataclass(frozen=True)
@@ -96,22 +113,32 @@ def surveys(texts: Sequence[str], runs: Path, name: str, bound: Bound) -> list[S
     return [survey(run_dir, bound) for run_dir in dict.fromkeys(found)]
 
 
+def inheriting(texts: Sequence[str], runs: Path, run_dir: Path, bound: Bound) -> Bound:
+    """What a new run is bound to that takes trials over: leakage is looked for in the texts of the
+    earlier run (the first that `--from` names), so that its trials' data are this run's too."""
+    if not texts or (run_dir / STUDY_FILE).is_file():
+        return bound
+    return replace(bound, evaluation=read_bound(find_run(texts[0], runs)).evaluation)
+
+
 def survey(run_dir: Path, bound: Bound) -> Survey:
     """Which trials of a run fit one that is bound so. RunError when its study asks another
-    question, naming the first key that differs."""
-    _check_question(run_dir, read_bound(run_dir), bound)
-    space, records = bound.space, read_records(run_dir)
+    question, naming every key that differs."""
+    old, space, records = read_bound(run_dir), bound.space, read_records(run_dir)
+    _check_question(run_dir, old, bound)
     taken: list[Taken] = []
     outside: list[tuple[Taken, str]] = []
     left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
     for record in records.records:
         if record.number == BASE_NUMBER or record.trained_as is not None:
             continue  # every run measures the untouched model itself
-        params = {name: getattr(record.recipe, name) for name in space.parameters}
-        reverted = tuple(r for r in records.records if r.trained_as == record.number)
-        found = Taken(record, run_dir, params, reverted)
-        if record.state != "complete":
-            left_out.append(f"trial {record.number}: {record.state}, not complete")
+        try:
+            found = _as_here(record, run_dir, old.study, bound, records.records)
+        except RunError as error:
+            left_out.append(f"trial {record.number}: {error}")
+            continue
+        if found.record.state != "complete":
+            left_out.append(f"trial {record.number}: {found.record.state}, not complete")
         elif (reason := _misfit(record.recipe, space)) is None:
             taken.append(found)
         elif record.role == "search":
@@ -119,6 +146,51 @@ def survey(run_dir: Path, bound: Bound) -> Survey:
         else:
             outside.append((found, reason))
     return Survey(run_dir, tuple(taken), tuple(left_out), tuple(outside))
+
+
+def _as_here(
+    record: TrialRecord, run_dir: Path, before: Study, bound: Bound, records: Sequence[TrialRecord]
+) -> Taken:
+    """A trial as this run's study has it. RunError where its mix would be another one, or its
+    scores do not suffice."""
+    now, draws = bound.study, draws_of(run_dir)
+    if reason := _other_mix(record.recipe, before, now):
+        raise RunError(reason)
+    base = next((r for r in records if r.number == BASE_NUMBER), None)
+    family = [record, *(r for r in records if r.trained_as == record.number)]
+    trial, *reverted = (restate(r, before, now, draws, base) for r in family)
+    params = {name: getattr(record.recipe, name) for name in bound.space.parameters}
+    return Taken(trial, run_dir, params, digest(record), tuple(reverted))
+
+
+def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
+    """Why a recipe is another mix of the sources of another study; None where each gives what it
+    gave. A source that only one of them has gives nothing in the other."""
+    if before.sources == now.sources:
+        return None
+    there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
+    try:
+        was, now_is = (
+            {part.source: part.count for part in plan(recipe, study.sources)}
+            for study in (before, now)
+        )
+    except ConfigError as error:
+        return str(error)
+    for name in dict.fromkeys([*there, *here]):
+        gave, gives = was.get(name, 0), now_is.get(name, 0)
+        if gave != gives:
+            return (
+                f"source {name} gave {gave:,} examples there and gives {gives:,} here, by the "
+                f"sources' weights (source_weights {recipe.source_weights})"
+            )
+        if gave and _rows(there[name]) != _rows(here[name]):
+            return f"source {name}, of which it was trained on {gave:,} examples, is another here"
+    return None
+
+
+def _rows(source: Source) -> dict[str, Any]:
+    """What decides the examples of a source, and not how many a recipe takes."""
+    return source.model_dump(exclude={"weight", "max_repeats", "licence"})
 
 
 def settled(survey: Survey, study: Study, space: Space, store: Mapping[str, Table]) -> Survey:
@@ -168,25 +240,21 @@ def _other_baseline(
 
 
 def _check_question(run_dir: Path, old: Bound, new: Bound) -> None:
-    def question(study: Study) -> dict[str, Any]:
-        found = study.model_dump(mode="json", exclude=set(ANY))
-        # values are told by name, so their order says nothing
-        return {"study": found | {"objectives": dict(sorted(study.objectives.items()))}}
-
-    if difference := first_difference(question(old.study), question(new.study)):
-        key, was, now = difference
+    changes = study_changes(content(old.study), content(new.study))
+    if is_beyond(changes, TAKEN_OVER):
         raise RunError(
-            f"--from {run_dir}: {key} was {was!r} there and is {now!r} here, so none of its "
-            "trials fits"
+            f"--from {run_dir}: none of its trials fits, since that run has"
+            f"{change_lines(changes)}\n"
+            "go back to the old values, or leave out --from, which trains anew"
         )
     if not looks_for_leakage(new.study):
         return
-    if difference := evaluation_difference(old.evaluation, new.evaluation):
-        key, was, now = difference
+    if changes := text_changes(old.evaluation, new.evaluation):
         raise RunError(
-            f"--from {run_dir}: {key} was {was!r} when that run was bound and is {now!r} for this "
-            "one, so leakage was looked for in other texts and none of its trials fits; bind this "
-            "run with the same (a first start, `--trials 1`) and change `test` at a later start"
+            f"--from {run_dir}: leakage was looked for in other texts when that run was bound, so "
+            f"none of its trials fits; there{change_lines(changes)}\n"
+            "give --from runs that were bound with the same evaluation sets, to a --name that is "
+            "new"
         )
 
 

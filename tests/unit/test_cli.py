@@ -283,7 +283,7 @@ def test_rerun_prints_both_results_and_writes_a_record(run_dir, capsys, monkeypa
     seen = {}
     suite = SimpleNamespace(parts=(), requests=(), directions=())
     monkeypatch.setattr(rerun, "load_suite", lambda study: (None, suite))
-    monkeypatch.setattr(rerun, "read_outputs", lambda path, requests: "the base model's")
+    monkeypatch.setattr(rerun, "read_outputs", lambda path, requests, parts: "the base model's")
     monkeypatch.setattr(rerun, "recorded_sources", lambda study, record, job, tokenizer: {})
     monkeypatch.setattr(rerun, "train", lambda *_, divergence: FakeOutcome())
     monkeypatch.setattr(rerun, "write_outputs", lambda *a: None)

@@ -1,6 +1,5 @@
 """Test segments: where they come from, and that they are touched once."""
 
-import json
 import os
 from types import SimpleNamespace
 
@@ -20,7 +19,8 @@ from mtray.report.draws import write_draws
 from mtray.report.export import read_front
 from mtray.report.records import read_record, read_records, result_path, write_record
 from mtray.schema import Evaluation, Recipe, TrainingRecord
-from mtray.search.run_folder import Bound, first_difference
+from mtray.search.changes import content, study_changes
+from mtray.search.run_folder import Bound
 
 QUALITY = {"direction": "en-uk", "path": "dev.tsv", "size": 30, "test": {"path": "test.tsv"}}
 ABILITY = {
@@ -74,13 +74,13 @@ def test_another_split_of_one_folder_is_other_segments():
 
 
 def test_test_segments_may_be_added_to_a_run():
-    def content(quality):
-        return {"study": json.loads(study(quality=quality).model_dump_json())}
+    def given(quality):
+        return content(study(quality=quality))
 
     bare = {k: v for k, v in QUALITY.items() if k != "test"}
-    assert first_difference(content(bare), content(QUALITY)) is None
-    key, old, new = first_difference(content(bare), content({**QUALITY, "size": 31}))
-    assert (key, old, new) == ("study.evaluation.quality.0.size", 30, 31)
+    assert study_changes(given(bare), given(QUALITY)) == ()
+    (found,) = study_changes(given(bare), given({**QUALITY, "size": 31}))
+    assert (found.key, found.before, found.now) == ("study.evaluation.quality.en-uk.size", 30, 31)
 
 
 def test_a_replicate_is_trained_as_it_was():

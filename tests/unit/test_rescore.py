@@ -189,4 +189,4 @@ def test_outputs_of_another_set_are_refused(run_dir, capsys):
     direction = build_direction(fewer, study.template, 64)
     path = trial_dir(run_dir, 2) / "outputs.parquet"
     with pytest.raises(Exception, match="30 outputs, but the study asks 20 requests"):
-        read_outputs(path, direction.requests, "quality.en-uk")
+        read_outputs(path, direction.requests, ["quality.en-uk"])

@@ -155,14 +155,14 @@ CHANGES = [
     (make_study(training=Training(max_steps=9)), SPACE, "training.max_steps = None, now it is 9"),
     (make_study(), WIDER, r"space.parameters.mono_ratio.high = 2.0, now it is 3.0"),
     (make_study(), MORE, "space.fixed.learning_rate = 0.001, now it is None"),
-    (make_study(objectives={"quality": "max", "bleu": "max"}), SPACE, "study.objectives.bleu"),
+    (make_study(objectives={"quality": "max", "bleu": "max"}), SPACE, "study.objectives = .*bleu"),
 ]
 
 
 @pytest.mark.parametrize("study, space, message", CHANGES)
 def test_a_change_is_named_by_its_key(tmp_path, study, space, message):
     bind(tmp_path, make_study(), SPACE)
-    with pytest.raises(RunError, match=f"run '{tmp_path.name}' was started with .*{message}"):
+    with pytest.raises(RunError, match=f"(?s)run '{tmp_path.name}' was started with.*{message}"):
         bind(tmp_path, study, space)
     assert load_bound(tmp_path) == (make_study(), SPACE), "a refusal leaves the run as it was"
 

@@ -1,7 +1,5 @@
 """Finished trials of earlier runs: which fit a run, and why the others do not."""
 
-from dataclasses import replace
-
 import pytest
 from ledger_factory import (
     SPACE,
@@ -14,7 +12,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, result_path, write_record
 from mtray.schema import Budget, EarlyStopping, Filters, Recipe, Training, TrialRecord
 from mtray.search.run_folder import Bound, bind
-from mtray.search.warmstart import find_run, survey, surveys
+from mtray.search.warmstart import digest, find_run, survey, surveys
 from mtray.space import Choices, FloatRange, IntRange, Space
 from mtray.sweep import arguments
 
@@ -35,9 +33,8 @@ def test_every_complete_trial_of_the_same_question_fits(old):
 
 
 OTHER_QUESTIONS = [
-    ({"model": "other"}, r"study\.model was 'embedded' there and is 'other' here"),
-    ({"training": Training(epochs=2)}, r"study\.training\.epochs was 1 there and is 2 here"),
-    ({"objectives": {"quality": "max", "retention": "min"}}, r"study\.objectives\.retention"),
+    ({"model": "other"}, r"study\.model = 'embedded', now it is 'other'"),
+    ({"training": Training(epochs=2)}, r"study\.training\.epochs = 1, now it is 2"),
     ({"template": "alma"}, r"study\.template"),
 ]
 
@@ -105,7 +102,9 @@ def test_a_run_that_looked_for_leakage_in_other_texts_does_not_fit(tmp_path):
     study = study_of(**leakage, evaluation=with_test("test.tsv"))
     bind(tmp_path / "old", study, SPACE)  # later
     other = Bound(study, SPACE, study.evaluation)
-    with pytest.raises(RunError, match=r"evaluation\.quality\.0\.test.* when that run was bound"):
+    with pytest.raises(
+        RunError, match=r"(?s)when that run was bound.*quality\.en-uk\.test\.path = None"
+    ):
         survey(tmp_path / "old", other)
     same = Bound(study, SPACE, study_of(**leakage).evaluation)
     assert len(survey(tmp_path / "old", same).taken) == 1
@@ -149,7 +148,7 @@ def test_two_trials_of_one_recipe_and_seed_are_told_apart_by_what_they_measured(
     assert same[0].known_by == same[1].known_by
     whole = same[0].record
     later = Later.model_validate(whole.model_dump())
-    assert replace(same[0], record=later).known_by == same[0].known_by, "older than the field"
+    assert digest(later) == same[0].known_by, "older than the field"
     record = make_record(4, 0.111, recipe=Recipe(**same[0].record.recipe.model_dump()))
     write_record(tmp_path / "b", record)
     assert searched(taken_from(tmp_path / "b"))[0].known_by != same[0].known_by
