@@ -8,75 +8,24 @@ python benchmarks/laws.py --table FILE --recipes 14 --measures quality,retention
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from table_summary import OBJECTIVES, TABLE, groups, read_table, scores_in, seeds_of
+from table_evidence import table_evidence
+from table_summary import OBJECTIVES, TABLE
 
 from mtray.analysis.laws import law, loss_shape, quality_shape
 from mtray.analysis.leave_out import held_out
 from mtray.report.evidence import Evidence
 from mtray.report.laws import LIMIT, Asked, critical_values, law_lines, laws, points_of
-from mtray.schema import RETENTION_SUMMARIES, Recipe, TrialRecord
 from mtray.space import load_space
 from mtray.study import load_study
 
 Array = npt.NDArray[np.float64]
 ROOT = Path(__file__).resolve().parent.parent
 STUDY, SPACE = ROOT / "sweeps" / "default.yaml", ROOT / "search_spaces" / "ratio.yaml"
-DRAWS = 2000
-
-
-def table_evidence(path: Path, recipes: int | None = None) -> Evidence:
-    """The first recipes of a table (None: all), as a run's evidence. The table has variances alone:
-    errors are drawn as normal ones, all pairs of recipes as correlated as two seeds of one are."""
-    rows, _ = read_table(path)
-    base = next(row for row in rows if row["role"] == "base")
-    grouped = groups(rows)[:recipes]
-    names = [*OBJECTIVES, *(n for n in scores_in(rows) if _is_ability(n))]
-    means = np.array([[np.mean([r[n] for r in group]) for n in names] for group in grouped])
-    errors = np.stack([_errors(grouped, groups(rows), n, i) for i, n in enumerate(names)], axis=-1)
-    return Evidence(
-        records=tuple(_record(group[0]) for group in grouped),
-        seeds=tuple(len(group) for group in grouped),
-        names=tuple(names),
-        base=np.array([base[n] for n in names]),
-        gaps=means - np.array([base[n] for n in names]),
-        errors=errors,
-    )
-
-
-def _is_ability(name: str) -> bool:
-    first, _, rest = name.partition(".")
-    return first == "retention" and bool(rest) and rest not in RETENTION_SUMMARIES
-
-
-def _record(row: dict[str, Any]) -> TrialRecord:
-    found = {k.removeprefix("recipe."): v for k, v in row.items() if k.startswith("recipe.")}
-    return TrialRecord(
-        number=row["number"], role=row["role"], state="complete", seed=row["seed"],
-        recipe=Recipe.model_validate(found),
-    )  # fmt: skip
-
-
-def _errors(grouped: Sequence[Any], every: Sequence[Any], name: str, seed: int) -> Array:
-    """Of one score, shape (draws, recipes): segments and seeds."""
-    rng = np.random.default_rng(seed)
-    wide = np.array([np.mean([r[f"{name}/paired"] for r in g]) for g in grouped]) ** 0.5
-    alike = [
-        (g[0][f"{name}/paired"] + r[f"{name}/paired"] - r[f"{name}/apart"])
-        / (2 * (g[0][f"{name}/paired"] * r[f"{name}/paired"]) ** 0.5)
-        for g in every
-        for r in g[1:]
-        if r.get(f"{name}/apart") is not None
-    ]
-    shared = float(np.clip(np.median(alike), 0, 1)) if alike else 0.0
-    beyond = seeds_of(every, name).beyond / np.array([len(g) for g in grouped]) ** 0.5
-    common, own = rng.standard_normal((DRAWS, 1)), rng.standard_normal((2, DRAWS, len(grouped)))
-    return (shared**0.5 * common + (1 - shared) ** 0.5 * own[0]) * wide + own[1] * beyond
 
 
 def halves(found: Evidence, seed: int) -> list[str]:

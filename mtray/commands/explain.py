@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -10,40 +13,55 @@ from mtray.commands.folders import run_folder
 from mtray.commands.predict import evidence_of
 from mtray.errors import ConfigError
 from mtray.files import write_atomically
+from mtray.report.causes import cause_lines, causes
 from mtray.report.columns import csv_bytes
 from mtray.report.effects import effect_rows, effects
 from mtray.report.effects_plot import effects_png
 from mtray.report.effects_text import importance_sheet, left_out_lines, left_out_sheet
+from mtray.report.laws import law_lines, laws
 from mtray.report.printing import print_lines, print_sheet
-from mtray.report.records import write_json
 from mtray.report.surface import modelled
 from mtray.search.run_folder import load_bound
 
 
 def explain(path: Path, out: Path | None) -> int:
-    """Print importances, errors of the models and laws, and write `explain.{json,csv,png}` into the
-    run's folder or `out`. RunError where the run has too few trials, ConfigError when the folder
-    cannot be written."""
+    """Print importances, errors of the models, laws and causes, and write `explain.{json,csv,png}`
+    into the run's folder or `out`. RunError where the run has too few trials, ConfigError when the
+    folder cannot be written."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
-    surface = modelled(evidence_of(run_dir, study), space)
-    found = effects(surface, space)
+    evidence = evidence_of(run_dir, study)
+    found = effects(modelled(evidence, space), space)
+    by_laws, by_causes = laws(evidence, study, space), causes(evidence)
     console = Console()
     print_sheet(importance_sheet(found, space), console)
     print_lines([""], console)
     print_sheet(left_out_sheet(found), console)
-    print_lines(left_out_lines(found), console)
-    folder = out or run_dir
+    print_lines([*left_out_lines(found), "", *law_lines(by_laws)], console)
+    print_lines(["", *cause_lines(by_causes)], console)
+    told = {"effects": found, "laws": by_laws, "causes": by_causes}
     content = {
+        "json": json_bytes(told),
         "csv": csv_bytes(effect_rows(found)),
         "png": effects_png([m for m in found if m.measure in study.objectives], space),
     }
+    folder = out or run_dir
     try:
-        files = [write_json(folder / "explain.json", [m.model_dump(mode="json") for m in found])]
-        files += [write_atomically(folder / f"explain.{e}", c) for e, c in content.items()]
+        files = [write_atomically(folder / f"explain.{e}", c) for e, c in content.items()]
     except OSError as error:
         raise ConfigError(
             f"--out {folder}: cannot be written ({error.strerror}); choose another folder"
         ) from None
     print_lines([f"{file.suffix[1:]}: {file}" for file in files], console)
     return 0
+
+
+def json_bytes(told: Mapping[str, Any]) -> bytes:
+    """Reports, or tuples of them, by name as JSON."""
+    plain = {
+        name: [part.model_dump(mode="json") for part in found]
+        if isinstance(found, tuple)
+        else found.model_dump(mode="json")
+        for name, found in told.items()
+    }
+    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False).encode()

@@ -66,6 +66,7 @@ class Answer(Frozen):
     - `scale`: by objective, how far the front of the expected values reaches; 0: not at all, it has
       no say then.
     - `modelled`: by the response surface; else by the recipes' own means.
+    - `text`: all that in plain words, and `commands`: what comes next, with what it is for.
     """
 
     number: int
@@ -82,6 +83,8 @@ class Answer(Frozen):
     settling: Settling | None
     scale: dict[str, float]
     modelled: bool
+    text: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
 
 
 def answer(found: Belief, level: float = LEVEL) -> Answer:

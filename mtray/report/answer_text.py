@@ -62,8 +62,14 @@ def answer_head(answer: Answer) -> list[str]:
     ]
 
 
-def answer_lines(answer: Answer, run: str) -> list[str]:
-    """How sure it is, what would make it surer, what may be better yet, and the next commands."""
+def told(answer: Answer, run: str) -> Answer:
+    """With its words and the commands that come next."""
+    text = (*answer_head(answer), *answer_lines(answer))
+    return answer.model_copy(update={"text": text, "commands": next_commands(answer, run)})
+
+
+def answer_lines(answer: Answer) -> list[str]:
+    """How sure it is, what would make it surer, and what may be better yet."""
     lines = [_worth_line(answer), _sure_line(answer)]
     if answer.settling is not None:
         lines.append(_settling_line(answer.settling, answer.level))
@@ -77,7 +83,7 @@ def answer_lines(answer: Answer, run: str) -> list[str]:
             f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; over "
             f"the answer: {gains}."
         )
-    return [*lines, *next_lines(answer, run)]
+    return lines
 
 
 def _worth_line(answer: Answer) -> str:
@@ -126,17 +132,20 @@ def _settling_line(found: Settling, level: float) -> str:
     return f"To settle it, if the distance to the strongest rival stays: {', or '.join(ways)}."
 
 
-def next_lines(answer: Answer, run: str) -> list[str]:
-    """The commands that come next."""
+def next_commands(answer: Answer, run: str) -> tuple[tuple[str, str], ...]:
+    """The commands that come next, each with what it is for."""
     where = shlex.quote(run)
     found = [(f"python -m mtray test {where}", "on segments that no trial has seen")]
     if answer.number != BASE_NUMBER:
         found.append(
             (f"python -m mtray export {where} --model {answer.number} OUT", "the model itself")
         )
-    found.append((f"python -m mtray explain {where}", "what each parameter does"))
-    width = max(len(command) for command, _ in found)
-    return ["next:", *(f"  {command:{width}}  # {what}" for command, what in found)]
+    return (*found, (f"python -m mtray explain {where}", "what each parameter does"))
+
+
+def command_lines(commands: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(command) for command, _ in commands)
+    return ["next:", *(f"  {command:{width}}  # {what}" for command, what in commands)]
 
 
 def prediction_head(found: Prediction) -> list[str]:

@@ -14,6 +14,7 @@ from mtray.analysis import pareto
 from mtray.errors import RunError
 from mtray.report.abilities import AbilitySets, ability_sets
 from mtray.report.answer import Answer, answer
+from mtray.report.answer_text import told
 from mtray.report.axes import measure_label, objective_label
 from mtray.report.belief import Belief, belief_of
 from mtray.report.caveats import caveats, versions
@@ -174,7 +175,9 @@ def build_front(
             )
         ),
         front=order, knee=means[knee].number,
-        **_believed(belief_of(complete, study.objectives, space, draws) if space else None),
+        **_believed(
+            belief_of(complete, study.objectives, space, draws) if space else None, str(run_dir)
+        ),
         reference=against_number, paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
@@ -193,14 +196,14 @@ def build_front(
     )  # fmt: skip
 
 
-def _believed(found: Belief | None) -> dict[str, Any]:
+def _believed(found: Belief | None, run: str) -> dict[str, Any]:
     """What the model of a run adds to its front."""
     if found is None:
         return {}
     surface = found.surface
     left_out = {n: left_out_errors(surface, n) for n in found.objectives} if surface else {}
     return {
-        "answer": answer(found), "modelled": modelled_front(found), "left_out": left_out,
+        "answer": told(answer(found), run), "modelled": modelled_front(found), "left_out": left_out,
     }  # fmt: skip
 
 

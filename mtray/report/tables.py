@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from mtray.report.against import against_lines, against_sheet
-from mtray.report.answer_text import answer_head, answer_lines, expected_sheet
+from mtray.report.answer_text import answer_head, answer_lines, command_lines, expected_sheet
 from mtray.report.compare import recipe_name
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
@@ -182,7 +182,7 @@ def show_answer(front: Front, console: Console) -> None:
         return
     print_lines([*answer_head(front.answer), ""], console)
     print_sheet(expected_sheet(front.answer.against), console)
-    print_lines([*answer_lines(front.answer, front.run), ""], console)
+    print_lines([*answer_lines(front.answer), *command_lines(front.answer.commands), ""], console)
 
 
 def show_front(result: FrontResult, console: Console | None = None) -> None:

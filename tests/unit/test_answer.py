@@ -114,7 +114,7 @@ def test_a_clear_best_is_settled():
     assert told.number == 1
     assert told.settled
     assert told.settling is None
-    assert any("settled, as 0.95 was asked for" in line for line in answer_lines(told, "runs/x"))
+    assert any("settled, as 0.95 was asked for" in line for line in answer_lines(told))
 
 
 def test_two_alike_are_not_settled_and_it_is_said_what_would():
@@ -123,7 +123,7 @@ def test_two_alike_are_not_settled_and_it_is_said_what_would():
     assert {told.number, told.rivals[0].number} == {1, 2}
     assert told.settling is not None
     assert set(told.settling.numbers) == {1, 2}
-    words = " ".join(answer_lines(told, "runs/x"))
+    words = " ".join(answer_lines(told))
     assert "not settled at 0.95" in words
     assert "It may be best instead" in words
 

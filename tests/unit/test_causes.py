@@ -37,7 +37,13 @@ def evidence_of(records, error=0.01, draws=400, **gaps):
     errors = error * np.random.default_rng(1).normal(size=(draws, *values.shape))
     names = tuple(name.replace("__", ".") for name in gaps)
     return Evidence(
-        tuple(records), (1,) * len(records), names, np.zeros(len(names)), values, errors
+        tuple(records),
+        (1,) * len(records),
+        names,
+        np.zeros(len(names)),
+        values,
+        errors,
+        np.zeros(len(names)),
     )
 
 

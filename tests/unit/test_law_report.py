@@ -51,7 +51,7 @@ def made_evidence(n=20, error=1e-4):
         for i, (s, p, r) in enumerate(zip(size.tolist(), replay, rate, strict=True))
     ]
     errors = rng.normal(0, error, (300, n, 3))
-    return Evidence(tuple(records), (1,) * n, NAMES, np.zeros(3), gaps, errors)
+    return Evidence(tuple(records), (1,) * n, NAMES, np.zeros(3), gaps, errors, np.zeros(3))
 
 
 @pytest.fixture(scope="module")
