@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.gaussian_process import Process, fit
+from mtray.analysis.uncertainty import Z95
 
 Array = npt.NDArray[np.float64]
 FEWEST = 5  # points below which a surface says nothing that a mean does not
@@ -58,11 +59,19 @@ def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class Curve:
-    """A measure along one parameter; each of shape (g,), `low` and `high` its 95 % band."""
+    """A measure along one parameter.
+
+    - `mean`, and `low` and `high`, its 95 % band: each of shape (g,).
+    - `rise`, `rise_low`, `rise_high`: from the first value to the last, and its 95 % interval,
+      which is narrower than the bands at the ends tell, as these share errors.
+    """
 
     mean: Array
     low: Array
     high: Array
+    rise: float
+    rise_low: float
+    rise_high: float
 
 
 def curve(process: Process, points: Array) -> Curve:
@@ -73,9 +82,11 @@ def curve(process: Process, points: Array) -> Curve:
     mean, covariance = process.joint(points.reshape(g * b, -1))
     # the mean of jointly normal values is normal
     middle = mean.reshape(g, b).mean(axis=1)
-    variance = np.diagonal(covariance.reshape(g, b, g, b).mean(axis=(1, 3)))
-    half = 1.959964 * np.sqrt(np.maximum(variance, 0.0))
-    return Curve(middle, middle - half, middle + half)
+    between = covariance.reshape(g, b, g, b).mean(axis=(1, 3))
+    half = Z95 * np.sqrt(np.maximum(np.diagonal(between), 0.0))
+    rise, ends = float(middle[-1] - middle[0]), between[[0, -1]][:, [0, -1]]
+    beside = Z95 * float(max(0.0, ends[0, 0] + ends[1, 1] - 2 * ends[0, 1])) ** 0.5
+    return Curve(middle, middle - half, middle + half, rise, rise - beside, rise + beside)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Effect(Frozen):
 
     - `share`, `low`, `high`: of the measure's variance over the space, what the parameter has a
       part in, with its 95 % interval (`mtray.analysis.surface.importances`).
+    - `rise`, `rise_low`, `rise_high`: of the measure from the first value of its range to the last,
+      and the 95 % interval.
     - `curve`: along its range.
     """
 
@@ -44,6 +46,9 @@ class Effect(Frozen):
     share: float
     low: float
     high: float
+    rise: float
+    rise_low: float
+    rise_high: float
     curve: tuple[CurvePoint, ...]
 
 
@@ -70,6 +75,7 @@ def effects(surface: Modelled, space: Space) -> tuple[MeasureEffects, ...]:
             own.append(
                 Effect(
                     parameter=name, share=share.share, low=share.low, high=share.high,
+                    rise=line.rise, rise_low=line.rise_low, rise_high=line.rise_high,
                     curve=tuple(
                         CurvePoint(value=v, mean=m, low=lo, high=hi)
                         for v, m, lo, hi in zip(

@@ -21,8 +21,8 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
     return Sheet(
         ["measure", *names], rows, left=frozenset(("measure",)),
         title="Importance: share of the variance over the space that a parameter has a part in",
-        caption="[95 %]. / or \\: rises or falls along the range, by over the width of its band; "
-        "~: both, or neither beyond noise.",
+        caption="[95 %]. / or \\: higher or lower at the end of the range than at its start; ~: within "
+        "noise.",
     )  # fmt: skip
 
 
@@ -31,12 +31,10 @@ def _share(effect: Effect) -> str:
 
 
 def direction(effect: Effect) -> str:
-    """Of a curve from its first value to its last: `/`, `\\`, or `~` where the bands at its ends
-    reach over each other."""
-    first, last = effect.curve[0], effect.curve[-1]
-    if last.low > first.high:
+    """Of a curve from its first value to its last: `/`, `\\`, or `~` where that is within noise."""
+    if effect.rise_low > 0:
         return "/"
-    return "\\" if last.high < first.low else "~"
+    return "\\" if effect.rise_high < 0 else "~"
 
 
 def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:

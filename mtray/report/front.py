@@ -28,7 +28,7 @@ from mtray.report.groups import (
     no_draws,
     objective_array,
 )
-from mtray.report.left_out import LeftOutError, left_out_errors
+from mtray.report.left_out import LeftOutError, left_out_errors, left_out_notes
 from mtray.report.means import mean_records
 from mtray.report.modelled_front import ModelledPoint, modelled_front
 from mtray.report.omissions import run_notes
@@ -164,6 +164,9 @@ def build_front(
     apart = _differences(groups, together, against_number, draws)
     seconds = second_metrics(groups, study.objectives, apart, draws)
     order = tuple(means[i].number for i in pareto.front_order(values))
+    believed = _believed(
+        belief_of(complete, study.objectives, space, draws) if space else None, str(run_dir)
+    )
     return Front(
         study=study.name,
         run=str(run_dir),
@@ -175,9 +178,7 @@ def build_front(
             )
         ),
         front=order, knee=means[knee].number,
-        **_believed(
-            belief_of(complete, study.objectives, space, draws) if space else None, str(run_dir)
-        ),
+        **believed,
         reference=against_number, paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
@@ -191,7 +192,8 @@ def build_front(
         notes=(
             *second_metric_notes(seconds, order, means[0].objectives),
             *reference_note(groups, against_number),
-            *caveats(complete, groups, together), *run_notes(records),
+            *caveats(complete, groups, together),
+            *left_out_notes(believed.get("left_out", {})), *run_notes(records),
         ),
     )  # fmt: skip
 

@@ -3,6 +3,8 @@ what simpler models predict."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.report.surface import Modelled
@@ -41,3 +43,17 @@ def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]
         )
         for model, left in found
     )
+
+
+def left_out_notes(found: Mapping[str, Sequence[LeftOutError]]) -> tuple[str, ...]:
+    """How far the model behind the answer can be trusted, by objective; none without one."""
+    if not found:
+        return ()
+    parts = []
+    for name, (surface, *others) in found.items():
+        beside = ", ".join(f"{other.model} {other.error:.3g}" for other in others)
+        parts.append(
+            f"{name} off by {surface.error:.3g} ({beside}), {surface.coverage:.0%} within the 95 % "
+            "interval"
+        )
+    return (f"The model behind the answer, asked for every recipe left out: {'; '.join(parts)}.",)
