@@ -4,7 +4,7 @@ from the records."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from mtray.report.groups import (
     no_draws,
     objective_array,
 )
+from mtray.report.hypervolume import reference_point
 from mtray.report.left_out import LeftOutError, left_out_errors, left_out_notes
 from mtray.report.means import mean_records
 from mtray.report.modelled_front import ModelledPoint, modelled_front
@@ -243,26 +244,6 @@ def _comparisons(
     front = [r for r, on in zip(records, on_front, strict=True) if on and r.role == "search"]
     baselines = [r for r in records if r.role != "search"]
     return compare(front, baselines, searched, study.objectives, together) if searched else ()
-
-
-def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sense]) -> np.ndarray:
-    """The hypervolume's reference point, shape (m,), in the objectives' own units.
-
-    Retention: 0, the score of a trivial output. Others: a tenth of the baselines' range worse than
-    the worst baseline. Both stay put while a sweep grows, so hypervolumes of one study can be
-    compared. Without baselines all trials stand in for them.
-    """
-    anchors = [r for r in records if r.role != "search"] or list(records)
-    found = []
-    for name, sense in objectives.items():
-        if name.split(".")[0] == "retention" and sense == "max":
-            found.append(0.0)
-            continue
-        values = [r.objectives[name].value for r in anchors]
-        worst, extent = (min if sense == "max" else max)(values), max(values) - min(values)
-        margin = 0.1 * (extent or abs(worst) or 1.0)
-        found.append(worst - margin if sense == "max" else worst + margin)
-    return np.array(found)
 
 
 def rerun_command(run_dir: Path, number: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtray.analysis.pareto import hypervolume, maximised
-from mtray.report.front import reference_point
+from mtray.report.hypervolume import reference_point
 from mtray.schema import Resources, Study, TrialRecord
 
 
