@@ -21,8 +21,8 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
     return Sheet(
         ["measure", *names], rows, left=frozenset(("measure",)),
         title="Importance: share of the variance over the space that a parameter has a part in",
-        caption="[95 %]. / or \\: higher or lower at the end of the range than at its start; ~: within "
-        "noise.",
+        caption="[95 %]. / or \\: higher or lower at the end of the range than at its start; "
+        "~: within noise.",
     )  # fmt: skip
 
 

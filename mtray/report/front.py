@@ -37,6 +37,7 @@ from mtray.report.paired import Differences, all_differences, reference_note, re
 from mtray.report.parameters import Parameters, parameters
 from mtray.report.records import result_path, trial_name
 from mtray.report.second_metric import SecondMetric, second_metric_notes, second_metrics
+from mtray.report.training_numbers import training_numbers
 from mtray.schema import POOLS, Frozen, Role, Score, Sense, Study, TrialRecord
 from mtray.space import Space
 
@@ -258,24 +259,6 @@ def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> N
                 f"trial {record.number} is complete but has no objective {missing[0]!r}; it has "
                 f"{sorted(record.objectives)}. Was the run made with another study?"
             )
-
-
-def training_numbers(record: TrialRecord) -> dict[str, int | float]:
-    """What a training moved, by how much, and from how much text; empty for the base model."""
-    done = record.training
-    if done is None:
-        return {}
-    found: dict[str, int | float] = {
-        "tuned_parameters": done.trainable_parameters,
-        "tokens_per_parameter": done.tokens_per_parameter,
-        "accumulated_learning_rate": done.accumulated_learning_rate,
-    }
-    if done.mean_difference is not None:
-        found["mean_difference"] = done.mean_difference
-    if done.forward_kl is not None:
-        found["forward_kl"] = done.forward_kl
-    found |= {f"movement.{part}": value for part, value in done.movement.items()}
-    return found | {f"des.{part}": value for part, value in record.extra.get("des", {}).items()}
 
 
 class Place(NamedTuple):
