@@ -171,7 +171,7 @@ def with_dropped(suite: Suite, study: Study, earlier: Evaluation, tokenizer: Any
         if name not in wanted.abilities
     ]
     texts = [found for ability in gone if (found := ability_texts(ability)) is not None]
-    return replace(suite, beside=tuple(texts))
+    return replace(suite, beside=tuple(texts)) if texts else suite
 
 
 def check_names(wanted: Evaluation) -> None:

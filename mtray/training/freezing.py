@@ -99,7 +99,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
 
 def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
     # a field that recipes had not from the first on would let recorded trials freeze other blocks
-    fields = recipe.model_dump(mode="json", exclude={"source_weights"})
+    fields = recipe.model_dump(mode="json", exclude={"source_weights", "stop_after"})
     text = json.dumps([seed, fields], sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))

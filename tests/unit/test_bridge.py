@@ -158,7 +158,8 @@ def test_the_first_worker_of_a_training_compares_it_with_the_base_model(tmp_path
     """With the base model's answers as soon as its trial is complete."""
     monkeypatch.setattr("ray.get", lambda ref: ref)
     requests = [Request("Hi.", None), Request("No.", None)]
-    suite = SimpleNamespace(directions=[SimpleNamespace(requests=requests)], requests=requests)
+    directions = [SimpleNamespace(requests=requests)]
+    suite = SimpleNamespace(directions=directions, requests=requests, parts=["q", "q"])
     shared = SimpleNamespace(study=make_study(), suite=suite, run_dir=str(tmp_path))
     trained, base = (Job(n, "search", Recipe(parallel_size=n), 1) for n in (5, 0))
     assert bridge._divergence_plan(trained, shared, 1) is None

@@ -83,8 +83,9 @@ def test_top_and_random():
     # pinned: a recorded trial that is trained again freezes the same blocks
     pinned = recipe(3, "random", learning_rate=1e-3)
     assert _generator(pinned, 7).permutation(8).tolist() == [7, 0, 6, 4, 1, 5, 3, 2]
-    equal = recipe(3, "random", learning_rate=1e-3, source_weights="equal")
-    assert _generator(equal, 7).permutation(8).tolist() == [7, 0, 6, 4, 1, 5, 3, 2]
+    for later in ({"source_weights": "equal"}, {"stop_after": 0.5}):
+        same = recipe(3, "random", learning_rate=1e-3, **later)
+        assert _generator(same, 7).permutation(8).tolist() == [7, 0, 6, 4, 1, 5, 3, 2]
 
 
 def test_those_that_changed_most(tmp_path):

@@ -12,12 +12,12 @@ from records_factory import make_study
 
 from mtray.errors import ConfigError, RunError
 from mtray.schema import Budget, Divergence, Resources, Training
+from mtray.search.changes import text_changes
 from mtray.search.run_folder import (
     Bound,
     bind,
     check_bound,
     claimed,
-    evaluation_difference,
     load_bound,
     locked,
     make_run_dir,
@@ -139,7 +139,7 @@ def test_what_is_recorded_beside_the_scores_may_change(tmp_path):
     path.write_text(json.dumps(found))
     evaluation = make_study().evaluation.model_copy(update={"divergence": Divergence(prompts=0)})
     later = make_study(evaluation=evaluation)
-    assert evaluation_difference(read_bound(tmp_path).evaluation, evaluation) is None
+    assert text_changes(read_bound(tmp_path).evaluation, evaluation) == ()
     bind(tmp_path, later, SPACE)
     assert load_bound(tmp_path)[0] == later
 
