@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtray.analysis.decision import MARGIN, needed
+from mtray.analysis.decision import MARGIN, needed, worth
+from mtray.analysis.pareto import maximised
 from mtray.report.belief import AgainstBaseline, Belief, Expected
 from mtray.report.parameters import Parameters, parameters
 from mtray.schema import Frozen, Role
@@ -22,6 +23,18 @@ class Rival(Frozen):
 
     number: int
     chance: float
+
+
+class LookedBest(Frozen):
+    """The recipe that is worth most by its own values, where that is not the recommended one.
+
+    - `observed`: by objective, by how much its value is better than the recommended one's.
+    - `expected`: what of that the model expects to last.
+    """
+
+    number: int
+    observed: dict[str, float]
+    expected: tuple[Expected, ...]
 
 
 class Untried(Frozen):
@@ -61,6 +74,7 @@ class Answer(Frozen):
     - `probability`: that no other trained recipe is worth more by over `margin` of the front's
       reach; `settled`: at least `level`.
     - `rivals`: other recipes that may be worth most, the likeliest first.
+    - `looked_best`: None where the recommended recipe also looks best.
     - `untried`: None where no recipe of the space is expected to be worth more.
     - `settling`: None where it is settled.
     - `scale`: by objective, how far the front of the expected values reaches; 0: not at all, it has
@@ -79,6 +93,7 @@ class Answer(Frozen):
     level: float
     settled: bool
     rivals: tuple[Rival, ...]
+    looked_best: LookedBest | None
     untried: Untried | None
     settling: Settling | None
     scale: dict[str, float]
@@ -97,7 +112,7 @@ def answer(found: Belief, level: float = LEVEL) -> Answer:
         recipe=parameters(found.recipe(choice.best)),
         seeds=found.seeds(choice.best), against=_against(found),
         probability=choice.probability, margin=MARGIN, level=level, settled=settled,
-        rivals=_rivals(found), untried=_untried(found),
+        rivals=_rivals(found), looked_best=_looked_best(found), untried=_untried(found),
         settling=None if settled else _settling(found, level),
         scale=dict(zip(found.objectives, found.scale.tolist(), strict=True)),
         modelled=found.surface is not None,
@@ -122,6 +137,21 @@ def _rivals(found: Belief) -> tuple[Rival, ...]:
         Rival(number=found.numbers[i], chance=float(chances[i]))
         for i in order
         if chances[i] >= RIVAL
+    )
+
+
+def _looked_best(found: Belief) -> LookedBest | None:
+    names, senses = list(found.objectives), list(found.objectives.values())
+    gaps = np.column_stack([found.evidence.gap(name) for name in names])
+    values = np.vstack([np.zeros(len(names)), maximised(gaps, senses)])
+    best, looked = found.choice.best, int(np.argmax(worth(values, found.scale)))
+    if looked == best:
+        return None
+    ahead = (values[looked] - values[best]).tolist()
+    return LookedBest(
+        number=found.numbers[looked],
+        observed=dict(zip(names, ahead, strict=True)),
+        expected=found.expected(looked, best),
     )
 
 
