@@ -1,4 +1,4 @@
-"""What the parameters do, in tables and words."""
+"""The effects of the parameters as tables and text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mtray.space import Space
 
 
 def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
-    """A row for each measure: every parameter's share of its variance over the space, and which way
-    it goes."""
+    """A row for each measure: every parameter's share of its variance over the space, and the
+    direction of its effect."""
     names = list(space.parameters)
     rows = []
     for measure in found:
@@ -20,9 +20,9 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
         rows.append([measure.measure, *(_share(by_name[name]) for name in names)])
     return Sheet(
         ["measure", *names], rows, left=frozenset(("measure",)),
-        title="Importance: share of the variance over the space that a parameter has a part in",
-        caption="[95 %]. / or \\: rises or falls along the range, by over the width of its band; "
-        "~: both, or neither beyond noise.",
+        title="Importance: share of the variance over the space that involves a parameter",
+        caption="Total Sobol' index [95 % interval]. / or \\: the measure rises or falls from one "
+        "end of the range to the other; ~: the 95 % bands at the two ends overlap.",
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def _share(effect: Effect) -> str:
 
 def direction(effect: Effect) -> str:
     """Of a curve from its first value to its last: `/`, `\\`, or `~` where the bands at its ends
-    reach over each other."""
+    overlap."""
     first, last = effect.curve[0], effect.curve[-1]
     if last.low > first.high:
         return "/"
@@ -52,9 +52,9 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
     return Sheet(
         ["measure", "model", "error", "covered", "log density"], rows,
         left=frozenset(("measure", "model")),
-        title="Every recipe predicted from the others",
-        caption="error: root mean squared difference to what was measured. covered: by the 95 % "
-        "interval. log density: of what was measured, greater is better.",
+        title="Every recipe predicted from the others (leave-one-out)",
+        caption="error: root mean squared error. covered: share of measured values within their "
+        "95 % prediction interval. log density: mean over the measured values, higher is better.",
     )  # fmt: skip
 
 
@@ -68,4 +68,4 @@ def left_out_lines(found: Sequence[MeasureEffects]) -> list[str]:
             said.append(f"{each.measure} ({best.model})")
     if not said:
         return []
-    return [f"The surface predicts no better than a simpler model: {', '.join(said)}."]
+    return [f"A simpler model predicts at least as well as the surface: {', '.join(said)}."]
