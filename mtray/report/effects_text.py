@@ -20,9 +20,9 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
         rows.append([measure.measure, *(_share(by_name[name]) for name in names)])
     return Sheet(
         ["measure", *names], rows, left=frozenset(("measure",)),
-        title="Importance: share of the variance over the space that involves a parameter",
-        caption="Total Sobol' index [95 % interval]. / or \\: the measure rises or falls from one "
-        "end of the range to the other; ~: the 95 % bands at the two ends overlap.",
+        title="Importance: share of the variance over the space that a parameter has a part in",
+        caption="[95 %]. / or \\: rises or falls along the range, by over the width of its band; "
+        "~: both, or neither beyond noise.",
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def _share(effect: Effect) -> str:
 
 def direction(effect: Effect) -> str:
     """Of a curve from its first value to its last: `/`, `\\`, or `~` where the bands at its ends
-    overlap."""
+    reach over each other."""
     first, last = effect.curve[0], effect.curve[-1]
     if last.low > first.high:
         return "/"
