@@ -54,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command("status", _status, "What a run has done so far; also while it is running"))
     _add_front(command("front", _front, "Print the front of a run"))
     _add_export(command("export", _export, "Write front.{csv,json,parquet,png,html} of a run"))
-    _add_predict(
-        command("predict", _predict, "What a run says of a recipe that may not have been trained")
-    )
+    _add_predict(command("predict", _predict, "What a run predicts for a recipe, trained or not"))
     explain = command(
         "explain", _explain, "What each parameter of a run does, and how sure that is"
     )

@@ -1,4 +1,4 @@
-"""`--study` of `front` and `export`: a run as another study would have it. Reads only."""
+"""`--study` of `front` and `export`: a run recomputed under another study. Reads only."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def changed_run(
     run_dir: Path, bound: Study, path: Path
 ) -> tuple[Study, RestatedRun, tuple[str, ...]]:
     """The study of a file, the run under it, and notes on what differs. RunError that names every
-    change where one needs more than what the run's trials have kept."""
+    change where one needs more than the run's trials have stored."""
     study = load_study(path)
     changes = study_changes(content(bound), content(study))
     if is_beyond(changes, (*SAME_RUN, Need.SEARCH)):
         raise RunError(
-            f"--study {path}: cannot be told from what {run_dir.name!r} has kept, since it has"
+            f"--study {path}: cannot be recomputed from what {run_dir.name!r} has stored; it has"
             f"{change_lines(changes)}\n{how_to_go_on(run_dir.name, changes)}"
         )
     try:
@@ -44,4 +44,4 @@ def changed_run(
 
 def _said(path: Path, changes: tuple[StudyChange, ...]) -> str:
     keys = ", ".join(change.key for change in changes) or "nothing"
-    return f"As {path} has it; what differs from the run's own study: {keys}. The run is as it was."
+    return f"Recomputed under {path}, which differs from the run's own study in: {keys}."

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_shown(parser: argparse.ArgumentParser) -> None:
-    """What values are compared with."""
+    """Options for what is shown: differences, to which recipe, under which study."""
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--against", metavar="RECIPE",
@@ -19,11 +19,11 @@ def add_shown(parser: argparse.ArgumentParser) -> None:
         "trial's number (default: base or, where it is not complete, the first baseline)",
     )  # fmt: skip
     shown.add_argument(
-        "--absolute", action="store_true", help="show values as they are, and no differences"
+        "--absolute", action="store_true", help="show the values themselves instead of differences"
     )
     parser.add_argument(
         "--study", type=Path, metavar="FILE",
-        help="as this study has it, recomputed from what the trials kept; RUN stays as it is",
+        help="recomputed under this study from stored scores and draws; RUN stays unchanged",
     )  # fmt: skip
 
 
@@ -38,6 +38,6 @@ def add_front(parser: argparse.ArgumentParser) -> None:
     add_shown(parser)
     parser.add_argument(
         "--all", action="store_true",
-        help="every complete trial with all objectives, abilities and its recipe, instead",
+        help="list every complete trial with objectives, abilities and recipe instead",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the same as JSON")

@@ -1,4 +1,4 @@
-"""`predict`: what a run says of a recipe that may not have been trained."""
+"""`predict`: what a run predicts for a recipe, trained or not."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from mtray.space import Space
 
 
 def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
-    """Print the prediction of the recipe of `key=value`; what is not given is as in the recommended
-    recipe. RunError where the run has too few trials, ConfigError for a value that its space does
-    not have."""
+    """Print the prediction for the recipe of `key=value`; parameters that are not given are as in
+    the recommended recipe. RunError where the run has too few trials, ConfigError for a value
+    outside its space."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
     found = evidence_of(run_dir, study)
@@ -36,7 +36,7 @@ def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
         print(json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False))
         return 0
     console = Console()
-    print_lines([*prediction_head(result), f"not given: as in {where}", ""], console)
+    print_lines([*prediction_head(result), f"parameters not given: as in {where}", ""], console)
     print_sheet(prediction_sheet(result), console)
     print_lines([""], console)
     print_sheet(expected_sheet(result.against), console)
@@ -50,8 +50,8 @@ def evidence_of(run_dir: Path, study: Study) -> Evidence:
 
 
 def starting_point(found: Evidence, study: Study, space: Space) -> tuple[Recipe, str]:
-    """The recommended recipe, and what it is called; where the untouched model is recommended, the
-    first trained recipe."""
+    """The recommended recipe and its name; where the base model is recommended, the first trained
+    recipe."""
     best = belief(found, study.objectives, space)
     number = best.numbers[best.choice.best or 1]
     return found.record(number).recipe, f"trial {number}"

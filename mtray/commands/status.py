@@ -54,7 +54,7 @@ def show_status(path: Path) -> int:
 
 
 def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> list[str]:
-    """What confirms the recommended recipe, and what is spent on settling the answer."""
+    """The confirmation of the recommended recipe, and the trials that settle the answer."""
     lines = [
         f"confirmation: trial {e.number} ({e.stage}): {e.why}"
         for e in entries
@@ -65,7 +65,7 @@ def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> lis
         open_ = sum(e.stage in ("waiting", "started") for e in further)
         lines.append(
             f"settling: {counted(len(further), 'further trial')} so far, {open_} of them not "
-            f"ended; the last: trial {further[-1].number}: {further[-1].why}"
+            f"ended; the last is trial {further[-1].number}: {further[-1].why}"
         )
     elif budget.settle is not None:
         lines.append(f"settling: {settling_lines(budget, run_dir)[0]}")
@@ -126,7 +126,7 @@ def trial_lines(
     waiting = [e.number for e in rest if e.stage == "waiting"]
     further = sum(e.purpose == "settle" for e in entries)
     total = f" of {study.budget.trials} asked for" if study else ""
-    total += f" and {further} that settle the answer" if further else ""
+    total += f" and {further} to settle the answer" if further else ""
     early = f"{len(pruned)} pruned, " if pruned else ""
     early += f"{len(refused)} infeasible, " if refused else ""
     counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"

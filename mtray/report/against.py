@@ -1,4 +1,4 @@
-"""What the front gains over every baseline, as a table: a row for each baseline and objective."""
+"""The gain of the front over every baseline, as a table: a row for each baseline and objective."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ WITHIN = "~"  # after the number of a point that is worse in another objective, 
 
 
 def against_sheet(front: Front, once: bool = False) -> Sheet:
-    """`once`: a baseline's name in its first row alone, for a reader's eye. 80 characters wide, 88
-    where it is known how often human raters agree."""
+    """`once`: a baseline's name in its first row only, for a terminal. 80 characters wide, 88 with
+    the column of human raters' agreement."""
     gains = [(c, place, gain) for c in front.comparisons for place, gain in enumerate(c.gains)]
     rows = [
         ["" if once and place else ROLE_NAMES[comparison.role], *_cells(front, gain)]
@@ -39,13 +39,13 @@ def _cells(front: Front, gain: Gain) -> list[str]:
 
 
 def against_lines(front: Front) -> list[str]:
-    """What the table's words mean, as far as they are in it."""
+    """The meaning of the words that occur in the table."""
     gains = [gain for comparison in front.comparisons for gain in comparison.gains]
     lines = [
-        "gain: positive is better; of the front's point that is best in this objective among those "
-        "not worse than the baseline in the others. Its 95 % interval holds for all of "
+        "gain (positive is better): of the point of the front that is best in this objective among "
+        "those not worse than the baseline in the others. Its 95 % interval holds for all "
         f"{gains[0].candidates} recipes, {len(front.comparisons)} baselines and "
-        f"{len(front.objectives)} objectives at once, whichever is picked."
+        f"{len(front.objectives)} objectives at once, so it allows for the choice of the point."
     ]
     if any(gain.matched == "noise" for gain in gains):
         lines.append(f"{WITHIN}: worse than the baseline in another objective, but within noise.")
@@ -54,6 +54,6 @@ def against_lines(front: Front) -> list[str]:
     if metrics := sorted({g.agreement_metric for g in gains if g.agreement_metric}):
         lines.append(
             "raters: the share of human raters expected to agree with a difference of this size "
-            f"({', '.join(metrics)}), taken as given."
+            f"({', '.join(metrics)}), if it were known exactly."
         )
     return lines

@@ -134,13 +134,13 @@ def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[Shown], str
 
 def trials_lines(found: AllTrials) -> list[str]:
     """What the table shows."""
-    lines = ["retention.<ability>: how much of the ability is kept."] * bool(found.abilities)
+    lines = ["retention.<ability>: share of the ability that is kept."] * bool(found.abilities)
     if found.reference is None or found.reference_role is None:
-        lines.append("95 % intervals are of the segments alone, and not of the seeds.")
+        lines.append("95 % intervals cover the segments only, not the seeds.")
     else:
         name = recipe_name(found.reference_role, found.reference)
         lines.append(
-            f"Differences to: {name}, whose row has its own values (--absolute: every trial's "
-            "own). 95 % intervals cover the segments and the seeds."
+            f"Differences to: {name}, whose row shows its own values (--absolute: every row). "
+            "95 % intervals cover the segments and the seeds."
         )
     return lines + [f"note: {note}" for note in found.notes]

@@ -1,4 +1,4 @@
-"""The answer of a sweep and predictions in words and tables, for a terminal and a pipe."""
+"""The answer of a sweep and predictions as text and tables, for a terminal and a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtray.report.records import BASE_NUMBER, trial_name
 
 
 def number_text(value: float, sign: str = "+") -> str:
-    """With three decimals; one where it is of points, such as BLEU."""
+    """With three decimals; with one from 10 on, as for BLEU."""
     return f"{value:{sign}.{1 if abs(value) >= 10 else 3}f}"
 
 
@@ -24,7 +24,7 @@ def interval_text(low: float, high: float, sign: str = "+") -> str:
 
 
 def chance_text(chance: float) -> str:
-    """A probability; draws do not tell one above .99 from certainty."""
+    """A probability; the draws cannot resolve one above .99 or below .01."""
     if chance > 0.99:
         return "> .99"
     return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")
@@ -52,24 +52,24 @@ def answer_head(answer: Answer) -> list[str]:
     """What to do, in one or two sentences."""
     if answer.number == BASE_NUMBER:
         return [
-            "Answer: leave the model as it is. No trained recipe is expected to be worth what it "
-            "costs in the other objectives."
+            "Answer: keep the base model as it is. Over all objectives, no trained recipe is "
+            "expected to gain as much as it loses."
         ]
     seeds = "one seed" if answer.seeds == 1 else f"{answer.seeds} seeds"
     return [
-        f"Answer: the recipe of trial {answer.number}, trained with {seeds}: "
+        f"Answer: the recipe of trial {answer.number} (trained with {seeds}): "
         f"{recipe_text(answer.recipe)}."
     ]
 
 
 def told(answer: Answer, run: str) -> Answer:
-    """With its words and the commands that come next."""
+    """The answer with its text and the next commands."""
     text = (*answer_head(answer), *answer_lines(answer))
     return answer.model_copy(update={"text": text, "commands": next_commands(answer, run)})
 
 
 def answer_lines(answer: Answer) -> list[str]:
-    """How sure it is, what would make it surer, and what may be better yet."""
+    """How certain it is, what would settle it, and which untrained recipe may be better."""
     lines = [_worth_line(answer), _sure_line(answer)]
     if answer.settling is not None:
         lines.append(_settling_line(answer.settling, answer.level))
@@ -79,9 +79,9 @@ def answer_lines(answer: Answer) -> list[str]:
             for gain in answer.untried.gains
         )
         lines.append(
-            f"Not trained, and predicted to be worth more (probability "
-            f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; over "
-            f"the answer: {gains}."
+            f"Not trained yet, but predicted to be worth more (probability "
+            f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; "
+            f"compared with the answer: {gains}."
         )
     return lines
 
@@ -91,26 +91,26 @@ def _worth_line(answer: Answer) -> str:
         f"{name} {number_text(scale, '')}" for name, scale in answer.scale.items() if scale
     )
     source = (
-        "by a model of all recipes, so that luck does not count as merit"
+        "Expected values come from a model of all recipes, so a lucky measurement does not win"
         if answer.modelled
-        else "by the recipes' own means, since there are too few for a model of them"
+        else "Expected values are the recipes' own means: there are too few recipes for a model"
     )
     return (
-        "It has the greatest expected sum of the objectives, each in units of how far the front "
-        f"reaches ({reach or 'nowhere yet'}), {source}."
+        "It is expected to be worth most; the worth of a recipe is the sum of its objectives, each "
+        f"divided by the range of the front ({reach or 'no range yet'}). {source}."
     )
 
 
 def _sure_line(answer: Answer) -> str:
     sure = (
-        f"No other trained recipe is better by more than {answer.margin:g} of such a unit: "
-        f"probability {chance_text(answer.probability)}"
+        f"Probability that no other trained recipe is worth more by over {answer.margin:g}: "
+        f"{chance_text(answer.probability)}"
     )
     if answer.settled:
-        return f"{sure}; settled, as {answer.level:g} was asked for."
+        return f"{sure}; settled (at least {answer.level:g} is required)."
     rivals = ", ".join(f"{trial_name(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
-    return f"{sure}; not settled at {answer.level:g}." + (
-        f" It may be best instead, with probability: trial {rivals}." if rivals else ""
+    return f"{sure}; not settled (at least {answer.level:g} is required)." + (
+        f" May be best instead (probability): trial {rivals}." if rivals else ""
     )
 
 
@@ -118,34 +118,37 @@ def _settling_line(found: Settling, level: float) -> str:
     who = " and ".join(f"trial {trial_name(number)}" for number in found.numbers)
     ways = []
     if found.repeats is not None:
-        times = "once more" if found.repeats == 1 else f"{found.repeats} times more"
+        times = "once more" if found.repeats == 1 else f"{found.repeats} more times"
         ways.append(
             f"train {who} {times} with other seeds, about {max(1, round(found.minutes))} minutes "
-            f"of trials (the same command with `--settle {level:g}` trains what tells most)"
+            f"of trials (the sweep's command with `--settle {level:g}` chooses the repeats itself)"
         )
     if found.segments is not None:
-        ways.append(f"take {found.segments:.1f} times as many evaluation segments")
+        ways.append(f"use {found.segments:.1f} times as many evaluation segments")
     if not ways:
-        return (
-            "Neither more seeds nor more segments alone would settle it; both would have to grow."
-        )
-    return f"To settle it, if the distance to the strongest rival stays: {', or '.join(ways)}."
+        return "Neither more seeds nor more segments alone would settle it; it needs more of both."
+    return (
+        "To settle it, if the expected lead over the strongest rival stays as it is: "
+        f"{', or '.join(ways)}."
+    )
 
 
 def next_commands(answer: Answer, run: str) -> tuple[tuple[str, str], ...]:
-    """The commands that come next, each with what it is for."""
+    """The next commands, each with its purpose."""
     where = shlex.quote(run)
-    found = [(f"python -m mtray test {where}", "on segments that no trial has seen")]
+    found = [
+        (f"python -m mtray test {where}", "measure the front on segments that no trial has seen")
+    ]
     if answer.number != BASE_NUMBER:
         found.append(
-            (f"python -m mtray export {where} --model {answer.number} OUT", "the model itself")
+            (f"python -m mtray export {where} --model {answer.number} OUT", "write the model")
         )
     return (*found, (f"python -m mtray explain {where}", "what each parameter does"))
 
 
 def command_lines(commands: Sequence[tuple[str, str]]) -> list[str]:
     width = max(len(command) for command, _ in commands)
-    return ["next:", *(f"  {command:{width}}  # {what}" for command, what in commands)]
+    return ["next steps:", *(f"  {command:{width}}  # {what}" for command, what in commands)]
 
 
 def prediction_head(found: Prediction) -> list[str]:
@@ -154,7 +157,7 @@ def prediction_head(found: Prediction) -> list[str]:
         trained = f"trained as trial {found.trained}"
     return [
         f"recipe: {recipe_text(found.recipe)}",
-        f"{trained}; predicted from {found.recipes} recipes",
+        f"{trained}; predicted from {found.recipes} trained recipes",
     ]
 
 
@@ -167,5 +170,5 @@ def prediction_sheet(found: Prediction) -> Sheet:
         ]
         for m in found.measures
     ]  # fmt: skip
-    head = ["measure", "predicted", "95 %", "less the base model's", "95 % "]
+    head = ["measure", "predicted", "95 %", "minus base model", "95 % "]
     return Sheet(head, rows, left=frozenset(("measure",)))

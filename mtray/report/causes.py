@@ -1,11 +1,13 @@
-"""Which of what is recorded of a training predicts what it cost: over the recipes of a run, how the
-losses go with the KL divergence from the base model (2509.04259), the distance of the weights and
-DES (2410.16006), the accumulated learning rate (2505.07796) and the amount of text (2510.19546).
+"""Which recorded property of a training predicts the losses: over the recipes of a run, how the
+losses correlate with the KL divergence from the base model (2509.04259), the distance of the
+weights and DES (2410.16006), the accumulated learning rate (2505.07796) and the amount of text
+(2510.19546).
 
-A predictor is worth what its order of the recipes says (`mtray.analysis.prediction`). Trials at
-several alphas share their training, and count as one unit when recipes are drawn. In simulations
-with 8 to 30 recipes the intervals of the correlations hold 96 to 100 % of the time where the
-measurement adds at least a third to what recipes differ by, and 88 to 94 % where it adds nothing.
+Only the order in which a predictor puts the recipes counts (`mtray.analysis.prediction`). Trials at
+several alphas share their training, and count as one unit when recipes are resampled. In
+simulations with 8 to 30 recipes the intervals of the correlations cover the truth in 96 to 100 % of
+cases where measurement noise is at least a third of the spread between recipes, and in 88 to 94 %
+where there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from mtray.report.abilities import PREFIX
 from mtray.report.evidence import Evidence
 from mtray.schema import Frozen, TrialRecord
 
-LEAST = 6  # trainings; fewer tell nothing
+LEAST = 6  # trainings; fewer are too few for any statement
 QUALITY = "quality."  # of the parts of the evaluation, before a direction
 KL, DES = "forward_kl", "des"
 LABELS = {
@@ -43,8 +45,8 @@ LABELS = {
 class Predictor(Frozen):
     """One predictor of one measure.
 
-    - `names`: of the predictor, and of others that order the recipes alike or in reverse.
-    - `correlation`: Spearman's, with the difference to the untouched model; `low`, `high` its 95 %
+    - `names`: of the predictor, and of others that order the recipes the same way or in reverse.
+    - `correlation`: Spearman's, with the difference to the base model; `low`, `high` its 95 %
       interval over recipes and measurement.
     - `error`: root mean square error on recipes that were left out, in the measure's unit.
     """
@@ -66,12 +68,12 @@ class Predictor(Frozen):
 
 
 class Cause(Frozen):
-    """What predicts the differences of one measure to the untouched model.
+    """What predicts one measure's difference to the base model.
 
     - `predictors`: the one with the least error first.
     - `constant_error`: root mean square error of the other recipes' mean, in the measure's unit.
-    - `noise`: what the differences are off by as measured, beyond what all recipes share, as a
-      standard deviation; no predictor can be better.
+    - `noise`: standard deviation of the measurement error that recipes do not share; no predictor
+      can have a smaller error.
     - `behind`: the next predictor's error minus the best one's, with `behind_low` and `behind_high`
       its 95 % interval; None where there is no next one.
     """
@@ -87,17 +89,17 @@ class Cause(Frozen):
     @property
     def settled(self) -> bool:
         """Whether the best predictor is better than the next beyond noise, as if the two had been
-        named beforehand."""
+        chosen in advance."""
         return self.behind_low is not None and self.behind_low > 0
 
     def taken(self, predictor: Predictor) -> float:
-        """The share of a constant's error that a predictor takes off; below 0 where it adds to
-        it."""
+        """The share by which a predictor's error is below a constant's; negative where it is
+        above."""
         return 1 - predictor.error / self.constant_error if self.constant_error else 0.0
 
 
 class Causes(Frozen):
-    """`recipes` of so many `trainings`, of which some may share one at several alphas. `causes` is
+    """Over `recipes` from `trainings` trainings (recipes at several alphas share one). `causes` is
     empty where there are too few. `left_out`: predictors that could not be used, with the
     reason."""
 
@@ -108,7 +110,7 @@ class Causes(Frozen):
 
 
 def causes(evidence: Evidence) -> Causes:
-    """Of the objectives and abilities of a run's evidence; nothing where it has fewer than `LEAST`
+    """For the objectives and abilities of a run's evidence; none with fewer than `LEAST`
     trainings."""
     units = np.array([_training(record) for record in evidence.records])
     count = len(np.unique(units))
@@ -133,7 +135,7 @@ def _training(record: TrialRecord) -> int:
 def _predictors(
     records: Sequence[TrialRecord], measure: str
 ) -> tuple[dict[str, Array], dict[str, str]]:
-    """Those that all records have and that differ, shape (n,) each, and why others are left out."""
+    """Those that all records have and that vary, shape (n,) each, and why others are left out."""
     known: dict[str, Array] = {}
     left_out = {}
     for name in LABELS:
@@ -141,7 +143,7 @@ def _predictors(
         missing = sum(value is None for value in values)
         array = np.array([np.nan if value is None else value for value in values])
         if missing:
-            left_out[name] = f"not recorded of {missing} of {len(records)} recipes"
+            left_out[name] = f"not recorded for {missing} of {len(records)} recipes"
         elif np.ptp(array) == 0:
             left_out[name] = "the same in all recipes"
         else:
@@ -235,37 +237,39 @@ def cause_lines(found: Causes) -> list[str]:
     if not found.causes:
         return [f"What predicts the losses: {of} are too few to say; {LEAST} trainings are needed."]
     lines = [
-        f"What predicts the losses, over {of}: rank correlation with the difference to the base "
-        "model [95 %], and what a line in the predictor's ranks takes off the error of a constant "
-        "on recipes that are left out."
+        f"What predicts the losses, over {of}. For each predictor: Spearman's rank correlation "
+        "with the difference to the base model [95 % interval], and the leave-one-out error of a "
+        "linear fit on its ranks, beside that of a constant."
     ]
     for cause in found.causes:
         lines.append(_sentence(cause))
         lines += [f"  {_predictor_text(cause, p)}" for p in cause.predictors]
-    lines += [f"Left out: {LABELS[name]}: {why}." for name, why in found.left_out.items()]
+    lines += [f"Not used: {LABELS[name]}: {why}." for name, why in found.left_out.items()]
     return lines
 
 
 def _sentence(cause: Cause) -> str:
-    errors = f"constant: off by {cause.constant_error:.3g}; measurement alone: {cause.noise:.3g}"
-    head = f"{cause.measure} ({errors}): "
+    errors = f"constant {cause.constant_error:.3g}, measurement alone {cause.noise:.3g}"
+    head = f"{cause.measure} (error: {errors}): "
     if not cause.predictors:
-        return f"{head}nothing recorded differs between the recipes."
+        return f"{head}no recorded predictor differs between the recipes."
     best = cause.predictors[0]
     if cause.taken(best) <= 0:
-        return f"{head}nothing recorded predicts it better than a constant."
-    said = f"{head}{best.label} predicts it best"
+        return f"{head}no recorded predictor is better than a constant."
+    said = f"{head}the best predictor is {best.label}"
     if not best.settled:
-        return f"{said}, and its correlation is within noise."
+        return f"{said}, but its correlation is within noise."
     if cause.behind is None:
         return f"{said}."
     interval = f"{cause.behind:.2g} [{cause.behind_low:.2g}, {cause.behind_high:.2g}]"
     beyond = "beyond" if cause.settled else "within"
-    return f"{said}; the next is off by {interval} more, {beyond} noise."
+    return f"{said}; the next one's error is larger by {interval}, {beyond} noise."
 
 
 def _predictor_text(cause: Cause, predictor: Predictor) -> str:
     interval = f"[{predictor.low:+.2f}, {predictor.high:+.2f}]"
-    taken = f"error {predictor.error:.3g}, {100 * cause.taken(predictor):+.0f} % taken off"
+    taken = 100 * cause.taken(predictor)
+    side = "below" if taken >= 0 else "above"
+    error = f"error {predictor.error:.3g} ({abs(taken):.0f} % {side} a constant's)"
     # no -0.00
-    return f"{round(predictor.correlation, 2) + 0.0:+.2f} {interval}  {taken}  {predictor.label}"
+    return f"{round(predictor.correlation, 2) + 0.0:+.2f} {interval}  {error}  {predictor.label}"

@@ -54,11 +54,11 @@ def _seeds_note(groups: Sequence[Group], together: Joint) -> str:
         return (
             "No recipe was trained with a second seed: how much seed and draw of the data change "
             "is assumed (as much as the choice of segments does), not measured, and all intervals "
-            "but the untouched model's are wide for it."
+            "except the base model's are wider for it."
         )
     return (
         f"{len(repeated)} of {len(groups)} recipes were trained with more than one seed; their "
-        "values are means over seeds. All intervals but the untouched model's cover segments and "
-        f"seeds, with a variance over seeds from those recipes ({together.spread.repeats} degrees "
-        f"of freedom, and {PRIOR_FREEDOM:g} of a prior), for recipes of one seed too."
+        "values are means over seeds. All intervals except the base model's cover segments and "
+        "seeds. The variance over seeds, used also for recipes with one seed, comes from those "
+        f"recipes ({together.spread.repeats} degrees of freedom) and a prior ({PRIOR_FREEDOM:g})."
     )

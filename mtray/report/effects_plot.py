@@ -1,4 +1,4 @@
-"""Curves of every parameter as one picture: a row for each measure, a column for each parameter."""
+"""Curves of every parameter as one plot: a row for each measure, a column for each parameter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -
     for axes, name in zip(grid[-1], names, strict=True):
         axes.set_xlabel(name, fontsize=8, color=INK)
     figure.suptitle(
-        "Less the base model's value, averaged over the rest of the space; 95 % band; share: of "
+        "Difference to the base model, averaged over the rest of the space; 95 % band; share: of "
         "the variance over the space",
         fontsize=8, color=INK,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the parameters do, in tables and words."""
+"""The effects of the parameters as tables and text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mtray.space import Space
 
 
 def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
-    """A row for each measure: every parameter's share of its variance over the space, and which way
-    it goes."""
+    """A row for each measure: every parameter's share of its variance over the space, and the
+    direction of its effect."""
     names = list(space.parameters)
     rows = []
     for measure in found:
@@ -50,9 +50,9 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
     return Sheet(
         ["measure", "model", "error", "covered", "log density"], rows,
         left=frozenset(("measure", "model")),
-        title="Every recipe predicted from the others",
-        caption="error: root mean squared difference to what was measured. covered: by the 95 % "
-        "interval. log density: of what was measured, greater is better.",
+        title="Every recipe predicted from the others (leave-one-out)",
+        caption="error: root mean squared error. covered: share of measured values within their "
+        "95 % prediction interval. log density: mean over the measured values, higher is better.",
     )  # fmt: skip
 
 
@@ -66,4 +66,4 @@ def left_out_lines(found: Sequence[MeasureEffects]) -> list[str]:
             said.append(f"{each.measure} ({best.model})")
     if not said:
         return []
-    return [f"The surface predicts no better than a simpler model: {', '.join(said)}."]
+    return [f"A simpler model predicts at least as well as the surface: {', '.join(said)}."]

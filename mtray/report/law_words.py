@@ -1,4 +1,4 @@
-"""What stands in a report of laws, and its words."""
+"""The contents of a report of laws, and its text."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Verdict = Literal["better", "not shown to be better", "no better"]
 
 MEANINGS: dict[Kind, dict[str, str]] = {
     "quality": {
-        "E": "gain with endless data, but for the rate's harm",
-        "A": "part of it still missing at the reference size",
-        "b": "exponent of data size, and of size times rate",
-        "D": "harm at the reference rate, no layer frozen",
-        "h": "exponent of the learning rate in the harm",
-        "f": "a frozen layer leaves exp(-f) of the harm",
+        "E": "gain with unlimited data, before the D term",
+        "A": "gain still missing where n = r = 1",
+        "b": "exponent of the data term",
+        "D": "quality lost to the learning rate where r = 1, no layer frozen",
+        "h": "exponent of the learning rate in that loss",
+        "f": "each frozen layer multiplies that loss by exp(-f)",
     },
     "loss": {
-        "K": "loss at the reference, without replay, mono or frozen layers",
+        "K": "loss where n = r = 1, without replay, mono or frozen layers",
         "a": "exponent of data size",
         "c": "exponent of the learning rate",
-        "B": "replay p leaves 1 / (1 + B p) of the loss",
-        "C": "mono ratio m leaves 1 / (1 + C m) of the loss",
-        "f": "a frozen layer leaves exp(-f) of the loss",
+        "B": "replay fraction p divides the loss by 1 + B p",
+        "C": "mono ratio m divides the loss by 1 + C m",
+        "f": "each frozen layer multiplies the loss by exp(-f)",
     },
 }
 
@@ -52,11 +52,11 @@ class LawParameter(Interval):
 
 
 class LawError(Frozen):
-    """Of predicting every recipe from the others, measurement error and all.
+    """Leave-one-out errors of a model; predictions include the measurement error.
 
     - `rmse`: root of the mean squared difference, in the measure's unit.
-    - `coverage`: the share of recipes within the 95 % interval.
-    - `log_density`: the mean; greater is better.
+    - `coverage`: the share of recipes within the 95 % prediction interval.
+    - `log_density`: the mean; higher is better.
     """
 
     model: Model
@@ -69,10 +69,10 @@ class CriticalValue(Frozen):
     """The least replay fraction or mono ratio at which no more than `limit` is lost.
 
     - `value`, `low`, `high`: with its 95 % interval; None: none within the space's range.
-    - `recipe`: at which the parameter is varied.
-    - `most`: the range's end.
-    - `none`, `not_needed`: probabilities that no value of the range is enough, and that the range's
-      least is.
+    - `recipe`: in which the parameter is varied.
+    - `most`: the upper end of the range.
+    - `none`, `not_needed`: probabilities that no value of the range is enough, and that the lowest
+      one is.
     """
 
     parameter: Literal["replay_fraction", "mono_ratio"]
@@ -91,9 +91,10 @@ class MeasureLaw(Frozen):
     """The law of one measure.
 
     - `form`: in symbols; n and r are in units of `reference_size` and `reference_rate`.
-    - `misfit`: standard deviation of what the form misses, in the measure's unit.
-    - `error`: median standard error of a recipe's difference to the untouched model.
-    - `margin`, `margin_error`: of the law's mean log density over the constant's, left out.
+    - `misfit`: standard deviation of the deviations from the form, in the measure's unit.
+    - `error`: median standard error of a recipe's difference to the base model.
+    - `margin`, `margin_error`: leave-one-out mean log density of the law minus the constant's, and
+      its standard error.
     """
 
     name: str
@@ -115,9 +116,9 @@ class MeasureLaw(Frozen):
 class Optimum(Frozen):
     """The recipe of a grid over the space with the greatest utility by the laws.
 
-    - `ranges`: of each parameter that varies, what 95 % of the draws of the laws hold best.
-    - `gains`: over the untouched model, by objective; positive is better.
-    - `without_law`: objectives that the utility leaves out.
+    - `ranges`: 95 % interval, over the draws of the laws, of each varying parameter's best value.
+    - `gains`: over the base model, by objective; positive is better.
+    - `without_law`: objectives without a law, which the utility leaves out.
     """
 
     recipe: Recipe
@@ -128,11 +129,11 @@ class Optimum(Frozen):
 
 
 class Laws(Frozen):
-    """What the finished recipes of a run say in parametric forms.
+    """The parametric laws of a run's finished recipes.
 
-    - `recipes`: that were fitted.
+    - `recipes`: how many were fitted.
     - `skipped`: measures without a law, with the reason.
-    - `notes`: what the laws do not know.
+    - `notes`: what the laws leave out.
     """
 
     recipes: int
@@ -156,14 +157,14 @@ def form_text(kind: Kind, names: Sequence[str]) -> str:
 
 
 def loss_sentences(parameters: Sequence[LawParameter]) -> list[str]:
-    """The exponents and factors as a person would say them."""
+    """The exponents and factors in words."""
     found = {p.name: p for p in parameters}
     words = {
-        "a": ("twice the data: {} times the loss", lambda a: 2**a),
-        "c": ("twice the learning rate: {} times the loss", lambda c: 2**c),
-        "B": ("10 % replay leaves {} of the loss", lambda b: _left(b, 0.1)),
-        "C": ("as much mono as parallel leaves {} of the loss", lambda c: _left(c, 1.0)),
-        "f": ("a frozen layer leaves {} of the loss", lambda f: math.exp(-f)),
+        "a": ("doubling the data multiplies the loss by {}", lambda a: 2**a),
+        "c": ("doubling the learning rate multiplies the loss by {}", lambda c: 2**c),
+        "B": ("10 % replay multiplies the loss by {}", lambda b: _left(b, 0.1)),
+        "C": ("a mono ratio of 1 multiplies the loss by {}", lambda c: _left(c, 1.0)),
+        "f": ("each frozen layer multiplies the loss by {}", lambda f: math.exp(-f)),
     }
     return [
         text.format(_mapped(found[n], to).text()) for n, (text, to) in words.items() if n in found
@@ -180,7 +181,7 @@ def _mapped(found: Interval, to: Callable[[float], float]) -> Interval:
 
 
 def verdict_of(margin: float, error: float) -> Verdict:
-    """Two standard errors above a constant, above it, or not."""
+    """Above a constant by more than two standard errors, by less, or not above it."""
     if margin > 2 * error:
         return "better"
     return "not shown to be better" if margin > 0 else "no better"
@@ -192,16 +193,16 @@ def error_sentence(name: str, errors: Sequence[LawError], verdict: Verdict, erro
     claim = "is not shown to predict" if verdict == "not shown to be better" else "predicts"
     than = "no better" if verdict == "no better" else "better"
     return (
-        f"the law {claim} a left-out recipe's {name} {than} than a constant: off by "
+        f"the law {claim} {name} of left-out recipes {than} than a constant: error "
         f"{law.rmse:.3g} (constant {by['constant'].rmse:.3g}, linear {by['linear'].rmse:.3g}, "
-        f"measurement alone {error:.3g}), {law.coverage:.0%} within its 95 % interval"
+        f"measurement alone {error:.3g}), {law.coverage:.0%} within the 95 % interval"
     )
 
 
 def critical_sentence(found: CriticalValue) -> str:
-    """In words; `none in range` and `not needed` among them."""
+    """In words, including `no value up to ...` and `not needed`."""
     name = found.parameter.replace("_", " ")
-    at = f"at {found.recipe.parallel_size:,} pairs and rate {found.recipe.learning_rate:g}"
+    at = f"{found.recipe.parallel_size:,} pairs and learning rate {found.recipe.learning_rate:g}"
     shown = "no value" if found.value is None else f"{found.value:.3g}"
     if found.value == 0:
         shown = "0 (not needed)"
@@ -210,7 +211,7 @@ def critical_sentence(found: CriticalValue) -> str:
     ]
     whole = f" up to {found.most:g}" if found.value is None else ""
     return (
-        f"{name} at which no more than {found.limit:g} is lost, {at}: {shown}{whole} "
-        f"[{ends[0]}, {ends[1]}]; P(not needed) {found.not_needed:.2f}, P(none is enough) "
+        f"least {name} that keeps the loss at {found.limit:g} or below, with {at}: {shown}{whole} "
+        f"[{ends[0]}, {ends[1]}]; P(not needed) {found.not_needed:.2f}, P(no value is enough) "
         f"{found.none:.2f}"
     )

@@ -1,6 +1,5 @@
-"""A run's finished recipes in parametric forms, for explanation: exponents, critical ratios, and
-how well the forms predict recipes that they have not seen (`mtray.analysis.laws`,
-docs/laws.md)."""
+"""Parametric laws of a run's finished recipes, for explanation: exponents, critical ratios, and how
+well the laws predict recipes that they were not fitted to (`mtray.analysis.laws`, docs/laws.md)."""
 
 from __future__ import annotations
 
@@ -50,13 +49,16 @@ from mtray.space import Space
 Array = npt.NDArray[np.float64]
 Utility = Callable[[Array], Array]
 LEAST_RECIPES = 8  # below that the priors say more than the recipes
-LIMIT = 0.05  # of retention: the loss that a critical ratio leaves
+LIMIT = 0.05  # of retention: the loss that a critical ratio allows
+SYMBOLS = (
+    "n: parallel examples, r: learning rate, p: replay fraction, m: mono ratio, F: frozen layers."
+)
 LEVELS = (13, 13, 3, 3, 7)  # of the grid on which the optimum is looked for, by column
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One measure's law, in the sense in which greater is better."""
+    """One measure's law; values have the sign with which higher is better."""
 
     name: str
     kind: Kind
@@ -69,12 +71,12 @@ class Fitted:
 class Asked:
     """What is asked of the laws.
 
-    - `measures`: of which; None: of all that the evidence has.
-    - `learning_rate`: at which critical ratios are; None: the space's guess, or the geometric mean
-      of the recipes'.
-    - `limit`: the loss that a critical ratio leaves.
-    - `utility`: from gains over the untouched model (..., objectives), greater is better, to (...);
-      None: their sum in units of their standard deviations over the recipes.
+    - `measures`: which ones; None: all that the evidence has.
+    - `learning_rate`: at which critical ratios are computed; None: the space's guess, or the
+      geometric mean over the recipes.
+    - `limit`: the loss that a critical ratio allows.
+    - `utility`: from gains over the base model (..., objectives), higher is better, to (...); None:
+      their sum in units of their standard deviations over the recipes.
     """
 
     measures: Sequence[str] | None = None
@@ -89,7 +91,7 @@ ALL = Asked()
 def laws(evidence: Evidence, study: Study, space: Space, asked: Asked = ALL) -> Laws:
     """Of every measure of the evidence but costs; critical ratios at the space's largest size."""
     rows, points = points_of([record.recipe for record in evidence.records])
-    skipped = {name: "a cost" for name in evidence.names if name.startswith("cost.")}
+    skipped = {name: "it is a cost" for name in evidence.names if name.startswith("cost.")}
     notes = _notes(space, len(evidence.records) - len(rows))
     names = [n for n in asked.measures or evidence.names if n not in skipped]
     if len(rows) < LEAST_RECIPES:
@@ -106,8 +108,8 @@ def laws(evidence: Evidence, study: Study, space: Space, asked: Asked = ALL) -> 
 
 
 def points_of(recipes: Sequence[Recipe]) -> tuple[list[int], Array]:
-    """Which recipes train anything, and these as points (n, 5) of `COLUMNS`. Weights that go a
-    share alpha of the way count as trained at alpha times the rate."""
+    """Indices of the recipes that train anything, and these as points (n, 5) of `COLUMNS`. Weights
+    reverted to a share alpha of their change count as trained at alpha times the rate."""
     rows = [i for i, r in enumerate(recipes) if r.parallel_size and r.alpha and r.learning_rate]
     found = [
         [r.parallel_size, r.alpha * (r.learning_rate or 0), *(getattr(r, n) for n in COLUMNS[2:])]
@@ -120,7 +122,7 @@ def _notes(space: Space, untouched: int) -> tuple[str, ...]:
     unknown = [name for name in space.parameters if name not in (*COLUMNS, "alpha")]
     notes = []
     if unknown:
-        notes.append(f"the laws do not know {', '.join(unknown)}: recipes are taken together")
+        notes.append(f"the laws ignore {', '.join(unknown)}: recipes are fitted together")
     if untouched:
         notes.append(f"{untouched} recipes that train nothing are left out")
     return tuple(notes)
@@ -185,8 +187,8 @@ def _parameters(f: Fitted) -> tuple[LawParameter, ...]:
 def critical_values(
     found: Law, points: Array, space: Space, asked: Asked = ALL
 ) -> tuple[CriticalValue, ...]:
-    """Of a loss's law over recipes at `points`, of replay and mono as far as both the recipes and
-    the space vary them."""
+    """Critical values of replay and mono in a loss's law over recipes at `points`, as far as both
+    the recipes and the space vary them."""
     at, out = _critical_recipe(space, points, asked.learning_rate), []
     for column, parameter in (("B", REPLAY), ("C", MONO)):
         ends = sorted(float(v) for v in space.values(COLUMNS[parameter]))
@@ -208,7 +210,7 @@ def _critical(c: Critical, name: str, at: Recipe, most: float, limit: float) -> 
 
 
 def _critical_recipe(space: Space, points: Array, learning_rate: float | None) -> Recipe:
-    """The largest size; of all else the least that the space has."""
+    """The largest size; every other parameter at its least value in the space."""
     rate = learning_rate or space.guesses.get("learning_rate") or space.fixed.get("learning_rate")
     rate = rate or float(np.exp(np.log(points[:, RATE]).mean()))
     least = {n: min(found) for n in COLUMNS[REPLAY:] if (found := space.values(n))}  # type: ignore[type-var]
@@ -217,8 +219,8 @@ def _critical_recipe(space: Space, points: Array, learning_rate: float | None) -
 
 
 def grid(space: Space) -> list[Recipe]:
-    """Recipes all over the space: some values of what the laws know, all together; of the rest the
-    guess, or the first value."""
+    """A grid over the space: all combinations of some values of the parameters that the laws have;
+    of every other parameter the guess, or the first value."""
     levels = dict(zip(COLUMNS, LEVELS, strict=True))
     values = {name: _levels(space, name, levels.get(name, 1)) for name in space.parameters}
     combined = (dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
@@ -273,14 +275,17 @@ def _optimum_text(found: Optimum) -> str:
     gains = ", ".join(f"{name} {g.value:+.3g} [{g.low:+.3g}, {g.high:+.3g}]"
                       for name, g in found.gains.items())  # fmt: skip
     without = f" (without {', '.join(found.without_law)})" if found.without_law else ""
-    return f"best by the laws{without}: {recipe}; over the untouched model {gains}"
+    return f"best recipe by the laws{without}: {recipe}; compared with the base model: {gains}"
 
 
 def law_lines(found: Laws) -> list[str]:
     """For a terminal."""
-    lines = [f"laws of {found.recipes} recipes, as differences to the untouched model"]
+    lines = [
+        f"Laws fitted to the differences of {found.recipes} recipes to the base model [95 % "
+        f"interval]. {SYMBOLS}"
+    ]
     for m in found.measures:
-        at = f"n / {m.reference_size:.0f}, r / {m.reference_rate:.2g}"
+        at = f"n in units of {m.reference_size:.0f}, r of {m.reference_rate:.2g}"
         lines += ["", f"{m.name}: {m.form}   ({at})"]
         lines += [f"  {p.name} = {p.text():28} {p.meaning}" for p in m.parameters]
         lines += [f"  - {sentence}" for sentence in m.sentences]

@@ -1,4 +1,4 @@
-"""What a run predicts of a recipe that may not have been trained."""
+"""What a run predicts for a recipe, trained or not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Predicted(Frozen):
 
     - `measure`: its name.
     - `value`, `low`, `high`: the expected value and its 95 % interval, in the measure's own unit.
-    - `gain`, `gain_low`, `gain_high`: the same less the untouched model's value.
+    - `gain`, `gain_low`, `gain_high`: the same minus the base model's value.
     """
 
     measure: str
@@ -36,7 +36,7 @@ class Predicted(Frozen):
 
 
 class Prediction(Frozen):
-    """What a run predicts of one recipe.
+    """What a run predicts for one recipe.
 
     - `trained`: the number of the trial that trained it; None: none did.
     - `measures`: objectives first, then abilities.
@@ -52,7 +52,7 @@ class Prediction(Frozen):
 
 
 def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
-    """By the surface of all measures."""
+    """By the surface of every measure."""
     baselines = [r for r in surface.evidence.records if r.role != "search"]
     at = surface.coordinates.features([recipe, *(r.recipe for r in baselines)])
     means, deviations = surface.surface.predict(at)

@@ -1,4 +1,4 @@
-"""In words, and from records: which differences a sweep can tell from none."""
+"""Which differences a sweep can tell from none, computed from its records and put into words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST = 12  # trials whose pairs are looked at
 
 @dataclass(frozen=True)
 class Resolved:
-    """What can be told apart in one objective: two recipes, and a recipe and the untouched
+    """The resolution in one objective: between two recipes, and between a recipe and the base
     model."""
 
     recipes: Resolution
@@ -49,26 +49,27 @@ def resolution_lines(
     draws: Draws,
     sizes: Mapping[str, Sequence[int]],
 ) -> list[str]:
-    """As measured once a recipe was trained twice, else a guess, which it says. `sizes`: segments
-    of every evaluation set, those of quality under "quality", an ability's under its name."""
+    """As measured once a recipe was trained twice; before that an estimate, which the text says.
+    `sizes`: segments of every evaluation set, those of quality under "quality", an ability's under
+    its name."""
     found = measured_resolution(records, objectives, draws)
     if found:
-        return resolution_text(found, "as the trials so far measure it")
+        return resolution_text(found, "as measured by the trials so far")
     base = next((r for r in records if r.number == BASE_NUMBER and r.state == "complete"), None)
-    of = "the base model's intervals, else what is usual," if base else "what is usual"
-    head = f"a guess before a recipe was trained twice, from {of} and a prior over seeds"
+    of = "the base model's intervals, else typical values," if base else "typical values"
+    head = f"a guess until a recipe has been trained twice, from {of} and a prior over seeds"
     found = guessed_resolution(base, objectives, sizes)
     unknown = [name for name in objectives if name not in found]
     lines = resolution_text(found, head)
     if unknown:
-        lines.append(f"  {', '.join(unknown)}: not known before trials are measured")
+        lines.append(f"  {', '.join(unknown)}: not known until trials have been measured")
     return lines
 
 
 def measured_resolution(
     records: Sequence[TrialRecord], objectives: Sequence[str], draws: Draws
 ) -> dict[str, Resolved]:
-    """By objective; empty before the untouched model, and a recipe twice, are measured."""
+    """By objective; empty until the base model and two trainings of one recipe are measured."""
     groups = group_trials(complete_trials(records))
     base = next((g.original for g in groups if g.original.number == BASE_NUMBER), None)
     names = [n for n in objectives if all(n in measured(t) for g in groups for t in g.seeds)]
@@ -110,8 +111,8 @@ def _error(score: Score) -> float:
 def guessed_resolution(
     base: TrialRecord | None, objectives: Sequence[str], sizes: Mapping[str, Sequence[int]]
 ) -> dict[str, Resolved]:
-    """By objective, those of which something is known before a training: from the untouched model's
-    own intervals where it has them, else from segments that vary as the default study's."""
+    """By objective, for those that can be guessed before any training: from the base model's own
+    intervals where it has them, else from the variance of the default study's segments."""
     found = {}
     for name in objectives:
         guess = _guess(base, name, sizes)
@@ -128,7 +129,7 @@ def guessed_resolution(
 def _guess(
     base: TrialRecord | None, name: str, sizes: Mapping[str, Sequence[int]]
 ) -> tuple[Spread, int] | None:
-    """Standard errors of differences in an objective, and its segments."""
+    """Standard errors of differences in an objective, and its number of segments."""
     kept = name == "retention" or name.startswith(PREFIX)
     score = measured(base).get(name) if base else None
     if score and score.high > score.low and not kept:
@@ -143,7 +144,7 @@ def _guess(
 
 
 def _sets(name: str, sizes: Mapping[str, Sequence[int]]) -> list[int]:
-    """Of the abilities that a retention is of; of the worst of them nothing is known before."""
+    """Of the abilities that a retention averages; the worst of them is not known in advance."""
     ability = name.removeprefix(PREFIX)
     if ability in sizes:
         return list(sizes[ability])
@@ -153,36 +154,36 @@ def _sets(name: str, sizes: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def resolution_text(found: Mapping[str, Resolved], how: str) -> list[str]:
-    """A line for each objective below a head."""
+    """A heading, and a line for each objective."""
     if not found:
         return []
-    lines = [f"differences beyond noise with one training of each (95 %; {how}):"]
+    lines = [f"smallest difference beyond noise, each recipe trained once (95 %; {how}):"]
     for name, one in found.items():
         pair = one.recipes
         lines.append(
-            f"  {name}: two recipes {pair.half:.3g} (segments {pair.segments:.2g}, seeds "
-            f"{pair.seeds:.2g}), a recipe and the base model {one.base.half:.3g}; half of the "
-            f"first needs {needed_text(pair)}"
+            f"  {name}: {pair.half:.3g} between two recipes (segments {pair.segments:.2g}, seeds "
+            f"{pair.seeds:.2g}), {one.base.half:.3g} between a recipe and the base model; to halve "
+            f"the first: {needed_text(pair)}"
         )
     return lines
 
 
 def needed_text(found: Resolution) -> str:
-    """What half of a difference needs, such as `6 trainings of each (5 repeats)`."""
+    """What halving the difference takes, such as `6 trainings of each (5 repeats)`."""
     if found.half == 0:
-        return "nothing, it has no noise"
+        return "not possible, it has no noise"
     needed = found.needed()
     if needed.trainings is not None:
         return (
             f"{needed.trainings} trainings of each ({needed.trainings - 1} repeats); more segments "
-            "cannot do it, the seeds' part alone is wider"
+            "alone are not enough, since the seeds' part is larger"
         )
     if needed.segments is not None:
         return (
-            f"{needed.segments:,} segments instead of {found.n:,}; more trainings cannot do it, "
-            "the segments' part alone is wider"
+            f"{needed.segments:,} segments instead of {found.n:,}; more trainings alone are not "
+            "enough, since the segments' part is larger"
         )
     return (
         f"both 4 trainings of each (3 repeats) and {4 * found.n:,} segments instead of "
-        f"{found.n:,}; either part alone is wider"
+        f"{found.n:,}; neither alone is enough"
     )

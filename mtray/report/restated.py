@@ -1,9 +1,9 @@
-"""Trials as another study would have them: retention, objectives and constraints anew, from the
-scores and bootstrap draws that every trial has kept. Nothing is generated and nothing written.
+"""Trials under another study: retention, objectives and constraints recomputed from the scores and
+bootstrap draws that every trial has stored. Nothing is generated and nothing is written.
 
-What follows so: fewer abilities, other weights, another floor that the study names, another
-objective or constraint on a score that was recorded. Scores that do not change are the recorded
-ones, to the last digit.
+This covers fewer abilities, other weights, another floor that the study gives, and another
+objective or constraint on a recorded score. Scores that do not change are the recorded ones, to the
+last digit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mtray.schema import RETENTION_SUMMARIES, Study, TrialRecord, beyond, broken
 
 Array = npt.NDArray[np.float64]
 QUALITY, RETENTION, WORST = "quality", "retention", "retention.worst"
-UNPAIRED = "no draws are kept, so the interval of retention joins the abilities' as independent"
+UNPAIRED = "no draws are stored, so the interval of retention treats the abilities as independent"
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class _Trial:
         own = self._draws(number, [name]).get(name)
         before = None if base is None else self._draws(base.number, [name]).get(name)
         if base is None or own is None or before is None:
-            raise RunError(f"the draws of {name} are not kept, which another floor needs")
+            raise RunError(f"another floor needs the draws of {name}, which are not stored")
         value = measured(base)[name].value
         self._scores.pop(PREFIX + name, None)
         self._left.pop(name, None)

@@ -1,22 +1,22 @@
-"""Whether the optimised metric's gains are gains in a metric that is built differently: one metric
-can be gamed, two that have nothing in common hardly.
+"""Whether gains in the optimised metric are also gains in a metric of another kind: a single metric
+can be gamed, two unrelated ones hardly can.
 
-A learned metric (COMET) is held against one of matching strings (chrF++, chrF or BLEU, the first
-that was measured), and the other way round. Gains are to the base model, paired. To compare them,
-both are taken in units of the standard deviation of the base model's score over segments, which its
-interval says (both metrics have the same segments). In these units chrF gains more than COMET: 1.0
-to 2.6 times as much in eight trainings of the default study's baselines, 1.5 in the median. A gain
-is *comparable* from a third of the other's (`COMPARABLE`) on, which leaves room for metrics that
-are usually apart, and for the other way round. The two disagree on a recipe
+A learned metric (COMET) is compared with a string-based one (chrF++, chrF or BLEU, the first that
+was measured), and vice versa. Gains are paired differences to the base model. For comparison both
+are divided by the standard deviation of the base model's score over segments, which follows from
+its interval (both metrics have the same segments). In these units chrF gains more than COMET: 1.0
+to 2.6 times as much in eight trainings of the default study's baselines, median 1.5. A gain is
+*comparable* if it is at least a third (`COMPARABLE`) of the other metric's, which allows for
+metrics that usually differ in size, in either direction. The two disagree on a recipe as
 
 - `opposite`: when one gains and the other loses, both beyond noise;
-- `unconfirmed`: when the optimised metric gains and the other gains less than is comparable, both
-  beyond noise.
+- `unconfirmed`: when the optimised metric gains and the other gains less than a comparable amount,
+  both beyond noise.
 
-Noise is that of all recipes together: the intervals of both gains and of the second's gain less a
-comparable one are widened so that 95 % of the joint draws lie within all of them at once
-(`Joint.stretch`). Where the metrics truly agree on every recipe, something is said in at most 5 %
-of the sweeps, whichever recipes were picked for the front.
+Noise is joint over all recipes: the intervals of both gains and of the shortfall (the second
+metric's gain minus a comparable one) are widened so that 95 % of the joint draws lie within all of
+them at once (`Joint.stretch`). Where the metrics truly agree on every recipe, at most 5 % of sweeps
+flag any, whichever recipes were picked for the front.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STRINGS = ("chrf++", "chrf", "bleu", "spbleu", "spbleu101")  # the best second o
 SHORTFALL = "second less comparable"
 Disagreement = Literal["opposite", "unconfirmed"]
 REASONS: dict[Disagreement, str] = {
-    "opposite": "the opposite way",
+    "opposite": "in the opposite direction",
     "unconfirmed": "less than a comparable gain",
 }
 
@@ -56,10 +56,10 @@ class MetricGain(Frozen):
 
 
 class SecondMetric(Frozen):
-    """What stands beside an objective that is a metric of quality.
+    """The second metric of an objective that is a metric of quality.
 
     - `metric`: the score's name.
-    - `exchange`: how much of it is one standard deviation over segments, for one of the objective.
+    - `exchange`: its standard deviation over segments divided by the objective's.
     - `gains`: of every trained recipe that has both.
     """
 
@@ -75,8 +75,8 @@ class SecondMetric(Frozen):
 
 
 def partner(objective: str, scores: Mapping[str, Score]) -> str | None:
-    """The score that an objective is held against: the same direction's, or the mean over all;
-    None for what is no metric of quality, or where no such score was measured."""
+    """The score that an objective is compared with: of the same direction, or the mean over all;
+    None for an objective that is no metric of quality, or where no such score was measured."""
     metric, _, where = objective.partition(".")
     if metric == QUALITY and not where:
         return next((n for m in STRINGS for n in _overall(m, scores)), None)
@@ -154,9 +154,9 @@ def _gains(
 
 
 def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
-    """The two metrics, more of each being better, and the second less a comparable gain: with an
-    exchange of 60 a gain of .05 makes .05 * 60 / 3 = 1.0 comparable, and a second gain of .4 falls
-    short by .6."""
+    """The two metrics, with signs such that higher is better, and the second minus a comparable
+    gain: with an exchange of 60 a gain of .05 makes .05 * 60 / 3 = 1.0 comparable, and a second
+    gain of .4 falls short by .6."""
     sign = 1 if sense == "max" else -1
     mixed = np.array([[sign, 0, -sign * COMPARABLE * exchange], [0, 1, 1]])
     names = (*known.names, SHORTFALL)
@@ -164,8 +164,7 @@ def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
 
 
 def disagreement(first: Difference, second: Difference, beyond: Difference) -> Disagreement | None:
-    """What intervals that hold together say of the two gains and of the second less a comparable
-    one."""
+    """By simultaneous intervals of the two gains and of the second minus a comparable one."""
     if (first.low > 0 and second.high < 0) or (first.high < 0 and second.low > 0):
         return "opposite"
     return "unconfirmed" if first.low > 0 and beyond.high < 0 else None
@@ -175,20 +174,20 @@ def second_metric_notes(
     found: Sequence[SecondMetric], front: Sequence[int], objectives: Mapping[str, Score]
 ) -> tuple[str, ...]:
     """A sentence for each pair that disagrees on points of the front (`front`: their numbers), and
-    for each metric of quality that nothing is held against. `objectives`: of any trial."""
+    for each metric of quality without a second metric. `objectives`: of any trial."""
     notes = []
     for pair in found:
         wrong = [g for g in pair.gains if g.disagreement and g.number in front]
         if wrong:
             notes.append(
-                f"{pair.objective} and {pair.metric} disagree beyond noise: "
-                f"{'; '.join(_sentence(g, pair) for g in wrong)} (to the base model). Read what "
-                "these recipes translate before choosing one."
+                f"{pair.objective} and {pair.metric} disagree beyond noise about the gain over the "
+                f"base model: {'; '.join(_sentence(g, pair) for g in wrong)}. Read translations of "
+                "these recipes before choosing one."
             )
     alone = {n for n in objectives if is_quality(n, objectives)} - {p.objective for p in found}
     notes += [
-        f"{name} stands alone: no metric that is built differently was measured on the base model "
-        "and a recipe, so a gain that only this metric sees would not be noticed "
+        f"{name} has no second metric: none of another kind was measured on both the base model "
+        "and a recipe, so a gain in this metric alone would go unnoticed "
         "(`evaluation.metrics`: bleu, chrf, chrf++)."
         for name in objectives if name in alone
     ]  # fmt: skip

@@ -115,7 +115,7 @@ def _measured(front: Front, point: Point, name: str, show: Callable[[Shown], str
 
 
 def searched_text(front: Front) -> str:
-    """How much was searched, such as `9 recipes searched in 12 trials`."""
+    """How much was searched, for example `9 recipes searched in 12 trials`."""
     return f"{front.searched} recipes searched in {front.trials} trials"
 
 
@@ -135,33 +135,33 @@ def front_sheet(
 
 
 def legend(front: Front) -> list[str]:
-    """What the table's numbers and marks are, a sentence each."""
+    """What the table's numbers and marks mean, a sentence each."""
     reference, lines = reference_point(front), []
     if reference is not None:
         measures = [*(o.name for o in front.objectives), *second_names(front)]
         lines.append(
-            f"{', '.join(measures)}: less {whose(reference)}, whose own values stand in its row "
-            "(--absolute: every recipe's own)."
+            f"{', '.join(measures)}: minus {whose(reference)}, whose row shows its own values "
+            "(--absolute: every row)."
         )
     lines += [
         f"±: longer side of the {interval_name(front)}.",
-        "P(front): chance of being on the front.",
-        "seeds: how many a mean is over.",
+        "P(front): probability of being on the front.",
+        "seeds: how many trainings each mean is over.",
     ]
     if any(pair.disagreements for pair in front.second_metrics):
-        lines.append("!: the two metrics disagree on what is gained, see the notes.")
+        lines.append("!: the two quality metrics disagree about the gain, see the notes.")
     return lines
 
 
 def summary_lines(result: FrontResult) -> list[str]:
-    """What the front is worth, what to beware of, and where the files are."""
+    """Knee and hypervolume of the front, warnings, and where the files are."""
     front = result.front
     gained = ""
     if front.baseline_hypervolume is not None:
         gained = f", {front.hypervolume - front.baseline_hypervolume:+.4f} over the baselines alone"
     knee = front.point(front.knee)
     lines = [
-        f"knee: {recipe_name(knee.role, knee.number)}; again with: {knee.command}",
+        f"knee: {recipe_name(knee.role, knee.number)}; to train it again: {knee.command}",
         f"hypervolume: {front.hypervolume:.4f}{gained}",
     ]
     if front.pruned:
@@ -177,7 +177,7 @@ def summary_lines(result: FrontResult) -> list[str]:
 
 
 def show_answer(front: Front, console: Console) -> None:
-    """What to do, how surely, and what comes next; nothing before there is an answer."""
+    """The recommendation, its probability, and the next commands; nothing before there is one."""
     if front.answer is None:
         return
     print_lines([*answer_head(front.answer), ""], console)
@@ -186,8 +186,8 @@ def show_answer(front: Front, console: Console) -> None:
 
 
 def show_front(result: FrontResult, console: Console | None = None) -> None:
-    """Print the front, what it gains over the baselines, and the summary: framed on a terminal that
-    is wide enough, plain and never wrapped where the output is none."""
+    """Print the front, its gains over the baselines, and the summary: framed on a terminal that is
+    wide enough, plain and never wrapped where the output is no terminal."""
     console, front = console or Console(), result.front
     show_answer(front, console)
     print_sheet(front_sheet(front), console, front_sheet(front, show=short_text))

@@ -1,5 +1,5 @@
-"""What the answer of a run (`mtray.report.answer`) asks the search for: the trial that confirms the
-recommended recipe, and trials that settle whether it is the best."""
+"""Trials that the answer of a run (`mtray.report.answer`) requests from the search: the one that
+confirms the recommended recipe, and those that settle whether it is the best."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Answered:
     allowed: Allowed | None = None
 
     def recommend(self, records: Sequence[TrialRecord]) -> Proposal | None:
-        """The recipe that was not trained, where one is expected to be worth more than all that
-        were; else the recommended one with another seed, or its strongest rival's where that is the
-        untouched model. None before a recipe is measured."""
+        """An untrained recipe where one is expected to be worth more than all trained ones; else
+        the recommended recipe with another seed, or its strongest rival where the recommendation is
+        the base model. None until a recipe is measured."""
         found = self._belief(records)
         if found is None:
             return None
@@ -49,14 +49,14 @@ class Answered:
         again = next_repeat(found, found.evidence.numbers)
         if again is None:
             return None
-        return self._again(found, again, "the recommended recipe, once more")
+        return self._again(found, again, "trained again with another seed")
 
     def settle(
         self, records: Sequence[TrialRecord], pending: Sequence[Proposal]
     ) -> Proposal | None:
-        """The repeat that tells most of whether the recommended recipe is the best, those that run
-        counted as seeds; None once it holds with the budget's probability, or where no repeat would
-        help."""
+        """The repeat that says most about whether the recommended recipe is the best, with running
+        repeats counted as seeds; None once that has the budget's probability, or where no repeat
+        would help."""
         found = self._belief(records)
         if found is None or found.choice.probability >= (self.study.budget.settle or LEVEL):
             return None
@@ -79,7 +79,7 @@ class Answered:
             if ahead[index] <= 0:
                 return None
             if self.allowed is None or self.allowed(params):
-                return Proposal(params, None, "predicted to be worth most, and not trained yet")
+                return Proposal(params, None, "predicted to be worth most, and not trained before")
         return None
 
     def _again(self, found: Belief, number: int, why: str) -> Proposal:
@@ -90,7 +90,7 @@ class Answered:
 
 
 def _with_seeds(found: Belief, more: Mapping[int, int]) -> Belief:
-    """As if trials that run had been measured, for whose turn it is."""
+    """As if the running trials had been measured, to decide which recipe is next."""
     evidence = found.evidence
     seeds = tuple(
         n + more[number] for n, number in zip(evidence.seeds, evidence.numbers, strict=True)

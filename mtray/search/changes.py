@@ -1,5 +1,5 @@
 """What differs between the study and space of a run and those given now, and what each difference
-needs so that the trials of the run still count."""
+requires so that the trials of the run stay usable."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Need(StrEnum):
 
     - `NOTHING`: it changes no trial.
     - `RECOMPUTE`: objectives follow from kept scores and draws.
-    - `SEARCH`: how a run searches or is called; its trials are as good in another run.
+    - `SEARCH`: how a run searches or is named; its trials can be used in another run.
     - `FIT`: some trials fit and others do not.
-    - `ANSWER`: other requests or metrics; a model that is kept can be asked.
+    - `ANSWER`: other requests or metrics; a stored model can answer them.
     - `TRAIN`: other models.
     """
 
@@ -40,10 +40,10 @@ class Need(StrEnum):
 
 WORDS = {
     Need.NOTHING: "changes no trial",
-    Need.RECOMPUTE: "is recomputed from kept scores and draws",
-    Need.SEARCH: "a run keeps how it searches; every trial fits another run",
-    Need.FIT: "a run keeps what it searches; trials that fit can be taken over",
-    Need.ANSWER: "every model has to be asked or measured again",
+    Need.RECOMPUTE: "is recomputed from stored scores and draws",
+    Need.SEARCH: "cannot change within a run; every trial fits another run",
+    Need.FIT: "cannot change within a run; trials that fit can be taken over",
+    Need.ANSWER: "every model has to be evaluated again",
     Need.TRAIN: "every trial has to be trained again",
 }
 # the same run goes on; a new run takes trials over
@@ -95,13 +95,13 @@ def content(study: Study, space: Space | None = None) -> dict[str, Any]:
 
 def study_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:
     """All differences between two studies, each as `content` gives it, in the order of their keys;
-    but for what is `FREE` or `KEPT_BESIDE` and for the test segments, which no trial of a search
+    except for keys in `FREE` or `KEPT_BESIDE` and test segments, which no trial of a search
     sees."""
     return _changes(_lasting(old), _lasting(new))
 
 
 def text_changes(old: Evaluation, new: Evaluation) -> tuple[StudyChange, ...]:
-    """Differences, test segments included, by which leakage is looked for in other texts."""
+    """Differences, including test segments, that change the texts checked for leakage."""
     before, now = (
         {"study": {"evaluation": _by_name(found.model_dump(mode="json"), "study.evaluation")}}
         for found in (old, new)
@@ -126,7 +126,7 @@ def _need(key: str, before: Any, now: Any) -> Need:
 
 
 def _lasting(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what may change between two starts, and with names in the place of lists."""
+    """Without what may change between two starts, and with lists turned into mappings by name."""
     study = {key: value for key, value in found["study"].items() if key not in FREE}
     study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
     evaluation = study["evaluation"]
@@ -177,23 +177,23 @@ def _shown(value: Any) -> str:
 
 
 def change_lines(changes: Sequence[StudyChange]) -> str:
-    """A line for each, indented, after a line feed."""
+    """An indented line for each, after a line feed."""
     return "".join(f"\n  {change.text}" for change in changes)
 
 
 def is_beyond(changes: Sequence[StudyChange], needs: Collection[Need]) -> bool:
-    """Whether a change needs something else than these."""
+    """Whether a change needs anything other than these."""
     return any(change.needs not in needs for change in changes)
 
 
 def how_to_go_on(run: str, changes: Sequence[StudyChange]) -> str:
-    """The command by which a run of another study goes on with what is left of this one."""
+    """The command with which a run of another study reuses what it can of this one."""
     if not is_beyond(changes, TAKEN_OVER):
         return (
-            "go back to the old values to continue it, or give the same command another --name and "
-            f"--from {run}, which takes over every trial that fits and says which do not"
+            "restore the old values to continue it, or give the same command another --name and "
+            f"--from {run}, which takes over every trial that fits and lists those that do not"
         )
     return (
-        "none of its trials fits the new study: go back to the old values to continue it, or give "
+        "none of its trials fits the new study: restore the old values to continue it, or give "
         "the same command another --name, which trains anew"
     )

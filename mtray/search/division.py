@@ -1,5 +1,5 @@
-"""What the trials of a budget are spent on: baselines, recipes that are searched, repeats, and the
-recommended recipe."""
+"""How the trials of a budget are spent: baselines, searched recipes, repeats, and a confirmation of
+the recommended recipe."""
 
 from __future__ import annotations
 
@@ -80,27 +80,27 @@ class Division:
 
     def text(self) -> str:
         """Such as `14 trials: 4 baselines (parallel_only, ...), 6 recipes searched, 3 repeats (one
-        of parallel_only, at the start), 1 confirmation of what is recommended; the base model comes
-        on top`."""
+        of parallel_only, at the start), 1 confirmation of the recommended recipe; plus the base
+        model`."""
         again = f" (one of {self.first}, at the start)" if self.first_again else ""
         return (
             f"{counted(self.trials, 'trial')}: {self._baselines()}, "
             f"{counted(self.searched, 'recipe')} searched, {counted(self.repeats, 'repeat')}{again}"
-            f", {counted(self.confirm, 'confirmation')} of what is recommended; "
-            "the base model comes on top"
+            f", {counted(self.confirm, 'confirmation')} of the recommended recipe; "
+            "plus the base model"
         )
 
     def lines(self) -> list[str]:
-        """That, why something is not there, and what may come on top."""
+        """The same, and why a repeat or the confirmation is missing."""
         out = [self.text()]
         if self.first and self.budget.replicate_share and not self.first_again:
             out.append(
                 f"no second training of {self.first}: it would leave fewer than {LEAST_SEARCHED} "
-                "recipes to search, so how much a seed changes is a guess"
+                "recipes to search, so the variance over seeds is a guess"
             )
         if self.budget.confirm and not self.confirm:
             out.append(
-                "no trial is kept to confirm what is recommended: too few recipes would be searched"
+                "no trial is left to confirm the recommended recipe: too few would be searched"
             )
         return out
 
@@ -111,7 +111,7 @@ class Division:
         least = self.smallest.trials
         raise ConfigError(
             f"`budget.trials` is {self.trials}: {self._baselines()} come first, which leaves "
-            f"{counted(self.searched, 'recipe')} to search, and {LEAST_SEARCHED} are the least. "
+            f"{counted(self.searched, 'recipe')} to search; at least {LEAST_SEARCHED} are needed. "
             f"Set it to {least} or more (`--trials {least}`), or choose the baselines that run "
             "(`budget: {baselines: [parallel_only]}`, or none)"
         )

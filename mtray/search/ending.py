@@ -1,5 +1,5 @@
 """The last trials of a budget: repeats, the one that confirms the recommended recipe, and, beyond
-the budget, those that settle the answer. The journal says which are which, so a restart knows."""
+the budget, those that settle the answer. The journal records which is which, for a restart."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class Ending:
         return settling_total(self._budget, sum(SETTLES not in t.user_attrs for t in own(trials)))
 
     def near(self, count: int, total: int) -> bool:
-        """Whether the next may be no search, by the number of trials alone: spares a look at every
-        trial, which is felt from thousands on."""
+        """Whether the next trial may be something other than search, by the number of trials alone:
+        avoids reading every trial, which is slow from thousands on."""
         planned = self.planned(total)
         return planned - count <= self._budget.replicate_share * planned + 2
 
@@ -80,8 +80,8 @@ class Ending:
         return kind_of_next(trials, self.planned(total), self._budget)
 
     def turn(self, trials: Sequence[FrozenTrial], total: int) -> Turn:
-        """What is to be put in line next. "search": what the sampler suggests. "wait": it depends
-        on trials that run. "end": the answer is settled."""
+        """What to enqueue next. "search": what the sampler suggests. "wait": it depends on running
+        trials. "end": the answer is settled."""
         kind = self.kind(trials, total)
         if kind == "settle":
             return self._settling(trials)
@@ -97,7 +97,7 @@ class Ending:
         return self.kind(trials, total) == "settle" and self._settling(trials) == "end"
 
     def _confirmation(self, trials: Sequence[FrozenTrial], planned: int) -> Turn:
-        """The recommendation is of all other trials of the budget, so they end before."""
+        """The recommendation is based on all other trials of the budget, so they must end first."""
         records = self._records()
         if _running(trials) or not records:
             return "wait"
@@ -122,7 +122,7 @@ class Ending:
         return "wait" if running else "end"
 
     def _records(self) -> tuple[TrialRecord, ...]:
-        """None before the base model is measured, with which all are compared."""
+        """Empty until the base model is measured, with which all are compared."""
         if not result_path(self._run_dir, BASE_NUMBER).is_file():
             return ()
         return read_records(self._run_dir).records
@@ -130,7 +130,7 @@ class Ending:
     def _placed(
         self, found: Proposal, trials: Sequence[FrozenTrial], notes: dict[str, Any]
     ) -> Placed:
-        """A proposal for the journal. ValueError for a trial or parameters that are none."""
+        """A proposal for the journal. ValueError for an unknown trial or other parameters."""
         notes = {**notes, WHY: found.why}
         if found.repeats_of is not None:
             number = found.repeats_of % FURTHER  # who trained it
@@ -145,8 +145,8 @@ class Ending:
 
 
 def purpose_text(trial: FrozenTrial) -> str:
-    """Why a trial was asked for that confirms or settles; empty for any other."""
-    found = {CONFIRMS: "confirms what is recommended", SETTLES: "is to settle the answer"}
+    """Why a trial that confirms or settles was requested; empty for any other."""
+    found = {CONFIRMS: "confirms the recommended recipe", SETTLES: "is to settle the answer"}
     notes = trial.user_attrs
     said = next((text for note, text in found.items() if note in notes), "")
     return said and f"{said}: {notes[WHY]}"

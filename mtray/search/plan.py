@@ -1,4 +1,5 @@
-"""What a sweep is going to spend, and what that can tell: for the dry run and the log."""
+"""How a sweep will spend its trials, and which differences it can detect: for the dry run and the
+log."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from mtray.search.shares import settling_total
 
 
 def trial_plan(prepared: Any, run_dir: Path, division: Division) -> list[str]:
-    """What the trials are spent on, and which differences they can tell from none."""
+    """How the trials are spent, and which differences they can tell from none."""
     study = prepared.study
     records = read_records(run_dir).records if run_dir.is_dir() else ()
     further = settling_lines(study.budget, run_dir)
@@ -28,7 +29,7 @@ def trial_plan(prepared: Any, run_dir: Path, division: Division) -> list[str]:
 
 
 def most_further(budget: Budget, run_dir: Path) -> int:
-    """Trials beyond the budget, at most, that settle the answer; as the run's journal has them."""
+    """The most trials beyond the budget that may settle the answer, by the run's journal."""
     if budget.settle is None:
         return 0
     entries = read_overview(run_dir).trials
@@ -37,13 +38,13 @@ def most_further(budget: Budget, run_dir: Path) -> int:
 
 
 def settling_lines(budget: Budget, run_dir: Path) -> list[str]:
-    """What is spent beyond the budget."""
+    """The trials beyond the budget."""
     if budget.settle is None:
         return []
     most = most_further(budget, run_dir)
-    until = f"until it holds with P = {budget.settle:g}"
+    until = f"until its probability is {budget.settle:g}"
     if not most:
-        return [f"no trial is left to settle the answer, {until}: set --trials higher"]
+        return [f"no trials left to settle the answer, {until}: set --trials higher"]
     return [f"then at most {counted(most, 'further trial')} to settle the answer, {until}"]
 
 
@@ -62,13 +63,13 @@ def segment_sizes(suite: Any) -> dict[str, list[int]]:
 def after_first_repeat(
     run_dir: Path, study: Study, say: Callable[[str], None]
 ) -> Callable[[TrialRecord], None]:
-    """Hears of every trial that ends, and says once what the sweep can tell from none: as soon as a
-    recipe has been trained twice, unless it had been when the sweep started."""
+    """A callback for every trial that ends: it says once which differences the sweep can tell from
+    none, as soon as a recipe has been trained twice, unless one had been when the sweep started."""
     objectives, draws = list(study.objectives), draws_of(run_dir)
 
     def known() -> list[str]:
         found = measured_resolution(read_records(run_dir).records, objectives, draws)
-        return resolution_text(found, "as the trials so far measure it")
+        return resolution_text(found, "as measured by the trials so far")
 
     told, again = bool(known()), False
 

@@ -42,7 +42,7 @@ from mtray.space import Space
 # notes that are of the values a trial had
 OF_VALUES = (COST, OVER, EXPECTED, RUNGS)
 AS_MEASURED = {RESULT: "as_measured.json", DRAWS_FILE: "as_measured.parquet"}
-GONE = "its record is gone, from which it would be told to the changed study"
+GONE = "its record is gone, so it has no values under the changed study"
 
 
 def recomputed(run_dir: Path, study: Study, space: Space) -> tuple[StudyChange, ...]:
@@ -60,8 +60,8 @@ def recomputed(run_dir: Path, study: Study, space: Space) -> tuple[StudyChange, 
             _restated(run_dir, old, study)
         except RunError as error:
             raise RunError(
-                f"run {run_dir.name!r} cannot go on with{change_lines(changes)}\n{error}; go back "
-                "to the old values, or give the same command another --name"
+                f"run {run_dir.name!r} cannot continue with{change_lines(changes)}\n{error}; "
+                "restore the old values, or give the same command another --name"
             ) from None
     return needed
 

@@ -114,7 +114,7 @@ def test_a_clear_best_is_settled():
     assert told.number == 1
     assert told.settled
     assert told.settling is None
-    assert any("settled, as 0.95 was asked for" in line for line in answer_lines(told))
+    assert any("; settled (at least 0.95 is required)" in line for line in answer_lines(told))
 
 
 def test_two_alike_are_not_settled_and_it_is_said_what_would():
@@ -124,8 +124,8 @@ def test_two_alike_are_not_settled_and_it_is_said_what_would():
     assert told.settling is not None
     assert set(told.settling.numbers) == {1, 2}
     words = " ".join(answer_lines(told))
-    assert "not settled at 0.95" in words
-    assert "It may be best instead" in words
+    assert "not settled (at least 0.95 is required)" in words
+    assert "May be best instead (probability): trial" in words
 
 
 def test_the_next_repeat_is_of_the_two_that_may_be_best():

@@ -51,14 +51,14 @@ def test_a_ceiling_below_the_budget_is_refused():
 
 PLANS = [
     (Budget(trials=14), ""),
-    (SETTLING, "then at most 7 further trials to settle the answer, until it holds with P = 0.95"),
+    (SETTLING, "then at most 7 further trials to settle the answer, until its probability is 0.95"),
     (
         Budget(settle=0.9, ceiling=15),
-        "then at most 1 further trial to settle the answer, until it holds with P = 0.9",
+        "then at most 1 further trial to settle the answer, until its probability is 0.9",
     ),
     (
         Budget(settle=0.9, ceiling=14),
-        "no trial is left to settle the answer, until it holds with P = 0.9: set --trials higher",
+        "no trials left to settle the answer, until its probability is 0.9: set --trials higher",
     ),
 ]
 
@@ -77,8 +77,8 @@ def test_status_says_what_confirmed_and_what_settles(tmp_path):
     confirmed, settling = ending_lines(entries, SETTLING, tmp_path)
     assert confirmed == "confirmation: trial 13 (finished): too close to trial 6"
     assert settling == (
-        "settling: 3 further trials so far, 1 of them not ended; the last: trial 16: too close to "
-        "trial 6"
+        "settling: 3 further trials so far, 1 of them not ended; the last is trial 16: too close "
+        "to trial 6"
     )
     assert most_further(SETTLING, tmp_path) == 7, "the same throughout"
     assert ledger.total == 21
@@ -108,7 +108,7 @@ def test_what_can_be_told_apart_is_said_once_after_the_first_repeat(tmp_path):
         ended(ledger.tell(job.number))
         counts.append(len(said))
     assert counts == [0, 0, 3, 3], "a head and a line for each objective"
-    assert "as the trials so far measure it" in said[0] and said[1].startswith("  quality: ")
+    assert "as measured by the trials so far" in said[0] and said[1].startswith("  quality: ")
     again = after_first_repeat(tmp_path, ledger.study, said.append)
     again(make_record(1, replicate=1, of=0))
     assert len(said) == 3, "a start that finds it done has said it in its plan"

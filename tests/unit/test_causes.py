@@ -88,16 +88,19 @@ def test_what_cannot_be_used_is_said(found):
 
 def test_lines_and_rows(found):
     lines = cause_lines(found)
-    assert lines[0].startswith("What predicts the losses, over 12 trained recipes: rank corr")
+    assert lines[0].startswith("What predicts the losses, over 12 trained recipes. For each")
     assert re.fullmatch(
-        r"retention \(constant: off by 0\.166; measurement alone: 0\.0\d+\): "
-        r"KL\(base \|\| tuned\) on the new task predicts it best; "
-        r"the next is off by 0\.1\d \[0\.\d+, 0\.\d+\] more, beyond noise\.",
+        r"retention \(error: constant 0\.166, measurement alone 0\.0\d+\): "
+        r"the best predictor is KL\(base \|\| tuned\) on the new task; "
+        r"the next one's error is larger by 0\.1\d \[0\.\d+, 0\.\d+\], beyond noise\.",
         lines[1],
     )
-    assert lines[2].startswith("  -1.00 [-1.00, -0.") and "% taken off  KL(base ||" in lines[2]
-    assert lines[5].startswith("quality (constant: off by 0.109; measurement alone: 0.0")
-    assert lines[-1] == "Left out: tokens per trained parameter: the same in all recipes."
+    assert (
+        lines[2].startswith("  -1.00 [-1.00, -0.")
+        and "% below a constant's)  KL(base ||" in lines[2]
+    )
+    assert lines[5].startswith("quality (error: constant 0.109, measurement alone 0.0")
+    assert lines[-1] == "Not used: tokens per trained parameter: the same in all recipes."
     rows = list(csv.DictReader(csv_bytes(cause_rows(found)).decode().splitlines()))
     assert [row["measure"] for row in rows] == ["retention"] * 3 + ["quality"] * 3
     assert rows[0]["predictor"] == "forward_kl" and float(rows[0]["correlation"]) == -1
@@ -172,10 +175,10 @@ def test_alphas_of_one_training_widen_the_interval():
 @pytest.mark.parametrize(
     "gaps, changes, text",
     [
-        (np.zeros(N), {"forward_kl": KL}, "predicts it better than a constant."),
-        (LOSS, {}, "nothing recorded differs between the recipes."),
-        (LOSS, {"forward_kl": KL}, "KL(base || tuned) on the new task predicts it best."),
-        (WEAK, {"forward_kl": KL}, "predicts it best, and its correlation is within noise."),
+        (np.zeros(N), {"forward_kl": KL}, "no recorded predictor is better than a constant."),
+        (LOSS, {}, "no recorded predictor differs between the recipes."),
+        (LOSS, {"forward_kl": KL}, "the best predictor is KL(base || tuned) on the new task."),
+        (WEAK, {"forward_kl": KL}, "on the new task, but its correlation is within noise."),
     ],
 )
 def test_what_is_said_where_there_is_little_to_say(gaps, changes, text):
@@ -187,5 +190,5 @@ def test_what_is_said_where_there_is_little_to_say(gaps, changes, text):
 def test_a_record_without_the_divergence_leaves_it_out():
     records = [record(i, forward_kl=KL[i] if i else None, tokens=100 + i) for i in range(N)]
     found = causes(evidence_of(records, retention=LOSS))
-    assert found.left_out["forward_kl"] == "not recorded of 1 of 12 recipes"
+    assert found.left_out["forward_kl"] == "not recorded for 1 of 12 recipes"
     assert [p.names for p in found.causes[0].predictors] == [("tokens",)]

@@ -77,7 +77,7 @@ def test_status_counts_trials_by_state_and_changes_nothing(run_dir, capsys):
     assert "infeasible" not in out and "wrong" not in out
     assert (
         "9 trials: 1 baseline (parallel_only), 5 recipes searched, 2 repeats (one of "
-        "parallel_only, at the start), 1 confirmation of what is recommended; the base"
+        "parallel_only, at the start), 1 confirmation of the recommended recipe; plus"
     ) in out
     assert "best quality: 0.660 [0.650, 0.670] (trial 2)" in out
     assert "best retention: 1.000 [1.000, 1.000] (the base model)" in out

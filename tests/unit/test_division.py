@@ -58,15 +58,15 @@ TEXTS = [
 
 @pytest.mark.parametrize("found, text", TEXTS)
 def test_a_budget_in_words(found, text):
-    assert found.text() == f"{text} of what is recommended; the base model comes on top"
+    assert found.text() == f"{text} of the recommended recipe; plus the base model"
     assert found.lines()[0] == found.text()
     found.check()
 
 
 SAID = [
     (division(14), []),
-    (division(10), ["no trial is kept to confirm"]),
-    (division(6), ["no second training of parallel_only: ", "no trial is kept to confirm"]),
+    (division(10), ["no trial is left to confirm"]),
+    (division(6), ["no second training of parallel_only: ", "no trial is left to confirm"]),
     (division(14, replicate_share=0, confirm=0), []),
     (division(14, baselines="none"), []),
 ]

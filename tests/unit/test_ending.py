@@ -141,7 +141,7 @@ def test_the_last_trial_of_a_budget_trains_what_is_recommended(tmp_path, proposa
     assert noted(tmp_path, CONFIRMS) == {PLAN - 1: PLAN}
     assert noted(tmp_path, WHY) == {PLAN - 1: proposal.why}
     ledger = ledger_in(tmp_path)
-    assert ledger.purpose(PLAN - 1) == f"confirms what is recommended: {proposal.why}"
+    assert ledger.purpose(PLAN - 1) == f"confirms the recommended recipe: {proposal.why}"
     assert ledger.purpose(PLAN - 2) == ledger.purpose(-1) == ""
 
 

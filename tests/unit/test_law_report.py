@@ -63,8 +63,8 @@ def test_a_law_for_every_measure_but_costs(found):
     assert [(m.name, m.kind) for m in found.measures] == [
         ("quality", "quality"), ("retention", "loss"),
     ]  # fmt: skip
-    assert found.skipped == {"cost.seconds": "a cost"}
-    assert found.notes == ("the laws do not know lora_rank: recipes are taken together",)
+    assert found.skipped == {"cost.seconds": "it is a cost"}
+    assert found.notes == ("the laws ignore lora_rank: recipes are fitted together",)
     assert found.recipes == 20
 
 
@@ -87,8 +87,8 @@ def test_the_critical_replay_fraction_by_hand(found):
     assert critical.parameter == "replay_fraction"
     assert critical.value == pytest.approx(0.0935, abs=0.002)
     assert critical.recipe == Recipe(parallel_size=4096, mono_ratio=0.5, learning_rate=5e-4)
-    assert "replay fraction at which no more than 0.05 is lost, at 4,096 pairs and rate" in (
-        critical.text
+    assert critical.text.startswith(
+        "least replay fraction that keeps the loss at 0.05 or below, with 4,096 pairs and learning"
     )
 
 
@@ -152,9 +152,11 @@ def test_the_grid_holds_the_corners():
 
 def test_lines_and_json(found):
     lines = law_lines(found)
-    assert lines[0] == "laws of 20 recipes, as differences to the untouched model"
+    assert lines[0].startswith(
+        "Laws fitted to the differences of 20 recipes to the base model [95 %"
+    )
     assert any(line.startswith("retention: loss = K n^a") for line in lines)
-    assert any(line.startswith("best by the laws: parallel_size") for line in lines)
+    assert any(line.startswith("best recipe by the laws: parallel_size") for line in lines)
     assert Laws.model_validate(json.loads(json.dumps(found.model_dump()))) == found
 
 
@@ -175,11 +177,11 @@ def test_formulas(kind, names, text):
 @pytest.mark.parametrize(
     "name, ends, text",
     [
-        ("a", (1, 0, 2), "twice the data: 2 [1, 4] times the loss"),
-        ("B", (10, 0, 90), "10 % replay leaves 0.5 [0.1, 1] of the loss"),
-        ("B", (-10, -20, 0), "10 % replay leaves 2 [1, 3] of the loss"),
-        ("C", (1, 0, 3), "as much mono as parallel leaves 0.5 [0.25, 1] of the loss"),
-        ("f", (0, 0, 0), "a frozen layer leaves 1 [1, 1] of the loss"),
+        ("a", (1, 0, 2), "doubling the data multiplies the loss by 2 [1, 4]"),
+        ("B", (10, 0, 90), "10 % replay multiplies the loss by 0.5 [0.1, 1]"),
+        ("B", (-10, -20, 0), "10 % replay multiplies the loss by 2 [1, 3]"),
+        ("C", (1, 0, 3), "a mono ratio of 1 multiplies the loss by 0.5 [0.25, 1]"),
+        ("f", (0, 0, 0), "each frozen layer multiplies the loss by 1 [1, 1]"),
     ],
 )
 def test_sentences_of_parameters(name, ends, text):
@@ -191,9 +193,9 @@ def test_sentences_of_parameters(name, ends, text):
 @pytest.mark.parametrize(
     "margin, error, verdict, words",
     [
-        (0.3, 0.1, "better", "predicts a left-out recipe's retention better than"),
-        (0.1, 0.1, "not shown to be better", "is not shown to predict a left-out recipe's"),
-        (0.0, 0.1, "no better", "predicts a left-out recipe's retention no better than"),
+        (0.3, 0.1, "better", "predicts retention of left-out recipes better than"),
+        (0.1, 0.1, "not shown to be better", "is not shown to predict retention of left-out"),
+        (0.0, 0.1, "no better", "predicts retention of left-out recipes no better than"),
     ],
 )
 def test_verdicts(margin, error, verdict, words):

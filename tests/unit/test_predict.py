@@ -107,7 +107,7 @@ def test_the_commands_print_and_write(tmp_path, capsys):
     assert main(["predict", str(run), "mono_ratio=1"]) == 0
     printed = capsys.readouterr().out
     assert "mono_ratio 1" in printed
-    assert "not given: as in trial" in printed
+    assert "parameters not given: as in trial" in printed
     assert main(["predict", str(run), "mono_ratio=1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipe"]["mono_ratio"] == 1.0
     assert main(["predict", str(run), "mono_ratio=9"]) == 2

@@ -181,28 +181,28 @@ def test_without_draws_intervals_are_taken_for_unpaired():
 def test_nothing_is_measured_before_the_base_model_and_a_repeat(known):
     assert measured_resolution(known, ["quality"], draws_of) == {}
     head = resolution_lines(known, ["quality"], draws_of, SIZES)[0]
-    assert "a guess before a recipe was trained twice" in head
+    assert "a guess until a recipe has been trained twice" in head
 
 
 def test_the_words():
     measured = resolution_lines(records(), ["quality", "retention"], draws_of, SIZES)
     assert measured[0] == (
-        "differences beyond noise with one training of each (95 %; as the trials so far measure "
-        "it):"
+        "smallest difference beyond noise, each recipe trained once (95 %; as measured by the "
+        "trials so far):"
     )
-    assert measured[1].startswith("  quality: two recipes 0.")
+    assert measured[1].startswith("  quality: 0.") and " between two recipes (" in measured[1]
     assert [line.split(":")[0].strip() for line in measured[1:]] == ["quality", "retention"]
     usual = resolution_lines([], ["quality"], draws_of, SIZES)[0]
-    assert "a guess" in usual and "from what is usual and a prior over seeds" in usual
+    assert "a guess" in usual and "from typical values and a prior over seeds" in usual
     based = resolution_lines(records()[:1], ["quality"], draws_of, SIZES)[0]
-    assert "from the base model's intervals, else what is usual, and a prior" in based
+    assert "from the base model's intervals, else typical values, and a prior" in based
 
 
 NEEDS = [
     ((3.0, 4.0), "both 4 trainings of each (3 repeats) and 1,600 segments instead of 400"),
-    ((3.0, 91**0.5), "6 trainings of each (5 repeats); more segments cannot do it"),
-    ((91**0.5, 3.0), "2,275 segments instead of 400; more trainings cannot do it"),
-    ((0.0, 0.0), "nothing, it has no noise"),
+    ((3.0, 91**0.5), "6 trainings of each (5 repeats); more segments alone are not"),
+    ((91**0.5, 3.0), "2,275 segments instead of 400; more trainings alone are not"),
+    ((0.0, 0.0), "not possible, it has no noise"),
 ]
 
 

@@ -255,8 +255,8 @@ def test_a_run_is_shown_and_exported_as_another_study_has_it(run_dir, sets, caps
     assert kept == pytest.approx({r.number: r.objectives["retention"].value for r in run_of_it})
     assert front["abilities"][0]["kept"] == ["german", "modelling"]
     assert front["notes"][-1] == (
-        f"As {path} has it; what differs from the run's own study: "
-        "study.evaluation.abilities.spanish, study.objectives. The run is as it was."
+        f"Recomputed under {path}, which differs from the run's own study in: "
+        "study.evaluation.abilities.spanish, study.objectives."
     )
     assert {p: p.read_bytes() for p in run_dir.rglob("*") if p.is_file()} == before
 
@@ -293,7 +293,7 @@ def test_damaged_records_and_draws_of_older_versions(run_dir, sets, capsys):
         (trial_dir(run_dir, number) / DRAWS_FILE).unlink()
     path = file_of(sets, changed(sets, drop=["spanish"]))
     assert run("front", run_dir, "--study", path) == 0
-    assert "no draws are kept" in " ".join(capsys.readouterr().out.split())
+    assert "no draws are stored" in " ".join(capsys.readouterr().out.split())
     write_record(run_dir, make_record(5)).write_text("{")
     assert run("front", run_dir, "--study", path) == 2
     assert "0005/result.json" in capsys.readouterr().err

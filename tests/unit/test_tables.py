@@ -147,7 +147,7 @@ def test_a_second_metric_stands_beside_and_is_marked_where_it_disagrees():
 def test_the_summary_names_knee_gains_notes_and_files():
     front = made_front()
     text = "\n".join(summary_lines(FrontResult(front, {"csv": Path("runs/x/front.csv")})))
-    assert f"knee: trial {front.knee}; again with: python -m mtray rerun runs/x" in text
+    assert f"knee: trial {front.knee}; to train it again: python -m mtray rerun runs/x" in text
     assert "over the baselines alone" in text
     assert "csv: runs/x/front.csv" in text
     assert "failed: trials 12" in text
