@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from mtray.report.answer import Answer, Settling
+from mtray.report.answer import Answer, LookedBest, Settling
 from mtray.report.belief import AgainstBaseline, Expected
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.parameters import recipe_text
@@ -71,6 +71,8 @@ def told(answer: Answer, run: str) -> Answer:
 def answer_lines(answer: Answer) -> list[str]:
     """How certain it is, what would settle it, and which untrained recipe may be better."""
     lines = [_worth_line(answer), _sure_line(answer)]
+    if answer.looked_best is not None:
+        lines.append(_looked_best_line(answer.looked_best))
     if answer.settling is not None:
         lines.append(_settling_line(answer.settling, answer.level))
     if answer.untried is not None:
@@ -111,6 +113,19 @@ def _sure_line(answer: Answer) -> str:
     rivals = ", ".join(f"{trial_name(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
     return f"{sure}; not settled (at least {answer.level:g} is required)." + (
         f" May be best instead (probability): trial {rivals}." if rivals else ""
+    )
+
+
+def _looked_best_line(found: LookedBest) -> str:
+    who = "The untouched model" if found.number == BASE_NUMBER else f"Trial {found.number}"
+    measured = ", ".join(f"{name} {number_text(gap)}" for name, gap in found.observed.items())
+    expected = ", ".join(
+        f"{gain.objective} {number_text(gain.gain)} {interval_text(gain.low, gain.high)}"
+        for gain in found.expected
+    )
+    return (
+        f"{who} looks better by what was measured (compared with the answer: {measured}); the "
+        f"model expects part of that to be luck ({expected})."
     )
 
 

@@ -34,6 +34,11 @@ def draw_modelled(axes: Axes, front: Front) -> None:
         )  # fmt: skip
 
 
+def draw_answer(axes: Axes, front: Front, at: tuple[float, float]) -> None:
+    """A ring around the recommended recipe."""
+    axes.scatter(*at, s=250, facecolor="none", edgecolor=COLOUR, linewidth=1.8, zorder=7)
+
+
 def modelled_points(front: Front) -> npt.NDArray[np.float64]:
     """Where the points of the modelled front stand in the picture, shape (points, 2)."""
     names = [objective.name for objective in front.objectives]

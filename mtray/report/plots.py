@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.front import Front, Objective, Point
 from mtray.report.labels import Labels
-from mtray.report.plot_modelled import draw_modelled
+from mtray.report.plot_modelled import COLOUR, draw_answer, draw_modelled
 from mtray.report.plot_shapes import staircase
 from mtray.report.view import axis_label, interval_name, plotted
 from mtray.schema import Role
@@ -55,6 +55,8 @@ def draw_front(figure: Figure, axes: Axes, front: Front) -> None:
         marker, colour = MARKERS[point.role]
         x, y = _xy(front, point)
         axes.scatter(x, y, s=64, marker=marker, color=colour, edgecolor="white", zorder=6)
+    if front.answer is not None:
+        draw_answer(axes, front, _xy(front, front.point(front.answer.number)))
     _frame(axes, front)
 
 
@@ -186,8 +188,12 @@ def label_front(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
     labels = Labels(
         canvas, axes, {p.number: axes.transData.transform(_xy(front, p)) for p in front.points}
     )
-    names = []
-    if front.point(front.knee).role == "search":
+    names, answer = [], front.answer
+    if answer is not None and front.point(answer.number).role == "search":
+        both = " and knee" if answer.number == front.knee else ""
+        text = f"answer{both}: trial {answer.number}{_doubt(front, answer.number)}"
+        names.append((answer.number, text, COLOUR))
+    if front.point(front.knee).role == "search" and front.knee not in [n for n, _, _ in names]:
         names.append((front.knee, f"knee: trial {front.knee}{_doubt(front, front.knee)}", KNEE))
     names += [
         (p.number, ROLE_NAMES[p.role], MARKERS[p.role][1])

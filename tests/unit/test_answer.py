@@ -105,7 +105,7 @@ GOOD, BAD = [0.04, -0.02], [0.01, -0.2]
 def test_the_untouched_model_can_be_the_answer():
     told = answer(made_up([[-0.01, -0.1], [-0.02, -0.2], BAD], 0.001))
     assert (told.number, told.role, told.seeds) == (-1, "base", 0)
-    assert "leave the model as it is" in answer_head(told)[0]
+    assert "keep the base model as it is" in answer_head(told)[0]
     assert [each.role for each in told.against] == ["parallel_only", "uniform"]
 
 
@@ -180,3 +180,23 @@ def test_the_scale_of_trained_recipes_alone(found):
     trained = found.means[1 : len(found.numbers)]
     assert found.scale == pytest.approx(scales(trained, np.zeros(2)))
     assert found.choice.best == choose(found.worth[:, : len(found.numbers)]).best
+
+
+def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
+    """Recipe 2 has the best values and is expected to be worth less than recipe 1."""
+    told = made_up([BAD, GOOD, [0.038, -0.03], BAD], 0.001)
+    gaps = told.evidence.gaps.copy()
+    gaps[:, :2] = [BAD, GOOD, [0.06, -0.01], BAD]
+    lucky = Belief(
+        Evidence(**{**vars(told.evidence), "gaps": gaps}), OBJECTIVES, (), told.means, told.draws,
+        None,
+    )  # fmt: skip
+    found = answer(lucky).looked_best
+    assert found is not None
+    assert found.number == 2
+    assert found.observed == pytest.approx({"quality": 0.02, "retention": 0.01})
+    assert [gain.gain for gain in found.expected] == pytest.approx([-0.002, -0.01])
+    assert any("Trial 2 looks better" in line for line in answer_lines(answer(lucky)))
+    gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
+    even = Evidence(**{**vars(told.evidence), "gaps": gaps})
+    assert answer(Belief(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best is None
