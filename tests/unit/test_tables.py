@@ -140,7 +140,7 @@ def test_a_second_metric_stands_beside_and_is_marked_where_it_disagrees():
     cells = {row[0]: row[head.index("bleu.en-uk_vs_base")] for row in rows}
     assert cells["2"].endswith("!") and cells["2"].startswith("+0.100")
     assert cells["3"].startswith("+10.0") and "!" not in cells["3"]
-    assert any(line.startswith("!: the two metrics disagree") for line in legend(front))
+    assert any(line.startswith("!: the two quality metrics disagree") for line in legend(front))
     assert "trial 2: quality +0.1 [" in front.notes[0] and "trial 3" not in front.notes[0]
 
 
