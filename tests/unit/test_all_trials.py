@@ -72,7 +72,7 @@ def test_absolute_values():
     rows = {row[0]: row for row in trials_sheet(found).rows}
     assert rows["4"][-2:] and "0.700 [0.690, 0.710]" in rows["4"]
     assert "0.650 [0.640, 0.660]" in rows["2"]
-    assert any("segments alone" in line for line in trials_lines(found))
+    assert any("segments only" in line for line in trials_lines(found))
 
 
 def test_wide_tables_are_stacked_in_lines_that_fit_and_plain_ones_are_not_cut():

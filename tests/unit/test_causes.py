@@ -77,7 +77,7 @@ def test_a_constants_error_is_that_of_the_other_recipes_mean(found):
 
 def test_what_cannot_be_used_is_said(found):
     assert found.left_out == {
-        "des": f"not recorded of {N} of {N} recipes",
+        "des": f"not recorded for {N} of {N} recipes",
         "accumulated_learning_rate": "the same in all recipes",
         "tokens_per_parameter": "the same in all recipes",
     }
