@@ -1,6 +1,7 @@
 """Runs and spaces that few have: whatever they are, every command shows them or says what is
 missing, without a traceback."""
 
+import json
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from surface_factory import SPACE, MadeUp, make_run, write_made_up
 
 from mtray.cli import main
 from mtray.parameters import Choices, FloatRange, IntRange
+from mtray.report.draws import write_draws
 from mtray.space import Space
 
 SHOWN = (["front", "--json"], ["predict"], ["explain"])
@@ -95,3 +97,40 @@ def test_an_objective_that_is_the_same_everywhere(tmp_path, capsys, base, others
         printed.replace("-0.000", "+0.000")
     )
     assert main(["predict", str(folder), "--json"]) == 0
+
+
+def test_a_space_whose_recipes_are_all_trained_has_none_that_is_not(tmp_path, capsys):
+    sizes, ratios = (1000, 4000, 10_000), (0.0, 1.0)
+    space = Space(
+        parameters={
+            "parallel_size": Choices(type="categorical", choices=sizes),
+            "mono_ratio": Choices(type="categorical", choices=ratios),
+        },
+        fixed={"learning_rate": 1e-4},
+    )
+    recipes = (space.recipe({"parallel_size": s, "mono_ratio": m}) for s in sizes for m in ratios)
+    run = make_run(6)
+    records = [
+        r.model_copy(update={"recipe": next(recipes)}) if r.role == "search" else r
+        for r in run.records
+    ]
+    folder = write_made_up(tmp_path / "run", MadeUp(records, run.draws), space=space)
+    assert main(["front", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"]["untried"] is None
+    assert None not in [point["number"] for point in found["modelled"]]
+
+
+def test_damaged_draws_are_said(tmp_path, capsys):
+    folder = write_made_up(tmp_path / "run", make_run(4))
+    (folder / "trials/0003/draws.parquet").write_bytes(b"PAR1 no table")
+    assert main(["front", str(folder)]) == 2
+    assert "0003/draws.parquet: damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("values", [np.full(200, np.nan), np.full(50, 0.6)], ids=["nan", "short"])
+def test_draws_that_cannot_be_paired(tmp_path, capsys, values):
+    folder = write_made_up(tmp_path / "run", make_run(4))
+    write_draws(folder, 3, {"quality": values, "retention": values, "retention.animacy": values})
+    assert main(["front", str(folder)]) == 0
+    assert "independently of the other trials" in capsys.readouterr().out
