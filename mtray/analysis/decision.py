@@ -9,6 +9,8 @@ Smith & Winkler 2006, "The Optimizer's Curse", Management Science 52:311).
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -21,14 +23,17 @@ Array = npt.NDArray[np.float64]
 # of the front's reach: recipes that are worth as much up to this are as good as each other (an
 # indifference zone: Bechhofer 1954, Annals of Mathematical Statistics 25:16)
 MARGIN = 0.1
+LEAST_REACH = 1e-9  # of a front: below it values differ by rounding alone
 
 
 def scales(means: npt.ArrayLike, untouched: npt.ArrayLike) -> Array:
     """How far the front of expected values reaches in every objective, the untouched model among
-    its points, shape (m,); `means` of shape (k, m), `untouched` of shape (m,)."""
+    its points, shape (m,), 0 where it is rounding; `means` of shape (k, m), `untouched` of shape
+    (m,)."""
     found = np.vstack([np.asarray(means, dtype=np.float64), untouched])
     front = np.vstack([found[non_dominated(found)], untouched])
-    return np.asarray(np.ptp(front, axis=0))
+    reach = np.ptp(front, axis=0)
+    return np.where(reach > LEAST_REACH, reach, 0.0)
 
 
 def worth(values: Array, scale: Array) -> Array:
@@ -110,7 +115,18 @@ def needed(
     segments = rest / (aim - of_seeds) if of_seeds < aim else None
     if rest >= aim or not pairs:
         return Needed(None, segments)
-    more = 1
-    while rest + sum(s / (n + more) for s, n in pairs) > aim:
-        more += 1
-    return Needed(more, segments)
+    return Needed(_more_seeds(pairs, aim - rest), segments)
+
+
+def _more_seeds(pairs: Sequence[tuple[float, int]], most: float) -> int:
+    """The least m with which the sum of s / (n + m) over the pairs (s, n) is at most `most`, which
+    is above 0; 0 is known not to do."""
+
+    def enough(more: int) -> bool:
+        return sum(s / (n + more) for s, n in pairs) <= most
+
+    high = 1
+    while not enough(high):
+        high *= 2
+    # not one by one: it takes millions where the rest is next to all that is allowed
+    return bisect_left(range(high), True, lo=high // 2 + 1, key=enough)

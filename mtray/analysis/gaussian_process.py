@@ -31,6 +31,9 @@ LOG_BOUNDS = (-7.0, 7.0)
 OFFSET = 1e3  # beside values of variance 1: the mean is next to unknown
 LEAST_NOISE = -11.0  # of the variance's logarithm: the kernel matrix stays invertible
 JITTER = 1e-9
+FITTED_TO = 300  # points at most that scales and noise are fitted to: time goes with the cube
+# of the values' spread: beside the values, and beside their errors
+ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,9 @@ def fit(
     """The process of `values`, shape (n,), at `points`, shape (n, d). `errors`, shape (n, n): the
     covariance of what is known to be wrong with the values, on top of which a noise is fitted that
     is the same everywhere; such errors may be shared by all values, so the mean is not taken as
-    known then. ValueError for other shapes, no points, or numbers that are not
-    finite."""
+    known then. Scales and noise are fitted to `FITTED_TO` points at most, evenly from the first to
+    the last; all of them are then taken as known. ValueError for other shapes, no points, or
+    numbers that are not finite."""
     x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or y.shape != (len(x),) or not len(x):
         raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
@@ -108,6 +112,8 @@ def fit(
     if not (np.isfinite(x).all() and np.isfinite(y).all() and np.isfinite(known).all()):
         raise ValueError("a point, a value or an error is not finite")
     shift, unit = float(y.mean()), float(y.std()) or 1.0
+    if errors is not None:
+        unit = _unit(y, known)
     known = known / unit**2
     offset = 0.0 if errors is None else OFFSET
     scaled, d = (y - shift) / unit, x.shape[1]
@@ -115,11 +121,12 @@ def fit(
     middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
     deviation = np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]])
     bounds = [LOG_BOUNDS] * (d + 2) + [(LEAST_NOISE, 2.0)]
-    squares = np.square(x[:, None, :] - x[None, :, :])
-    products = _products(x, x)
+    some = np.linspace(0, len(x) - 1, min(len(x), FITTED_TO)).round().astype(np.int64)
+    squares = np.square(x[some, None, :] - x[None, some, :])
+    products, own = _products(x[some], x[some]), known[np.ix_(some, some)] + offset
 
     def loss(theta: Any) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(theta, squares, products, scaled, known + offset)
+        value, gradient = _negative_log_likelihood(theta, squares, products, scaled[some], own)
         off = (theta - middle) / deviation
         return value + 0.5 * float(off @ off), gradient + off / deviation
 
@@ -130,6 +137,18 @@ def fit(
     ]
     best = min(found, key=lambda f: float(f.fun))
     return _conditioned(x, scaled, (shift, unit), best.x, known, offset)
+
+
+def _unit(y: Array, known: Array) -> float:
+    """The values' standard deviation; where they are the same but for rounding, or for next to
+    nothing of what they may be off by, their errors'; so little that nothing is unsure where these
+    are none, too."""
+    error, rounding = (
+        float(np.sqrt(np.diag(known).mean())),
+        ROUNDING * (float(np.abs(y).max()) or 1),
+    )
+    spread = float(y.std())
+    return spread if spread > max(rounding, NEXT_TO_NONE * error) else max(error, rounding)
 
 
 def _conditioned(

@@ -96,6 +96,19 @@ class Fitted:
         of_theta = np.einsum("ip,pq,iq->i", slopes, self.spread, slopes)
         return mean, of_theta + self.misfit + own - (gain * cross).sum(axis=1)
 
+    def left_out(self) -> tuple[Array, Array]:
+        """Of every value, what the others predict would be measured there: means and standard
+        deviations with the value's own error in them, each of shape (n,). For a form that is linear
+        in its parameters; the misfit stays as fitted to all, so that this is one inverse, and not n
+        fits (Rasmussen & Williams 2006, sections 2.7 and 5.4.2)."""
+        slopes = self.form.slopes(self.form.middle, self.points)
+        covariance = self.factor @ self.factor.T + (slopes * self.form.deviation**2) @ slopes.T
+        factor = cholesky(covariance, lower=True)
+        precision = cho_solve((factor, True), np.eye(len(self.values)))
+        off = precision @ (self.values - self.form.mean(self.form.middle, self.points))
+        variance = 1 / np.diag(precision)
+        return self.values - off * variance, np.sqrt(variance)
+
     def resampled(self, errors: Array, seed: int = 0) -> Array:
         """Parameters fitted to values with other errors, shape (draws, p).
 

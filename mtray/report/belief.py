@@ -144,8 +144,10 @@ def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) ->
         errors = maximised(evidence.errors[:, :, columns], senses)
         return _with_base(evidence, objectives, (), means, means + errors, None)
     surface = modelled(evidence, space, names)
-    untried = best_untried(surface, senses)
-    at = surface.coordinates.features([*(r.recipe for r in evidence.records), *untried])
+    trained = [record.recipe for record in evidence.records]
+    # of a space of few recipes the best may all be trained
+    untried = tuple(r for r in best_untried(surface, senses) if r not in trained)
+    at = surface.coordinates.features([*trained, *untried])
     means = maximised(surface.surface.predict(at)[0], senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
     return _with_base(evidence, objectives, untried, means, draws, surface)

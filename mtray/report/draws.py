@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mtray.errors import RunError
 from mtray.files import write_atomically
 from mtray.report.groups import Draws
 from mtray.report.records import trial_dir
@@ -50,15 +51,23 @@ def draws_of(run_dir: Path) -> Draws:
 
 def read_draws(run_dir: Path, number: int, names: Sequence[str] | None) -> dict[str, Array]:
     """Draws of those of the named scores that the trial has (None: of all), each of shape
-    (resamples,)."""
+    (resamples,); those that are not finite are none. RunError when the file is damaged."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = trial_dir(run_dir, number) / DRAWS_FILE
     if not path.is_file():
         return {}
-    schema = pq.read_schema(path)
-    if (schema.metadata or {}).get(b"mtray.weights") != WEIGHTS[b"mtray.weights"]:
-        return {}
-    wanted = schema.names if names is None else [n for n in schema.names if n in set(names)]
-    table = pq.read_table(path, columns=wanted)
-    return {name: table.column(name).to_numpy().astype(np.float64) for name in wanted}
+    try:
+        schema = pq.read_schema(path)
+        if (schema.metadata or {}).get(b"mtray.weights") != WEIGHTS[b"mtray.weights"]:
+            return {}
+        wanted = schema.names if names is None else [n for n in schema.names if n in set(names)]
+        table = pq.read_table(path, columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(
+            f"{path}: damaged ({error}); delete it, and this run's trials are compared by their "
+            "intervals, without pairing"
+        ) from None
+    found = {name: table.column(name).to_numpy().astype(np.float64) for name in wanted}
+    return {name: values for name, values in found.items() if np.isfinite(values).all()}

@@ -19,8 +19,10 @@ CELL = (2.1, 1.7)  # inches of one curve
 
 
 def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -> bytes:
-    """As PNG. A measure's curves share their vertical axis, so that what matters is seen."""
-    names = list(space.parameters)
+    """As PNG. A measure's curves share their vertical axis, so that what matters is seen;
+    parameters with one value have none."""
+    varied = {effect.parameter for measure in found for effect in measure.effects}
+    names = [name for name in space.parameters if name in varied]
     width, height = CELL[0] * len(names) + 0.8, CELL[1] * len(found) + 0.7
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)

@@ -13,7 +13,8 @@ from mtray.space import Space
 def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
     """A row for each measure: every parameter's share of its variance over the space, and the
     direction of its effect."""
-    names = list(space.parameters)
+    varied = {effect.parameter for measure in found for effect in measure.effects}
+    names = [name for name in space.parameters if name in varied]
     rows = []
     for measure in found:
         by_name = {effect.parameter: effect for effect in measure.effects}

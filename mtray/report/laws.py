@@ -231,12 +231,12 @@ def _levels(space: Space, name: str, count: int) -> list[Value]:
     parameter = space.parameters[name]
     if isinstance(parameter, Choices) or count == 1:
         return [parameter.guess if parameter.guess is not None else values_of(parameter)[0]]
-    low, high = values_of(parameter)
+    low, high = (values_of(parameter)[end] for end in (0, -1))  # one value is both
     spaced = np.geomspace if parameter.log else np.linspace
     found = spaced(float(low), float(high), count).clip(float(low), float(high)).tolist()
     if parameter.type == "int":
         return sorted({round(v) for v in found})
-    return list(found)
+    return list(dict.fromkeys(found))
 
 
 def _optimum(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
+from mtray.analysis.leave_out import LeftOut
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.report.surface import Modelled
 from mtray.schema import Frozen
@@ -26,22 +26,21 @@ class LeftOutError(Frozen):
 
 
 def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]:
-    """Of the surface, whose scales and noise stay as fitted to all, and of simpler models."""
+    """Of the surface and of simpler models; the scales and the noise of each stay as fitted to
+    all."""
     evidence, process = surface.evidence, surface.process(measure)
     values, known = evidence.gap(measure), evidence.covariance(measure)
-    means, deviations = process.left_out()
-    found: list[tuple[str, LeftOut]] = [("surface", LeftOut(values, means, deviations))]
-    simple: dict[str, Fit] = {
-        "constant": lambda p, v, c: constant_fit(p, v, c).predict,
-        "linear": lambda p, v, c: linear_fit(p, v, c).predict,
+    found = {
+        "surface": process.left_out(),
+        "constant": constant_fit(process.points, values, known).left_out(),
+        "linear": linear_fit(process.points, values, known).left_out(),
     }
-    for model, fit in simple.items():
-        found.append((model, leave_one_out(fit, process.points, values, known)))
+    left = {model: LeftOut(values, *predicted) for model, predicted in found.items()}
     return tuple(
         LeftOutError(
-            model=model, error=left.rmse, coverage=left.coverage, log_density=left.log_density
+            model=model, error=each.rmse, coverage=each.coverage, log_density=each.log_density
         )
-        for model, left in found
+        for model, each in left.items()
     )
 
 

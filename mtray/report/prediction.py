@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -97,9 +99,11 @@ def _measure(name: str, gain: float, deviation: float, base: float) -> Predicted
 
 
 def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
-    """The recipe of `key=value`, with the values of `start` in all that is not given. ConfigError
-    for what is no parameter of the space, or beyond its range, where a surface knows nothing."""
+    """The recipe of `key=value`, with the values of `start` in all that is not given, even where
+    the space has none such. ConfigError for what is no parameter of the space, beyond its range,
+    where a surface knows nothing, or switched off by the rest."""
     params = {name: getattr(start, name) for name in space.parameters}
+    given = set[str]()
     for pair in pairs:
         name, sign, text = pair.partition("=")
         if not sign or name not in space.parameters:
@@ -108,7 +112,16 @@ def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
                 f"{pair}: expected KEY=VALUE with a key that the run varies: {allowed}"
             )
         params[name] = _value(name, text, space.parameters[name])
-    return space.recipe(params)
+        given.add(name)
+    off = space.switched_off(params)
+    if unused := sorted(given & off):
+        whose = ", ".join(space.parameters[unused[0]].when)
+        raise ConfigError(
+            f"{unused[0]}={params[unused[0]]}: it is switched off by {whose} in this recipe; give "
+            f"a value of {whose} with which it is on, too"
+        )
+    defaults = {name: Recipe.model_fields[name].default for name in off}
+    return Recipe.model_validate({**start.model_dump(), **params, **defaults})
 
 
 def _value(name: str, text: str, parameter: Parameter) -> Value:
@@ -117,14 +130,24 @@ def _value(name: str, text: str, parameter: Parameter) -> Value:
         if text in found:
             return found[text]
     else:
-        number = int if isinstance(parameter, IntRange) else float
-        try:
-            value = number(text.replace(",", "").replace("_", ""))
-            if parameter.low <= value <= parameter.high:
-                return value
-        except ValueError:
-            pass
+        number = _number(text)
+        if isinstance(parameter, IntRange) and not (number is None or number.is_integer()):
+            raise ConfigError(f"{name}={text}: expected a whole number, {parameter.text()}")
+        if number is not None and parameter.low <= number <= parameter.high:
+            return int(number) if isinstance(parameter, IntRange) else number
     raise ConfigError(
         f"{name}={text}: this run's space has {name} {parameter.text()}; a prediction beyond that "
         "would be a guess"
     )
+
+
+def _number(text: str) -> float | None:
+    """With or without commas between thousands, as tables show them; None for what is no finite
+    number, such as `1,5`."""
+    if "," in text and not re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d*)?", text):
+        return None
+    try:
+        found = float(text.replace(",", ""))
+    except ValueError:
+        return None
+    return found if isfinite(found) else None

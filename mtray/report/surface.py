@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mtray.analysis.gaussian_process import Process
 from mtray.analysis.surface import FEWEST, Surface, fit_surface
 from mtray.errors import RunError
+from mtray.parameters import Choices, IntRange, Parameter, values_of
 from mtray.report.evidence import Evidence
 from mtray.schema import Recipe
 from mtray.space import Space
@@ -25,8 +26,8 @@ APART = 0.5  # of a value that the space does not have: as far as half a range
 
 class Coordinates:
     """Recipes as points of what models see: the coordinates of a space, and for every field in
-    which one of `others` is not what the space fixes, such as a baseline's `source_weights`, one
-    for each such value."""
+    which one of `others` is not what the space fixes, such as a baseline's `source_weights`, or
+    what no coordinate can be, such as 0 on a log scale, one for each such value."""
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
         self._space, self._cube = space, Cube(space.distributions())
@@ -49,16 +50,24 @@ class Coordinates:
     def _apart(self, recipe: Recipe) -> dict[str, Any]:
         """Fields in which no recipe of the space with the same parameters is the same."""
         values = recipe.model_dump()
-        alike = self._space.recipe({name: values[name] for name in self._space.parameters})
+        alike = self._space.recipe(self._params(recipe))
         return {n: v for n, v in values.items() if v != getattr(alike, n)}
+
+    def _params(self, recipe: Recipe) -> dict[str, Any]:
+        """The recipe's parameters; in the place of a value that no coordinate can be, the first
+        choice, or the low end of the range."""
+        values = recipe.model_dump()
+        return {
+            name: values[name] if _has_place(p, values[name]) else values_of(p)[0]
+            for name, p in self._space.parameters.items()
+        }
 
     def features(self, recipes: Iterable[Recipe]) -> Array:
         """Shape (k, f). What a recipe's conditions switch off is taken for the middle, so that
-        values that nobody used tell nothing apart; beyond a range stays beyond it. ValueError for a
-        choice that the space does not have."""
+        values that nobody used tell nothing apart; beyond a range stays beyond it."""
         units, apart = [], []
         for recipe in recipes:
-            params = {n: getattr(recipe, n) for n in self._space.parameters}
+            params = self._params(recipe)
             off = self._space.switched_off(params)
             own = self._cube.units(params)
             units.append([0.5 if n in off else u for n, u in zip(self.names, own, strict=True)])
@@ -71,6 +80,14 @@ class Coordinates:
                 np.array(apart, dtype=np.float64).reshape(k, len(self._values)),
             ]
         )
+
+
+def _has_place(parameter: Parameter, value: Any) -> bool:
+    """Whether a value is a choice, or a number that the range's scale can show."""
+    if isinstance(parameter, Choices):
+        return value in parameter.choices
+    least = -parameter.step / 2 if isinstance(parameter, IntRange) else 0.0
+    return value is not None and (not parameter.log or value > least)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from records_factory import make_record, make_score, make_study
 
-from mtray.parameters import FloatRange, IntRange
+from mtray.parameters import Choices, Condition, FloatRange, IntRange
 from mtray.report.draws import write_draws
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.records import write_record
-from mtray.schema import Recipe, TrialRecord
+from mtray.schema import Recipe, Study, TrialRecord
 from mtray.search.run_folder import bind
 from mtray.space import Space
 from mtray.unit_cube import Cube
@@ -26,6 +26,16 @@ SPACE = Space(
         "mono_ratio": FloatRange(type="float", low=0.0, high=2.0),
         "learning_rate": FloatRange(type="float", low=1e-5, high=1e-3, log=True),
     }
+)
+CONDITIONAL = Space(
+    parameters={
+        "parallel_size": IntRange(type="int", low=100, high=10_000, log=True),
+        "method": Choices(type="categorical", choices=("full", "lora")),
+        "lora_rank": IntRange(
+            type="int", low=4, high=64, log=True, when={"method": Condition(among=("lora",))}
+        ),
+    },
+    fixed={"learning_rate": 1e-4},
 )
 BASELINES = {
     "parallel_only": {"parallel_size": 10_000, "learning_rate": 1e-4},
@@ -87,12 +97,14 @@ def make_run(searched: int = 12, noise: float = 0.004, seed: int = 0) -> MadeUp:
     return MadeUp(records, draws)
 
 
-def write_made_up(folder: Path, run: MadeUp) -> Path:
+def write_made_up(
+    folder: Path, run: MadeUp, study: Study | None = None, space: Space = SPACE
+) -> Path:
     """The run's folder."""
     folder.mkdir(parents=True)
-    bind(folder, make_study(), SPACE)
+    bind(folder, study or make_study(), space)
     for record in run.records:
         write_record(folder, record)
-        names = [*OBJECTIVES, "retention.animacy"]
+        names = list({**record.scores, **record.objectives})
         write_draws(folder, record.number, dict(run.draws(record.number, names)))
     return folder

@@ -1,5 +1,7 @@
 """Choosing among recipes, by values worked out by hand."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,10 @@ def test_the_scale_is_how_far_the_front_reaches_from_the_untouched_model():
     means = np.array([[0.02, -0.1], [0.01, -0.3], [0.04, -0.2]])
     # the second is dominated; the front and the untouched model reach over .04 and .2
     assert scales(means, np.zeros(2)) == pytest.approx([0.04, 0.2])
+
+
+def test_a_front_that_reaches_no_further_than_rounding_reaches_nowhere():
+    assert scales([[0.1, 0.2], [0.1 + 1e-15, 0.1]], [0.1, 0.0]).tolist() == [0.0, 0.2]
 
 
 def test_an_untouched_model_that_is_dominated_still_counts():
@@ -50,7 +56,7 @@ def test_draws_of_another_shape(draws):
         choose(draws)
 
 
-AIM = (0.2 + MARGIN) / 1.6448536
+AIM = (0.2 + MARGIN) / NormalDist().inv_cdf(0.95)  # 1.6449
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,14 @@ AIM = (0.2 + MARGIN) / 1.6448536
         # rest .08 alone is more than the aim, and .08 / (.0333 - .01) = 3.4 times the segments do
         pytest.param(0.3, (0.1, 0.0), (1, 1), (None, 0.08 / (AIM**2 - 0.01)), id="segments"),
         pytest.param(0.3, (0.0, 0.2), (0, 0), (None, 0.09 / AIM**2), id="neither has seeds"),
+        # .05 by seeds and a rest that is all the aim but 1e-12: .05 / m <= 1e-12
+        pytest.param(
+            (AIM**2 - 1e-12 + 0.05) ** 0.5,
+            (0.05**0.5, 0.0),
+            (1, 0),
+            (pytest.approx(5e10, rel=0.01), None),
+            id="next to no number",
+        ),
         # a half of .06 each, of seeds and rest: neither alone
         pytest.param(0.12**0.5, (0.06**0.5, 0.0), (1, 1), (None, None), id="both"),
     ],

@@ -130,3 +130,30 @@ def test_what_cannot_be_fitted_is_refused(points, values, message):
 def test_values_that_are_all_the_same_are_predicted_everywhere():
     process = fit([[0.1], [0.5], [0.9]], [2.0, 2.0, 2.0])
     assert process.predict(np.array([[0.3]]))[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "values, error, unit",
+    [
+        pytest.param([0.1] * 9, 0.01, 0.01, id="the same but for rounding: their errors"),
+        pytest.param([1e-12, *[0.0] * 8], 0.01, 0.01, id="next to their errors"),
+        pytest.param([0.1] * 9, 0.0, 1e-10, id="no errors: nothing is unsure"),
+        pytest.param([0.0] * 9, 0.0, 1e-9, id="nor where all are 0"),
+    ],
+)
+def test_the_unit_of_values_that_hardly_differ(values, error, unit):
+    points = np.random.default_rng(0).random((9, 2))
+    found = fit(points, values, error**2 * np.eye(9))
+    assert found.unit == pytest.approx(unit)
+    mean, deviation = found.predict(np.array([[0.5, 0.5]]))
+    assert mean[0] == pytest.approx(np.mean(values), abs=max(0.02, error))
+    assert deviation[0] <= max(10 * error, 1e-9)
+
+
+def test_many_points_are_fitted_in_part_and_all_known():
+    """At three times as many as scales are fitted to, each is predicted near its own value."""
+    points = np.random.default_rng(0).random((900, 1))
+    values = points[:, 0] ** 2
+    found = fit(points, values, 1e-8 * np.eye(900))
+    assert len(found.points) == 900
+    assert found.predict(points[1::7])[0] == pytest.approx(values[1::7], abs=1e-3)

@@ -1,9 +1,12 @@
 """Leave-one-out: each value from the others, with the errors that it shares with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mtray.analysis.leave_out import LeftOut, held_out, leave_one_out
+from mtray.analysis.regression import constant_fit, linear_fit
 
 POINTS = np.zeros((3, 1))
 
@@ -78,3 +81,27 @@ def test_the_margin_is_paired():
 def test_other_shapes_are_refused(points, values, covariance):
     with pytest.raises(ValueError, match="expected points"):
         leave_one_out(constant, points, values, covariance)
+
+
+@pytest.mark.parametrize("fitted_by", [constant_fit, linear_fit])
+def test_a_linear_form_leaves_all_out_by_one_inverse(fitted_by):
+    """As fits without each point that keep the scales and the misfit."""
+    rng = np.random.default_rng(3)
+    points, n = rng.random((9, 2)), 9
+    values = points[:, 0] + 0.1 * rng.standard_normal(n)
+    covariance = 0.01 * np.eye(n) + 0.02
+    fitted = fitted_by(points, values, covariance)
+    means, deviations = fitted.left_out()
+    for i in range(n):
+        rest = np.arange(n) != i
+        noisy = covariance + fitted.misfit * np.eye(n)
+        factor = np.linalg.cholesky(noisy[np.ix_(rest, rest)])
+        slopes = np.linalg.solve(factor, fitted.form.slopes(fitted.theta, points[rest]))
+        inverse = np.linalg.inv(slopes.T @ slopes + np.diag(fitted.form.deviation**-2))
+        theta = inverse @ slopes.T @ np.linalg.solve(factor, values[rest])
+        without = replace(
+            fitted, points=points[rest], values=values[rest], theta=theta, factor=factor
+        )
+        mean, variance = without.predict(points[[i]], covariance[[i]][:, rest], covariance[[i], i])
+        assert means[i] == pytest.approx(mean[0])
+        assert deviations[i] == pytest.approx(variance[0] ** 0.5)

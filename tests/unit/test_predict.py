@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from surface_factory import OBJECTIVES, SPACE, make_run, truth, write_made_up
+from surface_factory import CONDITIONAL, OBJECTIVES, SPACE, make_run, truth, write_made_up
 
 from mtray.cli import main
 from mtray.errors import ConfigError
@@ -30,6 +30,7 @@ def surface():
         (["mono_ratio=1"], {"mono_ratio": 1.0}),
         (["parallel_size=5,000", "learning_rate=2e-4"],
          {"parallel_size": 5000, "learning_rate": 2e-4}),
+        (["parallel_size=2000.0"], {"parallel_size": 2000}),
     ],
 )  # fmt: skip
 def test_what_is_not_given_is_as_in_the_start(pairs, changed):
@@ -43,13 +44,30 @@ def test_what_is_not_given_is_as_in_the_start(pairs, changed):
         ("alpha=1", "alpha=1: expected KEY=VALUE .*parallel_size .100 to 10000, log scale"),
         ("mono_ratio=3", "mono_ratio=3: this run's space has mono_ratio 0 to 2"),
         ("mono_ratio=nan", "mono_ratio=nan: this run's space has mono_ratio 0 to 2"),
-        ("parallel_size=1.5", "parallel_size=1.5: this run's space has"),
+        ("parallel_size=150.5", "parallel_size=150.5: expected a whole number, 100 to 10000"),
+        ("mono_ratio=1,5", "mono_ratio=1,5: this run's space has"),
+        ("mono_ratio=", "mono_ratio=: this run's space has"),
+        ("parallel_size=inf", "parallel_size=inf: this run's space has"),
         ("learning_rate=much", "learning_rate=much: this run's space has"),
     ],
 )
 def test_values_that_the_space_does_not_have(pair, message):
     with pytest.raises(ConfigError, match=message):
         recipe_near([pair], START, SPACE)
+
+
+def test_what_the_space_does_not_have_stays_as_in_the_start():
+    uniform = Recipe(parallel_size=500, learning_rate=1e-4, source_weights="equal")
+    assert recipe_near([], uniform, SPACE) == uniform
+    assert recipe_near(["mono_ratio=1"], uniform, SPACE).source_weights == "equal"
+
+
+def test_a_value_that_would_not_be_used_is_refused():
+    full = Recipe(parallel_size=500, learning_rate=1e-4)
+    with pytest.raises(ConfigError, match="lora_rank=8: it is switched off by method"):
+        recipe_near(["lora_rank=8"], full, CONDITIONAL)
+    found = recipe_near(["lora_rank=8", "method=lora"], full, CONDITIONAL)
+    assert (found.method, found.lora_rank) == ("lora", 8)
 
 
 def test_a_prediction_is_the_truth_within_its_interval(surface):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from records_factory import make_record
-from surface_factory import BASELINES, OBJECTIVES, SPACE, make_run, truth
+from surface_factory import BASELINES, CONDITIONAL, OBJECTIVES, SPACE, make_run, truth
 
 from mtray.analysis.gaussian_process import fit
 from mtray.analysis.surface import curve, drawn, fit_surface, importances
 from mtray.errors import RunError
-from mtray.parameters import Choices, Condition, IntRange
+from mtray.parameters import Choices, FloatRange, Parameter
 from mtray.report.surface import APART, Coordinates, modelled
 from mtray.schema import Recipe
 from mtray.space import Space
@@ -60,18 +60,6 @@ def test_too_few_recipes_are_said():
         modelled(make_run(1).evidence(), SPACE)
 
 
-CONDITIONAL = Space(
-    parameters={
-        "parallel_size": IntRange(type="int", low=100, high=10_000, log=True),
-        "method": Choices(type="categorical", choices=("full", "lora")),
-        "lora_rank": IntRange(
-            type="int", low=4, high=64, log=True, when={"method": Condition(among=("lora",))}
-        ),
-    },
-    fixed={"learning_rate": 1e-4},
-)
-
-
 def test_a_value_that_the_space_fixes_otherwise_is_a_coordinate_of_its_own():
     recipes = [Recipe(**values) for values in BASELINES.values()]
     found = Coordinates(SPACE, recipes).features(recipes)
@@ -88,10 +76,28 @@ def test_what_is_switched_off_tells_nothing_apart():
     assert at.features([lora])[0].tolist() != one.tolist()
 
 
-def test_a_choice_that_the_space_does_not_have():
-    recipe = Recipe(parallel_size=500, learning_rate=1e-4, method="qlora")
-    with pytest.raises(ValueError, match="not in"):
-        Coordinates(CONDITIONAL).features([recipe])
+ON_LOG = FloatRange(type="float", low=0.1, high=4, log=True)
+
+
+@pytest.mark.parametrize(
+    "name, parameter, value",
+    [
+        ("mono_ratio", ON_LOG, 0.0),
+        ("method", Choices(type="categorical", choices=("lora", "qlora")), "full"),
+        ("learning_rate", FloatRange(type="float", low=1e-5, high=1e-3, log=True), None),
+    ],
+)
+def test_what_no_coordinate_can_be_is_a_coordinate_of_its_own(
+    name: str, parameter: Parameter, value: object
+):
+    """As a baseline's, which is what it is whatever the space says."""
+    size, rate = (SPACE.parameters[n] for n in ("parallel_size", "learning_rate"))
+    space = Space(parameters={"parallel_size": size, "learning_rate": rate, name: parameter})
+    fields = {"parallel_size": 500, "learning_rate": 1e-4}
+    there = Recipe.model_validate({**fields, name: value})
+    at = Coordinates(space, [there]).features([there])
+    assert np.isfinite(at).all()
+    assert at[0, -1] == APART
 
 
 def test_a_curve_by_hand():
