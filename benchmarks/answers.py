@@ -6,7 +6,7 @@ python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
 A sweep is the untouched model, the baselines and recipes drawn at random, one seed each. The truth
 is the response surface of the whole table, all seeds of all recipes. A recipe is worth the sum of
-its true objectives in units of how far the true front reaches; regret is what the chosen one is
+its true objectives in units of how far base model, baselines and the true front reach; regret is what the chosen one is
 worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated about that truth,
 errors of segments and seeds as the table has them, that train repeats until their answer holds with
 probability .95, or as many repeats are spent as recipes.
@@ -49,7 +49,7 @@ class Truth:
 
     - `surface`: of all its recipes and seeds.
     - `gaps`, shape (recipes, 2): their true differences to the untouched model.
-    - `scale`, shape (2,): how far the true front reaches.
+    - `scale`, shape (2,): what a unit of worth is.
     """
 
     study: Study
@@ -75,7 +75,15 @@ def truth_of(rows: Sequence[Row]) -> Truth:
     whole = evidence_of(rows, groups(rows))
     surface = modelled(whole, space, NAMES)
     gaps = surface.predict([record.recipe for record in whole.records])[0]
-    return Truth(study, space, whole, surface, gaps, scales(gaps, UNTOUCHED))
+    return Truth(study, space, whole, surface, gaps, scales(gaps, _anchors(whole, gaps)))
+
+
+def _anchors(found: Evidence, gaps: Array) -> Array:
+    """The base model and the baselines."""
+    roles = [record.role for record in found.records]
+    return np.vstack(
+        [UNTOUCHED, *(g for g, role in zip(gaps, roles, strict=True) if role != "search")]
+    )
 
 
 def part(whole: Evidence, places: Sequence[int]) -> Evidence:
@@ -93,7 +101,7 @@ Choose = Callable[[Evidence, Belief, Truth], tuple[int, Array]]
 
 
 def by_observed(found: Evidence, _: Belief, truth: Truth) -> tuple[int, Array]:
-    return _greatest(_columns(found))
+    return _greatest(found, _columns(found))
 
 
 def by_posterior(found: Evidence, believed: Belief, truth: Truth) -> tuple[int, Array]:
@@ -107,13 +115,13 @@ def by_law(found: Evidence, _: Belief, truth: Truth) -> tuple[int, Array]:
     for k, (name, shape) in enumerate(zip(NAMES, (quality_shape, loss_shape), strict=True)):
         errors = found.errors[:, rows, found.names.index(name)]
         gaps[rows, k] = law(shape, points, found.gap(name)[rows], errors).gaps(points)
-    return _greatest(gaps)
+    return _greatest(found, gaps)
 
 
-def _greatest(gaps: Array) -> tuple[int, Array]:
-    """By worth in units of their own front, the untouched model last."""
+def _greatest(found: Evidence, gaps: Array) -> tuple[int, Array]:
+    """By worth in units of their own reach, the untouched model last."""
     every = np.vstack([gaps, UNTOUCHED])
-    chosen = int(np.argmax(worth(every, scales(gaps, UNTOUCHED))))
+    chosen = int(np.argmax(worth(every, scales(gaps, _anchors(found, gaps)))))
     return (-1 if chosen == len(gaps) else chosen), every[chosen]
 
 
@@ -234,7 +242,7 @@ def main() -> None:
     rows = read_table(args.table)[0]
     truth = truth_of(rows)
     reach = ", ".join(f"{n} {s:.4f}" for n, s in zip(NAMES, truth.scale, strict=True))
-    print(f"{len(truth.whole.records)} recipes; the true front reaches over {reach}\n")
+    print(f"{len(truth.whole.records)} recipes; a unit of worth is {reach}\n")
     print("\n".join(regret_lines(rows, truth, args.sweeps)), "\n")
     print("\n".join(settle_lines(truth, args.settle)))
 

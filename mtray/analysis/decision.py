@@ -1,8 +1,10 @@
 """Which recipe to take, and how surely: one number for what several objectives are worth together,
 and choosing by its posterior. Arrays in, arrays out; more is better in every objective.
 
-A recipe is worth the sum of its objectives, each in units of how far the front of the expected
-values reaches (as the knee, `mtray.analysis.pareto.knee`). Whoever chooses by expected values under
+A recipe is worth the sum of its objectives, each in units of how far the expected values of the
+base model, the baselines and the front reach. The front alone, as the knee of
+`mtray.analysis.pareto` has it, would not do: of a front of two points both are worth the same,
+however little one of them loses. Whoever chooses by expected values under
 a posterior, and not by observed ones, is not fooled by what only looked best (the winner's curse;
 Smith & Winkler 2006, "The Optimizer's Curse", Management Science 52:311).
 """
@@ -20,25 +22,25 @@ import numpy.typing as npt
 from mtray.analysis.pareto import non_dominated
 
 Array = npt.NDArray[np.float64]
-# of the front's reach: recipes that are worth as much up to this are as good as each other (an
+# in units of worth: recipes that are worth as much up to this are as good as each other (an
 # indifference zone: Bechhofer 1954, Annals of Mathematical Statistics 25:16)
 MARGIN = 0.1
-LEAST_REACH = 1e-9  # of a front: below it values differ by rounding alone
+LEAST_REACH = 1e-9  # below it values differ by rounding alone
 
 
-def scales(means: npt.ArrayLike, untouched: npt.ArrayLike) -> Array:
-    """How far the front of expected values reaches in every objective, the untouched model among
-    its points, shape (m,), 0 where it is rounding; `means` of shape (k, m), `untouched` of shape
-    (m,)."""
-    found = np.vstack([np.asarray(means, dtype=np.float64), untouched])
-    front = np.vstack([found[non_dominated(found)], untouched])
-    reach = np.ptp(front, axis=0)
+def scales(means: npt.ArrayLike, anchors: npt.ArrayLike) -> Array:
+    """How far expected values reach in every objective, shape (m,), 0 where it is rounding: those
+    of `anchors`, shape (a, m), the base model and the baselines, and of the front of them and
+    `means`, shape (k, m)."""
+    fixed = np.atleast_2d(np.asarray(anchors, dtype=np.float64))
+    found = np.vstack([np.asarray(means, dtype=np.float64), fixed])
+    reach = np.ptp(np.vstack([found[non_dominated(found)], fixed]), axis=0)
     return np.where(reach > LEAST_REACH, reach, 0.0)
 
 
 def worth(values: Array, scale: Array) -> Array:
-    """What values of shape (..., m) are worth, shape (...); an objective that the front does not
-    reach in has no say."""
+    """What values of shape (..., m) are worth, shape (...); an objective in which nothing
+    reaches anywhere has no say."""
     return np.asarray(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0).sum(-1))
 
 

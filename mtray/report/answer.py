@@ -77,7 +77,7 @@ class Answer(Frozen):
     - `looked_best`: None where the recommended recipe also looks best.
     - `untried`: None where no recipe of the space is expected to be worth more.
     - `settling`: None where it is settled.
-    - `scale`: by objective, how far the front of the expected values reaches; 0: not at all, it has
+    - `scale`: by objective, how far base model, baselines and front reach; 0: not at all, it has
       no say then.
     - `modelled`: by the response surface; else by the recipes' own means.
     - `text`: all that in plain words, and `commands`: what comes next, with what it is for.

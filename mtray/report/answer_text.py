@@ -99,7 +99,8 @@ def _worth_line(answer: Answer) -> str:
     )
     return (
         "It is expected to be worth most; the worth of a recipe is the sum of its objectives, each "
-        f"divided by the range of the front ({reach or 'no range yet'}). {source}."
+        f"divided by the range over base model, baselines and front ({reach or 'none yet'}). "
+        f"{source}."
     )
 
 

@@ -82,8 +82,9 @@ class Belief:
     @cached_property
     def scale(self) -> Array:
         """Shape (m,); by trained recipes alone."""
-        trained = self.means[1 : len(self.numbers)]
-        return scales(trained, np.zeros(len(self.objectives)))
+        roles = [record.role for record in self.evidence.records]
+        anchors = [0, *(i for i, role in enumerate(roles, start=1) if role != "search")]
+        return scales(self.means[: len(self.numbers)], self.means[anchors])
 
     @cached_property
     def worth(self) -> Array:

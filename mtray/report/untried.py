@@ -37,7 +37,12 @@ def best_untried(surface: Modelled, senses: Sequence[Sense]) -> tuple[Recipe, ..
     rng = np.random.default_rng(SEED)
     units = spread_points(len(surface.coordinates.names))
     means = _means(surface, units, senses)
-    scale = scales(means, np.zeros(len(senses)))
+    baselines = [r.recipe for r in surface.evidence.records if r.role != "search"]
+    anchors = np.zeros((1, len(senses)))
+    if baselines:
+        found = maximised(surface.predict(baselines)[0], senses)
+        anchors = np.vstack([anchors, found])
+    scale = scales(means, anchors)
     spread = [units[i] for i in front_order(means)]
     for step in STEPS:
         best = units[np.argsort(-worth(means, scale), kind="stable")[:BEST]]
