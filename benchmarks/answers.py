@@ -6,8 +6,8 @@ python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
 A sweep is the untouched model, the baselines and recipes drawn at random, one seed each. The truth
 is the response surface of the whole table, all seeds of all recipes. A recipe is worth the sum of
-its true objectives in units of how far base model, baselines and the true front reach; regret is what the chosen one is
-worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated about that truth,
+its true objectives in units of how far base model, baselines and the true front reach; regret is
+what the chosen one is worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated about that truth,
 errors of segments and seeds as the table has them, that train repeats until their answer holds with
 probability .95, or as many repeats are spent as recipes.
 """
@@ -80,10 +80,8 @@ def truth_of(rows: Sequence[Row]) -> Truth:
 
 def _anchors(found: Evidence, gaps: Array) -> Array:
     """The base model and the baselines."""
-    roles = [record.role for record in found.records]
-    return np.vstack(
-        [UNTOUCHED, *(g for g, role in zip(gaps, roles, strict=True) if role != "search")]
-    )
+    baselines = [record.role != "search" for record in found.records]
+    return np.vstack([UNTOUCHED, gaps[np.array(baselines)]])
 
 
 def part(whole: Evidence, places: Sequence[int]) -> Evidence:

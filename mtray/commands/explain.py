@@ -19,7 +19,7 @@ from mtray.report.effects import effect_rows, effects
 from mtray.report.effects_plot import effects_png
 from mtray.report.effects_text import importance_sheet, left_out_lines, left_out_sheet
 from mtray.report.laws import law_lines, laws
-from mtray.report.printing import print_lines, print_sheet
+from mtray.report.printing import Sheet, print_lines, print_sheet
 from mtray.report.surface import modelled
 from mtray.search.run_folder import load_bound
 
@@ -34,9 +34,8 @@ def explain(path: Path, out: Path | None) -> int:
     found = effects(modelled(evidence, space), space)
     by_laws, by_causes = laws(evidence, study, space), causes(evidence)
     console = Console()
-    print_sheet(importance_sheet(found, space), console)
-    print_lines([""], console)
-    print_sheet(left_out_sheet(found), console)
+    for sheet in (importance_sheet(found, space), left_out_sheet(found)):
+        _titled(sheet, console)
     print_lines([*left_out_lines(found), "", *law_lines(by_laws)], console)
     print_lines(["", *cause_lines(by_causes)], console)
     told = {"effects": found, "laws": by_laws, "causes": by_causes}
@@ -54,6 +53,14 @@ def explain(path: Path, out: Path | None) -> int:
         ) from None
     print_lines([f"{file.suffix[1:]}: {file}" for file in files], console)
     return 0
+
+
+def _titled(sheet: Sheet, console: Console) -> None:
+    """A table with its title and caption, in a pipe too."""
+    if not console.is_terminal:
+        print_lines([sheet.title], console)
+    print_sheet(sheet, console)
+    print_lines([*([] if console.is_terminal else [sheet.caption]), ""], console)
 
 
 def json_bytes(told: Mapping[str, Any]) -> bytes:

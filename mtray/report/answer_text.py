@@ -83,7 +83,7 @@ def answer_lines(answer: Answer) -> list[str]:
         lines.append(
             f"Not trained yet, but predicted to be worth more (probability "
             f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; "
-            f"compared with the answer: {gains}."
+            f"compared with the answer (positive is better): {gains}."
         )
     return lines
 
