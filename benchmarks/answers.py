@@ -4,12 +4,12 @@ trials are drawn from it, and whatever each way of choosing takes is compared wi
 python benchmarks/answers.py
 python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
-A sweep is the untouched model, the baselines and recipes drawn at random, one seed each. The truth
-is the response surface of the whole table, all seeds of all recipes. A recipe is worth the sum of
-its true objectives in units of how far base model, baselines and the true front reach; regret is
-what the chosen one is worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated about that truth,
-errors of segments and seeds as the table has them, that train repeats until their answer holds with
-probability .95, or as many repeats are spent as recipes.
+A sweep is the base model, the baselines and recipes drawn at random, one seed each. The truth is
+the response surface of the whole table, all seeds of all recipes. A recipe is worth the sum of its
+true objectives in units of how far base model, baselines and the true front reach; regret is what
+the chosen one is worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated
+about that truth, errors of segments and seeds as the table has them, that train repeats until their
+answer holds with probability .95, or as many repeats are spent as recipes.
 """
 
 from __future__ import annotations
