@@ -22,7 +22,7 @@ from mtray.report.groups import Draws, complete_trials
 from mtray.report.records import BASE_NUMBER
 from mtray.report.surface import Modelled, modelled
 from mtray.report.untried import best_untried
-from mtray.schema import Frozen, Recipe, Role, Sense, TrialRecord
+from mtray.schema import Frozen, Recipe, Role, Sense, Study, TrialRecord
 from mtray.space import Space
 
 Array = npt.NDArray[np.float64]
@@ -135,8 +135,11 @@ def expected_between(
     )  # fmt: skip
 
 
-def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) -> Belief:
-    """Of a run. By a response surface where enough recipes are trained."""
+def belief(
+    evidence: Evidence, objectives: Mapping[str, Sense], space: Space, look: bool = True
+) -> Belief:
+    """Of a run. By a response surface where enough recipes are trained. `look`: also for recipes
+    that were not trained."""
     names, senses = list(objectives), list(objectives.values())
     n = len(evidence.records)
     if n < FEWEST:
@@ -147,7 +150,8 @@ def belief(evidence: Evidence, objectives: Mapping[str, Sense], space: Space) ->
     surface = modelled(evidence, space, names)
     trained = [record.recipe for record in evidence.records]
     # of a space of few recipes the best may all be trained
-    untried = tuple(r for r in best_untried(surface, senses) if r not in trained)
+    found = best_untried(surface, senses) if look else ()
+    untried = tuple(recipe for recipe in found if recipe not in trained)
     at = surface.coordinates.features([*trained, *untried])
     means = maximised(surface.surface.predict(at)[0], senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
@@ -166,11 +170,14 @@ def _with_base(
 
 
 def belief_of(
-    records: Iterable[TrialRecord], objectives: Mapping[str, Sense], space: Space, draws: Draws
+    records: Iterable[TrialRecord], study: Study, space: Space, draws: Draws
 ) -> Belief | None:
-    """Of a run's complete trials; None before the base model and a recipe are measured."""
+    """Of a run's complete trials; None before the base model and a recipe are measured. Where the
+    study has constraints, of trained recipes alone: what another would be beyond is not modelled.
+    """
     complete = complete_trials(records)
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:
         return None
-    return belief(evidence(complete, list(objectives), draws), objectives, space)
+    found = evidence(complete, list(study.objectives), draws)
+    return belief(found, study.objectives, space, look=not study.constraints)

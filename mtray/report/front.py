@@ -166,9 +166,7 @@ def build_front(
     apart = _differences(groups, together, against_number, draws)
     seconds = second_metrics(groups, study.objectives, apart, draws)
     order = tuple(means[i].number for i in pareto.front_order(values))
-    believed = _believed(
-        belief_of(complete, study.objectives, space, draws) if space else None, str(run_dir)
-    )
+    believed = _believed(belief_of(complete, study, space, draws) if space else None, str(run_dir))
     return Front(
         study=study.name,
         run=str(run_dir),

@@ -69,7 +69,7 @@ class Answered:
         return self._again(found, number, f"trial {best} is the answer with probability {sure}")
 
     def _belief(self, records: Sequence[TrialRecord]) -> Belief | None:
-        return belief_of(records, self.study.objectives, self.space, draws_of(self.run_dir))
+        return belief_of(records, self.study, self.space, draws_of(self.run_dir))
 
     def _untried(self, found: Belief) -> Proposal | None:
         trained = len(found.numbers)

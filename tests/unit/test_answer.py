@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from records_factory import make_study
 from surface_factory import OBJECTIVES, SPACE, make_run, truth
 
 from mtray.analysis.decision import MARGIN, choose, scales, worth
@@ -11,7 +12,7 @@ from mtray.report.belief import Belief, belief, belief_of
 from mtray.report.evidence import Evidence
 from mtray.report.groups import no_draws
 from mtray.report.modelled_front import modelled_front
-from mtray.schema import Recipe
+from mtray.schema import Limit, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,18 @@ def test_too_few_recipes_are_compared_by_their_means():
 
 def test_no_answer_before_a_recipe_is_measured():
     run = make_run(2)
-    assert belief_of(run.records[:1], OBJECTIVES, SPACE, no_draws) is None
-    assert belief_of(run.records[1:], OBJECTIVES, SPACE, no_draws) is None
+    assert belief_of(run.records[:1], make_study(), SPACE, no_draws) is None
+    assert belief_of(run.records[1:], make_study(), SPACE, no_draws) is None
+
+
+def test_a_study_with_constraints_is_told_no_untried_recipe():
+    run = make_run(8)
+    study = make_study(constraints={"retention": Limit(at_least=0.9)})
+    free, bound = (belief_of(run.records, s, SPACE, run.draws) for s in (make_study(), study))
+    assert free is not None and bound is not None
+    assert free.untried
+    assert not bound.untried
+    assert answer(bound).untried is None
 
 
 def made_up(means: list[list[float]], deviation: float) -> Belief:
