@@ -105,7 +105,7 @@ def test_repeated_recipes_say_how_wide_intervals_are():
     expected = ((prior + 2 * 0.03**2 / 3) / (PRIOR_FREEDOM + 2)) ** 0.5
     assert front.objectives[0].seed_deviation == pytest.approx(expected)
     note = next(n for n in front.notes if "more than one seed" in n)
-    assert "1 of 5 recipes" in note and "2 degrees of freedom, and 4 of a prior" in note
+    assert "1 of 5 recipes" in note and "(2 degrees of freedom) and a prior (4)" in note
 
 
 def test_no_interval_leaves_what_a_measure_can_be():

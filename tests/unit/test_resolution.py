@@ -124,7 +124,7 @@ def test_a_guess_before_anything_is_measured(name, error, n):
 def test_where_nothing_is_known_nothing_is_guessed(name):
     assert guessed_resolution(None, [name], SIZES) == {}
     lines = resolution_lines([], ["quality", name], no_draws, SIZES)
-    assert lines[-1] == f"  {name}: not known before trials are measured"
+    assert lines[-1] == f"  {name}: not known until trials have been measured"
 
 
 def test_the_base_model_s_interval_is_a_better_guess():
