@@ -26,6 +26,7 @@ from table_summary import TABLE, Row, groups, read_table
 
 from mtray.analysis.decision import MARGIN, scales, worth
 from mtray.analysis.laws import law, loss_shape, quality_shape
+from mtray.analysis.uncertainty import TAILS
 from mtray.report.answer import answer, next_repeat
 from mtray.report.belief import Belief, belief
 from mtray.report.evidence import Evidence
@@ -80,8 +81,7 @@ def truth_of(rows: Sequence[Row]) -> Truth:
 
 def _anchors(found: Evidence, gaps: Array) -> Array:
     """The base model and the baselines."""
-    baselines = [record.role != "search" for record in found.records]
-    return np.vstack([UNTOUCHED, gaps[np.array(baselines)]])
+    return np.vstack([UNTOUCHED, gaps[list(found.baselines)]])
 
 
 def part(whole: Evidence, places: Sequence[int]) -> Evidence:
@@ -162,7 +162,7 @@ def _regret(truth: Truth, true: Array, claimed: Array) -> Array:
 def interval(values: Array) -> str:
     """Mean and 95 % interval over the sweeps."""
     draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = np.quantile(draws, TAILS)
     return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.critical import critical, least_values
-from mtray.analysis.laws import MONO, REPLAY, TAILS, Law, law, loss_shape, reference
+from mtray.analysis.laws import MONO, REPLAY, Law, law, loss_shape, reference
 from mtray.analysis.regression import fit, minimised
-from mtray.analysis.uncertainty import Z95
+from mtray.analysis.uncertainty import TAILS, Z95
 
 Array = npt.NDArray[np.float64]
 NAMES = ("K", "a", "c", "B", "C", "f")

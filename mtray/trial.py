@@ -229,7 +229,9 @@ class _Trial:
             if record is not None and self._measures_movement:
                 with self._seconds.phase("movement"):
                     record = self._moved(module, record)
-            record = self._compared(record, divergence)
+            if record is not None:
+                kl = self._forward_kl(divergence, self._job.recipe.alpha)
+                record = record.model_copy(update={"forward_kl": kl})
             reverted = tuple(
                 self._reverted(module, requests, alpha, divergence) for alpha in self._alphas
             )
@@ -280,15 +282,6 @@ class _Trial:
             return found
         self._notes["divergence"] = f"not recorded: {found} at alpha {alpha:g}"
         return None
-
-    def _compared(
-        self, record: TrainingRecord | None, divergence: Divergence | None
-    ) -> TrainingRecord | None:
-        """The record, with the divergence of the model as it was evaluated."""
-        if record is None:
-            return None
-        found = self._forward_kl(divergence, self._job.recipe.alpha)
-        return record.model_copy(update={"forward_kl": found})
 
     def _reverted(
         self, module: Any, requests: Sequence[Request], alpha: float, divergence: Divergence | None

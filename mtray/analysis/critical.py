@@ -10,7 +10,8 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.laws import TAILS, Law
+from mtray.analysis.laws import Law
+from mtray.analysis.uncertainty import TAILS
 
 Array = npt.NDArray[np.float64]
 GRID = 401  # values of a range that are looked at; between them the loss is taken as straight

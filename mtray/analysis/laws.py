@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from mtray.analysis.leave_out import Fit, Predict
 from mtray.analysis.regression import Fitted, Form, fit, size_of
+from mtray.analysis.uncertainty import TAILS
 
 Array = npt.NDArray[np.float64]
 COLUMNS = ("parallel_size", "learning_rate", "replay_fraction", "mono_ratio", "frozen_layers")
@@ -44,7 +45,6 @@ SHARE = (0.0, 1.5)  # of the logarithm of what a factor takes off at the greates
 AMOUNT = 3.0  # E, K: deviation in units of the values' size
 PART = 1.0  # A, D: likewise
 DRAWS = 400  # of the parameters
-TAILS = [0.025, 0.975]
 
 Priors = dict[str, tuple[float, float]]
 

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.gaussian_process import Process, fit
-from mtray.analysis.uncertainty import Z95
+from mtray.analysis.uncertainty import TAILS, Z95
 
 Array = npt.NDArray[np.float64]
 FEWEST = 5  # points below which a surface says nothing that a mean does not
-TAILS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from mtray.schema import Score
 
 Array = npt.NDArray[np.float64]
 LEVEL = 0.95
+TAILS = (0.025, 0.975)  # quantiles at the ends of its interval
 Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
 KEPT_WEIGHTS = 1 << 21  # numbers of a matrix of weights that is kept for the next measurement
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from mtray.report.draws import draws_of
 from mtray.report.export import FrontResult, write_front
 from mtray.report.front import Front, build_front
 from mtray.report.groups import Draws
-from mtray.report.printing import print_lines, print_sheet
+from mtray.report.printing import print_json, print_lines, print_sheet
 from mtray.report.records import read_records
 from mtray.report.tables import short_text, show_front
-from mtray.schema import Frozen, Study, TrialRecord
+from mtray.schema import Study, TrialRecord
 from mtray.search.run_folder import load_bound
 from mtray.space import Space
 
@@ -72,7 +71,8 @@ def front_of(path: Path, view: View) -> Front:
 def print_front(path: Path, view: View, as_json: bool) -> int:
     front = front_of(path, view)
     if as_json:
-        return _print_json(front)
+        print_json(front)
+        return 0
     show_front(FrontResult(front, {}))
     more = f" --study {view.study} --out FOLDER" if view.study else ""
     print(f"as files: python -m mtray export {path}{more}")
@@ -85,18 +85,16 @@ def print_all(path: Path, view: View, as_json: bool) -> int:
     found = all_trials(run.records, run.study, run.folder, run.draws, view.against)
     if view.absolute:
         found = found.model_copy(update={"reference": None})
-    return _print_json(found) if as_json else _show_all(found, run.notes)
+    if as_json:
+        print_json(found)
+        return 0
+    return _show_all(found, run.notes)
 
 
 def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
     console = Console()
     print_sheet(trials_sheet(found), console, trials_sheet(found, short_text))
     print_lines([*trials_lines(found), *(f"note: {note}" for note in notes)], console)
-    return 0
-
-
-def _print_json(found: Frozen) -> int:
-    print(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,11 @@ from rich.console import Console
 
 from mtray.commands.folders import run_folder
 from mtray.report.answer_text import expected_sheet, prediction_head, prediction_sheet
-from mtray.report.belief import belief
+from mtray.report.belief import study_belief
 from mtray.report.draws import draws_of
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.prediction import predicted, recipe_near
-from mtray.report.printing import print_lines, print_sheet
+from mtray.report.printing import print_json, print_lines, print_sheet
 from mtray.report.records import read_records
 from mtray.report.surface import modelled
 from mtray.schema import Recipe, Study
@@ -33,7 +32,7 @@ def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
     start, where = starting_point(found, study, space)
     result = predicted(surface, recipe_near(pairs, start, space), study.objectives)
     if as_json:
-        print(json.dumps(result.model_dump(mode="json"), indent=1, allow_nan=False))
+        print_json(result)
         return 0
     console = Console()
     print_lines([*prediction_head(result), f"parameters not given: as in {where}", ""], console)
@@ -52,6 +51,6 @@ def evidence_of(run_dir: Path, study: Study) -> Evidence:
 def starting_point(found: Evidence, study: Study, space: Space) -> tuple[Recipe, str]:
     """The recommended recipe and its name; where the base model is recommended, the first trained
     recipe."""
-    best = belief(found, study.objectives, space)
+    best = study_belief(found, study, space)
     number = best.numbers[best.choice.best or 1]
     return found.record(number).recipe, f"trial {number}"

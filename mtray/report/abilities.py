@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import Draws
 from mtray.report.records import trials_text
 from mtray.schema import RETENTION_SUMMARIES, Frozen, Score, TrialRecord
@@ -52,9 +53,17 @@ def ability_sets(records: Iterable[TrialRecord]) -> AbilitySets:
     )  # fmt: skip
 
 
+def ability_measures(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that are the retention of one ability, `retention.<ability>`."""
+    return tuple(
+        name
+        for name in names
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in RETENTION_SUMMARIES
+    )
+
+
 def _kept(record: TrialRecord) -> tuple[str, ...]:
-    names = [n.removeprefix(PREFIX) for n in record.scores if n.startswith(PREFIX)]
-    return tuple(name for name in names if name not in RETENTION_SUMMARIES)
+    return tuple(name.removeprefix(PREFIX) for name in ability_measures(record.scores))
 
 
 def _left_out(record: TrialRecord) -> dict[str, str]:
@@ -160,7 +169,7 @@ def common_retention(
     drawn = [draws[name] for name in names if name in draws]
     if len(drawn) == len(names) and len(set(map(len, drawn))) == 1:
         mean = shares @ np.stack(drawn) / shares.sum()
-        low, high = np.quantile(mean[np.isfinite(mean)], [0.025, 0.975])
+        low, high = np.quantile(mean[np.isfinite(mean)], TAILS)
     else:
         below, above = np.sqrt((shares**2) @ ends[:, 1:] ** 2) / shares.sum()
         low, high = value - below, value + above

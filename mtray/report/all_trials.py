@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import RunError
-from mtray.report.abilities import PREFIX
+from mtray.report.abilities import ability_measures
 from mtray.report.compare import recipe_name
 from mtray.report.differences import Difference
 from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
@@ -17,7 +17,7 @@ from mtray.report.printing import EMPTY, Sheet
 from mtray.report.records import trial_name
 from mtray.report.tables import shown_text, varied_parameters
 from mtray.report.view import Shown, shown_difference, shown_score
-from mtray.schema import RETENTION_SUMMARIES, Frozen, Role, Score, TrialRecord
+from mtray.schema import Frozen, Role, Score, TrialRecord
 
 
 class Trial(Frozen):
@@ -78,8 +78,7 @@ def all_trials(
 
 def _abilities(records: Sequence[TrialRecord]) -> tuple[str, ...]:
     """What is kept of every ability that some trial has."""
-    names = dict.fromkeys(name for r in records for name in r.scores if name.startswith(PREFIX))
-    return tuple(n for n in names if n.removeprefix(PREFIX) not in RETENTION_SUMMARIES)
+    return ability_measures(dict.fromkeys(name for record in records for name in record.scores))
 
 
 def _trial(

@@ -30,7 +30,7 @@ def chance_text(chance: float) -> str:
     return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")
 
 
-def expected_sheet(against: Sequence[AgainstBaseline], title: str = "") -> Sheet:
+def expected_sheet(against: Sequence[AgainstBaseline]) -> Sheet:
     """A row for each baseline and objective."""
     rows = [
         [ROLE_NAMES[each.role] if not place else "", *_expected_cells(gain)]
@@ -38,7 +38,7 @@ def expected_sheet(against: Sequence[AgainstBaseline], title: str = "") -> Sheet
         for place, gain in enumerate(each.gains)
     ]
     return Sheet(
-        ["against", "objective", "expected gain", "P(better)"], rows, title=title,
+        ["against", "objective", "expected gain", "P(better)"], rows,
         left=frozenset(("against", "objective")),
     )  # fmt: skip
 

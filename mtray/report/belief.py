@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mtray.analysis.decision import Choice, choose, scales, worth
 from mtray.analysis.pareto import maximised
 from mtray.analysis.surface import FEWEST
+from mtray.analysis.uncertainty import TAILS
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.groups import Draws, complete_trials
 from mtray.report.records import BASE_NUMBER
@@ -28,7 +29,6 @@ from mtray.space import Space
 Array = npt.NDArray[np.float64]
 DRAWS = 4000
 SEED = 7
-TAILS = (0.025, 0.975)
 
 
 class Expected(Frozen):
@@ -82,8 +82,7 @@ class Belief:
     @cached_property
     def scale(self) -> Array:
         """Shape (m,); by trained recipes alone."""
-        roles = [record.role for record in self.evidence.records]
-        anchors = [0, *(i for i, role in enumerate(roles, start=1) if role != "search")]
+        anchors = [0, *(place + 1 for place in self.evidence.baselines)]
         return scales(self.means[: len(self.numbers)], self.means[anchors])
 
     @cached_property
@@ -172,12 +171,16 @@ def _with_base(
 def belief_of(
     records: Iterable[TrialRecord], study: Study, space: Space, draws: Draws
 ) -> Belief | None:
-    """Of a run's complete trials; None before the base model and a recipe are measured. Where the
-    study has constraints, of trained recipes alone: what another would be beyond is not modelled.
-    """
+    """Of a run's complete trials, as `study_belief`; None before the base model and a recipe are
+    measured."""
     complete = complete_trials(records)
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:
         return None
-    found = evidence(complete, list(study.objectives), draws)
+    return study_belief(evidence(complete, list(study.objectives), draws), study, space)
+
+
+def study_belief(found: Evidence, study: Study, space: Space) -> Belief:
+    """Of a run's evidence. Where the study has constraints, of trained recipes alone: what another
+    would be beyond is not modelled."""
     return belief(found, study.objectives, space, look=not study.constraints)

@@ -112,7 +112,7 @@ class Causes(Frozen):
 def causes(evidence: Evidence) -> Causes:
     """For the objectives and abilities of a run's evidence; none with fewer than `LEAST`
     trainings."""
-    units = np.array([_training(record) for record in evidence.records])
+    units = np.array([record.training_number for record in evidence.records])
     count = len(np.unique(units))
     if count < LEAST:
         return Causes(recipes=len(units), trainings=count, causes=(), left_out={})
@@ -126,10 +126,6 @@ def causes(evidence: Evidence) -> Causes:
         drawn = y + evidence.errors[:, :, place]
         found.append(_cause(name, known, y, drawn, weights, count))
     return Causes(recipes=len(units), trainings=count, causes=tuple(found), left_out=left_out)
-
-
-def _training(record: TrialRecord) -> int:
-    return record.number if record.trained_as is None else record.trained_as
 
 
 def _predictors(

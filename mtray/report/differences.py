@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from mtray.analysis.pareto import front_probability, interval_draws, maximised
 from mtray.analysis.seeds import SeedVariance, seed_draws
+from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import (
     Draws,
     Group,
@@ -33,7 +34,6 @@ from mtray.schema import Sense
 Array = npt.NDArray[np.float64]
 DRAWS = 2000  # at least
 PAIRS = 2_000_000  # numbers of differences that are held at once
-TAILS = [0.025, 0.975]
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 
 from mtray.errors import RunError
-from mtray.report.abilities import PREFIX
+from mtray.report.abilities import ability_measures
 from mtray.report.differences import joint
-from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
-from mtray.report.means import mean_records
+from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured, no_draws
 from mtray.report.records import BASE_NUMBER
-from mtray.schema import RETENTION_SUMMARIES, TrialRecord
+from mtray.schema import TrialRecord
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +26,8 @@ class Evidence:
     """Every trained recipe (n) of a run in some measures (k), as differences to the untouched model
     on the same segments.
 
-    - `records`: one for each recipe, means over its seeds.
+    - `records`: of each recipe that of its first trial, with the mean duration over its seeds as
+      its `seconds`; what it was measured at is in `gaps`.
     - `seeds`: of each recipe, how many.
     - `names`: of the measures, in their own units and senses.
     - `base`, shape (k,): the untouched model's values.
@@ -54,6 +55,11 @@ class Evidence:
         """Of one recipe, by number."""
         return self.records[self.numbers.index(number)]
 
+    @property
+    def baselines(self) -> tuple[int, ...]:
+        """Places of the recipes that nobody had to search for."""
+        return tuple(i for i, record in enumerate(self.records) if record.role != "search")
+
     def gap(self, name: str) -> Array:
         """Of one measure, shape (n,)."""
         return self.gaps[:, self.names.index(name)]
@@ -80,23 +86,19 @@ def evidence(
     groups = [g for g in groups if g.n_seeds]
     if not groups:
         raise RunError(f"{run_dir}: no trained recipe is complete yet")
-    names = list(dict.fromkeys([*objectives, *_abilities([base.original])]))
+    names = list(dict.fromkeys([*objectives, *ability_measures(base.original.scores)]))
     names = [n for n in names if all(n in measured(t) for g in groups for t in g.trials)]
     if missing := [n for n in objectives if n not in names]:
         raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")
     found = joint([base, *groups], names, draws)
     return Evidence(
-        records=tuple(mean_records(groups, draws)), seeds=tuple(g.n_seeds for g in groups),
+        records=tuple(_record(g) for g in groups), seeds=tuple(g.n_seeds for g in groups),
         names=tuple(names), base=found.values[0], gaps=found.values[1:] - found.values[0],
         errors=found.errors[:, 1:] - found.errors[:, :1],
         seed_deviation=np.sqrt(found.spread.variance),
     )  # fmt: skip
 
 
-def _abilities(records: Iterable[TrialRecord]) -> list[str]:
-    return [
-        name
-        for record in records
-        for name in record.scores
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in RETENTION_SUMMARIES
-    ]
+def _record(group: Group) -> TrialRecord:
+    total = fmean(trial.total_seconds for trial in group.seeds)
+    return group.original.model_copy(update={"seconds": {"total": total}})

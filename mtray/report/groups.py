@@ -61,7 +61,7 @@ class Group:
         model's."""
         if not self.n_seeds:
             return ()
-        return tuple(t.number if t.trained_as is None else t.trained_as for t in self.seeds)
+        return tuple(t.training_number for t in self.seeds)
 
     @property
     def alpha(self) -> float:

@@ -16,7 +16,6 @@ from mtray.analysis.laws import (
     MONO,
     RATE,
     REPLAY,
-    TAILS,
     Law,
     law,
     loss_shape,
@@ -25,6 +24,7 @@ from mtray.analysis.laws import (
 )
 from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
+from mtray.analysis.uncertainty import TAILS
 from mtray.parameters import Choices, Value, values_of
 from mtray.report.evidence import Evidence
 from mtray.report.law_words import (

@@ -8,8 +8,9 @@ from statistics import NormalDist, fmean
 
 from mtray.analysis.seeds import SeedVariance
 from mtray.analysis.uncertainty import LEVEL, Z95, bounded_score
+from mtray.report.abilities import ability_measures
 from mtray.report.groups import Draws, Group, measured, no_draws, seed_variance
-from mtray.schema import RETENTION_SUMMARIES, Score, TrialRecord
+from mtray.schema import Score, TrialRecord
 
 SHARE = "retention."  # before an ability's name
 WORST = f"{SHARE}worst"
@@ -66,9 +67,7 @@ def mean_score(scores: Sequence[Score], half: float, stretch: float = 1.0) -> Sc
 def _worst(group: Group, spreads: Mapping[str, SeedVariance], means: Mapping[str, Score]) -> Score:
     """The least of the abilities' means. Its interval is the one that this ability has among
     intervals that hold for all abilities together (Bonferroni)."""
-    abilities = [
-        n for n in means if n.startswith(SHARE) and n[len(SHARE) :] not in RETENTION_SUMMARIES
-    ]
+    abilities = ability_measures(means)
     if not abilities:
         return means[WORST]
     name = min(abilities, key=lambda n: means[n].value)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from mtray.analysis.pareto import front_order, maximised
-from mtray.report.belief import TAILS, Belief
+from mtray.analysis.uncertainty import TAILS
+from mtray.report.belief import Belief
 from mtray.report.parameters import Parameters, parameters
 from mtray.schema import Frozen
 

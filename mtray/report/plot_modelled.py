@@ -48,8 +48,6 @@ def modelled_points(front: Front) -> npt.NDArray[np.float64]:
 
 def _origin(front: Front, names: list[str]) -> npt.NDArray[np.float64]:
     """Of the picture's axes, as a difference to the untouched model."""
-    if front.reference == BASE_NUMBER:
-        return np.zeros(len(names))
     base = front.point(BASE_NUMBER)
-    # as they are: 0 is as far below the untouched model as that is above 0
+    # 0 is as far below the untouched model as that is above 0
     return -np.array([plotted(front, base, name).value for name in names])

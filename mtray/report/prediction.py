@@ -55,7 +55,8 @@ class Prediction(Frozen):
 
 def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
     """By the surface of every measure."""
-    baselines = [r for r in surface.evidence.records if r.role != "search"]
+    evidence = surface.evidence
+    baselines = [evidence.records[place] for place in evidence.baselines]
     at = surface.coordinates.features([recipe, *(r.recipe for r in baselines)])
     means, deviations = surface.surface.predict(at)
     columns = [surface.names.index(name) for name in objectives]
@@ -65,7 +66,7 @@ def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]
     expected = np.insert(maximised(means[:, columns], list(objectives.values())), 1, 0.0, axis=0)
     others: list[tuple[Role, int]] = [("base", BASE_NUMBER)]
     others += [(r.role, r.number) for r in baselines]
-    trained = [r.number for r in surface.evidence.records if r.recipe == recipe]
+    trained = [r.number for r in evidence.records if r.recipe == recipe]
     return Prediction(
         recipe=parameters(recipe),
         trained=trained[0] if trained else None,
@@ -82,7 +83,7 @@ def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]
             for i, (role, number) in enumerate(others, start=1)
             if number not in trained
         ),
-        recipes=len(surface.evidence.records),
+        recipes=len(evidence.records),
     )
 
 

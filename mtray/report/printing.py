@@ -3,10 +3,12 @@ plain text, never wrapped, for a file or a pipe."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from pydantic import BaseModel
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -115,6 +117,12 @@ def print_sheet(wide: Sheet, console: Console, terminal: Sheet | None = None) ->
     if shown.title:
         print_lines([shown.title], console)
     print_lines([*stacked(shown, console.width), *[shown.caption] * bool(shown.caption)], console)
+
+
+def print_json(found: BaseModel) -> None:
+    """A report as JSON."""
+    plain = found.model_dump(mode="json")
+    print(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def print_lines(lines: Iterable[str], console: Console) -> None:

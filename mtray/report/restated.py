@@ -23,10 +23,10 @@ from mtray.analysis.retained import (
 )
 from mtray.analysis.uncertainty import Drawn
 from mtray.errors import RunError
-from mtray.report.abilities import PREFIX, common_retention
+from mtray.report.abilities import PREFIX, ability_measures, common_retention
 from mtray.report.groups import Draws, measured
 from mtray.report.records import BASE_NUMBER, trials_text
-from mtray.schema import RETENTION_SUMMARIES, Study, TrialRecord, beyond, broken_reason
+from mtray.schema import Study, TrialRecord, beyond, broken_reason
 
 Array = npt.NDArray[np.float64]
 QUALITY, RETENTION, WORST = "quality", "retention", "retention.worst"
@@ -231,8 +231,7 @@ class _Trial:
         return recorded.n if self._were_counted() == {*names} else min(together, recorded.n)
 
     def _were_counted(self) -> set[str]:
-        names = {n.removeprefix(PREFIX) for n in self._record.scores if n.startswith(PREFIX)}
-        return names - {*RETENTION_SUMMARIES}
+        return {name.removeprefix(PREFIX) for name in ability_measures(self._record.scores)}
 
     def _own_draws(self, names: Sequence[str]) -> dict[str, Array]:
         kept = self._draws(self._record.number, [n for n in names if n not in self._stale])

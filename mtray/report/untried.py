@@ -37,7 +37,8 @@ def best_untried(surface: Modelled, senses: Sequence[Sense]) -> tuple[Recipe, ..
     rng = np.random.default_rng(SEED)
     units = spread_points(len(surface.coordinates.names))
     means = _means(surface, units, senses)
-    baselines = [r.recipe for r in surface.evidence.records if r.role != "search"]
+    evidence = surface.evidence
+    baselines = [evidence.records[place].recipe for place in evidence.baselines]
     anchors = np.zeros((1, len(senses)))
     if baselines:
         found = maximised(surface.predict(baselines)[0], senses)

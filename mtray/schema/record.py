@@ -167,6 +167,11 @@ class TrialRecord(Frozen):
     extra: dict[str, Any] = {}
 
     @property
+    def training_number(self) -> int:
+        """Of the trial that trained its weights: its own, unless they are another's."""
+        return self.number if self.trained_as is None else self.trained_as
+
+    @property
     def total_seconds(self) -> float:
         """What the whole trial ran for; its phases together where only they are recorded."""
         phases = sum(s for name, s in self.seconds.items() if name != "waiting")

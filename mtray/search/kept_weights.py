@@ -22,10 +22,7 @@ def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[tuple[
     values = mean_values(groups, list(study.objectives))
     on = non_dominated(maximised(values, list(study.objectives.values())))
     members = [t for group, is_on in zip(groups, on, strict=True) if is_on for t in group.trials]
-    return {
-        (t.number if t.trained_as is None else t.trained_as, moved_file(t.recipe.stop_after))
-        for t in members
-    }
+    return {(t.training_number, moved_file(t.recipe.stop_after)) for t in members}
 
 
 def drop_dominated(run_dir: Path, study: Study) -> None:

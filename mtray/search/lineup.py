@@ -42,19 +42,6 @@ def missing_first(
 ) -> list[Placed]:
     """Those that are still to be put in line: all in a new study, what is missing where an earlier
     process was cut off or trials of earlier runs are known."""
-    lined_up = _missing(trials, references, where, seed, budget)
-    # what a longer budget would go on with; the trials beyond this one settle the answer
-    room = len(lined_up) if budget.settle is None else max(0, budget.trials - len(own(trials)))
-    return lined_up[:room]
-
-
-def _missing(
-    trials: Sequence[FrozenTrial],
-    references: Mapping[Role, dict[str, Any]],
-    where: Where,
-    seed: int,
-    budget: Budget,
-) -> list[Placed]:
     begun, known = first_ones(trials), taken_over(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
@@ -65,18 +52,31 @@ def _missing(
         points = Filling(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     lined_up = [placed(role, exact, where.distributions) for role, exact in missing]
-    if not references:
-        return lined_up
-    first, exact = next(iter(references.items()))
-    of = _first_baseline(trials, first)
-    new = sum(role != "search" for role, _ in missing)
-    begins = Beginning(len(baselines) + new, len(begun) - len(baselines) + len(missing) - new, True)
+    if references:
+        new = sum(role != "search" for role, _ in missing)
+        filling = len(begun) - len(baselines) + len(missing) - new
+        begins = Beginning(len(baselines) + new, filling, True)
+        again = _repeat(trials, next(iter(references.items())), where.distributions, budget, begins)
+        if again is not None:
+            lined_up.insert(*again)
+    # what a longer budget would go on with; the trials beyond this one settle the answer
+    room = len(lined_up) if budget.settle is None else max(0, budget.trials - len(own(trials)))
+    return lined_up[:room]
+
+
+def _repeat(
+    trials: Sequence[FrozenTrial], baseline: tuple[Role, dict[str, Any]],
+    distributions: Distributions, budget: Budget, begins: Beginning,
+) -> tuple[int, Placed] | None:  # fmt: skip
+    """The second training of the first baseline, and its place among those that are missing; None
+    where there is none to be."""
+    role, exact = baseline
+    of = _first_baseline(trials, role)
     after = int(of == len(trials))  # it is itself the first that is missing
     if of is None or not _repeat_fits(trials, budget, begins, after):
-        return lined_up
-    params, notes = placed(first, exact, where.distributions)
-    again = {**notes, SAMPLER_NOTES: {}, REPLICATE: 1, OF: of, FIRST_AGAIN: True}
-    return [*lined_up[:after], (params, again), *lined_up[after:]]
+        return None
+    params, notes = placed(role, exact, distributions)
+    return after, (params, {**notes, SAMPLER_NOTES: {}, REPLICATE: 1, OF: of, FIRST_AGAIN: True})
 
 
 def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:

@@ -189,14 +189,19 @@ def trial_of(number, tuned, base, floors):
     return record.model_copy(update=changes), {n: d.draws for n, d in found.items()}
 
 
+def refloored(trials, old, new):
+    """The trials, by number with their draws, under other floors."""
+    return restate_run(
+        [record for record, _ in trials.values()], with_floors(**old), with_floors(**new),
+        lambda number, names: {n: trials[number][1][n] for n in names if n in trials[number][1]},
+    )  # fmt: skip
+
+
 def test_another_floor_is_that_of_a_run_that_had_it():
     base, tuned = tasks(0), tasks(1)
     old, new = {"arc": 0.25, "boolq": 0.5}, {"arc": 0.1, "boolq": 0.5}
     trials = {-1: trial_of(-1, base, base, old), 0: trial_of(0, tuned, base, old)}
-    run = restate_run(
-        [record for record, _ in trials.values()], with_floors(**old), with_floors(**new),
-        lambda number, names: {n: trials[number][1][n] for n in names if n in trials[number][1]},
-    )  # fmt: skip
+    run = refloored(trials, old, new)
     wanted, draws = trial_of(0, tuned, base, new)
     found = run.records[1]
     assert found.scores == wanted.scores and found.objectives == wanted.objectives
@@ -210,10 +215,7 @@ def test_a_floor_that_the_base_model_does_not_clear_leaves_the_ability_out():
     base, tuned = tasks(0), tasks(1)
     old, new = {"arc": 0.25, "boolq": 0.5}, {"arc": 0.6, "boolq": 0.5}
     trials = {-1: trial_of(-1, base, base, old), 0: trial_of(0, tuned, base, old)}
-    run = restate_run(
-        [record for record, _ in trials.values()], with_floors(**old), with_floors(**new),
-        lambda number, names: {n: trials[number][1][n] for n in names if n in trials[number][1]},
-    )  # fmt: skip
+    run = refloored(trials, old, new)
     for found in run.records:
         assert "retention.arc" not in found.scores
         assert "is not above the floor 0.6 by 2 standard" in found.extra["left_out"]["arc"]
