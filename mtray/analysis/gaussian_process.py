@@ -10,6 +10,7 @@ Dimensions"); it is narrow, since with few points a wide one lets a single coord
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,10 @@ class Process:
         covariance = self._kernel(at, at) - solved.T @ solved
         return self.shift + self.unit * (cross @ self.weights), self.unit**2 * covariance
 
+    def draws(self, at: Array, count: int, rng: np.random.Generator) -> Array:
+        """Joint draws of the value without noise at points of shape (k, d), shape (count, k)."""
+        return drawn(*self.joint(at), count, rng)
+
     def left_out(self) -> tuple[Array, Array]:
         """Of every value, what the others predict would be measured there: means and standard
         deviations with the value's own error in them, each of shape (n,), in the values' unit.
@@ -94,15 +99,53 @@ class Process:
         )  # fmt: skip
 
 
-def fit(
+@dataclass(frozen=True)
+class Scaled:
+    """Values as a process is fitted to them, shifted and scaled; n points of d coordinates.
+
+    - `points`: shape (n, d).
+    - `values`: shape (n,), in `unit`s from `shift`.
+    - `known`: covariance of their known errors, shape (n, n), in those units.
+    - `offset`: prior variance of what is the same everywhere.
+    - `middle`, `deviation`: of the normal priors on the logarithms of the scales, the signal, the
+      slope and the noise, each of shape (d + 3,).
+    """
+
+    points: Array
+    values: Array
+    shift: float
+    unit: float
+    known: Array
+    offset: float
+    middle: Array
+    deviation: Array
+
+    @property
+    def bounds(self) -> list[tuple[float, float]]:
+        """Of the logarithms."""
+        return [LOG_BOUNDS] * (len(self.middle) - 1) + [(LEAST_NOISE, 2.0)]
+
+    def process(self, theta: Array) -> Process:
+        """With the logarithms of the scales, the signal, the slope and the noise as given."""
+        unit = (self.shift, self.unit)
+        return _conditioned(self.points, self.values, unit, theta, self.known, self.offset)
+
+    def likelihood(self, most: int) -> Callable[[Array], tuple[float, Array]]:
+        """The negative logarithm of the likelihood of at most so many of the values, evenly from
+        the first to the last, and its gradient, by the logarithms."""
+        n = len(self.points)
+        some = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
+        x, y = self.points[some], self.values[some]
+        squares, products = np.square(x[:, None, :] - x[None, :, :]), _products(x, x)
+        own = self.known[np.ix_(some, some)] + self.offset
+        return lambda theta: _negative_log_likelihood(theta, squares, products, y, own)
+
+
+def scaled(
     points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
-) -> Process:
-    """The process of `values`, shape (n,), at `points`, shape (n, d). `errors`, shape (n, n): the
-    covariance of what is known to be wrong with the values, on top of which a noise is fitted that
-    is the same everywhere; such errors may be shared by all values, so the mean is not taken as
-    known then. Scales and noise are fitted to `FITTED_TO` points at most, evenly from the first to
-    the last; all of them are then taken as known. ValueError for other shapes, no points, or
-    numbers that are not finite."""
+) -> Scaled:
+    """As `fit` takes them. ValueError for other shapes, no points, or numbers that are not
+    finite."""
     x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or y.shape != (len(x),) or not len(x):
         raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
@@ -114,29 +157,46 @@ def fit(
     shift, unit = float(y.mean()), float(y.std()) or 1.0
     if errors is not None:
         unit = _unit(y, known)
-    known = known / unit**2
-    offset = 0.0 if errors is None else OFFSET
-    scaled, d = (y - shift) / unit, x.shape[1]
+    d = x.shape[1]
     prior = 0.5 * math.log(max(d, 1) / SCALE_AT_ONE)
-    middle = np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]])
-    deviation = np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]])
-    bounds = [LOG_BOUNDS] * (d + 2) + [(LEAST_NOISE, 2.0)]
-    some = np.linspace(0, len(x) - 1, min(len(x), FITTED_TO)).round().astype(np.int64)
-    squares = np.square(x[some, None, :] - x[None, some, :])
-    products, own = _products(x[some], x[some]), known[np.ix_(some, some)] + offset
+    return Scaled(
+        x, (y - shift) / unit, shift, unit, known / unit**2, 0.0 if errors is None else OFFSET,
+        middle=np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]]),
+        deviation=np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]]),
+    )  # fmt: skip
+
+
+def fit(
+    points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
+) -> Process:
+    """The process of `values`, shape (n,), at `points`, shape (n, d). `errors`, shape (n, n): the
+    covariance of what is known to be wrong with the values, on top of which a noise is fitted that
+    is the same everywhere; such errors may be shared by all values, so the mean is not taken as
+    known then. Scales and noise are fitted to `FITTED_TO` points at most, evenly from the first to
+    the last; all of them are then taken as known. ValueError for other shapes, no points, or
+    numbers that are not finite."""
+    known = scaled(points, values, errors)
+    return known.process(most_likely(known))
+
+
+def most_likely(known: Scaled) -> Array:
+    """The maximum a posteriori of the logarithms of the scales, the signal, the slope and the
+    noise, shape (d + 3,)."""
+    likelihood, middle, deviation = known.likelihood(FITTED_TO), known.middle, known.deviation
 
     def loss(theta: Any) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(theta, squares, products, scaled[some], own)
+        value, gradient = likelihood(theta)
         off = (theta - middle) / deviation
         return value + 0.5 * float(off @ off), gradient + off / deviation
 
-    starts: list[Any] = [middle, np.array([*[math.log(0.5)] * d, 0.0, 0.0, math.log(0.05)])]
+    other = [*[math.log(0.5)] * (len(middle) - 3), 0.0, 0.0, math.log(0.05)]
     found: list[Any] = [
-        minimize(loss, s, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100})
-        for s in starts
+        minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=known.bounds, options={"maxiter": 100}
+        )
+        for start in (middle, np.array(other))
     ]
-    best = min(found, key=lambda f: float(f.fun))
-    return _conditioned(x, scaled, (shift, unit), best.x, known, offset)
+    return np.asarray(min(found, key=lambda f: float(f.fun)).x)
 
 
 def _unit(y: Array, known: Array) -> float:
@@ -167,6 +227,14 @@ def _distances(a: Array, b: Array, scales: Array) -> Array:
     a, b = a / scales, b / scales
     squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
     return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+
+
+def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
+    """Normal draws of shape (count, k)."""
+    # not by Cholesky: the covariance of points near each other is singular but for rounding
+    variances, axes = np.linalg.eigh(covariance)
+    factor = axes * np.sqrt(np.maximum(variances, 0.0))
+    return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
 
 
 def _products(a: Array, b: Array) -> Array:

@@ -1,6 +1,6 @@
 """The response surface of a sweep: what several measures are over a space, from few noisy trials.
 
-A Gaussian process for each measure, with the trials' known errors (`gaussian_process.fit`), each
+A mixture of Gaussian processes for each measure, with the trials' known errors, each
 independent of the others. Arrays in, arrays out. Points are features, shape (k, f), of about
 [0, 1]; values are differences to the untouched model.
 """
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.gaussian_process import Process, fit
+from mtray.analysis.gaussian_process import Process
+from mtray.analysis.process_mixture import ProcessMixture, fit_mixture
 from mtray.analysis.uncertainty import TAILS, Z95
 
 Array = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ FEWEST = 5  # points below which a surface says nothing that a mean does not
 class Surface:
     """A fitted process for each of m measures."""
 
-    processes: tuple[Process, ...]
+    processes: tuple[ProcessMixture, ...]
 
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Means and standard deviations of the true values at points of shape (k, f), each of shape
@@ -36,7 +37,7 @@ class Surface:
     def draws(self, at: Array, count: int, seed: int = 0) -> Array:
         """Joint draws of the true values at points of shape (k, f), shape (count, k, m)."""
         rng = np.random.default_rng(seed)
-        found = [drawn(*process.joint(at), count, rng) for process in self.processes]
+        found = [process.draws(at, count, rng) for process in self.processes]
         return np.stack(found, axis=2)
 
 
@@ -45,15 +46,7 @@ def fit_surface(points: Array, values: Array, errors: Sequence[Array]) -> Surfac
     measure the covariance of what its values may be off by, shape (n, n). ValueError for other
     shapes or numbers that are not finite."""
     columns = zip(values.T, errors, strict=True)
-    return Surface(tuple(fit(points, column, known) for column, known in columns))
-
-
-def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
-    """Normal draws of shape (count, k)."""
-    # not by Cholesky: the covariance of points near each other is singular but for rounding
-    variances, axes = np.linalg.eigh(covariance)
-    factor = axes * np.sqrt(np.maximum(variances, 0.0))
-    return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
+    return Surface(tuple(fit_mixture(points, column, known) for column, known in columns))
 
 
 @dataclass(frozen=True)
@@ -73,13 +66,13 @@ class Curve:
     rise_high: float
 
 
-def curve(process: Process, points: Array) -> Curve:
+def curve(process: Process | ProcessMixture, points: Array) -> Curve:
     """The mean over backgrounds of what the measure is along a parameter (partial dependence:
     Friedman 2001, Annals of Statistics 29:1189). `points`, shape (g, b, f): for each of g values of
     the parameter, b points that differ in the other parameters."""
     g, b, _ = points.shape
     mean, covariance = process.joint(points.reshape(g * b, -1))
-    # the mean of jointly normal values is normal
+    # the mean of jointly normal values is normal; those of a mixture are nearly so
     middle = mean.reshape(g, b).mean(axis=1)
     between = covariance.reshape(g, b, g, b).mean(axis=(1, 3))
     half = Z95 * np.sqrt(np.maximum(np.diagonal(between), 0.0))
@@ -100,13 +93,17 @@ class Importance:
 
 
 def importances(
-    process: Process, one: Array, mixed: Sequence[Array], count: int = 200, seed: int = 0
+    process: Process | ProcessMixture,
+    one: Array,
+    mixed: Sequence[Array],
+    count: int = 200,
+    seed: int = 0,
 ) -> list[Importance]:
     """Total Sobol' indices, by Jansen's estimator: E[(f(A) - f(A_j))^2] / (2 Var f) (Saltelli et
     al. 2010, Comput. Phys. Commun. 181:259, table 2). `one`, shape (n, f), are points spread over
     the space, `mixed[j]` the same with parameter j taken from other such points."""
     n = len(one)
-    values = drawn(*process.joint(np.vstack([one, *mixed])), count, np.random.default_rng(seed))
+    values = process.draws(np.vstack([one, *mixed]), count, np.random.default_rng(seed))
     first, found = values[:, :n], []
     variance = first.var(axis=1)
     for j in range(len(mixed)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.gaussian_process import Process
+from mtray.analysis.process_mixture import ProcessMixture
 from mtray.analysis.surface import FEWEST, Surface, fit_surface
 from mtray.errors import RunError
 from mtray.parameters import Choices, IntRange, Parameter, values_of
@@ -105,7 +105,7 @@ class Modelled:
     names: tuple[str, ...]
     surface: Surface
 
-    def process(self, name: str) -> Process:
+    def process(self, name: str) -> ProcessMixture:
         """Of one measure."""
         return self.surface.processes[self.names.index(name)]
 
