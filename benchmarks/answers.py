@@ -15,7 +15,7 @@ answer holds with probability .95, or as many repeats are spent as recipes.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDY, SPACE = ROOT / "sweeps" / "default.yaml", ROOT / "search_spaces" / "ratio.yaml"
 TRIALS = (14, 30, 60)
 NAMES = ("quality", "retention")
+EDGES = (0.05, 0.2, 0.5, 0.8, 0.95)  # of probabilities
 UNTOUCHED = np.zeros(len(NAMES))
 
 
@@ -132,26 +133,68 @@ WAYS: Mapping[str, Choose] = {
 }  # fmt: skip
 
 
-def regrets(rows: Sequence[Row], truth: Truth, trials: int, sweeps: int) -> dict[str, Array]:
-    """By way of choosing, shape (sweeps, 4): regret in worth, quality and retention, and what is
-    claimed too much of worth. `untried`: what is predicted to be best and was not trained."""
+@dataclass(frozen=True)
+class Drawn:
+    """A sweep drawn from the table: its evidence, what is believed, and `gaps`, shape (trials, 2),
+    the true differences of its recipes."""
+
+    sweep: Evidence
+    believed: Belief
+    gaps: Array
+
+
+def drawn_sweeps(rows: Sequence[Row], truth: Truth, trials: int, sweeps: int) -> Iterator[Drawn]:
+    """Sweeps of the baselines and random recipes, one seed each."""
     first = evidence_of(rows, [group[:1] for group in groups(rows)])
     roles = [record.role for record in first.records]
     baselines = [i for i, role in enumerate(roles) if role != "search"]
     searched = [i for i, role in enumerate(roles) if role == "search"]
-    found: dict[str, list[Array]] = {way: [] for way in (*WAYS, "untried")}
     for seed in range(sweeps):
         drawn = np.random.default_rng(seed).permutation(searched)[: trials - len(baselines)]
         places = [*baselines, *map(int, drawn)]
         sweep = part(first, places)
         believed = belief(sweep, truth.study.objectives, truth.space)
-        true = np.vstack([truth.gaps[places], UNTOUCHED])
+        yield Drawn(sweep, believed, truth.gaps[places])
+
+
+def regrets(drawn: Sequence[Drawn], truth: Truth) -> dict[str, Array]:
+    """By way of choosing, shape (sweeps, 4): regret in worth, quality and retention, and what is
+    claimed too much of worth. `untried`: what is predicted to be best and was not trained."""
+    found: dict[str, list[Array]] = {way: [] for way in (*WAYS, "untried")}
+    for each in drawn:
+        true = np.vstack([each.gaps, UNTOUCHED])
         for way, choose in WAYS.items():
-            chosen, claimed = choose(sweep, believed, truth)
+            chosen, claimed = choose(each.sweep, each.believed, truth)
             found[way].append(_regret(truth, true[chosen], claimed))
-        untried = truth.surface.predict(believed.untried[:1])[0][0]
-        found["untried"].append(_regret(truth, untried, believed.means[len(believed.numbers)]))
+        untried = truth.surface.predict(each.believed.untried[:1])[0][0]
+        claimed = each.believed.means[len(each.believed.numbers)]
+        found["untried"].append(_regret(truth, untried, claimed))
     return {way: np.array(values) for way, values in found.items()}
+
+
+def better(drawn: Sequence[Drawn]) -> tuple[Array, Array]:
+    """Of all recipes but the first baseline, in both objectives: the probability that it is better
+    than that, and whether it is, each flat."""
+    said, true = [], []
+    for each in drawn:
+        one = each.sweep.baselines[0]
+        others = [i for i in range(len(each.gaps)) if i != one]
+        draws = each.believed.draws[:, 1 : len(each.gaps) + 1]
+        said.append((draws[:, others] > draws[:, [one]]).mean(axis=0).ravel())
+        true.append((each.gaps[others] > each.gaps[one]).ravel())
+    return np.concatenate(said), np.concatenate(true)
+
+
+def better_line(trials: int, drawn: Sequence[Drawn]) -> str:
+    """By the probability: how often it was right, and of how many."""
+    said, true = better(drawn)
+    place = np.digitize(said, EDGES)
+    cells = [
+        f"{said[place == k].mean():.2f}: {true[place == k].mean():.2f} ({(place == k).sum()})"
+        if (place == k).any() else "-"
+        for k in range(len(EDGES) + 1)
+    ]  # fmt: skip
+    return f"| {trials} | {' | '.join(cells)} |"
 
 
 def _regret(truth: Truth, true: Array, claimed: Array) -> Array:
@@ -171,11 +214,21 @@ def regret_lines(rows: Sequence[Row], truth: Truth, sweeps: int) -> list[str]:
         "| trials | chosen by | regret in worth | in quality | in retention | claimed too much |",
         "|---|---|---|---|---|---|",
     ]
+    sure = [
+        "",
+        "P(better than the first baseline), mean of those between the edges, how often it is true, "
+        "and of how many; trained recipes, both objectives:",
+        "",
+        "| trials | " + " | ".join(f"to {edge:g}" for edge in (*EDGES, 1)) + " |",
+        "|" + "---|" * (len(EDGES) + 2),
+    ]
     for trials in [n for n in TRIALS if n < len(truth.whole.records)]:
-        for way, values in regrets(rows, truth, trials, sweeps).items():
+        drawn = list(drawn_sweeps(rows, truth, trials, sweeps))
+        for way, values in regrets(drawn, truth).items():
             cells = " | ".join(interval(values[:, k]) for k in range(values.shape[1]))
             lines.append(f"| {trials} | {way} | {cells} |")
-    return lines
+        sure.append(better_line(trials, drawn))
+    return lines + sure
 
 
 def settled(truth: Truth, recipes: int, seed: int) -> tuple[bool, bool, int]:

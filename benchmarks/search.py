@@ -36,7 +36,6 @@ from table_summary import TABLE
 
 from mtray.errors import MtrayError
 
-REGMIX = Path(__file__).resolve().parents[2] / "shared" / "data" / "laws" / "regmix"
 SURFACE = "surface"
 PROBLEMS = ("recipes", SURFACE, "regmix")
 STEPS = 40  # budgets at which the fronts are looked at
@@ -175,10 +174,10 @@ def sources(args: argparse.Namespace) -> list[str]:
             print(f"the recipe table is not in {args.recipes}; left out", file=sys.stderr)
     found += [SURFACE] if SURFACE in args.problems else []
     if "regmix" in args.problems:
-        if args.regmix.is_dir():
+        if args.regmix is not None:
             found += [f"regmix:{args.regmix}:{a}/{b}" for a, b in REGMIX_PAIRS]
         else:
-            print(f"RegMix's tables are not in {args.regmix}; left out", file=sys.stderr)
+            print("RegMix's tables are left out: --regmix FOLDER has them", file=sys.stderr)
     return found + [str(path) for path in args.table]
 
 
@@ -193,7 +192,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=PROBLEMS)
     parser.add_argument("--recipes", type=Path, default=TABLE, metavar="FILE")
     parser.add_argument("--table", type=Path, action="append", default=[], metavar="FILE")
-    parser.add_argument("--regmix", type=Path, default=REGMIX, metavar="FOLDER")
+    parser.add_argument(
+        "--regmix", type=Path, metavar="FOLDER", help="with RegMix's tables, as its authors have it"
+    )
     known = (*POLICIES, *VARIANTS)
     parser.add_argument("--policies", nargs="+", choices=known, metavar="NAME",
                         default=list(POLICIES), help=f"of {', '.join(known)}")  # fmt: skip

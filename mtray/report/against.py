@@ -5,6 +5,7 @@ from __future__ import annotations
 from mtray.report.compare import ROLE_NAMES, Gain
 from mtray.report.front import Front
 from mtray.report.printing import EMPTY, Sheet
+from mtray.report.units import in_points
 
 WITHIN = "~"  # after the number of a point that is worse in another objective, within noise
 
@@ -17,14 +18,14 @@ def against_sheet(front: Front, once: bool = False) -> Sheet:
         ["" if once and place else ROLE_NAMES[comparison.role], *_cells(front, gain)]
         for comparison, place, gain in gains
     ]
-    head = ["against", "objective", "gain", "verdict", "trial"]
+    head = ["front against", "objective", "gain", "verdict", "trial"]
     if any(gain.agreement is not None for _, _, gain in gains):
         head.append("raters")
         for row, (_, _, gain) in zip(rows, gains, strict=True):
             row.append(EMPTY if gain.agreement is None else f"{gain.agreement:.0%}")
     return Sheet(
         head, rows, title="Against the baselines",
-        left=frozenset(("against", "objective", "verdict")),
+        left=frozenset(("front against", "objective", "verdict")),
         styles=["bold" if row[3] == "better" else "" for row in rows],
     )  # fmt: skip
 
@@ -32,10 +33,11 @@ def against_sheet(front: Front, once: bool = False) -> Sheet:
 def _cells(front: Front, gain: Gain) -> list[str]:
     if gain.number is None:
         return [gain.objective, EMPTY, gain.verdict, EMPTY]
-    digits = 1 if abs(front.point(gain.number).objectives[gain.objective].value) >= 10 else 3
-    value, low, high = (f"{v:+.{digits}f}" for v in (gain.gain, gain.low, gain.high))
+    value = front.point(gain.number).objectives[gain.objective].value
+    digits = 1 if in_points(value) else 3
+    gap, low, high = (f"{v:+.{digits}f}" for v in (gain.gain, gain.low, gain.high))
     number = f"{gain.number}{WITHIN if gain.matched == 'noise' else ''}"
-    return [gain.objective, f"{value} [{low}, {high}]", gain.verdict, number]
+    return [gain.objective, f"{gap} [{low}, {high}]", gain.verdict, number]
 
 
 def against_lines(front: Front) -> list[str]:

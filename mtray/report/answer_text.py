@@ -12,15 +12,28 @@ from mtray.report.parameters import recipe_text
 from mtray.report.prediction import Prediction
 from mtray.report.printing import Sheet
 from mtray.report.records import BASE_NUMBER, trial_name
+from mtray.report.units import in_points
 
 
-def number_text(value: float, sign: str = "+") -> str:
-    """With three decimals; with one from 10 on, as for BLEU."""
-    return f"{value:{sign}.{1 if abs(value) >= 10 else 3}f}"
+def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
+    """With three decimals; with one where the measure is one of points, such as BLEU, by a value
+    `of` it (None: this one)."""
+    return f"{value:{sign}.{1 if in_points(value if of is None else of) else 3}f}"
 
 
-def interval_text(low: float, high: float, sign: str = "+") -> str:
-    return f"[{number_text(low, sign)}, {number_text(high, sign)}]"
+def interval_text(low: float, high: float, sign: str = "+", of: float | None = None) -> str:
+    return f"[{number_text(low, sign, of)}, {number_text(high, sign, of)}]"
+
+
+def gain_text(gain: Expected) -> str:
+    """Such as `+0.025 [+0.011, +0.040]`."""
+    return (
+        f"{number_text(gain.gain, of=gain.base)} {interval_text(gain.low, gain.high, of=gain.base)}"
+    )
+
+
+def gains_text(gains: Sequence[Expected]) -> str:
+    return ", ".join(f"{gain.objective} {gain_text(gain)}" for gain in gains)
 
 
 def chance_text(chance: float) -> str:
@@ -38,14 +51,13 @@ def expected_sheet(against: Sequence[AgainstBaseline]) -> Sheet:
         for place, gain in enumerate(each.gains)
     ]
     return Sheet(
-        ["against", "objective", "expected gain", "P(better)"], rows,
-        left=frozenset(("against", "objective")),
+        ["answer against", "objective", "expected gain", "P(better)"], rows,
+        left=frozenset(("answer against", "objective")),
     )  # fmt: skip
 
 
 def _expected_cells(gain: Expected) -> list[str]:
-    value = f"{number_text(gain.gain)} {interval_text(gain.low, gain.high)}"
-    return [gain.objective, value, chance_text(gain.better)]
+    return [gain.objective, gain_text(gain), chance_text(gain.better)]
 
 
 def answer_head(answer: Answer) -> list[str]:
@@ -76,10 +88,7 @@ def answer_lines(answer: Answer) -> list[str]:
     if answer.settling is not None:
         lines.append(_settling_line(answer.settling, answer.level))
     if answer.untried is not None:
-        gains = ", ".join(
-            f"{gain.objective} {number_text(gain.gain)} {interval_text(gain.low, gain.high)}"
-            for gain in answer.untried.gains
-        )
+        gains = gains_text(answer.untried.gains)
         lines.append(
             f"Not trained yet, but predicted to be worth more (probability "
             f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; "
@@ -89,8 +98,11 @@ def answer_lines(answer: Answer) -> list[str]:
 
 
 def _worth_line(answer: Answer) -> str:
+    base = {gain.objective: gain.base for each in answer.against for gain in each.gains}
     reach = ", ".join(
-        f"{name} {number_text(scale, '')}" for name, scale in answer.scale.items() if scale
+        f"{name} {number_text(scale, '', base.get(name))}"
+        for name, scale in answer.scale.items()
+        if scale
     )
     source = (
         "Expected values come from a model of all recipes, so a lucky measurement does not win"
@@ -119,14 +131,13 @@ def _sure_line(answer: Answer) -> str:
 
 def _looked_best_line(found: LookedBest) -> str:
     who = "The untouched model" if found.number == BASE_NUMBER else f"Trial {found.number}"
-    measured = ", ".join(f"{name} {number_text(gap)}" for name, gap in found.observed.items())
-    expected = ", ".join(
-        f"{gain.objective} {number_text(gain.gain)} {interval_text(gain.low, gain.high)}"
-        for gain in found.expected
+    base = {gain.objective: gain.base for gain in found.expected}
+    measured = ", ".join(
+        f"{name} {number_text(gap, of=base[name])}" for name, gap in found.observed.items()
     )
     return (
         f"{who} looks better by what was measured (compared with the answer: {measured}); the "
-        f"model expects part of that to be luck ({expected})."
+        f"model expects part of that to be luck ({gains_text(found.expected)})."
     )
 
 
@@ -181,8 +192,8 @@ def prediction_sheet(found: Prediction) -> Sheet:
     """A row for each measure."""
     rows = [
         [
-            m.measure, number_text(m.value, ""), interval_text(m.low, m.high, ""),
-            number_text(m.gain), interval_text(m.gain_low, m.gain_high),
+            m.measure, number_text(m.value, ""), interval_text(m.low, m.high, "", m.value),
+            number_text(m.gain, of=m.value), interval_text(m.gain_low, m.gain_high, of=m.value),
         ]
         for m in found.measures
     ]  # fmt: skip

@@ -7,7 +7,7 @@ than it is; with too few recipes for a surface, by their means and joint errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,12 +36,14 @@ class Expected(Frozen):
     objective's sense.
 
     - `gain`: the expected one, in the objective's unit.
+    - `base`: the objective's value of the untouched model.
     - `low`, `high`: its 95 % interval.
     - `better`: probability that it is above 0.
     """
 
     objective: str
     gain: float
+    base: float
     low: float
     high: float
     better: float
@@ -114,23 +116,24 @@ class Belief:
 
     def expected(self, one: int, other: int) -> tuple[Expected, ...]:
         """What candidate `one` gains over candidate `other`, by index."""
-        return expected_between(self.means, self.draws, (one, other), list(self.objectives))
+        base = self.evidence.base_of(self.objectives)
+        return expected_between(self.means, self.draws, (one, other), base)
 
 
 def expected_between(
-    means: Array, draws: Array, pair: tuple[int, int], objectives: Sequence[str]
+    means: Array, draws: Array, pair: tuple[int, int], base: Mapping[str, float]
 ) -> tuple[Expected, ...]:
     """What the first of two candidates gains over the second; `means` of shape (k, m), `draws` of
-    shape (draws, k, m), more is better."""
+    shape (draws, k, m), more is better. `base`: by objective, the untouched model's value."""
     one, other = pair
     apart, gaps = draws[:, one] - draws[:, other], means[one] - means[other]
     low, high = np.quantile(apart, TAILS, axis=0)
     return tuple(
         Expected(
-            objective=name, gain=float(gaps[k]), low=float(min(low[k], gaps[k])),
+            objective=name, gain=float(gaps[k]), base=value, low=float(min(low[k], gaps[k])),
             high=float(max(high[k], gaps[k])), better=float((apart[:, k] > 0).mean()),
         )
-        for k, name in enumerate(objectives)
+        for k, (name, value) in enumerate(base.items())
     )  # fmt: skip
 
 

@@ -60,6 +60,10 @@ class Evidence:
         """Places of the recipes that nobody had to search for."""
         return tuple(i for i, record in enumerate(self.records) if record.role != "search")
 
+    def base_of(self, names: Iterable[str]) -> dict[str, float]:
+        """The untouched model's value of every named measure."""
+        return {name: float(self.base[self.names.index(name)]) for name in names}
+
     def gap(self, name: str) -> Array:
         """Of one measure, shape (n,)."""
         return self.gaps[:, self.names.index(name)]

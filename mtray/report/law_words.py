@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from mtray.report.left_out import LeftOutError
 from mtray.schema import Frozen, Recipe
 
 Kind = Literal["quality", "loss"]
-Model = Literal["law", "linear", "constant"]
 # of the law beside a constant, by its mean log density
 Verdict = Literal["better", "not shown to be better", "no better"]
 
@@ -49,20 +49,6 @@ class LawParameter(Interval):
 
     name: str
     meaning: str
-
-
-class LawError(Frozen):
-    """Leave-one-out errors of a model; predictions include the measurement error.
-
-    - `rmse`: root of the mean squared difference, in the measure's unit.
-    - `coverage`: the share of recipes within the 95 % prediction interval.
-    - `log_density`: the mean; higher is better.
-    """
-
-    model: Model
-    rmse: float
-    coverage: float
-    log_density: float
 
 
 class CriticalValue(Frozen):
@@ -105,7 +91,7 @@ class MeasureLaw(Frozen):
     parameters: tuple[LawParameter, ...]
     misfit: float
     error: float
-    errors: tuple[LawError, ...]
+    errors: tuple[LeftOutError, ...]
     margin: float
     margin_error: float
     verdict: Verdict
@@ -187,14 +173,16 @@ def verdict_of(margin: float, error: float) -> Verdict:
     return "not shown to be better" if margin > 0 else "no better"
 
 
-def error_sentence(name: str, errors: Sequence[LawError], verdict: Verdict, error: float) -> str:
+def error_sentence(
+    name: str, errors: Sequence[LeftOutError], verdict: Verdict, error: float
+) -> str:
     by = {e.model: e for e in errors}
     law = by["law"]
     claim = "is not shown to predict" if verdict == "not shown to be better" else "predicts"
     than = "no better" if verdict == "no better" else "better"
     return (
         f"the law {claim} {name} of left-out recipes {than} than a constant: error "
-        f"{law.rmse:.3g} (constant {by['constant'].rmse:.3g}, linear {by['linear'].rmse:.3g}, "
+        f"{law.error:.3g} (constant {by['constant'].error:.3g}, linear {by['linear'].error:.3g}, "
         f"measurement alone {error:.3g}), {law.coverage:.0%} within the 95 % interval"
     )
 

@@ -22,7 +22,7 @@ from mtray.analysis.laws import (
     quality_shape,
     scaled,
 )
-from mtray.analysis.leave_out import Fit, LeftOut, leave_one_out
+from mtray.analysis.leave_out import Fit, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.analysis.uncertainty import TAILS
 from mtray.parameters import Choices, Value, values_of
@@ -32,7 +32,6 @@ from mtray.report.law_words import (
     CriticalValue,
     Interval,
     Kind,
-    LawError,
     LawParameter,
     Laws,
     MeasureLaw,
@@ -43,6 +42,7 @@ from mtray.report.law_words import (
     loss_sentences,
     verdict_of,
 )
+from mtray.report.left_out import LeftOutError, Model
 from mtray.schema import Recipe, Study
 from mtray.space import Space
 
@@ -141,13 +141,13 @@ def _fitted(
 
 
 def _measure(f: Fitted, points: Array, space: Space, asked: Asked) -> MeasureLaw:
-    fits: dict[str, tuple[Fit, Array]] = {
+    fits: dict[Model, tuple[Fit, Array]] = {
         "law": (f.law.refit(), points),
         "linear": (lambda p, v, c: linear_fit(p, v, c).predict, scaled(points)),
         "constant": (lambda p, v, c: constant_fit(p, v, c).predict, points),
     }
     left = {m: leave_one_out(fit, p, f.values, f.covariance) for m, (fit, p) in fits.items()}
-    errors = tuple(_error(model, found) for model, found in left.items())
+    errors = tuple(LeftOutError.of(model, found) for model, found in left.items())
     margin, margin_error = left["law"].margin(left["constant"])
     verdict, error = (
         verdict_of(margin, margin_error),
@@ -164,13 +164,6 @@ def _measure(f: Fitted, points: Array, space: Space, asked: Asked) -> MeasureLaw
         reference_rate=rate, parameters=parameters, misfit=f.law.fitted.misfit**0.5, error=error,
         errors=errors, margin=margin, margin_error=margin_error, verdict=verdict, critical=found,
         sentences=tuple(words),
-    )  # fmt: skip
-
-
-def _error(model: str, found: LeftOut) -> LawError:
-    return LawError.model_validate(
-        {"model": model, "rmse": found.rmse, "coverage": found.coverage,
-         "log_density": found.log_density}
     )  # fmt: skip
 
 

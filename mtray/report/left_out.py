@@ -4,25 +4,39 @@ what simpler models predict."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from mtray.analysis.leave_out import LeftOut
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.report.surface import Modelled
 from mtray.schema import Frozen
 
+Array = npt.NDArray[np.float64]
+Model = Literal["surface", "law", "linear", "constant"]
+
 
 class LeftOutError(Frozen):
-    """How a model predicts recipes that were left out.
+    """How a model predicts recipes that were left out; its predictions have the error of a
+    measurement in them.
 
-    - `error`: root mean squared difference to what was measured.
+    - `error`: root mean squared difference to what was measured, in the measure's unit.
     - `coverage`: share of the measured values within their 95 % interval.
     - `log_density`: their mean log density; greater is better.
     """
 
-    model: str
+    model: Model
     error: float
     coverage: float
     log_density: float
+
+    @classmethod
+    def of(cls, model: Model, found: LeftOut) -> LeftOutError:
+        return cls(
+            model=model, error=found.rmse, coverage=found.coverage, log_density=found.log_density
+        )
 
 
 def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]:
@@ -30,17 +44,13 @@ def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]
     all."""
     evidence, process = surface.evidence, surface.process(measure)
     values, known = evidence.gap(measure), evidence.covariance(measure)
-    found = {
+    found: dict[Model, tuple[Array, Array]] = {
         "surface": process.left_out(),
         "constant": constant_fit(process.points, values, known).left_out(),
         "linear": linear_fit(process.points, values, known).left_out(),
     }
-    left = {model: LeftOut(values, *predicted) for model, predicted in found.items()}
     return tuple(
-        LeftOutError(
-            model=model, error=each.rmse, coverage=each.coverage, log_density=each.log_density
-        )
-        for model, each in left.items()
+        LeftOutError.of(model, LeftOut(values, *predicted)) for model, predicted in found.items()
     )
 
 

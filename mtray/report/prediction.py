@@ -66,29 +66,26 @@ def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]
     expected = np.insert(maximised(means[:, columns], list(objectives.values())), 1, 0.0, axis=0)
     others: list[tuple[Role, int]] = [("base", BASE_NUMBER)]
     others += [(r.role, r.number) for r in baselines]
+    base = evidence.base_of(surface.names)
     trained = [r.number for r in evidence.records if r.recipe == recipe]
     return Prediction(
         recipe=parameters(recipe),
         trained=trained[0] if trained else None,
         measures=tuple(
-            _measure(name, float(means[0, k]), float(deviations[0, k]), _base(surface, name))
+            _measure(name, float(means[0, k]), float(deviations[0, k]), base[name])
             for k, name in enumerate(surface.names)
         ),
         against=tuple(
             AgainstBaseline(
                 role=role,
                 number=number,
-                gains=expected_between(expected, draws, (0, i), list(objectives)),
+                gains=expected_between(expected, draws, (0, i), evidence.base_of(objectives)),
             )
             for i, (role, number) in enumerate(others, start=1)
             if number not in trained
         ),
         recipes=len(evidence.records),
     )
-
-
-def _base(surface: Modelled, name: str) -> float:
-    return float(surface.evidence.base[surface.evidence.names.index(name)])
 
 
 def _measure(name: str, gain: float, deviation: float, base: float) -> Predicted:

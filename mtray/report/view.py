@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from mtray.report.compare import recipe_name
 from mtray.report.differences import Difference
 from mtray.report.front import Front, Objective, Point
+from mtray.report.units import in_points
 from mtray.schema import Score
-
-# the size from which a measure is one of points, such as BLEU, and not a share
-POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,12 @@ class Shown:
 
 
 def shown_score(score: Score) -> Shown:
-    return Shown(score.value, score.low, score.high, points=abs(score.value) >= POINTS)
+    return Shown(score.value, score.low, score.high, points=in_points(score.value))
 
 
 def shown_difference(found: Difference, score: Score) -> Shown:
     """`score`: of which of the two values."""
-    return Shown(found.gap, found.low, found.high, True, abs(score.value) >= POINTS)
+    return Shown(found.gap, found.low, found.high, True, in_points(score.value))
 
 
 def reference_point(front: Front) -> Point | None:

@@ -65,7 +65,17 @@ class Division:
     @property
     def enough(self) -> bool:
         """Whether the baselines leave something to search. Without any, all of it is searched."""
-        return not self.baselines or self.searched >= LEAST_SEARCHED
+        return not self.baselines or self._left >= LEAST_SEARCHED
+
+    @property
+    def _again(self) -> bool:
+        """Whether the first baseline is to be trained twice, though the trials may not do."""
+        return bool(self.first and self.budget.replicate_share)
+
+    @property
+    def _left(self) -> int:
+        """Recipes to search besides all that comes first."""
+        return max(0, self.searched - (self._again and not self.first_again))
 
     @property
     def smallest(self) -> Division:
@@ -91,13 +101,8 @@ class Division:
         )
 
     def lines(self) -> list[str]:
-        """The same, and why a repeat or the confirmation is missing."""
+        """The same, and why the confirmation is missing."""
         out = [self.text()]
-        if self.first and self.budget.replicate_share and not self.first_again:
-            out.append(
-                f"no second training of {self.first}: it would leave fewer than {LEAST_SEARCHED} "
-                "recipes to search, so the variance over seeds is a guess"
-            )
         if self.budget.confirm and not self.confirm:
             out.append(
                 "no trial is left to confirm the recommended recipe: too few would be searched"
@@ -109,9 +114,11 @@ class Division:
         if self.enough:
             return
         least = self.smallest.trials
+        again = f" and a second training of {self.first}" if self._again else ""
         raise ConfigError(
-            f"`budget.trials` is {self.trials}: {self._baselines()} come first, which leaves "
-            f"{counted(self.searched, 'recipe')} to search; at least {LEAST_SEARCHED} are needed. "
+            f"`budget.trials` is {self.trials}: {self._baselines()}{again} come first, which "
+            f"leaves {counted(self._left, 'recipe')} to search; at least {LEAST_SEARCHED} are "
+            "needed. "
             f"Set it to {least} or more (`--trials {least}`), or choose the baselines that run "
             "(`budget: {baselines: [parallel_only]}`, or none)"
         )

@@ -39,8 +39,9 @@ class Kept:
 
 
 def kept(budget: Budget, total: int, begins: Beginning) -> Kept:
-    """Of `total` trials. The repeat of the first baseline where it leaves `LEAST_SEARCHED` recipes;
-    the confirmation where it leaves the space-filling points and one that they suggested."""
+    """Of `total` trials. The repeat of the first baseline where it leaves `LEAST_SEARCHED` recipes,
+    without which no sweep with baselines begins (`Division.check`); the confirmation where it
+    leaves the space-filling points and one that they suggested."""
     most = total - begins.baselines
     first = bool(budget.replicate_share and begins.repeatable and most > LEAST_SEARCHED)
     start = begins.baselines + begins.filling

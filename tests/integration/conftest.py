@@ -26,6 +26,7 @@ def small(tmp_path_factory) -> Path:
     study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
     study["name"] = "small"
     study["budget"]["baselines"] = ["parallel_only"]  # the others take longer and test no more
+    study["budget"]["replicate_share"] = 0  # repeats: test_more_seeds.py
     study["evaluation"]["bootstrap"] = 200
     for part in (*study["evaluation"]["quality"], *study["evaluation"]["abilities"].values()):
         part["size"] = 24

@@ -48,7 +48,6 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert first.returncode == 0, output
     assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
     assert "3 trials: 1 baseline (parallel_only), 2 recipes searched, no repeats, " in output
-    assert "no second training of parallel_only: " in output
     assert "smallest difference beyond noise" in output
     run_dir = tmp_path / "small"
     records = {r.number: r for r in read_records(run_dir).sound()}

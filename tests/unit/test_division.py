@@ -37,7 +37,11 @@ TEXTS = [
         f"10 trials: 4 baselines ({ALL}), 5 recipes searched, 1 repeat {AGAIN}, no confirmations",
     ),
     (
-        division(6),
+        division(7),
+        f"7 trials: 4 baselines ({ALL}), 2 recipes searched, 1 repeat {AGAIN}, no confirmations",
+    ),
+    (
+        division(6, replicate_share=0),
         f"6 trials: 4 baselines ({ALL}), 2 recipes searched, no repeats, no confirmations",
     ),
     (
@@ -66,7 +70,7 @@ def test_a_budget_in_words(found, text):
 SAID = [
     (division(14), []),
     (division(10), ["no trial is left to confirm"]),
-    (division(6), ["no second training of parallel_only: ", "no trial is left to confirm"]),
+    (division(7), ["no trial is left to confirm"]),
     (division(14, replicate_share=0, confirm=0), []),
     (division(14, baselines="none"), []),
 ]
@@ -104,7 +108,7 @@ def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
 
 def test_a_first_baseline_of_an_earlier_run_is_trained_again_here_once(tmp_path):
     budget = Budget(trials=14)
-    run(tmp_path / "old", 8, space=OPEN)
+    run(tmp_path / "old", 8, space=OPEN, budget=Budget(trials=8, replicate_share=0))
     taken = taken_from(tmp_path / "old", OPEN).taken
     found = checked_division(study_of(budget=budget), OPEN, None, taken)
     assert (found.baselines, found.first_again, found.repeats) == ((), True, 3)
@@ -122,11 +126,12 @@ def test_a_first_baseline_of_an_earlier_run_is_trained_again_here_once(tmp_path)
 
 
 REFUSED = [
-    (division(1), 0, 6),
-    (division(4), 0, 6),
-    (division(5), 1, 6),
-    (division(2, PAIRS), 1, 3),
-    (division(4, baselines=BASELINES[:3]), 1, 5),
+    (division(1), 0, 7),
+    (division(4), 0, 7),
+    (division(6), 1, 7),
+    (division(5, replicate_share=0), 1, 6),
+    (division(3, PAIRS), 1, 4),
+    (division(5, baselines=BASELINES[:3]), 1, 6),
 ]
 
 
@@ -137,7 +142,8 @@ def test_a_budget_that_baselines_eat_up_is_refused(found, left, least):
     said = str(caught.value)
     assert f"leaves {left or 'no'} recipe" in said and ", ".join(found.baselines) in said
     assert f"`--trials {least}`" in said and "`budget: {baselines: [parallel_only]}`" in said
-    enough = division(least, found_sources(found), baselines=found.baselines)
+    kept = {"baselines": found.baselines, "replicate_share": found.budget.replicate_share}
+    enough = division(least, found_sources(found), **kept)
     enough.check()
 
 

@@ -9,7 +9,6 @@ from records_factory import make_record, make_study
 from mtray.report.evidence import Evidence
 from mtray.report.law_words import (
     Interval,
-    LawError,
     LawParameter,
     critical_sentence,
     error_sentence,
@@ -18,6 +17,7 @@ from mtray.report.law_words import (
     verdict_of,
 )
 from mtray.report.laws import Asked, Laws, grid, law_lines, laws, points_of
+from mtray.report.left_out import LeftOutError
 from mtray.schema import Recipe
 from mtray.space import Space
 
@@ -78,7 +78,7 @@ def test_parameters_and_errors(found):
     assert retention.verdict == "better"
     law, linear, constant = retention.errors
     assert (law.model, linear.model, constant.model) == ("law", "linear", "constant")
-    assert law.rmse < linear.rmse < constant.rmse
+    assert law.error < linear.error < constant.error
 
 
 def test_the_critical_replay_fraction_by_hand(found):
@@ -201,7 +201,7 @@ def test_sentences_of_parameters(name, ends, text):
 def test_verdicts(margin, error, verdict, words):
     assert verdict_of(margin, error) == verdict
     errors = [
-        LawError(model=m, rmse=0.01, coverage=0.95, log_density=1.0)
+        LeftOutError(model=m, error=0.01, coverage=0.95, log_density=1.0)
         for m in ("law", "linear", "constant")
     ]
     assert words in error_sentence("retention", errors, verdict, 0.01)

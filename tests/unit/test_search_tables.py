@@ -9,7 +9,6 @@ from search_factory import rows
 from mtray.errors import ConfigError
 
 # after search_factory, which knows where they lie
-from search import REGMIX  # isort: skip
 from search_surface import own_surface, surface  # isort: skip
 from search_tables import from_rows, read_rows, regmix  # isort: skip
 
@@ -126,11 +125,30 @@ def test_the_surface_front_is_not_beaten():
     assert not better and 0.8 < hills.share_of_front(found) < 1
 
 
-def test_regmix_has_two_fidelities_of_the_same_mixtures():
-    if not REGMIX.is_dir():
-        pytest.skip("RegMix's tables are not shared here")
-    problem = regmix(REGMIX, ("pile_cc", "github"))
-    assert len(problem.distributions) == 17 and problem.senses == ("min", "min")
+def test_regmix_has_two_fidelities_of_the_same_mixtures(tmp_path):
+    write_regmix(tmp_path)
+    problem = regmix(tmp_path, ("pile_cc", "github"))
+    assert len(problem.distributions) == 2 and problem.senses == ("min", "min")
     assert problem.shares[-1] == 1 and problem.alone("1") == 1
-    assert problem.truth("1", 1) == pytest.approx([4.253109, 3.594798], abs=1e-5)
-    assert problem.truth("1", 0)[1] == pytest.approx(6.537395, abs=1e-5)
+    assert problem.truth("1", 1) == pytest.approx([4.25, 3.59])
+    assert problem.truth("1", 0) == pytest.approx([6.25, 5.59])
+
+
+def test_regmix_whose_files_do_not_match_is_refused(tmp_path):
+    write_regmix(tmp_path)
+    file = tmp_path / "test_pile_loss_60m.csv"
+    file.write_text(file.read_text().replace("\n2,", "\n3,"))
+    with pytest.raises(ConfigError, match="mixtures and losses of 60m do not match"):
+        regmix(tmp_path, ("pile_cc", "github"))
+
+
+def write_regmix(folder):
+    """Two mixtures, laid out as its authors have them."""
+    for size, more in (("1m", 2.0), ("60m", 0.0)):
+        (folder / f"test_mixture_{size}.csv").write_text(
+            "index,train_the_pile_pile_cc,train_the_pile_github\n1,0.4,0.6\n2,0.9,0.1\n"
+        )
+        (folder / f"test_pile_loss_{size}.csv").write_text(
+            "index,metric/the_pile_pile_cc_val_loss,metric/the_pile_github_val_loss\n"
+            f"1,{4.25 + more},{3.59 + more}\n2,{4.05 + more},{3.99 + more}\n"
+        )
