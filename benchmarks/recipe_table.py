@@ -125,10 +125,17 @@ def known_rows(table: Path) -> tuple[list[Any], dict[str, Any]]:
 
 
 def rows_to_keep(table: Path, here: set[int], now: dict[str, Any]) -> list[Any]:
-    """Rows of the table of trials whose answers are in another folder. Raises ConfigError where
-    they were scored by other definitions than these."""
+    """Rows of the table of trials whose answers are in another folder; without their factors, which
+    are of that folder's trials. Raises ConfigError where they were scored by other definitions than
+    these."""
+    from table_scores import FACTORS
+
     rows, before = known_rows(table)
-    kept = [row for row in rows if row["number"] not in here]
+    kept = [
+        {name: value for name, value in row.items() if not name.endswith(FACTORS)}
+        for row in rows
+        if row["number"] not in here
+    ]
     for key in ("signatures", "plan", "rungs", "bootstrap"):
         was, is_now = (json.loads(json.dumps(found.get(key))) for found in (before, now))
         if kept and was != is_now:
@@ -140,7 +147,7 @@ def rows_to_keep(table: Path, here: set[int], now: dict[str, Any]) -> list[Any]:
 
 
 def run_score(args: argparse.Namespace) -> None:
-    from table_scores import write_table
+    from table_scores import reduce_factors, write_table
     from table_trials import read_trials
 
     source = (args.work.resolve(), args.study.resolve(), args.space.resolve())
@@ -152,6 +159,7 @@ def run_score(args: argparse.Namespace) -> None:
             rows.append(row)
             print(f"\r{len(rows)} of {len(folders)} scored", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    reduce_factors(rows)
     found = about(source, trials)
     rows += rows_to_keep(args.out, {row["number"] for row in rows}, found)
     size = write_table(args.out, sorted(rows, key=lambda row: row["number"]), found)

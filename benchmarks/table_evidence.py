@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from table_summary import OBJECTIVES, Row, groups, read_table, scores_in, seeds_of
 
+from mtray.errors import ConfigError
 from mtray.report.evidence import Evidence
 from mtray.schema import RETENTION_SUMMARIES, Recipe, TrialRecord
 
 Array = npt.NDArray[np.float64]
-DRAWS = 2000
+DRAWS = 4000
 
 
 def table_evidence(path: Path, recipes: int | None = None) -> Evidence:
@@ -24,8 +25,8 @@ def table_evidence(path: Path, recipes: int | None = None) -> Evidence:
 
 
 def evidence_of(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> Evidence:
-    """Of some groups of the table's rows. The table has variances alone: errors are drawn as normal
-    ones, all pairs of recipes as correlated as two seeds of one are."""
+    """Of some groups of the table's rows. Errors are drawn as normal ones, with the table's
+    covariances. ConfigError where it has none."""
     base = next(row for row in rows if row["role"] == "base")
     names = [*OBJECTIVES, *(n for n in scores_in(rows) if _is_ability(n))]
     means = np.array([[np.mean([r[n] for r in group]) for n in names] for group in grouped])
@@ -54,18 +55,24 @@ def _record(row: Row) -> TrialRecord:
     )  # fmt: skip
 
 
-def _errors(grouped: Sequence[Any], every: Sequence[Any], name: str, seed: int) -> Array:
+def _errors(grouped: Sequence[Sequence[Row]], every: Any, name: str, seed: int) -> Array:
     """Of one score, shape (draws, recipes): segments and seeds."""
     rng = np.random.default_rng(seed)
-    wide = np.array([np.mean([r[f"{name}/paired"] for r in g]) for g in grouped]) ** 0.5
-    alike = [
-        (g[0][f"{name}/paired"] + r[f"{name}/paired"] - r[f"{name}/apart"])
-        / (2 * (g[0][f"{name}/paired"] * r[f"{name}/paired"]) ** 0.5)
-        for g in every
-        for r in g[1:]
-        if r.get(f"{name}/apart") is not None
-    ]
-    shared = float(np.clip(np.median(alike), 0, 1)) if alike else 0.0
-    beyond = seeds_of(every, name).beyond / np.array([len(g) for g in grouped]) ** 0.5
-    common, own = rng.standard_normal((DRAWS, 1)), rng.standard_normal((2, DRAWS, len(grouped)))
-    return (shared**0.5 * common + (1 - shared) ** 0.5 * own[0]) * wide + own[1] * beyond
+    factors, own = zip(*(_segments(group, name) for group in grouped), strict=True)
+    shared = rng.standard_normal((DRAWS, len(factors[0]))) @ np.array(factors).T
+    seeds = seeds_of(every, name).beyond / np.array([len(g) for g in grouped]) ** 0.5
+    alone = np.sqrt(np.square(own) + seeds**2)
+    return np.asarray(shared + alone * rng.standard_normal((DRAWS, len(grouped))))
+
+
+def _segments(group: Sequence[Row], name: str) -> tuple[Array, float]:
+    """The error over segments of a recipe's mean over its seeds: the factors that it shares with
+    others', and the standard deviation of the rest."""
+    if any(row.get(f"{name}/factors") is None for row in group):
+        raise ConfigError(
+            f"trial {group[0]['number']} has no `{name}/factors` in the table: `recipe_table.py "
+            "score` gives them to the trials of one folder"
+        )
+    found = np.array([row[f"{name}/factors"] for row in group])
+    rest = [row[f"{name}/paired"] - f @ f for row, f in zip(group, found, strict=True)]
+    return found.mean(axis=0), float(np.maximum(rest, 0).sum() ** 0.5 / len(group))

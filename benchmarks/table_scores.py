@@ -3,9 +3,11 @@
 Columns of scores are `NAME` (the value), `NAME/low` and `NAME/high` (its 95 % interval),
 `NAME/variance` (of its bootstrap draws), `NAME/paired` (the variance of the draws of its difference
 to the base model on the same segments) and, of a further seed, `NAME/apart` (the same of its
-difference to the recipe's first seed); `covariance/A/B` is that of the draws of two
-objectives. Before the names of what was measured at a rung stands `rung1/` or `rung2/`. The base
-model's are its own on a rung's segments.
+difference to the recipe's first seed), `NAME/factors` of objectives and abilities (a vector whose
+products with other trials' are the covariances of those differences, as far as `RANK` numbers can
+tell; `NAME/paired` less its square is the trial's own); `covariance/A/B` is that of the draws of
+two objectives. Before the names of what was measured at a rung stands `rung1/` or `rung2/`. The
+base model's are its own on a rung's segments.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ from mtray.schema import Study
 
 RETENTION = "retention"
 STAGES = ("", *(f"rung{k + 1}/" for k in range(len(SHARES))))
+FACTORS = "/factors"
+RANK = 48  # numbers of a trial; its own variance is what they leave
 EXACT = "recipe."  # columns of 64 bits, so that a recipe is found again by its numbers
 
 Row = dict[str, Any]
@@ -106,6 +110,11 @@ class Scorer:
         is_base = kept.job.number == BASE_NUMBER
         found = self.end(kept)
         row = self._stage(STAGES[0], found, self._base_scores)
+        row |= {
+            f"{name}{FACTORS}": paired_draws(found[name], self._base_scores[name])
+            for name in found
+            if name in self.study.objectives or name.startswith(f"{RETENTION}.")
+        }
         if first is not None and first.reason is None:
             before = self.end(first)
             row |= {f"{n}/apart": variance(found[n].draws - before[n].draws) for n in found}
@@ -147,6 +156,26 @@ class Scorer:
             "segments": {s: {n: d.score.n for n, d in f.items()} for s, f in stages.items()},
             "left_out": whole.left_out,
         }
+
+
+def paired_draws(drawn: Drawn, base: Drawn) -> list[float]:
+    """Of the difference to the base model, scaled so that the products of two trials' are their
+    covariance; where the metric is not defined, the mean."""
+    apart = drawn.draws - base.draws
+    apart = np.where(np.isfinite(apart), apart, np.nanmean(apart))
+    return ((apart - apart.mean()) / (len(apart) - 1) ** 0.5).tolist()  # type: ignore[no-any-return]
+
+
+def reduce_factors(rows: Sequence[Row], rank: int = RANK) -> None:
+    """In place of the paired draws of every row, as many numbers as `rank` (or fewer, where they
+    say all), whose products are as near to the covariances as so few can be (Eckart & Young
+    1936)."""
+    names = dict.fromkeys(n for row in rows for n in row if n.endswith(FACTORS))
+    for name in names:
+        having = [row for row in rows if row.get(name) is not None]
+        left, sizes, _ = np.linalg.svd(np.array([row[name] for row in having]), full_matrices=False)
+        for row, found in zip(having, left[:, :rank] * sizes[:rank], strict=True):
+            row[name] = found.tolist()
 
 
 def variance(draws: np.ndarray) -> float:
@@ -218,6 +247,8 @@ def _column(name: str, values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     kinds = {type(v) for v in values if v is not None}
+    if kinds == {list}:
+        return pa.array(values, pa.list_(pa.float32()))
     if kinds <= {str}:
         return pa.array(values, pa.string())
     if kinds <= {int}:

@@ -17,7 +17,9 @@ from mtray.sweep import arguments, load
 # after table_factory, which knows where they lie
 import recipe_table  # isort: skip
 from table_plan import plan  # isort: skip
+from table_evidence import evidence_of  # isort: skip
 from table_scores import Scorer, base_outputs, fixed_columns, variance, write_table  # isort: skip
+from table_scores import reduce_factors  # isort: skip
 from table_summary import groups, lines, read_table, seeds_of  # isort: skip
 from table_trials import Clock, read_trial, read_trials, train  # isort: skip
 
@@ -243,6 +245,38 @@ def test_the_paired_variance_is_that_of_the_difference(small, tmp_path):
     assert variance(np.array([1.0, 3.0, np.nan])) == 2.0
 
 
+def test_factors_have_the_covariances_of_the_differences(small, tmp_path):
+    work = tmp_path / "work"
+    train(small, work, until=4)
+    rows, base = rows_of(small, work), scorer(small, work).end(read_trial(work / "base"))
+    found = [scorer(small, work).end(kept) for kept in read_trials(work)]
+    apart = [drawn["retention"].draws - base["retention"].draws for drawn in found]
+    reduce_factors(rows)
+    factors = np.array([row["retention/factors"] for row in rows])
+    assert factors @ factors.T == pytest.approx(np.cov(apart), abs=1e-12)
+    assert factors[0] == pytest.approx(0, abs=1e-12), "the base model is nothing but itself"
+    reduce_factors(rows, 1)
+    fewer = np.array([row["retention/factors"] for row in rows])
+    assert fewer.shape == (4, 1)
+    whole = np.linalg.eigvalsh(np.cov(apart))
+    assert float((fewer**2).sum()) == pytest.approx(whole[-1]), "the greatest part of it"
+
+
+def test_evidence_has_the_table_s_covariances(table):
+    """Of two recipes with factors (3, 0) and (1, 2), and 16 and 9 in all: covariances 9 + 7, 3 and
+    5 + 4, and what seeds add to each."""
+    _, rows, _ = table
+    one, other = [dict(row) for row in rows if row["role"] == "search"][:2]
+    for row, factors, paired in ((one, [3.0, 0.0], 16.0), (other, [1.0, 2.0], 9.0)):
+        row |= {"quality/factors": factors, "quality/paired": paired}
+    found = evidence_of(rows, [[one], [other]]).covariance("quality")
+    beyond = seeds_of(groups(rows), "quality").beyond ** 2
+    assert found == pytest.approx(np.array([[16, 3], [3, 9]]) + beyond * np.eye(2), abs=1)
+    del one["quality/factors"]
+    with pytest.raises(ConfigError, match="has no `quality/factors` in the table"):
+        evidence_of(rows, [[one]])
+
+
 def test_outputs_of_other_requests_are_refused(small, tmp_path):
     work = tmp_path / "work"
     train(small, work, until=2)
@@ -270,6 +304,7 @@ def table(small, tmp_path):
     work = tmp_path / "work"
     train(small, work, until=6)
     rows = rows_of(small, work)
+    reduce_factors(rows)
     about = {"plan": {"trials": len(plan(small.study, small.space))}, "space": json.dumps({})}
     write_table(tmp_path / "table.parquet", rows, about)
     return tmp_path / "table.parquet", rows, about
@@ -282,7 +317,7 @@ def test_a_table_is_read_as_it_was_written(table):
     for row, read in zip(rows, found, strict=True):
         for name, value in read.items():
             wanted = row.get(name)
-            exact = name.startswith("recipe.") or not isinstance(wanted, float)
+            exact = name.startswith("recipe.") or not isinstance(wanted, float | list)
             assert value == (wanted if exact else pytest.approx(wanted, rel=1e-6)), name
     path.write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match="not a recipe table"):
@@ -296,6 +331,7 @@ def test_rows_of_other_folders_stay_in_the_table(table):
     numbers = {row["number"] for row in rows}
     kept = recipe_table.rows_to_keep(path, {-1, 0}, about)
     assert {row["number"] for row in kept} == numbers - {-1, 0}
+    assert not any(name.endswith("/factors") for row in kept for name in row)
     assert recipe_table.rows_to_keep(path.with_name("none.parquet"), set(), about) == []
     other = about | {"plan": {"trials": 1}}
     assert recipe_table.rows_to_keep(path, numbers, other) == [], "all are scored anew"
