@@ -1,12 +1,12 @@
-"""Which recipe to take, and how surely: one number for what several objectives are worth together,
-and choosing by its posterior. Arrays in, arrays out; more is better in every objective.
+"""Which recipe to recommend, and how certain that is: a utility (*worth*) that combines several
+objectives, and a choice by its posterior. Arrays in, arrays out; more is better in every objective.
 
-A recipe is worth the sum of its objectives, each in units of how far the expected values of the
-base model, the baselines and the front reach. The front alone, as the knee of
-`mtray.analysis.pareto` has it, would not do: of a front of two points both are worth the same,
-however little one of them loses. Whoever chooses by expected values under
-a posterior, and not by observed ones, is not fooled by what only looked best (the winner's curse;
-Smith & Winkler 2006, "The Optimizer's Curse", Management Science 52:311).
+The worth of a recipe is the sum of its objectives, each divided by the range that the expected
+values of the base model, the baselines and the front have in it. The range of the front alone,
+which the knee of `mtray.analysis.pareto` uses, would not do: on a front of two points both would be
+worth the same, however little one of them loses. Choosing by expected values under a posterior, and
+not by observed values, avoids the winner's curse (Smith & Winkler 2006, "The Optimizer's Curse",
+Management Science 52:311).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import numpy.typing as npt
 from mtray.analysis.pareto import non_dominated
 
 Array = npt.NDArray[np.float64]
-# in units of worth: recipes that are worth as much up to this are as good as each other (an
-# indifference zone: Bechhofer 1954, Annals of Mathematical Statistics 25:16)
+# in units of worth: recipes that differ by at most this count as equal (an indifference zone:
+# Bechhofer 1954, Annals of Mathematical Statistics 25:16)
 MARGIN = 0.1
-LEAST_REACH = 1e-9  # below it values differ by rounding alone
+LEAST_REACH = 1e-9  # values in a smaller range differ by rounding only
 
 
 def scales(means: npt.ArrayLike, anchors: npt.ArrayLike) -> Array:
-    """How far expected values reach in every objective, shape (m,), 0 where it is rounding: those
-    of `anchors`, shape (a, m), the base model and the baselines, and of the front of them and
-    `means`, shape (k, m)."""
+    """The range of expected values in every objective, shape (m,), 0 if it is rounding only. It
+    covers `anchors`, shape (a, m) (base model and baselines), and the front of `anchors` and
+    `means`, shape (k, m), together."""
     fixed = np.atleast_2d(np.asarray(anchors, dtype=np.float64))
     found = np.vstack([np.asarray(means, dtype=np.float64), fixed])
     reach = np.ptp(np.vstack([found[non_dominated(found)], fixed]), axis=0)
@@ -39,8 +39,7 @@ def scales(means: npt.ArrayLike, anchors: npt.ArrayLike) -> Array:
 
 
 def worth(values: Array, scale: Array) -> Array:
-    """What values of shape (..., m) are worth, shape (...); an objective in which nothing
-    reaches anywhere has no say."""
+    """The worth of values of shape (..., m), shape (...); objectives with scale 0 are ignored."""
     return np.asarray(np.divide(values, scale, out=np.zeros_like(values), where=scale > 0).sum(-1))
 
 
@@ -49,10 +48,11 @@ class Choice:
     """The best of k candidates by expected worth.
 
     - `best`: its index.
-    - `probability`: that no other is worth more by over `MARGIN`.
-    - `chances`, shape (k,): each one's of being worth most.
-    - `rival`: the other one that is most often worth more by over `MARGIN`; None: there is none.
-    - `lead`, `deviation`: mean and standard deviation of what the best is worth more than it.
+    - `probability`: that no other candidate is worth over `MARGIN` more.
+    - `chances`, shape (k,): each candidate's probability of being worth most.
+    - `rival`: index of the other candidate that is most often worth over `MARGIN` more; None: there
+      is only one candidate.
+    - `lead`, `deviation`: mean and standard deviation of the best's worth minus the rival's.
     """
 
     best: int
@@ -64,7 +64,8 @@ class Choice:
 
 
 def choose(draws: Array, margin: float = MARGIN) -> Choice:
-    """By joint draws of the candidates' worth, shape (draws, k). ValueError without any."""
+    """The best by joint draws of the candidates' worth, shape (draws, k). ValueError without
+    draws."""
     if draws.ndim != 2 or not draws.size:
         raise ValueError(f"expected draws of shape (draws, candidates), found {draws.shape}")
     k = draws.shape[1]
@@ -76,7 +77,7 @@ def choose(draws: Array, margin: float = MARGIN) -> Choice:
     others = np.delete(np.arange(k), best)
     often = np.array([beaten[:, i].mean() for i in others])
     apart = draws[:, [best]] - draws[:, others]
-    # of those that are never ahead, the one that is nearest
+    # ties, such as between candidates that are never ahead, go to the nearest
     near = apart.mean(axis=0) / np.maximum(apart.std(axis=0), 1e-300)
     place = int(np.lexsort((near, -often))[0])
     lead = apart[:, place]
@@ -88,10 +89,10 @@ def choose(draws: Array, margin: float = MARGIN) -> Choice:
 
 @dataclass(frozen=True)
 class Needed:
-    """What would tell two recipes apart, one of the two.
+    """What would separate two recipes: either more repeats or more segments.
 
-    - `repeats`: more trainings of each, with other seeds; None: no number of them would.
-    - `segments`: times as many evaluation segments; None: no number of them would.
+    - `repeats`: further trainings of each, with other seeds; None: no number of them is enough.
+    - `segments`: factor by which to multiply the evaluation segments; None: no factor is enough.
     """
 
     repeats: int | None
@@ -102,12 +103,13 @@ def needed(
     lead: float, deviation: float, by_seeds: tuple[float, float], seeds: tuple[int, int],
     probability: float = 0.95, margin: float = MARGIN,
 ) -> Needed:  # fmt: skip
-    """How many more trainings, or segments, make P(the lead is above -`margin`) reach
-    `probability`, should the lead stay what it is.
+    """How many more trainings, or segments, make P(lead > -`margin`) reach `probability`, if the
+    expected lead stays as it is.
 
-    `deviation` is the lead's; `by_seeds` the two recipes' standard deviations over seeds of one
-    training, `seeds` how many each has (0: it has no seed). The lead's variance is taken for a part
-    that falls with the seeds, sum of s^2 / n, and a rest that falls with the segments."""
+    `deviation` is the standard deviation of the lead, `by_seeds` the two recipes' standard
+    deviations s over seeds of one training, and `seeds` the number n of seeds of each (0: the base
+    model, which has none). The lead's variance is split into a part that falls with the seeds, the
+    sum of s^2 / n, and the rest, which falls with the segments."""
     aim = ((lead + margin) / NormalDist().inv_cdf(probability)) ** 2
     if deviation**2 <= aim:
         return Needed(0, 1.0)
@@ -121,8 +123,8 @@ def needed(
 
 
 def _more_seeds(pairs: Sequence[tuple[float, int]], most: float) -> int:
-    """The least m with which the sum of s / (n + m) over the pairs (s, n) is at most `most`, which
-    is above 0; 0 is known not to do."""
+    """The least m for which the sum of s / (n + m) over the pairs (s, n) is at most `most`, which
+    is above 0. The caller knows that m = 0 is not enough."""
 
     def enough(more: int) -> bool:
         return sum(s / (n + more) for s, n in pairs) <= most
@@ -130,5 +132,5 @@ def _more_seeds(pairs: Sequence[tuple[float, int]], most: float) -> int:
     high = 1
     while not enough(high):
         high *= 2
-    # not one by one: it takes millions where the rest is next to all that is allowed
+    # bisection: m can be in the millions if `most` is tiny
     return bisect_left(range(high), True, lo=high // 2 + 1, key=enough)

@@ -1,10 +1,11 @@
 """A Gaussian process for a few hundred noisy values: arrays in, arrays out.
 
 Matérn-5/2 kernel with a length scale for each coordinate (Rasmussen & Williams 2006, "Gaussian
-Processes for Machine Learning", section 4.2) and a linear one beside it, fitted by the maximum a
-posteriori. The prior on length scales grows with the square root of the number of coordinates, as
-distances do (Hvarfner et al. 2024, "Vanilla Bayesian Optimization Performs Great in High
-Dimensions"); it is narrow, since with few points a wide one lets a single coordinate explain all.
+Processes for Machine Learning", section 4.2) plus a linear kernel; hyperparameters (length scales,
+signal, slope, noise) by maximum a posteriori. The prior on length scales grows with the square root
+of the number of coordinates, as distances do (Hvarfner et al. 2024, "Vanilla Bayesian Optimization
+Performs Great in High Dimensions"); it is narrow, since with few points a wide one lets a single
+coordinate explain everything.
 """
 
 from __future__ import annotations
@@ -23,23 +24,34 @@ Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 # (mean, deviation) of the normal priors on logarithms; the values are scaled to variance 1
 SCALE_DEVIATION = 0.7
-SCALE_AT_ONE = 5  # coordinates at which the middle length scale is that of a whole range
+SCALE_AT_ONE = 5  # number of coordinates for which the prior's median length scale is 1
 SIGNAL = (0.0, 1.0)
 SLOPE = (0.0, 1.0)
 MIDDLE = 0.5
 NOISE = (-4.0, 1.5)
 LOG_BOUNDS = (-7.0, 7.0)
-OFFSET = 1e3  # beside values of variance 1: the mean is next to unknown
-LEAST_NOISE = -11.0  # of the variance's logarithm: the kernel matrix stays invertible
+OFFSET = 1e3  # prior variance of the mean of values of variance 1: nearly flat
+LEAST_NOISE = -11.0  # of the log variance, so that the kernel matrix stays invertible
 JITTER = 1e-9
-FITTED_TO = 300  # points at most that scales and noise are fitted to: time goes with the cube
-# of the values' spread: beside the values, and beside their errors
+FITTED_TO = 300  # most points that hyperparameters are fitted to: time grows with the cube
+# spreads that count as none: relative to the largest value, and to the root mean square error
 ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 
 @dataclass(frozen=True)
 class Process:
-    """A fitted process. `points` have the shape (n, d), coordinates of about [0, 1]."""
+    """A fitted process.
+
+    - `points`: shape (n, d), coordinates of about [0, 1].
+    - `shift`, `unit`: the values were fitted as (value - `shift`) / `unit`; the fields below are in
+      that scale.
+    - `scales`: length scales, shape (d,).
+    - `signal`, `slope`, `noise`: variances of the Matérn kernel, the linear kernel and the noise.
+    - `known`: covariance of the values' known errors, shape (n, n).
+    - `offset`: prior variance of the mean; 0: the mean is `shift`.
+    - `factor`: lower Cholesky factor of kernel + noise + known errors.
+    - `weights`: (kernel + noise + known errors)^-1 values, shape (n,).
+    """
 
     points: Array
     shift: float
@@ -48,10 +60,10 @@ class Process:
     signal: float
     slope: float
     noise: float
-    known: Array  # covariance of the values' known errors
-    offset: float  # prior variance of what is the same everywhere
-    factor: Array  # lower Cholesky factor of kernel + noise + known errors
-    weights: Array  # (kernel + noise + known errors)^-1 values
+    known: Array
+    offset: float
+    factor: Array
+    weights: Array
 
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the value without noise at points of shape (k, d), each of
@@ -75,9 +87,10 @@ class Process:
         return drawn(*self.joint(at), count, rng)
 
     def left_out(self) -> tuple[Array, Array]:
-        """Of every value, what the others predict would be measured there: means and standard
-        deviations with the value's own error in them, each of shape (n,), in the values' unit.
-        Scales and noise stay as fitted to all (Rasmussen & Williams 2006, section 5.4.2)."""
+        """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
+        there as predicted from the other values, its own error included; each of shape (n,), in
+        the values' unit. Hyperparameters stay as fitted to all values (Rasmussen & Williams 2006,
+        section 5.4.2)."""
         precision = cho_solve((self.factor, True), np.eye(len(self.points)))
         variance = 1 / np.diag(precision)
         values = self.factor @ (self.factor.T @ self.weights)
@@ -89,7 +102,7 @@ class Process:
         return np.asarray(curved + self.slope * _products(a, b) + self.offset)
 
     def with_points(self, points: Array, values: Array) -> Process:
-        """The same process knowing more values, without being fitted again."""
+        """The process conditioned on further values, with the same hyperparameters."""
         before = self.factor @ (self.factor.T @ self.weights)
         added = (values - self.shift) / self.unit
         return _conditioned(
@@ -101,14 +114,16 @@ class Process:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Values as a process is fitted to them, shifted and scaled; n points of d coordinates.
+    """Standardised values, as a process is fitted to them, and the priors; n points of d
+    coordinates.
 
     - `points`: shape (n, d).
-    - `values`: shape (n,), in `unit`s from `shift`.
-    - `known`: covariance of their known errors, shape (n, n), in those units.
-    - `offset`: prior variance of what is the same everywhere.
-    - `middle`, `deviation`: of the normal priors on the logarithms of the scales, the signal, the
-      slope and the noise, each of shape (d + 3,).
+    - `values`: shape (n,), as (value - `shift`) / `unit`.
+    - `shift`, `unit`: in the values' original unit.
+    - `known`: covariance of the values' known errors, shape (n, n), in units of `unit`^2.
+    - `offset`: prior variance of the mean; 0: the mean is `shift`.
+    - `middle`, `deviation`: of the normal priors on the logarithms of the hyperparameters (length
+      scales, signal, slope, noise), each of shape (d + 3,).
     """
 
     points: Array
@@ -122,17 +137,18 @@ class Scaled:
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
-        """Of the logarithms."""
+        """Bounds of the logarithms of the hyperparameters."""
         return [LOG_BOUNDS] * (len(self.middle) - 1) + [(LEAST_NOISE, 2.0)]
 
     def process(self, theta: Array) -> Process:
-        """With the logarithms of the scales, the signal, the slope and the noise as given."""
+        """The process with the hyperparameters exp(`theta`)."""
         unit = (self.shift, self.unit)
         return _conditioned(self.points, self.values, unit, theta, self.known, self.offset)
 
     def likelihood(self, most: int) -> Callable[[Array], tuple[float, Array]]:
-        """The negative logarithm of the likelihood of at most so many of the values, evenly from
-        the first to the last, and its gradient, by the logarithms."""
+        """A function of the logarithms of the hyperparameters that returns the negative log
+        likelihood and its gradient. It uses at most `most` of the values, evenly spaced from the
+        first to the last."""
         n = len(self.points)
         some = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
         x, y = self.points[some], self.values[some]
@@ -144,8 +160,8 @@ class Scaled:
 def scaled(
     points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
 ) -> Scaled:
-    """As `fit` takes them. ValueError for other shapes, no points, or numbers that are not
-    finite."""
+    """Standardised values; arguments as for `fit`. ValueError for other shapes, no points, or
+    numbers that are not finite."""
     x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or y.shape != (len(x),) or not len(x):
         raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
@@ -169,19 +185,20 @@ def scaled(
 def fit(
     points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
 ) -> Process:
-    """The process of `values`, shape (n,), at `points`, shape (n, d). `errors`, shape (n, n): the
-    covariance of what is known to be wrong with the values, on top of which a noise is fitted that
-    is the same everywhere; such errors may be shared by all values, so the mean is not taken as
-    known then. Scales and noise are fitted to `FITTED_TO` points at most, evenly from the first to
-    the last; all of them are then taken as known. ValueError for other shapes, no points, or
-    numbers that are not finite."""
+    """The process fitted to `values`, shape (n,), at `points`, shape (n, d).
+
+    `errors`, shape (n, n), is the known covariance of the values' errors; a fitted noise of equal
+    variance at all points is added to it. All values may share an error, so with `errors` the mean
+    has a nearly flat prior. Hyperparameters are fitted to at most `FITTED_TO` points, evenly spaced
+    from the first to the last; the process is then conditioned on all points. ValueError for other
+    shapes, no points, or numbers that are not finite."""
     known = scaled(points, values, errors)
     return known.process(most_likely(known))
 
 
 def most_likely(known: Scaled) -> Array:
-    """The maximum a posteriori of the logarithms of the scales, the signal, the slope and the
-    noise, shape (d + 3,)."""
+    """The maximum a posteriori of the logarithms of the hyperparameters (length scales, signal,
+    slope, noise), shape (d + 3,)."""
     likelihood, middle, deviation = known.likelihood(FITTED_TO), known.middle, known.deviation
 
     def loss(theta: Any) -> tuple[float, Array]:
@@ -200,9 +217,8 @@ def most_likely(known: Scaled) -> Array:
 
 
 def _unit(y: Array, known: Array) -> float:
-    """The values' standard deviation; where they are the same but for rounding, or for next to
-    nothing of what they may be off by, their errors'; so little that nothing is unsure where these
-    are none, too."""
+    """The values' standard deviation. If they differ only by rounding, or by far less than their
+    errors, the root mean square of their errors; without errors, the size of the rounding."""
     error, rounding = (
         float(np.sqrt(np.diag(known).mean())),
         ROUNDING * (float(np.abs(y).max()) or 1),
@@ -231,14 +247,14 @@ def _distances(a: Array, b: Array, scales: Array) -> Array:
 
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Normal draws of shape (count, k)."""
-    # not by Cholesky: the covariance of points near each other is singular but for rounding
+    # not by Cholesky: the covariance of neighbouring points is singular up to rounding
     variances, axes = np.linalg.eigh(covariance)
     factor = axes * np.sqrt(np.maximum(variances, 0.0))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
 
 
 def _products(a: Array, b: Array) -> Array:
-    """The kernel of straight lines through the middle of the cube."""
+    """The linear kernel, centred at the middle of the unit cube."""
     return np.asarray((a - MIDDLE) @ (b - MIDDLE).T)
 
 
@@ -249,7 +265,7 @@ def _matern(r: Array) -> Array:
 def _negative_log_likelihood(
     theta: Any, squares: Array, products: Array, y: Array, known: Array
 ) -> tuple[float, Array]:
-    """And its gradient by the logarithms of the scales, the signal, the slope and the noise.
+    """With its gradient in the logarithms of the hyperparameters.
 
     `squares` are coordinate-wise squared differences, shape (n, n, d), `products` of shape (n, n).
     """

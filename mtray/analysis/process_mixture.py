@@ -1,11 +1,11 @@
-"""A Gaussian process whose scales and noise are not taken as known: a mixture of processes, one for
-each draw of them from their posterior. Arrays in, arrays out.
+"""A Gaussian process with uncertain hyperparameters: an equally weighted mixture of processes, one
+for each posterior draw of length scales, signal, slope and noise. Arrays in, arrays out.
 
-With as few values as a sweep has, the most likely scales claim more than the values say: intervals
-are too narrow, and what was not tried looks better than it is. Averaging over the posterior mends
-part of that (Neal 1998, "Regression and Classification Using Gaussian Process Priors"). Draws are
-by elliptical slice sampling, which suits normal priors and has nothing to tune (Murray, Adams &
-MacKay 2010, "Elliptical slice sampling").
+With as few values as a sweep has, a process with only the most likely hyperparameters is
+overconfident: intervals are too narrow, and untrained recipes look better than they are. Averaging
+over the posterior corrects part of that (Neal 1998, "Regression and Classification Using Gaussian
+Process Priors"). Draws are by elliptical slice sampling, which suits normal priors and has nothing
+to tune (Murray, Adams & MacKay 2010, "Elliptical slice sampling").
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ import numpy.typing as npt
 from mtray.analysis.gaussian_process import Process, Scaled, most_likely, scaled
 
 Array = npt.NDArray[np.float64]
-COUNT = 12  # processes
-APART = 5  # steps of the chain between two of them
-BEGIN = 10  # steps before the first, from the most likely
+COUNT = 12  # processes in a mixture
+APART = 5  # thinning: steps of the chain for each draw that is kept
+BEGIN = 10  # burn-in steps; the chain starts at the most likely hyperparameters
 SEED = 3
-MOST = 100  # values: with more, scales and noise are known well enough, and draws take long
+MOST = 100  # values; with more, hyperparameters are determined well enough, and draws take long
 
 
 @dataclass(frozen=True)
 class ProcessMixture:
-    """Processes of the same values at the same points, each as likely as the others."""
+    """Equally weighted processes, fitted to the same values at the same points."""
 
     parts: tuple[Process, ...]
 
     @property
     def points(self) -> Array:
-        """Of the values, shape (n, d)."""
+        """The points of the values, shape (n, d)."""
         return self.parts[0].points
 
     def predict(self, at: Array) -> tuple[Array, Array]:
@@ -45,8 +45,8 @@ class ProcessMixture:
 
     def joint(self, at: Array) -> tuple[Array, Array]:
         """Mean, shape (k,), and covariance, shape (k, k), of the values without noise at points of
-        shape (k, d), in the unit of the values and its square: the mean covariance and the
-        covariance of the means."""
+        shape (k, d), in the unit of the values and its square. By the law of total covariance: the
+        mean of the parts' covariances plus the covariance of their means."""
         found = [part.joint(at) for part in self.parts]
         means = np.array([mean for mean, _ in found])
         off = means - means.mean(axis=0)
@@ -54,30 +54,31 @@ class ProcessMixture:
         return means.mean(axis=0), np.asarray(within + off.T @ off / len(found))
 
     def draws(self, at: Array, count: int, rng: np.random.Generator) -> Array:
-        """Joint draws of the value without noise at points of shape (k, d), shape (count, k), as
-        many of each process."""
+        """Joint draws of the value without noise at points of shape (k, d), shape (count, k),
+        equally many from each process."""
         shares = np.array_split(np.arange(count), len(self.parts))
         found = [p.draws(at, len(own), rng) for p, own in zip(self.parts, shares, strict=True)]
-        # in any order: draws of several mixtures stand side by side
+        # shuffled, since draws of several mixtures (one for each measure) are paired by row
         return rng.permutation(np.concatenate(found))
 
     def left_out(self) -> tuple[Array, Array]:
-        """Of every value, what the others predict would be measured there: means and standard
-        deviations with the value's own error in them, each of shape (n,), in the values' unit.
-        Scales and noise stay as drawn for all."""
+        """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
+        there as predicted from the other values, its own error included; each of shape (n,), in
+        the values' unit. Hyperparameters stay those drawn given all values."""
         return _mixed([part.left_out() for part in self.parts])
 
 
 def _mixed(found: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Mean and standard deviation of equal shares of normals."""
+    """Mean and standard deviation of an equally weighted mixture of normals."""
     means, deviations = (np.array(part) for part in zip(*found, strict=True))
     return means.mean(axis=0), np.sqrt((deviations**2).mean(axis=0) + means.var(axis=0))
 
 
 def fit_mixture(points: Array, values: Array, errors: Array) -> ProcessMixture:
-    """Of `values`, shape (n,), at `points`, shape (n, d), with known errors of covariance `errors`,
-    shape (n, n). With more than `MOST` values it is the one process of the most likely scales and
-    noise. ValueError for other shapes, no points, or numbers that are not finite."""
+    """The mixture for `values`, shape (n,), at `points`, shape (n, d), with errors of known
+    covariance `errors`, shape (n, n). With more than `MOST` values it has one part only, with the
+    most likely hyperparameters. ValueError for other shapes, no points, or numbers that are not
+    finite."""
     known = scaled(points, values, errors)
     start = most_likely(known)
     if len(known.points) > MOST:
@@ -96,7 +97,8 @@ def fit_mixture(points: Array, values: Array, errors: Array) -> ProcessMixture:
 def posterior_draws(
     log_likelihood: Callable[[Array], float], prior: Scaled, start: Array, count: int = COUNT
 ) -> list[Array]:
-    """Draws from normal priors times a likelihood, which is above 0 at `start`."""
+    """`count` draws from the posterior under the normal priors of `prior`. The likelihood must be
+    above 0 at `start`."""
     rng = np.random.default_rng(SEED)
     off, known, found = start - prior.middle, log_likelihood(start), []
     for step in range(BEGIN + APART * count):
@@ -104,7 +106,7 @@ def posterior_draws(
         least = known + math.log(rng.random())
         angle = rng.uniform(0, 2 * math.pi)
         low, high = angle - 2 * math.pi, angle
-        while True:  # ends: at angle 0 is where it stands, whose likelihood is above the least
+        while True:  # ends: angle 0 is the current state, whose likelihood is above `least`
             moved = off * math.cos(angle) + other * math.sin(angle)
             value = log_likelihood(prior.middle + moved)
             if value > least:

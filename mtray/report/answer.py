@@ -1,6 +1,6 @@
-"""What a sweep ends in: the recipe to take, what it gains and costs, how surely, and what would
-make it surer. Recipes are compared by their expected worth (`mtray.analysis.decision`) under what
-is believed of them (`mtray.report.belief`)."""
+"""The recommendation of a sweep: which recipe to use, what it gains and loses, how certain that is,
+and what would make it more certain. Recipes are compared by their expected worth
+(`mtray.analysis.decision`) under the joint posterior of their scores (`mtray.report.belief`)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mtray.report.belief import AgainstBaseline, Belief, Expected
 from mtray.report.parameters import Parameters, parameters
 from mtray.schema import Frozen, Role
 
-LEVEL = 0.95  # probability from which an answer is called settled
-RIVAL = 0.05  # chance of being worth most, from which a recipe is named as a rival
+LEVEL = 0.95  # least probability of an answer that is called settled
+RIVAL = 0.05  # least probability of being worth most of a recipe that is listed as a rival
 
 
 class Rival(Frozen):
-    """A trained recipe that may be worth most, with the `chance` of that."""
+    """A trained recipe that may be worth most; `chance` is the probability of that."""
 
     number: int
     chance: float
 
 
 class LookedBest(Frozen):
-    """The recipe that is worth most by its own values, where that is not the recommended one.
+    """The recipe with the highest observed worth, if it is not the recommended one.
 
-    - `observed`: by objective, by how much its value is better than the recommended one's.
-    - `expected`: what of that the model expects to last.
+    - `observed`: its observed gain over the recommended recipe, by objective.
+    - `expected`: its expected gain over the recommended recipe, under the posterior.
     """
 
     number: int
@@ -38,10 +38,10 @@ class LookedBest(Frozen):
 
 
 class Untried(Frozen):
-    """The recipe of the space that is expected to be worth most and was not trained.
+    """The untrained recipe of the space with the highest expected worth.
 
-    - `gains`: over the recommended one.
-    - `better`: probability that it is worth more.
+    - `gains`: its expected gains over the recommended recipe.
+    - `better`: probability that it is worth more than the recommended recipe.
     """
 
     recipe: Parameters
@@ -50,13 +50,13 @@ class Untried(Frozen):
 
 
 class Settling(Frozen):
-    """What would tell the recommended recipe and its strongest rival apart, should their distance
-    stay what it is.
+    """What would separate the recommended recipe from its strongest rival, if the expected lead
+    stays as it is: either more repeats or more segments.
 
-    - `numbers`: the two; without the untouched model, which is not trained.
-    - `repeats`: how many more trainings of each, with other seeds; None: no number of them would.
-    - `minutes`: what those repeats run for, one after another.
-    - `segments`: or how many times as many evaluation segments; None: no number of them would.
+    - `numbers`: trial numbers of the two, without the base model, which is not trained.
+    - `repeats`: further trainings of each, with other seeds; None: no number of them is enough.
+    - `minutes`: duration of those repeats, one after another.
+    - `segments`: factor by which to multiply the evaluation segments; None: no factor is enough.
     """
 
     numbers: tuple[int, ...]
@@ -68,19 +68,21 @@ class Settling(Frozen):
 class Answer(Frozen):
     """The recommendation.
 
-    - `number`, `role`, `recipe`, `seeds`: of the trained recipe that is expected to be worth most;
-      the untouched model where that is.
-    - `against`: what it gains over every baseline.
-    - `probability`: that no other trained recipe is worth more by over `margin` of the front's
-      reach; `settled`: at least `level`.
-    - `rivals`: other recipes that may be worth most, the likeliest first.
-    - `looked_best`: None where the recommended recipe also looks best.
-    - `untried`: None where no recipe of the space is expected to be worth more.
-    - `settling`: None where it is settled.
-    - `scale`: by objective, how far base model, baselines and front reach; 0: not at all, it has
-      no say then.
-    - `modelled`: by the response surface; else by the recipes' own means.
-    - `text`: all that in plain words, and `commands`: what comes next, with what it is for.
+    - `number`, `role`, `recipe`, `seeds`: of the recommended recipe, which is the trained recipe
+      or base model with the highest expected worth.
+    - `against`: its expected gains over every baseline.
+    - `probability`: that no other trained recipe is worth over `margin` more (in units of worth).
+    - `settled`: whether `probability` is at least `level`.
+    - `rivals`: other recipes that may be worth most, the most probable first.
+    - `looked_best`: None if the recommended recipe also has the highest observed worth.
+    - `untried`: None if no untrained recipe of the space has a higher expected worth.
+    - `settling`: None if the answer is settled, or there is no rival.
+    - `scale`: by objective, the range of expected values over base model, baselines and front;
+      an objective with range 0 is ignored.
+    - `modelled`: whether expected values come from the response surface; otherwise they are the
+      recipes' own means.
+    - `text`: the answer in sentences.
+    - `commands`: the next commands, each with its purpose.
     """
 
     number: int
@@ -103,7 +105,7 @@ class Answer(Frozen):
 
 
 def answer(found: Belief, level: float = LEVEL) -> Answer:
-    """The recommendation of a belief."""
+    """The recommendation under a joint posterior; it is settled from probability `level` on."""
     choice, numbers = found.choice, found.numbers
     number = numbers[choice.best]
     settled = choice.probability >= level
@@ -120,7 +122,7 @@ def answer(found: Belief, level: float = LEVEL) -> Answer:
 
 
 def _against(found: Belief) -> tuple[AgainstBaseline, ...]:
-    """Every baseline but the recommended recipe itself."""
+    """Gains over every baseline except the recommended recipe itself."""
     best = found.choice.best
     roles: list[Role] = ["base", *(r.role for r in found.evidence.records)]
     return tuple(
@@ -156,7 +158,7 @@ def _looked_best(found: Belief) -> LookedBest | None:
 
 
 def _untried(found: Belief) -> Untried | None:
-    """The best of those that were not trained, where it is expected to be worth more."""
+    """The best untrained recipe; None if it is not expected to be worth more."""
     trained = len(found.numbers)
     if not found.untried:
         return None
@@ -171,7 +173,7 @@ def _untried(found: Belief) -> Untried | None:
 
 
 def _settling(found: Belief, level: float) -> Settling | None:
-    """None where the recommended recipe has no rival."""
+    """What would settle the answer; None if the recommended recipe has no rival."""
     choice = found.choice
     if choice.rival is None:
         return None
@@ -188,10 +190,10 @@ def _settling(found: Belief, level: float) -> Settling | None:
 
 
 def next_repeat(found: Belief, eligible: Sequence[int]) -> int | None:
-    """The trial whose repeat tells most of who is best: of the recommended recipe and its strongest
-    rival, the one of which fewer seeds are known (LUCB: Kalyanakrishnan et al. 2012, "PAC Subset
-    Selection in Stochastic Multi-armed Bandits"). `eligible`: numbers of trials that can be
-    repeated; None where neither is among them."""
+    """The trial whose repeat is most informative about which recipe is best: of the recommended
+    recipe and its strongest rival, the one with fewer seeds (LUCB: Kalyanakrishnan et al. 2012,
+    "PAC Subset Selection in Stochastic Multi-armed Bandits"). `eligible`: numbers of trials that
+    can be repeated; None if neither of the two is among them."""
     choice = found.choice
     pair = [choice.best, *([] if choice.rival is None else [choice.rival])]
     pair = [i for i in pair if found.numbers[i] in eligible]

@@ -16,8 +16,8 @@ from mtray.report.units import in_points
 
 
 def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
-    """With three decimals; with one where the measure is one of points, such as BLEU, by a value
-    `of` it (None: this one)."""
+    """With three decimals, or with one if the measure is in points, such as BLEU. Which of the two
+    is decided by `of`, a value of the measure (None: `value` itself)."""
     return f"{value:{sign}.{1 if in_points(value if of is None else of) else 3}f}"
 
 
@@ -37,7 +37,7 @@ def gains_text(gains: Sequence[Expected]) -> str:
 
 
 def chance_text(chance: float) -> str:
-    """A probability; the draws cannot resolve one above .99 or below .01."""
+    """A probability; `> .99` or `< .01` where the number of draws does not allow more precision."""
     if chance > 0.99:
         return "> .99"
     return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")
@@ -61,7 +61,7 @@ def _expected_cells(gain: Expected) -> list[str]:
 
 
 def answer_head(answer: Answer) -> list[str]:
-    """What to do, in one or two sentences."""
+    """The recommendation, in one or two sentences."""
     if answer.number == BASE_NUMBER:
         return [
             "Answer: keep the base model as it is. Over all objectives, no trained recipe is "

@@ -1,8 +1,9 @@
-"""What is believed of a run's candidates: the untouched model, the trained recipes, and recipes
-that were not trained, as one joint posterior.
+"""One joint posterior of the scores of a run's candidates: the base model, the trained recipes, and
+recipes that were not trained.
 
-By the response surface (`mtray.report.surface`), which knows that the best of many looked better
-than it is; with too few recipes for a surface, by their means and joint errors.
+It comes from the response surface (`mtray.report.surface`), which shrinks observed values and so
+corrects for the best of many looking better than it is. With too few recipes for a surface it comes
+from the recipes' means and joint errors.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ SEED = 7
 
 
 class Expected(Frozen):
-    """What one recipe gains over another in one objective; positive is better, whatever the
-    objective's sense.
+    """What one recipe gains over another in one objective; positive is better, whether the
+    objective is maximised or minimised.
 
-    - `gain`: the expected one, in the objective's unit.
-    - `base`: the objective's value of the untouched model.
-    - `low`, `high`: its 95 % interval.
-    - `better`: probability that it is above 0.
+    - `gain`: the expected gain, in the objective's unit.
+    - `base`: the base model's value of the objective.
+    - `low`, `high`: the gain's 95 % interval.
+    - `better`: probability that the gain is above 0.
     """
 
     objective: str
@@ -50,7 +51,7 @@ class Expected(Frozen):
 
 
 class AgainstBaseline(Frozen):
-    """What a recipe gains over one baseline, by its trial's `number`."""
+    """What a recipe gains over one baseline; `number` is the baseline's trial."""
 
     role: Role
     number: int
@@ -59,14 +60,15 @@ class AgainstBaseline(Frozen):
 
 @dataclass(frozen=True)
 class Belief:
-    """Joint posterior of candidates: the untouched model, all trained recipes, untried ones.
+    """Joint posterior of k candidates in m objectives: the base model (index 0), then all trained
+    recipes, then untrained ones.
 
-    - `evidence`: of the trained ones.
-    - `objectives`: with their senses.
-    - `untried`: recipes that were not trained.
-    - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences to the untouched model,
-      more is better.
-    - `surface`: that they come from; None: there are too few recipes for one.
+    - `evidence`: measured differences of the trained recipes.
+    - `objectives`: each with its direction.
+    - `untried`: the candidates that were not trained.
+    - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences to the base model, signed
+      so that more is better.
+    - `surface`: the response surface that they come from; None: too few recipes for one.
     """
 
     evidence: Evidence
@@ -78,36 +80,36 @@ class Belief:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Of the candidates that were trained, the untouched model first."""
+        """Trial numbers of the base model, which is first, and of the trained candidates."""
         return (BASE_NUMBER, *self.evidence.numbers)
 
     @cached_property
     def scale(self) -> Array:
-        """Shape (m,); by trained recipes alone."""
+        """The range of each objective, shape (m,), from base model and trained recipes only."""
         anchors = [0, *(place + 1 for place in self.evidence.baselines)]
         return scales(self.means[: len(self.numbers)], self.means[anchors])
 
     @cached_property
     def worth(self) -> Array:
-        """Shape (draws, k)."""
+        """Draws of each candidate's worth, shape (draws, k)."""
         return worth(self.draws, self.scale)
 
     @cached_property
     def choice(self) -> Choice:
-        """Among the trained recipes and the untouched model."""
+        """The best of the trained recipes and the base model."""
         return choose(self.worth[:, : len(self.numbers)])
 
     def seeds(self, index: int) -> int:
-        """Behind a trained candidate; 0 for the untouched model, which has none."""
+        """Number of seeds of a trained candidate; 0 for the base model."""
         return self.evidence.seeds[index - 1] if index else 0
 
     def recipe(self, index: int) -> Recipe:
-        """Of a candidate."""
+        """The recipe of a candidate."""
         trained = [record.recipe for record in self.evidence.records]
         return (Recipe(parallel_size=0), *trained, *self.untried)[index]
 
     def seed_deviation(self, index: int) -> float:
-        """Of one training's worth, of a trained candidate; 0 for the untouched model."""
+        """Standard deviation over seeds of the worth of one training; 0 for the base model."""
         if not index:
             return 0.0
         names = self.evidence.names
@@ -124,7 +126,7 @@ def expected_between(
     means: Array, draws: Array, pair: tuple[int, int], base: Mapping[str, float]
 ) -> tuple[Expected, ...]:
     """What the first of two candidates gains over the second; `means` of shape (k, m), `draws` of
-    shape (draws, k, m), more is better. `base`: by objective, the untouched model's value."""
+    shape (draws, k, m), more is better. `base`: the base model's value by objective."""
     one, other = pair
     apart, gaps = draws[:, one] - draws[:, other], means[one] - means[other]
     low, high = np.quantile(apart, TAILS, axis=0)
@@ -140,8 +142,8 @@ def expected_between(
 def belief(
     evidence: Evidence, objectives: Mapping[str, Sense], space: Space, look: bool = True
 ) -> Belief:
-    """Of a run. By a response surface where enough recipes are trained. `look`: also for recipes
-    that were not trained."""
+    """The joint posterior of a run, from a response surface if enough recipes are trained. `look`:
+    whether to include promising recipes that were not trained."""
     names, senses = list(objectives), list(objectives.values())
     n = len(evidence.records)
     if n < FEWEST:
@@ -164,7 +166,7 @@ def _with_base(
     evidence: Evidence, objectives: Mapping[str, Sense], untried: tuple[Recipe, ...],
     means: Array, draws: Array, surface: Modelled | None,
 ) -> Belief:  # fmt: skip
-    """With the untouched model in front, which differs from itself by nothing."""
+    """Puts the base model first, whose difference to itself is 0."""
     return Belief(
         evidence, objectives, untried, np.pad(means, ((1, 0), (0, 0))),
         np.pad(draws, ((0, 0), (1, 0), (0, 0))), surface,
@@ -174,8 +176,8 @@ def _with_base(
 def belief_of(
     records: Iterable[TrialRecord], study: Study, space: Space, draws: Draws
 ) -> Belief | None:
-    """Of a run's complete trials, as `study_belief`; None before the base model and a recipe are
-    measured."""
+    """The joint posterior of a run's complete trials, as `study_belief`; None until the base model
+    and at least one recipe are measured."""
     complete = complete_trials(records)
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:
@@ -184,6 +186,6 @@ def belief_of(
 
 
 def study_belief(found: Evidence, study: Study, space: Space) -> Belief:
-    """Of a run's evidence. Where the study has constraints, of trained recipes alone: what another
-    would be beyond is not modelled."""
+    """The joint posterior of a run's evidence. If the study has constraints, it covers trained
+    recipes only, because constraint violations are not modelled."""
     return belief(found, study.objectives, space, look=not study.constraints)

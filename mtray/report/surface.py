@@ -1,5 +1,5 @@
-"""The response surface of a run: its objectives and abilities over the whole space, from the
-recipes that were trained."""
+"""The response surface of a run: a model of its objectives and abilities over the whole space,
+fitted to the recipes that were trained."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from mtray.unit_cube import Cube
 
 Array = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
-APART = 0.5  # of a value that the space does not have: as far as half a range
+APART = 0.5  # feature of a value outside the space: a distance of half a parameter's range
 
 
 class Coordinates:
-    """Recipes as points of what models see: the coordinates of a space, and for every field in
-    which one of `others` is not what the space fixes, such as a baseline's `source_weights`, or
-    what no coordinate can be, such as 0 on a log scale, one for each such value."""
+    """Recipes as feature vectors of the models: the coordinates of a space, then one indicator for
+    each value of a recipe in `others` that the space cannot represent, because the space fixes
+    another one (a baseline's `source_weights`) or its scale has no place for it (0 on a log
+    scale)."""
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
         self._space, self._cube = space, Cube(space.distributions())
@@ -36,26 +37,26 @@ class Coordinates:
 
     @property
     def names(self) -> list[str]:
-        """Of the parameters that vary."""
+        """Names of the parameters that vary."""
         return self._cube.names
 
     def params(self, units: Array) -> dict[str, Any]:
-        """The point of the space at unit coordinates, shape (d,)."""
+        """The parameter values at unit coordinates, shape (d,)."""
         return self._cube.params(units)
 
     def recipe(self, params: Params) -> Recipe:
-        """Of a point of the space."""
+        """The recipe of parameter values."""
         return self._space.recipe(dict(params))
 
     def _apart(self, recipe: Recipe) -> dict[str, Any]:
-        """Fields in which no recipe of the space with the same parameters is the same."""
+        """Fields in which a recipe differs from the space's recipe with the same parameters."""
         values = recipe.model_dump()
         alike = self._space.recipe(self._params(recipe))
         return {n: v for n, v in values.items() if v != getattr(alike, n)}
 
     def _params(self, recipe: Recipe) -> dict[str, Any]:
-        """The recipe's parameters; in the place of a value that no coordinate can be, the first
-        choice, or the low end of the range."""
+        """The recipe's parameters. A value that no coordinate can represent is replaced by the
+        first choice, or the low end of the range."""
         values = recipe.model_dump()
         return {
             name: values[name] if _has_place(p, values[name]) else values_of(p)[0]
@@ -63,8 +64,9 @@ class Coordinates:
         }
 
     def features(self, recipes: Iterable[Recipe]) -> Array:
-        """Shape (k, f). What a recipe's conditions switch off is taken for the middle, so that
-        values that nobody used tell nothing apart; beyond a range stays beyond it."""
+        """Shape (k, f). A parameter that the space's conditions switch off for a recipe gets the
+        middle of its range, so that recipes do not differ in values that they do not use. Values
+        outside a range are not clipped."""
         units, apart = [], []
         for recipe in recipes:
             params = self._params(recipe)
@@ -83,7 +85,7 @@ class Coordinates:
 
 
 def _has_place(parameter: Parameter, value: Any) -> bool:
-    """Whether a value is a choice, or a number that the range's scale can show."""
+    """Whether a value is one of the choices, or a number that the range's scale can represent."""
     if isinstance(parameter, Choices):
         return value in parameter.choices
     least = -parameter.step / 2 if isinstance(parameter, IntRange) else 0.0
@@ -92,12 +94,12 @@ def _has_place(parameter: Parameter, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Modelled:
-    """What a run's recipes say about the space.
+    """The response surface of a run, with what it was fitted to.
 
-    - `evidence`: of all trained recipes.
-    - `coordinates`: make points of recipes.
-    - `names`: of the measures that are modelled.
-    - `surface`: one process for each of them.
+    - `evidence`: measured differences of all trained recipes.
+    - `coordinates`: map recipes to feature vectors.
+    - `names`: of the modelled measures.
+    - `surface`: one mixture of Gaussian processes for each measure.
     """
 
     evidence: Evidence
@@ -106,17 +108,17 @@ class Modelled:
     surface: Surface
 
     def process(self, name: str) -> ProcessMixture:
-        """Of one measure."""
+        """The mixture of Gaussian processes of one measure."""
         return self.surface.processes[self.names.index(name)]
 
     def predict(self, recipes: Iterable[Recipe]) -> tuple[Array, Array]:
-        """Means and standard deviations of the differences to the untouched model, each of shape
+        """Means and standard deviations of the differences to the base model, each of shape
         (recipes, measures)."""
         return self.surface.predict(self.coordinates.features(recipes))
 
 
 def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> Modelled:
-    """The surface of the named measures (default: all of the evidence's). RunError with fewer than
+    """The surface of the named measures (default: all in `evidence`). RunError with fewer than
     `FEWEST` recipes to fit it to."""
     recipes = [record.recipe for record in evidence.records]
     if len(recipes) < FEWEST:

@@ -23,10 +23,11 @@ from mtray.space import Space
 class Division:
     """The trials of a budget.
 
-    - `baselines`: those that run, by role.
-    - `first`: the baseline that is trained twice at the start; None: without baselines, or where
-      earlier runs have repeated it.
-    - `filling`: space-filling points among the searched, before the sampler.
+    - `baselines`: roles of the baselines that are trained in this run.
+    - `first`: the baseline to train twice at the start; None: there are no baselines, or a repeat
+      of it was taken over from an earlier run.
+    - `filling`: how many of the searched recipes are space-filling points, which come before those
+      that the sampler suggests.
     """
 
     budget: Budget
@@ -50,12 +51,12 @@ class Division:
 
     @property
     def repeats(self) -> int:
-        """The first baseline's among them."""
+        """All repeats, with that of the first baseline."""
         return self._kept.repeats
 
     @property
     def confirm(self) -> int:
-        """Trials that train the recommended recipe."""
+        """Trials that train the recommended recipe at the end, 0 or 1."""
         return self._kept.confirm
 
     @property
@@ -64,22 +65,23 @@ class Division:
 
     @property
     def enough(self) -> bool:
-        """Whether the baselines leave something to search. Without any, all of it is searched."""
+        """Whether enough recipes remain to be searched; without baselines always."""
         return not self.baselines or self._left >= LEAST_SEARCHED
 
     @property
     def _again(self) -> bool:
-        """Whether the first baseline is to be trained twice, though the trials may not do."""
+        """Whether the study asks for a second training of the first baseline; the budget may be
+        too small for it."""
         return bool(self.first and self.budget.replicate_share)
 
     @property
     def _left(self) -> int:
-        """Recipes to search besides all that comes first."""
+        """Recipes that remain to be searched after baselines and the requested second training."""
         return max(0, self.searched - (self._again and not self.first_again))
 
     @property
     def smallest(self) -> Division:
-        """The same with as few trials as are enough."""
+        """The same division with the fewest trials that are enough."""
         found = self._with(len(self.baselines) + 1)
         while not found.enough:
             found = self._with(found.trials + 1)
@@ -101,7 +103,7 @@ class Division:
         )
 
     def lines(self) -> list[str]:
-        """The same, and why the confirmation is missing."""
+        """`text`, and a line that says why there is no confirmation, if there is none."""
         out = [self.text()]
         if self.budget.confirm and not self.confirm:
             out.append(
@@ -140,8 +142,9 @@ def divided(
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> Division:
-    """The budget of a study. Baselines among `taken`, or taken over before as the run's `records`
-    say, do not run again. `held` and `sums` as in `reference_recipes`."""
+    """The division of a study's budget. A baseline is not trained again if it is among `taken`, the
+    trials that this start takes over from earlier runs, or was taken over before, according to the
+    run's `records`. `held` and `sums` as in `reference_recipes`."""
     params = reference_recipes(space, study, held, sums)
     recipes = {role: space.recipe(found) for role, found in params.items()}
     before = [record for record in records if record.taken_from]
@@ -163,8 +166,8 @@ def checked_division(
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> Division:
-    """The budget of a study, for a run that is there already or not. ConfigError where it leaves
-    too few recipes to search, unless the run is past that."""
+    """The division of a study's budget, for a new or an existing run. ConfigError if it leaves too
+    few recipes to search, unless the existing run is past that point (`is_past`)."""
     records = read_records(run_dir).trials if run_dir and run_dir.is_dir() else ()
     division = divided(study, space, records, taken, held, sums)
     if not is_past(records, division.trials):
@@ -173,8 +176,8 @@ def checked_division(
 
 
 def is_past(records: Sequence[TrialRecord], trials: int) -> bool:
-    """Whether a run has as many trials as it is to have, or has searched enough already: then its
-    budget is as it is."""
+    """Whether a run already has all its `trials`, or has searched enough recipes: then its budget
+    is not checked again."""
     own = [r for r in records if not r.taken_from]
     searched = sum(r.role == "search" and not r.replicate for r in own)
     return len(own) >= trials or searched >= LEAST_SEARCHED

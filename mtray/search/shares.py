@@ -1,4 +1,5 @@
-"""How many trials of a budget are kept for repeats, and for training what is recommended."""
+"""How many trials of a budget are reserved for repeats and for the confirmation, which trains the
+recommended recipe at the end."""
 
 from __future__ import annotations
 
@@ -6,17 +7,17 @@ from dataclasses import dataclass
 
 from mtray.schema import Budget
 
-FEWEST = 2  # near the end: one repeat tells little of who belongs to the front
-LEAST_SEARCHED = 2  # recipes; a front of one is no search
+FEWEST = 2  # repeats near the end; one says little about which recipes are on the front
+LEAST_SEARCHED = 2  # recipes; with one there is nothing to choose from
 
 
 @dataclass(frozen=True)
 class Beginning:
     """What a sweep begins with.
 
-    - `baselines`: how many run.
-    - `filling`: space-filling points.
-    - `repeatable`: whether there is a first baseline that no earlier run has repeated.
+    - `baselines`: number of baselines to train.
+    - `filling`: number of space-filling points.
+    - `repeatable`: whether there is a first baseline of which no repeat was taken over.
     """
 
     baselines: int
@@ -26,11 +27,11 @@ class Beginning:
 
 @dataclass(frozen=True)
 class Kept:
-    """Trials of a budget that search nothing.
+    """Numbers of trials of a budget that are reserved, and do not search.
 
     - `first`: repeats of the first baseline at the start, 0 or 1.
-    - `repeats`: that one and those near the end.
-    - `confirm`: that train the recommended recipe, 0 or 1.
+    - `repeats`: all repeats: `first` and those near the end.
+    - `confirm`: confirmations of the recommended recipe, 0 or 1.
     """
 
     first: int
@@ -39,9 +40,10 @@ class Kept:
 
 
 def kept(budget: Budget, total: int, begins: Beginning) -> Kept:
-    """Of `total` trials. The repeat of the first baseline where it leaves `LEAST_SEARCHED` recipes,
-    without which no sweep with baselines begins (`Division.check`); the confirmation where it
-    leaves the space-filling points and one that they suggested."""
+    """The reserved ones of `total` trials. The first baseline is repeated if that leaves at least
+    `LEAST_SEARCHED` recipes to search, without which no sweep with baselines starts
+    (`Division.check`). There is a confirmation if that leaves the space-filling points and one
+    recipe suggested by the sampler."""
     most = total - begins.baselines
     first = bool(budget.replicate_share and begins.repeatable and most > LEAST_SEARCHED)
     start = begins.baselines + begins.filling
@@ -52,15 +54,16 @@ def kept(budget: Budget, total: int, begins: Beginning) -> Kept:
 
 
 def reserved(total: int, share: float, start: int) -> int:
-    """How many of `total` trials are repeats: their share, but at most half of what is left after
-    the `start` trials that every sweep begins with, and none rather than one."""
+    """How many of `total` trials are repeats: `share` of them, but at most half of those left after
+    the first `start` trials (baselines and space-filling points), and 0 if fewer than `FEWEST`."""
     count = min(int(share * total + 1e-9), max(0, total - start) // 2)
     return count if count >= FEWEST else 0
 
 
 def settling_total(budget: Budget, trials: int) -> int:
-    """The most trials that a sweep has in all; `trials`: what it has already without those that
-    settle the answer. `budget.ceiling`, else half as many again as are planned."""
+    """The maximum number of trials of a sweep: `budget.trials` or, with `budget.settle`,
+    `budget.ceiling`, by default one and a half times the planned number. `trials`: how many the run
+    has, without those that were requested to settle the answer."""
     if budget.settle is None:
         return budget.trials
     planned = max(budget.trials, trials)
