@@ -105,39 +105,43 @@ def _worth_line(answer: Answer) -> str:
         if scale
     )
     source = (
-        "Expected values come from a model of all recipes, so a lucky measurement does not win"
+        "Expected values come from a model of all recipes, so that no lucky measurement decides"
         if answer.modelled
         else "Expected values are the recipes' own means: there are too few recipes for a model"
     )
     return (
-        "It is expected to be worth most; the worth of a recipe is the sum of its objectives, each "
-        f"divided by the range over base model, baselines and front ({reach or 'none yet'}). "
-        f"{source}."
+        "Its expected worth is the highest; the worth of a recipe is the sum of its objectives, "
+        "each divided by the range over base model, baselines and front "
+        f"({reach or 'no objective differs yet'}). {source}."
     )
 
 
 def _sure_line(answer: Answer) -> str:
     sure = (
-        f"Probability that no other trained recipe is worth more by over {answer.margin:g}: "
+        f"Probability that no other trained recipe is worth over {answer.margin:g} more: "
         f"{chance_text(answer.probability)}"
     )
     if answer.settled:
         return f"{sure}; settled (at least {answer.level:g} is required)."
-    rivals = ", ".join(f"{trial_name(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
+    rivals = ", ".join(f"{_whose(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
     return f"{sure}; not settled (at least {answer.level:g} is required)." + (
-        f" May be best instead (probability): trial {rivals}." if rivals else ""
+        f" Others that may be best (probability): {rivals}." if rivals else ""
     )
 
 
+def _whose(number: int) -> str:
+    return "the base model" if number == BASE_NUMBER else f"trial {number}"
+
+
 def _looked_best_line(found: LookedBest) -> str:
-    who = "The untouched model" if found.number == BASE_NUMBER else f"Trial {found.number}"
     base = {gain.objective: gain.base for gain in found.expected}
     measured = ", ".join(
         f"{name} {number_text(gap, of=base[name])}" for name, gap in found.observed.items()
     )
     return (
-        f"{who} looks better by what was measured (compared with the answer: {measured}); the "
-        f"model expects part of that to be luck ({gains_text(found.expected)})."
+        f"Measured alone, {_whose(found.number)} is worth more (compared with the answer: "
+        f"{measured}); part of that is probably measurement error, and the model of all recipes "
+        f"expects less ({gains_text(found.expected)})."
     )
 
 
@@ -148,7 +152,8 @@ def _settling_line(found: Settling, level: float) -> str:
         times = "once more" if found.repeats == 1 else f"{found.repeats} more times"
         ways.append(
             f"train {who} {times} with other seeds, about {max(1, round(found.minutes))} minutes "
-            f"of trials (the sweep's command with `--settle {level:g}` chooses the repeats itself)"
+            f"of training and evaluation (the sweep's command with `--settle {level:g}` chooses the "
+            "repeats itself)"
         )
     if found.segments is not None:
         ways.append(f"use {found.segments:.1f} times as many evaluation segments")
@@ -197,5 +202,5 @@ def prediction_sheet(found: Prediction) -> Sheet:
         ]
         for m in found.measures
     ]  # fmt: skip
-    head = ["measure", "predicted", "95 %", "minus base model", "95 % "]
+    head = ["measure", "predicted", "95 %", "minus base model", "95 % of that"]
     return Sheet(head, rows, left=frozenset(("measure",)))

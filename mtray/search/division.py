@@ -107,7 +107,8 @@ class Division:
         out = [self.text()]
         if self.budget.confirm and not self.confirm:
             out.append(
-                "no trial is left to confirm the recommended recipe: too few would be searched"
+                "no trial is left to confirm the recommended recipe: it would leave too few to "
+                "search"
             )
         return out
 

@@ -136,7 +136,7 @@ def test_two_alike_are_not_settled_and_it_is_said_what_would():
     assert set(told.settling.numbers) == {1, 2}
     words = " ".join(answer_lines(told))
     assert "not settled (at least 0.95 is required)" in words
-    assert "May be best instead (probability): trial" in words
+    assert "Others that may be best (probability): trial" in words
 
 
 def test_the_next_repeat_is_of_the_two_that_may_be_best():
@@ -207,7 +207,7 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     assert found.number == 2
     assert found.observed == pytest.approx({"quality": 0.02, "retention": 0.01})
     assert [gain.gain for gain in found.expected] == pytest.approx([-0.002, -0.01])
-    assert any("Trial 2 looks better" in line for line in answer_lines(answer(lucky)))
+    assert any("Measured alone, trial 2 is worth more" in line for line in answer_lines(answer(lucky)))
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
     even = Evidence(**{**vars(told.evidence), "gaps": gaps})
     assert answer(Belief(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best is None
