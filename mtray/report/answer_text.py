@@ -152,8 +152,8 @@ def _settling_line(found: Settling, level: float) -> str:
         times = "once more" if found.repeats == 1 else f"{found.repeats} more times"
         ways.append(
             f"train {who} {times} with other seeds, about {max(1, round(found.minutes))} minutes "
-            f"of training and evaluation (the sweep's command with `--settle {level:g}` chooses the "
-            "repeats itself)"
+            f"of training and evaluation (the sweep's command with `--settle {level:g}` chooses "
+            "the repeats itself)"
         )
     if found.segments is not None:
         ways.append(f"use {found.segments:.1f} times as many evaluation segments")
