@@ -5,11 +5,13 @@ python benchmarks/answers.py
 python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
 A sweep is the base model, the baselines and recipes drawn at random, one seed each. The truth is
-the response surface of the whole table, all seeds of all recipes. A recipe is worth the sum of its
-true objectives in units of how far base model, baselines and the true front reach; regret is what
-the chosen one is worth less than the best of the table. `--settle`: sweeps of 14 recipes simulated
-about that truth, errors of segments and seeds as the table has them, that train repeats until their
-answer holds with probability .95, or as many repeats are spent as recipes.
+the response surface of the whole table, all seeds of all recipes, on the table's segments, which
+the sweeps have, too. A recipe is worth the sum of its true objectives in units of how far base
+model, baselines and the true front reach; regret is what the chosen one is worth less than the best
+of the table. (The sweeps' own measurements are part of that truth, which favours what was observed.)
+`--settle`: sweeps of 14 recipes simulated about that truth, errors of segments and seeds as the
+table has them, that train repeats until their answer holds with probability .95, or as many repeats
+are spent as recipes.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ UNTOUCHED = np.zeros(len(NAMES))
 
 @dataclass(frozen=True)
 class Truth:
-    """Of the whole table.
+    """Of the whole table: `whole` with the segments taken as given, `measured` with their errors.
 
     - `surface`: of all its recipes and seeds.
     - `gaps`, shape (recipes, 2): their true differences to the untouched model.
@@ -57,6 +59,7 @@ class Truth:
     study: Study
     space: Space
     whole: Evidence
+    measured: Evidence
     surface: Modelled
     gaps: Array
     scale: Array
@@ -74,10 +77,11 @@ class Truth:
 def truth_of(rows: Sequence[Row]) -> Truth:
     study = load_study(STUDY)
     space = load_space(SPACE, study.defaults)
-    whole = evidence_of(rows, groups(rows))
+    whole = evidence_of(rows, groups(rows), given=True)
     surface = modelled(whole, space, NAMES)
     gaps = surface.predict([record.recipe for record in whole.records])[0]
-    return Truth(study, space, whole, surface, gaps, scales(gaps, _anchors(whole, gaps)))
+    measured = evidence_of(rows, groups(rows))
+    return Truth(study, space, whole, measured, surface, gaps, scales(gaps, _anchors(whole, gaps)))
 
 
 def _anchors(found: Evidence, gaps: Array) -> Array:
@@ -239,18 +243,19 @@ def settled(truth: Truth, recipes: int, seed: int) -> tuple[bool, bool, int]:
     searched = [i for i, role in enumerate(roles) if role == "search"]
     places = [i for i, role in enumerate(roles) if role != "search"]
     places += map(int, rng.permutation(searched)[: recipes - len(places)])
-    sweep, true = part(truth.whole, places), truth.gaps[places]
+    sweep, true = part(truth.measured, places), truth.gaps[places]
     columns = [sweep.names.index(name) for name in NAMES]
     by_seed, errors = sweep.seed_deviation[columns], sweep.errors[:, :, columns]
-    whole = errors.std(axis=0)
-    of_segments = np.sqrt(np.maximum(whole**2 - by_seed**2 / np.array(sweep.seeds)[:, None], 0))
-    off = rng.normal(0, of_segments)
+    # what the table's own seeds have no part in
+    by_seeds = by_seed**2 / np.array(sweep.seeds)[:, None]
+    of_segments = errors * np.sqrt(np.maximum(1 - by_seeds / errors.var(axis=0), 0))
+    off = of_segments[rng.integers(len(errors))]
     values = [[t + o + rng.normal(0, by_seed)] for t, o in zip(true, off, strict=True)]
     spent, most = 0, recipes
     while True:
         seeds = tuple(len(found) for found in values)
-        draws = rng.normal(0, 1, (2, 500, recipes, len(NAMES)))
-        drawn = draws[0] * of_segments + draws[1] * by_seed / np.sqrt(np.array(seeds))[:, None]
+        draws = rng.normal(0, 1, of_segments.shape)
+        drawn = of_segments + draws * by_seed / np.sqrt(np.array(seeds))[:, None]
         known = Evidence(
             records=sweep.records, seeds=seeds, names=NAMES, base=sweep.base[columns],
             gaps=np.array([np.mean(found, axis=0) for found in values]), errors=drawn,

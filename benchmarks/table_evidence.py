@@ -24,13 +24,18 @@ def table_evidence(path: Path, recipes: int | None = None) -> Evidence:
     return evidence_of(rows, groups(rows)[:recipes])
 
 
-def evidence_of(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> Evidence:
+def evidence_of(
+    rows: Sequence[Row], grouped: Sequence[Sequence[Row]], given: bool = False
+) -> Evidence:
     """Of some groups of the table's rows. Errors are drawn as normal ones, with the table's
-    covariances. ConfigError where it has none."""
+    covariances. `given`: the segments are taken as given, so what recipes share of their errors
+    over segments is none. ConfigError where the table has no covariances."""
     base = next(row for row in rows if row["role"] == "base")
     names = [*OBJECTIVES, *(n for n in scores_in(rows) if _is_ability(n))]
     means = np.array([[np.mean([r[n] for r in group]) for n in names] for group in grouped])
-    errors = np.stack([_errors(grouped, groups(rows), n, i) for i, n in enumerate(names)], axis=-1)
+    errors = np.stack(
+        [_errors(grouped, groups(rows), n, i, given) for i, n in enumerate(names)], axis=-1
+    )
     return Evidence(
         records=tuple(_record(group[0]) for group in grouped),
         seeds=tuple(len(group) for group in grouped),
@@ -55,14 +60,16 @@ def _record(row: Row) -> TrialRecord:
     )  # fmt: skip
 
 
-def _errors(grouped: Sequence[Sequence[Row]], every: Any, name: str, seed: int) -> Array:
+def _errors(
+    grouped: Sequence[Sequence[Row]], every: Any, name: str, seed: int, given: bool
+) -> Array:
     """Of one score, shape (draws, recipes): segments and seeds."""
     rng = np.random.default_rng(seed)
     factors, own = zip(*(_segments(group, name) for group in grouped), strict=True)
     shared = rng.standard_normal((DRAWS, len(factors[0]))) @ np.array(factors).T
     seeds = seeds_of(every, name).beyond / np.array([len(g) for g in grouped]) ** 0.5
     alone = np.sqrt(np.square(own) + seeds**2)
-    return np.asarray(shared + alone * rng.standard_normal((DRAWS, len(grouped))))
+    return np.asarray((0 if given else shared) + alone * rng.standard_normal((DRAWS, len(grouped))))
 
 
 def _segments(group: Sequence[Row], name: str) -> tuple[Array, float]:
