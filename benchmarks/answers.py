@@ -8,7 +8,7 @@ A sweep is the base model, the baselines and recipes drawn at random, one seed e
 the response surface of the whole table, all seeds of all recipes, on the table's segments, which
 the sweeps have, too. A recipe is worth the sum of its true objectives in units of how far base
 model, baselines and the true front reach; regret is what the chosen one is worth less than the best
-of the table. (The sweeps' own measurements are part of that truth, which favours what was observed.)
+of the table. (What a sweep measured is a part of that truth, which favours observed values.)
 `--settle`: sweeps of 14 recipes simulated about that truth, errors of segments and seeds as the
 table has them, that train repeats until their answer holds with probability .95, or as many repeats
 are spent as recipes.

@@ -18,6 +18,7 @@ from table_summary import OBJECTIVES, TABLE
 
 from mtray.analysis.laws import law, loss_shape, quality_shape
 from mtray.analysis.leave_out import held_out
+from mtray.analysis.shared_errors import own_errors
 from mtray.report.evidence import Evidence
 from mtray.report.laws import LIMIT, Asked, critical_values, law_lines, laws, points_of
 from mtray.space import load_space
@@ -35,7 +36,7 @@ def halves(found: Evidence, seed: int) -> list[str]:
     lines = []
     for place, name in enumerate(OBJECTIVES):
         values, errors = found.gap(name)[rows], found.errors[:, rows, place]
-        covariance = found.covariance(name)[np.ix_(rows, rows)]
+        covariance = own_errors(found.covariance(name)[np.ix_(rows, rows)])
         shape = loss_shape if name == "retention" else quality_shape
         fitted = law(shape, points[known], values[known], errors[:, known])
         new = held_out(fitted.refit(), points, values, covariance, known)

@@ -11,13 +11,20 @@ from mtray.schema import Budget
 def with_options(budget: Budget, args: Namespace) -> Budget:
     """The budget with `--trials`, `--settle` and `--max-minutes` over it. Where the answer is to be
     settled, `--trials` is the most in all, and the budget is divided as the study has it.
-    ConfigError for a value that is none."""
+    ConfigError for a value that is none, or a ceiling below the trials."""
     _check(args)
     given = {"max_minutes": args.max_minutes, "settle": args.settle, "trials": args.trials}
     if args.trials is not None and (args.settle or budget.settle):
         given |= {"ceiling": args.trials, "trials": min(budget.trials, args.trials)}
     changes = {name: value for name, value in given.items() if value is not None}
-    return Budget.model_validate({**budget.model_dump(), **changes})
+    changed = {**budget.model_dump(), **changes}
+    ceiling = changed["ceiling"]
+    if ceiling is not None and ceiling < changed["trials"]:
+        raise ConfigError(
+            f"--trials: {changed['trials']} is above the study's `budget.ceiling`, {ceiling}: give "
+            "at most as many, or raise or remove `budget.ceiling`"
+        )
+    return Budget.model_validate(changed)
 
 
 def _check(args: Namespace) -> None:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
+
+from mtray.analysis.shared_errors import own_errors
 
 Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
@@ -49,8 +52,9 @@ class Process:
     - `signal`, `slope`, `noise`: variances of the Matérn kernel, the linear kernel and the noise.
     - `known`: covariance of the values' known errors, shape (n, n).
     - `offset`: prior variance of the mean; 0: the mean is `shift`.
-    - `factor`: lower Cholesky factor of kernel + noise + known errors.
-    - `weights`: (kernel + noise + known errors)^-1 values, shape (n,).
+    - `factor`: lower Cholesky factor of kernel + noise + each value's own part of the known errors
+      (`mtray.analysis.shared_errors`).
+    - `weights`: (what `factor` is of)^-1 values, shape (n,).
     """
 
     points: Array
@@ -65,6 +69,12 @@ class Process:
     factor: Array
     weights: Array
 
+    @cached_property
+    def shared(self) -> Array:
+        """What the known errors have beyond each value's own part, shape (n, n): it has no say in
+        the mean, and all of it in how sure that is."""
+        return self.known - own_errors(self.known)
+
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the value without noise at points of shape (k, d), each of
         shape (k,), in the unit of the values."""
@@ -72,6 +82,8 @@ class Process:
         own = self.offset + self.signal + self.slope * ((at - MIDDLE) ** 2).sum(axis=1)
         solved = solve_triangular(self.factor, cross.T, lower=True)
         variance = np.maximum(own - (solved**2).sum(axis=0), 1e-12 * self.signal)
+        gain = solve_triangular(self.factor, solved, lower=True, trans=1)
+        variance = np.maximum(variance + (gain * (self.shared @ gain)).sum(axis=0), 0.0)
         return self.shift + self.unit * (cross @ self.weights), self.unit * np.sqrt(variance)
 
     def joint(self, at: Array) -> tuple[Array, Array]:
@@ -79,7 +91,8 @@ class Process:
         shape (k, d), in the unit of the values and its square."""
         cross = self._kernel(at, self.points)
         solved = solve_triangular(self.factor, cross.T, lower=True)
-        covariance = self._kernel(at, at) - solved.T @ solved
+        gain = solve_triangular(self.factor, solved, lower=True, trans=1)
+        covariance = self._kernel(at, at) - solved.T @ solved + gain.T @ self.shared @ gain
         return self.shift + self.unit * (cross @ self.weights), self.unit**2 * covariance
 
     def draws(self, at: Array, count: int, rng: np.random.Generator) -> Array:
@@ -88,9 +101,9 @@ class Process:
 
     def left_out(self) -> tuple[Array, Array]:
         """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
-        there as predicted from the other values, its own error included; each of shape (n,), in
-        the values' unit. Hyperparameters stay as fitted to all values (Rasmussen & Williams 2006,
-        section 5.4.2)."""
+        there as predicted from the other values, with its own error in them and the shared ones as
+        they are; each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all
+        values (Rasmussen & Williams 2006, section 5.4.2)."""
         precision = cho_solve((self.factor, True), np.eye(len(self.points)))
         variance = 1 / np.diag(precision)
         values = self.factor @ (self.factor.T @ self.weights)
@@ -153,7 +166,7 @@ class Scaled:
         some = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
         x, y = self.points[some], self.values[some]
         squares, products = np.square(x[:, None, :] - x[None, :, :]), _products(x, x)
-        own = self.known[np.ix_(some, some)] + self.offset
+        own = own_errors(self.known)[np.ix_(some, some)] + self.offset
         return lambda theta: _negative_log_likelihood(theta, squares, products, y, own)
 
 
@@ -232,7 +245,7 @@ def _conditioned(
 ) -> Process:
     scales, (signal, slope, noise) = np.exp(theta[:-3]), np.exp(theta[-3:]).tolist()
     kernel = signal * _matern(_distances(x, x, scales)) + slope * _products(x, x)
-    noisy = kernel + (noise + JITTER) * np.eye(len(x)) + (known + offset)
+    noisy = kernel + (noise + JITTER) * np.eye(len(x)) + own_errors(known) + offset
     factor = cholesky(noisy, lower=True)
     weights = cho_solve((factor, True), scaled)
     return Process(x, *unit, scales, signal, slope, noise, known, offset, factor, weights)

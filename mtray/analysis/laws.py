@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from mtray.analysis.leave_out import Fit, Predict
 from mtray.analysis.regression import Fitted, Form, fit, size_of
+from mtray.analysis.shared_errors import own_errors
 from mtray.analysis.uncertainty import TAILS
 
 Array = npt.NDArray[np.float64]
@@ -253,8 +254,9 @@ def law(
 ) -> Law:
     """`loss_shape` or `quality_shape` fitted to `values`, shape (n,), at points (n, 5) of
     `COLUMNS`. `errors`, shape (draws, n): what the values may be off by, drawn together; laws of
-    several measures with the same draws need seeds of their own."""
-    covariance = np.atleast_2d(np.cov(errors.T))
+    several measures with the same draws need seeds of their own. What the values' errors have in
+    common widens the intervals, and has no say in the fit (`mtray.analysis.shared_errors`)."""
+    covariance = own_errors(np.atleast_2d(np.cov(errors.T)))
     shape = shape_of(points, size_of(values, covariance))
     fitted = fit(shape.form, points, values, covariance)
     return Law(shape, fitted, fitted.resampled((errors - errors.mean(axis=0))[:DRAWS], seed))

@@ -44,8 +44,9 @@ def against_lines(front: Front) -> list[str]:
     """The meaning of the words that occur in the table."""
     gains = [gain for comparison in front.comparisons for gain in comparison.gains]
     lines = [
-        "gain (positive is better): of the point of the front that is best in this objective among "
-        "those not worse than the baseline in the others. Its 95 % interval holds for all "
+        "gain (positive is better): of the searched point of the front that is best in this "
+        "objective among those not worse than the baseline in the others. Its 95 % interval holds "
+        "for all "
         f"{gains[0].candidates} recipes, {len(front.comparisons)} baselines and "
         f"{len(front.objectives)} objectives at once, so it allows for the choice of the point."
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from math import ceil
 
 from mtray.report.answer import Answer, LookedBest, Settling
 from mtray.report.belief import AgainstBaseline, Expected
@@ -119,7 +120,7 @@ def _worth_line(answer: Answer) -> str:
 def _sure_line(answer: Answer) -> str:
     sure = (
         f"Probability that no other trained recipe is worth over {answer.margin:g} more: "
-        f"{chance_text(answer.probability)}"
+        f"{_sure_text(answer)}"
     )
     if answer.settled:
         return f"{sure}; settled (at least {answer.level:g} is required)."
@@ -127,6 +128,13 @@ def _sure_line(answer: Answer) -> str:
     return f"{sure}; not settled (at least {answer.level:g} is required)." + (
         f" Others that may be best (probability): {rivals}." if rivals else ""
     )
+
+
+def _sure_text(answer: Answer) -> str:
+    """With a third decimal where two would look settled."""
+    if not answer.settled and answer.probability >= answer.level - 0.005:
+        return f"{min(answer.probability, answer.level - 0.001):.3f}".lstrip("0")
+    return chance_text(answer.probability)
 
 
 def _whose(number: int) -> str:
@@ -147,6 +155,11 @@ def _looked_best_line(found: LookedBest) -> str:
 
 def _settling_line(found: Settling, level: float) -> str:
     who = " and ".join(f"trial {trial_name(number)}" for number in found.numbers)
+    if found.repeats == 0:
+        return (
+            f"Beside {who} alone it would hold; several recipes together keep it open (the sweep's "
+            f"command with `--settle {level:g}` chooses what to repeat)."
+        )
     ways = []
     if found.repeats is not None:
         times = "once more" if found.repeats == 1 else f"{found.repeats} more times"
@@ -156,7 +169,8 @@ def _settling_line(found: Settling, level: float) -> str:
             "the repeats itself)"
         )
     if found.segments is not None:
-        ways.append(f"use {found.segments:.1f} times as many evaluation segments")
+        times_more = ceil(10 * found.segments) / 10
+        ways.append(f"use {times_more:g} times as many evaluation segments")
     if not ways:
         return "Neither more seeds nor more segments alone would settle it; it needs more of both."
     return (

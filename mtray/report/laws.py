@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.critical import Critical, best, critical
+from mtray.analysis.decision import worth
 from mtray.analysis.laws import (
     COLUMNS,
     MONO,
@@ -24,6 +25,7 @@ from mtray.analysis.laws import (
 )
 from mtray.analysis.leave_out import Fit, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
+from mtray.analysis.shared_errors import own_errors
 from mtray.analysis.uncertainty import TAILS
 from mtray.parameters import Choices, Value, values_of
 from mtray.report.evidence import Evidence
@@ -146,7 +148,8 @@ def _measure(f: Fitted, points: Array, space: Space, asked: Asked) -> MeasureLaw
         "linear": (lambda p, v, c: linear_fit(p, v, c).predict, scaled(points)),
         "constant": (lambda p, v, c: constant_fit(p, v, c).predict, points),
     }
-    left = {m: leave_one_out(fit, p, f.values, f.covariance) for m, (fit, p) in fits.items()}
+    own = own_errors(f.covariance)  # all are measured on the same segments, and asked so
+    left = {m: leave_one_out(fit, p, f.values, own) for m, (fit, p) in fits.items()}
     errors = tuple(LeftOutError.of(model, found) for model, found in left.items())
     margin, margin_error = left["law"].margin(left["constant"])
     verdict, error = (
@@ -241,9 +244,7 @@ def _optimum(
     recipes = grid(space)
     _, at = points_of(recipes)
     scales = np.array([max(f.values.std(), np.diag(f.covariance).mean() ** 0.5) for f in used])
-    found = best(
-        [f.law for f in used], at, utility or (lambda gains: (gains / scales).sum(axis=-1))
-    )
+    found = best([f.law for f in used], at, utility or (lambda gains: worth(gains, scales)))
     point = at[[found.index]]
     gains = {f.name: _interval(f.law.gaps(point)[0], f.law.drawn_gaps(point)[:, 0]) for f in used}
     ranges = {

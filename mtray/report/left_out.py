@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mtray.analysis.leave_out import LeftOut
 from mtray.analysis.regression import constant_fit, linear_fit
+from mtray.analysis.shared_errors import own_errors
 from mtray.report.surface import Modelled
 from mtray.schema import Frozen
 
@@ -43,7 +44,7 @@ def left_out_errors(surface: Modelled, measure: str) -> tuple[LeftOutError, ...]
     """Of the surface and of simpler models; the scales and the noise of each stay as fitted to
     all."""
     evidence, process = surface.evidence, surface.process(measure)
-    values, known = evidence.gap(measure), evidence.covariance(measure)
+    values, known = evidence.gap(measure), own_errors(evidence.covariance(measure))
     found: dict[Model, tuple[Array, Array]] = {
         "surface": process.left_out(),
         "constant": constant_fit(process.points, values, known).left_out(),

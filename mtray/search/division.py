@@ -118,13 +118,25 @@ class Division:
             return
         least = self.smallest.trials
         again = f" and a second training of {self.first}" if self._again else ""
+        verb = "come" if again or len(self.baselines) > 1 else "comes"
         raise ConfigError(
-            f"`budget.trials` is {self.trials}: {self._baselines()}{again} come first, which "
+            f"`budget.trials` is {self.trials}: {self._baselines()}{again} {verb} first, which "
             f"leaves {counted(self._left, 'recipe')} to search; at least {LEAST_SEARCHED} are "
             "needed. "
-            f"Set it to {least} or more (`--trials {least}`), or choose the baselines that run "
-            "(`budget: {baselines: [parallel_only]}`, or none)"
+            f"Set it to {least} or more{self._by_option(least)}, or choose the baselines that run "
+            f"(`budget: {{baselines: {self._fewer}}}`)"
         )
+
+    def _by_option(self, trials: int) -> str:
+        """How the command line sets so many trials; where the answer is to be settled, its
+        `--trials` is the most in all."""
+        return "" if self.budget.settle is not None else f" (`--trials {trials}`)"
+
+    @property
+    def _fewer(self) -> str:
+        """The baselines with which this budget would do."""
+        one = replace(self, baselines=self.baselines[:1])
+        return f"[{self.baselines[0]}]" if one.enough else "none"
 
     def _baselines(self) -> str:
         named = f" ({', '.join(self.baselines)})" if self.baselines else ""

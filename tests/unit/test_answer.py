@@ -207,7 +207,9 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     assert found.number == 2
     assert found.observed == pytest.approx({"quality": 0.02, "retention": 0.01})
     assert [gain.gain for gain in found.expected] == pytest.approx([-0.002, -0.01])
-    assert any("Measured alone, trial 2 is worth more" in line for line in answer_lines(answer(lucky)))
+    assert any(
+        "Measured alone, trial 2 is worth more" in line for line in answer_lines(answer(lucky))
+    )
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
     even = Evidence(**{**vars(told.evidence), "gaps": gaps})
     assert answer(Belief(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best is None

@@ -1,5 +1,8 @@
 """What the trials of a budget are spent on, and when that is refused."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from ledger_factory import REFERENCES, SOURCES, SPACE, ledger_in, study_of, write_lucky
 from records_factory import make_record
@@ -141,10 +144,19 @@ def test_a_budget_that_baselines_eat_up_is_refused(found, left, least):
         found.check()
     said = str(caught.value)
     assert f"leaves {left or 'no'} recipe" in said and ", ".join(found.baselines) in said
-    assert f"`--trials {least}`" in said and "`budget: {baselines: [parallel_only]}`" in said
+    assert f"`--trials {least}`" in said
+    (named,) = re.findall(r"`budget: {baselines: (.*)}`", said)
+    fewer = [] if named == "none" else [named.strip("[]")]
+    assert len(fewer) < len(found.baselines)
+    replace(found, baselines=tuple(fewer)).check()
     kept = {"baselines": found.baselines, "replicate_share": found.budget.replicate_share}
     enough = division(least, found_sources(found), **kept)
     enough.check()
+
+
+def test_where_the_answer_is_to_be_settled_no_option_sets_the_trials():
+    with pytest.raises(ConfigError, match=r"Set it to 7 or more, or choose"):
+        division(5, settle=0.95).check()
 
 
 def found_sources(found):
