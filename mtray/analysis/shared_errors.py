@@ -4,8 +4,8 @@ arrays out.
 All recipes of a run are measured on the same segments, so their errors are correlated, and the
 error of a recipe grows with what it changes. Least squares with the whole covariance then take a
 part of a real effect for an error that all share, wherever the fitted form is not exact, and come
-out too near to no effect: on the 302 recipes of the default study's table, by two thirds of the
-retention that the largest recipes lose (Peelle's pertinent puzzle: D'Agostini 1994, "On the use of
+out too near to no effect: on the 302 recipes of the default study's table, by two fifths of the
+retention that they lose in the mean (Peelle's pertinent puzzle: D'Agostini 1994, "On the use of
 the covariance matrix to fit correlated data", Nucl. Instrum. Meth. A 346:306). So forms are fitted
 as if errors were each value's own, and what is shared counts in how sure the result is.
 """

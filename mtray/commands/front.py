@@ -11,6 +11,7 @@ from mtray.commands.changed import changed_run
 from mtray.commands.folders import run_folder
 from mtray.errors import ConfigError
 from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_sheet
+from mtray.report.answer import Answer
 from mtray.report.draws import draws_of
 from mtray.report.export import FrontResult, write_front
 from mtray.report.front import Front, build_front
@@ -65,7 +66,15 @@ def front_of(path: Path, view: View) -> Front:
     run = seen(path, view)
     front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
     front = front.model_copy(update={"notes": (*front.notes, *run.notes)})
+    if view.study is not None and front.answer is not None:
+        front = front.model_copy(update={"answer": _restated(front.answer)})
     return front.model_copy(update={"reference": None}) if view.absolute else front
+
+
+def _restated(answer: Answer) -> Answer:
+    """Without the commands that go by the run's own study."""
+    own = [found for found in answer.commands if " export " in found[0]]
+    return answer.model_copy(update={"commands": tuple(own)})
 
 
 def print_front(path: Path, view: View, as_json: bool) -> int:

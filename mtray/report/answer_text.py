@@ -193,6 +193,8 @@ def next_commands(answer: Answer, run: str) -> tuple[tuple[str, str], ...]:
 
 
 def command_lines(commands: Sequence[tuple[str, str]]) -> list[str]:
+    if not commands:
+        return []
     width = max(len(command) for command, _ in commands)
     return ["next steps:", *(f"  {command:{width}}  # {what}" for command, what in commands)]
 

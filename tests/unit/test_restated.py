@@ -250,12 +250,14 @@ def test_a_run_is_shown_and_exported_as_another_study_has_it(run_dir, sets, caps
     assert run("front", run_dir, "--study", path) == 0
     shown = capsys.readouterr().out
     assert "chrf.en-uk" in shown and f"export {run_dir} --study {path} --out FOLDER" in shown
+    assert "python -m mtray test" not in shown, "it goes by the run's own study"
     assert run("export", run_dir, "--study", path, "--out", sets / "out") == 0
     front = json.loads((sets / "out/front.json").read_text())
     run_of_it = measure_run(sets / "other", now)
     kept = {p["number"]: p["objectives"]["retention"]["value"] for p in front["points"]}
     assert kept == pytest.approx({r.number: r.objectives["retention"].value for r in run_of_it})
     assert front["abilities"][0]["kept"] == ["german", "modelling"]
+    assert [" export " in command for command, _ in front["answer"]["commands"]] in ([], [True])
     assert front["notes"][-1] == (
         f"Recomputed under {path}, which differs from the run's own study in: "
         "study.evaluation.abilities.spanish, study.objectives."
