@@ -19,7 +19,8 @@ from mtray.report.units import in_points
 def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
     """With three decimals, or with one if the measure is in points, such as BLEU. Which of the two
     is decided by `of`, a value of the measure (None: `value` itself)."""
-    return f"{value:{sign}.{1 if in_points(value if of is None else of) else 3}f}"
+    digits = 1 if in_points(value if of is None else of) else 3
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0: no -0.000
 
 
 def interval_text(low: float, high: float, sign: str = "+", of: float | None = None) -> str:

@@ -7,7 +7,13 @@ from surface_factory import OBJECTIVES, SPACE, make_run, truth
 
 from mtray.analysis.decision import MARGIN, choose, scales, worth
 from mtray.report.answer import answer, next_repeat
-from mtray.report.answer_text import answer_head, answer_lines, chance_text, expected_sheet
+from mtray.report.answer_text import (
+    answer_head,
+    answer_lines,
+    chance_text,
+    expected_sheet,
+    number_text,
+)
 from mtray.report.belief import Belief, belief, belief_of
 from mtray.report.evidence import Evidence
 from mtray.report.groups import no_draws
@@ -213,3 +219,16 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
     even = Evidence(**{**vars(told.evidence), "gaps": gaps})
     assert answer(Belief(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best is None
+
+
+@pytest.mark.parametrize(
+    "value, of, text",
+    [
+        (0.02549, None, "+0.025"),
+        (-0.0001, None, "+0.000"),
+        (-0.04, 43.8, "+0.0"),
+        (4.46, 43.8, "+4.5"),
+    ],
+)
+def test_a_gain_has_the_decimals_of_its_measure(value, of, text):
+    assert number_text(value, of=of) == text
