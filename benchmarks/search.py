@@ -174,10 +174,12 @@ def sources(args: argparse.Namespace) -> list[str]:
             print(f"the recipe table is not in {args.recipes}; left out", file=sys.stderr)
     found += [SURFACE] if SURFACE in args.problems else []
     if "regmix" in args.problems:
-        if args.regmix is not None and args.regmix.is_dir():
+        if args.regmix is None:
+            print("RegMix's tables are left out: --regmix FOLDER has them", file=sys.stderr)
+        elif args.regmix.is_dir():
             found += [f"regmix:{args.regmix}:{a}/{b}" for a, b in REGMIX_PAIRS]
         else:
-            print("RegMix's tables are left out: --regmix FOLDER has them", file=sys.stderr)
+            print(f"RegMix's tables are not in {args.regmix}; left out", file=sys.stderr)
     return found + [str(path) for path in args.table]
 
 
