@@ -32,8 +32,8 @@ test: setup
 	if [ -n "$(ARGS)" ]; then $(BIN)/python -m pytest -m "not gpu" $(ARGS); exit; fi; \
 	echo "tests: unit and the lighter integration, in two processes"; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(LIGHT) tests/unit && \
-	echo "tests: integration, real sweeps, two at a time" && \
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/integration $(addprefix --ignore ,$(LIGHT))
+	echo "tests: integration, real sweeps" && \
+	$(BIN)/python -m pytest -m "not gpu" tests/integration $(addprefix --ignore ,$(LIGHT))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
