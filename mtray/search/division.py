@@ -10,7 +10,7 @@ from pathlib import Path
 from mtray.data.mixing import SumsOf
 from mtray.errors import ConfigError
 from mtray.report.records import read_records
-from mtray.schema import BASELINES, Budget, Role, Study, TrialRecord
+from mtray.schema import Budget, Role, Study, TrialRecord
 from mtray.search.references import reference_recipes
 from mtray.search.samplers import STARTUP
 from mtray.search.shares import LEAST_SEARCHED, Beginning, Kept, kept
@@ -163,9 +163,7 @@ def divided(
     before = [record for record in records if record.taken_from]
     here = [(role_here(found, recipes), found.record) for found in taken]
     known = [*((record.role, record) for record in before), *here]
-    here_already = [r.role for r in records if not r.taken_from and r.role in BASELINES]
-    to_run = [role for role in recipes if role not in {role for role, _ in known}]
-    roles = tuple(dict.fromkeys([*to_run, *here_already]))
+    roles = tuple(role for role in recipes if role not in {role for role, _ in known})
     first = next(iter(recipes), None)
     if any(role == first and record.replicate for role, record in known):
         first = None

@@ -178,14 +178,6 @@ def test_baselines_of_an_earlier_run_do_not_count(tmp_path):
         checked_division(study, OPEN, tmp_path / "nowhere")
 
 
-def test_baselines_that_a_run_has_count_though_its_study_names_fewer_now():
-    records = [make_record(n, role=role) for n, role in enumerate(REFERENCES)]
-    study = study_of(sources=SOURCES, budget=Budget(trials=20, baselines=["parallel_only"]))
-    found = divided(study, OPEN, records)
-    assert found.baselines == tuple(REFERENCES)
-    assert found.searched == divided(study_of(budget=Budget(trials=20)), OPEN).searched
-
-
 def searched(number):
     return make_record(number, recipe=Recipe(parallel_size=300 + number))
 
