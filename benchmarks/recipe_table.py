@@ -30,7 +30,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from table_summary import TABLE
+from table_summary import FACTORS, TABLE
 
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
@@ -128,8 +128,6 @@ def rows_to_keep(table: Path, here: set[int], now: dict[str, Any]) -> list[Any]:
     """Rows of the table of trials whose answers are in another folder; without their factors, which
     are of that folder's trials. Raises ConfigError where they were scored by other definitions than
     these."""
-    from table_scores import FACTORS
-
     rows, before = known_rows(table)
     kept = [
         {name: value for name, value in row.items() if not name.endswith(FACTORS)}

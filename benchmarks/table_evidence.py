@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from table_summary import OBJECTIVES, Row, groups, read_table, scores_in, seeds_of
+from table_summary import FACTORS, OBJECTIVES, Row, groups, read_table, scores_in, seeds_of
 
 from mtray.errors import ConfigError
 from mtray.report.evidence import Evidence
@@ -33,17 +33,16 @@ def evidence_of(
     base = next(row for row in rows if row["role"] == "base")
     names = [*OBJECTIVES, *(n for n in scores_in(rows) if _is_ability(n))]
     means = np.array([[np.mean([r[n] for r in group]) for n in names] for group in grouped])
-    errors = np.stack(
-        [_errors(grouped, groups(rows), n, i, given) for i, n in enumerate(names)], axis=-1
-    )
+    every = groups(rows)
+    errors = [_errors(grouped, every, n, i, given) for i, n in enumerate(names)]
     return Evidence(
         records=tuple(_record(group[0]) for group in grouped),
         seeds=tuple(len(group) for group in grouped),
         names=tuple(names),
         base=np.array([base[n] for n in names]),
         gaps=means - np.array([base[n] for n in names]),
-        errors=errors,
-        seed_deviation=np.array([seeds_of(groups(rows), name).deviation for name in names]),
+        errors=np.stack(errors, axis=-1),
+        seed_deviation=np.array([seeds_of(every, name).deviation for name in names]),
     )
 
 
@@ -75,11 +74,11 @@ def _errors(
 def _segments(group: Sequence[Row], name: str) -> tuple[Array, float]:
     """The error over segments of a recipe's mean over its seeds: the factors that it shares with
     others', and the standard deviation of the rest."""
-    if any(row.get(f"{name}/factors") is None for row in group):
+    if any(row.get(f"{name}{FACTORS}") is None for row in group):
         raise ConfigError(
-            f"trial {group[0]['number']} has no `{name}/factors` in the table: `recipe_table.py "
+            f"trial {group[0]['number']} has no `{name}{FACTORS}` in the table: `recipe_table.py "
             "score` gives them to the trials of one folder"
         )
-    found = np.array([row[f"{name}/factors"] for row in group])
+    found = np.array([row[f"{name}{FACTORS}"] for row in group])
     rest = [row[f"{name}/paired"] - f @ f for row, f in zip(group, found, strict=True)]
     return found.mean(axis=0), float(np.maximum(rest, 0).sum() ** 0.5 / len(group))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from table_plan import SEGMENTS, SHARES
+from table_summary import FACTORS
 from table_trials import Kept, rung_file
 
 from mtray.analysis.uncertainty import Drawn
@@ -36,7 +37,6 @@ from mtray.schema import Study
 
 RETENTION = "retention"
 STAGES = ("", *(f"rung{k + 1}/" for k in range(len(SHARES))))
-FACTORS = "/factors"
 RANK = 48  # numbers of a trial; its own variance is what they leave
 EXACT = "recipe."  # columns of 64 bits, so that a recipe is found again by its numbers
 

@@ -20,6 +20,7 @@ Row = Mapping[str, Any]
 OBJECTIVES = ("quality", "retention")
 SENSES = ("max", "max")
 RUNGS = ("rung1/", "rung2/")
+FACTORS = "/factors"  # at the end of a column's name
 
 
 class Seeds(NamedTuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from pydantic import ValidationError
+
 from mtray.errors import ConfigError
 from mtray.schema import Budget
 
@@ -17,14 +19,11 @@ def with_options(budget: Budget, args: Namespace) -> Budget:
     if args.trials is not None and (args.settle or budget.settle):
         given |= {"ceiling": args.trials, "trials": min(budget.trials, args.trials)}
     changes = {name: value for name, value in given.items() if value is not None}
-    changed = {**budget.model_dump(), **changes}
-    ceiling = changed["ceiling"]
-    if ceiling is not None and ceiling < changed["trials"]:
-        raise ConfigError(
-            f"--trials: {changed['trials']} is above the study's `budget.ceiling`, {ceiling}: give "
-            "at most as many, or raise or remove `budget.ceiling`"
-        )
-    return Budget.model_validate(changed)
+    try:
+        return Budget.model_validate({**budget.model_dump(), **changes})
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--trials {args.trials}: {message}") from None
 
 
 def _check(args: Namespace) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.gaussian_process import Process, Scaled, most_likely, scaled
+from mtray.analysis.gaussian_process import Process
+from mtray.analysis.process_fit import Scaled, most_likely, scaled
 
 Array = npt.NDArray[np.float64]
 COUNT = 12  # processes in a mixture

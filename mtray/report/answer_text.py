@@ -12,7 +12,7 @@ from mtray.report.compare import ROLE_NAMES
 from mtray.report.parameters import recipe_text
 from mtray.report.prediction import Prediction
 from mtray.report.printing import Sheet
-from mtray.report.records import BASE_NUMBER, trial_name
+from mtray.report.records import BASE_NUMBER
 from mtray.report.units import in_points
 
 
@@ -121,7 +121,7 @@ def _worth_line(answer: Answer) -> str:
 def _sure_line(answer: Answer) -> str:
     sure = (
         f"Probability that no other trained recipe is worth over {answer.margin:g} more: "
-        f"{_sure_text(answer)}"
+        + _sure_text(answer)
     )
     if answer.settled:
         return f"{sure}; settled (at least {answer.level:g} is required)."
@@ -155,7 +155,7 @@ def _looked_best_line(found: LookedBest) -> str:
 
 
 def _settling_line(found: Settling, level: float) -> str:
-    who = " and ".join(f"trial {trial_name(number)}" for number in found.numbers)
+    who = " and ".join(map(_whose, found.numbers))
     if found.repeats == 0:
         return (
             f"Beside {who} alone it would hold; several recipes together keep it open (the sweep's "

@@ -26,9 +26,10 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from scipy.special import log_ndtr
 
-from mtray.analysis.gaussian_process import Process, fit
+from mtray.analysis.gaussian_process import Process
 from mtray.analysis.improvement import boxes, expected_improvement
 from mtray.analysis.pareto import non_dominated
+from mtray.analysis.process_fit import fit
 from mtray.unit_cube import Cube
 
 Array = npt.NDArray[np.float64]

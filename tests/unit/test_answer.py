@@ -6,7 +6,7 @@ from records_factory import make_study
 from surface_factory import OBJECTIVES, SPACE, make_run, truth
 
 from mtray.analysis.decision import MARGIN, choose, scales, worth
-from mtray.report.answer import answer, next_repeat
+from mtray.report.answer import Settling, answer, next_repeat
 from mtray.report.answer_text import (
     answer_head,
     answer_lines,
@@ -186,6 +186,31 @@ def test_untried_recipes_are_of_the_space_and_the_first_is_worth_most(found):
 
 def test_an_answer_is_the_same_again(found):
     assert answer(found) == answer(belief(found.evidence, OBJECTIVES, SPACE))
+
+
+def open_answer(found, probability=0.9, **settling):
+    """Not settled at .95."""
+    what = Settling(**{"numbers": (1, 2), "repeats": 3, "minutes": 5, "segments": None, **settling})
+    changes = {"probability": probability, "level": 0.95, "settled": False, "settling": what}
+    return "\n".join(answer_lines(answer(found).model_copy(update=changes)))
+
+
+@pytest.mark.parametrize(
+    "settling, said",
+    [
+        ({}, "train trial 1 and trial 2 3 more times with other seeds, about 5 minutes"),
+        ({"repeats": 0, "segments": 1.0}, "Beside trial 1 and trial 2 alone it would hold"),
+        ({"repeats": None, "segments": 1.01}, "use 1.1 times as many evaluation segments"),
+        ({"repeats": None}, "it needs more of both"),
+    ],
+)
+def test_what_would_settle_it_in_words(found, settling, said):
+    assert said in open_answer(found, **settling)
+
+
+@pytest.mark.parametrize("chance, text", [(0.5, ".50"), (0.9471, ".947"), (0.9499, ".949")])
+def test_what_is_not_settled_does_not_look_so(found, chance, text):
+    assert f"more: {text}; not settled (at least 0.95 is required)" in open_answer(found, chance)
 
 
 @pytest.mark.parametrize("chance, text", [(0.999, "> .99"), (0.001, "< .01"), (0.5, ".50")])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mtray.analysis.gaussian_process import _conditioned, _negative_log_likelihood, fit
+from mtray.analysis.gaussian_process import conditioned
+from mtray.analysis.process_fit import _negative_log_likelihood, fit
 
 
 def values_at(x):
@@ -86,7 +87,7 @@ def test_a_value_left_out_is_predicted_by_the_others(seen):
     theta = np.log([*process.scales, process.signal, process.slope, process.noise])
     scaled = (values - process.shift) / process.unit
     known = errors[np.ix_(rest, rest)] / process.unit**2
-    without = _conditioned(
+    without = conditioned(
         points[rest], scaled[rest], (process.shift, process.unit), theta, known, process.offset
     )
     mean, deviation = without.predict(points[[7]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtray.analysis.gaussian_process import fit, scaled
+from mtray.analysis.process_fit import fit, scaled
 from mtray.analysis.process_mixture import (
     MOST,
     ProcessMixture,

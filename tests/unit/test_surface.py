@@ -5,7 +5,8 @@ import pytest
 from records_factory import make_record
 from surface_factory import BASELINES, CONDITIONAL, OBJECTIVES, SPACE, make_run, truth
 
-from mtray.analysis.gaussian_process import drawn, fit
+from mtray.analysis.gaussian_process import drawn
+from mtray.analysis.process_fit import fit
 from mtray.analysis.surface import curve, fit_surface, importances
 from mtray.errors import RunError
 from mtray.parameters import Choices, FloatRange, Parameter
