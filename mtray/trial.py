@@ -20,6 +20,7 @@ from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Mix, Recipe, Study, TrainingRecord, moved_by
 from mtray.seconds import Seconds
 from mtray.together import answer_together
+from mtray.training.base_model import BaseModels
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.loop import Points, Reached, Rungs, Tuning, finetune
@@ -41,8 +42,18 @@ def run_trial(
     returns all outputs, the others none. TrialStopped soon after `worker.should_stop` says so."""
     keep_freed_memory()
     trial = _Trial(job, study, how, worker)
+    try:
+        outcome = _through(trial, store, requests)
+    except TrialStopped:
+        trial.close()
+        raise
+    trial.close()
+    return outcome
+
+
+def _through(trial: _Trial, store: Mapping[str, Table], requests: Sequence[Request]) -> Outcome:
     trial.load()
-    if job.recipe.parallel_size:
+    if trial.trains:
         examples = trial.mixed(store)
         try:
             trial.train(examples, requests)
@@ -59,17 +70,17 @@ class Loaded(NamedTuple):
     precision: str
 
 
-def loaded(study: Study, recipe: Recipe, seed: int) -> Loaded:
+def loaded(study: Study, recipe: Recipe, seed: int, models: BaseModels | None = None) -> Loaded:
     """Seeds torch, so that whatever a trial draws from then on is its own. Raises MtrayError."""
     import torch
 
     from mtray.training.engine import resolve_precision
-    from mtray.training.models import load_model, load_tokenizer
 
+    models = models or BaseModels()
     torch.manual_seed(seed)
     in_4_bits = bool(recipe.parallel_size) and recipe.method == "qlora"
-    model = load_model(study.model, study.trust_remote_code, in_4_bits)
-    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    model = models.model(study.model, study.trust_remote_code, in_4_bits)
+    tokenizer = models.tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
     return Loaded(model, tokenizer, precision)
 
@@ -87,6 +98,11 @@ class _Trial:
         wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
         self._alphas = [alpha for alpha in wanted if alpha != job.recipe.alpha]
         self._intermediate = Found(self._seconds)
+        self._built: Any = None
+
+    @property
+    def trains(self) -> bool:
+        return bool(self._job.recipe.parallel_size)
 
     def load(self) -> None:
         with self._seconds.phase("imports"):
@@ -95,8 +111,15 @@ class _Trial:
             import mtray.training.models  # noqa: F401
         self._tell("loading")
         with self._seconds.phase("load"):
-            self._loaded = loaded(self._study, self._job.recipe, self._job.seed)
+            self._loaded = loaded(
+                self._study, self._job.recipe, self._job.seed, self._worker.models
+            )
         self._whole: AbstractContextManager[Any] = nullcontext(self._loaded.model)
+
+    def close(self) -> None:
+        """Give back what the engine holds, in this process and of the other workers."""
+        if self._built is not None:
+            self._built.close()
 
     def mixed(self, store: Mapping[str, Table]) -> Sequence[Example]:
         """The examples of the recipe's mix."""
@@ -140,7 +163,8 @@ class _Trial:
         reverts = self._alphas or self._job.recipe.alpha != 1
         if reverts or self._measures_movement or self._how.divergence is not None:
             self._origin.take(marked)
-        return build_engine(self._how.engine, marked, training, self._loaded.precision)
+        self._built = build_engine(self._how.engine, marked, training, self._loaded.precision)
+        return self._built
 
     @property
     def _measures_movement(self) -> bool:

@@ -1,4 +1,4 @@
-"""A trial's training in Ray Train workers, again where another attempt may help."""
+"""A trial's job in an executor, again where another attempt may help."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from mtray.errors import TrialStopped
 from mtray.job import Job, Outcome
 from mtray.report.records import trial_dir
 from mtray.search.board import Reporter
-from mtray.search.bridge import Shared, WorkersPending, train_in_workers
 from mtray.search.failures import LOST, Attempt, attempt, classify, may_run_again, one_line
 from mtray.search.on_the_way import again_from
+from mtray.search.shared import Shared
 from mtray.search.stopwatch import Stopwatch
+from mtray.search.submit import run_in_executor
 
 
 def train_with_attempts(
@@ -28,12 +29,9 @@ def train_with_attempts(
     batch_share = 1.0
     while True:
         try:
-            return train_in_workers(job, shared, stopwatch, batch_share)
+            return run_in_executor(job, shared, stopwatch, reporter, batch_share)
         except TrialStopped:
             raise
-        except WorkersPending:  # as long as it takes; the watchdog says what is missing
-            if reporter.stopping():
-                raise TrialStopped from None
         except Exception as error:
             reason_class = classify(error)
             if reason_class in LOST and reporter.stopping():

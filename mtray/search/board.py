@@ -31,6 +31,7 @@ class Board:
     def __init__(self) -> None:
         self._trials: dict[int, dict[str, Any]] = {}
         self._stop = False
+        self._cancelled: set[int] = set()
         self._points: dict[int, dict[int, Point]] = {}
         self._questions: dict[int, list[Question]] = {}
         self._answers: dict[tuple[int, int], bool] = {}
@@ -82,8 +83,13 @@ class Board:
     def stop(self) -> None:
         self._stop = True
 
-    def stopping(self) -> bool:
-        return self._stop
+    def cancel(self, ticket: int) -> None:
+        """One job is to stop at its next step."""
+        self._cancelled.add(ticket)
+
+    def stopping(self, ticket: int | None = None) -> bool:
+        """Whether all are to stop, or the job of this ticket."""
+        return self._stop or ticket in self._cancelled
 
 
 def start_board() -> Any:
@@ -111,10 +117,19 @@ def ask_board(board: Any, number: int, question: Question, should_stop: Callable
 
 
 class Reporter:
-    """A worker's line to the board: never waits for it, writes at most a few times a second."""
+    """A worker's line to the board: never waits for it, writes at most a few times a second.
+    `ticket`: of the job that it works on."""
 
-    def __init__(self, board: Any, number: int, rank: int = 0, interval: float = 0.5) -> None:
+    def __init__(
+        self,
+        board: Any,
+        number: int,
+        rank: int = 0,
+        interval: float = 0.5,
+        ticket: int | None = None,
+    ) -> None:
         self._board, self._number, self._rank, self._interval = board, number, rank, interval
+        self._ticket = ticket
         self._pending: dict[str, Any] = {}
         self._written = 0.0
         self._asked = 0.0
@@ -140,7 +155,9 @@ class Reporter:
         import ray
 
         try:
-            self._stop = self._stop or bool(ray.get(self._board.stopping.remote(), timeout=5))
+            self._stop = self._stop or bool(
+                ray.get(self._board.stopping.remote(self._ticket), timeout=5)
+            )
         except ray.exceptions.RayError:
             return self._stop
         return self._stop
@@ -151,7 +168,7 @@ class Reporter:
 
         now = time.monotonic()
         if self._answer is None and now - self._asked >= self._interval:
-            self._answer, self._asked = self._board.stopping.remote(), now
+            self._answer, self._asked = self._board.stopping.remote(self._ticket), now
         elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
             self._stop = bool(ray.get(self._answer))
             self._answer = None

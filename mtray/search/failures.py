@@ -15,6 +15,7 @@ the end of the sweep. Imports neither Ray nor torch: their errors are known by n
 from __future__ import annotations
 
 import errno
+import os
 import time
 import traceback
 from collections import Counter
@@ -74,7 +75,7 @@ PEER_WORDS = ("Connection closed by peer", "Connection reset by peer")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # where Ray's wrappers keep what they wrap
-WRAPPED = ("controller_failure", "health_check_failure", "cause", "_base_exc")
+WRAPPED = ("controller_failure", "health_check_failure", "cause")
 
 # further attempts that a trial has; lost ones count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
@@ -100,6 +101,10 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def is_disk_full(error: BaseException) -> bool:
     return any(isinstance(e, OSError) and e.errno in FULL for e in chain(error))
+
+
+def full_disk_error() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def full_disk_reason(run_dir: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,12 +14,12 @@ from mtray.errors import RunError
 from mtray.job import Job
 from mtray.report.records import BASE_NUMBER, read_records, trial_dir, write_record
 from mtray.schema import TrialRecord
-from mtray.search.bridge import alive_nodes, free_workers, lost_error
 from mtray.search.failures import (
     Attempt,
     attempt,
     classify,
     failed_record,
+    full_disk_error,
     full_disk_reason,
     is_disk_full,
     may_run_again,
@@ -31,6 +29,7 @@ from mtray.search.failures import (
 )
 from mtray.search.journal import Ledger, base_job
 from mtray.search.kept_weights import drop_dominated
+from mtray.search.nodes import alive_nodes, lost_error
 from mtray.search.on_the_way import forget_trial
 from mtray.search.stopping import enough
 from mtray.search.stopwatch import kept_time, since_attempts
@@ -66,13 +65,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Events:
-    """Whom to tell; each is called with what happened. `lost`: a trial's number, and why it runs
-    again. `halt`: the trials that run are to stop at their next step."""
+    """Whom to tell; each is called with what happened.
+
+    abandoned: the number of a trial whose own process was lost: nobody waits for its job.
+    lost: a trial's number, and why it runs again.
+    halt: the trials that run are to stop at their next step.
+    places: asked for how many trials may run at a time now."""
 
     started: Callable[[Job], None] = lambda job: None
     ended: Callable[[TrialRecord], None] = lambda record: None
+    abandoned: Callable[[int], None] = lambda number: None
     lost: Callable[[int, str], None] = lambda number, reason: None
     halt: Callable[[], None] = lambda: None
+    places: Callable[[], float] = lambda: float("inf")
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -109,6 +114,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _suggest(self, trial_id: str) -> Any:
         if self._limits.over():
             return Searcher.FINISHED
+        if len(self._numbers) >= self._events.places():
+            return None
         if self._base_pending:
             self._base_pending = False
             attempts = tuple(self._base_lost)
@@ -137,7 +144,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         job = self._jobs.pop(number)
         try:
             if (result or {}).get("state") == "disk_full":
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise full_disk_error()
             record = self._ledger.records.read(number)
             if record is None:
                 record = self._without_record(job)
@@ -149,7 +156,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _without_record(self, job: Job) -> TrialRecord | None:
         """What becomes of a trial that left no record: given back when the sweep is being stopped,
         in line again when its process was lost, failed when that happened too often."""
-        free_workers(job.number)
+        self._events.abandoned(job.number)
         if self._limits.stopped:
             if job.number != BASE_NUMBER:
                 self._ledger.give_back(job.number)

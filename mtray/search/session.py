@@ -34,8 +34,9 @@ from mtray.search.same_data import check_data
 from mtray.search.watchdog import Watchdog, look_at
 
 if TYPE_CHECKING:
-    from mtray.search.bridge import Shared
+    from mtray.search.executors import Executors
     from mtray.search.searcher import Limits
+    from mtray.search.shared import Shared
 
 STARTS = "starts.jsonl"
 
@@ -105,8 +106,12 @@ def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
     show_front(export_front(run_dir, study, space), console)
 
 
-def _events(ledger: Ledger, watch: Watch, watchdog: Watchdog, shared: Shared) -> Any:
+def _events(
+    ledger: Ledger, watch: Watch, watchdog: Watchdog, shared: Shared, executors: Executors
+) -> Any:
     """Who hears of what happens to trials."""
+    import ray
+
     from mtray.search.searcher import Events
 
     board = shared.board
@@ -123,12 +128,16 @@ def _events(ledger: Ledger, watch: Watch, watchdog: Watchdog, shared: Shared) ->
         watch.ended(record)
         told(record)
 
+    def abandoned(number: int) -> None:
+        for ticket in ray.get(shared.queue.abandon.remote(number)):
+            board.cancel.remote(ticket)
+
     def lost(number: int, reason: str) -> None:
         board.remove.remote(number)
         watchdog.ended(number)
         watch.lost(number, reason)
 
-    return Events(started, ended, lost, board.stop.remote)
+    return Events(started, ended, abandoned, lost, board.stop.remote, lambda: executors.places)
 
 
 @contextlib.contextmanager
@@ -166,7 +175,7 @@ def _with_ray(
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         before, had = time.monotonic(), ledger.finished
-        received = _run_watched(ledger, shared, limits, watch, concurrent)
+        received = _run_watched(ledger, shared, limits, watch)
         spent = time.monotonic() - before
         with _full_disk_later():
             note_start(
@@ -192,14 +201,15 @@ def _share(prepared: Any, run_dir: Path) -> Shared:
     import ray
 
     from mtray.search.board import start_board
-    from mtray.search.bridge import Shared
     from mtray.search.handing import hand_out
+    from mtray.search.job_queue import start_queue
+    from mtray.search.shared import Shared
 
     study, board = prepared.study, start_board()
     if study.early_stopping:
         board.know.remote(points_of(read_records(run_dir).records, study.objectives))
     return Shared(
-        study=study, run_dir=str(run_dir), board=board,
+        study=study, run_dir=str(run_dir), board=board, queue=start_queue(),
         store=hand_out(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
         similar=_similar(prepared),
@@ -221,21 +231,22 @@ def _similar(prepared: Any) -> Any:
     )  # fmt: skip
 
 
-def _run_watched(
-    ledger: Ledger, shared: Shared, limits: Limits, watch: Watch, concurrent: int
-) -> int | None:
+def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: Watch) -> int | None:
     """Run trials to the end, however it comes; the signal that it came by, if any."""
+    from mtray.search.executors import Executors
     from mtray.search.tuner import StopOnSignal, run_trials
 
-    board = shared.board
+    board, executors = shared.board, Executors(shared)
     watchdog = Watchdog(shared.study.resources, watch.say, lambda: look_at(board))
     watch.start(board)
     watchdog.start()
     try:
         with StopOnSignal(limits, board, watch.say) as stop:
-            run_trials(ledger, shared, limits, _events(ledger, watch, watchdog, shared), concurrent)
+            events = _events(ledger, watch, watchdog, shared, executors)
+            run_trials(ledger, shared, limits, events)
         return stop.received
     finally:
+        executors.close()
         watchdog.stop()
         watch.stop()
         with _full_disk_later():

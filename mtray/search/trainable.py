@@ -24,7 +24,6 @@ from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.attempts import train_with_attempts
 from mtray.search.base_answers import base_if_there
 from mtray.search.board import Reporter
-from mtray.search.bridge import Shared
 from mtray.search.failures import (
     LOST,
     Attempt,
@@ -36,6 +35,7 @@ from mtray.search.failures import (
 from mtray.search.family import write_family
 from mtray.search.on_the_way import KeptRungs, forget_trial
 from mtray.search.referee import Referee
+from mtray.search.shared import Shared
 from mtray.search.stopwatch import Stopwatch
 from mtray.trial_record import record_trial
 

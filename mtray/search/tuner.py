@@ -29,7 +29,7 @@ def start_ray(address: str | None) -> Any:
     interface)."""
     import ray
 
-    from mtray.search.bridge import ENVIRONMENT
+    from mtray.search.executors import ENVIRONMENT
 
     os.environ.update(
         {
@@ -81,9 +81,7 @@ def check_address(address: str) -> None:
         ) from None
 
 
-def run_trials(
-    ledger: Ledger, shared: Any, limits: Limits, events: Events, concurrent: int
-) -> None:
+def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> None:
     """Run until the ledger has no more trials to give or the limits say so; returns when every
     running trial has ended."""
     from ray import tune
@@ -99,7 +97,7 @@ def run_trials(
     # what Tune saves to restore itself is never read, so it is no news that it cannot be saved
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
-        # the work is done by the Train workers, which hold the CPUs and GPUs
+        # the work is done by the executors' workers, which hold the CPUs and GPUs
         tune.with_resources(
             tune.with_parameters(trainable, shared=shared),
             tune.PlacementGroupFactory([TRIAL_HOLDS]),
@@ -107,7 +105,7 @@ def run_trials(
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(ledger, limits, events, run_dir),
             num_samples=missing * (1 + AGAIN["worker_lost"]),
-            max_concurrent_trials=concurrent, reuse_actors=True,
+            reuse_actors=True,  # the searcher gives no more trials than there are places
         ),
         run_config=tune.RunConfig(
             name="tune", storage_path=str(run_dir / "ray_tune"), verbose=0,

@@ -33,6 +33,7 @@ class Engine(Protocol):
     def backward(self, loss: torch.Tensor, last: bool) -> None: ...
     def step(self, learning_rate: float) -> None: ...
     def whole(self) -> AbstractContextManager[Any]: ...
+    def close(self) -> None: ...
     def state(self) -> dict[str, torch.Tensor]: ...
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None: ...
 
@@ -98,25 +99,29 @@ def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
     }
 
 
+def import_deepspeed() -> Any:
+    """The package, told which device it is on."""
+    import torch
+
+    device_type = "cuda" if torch.cuda.is_available() else "cpu"
+    os.environ.setdefault("DS_ACCELERATOR", device_type)
+    import deepspeed
+    import deepspeed.ops
+    from deepspeed.utils import logger
+
+    logger.setLevel("ERROR")
+    # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in
+    # every new environment; killed in between, its lock file makes the next process wait for ever
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
 class DeepSpeedEngine:
     """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo moves the
     gradients."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
-        import torch
-
-        device_type = "cuda" if torch.cuda.is_available() else "cpu"
-        os.environ.setdefault("DS_ACCELERATOR", device_type)
-        import deepspeed
-        import deepspeed.ops
-        from deepspeed.utils import logger
-
-        logger.setLevel("ERROR")
-        # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in
-        # every new environment; killed in between, its lock file makes the next process wait for
-        # ever
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-        self._engine, *_ = deepspeed.initialize(
+        self._engine, *_ = import_deepspeed().initialize(
             model=model,
             model_parameters=list(moving_weights(model).values()),
             config=deepspeed_config(training, precision),
@@ -145,6 +150,10 @@ class DeepSpeedEngine:
                 yield self.module
         finally:
             hooks.setup_zero_stage3_hooks()
+
+    def close(self) -> None:
+        """Take off hooks and give back buffers; no use of the engine after that."""
+        self._engine.destroy()
 
     def forward(self, **inputs: Any) -> Any:
         return self._engine(**inputs)
@@ -222,6 +231,9 @@ class TorchEngine:
     @contextmanager
     def whole(self) -> Iterator[Any]:
         yield self.module
+
+    def close(self) -> None:
+        """Nothing is held elsewhere."""
 
     def forward(self, **inputs: Any) -> Any:
         import torch

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtray.training.base_model import BaseModels
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -38,12 +41,13 @@ def _never() -> bool:
 class Worker:
     """`batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
     `progress` is told what is done. `should_stop` stays True once it is; TrialStopped is raised
-    soon after."""
+    soon after. `models` loads the base model; None: from its files."""
 
     place: Place = Place()
     batch_share: float = 1.0
     progress: Progress = _silent
     should_stop: Callable[[], bool] = _never
+    models: BaseModels | None = None
 
 
 def any_worker(flag: bool) -> bool:

@@ -37,7 +37,7 @@ def run(monkeypatch, tmp_path):
         now = [0.0]
         stopwatch = Stopwatch(tmp_path, lambda: now[0])
 
-        def train(job, shared, stopwatch, batch_share):
+        def train(job, shared, stopwatch, reporter, batch_share):
             shares.append(batch_share)
             with stopwatch.waiting():
                 now[0] += 1000
@@ -47,7 +47,7 @@ def run(monkeypatch, tmp_path):
                 raise end
             return end
 
-        monkeypatch.setattr(attempts_of, "train_in_workers", train)
+        monkeypatch.setattr(attempts_of, "run_in_executor", train)
         shared = SimpleNamespace(run_dir=str(tmp_path), study=make_study())
         try:
             found = attempts_of.train_with_attempts(
@@ -84,12 +84,6 @@ def test_what_would_fail_again_is_not_tried_again(run):
         assert run(error) == (error, [1.0], [])
 
 
-def test_workers_that_wait_for_room_are_waited_for(run):
-    pending = attempts_of.WorkersPending
-    assert run(pending(), pending(), pending(), "done") == ("done", [1.0] * 4, [])
-    assert isinstance(run(pending(), line=Line(stops=True))[0], TrialStopped)
-
-
 def test_workers_that_die_under_a_sweep_that_stops_are_no_attempt(run):
     found, _, tried = run(WorkerLost(), line=Line(stops=True))
     assert isinstance(found, TrialStopped) and tried == []
@@ -114,7 +108,5 @@ def test_an_attempt_says_where_the_next_one_begins(run, tmp_path):
 
 def test_an_attempt_says_how_long_it_ran(run):
     tried = []
-    run(
-        MemoryError(), WorkerLost(), attempts_of.WorkersPending(), "done", attempts=tried, seconds=7
-    )
+    run(MemoryError(), WorkerLost(), "done", attempts=tried, seconds=7)
     assert [a["seconds"] for a in tried] == [7, 7], "without what it waited for a place"

@@ -78,6 +78,17 @@ def test_stopping():
     assert board.stopping() is True
 
 
+def test_one_job_stops_and_the_others_go_on(clock, answers):
+    """Also when its trial runs again, with another ticket."""
+    board = Board()
+    old, new = (Reporter(Handle(board), 1, ticket=ticket) for ticket in (7, 8))
+    board.cancel(7)
+    assert board.stopping(7) and not board.stopping(8) and not board.stopping()
+    assert old.stopping() and not new.stopping()
+    board.stop()
+    assert new.stopping()
+
+
 def test_a_reporter_writes_seldom_and_loses_nothing(clock):
     board = Board()
     handle = Handle(board)

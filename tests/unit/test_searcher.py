@@ -20,7 +20,7 @@ from mtray.search.stopwatch import FILE
 
 searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
 FINISHED = searcher.Searcher.FINISHED
-freed = []  # trials whose workers' places were given back
+abandoned = []  # trials for whose job nobody waits
 
 
 @pytest.fixture
@@ -28,10 +28,9 @@ def cluster(monkeypatch):
     """The ids of the machines that are there; take one away to lose it."""
     nodes = {"head", "other"}
     monkeypatch.setattr("mtray.search.searcher.alive_nodes", lambda: set(nodes))
-    monkeypatch.setattr("mtray.search.bridge.alive_nodes", lambda: set(nodes))
-    monkeypatch.setattr("mtray.search.bridge.NODE_SECONDS", 0.0)
-    monkeypatch.setattr("mtray.search.searcher.free_workers", freed.append)
-    freed.clear()
+    monkeypatch.setattr("mtray.search.nodes.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.nodes.NODE_SECONDS", 0.0)
+    abandoned.clear()
     return nodes
 
 
@@ -39,14 +38,16 @@ class Sweep:
     """A searcher on a ledger of its own, and what it said."""
 
     def __init__(self, run_dir, trials=3, **changes):
-        self.run_dir, self.said = run_dir, []
+        self.run_dir, self.said, self.places = run_dir, [], 9
         self.ledger = ledger_in(run_dir, **changes)
         self.limits = searcher.Limits(trials)
         events = searcher.Events(
             lambda job: self.said.append(("started", job.number)),
             lambda record: self.said.append((record.state, record.number)),
+            abandoned.append,
             lambda number, reason: self.said.append(("lost", number)),
             lambda: self.said.append("halt"),
+            lambda: self.places,
         )
         self.searcher = searcher.StudySearcher(self.ledger, self.limits, events, run_dir)
         self.asked = 0
@@ -69,6 +70,19 @@ def begun(tmp_path, trials=3, **changes):
     return Sweep(tmp_path, trials, **changes)
 
 
+def test_no_more_trials_run_than_there_are_places(tmp_path, cluster):
+    """However many those are at the moment."""
+    sweep = begun(tmp_path, trials=5)
+    sweep.places = 1
+    one, _ = sweep.ask()
+    assert sweep.ask() is None
+    sweep.places = 2
+    assert sweep.ask()[1].number == 1 and sweep.ask() is None
+    sweep.places = 1
+    sweep.end(one, make_record(0, 0.5, 0.5))
+    assert sweep.ask() is None
+
+
 def test_the_end_waits_for_what_runs(tmp_path, cluster):
     sweep = begun(tmp_path, trials=2)
     (one, job), (other, _) = sweep.ask(), sweep.ask()
@@ -80,7 +94,7 @@ def test_the_end_waits_for_what_runs(tmp_path, cluster):
     assert (same.number, same.recipe) == (job.number, job.recipe)
     sweep.end(again, make_record(0, 0.5, 0.5))
     assert sweep.ask() == FINISHED
-    assert freed == [0], "or nobody could have its workers' place"
+    assert abandoned == [0], "or its job would go on"
     assert ("lost", 0) in sweep.said and sweep.said.count(("complete", 0)) == 1
 
 

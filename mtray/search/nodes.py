@@ -1,0 +1,27 @@
+"""The machines of a cluster, and whether a lost process went with one of them."""
+
+from __future__ import annotations
+
+import time
+
+import ray
+
+from mtray.errors import NodeLost, WorkerLost
+
+NODE_SECONDS = 20.0  # Ray's health check gives a machine up after five times 3 s
+
+
+def alive_nodes() -> set[str]:
+    """Ids of the cluster's machines."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
+    """WorkerLost, or NodeLost where a machine that was there before is gone, too; where there are
+    several, waits until Ray would have noticed."""
+    until = time.monotonic() + (NODE_SECONDS if len(nodes_before) > 1 else 0)
+    while not (gone := nodes_before - alive_nodes()) and time.monotonic() < until:
+        time.sleep(0.5)
+    if gone:
+        return NodeLost(f"{what} when a node of the cluster was lost")
+    return WorkerLost(f"{what} (killed, or out of memory?)")

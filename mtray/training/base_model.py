@@ -1,0 +1,71 @@
+"""The base model, loaded once for many trials: each gets a copy of its own."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtray.training.models import load_model, load_tokenizer
+
+# of the machine's free memory, that the untouched weights of one worker may take
+SHARE = 0.2
+
+
+@dataclass
+class BaseModels:
+    """Loads models and tokenizers by name. Where `keep` is set, the last model of full precision
+    stays in main memory as it was read, for as long as that is a small part of what is free, and
+    what is given out is a copy with the same bits. Quantized weights are read anew for each trial:
+    they are made on the GPU."""
+
+    keep: bool = False
+    _models: dict[tuple[str, bool], Any] = field(default_factory=dict)
+    _tokenizers: dict[tuple[str, bool], Any] = field(default_factory=dict)
+
+    def model(self, name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
+        """As `load_model` gives it."""
+        if not self.keep or in_4_bits:
+            return load_model(name, trust_remote_code, in_4_bits)
+        key = name, trust_remote_code
+        if key not in self._models:
+            self._models.clear()
+            model = load_model(name, trust_remote_code)
+            if not _fits(model):
+                return model
+            self._models[key] = model.to("cpu")
+        return copied(self._models[key])
+
+    def tokenizer(self, name: str, trust_remote_code: bool = False) -> Any:
+        """As `load_tokenizer` gives it."""
+        if not self.keep:
+            return load_tokenizer(name, trust_remote_code)
+        key = name, trust_remote_code
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(name, trust_remote_code)
+        return copy.deepcopy(self._tokenizers[key])
+
+
+def _fits(model: Any) -> bool:
+    """Several workers on one machine keep a copy each, and measure what is left one after the
+    other."""
+    import psutil
+
+    held = sum(p.numel() * p.element_size() for p in model.parameters())
+    return bool(held <= SHARE * psutil.virtual_memory().available)
+
+
+def copied(model: Any) -> Any:
+    """The model with the same weights in memory of their own, on the GPU where there is one; tied
+    weights stay tied. The original must be in main memory."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # weights go to the device at once: `deepcopy` takes what it finds here for copied
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        own = tensor.detach().to(device, copy=True)
+        if isinstance(tensor, torch.nn.Parameter):
+            own = torch.nn.Parameter(own, requires_grad=tensor.requires_grad)
+        memo[id(tensor)] = own
+    return copy.deepcopy(model, memo)

@@ -1,0 +1,129 @@
+"""Warm executors on a real cluster: jobs one after another in the same processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+from records_factory import make_study
+from tiny_models import TEXTS, byte_level, llama
+
+from mtray.data.store import build_table
+from mtray.errors import DataError, WorkerLost
+from mtray.evaluation.engine import Request
+from mtray.job import Job
+from mtray.schema import Recipe, Resources, Source, Training
+from mtray.search.board import start_board
+from mtray.search.executors import Executors
+from mtray.search.handing import Handed
+from mtray.search.job_queue import start_queue
+from mtray.search.shared import Shared
+from mtray.search.stopwatch import Stopwatch
+from mtray.search.submit import run_in_executor
+from mtray.search.tuner import start_ray
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+A = Recipe(parallel_size=16, learning_rate=1e-2)
+B = Recipe(parallel_size=12, learning_rate=1e-2, method="lora", frozen_layers=1)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    start_ray(None)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def sweep(cluster, tmp_path):
+    """Start executors for a tiny study; gives a function that runs a recipe as a trial does."""
+    tokenizer, started = byte_level(), []
+    llama(tokenizer).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    table = build_table([pair for pair in TEXTS if pair[0]] * 6, tokenizer, 64)
+    asked = [Request("a bad cab ->", None, 16), Request("dad ->", "bee", 16)]
+
+    def start(**training):
+        study = make_study(
+            model=str(tmp_path / "base"),
+            sources=(Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "es")),),
+            training=Training(batch_examples=8, epochs=2, **training),
+            evaluation=make_study().evaluation,
+            resources=Resources(concurrent_trials=1),
+        )
+        shared = Shared(
+            study=study, run_dir=str(tmp_path), store={"pairs": Handed(None, ray.put(table))},
+            requests=ray.put(asked),
+            suite=ray.put(SimpleNamespace(directions=(SimpleNamespace(requests=asked),))),
+            board=start_board(), queue=start_queue(),
+        )  # fmt: skip
+        started.append(Executors(shared))
+        numbers = iter(range(100))
+
+        def run(recipe, seed=1):
+            number = next(numbers)
+            line = SimpleNamespace(stopping=lambda: False)
+            watch = Stopwatch(tmp_path / str(number))
+            outcome = run_in_executor(Job(number, "search", recipe, seed), shared, watch, line)
+            answers = [(o.text, o.log_likelihood) for o in outcome.outputs]
+            return answers, outcome.training.loss, outcome.seconds
+
+        return run
+
+    yield start
+    for executors in started:
+        executors.close()
+
+
+def workers() -> set[int]:
+    """Process ids of Train workers."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"ray::RayTrainWorker" in title:
+            found.add(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize("stage", [0, 3])
+def test_a_trial_leaves_nothing_to_the_next(sweep, stage):
+    """A, B, A in one process, with DeepSpeed, gives A's bits again, and those of a process of its
+    own."""
+    before = workers()
+    run = sweep(zero_stage=stage)
+    first = run(A)
+    own = workers() - before
+    other, again = run(B, seed=2), run(A)
+    assert workers() - before == own and len(own) == 1, "in the same process"
+    assert again[:2] == first[:2] != other[:2]
+    assert sweep(zero_stage=stage)(A)[:2] == first[:2]
+
+
+def test_a_recipe_that_is_refused_costs_no_executor_and_a_lost_process_costs_one(sweep):
+    before = workers()
+    run = sweep()
+    run(B)
+    own = workers() - before
+    with pytest.raises(DataError, match="pairs"):
+        run(A.model_copy(update={"parallel_size": 100000}))
+    run(B)
+    assert workers() - before == own
+    os.kill(own.pop(), signal.SIGKILL)
+    for _ in range(2):  # an idle one that is lost costs no trial, unless it has just begun
+        try:
+            run(B)
+            break
+        except WorkerLost:
+            time.sleep(1)
+    assert workers() - before

@@ -1,0 +1,92 @@
+"""One loaded base model for many trials."""
+
+import pytest
+import torch
+from tiny_models import byte_level, llama, t5
+
+from mtray.embedded import BASE_MODEL
+from mtray.training import base_model
+from mtray.training.base_model import BaseModels, copied
+
+NAME = str(BASE_MODEL)
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+def spoil(model):
+    """What a trial may do to its model."""
+    for parameter in model.parameters():
+        parameter.data.add_(1.0)
+        parameter.requires_grad_(False)
+    model.config.use_cache = "spoilt"
+    model.register_forward_hook(lambda *_: pytest.fail("a hook of an earlier trial"))
+    model.gradient_checkpointing_enable()
+
+
+def test_every_trial_gets_the_untouched_model():
+    models = BaseModels(keep=True)
+    first = models.model(NAME)
+    expected, config = weights(first), first.config.to_dict()
+    assert same(expected, weights(BaseModels().model(NAME))), "the same bits as from its files"
+    ids = torch.tensor([[5, 6, 7]])
+    logits = first(input_ids=ids).logits
+    spoil(first)
+    second = models.model(NAME)
+    assert second is not first and same(expected, weights(second))
+    assert all(p.requires_grad for p in second.parameters())
+    assert second.config.to_dict() == config and not second.is_gradient_checkpointing
+    assert torch.equal(second(input_ids=ids).logits, logits)
+
+
+def shared_names(model):
+    """The groups of names that one parameter has."""
+    names = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {tuple(group) for group in names.values() if len(group) > 1}
+
+
+@pytest.mark.parametrize("make", [llama, t5])
+def test_tied_weights_of_a_copy_are_tied_and_its_own(make):
+    model = make(byte_level())
+    if make is llama:
+        model.config.tie_word_embeddings = True
+        model.tie_weights()
+    own = copied(model)
+    assert shared_names(own) == shared_names(model) != set()
+    theirs = {p.data_ptr() for p in (*model.parameters(), *model.buffers()) if p.numel()}
+    assert not theirs & {p.data_ptr() for p in (*own.parameters(), *own.buffers())}
+
+
+@pytest.mark.parametrize("keep, share, loads", [(True, 0.5, 1), (True, 0.0, 2), (False, 0.5, 2)])
+def test_a_model_is_read_once_where_there_is_room_to_keep_it(monkeypatch, keep, share, loads):
+    found = []
+    monkeypatch.setattr(base_model, "SHARE", share)
+    load = base_model.load_model
+    monkeypatch.setattr(base_model, "load_model", lambda *a: found.append(a) or load(*a))
+    models = BaseModels(keep)
+    assert models.model(NAME) is not models.model(NAME)
+    assert len(found) == loads
+
+
+def test_quantized_weights_are_read_anew(monkeypatch):
+    found = []
+    monkeypatch.setattr(base_model, "load_model", lambda *a: found.append(a) or a)
+    models = BaseModels(keep=True)
+    assert models.model("m", False, True) == models.model("m", False, True) == ("m", False, True)
+    assert len(found) == 2
+
+
+def test_a_tokenizer_is_read_once_and_nobody_elses():
+    models = BaseModels(keep=True)
+    first = models.tokenizer(NAME)
+    first.padding_side, first.model_max_length = "right", 3
+    second = models.tokenizer(NAME)
+    assert (second.padding_side, second.model_max_length) == ("left", 512)
+    assert second("Hello.")["input_ids"] == BaseModels().tokenizer(NAME)("Hello.")["input_ids"]

@@ -1,0 +1,169 @@
+"""How executors start, end and start again, without a cluster."""
+
+import errno
+import pickle
+import threading
+from types import SimpleNamespace
+
+import pytest
+from records_factory import make_study
+
+from mtray.errors import NodeLost, TrainError, WorkerLost
+from mtray.schema import Resources
+from mtray.search.failures import is_disk_full
+
+executors = pytest.importorskip("mtray.search.executors", reason="needs Ray")
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    found = {"head", "other"}
+    monkeypatch.setattr("mtray.search.nodes.alive_nodes", lambda: set(found))
+    monkeypatch.setattr(executors, "alive_nodes", lambda: set(found))
+    monkeypatch.setattr("mtray.search.nodes.NODE_SECONDS", 0.0)
+    return found
+
+
+def named(name, *arguments):
+    """An error of Ray's own, which are known by name."""
+    return type(name, (Exception,), {})(*arguments)
+
+
+def group_error(**failures):
+    by_rank = {int(rank[1:]): error for rank, error in failures.items()}
+    return executors.ray.train.WorkerGroupError("text", by_rank)
+
+
+DEAD = named("WorkerHealthCheckFailedError", "poll failed")
+
+
+def test_an_executor_whose_worker_is_gone_was_lost_and_maybe_its_node(nodes):
+    before = set(nodes)
+    found = executors.root_cause(group_error(r0=KeyError("x"), r1=DEAD), before)
+    assert isinstance(found, WorkerLost) and not isinstance(found, NodeLost)
+    nodes.discard("other")
+    assert isinstance(executors.root_cause(group_error(r0=DEAD), before), NodeLost)
+
+
+def test_what_else_ended_an_executor(nodes):
+    found = executors.root_cause(group_error(r0=named("OutOfMemoryError", "killed")), nodes)
+    assert type(found).__name__ == "OutOfMemoryError"
+    found = executors.root_cause(executors.ray.train.ControllerError(ValueError("x")), nodes)
+    assert type(found) is TrainError and "x" in str(found)
+    full = executors.ray.train.ControllerError(OSError(errno.ENOSPC, "No space left on device"))
+    assert is_disk_full(executors.root_cause(full, nodes))
+    no_room = executors.ray.train.ControllerError(named("WorkerGroupStartupTimeoutError", 1))
+    assert executors.root_cause(no_room, nodes) is None
+
+
+def test_rays_own_errors_have_the_names_that_they_are_known_by():
+    from ray.exceptions import OutOfMemoryError
+    from ray.train.v2._internal import exceptions
+
+    from mtray.search.failures import FOREIGN
+
+    names = [n for n in (*FOREIGN, executors.NO_ROOM) if n.startswith("Worker")]
+    missing = [n for n in names if not hasattr(exceptions, n) and n != "WorkerCrashedError"]
+    assert not missing and OutOfMemoryError.__name__ in FOREIGN
+
+
+class Queue:
+    """The actor: how many jobs each executor took, in order, and what the ends were."""
+
+    def __init__(self, jobs):
+        self.jobs, self.ends, self.closed = list(jobs), [], 0
+        self.end = SimpleNamespace(remote=self._end)
+        self.close = SimpleNamespace(remote=self._close)
+
+    def _end(self, name, failure):
+        self.ends.append(failure and type(pickle.loads(failure).error))
+        return self.jobs.pop(0)
+
+    def _close(self):
+        self.closed += 1
+
+
+@pytest.fixture
+def cluster(monkeypatch, nodes):
+    """Executors whose runs end as listed; the last one runs until the sweep is over."""
+    resources = {"CPU": 3.0}
+    monkeypatch.setattr("ray.get", lambda ref: ref)
+    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+    monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
+    names = []
+
+    def go(ends=(), jobs=(), **wanted):
+        left, over = list(ends), threading.Event()
+
+        def fit():
+            if not left:
+                over.wait(20)
+                return
+            end = left.pop(0)
+            if end is not None:
+                raise end
+
+        def trainer(name, shared):
+            names.append(name)
+            return SimpleNamespace(fit=fit)
+
+        monkeypatch.setattr(executors, "trainer", trainer)
+        queue = Queue(jobs)
+        study = make_study(resources=Resources(**wanted))
+        found = executors.Executors(SimpleNamespace(study=study, queue=queue))
+        found.over, found.queue = over, queue
+        return found
+
+    go.resources, go.names = resources, names
+    return go
+
+
+def wait_until(happened):
+    until = threading.Event()
+    for _ in range(2000):
+        if happened():
+            return
+        until.wait(0.005)
+    pytest.fail("it does not happen")
+
+
+def test_there_are_as_many_executors_as_places_and_more_when_machines_join(cluster):
+    sweep = cluster(cpus_per_worker=2)
+    assert sweep.places == 1
+    wait_until(lambda: len(cluster.names) == 1)
+    cluster.resources["CPU"] = 8.0
+    wait_until(lambda: sweep.places == 4 and len(cluster.names) == 4)
+    cluster.resources["CPU"] = 2.0
+    wait_until(lambda: sweep.places == 1)
+    sweep.over.set()
+    sweep.close()
+    assert len(set(cluster.names)) == 4 and sweep.queue.closed == 1
+
+
+def test_a_trial_may_wait_for_a_cluster_that_has_too_little_for_one(cluster):
+    cluster.resources["CPU"] = 1.0
+    sweep = cluster(cpus_per_worker=2)
+    wait_until(lambda: len(cluster.names) == 1)
+    assert sweep.places == 1
+    sweep.over.set()
+    sweep.close()
+
+
+def test_an_executor_starts_again_whatever_ended_it(cluster):
+    """By itself after its jobs, lost with a process; with a name of its own each time."""
+    ends = [None, group_error(r0=DEAD), group_error(r0=KeyError("x"))]
+    sweep = cluster(ends, jobs=[50, 3, 1], concurrent_trials=1)
+    wait_until(lambda: len(cluster.names) == 4)
+    sweep.over.set()
+    sweep.close()
+    assert sweep.queue.ends == [None, WorkerLost, TrainError]
+    assert len(set(cluster.names)) == 4
+
+
+def test_executors_that_end_with_the_sweep_are_no_failure(cluster):
+    sweep = cluster(concurrent_trials=1)
+    wait_until(lambda: cluster.names)
+    sweep._over.set()
+    sweep.over.set()
+    sweep.close()
+    assert sweep.queue.ends == [] and len(cluster.names) == 1

@@ -1,0 +1,179 @@
+"""Jobs between trials and executors, without a cluster."""
+
+import asyncio
+import pickle
+
+import pytest
+
+from mtray.errors import DataError, LossNotFinite, NodeLost, TrainError, WorkerLost
+from mtray.job import Job, Outcome
+from mtray.schema import Mix, Recipe
+from mtray.search import job_queue
+from mtray.search.job_queue import END, Done, JobQueue, QueueActor, Work, packed_failure
+
+
+def work(number, share=1.0):
+    return Work(Job(number, "search", Recipe(parallel_size=100), 1), share)
+
+
+def done(text="yes"):
+    return pickle.dumps(Done(Outcome([], Mix(), None, {}, {"note": text})))
+
+
+def error_of(packed):
+    return pickle.loads(packed).failure.error
+
+
+@pytest.fixture
+def queue():
+    return JobQueue()
+
+
+def test_jobs_go_to_executors_in_order_and_come_back_once(queue):
+    first, second = queue.submit(work(1)), queue.submit(work(2, 0.5))
+    assert not queue.begun(first) and queue.done(first) is None
+    taken = queue.take("a", 0)
+    assert (taken.ticket, taken.work) == (first, work(1))
+    assert queue.take("b", 0).work == work(2, 0.5)
+    assert queue.begun(first) and queue.begun(second)
+    queue.finish(first, done())
+    assert queue.done(first) == done()
+    with pytest.raises(KeyError):
+        queue.done(first)
+    assert queue.done(second) is None
+
+
+def test_all_workers_of_an_executor_take_the_same_jobs(queue):
+    tickets = [queue.submit(work(n)) for n in (1, 2)]
+    assert [queue.take("a", 0).ticket for _ in range(3)] == [tickets[0]] * 3
+    queue.finish(tickets[0], done())
+    assert queue.take("a", 1).ticket == tickets[1]
+    queue.done(tickets[0])
+    assert queue.take("a", 0).ticket == tickets[0], "one that is late"
+    assert queue.take("a", 2) is None
+    queue.retire("a")
+    assert [queue.take("a", 2) for _ in range(2)] == [END, END]
+
+
+def test_two_jobs_of_a_trial_never_run_at_the_same_time(queue):
+    """What a lost process of the trial began must end first: both write to one folder."""
+    old = queue.submit(work(1))
+    queue.take("a", 0)
+    assert queue.abandon(1) == [old]
+    again, other = queue.submit(work(1)), queue.submit(work(2))
+    assert queue.take("b", 0).ticket == other, "the next one in line goes first"
+    assert queue.take("c", 0) is None
+    queue.finish(old, done())
+    assert queue.take("c", 0).ticket == again
+    assert queue.abandon(7) == []
+
+
+def test_what_nobody_waits_for_is_forgotten(queue):
+    waiting = queue.submit(work(1))
+    assert queue.abandon(1) == [] and queue.take("a", 0) is None
+    running = queue.submit(work(2))
+    queue.take("a", 0)
+    ended = queue.submit(work(3))
+    queue.take("b", 0)
+    queue.finish(ended, done())
+    assert (queue.abandon(2), queue.abandon(3)) == ([running], [])
+    queue.end("a", packed_failure(WorkerLost("killed")))
+    for ticket in (waiting, running, ended):
+        with pytest.raises(KeyError):
+            queue.done(ticket)
+
+
+def test_a_job_is_withdrawn_only_while_it_waits(queue):
+    ticket, other = queue.submit(work(1)), queue.submit(work(2))
+    assert queue.withdraw(ticket) and not queue.withdraw(ticket)
+    assert queue.take("a", 0).ticket == other
+    assert not queue.withdraw(other)
+
+
+PEER = RuntimeError("Connection closed by peer [10.0.0.1]")
+
+
+@pytest.mark.parametrize(
+    "by_rank, at_the_end, expected",
+    [
+        ({}, WorkerLost("killed"), WorkerLost),
+        ({0: PEER}, NodeLost("gone"), NodeLost),
+        ({0: PEER, 1: LossNotFinite("nan")}, TrainError("worker 1"), LossNotFinite),
+        ({1: KeyError("x")}, TrainError("worker 1"), KeyError),
+        ({0: PEER}, MemoryError("killed by Ray"), MemoryError),
+        ({0: LossNotFinite("nan")}, WorkerLost("killed"), WorkerLost),
+    ],
+)
+def test_a_job_fails_with_what_tells_most(queue, by_rank, at_the_end, expected):
+    ticket = queue.submit(work(1))
+    queue.take("a", 0)
+    for rank, error in by_rank.items():
+        queue.fail("a", rank, packed_failure(error))
+    assert queue.done(ticket) is None, "not while a worker of it may still write"
+    assert queue.end("a", packed_failure(at_the_end)) == 1
+    assert type(error_of(queue.done(ticket))) is expected
+
+
+def test_a_job_that_was_done_does_not_fail_with_its_executor(queue):
+    ticket = queue.submit(work(1))
+    queue.take("a", 0)
+    queue.finish(ticket, done())
+    assert queue.end("a", packed_failure(WorkerLost("later"))) == 1
+    assert queue.done(ticket) == done()
+
+
+@pytest.mark.parametrize("line", [0, 2])
+def test_an_executor_that_cannot_begin_fails_the_first_that_waits(queue, line):
+    tickets = [queue.submit(work(n)) for n in range(line)]
+    assert queue.end("a", packed_failure(DataError("no store here"))) == 0
+    ends = [queue.done(ticket) for ticket in tickets]
+    assert [bool(end) for end in ends] == [True, False][:line]
+    if line:
+        assert isinstance(error_of(ends[0]), DataError)
+        assert queue.take("b", 0).ticket == tickets[1]
+
+
+def test_idle_executors_end_when_the_queue_is_closed(queue):
+    ticket = queue.submit(work(1))
+    queue.take("a", 0)
+    queue.close()
+    assert queue.take("a", 0).ticket == ticket and queue.take("a", 1) == END
+    assert queue.take("b", 0) == END
+    assert queue.end("b", None) == 0, "an end is no job"
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+
+def test_an_error_comes_with_its_traceback_and_always_in_a_form_that_travels():
+    try:
+        raise LossNotFinite("nan at step 3")
+    except LossNotFinite as error:
+        found = pickle.loads(packed_failure(error))
+    assert isinstance(found.error, LossNotFinite) and "raise LossNotFinite" in found.traceback
+    other = pickle.loads(packed_failure(Unpicklable("a", "b")))
+    assert type(other.error) is TrainError and str(other.error) == "Unpicklable: a b"
+    told = str(job_queue.WorkerTraceback(found.traceback))
+    assert told.strip().startswith("Traceback")
+
+
+def test_who_asks_the_actor_waits_until_there_is_an_answer(monkeypatch):
+    async def scenario():
+        actor = QueueActor()
+        taking = [asyncio.ensure_future(actor.take("a", 0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        ticket = await actor.submit(work(1))
+        beginning = asyncio.ensure_future(actor.begun(ticket))
+        assert [found.ticket for found in await asyncio.gather(*taking)] == [ticket] * 2
+        assert await beginning is True
+        waiting = asyncio.ensure_future(actor.done(ticket))
+        await actor.finish(ticket, done())
+        assert await waiting == done()
+        monkeypatch.setattr(job_queue, "LONG_POLL", 0.01)
+        assert await actor.take("a", 1) is None, "and asks again"
+        await actor.close()
+        assert await actor.take("a", 1) == END
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))

@@ -1,0 +1,104 @@
+"""A trial that has its job run, with a queue in the place of its actor."""
+
+import pickle
+from types import SimpleNamespace
+
+import pytest
+from records_factory import make_study
+
+from mtray.errors import LossNotFinite, TimeLimitReached, TrialStopped
+from mtray.job import Job, Outcome
+from mtray.schema import Budget, Mix, Recipe
+from mtray.search import submit
+from mtray.search.job_queue import Done, JobQueue, packed_failure
+from mtray.search.stopwatch import Duration, Stopwatch
+
+JOB = Job(3, "search", Recipe(parallel_size=100), 1)
+
+
+class Handle:
+    """The actor's; after each answer that says nothing, `meanwhile` does the next thing."""
+
+    def __init__(self, queue, *meanwhile):
+        self.queue, self.meanwhile = queue, list(meanwhile)
+
+    def __getattr__(self, name):
+        def ask(*arguments):
+            found = getattr(self.queue, name)(*arguments)
+            if name in ("begun", "done") and not found:
+                self.meanwhile.pop(0)()
+            return found
+
+        return SimpleNamespace(remote=ask)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setattr(submit, "_get", lambda answer: answer)
+    now = [0.0]
+    stopwatch = Stopwatch(tmp_path, lambda: now[0])
+    queue = JobQueue()
+
+    def passes(seconds, then=lambda: None):
+        def step():
+            now[0] += seconds
+            then()
+
+        return step
+
+    def go(*meanwhile, stops=False, **budget):
+        shared = SimpleNamespace(
+            study=make_study(budget=Budget(**budget)), queue=Handle(queue, *meanwhile)
+        )
+        line = SimpleNamespace(stopping=lambda: stops)
+        return submit.run_in_executor(JOB, shared, stopwatch, line, 0.5)
+
+    go.queue, go.stopwatch, go.passes, go.now = queue, stopwatch, passes, now
+    return go
+
+
+def test_what_a_job_waits_for_an_executor_is_no_part_of_its_time(run):
+    outcome = Outcome([], Mix(), None, {}, {})
+
+    def take():
+        taken = run.queue.take("a", 0)
+        assert (taken.work.job, taken.work.batch_share, taken.work.spent) == (JOB, 0.5, 0.0)
+
+    found = run(
+        run.passes(40),
+        run.passes(2, take),
+        run.passes(7),
+        run.passes(1, lambda: run.queue.finish(1, pickle.dumps(Done(outcome)))),
+    )
+    assert found == outcome
+    assert run.stopwatch.duration == Duration(running=8, waiting=42)
+
+
+def test_a_failure_is_raised_with_the_workers_traceback(run):
+    def fail():
+        run.queue.take("a", 0)
+        run.queue.end("a", packed_failure(LossNotFinite("nan")))
+
+    with pytest.raises(LossNotFinite, match="nan") as raised:
+        run(fail)
+    assert "LossNotFinite: nan" in str(raised.value.__cause__)
+
+
+def test_a_sweep_that_is_stopped_waits_for_no_executor(run):
+    with pytest.raises(TrialStopped):
+        run(run.passes(1), stops=True)
+    assert run.queue.take("a", 0) is None
+
+    def stop():
+        run.queue.take("a", 0)
+        run.queue.finish(2, pickle.dumps(Done()))
+
+    with pytest.raises(TrialStopped):
+        run(stop, stops=True)
+
+
+def test_no_job_is_submitted_for_a_trial_whose_minutes_are_spent(run):
+    run.now[0] = 60.0
+    with pytest.raises(TimeLimitReached):
+        run(trial_minutes=1)
+    assert run.queue.take("a", 0) is None
