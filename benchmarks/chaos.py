@@ -40,8 +40,12 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
     "interrupt_twice": ("Ctrl-C twice", kills.interrupt_twice),
     "kill_worker": ("kill -9 of a Train worker", kills.kill_worker),
     "kill_trial_actor": (
-        "kill -9 of a trial's actor (the train controller runs in it)",
+        "kill -9 of a trial's own process",
         kills.kill_trial_actor,
+    ),
+    "kill_controller": (
+        "kill -9 of the Train controller of an executor",
+        kills.kill_controller,
     ),
     "resumes": ("kill -9 of a long trial's worker, actor, driver; SIGTERM", kills.resumes),
     "kill_trial_actor_always": (
@@ -49,6 +53,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
         kills.kill_trial_actor_always,
     ),
     "lose_node": ("a node of two taken away while a trial runs on it", kills.lose_node),
+    "nodes_join": ("no room for a trial at first, then machines join", kills.nodes_join),
     "nan_loss": ("learning rate 1e30: NaN loss in every trial", faults.nan_loss),
     "failing_trials": (
         "exception in evaluation, missing metric, out of memory once",

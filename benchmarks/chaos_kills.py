@@ -10,9 +10,11 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from chaos_sweep import (
+    ENDED,
     Chaos,
     Failed,
     descendants,
@@ -123,8 +125,9 @@ def resumes(chaos: Chaos, rng: random.Random) -> str:
 
 
 def _kill(chaos: Chaos, name: str) -> str:
+    """Once the base model is measured every executor has something to do."""
     process = chaos.start()
-    chaos.wait_for_text("trial base (base)")
+    chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
     pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
     time.sleep(2)
     while pid is None or not title_of(pid):  # it ended by itself meanwhile
@@ -145,6 +148,11 @@ def kill_worker(chaos: Chaos, rng: random.Random) -> str:
 
 def kill_trial_actor(chaos: Chaos, rng: random.Random) -> str:
     return _kill(chaos, "ImplicitFunc")
+
+
+def kill_controller(chaos: Chaos, rng: random.Random) -> str:
+    """Its workers and their place are taken away by Ray, and another executor starts."""
+    return _kill(chaos, "TrainController")
 
 
 def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
@@ -170,17 +178,45 @@ def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
     return f"trial 0 failed with worker_lost after 2 further attempts; {states_text(chaos)}"
 
 
-def lose_node(chaos: Chaos, rng: random.Random) -> str:
+@contextlib.contextmanager
+def a_cluster(chaos: Chaos) -> Iterator[Any]:
+    """A cluster whose head has no CPU, which the sweep is to join."""
     from ray.cluster_utils import Cluster
 
     # the cluster and who joins it must agree on tokens, whatever this machine has
     os.environ["RAY_AUTH_MODE"] = "disabled"
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    chaos.options = ("--address", cluster.address)
     try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        chaos.options = ("--address", cluster.address)
+        yield cluster
+    finally:
+        cluster.shutdown()
+        del os.environ["RAY_AUTH_MODE"]
+
+
+def nodes_join(chaos: Chaos, rng: random.Random) -> str:
+    """There is no room for a trial at first; one machine joins, and later another."""
+    with a_cluster(chaos) as cluster:
         process = chaos.start()
-        chaos.wait_for_text("trial base (base)")
+        chaos.wait_for_text("waiting for machines to join")
+        first = cluster.add_node(num_cpus=1)
+        chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
+        second = cluster.add_node(num_cpus=1)
+
+        def busy(node: Any) -> bool:
+            raylet = node.all_processes["raylet"][0].process.pid
+            return any("ray::RayTrainWorker" in title_of(pid) for pid in descendants(raylet))
+
+        chaos.wait_for(lambda: busy(first) and busy(second), "workers on both machines")
+        chaos.end(process, 0)
+    return f"began with the first, used the second as well; {states_text(chaos)}"
+
+
+def lose_node(chaos: Chaos, rng: random.Random) -> str:
+    with a_cluster(chaos) as cluster:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        process = chaos.start()
+        chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
 
         def elsewhere() -> Any:
             """A node on which a trial trains, and not the driver's, where its board is."""
@@ -194,9 +230,6 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
         cluster.remove_node(chaos.wait_for(elsewhere, "a trial on another node"),
                             allow_graceful=False)  # fmt: skip
         chaos.end(process, 0)
-    finally:
-        cluster.shutdown()
-        del os.environ["RAY_AUTH_MODE"]
     attempts = [a for r in records_of(chaos.run_dir).values() for a in r.extra.get("attempts", ())]
     classes = Counter(a["reason_class"] for a in attempts)
     if not classes["node_lost"]:

@@ -40,7 +40,7 @@ class Chaos:
     """A small study in a folder, and the starts of its one sweep."""
 
     folder: Path
-    trials: int = 3
+    trials: int = 4
     options: tuple[str, ...] = ()
     injected: dict[str, Any] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)

@@ -218,16 +218,24 @@ def source_line(name: str, table: Any) -> str:
 
 
 def check_first(
-    study: Study, space: Space, address: str | None, run_dir: Path | None = None, taken: Any = ()
+    study: Study,
+    space: Space,
+    address: str | None,
+    run_dir: Path | None = None,
+    taken: Any = (),
+    waits: bool = False,
 ) -> int:
-    """What can be checked before any corpus is read: there is room for a trial, and the budget
-    leaves some to search. How many trials fit at once. Raises MtrayError."""
+    """What can be checked before any corpus is read: there is room for a trial, or the sweep
+    `waits` for a cluster that grows, and the budget leaves some to search. How many trials fit at
+    once. Raises MtrayError."""
     from mtray.search.division import checked_division
     from mtray.search.room import check_room, cluster, this_machine
 
     if not taken:  # which baselines these are is known once the sources are
         checked_division(study, space, run_dir)
-    return check_room(study, cluster(address) if address else this_machine(study))
+    if address:
+        return check_room(study, cluster(address), waits)
+    return check_room(study, this_machine(study))
 
 
 def division_of(prepared: Prepared, run_dir: Path | None = None) -> Division:
@@ -283,7 +291,8 @@ def _run(args: argparse.Namespace) -> int:
         return prepared
 
     run_dir, tell = args.runs_dir / name, partial(say, console)
-    concurrent = check_first(study, space, args.address, run_dir, bool(vars(args)["from"]))
+    taken = bool(vars(args)["from"])
+    concurrent = check_first(study, space, args.address, run_dir, taken, waits=not args.dry_run)
     if args.dry_run:
         from mtray.search.estimate import estimate_lines
 

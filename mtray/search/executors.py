@@ -14,12 +14,12 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from mtray.errors import RunError, TrainError
+from mtray.errors import TrainError
 from mtray.schema import Resources
 from mtray.search.failures import LOST, classify, full_disk_error, is_disk_full, most_telling
 from mtray.search.job_queue import packed_failure
 from mtray.search.nodes import alive_nodes, lost_error
-from mtray.search.room import Room, concurrency
+from mtray.search.room import fitting
 from mtray.search.shared import Shared
 from mtray.search.worker_loop import worker_loop
 
@@ -65,11 +65,7 @@ class Executors:
             self._grow()
 
     def _room(self) -> int:
-        try:
-            found = Room("the cluster", ray.cluster_resources())
-            return concurrency(self._shared.study.resources, found)
-        except RunError:
-            return 1
+        return max(1, fitting(self._shared.study.resources, ray.cluster_resources()))
 
     def _grow(self) -> None:
         """A machine that joins brings executors; one that leaves takes them with it."""

@@ -42,31 +42,50 @@ def cluster(address: str) -> Room:
         ray.shutdown()
 
 
-def concurrency(resources: Resources, room: Room) -> int:
-    """How many trials fit at once. Raises RunError when not even one does."""
+def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
+    """How many trials fit at once."""
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    has = {name: room.amounts.get(name, 0) for name in per_worker}
     fits = min(
-        int(has[name] // (resources.workers * each)) for name, each in per_worker.items() if each
+        int(amounts.get(name, 0) // (resources.workers * each))
+        for name, each in per_worker.items()
+        if each
     )
-    if fits < 1:
-        raise RunError(
-            f"a trial needs {resources.workers} x ({resources.cpus_per_worker:g} CPU, "
-            f"{resources.gpus_per_worker:g} GPU) and {room.where} has {has['CPU']:g} CPU, "
-            f"{has['GPU']:g} GPU; change `resources` in the study, or name a cluster that has more "
-            "(`--address`)"
-        )
     return min(fits, resources.concurrent_trials) if resources.concurrent_trials else fits
 
 
-def check_room(study: Study, room: Room) -> int:
-    """How many trials fit at once. RunError where none does; ConfigError where the study's metric
-    wants a GPU and there is none."""
+def shortage(resources: Resources, room: Room) -> str:
+    """What a trial needs and the room does not have; empty where one fits."""
+    if fitting(resources, room.amounts):
+        return ""
+    has = {name: room.amounts.get(name, 0) for name in ("CPU", "GPU")}
+    return (
+        f"a trial needs {resources.workers} x ({resources.cpus_per_worker:g} CPU, "
+        f"{resources.gpus_per_worker:g} GPU) and {room.where} has {has['CPU']:g} CPU, "
+        f"{has['GPU']:g} GPU"
+    )
+
+
+def concurrency(resources: Resources, room: Room) -> int:
+    """How many trials fit at once. Raises RunError when not even one does."""
+    if short := shortage(resources, room):
+        raise RunError(
+            f"{short}; change `resources` in the study, or name a cluster that has more "
+            "(`--address`)"
+        )
+    return fitting(resources, room.amounts)
+
+
+def check_room(study: Study, room: Room, waits: bool = False) -> int:
+    """How many trials fit at once; 1 where none does yet and the sweep `waits` for machines to
+    join. RunError where it does not; ConfigError where the study's metric wants a GPU and there is
+    none."""
     if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
         raise ConfigError(
             f"`evaluation.comet_device` is gpu, and {room.where} has no GPU; allowed are auto and "
             "cpu as well"
         )
+    if waits and shortage(study.resources, room):
+        return 1
     return concurrency(study.resources, room)
 
 

@@ -27,7 +27,7 @@ from mtray.search.live import Watch, duration_text, say
 from mtray.search.on_the_way import forget_finished
 from mtray.search.plan import after_first_repeat
 from mtray.search.rebinding import rebind
-from mtray.search.room import Room, concurrency
+from mtray.search.room import Room, check_room, shortage
 from mtray.search.run_folder import bind
 from mtray.search.rungs import points_of
 from mtray.search.same_data import check_data
@@ -166,7 +166,8 @@ def _with_ray(
     study = prepared.study
     context = start_ray(address)
     try:
-        concurrent = concurrency(study.resources, Room("the cluster", ray.cluster_resources()))
+        room = Room("the cluster", ray.cluster_resources())
+        concurrent = check_room(study, room, waits=address is not None)
         check_disk(study, prepared.space, run_dir, concurrent)
         shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes
@@ -174,6 +175,8 @@ def _with_ray(
         watch = Watch(console, limits.trials, ledger.finished, concurrent)
         watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
+        if short := shortage(study.resources, room):
+            watch.say(f"{short}; waiting for machines to join")
         before, had = time.monotonic(), ledger.finished
         received = _run_watched(ledger, shared, limits, watch)
         spent = time.monotonic() - before

@@ -1,11 +1,13 @@
 """Whether there is room for a trial, asked before anything slow."""
 
+import re
+
 import pytest
 from records_factory import make_study
 
 from mtray.errors import ConfigError, MtrayError, RunError
 from mtray.schema import Resources
-from mtray.search.room import Room, check_room, concurrency, this_machine
+from mtray.search.room import Room, check_room, concurrency, shortage, this_machine
 
 HERE = Room("this machine", {"CPU": 8, "GPU": 2})
 FITS = [
@@ -35,6 +37,22 @@ SHORT = [
 def test_no_room_for_one_is_told_with_the_next_step(resources, message):
     with pytest.raises(RunError, match=f"{message}.* change `resources` .*`--address`"):
         concurrency(Resources(**resources), HERE)
+
+
+@pytest.mark.parametrize("resources, message", SHORT)
+def test_a_sweep_may_wait_for_room_and_says_what_is_missing(resources, message):
+    study = make_study(resources=resources)
+    assert check_room(study, HERE, waits=True) == 1
+    assert re.search(message, shortage(study.resources, HERE))
+    with pytest.raises(RunError):
+        check_room(study, HERE)
+
+
+@pytest.mark.parametrize("resources, trials", FITS)
+def test_where_a_trial_fits_nothing_is_missing(resources, trials):
+    study = make_study(resources=resources)
+    assert check_room(study, HERE, waits=True) == trials
+    assert shortage(study.resources, HERE) == ""
 
 
 def devices(monkeypatch, count):
