@@ -1,5 +1,5 @@
 """What mkdocs.yml adds to the site: README, CONTRIBUTING and CHANGELOG as pages, links that lead
-out of docs/, and mermaid from the package `mmdc` instead of from another host.
+out of docs/, and mermaid from the package `mermaidx` instead of from another host.
 
 Pages keep links that work in the repository as it is; here they are turned into what works on the
 site. Raises mkdocs' BuildError for a link to a file that is not there.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,17 @@ def on_files(files_: Files, config: Any) -> Files:
     for name, page in ROOT_PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         files_.append(File.generated(config, page, content=text))
-    script = (files("mmdc") / "assets" / "mermaid.js").read_bytes()
-    files_.append(File.generated(config, MERMAID, content=script))
+    files_.append(File.generated(config, MERMAID, content=mermaid()))
     return files_
+
+
+def mermaid() -> bytes:
+    """mermaid's own script, which `mermaidx` ships; the package itself is not run."""
+    spec = find_spec("mermaidx")
+    path = Path(spec.origin).parent / "assets" / "mermaid.js" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise BuildError("the package mermaidx with its assets/mermaid.js is missing: `make docs`")
+    return path.read_bytes()
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -56,7 +64,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             uri = path.removeprefix("docs/")
         else:  # a file of the repository that is no page
             return f"{text} (`{path}`)"
-        return f"{picture}[{text}]({posixpath.relpath(uri, posixpath.dirname(here) or '.')}{anchor})"
+        return (
+            f"{picture}[{text}]({posixpath.relpath(uri, posixpath.dirname(here) or '.')}{anchor})"
+        )
 
     parts = FENCE.split(markdown)
     return "".join(p if p.startswith("```") else LINK.sub(on_site, p) for p in parts)
