@@ -2,17 +2,20 @@
 out of docs/, and mermaid from the package `mermaidx` instead of from another host.
 
 Pages keep links that work in the repository as it is; here they are turned into what works on the
-site. Raises mkdocs' BuildError for a link to a file that is not there.
+site. Raises mkdocs' BuildError for a link to a file that is not there, and for a diagram that
+mermaid cannot draw (a page would show its text instead, without a word).
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from importlib.util import find_spec
+from functools import lru_cache
+from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
+import mermaidx
 from mkdocs.exceptions import BuildError
 from mkdocs.structure.files import File, Files
 
@@ -28,21 +31,13 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 FENCE = re.compile(r"(```.*?```)", re.DOTALL)
 
 
-def on_files(files_: Files, config: Any) -> Files:
+def on_files(files: Files, config: Any) -> Files:
     for name, page in ROOT_PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
-        files_.append(File.generated(config, page, content=text))
-    files_.append(File.generated(config, MERMAID, content=mermaid()))
-    return files_
-
-
-def mermaid() -> bytes:
-    """mermaid's own script, which `mermaidx` ships; the package itself is not run."""
-    spec = find_spec("mermaidx")
-    path = Path(spec.origin).parent / "assets" / "mermaid.js" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise BuildError("the package mermaidx with its assets/mermaid.js is missing: `make docs`")
-    return path.read_bytes()
+        files.append(File.generated(config, page, content=text))
+    script = (resources("mermaidx") / "assets" / "mermaid.js").read_bytes()
+    files.append(File.generated(config, MERMAID, content=script))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -69,4 +64,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         )
 
     parts = FENCE.split(markdown)
+    for part in parts:
+        if part.startswith("```mermaid\n"):
+            check_diagram(source, part.removeprefix("```mermaid\n").removesuffix("```"))
     return "".join(p if p.startswith("```") else LINK.sub(on_site, p) for p in parts)
+
+
+@lru_cache
+def check_diagram(page: str, text: str) -> None:
+    """Some seconds for each: it is drawn. Raises BuildError."""
+    try:
+        mermaidx.render(text).svg()
+    except RuntimeError as error:
+        raise BuildError(f"{page}: a diagram cannot be drawn: {error}") from error
