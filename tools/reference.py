@@ -124,12 +124,13 @@ def bounded(text: str, metadata: Sequence[Any]) -> str:
 
 
 def typed(annotation: Any, shown: Sequence[Model]) -> str:
-    """A type in words; models that the page shows are links to their sections."""
+    """A type in words; models are links to their sections. `shown`: those of the same page."""
     if annotation in NAMES:
         return NAMES[annotation]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         name = annotation.__name__
-        return f"[{name}](#{name.lower()})" if annotation in shown else name
+        page = "" if annotation in shown else page_of(annotation)
+        return name if page is None else f"[{name}]({page}#{name.lower()})"
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return bounded(typed(inside[0], shown), metadata_of(inside[1:]))
@@ -146,6 +147,12 @@ def typed(annotation: Any, shown: Sequence[Model]) -> str:
     if origin in (dict, Mapping):
         return f"mapping of {typed(inside[0], shown)} to {typed(inside[1], shown)}"
     raise TypeError(f"no words for {annotation!r}; add some to tools/reference.py")
+
+
+def page_of(model: Model) -> str | None:
+    """The page that has a section on a model; None: no page has."""
+    pages = {"study.md": STUDY, "space.md": SPACE, "records.md": RECORDS}
+    return next((page for page, shown in pages.items() if model in shown), None)
 
 
 def choices_of(annotation: Any) -> tuple[Any, ...]:

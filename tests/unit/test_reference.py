@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from mtray.schema import Frozen, Recipe
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -80,6 +82,8 @@ class Inner(BaseModel):
         (dict[str, Any], "mapping of text to anything"),
         (Inner, "[Inner](#inner)"),
         (dict[str, Inner | None], "mapping of text to [Inner](#inner) or null"),
+        (Recipe, "[Recipe](space.md#recipe)"),
+        (Frozen, "Frozen"),
     ],
 )
 def test_types_in_words(annotation, words):
