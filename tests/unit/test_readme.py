@@ -187,3 +187,32 @@ def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [t for t in targets if "://" not in t]
     assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+NAMED = r"\b((?:mtray|benchmarks|tests|tools|sweeps|search_spaces)/[\w/.-]*\w)"
+PAGES = [p for p in MARKDOWN if p.name != "CHANGELOG.md"]  # which names what there was
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_modules_that_are_named_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    modules = [
+        name.replace(".", "/")
+        for name in re.findall(r"`(?:python -m )?(mtray\.[a-z_.]*[a-z_])", text)
+    ]
+    assert [f for f in re.findall(NAMED, text) if not (ROOT / f).exists()] == []
+    # the last part may be a name within a module
+    missing = [m for m in modules if not ((ROOT / m).is_dir() or is_file(m) or is_file(parent(m)))]
+    assert missing == []
+
+
+def is_file(module: str) -> bool:
+    return (ROOT / f"{module}.py").is_file()
+
+
+def parent(module: str) -> str:
+    return module.rpartition("/")[0]
+
+
+def test_pages_name_files():
+    assert sum(len(re.findall(NAMED, p.read_text(encoding="utf-8"))) for p in PAGES) > 20
