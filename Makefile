@@ -1,4 +1,4 @@
-# make sweep | test | lint | constraints | clean       (make alone says what they do)
+# make sweep | test | lint | docs | reference | constraints | clean       (make alone says what they do)
 #
 # PYTHON=/path/to/python3.11   another interpreter for the virtual environment (3.10 to 3.12)
 # ARGS="--trials 30"           options for the sweep;  for make test: options for pytest
@@ -6,6 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := .venv-docs
+DOCS_STAMP := $(DOCS)/.installed
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py workers.py)
@@ -14,16 +16,18 @@ PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 
-.PHONY: help sweep test lint setup corpora constraints clean
+.PHONY: help sweep test lint docs reference setup corpora constraints clean
 .SILENT:
 
 help:
 	echo "make sweep        set up, then search recipes on the default study (ARGS=... for options)"
 	echo "make test         set up, then run unit and integration tests"
 	echo "make lint         ruff and mypy, as CI runs them"
+	echo "make docs         the documentation as a site, in site/, with all links checked"
+	echo "make reference    the generated parts of docs/reference/ anew"
 	echo "make setup        $(VENV) with everything pinned, and the corpora in the cache"
 	echo "make constraints  pin the newest versions that fit together anew (needs uv)"
-	echo "make clean        remove $(VENV) and caches; runs/ and the corpora stay"
+	echo "make clean        remove the environments and caches; runs/ and the corpora stay"
 
 sweep: setup
 	$(BIN)/python sweeps/ratio_search.py $(ARGS)
@@ -40,6 +44,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	echo "the site: site/index.html"
+
+reference: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tools/reference.py
+
 setup: corpora
 
 corpora: $(STAMP)
@@ -54,7 +65,16 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 		echo "error: pip could not install the packages; the whole log: $(VENV)/install.log"; exit 1; }
 	touch $@
 
-$(BIN)/python:
+# pip knows dependency groups from 25.1 on
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(DOCS)/bin/python
+	echo "packages: those of the documentation into $(DOCS) (log: $(DOCS)/install.log)"
+	{ $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1,<27" && \
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group docs; } \
+		> $(DOCS)/install.log 2>&1 || { tail -n 20 $(DOCS)/install.log; \
+		echo "error: pip could not install the packages; the whole log: $(DOCS)/install.log"; exit 1; }
+	touch $@
+
+$(BIN)/python $(DOCS)/bin/python:
 	for p in $(CANDIDATES); do \
 		if command -v "$$p" > /dev/null && "$$p" -c "$(USABLE)" 2> /dev/null; then found="$$p"; break; fi; \
 	done; \
@@ -64,17 +84,17 @@ $(BIN)/python:
 			"make sweep PYTHON=/path/to/python3.11"; \
 		exit 1; \
 	fi; \
-	echo "environment: $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv $(VENV)
+	echo "environment: $(@:/bin/python=) with $$("$$found" --version)"; \
+	"$$found" -m venv $(@:/bin/python=)
 
 # --universal: one file for every platform and every Python from 3.10 on
 constraints:
 	command -v uv > /dev/null || { echo "error: uv is needed: pip install uv"; exit 1; }
 	uv pip compile --quiet --universal --upgrade --python-version 3.10 --no-header --no-annotate \
-		--no-emit-index-url --all-extras pyproject.toml -o constraints.txt
+		--no-emit-index-url --all-extras --group docs pyproject.toml -o constraints.txt
 	echo "wrote constraints.txt; make test shows whether the new versions work"
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS) site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +
-	echo "removed $(VENV) and caches; kept runs/ and the corpora's cache"
+	echo "removed $(VENV), $(DOCS) and caches; kept runs/ and the corpora's cache"

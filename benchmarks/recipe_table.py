@@ -9,8 +9,8 @@
 keeps what they answered; it may be stopped and killed at any time and goes on where it was, and
 several may train in one folder. What the table has already is not trained again. `score` makes the
 table from what is kept, without training, and keeps the rows of other folders that are in it; it is
-the first problem of `search.py`. `show` says what is in a table. README's figures on seeds come
-from there.
+the first problem of `search.py`. `show` says what is in a table; the figures on
+seeds in docs/statistics.md come from there.
 """
 
 from __future__ import annotations

@@ -270,5 +270,5 @@ def regmix(folder: Path, pair: tuple[str, str]) -> Problem:
                 key = {"config": mix["index"], "fidelity": float(fidelity), "cost": cost}
                 rows.append({**key, **params, **values})
     problem = from_rows(f"regmix {pair[0]}/{pair[1]}", rows)
-    # no policy is told the row: the README's figures were made so
+    # no policy is told the row: the figures in docs/results.md were made so
     return replace(problem, alone=lambda config: 1.0, unit=1.0, row=None)

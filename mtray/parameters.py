@@ -48,9 +48,13 @@ class Condition(Frozen):
 
 
 class _Varied(Frozen):
-    """`when`: conditions by parameter. Where one fails, this parameter is off: it has the default
-    of its `Recipe` field. `guess`: a value that is believed to be good; the search looks near it
-    first and believes it less with every trial."""
+    """A parameter that is searched.
+
+    - `when`: conditions by parameter; where one fails, this parameter is off: it has the default of
+      its `Recipe` field.
+    - `guess`: a value that is believed to be good; the search looks near it first and believes it
+      less with every trial.
+    """
 
     when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
 

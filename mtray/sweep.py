@@ -32,7 +32,8 @@ Say = Callable[[str], None]
 DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The options of the main job."""
     parser = argparse.ArgumentParser(
         prog="ratio_search.py",
         description="Search fine-tuning recipes; the same command run again continues the run.",
@@ -70,7 +71,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    return parser
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    return parser().parse_args(argv)
 
 
 @dataclass(frozen=True)

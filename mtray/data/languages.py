@@ -2,7 +2,7 @@
 
 Chosen against py3langid and fastText's lid.176.ftz on WMT, TICO-19, CoCoA-MT and Tatoeba text: with
 the rule of `other_language` it takes the fewest right sentences for wrong ones where they are short
-or in a language with close relatives (README).
+or in a language with close relatives (docs/evaluation.md).
 """
 
 from __future__ import annotations

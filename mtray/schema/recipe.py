@@ -10,8 +10,8 @@ from mtray.schema.base import Frozen, Kind
 
 
 class Recipe(Frozen):
-    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. See the README
-    for every parameter. `source_weights`: sources of one kind share by the study's `weight`s, or
+    """What one trial does to the base model; `parallel_size` 0 leaves it untouched.
+    `source_weights`: sources of one kind share by the study's `weight`s, or
     equally. `learning_rate` has no default that would be right for a model: None is for what is not
     trained. `stop_after`: the share of the planned steps after which the weights are taken; the
     learning rate stays that of the whole plan."""
