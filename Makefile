@@ -12,17 +12,20 @@ ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py workers.py)
 # the first of these that is 3.10 to 3.12 and can make virtual environments
+# what depends on Ray's API
+RAY_TESTS := $(addprefix unit/test_,executors.py worker_loop.py searcher.py tuner.py) $(addprefix integration/test_,warm_executors.py workers.py)
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 
-.PHONY: help sweep test lint docs reference setup corpora constraints clean
+.PHONY: help sweep test compat lint docs reference setup corpora constraints clean
 .SILENT:
 
 help:
 	echo "make sweep        set up, then search recipes on the default study (ARGS=... for options)"
 	echo "make test         set up, then run unit and integration tests"
 	echo "make lint         ruff and mypy, as CI runs them"
+	echo "make compat RAY=V the tests that depend on Ray, with version V of it"
 	echo "make docs         the documentation as a site, in site/, with all links checked"
 	echo "make reference    the generated parts of docs/reference/ anew"
 	echo "make setup        $(VENV) with everything pinned, and the corpora in the cache"
@@ -38,6 +41,17 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(LIGHT) tests/unit && \
 	echo "tests: integration, real sweeps" && \
 	$(BIN)/python -m pytest -m "not gpu" tests/integration $(addprefix --ignore ,$(LIGHT))
+
+# an environment over $(VENV), with another Ray before it
+compat: setup
+	if [ -z "$(RAY)" ]; then echo "make compat RAY=2.50.0 (a version of Ray)"; exit 2; fi; \
+	rm -rf .venv-compat; $(BIN)/python -m venv .venv-compat; \
+	own=$$(.venv-compat/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	all=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	echo "import site; site.addsitedir('$$all')" > "$$own/outer.pth"; \
+	.venv-compat/bin/python -m pip install -q --no-deps "ray==$(RAY)" && \
+	.venv-compat/bin/python -c "import ray; print('ray', ray.__version__)" && \
+	.venv-compat/bin/python -m pytest -q $(addprefix tests/,$(RAY_TESTS))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from typing import Any
 
 import ray
-import ray.train
-from ray.train.torch import TorchConfig, TorchTrainer
 
 from mtray.errors import TrainError
 from mtray.schema import Resources
@@ -23,16 +22,6 @@ from mtray.search.room import fitting
 from mtray.search.shared import Shared
 from mtray.search.worker_loop import worker_loop
 
-# read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
-# executor are alike
-ENVIRONMENT = {
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 LOOK_EVERY = 2.0  # seconds between two looks at what the cluster has
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
@@ -99,23 +88,27 @@ class Executors:
         return None
 
 
-def trainer(name: str, shared: Shared) -> TorchTrainer:
-    """An executor. `name`: of no other run in the same folder, which Ray would go on with."""
+def trainer(name: str, shared: Shared) -> Any:
+    """An executor, a `TorchTrainer`. `name`: of no other run in the same folder, which Ray would
+    go on with."""
+    from ray import train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
     wanted = shared.study.resources
     return TorchTrainer(
         worker_loop,
         train_loop_config={"shared": shared, "executor": name},
         torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=train.ScalingConfig(
             num_workers=wanted.workers,
             use_gpu=bool(wanted.gpus_per_worker),
             resources_per_worker=_per_worker(wanted),
         ),
-        run_config=ray.train.RunConfig(
+        run_config=train.RunConfig(
             name=name,
             storage_path=os.path.join(shared.run_dir, "ray_train"),
             # what is tried again, and how often, is for `mtray.search.attempts` to say
-            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=0),
+            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
 

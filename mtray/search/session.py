@@ -160,11 +160,13 @@ def _with_ray(
 ) -> int:
     import ray
 
-    from mtray.search.searcher import Limits
     from mtray.search.tuner import start_ray
 
     study = prepared.study
     context = start_ray(address)
+    # after the environment is set, which Ray reads when it is imported
+    from mtray.search.searcher import Limits
+
     try:
         room = Room("the cluster", ray.cluster_resources())
         concurrent = check_room(study, room, waits=address is not None)

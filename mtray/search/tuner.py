@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import RunError
+from mtray.search import ray_environment
 from mtray.search.journal import Ledger
 
 if TYPE_CHECKING:
@@ -27,27 +28,16 @@ CONNECT_WITHIN = 4  # seconds
 def start_ray(address: str | None) -> Any:
     """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
     interface)."""
+    ray_environment.apply()
     import ray
 
-    from mtray.search.executors import ENVIRONMENT
-
-    os.environ.update(
-        {
-            "RAY_AIR_NEW_OUTPUT": "0",
-            "TUNE_DISABLE_SIGINT_HANDLER": "1",
-            "TUNE_MAX_PENDING_TRIALS_PG": "4",
-            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        }
-    )
-    os.environ.update(ENVIRONMENT)
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     local: dict[str, Any] = (
         {"include_dashboard": True, "dashboard_host": "127.0.0.1"} if not address else {}
     )
     try:
         return ray.init(
             address=address or "local", log_to_driver=False, logging_level="ERROR",
-            runtime_env={"env_vars": ENVIRONMENT}, **local,
+            runtime_env={"env_vars": ray_environment.TRAIN}, **local,
         )  # fmt: skip
     except (ConnectionError, RuntimeError) as error:
         if not address:

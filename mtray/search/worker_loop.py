@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.train
 
 from mtray.divergence import divergence_plan
 from mtray.errors import ConfigError, DataError, TrialStopped
@@ -53,8 +52,10 @@ class TrialClock:
 def worker_loop(config: dict[str, Any]) -> None:
     """Runs in every Train worker, until there is nothing more to do. An error ends it, and the
     executor with it."""
+    from ray import train
+
     queue, name = config["shared"].queue, config["executor"]
-    context = ray.train.get_context()
+    context = train.get_context()
     place = place_in_group(context.get_world_rank(), context.get_world_size())
     try:
         workplace = _Workplace(config["shared"], place)

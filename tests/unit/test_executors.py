@@ -10,9 +10,12 @@ from records_factory import make_study
 
 from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
+from mtray.search import ray_environment
 from mtray.search.failures import is_disk_full
 
+ray_environment.apply()
 executors = pytest.importorskip("mtray.search.executors", reason="needs Ray")
+exceptions = pytest.importorskip("ray.train.v2.api.exceptions")
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def named(name, *arguments):
 
 def group_error(**failures):
     by_rank = {int(rank[1:]): error for rank, error in failures.items()}
-    return executors.ray.train.WorkerGroupError("text", by_rank)
+    return exceptions.WorkerGroupError("text", by_rank)
 
 
 DEAD = named("WorkerHealthCheckFailedError", "poll failed")
@@ -48,22 +51,22 @@ def test_an_executor_whose_worker_is_gone_was_lost_and_maybe_its_node(nodes):
 def test_what_else_ended_an_executor(nodes):
     found = executors.root_cause(group_error(r0=named("OutOfMemoryError", "killed")), nodes)
     assert type(found).__name__ == "OutOfMemoryError"
-    found = executors.root_cause(executors.ray.train.ControllerError(ValueError("x")), nodes)
+    found = executors.root_cause(exceptions.ControllerError(ValueError("x")), nodes)
     assert type(found) is TrainError and "x" in str(found)
-    full = executors.ray.train.ControllerError(OSError(errno.ENOSPC, "No space left on device"))
+    full = exceptions.ControllerError(OSError(errno.ENOSPC, "No space left on device"))
     assert is_disk_full(executors.root_cause(full, nodes))
-    no_room = executors.ray.train.ControllerError(named("WorkerGroupStartupTimeoutError", 1))
+    no_room = exceptions.ControllerError(named("WorkerGroupStartupTimeoutError", 1))
     assert executors.root_cause(no_room, nodes) is None
 
 
 def test_rays_own_errors_have_the_names_that_they_are_known_by():
     from ray.exceptions import OutOfMemoryError
-    from ray.train.v2._internal import exceptions
+    from ray.train.v2._internal import exceptions as internal
 
     from mtray.search.failures import FOREIGN
 
     names = [n for n in (*FOREIGN, executors.NO_ROOM) if n.startswith("Worker")]
-    missing = [n for n in names if not hasattr(exceptions, n) and n != "WorkerCrashedError"]
+    missing = [n for n in names if not hasattr(internal, n) and n != "WorkerCrashedError"]
     assert not missing and OutOfMemoryError.__name__ in FOREIGN
 
 

@@ -1,0 +1,29 @@
+"""What Ray reads from the environment. To be imported, and applied, before Ray itself."""
+
+from __future__ import annotations
+
+import os
+
+# read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
+# executor are alike
+TRAIN = {
+    "RAY_TRAIN_V2_ENABLED": "1",  # the default from 2.51 on
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+# read by Tune in the sweep's own process
+TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_MAX_PENDING_TRIALS_PG": "4",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+def apply() -> None:
+    """To this process, and so to those that it starts."""
+    os.environ.update(TUNE | TRAIN)
