@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mtray.errors import TrainError
+
 SHM_ALL_REDUCE = "deepspeed_shm_comm"
 
 
@@ -42,10 +44,10 @@ def gathered(engine: Any) -> Iterator[None]:
     without the others. Entered and left by all together.
 
     Private: `parameter_offload` and `_remove_module_hooks`; the hooks gather and release the
-    weights of every layer together with the other workers. Without them the public
-    `deepspeed.zero.unwrap_model_for_generation`, which leaves the module's own hook: in the first
-    two steps that compares notes with the other workers at every forward, so that workers with
-    unequal numbers of batches would wait for each other for ever."""
+    weights of every layer together with the other workers. Without them a worker alone takes the
+    public `deepspeed.zero.unwrap_model_for_generation`. That leaves the module's own hook, which
+    in the first two steps compares notes with the other workers at every forward: workers with
+    unequal numbers of batches would wait for each other for ever, so several raise TrainError."""
     import deepspeed
 
     hooks: Any = getattr(engine.optimizer, "parameter_offload", None)
@@ -64,6 +66,12 @@ def _unwrapped(engine: Any) -> Iterator[None]:
     """By the public way, whose hooks do not come back where an error leaves it."""
     import deepspeed
 
+    if engine.world_size > 1:
+        raise TrainError(
+            f"training.zero_stage 3 with {engine.world_size} workers cannot be measured with "
+            f"deepspeed {deepspeed.__version__}, which mtray does not know; allowed: 0, 1, 2, or "
+            "one worker (`resources.workers: 1`)"
+        )
     error = None
     with deepspeed.zero.unwrap_model_for_generation(engine):
         try:

@@ -1,6 +1,7 @@
 """What we take of DeepSpeed beyond its interface is still there, in a process group of one."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from mtray.compat.deepspeed import (
     shards_written,
     without_compiled_all_reduce,
 )
+from mtray.errors import TrainError
 from mtray.schema import Training
 from mtray.training import engine as engine_module
 from mtray.training.losses import summed_loss
@@ -133,6 +135,12 @@ def test_an_error_within_leaves_an_engine_that_trains(build, way):
     with pytest.raises(ZeroDivisionError, match="within"), gathered(engine._engine):
         raise ZeroDivisionError("within")
     assert torch.equal(weights(trained(engine, 2)), weights(trained(build(3), 2)))
+
+
+def test_without_the_hooks_several_workers_are_an_error_and_no_deadlock():
+    engine = SimpleNamespace(world_size=2, optimizer=SimpleNamespace(parameter_offload=None))
+    with pytest.raises(TrainError, match=r"zero_stage 3 with 2 workers.*allowed: 0, 1, 2"):
+        gathered(engine).__enter__()
 
 
 @pytest.mark.parametrize("stage", STAGES)
