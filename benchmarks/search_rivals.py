@@ -45,22 +45,23 @@ class Optuna(Policy):
         self._rows[number] = params
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        tell_optuna(self._study, self._trials[number], values, self._rows.get(number))
+        asked = self._trials[number].number
+        tell_optuna(self._study, asked, values, self._rows.get(number))
 
 
-def tell_optuna(
-    study: optuna.Study, trial: optuna.Trial, values: Array, row: Params | None
-) -> None:
-    """How a trial ended; `row`: with these parameters in place of those that were asked for, which
-    Optuna takes as another trial (with the sampler's notes, such as NSGA-II's generation)."""
+def tell_optuna(study: optuna.Study, asked: int, values: Array, row: Params | None) -> None:
+    """How the trial with the number `asked` ended; `row`: with these parameters in place of those
+    that were asked for, which Optuna takes as another trial (with the sampler's notes, such as
+    NSGA-II's generation)."""
     told = [float(v) for v in values]
     if row is None:
-        study.tell(trial, told, TrialState.COMPLETE)
+        study.tell(asked, told, TrialState.COMPLETE)
         return
-    study.tell(trial, state=TrialState.FAIL)
+    study.tell(asked, state=TrialState.FAIL)
+    trial = study.get_trials(deepcopy=False)[asked]
     study.add_trial(optuna.trial.create_trial(
         state=TrialState.COMPLETE, values=told, params=row, distributions=trial.distributions,
-        system_attrs=study._storage.get_trial_system_attrs(trial._trial_id),
+        system_attrs=trial.system_attrs,
     ))  # fmt: skip
 
 
@@ -69,35 +70,43 @@ class RayOptuna(Policy):
     ASHAScheduler, which takes one metric (the first) and lets a stopped trial count as finished."""
 
     def __init__(self, problem: Problem, seed: int, asha: bool = False) -> None:
-        from ray.tune.schedulers.async_hyperband import _Bracket
+        from ray.tune.schedulers import ASHAScheduler
         from ray.tune.search.optuna import OptunaSearch
 
         self._names, senses = list(problem.objectives), list(problem.senses)
+        # the sampler and the storage that it would make itself, so that its study can be told rows
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        storage = optuna.storages.InMemoryStorage()
         self._search = OptunaSearch(
-            problem.distributions, metric=self._names, mode=senses, seed=seed
-        )
-        self._sign = 1 if senses[0] == "max" else -1
+            problem.distributions, metric=self._names, mode=senses, sampler=sampler,
+            storage=storage, study_name="ray",
+        )  # fmt: skip
+        self._study = optuna.load_study(study_name="ray", storage=storage, sampler=sampler)
         self.watches = self.claims_partial = asha
         self._times = [s / problem.shares[0] for s in problem.shares]
-        # ASHAScheduler's defaults: a grace period of one report, a reduction factor of 4
-        self._bracket = _Bracket(1, self._times[-1], 4, 0)
+        self._scheduler = ASHAScheduler(
+            metric=self._names[0], mode=senses[0], max_t=self._times[-1]
+        )
+        self._asked: dict[int, int] = {}
         self._rows: dict[int, Params] = {}
 
     def ask(self, number: int) -> Params:
-        return dict(self._search.suggest(str(number)))
+        found = dict(self._search.suggest(str(number)))
+        self._asked[number] = len(self._study.get_trials(deepcopy=False)) - 1
+        self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=str(number)))
+        return found
 
     def ran(self, number: int, params: Params) -> None:
         self._rows[number] = params
 
     def report(self, number: int, fidelity: int, values: Array) -> bool:
         trial = SimpleNamespace(trial_id=str(number))
-        value = self._sign * float(values[0])
-        return bool(self._bracket.on_result(trial, self._times[fidelity], value) == "CONTINUE")
+        result = {self._names[0]: float(values[0]), "training_iteration": self._times[fidelity]}
+        return bool(self._scheduler.on_trial_result(None, trial, result) == "CONTINUE")
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         if number in self._rows:  # its own `add_evaluated_point` takes one objective
-            trial = self._search._ot_trials[str(number)]
-            tell_optuna(self._search._ot_study, trial, values, self._rows[number])
+            tell_optuna(self._study, self._asked[number], values, self._rows[number])
             return
         result = dict(zip(self._names, map(float, values), strict=True))
         self._search.on_trial_complete(str(number), result)

@@ -205,12 +205,12 @@ def alone() -> Iterator[None]:
     """A process group of this process only, which DeepSpeed asks for. Opens no port."""
     import torch
     import torch.distributed as dist
-    from torch._C._distributed_c10d import HashStore
 
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
         os.environ.setdefault(name, value)
     backend = "nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    store = dist.HashStore()  # type: ignore[attr-defined]  # documented, without a line in __all__
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mtray.compat.sacrebleu import cache_folder, downloads
 from mtray.data.reach import impatient, why_out_of_reach
 from mtray.data.segments import Segments
 from mtray.data.sources import read_lines
@@ -34,8 +35,7 @@ def _dataset(name: str, direction: str) -> Any:
 def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Path]]:
     """All files of a direction, what each holds, and those that hold references; fetched if need
     be."""
-    needed = [Path(dataset._rawdir) / dataset._get_tarball_filename(url) for url in dataset.data]
-    absent = [url for url, file in zip(dataset.data, needed, strict=True) if not file.is_file()]
+    absent = [url for url, file in downloads(dataset).items() if not file.is_file()]
     cause = why_out_of_reach(absent[0]) if absent else None
     if cause is None:
         try:
@@ -49,9 +49,9 @@ def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Pa
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {error}"
     raise DataError(
-        f"`{PREFIX}{dataset.name}` {direction} is not in sacrebleu's cache {dataset._outdir} and "
-        f"cannot be fetched ({cause}); where there is a network run `sacrebleu -t {dataset.name} "
-        f"-l {direction} --echo src > /dev/null` and copy that folder"
+        f"`{PREFIX}{dataset.name}` {direction} is not in sacrebleu's cache "
+        f"{cache_folder(dataset)} and cannot be fetched ({cause}); where there is a network run "
+        f"`sacrebleu -t {dataset.name} -l {direction} --echo src > /dev/null` and copy that folder"
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mtray.compat.deepspeed import is_sharded
 from mtray.data.tokenise import prompt_ids_batch
 from mtray.errors import EvaluationError, TrialStopped, ValueNotFinite
 from mtray.evaluation.batches import Batch, Job, Settings, share_of
@@ -134,7 +135,7 @@ def _weights_cast_once(model: Any, dtype: Any) -> Iterator[None]:
         yield
         return
     weights = list(model.parameters())
-    partitioned = any(hasattr(w, "ds_id") for w in weights)
+    partitioned = any(is_sharded(w) for w in weights)
     frozen = [w for w in weights if w.is_floating_point() and not w.requires_grad]
     for weight in frozen:
         weight.requires_grad_(True)

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mtray.bare_model import bare, takes
+from mtray.compat.transformers import attention_of, takes_plain_cache
 from mtray.data.chat import end_of_turn_ids
 from mtray.data.encoder_decoder import is_encoder_decoder, right_padded, source_ids
 from mtray.data.tokenise import Ids
@@ -131,12 +132,10 @@ def supports_own_loop(model: Any) -> bool:
     """Whether the model takes the plain cache and positions; state-space and ALiBi models, for
     example, do not."""
     inner = bare(model)
-    plain = getattr(inner, "_supports_default_dynamic_cache", None)
     return (
         takes(model, "past_key_values", "position_ids")
         and not is_encoder_decoder(inner)
-        and not getattr(inner, "_is_stateful", False)
-        and (plain is None or bool(plain()))
+        and takes_plain_cache(inner)
     )
 
 
@@ -148,7 +147,7 @@ def plain_attention(model: Any) -> bool:
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
     return (
         type(inner).__module__.startswith("transformers.models.llama")
-        and config._attn_implementation == "sdpa"
+        and attention_of(config) == "sdpa"
         and not any(windows)
     )
 

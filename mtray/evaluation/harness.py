@@ -167,12 +167,8 @@ def judged(
             instance.filtered_resps = {}
         by_task.setdefault(id(task), (task, []))[1].extend(instances)
     for task, instances in by_task.values():
-        everything = task._instances
-        try:
-            task._instances = instances  # what the filters work on; there is no other way in
-            task.apply_filters()
-        finally:
-            task._instances = everything
+        for ensemble in _ensembles(task):
+            ensemble.apply(instances)
     found = []
     for task, instances in chosen:
         answers = [instance.filtered_resps[filter_name] for instance in instances]
@@ -195,7 +191,27 @@ def mean_metrics(task: Any) -> list[str]:
 
 def filters(task: Any) -> list[str]:
     """What a task may do with answers before they are judged, by name; the first is the default."""
-    return [found.name for found in task._filters]
+    return [listed["name"] for listed in _listed(task)]
+
+
+def _listed(task: Any) -> list[dict[str, Any]]:
+    """The task's filters as its definition has them; the harness's default where it has none."""
+    default = [{"name": "none", "filter": [{"function": "take_first"}]}]
+    return default if task.config.filter_list is None else list(task.config.filter_list)
+
+
+def _ensembles(task: Any) -> list[Any]:
+    """The task's filters. Made anew from its definition, since the task's own
+    (`Task.apply_filters`) work on all of its requests at once."""
+    from lm_eval.filters import build_filter_ensemble
+
+    def steps(listed: dict[str, Any]) -> list[list[Any]]:
+        return [
+            [step["function"], {k: v for k, v in step.items() if k != "function"}]
+            for step in listed["filter"]
+        ]
+
+    return [build_filter_ensemble(listed["name"], steps(listed)) for listed in _listed(task)]
 
 
 def chance(task: Any, instances: Sequence[Any]) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
+from mtray.compat.sacrebleu import score_of_sums, segment_statistics
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.spbleu import spm_bleu
 
@@ -57,7 +58,7 @@ class FromSums:
 
     def __call__(self, sums: Array) -> Array:
         rows = sums.reshape(-1, sums.shape[-1]).tolist()
-        scores = [float(self.metric._compute_score_from_stats(row).score) for row in rows]
+        scores = [score_of_sums(self.metric, row) for row in rows]
         return np.asarray(scores, dtype=np.float64).reshape(sums.shape[:-1])
 
 
@@ -70,9 +71,7 @@ def _sacrebleu(
             f"{name}: {len(hypotheses)} hypotheses and {len(references)} references; "
             "expected as many of each, and some"
         )
-    # the statistics have no public name in sacrebleu; a test compares the result with
-    # `corpus_score`
-    stats = metric._extract_corpus_statistics(list(hypotheses), [list(references)])
+    stats = segment_statistics(metric, hypotheses, references)
     signature = f"{name}|{metric.get_signature().format()}"
     values = np.asarray(stats, dtype=np.float64)
     return Measurement(values, FromSums(metric), signature, clusters, bounds=(0.0, 100.0))

@@ -4,19 +4,11 @@ first used (Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
+from mtray.compat.sacrebleu import piece_model
 from mtray.data.reach import impatient, why_out_of_reach
 from mtray.errors import ModelError
-
-
-def model_file(tokenizer: str) -> tuple[Path, str]:
-    """Where sacrebleu keeps the model of `flores101` or `flores200`, and whence it comes."""
-    from sacrebleu.tokenizers import tokenizer_spm
-
-    url = str(tokenizer_spm.SPM_MODELS[tokenizer]["url"])
-    return Path(tokenizer_spm.SACREBLEU_DIR) / "models" / url.rsplit("/", 1)[-1], url
 
 
 @functools.cache
@@ -25,7 +17,7 @@ def spm_bleu(tokenizer: str) -> Any:
     source and its place when the model cannot be had."""
     from sacrebleu.metrics import BLEU
 
-    file, url = model_file(tokenizer)
+    file, url = piece_model(tokenizer)
     there = file.is_file()
     cause = None if there else why_out_of_reach(url)
     if cause is None:

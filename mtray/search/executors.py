@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
 from mtray.schema import Resources
 from mtray.search.failures import LOST, classify, full_disk_error, is_disk_full, most_telling
@@ -25,7 +26,6 @@ from mtray.search.worker_loop import worker_loop
 LOOK_EVERY = 2.0  # seconds between two looks at what the cluster has
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
-NO_ROOM = "WorkerGroupStartupTimeoutError"  # Ray's, after a minute without room for the workers
 
 
 class Executors:
@@ -121,8 +121,7 @@ def _per_worker(wanted: Resources) -> dict[str, float]:
 def root_cause(error: BaseException, nodes_before: set[str]) -> Exception | None:
     """Why an executor ended, out of Ray's wrappers; None where it has only found no room for its
     workers yet."""
-    controller = getattr(error, "controller_failure", None)
-    if type(controller).__name__ == NO_ROOM:
+    if found_no_room(error):
         return None
     if is_disk_full(error):
         return full_disk_error()

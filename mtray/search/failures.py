@@ -25,6 +25,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mtray.compat.ray import wrapped_errors
 from mtray.errors import (
     ConfigError,
     DataError,
@@ -74,9 +75,6 @@ MEMORY_WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_F
 PEER_WORDS = ("Connection closed by peer", "Connection reset by peer")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# where Ray's wrappers keep what they wrap
-WRAPPED = ("controller_failure", "health_check_failure", "cause")
-
 # further attempts that a trial has; lost ones count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
 LOST: tuple[ReasonClass, ...] = ("worker_lost", "node_lost")
@@ -95,8 +93,8 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        inner = [getattr(found, name, None) for name in ("__cause__", *WRAPPED)]
-        waiting += [e for e in inner if isinstance(e, BaseException)]
+        waiting += [found.__cause__] if found.__cause__ else []
+        waiting += wrapped_errors(found)
 
 
 def is_disk_full(error: BaseException) -> bool:

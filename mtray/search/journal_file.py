@@ -8,6 +8,8 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
 
+from mtray.compat.optuna import lock_of
+
 BLOCK = 1 << 16  # bytes
 
 
@@ -34,7 +36,7 @@ def mend(path: Path) -> None:
 
     Only for who holds the run's lock.
     """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    lock_of(path).unlink(missing_ok=True)
     cut_half_line(path)
 
 

@@ -11,9 +11,10 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from mtray.compat.optuna import set_constraints
 from mtray.schema import Sense
 from mtray.search.cost_aware import Told
-from mtray.search.samplers import holds
+from mtray.search.samplers import KnownSpace, holds
 
 Params = dict[str, Any]
 FINE = 100  # whole numbers from which on a range of them is taken for a continuous one
@@ -33,11 +34,11 @@ class Mirror:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._exact = dict(distributions)
         self._distributions = {n: smooth(d) for n, d in distributions.items()}
-        # every point has all parameters, so the space that samplers gather from all points anew for
-        # each suggestion, which takes most of the time from a thousand on, is known
         self._varied = {n: d for n, d in sorted(self._distributions.items()) if not d.single()}
         directions = ["maximize" if s == "max" else "minimize" for s in senses]
-        self._study = optuna.create_study(directions=directions)
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=directions)
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._ids: dict[int, int] = {}
         for point in points:
             self.add(*point)
@@ -57,16 +58,14 @@ class Mirror:
             state=TrialState.WAITING, params=params, distributions=self._distributions,
             system_attrs=dict(notes),
         )  # fmt: skip
-        storage = self._study._storage
-        trial_id: int = storage.create_new_trial(self._study._study_id, template_trial=template)
-        storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        trial_id: int = self._storage.create_new_trial(self._study_id, template_trial=template)
+        self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
         return trial_id
 
     def _finish(self, trial_id: int, told: Told) -> None:
-        for name, over in told.over.items():
-            optuna.trial.Trial(self._study, trial_id).set_constraint(name, over)
+        set_constraints(self._study, trial_id, told.over)
         values = list(told.values)
-        self._study._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+        self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
 
     def _inside(self, params: Params) -> Params:
         """Whole numbers of a continuous range stand for the unit above them."""
@@ -90,20 +89,23 @@ class Mirror:
             self._fail(self._ids.pop(number))
 
     def _fail(self, trial_id: int) -> None:
-        self._study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> tuple[Params, dict[str, Any]]:
         """What a sampler suggests, and its notes."""
         if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
-            sampler.infer_relative_search_space = lambda study, trial: self._varied
+            sampler = KnownSpace(sampler, self._varied)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._study.sampler = sampler
             trial = self._study.ask(self._distributions)
-            notes = dict(self._study._storage.get_trial_system_attrs(trial._trial_id))
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+                self._study_id, trial.number
+            )
+            notes = dict(self._storage.get_trial_system_attrs(trial_id))
             params = self._outside(dict(trial.params))
             # only asked: as a running trial it would push later points away
-            self._fail(trial._trial_id)
+            self._fail(trial_id)
         return params, notes
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import optuna
 from optuna.storages.journal import BaseJournalBackend
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.search.notes import CONFIRMS, SETTLES, TAKEN, WHY
@@ -73,21 +72,23 @@ def read_overview(run_dir: Path) -> Overview:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.JournalStorage(_Lines(lines))
-        studies = _current(storage.get_all_studies(), run_dir)
-        trials = [t for s in studies for t in storage.get_all_trials(s._study_id, deepcopy=False)]
+        known = [study.study_name for study in storage.get_all_studies()]
+        ids = [storage.get_study_id_from_name(name) for name in _current(known, run_dir)]
+        trials = [t for i in ids for t in storage.get_all_trials(i, deepcopy=False)]
     # Optuna replays the lines one by one; where one is missing it may stumble over any other
     except Exception as error:
         return Overview((), damage or f"{path}: cannot be replayed: {error!r}")
     return Overview(tuple(map(_entry, trials)), damage)
 
 
-def _current(studies: list[FrozenStudy], run_dir: Path) -> list[FrozenStudy]:
-    """The Optuna study that the run is bound to; the first one where that is not known."""
+def _current(names: list[str], run_dir: Path) -> list[str]:
+    """Of the names of Optuna's studies that which the run is bound to; the first one where that is
+    not known."""
     try:
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")).get(OPTUNA)
     except (OSError, ValueError, AttributeError):
         found = None
-    return [s for s in studies if s.study_name == found] or studies[:1]
+    return [name for name in names if name == found] or names[:1]
 
 
 def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:

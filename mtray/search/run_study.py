@@ -14,6 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from mtray.compat.optuna import set_constraints
 from mtray.schema import Study
 from mtray.search.cost_aware import Told
 from mtray.search.journal_file import RunJournal
@@ -46,12 +47,14 @@ class RunStudy:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._distributions = dict(distributions)
+        self._storage = optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL))
         self._study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL)),
+            storage=self._storage,
             study_name=name or optuna_name(run_dir, spec), load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(),
             directions=["maximize" if s == "max" else "minimize" for s in spec.objectives.values()],
         )  # fmt: skip
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names(list(spec.objectives))
@@ -62,13 +65,12 @@ class RunStudy:
     def forget(run_dir: Path, name: str) -> None:
         """Delete the Optuna study by this name, where the journal has one."""
         storage = optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL))
-        for known in storage.get_all_studies():
-            if known.study_name == name:
-                storage.delete_study(known._study_id)
+        if name in [known.study_name for known in storage.get_all_studies()]:
+            storage.delete_study(storage.get_study_id_from_name(name))
 
     def copy(self, trial: FrozenTrial) -> None:
         """A trial as it is, under the next number."""
-        self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
+        self._storage.create_new_trial(self._study_id, template_trial=trial)
         self.count += 1
         self.waiting += trial.state == TrialState.WAITING
 
@@ -78,14 +80,17 @@ class RunStudy:
 
     def trial(self, number: int) -> FrozenTrial:
         """One trial, without a look at all."""
-        storage = self._study._storage
-        return storage.get_trial(
-            storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        )
+        return self._storage.get_trial(self._id_of(number))
+
+    def _id_of(self, number: int) -> int:
+        """What the storage calls a trial."""
+        found: int = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return found
 
     def note(self, trial: FrozenTrial, notes: Mapping[str, Any]) -> None:
+        trial_id = self._id_of(trial.number)
         for name, value in notes.items():
-            self._study._storage.set_trial_user_attr(trial._trial_id, name, value)
+            self._storage.set_trial_user_attr(trial_id, name, value)
 
     def add_running(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
         """A trial that is handed out to nobody; its number."""
@@ -95,7 +100,7 @@ class RunStudy:
             intermediate_values={}, datetime_start=datetime.now(), datetime_complete=None,
         )  # fmt: skip
         # not by `add_trial`, which refuses a baseline outside the range, as there may be on purpose
-        self._study._storage.create_new_trial(self._study._study_id, template_trial=trial)
+        self._storage.create_new_trial(self._study_id, template_trial=trial)
         self.count += 1
         return self.count - 1
 
@@ -115,15 +120,14 @@ class RunStudy:
 
     def put_back(self, trial: FrozenTrial) -> None:
         """A running trial is in line again, under its number."""
-        self._study._storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)
+        self._storage.set_trial_state_values(self._id_of(trial.number), state=TrialState.WAITING)
         self.waiting += 1
 
     def tell_measured(self, trial: FrozenTrial, told: Told) -> None:
         """Complete, or infeasible by a constraint."""
         self.note(trial, {COST: told.cost} | ({OVER: dict(told.over)} if told.over else {}))
-        for name, over in told.over.items():
-            # Optuna's own, for its dashboard and its samplers
-            optuna.trial.Trial(self._study, trial._trial_id).set_constraint(name, over)
+        # Optuna's own, for its dashboard and its samplers
+        set_constraints(self._study, self._id_of(trial.number), told.over)
         self._study.tell(trial.number, list(told.values))
 
     def tell_without_values(

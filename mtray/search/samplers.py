@@ -9,13 +9,19 @@ from itertools import islice
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from mtray.errors import ConfigError
 from mtray.unit_cube import at_quantile
 
 STARTUP = 4  # space-filling points before the model is asked
 BLOCK = 64  # of a Sobol sequence, a power of two
+STEP_TOLERANCE = 1e-8  # of a step, as Optuna takes a value for one of a stepped range
 MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
 
 # (seed, startup) -> sampler
@@ -59,9 +65,45 @@ def sampler_for(
 def holds(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value is one of a range's."""
     try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
+        number = distribution.to_internal_repr(value)
     except ValueError:  # not one of the choices
         return False
+    if isinstance(distribution, CategoricalDistribution):
+        return True
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    steps = (number - low) / step if step else 0.0
+    return bool(low <= number <= high and abs(steps - round(steps)) < STEP_TOLERANCE)
+
+
+class KnownSpace(optuna.samplers.BaseSampler):
+    """Optuna's `sampler` on a study whose points all have the same parameters, the `space` of those
+    that vary. Samplers gather it from all points anew for each suggestion, which takes most of the
+    time from a thousand points on."""
+
+    def __init__(
+        self, sampler: optuna.samplers.BaseSampler, space: Mapping[str, BaseDistribution]
+    ) -> None:
+        self._sampler, self._space = sampler, dict(space)
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+        return self._space
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._sampler.sample_relative(study, trial, search_space)
+        return found
+
+    def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        return self._sampler.sample_independent(study, trial, name, distribution)
+
+    def before_trial(self, study: Any, trial: Any) -> None:
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+        self._sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self._sampler.reseed_rng()
 
 
 def sobol_points(

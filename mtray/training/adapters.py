@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mtray.compat.peft import is_base_weight
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, Training
 from mtray.training.freezing import Frozen, freeze, transformer_blocks
 from mtray.training.moved import put_back
-
-BASE_LAYER = "base_layer"  # what peft calls a layer that has an adapter beside it
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def merged(model: Any) -> Iterator[Any]:
     if not hasattr(model, "merge_adapter") or getattr(model, "is_quantized", False):
         yield model
         return
-    adapted = [p for name, p in model.named_parameters() if BASE_LAYER in name.split(".")]
+    adapted = [p for name, p in model.named_parameters() if is_base_weight(name)]
     with put_back(adapted):
         model.merge_adapter()
         try:

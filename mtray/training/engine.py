@@ -7,6 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mtray.compat.deepspeed import (
+    gathered,
+    inner_optimizer,
+    loss_scaler,
+    shards,
+    shards_written,
+    without_compiled_all_reduce,
+)
 from mtray.errors import ConfigError, TrainError
 from mtray.schema import Training
 from mtray.training.moved import moving_weights
@@ -106,13 +114,10 @@ def import_deepspeed() -> Any:
     device_type = "cuda" if torch.cuda.is_available() else "cpu"
     os.environ.setdefault("DS_ACCELERATOR", device_type)
     import deepspeed
-    import deepspeed.ops
     from deepspeed.utils import logger
 
     logger.setLevel("ERROR")
-    # the shared-memory all-reduce is compiled at first use, half a minute of a C++ compiler in
-    # every new environment; killed in between, its lock file makes the next process wait for ever
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    without_compiled_all_reduce()
     return deepspeed
 
 
@@ -140,16 +145,8 @@ class DeepSpeedEngine:
         if self._engine.zero_optimization_stage() < 3:
             yield self.module
             return
-        import deepspeed
-
-        # its hooks gather and release the weights of every layer, with the other workers
-        hooks = self._engine.optimizer.parameter_offload
-        hooks._remove_module_hooks()
-        try:
-            with deepspeed.zero.GatheredParameters(list(self.module.parameters())):
-                yield self.module
-        finally:
-            hooks.setup_zero_stage3_hooks()
+        with gathered(self._engine):
+            yield self.module
 
     def close(self) -> None:
         """Take off hooks and give back buffers; no use of the engine after that."""
@@ -173,39 +170,21 @@ class DeepSpeedEngine:
     def _slots(self) -> tuple[dict[str, torch.Tensor], Any]:
         """What the optimiser moves, and itself: with ZeRO this worker's flat parts, else the
         module's own parameters."""
-        outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
-        if not stage:
-            return moving_weights(self.module), outer
-        parts = (
-            outer.fp32_partitioned_groups_flat if stage == 3 else
-            outer.single_partition_of_fp32_groups
-        )  # fmt: skip
-        return {f"part {i}": part for i, part in enumerate(parts)}, outer.optimizer
+        optimizer = inner_optimizer(self._engine)
+        if not self._engine.zero_optimization_stage():
+            return moving_weights(self.module), optimizer
+        return {f"part {i}": part for i, part in enumerate(shards(self._engine))}, optimizer
 
     def state(self) -> dict[str, torch.Tensor]:
         import torch
 
         if not self._engine.zero_optimization_stage() and torch.distributed.get_rank():
             return {}
-        return slots_state(*self._slots(), self._scaler())
-
-    def _scaler(self) -> Any:
-        """What scales the loss in fp16."""
-        if self._engine.zero_optimization_stage():
-            return self._engine.optimizer.loss_scaler
-        return self._engine.torch_autocast_z0_gradscaler
+        return slots_state(*self._slots(), loss_scaler(self._engine))
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        outer, stage = self._engine.optimizer, self._engine.zero_optimization_stage()
-        if stage == 3:
-            outer.checkpoint_event_prologue()  # what is kept whole is put into parts again
-        load_slots(*self._slots(), self._scaler(), tensors)
-        if stage == 3:
-            for index in range(len(outer.fp32_partitioned_groups_flat)):
-                outer._reassign_or_swap_out_partitioned_parameters(index)
-            outer.checkpoint_event_epilogue()
-        elif stage:
-            outer.update_lp_params()
+        with shards_written(self._engine):
+            load_slots(*self._slots(), loss_scaler(self._engine), tensors)
 
 
 class TorchEngine:

@@ -3,7 +3,6 @@ loads without mtray. Whole or not at all."""
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mtray.compat.peft import adapted_layers, added_by_adapters, name_without_adapter
 from mtray.errors import ConfigError, TrainError
 from mtray.files import share, sync
-from mtray.training.adapters import BASE_LAYER
 
 
 def check_empty(folder: Path) -> None:
@@ -67,29 +66,34 @@ def plain(module: Any) -> Any:
     """The model with its adapters' products added to the weights of 4 bits, as they are multiplied
     with: in fp32 on the CPU, without a trace of either."""
     from bitsandbytes.functional import dequantize_4bit
-    from peft.tuners.lora import LoraLayer
-
-    from mtray.training.models import class_for
 
     inner = module.get_base_model()
     state = {name: buffer.detach().cpu() for name, buffer in inner.named_buffers()}
     for name, weight in inner.named_parameters():
         quantised = getattr(weight, "quant_state", None)
         value = dequantize_4bit(weight.data, quantised) if quantised else weight.detach()
-        state[name.replace(f".{BASE_LAYER}.", ".")] = value.float().cpu()
-    for name, layer in inner.named_modules():
-        if isinstance(layer, LoraLayer):
-            for adapter in layer.active_adapters:
-                state[f"{name}.weight"] += layer.get_delta_weight(adapter).detach().float().cpu()
-    config = copy.deepcopy(inner.config)
-    for name in ("quantization_config", "_pre_quantization_dtype"):
-        vars(config).pop(name, None)
-    config.dtype = "float32"
-    made = class_for(config).from_config(config)
-    own, tied = set(made.state_dict()), set(made._tied_weights_keys or ())
-    if lacking := own - tied - set(state):
+        state[name_without_adapter(name)] = value.float().cpu()
+    for name, layer in adapted_layers(inner):
+        for added in added_by_adapters(layer):
+            state[f"{name}.weight"] += added.float().cpu()
+    made = unquantised(inner.config)
+    # of weights that are tied, `named_parameters` names the first, as it did above
+    kept = {n for n, _ in [*made.named_parameters(), *made.named_buffers()]} & set(
+        made.state_dict()
+    )
+    if lacking := kept - set(state):
         raise TrainError(f"weights that cannot be merged: {', '.join(sorted(lacking)[:3])}")
-    made.load_state_dict({name: state[name] for name in own & set(state)}, strict=False)
+    made.load_state_dict({name: state[name] for name in kept}, strict=False)
     made.tie_weights()
     made.generation_config = inner.generation_config
     return made
+
+
+def unquantised(config: Any) -> Any:
+    """A new model of a config, in fp32, that does not know that the other one was quantised."""
+    from mtray.training.models import class_for
+
+    kept = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
+    config = type(config).from_dict(kept)
+    config.dtype = "float32"
+    return class_for(config).from_config(config)

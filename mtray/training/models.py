@@ -3,7 +3,6 @@ strangers unless asked."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import re
@@ -12,6 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mtray.compat.transformers import without_false_alarm
 from mtray.embedded import BASE_MODEL
 from mtray.errors import ModelError
 
@@ -72,32 +72,13 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
 
     path = resolve_model(name)
     try:
-        with _no_false_alarm(path):
+        with without_false_alarm(path):
             return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     # a damaged file raises whatever the library that reads it likes to
     except Exception as error:
         raise ModelError(
             f"model {name!r}: its tokenizer cannot be loaded: {_on_one_line(error)}"
         ) from None
-
-
-@contextmanager
-def _no_false_alarm(path: str) -> Iterator[None]:
-    """transformers from 4.57.3 on warns that any large tokenizer of a folder which it wrote itself
-    has Mistral's wrong pattern; here only where the model is one of Mistral's."""
-    from transformers import PretrainedConfig
-
-    model_type = PretrainedConfig.get_config_dict(path)[0].get("model_type", "")
-    logger = logging.getLogger("transformers.tokenization_utils_base")
-
-    def true(record: logging.LogRecord) -> bool:
-        return "incorrect regex pattern" not in record.getMessage() or "tral" in model_type
-
-    logger.addFilter(true)
-    try:
-        yield
-    finally:
-        logger.removeFilter(true)
 
 
 def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:

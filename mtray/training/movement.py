@@ -9,6 +9,12 @@ from contextlib import suppress
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from mtray.compat.peft import (
+    adapted_layers,
+    added_by_adapters,
+    base_weight,
+    is_adapter_weight,
+)
 from mtray.errors import ConfigError
 from mtray.training.freezing import transformer_blocks
 
@@ -53,19 +59,11 @@ def _distances(module: Any, origin: Mapping[str, torch.Tensor]) -> list[tuple[st
     """Name, ||w - w0|| and ||w0|| of every tensor that moved."""
     found = []
     for name, weight in module.named_parameters():
-        if name in origin and not name.count("lora_"):
+        if name in origin and not is_adapter_weight(name):
             begun = origin[name]
             gone = float((weight.detach().to("cpu") - begun).norm())
             found.append((name, gone, float(begun.norm())))
-    for name, layer in module.named_modules():
-        for adapter in getattr(layer, "lora_A", {}):
-            added = float(layer.get_delta_weight(adapter).detach().norm())
-            found.append((name, added, _norm(layer.get_base_layer())))
+    for name, layer in adapted_layers(module):
+        for added in added_by_adapters(layer):
+            found.append((name, float(added.norm()), float(base_weight(layer).float().norm())))
     return found
-
-
-def _norm(layer: Any) -> float:
-    """Of a layer's weight, also where it is held in 4 or 8 bits."""
-    from peft.utils.integrations import dequantize_module_weight
-
-    return float(dequantize_module_weight(layer).detach().float().norm())

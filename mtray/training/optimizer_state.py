@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mtray.compat.deepspeed import scaler_fields, set_scaler_fields
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,7 +19,7 @@ def scaler_numbers(scaler: Any) -> dict[str, float]:
         return {}
     if hasattr(scaler, "state_dict"):
         return dict(scaler.state_dict())
-    return {k: v for k, v in vars(scaler).items() if type(v) in (int, float)}
+    return scaler_fields(scaler)
 
 
 def slots_state(
@@ -49,7 +51,7 @@ def load_slots(
     if hasattr(scaler, "load_state_dict"):
         scaler.load_state_dict(numbers)
     elif numbers:
-        vars(scaler).update(numbers)
+        set_scaler_fields(scaler, numbers)
     on_device = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
     for key in (key for key in tensors if not key.startswith(SCALE)):
         name, _, field = key.rpartition("/")

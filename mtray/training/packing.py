@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from mtray.bare_model import bare, takes
+from mtray.compat.transformers import attention_of
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
@@ -172,14 +173,14 @@ def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
     """The model takes packed rows within, and is as it was after."""
-    config = bare(model).config
-    before = config._attn_implementation
-    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
-    config._attn_implementation = NAME
+    inner = bare(model)
+    before = attention_of(inner.config)
+    AttentionInterface.register(NAME, _attention)
+    inner.set_attn_implementation(NAME)
     try:
         yield
     finally:
-        config._attn_implementation = before
+        inner.set_attn_implementation(before)
 
 
 def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
@@ -239,7 +240,7 @@ def _why_never(model: Any) -> str:
         return "it has an encoder"
     if not takes(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
-    if model.config.get_text_config()._attn_implementation != "sdpa":
+    if attention_of(model.config.get_text_config()) != "sdpa":
         return "its attention is not torch's own (sdpa)"
     return ""
 

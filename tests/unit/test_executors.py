@@ -59,17 +59,6 @@ def test_what_else_ended_an_executor(nodes):
     assert executors.root_cause(no_room, nodes) is None
 
 
-def test_rays_own_errors_have_the_names_that_they_are_known_by():
-    from ray.exceptions import OutOfMemoryError
-    from ray.train.v2._internal import exceptions as internal
-
-    from mtray.search.failures import FOREIGN
-
-    names = [n for n in (*FOREIGN, executors.NO_ROOM) if n.startswith("Worker")]
-    missing = [n for n in names if not hasattr(internal, n) and n != "WorkerCrashedError"]
-    assert not missing and OutOfMemoryError.__name__ in FOREIGN
-
-
 class Queue:
     """The actor: how many jobs each executor took, in order, and what the ends were."""
 

@@ -16,6 +16,7 @@ from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
 from mtray.evaluation.engine import Output, Request, run_requests
+from mtray.evaluation.harness import Wanted, documents, filters, judged, loaded
 from mtray.schema import AbilitySpec
 
 needs_harness = pytest.mark.skipif(
@@ -113,6 +114,22 @@ def test_multiple_choice_by_hand(folder):
     with pytest.raises(EvaluationError, match="36 requests but 1 outputs"):
         ability.measure(equal[:1], TOOLS)
     assert pickle.loads(pickle.dumps(ability)) == ability
+
+
+@needs_harness
+def test_filters_are_those_of_the_harness(folder):
+    """What its private lists hold, and what they make of answers."""
+    for task, names in [("mtray_choice", ["none"]), ("mtray_line", ["plain", "lower"])]:
+        (found,) = loaded(Wanted(task, str(folder), 3, None))
+        assert filters(found) == [f.name for f in found._filters] == names
+        chosen = documents([found])
+        outputs = [Output("Salt And", -1.0, 1) for _, same in chosen for _ in same]
+        judged(chosen, outputs, names[0])
+        ours = [dict(i.filtered_resps) for i in found.instances]
+        for instance in found.instances:
+            instance.filtered_resps = {}
+        found.apply_filters()
+        assert ours == [dict(i.filtered_resps) for i in found.instances] and len(ours[0]) > 0
 
 
 @needs_harness

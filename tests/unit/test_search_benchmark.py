@@ -144,7 +144,7 @@ def test_rays_search_is_told_the_row_that_ran():
     problem = from_rows("made-up", rows(points=40))
     policy = RayOptuna(problem, 1)
     ended = simulate(problem, policy, 1, workers=2, budget=14)
-    told = sorted(t.params["p_y"] for t in policy._search._ot_study.trials if t.values)
+    told = sorted(t.params["p_y"] for t in policy._study.trials if t.values)
     assert told == sorted(problem.row(e.key)["p_y"] for e in ended) and len(told) > 10
 
 

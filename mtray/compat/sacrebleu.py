@@ -1,0 +1,84 @@
+"""sacrebleu: statistics of segments, and the places of its cache. Tried with 2.6.0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def segment_statistics(
+    metric: Any, hypotheses: Sequence[str], references: Sequence[str]
+) -> list[list[float]]:
+    """What a metric (BLEU, chrF) counts in each segment, whose sum gives the corpus score.
+
+    Private: `_extract_corpus_statistics`. Public are scores alone, from which resampled corpora
+    cannot be scored. Without it BLEU's counts are read off the score of each segment as a corpus;
+    chrF's score does not hold its counts: then AttributeError."""
+    if hasattr(metric, "_extract_corpus_statistics") or not _is_bleu(metric):
+        found: list[list[float]] = metric._extract_corpus_statistics(
+            list(hypotheses), [list(references)]
+        )
+        return found
+    scores = [
+        metric.corpus_score([hypothesis], [[reference]])
+        for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+    return [[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores]
+
+
+def score_of_sums(metric: Any, sums: list[float]) -> float:
+    """The corpus score, 0-100, of segments' statistics summed.
+
+    Private: `_compute_score_from_stats`. Without it BLEU's public `compute_bleu` takes the sums;
+    for chrF AttributeError."""
+    if hasattr(metric, "_compute_score_from_stats") or not _is_bleu(metric):
+        return float(metric._compute_score_from_stats(sums).score)
+    order = metric.max_ngram_order
+    found = metric.compute_bleu(
+        correct=sums[2 : 2 + order], total=sums[2 + order :], sys_len=int(sums[0]),
+        ref_len=int(sums[1]), smooth_method=metric.smooth_method,
+        smooth_value=metric.smooth_value, effective_order=metric.effective_order,
+        max_ngram_order=order,
+    )  # fmt: skip
+    return float(found.score)
+
+
+def _is_bleu(metric: Any) -> bool:
+    from sacrebleu.metrics import BLEU
+
+    return isinstance(metric, BLEU)
+
+
+def cache_folder(dataset: Any) -> Path:
+    """Where sacrebleu keeps a test set.
+
+    Private: `_outdir`. Without it, as the documentation has it: the set's name in the cache."""
+    from sacrebleu import SACREBLEU_DIR
+
+    return Path(getattr(dataset, "_outdir", None) or Path(SACREBLEU_DIR) / dataset.name)
+
+
+def downloads(dataset: Any) -> dict[str, Path]:
+    """What sacrebleu fetches for a test set, by address, and the file in which it keeps that.
+
+    Private: `_rawdir` and `_get_tarball_filename`. They tell whether a set must be fetched before
+    sacrebleu tries to, which may take minutes where there is no network. Without them nothing is
+    known to be lacking, and sacrebleu tries."""
+    name_of = getattr(dataset, "_get_tarball_filename", None)
+    folder = getattr(dataset, "_rawdir", None)
+    if name_of is None or folder is None:
+        return {}
+    return {str(url): Path(folder) / name_of(url) for url in dataset.data}
+
+
+def piece_model(tokenizer: str) -> tuple[Path, str]:
+    """Where sacrebleu keeps the SentencePiece model of `flores101` or `flores200`, and whence it
+    comes.
+
+    Undocumented: `SPM_MODELS` and the folder `models`. Public is only to let sacrebleu download it
+    wherever it likes, which says nothing where that fails."""
+    from sacrebleu.tokenizers import tokenizer_spm
+
+    url = str(tokenizer_spm.SPM_MODELS[tokenizer]["url"])
+    return Path(tokenizer_spm.SACREBLEU_DIR) / "models" / url.rsplit("/", 1)[-1], url

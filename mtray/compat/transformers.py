@@ -1,0 +1,54 @@
+"""transformers: which attention a model uses, which cache it takes, a warning of its tokenizers.
+Tried with 4.57.6."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+TOKENIZER_LOGGER = "transformers.tokenization_utils_base"
+REGEX_WARNING = "incorrect regex pattern"
+
+
+def attention_of(config: Any) -> str:
+    """The name of the attention that a model with this config uses, such as `sdpa`; empty where it
+    is not known.
+
+    Private: `_attn_implementation`. `set_attn_implementation` is public and has no counterpart that
+    reads. An empty name makes the callers do without what they do for `sdpa` alone."""
+    return str(getattr(config, "_attn_implementation", None) or "")
+
+
+def takes_plain_cache(model: Any) -> bool:
+    """Whether a model's state while it answers is keys and values in a `DynamicCache`; that of
+    state-space models is not.
+
+    Private: `_is_stateful` and `_supports_default_dynamic_cache`, by which `generate` decides.
+    Without the second the first decides, and without both every model is taken to."""
+    plain = getattr(model, "_supports_default_dynamic_cache", None)
+    return not getattr(model, "_is_stateful", False) and (plain is None or bool(plain()))
+
+
+@contextmanager
+def without_false_alarm(path: str) -> Iterator[None]:
+    """transformers from 4.57.3 on warns that any large tokenizer of a folder which it wrote itself
+    has Mistral's wrong pattern; within, only where the model is one of Mistral's.
+
+    Private: the logger's name and the warning's words. The public way, to load with
+    `fix_mistral_regex`, would change Mistral's tokenizers, or note them as correct. Where the words
+    are others, the warning is shown."""
+    from transformers import PretrainedConfig
+
+    model_type = PretrainedConfig.get_config_dict(path)[0].get("model_type", "")
+    logger = logging.getLogger(TOKENIZER_LOGGER)
+
+    def true(record: logging.LogRecord) -> bool:
+        return REGEX_WARNING not in record.getMessage() or "tral" in model_type
+
+    logger.addFilter(true)
+    try:
+        yield
+    finally:
+        logger.removeFilter(true)

@@ -1,0 +1,57 @@
+"""What we take of Ray beyond its interface is still there."""
+
+import pytest
+
+from mtray.compat.ray import WRAPPED, found_no_room, wrapped_errors
+from mtray.search import ray_environment
+from mtray.search.failures import FOREIGN
+
+
+def holding(name, error):
+    wrapper = RuntimeError("a wrapper")
+    setattr(wrapper, name, error)
+    return wrapper
+
+
+INNER = ValueError("inner")
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_an_error_holds_is_found(name):
+    assert wrapped_errors(holding(name, INNER)) == [INNER]
+
+
+@pytest.mark.parametrize("error", [INNER, holding("cause", "a text"), holding("other", INNER)])
+def test_nothing_else_is(error):
+    assert wrapped_errors(error) == []
+
+
+@pytest.fixture(scope="module")
+def internal():
+    ray_environment.apply()
+    return pytest.importorskip("ray.train.v2._internal.exceptions")
+
+
+@pytest.fixture(scope="module")
+def public():
+    ray_environment.apply()
+    return pytest.importorskip("ray.train.v2.api.exceptions")
+
+
+def test_ray_still_holds_what_it_wraps_under_these_names(internal, public):
+    inner = ValueError("inner")
+    assert inner in wrapped_errors(public.ControllerError(inner))
+    assert inner in wrapped_errors(internal.WorkerHealthCheckFailedError("poll failed", inner))
+
+
+def test_a_run_without_room_is_still_called_so(internal, public):
+    assert found_no_room(public.ControllerError(internal.WorkerGroupStartupTimeoutError(1)))
+    assert not found_no_room(public.ControllerError(ValueError("x")))
+    assert not found_no_room(ValueError("x"))
+
+
+def test_the_classes_of_failures_have_rays_names(internal):
+    import ray.exceptions
+
+    missing = [n for n in FOREIGN if not hasattr(internal, n) and not hasattr(ray.exceptions, n)]
+    assert not missing

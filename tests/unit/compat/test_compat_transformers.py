@@ -1,0 +1,78 @@
+"""What we take of transformers beyond its interface is still there."""
+
+import json
+import logging
+
+import pytest
+from tiny_models import byte_level, llama
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PretrainedConfig,
+)
+
+from mtray.compat.transformers import (
+    REGEX_WARNING,
+    TOKENIZER_LOGGER,
+    attention_of,
+    takes_plain_cache,
+    without_false_alarm,
+)
+
+
+@pytest.mark.parametrize("name", ["sdpa", "eager"])
+def test_the_attention_that_was_set_is_read(name):
+    model = llama(byte_level())
+    model.set_attn_implementation(name)
+    assert attention_of(model.config) == attention_of(model.config.get_text_config()) == name
+
+
+def test_without_the_attribute_no_attention_is_known():
+    assert attention_of(object()) == "" == attention_of(PretrainedConfig())
+
+
+SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1}
+
+
+@pytest.mark.parametrize(
+    "make, plain",
+    [
+        (lambda: LlamaForCausalLM(
+            LlamaConfig(**SMALL, intermediate_size=8, num_attention_heads=2)), True),
+        (lambda: MambaForCausalLM(MambaConfig(**SMALL)), False),
+        (object, True),
+    ],
+)  # fmt: skip
+def test_a_state_space_model_takes_no_plain_cache(make, plain):
+    assert takes_plain_cache(make()) is plain
+
+
+def test_the_attributes_that_tell_are_there():
+    assert LlamaForCausalLM._is_stateful is False and MambaForCausalLM._is_stateful is True
+    assert LlamaForCausalLM._supports_default_dynamic_cache() is True
+
+
+@pytest.mark.parametrize("family, shown", [("llama", False), ("mistral", True)])
+def test_the_warning_is_shown_where_it_is_true(tmp_path, caplog, family, shown):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    logger = logging.getLogger(TOKENIZER_LOGGER)
+    with without_false_alarm(str(tmp_path)):
+        logger.warning(f"loaded with an {REGEX_WARNING}: see")
+        logger.warning("anything else")
+    logger.warning(f"{REGEX_WARNING}, outside")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"loaded with an {REGEX_WARNING}: see"] * shown + [
+        "anything else", f"{REGEX_WARNING}, outside",
+    ]  # fmt: skip
+
+
+def test_the_warning_has_those_words_and_that_logger():
+    """Read in the source: to make it come needs a tokenizer of 100,000 tokens."""
+    import inspect
+
+    from transformers import tokenization_utils_base
+
+    assert tokenization_utils_base.__name__ == TOKENIZER_LOGGER
+    assert REGEX_WARNING in inspect.getsource(tokenization_utils_base)
