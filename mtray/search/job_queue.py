@@ -213,6 +213,10 @@ class JobQueue:
                 self._waiting.remove(ticket)
             self.finish(ticket, pickle.dumps(Done(failure=failure)))
 
+    def started(self) -> int:
+        """How many executors run: their workers have asked for a job."""
+        return len(self._executors)
+
     def close(self) -> None:
         """Executors end as soon as they ask for a job."""
         self._closed = True
@@ -246,6 +250,9 @@ class QueueActor:
 
     async def end(self, executor: str, failure: bytes | None) -> int:
         return await self._change(self._queue.end, executor, failure)
+
+    async def started(self) -> int:
+        return self._queue.started()
 
     async def close(self) -> None:
         await self._change(self._queue.close)

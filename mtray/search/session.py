@@ -242,7 +242,11 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: Watch) -
     from mtray.search.tuner import StopOnSignal, run_trials
 
     board, executors = shared.board, Executors(shared)
-    watchdog = Watchdog(shared.study.resources, watch.say, lambda: look_at(board))
+    watchdog = Watchdog(
+        shared.study.resources,
+        watch.say,
+        lambda: look_at(board, shared.queue, executors.places),
+    )
     watch.start(board)
     watchdog.start()
     try:

@@ -27,23 +27,39 @@ def wanted_by(resources: Resources) -> dict[str, float]:
     return {name: n * resources.workers for name, n in per_worker.items() if n}
 
 
-def waiting_line(name: str, seconds: float, wanted: Amounts, total: Amounts, free: Amounts) -> str:
+@dataclass(frozen=True)
+class Cluster:
+    """What there is to run trials on.
+
+    total, free: amounts of its resources, by Ray's names; executors hold theirs while they start.
+    started: executors of this sweep whose workers are there.
+    places: executors that the sweep wants."""
+
+    total: Amounts
+    free: Amounts
+    started: int = 0
+    places: int = 1
+
+
+def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
     """One plain line on a trial that waits: for what, and what the cluster has of it. A cluster
     that has enough in all and free is only slow to start processes, or has it on no single
     machine."""
+    total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
+    running = f"{cluster.started} of {cluster.places} executors have started"
     if not short:
         has = _amounts(free, wanted)
         return (
             f"trial {name} has waited {seconds:.0f} s for its processes to start; "
-            f"it needs {_amounts(wanted, wanted)} and the cluster has {has} free"
+            f"it needs {_amounts(wanted, wanted)} and the cluster has {has} free; {running}"
         )
     has = ", ".join(f"{total.get(r, 0.0):g} {r}, {free.get(r, 0.0):g} free" for r in short)
     gone = [r for r, n in short.items() if total.get(r, 0.0) < n]
     never = f"; it cannot start until there is more {' and '.join(gone)}" if gone else ""
     return (
         f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; "
-        f"the cluster has {has}{never}"
+        f"the cluster has {has}; {running}{never}"
     )
 
 
@@ -84,14 +100,14 @@ class Waiting:
 
 
 class Watchdog:
-    """A thread beside the sweep. `look` gives what is on the board and the cluster's resources, in
-    all and free; errors of it are taken for "not now"."""
+    """A thread beside the sweep. `look` gives what is on the board and the cluster; errors of it
+    are taken for "not now"."""
 
     def __init__(
         self,
         resources: Resources,
         say: Callable[[str], None],
-        look: Callable[[], tuple[Mapping[int, Mapping[str, Any]], Amounts, Amounts]],
+        look: Callable[[], tuple[Mapping[int, Mapping[str, Any]], Cluster]],
     ) -> None:
         self._wanted, self._say, self._look = wanted_by(resources), say, look
         self._waiting = Waiting()
@@ -116,12 +132,12 @@ class Watchdog:
 
     def lines(self, now: float) -> list[str]:
         """What is to be said now."""
-        board, total, free = self._look()
+        board, cluster = self._look()
         states = {number: str(entry.get("state", STARTING)) for number, entry in board.items()}
         with self._lock:
             due = self._waiting.due(states, now)
         return [
-            waiting_line(trial_name(number), waited, self._wanted, total, free)
+            waiting_line(trial_name(number), waited, self._wanted, cluster)
             for number, waited in due
         ]
 
@@ -137,9 +153,12 @@ class Watchdog:
                 self._say(line)
 
 
-def look_at(board: Any) -> tuple[Mapping[int, Mapping[str, Any]], Amounts, Amounts]:
+def look_at(board: Any, queue: Any, places: int) -> tuple[Mapping[int, Mapping[str, Any]], Cluster]:
     """What `Watchdog` looks at, in a running cluster."""
     import ray
 
-    snapshot = ray.get(board.snapshot.remote(), timeout=LOOK_EVERY)
-    return snapshot, ray.cluster_resources(), ray.available_resources()
+    snapshot, started = ray.get(
+        [board.snapshot.remote(), queue.started.remote()], timeout=LOOK_EVERY
+    )
+    total, free = ray.cluster_resources(), ray.available_resources()
+    return snapshot, Cluster(total, free, started, places)
