@@ -3,7 +3,7 @@ log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,18 @@ def trial_plan(prepared: Any, run_dir: Path, division: Division) -> list[str]:
     further = settling_lines(study.budget, run_dir)
     sizes = segment_sizes(prepared.suite)
     told = resolution_lines(records, list(study.objectives), draws_of(run_dir), sizes)
-    return [*division.lines(), *further, *told]
+    return [*(over_lines(records, study.budget.trials) or division.lines()), *further, *told]
+
+
+def over_lines(records: Sequence[TrialRecord], trials: int) -> list[str]:
+    """What there is to say in the place of a plan where the budget is spent."""
+    finished = sum(r.number >= 0 and r.trained_as is None for r in records)
+    if finished < trials:
+        return []
+    return [
+        f"{counted(finished, 'trial')} of this run are finished and the budget is {trials}: none "
+        f"is added (`--trials {finished + 1}` or more would)"
+    ]
 
 
 def most_further(budget: Budget, run_dir: Path) -> int:

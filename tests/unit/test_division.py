@@ -14,6 +14,7 @@ from mtray.schema import BASELINES, Budget, Recipe, Source
 from mtray.search.division import checked_division, divided
 from mtray.search.journal import base_job
 from mtray.search.notes import CONFIRMS, FIRST_AGAIN, REPLICATE, is_baseline
+from mtray.search.plan import over_lines
 
 ALL = ", ".join(REFERENCES)
 PAIRS = SOURCES[:1]
@@ -218,3 +219,13 @@ def test_a_study_with_more_kinds_of_sources_has_more_baselines():
     replay = Source(name="replay", kind="replay", path="r.jsonl")
     assert division(9, PAIRS).baselines == ("parallel_only",)
     assert division(9, (*PAIRS, replay)).baselines == ("parallel_only", "uniform")
+
+
+@pytest.mark.parametrize("finished, line", [(3, ""), (4, "4 trials of this run"), (6, "6 trials")])
+def test_a_budget_that_is_spent_has_no_plan(finished, line):
+    """The base model and further points of a training are no trials of it."""
+    records = [make_record(n, role="base" if n < 0 else "search") for n in range(-1, finished)]
+    records.append(make_record(90, trained_as=0))
+    found = over_lines(records, 4)
+    assert [text.startswith(line) for text in found] == [True] * bool(line)
+    assert not line or f"--trials {finished + 1}" in found[0]
