@@ -8,9 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import RLock
 from typing import Any
 
-import numpy as np
-
-from mtray.analysis.pareto import maximised, non_dominated
 from mtray.schema import Sense
 from mtray.search.cost_aware import FEWEST, Known, Told, Where, suggest
 from mtray.search.filling import Filling
@@ -26,7 +23,6 @@ from mtray.search.samplers import (
 
 Params = dict[str, Any]
 ATTEMPTS = 64  # at a suggestion that is allowed
-WINDOW = 400  # Optuna's samplers see so many points or up to twice as many, and the front before
 
 
 class Suggester:
@@ -47,7 +43,7 @@ class Suggester:
         self._sampler, self._seed, self._startup = sampler, seed, startup
         self._points: dict[int, Placed] = {}
         self._finished: set[int] = set()
-        self._mirror, self._windows = Mirror(self._distributions, senses), 0
+        self._mirror = Mirror(self._distributions, senses)
         self._filling = Filling(where, seed)
         self._lock = RLock()
 
@@ -105,32 +101,12 @@ class Suggester:
         pending = [params for _, params, told, _ in points if told is None]
         return Known(ended, pending, [1.0 if s == "max" else -1.0 for s in self._senses])
 
-    def _watched(self) -> Mirror:
-        """The mirror of the latest points and of the front before them: Optuna's samplers take
-        longer with every point they see, and learn next to nothing from bad ones long past."""
-        windows = self.finished // WINDOW
-        if windows != self._windows:
-            self._windows = windows
-            ended = sorted(self._finished)
-            early = ended[: max(0, windows - 1) * WINDOW]
-            seen = set(self._points) - set(early) | set(self._front(early))
-            points = [self._points[n] for n in sorted(seen)]
-            self._mirror = Mirror(self._distributions, self._senses, points)
-        return self._mirror
-
-    def _front(self, numbers: Sequence[int]) -> list[int]:
-        told = [found for n in numbers if (found := self._points[n][2]) is not None]
-        if not told:
-            return []
-        mask = non_dominated(maximised(np.array([t.values for t in told]), self._senses))
-        return [n for n, on in zip(numbers, mask, strict=True) if on]
-
     def _allowed(self, params: Params) -> bool:
         return self._where.allowed is None or self._where.allowed(params)
 
     def _ask_optuna(self, name: str, number: int) -> tuple[Params, dict[str, Any]]:
         with self._lock:
-            return self._watched().ask(sampler_for(name, self._seed, number, self._startup))
+            return self._mirror.ask(sampler_for(name, self._seed, number, self._startup))
 
 
 class Ahead:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from mtray.search import suggest as suggest_module
 from mtray.search.cost_aware import Told, Where
 from mtray.search.mirror import FINE, Mirror, smooth
 from mtray.search.samplers import sampler_for
@@ -52,22 +51,7 @@ def test_suggestions_lie_within_the_ranges_as_whole_numbers(sampler):
         mirror.add(number, params, Told([float(params["parallel_size"]), 0.0]), notes)
 
 
-def test_of_old_points_only_the_front_is_seen(monkeypatch):
-    monkeypatch.setattr(suggest_module, "WINDOW", 20)
-    suggester = Suggester(Where(SPACE), ["max", "max"], "nsga2")
-    told_points(suggester, 65)
-    suggester.suggest(65)
-    seen = set(suggester._mirror._ids)
-    assert seen >= set(range(40, 65)), "the latest, between one and two windows of them"
-    early = [np.array(suggester._points[n][2].values) for n in range(40)]
-    front = {
-        n for n, v in enumerate(early) if not any((w >= v).all() and (w > v).any() for w in early)
-    }
-    assert {n for n in seen if n < 40} == front
-
-
-def test_a_restart_suggests_the_same_from_a_window(monkeypatch):
-    monkeypatch.setattr(suggest_module, "WINDOW", 10)
+def test_a_restart_suggests_the_same():
     first = Suggester(Where(SPACE), ["max", "max"], "tpe")
     told_points(first, 30)
     again = Suggester(Where(SPACE), ["max", "max"], "tpe")
