@@ -94,7 +94,7 @@ class _Workplace:
         self._suite = ray.get(shared.suite)
         self._models = BaseModels(keep=True)
         self._memory = MemoryWatch()
-        _import_what_trials_need()
+        _read_what_trials_need(self._models, shared.study)
 
     def grown(self) -> bool:
         """Whether jobs left so much memory behind that another process had better go on."""
@@ -174,9 +174,10 @@ def _keeper(job: Job, study: Study, folder: Path, rank: int) -> Keep | None:
     return lambda stop_after, module: save_moved(module, folder / moved_file(stop_after))
 
 
-def _import_what_trials_need() -> None:
-    """Now, while there is no job, and not in the first one's time."""
-    from mtray.training import adapters, models  # noqa: F401
+def _read_what_trials_need(models: BaseModels, study: Study) -> None:
+    """Now, while there is no job, and not as a part of what the first one costs."""
     from mtray.training.engine import import_deepspeed
 
     import_deepspeed()
+    models.read(study.model, study.trust_remote_code)
+    models.tokenizer(study.model, study.trust_remote_code)

@@ -23,10 +23,20 @@ class BaseModels:
     _models: dict[tuple[str, bool], Any] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
+    def read(self, name: str, trust_remote_code: bool = False) -> None:
+        """Read a model ahead of the first one that is asked for, where it is to be kept."""
+        if self.keep:
+            self._kept(name, trust_remote_code)
+
     def model(self, name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
         """As `load_model` gives it."""
         if not self.keep or in_4_bits:
             return load_model(name, trust_remote_code, in_4_bits)
+        model = self._kept(name, trust_remote_code)
+        return copied(model) if self._models else model
+
+    def _kept(self, name: str, trust_remote_code: bool) -> Any:
+        """The model that is kept, or one that there is no room to keep."""
         key = name, trust_remote_code
         if key not in self._models:
             self._models.clear()
@@ -34,7 +44,7 @@ class BaseModels:
             if not _fits(model):
                 return model
             self._models[key] = model.to("cpu")
-        return copied(self._models[key])
+        return self._models[key]
 
     def tokenizer(self, name: str, trust_remote_code: bool = False) -> Any:
         """As `load_tokenizer` gives it."""

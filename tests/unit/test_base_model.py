@@ -71,8 +71,15 @@ def test_a_model_is_read_once_where_there_is_room_to_keep_it(monkeypatch, keep, 
     load = base_model.load_model
     monkeypatch.setattr(base_model, "load_model", lambda *a: found.append(a) or load(*a))
     models = BaseModels(keep)
+    if keep and share:
+        models.read(NAME)
     assert models.model(NAME) is not models.model(NAME)
     assert len(found) == loads
+
+
+def test_nothing_is_read_ahead_that_is_not_kept(monkeypatch):
+    monkeypatch.setattr(base_model, "load_model", lambda *_: pytest.fail("it is read"))
+    BaseModels().read(NAME)
 
 
 def test_quantized_weights_are_read_anew(monkeypatch):

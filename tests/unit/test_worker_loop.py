@@ -40,7 +40,7 @@ def test_a_trials_time_is_over_once_and_for_all(monkeypatch, spent, left):
 def workplace(monkeypatch, run_dir, place=Place(), suite=None, study=None):
     """A worker's, with what is put into Ray's store in its own place."""
     monkeypatch.setattr("ray.get", lambda ref: ref)
-    monkeypatch.setattr(worker_loop, "_import_what_trials_need", lambda: None)
+    monkeypatch.setattr(worker_loop, "_read_what_trials_need", lambda *_: None)
     shared = SimpleNamespace(
         study=study or make_study(), run_dir=str(run_dir), store={}, requests=[], suite=suite,
         board=None,
