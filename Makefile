@@ -10,7 +10,7 @@ DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
-LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py handing.py dashboard.py workers.py)
+LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py store_transport.py dashboard.py workers.py)
 # the first of these that is 3.10 to 3.12 and can make virtual environments
 # what depends on Ray's API
 RAY_TESTS := $(addprefix unit/test_,executors.py worker_loop.py searcher.py tuner.py) $(addprefix integration/test_,warm_executors.py workers.py)

@@ -30,12 +30,12 @@ from mtray.analysis.decision import MARGIN, scales, worth
 from mtray.analysis.laws import law, loss_shape, quality_shape
 from mtray.analysis.uncertainty import TAILS
 from mtray.report.answer import answer, next_repeat
-from mtray.report.belief import Belief, belief
 from mtray.report.evidence import Evidence
 from mtray.report.laws import points_of
-from mtray.report.surface import Modelled, modelled
+from mtray.report.posterior import JointPosterior, joint_posterior
+from mtray.report.surface import ModelledRun, modelled
 from mtray.schema import Study
-from mtray.space import Space, load_space
+from mtray.search_space.space import Space, load_space
 from mtray.study import load_study
 
 Array = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ class Truth:
     space: Space
     whole: Evidence
     measured: Evidence
-    surface: Modelled
+    surface: ModelledRun
     gaps: Array
     scale: Array
 
@@ -100,19 +100,19 @@ def part(whole: Evidence, places: Sequence[int]) -> Evidence:
 
 # a way of choosing: from a sweep's evidence and belief to what it takes (the place in the sweep;
 # -1: the untouched model) and what it claims of it, shape (2,)
-Choose = Callable[[Evidence, Belief, Truth], tuple[int, Array]]
+Choose = Callable[[Evidence, JointPosterior, Truth], tuple[int, Array]]
 
 
-def by_observed(found: Evidence, _: Belief, truth: Truth) -> tuple[int, Array]:
+def by_observed(found: Evidence, _: JointPosterior, truth: Truth) -> tuple[int, Array]:
     return _greatest(found, _columns(found))
 
 
-def by_posterior(found: Evidence, believed: Belief, truth: Truth) -> tuple[int, Array]:
+def by_posterior(found: Evidence, believed: JointPosterior, truth: Truth) -> tuple[int, Array]:
     best = believed.choice.best
     return best - 1, believed.means[best]
 
 
-def by_law(found: Evidence, _: Belief, truth: Truth) -> tuple[int, Array]:
+def by_law(found: Evidence, _: JointPosterior, truth: Truth) -> tuple[int, Array]:
     rows, points = points_of([record.recipe for record in found.records])
     gaps = np.full((len(found.records), len(NAMES)), -np.inf)
     for k, (name, shape) in enumerate(zip(NAMES, (quality_shape, loss_shape), strict=True)):
@@ -143,7 +143,7 @@ class Drawn:
     the true differences of its recipes."""
 
     sweep: Evidence
-    believed: Belief
+    believed: JointPosterior
     gaps: Array
 
 
@@ -157,7 +157,7 @@ def drawn_sweeps(rows: Sequence[Row], truth: Truth, trials: int, sweeps: int) ->
         drawn = np.random.default_rng(seed).permutation(searched)[: trials - len(baselines)]
         places = [*baselines, *map(int, drawn)]
         sweep = part(first, places)
-        believed = belief(sweep, truth.study.objectives, truth.space)
+        believed = joint_posterior(sweep, truth.study.objectives, truth.space)
         yield Drawn(sweep, believed, truth.gaps[places])
 
 
@@ -261,7 +261,7 @@ def settled(truth: Truth, recipes: int, seed: int) -> tuple[bool, bool, int]:
             gaps=np.array([np.mean(found, axis=0) for found in values]), errors=drawn,
             seed_deviation=by_seed,
         )  # fmt: skip
-        believed = belief(known, truth.study.objectives, truth.space)
+        believed = joint_posterior(known, truth.study.objectives, truth.space)
         told = answer(believed)
         again = next_repeat(believed, known.numbers)
         if told.settled or again is None or spent == most:

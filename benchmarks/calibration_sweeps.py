@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.retained import Kept, retention
-from mtray.analysis.uncertainty import Drawn, Measurement, drawn, mean_measurement, mean_of
-from mtray.analysis.units import key_of
+from mtray.analysis.resampling_units import key_of
+from mtray.analysis.retention import RetainedAbility, retention
+from mtray.analysis.uncertainty import Measurement, ScoreDraws, drawn, mean_measurement, mean_of
 from mtray.report.differences import Joint, joint
 from mtray.report.front import Front, build_front
 from mtray.report.groups import complete_trials, group_trials
 from mtray.schema import Evaluation, QualitySet, Recipe, Role, Source, Study, TrialRecord
-from mtray.search.replicates import least_sure
+from mtray.search.ledger.replicates import least_sure
 
 Array = npt.NDArray[np.float64]
 OBJECTIVES = ("quality", "retention")
@@ -217,12 +217,12 @@ class Simulator:
             for d in range(s.directions)
         ]
         kept = {
-            f"a{k}": Kept(tuned, base, FLOOR)
+            f"a{k}": RetainedAbility(tuned, base, FLOOR)
             for k, (tuned, base) in enumerate(zip(found or self._base, self._base, strict=True))
         }
         shares = retention(kept, s.resamples, seed)
         objectives = {"quality": mean_of(sets, s.resamples, seed), "retention": shares.pop("mean")}
-        scores: dict[str, Drawn] = {f"retention.{name}": d for name, d in shares.items()}
+        scores: dict[str, ScoreDraws] = {f"retention.{name}": d for name, d in shares.items()}
         for d, measured in enumerate(sets):
             scores[f"comet.{d}"] = drawn(measured, s.resamples, seed)
         self._draws[number] = {name: d.draws for name, d in (scores | objectives).items()}
@@ -238,7 +238,8 @@ class Simulator:
         )  # fmt: skip
 
     def least_sure(self) -> TrialRecord:
-        """What the search would train again next (`mtray.search.replicates.Race.pick`)."""
+        """What the search would train again next
+        (`mtray.search.ledger.replicates.ReplicateChoice.pick`)."""
         own = [r for r in self.records if r.trained_as is None]
         groups = group_trials(complete_trials(own))
         together = joint(groups, OBJECTIVES, self.draws, 250)

@@ -85,7 +85,7 @@ def long_trials(chaos: Chaos) -> None:
 
 
 def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
-    from mtray.report.records import trial_dir
+    from mtray.run_files import trial_dir
     from mtray.training.checkpoints import kept_step
 
     return kept_step(trial_dir(chaos.run_dir, number))
@@ -134,8 +134,11 @@ def _kill(chaos: Chaos, name: str) -> str:
         pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
     os.kill(pid, signal.SIGKILL)
     chaos.end(process, 0)
-    attempts = {n: r.extra["attempts"] for n, r in records_of(chaos.run_dir).items()
-                if "attempts" in r.extra}  # fmt: skip
+    attempts = {
+        n: r.extra["attempts"]
+        for n, r in records_of(chaos.run_dir).items()
+        if "attempts" in r.extra
+    }
     if not attempts:
         raise Failed(f"no record tells of the lost process:\n{chaos.text}")
     number, tried = min(attempts.items())
@@ -219,7 +222,7 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
         chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
 
         def elsewhere() -> Any:
-            """A node on which a trial trains, and not the driver's, where its board is."""
+            """A node on which a trial trains, and not the driver's, where its progress actor is."""
             for node in nodes:
                 raylet = node.all_processes["raylet"][0].process.pid
                 titles = " ".join(title_of(pid) for pid in descendants(raylet))
@@ -227,8 +230,9 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
                     return node
             return None
 
-        cluster.remove_node(chaos.wait_for(elsewhere, "a trial on another node"),
-                            allow_graceful=False)  # fmt: skip
+        cluster.remove_node(
+            chaos.wait_for(elsewhere, "a trial on another node"), allow_graceful=False
+        )
         chaos.end(process, 0)
     attempts = [a for r in records_of(chaos.run_dir).values() for a in r.extra.get("attempts", ())]
     classes = Counter(a["reason_class"] for a in attempts)

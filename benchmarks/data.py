@@ -72,17 +72,19 @@ def make_study(folder: Path) -> Any:
 
     pairs = {"en": str(folder / "pairs.en"), "es": str(folder / "pairs.es")}
     return Study(
-        name="benchmark", seed=SEED,
+        name="benchmark",
+        seed=SEED,
         sources=(
             Source(name="pairs", kind="parallel", languages=("en", "es"), path=pairs),
             Source(name="mono", kind="mono", languages=("en",), path=str(folder / "mono.en")),
         ),
         filters=Filters(leakage=None, shots_leakage=None),
         evaluation=Evaluation(
-            comet="none", quality=(QualitySet(direction="en-es", path=str(folder / "dev.tsv")),),
+            comet="none",
+            quality=(QualitySet(direction="en-es", path=str(folder / "dev.tsv")),),
             abilities={},
         ),
-    )  # fmt: skip
+    )
 
 
 def mtray_first(folder: Path) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def mtray_trials(folder: Path) -> list[dict[str, Any]]:
     from mtray.data.mixing import plan
     from mtray.data.store import build_store, select
     from mtray.schema import Recipe
-    from mtray.training.losses import collate
+    from mtray.training.examples import collate
     from mtray.training.models import load_tokenizer
     from mtray.training.schedule import batches
 
@@ -133,18 +135,23 @@ def mtray_trials(folder: Path) -> list[dict[str, Any]]:
 
 
 PARTS: dict[str, Callable[[Path], Any]] = {
-    "mtray_first": mtray_first, "mtray_trials": mtray_trials,
-    "datasets_first": datasets_first, "interleaved_trials": interleaved_trials,
+    "mtray_first": mtray_first,
+    "mtray_trials": mtray_trials,
+    "datasets_first": datasets_first,
+    "interleaved_trials": interleaved_trials,
     "concatenated_trials": concatenated_trials,
-}  # fmt: skip
+}
 
 
 def measured(part: str, folder: Path) -> dict[str, Any]:
     """One part in a process of its own, with that process's peak memory."""
     environment = {
-        **os.environ, "MTRAY_STORE": str(folder / "store"), "HF_DATASETS_CACHE": str(folder / "hf"),
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "HF_HUB_OFFLINE": "1",
-    }  # fmt: skip
+        **os.environ,
+        "MTRAY_STORE": str(folder / "store"),
+        "HF_DATASETS_CACHE": str(folder / "hf"),
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     command = [sys.executable, __file__, "--part", part, "--folder", str(folder)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

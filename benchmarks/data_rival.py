@@ -13,12 +13,14 @@ LIMIT, CORES = 256, 2
 
 
 def _encode(batch: dict[str, list[str]], tokenizer: Any, limit: int) -> dict[str, list[Any]]:
-    from mtray.data.rendering import translation_prompt
-    from mtray.data.tokenise import encode_examples
+    from mtray.data.templates import translation_prompt
+    from mtray.data.tokenization import encode_examples
 
     if "es" in batch:
-        texts = [(translation_prompt(a, "en", "es"), b)
-                 for a, b in zip(batch["en"], batch["es"], strict=True)]  # fmt: skip
+        texts = [
+            (translation_prompt(a, "en", "es"), b)
+            for a, b in zip(batch["en"], batch["es"], strict=True)
+        ]
     else:
         texts = [("", text) for text in batch["text"]]
     kept = [(ids, at) for ids, at in encode_examples(tokenizer, texts) if len(ids) <= limit]
@@ -84,7 +86,7 @@ def _mixed(folder: Path, number: int, interleave: bool) -> Any:
 
 
 def _trials(folder: Path, interleave: bool) -> list[dict[str, Any]]:
-    from mtray.training.losses import collate
+    from mtray.training.examples import collate
 
     found = []
 

@@ -37,9 +37,7 @@ class Watch:
         self.megabytes = (max(self._most, _anonymous()) - self._before) / 1e6
 
     def result(self) -> dict[str, float]:
-        return {
-            "seconds": self.seconds, "computed": self.computed, "anonymous_mb": self.megabytes
-        }  # fmt: skip
+        return {"seconds": self.seconds, "computed": self.computed, "anonymous_mb": self.megabytes}
 
 
 def _computed() -> float:

@@ -46,9 +46,9 @@ def plain_answers(model: Any, tokenizer: Any, requests: Sequence[Any]) -> list[A
     """One evaluation set by transformers alone, in its order."""
     import torch
 
-    from mtray.data.tokenise import encode_examples, prompt_ids_batch
-    from mtray.evaluation.engine import Output
-    from mtray.evaluation.generation import newline_ids
+    from mtray.data.tokenization import encode_examples, prompt_ids_batch
+    from mtray.evaluation.inference.generation import newline_ids
+    from mtray.evaluation.inference.requests import Output
 
     stops = [tokenizer.eos_token_id, *newline_ids(tokenizer)]
     found = []
@@ -58,9 +58,12 @@ def plain_answers(model: Any, tokenizer: Any, requests: Sequence[Any]) -> list[A
             inputs = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
             width = inputs["input_ids"].shape[1]
             out = model.generate(
-                **inputs, max_new_tokens=batch[0].max_new_tokens, do_sample=False,
-                eos_token_id=stops, pad_token_id=tokenizer.pad_token_id,
-            )[:, width:]  # fmt: skip
+                **inputs,
+                max_new_tokens=batch[0].max_new_tokens,
+                do_sample=False,
+                eos_token_id=stops,
+                pad_token_id=tokenizer.pad_token_id,
+            )[:, width:]
             texts = tokenizer.batch_decode(out, skip_special_tokens=True)
             found += [Output(text.split("\n")[0].strip(), 0.0, 0) for text in texts]
             continue
@@ -81,10 +84,10 @@ def plain_scores(suite: Any, outputs: Sequence[Any]) -> dict[str, float]:
     """What a script would report: values, without intervals."""
     from sacrebleu.metrics import BLEU, CHRF
 
-    from mtray.embedded import COMET_MODEL
     from mtray.evaluation.abilities.base import Tools
-    from mtray.evaluation.abilities.translation import Translated
-    from mtray.evaluation.comet_checkpoint import find_checkpoint, quiet, read_checkpoint
+    from mtray.evaluation.abilities.translation import Translation
+    from mtray.evaluation.metrics.comet_checkpoint import find_checkpoint, quiet, read_checkpoint
+    from mtray.paths import COMET_MODEL
 
     by_direction, by_ability = suite.split(outputs)
     found = {}
@@ -101,7 +104,7 @@ def plain_scores(suite: Any, outputs: Sequence[Any]) -> dict[str, float]:
             scored = metric.predict(samples, batch_size=COMET_ROWS, gpus=0, progress_bar=False)
         found[f"comet.{direction.name}"] = float(scored["system_score"])
     for ability, answers in zip(suite.abilities, by_ability, strict=True):
-        if isinstance(ability, Translated):
+        if isinstance(ability, Translation):
             texts = [o.text for o in answers]
             found[ability.name] = CHRF().corpus_score(texts, [ability.references]).score
         else:  # nobody else's code measures these
@@ -114,7 +117,7 @@ def measure(side: str, precision: str, study_file: str | None, out: Path) -> Non
     import comet  # noqa: F401  # imports are not counted
     import torch
 
-    from mtray.evaluation.engine import run_requests
+    from mtray.evaluation.inference.engine import run_requests
     from mtray.evaluation.suite import build_suite
     from mtray.runtime import keep_freed_memory
     from mtray.sweep import arguments, load
@@ -134,9 +137,12 @@ def measure(side: str, precision: str, study_file: str | None, out: Path) -> Non
 
     def ours(requests: Sequence[Any]) -> list[Any]:
         return run_requests(
-            model, tokenizer, requests, max_tokens_per_batch=study.evaluation.batch_tokens,
+            model,
+            tokenizer,
+            requests,
+            max_tokens_per_batch=study.evaluation.batch_tokens,
             autocast=torch.bfloat16 if native else None,
-        )  # fmt: skip
+        )
 
     def theirs(lists: Sequence[Sequence[Any]]) -> list[Any]:
         return [o for requests in lists for o in plain_answers(model, tokenizer, requests)]
@@ -161,10 +167,11 @@ def measure(side: str, precision: str, study_file: str | None, out: Path) -> Non
                 "likelihoods": [
                     o.log_likelihood for o, g in zip(outputs, generated, strict=True) if not g
                 ],
-                "scores": scores, "precision": "bf16" if native and side == "mtray" else "fp32",
+                "scores": scores,
+                "precision": "bf16" if native and side == "mtray" else "fp32",
             }
         )
-    )  # fmt: skip
+    )
 
 
 def run_side(side: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -188,13 +195,15 @@ def compared(plain: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     same = [a == b for a, b in zip(plain["texts"], ours["texts"], strict=True)]
     gaps = [abs(a - b) for a, b in zip(plain["likelihoods"], ours["likelihoods"], strict=True)]
     return {
-        "answers": len(same), "equal_texts": sum(same) / len(same),
-        "likelihoods": len(gaps), "largest_gap_nats": max(gaps, default=0.0),
+        "answers": len(same),
+        "equal_texts": sum(same) / len(same),
+        "likelihoods": len(gaps),
+        "largest_gap_nats": max(gaps, default=0.0),
         "scores": {
             name: {"plain": value, "mtray": ours["scores"][name]}
             for name, value in plain["scores"].items()
         },
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mtray.data.filters import Row, RowFilter, filters_of
 from mtray.data.leakage import evaluation_index
-from mtray.data.sources import read_columns
+from mtray.data.readers.sources import read_columns
 from mtray.embedded.corpora import prepare
 from mtray.schema import Source
 from mtray.study import load_study

@@ -17,11 +17,11 @@ from table_evidence import table_evidence
 from table_summary import OBJECTIVES, TABLE
 
 from mtray.analysis.laws import law, loss_shape, quality_shape
-from mtray.analysis.leave_out import held_out
+from mtray.analysis.leave_one_out import held_out
 from mtray.analysis.shared_errors import own_errors
 from mtray.report.evidence import Evidence
-from mtray.report.laws import LIMIT, Asked, critical_values, law_lines, laws, points_of
-from mtray.space import load_space
+from mtray.report.laws import LIMIT, LawSettings, critical_values, law_lines, laws, points_of
+from mtray.search_space.space import load_space
 from mtray.study import load_study
 
 Array = npt.NDArray[np.float64]
@@ -82,7 +82,9 @@ def main() -> None:
     found = table_evidence(args.table, args.recipes)
     measures = args.measures.split(",") if args.measures else None
     print(
-        "\n".join(law_lines(laws(found, study, load_space(SPACE, study.defaults), Asked(measures))))
+        "\n".join(
+            law_lines(laws(found, study, load_space(SPACE, study.defaults), LawSettings(measures)))
+        )
     )
     for seed in range(args.splits):
         print("\n" + "\n".join(halves(found, seed)))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.critical import critical, least_values
+from mtray.analysis.critical_values import critical, least_values
 from mtray.analysis.laws import MONO, REPLAY, Law, law, loss_shape, reference
 from mtray.analysis.regression import fit, minimised
 from mtray.analysis.uncertainty import TAILS, Z95

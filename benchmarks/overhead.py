@@ -58,15 +58,15 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
 
     from rich.console import Console
 
+    from mtray.preparation import prepare
     from mtray.report.records import read_records
-    from mtray.search.run_folder import claimed
-    from mtray.search.session import STARTS, run_session
-    from mtray.sweep import prepare
+    from mtray.search.execution.session import STARTS, run_session
+    from mtray.search.ledger.run_folder import locked_run
 
     study, space = small_study(trials - 1, concurrent)  # the base model is a trial, too
     prepared = prepare(study, space)
     console = Console(file=StringIO())
-    with claimed(folder, "overhead") as run_dir:
+    with locked_run(folder, "overhead") as run_dir:
         run_session(prepared, run_dir, None, console, time.monotonic())
     records = read_records(folder / "overhead").sound()
     start = json.loads((folder / "overhead" / STARTS).read_text())
@@ -77,7 +77,7 @@ def plain_loop(config: dict[str, Any]) -> None:
     import ray
     import ray.train
 
-    from mtray.trial import run_trial
+    from mtray.trial.run import run_trial
 
     store, requests = ray.get(config["store"]), ray.get(config["requests"])
     outcome = run_trial(config["job"], config["study"], store, requests)
@@ -107,8 +107,8 @@ def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float
     import ray
     from ray import tune
 
-    from mtray.job import Job
-    from mtray.sweep import prepare
+    from mtray.preparation import prepare
+    from mtray.trial.job import Job
 
     study, space = small_study(trials, concurrent)
     prepared = prepare(study, space)
@@ -118,9 +118,12 @@ def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float
         for i in range(trials)
     ]
     config = {
-        "job": tune.grid_search(jobs), "study": study, "store": ray.put(prepared.store),
-        "requests": ray.put(prepared.suite.requests), "folder": str(folder),
-    }  # fmt: skip
+        "job": tune.grid_search(jobs),
+        "study": study,
+        "store": ray.put(prepared.store),
+        "requests": ray.put(prepared.suite.requests),
+        "folder": str(folder),
+    }
     tuner = tune.Tuner(
         tune.with_resources(plain_driver, {"CPU": 0.01}),
         param_space=config,

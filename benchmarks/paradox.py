@@ -54,14 +54,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write every value there")
     args = parser.parse_args()
     from mtray.data.store import build_store
-    from mtray.evaluation.held_out import on_test
+    from mtray.evaluation.held_out import study_on_test
     from mtray.evaluation.suite import build_suite
     from mtray.sweep import arguments, load
     from mtray.training.models import load_tokenizer
 
     study, _ = load(arguments(["--study", args.study] if args.study else []))
     if args.segments == "test":
-        study = on_test(study)
+        study = study_on_test(study)
     tokenizer = load_tokenizer(study.model)
     suite = build_suite(study, tokenizer)
     rows = recipes(args.size, study.defaults["learning_rate"])

@@ -53,9 +53,12 @@ def study_of(model: Path, data: Path, segments: int, seed: int) -> dict[str, Any
     }  # fmt: skip
     for language in ("de", "en"):
         abilities[f"perplexity.{language}"] = {
-            "measure": "perplexity", "language": language, "size": segments, "path": valid,
+            "measure": "perplexity",
+            "language": language,
+            "size": segments,
+            "path": valid,
             "columns": {"text": f"translation.{language}"},
-        }  # fmt: skip
+        }
     quality = [
         {"direction": d, "path": str(wmt / f"test.{d}.json"), "size": segments}
         for d in ("de-en", "en-de")

@@ -71,17 +71,21 @@ def ratio_study(args: argparse.Namespace) -> dict[str, Any]:
     abilities = study["evaluation"]["abilities"]
     del abilities["formality"]  # of both only the one with examples in the prompt: time
     if args.questions:
-        abilities["choice.en"] = {"measure": "choice", "path": str(args.questions.resolve()),
-                                  "size": args.segments}  # fmt: skip
+        abilities["choice.en"] = {
+            "measure": "choice",
+            "path": str(args.questions.resolve()),
+            "size": args.segments,
+        }
     study["evaluation"]["metrics"] = ["bleu", "chrf"]
     return study | {
-        "name": "real-ratio", "sources": [pairs, *mono, replay],
+        "name": "real-ratio",
+        "sources": [pairs, *mono, replay],
         "training": study["training"] | {"epochs": 1},
         "resources": {"workers": 1, "concurrent_trials": 2},
         "budget": {"trials": args.trials},
         "objectives": {"chrf.mean": "max", "retention": "max"},
         "defaults": {"parallel_size": args.pairs, "learning_rate": RATE},
-    }  # fmt: skip
+    }
 
 
 def main() -> int:

@@ -50,7 +50,7 @@ def run_train(args: argparse.Namespace) -> None:
     from table_trials import train
 
     from mtray.data.store import check_files
-    from mtray.sweep import check_model, prepare
+    from mtray.preparation import check_model, prepare
 
     torch.set_num_threads(1)
     study, space = loaded(args.study, args.space)
@@ -84,7 +84,7 @@ def row_of(source: tuple[Path, Path, Path], folder: Path) -> dict[str, Any]:
     from table_scores import fixed_columns
     from table_trials import read_trial
 
-    from mtray.report.records import trial_name
+    from mtray.run_files import trial_name
 
     kept = read_trial(folder)
     assert kept is not None
@@ -103,16 +103,18 @@ def about(source: tuple[Path, Path, Path], trials: list[Any]) -> dict[str, Any]:
     return {
         "made_by": "python benchmarks/recipe_table.py train --work FOLDER; "
         "python benchmarks/recipe_table.py score --work FOLDER",
-        "study": study.read_text(encoding="utf-8"), "space": space.read_text(encoding="utf-8"),
+        "study": study.read_text(encoding="utf-8"),
+        "space": space.read_text(encoding="utf-8"),
         "versions": [dict(found) for found in sorted(versions)],
         "machines": Counter(kept.machine for kept in trials),
         "plan": {"points": POINTS, "seed": SEED, "trials": len(plan(*loaded(study, space)))},
         "rungs": {"shares": SHARES, "segments": SEGMENTS},
         "bootstrap": {
-            "resamples": scorer.study.evaluation.bootstrap, "seed": scorer.study.seed,
+            "resamples": scorer.study.evaluation.bootstrap,
+            "seed": scorer.study.seed,
         },
         **scorer.about(),
-    }  # fmt: skip
+    }
 
 
 def known_rows(table: Path) -> tuple[list[Any], dict[str, Any]]:

@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from mtray.job import Job, Outcome
     from mtray.schema import TrialRecord
+    from mtray.trial.job import Job, Outcome
 
 
 class Row(NamedTuple):
@@ -27,8 +27,8 @@ class Row(NamedTuple):
 
 
 def job_of(row: Row) -> Job:
-    from mtray.job import Job
     from mtray.schema import Recipe
+    from mtray.trial.job import Job
 
     recipe = Recipe.model_validate(row.recipe or {"parallel_size": 0})
     return Job(-1 if row.recipe is None else 0, "search", recipe, row.study.seed)
@@ -38,11 +38,11 @@ def answered(row: Row, requests: Sequence[Any], threads: int) -> Outcome:
     """Train and answer, in a process of its own."""
     import torch
 
-    from mtray.job import How
-    from mtray.trial import run_trial
+    from mtray.trial.job import RunOptions
+    from mtray.trial.run import run_trial
 
     torch.set_num_threads(threads)
-    return run_trial(job_of(row), row.study, row.store, requests, How("torch"))
+    return run_trial(job_of(row), row.study, row.store, requests, RunOptions("torch"))
 
 
 def measured(
@@ -50,7 +50,7 @@ def measured(
 ) -> Iterator[tuple[Row, TrialRecord, Outcome]]:
     """Every row with its record: the base model, which must be the first, then the others as they
     end."""
-    from mtray.trial_record import record_trial
+    from mtray.trial.record import record_trial
 
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     os.environ["OMP_NUM_THREADS"] = str(threads)

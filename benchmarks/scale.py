@@ -69,13 +69,13 @@ class Front:
 
 def suggester_steps(sampler: str, concurrent: int, front: Front) -> Iterator[None]:
     """Each step tells one result and asks for one point."""
-    from mtray.search.cost_aware import Told, Where
-    from mtray.search.suggest import Suggester
-    from mtray.space import Space
+    from mtray.search.strategy.cost_aware import Observation, SearchDomain
+    from mtray.search.strategy.suggester import Suggester
+    from mtray.search_space.space import Space
 
     rng = np.random.default_rng(1)
     distributions = Space.model_validate({"parameters": SPACE}).distributions()
-    suggester = Suggester(Where(distributions), ["max", "max"], sampler)
+    suggester = Suggester(SearchDomain(distributions), ["max", "max"], sampler)
     pending: dict[int, dict[str, Any]] = {}
     number = 0
     while True:
@@ -87,7 +87,7 @@ def suggester_steps(sampler: str, concurrent: int, front: Front) -> Iterator[Non
         ended = int(rng.choice(list(pending)))
         params = pending.pop(ended)
         values = objective(params, rng)
-        suggester.add(ended, params, Told(values))
+        suggester.add(ended, params, Observation(values))
         front.add(values)
         yield
 
@@ -99,7 +99,7 @@ def ledger_steps(
     job."""
     from mtray.report.records import write_record
     from mtray.schema import Score, TrialRecord
-    from mtray.search.journal import Ledger
+    from mtray.search.ledger.ledger import Ledger
     from mtray.sweep import arguments, load
 
     total = trials + 2 * concurrent
@@ -189,8 +189,7 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--concurrent", type=int, default=64)
-    parser.add_argument("--sides", nargs="+", choices=(*SIDES, REPLICATES),
-                        default=SIDES)  # fmt: skip
+    parser.add_argument("--sides", nargs="+", choices=(*SIDES, REPLICATES), default=SIDES)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", choices=(*SIDES, REPLICATES), help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -78,21 +78,28 @@ def budgets(budget: float) -> list[float]:
 
 def measure(source: str, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
     """All policies with all seeds on one problem."""
-    jobs = [(source, name, 1 + s, args.workers, args.budget) for s in range(args.seeds)
-            for name in names]  # fmt: skip
+    jobs = [
+        (source, name, 1 + s, args.workers, args.budget)
+        for s in range(args.seeds)
+        for name in names
+    ]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        for count, (job, found) in enumerate(zip(jobs, pool.map(run_one, *zip(*jobs, strict=True)),
-                                                 strict=True)):  # fmt: skip
+        for count, (job, found) in enumerate(
+            zip(jobs, pool.map(run_one, *zip(*jobs, strict=True)), strict=True)
+        ):
             runs[job[1]].append(found)
             print(f"\r{source}: {count + 1} of {len(jobs)}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     costs = budgets(args.budget)
     policies = {name: summary(costs, found) for name, found in runs.items()}
     out: dict[str, Any] = {
-        "problem": problem_of(source).name, "seeds": args.seeds, "workers": args.workers,
-        "costs": costs, "policies": policies,
-    }  # fmt: skip
+        "problem": problem_of(source).name,
+        "seeds": args.seeds,
+        "workers": args.workers,
+        "costs": costs,
+        "policies": policies,
+    }
     rivals = {n: [r["volumes"] for r in runs[n]] for n in names if n != OURS and n in POLICIES}
     if OURS in names and rivals:
         out["verdict"] = verdict(costs, [r["volumes"] for r in runs[OURS]], rivals)

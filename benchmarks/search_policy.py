@@ -14,10 +14,10 @@ from typing import Any
 from search_tables import Array, Params, Problem
 
 from mtray.schema import EarlyStopping, Estimate
-from mtray.search.cost_aware import Told, Where
-from mtray.search.rungs import Point, decide, expected_values
-from mtray.search.samplers import STARTUP, space_filling
-from mtray.search.suggest import Suggester
+from mtray.search.early_stopping.rungs import Point, decide, expected_values
+from mtray.search.strategy.cost_aware import Observation, SearchDomain
+from mtray.search.strategy.samplers import STARTUP, space_filling
+from mtray.search.strategy.suggester import Suggester
 
 
 class Policy:
@@ -56,7 +56,7 @@ class Mtray(Policy):
         stopping: bool = False,
     ) -> None:  # fmt: skip
         self._problem = problem
-        where = Where(problem.distributions, problem.guesses)
+        where = SearchDomain(problem.distributions, problem.guesses)
         self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
         self._start = [
             *problem.references, *space_filling(problem.distributions, startup, seed)
@@ -113,7 +113,7 @@ class Mtray(Policy):
         if complete:
             record.objectives = self._estimates(values, len(self._problem.shares) - 1)
             self._ended.append(record)
-            found = Told([float(v) for v in values], cost)
+            found = Observation([float(v) for v in values], cost)
             self._suggester.add(number, self._params[number], found)
             return
         # `expected_values` reads nothing of a record but what these hold
@@ -121,4 +121,4 @@ class Mtray(Policy):
         if guess is None:
             self._suggester.drop(number)
         else:
-            self._suggester.add(number, self._params[number], Told(list(guess.values())))
+            self._suggester.add(number, self._params[number], Observation(list(guess.values())))

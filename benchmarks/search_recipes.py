@@ -23,8 +23,8 @@ from search_tables import Array, Params, Problem, Row, from_rows
 from table_summary import OBJECTIVES, RUNGS, SENSES, groups, read_table, seed_variance
 
 from mtray.errors import ConfigError
-from mtray.search.samplers import holds
-from mtray.space import Space
+from mtray.search.strategy.samplers import holds
+from mtray.search_space.space import Space
 
 STAGES = (*RUNGS, "")  # prefixes of columns, by fidelity
 NAME = "recipes of the default study"
@@ -42,15 +42,17 @@ def recipe_problem(rows: Sequence[Row], space: Space) -> Problem:
     distributions = space.distributions()
     grouped = groups(rows)
     firsts = [
-        group[0] for group in grouped
+        group[0]
+        for group in grouped
         if _inside(group[0], distributions) and all(_measured(group[0], s) for s in STAGES)
-    ]  # fmt: skip
+    ]
     if len(firsts) < 2:
         raise ConfigError(f"{NAME}: {len(firsts)} recipes within the space, two are needed")
     problem = from_rows(
-        NAME, [line for row in firsts for line in _lines(row, distributions)],
+        NAME,
+        [line for row in firsts for line in _lines(row, distributions)],
         {_column(name): d for name, d in distributions.items()},
-    )  # fmt: skip
+    )
     by_number = {row["number"]: row for row in firsts}
     baselines = [row for row in firsts if row["role"] != "search"]
     errors = np.array([_errors(grouped, firsts, stage) for stage in STAGES])
@@ -87,12 +89,14 @@ def _lines(row: Row, distributions: Mapping[str, BaseDistribution]) -> list[dict
     """A line for each fidelity."""
     return [
         {
-            "config": row["number"], "fidelity": fidelity, "cost": _cost(row, fidelity),
+            "config": row["number"],
+            "fidelity": fidelity,
+            "cost": _cost(row, fidelity),
             **_params(row, distributions),
             **{f"{s}_{n}": row[f"{stage}{n}"] for n, s in zip(OBJECTIVES, SENSES, strict=True)},
         }
         for fidelity, stage in enumerate(STAGES)
-    ]  # fmt: skip
+    ]
 
 
 def _cost(row: Row, fidelity: int) -> float:

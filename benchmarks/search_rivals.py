@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from search_policy import Mtray, Policy
 from search_tables import Array, Params, Problem
 
-from mtray.unit_cube import at_quantile
+from mtray.search_space.unit_cube import at_quantile
 
 
 class Optuna(Policy):

@@ -31,9 +31,12 @@ FRONT_POINTS = 200  # of the true front, evenly along it
 # uniform mix (moved into the ranges; mono 2:1 lies outside). The learning rate is the middle of its
 # range, not the best one, and is what the user guesses.
 PARALLEL_ONLY: Params = {
-    "parallel_size": 4096, "mono_ratio": 0.0, "replay_fraction": 0.0, "frozen_layers": 0,
+    "parallel_size": 4096,
+    "mono_ratio": 0.0,
+    "replay_fraction": 0.0,
+    "frozen_layers": 0,
     "learning_rate": (1e-4 * 2e-3) ** 0.5,
-}  # fmt: skip
+}
 REFERENCES = (
     PARALLEL_ONLY,
     PARALLEL_ONLY | {"mono_ratio": 1.0},

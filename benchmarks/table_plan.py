@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from mtray.job import Job
-from mtray.report.records import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Recipe, Study
-from mtray.search.references import reference_recipes
-from mtray.search.samplers import space_filling
-from mtray.space import Space
+from mtray.search.strategy.baseline_recipes import baseline_recipes
+from mtray.search.strategy.samplers import space_filling
+from mtray.search_space.space import Space
+from mtray.trial.job import Job
 
 SHARES = (0.25, 0.5)  # of a trial's steps, after which it is measured
 SEGMENTS = 0.25  # of every evaluation set that is measured there
@@ -41,7 +41,7 @@ def plan(
         seed = study.seed + replicate
         jobs.append(replace(job, number=number(), seed=seed, replicate=replicate, of=job.number))
 
-    for role, params in reference_recipes(space, study, held).items():
+    for role, params in baseline_recipes(space, study, held).items():
         jobs.append(Job(number(), role, space.recipe(params), study.seed))
     baselines = jobs[1:]
     for job in baselines:

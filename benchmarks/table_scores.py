@@ -25,14 +25,14 @@ from table_plan import SEGMENTS, SHARES
 from table_summary import FACTORS
 from table_trials import Kept, rung_file
 
-from mtray.analysis.uncertainty import Drawn
+from mtray.analysis.uncertainty import ScoreDraws
 from mtray.errors import RunError
-from mtray.evaluation.engine import Output
-from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
-from mtray.evaluation.quality import CometScorer
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.quality import CometScorer
+from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
 from mtray.files import replacing
-from mtray.report.records import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE
 from mtray.schema import Study
 
 RETENTION = "retention"
@@ -75,16 +75,16 @@ class Scorer:
         return self.suite.outputs_of(self.part, self.base)
 
     @cached_property
-    def _base_scores(self) -> dict[str, Drawn]:
+    def _base_scores(self) -> dict[str, ScoreDraws]:
         return self._measured(self.suite, self.base, None)
 
     @cached_property
-    def _base_scores_at_rungs(self) -> dict[str, Drawn]:
+    def _base_scores_at_rungs(self) -> dict[str, ScoreDraws]:
         return self._measured(self.part, self._base_at_rungs, None)
 
     def _measured(
         self, suite: Suite, outputs: Sequence[Output], base: Sequence[Output] | None
-    ) -> dict[str, Drawn]:
+    ) -> dict[str, ScoreDraws]:
         names = names_of(suite)
         result = suite.score(
             outputs, base, self.study.evaluation.bootstrap, self.study.seed, self.load_comet
@@ -93,9 +93,9 @@ class Scorer:
         # whatever else retention is summarised as
         more = [name for name in result.draws if name.startswith(f"{RETENTION}.")]
         drawn = [name for name in dict.fromkeys([*names, *more]) if name in result.draws]
-        return {name: Drawn(scores[name], result.draws[name]) for name in drawn}
+        return {name: ScoreDraws(scores[name], result.draws[name]) for name in drawn}
 
-    def end(self, kept: Kept) -> dict[str, Drawn]:
+    def end(self, kept: Kept) -> dict[str, ScoreDraws]:
         """The scores of a trial's last answers."""
         if kept.job.number == BASE_NUMBER:
             return self._base_scores
@@ -129,7 +129,9 @@ class Scorer:
             row |= self._stage(stage, found, self._base_scores_at_rungs)
         return row
 
-    def _stage(self, stage: str, found: Mapping[str, Drawn], base: Mapping[str, Drawn]) -> Row:
+    def _stage(
+        self, stage: str, found: Mapping[str, ScoreDraws], base: Mapping[str, ScoreDraws]
+    ) -> Row:
         row: Row = {}
         for name, drawn in found.items():
             row |= {
@@ -158,7 +160,7 @@ class Scorer:
         }
 
 
-def paired_draws(drawn: Drawn, base: Drawn) -> list[float]:
+def paired_draws(drawn: ScoreDraws, base: ScoreDraws) -> list[float]:
     """Of the difference to the base model, scaled so that the products of two trials' are their
     covariance; where the metric is not defined, the mean."""
     apart = drawn.draws - base.draws

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mtray.analysis.pareto import front_order, maximised
-from mtray.analysis.seeds import Repeated, SeedVariance, pooled_variance
+from mtray.analysis.seed_variance import RepeatedTraining, SeedVariance, pooled_variance
 from mtray.errors import ConfigError
 
 TABLE = Path(__file__).resolve().parent / "tables" / "default_recipes.parquet"
@@ -74,8 +74,8 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 def seed_variance(grouped: Sequence[Sequence[Row]], names: Sequence[str]) -> SeedVariance:
     """Of the named columns, shape (names,), over recipes that were trained more than once."""
     values = [[[row[n] for n in names] for row in group] for group in grouped if len(group) > 1]
-    families = [[Repeated(np.array(found))] for found in values]
-    return pooled_variance(families or [[Repeated(np.zeros((1, len(names))))]])
+    families = [[RepeatedTraining(np.array(found))] for found in values]
+    return pooled_variance(families or [[RepeatedTraining(np.zeros((1, len(names))))]])
 
 
 def seeds_of(grouped: Sequence[Sequence[Row]], name: str) -> Seeds:
@@ -170,9 +170,10 @@ def _cell(value: float, digits: int) -> str:
 def _front(rows: Sequence[Row], grouped: Sequence[Sequence[Row]]) -> list[str]:
     """The front of first seeds with the parameters that vary."""
     varied = [
-        name for name in rows[0]
+        name
+        for name in rows[0]
         if name.startswith("recipe.") and len({group[0][name] for group in grouped}) > 1
-    ]  # fmt: skip
+    ]
     heads = ["trial", *OBJECTIVES, *(name.removeprefix("recipe.") for name in varied)]
     out = ["the front of first seeds:", "", f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in front(grouped):

@@ -25,17 +25,18 @@ from typing import Any
 from table_plan import SEGMENTS, SHARES, plan
 
 import mtray
-from mtray.data.store_use import locked
+from mtray.data.store_usage import locked
 from mtray.errors import ConfigError, LossNotFinite, RunError, ValueNotFinite
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.outputs import OUTPUTS_FILE, write_outputs
-from mtray.job import How, Job, Outcome, RungPlan
-from mtray.report.records import BASE_NUMBER, trial_name, write_json
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.output_files import write_outputs
+from mtray.preparation import PreparedSweep
+from mtray.report.records import write_json
+from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, trial_name
 from mtray.runtime import code_hash
 from mtray.schema import Mix, Recipe, TrainingRecord
-from mtray.sweep import Prepared
-from mtray.training.loop import Reached
+from mtray.training.loop import RungPosition
 from mtray.training.worker import Worker
+from mtray.trial.job import Job, Outcome, RungPlan, RunOptions
 
 PLAN, JOB, TRIAL, LOCK = "plan.json", "job.json", "trial.json", "lock"
 
@@ -120,9 +121,9 @@ def bind(folder: Path, found: dict[str, Any]) -> None:
             )
 
 
-def what_is_trained(prepared: Prepared, jobs: Sequence[Job]) -> dict[str, Any]:
+def what_is_trained(prepared: PreparedSweep, jobs: Sequence[Job]) -> dict[str, Any]:
     """What trials depend on, and must be the same of all, without any path."""
-    from mtray.replay import model_identity
+    from mtray.generated_replay import model_identity
 
     study, suite = prepared.study, prepared.suite
 
@@ -178,7 +179,7 @@ def read_trials(work: Path) -> list[Kept]:
 
 
 def train(
-    prepared: Prepared, work: Path, until: int | None = None, minutes: float | None = None,
+    prepared: PreparedSweep, work: Path, until: int | None = None, minutes: float | None = None,
     known: Collection[int] = (),
 ) -> int:  # fmt: skip
     """Train what is not done of the plan's first `until` trials, one after another; how many this
@@ -229,23 +230,23 @@ def _next(work: Path, jobs: Sequence[Job]) -> Iterator[Job | None]:
     yield None
 
 
-def train_one(job: Job, prepared: Prepared, folder: Path) -> Kept:
+def train_one(job: Job, prepared: PreparedSweep, folder: Path) -> Kept:
     """Train and answer as a sweep's worker does, with torch's engine, and keep what came."""
     import torch
 
-    from mtray.trial import run_trial
+    from mtray.trial.run import run_trial
 
     for stale in folder.glob(".*.tmp"):  # of a process that was killed
         stale.unlink()
     suite = prepared.suite
     part = suite.part(SEGMENTS)
-    rungs: list[tuple[Reached, list[Output], float]] = []
+    rungs: list[tuple[RungPosition, list[Output], float]] = []
 
-    def ask(reached: Reached, outputs: list[Output], seconds: float) -> bool:
+    def ask(reached: RungPosition, outputs: list[Output], seconds: float) -> bool:
         rungs.append((reached, outputs, seconds))
         return False
 
-    how, reason = How("torch", RungPlan(SHARES, part.requests, ask)), None
+    how, reason = RunOptions("torch", RungPlan(SHARES, part.requests, ask)), None
     start, clock = time.perf_counter(), Clock()
     worker = Worker(progress=clock.progress)
     try:

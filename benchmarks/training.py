@@ -50,7 +50,7 @@ SHAPES = {
 
 def pairs_of(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Prompts and targets, in a fixed disorder."""
-    from mtray.data.rendering import translation_prompt
+    from mtray.data.templates import translation_prompt
 
     if args.pairs:
         source, source_file, target, target_file = args.pairs

@@ -30,16 +30,20 @@ def by_trainer(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any
     from mtray.training.models import load_tokenizer
 
     rows = [
-        {"input_ids": ids.tolist(), "labels": [-100] * start + ids[start:].tolist(),
-         "length": len(ids)}
+        {
+            "input_ids": ids.tolist(),
+            "labels": [-100] * start + ids[start:].tolist(),
+            "length": len(ids),
+        }
         for ids, start in examples
-    ]  # fmt: skip
+    ]
     grouped = {"group_by_length": True} if args.side == "trainer-grouped" else {}
     trainer = Trainer(
-        model, TrainingArguments(**_arguments(args), **grouped),
+        model,
+        TrainingArguments(**_arguments(args), **grouped),
         train_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorForSeq2Seq(load_tokenizer(args.model), pad_to_multiple_of=8),
-    )  # fmt: skip
+    )
     return _timed(trainer, model)
 
 
@@ -59,9 +63,11 @@ def by_trl(args: argparse.Namespace, model: Any, examples: list[Any]) -> Any:
         options |= {"packing": True, "max_length": int(args.batch * mean)}
         options |= {"per_device_train_batch_size": 1}
     trainer = SFTTrainer(
-        model, SFTConfig(**options), train_dataset=Dataset.from_list(rows),
+        model,
+        SFTConfig(**options),
+        train_dataset=Dataset.from_list(rows),
         processing_class=load_tokenizer(args.model),
-    )  # fmt: skip
+    )
     return _timed(trainer, model)
 
 

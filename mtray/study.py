@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtray.errors import ConfigError
+from mtray.paths import corpora_dir
 from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
 
 
@@ -154,14 +155,13 @@ def load_study(path: Path, **overrides: Any) -> Study:
     """The study of a YAML file, paths absolute (relative ones are relative to the file),
     `overrides` put over its keys.
 
-    Fetches the embedded study's corpora when a path names `{corpora}`. Raises ConfigError.
+    A path may name `{corpora}`, the folder of the embedded study's corpora, which need not be
+    there yet (`mtray.embedded.corpora.fetch_corpora`). Raises ConfigError.
     """
     raw = read_yaml(path)
     corpora = None
     if "{corpora}" in path.read_text(encoding="utf-8"):
-        from mtray.embedded.corpora import prepare
-
-        corpora = prepare()
+        corpora = corpora_dir()
     folder = path.resolve().parent
     resolved = _walk_paths(raw, folder, corpora)
     for table, key in _named_models(resolved):

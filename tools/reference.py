@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from mtray import schema
 from mtray.cli import _parser
-from mtray.parameters import Choices, Condition, FloatRange, IntRange
+from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
 from mtray.sweep import parser as sweep_parser
 
 ROOT = Path(__file__).resolve().parents[1]

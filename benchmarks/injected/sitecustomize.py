@@ -59,19 +59,19 @@ def change_trial(module):
 
 
 def change_live(module):
-    ended = module.Watch.ended
+    ended = module.LiveTable.ended
 
     def slowly(self, record):
         ended(self, record)
         time.sleep(WANTED.get("slow_driver", 0))
 
-    module.Watch.ended = slowly
+    module.LiveTable.ended = slowly
 
 
 CHANGES = {
-    "mtray.trial": change_trial,
-    "mtray.trial_record": change_record,
-    "mtray.search.live": change_live,
+    "mtray.trial.run": change_trial,
+    "mtray.trial.record": change_record,
+    "mtray.search.execution.console": change_live,
 }
 
 

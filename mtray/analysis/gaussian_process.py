@@ -1,9 +1,8 @@
 """A Gaussian process for a few hundred noisy values: arrays in, arrays out.
 
 Matérn-5/2 kernel with a length scale for each coordinate (Rasmussen & Williams 2006, "Gaussian
-Processes for Machine Learning", section 4.2) plus a linear kernel. `mtray.analysis.process_fit`
-finds its hyperparameters.
-"""
+Processes for Machine Learning", section 4.2) plus a linear kernel.
+`mtray.analysis.gaussian_process_fit` finds its hyperparameters."""
 
 from __future__ import annotations
 

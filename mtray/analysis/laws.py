@@ -29,8 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.leave_out import Fit, Predict
-from mtray.analysis.regression import Fitted, Form, fit, size_of
+from mtray.analysis.leave_one_out import Fit, Predict
+from mtray.analysis.regression import Form, RegressionFit, fit, size_of
 from mtray.analysis.shared_errors import own_errors
 from mtray.analysis.uncertainty import TAILS
 
@@ -210,7 +210,7 @@ class Law:
     """
 
     shape: Shape
-    fitted: Fitted
+    fitted: RegressionFit
     draws: Array
 
     @property

@@ -58,7 +58,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class RegressionFit:
     """A form fitted to values.
 
     - `theta`, shape (p,).
@@ -84,7 +84,7 @@ class Fitted:
     def predict(
         self, at: Array, cross: Array | None = None, own: Array | None = None
     ) -> tuple[Array, Array]:
-        """As `mtray.analysis.leave_out.Predict`: universal kriging (Rasmussen & Williams 2006,
+        """As `mtray.analysis.leave_one_out.Predict`: universal kriging (Rasmussen & Williams 2006,
         section 2.7) with the form's slopes as its functions."""
         cross = np.zeros((len(at), len(self.values))) if cross is None else cross
         own = np.zeros(len(at)) if own is None else own
@@ -127,7 +127,7 @@ class Fitted:
 
 def fit(
     form: Form, points: Array, values: Array, covariance: Array, start: Array | None = None
-) -> Fitted:
+) -> RegressionFit:
     """`points` (n, d), `values` (n,), `covariance` (n, n) of the values' errors. `start`, shape
     (p,): from where alone to look, instead of from several points. The same numbers give the same
     fit."""
@@ -140,7 +140,7 @@ def fit(
     for _ in range(ROUNDS):
         factor = cholesky(covariance + misfit * np.eye(len(values)), lower=True)
         found, costs = minimised(form, points, values[None], factor, middle, starts)
-        fitted = Fitted(form, points, values, found[costs.argmin()], misfit, factor)
+        fitted = RegressionFit(form, points, values, found[costs.argmin()], misfit, factor)
         turned = axes.T @ (values - form.mean(fitted.theta, points))
         misfit = max(least, _misfit(turned**2, lengths, len(values) - _determined(fitted)))
         if misfit == fitted.misfit:
@@ -155,12 +155,12 @@ def size_of(values: Array, covariance: Array) -> float:
     return float(max(np.mean(values**2), np.mean(np.diag(covariance))) ** 0.5) or 1.0
 
 
-def constant_fit(points: Array, values: Array, covariance: Array) -> Fitted:
+def constant_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
     """One value for all points: what a model is to be better than. A `leave_out.Fit`."""
     return linear_fit(points[:, :0], values, covariance)
 
 
-def linear_fit(points: Array, values: Array, covariance: Array) -> Fitted:
+def linear_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
     """A value and a slope for each coordinate, in units of its standard deviation, with weak
     priors. A `leave_out.Fit`."""
     middle, wide = points.mean(axis=0), points.std(axis=0)
@@ -182,7 +182,7 @@ def _starts(form: Form) -> Array:
     return np.vstack([form.middle, form.middle + form.deviation * drawn])
 
 
-def _determined(fitted: Fitted) -> float:
+def _determined(fitted: RegressionFit) -> float:
     """How many parameters are the values' rather than the prior's."""
     by_prior = np.diag(fitted.spread) / fitted.form.deviation**2
     return float(len(by_prior) - by_prior.sum())

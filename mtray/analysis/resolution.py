@@ -9,7 +9,7 @@ from math import ceil, hypot, sqrt
 
 import numpy as np
 
-from mtray.analysis.seeds import SeedVariance, with_prior
+from mtray.analysis.seed_variance import SeedVariance, with_prior
 from mtray.analysis.uncertainty import Z95
 
 

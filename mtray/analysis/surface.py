@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.gaussian_process import Process
-from mtray.analysis.process_mixture import ProcessMixture, fit_mixture
+from mtray.analysis.gaussian_process_mixture import ProcessMixture, fit_mixture
 from mtray.analysis.uncertainty import TAILS, Z95
 
 Array = npt.NDArray[np.float64]

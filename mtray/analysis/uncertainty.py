@@ -5,11 +5,10 @@ A `Measurement` keeps, for each segment, the numbers whose sum a metric needs (a
 1; the n-gram counts of chrF; the four counts of formality accuracy). A bootstrap draw is then a
 weighted sum, so a thousand of them are one matrix product, corpus metrics included.
 
-The weights belong to the unit (`mtray.analysis.units`), not to the measurement: whatever is
-measured on a unit, by any metric, of any model, in any set, has the same weight for it in the same
-draw. So differences of two systems are paired (Koehn 2004), and means over sets that share their
-sentences keep what the sets have in common.
-"""
+The weights belong to the unit (`mtray.analysis.resampling_units`), not to the measurement: whatever
+is measured on a unit, by any metric, of any model, in any set, has the same weight for it in the
+same draw. So differences of two systems are paired (Koehn 2004), and means over sets that share
+their sentences keep what the sets have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.units import Keys, key_of
+from mtray.analysis.resampling_units import Keys, key_of
 from mtray.errors import EvaluationError, ValueNotFinite
 from mtray.schema import Score
 
@@ -180,7 +179,7 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ScoreDraws:
     """A score and the bootstrap draws behind its interval, shape (resamples,). Draws made with the
     same seed on the same units are of the same resamples, so those of two models are paired."""
 
@@ -206,12 +205,12 @@ def _finite(bound: float) -> float | None:
 
 def drawn_score(
     point: float, draws: Array, n: int, signature: str, bounds: tuple[float, float] = (-inf, inf)
-) -> Drawn:
+) -> ScoreDraws:
     """A score with the percentile interval of its draws."""
-    return Drawn(bounded_score(point, interval(draws), n, signature, bounds), draws)
+    return ScoreDraws(bounded_score(point, interval(draws), n, signature, bounds), draws)
 
 
-def drawn(measurement: Measurement, resamples: int, seed: int) -> Drawn:
+def drawn(measurement: Measurement, resamples: int, seed: int) -> ScoreDraws:
     """Value with its 95 % interval: percentiles of the bootstrap; Wilson's for a share, with as
     many independent trials as the bootstrap's variance is worth."""
     draws, point = replicate_values(measurement, resamples, seed), measurement.point
@@ -221,7 +220,7 @@ def drawn(measurement: Measurement, resamples: int, seed: int) -> Drawn:
         worth = point * (1 - point) / variance if variance > 0 else float(measurement.n)
         ends = wilson(point, min(worth, float(len(measurement.stats))))
     score = bounded_score(point, ends, measurement.n, measurement.signature, measurement.bounds)
-    return Drawn(score, draws)
+    return ScoreDraws(score, draws)
 
 
 def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
@@ -229,7 +228,7 @@ def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Sco
     return drawn(measurement, resamples, seed).score
 
 
-def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> Drawn:
+def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> ScoreDraws:
     """Mean over measurements; what they share of their units is resampled together."""
     parts = apart(measurements)
     draws = [replicate_values(m, resamples, seed) for m in parts]

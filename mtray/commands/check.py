@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mtray.preparation import check_first, checked
 from mtray.schema import NO_COMET, Study
-from mtray.search.disk import check_disk
-from mtray.search.tuner import check_address
-from mtray.sweep import arguments, check_first, checked, division_of, load, plan_lines
+from mtray.search.execution.disk_space import check_disk
+from mtray.search.execution.ray_connection import check_address
+from mtray.sweep import arguments, load
+from mtray.sweep_plan import allocation_of, plan_lines
 from mtray.training.models import block_count
 
 
@@ -23,7 +25,7 @@ def check(
         check_address(address)
     concurrent = check_first(study, space, address)
     prepared = checked(study, space)
-    lines = [*plan_lines(prepared), f"  {division_of(prepared).text()}", *model_lines(study)]
+    lines = [*plan_lines(prepared), f"  {allocation_of(prepared).text()}", *model_lines(study)]
     # where runs are kept; the sweep checks again
     lines.append(check_disk(study, space, Path("runs").absolute(), concurrent))
     print("\n".join(filter(None, lines)))

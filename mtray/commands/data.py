@@ -4,20 +4,20 @@ count."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mtray.commands.data_tables import chosen, mix_lines, most_lines, recipe_of, tables_of
 from mtray.data.few_shot import SUFFIX, takes_shots
 from mtray.data.pipeline import Pipeline
-from mtray.data.store import build_store, mixed
-from mtray.data.store_use import kept_stores
-from mtray.data.tables import StoredTable
+from mtray.data.store import mixed
+from mtray.data.store_usage import all_stores
 from mtray.data.token_files import Store, store_dir
-from mtray.errors import ConfigError
-from mtray.schema import Mix, Recipe, Source, Study
-from mtray.search.largest import largest_recipes, most_asked
-from mtray.space import Space, load_space
+from mtray.report.printing import aligned
+from mtray.schema import Recipe, Source, Study
+from mtray.search.strategy.largest_recipes import largest_recipes, most_requested
+from mtray.search_space.space import Space, load_space
 from mtray.study import load_study
 
 PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
@@ -29,10 +29,13 @@ def run_data(args: argparse.Namespace) -> int:
         from mtray.commands.data_clean import clean
 
         return clean(args.days, args.max_gb, args.yes)
-    from mtray.replay import with_replay
+    from mtray.embedded.corpora import fetch_corpora
+    from mtray.generated_replay import with_replay
     from mtray.training.models import load_tokenizer
 
-    study = with_replay(load_study(args.study, model=args.model, seed=args.seed), print)
+    study = load_study(args.study, model=args.model, seed=args.seed)
+    fetch_corpora(study)
+    study = with_replay(study, print)
     wanted = chosen(study, args.source)
     recipe = recipe_of(args.recipe, study) if args.action != "build" else None
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
@@ -46,44 +49,6 @@ def run_data(args: argparse.Namespace) -> int:
         space = load_space(args.space, study.defaults) if args.space else None
         stats(study, wanted, tokenizer, recipe, space)
     return 0
-
-
-def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
-    """The sources that were asked for: one, or all."""
-    found = tuple(s for s in study.sources if name in (None, s.name))
-    if not found:
-        raise ConfigError(
-            f"--source: the study has no source {name!r}; it has "
-            f"{', '.join(s.name for s in study.sources)}"
-        )
-    return found
-
-
-def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
-    """A recipe of `key=value`, put over the study's defaults; None where nothing was given."""
-    if not pairs:
-        return None
-    given: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or key not in Recipe.model_fields:
-            allowed = ", ".join(Recipe.model_fields)
-            raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")
-        given[key] = value
-    known = {k: v for k, v in study.defaults.items() if k in Recipe.model_fields}
-    try:
-        return Recipe.model_validate({"parallel_size": 1000, **known, **given})
-    except ValueError as error:
-        reason = "; ".join(str(error).splitlines()[1:3])
-        raise ConfigError(f"--recipe {' '.join(pairs)}: {reason}") from None
-
-
-def tables_of(
-    study: Study, sources: Sequence[Source], tokenizer: Any, *recipes: Recipe | None
-) -> dict[str, StoredTable]:
-    few_shot = any(recipe is not None and recipe.few_shot_share > 0 for recipe in recipes)
-    only = study.model_copy(update={"sources": tuple(sources)})
-    return build_store(only, tokenizer, say=print, few_shot=few_shot)
 
 
 def shots_wanted(study: Study, space: Path | None) -> bool:
@@ -146,52 +111,12 @@ def stats(
             f"{lengths.sum():,}", f"{lengths.mean():.1f}", *cells,
         ])  # fmt: skip
     print("\n".join(aligned(rows, left=3)))
-    stores = kept_stores(store_dir())
+    stores = all_stores(store_dir())
     size = sum(kept.bytes for kept in stores) / 1e6
     print(f"{store_dir()}: {len(stores):,} stores, {size:,.1f} MB (`mtray data clean`)")
     if recipe:
         _, mix = mixed(study, tables, recipe)
         print("\n".join(mix_lines(recipe, mix)))
     if largest:
-        most = most_asked(largest, study, tables)
+        most = most_requested(largest, study, tables)
         print("\n".join(["", "at most, for any recipe of the space:", *most_lines(most, tables)]))
-
-
-def most_lines(most: Mapping[str, int], tables: Mapping[str, StoredTable]) -> list[str]:
-    """What is asked of every source beside what it has."""
-    rows = [["source", "asked", "examples", "repeats"]]
-    for name, count in most.items():
-        has = len(tables[name])
-        rows.append([name, f"{count:,}", f"{has:,}", f"{count / max(1, has):.3g}"])
-    return aligned(rows, left=1)
-
-
-def mix_lines(recipe: Recipe, mix: Mix) -> list[str]:
-    """The realised mix, with shares of examples and tokens."""
-    knobs = ("parallel_size", "mono_ratio", "replay_fraction")
-    rows = [["source", "kind", "requested", "realised", "tokens", "of examples", "of tokens",
-             "repeats"]]  # fmt: skip
-    for s in mix.shares:
-        asked = f"{s.requested:,.2f}"
-        if s.requested_tokens is not None:
-            asked = f"{s.requested_tokens:,.1f} tokens"
-        rows.append([
-            s.source, s.kind, asked, f"{s.realised:,}", f"{s.tokens:,}",
-            f"{s.realised / max(1, mix.examples):.1%}", f"{s.tokens / max(1, mix.tokens):.1%}",
-            f"{s.repeats:.3g}",
-        ])  # fmt: skip
-    told = ", ".join(f"{knob} {getattr(recipe, knob):g}" for knob in knobs)
-    total = f"{mix.examples:,} examples, {mix.tokens:,} tokens"
-    return ["", f"mix of {told}: {total}", *aligned(rows, left=2)]
-
-
-def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Columns side by side, the first `left` of them to the left."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

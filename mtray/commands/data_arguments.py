@@ -23,9 +23,10 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
         sub.add_argument("--seed", type=int, help="seed of the study, which draws hang on")
         if name == "build":
             sub.add_argument(
-                "--space", type=Path,
+                "--space",
+                type=Path,
                 help="what varies: tables for a `few_shot_share` above 0 are built as well",
-            )  # fmt: skip
+            )
         if name == "stats":
             sub.add_argument(
                 "--space", type=Path, help="what varies: the most that any of its recipes asks for"
@@ -34,9 +35,12 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("--rows", type=int, default=3, help="of each source (default: 3)")
         if name != "build":
             sub.add_argument(
-                "--recipe", metavar="KEY=VALUE", nargs="+", default=[],
+                "--recipe",
+                metavar="KEY=VALUE",
+                nargs="+",
+                default=[],
                 help="draw by this recipe, such as parallel_size=2000 mono_ratio=1",
-            )  # fmt: skip
+            )
     _add_generate(actions)
     _add_clean(actions)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from mtray.commands.data import aligned
-from mtray.data.store_use import Kept, is_used, kept_stores, oldest, take_away
+from mtray.data.store_usage import StoreUsage, all_stores, delete_store, is_used, oldest
 from mtray.data.token_files import store_dir
 from mtray.errors import ConfigError, DataError
+from mtray.report.printing import aligned
 
 GIGABYTE = 1e9
 
@@ -19,7 +19,7 @@ def clean(days: float, most: float | None, yes: bool) -> int:
     if days < 0 or (most is not None and most < 0):
         raise ConfigError(f"--days, --max-gb: expected 0 or more, found {days:g}, {most}")
     root = store_dir()
-    stores = kept_stores(root)
+    stores = all_stores(root)
     chosen = oldest(stores, days, None if most is None else most * GIGABYTE)
     rows, gone = [["store", "source", "last used", "MB", ""]], []
     for kept in stores:
@@ -42,12 +42,12 @@ def clean(days: float, most: float | None, yes: bool) -> int:
 GONE, WOULD_GO, USED = "taken away", "would go", "in use"
 
 
-def _fate(kept: Kept, chosen: bool, yes: bool) -> str:
+def _fate(kept: StoreUsage, chosen: bool, yes: bool) -> str:
     try:
         if not chosen:
             return USED if is_used(kept) else ""
         if yes:
-            return GONE if take_away(kept) else USED
+            return GONE if delete_store(kept) else USED
         return USED if is_used(kept) else WOULD_GO
     except OSError as error:
         raise DataError(f"{kept.folder}: cannot be taken away ({error.strerror})") from error

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from mtray.commands.data import mix_lines, tables_of
+from mtray.commands.data_tables import mix_lines, tables_of
 from mtray.data.pipeline import Pipeline, encoded
 from mtray.data.store import mixed
 from mtray.data.tables import Example, StoredTable

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mtray.commands.packages import outdated, required
+from mtray.commands.installed_packages import outdated, required
 
 ROOT = Path(__file__).resolve().parents[2]
 Level = Literal["ok", "note", "MISSING"]
@@ -130,7 +130,7 @@ def weights() -> Iterable[Finding]:
 
 def corpora(offline: bool) -> Iterable[Finding]:
     """The default study's corpora: prepared, or at least to be had."""
-    from mtray.embedded.corpora import PACKAGE, VERSION, corpora_dir
+    from mtray.paths import PACKAGE, VERSION, corpora_dir
 
     prepared = corpora_dir()
     if (prepared / "counts.json").is_file():
@@ -156,7 +156,7 @@ def _pip_knows(package: str, version: str) -> bool:
 
 
 def _cache() -> Path:
-    from mtray.embedded import cache_dir
+    from mtray.paths import cache_dir
 
     return cache_dir()
 

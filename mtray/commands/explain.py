@@ -9,19 +9,19 @@ from typing import Any
 
 from rich.console import Console
 
-from mtray.commands.folders import run_folder
 from mtray.commands.predict import evidence_of
+from mtray.commands.run_argument import run_folder
 from mtray.errors import ConfigError
 from mtray.files import write_atomically
 from mtray.report.causes import cause_lines, causes
-from mtray.report.columns import csv_bytes
+from mtray.report.columnar_files import csv_bytes
 from mtray.report.effects import effect_rows, effects
 from mtray.report.effects_plot import effects_png
 from mtray.report.effects_text import importance_sheet, left_out_lines, left_out_sheet
 from mtray.report.laws import law_lines, laws
 from mtray.report.printing import Sheet, print_lines, print_sheet
 from mtray.report.surface import modelled
-from mtray.search.run_folder import load_bound
+from mtray.search.ledger.run_folder import load_bound
 
 
 def explain(path: Path, out: Path | None) -> int:
@@ -38,9 +38,9 @@ def explain(path: Path, out: Path | None) -> int:
         _titled(sheet, console)
     print_lines([*left_out_lines(found), "", *law_lines(by_laws)], console)
     print_lines(["", *cause_lines(by_causes)], console)
-    told = {"effects": found, "laws": by_laws, "causes": by_causes}
+    contents = {"effects": found, "laws": by_laws, "causes": by_causes}
     content = {
-        "json": json_bytes(told),
+        "json": json_bytes(contents),
         "csv": csv_bytes(effect_rows(found)),
         "png": effects_png([m for m in found if m.measure in study.objectives], space),
     }
@@ -63,12 +63,12 @@ def _titled(sheet: Sheet, console: Console) -> None:
     print_lines([*([] if console.is_terminal else [sheet.caption]), ""], console)
 
 
-def json_bytes(told: Mapping[str, Any]) -> bytes:
+def json_bytes(contents: Mapping[str, Any]) -> bytes:
     """Reports, or tuples of them, by name as JSON."""
     plain = {
         name: [part.model_dump(mode="json") for part in found]
         if isinstance(found, tuple)
         else found.model_dump(mode="json")
-        for name, found in told.items()
+        for name, found in contents.items()
     }
     return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False).encode()

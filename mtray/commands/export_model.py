@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.commands.folders import run_folder
 from mtray.commands.kept_model import kept_outcome, kept_weights
-from mtray.commands.rerun import (
+from mtray.commands.run_argument import run_folder
+from mtray.data.draw_comparison import compared
+from mtray.errors import ConfigError, RunError
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.output_files import read_outputs
+from mtray.evaluation.suite import Suite
+from mtray.report.model_card import model_card
+from mtray.retrain import (
     as_written,
     find_record,
     load_suite,
@@ -18,16 +24,10 @@ from mtray.commands.rerun import (
     train,
     version_changes,
 )
-from mtray.data.repeated import compared
-from mtray.errors import ConfigError, RunError
-from mtray.evaluation.engine import Output
-from mtray.evaluation.outputs import OUTPUTS_FILE, read_outputs
-from mtray.evaluation.suite import Suite
-from mtray.report.card import model_card
-from mtray.report.records import trial_dir
+from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
 from mtray.schema import TrialRecord
-from mtray.search.run_folder import read_bound
+from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 
 COMPARED = 32  # of the trial's requests, which the exported model answers again

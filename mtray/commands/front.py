@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mtray.commands.changed import changed_run
-from mtray.commands.folders import run_folder
+from mtray.commands.changed_study import changed_run
+from mtray.commands.run_argument import run_folder
 from mtray.errors import ConfigError
 from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_sheet
 from mtray.report.answer import Answer
-from mtray.report.draws import draws_of
+from mtray.report.bootstrap_draws import draws_of
 from mtray.report.export import FrontResult, write_front
 from mtray.report.front import Front, build_front
 from mtray.report.groups import Draws
@@ -20,15 +20,15 @@ from mtray.report.printing import print_json, print_lines, print_sheet
 from mtray.report.records import read_records
 from mtray.report.tables import short_text, show_front
 from mtray.schema import Study, TrialRecord
-from mtray.search.run_folder import load_bound
-from mtray.space import Space
+from mtray.search.ledger.run_folder import load_bound
+from mtray.search_space.space import Space
 
 
 @dataclass(frozen=True)
-class View:
+class ViewOptions:
     """How a run is shown.
 
-    - `against`: what values are compared with (`mtray.report.paired.reference_number`).
+    - `against`: what values are compared with (`mtray.report.paired_differences.reference_number`).
     - `absolute`: as they are, instead.
     - `study`: as the study of this file has it; None: as the run's own.
     """
@@ -39,7 +39,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ViewedRun:
     """A run as it is shown: `notes` say what differs from the run itself."""
 
     folder: Path
@@ -50,18 +50,18 @@ class Seen:
     notes: tuple[str, ...] = ()
 
 
-def seen(path: Path, view: View) -> Seen:
+def seen(path: Path, view: ViewOptions) -> ViewedRun:
     """RunError when a record is damaged, or a changed study needs more than the run has kept."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
     if view.study is None:
         records = read_records(run_dir).sound()
-        return Seen(run_dir, study, space, records, draws_of(run_dir))
+        return ViewedRun(run_dir, study, space, records, draws_of(run_dir))
     changed, run, notes = changed_run(run_dir, study, view.study)
-    return Seen(run_dir, changed, space, tuple(run.records), run.draws, notes)
+    return ViewedRun(run_dir, changed, space, tuple(run.records), run.draws, notes)
 
 
-def front_of(path: Path, view: View) -> Front:
+def front_of(path: Path, view: ViewOptions) -> Front:
     """The front as the records have it now. RunError when there is none or a record is damaged."""
     run = seen(path, view)
     front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
@@ -77,7 +77,7 @@ def _restated(answer: Answer) -> Answer:
     return answer.model_copy(update={"commands": tuple(own)})
 
 
-def print_front(path: Path, view: View, as_json: bool) -> int:
+def print_front(path: Path, view: ViewOptions, as_json: bool) -> int:
     front = front_of(path, view)
     if as_json:
         print_json(front)
@@ -88,7 +88,7 @@ def print_front(path: Path, view: View, as_json: bool) -> int:
     return 0
 
 
-def print_all(path: Path, view: View, as_json: bool) -> int:
+def print_all(path: Path, view: ViewOptions, as_json: bool) -> int:
     """Every complete trial."""
     run = seen(path, view)
     found = all_trials(run.records, run.study, run.folder, run.draws, view.against)
@@ -107,7 +107,7 @@ def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
     return 0
 
 
-def export(path: Path, out: Path | None, view: View) -> int:
+def export(path: Path, out: Path | None, view: ViewOptions) -> int:
     """Write the five files and say where. ConfigError when the folder cannot be written, or when
     those of another study would take the place of the run's own."""
     if view.study and out is None:

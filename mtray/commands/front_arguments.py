@@ -7,37 +7,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mtray.commands.front import View
+    from mtray.commands.front import ViewOptions
 
 
 def add_shown(parser: argparse.ArgumentParser) -> None:
     """Options for what is shown: differences, to which recipe, under which study."""
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "--against", metavar="RECIPE",
+        "--against",
+        metavar="RECIPE",
         help="show differences to this recipe: base, parallel_only, another baseline's name, or a "
         "trial's number (default: base or, where it is not complete, the first baseline)",
-    )  # fmt: skip
+    )
     shown.add_argument(
         "--absolute", action="store_true", help="show the values themselves instead of differences"
     )
     parser.add_argument(
-        "--study", type=Path, metavar="FILE",
+        "--study",
+        type=Path,
+        metavar="FILE",
         help="recomputed under this study from stored scores and draws; RUN stays unchanged",
-    )  # fmt: skip
+    )
 
 
-def shown_of(args: argparse.Namespace) -> View:
+def shown_of(args: argparse.Namespace) -> ViewOptions:
     """What `add_shown` asked for."""
-    from mtray.commands.front import View
+    from mtray.commands.front import ViewOptions
 
-    return View(args.against, args.absolute, args.study)
+    return ViewOptions(args.against, args.absolute, args.study)
 
 
 def add_front(parser: argparse.ArgumentParser) -> None:
     add_shown(parser)
     parser.add_argument(
-        "--all", action="store_true",
+        "--all",
+        action="store_true",
         help="list every complete trial with objectives, abilities and recipe instead",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="the same as JSON")

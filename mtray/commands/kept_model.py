@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.errors import RunError
-from mtray.evaluation.engine import Request
-from mtray.job import Outcome, Use
-from mtray.report.records import read_record, result_path, trial_dir
+from mtray.evaluation.inference.requests import Request
+from mtray.report.records import read_record
+from mtray.run_files import result_path, trial_dir, weights_file
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Study, TrialRecord
-from mtray.seconds import Seconds
-from mtray.training.moved import load_moved, moved_file
-from mtray.trial import loaded
+from mtray.training.trainable_weights import load_trainable
+from mtray.trial.job import Outcome, UseModel
+from mtray.trial.phase_timer import PhaseTimer
+from mtray.trial.run import load_base_model
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
@@ -28,7 +29,7 @@ def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
             return None
         if trained.recipe.alpha != 1:
             return None
-    file = trial_dir(run_dir, number) / moved_file(record.recipe.stop_after)
+    file = trial_dir(run_dir, number) / weights_file(record.recipe.stop_after)
     return file if file.is_file() else None
 
 
@@ -37,23 +38,23 @@ def kept_outcome(
     record: TrialRecord,
     study: Study,
     requests: Sequence[Request],
-    use: Use | None = None,
+    use: UseModel | None = None,
 ) -> Outcome:
     """What the kept model answers, with the mix and the training of the record; `use` is called
     with the model and its tokenizer."""
-    from mtray.evaluation.batches import settings_of
-    from mtray.evaluation.engine import answer_part, joined
+    from mtray.evaluation.inference.batching import settings_of
+    from mtray.evaluation.inference.engine import answer_part, joined
     from mtray.training.adapters import merged, prepare
-    from mtray.training.reversion import Origin
+    from mtray.training.reversion import InitialWeights
 
     keep_freed_memory()
-    seconds = Seconds()
+    seconds = PhaseTimer()
     with seconds.phase("load"):
-        model, tokenizer, precision = loaded(study, record.recipe, record.seed)
+        model, tokenizer, precision = load_base_model(study, record.recipe, record.seed)
         module = prepare(model, record.recipe, study.training, record.seed).model.eval()
-        origin = Origin()
+        origin = InitialWeights()
         origin.take(module)
-        load_moved(module, file)
+        load_trainable(module, file)
     settings = settings_of(study.evaluation, module, tokenizer, precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.alpha):
         with seconds.phase("generation"), merged(module):

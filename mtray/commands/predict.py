@@ -7,18 +7,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mtray.commands.folders import run_folder
+from mtray.commands.run_argument import run_folder
 from mtray.report.answer_text import expected_sheet, prediction_head, prediction_sheet
-from mtray.report.belief import study_belief
-from mtray.report.draws import draws_of
+from mtray.report.bootstrap_draws import draws_of
 from mtray.report.evidence import Evidence, evidence
+from mtray.report.posterior import study_posterior
 from mtray.report.prediction import predicted, recipe_near
 from mtray.report.printing import print_json, print_lines, print_sheet
 from mtray.report.records import read_records
 from mtray.report.surface import modelled
 from mtray.schema import Recipe, Study
-from mtray.search.run_folder import load_bound
-from mtray.space import Space
+from mtray.search.ledger.run_folder import load_bound
+from mtray.search_space.space import Space
 
 
 def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
@@ -51,6 +51,6 @@ def evidence_of(run_dir: Path, study: Study) -> Evidence:
 def starting_point(found: Evidence, study: Study, space: Space) -> tuple[Recipe, str]:
     """The recommended recipe and its name; where the base model is recommended, the first trained
     recipe."""
-    best = study_belief(found, study, space)
+    best = study_posterior(found, study, space)
     number = best.numbers[best.choice.best or 1]
     return found.record(number).recipe, f"trial {number}"

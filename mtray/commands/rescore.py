@@ -8,25 +8,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtray.analysis.agreement import agreement_text
-from mtray.analysis.uncertainty import Drawn
-from mtray.commands.folders import run_folder
-from mtray.commands.rerun import fetch_corpora, find_record
-from mtray.data.asking import CHATS
+from mtray.analysis.human_agreement import agreement_text
+from mtray.analysis.uncertainty import ScoreDraws
+from mtray.commands.run_argument import run_folder
+from mtray.data.translation_prompts import CHATS
+from mtray.embedded.corpora import fetch_corpora
 from mtray.errors import ConfigError, RunError
-from mtray.evaluation.comet import load_comet
 from mtray.evaluation.directions import build_direction
-from mtray.evaluation.outputs import OUTPUTS_FILE
-from mtray.evaluation.quality import COMET, CometScorer, string_metrics
-from mtray.evaluation.rescoring import Gauge, entries, paired
+from mtray.evaluation.metrics.comet import load_comet
+from mtray.evaluation.metrics.quality import COMET, CometScorer, string_metrics
+from mtray.evaluation.rescoring import Rescorer, entries, paired
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import read_front
-from mtray.report.records import BASE_NUMBER, read_records, trial_dir, trial_name, write_json
+from mtray.report.printing import aligned
+from mtray.report.records import read_records, write_json
 from mtray.report.tables import score_text
+from mtray.retrain import find_record
+from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, RESCORED_FILE, trial_dir, trial_name
 from mtray.schema import NO_COMET, Score, Study, TrialRecord
-from mtray.search.run_folder import load_bound
-
-RESCORED_FILE = "rescored.json"  # in a trial's folder
+from mtray.search.ledger.run_folder import load_bound
 
 
 def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> int:
@@ -39,13 +39,13 @@ def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> 
     run_dir = run_folder(path)
     study, _ = load_bound(run_dir)
     records = chosen(run_dir, study, trials)
-    gauge = make_gauge(study, metrics, comet)
-    found: dict[int, dict[str, Drawn]] = {}
+    rescorer = build_rescorer(study, metrics, comet)
+    found: dict[int, dict[str, ScoreDraws]] = {}
     for record in records:
         file = trial_dir(run_dir, record.number) / OUTPUTS_FILE
         if file.is_file():
             print(f"trial {trial_name(record.number)} ...", file=sys.stderr, flush=True)
-            found[record.number] = gauge.measure(file)
+            found[record.number] = rescorer.measure(file)
     if not found:
         raise RunError(f"{run_dir}: none of the trials has kept its outputs ({OUTPUTS_FILE})")
     base = found.get(BASE_NUMBER)
@@ -82,7 +82,7 @@ def chosen(run_dir: Path, study: Study, trials: str | None) -> list[TrialRecord]
     return [r for r in complete if r.number in wanted | {BASE_NUMBER}]
 
 
-def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
+def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
     """Metrics, models and segments, everything checked before anything is measured."""
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names and comet is None:
@@ -110,7 +110,7 @@ def make_gauge(study: Study, metrics: str, comet: str | None) -> Gauge:
         )
         for q in evaluation.quality
     ]
-    return Gauge(directions, strings, scorers, evaluation.bootstrap, study.seed)
+    return Rescorer(directions, strings, scorers, evaluation.bootstrap, study.seed)
 
 
 def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
@@ -126,7 +126,7 @@ def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
 
 
 def table(
-    name: str, found: Mapping[int, Mapping[str, Drawn]], base: Mapping[str, Drawn] | None
+    name: str, found: Mapping[int, Mapping[str, ScoreDraws]], base: Mapping[str, ScoreDraws] | None
 ) -> list[str]:
     """One score of every trial, with its paired difference to the base model."""
     rows = [("trial", "value", "difference to base", "")]
@@ -137,10 +137,7 @@ def table(
             gap = paired(measured[name], base[name])
             row = (*row[:2], gap_text(gap), agreement_text(gap.signature, gap.value))
         rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    lines = aligned(rows)
     return [f"{name}  ({next(iter(found.values()))[name].score.signature})", *lines, ""]
 
 
@@ -150,16 +147,19 @@ def gap_text(gap: Score) -> str:
     return f"{gap.value:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
 
 
-def changed(records: Sequence[TrialRecord], found: Mapping[int, Mapping[str, Drawn]]) -> list[str]:
+def changed(
+    records: Sequence[TrialRecord], found: Mapping[int, Mapping[str, ScoreDraws]]
+) -> list[str]:
     """A note where a score that the record has too came out otherwise: the references are others
     now, or a library."""
     moved = [
         f"{name} of {trial_name(record.number)}"
         for record in records
         for name, drawn in found[record.number].items()
-        if name in record.scores and record.scores[name].signature == drawn.score.signature
+        if name in record.scores
+        and record.scores[name].signature == drawn.score.signature
         and abs(record.scores[name].value - drawn.score.value) > 1e-4
-    ]  # fmt: skip
+    ]
     if not moved:
         return []
     shown = ", ".join(moved[:4]) + (", ..." if len(moved) > 4 else "")

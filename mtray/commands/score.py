@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from mtray.commands.scoring import SUITES
-from mtray.commands.scoring.scored import as_json
+from mtray.commands.scoring.suite_scores import as_json
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:

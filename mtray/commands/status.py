@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mtray.commands.folders import run_folder
+from mtray.commands.run_argument import run_folder
 from mtray.errors import RunError
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
-from mtray.report.records import BASE_NUMBER, RunRecords, read_records
+from mtray.report.records import RunRecords, read_records
 from mtray.report.tables import score_text
+from mtray.run_files import BASE_NUMBER, LOCK
 from mtray.schema import Budget, Study, TrialRecord
-from mtray.search.division import counted, divided
-from mtray.search.overview import Entry, read_overview
-from mtray.search.plan import settling_lines
-from mtray.search.run_folder import LOCK, load_bound
+from mtray.search.ledger.allocation_check import allocated
+from mtray.search.ledger.journal_overview import Entry, read_overview
+from mtray.search.ledger.run_folder import load_bound
+from mtray.search.ledger.trial_plan import settling_lines
+from mtray.search.strategy.budget_allocation import counted
 
 # of a trial that has no record: it failed, or its record is gone
 LOST = ("failed", "finished")
@@ -41,7 +43,7 @@ def show_status(path: Path) -> int:
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
-        *([divided(study, space, records.trials).text()] if study and space else []),
+        *([allocated(study, space, records.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
         *trial_lines(records, overview.trials, study, bool(holder)),
         *(best_lines(records.records, study) if study else []),

@@ -100,6 +100,8 @@ def end_of_turn_ids(tokenizer: Any) -> list[int]:
     if form is None:
         return []
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    ends = (tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-            for text in (form.turn, form.tail))  # fmt: skip
+    ends = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        for text in (form.turn, form.tail)
+    )
     return sorted({next(i for i in ids if i in special) for ids in ends if special & set(ids)})

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
-from mtray.data.sources import Row
+from mtray.data.readers.sources import Row
 from mtray.errors import DataError
 
 

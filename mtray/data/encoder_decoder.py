@@ -1,4 +1,4 @@
-"""Prompt and answer for a model of encoder and decoder (T5, mT5): the encoder reads the prompt and
+"""Prompt and answer for an encoder-decoder model (T5, mT5): the encoder reads the prompt and
 an end token, as such models were pretrained, and the decoder writes the answer. Text without a
 prompt (monolingual data) is written after the end token alone; there is no span corruption."""
 
@@ -57,9 +57,11 @@ def pairs(config: Any, examples: Sequence[tuple[Any, int]], device: Any) -> Pair
 def scores(forward: Any, batch: Pairs) -> Any:
     """The decoder's scores, shape (rows, longest, vocabulary)."""
     return forward(
-        input_ids=batch.source, attention_mask=batch.mask, decoder_input_ids=batch.target,
+        input_ids=batch.source,
+        attention_mask=batch.mask,
+        decoder_input_ids=batch.target,
         use_cache=False,
-    ).logits  # fmt: skip
+    ).logits
 
 
 def log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], int]]) -> list[float]:

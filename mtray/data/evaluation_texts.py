@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from mtray.data.cocoa import is_table, read_cocoa
-from mtray.data.ctxpro import read_items, with_context
-from mtray.data.idioms import read_idioms
-from mtray.data.sample import taken
-from mtray.data.sources import all_rows, paths_of
+from mtray.data.benchmarks.cocoa_mt import is_table, read_cocoa
+from mtray.data.benchmarks.ctxpro import read_items, with_context
+from mtray.data.benchmarks.idioms import read_idioms
+from mtray.data.readers.sources import all_rows, paths_of
+from mtray.data.stratified_sample import sample_indices
 from mtray.data.testsets import whole_test_set
 from mtray.errors import ConfigError
 from mtray.schema import AbilitySpec, QualitySet, Study, Take
@@ -83,7 +83,7 @@ def _dev_and_test(name: str, spec: Spec, part: Part | None) -> Iterator[Spec]:
 
 def shot_places(n: int, take: Take, seed: int) -> list[int]:
     """Which of the n whole rows of a file of shots these are drawn from."""
-    return taken(n, SHOT_ROWS, take, seed)
+    return sample_indices(n, SHOT_ROWS, take, seed)
 
 
 def _pool(texts: Iterator[EvaluationText], take: Take, seed: int) -> Iterator[EvaluationText]:

@@ -38,7 +38,7 @@ def check_share(share: float, sources: Sequence[Source]) -> None:
 
 
 @dataclass(frozen=True)
-class Blend:
+class FewShotTable:
     """A source's two tables as one, for a share of few-shot rows."""
 
     name: str
@@ -82,7 +82,7 @@ class Blend:
         return (self.shown if self.few_shot[row] else self.alone).example(row)
 
 
-def blended(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
+def few_shot_table(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
     """The tables as a recipe with this share draws from them. ConfigError where the share is above
     0 and no source was tokenised with shots."""
     alone = {name: table for name, table in store.items() if not name.endswith(SUFFIX)}
@@ -91,9 +91,11 @@ def blended(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
     twins = {name: store[name + SUFFIX] for name in alone if name + SUFFIX in store}
     if not twins:
         raise ConfigError("`few_shot_share` is above 0, and no source was tokenised with shots")
-    return alone | {name: Blend(name, alone[name], shown, share) for name, shown in twins.items()}
+    return alone | {
+        name: FewShotTable(name, alone[name], shown, share) for name, shown in twins.items()
+    }
 
 
 def few_shot_rows(table: Table, rows: Index) -> int:
     """How many of the drawn rows stand after shots, or would if some had fitted."""
-    return int(table.few_shot[rows].sum()) if isinstance(table, Blend) else 0
+    return int(table.few_shot[rows].sum()) if isinstance(table, FewShotTable) else 0

@@ -16,7 +16,7 @@ from mtray.data.evaluation_texts import unread
 from mtray.data.language_check import LanguageCheck
 from mtray.data.leakage import EvaluationIndex, Overlap, evaluation_index
 from mtray.data.near_duplicates import NearDuplicates
-from mtray.data.sources import paths_of
+from mtray.data.readers.sources import paths_of
 from mtray.errors import DataError
 from mtray.schema import Filters, Source, Study
 
@@ -260,7 +260,7 @@ def filters_of(source: Source, study: Study) -> Filters:
 
 
 def looks_for_leakage(study: Study) -> bool:
-    """Whether the rows of any source hang on the texts of the evaluation."""
+    """Whether the rows of any source depend on the texts of the evaluation."""
     return any(_looks(filters_of(source, study)) for source in study.sources)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+WITHOUT_SPACES = {"ja", "th", "zh"}
 # what a model answers in when it does not answer in the language it was asked for, besides the
 # source's and the target's; few, since every candidate makes the others less sure
 COMMON = ("ar", "de", "en", "es", "fr", "hi", "ja", "ko", "pt", "ru", "zh")

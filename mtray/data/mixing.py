@@ -31,7 +31,7 @@ SumsOf = Callable[[Recipe], Sums | None]  # as a recipe shows them; None: exampl
 
 
 @dataclass(frozen=True)
-class Part:
+class MixPart:
     """One source's part of a plan: what the recipe asks for and the whole number to draw.
     `requested_tokens`: where the recipe asks for tokens; `requested` is that in examples."""
 
@@ -66,7 +66,7 @@ def kind_sizes(recipe: Recipe, parallel: float | None = None) -> dict[Kind, floa
     return {"parallel": parallel, "mono": mono, "replay": replay}
 
 
-def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> list[Part]:
+def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> list[MixPart]:
     """How many examples each source gives; ratios are of tokens where `sums` are given. Raises
     ConfigError when a kind is asked for that no source has."""
     if sums is not None:
@@ -74,7 +74,7 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
     parts = _shared(kind_sizes(recipe), weighted(recipe, sources))
     requested = [share for _, share in parts]
     counts = largest_remainder(requested, round(sum(requested)))
-    return [Part(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
+    return [MixPart(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
 
 
 def weighted(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
@@ -99,17 +99,17 @@ def _shared(
     return parts
 
 
-def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> list[Part]:
+def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> list[MixPart]:
     given = weighted(recipe, sources)
     pairs = _shared({"parallel": float(recipe.parallel_size)}, given)
     counts = largest_remainder([share for _, share in pairs], recipe.parallel_size)
-    parts = [Part(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
+    parts = [MixPart(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
     sizes = kind_sizes(recipe, float(sum(tokens_of(sums[p.source], p.count) for p in parts)))
     del sizes["parallel"]
     for source, wanted in _shared(sizes, given):
         requested = examples_for(sums[source.name], wanted)
         count = math.floor(requested + 0.5)
-        parts.append(Part(source.name, source.kind, requested, count, wanted))
+        parts.append(MixPart(source.name, source.kind, requested, count, wanted))
     return parts
 
 
@@ -168,7 +168,7 @@ OWN_DRAW = Draw()
 
 
 def draw(
-    parts: Sequence[Part], held: Mapping[str, int], allow_repeats: bool, which: Draw = OWN_DRAW
+    parts: Sequence[MixPart], held: Mapping[str, int], allow_repeats: bool, which: Draw = OWN_DRAW
 ) -> dict[str, Index]:
     """Places in each source's order (`source_order`), shape (count,): a prefix of `which`, begun
     again when the source runs short and that is allowed, a DataError otherwise. `held` counts what

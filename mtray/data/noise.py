@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, zip_longest
 from pathlib import Path
 
-from mtray.data.chance import chance
-from mtray.data.idioms import Dictionary, read_dictionary
-from mtray.data.sources import How, Row, stream_columns
+from mtray.data.benchmarks.idioms import Dictionary, read_dictionary
+from mtray.data.content_draws import uniform_by_content
+from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.sources import Row, stream_columns
 from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Noise, Source
@@ -37,7 +38,7 @@ def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
     if noise is None or noise.level != "sentence" or noise.path is None:
         yield from rows
         return
-    lines = stream_columns(noise.path, [NOISY], How("text"))
+    lines = stream_columns(noise.path, [NOISY], ReadOptions("text"))
     for number, (row, line) in enumerate(zip_longest(rows, lines), 1):
         if row is None or line is None:
             fewer = f"source {source.name!r}" if row is None else noise.path
@@ -63,7 +64,7 @@ class NoiseMaker:
             apertium_program()
 
     def chosen(self, row: Row) -> bool:
-        return chance("noise", self.key, row["source"], row["target"]) < self.noise.rate
+        return uniform_by_content("noise", self.key, row["source"], row["target"]) < self.noise.rate
 
     def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows in their order. Raises DataError, for Apertium ConfigError where it is not
@@ -129,7 +130,7 @@ def apertium_program() -> str:
 
 
 def apertium_identity(mode: str) -> str:
-    """The hash of what the output of a mode hangs on: Apertium's own version, and the mode with
+    """The hash of what the output of a mode depends on: Apertium's own version, and the mode with
     all files that it names, where they lie beside the program. Raises ConfigError where it is not
     installed."""
     program = apertium_program()

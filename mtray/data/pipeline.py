@@ -18,9 +18,8 @@ import numpy as np
 from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_of
 from mtray.data.leakage import EvaluationIndex, evaluation_index
 from mtray.data.noise import apertium_identity, with_lines
-from mtray.data.prompts import build_renderer
-from mtray.data.rendering import TEMPLATES
-from mtray.data.sources import is_data_set, paths_of, source_rows
+from mtray.data.readers.sources import is_data_set, paths_of, source_rows
+from mtray.data.templates import TEMPLATES
 from mtray.data.token_files import (
     ROWS,
     Store,
@@ -31,7 +30,8 @@ from mtray.data.token_files import (
     key_of,
     store_dir,
 )
-from mtray.data.tokenise import encode_examples
+from mtray.data.tokenization import encode_examples
+from mtray.data.training_prompts import build_renderer
 from mtray.errors import DataError
 from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
@@ -39,11 +39,11 @@ from mtray.schema import Source, Study
 # keys of a source that change nothing of its examples, but for which of them are drawn; what the
 # filters do is known by their signature
 OUTSIDE = {"name", "licence", "weight", "max_repeats", "filters"}
-# keys with which no example hangs on the study's seed and the source's name
+# keys with which no example depends on the study's seed and the source's name
 SEEDLESS = OUTSIDE | {
     "kind", "path", "languages", "columns", "format", "split", "config", "revision", "documents",
 }  # fmt: skip
-# packages that all examples hang on; those that some do stand beside what uses them
+# packages that all examples depend on; those that some do stand beside what uses them
 VERSIONS = ("tokenizers", "transformers")
 CHAT_VERSIONS = ("jinja2",)  # fills a chat template
 SLOW_VERSIONS = ("sentencepiece", "regex")  # of tokenizers in Python
@@ -72,16 +72,19 @@ class Pipeline:
         return build_filter(source, self.study, self._index if looks else None)
 
     def inputs(self, source: Source, few_shot: bool = False) -> dict[str, Any]:
-        """Everything that a source's tokens hang on, as JSON."""
+        """Everything that a source's tokens depend on, as JSON."""
         study, row_filter = self.study, self.filter_of(source)
         options = source.model_dump(mode="json", exclude=OUTSIDE)
         inputs: dict[str, Any] = {
-            "source": _with_hashes(options), "filter": row_filter.signature,
+            "source": _with_hashes(options),
+            "filter": row_filter.signature,
             "evaluation_texts": row_filter.texts_signature,
-            "template": study.template, "max_length": study.training.max_length,
-            "tokenizer": self._tokenizer_hash, "code": code_hash(Path(__file__).parent),
+            "template": study.template,
+            "max_length": study.training.max_length,
+            "tokenizer": self._tokenizer_hash,
+            "code": code_hash(Path(__file__).parent),
             "versions": self._versions(source, row_filter),
-        }  # fmt: skip
+        }
         if source.noise and source.noise.apertium:
             inputs |= {"apertium": apertium_identity(source.noise.apertium)}
         if few_shot:
@@ -192,10 +195,13 @@ def tokenizer_hash(tokenizer: Any) -> str:
     import tempfile
 
     specials = (
-        type(tokenizer).__name__, tokenizer.bos_token_id, tokenizer.eos_token_id,
+        type(tokenizer).__name__,
+        tokenizer.bos_token_id,
+        tokenizer.eos_token_id,
         getattr(tokenizer, "chat_template", None),
-        getattr(tokenizer, "add_bos_token", None), getattr(tokenizer, "add_eos_token", None),
-    )  # fmt: skip
+        getattr(tokenizer, "add_bos_token", None),
+        getattr(tokenizer, "add_eos_token", None),
+    )
     digest = hashlib.sha256(repr(specials).encode())
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:

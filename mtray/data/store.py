@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.few_shot import SUFFIX, blended, few_shot_rows, takes_shots
+from mtray.data.few_shot import SUFFIX, few_shot_rows, few_shot_table, takes_shots
 from mtray.data.filters import KEPT
-from mtray.data.mixing import OWN_DRAW, Draw, Part, Sums, SumsOf, draw, plan, shared_rows
-from mtray.data.sources import is_there, paths_of, source_rows
+from mtray.data.mixing import OWN_DRAW, Draw, MixPart, Sums, SumsOf, draw, plan, shared_rows
+from mtray.data.readers.sources import is_there, paths_of, source_rows
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, digest_of, token_sums
 from mtray.data.testsets import is_named
-from mtray.data.tokenise import texts_tokenised
+from mtray.data.tokenization import texts_tokenised
 from mtray.errors import DataError
 from mtray.schema import AbilitySpec, Mix, Recipe, Source, SourceShare
 
@@ -139,14 +139,14 @@ def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:
 
     @lru_cache(maxsize=1)
     def of_share(share: float) -> Sums | None:
-        return sums_of(study, blended(store, share))
+        return sums_of(study, few_shot_table(store, share))
 
     return lambda recipe: of_share(recipe.few_shot_share)
 
 
 def select(
     store: Mapping[str, Table],
-    parts: Sequence[Part],
+    parts: Sequence[MixPart],
     allow_repeats: bool,
     which: Draw = OWN_DRAW,
 ) -> tuple[Examples, Mix]:
@@ -183,6 +183,6 @@ def mixed(
     study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw = OWN_DRAW
 ) -> tuple[Examples, Mix]:
     """The examples of a recipe and its mix, as every trial draws them."""
-    tables = blended(store, recipe.few_shot_share)
+    tables = few_shot_table(store, recipe.few_shot_share)
     parts = plan(recipe, study.sources, sums_of(study, tables, which))
     return select(tables, parts, study.training.allow_repeats, which)

@@ -1,9 +1,10 @@
 """Test sets of translation: a study's `evaluation.quality` as segments.
 
 `path` is one of
-- a file with a column for each language, or a file for each language (`mtray.data.sources`);
-- `wmt:NAME`, one of sacrebleu's names (`mtray.data.wmt`);
-- a FLORES folder, of which `split` takes dev or devtest (`mtray.data.flores`).
+- a file with a column for each language, or a file for each language
+  (`mtray.data.readers.sources`);
+- `wmt:NAME`, one of sacrebleu's names (`mtray.data.benchmarks.wmt`);
+- a FLORES folder, of which `split` takes dev or devtest (`mtray.data.benchmarks.flores`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtray.data.flores import SPLITS, read_flores
-from mtray.data.sample import taken
-from mtray.data.segments import Segments
-from mtray.data.sources import DOCUMENT, DOMAIN, LABELS, all_rows
-from mtray.data.wmt import read_wmt
+from mtray.data.benchmarks.flores import SPLITS, read_flores
+from mtray.data.benchmarks.segments import Segments
+from mtray.data.benchmarks.wmt import read_wmt
+from mtray.data.readers.sources import DOCUMENT, DOMAIN, LABELS, all_rows
+from mtray.data.stratified_sample import sample_indices
 from mtray.errors import ConfigError, DataError
 from mtray.schema import SACREBLEU_PREFIX as PREFIX
 from mtray.schema import QualitySet
@@ -27,14 +28,14 @@ def is_named(path: object) -> bool:
 
 
 def read_test_set(spec: QualitySet, seed: int = 0) -> tuple[Segments, int]:
-    """The segments that are measured (`mtray.data.sample`), and how many the whole set has.
-    ConfigError for options that do not fit the kind of set, DataError when it cannot be read or one
-    of them has no source or no reference."""
+    """The segments that are measured (`mtray.data.stratified_sample`), and how many the whole set
+    has. ConfigError for options that do not fit the kind of set, DataError when it cannot be read
+    or one of them has no source or no reference."""
     whole, unit = whole_test_set(spec)
     where = spec.path if isinstance(spec.path, str) else ", ".join(spec.path.values())
     if not whole:
         raise DataError(f"{where}: the test set {spec.direction} is empty")
-    places = taken(len(whole), spec.size, spec.take, seed, whole.strata)
+    places = sample_indices(len(whole), spec.size, spec.take, seed, whole.strata)
     for what, lines in (("source", whole.sources), ("reference", whole.references)):
         require_text(lines, where, what, unit, places)
     return whole.at(places), len(whole)

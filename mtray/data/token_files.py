@@ -4,7 +4,7 @@ into memory by every process that draws from it.
 A store is a folder named by its key, the hash of everything that went into it, with `tokens.arrow`
 and `manifest.json`. The file holds a row for each text of the source in file order: `ids` (list of
 int32), `loss_from` (int32) and `hash` (uint64, of the two), in record batches of `ROWS`. A text
-that is too long is an empty row, so that the study's order of the source does not hang on
+that is too long is an empty row, so that the study's order of the source does not depend on
 `max_length`.
 """
 
@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.data.store_use import LOCK, MANIFEST, hold, locked
-from mtray.embedded import cache_dir
+from mtray.data.store_usage import LOCK, MANIFEST, hold, locked
 from mtray.errors import DataError
+from mtray.paths import cache_dir
 
 ROWS = 1 << 14  # of a record batch; every one but the last is full
 FORMAT = 2
@@ -183,7 +183,7 @@ def get_store(
 
     `build` writes all chunks and returns what else the manifest is to hold. Of two processes that
     want one store, one builds and the other waits. As long as this process lives, nobody takes the
-    store away (`mtray.data.store_use`). Raises DataError when the folder cannot be
+    store away (`mtray.data.store_usage`). Raises DataError when the folder cannot be
     written."""
     root = root or store_dir()
     folder = root / key_of(inputs)

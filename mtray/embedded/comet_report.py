@@ -13,10 +13,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mtray.analysis.uncertainty import Array
-from mtray.embedded.comet_lessons import DIRECTIONS, Example, examples, items, lexicons
-from mtray.embedded.corpora import PACKAGE, VERSION
+from mtray.embedded.comet_examples import DIRECTIONS, Example, examples, items, lexicons
 from mtray.embedded.degrade import Surroundings, degrade, stand_in
-from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet
+from mtray.evaluation.metrics.comet import EMBEDDED_NAME, CometScorer, load_comet
+from mtray.paths import PACKAGE, VERSION
 
 HELD_OUT = 4000  # degraded texts of the dev split
 MEANING = 1000  # sources with two references of the finetune split; dev keeps one reference each
@@ -60,8 +60,11 @@ def by_kind(found: Sequence[Example], comet: Array, chrf: Array) -> dict[str, An
     for kind, at in sorted(places.items()):
         chosen = [found[i] for i in at]
         labels = np.array([e.label for e in chosen])
-        rows[kind] = {"n": len(at), "label": round(float(labels.mean()), 2),
-                      "comet": round(float(comet[at].mean()), 2)}  # fmt: skip
+        rows[kind] = {
+            "n": len(at),
+            "label": round(float(labels.mean()), 2),
+            "comet": round(float(comet[at].mean()), 2),
+        }
         if labels.std() > 0:
             rows[kind]["rho"] = rank_correlations(chosen, comet[at], chrf[at])["comet_label"]
     return rows
@@ -103,8 +106,10 @@ def levels(scorer: CometScorer, folder: Path) -> dict[str, list[float]]:
             around = Surroundings(random.Random(SEED), words[direction[-2:]])
             texts = [(i, i.references[0]) for i in data[direction][:300]]
             made = [degrade(["wrong_content"], t, severity, around) for _, t in texts]
-            found = [Example(direction, i.source, t, m.text, m.label, m.kind)
-                     for (i, t), m in zip(texts, made, strict=True)]  # fmt: skip
+            found = [
+                Example(direction, i.source, t, m.text, m.label, m.kind)
+                for (i, t), m in zip(texts, made, strict=True)
+            ]
             means.append(round(float(comet_scores(scorer, found).mean()), 3))
         out[direction] = means
     return out
@@ -149,10 +154,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def card(record: dict[str, Any]) -> str:
     """The model card; every figure is from `record`."""
     held, fitted, settings = record["held_out"], record["training"], record["settings"]
-    rho = [[d, c["n"], c["comet_label"], c["comet_chrf"], c["chrf_label"]]
-           for d, c in held["correlations"].items()]  # fmt: skip
-    kinds = [[k, r["n"], r["label"], r["comet"], r.get("rho", "")]
-             for k, r in held["by_kind"].items()]  # fmt: skip
+    rho = [
+        [d, c["n"], c["comet_label"], c["comet_chrf"], c["chrf_label"]]
+        for d, c in held["correlations"].items()
+    ]
+    kinds = [
+        [k, r["n"], r["label"], r["comet"], r.get("rho", "")] for k, r in held["by_kind"].items()
+    ]
     steps = [[d, *means] for d, means in held["wrong_content_levels"].items()]
     counts = {n: v for n, v in fitted.items() if n != "steps"}
     options = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in settings.items())

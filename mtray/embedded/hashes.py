@@ -11,7 +11,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from mtray.embedded import WEIGHTS
+from mtray.paths import WEIGHTS
 
 SUMS = "SHA256SUMS"
 NOT_HASHED = {SUMS, "README.md"}  # a card is prose: nothing loads it

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mtray.embedded import BASE_MODEL
-from mtray.embedded.corpora import PACKAGE, SPLITS, VERSION
+from mtray.embedded.corpora import SPLITS
 from mtray.errors import DataError
+from mtray.paths import BASE_MODEL, PACKAGE, VERSION
 
 Fields = dict[str, Any]
 

@@ -23,9 +23,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from mtray.embedded import BASE_MODEL
 from mtray.embedded.corpora import prepare
 from mtray.embedded.pretraining_texts import SHARES, Texts, pretraining_texts
+from mtray.paths import BASE_MODEL
 from mtray.runtime import keep_freed_memory
 
 SPECIALS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
@@ -41,15 +41,20 @@ def train_tokenizer(texts: Texts, seed: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=list(SPECIALS.values()), show_progress=False,
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIALS.values()),
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(sample, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, padding_side="left", model_max_length=512,
-        model_input_names=["input_ids", "attention_mask"], clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer,
+        padding_side="left",
+        model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
         **SPECIALS,
-    )  # fmt: skip
+    )
 
 
 def encode(texts: Texts, tokenizer: PreTrainedTokenizerFast) -> dict[str, list[np.ndarray]]:

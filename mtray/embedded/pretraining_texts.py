@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mtray.data.rendering import completed, few_shot_prompt, translation_prompt
+from mtray.data.templates import completed, few_shot_prompt, translation_prompt
 
 # pairs of the direction that the study fine-tunes: few, so that there is something to gain
 PLAIN_EN_UK = 6_000

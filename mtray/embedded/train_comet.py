@@ -29,11 +29,11 @@ from tokenizers import (
 )
 from transformers import XLMRobertaConfig, XLMRobertaTokenizerFast
 
-from mtray.embedded import COMET_MODEL
-from mtray.embedded.comet_lessons import LANGUAGES, Example, Item, examples, items, lexicons
+from mtray.embedded.comet_examples import LANGUAGES, Example, Item, examples, items, lexicons
 from mtray.embedded.comet_report import report
 from mtray.embedded.corpora import prepare
-from mtray.evaluation.comet_checkpoint import quiet
+from mtray.evaluation.metrics.comet_checkpoint import quiet
+from mtray.paths import COMET_MODEL
 from mtray.runtime import keep_freed_memory
 
 VOCABULARY, WIDTH, LAYERS, HEADS, FEED_FORWARD = 12_000, 128, 2, 4, 512
@@ -159,11 +159,13 @@ def fit(model: Any, found: list[Example], args: argparse.Namespace) -> dict[str,
         if step % 100 == 0:
             print(f"step {step}/{steps} loss {np.mean(losses[-100:]):.4f}", flush=True)
     return {
-        "steps": steps, "examples": len(found), "tokens": tokens,
+        "steps": steps,
+        "examples": len(found),
+        "tokens": tokens,
         "first_loss": round(float(np.mean(losses[:100])), 5),
         "last_loss": round(float(np.mean(losses[-200:])), 5),
         "cpu_seconds": round(time.process_time() - started),
-    }  # fmt: skip
+    }
 
 
 def save(model: Any, out: Path, kind: str = "regression_metric") -> None:
@@ -171,7 +173,7 @@ def save(model: Any, out: Path, kind: str = "regression_metric") -> None:
 
     `kind`: comet's name of the model's class. Then the state of the training is dropped, weights
     become float16 and the encoder's folder is written relative to hparams.yaml, which
-    `mtray.evaluation.comet` makes absolute when it loads.
+    `mtray.evaluation.metrics.comet` makes absolute when it loads.
     """
     import pytorch_lightning
     import yaml

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.asking import Asking
 from mtray.data.testsets import read_test_set
-from mtray.evaluation import quality
+from mtray.data.translation_prompts import PromptBuilder
 from mtray.evaluation.abilities.base import evenly, languages_of, one_line
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.failures import Judged, judge
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics import quality
+from mtray.evaluation.metrics.output_failures import FailureLabels, judge
 from mtray.schema import QualitySet
 
 
@@ -35,10 +35,12 @@ class Direction:
         """`evenly` chosen segments."""
         keep = evenly(len(self.requests), share)
         return replace(
-            self, requests=[self.requests[i] for i in keep],
-            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
+            self,
+            requests=[self.requests[i] for i in keep],
+            sources=[self.sources[i] for i in keep],
+            references=[self.references[i] for i in keep],
             documents=self.documents and [self.documents[i] for i in keep],
-        )  # fmt: skip
+        )
 
     def clusters(self) -> quality.Clusters:
         """Documents, where the set has enough of them."""
@@ -65,7 +67,7 @@ def build_direction(
     ConfigError or DataError."""
     source, target = languages_of(spec.direction)
     found, available = read_test_set(spec, sample_seed)
-    asking = Asking(template, tokenizer)
+    asking = PromptBuilder(template, tokenizer)
     prompts = [asking.translation(one_line(s), source, target) for s in found.sources]
     return Direction(
         spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
@@ -87,7 +89,7 @@ def measure_direction(
     return quality.measure(segments, [o.text for o in outputs], metrics, scorers)
 
 
-def judge_direction(direction: Direction, outputs: Sequence[Output]) -> Judged:
+def judge_direction(direction: Direction, outputs: Sequence[Output]) -> FailureLabels:
     """Which outputs of one direction fail outright, and how."""
     texts = [o.text for o in outputs]
     return judge(direction.sources, texts, direction.references, *languages_of(direction.name))

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mtray.data import encoder_decoder
-from mtray.data.tokenise import Ids, encode_examples, prompt_ids_batch
+from mtray.data.tokenization import Ids, encode_examples, prompt_ids_batch
 from mtray.evaluation.abilities.base import spaced
-from mtray.evaluation.batches import Job, Settings, by_length
-from mtray.evaluation.engine import Output, Request, answering
-from mtray.evaluation.generation import device_of
+from mtray.evaluation.inference.batching import EncodedRequest, Settings, by_length
+from mtray.evaluation.inference.engine import answering
+from mtray.evaluation.inference.model_calls import device_of
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.runtime import LOGITS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ LIKELIEST = 1024  # tokens of a larger one that are
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseDistributions:
     """The base model's next-token distributions along its own answers.
 
     - `batches`: rows that are computed together: (place, ids of prompt and answer, where the answer
@@ -48,7 +49,7 @@ class Base:
       shape (positions, tokens).
     """
 
-    batches: tuple[tuple[Job, ...], ...]
+    batches: tuple[tuple[EncodedRequest, ...], ...]
     tokens: tuple[torch.Tensor | None, ...]
     logs: tuple[torch.Tensor, ...]
 
@@ -62,7 +63,7 @@ def divergence_requests(suite: Suite, most: int) -> list[Request]:
 
 def base_distributions(
     settings: Settings, requests: Sequence[Request], answers: Sequence[Output]
-) -> Base:
+) -> BaseDistributions:
     """Of the model of `settings`, which has the base model's weights, along its answers."""
     batches = _batches(settings, _rows(settings.tokenizer, requests, answers))
     tokens: list[torch.Tensor | None] = []
@@ -73,10 +74,10 @@ def base_distributions(
                 chosen = None if found.shape[1] <= WHOLE else found.topk(LIKELIEST).indices
                 logs.append(_compared(found, chosen).cpu())
                 tokens.append(None if chosen is None else chosen.int().cpu())
-    return Base(batches, tuple(tokens), tuple(logs))
+    return BaseDistributions(batches, tuple(tokens), tuple(logs))
 
 
-def forward_kl(settings: Settings, base: Base) -> float:
+def forward_kl(settings: Settings, base: BaseDistributions) -> float:
     """KL(base || tuned) in nats per token: the mean over all tokens of the base model's answers,
     where `settings` holds the tuned model. 0 for the base model itself; infinite or NaN where the
     tuned model's numbers are."""
@@ -101,27 +102,31 @@ def kl(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return torch.where(p == -torch.inf, 0.0, p.exp() * (p - q)).sum(dim=1)
 
 
-def _rows(tokenizer: Any, requests: Sequence[Request], answers: Sequence[Output]) -> list[Job]:
+def _rows(
+    tokenizer: Any, requests: Sequence[Request], answers: Sequence[Output]
+) -> list[EncodedRequest]:
     """Place, ids and the prompt's length of each prompt with its answer, which may be empty. An
     answer that takes more tokens when it is read than it was allowed is cut: the model may have no
     room for them."""
     prompts = prompt_ids_batch(tokenizer, [request.prompt for request in requests])
     pairs = [(r.prompt, a.text) for r, a in zip(requests, answers, strict=True)]
     read = encode_examples(tokenizer, pairs, with_end=False)
-    rows: list[Job] = []
+    rows: list[EncodedRequest] = []
     for place, (request, answer) in enumerate(zip(requests, answers, strict=True)):
         ids, start = read[place] if answer.text else (prompts[place], len(prompts[place]))
         rows.append((place, ids[: start + request.max_new_tokens], start))
     return rows
 
 
-def _batches(settings: Settings, rows: Sequence[Job]) -> tuple[tuple[Job, ...], ...]:
+def _batches(
+    settings: Settings, rows: Sequence[EncodedRequest]
+) -> tuple[tuple[EncodedRequest, ...], ...]:
     at_once = max(1, LOGITS_AT_ONCE // int(settings.model.config.vocab_size))
     batches = by_length(rows, min(settings.max_tokens, at_once))
     return tuple(tuple(batch) for batch in batches)
 
 
-def _next_tokens(model: Any, batch: Sequence[Job]) -> Iterator[torch.Tensor]:
+def _next_tokens(model: Any, batch: Sequence[EncodedRequest]) -> Iterator[torch.Tensor]:
     """Log-probabilities of what may come at each place of each row's answer and after it, shape
     (answer's tokens + 1, vocabulary). A row at a time: a copy of all would double the memory."""
     device = device_of(model)

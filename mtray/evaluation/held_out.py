@@ -22,17 +22,17 @@ def has_test(study: Study) -> bool:
     return any(q.test for q in evaluation.quality) or any(spec.test for spec in abilities)
 
 
-def lacking(study: Study) -> list[str]:
+def sets_without_test(study: Study) -> list[str]:
     """The evaluation sets without test segments."""
     evaluation = study.evaluation
     found = [f"quality {q.direction}" for q in evaluation.quality if not q.test]
     return found + [f"ability {n}" for n, spec in evaluation.abilities.items() if not spec.test]
 
 
-def on_test(study: Study) -> Study:
+def study_on_test(study: Study) -> Study:
     """The study with its test segments in the place of the others. ConfigError when a set has none,
     or the same ones."""
-    if missing := lacking(study):
+    if missing := sets_without_test(study):
         raise ConfigError(
             f"`evaluation`: no test segments for {', '.join(missing)}; give each set "
             "`test: {path: FILE}` in the study's file, and start the sweep's command once more, "

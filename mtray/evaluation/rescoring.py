@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.analysis.agreement import expected_agreement
-from mtray.analysis.uncertainty import Drawn, Measurement, drawn, drawn_score, mean_of
-from mtray.analysis.units import shared_units
+from mtray.analysis.human_agreement import expected_agreement
+from mtray.analysis.resampling_units import shared_units
+from mtray.analysis.uncertainty import Measurement, ScoreDraws, drawn, drawn_score, mean_of
 from mtray.errors import EvaluationError
 from mtray.evaluation.directions import Direction, measure_direction
-from mtray.evaluation.outputs import read_outputs
-from mtray.evaluation.quality import CometScorer
+from mtray.evaluation.metrics.quality import CometScorer
+from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.scoring import direction_names, on_units
 from mtray.schema import Score
 
@@ -22,7 +22,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Gauge:
+class Rescorer:
     """What is measured, on what, and how its intervals are drawn."""
 
     directions: Sequence[Direction]
@@ -31,11 +31,11 @@ class Gauge:
     resamples: int
     seed: int
 
-    def measure(self, outputs_file: Path) -> dict[str, Drawn]:
+    def measure(self, outputs_file: Path) -> dict[str, ScoreDraws]:
         """Scores and their draws as `<metric>.<direction>` and, over several directions,
         `<metric>.mean`, the same as a trial's own. Raises RunError for a file that is damaged or of
         other requests."""
-        found: dict[str, Drawn] = {}
+        found: dict[str, ScoreDraws] = {}
         by_metric: dict[str, list[Measurement]] = {}
         units = shared_units([direction_names(d) for d in self.directions])
         for direction, keys in zip(self.directions, units, strict=True):
@@ -52,7 +52,7 @@ class Gauge:
         return found
 
 
-def paired(a: Drawn, b: Drawn) -> Score:
+def paired(a: ScoreDraws, b: ScoreDraws) -> Score:
     """a - b of two systems on the same segments and draws. EvaluationError when they are not."""
     if a.draws.shape != b.draws.shape or (a.score.n, a.score.signature) != (
         b.score.n,
@@ -67,7 +67,9 @@ def paired(a: Drawn, b: Drawn) -> Score:
     return drawn_score(gap, a.draws - b.draws, a.score.n, signature).score
 
 
-def entries(found: Mapping[str, Drawn], base: Mapping[str, Drawn] | None) -> dict[str, Any]:
+def entries(
+    found: Mapping[str, ScoreDraws], base: Mapping[str, ScoreDraws] | None
+) -> dict[str, Any]:
     """What is written of a trial, by the score's name: `score` and, for a tuned model, its paired
     `difference` to the base model and the `agreement` of human raters to be expected with it."""
     out: dict[str, Any] = {}

@@ -5,20 +5,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from mtray.analysis.retained import retention
-from mtray.analysis.uncertainty import Array, Drawn, Measurement, drawn, mean_of
-from mtray.analysis.units import Keys, shared_units
+from mtray.analysis.resampling_units import Keys, shared_units
+from mtray.analysis.retention import retention
+from mtray.analysis.uncertainty import Array, Measurement, ScoreDraws, drawn, mean_of
 from mtray.evaluation.abilities.base import Ability, Tools, floor_of, one_line, output_counts
 from mtray.evaluation.directions import Direction, judge_direction, measure_direction
-from mtray.evaluation.engine import Output
-from mtray.evaluation.quality import COMET, CometScorer
-from mtray.evaluation.retention import kept_abilities
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.quality import COMET, CometScorer
+from mtray.evaluation.retained_abilities import kept_abilities
 from mtray.schema import Score
 
-if TYPE_CHECKING:
-    from mtray.evaluation.suite import Suite
+
+class Parts(Protocol):
+    """What scoring needs of a suite (`mtray.evaluation.suite.Suite`)."""
+
+    @property
+    def directions(self) -> list[Direction]: ...
+    @property
+    def abilities(self) -> list[Ability]: ...
+    @property
+    def weights(self) -> dict[str, float]: ...
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
+    @property
+    def beside(self) -> tuple[list[tuple[str, ...]], ...]: ...
 
 
 @dataclass(frozen=True)
@@ -47,18 +59,18 @@ class Scoring:
     - `result`: what was found so far.
     """
 
-    suite: Suite
+    suite: Parts
     scorers: Mapping[str, CometScorer]
     tools: Tools
     resamples: int
     seed: int
     result: SuiteResult = field(default_factory=lambda: SuiteResult({}, {}, {}))
 
-    def enter(self, name: str, found: Drawn, objective: bool = False) -> None:
+    def enter(self, name: str, found: ScoreDraws, objective: bool = False) -> None:
         (self.result.objectives if objective else self.result.scores)[name] = found.score
         self.result.draws[name] = found.draws
 
-    def _drawn(self, measurement: Measurement) -> Drawn:
+    def _drawn(self, measurement: Measurement) -> ScoreDraws:
         return drawn(measurement, self.resamples, self.seed)
 
     def quality(self, outputs: Sequence[Sequence[Output]], units: Sequence[Keys]) -> None:
@@ -122,7 +134,7 @@ def on_units(measurement: Measurement, keys: Keys | None) -> Measurement:
     return replace(measurement, clusters=keys)
 
 
-def suite_units(suite: Suite) -> tuple[list[Keys], list[Keys | None]]:
+def suite_units(suite: Parts) -> tuple[list[Keys], list[Keys | None]]:
     """The units of the directions' segments and of the abilities' rows (None: an ability that does
     not say what its rows are)."""
     rows = [direction_names(direction) for direction in suite.directions]

@@ -19,8 +19,8 @@ from mtray.evaluation.abilities.base import (
     spaced,
 )
 from mtray.evaluation.directions import Direction, build_direction
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.quality import COMET, METRICS, CometScorer, string_metrics
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.scoring import Scoring, SuiteResult, ability_texts, suite_units
 from mtray.schema import NO_COMET, RETENTION_SUMMARIES, Evaluation, Study
 
@@ -116,10 +116,10 @@ class Suite:
         """Objectives `quality` and `retention` with everything they are made of.
 
         `base_outputs` None: the outputs are the base model's own, whose retention is 1.
-        `load_comet` replaces `mtray.evaluation.comet.load_comet`. Raises EvaluationError when a
-        measurement cannot be made."""
+        `load_comet` replaces `mtray.evaluation.metrics.comet.load_comet`. Raises EvaluationError
+        when a measurement cannot be made."""
         if load_comet is None:
-            from mtray.evaluation.comet import loader
+            from mtray.evaluation.metrics.comet import loader
 
             load_comet = loader(self.comet_device)
         by_direction, by_ability = self.split(outputs)
@@ -159,7 +159,7 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     )  # fmt: skip
 
 
-def with_dropped(suite: Suite, study: Study, earlier: Evaluation, tokenizer: Any) -> Suite:
+def with_dropped_units(suite: Suite, study: Study, earlier: Evaluation, tokenizer: Any) -> Suite:
     """The suite of a study whose run was bound with `earlier`, which may have had more abilities:
     bootstrap draws are paired with those of the run's trials only on the same units. Reads the
     files of those that are gone; raises ConfigError or DataError."""

@@ -1,8 +1,7 @@
 """Which abilities retention is the mean of, in words and for two sets of segments.
 
-An ability that the base model does not have is left out (`mtray.evaluation.retention`), so the same
-name stands for another mean on other segments, or where other versions measured.
-"""
+An ability that the base model does not have is left out (`mtray.evaluation.retained_abilities`), so
+the same name stands for another mean on other segments, or where other versions measured."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import Draws
-from mtray.report.records import trials_text
+from mtray.run_files import trials_text
 from mtray.schema import RETENTION_SUMMARIES, Frozen, Score, TrialRecord
 
 Array = npt.NDArray[np.float64]

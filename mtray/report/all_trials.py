@@ -10,13 +10,13 @@ from mtray.errors import RunError
 from mtray.report.abilities import ability_measures
 from mtray.report.compare import recipe_name
 from mtray.report.differences import Difference
+from mtray.report.displayed_scores import DisplayedScore, shown_difference, shown_score
 from mtray.report.groups import Draws, complete_trials, group_trials, measured, no_draws
-from mtray.report.paired import reference_note, reference_number, trial_differences
+from mtray.report.paired_differences import reference_note, reference_number, trial_differences
 from mtray.report.parameters import Parameters, parameter_text, parameters
 from mtray.report.printing import EMPTY, Sheet
-from mtray.report.records import trial_name
 from mtray.report.tables import shown_text, varied_parameters
-from mtray.report.view import Shown, shown_difference, shown_score
+from mtray.run_files import trial_name
 from mtray.schema import Frozen, Role, Score, TrialRecord
 
 
@@ -53,9 +53,12 @@ class AllTrials(Frozen):
 
 
 def all_trials(
-    records: Sequence[TrialRecord], study: Any, run_dir: Path, draws: Draws = no_draws,
+    records: Sequence[TrialRecord],
+    study: Any,
+    run_dir: Path,
+    draws: Draws = no_draws,
     against: str | None = None,
-) -> AllTrials:  # fmt: skip
+) -> AllTrials:
     """RunError when no trial is complete, ConfigError when no recipe is called `against`."""
     complete = complete_trials(records)
     if not complete:
@@ -93,7 +96,7 @@ def _trial(
     )  # fmt: skip
 
 
-def trials_sheet(found: AllTrials, show: Callable[[Shown], str] = shown_text) -> Sheet:
+def trials_sheet(found: AllTrials, show: Callable[[DisplayedScore], str] = shown_text) -> Sheet:
     """A row for each trial: what it is, its objectives, abilities and recipe."""
     varied = varied_parameters([trial.recipe for trial in found.trials])
     abilities = [name for name in found.abilities if name not in found.objectives]
@@ -101,18 +104,24 @@ def trials_sheet(found: AllTrials, show: Callable[[Shown], str] = shown_text) ->
     head = ["number", "role", "repeats", "seed", *measures, *varied]
     rows = [
         [
-            trial_name(trial.number), trial.role, _repeats(trial), str(trial.seed),
+            trial_name(trial.number),
+            trial.role,
+            _repeats(trial),
+            str(trial.seed),
             *(_cell(found, trial, name, show) for name in measures),
             *(parameter_text(trial.recipe[name]) for name in varied),
         ]
         for trial in found.trials
-    ]  # fmt: skip
+    ]
     return Sheet(
-        head, rows, title=f"{found.study}: {len(rows)} complete trials",
-        left=frozenset({"role"}), named=2,
+        head,
+        rows,
+        title=f"{found.study}: {len(rows)} complete trials",
+        left=frozenset({"role"}),
+        named=2,
         blocks=(2, len(found.objectives), len(abilities)),
         styles=["" if trial.role == "search" else "dim" for trial in found.trials],
-    )  # fmt: skip
+    )
 
 
 def _repeats(trial: Trial) -> str:
@@ -122,7 +131,7 @@ def _repeats(trial: Trial) -> str:
     return EMPTY if trial.of is None else str(trial.of)
 
 
-def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[Shown], str]) -> str:
+def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[DisplayedScore], str]) -> str:
     if name not in trial.scores:
         return EMPTY
     if found.reference in (None, trial.number):

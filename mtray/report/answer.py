@@ -1,6 +1,6 @@
 """The recommendation of a sweep: which recipe to use, what it gains and loses, how certain that is,
 and what would make it more certain. Recipes are compared by their expected worth
-(`mtray.analysis.decision`) under the joint posterior of their scores (`mtray.report.belief`)."""
+(`mtray.analysis.decision`) under the joint posterior of their scores (`mtray.report.posterior`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from mtray.analysis.decision import MARGIN, needed, worth
 from mtray.analysis.pareto import maximised
-from mtray.report.belief import AgainstBaseline, Belief, Expected
 from mtray.report.parameters import Parameters, parameters
+from mtray.report.posterior import AgainstBaseline, Expected, JointPosterior
 from mtray.schema import Frozen, Role
 
 LEVEL = 0.95  # least probability of an answer that is called settled
@@ -25,7 +25,7 @@ class Rival(Frozen):
     chance: float
 
 
-class LookedBest(Frozen):
+class BestObserved(Frozen):
     """The recipe with the highest observed worth, if it is not the recommended one.
 
     - `observed`: its observed gain over the recommended recipe, by objective.
@@ -37,7 +37,7 @@ class LookedBest(Frozen):
     expected: tuple[Expected, ...]
 
 
-class Untried(Frozen):
+class UntrainedRecipe(Frozen):
     """The untrained recipe of the space with the highest expected worth.
 
     - `gains`: its expected gains over the recommended recipe.
@@ -95,8 +95,8 @@ class Answer(Frozen):
     level: float
     settled: bool
     rivals: tuple[Rival, ...]
-    looked_best: LookedBest | None
-    untried: Untried | None
+    looked_best: BestObserved | None
+    untried: UntrainedRecipe | None
     settling: Settling | None
     scale: dict[str, float]
     modelled: bool
@@ -104,7 +104,7 @@ class Answer(Frozen):
     commands: tuple[tuple[str, str], ...] = ()
 
 
-def answer(found: Belief, level: float = LEVEL) -> Answer:
+def answer(found: JointPosterior, level: float = LEVEL) -> Answer:
     """The recommendation under a joint posterior; it is settled from probability `level` on."""
     choice, numbers = found.choice, found.numbers
     number = numbers[choice.best]
@@ -121,7 +121,7 @@ def answer(found: Belief, level: float = LEVEL) -> Answer:
     )  # fmt: skip
 
 
-def _against(found: Belief) -> tuple[AgainstBaseline, ...]:
+def _against(found: JointPosterior) -> tuple[AgainstBaseline, ...]:
     """Gains over every baseline except the recommended recipe itself."""
     best = found.choice.best
     roles: list[Role] = ["base", *(r.role for r in found.evidence.records)]
@@ -132,7 +132,7 @@ def _against(found: Belief) -> tuple[AgainstBaseline, ...]:
     )
 
 
-def _rivals(found: Belief) -> tuple[Rival, ...]:
+def _rivals(found: JointPosterior) -> tuple[Rival, ...]:
     chances = found.choice.chances
     order = [int(i) for i in np.argsort(-chances, kind="stable") if i != found.choice.best]
     return tuple(
@@ -142,7 +142,7 @@ def _rivals(found: Belief) -> tuple[Rival, ...]:
     )
 
 
-def _looked_best(found: Belief) -> LookedBest | None:
+def _looked_best(found: JointPosterior) -> BestObserved | None:
     names, senses = list(found.objectives), list(found.objectives.values())
     gaps = np.column_stack([found.evidence.gap(name) for name in names])
     values = np.vstack([np.zeros(len(names)), maximised(gaps, senses)])
@@ -150,14 +150,14 @@ def _looked_best(found: Belief) -> LookedBest | None:
     if looked == best:
         return None
     ahead = (values[looked] - values[best]).tolist()
-    return LookedBest(
+    return BestObserved(
         number=found.numbers[looked],
         observed=dict(zip(names, ahead, strict=True)),
         expected=found.expected(looked, best),
     )
 
 
-def _untried(found: Belief) -> Untried | None:
+def _untried(found: JointPosterior) -> UntrainedRecipe | None:
     """The best untrained recipe; None if it is not expected to be worth more."""
     trained = len(found.numbers)
     if not found.untried:
@@ -166,13 +166,14 @@ def _untried(found: Belief) -> Untried | None:
     apart = found.worth[:, place] - found.worth[:, found.choice.best]
     if apart.mean() <= 0:
         return None
-    return Untried(
+    return UntrainedRecipe(
         recipe=parameters(found.untried[place - trained]),
-        gains=found.expected(place, found.choice.best), better=float((apart > 0).mean()),
-    )  # fmt: skip
+        gains=found.expected(place, found.choice.best),
+        better=float((apart > 0).mean()),
+    )
 
 
-def _settling(found: Belief, level: float) -> Settling | None:
+def _settling(found: JointPosterior, level: float) -> Settling | None:
     """What would settle the answer; None if the recommended recipe has no rival."""
     choice = found.choice
     if choice.rival is None:
@@ -184,12 +185,14 @@ def _settling(found: Belief, level: float) -> Settling | None:
     numbers = tuple(found.numbers[i] for i in pair if i)
     seconds = sum(found.evidence.record(n).total_seconds for n in numbers)
     return Settling(
-        numbers=numbers, repeats=what.repeats, minutes=(what.repeats or 0) * seconds / 60,
+        numbers=numbers,
+        repeats=what.repeats,
+        minutes=(what.repeats or 0) * seconds / 60,
         segments=what.segments,
-    )  # fmt: skip
+    )
 
 
-def next_repeat(found: Belief, eligible: Sequence[int]) -> int | None:
+def next_repeat(found: JointPosterior, eligible: Sequence[int]) -> int | None:
     """The trial whose repeat is most informative about which recipe is best: of the recommended
     recipe and its strongest rival, the one with fewer seeds (LUCB: Kalyanakrishnan et al. 2012,
     "PAC Subset Selection in Stochastic Multi-armed Bandits"). `eligible`: numbers of trials that

@@ -6,14 +6,14 @@ import shlex
 from collections.abc import Sequence
 from math import ceil
 
-from mtray.report.answer import Answer, LookedBest, Settling
-from mtray.report.belief import AgainstBaseline, Expected
+from mtray.report.answer import Answer, BestObserved, Settling
 from mtray.report.compare import ROLE_NAMES
 from mtray.report.parameters import recipe_text
+from mtray.report.posterior import AgainstBaseline, Expected
 from mtray.report.prediction import Prediction
 from mtray.report.printing import Sheet
-from mtray.report.records import BASE_NUMBER
 from mtray.report.units import in_points
+from mtray.run_files import BASE_NUMBER
 
 
 def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
@@ -53,9 +53,10 @@ def expected_sheet(against: Sequence[AgainstBaseline]) -> Sheet:
         for place, gain in enumerate(each.gains)
     ]
     return Sheet(
-        ["answer against", "objective", "expected gain", "P(better)"], rows,
+        ["answer against", "objective", "expected gain", "P(better)"],
+        rows,
         left=frozenset(("answer against", "objective")),
-    )  # fmt: skip
+    )
 
 
 def _expected_cells(gain: Expected) -> list[str]:
@@ -76,7 +77,7 @@ def answer_head(answer: Answer) -> list[str]:
     ]
 
 
-def told(answer: Answer, run: str) -> Answer:
+def with_texts(answer: Answer, run: str) -> Answer:
     """The answer with its text and the next commands."""
     text = (*answer_head(answer), *answer_lines(answer))
     return answer.model_copy(update={"text": text, "commands": next_commands(answer, run)})
@@ -142,7 +143,7 @@ def _whose(number: int) -> str:
     return "the base model" if number == BASE_NUMBER else f"trial {number}"
 
 
-def _looked_best_line(found: LookedBest) -> str:
+def _looked_best_line(found: BestObserved) -> str:
     base = {gain.objective: gain.base for gain in found.expected}
     measured = ", ".join(
         f"{name} {number_text(gap, of=base[name])}" for name, gap in found.observed.items()
@@ -214,10 +215,13 @@ def prediction_sheet(found: Prediction) -> Sheet:
     """A row for each measure."""
     rows = [
         [
-            m.measure, number_text(m.value, ""), interval_text(m.low, m.high, "", m.value),
-            number_text(m.gain, of=m.value), interval_text(m.gain_low, m.gain_high, of=m.value),
+            m.measure,
+            number_text(m.value, ""),
+            interval_text(m.low, m.high, "", m.value),
+            number_text(m.gain, of=m.value),
+            interval_text(m.gain_low, m.gain_high, of=m.value),
         ]
         for m in found.measures
-    ]  # fmt: skip
+    ]
     head = ["measure", "predicted", "95 %", "minus base model", "95 % of that"]
     return Sheet(head, rows, left=frozenset(("measure",)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mtray.analysis.seeds import PRIOR_FREEDOM
+from mtray.analysis.seed_variance import PRIOR_FREEDOM
 from mtray.report.differences import Joint
 from mtray.report.groups import Group
 from mtray.schema import TrialRecord

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from mtray.analysis.agreement import curve_of, expected_agreement
+from mtray.analysis.human_agreement import curve_of, expected_agreement
 from mtray.report.differences import Difference, Joint, better_by, widened
 from mtray.schema import Frozen, Role, Sense, TrialRecord
 
@@ -45,7 +45,7 @@ class Gain(Frozen):
       together.
     - `candidates`: the number of recipes that the point was picked from.
     - `agreement`: the share of human judgements expected to agree, for metrics of which that is
-      known (`mtray.analysis.agreement`), which is then named in `agreement_metric`.
+      known (`mtray.analysis.human_agreement`), which is then named in `agreement_metric`.
     """
 
     objective: str
@@ -70,7 +70,7 @@ class Comparison(Frozen):
     gains: tuple[Gain, ...]
 
 
-class Against:
+class BaselineComparison:
     """One baseline, and all that a point of the front is compared with it by.
 
     `joint` holds both; `stretch` is what makes intervals hold for all pairs (`Joint.stretch`);
@@ -128,16 +128,18 @@ def compare(
     """The front's searched points beside every baseline. `searched` are the numbers of the recipes
     that the front was picked from; all records are means, by whose numbers `joint` knows them."""
     stretch = joint.stretch(searched, [b.number for b in baselines])
-    against = [Against(b, objectives, joint, stretch, len(searched)) for b in baselines]
+    against = [BaselineComparison(b, objectives, joint, stretch, len(searched)) for b in baselines]
     return tuple(_comparison(front, each) for each in against)
 
 
-def _comparison(front: Sequence[TrialRecord], against: Against) -> Comparison:
+def _comparison(front: Sequence[TrialRecord], against: BaselineComparison) -> Comparison:
     gains = tuple(against.gain(front, name) for name in against.objectives)
     return Comparison(
-        role=against.baseline.role, number=against.baseline.number, gains=gains,
+        role=against.baseline.role,
+        number=against.baseline.number,
+        gains=gains,
         better=any(g.verdict == "better" for g in gains),
-    )  # fmt: skip
+    )
 
 
 def _verdict(found: Difference) -> Verdict:

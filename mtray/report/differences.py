@@ -4,7 +4,7 @@ chance of being on the front agree.
 
 The error of a recipe's mean is that of the segments, by the trials' paired bootstrap draws (or,
 where there are none, by their intervals, independently), and that of the seeds
-(`mtray.analysis.seeds`), drawn together for all recipes and objectives.
+(`mtray.analysis.seed_variance`), drawn together for all recipes and objectives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.pareto import front_probability, interval_draws, maximised
-from mtray.analysis.seeds import SeedVariance, seed_draws
+from mtray.analysis.seed_variance import SeedVariance, seed_draws
 from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import (
     Draws,
@@ -123,9 +123,12 @@ def widened(found: Difference, by: float) -> Difference:
 
 
 def joint(
-    groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws, least: int = DRAWS,
+    groups: Sequence[Group],
+    names: Sequence[str],
+    draws: Draws = no_draws,
+    least: int = DRAWS,
     spread: SeedVariance | None = None,
-) -> Joint:  # fmt: skip
+) -> Joint:
     """Of all groups, whose trials have all of the named objectives. `spread`: the variance over
     seeds, where it is known from more than these groups."""
     values = mean_values(groups, names)

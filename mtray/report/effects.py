@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.surface import Importance, curve, importances
-from mtray.parameters import Choices, IntRange, Value
-from mtray.report.left_out import LeftOutError, left_out_errors
-from mtray.report.surface import Modelled
-from mtray.report.untried import recipes_at, spread_points
+from mtray.report.leave_one_out import LeftOutError, left_out_errors
+from mtray.report.surface import ModelledRun
+from mtray.report.untrained_recipes import recipes_at, spread_points
 from mtray.schema import Frozen
-from mtray.space import Space
+from mtray.search_space.parameters import Choices, IntRange, Value
+from mtray.search_space.space import Space
 
 Array = npt.NDArray[np.float64]
 GRID = 15  # values of a curve
@@ -61,7 +61,7 @@ class MeasureEffects(Frozen):
     left_out: tuple[LeftOutError, ...]
 
 
-def effects(surface: Modelled, space: Space) -> tuple[MeasureEffects, ...]:
+def effects(surface: ModelledRun, space: Space) -> tuple[MeasureEffects, ...]:
     """Of every measure of the surface."""
     shares = _importances(surface)
     curves = {name: _curve_points(surface, space, name) for name in surface.coordinates.names}
@@ -94,7 +94,7 @@ def effects(surface: Modelled, space: Space) -> tuple[MeasureEffects, ...]:
     return tuple(found)
 
 
-def _importances(surface: Modelled) -> list[list[Importance]]:
+def _importances(surface: ModelledRun) -> list[list[Importance]]:
     """Of every measure, of every parameter."""
     d = len(surface.coordinates.names)
     # one sequence of twice the dimensions: later points of one are near its first ones
@@ -108,11 +108,11 @@ def _importances(surface: Modelled) -> list[list[Importance]]:
     return [importances(process, first, mixed) for process in surface.surface.processes]
 
 
-def _features(surface: Modelled, units: Array) -> Array:
+def _features(surface: ModelledRun, units: Array) -> Array:
     return surface.coordinates.features(recipes_at(surface, units))
 
 
-def _curve_points(surface: Modelled, space: Space, name: str) -> tuple[list[Value], Array]:
+def _curve_points(surface: ModelledRun, space: Space, name: str) -> tuple[list[Value], Array]:
     """Values of a parameter, g of them, and the features of the background at each, shape (g, b,
     f)."""
     background = spread_points(len(surface.coordinates.names), BACKGROUND)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtray.parameters import Choices
 from mtray.report.effects import Effect, MeasureEffects
-from mtray.space import Space
+from mtray.search_space.parameters import Choices
+from mtray.search_space.space import Space
 
 LINE, INK = "#0072B2", "#2b2f36"
 CELL = (2.1, 1.7)  # inches of one curve
@@ -37,8 +37,9 @@ def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -
     figure.suptitle(
         "Difference to the base model, averaged over the rest of the space; 95 % band; share: of "
         "the variance over the space",
-        fontsize=8, color=INK,
-    )  # fmt: skip
+        fontsize=8,
+        color=INK,
+    )
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtray.report.effects import Effect, MeasureEffects
-from mtray.report.left_out import LeftOutError
+from mtray.report.leave_one_out import LeftOutError
 from mtray.report.printing import Sheet
-from mtray.space import Space
+from mtray.search_space.space import Space
 
 
 def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
@@ -20,11 +20,13 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
         by_name = {effect.parameter: effect for effect in measure.effects}
         rows.append([measure.measure, *(_share(by_name[name]) for name in names)])
     return Sheet(
-        ["measure", *names], rows, left=frozenset(("measure",)),
+        ["measure", *names],
+        rows,
+        left=frozenset(("measure",)),
         title="Importance: share of the variance over the space that a parameter has a part in",
         caption="[95 %]. / or \\: higher or lower at the end of the range than at its start; "
         "~: within noise.",
-    )  # fmt: skip
+    )
 
 
 def _share(effect: Effect) -> str:
@@ -42,19 +44,23 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
     """A row for each measure and model."""
     rows = [
         [
-            "" if place else each.measure, left.model, f"{left.error:.4f}",
-            f"{left.coverage:.0%}", f"{left.log_density:.2f}",
+            "" if place else each.measure,
+            left.model,
+            f"{left.error:.4f}",
+            f"{left.coverage:.0%}",
+            f"{left.log_density:.2f}",
         ]
         for each in found
         for place, left in enumerate(each.left_out)
-    ]  # fmt: skip
+    ]
     return Sheet(
-        ["measure", "model", "error", "covered", "log density"], rows,
+        ["measure", "model", "error", "covered", "log density"],
+        rows,
         left=frozenset(("measure", "model")),
         title="Every recipe predicted from the others (leave-one-out)",
         caption="error: root mean squared error. covered: share of measured values within their "
         "95 % prediction interval. log density: mean over the measured values, higher is better.",
-    )  # fmt: skip
+    )
 
 
 def left_out_lines(found: Sequence[MeasureEffects]) -> list[str]:

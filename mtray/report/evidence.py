@@ -15,7 +15,7 @@ from mtray.errors import RunError
 from mtray.report.abilities import ability_measures
 from mtray.report.differences import joint
 from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured, no_draws
-from mtray.report.records import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
 
 Array = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ class Evidence:
     - `base`, shape (k,): the untouched model's values.
     - `gaps`, shape (n, k): a recipe's value minus the untouched model's.
     - `errors`, shape (draws, n, k): what the gaps may be off by, drawn together for all recipes and
-      measures: segments by the paired bootstrap, seeds by `mtray.analysis.seeds`.
+      measures: segments by the paired bootstrap, seeds by `mtray.analysis.seed_variance`.
     - `seed_deviation`, shape (k,): standard deviation over seeds of one training's value on these
       segments, the bootstrap's part among it: what more seeds would average out.
     """
@@ -77,9 +77,11 @@ class Evidence:
 
 
 def evidence(
-    records: Iterable[TrialRecord], objectives: Sequence[str], draws: Draws = no_draws,
+    records: Iterable[TrialRecord],
+    objectives: Sequence[str],
+    draws: Draws = no_draws,
     run_dir: Path = Path(),
-) -> Evidence:  # fmt: skip
+) -> Evidence:
     """Of the objectives, and of every ability that retention averages in all trials.
 
     RunError where the untouched model is not measured, or nothing is trained."""
@@ -96,11 +98,14 @@ def evidence(
         raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")
     found = joint([base, *groups], names, draws)
     return Evidence(
-        records=tuple(_record(g) for g in groups), seeds=tuple(g.n_seeds for g in groups),
-        names=tuple(names), base=found.values[0], gaps=found.values[1:] - found.values[0],
+        records=tuple(_record(g) for g in groups),
+        seeds=tuple(g.n_seeds for g in groups),
+        names=tuple(names),
+        base=found.values[0],
+        gaps=found.values[1:] - found.values[0],
         errors=found.errors[:, 1:] - found.errors[:, :1],
         seed_deviation=np.sqrt(found.spread.variance),
-    )  # fmt: skip
+    )
 
 
 def _record(group: Group) -> TrialRecord:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mtray.files import write_atomically
-from mtray.report.columns import csv_bytes, parquet_bytes
+from mtray.report.bootstrap_draws import draws_of
+from mtray.report.columnar_files import csv_bytes, parquet_bytes
 from mtray.report.differences import Difference, better_by
-from mtray.report.draws import draws_of
 from mtray.report.front import Front, build_front
-from mtray.report.page import front_page
 from mtray.report.plots import front_png
-from mtray.report.records import BASE_NUMBER, read_records, write_json
+from mtray.report.records import read_records, write_json
+from mtray.report.web_page import front_page
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Score, Sense, Study
-from mtray.space import Space
+from mtray.search_space.space import Space
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def read_front(
     run_dir: Path, study: Study, against: str | None = None, space: Space | None = None
 ) -> Front:
     """The front of a run's records, trials compared by their paired draws where they have them.
-    `against`: what differences are shown to (`mtray.report.paired.reference_number`). Without its
-    `space` there is no answer."""
+    `against`: what differences are shown to (`mtray.report.paired_differences.reference_number`).
+    Without its `space` there is no answer."""
     records = read_records(run_dir).sound()
     return build_front(records, study, run_dir, draws_of(run_dir), against, space)
 

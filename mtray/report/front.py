@@ -14,9 +14,8 @@ from mtray.analysis import pareto
 from mtray.errors import RunError
 from mtray.report.abilities import AbilitySets, ability_sets
 from mtray.report.answer import Answer, answer
-from mtray.report.answer_text import told
-from mtray.report.axes import measure_label, objective_label
-from mtray.report.belief import Belief, belief_of
+from mtray.report.answer_text import with_texts
+from mtray.report.axis_labels import measure_label, objective_label
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
 from mtray.report.differences import Difference, Joint, joint
@@ -29,17 +28,23 @@ from mtray.report.groups import (
     objective_array,
 )
 from mtray.report.hypervolume import reference_point
-from mtray.report.left_out import LeftOutError, left_out_errors, left_out_notes
-from mtray.report.means import mean_records
+from mtray.report.leave_one_out import LeftOutError, left_out_errors, left_out_notes
 from mtray.report.modelled_front import ModelledPoint, modelled_front
 from mtray.report.omissions import run_notes
-from mtray.report.paired import Differences, all_differences, reference_note, reference_number
+from mtray.report.paired_differences import (
+    Differences,
+    all_differences,
+    reference_note,
+    reference_number,
+)
 from mtray.report.parameters import Parameters, parameters
-from mtray.report.records import result_path, trial_name
+from mtray.report.posterior import JointPosterior, posterior_of
 from mtray.report.second_metric import SecondMetric, second_metric_notes, second_metrics
+from mtray.report.seed_means import mean_records
 from mtray.report.training_numbers import training_numbers
+from mtray.run_files import result_path, trial_name
 from mtray.schema import POOLS, Frozen, Role, Score, Sense, Study, TrialRecord
-from mtray.space import Space
+from mtray.search_space.space import Space
 
 
 class Objective(Frozen):
@@ -47,7 +52,7 @@ class Objective(Frozen):
     `reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
     front's reach, `seed_deviation` the standard deviation of one trial over seeds, beyond what the
     bootstrap over segments holds, from all repeated recipes and the prior of
-    `mtray.analysis.seeds`; None where nothing was trained."""
+    `mtray.analysis.seed_variance`; None where nothing was trained."""
 
     name: str
     sense: Sense
@@ -166,53 +171,65 @@ def build_front(
     apart = _differences(groups, together, against_number, draws)
     seconds = second_metrics(groups, study.objectives, apart, draws)
     order = tuple(means[i].number for i in pareto.front_order(values))
-    believed = _believed(belief_of(complete, study, space, draws) if space else None, str(run_dir))
+    believed = _believed(
+        posterior_of(complete, study, space, draws) if space else None, str(run_dir)
+    )
     return Front(
         study=study.name,
         run=str(run_dir),
         objectives=_objectives(study, reference, pareto.spread(values), together, abilities),
         points=tuple(
-            _point(mean, group, apart[mean.number], Place(bool(on), i == knee, float(p)), run_dir)
+            _point(
+                mean,
+                group,
+                apart[mean.number],
+                FrontMembership(bool(on), i == knee, float(p)),
+                run_dir,
+            )
             for i, (mean, group, on, p) in enumerate(
                 zip(means, groups, on_front, chances, strict=True)
             )
         ),
-        front=order, knee=means[knee].number,
+        front=order,
+        knee=means[knee].number,
         **believed,
-        reference=against_number, paired=together.paired,
+        reference=against_number,
+        paired=together.paired,
         hypervolume=pareto.hypervolume(values, corner),
         baseline_hypervolume=pareto.hypervolume(baselines, corner) if len(baselines) else None,
-        comparisons=_comparisons(means, on_front, study, together), second_metrics=seconds,
+        comparisons=_comparisons(means, on_front, study, together),
+        second_metrics=seconds,
         abilities=abilities,
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
         infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
-        failed={r.number: r.reason or "no reason recorded" for r in records
-                if r.state == "failed"},
+        failed={r.number: r.reason or "no reason recorded" for r in records if r.state == "failed"},
         versions=versions(complete),
         notes=(
             *second_metric_notes(seconds, order, means[0].objectives),
             *reference_note(groups, against_number),
             *caveats(complete, groups, together),
-            *left_out_notes(believed.get("left_out", {})), *run_notes(records),
+            *left_out_notes(believed.get("left_out", {})),
+            *run_notes(records),
         ),
-    )  # fmt: skip
+    )
 
 
-def _believed(found: Belief | None, run: str) -> dict[str, Any]:
+def _believed(found: JointPosterior | None, run: str) -> dict[str, Any]:
     """What the model of a run adds to its front."""
     if found is None:
         return {}
     surface = found.surface
     left_out = {n: left_out_errors(surface, n) for n in found.objectives} if surface else {}
     return {
-        "answer": told(answer(found), run), "modelled": modelled_front(found), "left_out": left_out,
-    }  # fmt: skip
+        "answer": with_texts(answer(found), run),
+        "modelled": modelled_front(found),
+        "left_out": left_out,
+    }
 
 
 def _objectives(
-    study: Study, reference: np.ndarray, reach: np.ndarray, together: Joint,
-    abilities: AbilitySets,
-) -> tuple[Objective, ...]:  # fmt: skip
+    study: Study, reference: np.ndarray, reach: np.ndarray, together: Joint, abilities: AbilitySets
+) -> tuple[Objective, ...]:
     spread = together.spread
     return tuple(
         Objective(
@@ -259,7 +276,7 @@ def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> N
             )
 
 
-class Place(NamedTuple):
+class FrontMembership(NamedTuple):
     """Where a point is: on the front, its knee, and with which probability on the front."""
 
     on_front: bool
@@ -268,7 +285,7 @@ class Place(NamedTuple):
 
 
 def _point(
-    mean: TrialRecord, group: Group, differences: Differences, place: Place, run_dir: Path
+    mean: TrialRecord, group: Group, differences: Differences, place: FrontMembership, run_dir: Path
 ) -> Point:
     mix = {
         f"n_{kind}": sum(s.examples for s in mean.mix.shares if POOLS.get(s.kind, s.kind) == kind)

@@ -3,7 +3,7 @@ the seeds.
 
 What is wrong with a mean over seeds has two parts. The segments: all trials answer the same ones,
 so their bootstrap intervals are averaged and not shrunk. The seeds: the variance of
-`mtray.analysis.seeds`, over the number of seeds behind the mean.
+`mtray.analysis.seed_variance`, over the number of seeds behind the mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.seeds import Repeated, SeedVariance, pooled_variance, with_prior
+from mtray.analysis.seed_variance import RepeatedTraining, SeedVariance, pooled_variance, with_prior
 from mtray.analysis.uncertainty import Z95
 from mtray.schema import Recipe, Role, Score, TrialRecord
 
@@ -130,7 +130,7 @@ def seed_variance(
     """Of the named objectives or scores: pooled over the groups, with the prior. Trials that lack
     one are left out, and so are intermediate checkpoints beside their training's longest point:
     how much less they vary over seeds is not known."""
-    families: dict[frozenset[int], list[Repeated]] = {}
+    families: dict[frozenset[int], list[RepeatedTraining]] = {}
     errors = []
     base, longest = _base_draws(groups, names, draws), longest_shares(groups)
     for group in groups:
@@ -143,10 +143,12 @@ def seed_variance(
             values = np.array([[measured(t)[n].value for n in names] for t in seeds])
             paired = paired_draws(seeds, names, draws) if len(seeds) > 1 else None
             family = families.setdefault(frozenset(group.trainings), [])
-            family.append(Repeated(values, paired, group.alpha))
+            family.append(RepeatedTraining(values, paired, group.alpha))
     if not errors:
         return SeedVariance(np.zeros(len(names)), np.zeros(len(names)), 0.0, 0)
-    found = pooled_variance(list(families.values()) or [[Repeated(np.zeros((1, len(names))))]])
+    found = pooled_variance(
+        list(families.values()) or [[RepeatedTraining(np.zeros((1, len(names))))]]
+    )
     return with_prior(found, np.median(errors, axis=0))
 
 

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.critical import Critical, best, critical
+from mtray.analysis.critical_values import CriticalRatio, best, critical
 from mtray.analysis.decision import worth
 from mtray.analysis.laws import (
     COLUMNS,
@@ -23,13 +23,12 @@ from mtray.analysis.laws import (
     quality_shape,
     scaled,
 )
-from mtray.analysis.leave_out import Fit, leave_one_out
+from mtray.analysis.leave_one_out import Fit, leave_one_out
 from mtray.analysis.regression import constant_fit, linear_fit
 from mtray.analysis.shared_errors import own_errors
 from mtray.analysis.uncertainty import TAILS
-from mtray.parameters import Choices, Value, values_of
 from mtray.report.evidence import Evidence
-from mtray.report.law_words import (
+from mtray.report.law_text import (
     MEANINGS,
     CriticalValue,
     Interval,
@@ -44,9 +43,10 @@ from mtray.report.law_words import (
     loss_sentences,
     verdict_of,
 )
-from mtray.report.left_out import LeftOutError, Model
+from mtray.report.leave_one_out import LeftOutError, Model
 from mtray.schema import Recipe, Study
-from mtray.space import Space
+from mtray.search_space.parameters import Choices, Value, values_of
+from mtray.search_space.space import Space
 
 Array = npt.NDArray[np.float64]
 Utility = Callable[[Array], Array]
@@ -59,7 +59,7 @@ LEVELS = (13, 13, 3, 3, 7)  # of the grid on which the optimum is looked for, by
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedLaw:
     """One measure's law; values have the sign with which higher is better."""
 
     name: str
@@ -70,7 +70,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Asked:
+class LawSettings:
     """What is asked of the laws.
 
     - `measures`: which ones; None: all that the evidence has.
@@ -87,10 +87,10 @@ class Asked:
     utility: Utility | None = None
 
 
-ALL = Asked()
+ALL = LawSettings()
 
 
-def laws(evidence: Evidence, study: Study, space: Space, asked: Asked = ALL) -> Laws:
+def laws(evidence: Evidence, study: Study, space: Space, asked: LawSettings = ALL) -> Laws:
     """Of every measure of the evidence but costs; critical ratios at the space's largest size."""
     rows, points = points_of([record.recipe for record in evidence.records])
     skipped = {name: "it is a cost" for name in evidence.names if name.startswith("cost.")}
@@ -132,17 +132,17 @@ def _notes(space: Space, untouched: int) -> tuple[str, ...]:
 
 def _fitted(
     evidence: Evidence, study: Study, name: str, rows: list[int], points: Array
-) -> Fitted:  # fmt: skip
+) -> FittedLaw:  # fmt: skip
     sign = -1.0 if study.objectives.get(name) == "min" else 1.0
     place = evidence.names.index(name)
     kind: Kind = "loss" if name.split(".")[0] == "retention" else "quality"
     shape = loss_shape if kind == "loss" else quality_shape
     values, errors = sign * evidence.gaps[rows, place], sign * evidence.errors[:, rows, place]
     covariance = evidence.covariance(name)[np.ix_(rows, rows)]
-    return Fitted(name, kind, law(shape, points, values, errors, place), values, covariance)
+    return FittedLaw(name, kind, law(shape, points, values, errors, place), values, covariance)
 
 
-def _measure(f: Fitted, points: Array, space: Space, asked: Asked) -> MeasureLaw:
+def _measure(f: FittedLaw, points: Array, space: Space, asked: LawSettings) -> MeasureLaw:
     fits: dict[Model, tuple[Fit, Array]] = {
         "law": (f.law.refit(), points),
         "linear": (lambda p, v, c: linear_fit(p, v, c).predict, scaled(points)),
@@ -170,7 +170,7 @@ def _measure(f: Fitted, points: Array, space: Space, asked: Asked) -> MeasureLaw
     )  # fmt: skip
 
 
-def _parameters(f: Fitted) -> tuple[LawParameter, ...]:
+def _parameters(f: FittedLaw) -> tuple[LawParameter, ...]:
     rows = zip(f.law.names, f.law.values, *f.law.intervals, strict=True)
     return tuple(
         LawParameter(
@@ -181,7 +181,7 @@ def _parameters(f: Fitted) -> tuple[LawParameter, ...]:
 
 
 def critical_values(
-    found: Law, points: Array, space: Space, asked: Asked = ALL
+    found: Law, points: Array, space: Space, asked: LawSettings = ALL
 ) -> tuple[CriticalValue, ...]:
     """Critical values of replay and mono in a loss's law over recipes at `points`, as far as both
     the recipes and the space vary them."""
@@ -195,7 +195,7 @@ def critical_values(
     return tuple(out)
 
 
-def _critical(c: Critical, name: str, at: Recipe, most: float, limit: float) -> CriticalValue:
+def _critical(c: CriticalRatio, name: str, at: Recipe, most: float, limit: float) -> CriticalValue:
     numbers = {"value": c.value, "low": c.low, "high": c.high}
     shown = {k: v if np.isfinite(v) else None for k, v in numbers.items()}
     more = {"none": c.none, "not_needed": c.not_needed, "most": most, "limit": limit}
@@ -236,7 +236,7 @@ def _levels(space: Space, name: str, count: int) -> list[Value]:
 
 
 def _optimum(
-    fitted: Sequence[Fitted], study: Study, space: Space, utility: Utility | None
+    fitted: Sequence[FittedLaw], study: Study, space: Space, utility: Utility | None
 ) -> Optimum | None:
     used = [f for f in fitted if f.name in study.objectives]
     if len(used) < 2:

@@ -1,5 +1,5 @@
 """The front of the expected values, beside that of the observed ones: what is left of a front when
-luck does not count as merit, and which recipes that were not trained would be on it."""
+chance does not count as merit, and which recipes that were not trained would be on it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 
 from mtray.analysis.pareto import front_order, maximised
 from mtray.analysis.uncertainty import TAILS
-from mtray.report.belief import Belief
 from mtray.report.parameters import Parameters, parameters
+from mtray.report.posterior import JointPosterior
 from mtray.schema import Frozen
 
 
@@ -30,7 +30,7 @@ class ModelledPoint(Frozen):
     objectives: dict[str, ExpectedGap]
 
 
-def modelled_front(found: Belief) -> tuple[ModelledPoint, ...]:
+def modelled_front(found: JointPosterior) -> tuple[ModelledPoint, ...]:
     """Of trained and untried recipes, the best in the first objective first; empty without a
     response surface."""
     if found.surface is None:

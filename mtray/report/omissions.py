@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mtray.report.abilities import ability_notes, ability_sets
-from mtray.report.records import trial_name, trials_text
+from mtray.run_files import trial_name, trials_text
 from mtray.schema import TrialRecord
 
 MOST = 5  # items of a sentence; the rest are counted
@@ -58,8 +58,10 @@ def _too_long(records: Sequence[TrialRecord]) -> list[str]:
 def _articles_cut(records: Sequence[TrialRecord]) -> list[str]:
     found = {
         name: (counts["articles_cut"], counts["segments"])
-        for r in records for name, counts in r.counts.items() if counts.get("articles_cut")
-    }  # fmt: skip
+        for r in records
+        for name, counts in r.counts.items()
+        if counts.get("articles_cut")
+    }
     return [f"{cut:,.0f} of {n:,.0f} of {name}" for name, (cut, n) in found.items()]
 
 
@@ -85,17 +87,19 @@ def _name(number: int) -> str:
 def _not_judged(records: Sequence[TrialRecord]) -> list[str]:
     return [
         part.removeprefix("failures.")
-        for r in records for part, counts in r.counts.items()
+        for r in records
+        for part, counts in r.counts.items()
         if "strict.empty" in counts and "strict.off_target" not in counts
-    ]  # fmt: skip
+    ]
 
 
 def _characters(records: Sequence[TrialRecord]) -> list[str]:
     return [
         name
-        for r in records for name, score in r.scores.items()
+        for r in records
+        for name, score in r.scores.items()
         if score.signature.startswith("BLEU|") and "|tok:char|" in f"{score.signature}|"
-    ]  # fmt: skip
+    ]
 
 
 def _at_rungs(records: Sequence[TrialRecord]) -> list[str]:
@@ -107,9 +111,10 @@ def _at_rungs(records: Sequence[TrialRecord]) -> list[str]:
 def _rungs_not_measured(records: Sequence[TrialRecord]) -> list[str]:
     return [
         f"rung {rung.rung + 1} of trial {r.number} ({rung.decision.removeprefix('not measured: ')})"
-        for r in records for rung in r.rungs
+        for r in records
+        for rung in r.rungs
         if not rung.objectives and rung.decision.startswith("not measured")
-    ]  # fmt: skip
+    ]
 
 
 def _short_baselines(records: Sequence[TrialRecord]) -> list[str]:
@@ -135,15 +140,17 @@ def _attempts(records: Sequence[TrialRecord]) -> list[str]:
 def _anew(records: Sequence[TrialRecord]) -> list[str]:
     return [
         f"trial {r.number} ({str(r.extra['checkpoint']).removeprefix('begun anew: ')})"
-        for r in records if r.extra.get("checkpoint")
-    ]  # fmt: skip
+        for r in records
+        if r.extra.get("checkpoint")
+    ]
 
 
 def _not_compared(records: Sequence[TrialRecord]) -> list[str]:
     return [
         f"trial {r.number} ({str(r.extra['divergence']).removeprefix('not recorded: ')})"
-        for r in records if r.extra.get("divergence")
-    ]  # fmt: skip
+        for r in records
+        if r.extra.get("divergence")
+    ]
 
 
 def _precisions(records: Sequence[TrialRecord]) -> list[str]:

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from mtray.report.displayed_scores import plotted
 from mtray.report.front import Front
 from mtray.report.plot_shapes import staircase
-from mtray.report.records import BASE_NUMBER
-from mtray.report.view import plotted
+from mtray.run_files import BASE_NUMBER
 
 COLOUR = "#7B3294"
 

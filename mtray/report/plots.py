@@ -12,11 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mtray.report.compare import ROLE_NAMES
+from mtray.report.displayed_scores import axis_label, interval_name, plotted
 from mtray.report.front import Front, Objective, Point
-from mtray.report.labels import Labels
+from mtray.report.plot_labels import Labels
 from mtray.report.plot_modelled import COLOUR, draw_answer, draw_modelled
 from mtray.report.plot_shapes import staircase
-from mtray.report.view import axis_label, interval_name, plotted
 from mtray.schema import Role
 
 # Okabe & Ito's and Tol's colours, darkened to be read as text; shapes differ as well, for the
@@ -45,8 +45,8 @@ def front_png(front: Front, dpi: int = 200) -> bytes:
 
 def draw_front(figure: Figure, axes: Axes, front: Front) -> None:
     """Everything but the labels beside points: what else belongs into the picture is drawn next, in
-    the units of `mtray.report.view.plotted`, and `label_front` last, when nothing moves any
-    more."""
+    the units of `mtray.report.displayed_scores.plotted`, and `label_front` last, when nothing moves
+    any more."""
     _reference(axes, front)
     _trials(figure, axes, front)
     _front(axes, front)

@@ -11,16 +11,16 @@ import numpy as np
 from mtray.analysis.pareto import maximised
 from mtray.analysis.uncertainty import Z95
 from mtray.errors import ConfigError
-from mtray.parameters import Choices, IntRange, Parameter, Value
-from mtray.report.belief import DRAWS, SEED, AgainstBaseline, expected_between
 from mtray.report.parameters import Parameters, parameters
-from mtray.report.records import BASE_NUMBER
-from mtray.report.surface import Modelled
+from mtray.report.posterior import DRAWS, SEED, AgainstBaseline, expected_between
+from mtray.report.surface import ModelledRun
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Frozen, Recipe, Role, Sense
-from mtray.space import Space
+from mtray.search_space.parameters import Choices, IntRange, Parameter, Value
+from mtray.search_space.space import Space
 
 
-class Predicted(Frozen):
+class PredictedMeasure(Frozen):
     """One measure of a recipe, predicted.
 
     - `measure`: its name.
@@ -48,12 +48,12 @@ class Prediction(Frozen):
 
     recipe: Parameters
     trained: int | None
-    measures: tuple[Predicted, ...]
+    measures: tuple[PredictedMeasure, ...]
     against: tuple[AgainstBaseline, ...]
     recipes: int
 
 
-def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
+def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
     """By the surface of every measure."""
     evidence = surface.evidence
     baselines = [evidence.records[place] for place in evidence.baselines]
@@ -88,9 +88,9 @@ def predicted(surface: Modelled, recipe: Recipe, objectives: Mapping[str, Sense]
     )
 
 
-def _measure(name: str, gain: float, deviation: float, base: float) -> Predicted:
+def _measure(name: str, gain: float, deviation: float, base: float) -> PredictedMeasure:
     low, high = gain - Z95 * deviation, gain + Z95 * deviation
-    return Predicted(
+    return PredictedMeasure(
         measure=name, value=base + gain, low=base + low, high=base + high,
         gain=gain, gain_low=low, gain_high=high,
     )  # fmt: skip

@@ -44,9 +44,12 @@ class Sheet:
 def framed(sheet: Sheet) -> Table:
     """As a rich table; long names break within."""
     table = Table(
-        title=escape(sheet.title) or None, caption=escape(sheet.caption) or None,
-        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
-    )  # fmt: skip
+        title=escape(sheet.title) or None,
+        caption=escape(sheet.caption) or None,
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
     for name in sheet.head:
         table.add_column(_broken(name), justify="left" if name in sheet.left else "right")
     for place, row in enumerate(sheet.rows):
@@ -67,12 +70,7 @@ def _broken_role(cell: str) -> str:
 
 def plain(sheet: Sheet) -> list[str]:
     """As aligned text without colour or frame; columns are two or more spaces apart."""
-    rows = [sheet.head, *sheet.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(sheet.head))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned([sheet.head, *sheet.rows])
 
 
 def stacked(sheet: Sheet, width: int = 80) -> list[str]:
@@ -129,3 +127,17 @@ def print_lines(lines: Iterable[str], console: Console) -> None:
     """Text as it is; it is only wrapped on a terminal."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> list[str]:
+    """Columns side by side, two spaces apart; the first `left` of them (all where it is None) to
+    the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = len(widths) if left is None else left
+    return [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

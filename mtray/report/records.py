@@ -4,7 +4,6 @@ moved there."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ from pydantic import ValidationError
 
 from mtray.errors import RunError
 from mtray.files import write_atomically
+from mtray.run_files import BASE_NUMBER, RESULT, result_path, trial_dir
 from mtray.schema import TrialRecord
-
-BASE_NUMBER = -1
-RESULT = "result.json"
-FURTHER = 1_000_000  # from a trial's number to those of further points of its training
 
 
 @dataclass(frozen=True)
-class Damaged:
+class DamagedFile:
     """A result file that is there and cannot be read as a record."""
 
     path: Path
@@ -39,7 +35,7 @@ class RunRecords:
     """All records of a run, by number, and the files that could not be read."""
 
     records: tuple[TrialRecord, ...]
-    damaged: tuple[Damaged, ...] = ()
+    damaged: tuple[DamagedFile, ...] = ()
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -58,35 +54,6 @@ def write_json(path: Path, value: Any) -> Path:
     have."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     return write_atomically(path, (text + "\n").encode())
-
-
-def trial_name(number: int) -> str:
-    """What a person calls a trial: its number, or `base` for the base model untouched."""
-    return "base" if number == BASE_NUMBER else str(number)
-
-
-def trials_text(numbers: Sequence[int], most: int = 5) -> str:
-    """Such as `trial 7` or `trials base, 0, 1 and 9 more`."""
-    shown = ", ".join(map(trial_name, numbers[:most]))
-    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
-    return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
-
-
-def further_number(number: int, place: int) -> int:
-    """The number of the further point of a trial with this place, from 0, among the study's alphas
-    and after these its intermediate checkpoints: beyond all numbers that the search gives."""
-    return (place + 1) * FURTHER + number
-
-
-def trial_dir(run_dir: Path, number: int) -> Path:
-    """The folder of one trial: `trials/0007`; of the base model untouched: `trials/base`."""
-    if number < BASE_NUMBER:
-        raise ValueError(f"a trial's number is {BASE_NUMBER} (base) or more, found {number}")
-    return run_dir / "trials" / ("base" if number == BASE_NUMBER else f"{number:04d}")
-
-
-def result_path(run_dir: Path, number: int) -> Path:
-    return trial_dir(run_dir, number) / RESULT
 
 
 def write_record(run_dir: Path, record: TrialRecord) -> Path:
@@ -122,5 +89,5 @@ def read_records(run_dir: Path) -> RunRecords:
         try:
             records.append(read_record(path))
         except RunError as error:
-            damaged.append(Damaged(path, str(error).removeprefix(f"{path}: ")))
+            damaged.append(DamagedFile(path, str(error).removeprefix(f"{path}: ")))
     return RunRecords(tuple(sorted(records, key=lambda r: r.number)), tuple(damaged))

@@ -28,14 +28,14 @@ from mtray.report.groups import (
     paired_draws,
     seed_variance,
 )
-from mtray.report.records import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import RETENTION_SUMMARIES, Score, TrialRecord
 
 MOST = 12  # trials whose pairs are looked at
 
 
 @dataclass(frozen=True)
-class Resolved:
+class MeasuredResolution:
     """The resolution in one objective: between two recipes, and between a recipe and the base
     model."""
 
@@ -68,7 +68,7 @@ def resolution_lines(
 
 def measured_resolution(
     records: Sequence[TrialRecord], objectives: Sequence[str], draws: Draws
-) -> dict[str, Resolved]:
+) -> dict[str, MeasuredResolution]:
     """By objective; empty until the base model and two trainings of one recipe are measured."""
     groups = group_trials(complete_trials(records))
     base = next((g.original for g in groups if g.original.number == BASE_NUMBER), None)
@@ -82,7 +82,7 @@ def measured_resolution(
     found = {}
     for place, name in enumerate(names):
         n = measured(trained[0])[name].n
-        found[name] = Resolved(
+        found[name] = MeasuredResolution(
             resolution(float(pairs[place]), float(half[place]), 2, n),
             resolution(float(to_base[place]), float(half[place]), 1, n),
         )
@@ -110,7 +110,7 @@ def _error(score: Score) -> float:
 
 def guessed_resolution(
     base: TrialRecord | None, objectives: Sequence[str], sizes: Mapping[str, Sequence[int]]
-) -> dict[str, Resolved]:
+) -> dict[str, MeasuredResolution]:
     """By objective, for those that can be guessed before any training: from the base model's own
     intervals where it has them, else from the variance of the default study's segments."""
     found = {}
@@ -120,7 +120,7 @@ def guessed_resolution(
             continue
         spread, n = guess
         seeds = prior_seeds(spread.base)
-        found[name] = Resolved(
+        found[name] = MeasuredResolution(
             resolution(spread.recipes, seeds, 2, n), resolution(spread.base, seeds, 1, n)
         )
     return found
@@ -153,7 +153,7 @@ def _sets(name: str, sizes: Mapping[str, Sequence[int]]) -> list[int]:
     return []
 
 
-def resolution_text(found: Mapping[str, Resolved], how: str) -> list[str]:
+def resolution_text(found: Mapping[str, MeasuredResolution], how: str) -> list[str]:
     """A heading, and a line for each objective."""
     if not found:
         return []

@@ -29,8 +29,8 @@ import numpy as np
 
 from mtray.report.differences import Difference, Joint, better_by, joint, widened
 from mtray.report.groups import Draws, Group, measured, no_draws
-from mtray.report.paired import Differences
-from mtray.report.records import BASE_NUMBER
+from mtray.report.paired_differences import Differences
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Frozen, Score, Sense
 
 COMPARABLE = 1 / 3
@@ -104,9 +104,11 @@ def _is_learned(score: Score | None) -> bool:
 
 
 def second_metrics(
-    groups: Sequence[Group], objectives: Mapping[str, Sense],
-    differences: Mapping[int, Differences], draws: Draws = no_draws,
-) -> tuple[SecondMetric, ...]:  # fmt: skip
+    groups: Sequence[Group],
+    objectives: Mapping[str, Sense],
+    differences: Mapping[int, Differences],
+    draws: Draws = no_draws,
+) -> tuple[SecondMetric, ...]:
     """For every objective that is a metric of quality and has a partner; none without the base
     model or a trained recipe. `differences`: the recipes', by number, to the base model."""
     base = next((g for g in groups if g.original.number == BASE_NUMBER), None)
@@ -146,9 +148,11 @@ def _gains(
         own = differences[number][base]
         wide = [widened(tested.difference(number, base, n), stretch) for n in tested.names]
         return MetricGain(
-            number=number, first=better_by(own[first], sense), second=own[second],
+            number=number,
+            first=better_by(own[first], sense),
+            second=own[second],
             disagreement=disagreement(*wide),
-        )  # fmt: skip
+        )
 
     return tuple(map(gain, numbers))
 
@@ -189,8 +193,9 @@ def second_metric_notes(
         f"{name} has no second metric: none of another kind was measured on both the base model "
         "and a recipe, so a gain in this metric alone would go unnoticed "
         "(`evaluation.metrics`: bleu, chrf, chrf++)."
-        for name in objectives if name in alone
-    ]  # fmt: skip
+        for name in objectives
+        if name in alone
+    ]
     return tuple(notes)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.process_mixture import ProcessMixture
+from mtray.analysis.gaussian_process_mixture import ProcessMixture
 from mtray.analysis.surface import FEWEST, Surface, fit_surface
 from mtray.errors import RunError
-from mtray.parameters import Choices, IntRange, Parameter, values_of
 from mtray.report.evidence import Evidence
 from mtray.schema import Recipe
-from mtray.space import Space
-from mtray.unit_cube import Cube
+from mtray.search_space.parameters import Choices, IntRange, Parameter, values_of
+from mtray.search_space.space import Space
+from mtray.search_space.unit_cube import UnitCube
 
 Array = npt.NDArray[np.float64]
 Params = Mapping[str, Any]
@@ -31,18 +31,18 @@ class Coordinates:
     scale)."""
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
-        self._space, self._cube = space, Cube(space.distributions())
+        self._space, self._unit_cube = space, UnitCube(space.distributions())
         found = [item for recipe in others for item in self._apart(recipe).items()]
         self._values = list(dict.fromkeys(found))
 
     @property
     def names(self) -> list[str]:
         """Names of the parameters that vary."""
-        return self._cube.names
+        return self._unit_cube.names
 
     def params(self, units: Array) -> dict[str, Any]:
         """The parameter values at unit coordinates, shape (d,)."""
-        return self._cube.params(units)
+        return self._unit_cube.params(units)
 
     def recipe(self, params: Params) -> Recipe:
         """The recipe of parameter values."""
@@ -71,14 +71,16 @@ class Coordinates:
         for recipe in recipes:
             params = self._params(recipe)
             off = self._space.switched_off(params)
-            own = self._cube.units(params)
+            own = self._unit_cube.units(params)
             units.append([0.5 if n in off else u for n, u in zip(self.names, own, strict=True)])
             differs = self._apart(recipe) if self._values else {}
             apart.append([APART * ((n, v) in differs.items()) for n, v in self._values])
         k = len(units)
         return np.hstack(
             [
-                self._cube.features(np.array(units, dtype=np.float64).reshape(k, len(self.names))),
+                self._unit_cube.features(
+                    np.array(units, dtype=np.float64).reshape(k, len(self.names))
+                ),
                 np.array(apart, dtype=np.float64).reshape(k, len(self._values)),
             ]
         )
@@ -93,7 +95,7 @@ def _has_place(parameter: Parameter, value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Modelled:
+class ModelledRun:
     """The response surface of a run, with what it was fitted to.
 
     - `evidence`: measured differences of all trained recipes.
@@ -117,7 +119,7 @@ class Modelled:
         return self.surface.predict(self.coordinates.features(recipes))
 
 
-def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> Modelled:
+def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> ModelledRun:
     """The surface of the named measures (default: all in `evidence`). RunError with fewer than
     `FEWEST` recipes to fit it to."""
     recipes = [record.recipe for record in evidence.records]
@@ -128,4 +130,4 @@ def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> Mod
     gaps = np.column_stack([evidence.gap(name) for name in names])
     errors = [evidence.covariance(name) for name in names]
     surface = fit_surface(coordinates.features(recipes), gaps, errors)
-    return Modelled(evidence, coordinates, names, surface)
+    return ModelledRun(evidence, coordinates, names, surface)

@@ -10,16 +10,11 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from mtray.report.against import against_lines, against_sheet
 from mtray.report.answer_text import answer_head, answer_lines, command_lines, expected_sheet
+from mtray.report.baseline_gains import against_lines, against_sheet
 from mtray.report.compare import recipe_name
-from mtray.report.export import FrontResult
-from mtray.report.front import Front, Point
-from mtray.report.parameters import Parameters, parameter_text
-from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
-from mtray.report.records import trial_name
-from mtray.report.view import (
-    Shown,
+from mtray.report.displayed_scores import (
+    DisplayedScore,
     head,
     interval_name,
     reference_point,
@@ -27,6 +22,11 @@ from mtray.report.view import (
     shown_score,
     whose,
 )
+from mtray.report.export import FrontResult
+from mtray.report.front import Front, Point
+from mtray.report.parameters import Parameters, parameter_text
+from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
+from mtray.run_files import trial_name
 from mtray.schema import Recipe, Score
 
 
@@ -35,23 +35,23 @@ def score_text(score: Score) -> str:
     return shown_text(shown_score(score))
 
 
-def shown_text(found: Shown) -> str:
+def shown_text(found: DisplayedScore) -> str:
     """The same; a difference has its sign, such as `+0.012 [-0.002, +0.026]`."""
     value, low, high = (_number(v, found) for v in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]"
 
 
-def short_text(found: Shown) -> str:
+def short_text(found: DisplayedScore) -> str:
     """Value and the longer side of its 95 % interval, such as `0.612 ±0.014`."""
     side = max(found.high - found.value, found.value - found.low)
     return f"{_number(found.value, found)} ±{side:.{_digits(found)}f}"
 
 
-def _number(value: float, found: Shown) -> str:
+def _number(value: float, found: DisplayedScore) -> str:
     return f"{value:{'+' if found.difference else ''}.{_digits(found)}f}"
 
 
-def _digits(found: Shown) -> int:
+def _digits(found: DisplayedScore) -> int:
     return 1 if found.points else 3
 
 
@@ -75,7 +75,7 @@ def second_names(front: Front) -> list[str]:
 
 
 def front_cells(
-    front: Front, baselines: bool = True, show: Callable[[Shown], str] = shown_text
+    front: Front, baselines: bool = True, show: Callable[[DisplayedScore], str] = shown_text
 ) -> tuple[list[str], list[list[str]]]:
     """Head and rows: the front, best in the first objective first, then the baselines that are not
     on it, and what is compared with."""
@@ -91,9 +91,12 @@ def front_cells(
 
 
 def _cells(
-    front: Front, point: Point, measures: Sequence[str], parameters: Sequence[str],
-    show: Callable[[Shown], str],
-) -> list[str]:  # fmt: skip
+    front: Front,
+    point: Point,
+    measures: Sequence[str],
+    parameters: Sequence[str],
+    show: Callable[[DisplayedScore], str],
+) -> list[str]:
     return [
         trial_name(point.number),
         "knee" if point.knee else "front" if point.on_front else EMPTY,
@@ -105,7 +108,7 @@ def _cells(
     ]
 
 
-def _measured(front: Front, point: Point, name: str, show: Callable[[Shown], str]) -> str:
+def _measured(front: Front, point: Point, name: str, show: Callable[[DisplayedScore], str]) -> str:
     """A measure, with a mark where it disagrees with the optimised one."""
     found = shown(front, point, name)
     doubted = any(
@@ -120,18 +123,21 @@ def searched_text(front: Front) -> str:
 
 
 def front_sheet(
-    front: Front, baselines: bool = True, show: Callable[[Shown], str] = shown_text
+    front: Front, baselines: bool = True, show: Callable[[DisplayedScore], str] = shown_text
 ) -> Sheet:
     """The front as a table: framed and with `short_text` about 110 characters wide with two
     objectives and five parameters."""
     names, rows = front_cells(front, baselines, show)
     return Sheet(
-        names, rows,
+        names,
+        rows,
         title=f"{front.study}: {len(front.front)} points on the front, {searched_text(front)}",
-        caption=" ".join(legend(front)), left=frozenset({"role", "mark"}), named=3,
+        caption=" ".join(legend(front)),
+        left=frozenset({"role", "mark"}),
+        named=3,
         blocks=(names.index("seeds") - 2,),
         styles=[{"knee": "bold", EMPTY: "dim"}.get(row[1], "") for row in rows],
-    )  # fmt: skip
+    )
 
 
 def legend(front: Front) -> list[str]:

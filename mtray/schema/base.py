@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Kind = Literal["parallel", "mono", "replay", "instruct"]
 # what a recipe counts a source to: instructions are drawn as replay is
 POOLS: dict[Kind, Kind] = {"instruct": "replay"}
-# recipes that nobody has to search for (`mtray.search.references`)
+# recipes that nobody has to search for (`mtray.search.strategy.baseline_recipes`)
 Baseline = Literal["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Direction = Annotated[

@@ -1,4 +1,4 @@
-"""What a trial leaves: scores, its way there, and why it ended."""
+"""What a trial leaves: scores, its curve, and why it ended."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class Rung(Frozen):
 class TrainingRecord(Frozen):
     """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
     without padding. `resumed`: the steps after which an interrupted training went on from its
-    checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what moved, by block,
-    embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD
-    to the base model; both of the weights that were evaluated. `forward_kl`: KL(base || tuned) of
-    these weights on the quality prompts, nats per token (`mtray.evaluation.divergence`).
-    `frozen_blocks` did not move, and `block_scores` is what they were chosen by: for every block
-    its distance to the earlier model, or its rank of signal to noise."""
+    checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what was trained, by
+    block, embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which
+    is MPD to the base model; both of the weights that were evaluated. `forward_kl`: KL(base ||
+    tuned) of these weights on the quality prompts, nats per token (`mtray.evaluation.divergence`).
+    `frozen_blocks` were not trained, and `block_scores` is what they were chosen by: for every
+    block its distance to the earlier model, or its rank of signal to noise."""
 
     steps: int
     tokens: int
@@ -133,7 +133,7 @@ class TrialRecord(Frozen):
     `objectives` are the values that the search sees. `scores` holds everything measured, by name:
     `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
     `constraints` says for each of the study's how far the trial is beyond it (`Limit.over`).
-    `rungs` is the curve on the way there; a pruned trial has nothing else. `seconds` is by phase,
+    `rungs` is the curve until then; a pruned trial has nothing else. `seconds` is by phase,
     and `total`: all that the trial ran for, its failed attempts among it. `lost` is the part of
     them of which no phase knows, `waiting` comes on top: for a place for its workers, or for the
     base model's scores (older records count it in `total`).

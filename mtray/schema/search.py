@@ -62,7 +62,8 @@ class Budget(Frozen):
 
 class EarlyStopping(Frozen):
     """Rungs inside a trial: after these shares of its steps both objectives are measured on a part
-    of the segments, and a trial that is worse all round ends there (`mtray.search.rungs`).
+    of the segments, and a trial that is worse all round ends there
+    (`mtray.search.early_stopping.rungs`).
 
     `segments`: share of every evaluation set that a rung takes. A trial ends when its quality is in
     the `worst` share of a rung's trials and `dominating` of them are better in every objective by

@@ -26,13 +26,13 @@ Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm",
 
 class Source(Rendered):
     """One corpus. `path` is one file, a file for each language (line-parallel text, WMT's SGM), a
-    data set's folder or `hf:` and its name (`mtray.data.sources`); `format` where neither name nor
-    content tells it, `split`, `config`, `revision` for data sets. Columns default to the language
-    codes, `text` for monolingual data and `prompt`, `target` for replay and instruct, which differ
-    in name only; `document` names that of the documents. `licence` is for people.
-    `filters`: those of the study's `filters` that are others here.
-    `max_repeats`: a recipe that would repeat the source more often is infeasible (with
-    `training.allow_repeats`; None: no cap)."""
+    data set's folder or `hf:` and its name (`mtray.data.readers.sources`); `format` where neither
+    name nor content tells it, `split`, `config`, `revision` for data sets. Columns default to the
+    language codes, `text` for monolingual data and `prompt`, `target` for replay and instruct,
+    which differ in name only; `document` names that of the documents. `licence` is for people.
+    `filters`: those of the study's `filters` that are others here. `max_repeats`: a recipe that
+    would repeat the source more often is infeasible (with `training.allow_repeats`; None: no
+    cap)."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
@@ -87,11 +87,11 @@ class Source(Rendered):
 
 class QualitySet(Frozen):
     """Parallel segments that quality is measured on; `size` of the set, `take`n as a sample
-    stratified by its domains and documents or as its first ones (`mtray.data.sample`). `path`: a
-    file, a file for each language, a FLORES folder (of which `split` is taken) or `wmt:` and
-    sacrebleu's name of the set. `columns` may name a `document`, whose segments are resampled
-    together, and a `domain`.
-    `test`: which of these keys are others on the segments that no search sees, above all `path`."""
+    stratified by its domains and documents or as its first ones (`mtray.data.stratified_sample`).
+    `path`: a file, a file for each language, a FLORES folder (of which `split` is taken) or `wmt:`
+    and sacrebleu's name of the set. `columns` may name a `document`, whose segments are resampled
+    together, and a `domain`. `test`: which of these keys are others on the segments that no search
+    sees, above all `path`."""
 
     direction: Direction
     path: str | dict[Language, str]

@@ -20,7 +20,7 @@ class Training(Frozen):
     where the model's attention can). `warmup` is a share of all steps. `precision` auto: bf16 where
     the machine computes in it. `offload`: what ZeRO keeps in the CPU's memory. `freeze_from`: the
     folder of an earlier model, for `freeze_policy: most_changed`. `movement`: whether how far the
-    weights went is recorded. `keep_weights`: whether the trials of the front keep what moved.
+    weights went is recorded. `keep_weights`: whether the trials of the front keep what was trained.
     `checkpoints`: whether a running trial keeps one, after every rung and `checkpoint_minutes`
     (null: no cadence)."""
 

@@ -11,16 +11,16 @@ from typing import Any
 from mtray.compat.peft import is_base_weight
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, Training
-from mtray.training.freezing import Frozen, freeze, transformer_blocks
-from mtray.training.moved import put_back
+from mtray.training.freezing import FrozenBlocks, freeze, transformer_blocks
+from mtray.training.trainable_weights import restored_afterwards
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A model in which only that moves which is to move."""
+class PreparedModel:
+    """A model in which only that is trained which is to be."""
 
     model: Any
-    frozen: Frozen
+    frozen: FrozenBlocks
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -28,18 +28,19 @@ class Prepared:
         return {"frozen_blocks": self.frozen.blocks, "block_scores": self.frozen.scores}
 
 
-def prepare(model: Any, recipe: Recipe, training: Training, seed: int) -> Prepared:
+def prepare(model: Any, recipe: Recipe, training: Training, seed: int) -> PreparedModel:
     """The model as the recipe trains it; ConfigError where that cannot be."""
     frozen = freeze(model, recipe, seed, training.freeze_from)
     if training.gradient_checkpointing:
         checkpoint_gradients(model, training.zero_stage)
     if recipe.method != "full":
         model = with_adapters(model, recipe, frozen.blocks)
-    return Prepared(model, frozen)
+    return PreparedModel(model, frozen)
 
 
 def checkpoint_gradients(model: Any, zero_stage: int) -> None:
-    """Keep only every block's input of the way there, and compute the rest again on the way back.
+    """Keep only every block's input of the forward pass, and compute the rest again in the backward
+    pass.
 
     ZeRO-3 releases weights in between, which only the older, reentrant form bears; that one needs
     inputs that have a gradient."""
@@ -68,7 +69,7 @@ def linear_names(model: Any, without: tuple[int, ...] = ()) -> list[str]:
 
 def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> Any:
     """The model with an adapter beside every linear layer of the blocks that are not frozen; only
-    adapters move. What they add is scaled by `lora_alpha`, which peft calls alpha / rank."""
+    adapters are trained. What they add is scaled by `lora_alpha`, which peft calls alpha / rank."""
     from peft import LoraConfig, get_peft_model
 
     names = linear_names(model, frozen)
@@ -95,27 +96,14 @@ def merged(model: Any) -> Iterator[Any]:
     """The model with its adapters' products added to the weights, which saves computing them for
     every token; after that the weights are what they were, bit for bit (taking a product out again
     would leave rounding). A model without adapters, or with
-    weights of few bits, is left as it is."""
+    quantized weights, is left as it is."""
     if not hasattr(model, "merge_adapter") or getattr(model, "is_quantized", False):
         yield model
         return
     adapted = [p for name, p in model.named_parameters() if is_base_weight(name)]
-    with put_back(adapted):
+    with restored_afterwards(adapted):
         model.merge_adapter()
         try:
             yield model
         finally:
             model.unmerge_adapter()
-
-
-def check_qlora(gpus: float) -> None:
-    """ConfigError where a trial could not train by `method: qlora`."""
-    from importlib.util import find_spec
-
-    if not gpus:
-        raise ConfigError(
-            "method is qlora, whose 4-bit weights need a GPU, and `resources.gpus_per_worker` is "
-            "0; allowed here: full, lora"
-        )
-    if find_spec("bitsandbytes") is None:
-        raise ConfigError("method is qlora, which needs bitsandbytes: pip install bitsandbytes")

@@ -14,8 +14,8 @@ import numpy as np
 
 from mtray.runtime import code_hash, version_of
 from mtray.schema import KEPT_BESIDE, Mix, Recipe, Study
+from mtray.training.examples import Example
 from mtray.training.loop import example_lengths
-from mtray.training.losses import Example
 
 # numpy orders the examples
 LIBRARIES = ("torch", "transformers", "deepspeed", "peft", "bitsandbytes", "numpy")

@@ -1,5 +1,5 @@
-"""The one checkpoint that a running trial keeps: what moves, the optimiser's state of that, and
-where the loop was. Safetensors and JSON, no pickle.
+"""The one checkpoint that a running trial keeps: what is trained, the optimiser's state of that,
+and where the loop was. Safetensors and JSON, no pickle.
 
 A checkpoint is a folder that is written beside its place, synced and then moved there; the one
 before is removed only after that, so that whenever a process dies a whole one stands. Every worker
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.errors import TrainError
 from mtray.files import share, sync
-from mtray.training.worker import Place
+from mtray.training.worker import ProcessGroup
 
 if TYPE_CHECKING:
     import torch
@@ -58,57 +58,59 @@ class Checkpoints:
         since = time.monotonic() - self._last
         return self.on and self._minutes is not None and since >= self._minutes * 60
 
-    def save(self, engine: Any, place: Place, step: int, loop: Any) -> None:
+    def save(self, engine: Any, process_group: ProcessGroup, step: int, loop: Any) -> None:
         """Keep what the engine and the loop are after `step`. Called by all workers; raises on all
         where it raises on one, and what was kept before still stands."""
         if self._folder is None:
             return
         home = self._folder / f"checkpoint-{step:08d}"
         partial = home.with_name(home.name + PARTIAL)
-        together(place, lambda: _empty(partial) if place.rank == 0 else None)
-        files = together(place, lambda: _write(partial, place.rank, _parts(engine)))
-        parts = place.gather(files)
+        on_all_workers(process_group, lambda: _empty(partial) if process_group.rank == 0 else None)
+        files = on_all_workers(
+            process_group, lambda: _write(partial, process_group.rank, _parts(engine))
+        )
+        parts = process_group.gather(files)
 
         def stand() -> None:
-            if place.rank == 0:
+            if process_group.rank == 0:
                 state = {
-                    "key": self._key, "step": step, "world": place.world, "loop": loop,
+                    "key": self._key, "step": step, "world": process_group.world, "loop": loop,
                     "more": self._more(), "files": dict(pair for p in parts for pair in p.items()),
                 }  # fmt: skip
                 (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
                 sync(partial / STATE)
                 _stand(partial, home)
 
-        together(place, stand)
+        on_all_workers(process_group, stand)
         self._last = time.monotonic()
 
-    def resume(self, engine: Any, place: Place) -> Any:
+    def resume(self, engine: Any, process_group: ProcessGroup) -> Any:
         """Bring the engine to where the newest checkpoint was and return what the loop kept; None,
         with the engine as it was, where there is none that all workers can use."""
         if self._folder is None:
             return None
         homes = _homes(self._folder)
-        state, why = self._read(homes[0], place) if homes else (None, "")
+        state, why = self._read(homes[0], process_group) if homes else (None, "")
         step = float(state["step"]) if state else -1.0
-        alike = place.total(step) == step * place.world
-        if place.agree(state is None or not alike) or state is None:
+        alike = process_group.total(step) == step * process_group.world
+        if process_group.agree(state is None or not alike) or state is None:
             if homes:
                 self._tell(why or f"another worker could not use {homes[0].name}")
             return None
-        tensors = Tensors([homes[0] / name for name in state["files"]], place.rank)
-        together(place, lambda: engine.load_state(tensors))
+        tensors = Tensors([homes[0] / name for name in state["files"]], process_group.rank)
+        on_all_workers(process_group, lambda: engine.load_state(tensors))
         set_random_states(tensors.random())
         self._restore(state["more"])
         return state["loop"]
 
-    def _read(self, home: Path, place: Place) -> tuple[dict[str, Any] | None, str]:
+    def _read(self, home: Path, process_group: ProcessGroup) -> tuple[dict[str, Any] | None, str]:
         """What a checkpoint keeps, or why it is not used."""
         try:
             state: dict[str, Any] = json.loads((home / STATE).read_bytes())
-            if state["key"] != self._key or state["world"] != place.world:
+            if state["key"] != self._key or state["world"] != process_group.world:
                 return None, f"{home.name} is of another recipe, study, number of workers or code"
             for name, expected in state["files"].items():
-                if _belongs(name, place.rank) and checksum(home / name) != expected:
+                if _belongs(name, process_group.rank) and checksum(home / name) != expected:
                     return None, f"{home.name}/{name} is damaged"
         except (OSError, ValueError, KeyError, TypeError) as error:
             return None, f"{home.name} is damaged: {type(error).__name__}: {error}"
@@ -194,7 +196,7 @@ def set_random_states(states: Mapping[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def together(place: Place, act: Callable[[], Any]) -> Any:
+def on_all_workers(process_group: ProcessGroup, act: Callable[[], Any]) -> Any:
     """Do something on every worker. Where it raises on one, all raise: a worker that went on would
     wait for the others for ever."""
     found, error = None, None
@@ -202,7 +204,7 @@ def together(place: Place, act: Callable[[], Any]) -> Any:
         found = act()
     except Exception as caught:
         error = caught
-    if place.agree(error is not None):
+    if process_group.agree(error is not None):
         raise error or TrainError("another worker of the trial could not use its checkpoint")
     return found
 

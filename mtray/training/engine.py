@@ -17,8 +17,8 @@ from mtray.compat.deepspeed import (
 )
 from mtray.errors import ConfigError, TrainError
 from mtray.schema import Training
-from mtray.training.moved import moving_weights
 from mtray.training.optimizer_state import load_slots, slots_state
+from mtray.training.trainable_weights import trainable_weights
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ BETAS = (0.9, 0.999)  # of AdamW, the same in every engine
 class Engine(Protocol):
     """What the training loop needs: one accumulated step of any number of micro-batches.
 
-    `state`: the weights that move and the optimiser's state of them, as far as this worker alone
+    `state`: the trainable weights and the optimiser's state of them, as far as this worker alone
     has them: nothing where all workers have the same and it is not the first. `load_state` takes
     what a worker of the same place gave, or the first one's where that was nothing."""
 
@@ -128,7 +128,7 @@ class DeepSpeedEngine:
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
         self._engine, *_ = import_deepspeed().initialize(
             model=model,
-            model_parameters=list(moving_weights(model).values()),
+            model_parameters=list(trainable_weights(model).values()),
             config=deepspeed_config(training, precision),
         )
         self.device = self._engine.device
@@ -168,11 +168,11 @@ class DeepSpeedEngine:
         self._engine.step()
 
     def _slots(self) -> tuple[dict[str, torch.Tensor], Any]:
-        """What the optimiser moves, and itself: with ZeRO this worker's flat parts, else the
+        """What the optimiser trains, and itself: with ZeRO this worker's flat parts, else the
         module's own parameters."""
         optimizer = inner_optimizer(self._engine)
         if not self._engine.zero_optimization_stage():
-            return moving_weights(self.module), optimizer
+            return trainable_weights(self.module), optimizer
         return {f"part {i}": part for i, part in enumerate(shards(self._engine))}, optimizer
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -197,9 +197,9 @@ class TorchEngine:
         self.module = model
         self.device = next(model.parameters()).device
         self._precision, self._clip = precision, training.gradient_clipping
-        self._moving = moving_weights(model)
+        self._trainable = trainable_weights(model)
         self._optimizer = torch.optim.AdamW(
-            list(self._moving.values()),
+            list(self._trainable.values()),
             lr=0.0,
             betas=BETAS,
             weight_decay=training.weight_decay,
@@ -228,7 +228,7 @@ class TorchEngine:
         import torch
 
         self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self._moving.values(), self._clip)
+        torch.nn.utils.clip_grad_norm_(self._trainable.values(), self._clip)
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._scaler.step(self._optimizer)
@@ -236,10 +236,10 @@ class TorchEngine:
         self._optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, torch.Tensor]:
-        return slots_state(self._moving, self._optimizer, self._scaler)
+        return slots_state(self._trainable, self._optimizer, self._scaler)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        load_slots(self._moving, self._optimizer, self._scaler, tensors)
+        load_slots(self._trainable, self._optimizer, self._scaler, tensors)
 
 
 ENGINES: dict[str, type[DeepSpeedEngine] | type[TorchEngine]] = {

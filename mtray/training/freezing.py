@@ -1,4 +1,4 @@
-"""Which weights move."""
+"""Which weights are trained."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """The blocks that do not move, from 0 at the input, and what they were chosen by: a number for
-    every block, or none."""
+class FrozenBlocks:
+    """The blocks that are not trained, from 0 at the input, and what they were chosen by: a number
+    for every block, or none."""
 
     blocks: tuple[int, ...] = ()
     scores: tuple[float, ...] = ()
@@ -62,9 +62,9 @@ def _stack(model: nn.Module) -> list[nn.Module]:
     return max((list(m) for m in outermost), key=len)
 
 
-def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = None) -> Frozen:
+def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = None) -> FrozenBlocks:
     """Freeze `frozen_layers` blocks by the recipe's `freeze_policy`. Embeddings, norms and head
-    always move.
+    are always trained.
 
     bottom, top: those nearest the input or the output. random: any, drawn by seed and recipe (LF_H1
     of "Exploring Two-Phase Continual Instruction Fine-tuning", 2410.16006). most_changed: those
@@ -74,7 +74,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
     Raises ConfigError when the model has fewer blocks."""
     layers = recipe.frozen_layers
     if not layers:
-        return Frozen()
+        return FrozenBlocks()
     blocks = transformer_blocks(model)
     if layers > len(blocks):
         raise ConfigError(
@@ -94,7 +94,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
     chosen = sorted(order[:layers].tolist())
     for index in chosen:
         blocks[index].requires_grad_(False)
-    return Frozen(tuple(chosen), tuple(scores.tolist()))
+    return FrozenBlocks(tuple(chosen), tuple(scores.tolist()))
 
 
 def _generator(recipe: Recipe, seed: int) -> np.random.Generator:

@@ -16,16 +16,17 @@ import numpy.typing as npt
 from mtray.errors import LossNotFinite, TrialPruned, TrialStopped
 from mtray.schema import Training, TrainingRecord
 from mtray.training.checkpoints import Checkpoints
-from mtray.training.losses import Example, form_for
+from mtray.training.examples import Example
+from mtray.training.losses import form_for
 from mtray.training.meter import Meter
 from mtray.training.schedule import batches, learning_rate_at, step_after
 from mtray.training.step import Feed, micro_batch_tokens
 from mtray.training.worker import Worker
 
-TELL_SECONDS = 0.5  # between two steps that are told of
+PROGRESS_SECONDS = 0.5  # between two steps that are told of
 
 
-class Reached(NamedTuple):
+class RungPosition(NamedTuple):
     """A rung's index, and the step of `steps` that it was reached after."""
 
     rung: int
@@ -41,7 +42,7 @@ def rung_steps(shares: Sequence[float], steps: int) -> dict[int, int]:
 
 
 @dataclass(frozen=True)
-class Points:
+class CheckpointSchedule:
     """Shares of a trial's steps after which its weights are a point of their own: `take`, with the
     share, the module and the record so far, on every worker, evaluates them under the conditions of
     `Rungs.measure`, and may raise TrialStopped on all. `known`: whether it did so before the
@@ -56,14 +57,14 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Rungs:
+class RungSchedule:
     """Shares of a trial's steps, and what is done there: `measure`, with the module, on every
     worker, says whether the trial ends. It may draw no random number and leaves the module as it
     was. `points` are taken after that."""
 
     shares: tuple[float, ...] = ()
-    measure: Callable[[Reached, Any], bool] = lambda reached, module: False
-    points: Points = Points()
+    measure: Callable[[RungPosition, Any], bool] = lambda reached, module: False
+    points: CheckpointSchedule = CheckpointSchedule()
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ def finetune(
     examples: Sequence[Example],
     tuning: Tuning,
     *,
-    rungs: Rungs = Rungs(),
+    rungs: RungSchedule = RungSchedule(),
     checkpoints: Checkpoints | None = None,
     worker: Worker = Worker(),
 ) -> tuple[Any, TrainingRecord]:
     """Train `model` on `examples` and return the engine that holds it and what was done.
 
-    `build(model)` makes the engine of it; what does not require a gradient does not move. The loss
+    `build(model)` makes the engine of it; what does not require a gradient is not trained. The loss
     of a step is the mean over the target tokens of the global batch, whatever the number of workers
     and micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one
     after every rung and every point, by their cadence and when it is stopped.
@@ -105,21 +106,24 @@ def finetune(
     Raises LossNotFinite, TrialStopped when `worker.should_stop` says so, and TrialPruned with the
     record so far when a rung does.
     """
-    from mtray.training.models import moving, parameter_count
+    from mtray.training.parameter_counts import count_trainable, parameter_count
 
     training, checkpoints = tuning.training, checkpoints or Checkpoints()
     form = form_for(model, examples, training)
     fixed = {
-        **tuning.notes, "precision": tuning.precision, "packed": form == "packed",
-        "trainable_parameters": moving(model), "total_parameters": parameter_count(model),
-    }  # fmt: skip
+        **tuning.notes,
+        "precision": tuning.precision,
+        "packed": form == "packed",
+        "trainable_parameters": count_trainable(model),
+        "total_parameters": parameter_count(model),
+    }
     most = micro_batch_tokens(model, training.micro_batch_tokens, worker.batch_share)
     engine = build(model)
     engine.module.train()
     lengths = example_lengths(examples)
-    feed = Feed(examples, lengths, worker.place, most, form)
+    feed = Feed(examples, lengths, worker.process_group, most, form)
     steps = batches(lengths, training, tuning.seed)
-    meter = Meter.again(checkpoints.resume(engine, worker.place))
+    meter = Meter.again(checkpoints.resume(engine, worker.process_group))
     return engine, _Loop(engine, feed, steps, tuning, rungs, checkpoints, worker, meter, fixed)()
 
 
@@ -131,7 +135,7 @@ class _Loop:
     feed: Feed
     steps: Sequence[npt.NDArray[np.int64]]
     tuning: Tuning
-    rungs: Rungs
+    rungs: RungSchedule
     checkpoints: Checkpoints
     worker: Worker
     meter: Meter
@@ -159,7 +163,7 @@ class _Loop:
         return self.meter.record(**self.fixed)
 
     def _leave_if_asked(self) -> None:
-        if self.worker.place.agree(self.worker.should_stop()):
+        if self.worker.process_group.agree(self.worker.should_stop()):
             if self.meter.steps > self._kept:
                 self._save()
             raise TrialStopped
@@ -175,7 +179,7 @@ class _Loop:
 
     def _tell(self, step: int, loss: float) -> None:
         count, now = self._end, time.monotonic()
-        if now - self._told > TELL_SECONDS or step == count:
+        if now - self._told > PROGRESS_SECONDS or step == count:
             self._told = now
             speed = self.meter.speed
             self.worker.progress(
@@ -183,10 +187,10 @@ class _Loop:
             )
 
     def _measure(self, step: int) -> None:
-        reached = Reached(self._marks[step], step, len(self.steps))
+        reached = RungPosition(self._marks[step], step, len(self.steps))
         with self._at_rest() as module:
             ends = self.rungs.measure(reached, module)
-        if self.worker.place.agree(ends):
+        if self.worker.process_group.agree(ends):
             raise TrialPruned(self.meter.record(**self.fixed))
 
     def _take(self, step: int) -> None:
@@ -217,10 +221,10 @@ class _Loop:
         """A checkpoint, after a rung or a point or when one is due."""
         kept = self.checkpoints
         asked = step in self._marks or step in self._points
-        if kept.on and (asked or self.worker.place.agree(kept.due())):
+        if kept.on and (asked or self.worker.process_group.agree(kept.due())):
             self._save()
             self._kept = step
 
     def _save(self) -> None:
         meter = self.meter
-        self.checkpoints.save(self.engine, self.worker.place, meter.steps, meter.state())
+        self.checkpoints.save(self.engine, self.worker.process_group, meter.steps, meter.state())

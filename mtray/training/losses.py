@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mtray.bare_model import takes
 from mtray.data import encoder_decoder
 from mtray.data.encoder_decoder import IGNORED
 from mtray.schema import Training
-
-Example = tuple[npt.NDArray[np.int32], int]
-# a packed row, padded rows, or the two sides of an encoder and a decoder
-Form = Literal["packed", "padded", "pairs"]
-
-
-def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
-    """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts
-    and pads.
-
-    No attention mask is needed: a causal model never looks from a token at the pads behind it.
-    """
-    import torch
-
-    longest = max(len(ids) for ids, _ in examples)
-    ids = np.zeros((len(examples), longest), np.int64)
-    labels = np.full((len(examples), longest), IGNORED, np.int64)
-    for row, (tokens, loss_from) in enumerate(examples):
-        ids[row, : len(tokens)] = tokens
-        labels[row, loss_from : len(tokens)] = tokens[loss_from:]
-    return torch.from_numpy(ids).to(device), torch.from_numpy(labels).to(device)
+from mtray.training.examples import Example, Form, collate
+from mtray.unwrapped_model import accepts_argument
 
 
 def target_tokens(example: Example, form: Form = "padded") -> int:
@@ -50,19 +27,21 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
     ids, labels = collate(micro, engine.device)
     width, kept = ids.shape[1], {}
     first = max(0, min(start for _, start in micro) - 1)
-    if first and takes(engine.module, "logits_to_keep"):
+    if first and accepts_argument(engine.module, "logits_to_keep"):
         # the scores of what is a prompt in every row are not wanted
         kept = {"logits_to_keep": width - first}
     logits = engine.forward(input_ids=ids, use_cache=False, **kept).logits
     wanted = labels[:, width - logits.shape[1] + 1 :]
     return torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), wanted.flatten(),
-        ignore_index=IGNORED, reduction="sum",
-    )  # fmt: skip
+        logits[:, :-1].flatten(0, 1).float(),
+        wanted.flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
 
 
 def pair_loss(engine: Any, micro: Sequence[Example]) -> Any:
-    """The same of a model of encoder and decoder."""
+    """The same of an encoder-decoder model."""
     import torch
 
     batch = encoder_decoder.pairs(engine.module.config, micro, engine.device)

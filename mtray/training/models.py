@@ -3,68 +3,14 @@ strangers unless asked."""
 
 from __future__ import annotations
 
-import math
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mtray.compat.transformers import without_false_alarm
-from mtray.embedded import BASE_MODEL
 from mtray.errors import ModelError
-
-HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-HUB_TIMEOUT = 4  # seconds until a hub that does not answer counts as unreachable
-
-
-def resolve_model(name: str) -> str:
-    """A folder with a whole model, or a hub name that the hub (or its local cache) knows. Raises
-    ModelError within seconds."""
-    if name == "embedded":
-        return str(_checked_folder(BASE_MODEL))
-    path = Path(os.path.expanduser(name))
-    if name and path.exists():
-        return str(_checked_folder(path.resolve()))
-    if not HUB_NAME.match(name):
-        raise ModelError(
-            f"model {name!r}: no such folder, and not a hub name (owner/name); "
-            "allowed: 'embedded', a folder, a hub name"
-        )
-    return _checked_hub_name(name)
-
-
-def _checked_folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ModelError(
-            f"model {path}: not a folder; give the folder that holds config.json and the weights"
-        )
-    if not (path / "config.json").is_file():
-        raise ModelError(f"model {path}: no config.json in that folder")
-    if not any(path.glob("*.safetensors")):
-        old = ", ".join(p.name for p in sorted(path.glob("*.bin"))[:3])
-        hint = f" ({old} is a pickle and is not loaded; convert it to safetensors)" if old else ""
-        raise ModelError(f"model {path}: no weights (*.safetensors) in that folder{hint}")
-    if not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise ModelError(f"model {path}: no tokenizer (tokenizer.json) in that folder")
-    return path
-
-
-def _checked_hub_name(name: str) -> str:
-    from huggingface_hub import HfApi, try_to_load_from_cache
-
-    try:
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
-            return name
-        HfApi().model_info(name, timeout=HUB_TIMEOUT)
-    # every failure of the network and of the hub means the same to the user
-    except Exception as error:
-        raise ModelError(
-            f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give "
-            f"it ({_on_one_line(error)[:120]}); check the name and the network, or pass a folder"
-        ) from None
-    return name
+from mtray.model_paths import _on_one_line, resolve_model
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
@@ -82,7 +28,7 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
 
 
 def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
-    """The language model, causal or of encoder and decoder, in fp32 on the CPU, or on the GPU where
+    """The language model, causal or encoder-decoder, in fp32 on the CPU, or on the GPU where
     there is one; `in_4_bits` only there (QLoRA)."""
     import torch
     from transformers import AutoConfig
@@ -118,13 +64,15 @@ def _few_bits() -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
-    from mtray.training.adapters import check_qlora
+    from mtray.training.quantization import check_qlora
 
     check_qlora(torch.cuda.device_count())
     quantised = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-    )  # fmt: skip
+    )
     return {
         "quantization_config": quantised,
         "dtype": torch.bfloat16,
@@ -175,8 +123,9 @@ def block_count(name: str) -> int:
         ) from None
     if config.is_encoder_decoder:
         names = (("encoder_layers", "num_layers"), ("decoder_layers", "num_decoder_layers"))
-        return sum(next((getattr(config, n) for n in pair if hasattr(config, n)), 0)
-                   for pair in names)  # fmt: skip
+        return sum(
+            next((getattr(config, n) for n in pair if hasattr(config, n)), 0) for pair in names
+        )
     return int(
         getattr(config, "num_hidden_layers", 0)
         or getattr(config.get_text_config(), "num_hidden_layers", 0)
@@ -200,38 +149,3 @@ def class_for(config: Any) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-
-
-def moved_parameters(name: str, frozen_layers: int, rank: int | None = None) -> int:
-    """How many parameters of a model move, from its config alone: in full fine-tuning, or of
-    adapters of this rank, which have a factor on either side of every linear layer."""
-    from mtray.training.freezing import transformer_blocks
-
-    model = empty_model(name)
-    if rank is not None:
-        from mtray.training.adapters import linear_names
-
-        named, frozen = dict(model.named_modules()), tuple(range(frozen_layers))
-        sides = [sum(named[layer].weight.shape) for layer in linear_names(model, frozen)]
-        return rank * int(sum(sides))
-    for block in transformer_blocks(model)[:frozen_layers] if frozen_layers else ():
-        block.requires_grad_(False)
-    return moving(model)
-
-
-def moving(model: Any) -> int:
-    """How many parameters move."""
-    from mtray.training.moved import moving_weights
-
-    return sum(p.numel() for p in moving_weights(model).values())
-
-
-def parameter_count(model: Any) -> int:
-    """How many parameters a model has; of weights of 4 bits two stand in a byte."""
-    states = ((p, getattr(p, "quant_state", None)) for p in model.parameters())
-    return sum(math.prod(state.shape) if state else p.numel() for p, state in states)
-
-
-def _on_one_line(error: Exception) -> str:
-    """The start of an error's text; the first line alone is often only a heading."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

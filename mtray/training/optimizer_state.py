@@ -32,9 +32,9 @@ def slots_state(
         f"{SCALE}{name}": torch.tensor(float(number), dtype=torch.float64)
         for name, number in scaler_numbers(scaler).items()
     }
-    for name, moved in slots.items():
-        found[f"{name}/weight"] = moved.detach()
-        for field, value in optimizer.state.get(moved, {}).items():
+    for name, weight in slots.items():
+        found[f"{name}/weight"] = weight.detach()
+        for field, value in optimizer.state.get(weight, {}).items():
             found[f"{name}/{field}"] = value if torch.is_tensor(value) else torch.tensor(value)
     return found
 
@@ -55,11 +55,11 @@ def load_slots(
     on_device = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
     for key in (key for key in tensors if not key.startswith(SCALE)):
         name, _, field = key.rpartition("/")
-        value, moved = tensors[key], slots[name]
+        value, weight = tensors[key], slots[name]
         if field == "weight":
-            moved.data.copy_(value)
+            weight.data.copy_(value)
         elif value.dim() or on_device:
-            optimizer.state[moved][field] = value.to(moved.device)
+            optimizer.state[weight][field] = value.to(weight.device)
         else:  # a count of steps: AdamW's a float tensor on the CPU, others' a plain whole number
             counts = value.dtype.is_floating_point
-            optimizer.state[moved][field] = value if counts else value.item()
+            optimizer.state[weight][field] = value if counts else value.item()

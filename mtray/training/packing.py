@@ -17,18 +17,18 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mtray.bare_model import bare, takes
 from mtray.compat.transformers import attention_of
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
-from mtray.training.losses import Example, collate
+from mtray.training.examples import Example, collate
 from mtray.training.schedule import micro_batches
+from mtray.unwrapped_model import accepts_argument, unwrapped
 
 NAME = "mtray_packed"  # of the attention, in transformers' list of them
 WASTE = 0.25  # of a group's rows in attention may be padding
 # of the greatest score, how far scores in a row may be from those alone; rounding in fp32 is 1e-6,
-# in 16 bits, which weights of few bits are multiplied in as well, 1e-2
+# in 16 bits, which quantized weights are multiplied in as well, 1e-2
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 5e-2
 TRIED = (3, 40)  # examples, and tokens of each
 
@@ -46,7 +46,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedRow:
     """`ids` and `positions` of shape (1, tokens). `targets` (targets,) are the ids that loss is
     taken on, each predicted from the place in the row that `before` (targets,) holds; they end in
     some that are `IGNORED`."""
@@ -58,7 +58,7 @@ class Packed:
     groups: tuple[Group, ...]
 
 
-def pack(examples: Sequence[Example], device: Any) -> Packed:
+def pack(examples: Sequence[Example], device: Any) -> PackedRow:
     """One row of the examples, shortest first, and a few tokens that no one sees at its end."""
     ordered = sorted(examples, key=lambda e: len(e[0]))
     lengths = np.array([len(ids) for ids, _ in ordered])
@@ -79,7 +79,7 @@ def pack(examples: Sequence[Example], device: Any) -> Packed:
         which = np.repeat(np.arange(len(rows)), lengths[rows])
         places = which * width + positions[start:end]
         groups.append(Group(int(start), int(end), len(rows), width, given(places)))
-    return Packed(
+    return PackedRow(
         given(np.pad(ids, (0, rest)))[None], given(np.pad(positions, (0, rest)))[None],
         given(np.pad(ids[wanted], (0, spare), constant_values=IGNORED)),
         given(np.pad(wanted - 1, (0, spare))), tuple(groups),
@@ -87,8 +87,8 @@ def pack(examples: Sequence[Example], device: Any) -> Packed:
 
 
 class _Spread(torch.autograd.Function):
-    """Tokens to their places, zeros elsewhere. Every place is used once, so that the way back is a
-    look-up, where torch would add up; `_Gather` is its inverse."""
+    """Tokens to their places, zeros elsewhere. Every place is used once, so that the backward pass
+    is a look-up, where torch would add up; `_Gather` is its inverse."""
 
     @staticmethod
     def forward(ctx: Any, tokens: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
@@ -126,7 +126,7 @@ def _attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: Any,
-    packed: Packed | None = None,
+    packed: PackedRow | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """As transformers' attention functions: (1, heads, tokens, width) in, (1, tokens, heads, width)
@@ -173,7 +173,7 @@ def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
     """The model takes packed rows within, and is as it was after."""
-    inner = bare(model)
+    inner = unwrapped(model)
     before = attention_of(inner.config)
     AttentionInterface.register(NAME, _attention)
     inner.set_attn_implementation(NAME)
@@ -185,8 +185,8 @@ def packed_attention(model: Any) -> Iterator[None]:
 
 def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
     """Negative log-likelihood in nats, summed over the examples' target tokens; to be called within
-    `packed_attention`, as must be its way back. Scores are computed at the targets' places alone.
-    """
+    `packed_attention`, as must be its backward pass. Scores are computed at the targets' places
+    alone."""
     row = pack(examples, engine.device)
     logits = _forward(engine.forward, row)
     return torch.nn.functional.cross_entropy(
@@ -194,7 +194,7 @@ def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
     )
 
 
-def _forward(model: Any, row: Packed) -> torch.Tensor:
+def _forward(model: Any, row: PackedRow) -> torch.Tensor:
     """Scores of the targets, shape (targets, vocabulary)."""
     found: torch.Tensor = model(
         input_ids=row.ids, position_ids=row.positions, attention_mask=_no_mask(row.ids),
@@ -238,7 +238,7 @@ def _cannot(model: Any, why: str) -> ConfigError:
 def _why_never(model: Any) -> str:
     if is_encoder_decoder(model):
         return "it has an encoder"
-    if not takes(model, "logits_to_keep", "position_ids"):
+    if not accepts_argument(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
     if attention_of(model.config.get_text_config()) != "sdpa":
         return "its attention is not torch's own (sdpa)"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mtray.training.moved import moving_weights, put_back
+from mtray.training.trainable_weights import restored_afterwards, trainable_weights
 
 if TYPE_CHECKING:
     import torch
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 OTHER_FACTORS = ("lora_A", "lora_embedding_B")
 
 
-class Origin:
-    """The weights that move as they were before the training, by name, in the CPU's memory."""
+class InitialWeights:
+    """The trainable weights as they were before the training, by name, in the CPU's memory."""
 
     def __init__(self) -> None:
         self.weights: dict[str, torch.Tensor] = {}
 
     def take(self, model: Any) -> None:
-        """Called once it is marked what moves, and before an engine parts the weights."""
+        """Called once it is marked what is trained, and before an engine parts the weights."""
         self.weights = {
             name: weight.detach().to("cpu", copy=True)
-            for name, weight in moving_weights(model).items()
+            for name, weight in trainable_weights(model).items()
         }
 
     @contextmanager
@@ -36,14 +36,14 @@ class Origin:
         end they are again what they were, bit for bit."""
         import torch
 
-        moved = {
+        trainable = {
             name: weight
             for name, weight in module.named_parameters()
             if alpha != 1 and name in self.weights and not _is_other_factor(name)
         }
-        with put_back(moved.values()):
+        with restored_afterwards(trainable.values()):
             with torch.no_grad():
-                for name, weight in moved.items():
+                for name, weight in trainable.items():
                     weight.copy_(torch.lerp(self.weights[name], weight.cpu(), alpha))
             yield
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtray.runtime import LOGITS_AT_ONCE
-from mtray.training.losses import Example, Form, loss_of, target_tokens
+from mtray.training.examples import Example, Form
+from mtray.training.losses import loss_of, target_tokens
 from mtray.training.schedule import Index, plan_step
-from mtray.training.worker import Place
+from mtray.training.worker import ProcessGroup
 
 MICRO_BATCH_TOKENS = 4096  # with padding
 
@@ -30,16 +31,20 @@ class Feed:
 
     examples: Sequence[Example]
     lengths: Index
-    place: Place
+    process_group: ProcessGroup
     max_tokens: int
     form: Form = "padded"
 
     def step(self, engine: Any, rows: Index, rate: float) -> float:
         """The mean loss over the target tokens of the global batch, on every worker the same."""
-        place, examples = self.place, self.examples
+        process_group, examples = self.process_group, self.examples
         normaliser = max(1, sum(target_tokens(examples[r], self.form) for r in rows))
         groups = plan_step(
-            rows, self.lengths, (place.rank, place.world), self.max_tokens, self.form == "packed"
+            rows,
+            self.lengths,
+            (process_group.rank, process_group.world),
+            self.max_tokens,
+            self.form == "packed",
         )
         nats: Any = 0.0
         with self._attention(engine.module):
@@ -53,7 +58,7 @@ class Feed:
                 share = float(len(group) > 0) / normaliser
                 engine.backward(loss * share, last=index == len(groups) - 1)
         engine.step(rate)
-        return place.total(float(nats)) / normaliser
+        return process_group.total(float(nats)) / normaliser
 
     def _attention(self, model: Any) -> Any:
         if self.form != "packed":

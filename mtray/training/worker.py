@@ -17,7 +17,7 @@ def _alone(value: Any) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessGroup:
     """This worker among its trial's; `agree` is True on every worker when it is called with True on
     any, `total` is the sum of what all workers call it with, `gather` the list of it on rank 0
     (`any_worker`, `sum_over_workers` and `gather_from_workers` where there are several)."""
@@ -43,7 +43,7 @@ class Worker:
     `progress` is told what is done. `should_stop` stays True once it is; TrialStopped is raised
     soon after. `models` loads the base model; None: from its files."""
 
-    place: Place = Place()
+    process_group: ProcessGroup = ProcessGroup()
     batch_share: float = 1.0
     progress: Progress = _silent
     should_stop: Callable[[], bool] = _never
@@ -77,8 +77,8 @@ def gather_from_workers(value: Any) -> list[Any]:
     return found
 
 
-def place_in_group(rank: int, world: int) -> Place:
+def join_process_group(rank: int, world: int) -> ProcessGroup:
     """A worker of the process group; one alone needs none."""
     if world == 1:
-        return Place()
-    return Place(rank, world, any_worker, sum_over_workers, gather_from_workers)
+        return ProcessGroup()
+    return ProcessGroup(rank, world, any_worker, sum_over_workers, gather_from_workers)

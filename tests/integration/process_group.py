@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mtray.training.worker import Place, place_in_group
+from mtray.training.worker import ProcessGroup, join_process_group
 
 UNIT = str(Path(__file__).parent.parent / "unit")
 
@@ -21,13 +21,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def join_group(rank: int, world: int, port: int) -> Place:
+def join_group(rank: int, world: int, port: int) -> ProcessGroup:
     """This process becomes a worker, with a thread of its own and the unit tests' helpers."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
     sys.path.insert(0, UNIT)
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world,
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=world,
         timeout=timedelta(seconds=300),
-    )  # fmt: skip
-    return place_in_group(rank, world)
+    )
+    return join_process_group(rank, world)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mtray.search.run_folder import claimed
+from mtray.search.ledger.run_folder import locked_run
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = ROOT / "sweeps" / "ratio_search.py"
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_written(folder):
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_two_runs_with_one_name(folder):
-    with claimed(folder / "runs", "small"):
+    with locked_run(folder / "runs", "small"):
         refused(start(folder), ["'small'", f"process {os.getpid()}", "--name"])
 
 

@@ -14,9 +14,10 @@ import pytest
 from process_group import free_port
 
 from mtray.report.records import write_record
-from mtray.search.journal import Ledger
-from mtray.search.run_study import JOURNAL
-from mtray.space import FloatRange, Space
+from mtray.run_files import JOURNAL
+from mtray.search.ledger.ledger import Ledger
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 from records_factory import make_record, make_study
@@ -52,8 +53,9 @@ def test_the_journal_opens_in_optuna_dashboard(tmp_path):
     program = str(Path(sys.executable).with_name("optuna-dashboard"))
     process = subprocess.Popen(
         [program, "--host", "127.0.0.1", "--port", str(port), str(tmp_path / JOURNAL)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         url = f"http://127.0.0.1:{port}/api/studies"
         (summary,) = answer(url, process)["study_summaries"]

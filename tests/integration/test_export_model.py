@@ -8,11 +8,12 @@ import sys
 import pytest
 import yaml
 
-from mtray.evaluation.engine import run_requests
-from mtray.evaluation.outputs import read_outputs
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import build_suite
 from mtray.report.export import read_front
-from mtray.report.records import read_records, trial_dir
+from mtray.report.records import read_records
+from mtray.run_files import trial_dir
 from mtray.study import load_study
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
@@ -90,6 +91,6 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
 
 
 def small_model():
-    from mtray.training.models import resolve_model
+    from mtray.model_paths import resolve_model
 
     return resolve_model("embedded")

@@ -18,7 +18,7 @@ def work(rank, world, port, stage, folder):
     from mtray.schema import Training
     from mtray.training.checkpoints import Checkpoints, kept_step
     from mtray.training.engine import build_engine
-    from mtray.training.loop import Rungs, Tuning, finetune
+    from mtray.training.loop import RungSchedule, Tuning, finetune
     from mtray.training.worker import Worker
 
     tokenizer = byte_level()
@@ -38,7 +38,7 @@ def work(rank, world, port, stage, folder):
         worker = Worker(place, should_stop=lambda: asked.append(1) or (stops and len(asked) > 5))
         engine, record = finetune(
             lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples,
-            Tuning(training, "fp32", 3e-3, seed=1), rungs=Rungs((0.3,), measure),
+            Tuning(training, "fp32", 3e-3, seed=1), rungs=RungSchedule((0.3,), measure),
             checkpoints=checkpoints, worker=worker,
         )  # fmt: skip
         with engine.whole() as module:

@@ -18,17 +18,17 @@ from tiny_models import TEXTS, byte_level, llama
 
 from mtray.data.store import build_table
 from mtray.errors import DataError, WorkerLost
-from mtray.evaluation.engine import Request
-from mtray.job import Job
+from mtray.evaluation.inference.requests import Request
 from mtray.schema import Recipe, Resources, Source, Training
-from mtray.search.board import start_board
-from mtray.search.executors import Executors
-from mtray.search.handing import Handed
-from mtray.search.job_queue import start_queue
-from mtray.search.shared import Shared
-from mtray.search.stopwatch import Stopwatch
-from mtray.search.submit import run_in_executor
-from mtray.search.tuner import start_ray
+from mtray.search.execution.executors import Executors
+from mtray.search.execution.job_queue import start_queue
+from mtray.search.execution.progress import start_progress
+from mtray.search.execution.ray_connection import start_ray
+from mtray.search.execution.shared import Shared
+from mtray.search.execution.store_transport import SentTable
+from mtray.search.execution.submit import run_in_executor
+from mtray.search.ledger.stopwatch import Stopwatch
+from mtray.trial.job import Job
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 A = Recipe(parallel_size=16, learning_rate=1e-2)
@@ -60,11 +60,14 @@ def sweep(cluster, tmp_path):
             resources=Resources(concurrent_trials=1),
         )
         shared = Shared(
-            study=study, run_dir=str(tmp_path), store={"pairs": Handed(None, ray.put(table))},
+            study=study,
+            run_dir=str(tmp_path),
+            store={"pairs": SentTable(None, ray.put(table))},
             requests=ray.put(asked),
             suite=ray.put(SimpleNamespace(directions=(SimpleNamespace(requests=asked),))),
-            board=start_board(), queue=start_queue(),
-        )  # fmt: skip
+            progress_actor=start_progress(),
+            queue=start_queue(),
+        )
         started.append(Executors(shared))
         numbers = iter(range(100))
 

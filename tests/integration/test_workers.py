@@ -9,8 +9,8 @@ import torch
 import yaml
 from process_group import free_port, join_group
 
-from mtray.evaluation.engine import run_requests
-from mtray.evaluation.outputs import read_outputs
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import build_suite
 from mtray.report.records import read_records
 from mtray.study import load_study
@@ -26,12 +26,13 @@ def work(rank, world, port, stage, out, dies, method):
     place = join_group(rank, world, port)
     from tiny_models import byte_level, examples_of, llama
 
-    from mtray.evaluation.batches import Settings
-    from mtray.evaluation.engine import Request, answer_part, joined
+    from mtray.evaluation.inference.batching import Settings
+    from mtray.evaluation.inference.engine import answer_part, joined
+    from mtray.evaluation.inference.requests import Request
     from mtray.schema import Recipe, Training
     from mtray.training.adapters import prepare
     from mtray.training.engine import build_engine
-    from mtray.training.loop import Rungs, Tuning, finetune
+    from mtray.training.loop import RungSchedule, Tuning, finetune
     from mtray.training.worker import Worker
 
     tokenizer = byte_level()
@@ -59,10 +60,13 @@ def work(rank, world, port, stage, out, dies, method):
     model = prepare(llama(tokenizer), recipe, training, 1).model
     assert 4 * len(examples) // 9 == STEPS
     engine, record = finetune(
-        lambda m: build_engine("deepspeed", m, training, "fp32"), model, examples,
-        Tuning(training, "fp32", 3e-3, seed=1), worker=Worker(place),
-        rungs=Rungs((0.4,), lambda _, module: answer(module)),
-    )  # fmt: skip
+        lambda m: build_engine("deepspeed", m, training, "fp32"),
+        model,
+        examples,
+        Tuning(training, "fp32", 3e-3, seed=1),
+        worker=Worker(place),
+        rungs=RungSchedule((0.4,), lambda _, module: answer(module)),
+    )
     with engine.whole() as module:
         answer(module)
     if not rank:

@@ -12,14 +12,15 @@ from records_factory import make_record
 from tiny_models import byte_level, llama
 
 from mtray.cli import main
-from mtray.commands import export_model, held_out, rerun
+from mtray.commands import export_model, held_out_test, rerun
 from mtray.data.store import mixed
-from mtray.job import Job, Outcome
+from mtray.preparation import prepare
 from mtray.report.records import write_record
 from mtray.schema import Mix, Recipe, Study, TrialRecord
-from mtray.search.run_folder import bind, check_bound
-from mtray.space import FloatRange, IntRange, Space
-from mtray.sweep import prepare
+from mtray.search.ledger.run_folder import bind, check_bound
+from mtray.search_space.parameters import FloatRange, IntRange
+from mtray.search_space.space import Space
+from mtray.trial.job import Job, Outcome
 
 WORDS = ["bad", "cab", "dad", "fed", "bee", "abba", "beef", "ebb", "add", "ace", "fade", "dab"]
 SPACE = Space(
@@ -135,14 +136,14 @@ def without_training(monkeypatch: Any) -> dict[int, tuple[Any, Any, Job]]:
         changes = {"seconds": outcome.seconds, "replicate": job.replicate, "of": job.of}
         return found.model_copy(update=changes), {}
 
-    for module in (rerun, export_model, held_out):
+    for module in (rerun, export_model, held_out_test):
         monkeypatch.setattr(module, "train", train)
-    for module in (rerun, held_out):
+    for module in (rerun, held_out_test):
         monkeypatch.setattr(module, "read_outputs", lambda *_: None)
         monkeypatch.setattr(module, "write_outputs", lambda *_: None)
         monkeypatch.setattr(module, "record_trial", scored)
-    monkeypatch.setattr(held_out, "write_draws", lambda *_: None)
-    monkeypatch.setattr(held_out, "apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(held_out_test, "write_draws", lambda *_: None)
+    monkeypatch.setattr(held_out_test, "apart", lambda function, *arguments: function(*arguments))
     return handed
 
 

@@ -8,8 +8,9 @@ from records_factory import make_record, make_study
 
 from mtray.report.records import write_record
 from mtray.schema import Budget, Source
-from mtray.search.journal import Ledger, base_job
-from mtray.space import FloatRange, IntRange, Space
+from mtray.search.ledger.ledger import Ledger, base_job
+from mtray.search_space.parameters import FloatRange, IntRange
+from mtray.search_space.space import Space
 
 SPACE = Space(
     parameters={
@@ -31,8 +32,11 @@ REFERENCES = ["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
 
 def study_of(sampler="random", **changes):
     fields = {
-        "sampler": sampler, "sources": SOURCES, "defaults": {"learning_rate": 0.001}, "budget": FEW,
-    }  # fmt: skip
+        "sampler": sampler,
+        "sources": SOURCES,
+        "defaults": {"learning_rate": 0.001},
+        "budget": FEW,
+    }
     return make_study(**(fields | changes))
 
 

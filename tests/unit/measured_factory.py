@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from tiny_models import byte_level
 
-from mtray.evaluation import comet
-from mtray.evaluation.engine import Output
-from mtray.evaluation.outputs import OUTPUTS_FILE, write_outputs
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics import comet
+from mtray.evaluation.output_files import write_outputs
 from mtray.evaluation.suite import build_suite
-from mtray.job import Job, Outcome
-from mtray.report.draws import write_draws
-from mtray.report.records import trial_dir, write_record
+from mtray.report.bootstrap_draws import write_draws
+from mtray.report.records import write_record
+from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.schema import Mix, Recipe, Study, TrialRecord
-from mtray.trial_record import record_trial
+from mtray.trial.job import Job, Outcome
+from mtray.trial.record import record_trial
 
 SEGMENTS = 40
 LANGUAGES = ("en", "es", "de", "uk")
@@ -42,8 +43,10 @@ def tabulate_comet(monkeypatch: Any) -> None:
 def write_sets(folder: Path) -> None:
     """`LANGUAGE.jsonl`: pairs with English whose texts are in no other file; `mono.jsonl`."""
     for language in LANGUAGES[1:]:
-        rows = [{"en": f"a {language} cab {i}", language: f"ein {language} {i} taxi"}
-                for i in range(SEGMENTS)]  # fmt: skip
+        rows = [
+            {"en": f"a {language} cab {i}", language: f"ein {language} {i} taxi"}
+            for i in range(SEGMENTS)
+        ]
         (folder / f"{language}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     rows = [{"text": f"a lone cab {i}"} for i in range(SEGMENTS)]
     (folder / "mono.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -56,24 +59,31 @@ def abilities_in(folder: Path) -> dict[str, dict[str, Any]]:
         "spanish": {**pairs, "path": str(folder / "es.jsonl"), "direction": "en-es"},
         "german": {**pairs, "path": str(folder / "de.jsonl"), "direction": "en-de"},
         "modelling": {
-            "measure": "perplexity", "path": str(folder / "mono.jsonl"), "language": "en",
-            "weight": 3, "size": SEGMENTS,
+            "measure": "perplexity",
+            "path": str(folder / "mono.jsonl"),
+            "language": "en",
+            "weight": 3,
+            "size": SEGMENTS,
         },
-    }  # fmt: skip
+    }
 
 
 def study_in(folder: Path, abilities: dict[str, Any] | None = None, **changes: Any) -> Study:
     quality = [{"direction": "en-uk", "path": str(folder / "uk.jsonl"), "size": SEGMENTS}]
     evaluation = {
-        "comet": "tabulated", "quality": quality, "bootstrap": 200,
+        "comet": "tabulated",
+        "quality": quality,
+        "bootstrap": 200,
         "abilities": abilities_in(folder) if abilities is None else abilities,
-    }  # fmt: skip
+    }
     source = {"name": "p", "kind": "parallel", "path": str(folder / "uk.jsonl"),
               "languages": ["en", "uk"]}  # fmt: skip
     fields = {
-        "name": "made-up", "sources": [source], "evaluation": evaluation,
+        "name": "made-up",
+        "sources": [source],
+        "evaluation": evaluation,
         "filters": {"leakage": None, "shots_leakage": None},
-    }  # fmt: skip
+    }
     return Study.model_validate(fields | changes)
 
 
@@ -87,8 +97,10 @@ class Answers:
     bits: float
 
     def outputs(self, suite: Any) -> list[Output]:
-        found = [Output(f"{self.hypothesis}{'!' * (i % 4)}", -1.0, 3)
-                 for i, _ in enumerate(suite.directions[0].requests)]  # fmt: skip
+        found = [
+            Output(f"{self.hypothesis}{'!' * (i % 4)}", -1.0, 3)
+            for i, _ in enumerate(suite.directions[0].requests)
+        ]
         for ability in suite.abilities:
             if ability.name not in self.shares:
                 found += [_likely(r.target, self.bits, i) for i, r in enumerate(ability.requests)]

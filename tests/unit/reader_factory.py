@@ -11,7 +11,8 @@ from functools import partial
 import pyarrow as pa
 import pytest
 
-from mtray.data.sources import How, stream_columns
+from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.sources import stream_columns
 from mtray.errors import DataError
 
 
@@ -58,6 +59,6 @@ def put(folder, name, content):
 def refused(path, message, columns=("text",), **how):
     """The first place that a message names is the file's."""
     with pytest.raises(DataError, match=message) as error:
-        list(stream_columns(path, list(columns), How(**how)))
+        list(stream_columns(path, list(columns), ReadOptions(**how)))
     name = path if isinstance(path, str) else next(iter(path.values()))
     assert re.match(rf"{re.escape(name)}[/\w.]*:", str(error.value))

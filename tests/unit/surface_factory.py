@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from records_factory import make_record, make_score, make_study
 
-from mtray.parameters import Choices, Condition, FloatRange, IntRange
-from mtray.report.draws import write_draws
+from mtray.report.bootstrap_draws import write_draws
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.records import write_record
 from mtray.schema import Recipe, Study, TrialRecord
-from mtray.search.run_folder import bind
-from mtray.space import Space
-from mtray.unit_cube import Cube
+from mtray.search.ledger.run_folder import bind
+from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
+from mtray.search_space.space import Space
+from mtray.search_space.unit_cube import UnitCube
 
 OBJECTIVES = {"quality": "max", "retention": "max"}
 RESAMPLES = 200
@@ -46,7 +46,7 @@ BASELINES = {
 def truth(recipe: Recipe) -> tuple[float, float]:
     """Quality grows with the pairs by .04 over the range; retention falls by .2 with them and is
     kept by mono, all linear in the unit coordinates."""
-    cube = Cube(SPACE.distributions())
+    cube = UnitCube(SPACE.distributions())
     size, mono, _ = cube.units(recipe.model_dump())
     return 0.6 + 0.04 * size, 1 - 0.2 * size * (1 - 0.8 * mono)
 
@@ -68,7 +68,7 @@ def make_run(searched: int = 12, noise: float = 0.004, seed: int = 0) -> MadeUp:
     from scipy.stats import qmc
 
     rng = np.random.default_rng(seed)
-    cube = Cube(SPACE.distributions())
+    cube = UnitCube(SPACE.distributions())
     recipes = [("base", Recipe(parallel_size=0))]
     recipes += [(role, Recipe(**values)) for role, values in BASELINES.items()]
     units = qmc.Halton(3, seed=seed).random(searched)

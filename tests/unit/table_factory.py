@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from tiny_models import byte_level
 
-from mtray.evaluation.engine import Output
+from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.suite import build_suite
-from mtray.job import Outcome
+from mtray.preparation import PreparedSweep
 from mtray.schema import Mix, SourceShare, Study, TrainingRecord
-from mtray.space import Space
-from mtray.sweep import Prepared
-from mtray.training.loop import Reached
+from mtray.search_space.space import Space
+from mtray.training.loop import RungPosition
+from mtray.trial.job import Outcome
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -34,7 +34,7 @@ class LengthComet:
         return np.array([len(h) / 100 for h in hypotheses])
 
 
-def prepared(folder: Path) -> Prepared:
+def prepared(folder: Path) -> PreparedSweep:
     """One direction and two abilities, `spanish` and `modelling`."""
     rows = [
         {"en": f"a bad cab {i}", "es": f"un mal taxi {i}", "uk": f"таксі {i}"}
@@ -58,7 +58,7 @@ def prepared(folder: Path) -> Prepared:
         },
     })  # fmt: skip
     space = Space.model_validate({"parameters": SPACE})
-    return Prepared(study, space, {"p": range(10_000)}, build_suite(study, byte_level()))
+    return PreparedSweep(study, space, {"p": range(10_000)}, build_suite(study, byte_level()))
 
 
 def answers(job, requests, of=1.0):
@@ -74,7 +74,8 @@ def answers(job, requests, of=1.0):
 
 
 def run_trial(job, study, store, requests, how, worker):
-    """In place of `mtray.trial.run_trial`: four steps, measured after the first and the second."""
+    """In place of `mtray.trial.run.run_trial`: four steps, measured after the first and the
+    second."""
     worker.progress({"state": "loading"})
     training = None
     if job.recipe.parallel_size:
@@ -82,7 +83,7 @@ def run_trial(job, study, store, requests, how, worker):
             worker.progress({"state": "training"})
             worker.progress({"state": f"measuring at rung {rung + 1}"})
             outputs = answers(job, how.rungs.requests, of=step / 4)
-            assert how.rungs.ask(Reached(rung, step, 4), outputs, 0.5) is False
+            assert how.rungs.ask(RungPosition(rung, step, 4), outputs, 0.5) is False
         worker.progress({"state": "training"})
         training = TrainingRecord(
             steps=4, tokens=800, tokens_per_second=80.0, trainable_parameters=10,

@@ -14,7 +14,7 @@ from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import ABILITIES, build_ability
 from mtray.evaluation.abilities.base import Context
 from mtray.evaluation.abilities.few_shot import choose_shots
-from mtray.evaluation.engine import Output
+from mtray.evaluation.inference.requests import Output
 from mtray.schema import AbilitySpec
 
 PAIRS = [("a bad cab", "un mal taxi"), ("fed a bee", "dio de comer"), ("dad", "papá")]

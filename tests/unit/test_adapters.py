@@ -5,12 +5,15 @@ import torch
 from tiny_models import TEXTS, byte_level, examples_of, llama, other_models
 
 from mtray.errors import ConfigError
-from mtray.evaluation.engine import Request, run_requests
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Request
 from mtray.schema import Recipe, Training
-from mtray.training.adapters import check_qlora, linear_names, merged, prepare
+from mtray.training.adapters import linear_names, merged, prepare
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import Tuning, finetune
-from mtray.training.models import load_model, moving
+from mtray.training.models import load_model
+from mtray.training.parameter_counts import count_trainable
+from mtray.training.quantization import check_qlora
 
 LORA = Recipe(parallel_size=1, method="lora", lora_rank=4)
 TRAINING = Training(batch_examples=8, epochs=6)
@@ -24,9 +27,11 @@ def tuned(recipe=LORA, training=TRAINING):
     torch.manual_seed(0)
     prepared = prepare(model, recipe, training, 1)
     engine, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples,
+        lambda m: TorchEngine(m, training, "fp32"),
+        prepared.model,
+        examples,
         Tuning(training, "fp32", 1e-2, seed=1, notes=prepared.notes),
-    )  # fmt: skip
+    )
     return engine, record, before
 
 
@@ -39,7 +44,7 @@ def test_the_adapter_moves_and_nothing_else():
         assert torch.equal(same, weight), name
     # of q, k, v, o, gate, up, down with rank 4, widths 32, 16 (two of four heads), 64
     by_hand = 4 * (64 + 48 + 48 + 64 + 96 + 96 + 96)
-    assert record.trainable_parameters == 2 * by_hand == moving(engine.module)
+    assert record.trainable_parameters == 2 * by_hand == count_trainable(engine.module)
     states = engine._optimizer.state
     assert sum(s["exp_avg"].numel() for s in states.values()) == 2 * by_hand
     assert record.loss[-1][1] < 0.7 * record.loss[0][1] and record.packed
@@ -66,7 +71,7 @@ def test_frozen_blocks_have_no_adapter():
 
 def test_other_families_have_adapters_too():
     for model in other_models(byte_level()).values():
-        assert moving(prepare(model, LORA, TRAINING, 1).model) > 0
+        assert count_trainable(prepare(model, LORA, TRAINING, 1).model) > 0
 
 
 def test_merged_and_unmerged_adapters_answer_alike():
@@ -91,8 +96,10 @@ def test_merged_and_unmerged_adapters_answer_alike():
 
 
 def test_gradient_checkpointing_trains_alike():
-    curves = [tuned(training=TRAINING.model_copy(update={"gradient_checkpointing": on}))[1].loss
-              for on in (False, True)]  # fmt: skip
+    curves = [
+        tuned(training=TRAINING.model_copy(update={"gradient_checkpointing": on}))[1].loss
+        for on in (False, True)
+    ]
     for (_, a), (_, b) in zip(*curves, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
 

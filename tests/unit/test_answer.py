@@ -14,20 +14,20 @@ from mtray.report.answer_text import (
     expected_sheet,
     number_text,
 )
-from mtray.report.belief import Belief, belief, belief_of
 from mtray.report.evidence import Evidence
 from mtray.report.groups import no_draws
 from mtray.report.modelled_front import modelled_front
+from mtray.report.posterior import JointPosterior, joint_posterior, posterior_of
 from mtray.schema import Limit, Recipe
 
 
 @pytest.fixture(scope="module")
-def found() -> Belief:
+def found() -> JointPosterior:
     run = make_run(14, noise=0.002, seed=3)
-    return belief(run.evidence(), OBJECTIVES, SPACE)
+    return joint_posterior(run.evidence(), OBJECTIVES, SPACE)
 
 
-def true_worth(found: Belief, index: int) -> float:
+def true_worth(found: JointPosterior, index: int) -> float:
     recipe = found.recipe(index)
     gap = np.subtract(truth(recipe), (0.6, 1.0)) if index else np.zeros(2)
     return float(worth(gap, found.scale))
@@ -73,7 +73,7 @@ def test_a_model_is_not_fooled_by_what_only_looked_best():
         gaps = flat.gaps.copy()
         gaps[:, :2] = rng.normal(0, 0.004, gaps[:, :2].shape)
         even = Evidence(**{**vars(flat), "gaps": gaps})
-        best = belief(even, OBJECTIVES, SPACE)
+        best = joint_posterior(even, OBJECTIVES, SPACE)
         claimed.append(gaps[:, :2].sum(axis=1).max())
         expected.append(best.means[best.choice.best].sum())
     assert np.mean(claimed) > 0.005
@@ -82,7 +82,7 @@ def test_a_model_is_not_fooled_by_what_only_looked_best():
 
 def test_too_few_recipes_are_compared_by_their_means():
     run = make_run(2)
-    told = belief(run.evidence(), OBJECTIVES, SPACE)
+    told = joint_posterior(run.evidence(), OBJECTIVES, SPACE)
     assert told.surface is None
     assert told.means[1:] == pytest.approx(run.evidence().gaps[:, :2])
     assert answer(told).untried is None
@@ -92,28 +92,28 @@ def test_too_few_recipes_are_compared_by_their_means():
 
 def test_no_answer_before_a_recipe_is_measured():
     run = make_run(2)
-    assert belief_of(run.records[:1], make_study(), SPACE, no_draws) is None
-    assert belief_of(run.records[1:], make_study(), SPACE, no_draws) is None
+    assert posterior_of(run.records[:1], make_study(), SPACE, no_draws) is None
+    assert posterior_of(run.records[1:], make_study(), SPACE, no_draws) is None
 
 
 def test_a_study_with_constraints_is_told_no_untried_recipe():
     run = make_run(8)
     study = make_study(constraints={"retention": Limit(at_least=0.9)})
-    free, bound = (belief_of(run.records, s, SPACE, run.draws) for s in (make_study(), study))
+    free, bound = (posterior_of(run.records, s, SPACE, run.draws) for s in (make_study(), study))
     assert free is not None and bound is not None
     assert free.untried
     assert not bound.untried
     assert answer(bound).untried is None
 
 
-def made_up(means: list[list[float]], deviation: float) -> Belief:
+def made_up(means: list[list[float]], deviation: float) -> JointPosterior:
     """The untouched model and recipes 0, 1, ... with independent normal beliefs."""
     run = make_run(max(1, len(means) - 2))
     evidence = run.evidence()
     gaps = np.array([[0.0, 0.0], *means])
     draws = gaps + np.random.default_rng(0).normal(0, deviation, (4000, *gaps.shape))
     draws[:, 0] = 0
-    return Belief(evidence, OBJECTIVES, (), gaps, draws, None)
+    return JointPosterior(evidence, OBJECTIVES, (), gaps, draws, None)
 
 
 GOOD, BAD = [0.04, -0.02], [0.01, -0.2]
@@ -148,7 +148,7 @@ def test_two_alike_are_not_settled_and_it_is_said_what_would():
 def test_the_next_repeat_is_of_the_two_that_may_be_best():
     told = made_up([BAD, GOOD, [0.038, -0.01], BAD], 0.02)
     assert next_repeat(told, [0, 1, 2, 3]) in (1, 2)
-    once = Belief(
+    once = JointPosterior(
         Evidence(**{**vars(told.evidence), "seeds": (1, 3, 1, 1)}), OBJECTIVES, (), told.means,
         told.draws, None,
     )  # fmt: skip
@@ -185,7 +185,7 @@ def test_untried_recipes_are_of_the_space_and_the_first_is_worth_most(found):
 
 
 def test_an_answer_is_the_same_again(found):
-    assert answer(found) == answer(belief(found.evidence, OBJECTIVES, SPACE))
+    assert answer(found) == answer(joint_posterior(found.evidence, OBJECTIVES, SPACE))
 
 
 def open_answer(found, probability=0.9, **settling):
@@ -229,7 +229,7 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     told = made_up([BAD, GOOD, [0.038, -0.03], BAD], 0.001)
     gaps = told.evidence.gaps.copy()
     gaps[:, :2] = [BAD, GOOD, [0.06, -0.01], BAD]
-    lucky = Belief(
+    lucky = JointPosterior(
         Evidence(**{**vars(told.evidence), "gaps": gaps}), OBJECTIVES, (), told.means, told.draws,
         None,
     )  # fmt: skip
@@ -243,7 +243,10 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     )
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
     even = Evidence(**{**vars(told.evidence), "gaps": gaps})
-    assert answer(Belief(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best is None
+    assert (
+        answer(JointPosterior(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best
+        is None
+    )
 
 
 @pytest.mark.parametrize(

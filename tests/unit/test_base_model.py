@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import byte_level, llama, t5
 
-from mtray.embedded import BASE_MODEL
+from mtray.paths import BASE_MODEL
 from mtray.training import base_model
 from mtray.training.base_model import BaseModels, copied
 

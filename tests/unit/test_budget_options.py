@@ -4,15 +4,15 @@ import pytest
 from ledger_factory import ledger_in, write_lucky
 from pydantic import ValidationError
 from records_factory import make_record
-from test_ending import AGAIN, NEW, SETTLING, Table, advised_run
+from test_final_trials import AGAIN, NEW, SETTLING, Table, advised_run
 
 from mtray.budget_options import with_options
 from mtray.commands.status import ending_lines
 from mtray.errors import ConfigError
 from mtray.report.records import write_record
 from mtray.schema import Budget
-from mtray.search.overview import read_overview
-from mtray.search.plan import after_first_repeat, most_further, settling_lines
+from mtray.search.ledger.journal_overview import read_overview
+from mtray.search.ledger.trial_plan import after_first_repeat, most_further, settling_lines
 from mtray.sweep import arguments
 
 STUDY = Budget(trials=14)
@@ -33,12 +33,15 @@ def test_options_over_a_budget(given, budget, expected):
     assert (found.trials, found.settle, found.ceiling) == expected
 
 
-@pytest.mark.parametrize("given, said", [
-    (["--settle", ".5"], "--settle: expected a probability above 0.5 and below 1, found 0.5"),
-    (["--settle", "95"], "--settle: expected .* found 95"),
-    (["--trials", "0"], "--trials: expected 1 or more, found 0"),
-    (["--max-minutes", "0"], "--max-minutes: expected more than 0, found 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--settle", ".5"], "--settle: expected a probability above 0.5 and below 1, found 0.5"),
+        (["--settle", "95"], "--settle: expected .* found 95"),
+        (["--trials", "0"], "--trials: expected 1 or more, found 0"),
+        (["--max-minutes", "0"], "--max-minutes: expected more than 0, found 0"),
+    ],
+)
 def test_values_that_are_none(given, said):
     with pytest.raises(ConfigError, match=said):
         with_options(STUDY, arguments(given))

@@ -8,7 +8,7 @@ import pytest
 from records_factory import make_record
 
 from mtray.report.causes import Causes, cause_lines, cause_rows, causes
-from mtray.report.columns import csv_bytes
+from mtray.report.columnar_files import csv_bytes
 from mtray.report.evidence import Evidence
 from mtray.schema import Recipe, TrainingRecord
 
@@ -26,9 +26,12 @@ def record(number, trained_as=None, des=None, **changes):
         "tokens_per_parameter": 300.0, **changes,
     })  # fmt: skip
     return make_record(
-        number, recipe=Recipe(parallel_size=number + 1), trained_as=trained_as, training=training,
+        number,
+        recipe=Recipe(parallel_size=number + 1),
+        trained_as=trained_as,
+        training=training,
         extra={} if des is None else {"des": des},
-    )  # fmt: skip
+    )
 
 
 def evidence_of(records, error=0.01, draws=400, **gaps):
@@ -82,8 +85,10 @@ def test_what_cannot_be_used_is_said(found):
         "tokens_per_parameter": "the same in all recipes",
     }
     assert {n for p in found.causes[0].predictors for n in p.names} == {
-        "forward_kl", "mean_difference", "tokens",
-    }  # fmt: skip
+        "forward_kl",
+        "mean_difference",
+        "tokens",
+    }
 
 
 def test_lines_and_rows(found):
@@ -133,14 +138,13 @@ def test_des_is_that_of_the_measures_own_part(measure, best):
     """The order of DES is another one to every part."""
     rng = np.random.default_rng(0)
     formality, few_shot, quality = rng.normal(size=(3, N))
-    expected = {
-        "formality": formality, "mean": (formality + few_shot) / 2, "quality": quality
-    }  # fmt: skip
+    expected = {"formality": formality, "mean": (formality + few_shot) / 2, "quality": quality}
     records = [
-        record(i, des={"formality": formality[i], "few_shot": few_shot[i],
-                       "quality.en-uk": quality[i]})
+        record(
+            i, des={"formality": formality[i], "few_shot": few_shot[i], "quality.en-uk": quality[i]}
+        )
         for i in range(N)
-    ]  # fmt: skip
+    ]
     (cause,) = causes(evidence_of(records, **{measure: expected[best]})).causes
     (predictor,) = cause.predictors
     assert (predictor.names, predictor.correlation) == (("des",), pytest.approx(1.0))

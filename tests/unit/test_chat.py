@@ -5,9 +5,10 @@ import torch
 from tiny_models import byte_level, llama, metaspace
 
 from mtray.data.chat import chat_form, chat_prompt, end_of_turn_ids
-from mtray.data.tokenise import encode_examples, prompt_ids, prompt_ids_batch
+from mtray.data.tokenization import encode_examples, prompt_ids, prompt_ids_batch
 from mtray.errors import ConfigError
-from mtray.evaluation.engine import Request, run_requests
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Request
 
 TURNS = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]\n{{ m['content'] }}[end]\n"
@@ -40,9 +41,7 @@ def test_the_prompt_is_the_conversation_up_to_the_answer():
     tokenizer = chatting()
     assert chat_prompt(tokenizer, "a cab?") == "<s>[user]\na cab?[end]\n[assistant]\n"
     shown = chat_prompt(tokenizer, "b?", [("a?", "dad")])
-    assert shown == (
-        "<s>[user]\na?[end]\n[assistant]\ndad[end]\n[user]\nb?[end]\n[assistant]\n"
-    )  # fmt: skip
+    assert shown == ("<s>[user]\na?[end]\n[assistant]\ndad[end]\n[user]\nb?[end]\n[assistant]\n")
     form = chat_form(tokenizer)
     assert (form.head, form.turn) == ("<s>[user]\n", "[end]\n[assistant]\n")
     assert (form.lead, form.tail) == ("", "[end]")

@@ -20,9 +20,9 @@ from mtray.training.checkpoints import (
     kept_step,
 )
 from mtray.training.engine import TorchEngine
-from mtray.training.loop import Rungs, Tuning, finetune
+from mtray.training.loop import RungSchedule, Tuning, finetune
 from mtray.training.optimizer_state import scaler_numbers
-from mtray.training.worker import Place, Worker
+from mtray.training.worker import ProcessGroup, Worker
 
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)  # 8 steps
 
@@ -60,7 +60,7 @@ def train(model, examples, checkpoints=None, dies_after=None, stops_after=None, 
     torch.manual_seed(7)
     engine, record = finetune(
         lambda m: Dying(m, TRAINING, "fp32"), frozen(model), examples,
-        Tuning(TRAINING, "fp32", 3e-3, seed=1), rungs=Rungs((0.25, 0.5), measure),
+        Tuning(TRAINING, "fp32", 3e-3, seed=1), rungs=RungSchedule((0.25, 0.5), measure),
         checkpoints=checkpoints, worker=Worker(should_stop=lambda: len(steps) == stops_after),
     )  # fmt: skip
     return engine.module, record, len(steps)
@@ -203,9 +203,9 @@ def test_all_workers_raise_where_one_cannot_write(tmp_path):
             return {}
 
     answers = iter([False, True])  # the other worker failed to write its part
-    place = Place(0, 2, agree=lambda flag: next(answers))
+    process_group = ProcessGroup(0, 2, agree=lambda flag: next(answers))
     with pytest.raises(Exception, match="another worker"):
-        Checkpoints(tmp_path, "key").save(Engine(), place, 3, {})
+        Checkpoints(tmp_path, "key").save(Engine(), process_group, 3, {})
     assert kept_step(tmp_path) is None
 
 

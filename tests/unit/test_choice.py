@@ -14,7 +14,8 @@ from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
 from mtray.evaluation.abilities.choice import credit
 from mtray.evaluation.abilities.questions import Question, read_questions
-from mtray.evaluation.engine import Output, run_requests
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Output
 from mtray.schema import AbilitySpec
 
 ROWS = [
@@ -42,8 +43,9 @@ def test_requests_by_text(tmp_path):
     ability = build(tmp_path)
     prompt = "Question: Which is wet?\nAnswer:"
     assert [(r.prompt, r.target) for r in ability.requests[:2]] == [
-        (prompt, "salt"), (prompt, "water"),
-    ]  # fmt: skip
+        (prompt, "salt"),
+        (prompt, "water"),
+    ]
     assert len(ability.requests) == 6
     assert ability.floor == (1 / 2 + 1 / 4) / 2
     assert pickle.loads(pickle.dumps(ability)) == ability

@@ -20,13 +20,14 @@ from records_factory import (
 )
 
 from mtray.cli import main
-from mtray.report.records import read_record, result_path, write_record
+from mtray.report.records import read_record, write_record
+from mtray.run_files import JOURNAL, result_path
 from mtray.schema import Budget
-from mtray.search.journal import Ledger
-from mtray.search.run_folder import bind, locked
-from mtray.search.run_study import JOURNAL
-from mtray.search.samplers import space_filling
-from mtray.space import FloatRange, IntRange, Space
+from mtray.search.ledger.ledger import Ledger
+from mtray.search.ledger.run_folder import bind, locked
+from mtray.search.strategy.samplers import space_filling
+from mtray.search_space.parameters import FloatRange, IntRange
+from mtray.search_space.space import Space
 
 SPACE = Space(
     parameters={
@@ -38,7 +39,7 @@ SPACE = Space(
 
 @pytest.fixture
 def run_dir(tmp_path):
-    """A sweep in the middle: baselines and a trial finished, one failed, two handed out and not
+    """A sweep in the middle: baselines and a trial finished, one failed, two dispatched and not
     finished, one of them given back."""
     study = make_study(budget=Budget(trials=9), sampler="random")
     folder = tmp_path / "runs/mine"
@@ -52,9 +53,7 @@ def run_dir(tmp_path):
         write_record(folder, record)
         ledger.tell(record.number)
     ledger.release(jobs[5].number)
-    ledger._study.put_in_line(
-        space_filling(SPACE.distributions(), 1, seed=9)[0], {"role": "search"}
-    )
+    ledger._study.enqueue(space_filling(SPACE.distributions(), 1, seed=9)[0], {"role": "search"})
     return folder
 
 

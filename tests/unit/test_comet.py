@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mtray.embedded import COMET_MODEL
 from mtray.errors import EvaluationError, ModelError
-from mtray.evaluation.comet import EMBEDDED_NAME, CometScorer, load_comet, loader
-from mtray.evaluation.comet_checkpoint import REACH_SECONDS, quiet, sees_references, sha256
+from mtray.evaluation.metrics.comet import EMBEDDED_NAME, CometScorer, load_comet, loader
+from mtray.evaluation.metrics.comet_checkpoint import REACH_SECONDS, quiet, sees_references, sha256
+from mtray.paths import COMET_MODEL
 
 # (source, hypothesis, reference)
 SEGMENTS = [
@@ -128,7 +128,7 @@ def test_equal_triples_are_scored_once(
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtray.evaluation.comet.REMEMBERED", 3)
+    monkeypatch.setattr("mtray.evaluation.metrics.comet.REMEMBERED", 3)
     scorer = CometScorer(Tabulated(0.1, 0.2, 0.3, 0.4), "t")
     assert scorer.scores(["s"] * 2, ["a", "b"], ["r"] * 2).tolist() == [0.1, 0.2]
     assert scorer.scores(["s"] * 2, ["b", "c"], ["r"] * 2).tolist() == [0.2, 0.1]
@@ -204,7 +204,7 @@ def test_a_fresh_process_elsewhere_is_silent(tmp_path: Path) -> None:
     """Another directory, a Ray Train worker's environment, and not a line of output but ours."""
     code = (
         "import logging, sys, time, warnings\n"
-        "from mtray.evaluation.comet import load_comet\n"
+        "from mtray.evaluation.metrics.comet import load_comet\n"
         "assert not {'comet', 'torch', 'transformers'} & set(sys.modules)\n"
         "found = load_comet('embedded').scores(['Hi.'], ['Hola.'], ['Hola.'])\n"
         "assert logging.getLogger().level == logging.WARNING and not logging.getLogger().handlers\n"

@@ -9,18 +9,18 @@ import pytest
 from ability_factory import TOOLS
 
 from mtray.cli import main
-from mtray.data.ctxpro import Item, read_items, with_context
+from mtray.data.benchmarks.ctxpro import Item, read_items, with_context
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
-from mtray.evaluation.context_matching import (
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.context_matching import (
     best_constant,
     fits,
     holds,
     judge,
     last_sentence,
 )
-from mtray.evaluation.engine import Output
 from mtray.schema import AbilitySpec
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/ctxpro"
@@ -201,10 +201,10 @@ def outputs(*texts):
 def test_a_sample_has_of_every_rule_and_document(tmp_path, seed):
     """Ten items of each of two rules in two documents of five."""
     items = [
-        RAW[i % 4] | {"src segment": f"Yes, I do {i}.", "document id": f"d{i // 5}",
-                      "rule": f"R{i // 10}"}
+        RAW[i % 4]
+        | {"src segment": f"Yes, I do {i}.", "document id": f"d{i // 5}", "rule": f"R{i // 10}"}
         for i in range(20)
-    ]  # fmt: skip
+    ]
     (tmp_path / "items.json").write_text(json.dumps(items))
     spec = AbilitySpec(measure="context", path=str(tmp_path / "items.json"), direction="en-de",
                        context=False, size=8)  # fmt: skip

@@ -12,16 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtray.embedded import corpora
-from mtray.embedded.corpora import (
-    SPLITS,
-    build_tables,
-    corpora_dir,
-    fetch,
-    prepare,
-    read_pairs,
-    split_of,
-)
+from mtray.embedded.corpora import SPLITS, build_tables, fetch, prepare, read_pairs, split_of
 from mtray.errors import DataError
+from mtray.paths import corpora_dir
 
 SUBJECTS = ["I", "We", "They", "Tom", "Mary", "She", "He", "Ann"]
 VERBS = ["see", "like", "buy", "want", "sell", "find", "draw", "keep"]
@@ -124,8 +117,9 @@ def test_registers(tables):
     assert row["informal_annotated"] == f"[F]Ти[/F] [F]знаєш[/F] {number}?"
     registers = tables["register.en-uk.pretrain"]
     assert Counter(r["register"] for r in registers) == {
-        "formal": len(registers) / 2, "informal": len(registers) / 2,
-    }  # fmt: skip
+        "formal": len(registers) / 2,
+        "informal": len(registers) / 2,
+    }
 
 
 def test_the_fine_tuning_text_is_informal(tables):
@@ -144,8 +138,11 @@ def test_replay_never_shows_the_direction_that_is_fine_tuned(tables):
     tasks = Counter(r["task"] for r in rows)
     assert set(tasks) == {"formality", "en-es", "es-en", "few-shot"}
     assert tasks["few-shot"] == 6000
-    assert all("(formal)" in r["prompt"] or "(informal)" in r["prompt"]
-               for r in rows if "Ukrainian" in r["prompt"])  # fmt: skip
+    assert all(
+        "(formal)" in r["prompt"] or "(informal)" in r["prompt"]
+        for r in rows
+        if "Ukrainian" in r["prompt"]
+    )
     held_out = {r["en"] for s in ("dev", "test") for r in tables[f"parallel.en-es.{s}"]}
     assert not any(e in r["prompt"] for r in rows[:500] for e in held_out)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from mtray.search.cost_aware import Known, Told, Where, suggest
-from mtray.search.samplers import space_filling
-from mtray.unit_cube import Cube, at_quantile, snapped, unit_of
+from mtray.search.strategy.cost_aware import Observation, Observations, SearchDomain, suggest
+from mtray.search.strategy.samplers import space_filling
+from mtray.search_space.unit_cube import UnitCube, at_quantile, snapped, unit_of
 
 DISTRIBUTIONS = {
     "x": FloatDistribution(0, 1),
@@ -26,14 +26,19 @@ def objectives(p):
 def known(count=24, signs=(1, 1), cost=lambda p: 1.0, over=lambda p: {}):
     points = space_filling(DISTRIBUTIONS, count, seed=3)
     ended = [
-        (p, Told([s * v for s, v in zip(signs, objectives(p), strict=True)], cost(p), over(p)))
+        (
+            p,
+            Observation(
+                [s * v for s, v in zip(signs, objectives(p), strict=True)], cost(p), over(p)
+            ),
+        )
         for p in points
     ]
-    return Known(ended, [], signs)
+    return Observations(ended, [], signs)
 
 
 def suggestions(found, where=None, seeds=5):
-    return [suggest(where or Where(DISTRIBUTIONS), found, seed) for seed in range(seeds)]
+    return [suggest(where or SearchDomain(DISTRIBUTIONS), found, seed) for seed in range(seeds)]
 
 
 def test_it_goes_where_the_front_is():
@@ -64,12 +69,12 @@ def test_where_nothing_is_feasible_it_looks_for_what_is():
 
 
 def test_what_may_not_be_tried_is_not():
-    where = Where(DISTRIBUTIONS, allowed=lambda p: p["n"] < 20)
+    where = SearchDomain(DISTRIBUTIONS, allowed=lambda p: p["n"] < 20)
     assert all(p["n"] < 20 for p in suggestions(known(), where))
 
 
 def test_a_guess_is_believed_less_with_every_point():
-    where = Where(DISTRIBUTIONS, guesses={"x": 0.9})
+    where = SearchDomain(DISTRIBUTIONS, guesses={"x": 0.9})
     few, many = suggestions(known(4), where), suggestions(known(60), where)
     assert np.mean([p["x"] for p in few]) > 0.6
     assert np.mean([p["x"] for p in many]) < 0.5
@@ -77,30 +82,33 @@ def test_a_guess_is_believed_less_with_every_point():
 
 def test_a_pending_point_moves_the_next():
     free = known()
-    first = suggest(Where(DISTRIBUTIONS), free, 1)
-    busy = Known(free.ended, [first], free.signs)
-    assert suggest(Where(DISTRIBUTIONS), busy, 1) != first
+    first = suggest(SearchDomain(DISTRIBUTIONS), free, 1)
+    busy = Observations(free.ended, [first], free.signs)
+    assert suggest(SearchDomain(DISTRIBUTIONS), busy, 1) != first
 
 
 def test_the_same_is_suggested_again():
     assert suggestions(known()) == suggestions(known())
     with pytest.raises(ValueError, match="3 are needed"):
-        suggest(Where(DISTRIBUTIONS), known(2), 1)
+        suggest(SearchDomain(DISTRIBUTIONS), known(2), 1)
 
 
 def test_a_baseline_outside_the_ranges_is_a_point_too():
     found = known()
     outside = {**found.ended[0][0], "x": 2.0}
-    more = Known([*found.ended, (outside, Told([0.0, 0.0]))], [], found.signs)
-    assert 0 <= suggest(Where(DISTRIBUTIONS), more, 1)["x"] <= 1
+    more = Observations([*found.ended, (outside, Observation([0.0, 0.0]))], [], found.signs)
+    assert 0 <= suggest(SearchDomain(DISTRIBUTIONS), more, 1)["x"] <= 1
 
 
 RANGES = [
-    FloatDistribution(0.1, 10, log=True), FloatDistribution(-1, 3),
+    FloatDistribution(0.1, 10, log=True),
+    FloatDistribution(-1, 3),
     FloatDistribution(0, 1, step=0.2),
-    IntDistribution(1, 9), IntDistribution(0, 20, step=5), IntDistribution(1, 300, log=True),
+    IntDistribution(1, 9),
+    IntDistribution(0, 20, step=5),
+    IntDistribution(1, 300, log=True),
     CategoricalDistribution((4, 2, 8)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("d", RANGES)
@@ -114,7 +122,7 @@ def test_coordinates_and_values_are_inverse(d):
 
 
 def test_features_of_a_category_are_one_hot():
-    cube = Cube(DISTRIBUTIONS)
+    cube = UnitCube(DISTRIBUTIONS)
     assert cube.dimensions == 3
     found = cube.features(np.array([cube.units({"x": 0.25, "n": 1, "k": k}) for k in (0, 2)]))
     assert found[:, 0] == pytest.approx([0.25, 0.25])
@@ -122,7 +130,9 @@ def test_features_of_a_category_are_one_hot():
 
 
 def test_values_that_a_condition_switched_off_tell_nothing():
-    where = Where(DISTRIBUTIONS, {"n": 50}, switched_off=lambda p: {"n"} if p["k"] == 0 else ())
+    where = SearchDomain(
+        DISTRIBUTIONS, {"n": 50}, switched_off=lambda p: {"n"} if p["k"] == 0 else ()
+    )
     found = known()
     rng = np.random.default_rng(1)
     others = [
@@ -130,6 +140,6 @@ def test_values_that_a_condition_switched_off_tell_nothing():
         for p, told in found.ended
     ]
     assert others != found.ended
-    again = Known(others, found.pending, found.signs)
+    again = Observations(others, found.pending, found.signs)
     assert suggestions(again, where) == suggestions(found, where)
     assert suggestions(again) != suggestions(found), "without the condition they do"

@@ -9,7 +9,7 @@ import pytest
 from mtray.cli import main
 from mtray.data.store import build_store
 from mtray.study import load_study
-from mtray.sweep import source_line
+from mtray.sweep_plan import source_line
 from mtray.training.models import load_tokenizer
 
 STUDY = """

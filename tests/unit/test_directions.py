@@ -8,11 +8,11 @@ from test_suite import SEGMENTS, LengthComet, load_comet, outputs, study, suite_
 
 from mtray.errors import ConfigError, ModelError
 from mtray.evaluation.directions import Direction
-from mtray.evaluation.engine import Output
+from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.suite import build_suite, set_lines
+from mtray.preparation import check_metric
 from mtray.schema import Study
 from mtray.study import load_study
-from mtray.sweep import check_metric
 
 
 class WordComet:
@@ -143,10 +143,10 @@ def test_a_further_model_that_is_none_is_said_before_training(study, tmp_path): 
 def test_a_piece_model_out_of_reach_stops_the_reading_of_a_study(study, monkeypatch, tmp_path):  # noqa: F811
     from sacrebleu.tokenizers import tokenizer_spm
 
-    from mtray.evaluation import spbleu
+    from mtray.evaluation.metrics import spbleu
 
     monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
-    monkeypatch.setattr(spbleu, "why_out_of_reach", lambda url: "no network")
+    monkeypatch.setattr(spbleu, "why_unreachable", lambda url: "no network")
     spbleu.spm_bleu.cache_clear()
     study["evaluation"]["metrics"] = ["comet", "spbleu"]
     with pytest.raises(ModelError, match="flores200sacrebleuspm"):

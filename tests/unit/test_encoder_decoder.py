@@ -6,8 +6,9 @@ import torch
 from tiny_models import TEXTS, byte_level, examples_of, metaspace, t5
 
 from mtray.data.encoder_decoder import IGNORED, pairs, source_ids
-from mtray.data.tokenise import continuation_ids, prompt_ids
-from mtray.evaluation.engine import Request, run_requests
+from mtray.data.tokenization import continuation_ids, prompt_ids
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Request
 from mtray.schema import Recipe, Training
 from mtray.training.adapters import prepare
 from mtray.training.engine import TorchEngine
@@ -72,9 +73,12 @@ def test_answers_are_those_of_every_prompt_alone(tokenizer, beams):
     for request, output in zip(asked, outputs, strict=True):
         ids = source_ids(model.config, prompt_ids(tokenizer, request.prompt))
         found = model.generate(
-            torch.tensor([ids]), max_new_tokens=12, do_sample=False, num_beams=beams,
+            torch.tensor([ids]),
+            max_new_tokens=12,
+            do_sample=False,
+            num_beams=beams,
             early_stopping=beams > 1,
-        )[0, 1:].tolist()  # fmt: skip
+        )[0, 1:].tolist()
         stopped = found[-1] == tokenizer.eos_token_id
         text = tokenizer.decode(found, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         assert output.text == text.strip()
@@ -92,9 +96,11 @@ def test_it_learns_its_pairs_and_answers_them(tokenizer, method):
     recipe = Recipe(parallel_size=1, method=method)
     prepared = prepare(t5(tokenizer), recipe, training, 1)
     engine, record = finetune(
-        lambda m: TorchEngine(m, training, "fp32"), prepared.model, examples,
+        lambda m: TorchEngine(m, training, "fp32"),
+        prepared.model,
+        examples,
         Tuning(training, "fp32", 1e-2, seed=1),
-    )  # fmt: skip
+    )
     assert not record.packed and record.loss[-1][1] < 0.1 < record.loss[0][1]
     asked = [Request(p, None, 12) for p, _ in TEXTS if p]
     found = run_requests(engine.module.eval(), tokenizer, asked)
@@ -106,10 +112,11 @@ def test_several_workers_and_micro_batches_make_the_same_step(tokenizer):
     for most in (1000, 12):
         training = Training(batch_examples=3, epochs=2, micro_batch_tokens=most)
         _, record = finetune(
-            lambda m, t=training: TorchEngine(m, t, "fp32"), t5(tokenizer), examples_of(tokenizer),
-
-        Tuning(training, "fp32", 1e-4, seed=1),
-        )  # fmt: skip
+            lambda m, t=training: TorchEngine(m, t, "fp32"),
+            t5(tokenizer),
+            examples_of(tokenizer),
+            Tuning(training, "fp32", 1e-4, seed=1),
+        )
         curves.append([loss for _, loss in record.loss])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from tiny_models import byte_level, llama, metaspace, other_models
 
-from mtray.data.tokenise import continuation_ids, encode_examples, prompt_ids
+from mtray.data.tokenization import continuation_ids, encode_examples, prompt_ids
 from mtray.errors import DataError, EvaluationError, TrialStopped
-from mtray.evaluation import generation
-from mtray.evaluation.batches import Settings
-from mtray.evaluation.engine import Request, answer_part, joined, run_requests
-from mtray.evaluation.generation import blank_line_ids, newline_ids
-from mtray.evaluation.likelihood import Choices, grouped
+from mtray.evaluation.inference import generation
+from mtray.evaluation.inference.batching import Settings
+from mtray.evaluation.inference.engine import answer_part, joined, run_requests
+from mtray.evaluation.inference.generation import blank_line_ids, newline_ids
+from mtray.evaluation.inference.likelihood import Choices, grouped
+from mtray.evaluation.inference.requests import Request
 
 TOKENIZERS = {
     "byte level": byte_level,
@@ -127,7 +128,9 @@ def test_targets_of_one_prompt_are_as_likely_as_each_alone(own_loop, limit, monk
     options = ["abba", "bad dad", "a bee: beef. ef", "c"]
     asked = [Request(p, t, 1) for p in prompts(9) for t in options[: 2 + len(p) % 3]]
     if not own_loop:
-        monkeypatch.setattr("mtray.evaluation.likelihood.supports_own_loop", lambda model: False)
+        monkeypatch.setattr(
+            "mtray.evaluation.inference.likelihood.supports_own_loop", lambda model: False
+        )
     seen = []
     forward = type(model).forward
 
@@ -312,7 +315,7 @@ def test_a_target_has_one_space_where_a_token_straddles_its_start():
 def test_no_boundary_at_all_is_an_error(monkeypatch):
     tokenizer = byte_level()
     monkeypatch.setattr(
-        "mtray.data.tokenise._encode", lambda t, texts: [[3 + len(x)] for x in texts]
+        "mtray.data.tokenization._encode", lambda t, texts: [[3 + len(x)] for x in texts]
     )
     with pytest.raises(DataError, match="boundary"):
         encode_examples(tokenizer, [("ab", "c")])

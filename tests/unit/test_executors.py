@@ -10,20 +10,20 @@ from records_factory import make_study
 
 from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
-from mtray.search import ray_environment
-from mtray.search.failures import is_disk_full
+from mtray.search.execution import ray_environment
+from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()
-executors = pytest.importorskip("mtray.search.executors", reason="needs Ray")
+executors = pytest.importorskip("mtray.search.execution.executors", reason="needs Ray")
 exceptions = pytest.importorskip("ray.train.v2.api.exceptions")
 
 
 @pytest.fixture
 def nodes(monkeypatch):
     found = {"head", "other"}
-    monkeypatch.setattr("mtray.search.nodes.alive_nodes", lambda: set(found))
+    monkeypatch.setattr("mtray.search.execution.nodes.alive_nodes", lambda: set(found))
     monkeypatch.setattr(executors, "alive_nodes", lambda: set(found))
-    monkeypatch.setattr("mtray.search.nodes.NODE_SECONDS", 0.0)
+    monkeypatch.setattr("mtray.search.execution.nodes.NODE_SECONDS", 0.0)
     return found
 
 

@@ -19,7 +19,7 @@ from records_factory import (
 )
 
 from mtray.errors import RunError
-from mtray.report.axes import comet_name, objective_label
+from mtray.report.axis_labels import comet_name, objective_label
 from mtray.report.export import export_front, front_rows
 from mtray.report.front import Front, build_front
 from mtray.report.hypervolume import reference_point

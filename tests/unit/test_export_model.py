@@ -6,8 +6,8 @@ from records_factory import make_record, make_study
 from tiny_models import byte_level, llama
 
 from mtray.errors import ConfigError
-from mtray.evaluation.engine import Output
-from mtray.report.card import model_card, study_hash
+from mtray.evaluation.inference.requests import Output
+from mtray.report.model_card import model_card, study_hash
 from mtray.schema import Recipe
 from mtray.training.export import check_empty, save_model, whole_folder
 

@@ -7,13 +7,14 @@ import pytest
 from records_factory import make_study
 from tiny_models import byte_level
 
-from mtray.data.few_shot import SUFFIX, Blend, blended, check_share
+from mtray.data.few_shot import SUFFIX, FewShotTable, check_share, few_shot_table
 from mtray.data.mixing import Draw, plan
 from mtray.data.store import build_store, build_table, select, sums_by_recipe, sums_of
 from mtray.errors import ConfigError
 from mtray.schema import Mixing, Recipe, Source, Training
-from mtray.search.references import reference_recipes
-from mtray.space import FloatRange, Space
+from mtray.search.strategy.baseline_recipes import baseline_recipes
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 WORDS = ["a", "bad", "cab", "abba", "dad", "fed", "bee", "beef"]
 
@@ -32,8 +33,9 @@ def study(tmp_path, monkeypatch):
             for a in WORDS for b in WORDS for c in WORDS[:4]]  # fmt: skip
     rows += [{"en": "a bad cab " * 40, "uk": "dad"}] * 3  # too long, with shots and without
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    mono = Source(name="mono", kind="mono", path=str(path), languages=("en",),
-                  columns={"text": "en"})  # fmt: skip
+    mono = Source(
+        name="mono", kind="mono", path=str(path), languages=("en",), columns={"text": "en"}
+    )
     return make_study(sources=(pairs_source(path), mono), training=Training(max_length=80))
 
 
@@ -66,7 +68,7 @@ OWN = Draw(1, 0)
 
 def drawn(store, study, share, size=200, which=OWN, mono=0.0):
     recipe = Recipe(parallel_size=size, few_shot_share=share, mono_ratio=mono)
-    tables = blended(store, recipe.few_shot_share)
+    tables = few_shot_table(store, recipe.few_shot_share)
     parts = plan(recipe, study.sources, sums_of(study, tables, which))
     return select(tables, parts, False, which)
 
@@ -118,15 +120,15 @@ def test_a_blend_takes_each_row_from_one_table():
     tokenizer = byte_level()
     alone = build_table([("", "a"), ("", "b")] * 50, tokenizer, 20)
     shown = build_table([("", "a bad"), ("", "b cab dad")] * 50, tokenizer, 20)
-    blend = Blend("x", alone, shown, 0.3)
+    blend = FewShotTable("x", alone, shown, 0.3)
     taken = blend.few_shot
     assert len(blend) == 100 and 10 < taken.sum() < 50
     for row in range(100):
         table = shown if taken[row] else alone
         np.testing.assert_array_equal(blend.example(row)[0], table.example(row)[0])
         assert blend.lengths()[row] == table.lengths()[row]
-    assert not (Blend("y", alone, shown, 0.3).few_shot == taken).all(), "by source"
-    assert Blend("x", alone, shown, 1.0).few_shot.all()
+    assert not (FewShotTable("y", alone, shown, 0.3).few_shot == taken).all(), "by source"
+    assert FewShotTable("x", alone, shown, 1.0).few_shot.all()
 
 
 def test_a_share_that_no_source_can_give(store, study, tmp_path):
@@ -137,7 +139,7 @@ def test_a_share_that_no_source_can_give(store, study, tmp_path):
     check_share(0.1, [with_context, study.sources[0]])
     only = {name: table for name, table in store.items() if name != "pairs" + SUFFIX}
     with pytest.raises(ConfigError, match="no source was tokenised with shots"):
-        blended(only, 0.1)
+        few_shot_table(only, 0.1)
 
 
 def test_baselines_of_a_study_that_counts_tokens_fit_with_the_shots_they_show(study, store):
@@ -149,10 +151,10 @@ def test_baselines_of_a_study_that_counts_tokens_fit_with_the_shots_they_show(st
     )
     held = {name: len(table) for name, table in store.items()}
     sums = sums_by_recipe(study, store)
-    for params in reference_recipes(space, study, held, sums).values():
+    for params in baseline_recipes(space, study, held, sums).values():
         recipe = space.recipe(params)
         assert sums(recipe)["pairs"][-1] == store["pairs" + SUFFIX].lengths().sum()
-        tables = blended(store, recipe.few_shot_share)
+        tables = few_shot_table(store, recipe.few_shot_share)
         select(tables, plan(recipe, study.sources, sums_of(study, tables)), False)
     alone = Recipe(parallel_size=1)
     assert sums(alone)["pairs"][-1] == store["pairs"].lengths().sum()

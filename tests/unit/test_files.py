@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mtray.files import replacing, write_atomically
-from mtray.training.moved import save_moved
+from mtray.training.trainable_weights import save_trainable
 
 
 def test_the_old_content_stands_until_the_new_is_whole(tmp_path):
@@ -50,7 +50,7 @@ def test_files_follow_the_umask_whoever_writes_them(tmp_path, mask):
         plain, path, weights = (tmp_path / name for name in "abc")
         plain.write_bytes(b"x")
         write_atomically(path, b"x")
-        save_moved(torch.nn.Linear(2, 2), weights)
+        save_trainable(torch.nn.Linear(2, 2), weights)
     finally:
         assert os.umask(before) == mask
     assert {p.stat().st_mode & 0o777 for p in (plain, path, weights)} == {0o666 & ~mask}

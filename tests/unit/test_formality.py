@@ -9,11 +9,12 @@ import pytest
 from ability_factory import TOOLS
 
 from mtray.analysis.uncertainty import replicate_values, score
-from mtray.data.cocoa import phrases
+from mtray.data.benchmarks.cocoa_mt import phrases
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
-from mtray.evaluation.cocoa_matching import (
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.cocoa_matching import (
     control,
     control_floor,
     guarded_accuracy,
@@ -21,7 +22,6 @@ from mtray.evaluation.cocoa_matching import (
     label_official,
     normalised,
 )
-from mtray.evaluation.engine import Output
 from mtray.schema import AbilitySpec
 
 # hypothesis, formal phrases, informal phrases, official label, normalised label

@@ -1,4 +1,4 @@
-"""Which weights move."""
+"""Which weights are trained."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from mtray.training.freezing import (
     signal_to_noise,
     transformer_blocks,
 )
-from mtray.training.models import moving
+from mtray.training.parameter_counts import count_trainable
 
 
 @pytest.fixture
@@ -36,9 +36,12 @@ def deep(layers=6):
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=layers, intermediate_size=32,
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=layers,
+        intermediate_size=32,
         num_attention_heads=2,
-    )  # fmt: skip
+    )
     return LlamaForCausalLM(config)
 
 
@@ -54,7 +57,7 @@ def test_the_blocks_nearest_the_input_are_frozen(model):
     total = sum(p.numel() for p in model.parameters())
     block = sum(p.numel() for p in model.model.layers[0].parameters())
     assert freeze(model, recipe(1), 1).blocks == (0,)
-    assert moving(model) == total - block
+    assert count_trainable(model) == total - block
     names = {name for name, p in model.named_parameters() if p.requires_grad}
     assert not any(name.startswith("model.layers.0.") for name in names)
     assert any(name.startswith("model.layers.1.") for name in names)
@@ -63,10 +66,10 @@ def test_the_blocks_nearest_the_input_are_frozen(model):
 
 def test_none_and_all(model):
     total = sum(p.numel() for p in model.parameters())
-    assert freeze(model, recipe(0), 1).blocks == () and moving(model) == total
+    assert freeze(model, recipe(0), 1).blocks == () and count_trainable(model) == total
     blocks = sum(p.numel() for p in model.model.layers.parameters())
     freeze(model, recipe(2), 1)
-    assert moving(model) == total - blocks
+    assert count_trainable(model) == total - blocks
     with pytest.raises(ConfigError, match="frozen_layers is 3, but the model has 2 transformer"):
         freeze(model, recipe(3), 1)
 
@@ -153,7 +156,7 @@ def test_the_optimiser_has_states_for_what_moves_alone(policy):
     engine.step(1e-3)
     states = engine._optimizer.state
     held = sum(s["exp_avg"].numel() for s in states.values())
-    assert held == moving(prepared.model)
+    assert held == count_trainable(prepared.model)
     assert len(states) == sum(p.requires_grad for p in prepared.model.parameters())
     assert len(prepared.notes["frozen_blocks"]) == 4
 
@@ -174,7 +177,7 @@ def test_experts_within_a_block_are_no_stack():
     model = nn.Sequential(nn.Embedding(3, 2), nn.ModuleList(Block() for _ in range(3)))
     assert len(transformer_blocks(model)) == 3
     freeze(model, recipe(3), 1)
-    assert moving(model) == 6
+    assert count_trainable(model) == 6
 
 
 def test_a_model_without_a_stack():

@@ -9,8 +9,9 @@ from records_factory import make_baselines, make_failed, make_record, make_study
 from mtray.cli import main
 from mtray.report.front import Front
 from mtray.report.records import write_record
-from mtray.search.run_folder import bind
-from mtray.space import IntRange, Space
+from mtray.search.ledger.run_folder import bind
+from mtray.search_space.parameters import IntRange
+from mtray.search_space.space import Space
 
 SPACE = Space(parameters={"parallel_size": IntRange(type="int", low=100, high=2000, log=True)})
 
@@ -60,9 +61,7 @@ def test_export_shows_what_was_asked_for(run_dir, tmp_path):
         assert float(rows["2"]["quality_gain"]) == pytest.approx(0.24), "always over the base model"
         return json.loads((folder / "front.json").read_text())["reference"]
 
-    assert [reference(), reference("--against", "0"), reference("--absolute")] == [
-        -1, 0, None,
-    ]  # fmt: skip
+    assert [reference(), reference("--against", "0"), reference("--absolute")] == [-1, 0, None]
 
 
 def test_a_recipe_that_is_not_there_is_a_mistake(run_dir, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtray.analysis.gaussian_process import conditioned
-from mtray.analysis.process_fit import _negative_log_likelihood, fit
+from mtray.analysis.gaussian_process_fit import _negative_log_likelihood, fit
 
 
 def values_at(x):

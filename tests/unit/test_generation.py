@@ -7,9 +7,10 @@ import torch
 from tiny_models import byte_level, llama
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mtray.data.tokenise import prompt_ids
-from mtray.evaluation.engine import Request, run_requests
-from mtray.evaluation.generation import blank_line_ids
+from mtray.data.tokenization import prompt_ids
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.generation import blank_line_ids
+from mtray.evaluation.inference.requests import Request
 
 PROMPTS = [
     f"English: {words}\nSpanish:" for words in ("a bad cab", "dad", "fed a bee", "abba", "a")
@@ -37,7 +38,7 @@ def test_no_answer_of_one_line_begins_with_its_end(own, beams, monkeypatch):
     tokenizer = byte_level()
     model, newline = beginning_with_a_line_end(tokenizer)
     assert blank_line_ids(tokenizer) == [newline]
-    monkeypatch.setattr("mtray.evaluation.generation.supports_own_loop", lambda _: own)
+    monkeypatch.setattr("mtray.evaluation.inference.generation.supports_own_loop", lambda _: own)
     asked = [Request(p, None, 8) for p in PROMPTS]
     found = run_requests(model, tokenizer, asked, beams=beams)
     literal = [replace(request, may_begin_empty=True) for request in asked]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from records_factory import make_baselines, make_failed, make_record, make_score, make_study
 
-from mtray.analysis.seeds import PRIOR_FREEDOM, PRIOR_RATIO
+from mtray.analysis.seed_variance import PRIOR_FREEDOM, PRIOR_RATIO
 from mtray.analysis.uncertainty import Z95
-from mtray.report.draws import write_draws
+from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import front_rows, read_front
 from mtray.report.front import build_front
 from mtray.report.groups import (
@@ -16,8 +16,8 @@ from mtray.report.groups import (
     seed_variance,
     training_shares,
 )
-from mtray.report.means import mean_records, mean_score
 from mtray.report.records import write_record
+from mtray.report.seed_means import mean_records, mean_score
 from mtray.schema import Recipe
 
 A, B, C = (Recipe(parallel_size=n) for n in (100, 200, 400))

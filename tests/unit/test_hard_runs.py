@@ -10,9 +10,9 @@ from records_factory import make_score, make_study
 from surface_factory import SPACE, MadeUp, make_run, write_made_up
 
 from mtray.cli import main
-from mtray.parameters import Choices, FloatRange, IntRange
-from mtray.report.draws import write_draws
-from mtray.space import Space
+from mtray.report.bootstrap_draws import write_draws
+from mtray.search_space.parameters import Choices, FloatRange, IntRange
+from mtray.search_space.space import Space
 
 SHOWN = (["front", "--json"], ["predict"], ["explain"])
 
@@ -45,14 +45,16 @@ ONE = Choices(type="categorical", choices=("lora",))
         pytest.param(space_with(method=ONE), {"method": "lora"}, id="one choice"),
         pytest.param(
             space_with(frozen_layers=IntRange(type="int", low=1, high=1)),
-            {"frozen_layers": 1}, id="one whole number",
+            {"frozen_layers": 1},
+            id="one whole number",
         ),
         pytest.param(
             space_with(mono_ratio=FloatRange(type="float", low=1, high=1)),
-            {"mono_ratio": 1.0}, id="one number",
+            {"mono_ratio": 1.0},
+            id="one number",
         ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("command", SHOWN, ids=" ".join)
 def test_spaces(tmp_path, capsys, command, space, fields):
     run = write_made_up(tmp_path / "run", changed(make_run(3), **fields), space=space)

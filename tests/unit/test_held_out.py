@@ -8,19 +8,20 @@ import pyarrow.parquet as pq
 import pytest
 from records_factory import make_record, make_score, make_study
 
-from mtray.commands import held_out
-from mtray.commands.held_out import wanted_trials
-from mtray.commands.rerun import recorded_job
+from mtray.commands import held_out_test
+from mtray.commands.held_out_test import wanted_trials
 from mtray.errors import ConfigError, RunError, WorkerLost
-from mtray.evaluation.held_out import has_test, lacking, on_test
-from mtray.job import Outcome
-from mtray.report import held_out as report
-from mtray.report.draws import write_draws
+from mtray.evaluation.held_out import has_test, sets_without_test, study_on_test
+from mtray.report import held_out_results as report
+from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import read_front
-from mtray.report.records import read_record, read_records, result_path, write_record
+from mtray.report.records import read_record, read_records, write_record
+from mtray.retrain import recorded_job
+from mtray.run_files import result_path
 from mtray.schema import Evaluation, Recipe, TrainingRecord
-from mtray.search.changes import content, study_changes
-from mtray.search.run_folder import Bound
+from mtray.search.ledger.run_folder import BoundStudy
+from mtray.search.ledger.study_changes import content, study_changes
+from mtray.trial.job import Outcome
 
 QUALITY = {"direction": "en-uk", "path": "dev.tsv", "size": 30, "test": {"path": "test.tsv"}}
 ABILITY = {
@@ -37,7 +38,7 @@ def study(quality=QUALITY, ability=ABILITY):
 
 
 def test_the_test_segments_take_the_place_of_the_others():
-    moved = on_test(study()).evaluation
+    moved = study_on_test(study()).evaluation
     assert moved.quality[0].path == "test.tsv" and moved.quality[0].size == 30
     few = moved.abilities["few"]
     assert (few.path, few.size) == ("test.tsv", 70)
@@ -48,9 +49,9 @@ def test_the_test_segments_take_the_place_of_the_others():
 def test_every_set_needs_test_segments():
     bare = {k: v for k, v in ABILITY.items() if k != "test"}
     assert has_test(study()) and has_test(study(ability=bare))
-    assert lacking(study(ability=bare)) == ["ability few"]
+    assert sets_without_test(study(ability=bare)) == ["ability few"]
     with pytest.raises(ConfigError, match="no test segments for ability few; give"):
-        on_test(study(ability=bare))
+        study_on_test(study(ability=bare))
 
 
 @pytest.mark.parametrize(
@@ -65,12 +66,12 @@ def test_every_set_needs_test_segments():
 )
 def test_mistakes_in_test_segments_are_named(given, message):
     with pytest.raises(ConfigError, match=message):
-        on_test(study(quality={**QUALITY, "test": given}))
+        study_on_test(study(quality={**QUALITY, "test": given}))
 
 
 def test_another_split_of_one_folder_is_other_segments():
     flores = {"direction": "en-uk", "path": "flores", "split": "dev", "test": {"split": "devtest"}}
-    assert on_test(study(quality=flores)).evaluation.quality[0].split == "devtest"
+    assert study_on_test(study(quality=flores)).evaluation.quality[0].split == "devtest"
 
 
 def test_test_segments_may_be_added_to_a_run():
@@ -95,16 +96,18 @@ def test_a_further_point_shares_its_training_on_the_test_segments_too(
 ):
     old = make_record(1_000_002, recipe=Recipe(parallel_size=9, **change), trained_as=2, seed=1)
     outcome = Outcome([], old.mix, None, {}, {})
-    monkeypatch.setattr(held_out, "read_outputs", lambda *_: [])
-    monkeypatch.setattr(held_out, "kept_weights", lambda *_: None)
-    monkeypatch.setattr(held_out, "recorded_sources", lambda *_: {})
+    monkeypatch.setattr(held_out_test, "read_outputs", lambda *_: [])
+    monkeypatch.setattr(held_out_test, "kept_weights", lambda *_: None)
+    monkeypatch.setattr(held_out_test, "recorded_sources", lambda *_: {})
     jobs = []
-    monkeypatch.setattr(held_out, "train", lambda job, *_: jobs.append(job) or outcome)
+    monkeypatch.setattr(held_out_test, "train", lambda job, *_: jobs.append(job) or outcome)
     scored = make_record(old.number, recipe=old.recipe)
-    monkeypatch.setattr(held_out, "record_trial", lambda *_: (scored, {}))
+    monkeypatch.setattr(held_out_test, "record_trial", lambda *_: (scored, {}))
     suite = SimpleNamespace(requests=[], parts=[])
-    bench = held_out._Bench(tmp_path, tmp_path / "test", make_study(), make_study(), suite, None)
-    held_out._touch_trial(bench, old)
+    bench = held_out_test._TestSession(
+        tmp_path, tmp_path / "test", make_study(), make_study(), suite, None
+    )
+    held_out_test._measure_trial(bench, old)
     (job,) = jobs
     assert job.recipe == old.recipe, "trained as far as it was"
     assert read_record(result_path(tmp_path / "test", old.number)).trained_as == 2
@@ -158,13 +161,13 @@ def run(tmp_path, monkeypatch):
         write_trial(bench.folder, old.number, VALUES[old.number][1], rng)
 
     fails = {}
-    run_bound = Bound(bound, None, bound.evaluation)
-    monkeypatch.setattr(held_out, "read_bound", lambda _: run_bound)
-    monkeypatch.setattr(held_out, "run_folder", lambda path: path)
-    monkeypatch.setattr(held_out, "_touch_trial", touch)
-    monkeypatch.setattr(held_out, "apart", lambda function, *arguments: function(*arguments))
+    run_bound = BoundStudy(bound, None, bound.evaluation)
+    monkeypatch.setattr(held_out_test, "read_bound", lambda _: run_bound)
+    monkeypatch.setattr(held_out_test, "run_folder", lambda path: path)
+    monkeypatch.setattr(held_out_test, "_measure_trial", touch)
+    monkeypatch.setattr(held_out_test, "apart", lambda function, *arguments: function(*arguments))
     suite = SimpleNamespace(requests=["a", "b"])
-    monkeypatch.setattr(held_out, "load_suite", lambda _: (None, suite))
+    monkeypatch.setattr(held_out_test, "load_suite", lambda _: (None, suite))
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
     monkeypatch.setattr("mtray.evaluation.suite.set_lines", lambda _: ["  quality en-uk: 30"])
     return SimpleNamespace(path=tmp_path, calls=calls, fails=fails, bound=bound)
@@ -179,12 +182,12 @@ def test_front_and_baselines_are_tested_and_nothing_else(run):
 def test_the_test_segments_are_touched_once(run, capsys):
     run.fails["at"] = 3
     with pytest.raises(RunError, match="cut off"):
-        held_out.run_test(run.path)
+        held_out_test.run_test(run.path)
     assert run.calls == [-1, 0, 1] and not (run.path / "test.json").exists()
-    assert held_out.run_test(run.path) == 0
+    assert held_out_test.run_test(run.path) == 0
     assert run.calls == [-1, 0, 1, 1, 3], "what is done is not done again"
     first = capsys.readouterr().out
-    assert held_out.run_test(run.path) == 0
+    assert held_out_test.run_test(run.path) == 0
     assert len(run.calls) == 5
     again = capsys.readouterr().out
     assert "nothing was touched now" in again
@@ -194,8 +197,8 @@ def test_the_test_segments_are_touched_once(run, capsys):
 
 
 def test_dev_and_test_stand_side_by_side(run, capsys):
-    held_out.run_test(run.path)
-    result = held_out.read_result(run.path / "test.json")
+    held_out_test.run_test(run.path)
+    result = held_out_test.read_result(run.path / "test.json")
     rows = {row.number: row for row in result.rows}
     assert list(rows) == [0, 1, -1]
     assert rows[1].trials == (1, 3)
@@ -214,30 +217,30 @@ def test_dev_and_test_stand_side_by_side(run, capsys):
 
 
 def test_who_comes_to_the_front_later_is_named(run, capsys):
-    held_out.run_test(run.path)
+    held_out_test.run_test(run.path)
     write_trial(run.path, 7, (0.9, 0.99), np.random.default_rng(1))
-    held_out.run_test(run.path)
+    held_out_test.run_test(run.path)
     assert "trials 7 have come to the front since and are not tested" in capsys.readouterr().out
     assert 7 not in run.calls
 
 
 def test_a_training_that_ended_elsewhere_is_said(run):
-    held_out.run_test(run.path)
+    held_out_test.run_test(run.path)
     recorded = read_records(run.path).sound()
     tested = list(read_records(run.path / "test").sound())
-    before = held_out._notes(recorded, tested, 0)
+    before = held_out_test._notes(recorded, tested, 0)
     assert not any("ended at a loss" in note for note in before)
     training = tested[1].training
     moved = training.model_copy(update={"loss": ((training.steps, training.loss[-1][1] * 1.02),)})
     tested[1] = tested[1].model_copy(update={"training": moved})
-    notes = held_out._notes(recorded, tested, 0)
+    notes = held_out_test._notes(recorded, tested, 0)
     assert len(notes) == len(before) + 1
     assert "trial 0: the training ended at a loss of" in notes[-1]
 
 
 def test_records_without_digests_are_said_once(run):
-    held_out.run_test(run.path)
-    result = held_out.read_result(run.path / "test.json")
+    held_out_test.run_test(run.path)
+    result = held_out_test.read_result(run.path / "test.json")
     found = [note for note in result.notes if "without digests" in note]
     assert found == [
         "trials 0, 1, 3: the record is of an older version, without digests of what was drawn, so "
@@ -272,19 +275,19 @@ def two_abilities(run, monkeypatch):
     both = {"few": ability, "icl": ability.model_copy(update={"weight": 3.0})}
     evaluation = run.bound.evaluation.model_copy(update={"abilities": both})
     study = run.bound.model_copy(update={"evaluation": evaluation})
-    monkeypatch.setattr(held_out, "read_bound", lambda _: Bound(study, None, evaluation))
+    monkeypatch.setattr(held_out_test, "read_bound", lambda _: BoundStudy(study, None, evaluation))
     for number in VALUES:
         give_abilities(run.path, number, ("few", "icl"))
-    touch = held_out._touch_trial
+    touch = held_out_test._measure_trial
 
     def test_of(names):
         def touched(bench, old):
             touch(bench, old)
             give_abilities(bench.folder, old.number, names)
 
-        monkeypatch.setattr(held_out, "_touch_trial", touched)
-        held_out.run_test(run.path)
-        return held_out.read_result(run.path / "test.json")
+        monkeypatch.setattr(held_out_test, "_measure_trial", touched)
+        held_out_test.run_test(run.path)
+        return held_out_test.read_result(run.path / "test.json")
 
     return test_of
 
@@ -310,7 +313,7 @@ def test_dev_and_test_of_other_abilities_are_said_and_compared(two_abilities, ru
     assert table[0]["retention.common_test"] == pytest.approx(0.9)
     assert table[0]["retention.common_dev_gap"] == pytest.approx(-0.1)
     assert table[-1]["retention.common_dev_gap"] is None
-    held_out.run_test(run.path)
+    held_out_test.run_test(run.path)
     assert all(sentence in capsys.readouterr().out for sentence in BOTH[:1]), "said again"
 
 
@@ -356,16 +359,16 @@ def refuse(text):
 
 
 def test_a_trial_runs_in_a_process_of_its_own(tmp_path):
-    held_out.apart(os.mkdir, tmp_path / "made")
+    held_out_test.apart(os.mkdir, tmp_path / "made")
     assert (tmp_path / "made").is_dir()
     with pytest.raises(RunError, match="no such thing"):
-        held_out.apart(refuse, "no such thing")
+        held_out_test.apart(refuse, "no such thing")
     with pytest.raises(WorkerLost, match="the same command goes on"):
-        held_out.apart(os.abort)
+        held_out_test.apart(os.abort)
 
 
 def test_a_damaged_result_is_named(tmp_path):
     (tmp_path / "test.json").write_text("{")
     with pytest.raises(RunError, match=r"test\.json: cannot be read"):
-        held_out.read_result(tmp_path / "test.json")
+        held_out_test.read_result(tmp_path / "test.json")
     assert report.gap_text(None) == "-"

@@ -9,8 +9,8 @@ import pytest
 from ability_factory import TOOLS
 
 from mtray.cli import main
-from mtray.data.idioms import (
-    Marked,
+from mtray.data.benchmarks.idioms import (
+    MarkedIdiom,
     idiom_clusters,
     read_dictionary,
     read_idioms,
@@ -20,7 +20,7 @@ from mtray.data.idioms import (
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context, floor_of
-from mtray.evaluation.engine import Output
+from mtray.evaluation.inference.requests import Output
 from mtray.schema import AbilitySpec
 
 SHARED = Path(__file__).resolve().parents[3] / "shared/data/idioms-incontext-mt"
@@ -96,7 +96,7 @@ def test_dictionaries(tmp_path):
 def test_spans(tmp_path):
     path = write(tmp_path / "s", ["kick\t[(0, 4), (5, 7)]", "", "x\t[]", "y\t[[1, 2]]"])
     found = read_spans(path, ["He is it"] * 4)
-    assert found == [Marked("kick", ((0, 4), (5, 7))), None, None, Marked("y", ((1, 2),))]
+    assert found == [MarkedIdiom("kick", ((0, 4), (5, 7))), None, None, MarkedIdiom("y", ((1, 2),))]
 
 
 WRONG_SPANS = [

@@ -8,11 +8,11 @@ from ability_factory import TOOLS
 from sacrebleu.metrics import CHRF
 from tiny_models import byte_level
 
-from mtray.data.rendering import TEMPLATES
+from mtray.data.templates import TEMPLATES
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
-from mtray.evaluation.engine import Output
+from mtray.evaluation.inference.requests import Output
 from mtray.schema import AbilitySpec
 
 PAIRS = [

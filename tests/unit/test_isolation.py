@@ -11,13 +11,13 @@ from tiny_models import TEXTS, byte_level, llama
 
 from mtray.data.store import build_table
 from mtray.errors import TrialStopped
-from mtray.evaluation.engine import Request
-from mtray.job import How, Job
+from mtray.evaluation.inference.requests import Request
 from mtray.schema import Recipe, Source, Training
 from mtray.training.base_model import BaseModels
 from mtray.training.isolation import MemoryWatch, begin_alike
 from mtray.training.worker import Worker
-from mtray.trial import run_trial
+from mtray.trial.job import Job, RunOptions
+from mtray.trial.run import run_trial
 
 GIB = 1 << 30
 
@@ -74,7 +74,7 @@ def test_a_trial_leaves_nothing_to_the_next(base):
         job = Job(3, "search", Recipe(**fields), seed)
         begin_alike()
         own = replace(worker, should_stop=should_stop)
-        outcome = run_trial(job, study, {"pairs": table}, asked, How("torch"), own)
+        outcome = run_trial(job, study, {"pairs": table}, asked, RunOptions("torch"), own)
         answers = [(o.text, o.log_likelihood) for o in outcome.outputs]
         return answers, outcome.training and outcome.training.loss
 

@@ -6,10 +6,10 @@ import pickle
 import pytest
 
 from mtray.errors import DataError, LossNotFinite, NodeLost, TrainError, WorkerLost
-from mtray.job import Job, Outcome
 from mtray.schema import Mix, Recipe
-from mtray.search import job_queue
-from mtray.search.job_queue import END, Done, JobQueue, QueueActor, Work, packed_failure
+from mtray.search.execution import job_queue
+from mtray.search.execution.job_queue import END, Done, JobQueue, QueueActor, Work, packed_failure
+from mtray.trial.job import Job, Outcome
 
 
 def work(number, share=1.0):

@@ -6,7 +6,7 @@ import json
 import optuna
 import pytest
 
-from mtray.search.journal_file import BLOCK, RunJournal, cut_half_line
+from mtray.search.ledger.journal_file import BLOCK, RunJournal, cut_half_line
 
 LINE = b'{"op_code":5}\n'
 

@@ -9,13 +9,15 @@ from tiny_models import byte_level, llama
 
 from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.errors import RunError
-from mtray.evaluation.engine import Request, run_requests
-from mtray.report.records import trial_dir, write_record
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Request
+from mtray.report.records import write_record
+from mtray.run_files import ANY_WEIGHTS_FILE, WEIGHTS_FILE, trial_dir, weights_file
 from mtray.schema import Mix, Recipe, Training
-from mtray.search.family import pending
-from mtray.search.kept_weights import drop_dominated, trained_on_front
-from mtray.training.moved import ANY_MOVED, MOVED, load_moved, moved_file, save_moved
-from mtray.training.reversion import Origin
+from mtray.search.ledger.kept_weights import drop_dominated, trained_on_front
+from mtray.search.ledger.record_family import pending
+from mtray.training.reversion import InitialWeights
+from mtray.training.trainable_weights import load_trainable, save_trainable
 
 KEEPS = make_study(training=Training(keep_weights="front"))
 
@@ -34,11 +36,16 @@ RECORDS = [
     make_record(3_000_003, 0.1, 0.1, recipe=recipe(200, stop_after=0.75), trained_as=3),
     make_failed(5),
 ]
-QUARTER, LATER = moved_file(0.25), moved_file(0.75)
+QUARTER, LATER = weights_file(0.25), weights_file(0.75)
 
 
 def test_what_is_behind_a_point_of_the_front_stays():
-    assert trained_on_front(RECORDS, KEEPS) == {(1, MOVED), (2, MOVED), (3, MOVED), (3, QUARTER)}
+    assert trained_on_front(RECORDS, KEEPS) == {
+        (1, WEIGHTS_FILE),
+        (2, WEIGHTS_FILE),
+        (3, WEIGHTS_FILE),
+        (3, QUARTER),
+    }
     assert trained_on_front([], KEEPS) == set()
 
 
@@ -47,17 +54,17 @@ def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
         write_record(tmp_path, record)
     for number in (0, 1, 2, 3, 5, 9):
         trial_dir(tmp_path, number).mkdir(parents=True, exist_ok=True)
-        (trial_dir(tmp_path, number) / MOVED).write_bytes(b"x")
+        (trial_dir(tmp_path, number) / WEIGHTS_FILE).write_bytes(b"x")
     for number, name in ((3, QUARTER), (3, LATER), (5, QUARTER), (9, QUARTER)):
         (trial_dir(tmp_path, number) / name).write_bytes(b"x")
     drop_dominated(tmp_path, make_study())
-    assert len(list(tmp_path.glob(f"trials/*/{ANY_MOVED}"))) == 10
+    assert len(list(tmp_path.glob(f"trials/*/{ANY_WEIGHTS_FILE}"))) == 10
     drop_dominated(tmp_path, KEEPS)
-    left = {(int(f.parent.name), f.name) for f in tmp_path.glob(f"trials/*/{ANY_MOVED}")}
-    on_front = {(1, MOVED), (2, MOVED), (3, MOVED), (3, QUARTER)}
-    assert left == on_front | {(9, MOVED), (9, QUARTER)}, "9 has no record yet"
-    assert kept_weights(tmp_path, RECORDS[1]) == trial_dir(tmp_path, 1) / MOVED
-    assert kept_weights(tmp_path, RECORDS[4]) == trial_dir(tmp_path, 2) / MOVED
+    left = {(int(f.parent.name), f.name) for f in tmp_path.glob(f"trials/*/{ANY_WEIGHTS_FILE}")}
+    on_front = {(1, WEIGHTS_FILE), (2, WEIGHTS_FILE), (3, WEIGHTS_FILE), (3, QUARTER)}
+    assert left == on_front | {(9, WEIGHTS_FILE), (9, QUARTER)}, "9 has no record yet"
+    assert kept_weights(tmp_path, RECORDS[1]) == trial_dir(tmp_path, 1) / WEIGHTS_FILE
+    assert kept_weights(tmp_path, RECORDS[4]) == trial_dir(tmp_path, 2) / WEIGHTS_FILE
     assert kept_weights(tmp_path, RECORDS[0]) is None
     assert kept_weights(tmp_path, RECORDS[5]) == trial_dir(tmp_path, 3) / QUARTER
     assert kept_weights(tmp_path, RECORDS[6]) is None, "never those of the whole training"
@@ -71,14 +78,14 @@ def test_those_of_a_trial_whose_other_alphas_are_not_written_yet_stay(tmp_path):
         write_record(tmp_path, record)
     pending(tmp_path, 2).write_text("[]")
     for number in (0, 2):
-        (trial_dir(tmp_path, number) / MOVED).write_bytes(b"x")
+        (trial_dir(tmp_path, number) / WEIGHTS_FILE).write_bytes(b"x")
     drop_dominated(tmp_path, KEEPS)
-    assert [file.parent.name for file in tmp_path.glob(f"trials/*/{MOVED}")] == ["0002"]
+    assert [file.parent.name for file in tmp_path.glob(f"trials/*/{WEIGHTS_FILE}")] == ["0002"]
 
 
 def trained(seed=5):
     """A tiny model as if it had been trained, and where it began; block 0 is frozen."""
-    model, origin = llama(byte_level()), Origin()
+    model, origin = llama(byte_level()), InitialWeights()
     model.model.layers[0].requires_grad_(False)
     origin.take(model)
     torch.manual_seed(seed)
@@ -91,19 +98,19 @@ def trained(seed=5):
 
 def test_only_what_moved_is_kept_and_it_is_the_model(tmp_path):
     model, _ = trained()
-    save_moved(model, tmp_path / "0001" / MOVED)
-    assert [file.name for file in (tmp_path / "0001").iterdir()] == [MOVED]
+    save_trainable(model, tmp_path / "0001" / WEIGHTS_FILE)
+    assert [file.name for file in (tmp_path / "0001").iterdir()] == [WEIGHTS_FILE]
     again = llama(byte_level())
     again.model.layers[0].requires_grad_(False)
-    load_moved(again, tmp_path / "0001" / MOVED)
+    load_trainable(again, tmp_path / "0001" / WEIGHTS_FILE)
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
     with pytest.raises(RunError, match="other weights than the trial's recipe moves"):
-        load_moved(llama(byte_level()), tmp_path / "0001" / MOVED)
-    (tmp_path / "0001" / MOVED).write_bytes(b"cut")
+        load_trainable(llama(byte_level()), tmp_path / "0001" / WEIGHTS_FILE)
+    (tmp_path / "0001" / WEIGHTS_FILE).write_bytes(b"cut")
     with pytest.raises(RunError, match="not a readable file of weights"):
-        load_moved(again, tmp_path / "0001" / MOVED)
+        load_trainable(again, tmp_path / "0001" / WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("alpha, stop_after", [(1.0, 1.0), (0.5, 1.0), (1.0, 0.25)])
@@ -113,18 +120,21 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha, stop_after):
     llama(tokenizer).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
     model, origin = trained()
-    save_moved(model, tmp_path / MOVED)
+    save_trainable(model, tmp_path / WEIGHTS_FILE)
     requests = [Request(p, None, 12) for p in ("a bad cab ->", "dad ->", "fed a bee ->")]
     with origin.at(model, alpha):
         expected = [o.text for o in run_requests(model, tokenizer, requests)]
     study = make_study(model=str(tmp_path / "base"), training=Training(precision="fp32"))
     record = SimpleNamespace(
-        seed=1, mix=Mix(), training=None, trained_as=None if alpha == stop_after == 1 else 4,
+        seed=1,
+        mix=Mix(),
+        training=None,
+        trained_as=None if alpha == stop_after == 1 else 4,
         recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha, stop_after=stop_after),
-    )  # fmt: skip
+    )
     used = []
     outcome = kept_outcome(
-        tmp_path / MOVED, record, study, requests, lambda module, tok: used.append(module)
+        tmp_path / WEIGHTS_FILE, record, study, requests, lambda module, tok: used.append(module)
     )
     assert [o.text for o in outcome.outputs] == expected and len(used) == 1
     assert (outcome.mix, outcome.training) == (record.mix, record.training)

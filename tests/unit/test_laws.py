@@ -4,7 +4,7 @@ that cover a known truth."""
 import numpy as np
 import pytest
 
-from mtray.analysis.critical import best, critical, least_values
+from mtray.analysis.critical_values import best, critical, least_values
 from mtray.analysis.laws import (
     COLUMNS,
     MONO,
@@ -18,7 +18,7 @@ from mtray.analysis.laws import (
     reference,
     scaled,
 )
-from mtray.analysis.leave_out import leave_one_out
+from mtray.analysis.leave_one_out import leave_one_out
 from mtray.analysis.regression import Form, constant_fit, fit, linear_fit, size_of
 
 LOSS = {"K": 0.05, "a": 0.5, "c": 0.9, "B": 8.0, "C": 1.2, "f": 0.15}
@@ -162,9 +162,7 @@ def test_intervals_cover_a_known_truth():
     hits = []
     for run in range(20):
         rng, points = np.random.default_rng(run), made_points(14, run)
-        errors = 0.012 * 0.5**0.5 * (
-            rng.standard_normal((101, 1)) + rng.standard_normal((101, 14))
-        )  # fmt: skip
+        errors = 0.012 * 0.5**0.5 * (rng.standard_normal((101, 1)) + rng.standard_normal((101, 14)))
         found = law(loss_shape, points, true_gaps(points, points) + errors[0], errors[1:])
         low, high = found.intervals
         truth = np.array(list(LOSS.values()))

@@ -110,18 +110,22 @@ def texts_of(tmp_path, abilities, **quality):
             "abilities": abilities,
         },
     )  # fmt: skip
-    return study, [(t.text, t.where.removeprefix(f"{tmp_path}/"), t.shown)
-                   for t in evaluation_texts(study)]  # fmt: skip
+    return study, [
+        (t.text, t.where.removeprefix(f"{tmp_path}/"), t.shown) for t in evaluation_texts(study)
+    ]
 
 
 def test_dev_and_test_of_quality_whatever_its_size(tmp_path):
     (tmp_path / "test.tsv").write_text("en\tde\nt1 en\tt1 de\n")
     _, found = texts_of(tmp_path, {}, size=1, test={"path": str(tmp_path / "test.tsv")})
     assert found == [
-        ("q1 en", "dev.tsv: row 1", False), ("q1 de", "dev.tsv: row 1", False),
-        ("q2 en", "dev.tsv: row 2", False), ("q2 de", "dev.tsv: row 2", False),
-        ("t1 en", "test.tsv: row 1", False), ("t1 de", "test.tsv: row 1", False),
-    ]  # fmt: skip
+        ("q1 en", "dev.tsv: row 1", False),
+        ("q1 de", "dev.tsv: row 1", False),
+        ("q2 en", "dev.tsv: row 2", False),
+        ("q2 de", "dev.tsv: row 2", False),
+        ("t1 en", "test.tsv: row 1", False),
+        ("t1 de", "test.tsv: row 1", False),
+    ]
     with pytest.raises(ConfigError, match=r"quality en-de: `test`: size"):
         texts_of(tmp_path, {}, test={"size": 0})
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mtray.data.idioms import Dictionary, Marked
+from mtray.data.benchmarks.idioms import Dictionary, MarkedIdiom
 from mtray.errors import ConfigError, EvaluationError
-from mtray.evaluation.gloss import gloss, literalness_proxy
-from mtray.evaluation.literalness import (
+from mtray.evaluation.metrics.gloss import gloss, literalness_proxy
+from mtray.evaluation.metrics.literalness import (
     Matching,
     Sentence,
     Verdict,
@@ -128,7 +128,7 @@ def test_only_the_last_span_counts():
     kicked, bucket = (3, 9), (12, 18)
     texts = [source], ["Er starb."], ["Er trat ihn."]
     for spans, error in (((bucket, kicked), True), ((kicked, bucket), False)):
-        marked = [Marked("kick", spans)]
+        marked = [MarkedIdiom("kick", spans)]
         (found,) = verdicts(texts, marked, ("en", "de"), DICTIONARY, Matching())
         assert found == Verdict(error, 1, 1)
     assert verdicts(texts, [None], ("en", "de"), DICTIONARY, Matching()) == [None]
@@ -158,8 +158,8 @@ def test_score_mwe(reference, output, score):
 
 def test_the_mean_of_score_mwe_skips_references_without_a_span():
     texts = ["den Löffel abgeben", "nichts", "den Löffel"], ["den Loffel", "so", "weg"]
-    references = [Marked("a", ((0, 3), (4, 10))), None, Marked("b", ((0, 3),))]
-    outputs = [Marked("a", ((0, 10),)), Marked("b", ((0, 2),)), None]
+    references = [MarkedIdiom("a", ((0, 3), (4, 10))), None, MarkedIdiom("b", ((0, 3),))]
+    outputs = [MarkedIdiom("a", ((0, 10),)), MarkedIdiom("b", ((0, 2),)), None]
     measured = mwe_scores(texts, [references, outputs], "de")
     assert measured.point == pytest.approx((1 - 1 / 12 + 0) / 2)
     assert len(measured.stats) == 2

@@ -11,12 +11,13 @@ import pytest
 from ability_factory import TOOLS
 from tiny_models import byte_level, llama, metaspace
 
-from mtray.data.sample import taken
+from mtray.data.stratified_sample import sample_indices
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
-from mtray.evaluation.engine import Output, Request, run_requests
-from mtray.evaluation.harness import Wanted, documents, filters, judged, loaded
+from mtray.evaluation.abilities.lm_eval_tasks import TaskSpec, documents, filters, judged, loaded
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.schema import AbilitySpec
 
 needs_harness = pytest.mark.skipif(
@@ -120,7 +121,7 @@ def test_multiple_choice_by_hand(folder):
 def test_filters_are_those_of_the_harness(folder):
     """What its private lists hold, and what they make of answers."""
     for task, names in [("mtray_choice", ["none"]), ("mtray_line", ["plain", "lower"])]:
-        (found,) = loaded(Wanted(task, str(folder), 3, None))
+        (found,) = loaded(TaskSpec(task, str(folder), 3, None))
         assert filters(found) == [f.name for f in found._filters] == names
         chosen = documents([found])
         outputs = [Output("Salt And", -1.0, 1) for _, same in chosen for _ in same]
@@ -146,12 +147,14 @@ def test_size_metric_shots_and_floor(folder):
 @needs_harness
 def test_a_sample_of_every_task(folder):
     """Of ten of twelve documents; scored as they are asked."""
-    places = taken(12, 5)
+    places = sample_indices(12, 5)
     ability = build(folder, "mtray_both", size=5)
     asked = [int(r.prompt.split()[3]) for r in ability.requests[::3]]
     assert asked == places * 2 and asked[:5] != list(range(5))
-    outputs = [Output(str(r.target), -1.0 if i % 3 == asked[i // 3] % 3 else -9.0, 1)
-               for i, r in enumerate(ability.requests)]  # fmt: skip
+    outputs = [
+        Output(str(r.target), -1.0 if i % 3 == asked[i // 3] % 3 else -9.0, 1)
+        for i, r in enumerate(ability.requests)
+    ]
     assert ability.measure(outputs, TOOLS).point == 1.0
     assert build(folder, "mtray_both", size=5, take="first").requests[0].prompt[18:19] == "0"
 
@@ -208,8 +211,11 @@ def test_as_the_harness_itself_scores(folder):
         HFLM(pretrained=model, tokenizer=tokenizer, device="cpu"),
         tasks=["mtray_choice"],
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
-        bootstrap_iters=0, random_seed=None, numpy_random_seed=None, torch_random_seed=None,
-    )  # fmt: skip
+        bootstrap_iters=0,
+        random_seed=None,
+        numpy_random_seed=None,
+        torch_random_seed=None,
+    )
     samples = sorted(theirs["samples"]["mtray_choice"], key=lambda s: s["doc_id"])
     likelihoods = [float(r[0][0]) for s in samples for r in s["resps"]]
     assert [o.log_likelihood for o in outputs] == pytest.approx(likelihoods, abs=1e-3)
@@ -239,9 +245,9 @@ def test_without_the_package():
     """In a process that cannot import it, the error says how to get it."""
     code = (
         "import sys; sys.modules['lm_eval'] = None\n"
-        "from mtray.evaluation.harness import Wanted, loaded\n"
+        "from mtray.evaluation.abilities.lm_eval_tasks import TaskSpec, loaded\n"
         "from mtray.errors import ConfigError\n"
-        "try: loaded(Wanted('hellaswag', '', 5, None))\n"
+        "try: loaded(TaskSpec('hellaswag', '', 5, None))\n"
         "except ConfigError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The training loop on a tiny model: what moves, what is counted, and how it ends."""
+"""The training loop on a tiny model: what is trained, what is counted, and how it ends."""
 
 import math
 
@@ -9,12 +9,14 @@ from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
 from mtray.data.encoder_decoder import IGNORED
 from mtray.errors import TrainError, TrialPruned, TrialStopped
-from mtray.evaluation.engine import Request, run_requests
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Request
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine, build_engine, deepspeed_config, resolve_precision
-from mtray.training.loop import Reached, Rungs, Tuning, finetune, rung_steps
-from mtray.training.losses import collate, summed_loss, target_tokens
-from mtray.training.worker import Place, Worker
+from mtray.training.examples import collate
+from mtray.training.loop import RungPosition, RungSchedule, Tuning, finetune, rung_steps
+from mtray.training.losses import summed_loss, target_tokens
+from mtray.training.worker import ProcessGroup, Worker
 
 TRAINING = Training(batch_examples=8, epochs=4, warmup=0.1)
 
@@ -35,7 +37,14 @@ def model(tokenizer):
 
 
 def tune(
-    model, examples, training=TRAINING, build=None, rungs=Rungs(), rate=3e-3, seed=1, **worker
+    model,
+    examples,
+    training=TRAINING,
+    build=None,
+    rungs=RungSchedule(),
+    rate=3e-3,
+    seed=1,
+    **worker,
 ):
     engine, record = finetune(
         build or (lambda m: TorchEngine(m, training, "fp32")), model, examples,
@@ -114,12 +123,12 @@ def test_two_workers_sum_to_the_gradient_of_one(tokenizer, examples):
 
     class Keep(TorchEngine):
         def step(self, learning_rate):
-            gradients[self.place] = [p.grad.clone() for p in self._moving.values()]
+            gradients[self.process_group] = [p.grad.clone() for p in self._trainable.values()]
 
-    for place in (Place(), Place(0, 2), Place(1, 2)):
-        build = type("K", (Keep,), {"place": place})
+    for process_group in (ProcessGroup(), ProcessGroup(0, 2), ProcessGroup(1, 2)):
+        build = type("K", (Keep,), {"process_group": process_group})
         tune(
-            llama(tokenizer), examples, training, place=place,
+            llama(tokenizer), examples, training, process_group=process_group,
             build=lambda m, build=build: build(m, training, "fp32"),
         )  # fmt: skip
     for whole, a, b in zip(*gradients.values(), strict=True):
@@ -136,10 +145,13 @@ def test_the_loss_is_that_of_the_global_batch_whatever_the_workers(tokenizer, ex
         return value
 
     for rank in (0, 1):
-        tune(llama(tokenizer), examples, training, place=Place(rank, 2, total=keep))
+        tune(llama(tokenizer), examples, training, process_group=ProcessGroup(rank, 2, total=keep))
     alone, both = (
-        tune(llama(tokenizer), examples, training, place=place)[1].loss[0][1]
-        for place in (Place(), Place(0, 2, total=lambda value: value + parts[1]))
+        tune(llama(tokenizer), examples, training, process_group=process_group)[1].loss[0][1]
+        for process_group in (
+            ProcessGroup(),
+            ProcessGroup(0, 2, total=lambda value: value + parts[1]),
+        )
     )
     assert both == pytest.approx(alone) and parts[1] > 0
 
@@ -248,17 +260,17 @@ def test_a_trial_with_rungs_ends_with_the_weights_of_one_without(tokenizer, exam
         return False
 
     ends = []
-    for rungs in (Rungs(), Rungs((0.25, 0.5), measure)):
+    for rungs in (RungSchedule(), RungSchedule((0.25, 0.5), measure)):
         torch.manual_seed(3)
         tuned, record = tune(make(tokenizer), examples, rungs=rungs)
         ends.append((record.loss, torch.cat([p.detach().flatten() for p in tuned.parameters()])))
-    assert seen == [Reached(0, 2, 8), Reached(1, 4, 8)]
+    assert seen == [RungPosition(0, 2, 8), RungPosition(1, 4, 8)]
     assert ends[0][0] == ends[1][0]
     assert torch.equal(ends[0][1], ends[1][1])
 
 
 def test_a_rung_ends_a_trial_and_leaves_a_record_of_what_was_done(model, examples):
-    rungs = Rungs((0.25, 0.5), lambda reached, module: reached.rung == 1)
+    rungs = RungSchedule((0.25, 0.5), lambda reached, module: reached.rung == 1)
     with pytest.raises(TrialPruned) as caught:
         tune(model, examples, rungs=rungs)
     record = caught.value.record
@@ -275,5 +287,5 @@ def test_all_workers_end_when_one_does(model, examples):
         return len(answers) > 3  # a question a step, and the rung's after the third
 
     with pytest.raises(TrialPruned) as caught:
-        tune(model, examples, place=Place(1, 2, agree), rungs=Rungs((0.3,)))
+        tune(model, examples, process_group=ProcessGroup(1, 2, agree), rungs=RungSchedule((0.3,)))
     assert caught.value.record.steps == 3 and not any(answers)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mtray.data.mixing import (
     OWN_DRAW,
     Draw,
-    Part,
+    MixPart,
     draw,
     examples_for,
     largest_remainder,
@@ -128,7 +128,7 @@ def test_counts_sum_to_the_whole_and_stay_within_one(size, ratio, fraction, a, b
 
 
 def drawn(count, size=50, seed=1, name="a", repeats=False, others=()):
-    parts = [*others, Part(name, "mono", float(count), count)]
+    parts = [*others, MixPart(name, "mono", float(count), count)]
     held = {p.source: 50 for p in others} | {name: size}
     return source_order(seed, name, size)[draw(parts, held, repeats)[name]].tolist()
 
@@ -144,7 +144,7 @@ def test_a_smaller_draw_is_a_prefix_of_a_larger_one(one, other, size, seed):
 
 
 def test_the_order_hangs_on_seed_and_name_alone():
-    others = [Part("b", "mono", 7.0, 7), Part("c", "parallel", 3.0, 3)]
+    others = [MixPart("b", "mono", 7.0, 7), MixPart("c", "parallel", 3.0, 3)]
     alone = drawn(20)
     assert alone == drawn(20, others=others) == drawn(20, others=others[::-1])
     assert alone != drawn(20, seed=2)
@@ -172,7 +172,7 @@ def test_a_replicate_that_needs_more_tokens_than_there_are_takes_all(
     replicate, tokens, repeats, drawn
 ):
     """By its draw it may need a few rows more than the first one, which fitted."""
-    part, which = Part("a", "mono", 63.0, 63, tokens), Draw(1, replicate)
+    part, which = MixPart("a", "mono", 63.0, 63, tokens), Draw(1, replicate)
     if drawn is None:
         with pytest.raises(DataError, match="holds 60 examples and the recipe asks for 63"):
             draw([part], {"a": 60}, repeats, which)
@@ -182,7 +182,7 @@ def test_a_replicate_that_needs_more_tokens_than_there_are_takes_all(
 
 
 def rows(which, count, held=60, name="a", repeats=False):
-    return draw([Part(name, "mono", float(count), count)], {name: held}, repeats, which)[
+    return draw([MixPart(name, "mono", float(count), count)], {name: held}, repeats, which)[
         name
     ].tolist()
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import byte_level, llama, other_models
 
 from mtray.errors import ModelError
-from mtray.training.models import block_count, load_model, load_tokenizer, resolve_model
+from mtray.model_paths import resolve_model
+from mtray.training.models import block_count, load_model, load_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 from records_factory import make_study
 from tiny_models import byte_level
 
-from mtray.data.idioms import Dictionary
+from mtray.data.benchmarks.idioms import Dictionary
 from mtray.data.noise import apertium_identity, gloss, with_lines
-from mtray.data.prompts import build_renderer
+from mtray.data.training_prompts import build_renderer
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Source
 
@@ -17,9 +17,7 @@ ROWS = [{"source": f"cab number {i}.", "target": f"Таксі {i}."} for i in ra
 
 
 def noisy(**noise):
-    return Source(
-        name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk"), noise=noise
-    )  # fmt: skip
+    return Source(name="pairs", kind="parallel", path="p.tsv", languages=("en", "uk"), noise=noise)
 
 
 def rendered(source, rows=ROWS, **study):
@@ -57,8 +55,10 @@ def test_by_word_on_the_source_side(tmp_path):
     rows = [*ROWS[:2], {"source": "Hi.", "target": "Привіт."}]
     found, counts = rendered(noisy(side="source", level="word", rate=1, path=str(path)), rows)
     assert [e.prompt for e in found] == [
-        "English: cab 0.\nUkrainian:", "English: cab 1.\nUkrainian:", "English: Hi.\nUkrainian:",
-    ]  # fmt: skip
+        "English: cab 0.\nUkrainian:",
+        "English: cab 1.\nUkrainian:",
+        "English: Hi.\nUkrainian:",
+    ]
     assert [e.target for e in found] == [r["target"] for r in rows]
     # nothing of the third is in the dictionary: a copy of the other side is no gloss
     assert (counts["noise.rows"], counts["noise.without"]) == (2, 1)
@@ -120,8 +120,10 @@ def test_by_apertium(tmp_path, monkeypatch):
     source = noisy(side="target", level="sentence", rate=1, apertium="eng-ukr")
     found, counts = rendered(source, [*ROWS[:2], {"source": "cab\nbad", "target": "Я"}])
     assert [e.target for e in found] == [
-        "-u eng-ukr CAB NUMBER 0.", "-u eng-ukr CAB NUMBER 1.", "-u eng-ukr CAB BAD",
-    ]  # fmt: skip
+        "-u eng-ukr CAB NUMBER 0.",
+        "-u eng-ukr CAB NUMBER 1.",
+        "-u eng-ukr CAB BAD",
+    ]
     assert counts["noise.rows"] == 3
     half = noisy(side="target", level="sentence", rate=0.5, apertium="eng-ukr")
     changed = [e.target.startswith("-u") for e in rendered(half)[0]]

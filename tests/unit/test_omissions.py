@@ -30,16 +30,17 @@ from mtray.report.abilities import (
     common_sentence,
     with_common,
 )
-from mtray.report.card import model_card
 from mtray.report.export import export_front
 from mtray.report.front import Front, build_front
+from mtray.report.model_card import model_card
 from mtray.report.omissions import omissions, run_notes
 from mtray.report.records import write_record
 from mtray.schema import Budget, Mix, Recipe, Score, SourceShare, TrainingRecord
-from mtray.search import session
-from mtray.search.live import Watch
-from mtray.search.run_folder import bind
-from mtray.space import FloatRange, Space
+from mtray.search.execution import session
+from mtray.search.execution.console import LiveTable
+from mtray.search.ledger.run_folder import bind
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 SPACE = Space(
     parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)}, fixed={"parallel_size": 9}
@@ -68,7 +69,7 @@ def folder_of(records, tmp_path):
 
 def log_of(records, tmp_path, capsys):
     out = StringIO()
-    watch = Watch(Console(file=out, width=40), 9, 0, 1)
+    watch = LiveTable(Console(file=out, width=40), 9, 0, 1)
     watch.ended(records[0])
     return out.getvalue()
 
@@ -382,6 +383,6 @@ def test_what_failed_and_what_shares_a_training_says_its_attempts_once():
 def test_the_log_says_which_attempts_failed():
     out = StringIO()
     attempts = lost(("out_of_memory", "again at half the micro-batch"))
-    Watch(Console(file=out), 9, 0, 1).ended(extra(attempts=attempts)(make_record(2)))
+    LiveTable(Console(file=out), 9, 0, 1).ended(extra(attempts=attempts)(make_record(2)))
     said = "trial 2 (attempts before: out of memory, again at half the micro-batch) quality 0.6"
     assert said in out.getvalue() and "Retention is" not in out.getvalue()

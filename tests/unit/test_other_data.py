@@ -21,9 +21,9 @@ from bound_run import (
 
 from mtray.cli import main
 from mtray.errors import RunError
+from mtray.preparation import prepare
 from mtray.schema import Mix, Origin, Recipe
-from mtray.search.same_data import check_data
-from mtray.sweep import prepare
+from mtray.search.ledger.data_check import check_data
 
 
 @pytest.fixture(scope="module")

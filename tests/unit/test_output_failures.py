@@ -10,7 +10,7 @@ import pytest
 from mtray.cli import main
 from mtray.data.languages import Guess, candidates, identify, knows, other_language
 from mtray.errors import EvaluationError
-from mtray.evaluation.failures import (
+from mtray.evaluation.metrics.output_failures import (
     FORMS,
     halves,
     judge,
@@ -106,8 +106,9 @@ def test_a_copy_is_one_unless_the_reference_is_near_the_source():
 def test_a_chinese_copy_is_seen_by_characters():
     source = "我们明天上午九点开会请不要迟到。"
     near = "我们明天上午九点开会请你们不要迟到。"
-    strict, coded = one(near, source, "The meeting is at nine tomorrow; don't be late.",
-                        ("zh", "en"))  # fmt: skip
+    strict, coded = one(
+        near, source, "The meeting is at nine tomorrow; don't be late.", ("zh", "en")
+    )
     assert strict[0] == "copy" and "copy" not in coded
 
 
@@ -125,8 +126,9 @@ def test_one_word_has_an_empty_half_as_coded():
     assert halves("Ja, das geht so!") == ("Ja das", "geht so")
     assert halves("eins zwei drei") == ("eins", "zwei drei")
     assert halves("政府通过了新法律。") == ("", "政府通过了新法律")
-    strict, coded = one("政府昨天通过了新的学校法律。", REFERENCE, "政府昨天通过了一项学校新法。",
-                        ("en", "zh"))  # fmt: skip
+    strict, coded = one(
+        "政府昨天通过了新的学校法律。", REFERENCE, "政府昨天通过了一项学校新法。", ("en", "zh")
+    )
     assert strict == () and coded == ("off_target",)
 
 
@@ -250,7 +252,7 @@ def test_command(tmp_path, capsys):
 
 def test_importing_is_light():
     code = (
-        "import sys, mtray.evaluation.failures\n"
+        "import sys, mtray.evaluation.metrics.output_failures\n"
         "heavy = {'torch', 'lingua', 'sacrebleu', 'ray'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -168,9 +168,11 @@ def test_training_packed_is_training_unpacked():
         model = llama(byte_level())
         training = Training(batch_examples=8, epochs=4, packing=wanted, micro_batch_tokens=64)
         _, record = finetune(
-            lambda m, t=training: TorchEngine(m, t, "fp32"), model, EXAMPLES,
+            lambda m, t=training: TorchEngine(m, t, "fp32"),
+            model,
+            EXAMPLES,
             Tuning(training, "fp32", 3e-3, seed=1),
-        )  # fmt: skip
+        )
         assert record.packed == (wanted == "on")
         curves.append([loss for _, loss in record.loss])
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)

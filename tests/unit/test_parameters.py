@@ -11,16 +11,16 @@ from records_factory import make_record, make_study
 from rich.console import Console
 from test_plots import Page
 
-from mtray.report import held_out
-from mtray.report.card import model_card
-from mtray.report.columns import parquet_bytes
+from mtray.report import held_out_results
+from mtray.report.columnar_files import parquet_bytes
 from mtray.report.export import FrontResult, export_front
+from mtray.report.model_card import model_card
 from mtray.report.parameters import parameters
 from mtray.report.printing import stacked
 from mtray.report.records import write_record
 from mtray.report.tables import front_cells, front_sheet, show_front
 from mtray.schema import Recipe
-from mtray.search.live import recipe_text
+from mtray.search.execution.console import recipe_text
 
 ADAPTERS = {"method": "lora", "lora_rank": 8, "lora_alpha": 2.0, "lora_dropout": 0.0}
 FULL = dict.fromkeys(("lora_rank", "lora_alpha", "lora_dropout"))
@@ -66,25 +66,27 @@ def rows_of_the_table(result):
     numbered = [dict(zip(head, row, strict=True)) for row in rows]
     empty = dict.fromkeys(Recipe.model_fields)  # a column that no recipe sets is not there
     return [
-        empty | {k: None if v == "-" else v for k, v in row.items()}
-        | {"number": -1 if row["number"] == "base" else row["number"]} for row in numbered
-    ]  # fmt: skip
+        empty
+        | {k: None if v == "-" else v for k, v in row.items()}
+        | {"number": -1 if row["number"] == "base" else row["number"]}
+        for row in numbered
+    ]
 
 
 def sides(folder):
     """Dev and test of the same records, as `mtray test` compares them."""
     records = [make_record(-1, 0.5, 1.0, "base"), *tuned()]
-    side = held_out.side(folder, records, ["quality", "retention"])
+    side = held_out_results.side(folder, records, ["quality", "retention"])
     trials = {record.number: (record.number,) for record in records}
-    return held_out.rows(side, side, [1, 2], trials, ["quality", "retention"])
+    return held_out_results.rows(side, side, [1, 2], trials, ["quality", "retention"])
 
 
 def rows_of_test_parquet(result):
-    found = held_out.HeldOut(
+    found = held_out_results.HeldOut(
         study="s", run="r", objectives=("quality",), rows=sides(result.files["csv"].parent),
         touched=(), sets=(), repeated=0, notes=(),
     )  # fmt: skip
-    return pq.read_table(BytesIO(held_out.parquet(found))).to_pylist()
+    return pq.read_table(BytesIO(held_out_results.parquet(found))).to_pylist()
 
 
 def rows_of_test_json(result):

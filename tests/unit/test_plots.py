@@ -17,8 +17,9 @@ from matplotlib.text import Annotation
 from records_factory import make_baselines, make_record, make_run, make_study, with_third
 
 from mtray.report.front import build_front
-from mtray.report.page import front_page
-from mtray.report.plots import draw_front, front_png, label_front, staircase
+from mtray.report.plot_shapes import staircase
+from mtray.report.plots import draw_front, front_png, label_front
+from mtray.report.web_page import front_page
 from mtray.schema import Recipe
 
 THREE = {"quality": "max", "retention": "max", "off_target": "min"}

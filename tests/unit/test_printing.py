@@ -14,9 +14,12 @@ SHEET = Sheet(
         ["base", "base", "0.4", "-", "-"],
         ["", "-", "1", "1", "-"],
     ],
-    title="two [b]recipes[/b]", caption="what they are", left=frozenset({"role"}), named=2,
+    title="two [b]recipes[/b]",
+    caption="what they are",
+    left=frozenset({"role"}),
+    named=2,
     blocks=(2,),
-)  # fmt: skip
+)
 
 
 def test_plain_columns_are_aligned():

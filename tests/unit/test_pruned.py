@@ -14,8 +14,8 @@ from mtray.report.export import export_front, front_rows, read_front
 from mtray.report.records import RunRecords, read_records, write_record
 from mtray.report.tables import summary_lines
 from mtray.schema import Budget, TrialRecord
-from mtray.search.live import Watch
-from mtray.search.overview import read_overview
+from mtray.search.execution.console import LiveTable
+from mtray.search.ledger.journal_overview import read_overview
 
 
 def leave_pruned(run_dir, job, by=(0, 1)):
@@ -123,7 +123,9 @@ def test_status_shows_them_with_their_reason(tmp_path):
 
 def test_terminal_and_rerun_say_why_it_has_no_result():
     text = StringIO()
-    Watch(Console(file=text, width=400), total=9, finished=0, concurrent=1).ended(make_pruned(7))
+    LiveTable(Console(file=text, width=400), total=9, finished=0, concurrent=1).ended(
+        make_pruned(7)
+    )
     assert "trial 7 PRUNED at rung 2: too bad  9s" in text.getvalue()
     head = side_by_side(make_pruned(7), make_record(7))[0]
     assert head.endswith("the recorded trial was pruned at rung 2: too bad")

@@ -9,7 +9,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from mtray.analysis.uncertainty import replicate_values, small_sample, unit_weights
 from mtray.errors import ConfigError, EvaluationError, ModelError
-from mtray.evaluation import quality, spbleu
+from mtray.evaluation.metrics import quality, spbleu
 
 REFERENCES = [
     "Том на вокзалі.", "¿Dónde está el perro?", "The cat sat on the mat.", "Hello, world!",
@@ -65,9 +65,12 @@ def pieces(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spm")
     (folder / "text").write_text("\n".join(REFERENCES * 3))
     sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"), model_prefix=str(folder / "m"), vocab_size=90,
-        hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
+        input=str(folder / "text"),
+        model_prefix=str(folder / "m"),
+        vocab_size=90,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
     return (folder / "m.model").read_bytes()
 
 

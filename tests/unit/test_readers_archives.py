@@ -11,8 +11,8 @@ import pytest
 from reader_factory import PACK, ZSTD, archive, put, refused
 from records_factory import make_study
 
-from mtray.data.readers import lines, opening
-from mtray.data.sources import all_rows
+from mtray.data.readers import byte_streams, lines
+from mtray.data.readers.sources import all_rows
 from mtray.data.store import check_files
 from mtray.errors import DataError
 from mtray.schema import AbilitySpec, Evaluation, QualitySet, Source
@@ -21,8 +21,9 @@ from mtray.schema import AbilitySpec, Evaluation, QualitySet, Source
 @pytest.mark.parametrize("kind", PACK)
 def test_what_is_compressed_needs_no_suffix(tmp_path, kind):
     assert all_rows(put(tmp_path, "a", PACK[kind](b"x\ny\n")), ["text"]) == [
-        {"text": "x"}, {"text": "y"},
-    ]  # fmt: skip
+        {"text": "x"},
+        {"text": "y"},
+    ]
 
 
 @pytest.mark.parametrize("kind", PACK)
@@ -52,14 +53,14 @@ def test_an_archive_that_is_damaged_within(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", PACK)
 def test_an_archive_that_expands_too_far(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(opening, "LEAST_SUSPECT", 1 << 20)
+    monkeypatch.setattr(byte_streams, "LEAST_SUSPECT", 1 << 20)
     path = put(tmp_path, f"a.txt.{kind}", PACK[kind](b"a\n" * (1 << 20)))
     refused(path, r":\d{4,}: [\d,]+ bytes expand to over [\d,]+; refused: .* 250 times as many")
 
 
 @pytest.mark.parametrize("kind", PACK)
 def test_an_archive_that_is_too_large(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(opening, "MOST_BYTES", 1000)
+    monkeypatch.setattr(byte_streams, "MOST_BYTES", 1000)
     path = put(tmp_path, f"a.txt.{kind}", PACK[kind](os.urandom(400).hex().encode() * 2))
     refused(path, "refused: the limit is 1,000")
 
@@ -120,7 +121,7 @@ def test_archives_that_are_refused(tmp_path):
 
 
 def test_compressed_within_an_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "LEAST_SUSPECT", 1 << 20)
+    monkeypatch.setattr(byte_streams, "LEAST_SUSPECT", 1 << 20)
     inside = gzip.compress(b'{"text": "x"}\n')
     assert all_rows(put(tmp_path, "a.zip", archive({"a.jsonl.gz": inside})), ["text"]) == [
         {"text": "x"}
@@ -140,13 +141,16 @@ def test_every_file_of_a_study_may_be_in_an_archive(tmp_path):
     source = Source(name="pairs", kind="parallel", languages=("de", "en"), path=pair)
     check_files(make_study(sources=(source,), evaluation=evaluation))
     named = source.model_copy(update={"path": "hf:nobody/nothing"})
-    check_files(make_study(sources=(source, named.model_copy(update={"name": "hub"})),
-                           evaluation=evaluation))  # fmt: skip
+    check_files(
+        make_study(
+            sources=(source, named.model_copy(update={"name": "hub"})), evaluation=evaluation
+        )
+    )
     absent = source.model_copy(update={"path": str(tmp_path / "b.zip" / "x.tsv")})
     with pytest.raises(DataError, match=r"b\.zip/x\.tsv: no such file"):
         check_files(make_study(sources=(absent,), evaluation=evaluation))
 
 
 def test_limits_are_as_the_readme_says():
-    assert (opening.MOST_RATIO, opening.LEAST_SUSPECT >> 20) == (250, 16)
-    assert (opening.MOST_BYTES >> 30, lines.MOST_LINE >> 20) == (128, 64)
+    assert (byte_streams.MOST_RATIO, byte_streams.LEAST_SUSPECT >> 20) == (250, 16)
+    assert (byte_streams.MOST_BYTES >> 30, lines.MOST_LINE >> 20) == (128, 64)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from reader_factory import PACK, put, refused
 
-from mtray.data.sources import How, all_rows, stream_columns
+from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.sources import all_rows, stream_columns
 from mtray.errors import ConfigError, DataError
 
 
@@ -41,11 +42,14 @@ def test_nul_bytes(tmp_path, suffix):
 
 LONG = "ein Wort " * 150_000  # 1.35 million characters
 WIDE = {
-    ".txt": LONG, ".tsv": f"text\tb\n{LONG}\tx\n", ".csv": f'text,b\n"{LONG}",x\n',
-    ".jsonl": json.dumps({"text": LONG}), ".json": json.dumps([{"text": LONG}] * 2),
+    ".txt": LONG,
+    ".tsv": f"text\tb\n{LONG}\tx\n",
+    ".csv": f'text,b\n"{LONG}",x\n',
+    ".jsonl": json.dumps({"text": LONG}),
+    ".json": json.dumps([{"text": LONG}] * 2),
     ".tmx": f'<tmx><tu><tuv xml:lang="text"><seg>{LONG}</seg></tuv></tu></tmx>',
     ".sgm": f"<srcset><doc docid='a'><seg id='1'>{LONG}</seg></doc></srcset>",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("suffix", WIDE)
@@ -58,7 +62,7 @@ def test_lines_of_more_than_a_megabyte(tmp_path, suffix):
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch, suffix):
     for module in ("lines", "objects", "tables", "wmt_files"):
         monkeypatch.setattr(f"mtray.data.readers.{module}.MOST_LINE", 1 << 19)
-    monkeypatch.setattr("mtray.data.tmx.MOST_LINE", 1 << 19)
+    monkeypatch.setattr("mtray.data.readers.tmx.MOST_LINE", 1 << 19)
     path = put(tmp_path, f"a{suffix}", WIDE[suffix])
     refused(path, rf"a\{suffix}:\d: .*(of over 524,288 characters|field limit)")
 
@@ -90,7 +94,7 @@ def test_a_folder_is_no_file(tmp_path):
     refused(str(tmp_path), "a folder; expected a file, or a data set")
     refused({"text": str(tmp_path)}, "a folder; expected a file")
     with pytest.raises(ConfigError, match="`split` is for data sets, and this is a file"):
-        list(stream_columns(put(tmp_path, "a.txt", "x"), ["text"], How(split="train")))
+        list(stream_columns(put(tmp_path, "a.txt", "x"), ["text"], ReadOptions(split="train")))
 
 
 def test_unequal_lengths_of_compressed_files(tmp_path):

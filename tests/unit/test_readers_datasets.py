@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mtray.data.readers import hub
-from mtray.data.sources import How, all_rows, source_rows, stream_columns
+from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.sources import all_rows, source_rows, stream_columns
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Source
 
@@ -16,7 +17,7 @@ COLUMNS = ["de", "translation.en"]
 
 
 def rows(path, columns=COLUMNS, **how):
-    return list(stream_columns(str(path), columns, How(**how)))
+    return list(stream_columns(str(path), columns, ReadOptions(**how)))
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_code_of_a_data_set_is_never_run(tmp_path):
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch):
-    monkeypatch.setattr(hub, "why_out_of_reach", lambda _: "ConnectionError")
+    monkeypatch.setattr(hub, "why_unreachable", lambda _: "ConnectionError")
     source = Source(name="x", kind="mono", languages=("de",), path="hf:nobody/nothing")
     with pytest.raises(DataError, match=r"`hf:nobody/nothing`: .* cannot be reached \(Connect"):
         next(source_rows(source))

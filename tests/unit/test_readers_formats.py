@@ -7,16 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 from reader_factory import put, refused
 
-from mtray.data.readers import opening
-from mtray.data.sources import How, all_rows, stream_columns
+from mtray.data.readers import byte_streams
+from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.sources import all_rows, stream_columns
 
 BY_CONTENT = {
-    "tsv": "text\tb\nx\ty\n", "jsonl": '{"text": "x"}\n', "json": '[\n {"text": "x"}]',
+    "tsv": "text\tb\nx\ty\n",
+    "jsonl": '{"text": "x"}\n',
+    "json": '[\n {"text": "x"}]',
     "tmx": '<?xml version="1.0"?><tmx><tu><tuv xml:lang="text"><seg>x</seg></tuv></tu></tmx>',
     "wmt-xml": '<dataset><doc id="d"><src lang="text"><seg id="1">x</seg></src></doc></dataset>',
     "sgm": '<srcset setid="a"><doc docid="d"><seg id="1">x</seg></doc></srcset>',
     "text": "x\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.en"])
@@ -24,7 +27,7 @@ BY_CONTENT = {
 def test_the_content_tells_what_the_name_does_not(tmp_path, kind, name):
     path = put(tmp_path, name, BY_CONTENT[kind])
     assert all_rows(path, ["text"]) == [{"text": "x"}]
-    assert list(stream_columns(path, ["text"], How(format=kind))) == [{"text": "x"}]
+    assert list(stream_columns(path, ["text"], ReadOptions(format=kind))) == [{"text": "x"}]
 
 
 def test_content_of_several_columns(tmp_path):
@@ -71,7 +74,7 @@ def test_columns_within_objects(tmp_path, suffix):
         put(tmp_path, f"a{suffix}", json.dumps(NESTED if suffix == ".jsonl" else [NESTED]))
     columns = ["translation.de", "en", "a.b", "chat.0.text"]
     assert list(all_rows(path, columns)[0].values()) == ["Ja.", "Yes.", "x", "t"]
-    assert list(stream_columns(path, ["n"], How(labels=("n",)))) == [{"n": "7"}]
+    assert list(stream_columns(path, ["n"], ReadOptions(labels=("n",)))) == [{"n": "7"}]
     for column in ("translation", "translation.fr", "chat.1.text", "n"):
         refused(path, f"{column}'", [column])
 
@@ -93,21 +96,23 @@ WRONG_JSON = [
 @pytest.mark.parametrize("text, message", WRONG_JSON, ids=range(len(WRONG_JSON)))
 @pytest.mark.parametrize("chunk", [1, 1 << 20])
 def test_wrong_json(tmp_path, monkeypatch, text, message, chunk):
-    monkeypatch.setattr(opening, "CHUNK", chunk)
+    monkeypatch.setattr(byte_streams, "CHUNK", chunk)
     refused(put(tmp_path, "a.json", text), rf"a\.json{message}")
 
 
 def test_wrong_jsonl(tmp_path):
     head = '{"text": null}\n'
     for line, message in {
-        "[" * 100_000: "nested too deeply", '{"text": "\\udc00"}': "half a character",
-        '{"text": 1}': "no text under 'text' but int", "17": "expected an object, found int",
-    }.items():  # fmt: skip
+        "[" * 100_000: "nested too deeply",
+        '{"text": "\\udc00"}': "half a character",
+        '{"text": 1}': "no text under 'text' but int",
+        "17": "expected an object, found int",
+    }.items():
         refused(put(tmp_path, "a.jsonl", head + line), rf"a\.jsonl:2: .*{message}")
 
 
 def test_json_over_many_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "CHUNK", 1000)
+    monkeypatch.setattr(byte_streams, "CHUNK", 1000)
     rows = [{"text": f"\u20ac\\u {i} " * i} for i in range(200)]
     for indent in (None, 2):
         path = put(tmp_path, "a.json", json.dumps(rows, indent=indent))

@@ -5,7 +5,7 @@ import random
 import pytest
 from test_readers_round_trip import COMPRESSIONS, FORMATS
 
-from mtray.data.sources import stream_columns
+from mtray.data.readers.sources import stream_columns
 from mtray.errors import DataError
 
 ROWS = [{"en": f'Line {i} € & <x> "q"', "uk": f"Рядок {i}, так"} for i in range(20)]

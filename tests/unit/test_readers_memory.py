@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mtray.data.sources import stream_columns
+from mtray.data.readers.sources import stream_columns
 
 SENTENCE = "Die Zeile {} hat nichts, was sie von den anderen unterschiede, nur ihre Nummer."
 LINES = 40_000  # about 3 MB; what is held is a few pieces of 64 kB
@@ -62,7 +62,7 @@ def test_what_is_held_does_not_grow(tmp_path, kind):
 WATCHED = """
 import re, sys
 from pathlib import Path
-from mtray.data.sources import stream_columns
+from mtray.data.readers.sources import stream_columns
 
 def peak():
     # `getrusage` would begin with what the process that started this one held

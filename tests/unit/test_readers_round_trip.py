@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reader_factory import zipped, zstd
 
-from mtray.data.readers import opening
-from mtray.data.sources import all_rows
+from mtray.data.readers import byte_streams
+from mtray.data.readers.sources import all_rows
 
 COLUMNS = ("en", "uk")
 ANYTHING = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -104,7 +104,7 @@ FAST = settings(
 @FAST
 @given(data=st.data(), chunk=st.sampled_from([1, 2, 7, 64, 1 << 20]))
 def test_rows_come_back(tmp_path, monkeypatch, name, compression, data, chunk):
-    monkeypatch.setattr(opening, "CHUNK", chunk)
+    monkeypatch.setattr(byte_streams, "CHUNK", chunk)
     text, write = FORMATS[name]
     rows = data.draw(lists_of(text))
     content = write(rows)
@@ -121,7 +121,7 @@ def test_rows_come_back(tmp_path, monkeypatch, name, compression, data, chunk):
 @FAST
 @given(data=st.data(), chunk=st.sampled_from([1, 3, 1 << 20]))
 def test_lines_come_back(tmp_path, monkeypatch, compression, encoding, end, data, chunk):
-    monkeypatch.setattr(opening, "CHUNK", chunk)
+    monkeypatch.setattr(byte_streams, "CHUNK", chunk)
     rows = data.draw(lists_of(LINE))
     paths = {}
     for column in COLUMNS:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mtray.cli import _parser
-from mtray.data.sources import source_rows
+from mtray.data.readers.sources import source_rows
 from mtray.evaluation.abilities import ABILITIES
-from mtray.evaluation.held_out import on_test
+from mtray.evaluation.held_out import study_on_test
 from mtray.evaluation.suite import build_suite
 from mtray.schema import (
     AbilitySpec,
@@ -26,7 +26,7 @@ from mtray.schema import (
     Study,
     Training,
 )
-from mtray.space import load_space
+from mtray.search_space.space import load_space
 from mtray.study import load_study, read_yaml
 from mtray.sweep import arguments
 
@@ -97,7 +97,7 @@ def test_the_study_loads_with_its_files(tmp_path):
     assert sizes == {"news": 2, "web": 1, "mono": 2, "chat": 1}
     suite = build_suite(study, FakeTokenizer())
     assert set(study.evaluation.abilities) | {"quality.de-en"} == set(suite.parts)
-    assert set(build_suite(on_test(study), FakeTokenizer()).parts) == set(suite.parts)
+    assert set(build_suite(study_on_test(study), FakeTokenizer()).parts) == set(suite.parts)
 
 
 class FakeTokenizer:

@@ -10,19 +10,23 @@ from optuna.trial import TrialState
 from records_factory import make_failed, make_pruned, make_record
 
 from mtray.errors import RunError
-from mtray.report.draws import read_draws
-from mtray.report.records import read_record, read_records, result_path, write_record
+from mtray.report.bootstrap_draws import read_draws
+from mtray.report.records import read_record, read_records, write_record
+from mtray.run_files import result_path
 from mtray.schema import Limit
-from mtray.search import rebinding
-from mtray.search.journal import base_job
-from mtray.search.overview import read_overview
-from mtray.search.rebinding import rebind, recomputed
-from mtray.search.run_folder import bind, check_bound, load_bound, read_bound
-from mtray.search.run_study import RunStudy
-from mtray.space import IntRange, Space
+from mtray.search.ledger import rebinding
+from mtray.search.ledger.journal_overview import read_overview
+from mtray.search.ledger.ledger import base_job
+from mtray.search.ledger.rebinding import rebind, recomputed
+from mtray.search.ledger.run_folder import bind, check_bound, load_bound, read_bound
+from mtray.search.ledger.run_study import RunStudy
+from mtray.search_space.parameters import IntRange
+from mtray.search_space.space import Space
 
-OTHER = {"objectives": {"bleu.en-uk": "max", "retention": "min"},
-         "constraints": {"retention": Limit(at_most=0.8)}}  # fmt: skip
+OTHER = {
+    "objectives": {"bleu.en-uk": "max", "retention": "min"},
+    "constraints": {"retention": Limit(at_most=0.8)},
+}
 
 
 def old_run(run_dir):
@@ -37,7 +41,7 @@ def old_run(run_dir):
         write_record(run_dir, leave(job.number))
         ledger.tell(job.number)
     ledger.next(20)
-    ledger._study.put_in_line(ledger._study.trial(5).params, {"role": "search"})
+    ledger._study.enqueue(ledger._study.trial(5).params, {"role": "search"})
     return run_dir
 
 

@@ -10,7 +10,7 @@ import pytest
 import table_factory
 from table_factory import LengthComet, answers, prepared
 
-from mtray.data.store_use import locked
+from mtray.data.store_usage import locked
 from mtray.errors import ConfigError, LossNotFinite, RunError
 from mtray.sweep import arguments, load
 
@@ -37,7 +37,7 @@ def jobs():
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A small study whose trials are made up."""
-    monkeypatch.setattr("mtray.trial.run_trial", table_factory.run_trial)
+    monkeypatch.setattr("mtray.trial.run.run_trial", table_factory.run_trial)
     return prepared(tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_training_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return table_factory.run_trial(job, *rest)
 
-    monkeypatch.setattr("mtray.trial.run_trial", once)
+    monkeypatch.setattr("mtray.trial.run.run_trial", once)
     with pytest.raises(KeyboardInterrupt):
         train(small, work, until=5)
     assert [kept.job.number for kept in read_trials(work)] == [-1, 0, 1]
@@ -115,7 +115,7 @@ def test_training_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
     (work / "2" / "job.json").write_text("{")
     (work / "2" / ".outputs.parquet.1.ab.tmp").write_text("half")
     before = (work / "1" / "trial.json").read_bytes()
-    monkeypatch.setattr("mtray.trial.run_trial", table_factory.run_trial)
+    monkeypatch.setattr("mtray.trial.run.run_trial", table_factory.run_trial)
     assert train(small, work, until=5) == 2
     assert [kept.job.number for kept in read_trials(work)] == [-1, 0, 1, 2, 3]
     assert seen == [-1, 0, 1, 2] and (work / "1" / "trial.json").read_bytes() == before
@@ -174,7 +174,7 @@ def test_a_recipe_that_fails_is_a_row_without_numbers(small, tmp_path, monkeypat
             raise LossNotFinite("the training loss is nan at step 2 of 4")
         return table_factory.run_trial(job, *rest)
 
-    monkeypatch.setattr("mtray.trial.run_trial", fails)
+    monkeypatch.setattr("mtray.trial.run.run_trial", fails)
     work = tmp_path / "work"
     assert train(small, work, until=3) == 3
     kept = read_trial(work / "1")

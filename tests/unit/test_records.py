@@ -4,14 +4,8 @@ import pytest
 from records_factory import make_baselines, make_record, make_run
 
 from mtray.errors import RunError
-from mtray.report.records import (
-    read_record,
-    read_records,
-    result_path,
-    trial_dir,
-    write_json,
-    write_record,
-)
+from mtray.report.records import read_record, read_records, write_json, write_record
+from mtray.run_files import result_path, trial_dir
 
 
 def test_folders(tmp_path):

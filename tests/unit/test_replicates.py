@@ -8,15 +8,17 @@ from ledger_factory import REFERENCES, SPACE, ledger_in, lucky_run, states_in, s
 from optuna.trial import TrialState
 from records_factory import make_failed, make_record, make_study
 
-from mtray.analysis.pareto import Z95
-from mtray.job import Job
+from mtray.analysis.uncertainty import Z95
 from mtray.report.export import read_front
-from mtray.report.records import BASE_NUMBER, read_records, write_record
+from mtray.report.records import read_records, write_record
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Budget, Mix, Recipe, Source
-from mtray.search.replicates import least_sure, outermost
-from mtray.search.samplers import STARTUP
-from mtray.search.shares import reserved
-from mtray.space import Choices, Space
+from mtray.search.ledger.replicates import least_sure, outermost
+from mtray.search.strategy.reserved_trials import reserved_repeats
+from mtray.search.strategy.samplers import STARTUP
+from mtray.search_space.parameters import Choices
+from mtray.search_space.space import Space
+from mtray.trial.job import Job
 
 ROLES = len(REFERENCES)  # baselines of the tests' study
 FIRST = ROLES + STARTUP  # trials that every sweep begins with
@@ -32,12 +34,12 @@ def replicates(jobs):
      (20, 0.25, 5), (100, 0.25, 25), (100, 0.0, 0), (100, 0.07, 7), (30, 0.5, 10)],
 )  # fmt: skip
 def test_the_share_of_a_budget(total, share, count):
-    assert reserved(total, share, 10) == count
+    assert reserved_repeats(total, share, 10) == count
 
 
 @given(st.integers(1, 500), st.floats(0, 0.5), st.integers(0, 20))
 def test_the_share_leaves_the_first_trials_and_half_of_the_rest(total, share, start):
-    count = reserved(total, share, start)
+    count = reserved_repeats(total, share, start)
     assert 0 <= count <= share * total + 1e-6
     assert count == 0 or total - count >= start + (total - start) / 2
     assert count != 1
@@ -215,7 +217,7 @@ def test_the_space_of_the_tests_has_as_many_baselines_as_they_say(tmp_path):
 
 def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, monkeypatch):
     """What they share is what chance has it of 200 rows of 2,000: 20 +- 4."""
-    from mtray import sweep
+    from mtray import preparation
     from mtray.data.mixing import plan
     from mtray.data.store import select
 
@@ -224,9 +226,9 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
     sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
     study, recipe = make_study(sources=sources), Recipe(parallel_size=200)
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
-    monkeypatch.setattr("mtray.evaluation.names.check_measured", lambda *_: None)
+    monkeypatch.setattr("mtray.evaluation.score_names.check_measured", lambda *_: None)
     space = Space(parameters={}, fixed={"parallel_size": 200})
-    store = sweep.prepare(study, space).store
+    store = preparation.prepare(study, space).store
     parts = plan(recipe, sources)
     mixes = [
         select(store, parts, False, Job(9, "search", recipe, study.seed + k, k, 4).draw)[1]
@@ -240,9 +242,9 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
 def test_a_rerun_of_a_replicate_draws_what_it_drew(tmp_path):
     from tiny_models import byte_level
 
-    from mtray.commands.rerun import build_sources, recorded_held
     from mtray.data.mixing import plan
     from mtray.data.store import build_store, select
+    from mtray.retrain import build_sources, recorded_held
 
     path = tmp_path / "pairs.tsv"
     path.write_text(

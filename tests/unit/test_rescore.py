@@ -8,18 +8,20 @@ import pytest
 from records_factory import make_failed, make_record, make_study
 from sacrebleu.metrics import CHRF
 
+from mtray.analysis.resampling_units import shared_units
 from mtray.analysis.uncertainty import difference, score
-from mtray.analysis.units import shared_units
 from mtray.cli import main
 from mtray.commands import rescore
-from mtray.evaluation import quality
 from mtray.evaluation.directions import build_direction, measure_direction
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.outputs import read_outputs, write_outputs
-from mtray.report.records import trial_dir, write_record
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics import quality
+from mtray.evaluation.output_files import read_outputs, write_outputs
+from mtray.report.records import write_record
+from mtray.run_files import trial_dir
 from mtray.schema import AbilitySpec, Evaluation, QualitySet
-from mtray.search.run_folder import bind
-from mtray.space import FloatRange, Space
+from mtray.search.ledger.run_folder import bind
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
 REFERENCES = {

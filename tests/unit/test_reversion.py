@@ -8,8 +8,8 @@ from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 from mtray.schema import Training
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import Tuning, finetune
-from mtray.training.movement import movement
-from mtray.training.reversion import Origin
+from mtray.training.reversion import InitialWeights
+from mtray.training.weight_distance import weight_distances
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
 
@@ -24,17 +24,18 @@ def tuned():
     """The origin, the tuned model, the base's outputs and the tuned ones; block 0 is frozen."""
     tokenizer = byte_level()
     examples = examples_of(tokenizer, TEXTS * 4)
-    model, origin, training = llama(tokenizer), Origin(), Training(batch_examples=8, epochs=2)
+    model, origin, training = (
+        llama(tokenizer),
+        InitialWeights(),
+        Training(batch_examples=8, epochs=2),
+    )
     base = outputs(model)
 
     def build(marked):
         origin.take(marked)
         return TorchEngine(marked, training, "fp32")
 
-    finetune(
-        build, frozen(model), examples,
-        Tuning(training, "fp32", 3e-3, seed=1),
-    )  # fmt: skip
+    finetune(build, frozen(model), examples, Tuning(training, "fp32", 3e-3, seed=1))
     return origin, model.eval(), base, outputs(model)
 
 
@@ -53,7 +54,7 @@ def test_nothing_is_left_at_0_and_nothing_changed_at_1(tuned):
 
 def test_half_way_a_linear_model_gives_the_mean():
     model = torch.nn.Linear(3, 2)
-    x, origin = torch.randn(5, 3), Origin()
+    x, origin = torch.randn(5, 3), InitialWeights()
     origin.take(model)
     before = model(x).detach()
     with torch.no_grad():
@@ -76,7 +77,7 @@ def adapted():
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj"], init_lora_weights=True)
     model = peft.get_peft_model(llama(byte_level()), config).eval()
-    origin = Origin()
+    origin = InitialWeights()
     origin.take(model)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -102,7 +103,7 @@ def test_of_an_adapter_the_difference_is_scaled():
 
 def test_movement_by_hand():
     model = llama(byte_level())
-    origin = Origin()
+    origin = InitialWeights()
     for name, weight in model.named_parameters():
         weight.requires_grad_(not name.startswith("model.layers.0."))
     origin.take(model)
@@ -110,7 +111,7 @@ def test_movement_by_hand():
     with torch.no_grad():
         up.add_(0.5)
         model.lm_head.weight.mul_(1.25)
-    found, mean = movement(model, origin.weights)
+    found, mean = weight_distances(model, origin.weights)
     assert list(found) == ["block 1", "embeddings", "head", "rest"], "what is frozen is left out"
     block = [w for n, w in origin.weights.items() if n.startswith("model.layers.1.")]
     begun = sum(float(w.square().sum()) for w in block) ** 0.5
@@ -123,18 +124,18 @@ def test_movement_by_hand():
 
 
 def test_the_mean_is_that_of_the_analysis(tuned):
-    from mtray.analysis.shift import parameter_difference
+    from mtray.analysis.dataset_similarity import parameter_difference
 
     origin, model, *_ = tuned
     tensors = [(n, p.detach().numpy()) for n, p in model.named_parameters() if n in origin.weights]
     begun = [(n, origin.weights[n].numpy()) for n, _ in tensors]
     expected = parameter_difference(tensors, begun)
-    assert movement(model, origin.weights)[1] == pytest.approx(expected, rel=1e-5)
+    assert weight_distances(model, origin.weights)[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_movement_of_an_adapter_is_what_it_adds():
     origin, model = adapted()
-    found, mean = movement(model, origin.weights)
+    found, mean = weight_distances(model, origin.weights)
     layers = [block.self_attn.q_proj for block in model.base_model.model.model.layers]
     gone = [float(layer.get_delta_weight("default").detach().norm()) for layer in layers]
     begun = [float(layer.get_base_layer().weight.detach().norm()) for layer in layers]

@@ -12,18 +12,19 @@ from records_factory import make_study
 
 from mtray.errors import ConfigError, RunError
 from mtray.schema import Budget, Divergence, Resources, Training
-from mtray.search.changes import text_changes
-from mtray.search.run_folder import (
-    Bound,
+from mtray.search.ledger.run_folder import (
+    BoundStudy,
     bind,
     check_bound,
-    claimed,
     load_bound,
     locked,
+    locked_run,
     make_run_dir,
     read_bound,
 )
-from mtray.space import FloatRange, Space
+from mtray.search.ledger.study_changes import text_changes
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 SPACE = Space(
     parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)}, fixed={"parallel_size": 64}
@@ -32,7 +33,7 @@ HOLD = textwrap.dedent(
     """
     import sys
     from pathlib import Path
-    from mtray.search.run_folder import locked
+    from mtray.search.ledger.run_folder import locked
     with locked(Path(sys.argv[1])):
         print("held", flush=True)
         sys.stdin.read()
@@ -41,30 +42,30 @@ HOLD = textwrap.dedent(
 
 
 def test_a_folder_is_made_and_kept(tmp_path):
-    with claimed(tmp_path / "a/b", "mine") as run_dir:
+    with locked_run(tmp_path / "a/b", "mine") as run_dir:
         assert run_dir == tmp_path / "a/b/mine" and os.listdir(run_dir) == [".lock"]
         (run_dir / "kept").touch()
-    with claimed(tmp_path / "a/b", "mine") as again:
+    with locked_run(tmp_path / "a/b", "mine") as again:
         assert again == run_dir
     assert sorted(os.listdir(run_dir)) == [".lock", "kept"]
 
 
 def test_a_mistake_leaves_no_folder(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine"):
+    with pytest.raises(ConfigError), locked_run(tmp_path / "a/b", "mine"):
         raise ConfigError("an unknown key")
     assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == []
-    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine") as run_dir:
+    with pytest.raises(ConfigError), locked_run(tmp_path / "a/b", "mine") as run_dir:
         bind(run_dir, make_study(), SPACE)
         raise ConfigError("later")
-    with pytest.raises(ConfigError), claimed(tmp_path / "a/b", "mine"):
+    with pytest.raises(ConfigError), locked_run(tmp_path / "a/b", "mine"):
         raise ConfigError("an old run stays")
     assert (tmp_path / "a/b/mine/study.json").is_file()
 
 
 def test_a_folder_beside_other_runs_is_removed_alone(tmp_path):
-    with claimed(tmp_path / "runs", "first") as first:
-        with claimed(tmp_path / "runs", "second") as second:
+    with locked_run(tmp_path / "runs", "first") as first:
+        with locked_run(tmp_path / "runs", "second") as second:
             assert second.is_dir()
         assert first.is_dir() and not second.exists()
     assert not (tmp_path / "runs").exists()
@@ -74,7 +75,7 @@ def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
     from pathlib import Path
 
     monkeypatch.chdir(tmp_path)
-    with claimed(Path("runs"), "mine") as run_dir:
+    with locked_run(Path("runs"), "mine") as run_dir:
         assert run_dir == tmp_path / "runs/mine"
 
 
@@ -148,7 +149,7 @@ WIDER = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=3)}
 MORE = Space(
     parameters=SPACE.parameters | {"learning_rate": FloatRange(type="float", low=0.1, high=0.2)},
     fixed=SPACE.fixed,
-)  # fmt: skip
+)
 CHANGES = [
     (make_study(seed=2), SPACE, "study.seed = 1, now it is 2"),
     (make_study(training=Training(epochs=3)), SPACE, "study.training.epochs = 1, now it is 3"),
@@ -247,7 +248,7 @@ def evaluated(test=None, abilities=("animacy",)):
 def test_test_segments_may_change_and_the_data_stay_as_they_were_bound(tmp_path, first, later):
     bind(tmp_path, evaluated(first), SPACE)
     for study in (evaluated(later), evaluated("third.tsv"), evaluated(later)):
-        assert check_bound(tmp_path, study, SPACE) == Bound(
+        assert check_bound(tmp_path, study, SPACE) == BoundStudy(
             study, SPACE, evaluated(first).evaluation
         )
         bind(tmp_path, study, SPACE)

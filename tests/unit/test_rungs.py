@@ -9,7 +9,14 @@ from fresh_process import modules_after
 from records_factory import make_pruned, make_record, make_rung
 
 from mtray.schema import EarlyStopping, Estimate, Rung
-from mtray.search.rungs import Decision, Point, can_end, decide, expected_values, points_of
+from mtray.search.early_stopping.rungs import (
+    Decision,
+    Point,
+    can_end,
+    decide,
+    expected_values,
+    points_of,
+)
 from mtray.study import load_study
 
 GOALS = {"quality": "max", "retention": "max"}
@@ -100,10 +107,13 @@ def test_a_wider_margin_and_more_needed_end_fewer():
         ends = [
             judge(points[0], points[1:], rule=RULE.model_copy(update=change)).stop
             for change in (
-                {"margin": 0.0, "worst": 1.0, "dominating": 1}, {"margin": 0.0}, {},
-                {"margin": 2.0}, {"margin": 2.0, "dominating": 4, "worst": 0.3},
+                {"margin": 0.0, "worst": 1.0, "dominating": 1},
+                {"margin": 0.0},
+                {},
+                {"margin": 2.0},
+                {"margin": 2.0, "dominating": 4, "worst": 0.3},
             )
-        ]  # fmt: skip
+        ]
         assert ends == sorted(ends, reverse=True)
 
 
@@ -234,4 +244,4 @@ def test_records_give_the_rungs_back():
 
 def test_the_rule_is_light():
     heavy = {"torch", "transformers", "ray", "optuna", "comet"}
-    assert not heavy & modules_after("import mtray.search.rungs")
+    assert not heavy & modules_after("import mtray.search.early_stopping.rungs")

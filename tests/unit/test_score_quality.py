@@ -7,8 +7,8 @@ from sacrebleu.metrics import BLEU, CHRF
 from test_comet import SEGMENTS, reference_free  # noqa: F401
 
 from mtray.cli import main
-from mtray.evaluation.comet import load_comet
-from mtray.evaluation.comet_checkpoint import quiet
+from mtray.evaluation.metrics.comet import load_comet
+from mtray.evaluation.metrics.comet_checkpoint import quiet
 
 SOURCES, HYPOTHESES, REFERENCES = (list(column) for column in zip(*SEGMENTS, strict=True))
 
@@ -65,8 +65,9 @@ def test_a_model_without_references_needs_none(files, capsys, reference_free):  
     found = score(capsys, *given(files, "src", "hyp"), *options)
     assert list(found["scores"]) == ["comet"]
     assert found["scores"]["comet"]["signature"].endswith("reference:none")
-    error = score(capsys, *given(files, "src", "hyp"), "--language", "es", "--comet", "embedded",
-                  code=2)  # fmt: skip
+    error = score(
+        capsys, *given(files, "src", "hyp"), "--language", "es", "--comet", "embedded", code=2
+    )
     assert "--comet embedded: this model needs --ref" in error
 
 

@@ -130,7 +130,7 @@ def test_on_a_table_a_policy_is_told_the_row_that_ran(name):
     problem = from_rows("made-up", rows(points=40))
     policy = {**POLICIES, **VARIANTS}[name](problem, 1)
     ended = simulate(problem, policy, 1, workers=2, budget=14)
-    study = policy._suggester._mirror._study if isinstance(policy, Mtray) else policy._study
+    study = policy._suggester._shadow._study if isinstance(policy, Mtray) else policy._study
     found = sorted((t.params["p_y"], tuple(t.values)) for t in study.trials if t.values)
     wanted = sorted((problem.row(e.key)["p_y"], tuple(e.values)) for e in ended)
     assert len(found) == len(ended) > 10 and found == wanted

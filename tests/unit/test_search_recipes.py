@@ -7,7 +7,7 @@ import pytest
 import search_factory  # noqa: F401  (knows where the benchmarks lie)
 
 from mtray.errors import ConfigError
-from mtray.space import Space
+from mtray.search_space.space import Space
 
 import search  # isort: skip
 from search_clock import simulate  # isort: skip
@@ -78,9 +78,10 @@ def test_recipes_within_the_space_are_searched_and_their_own_values_are_true():
     )
     assert problem.guesses == {"p_learning_rate": 1e-3}
     assert problem.row(3) == {
-        "p_parallel_size": rows[4]["recipe.parallel_size"], "p_mono_ratio": 0.05,
+        "p_parallel_size": rows[4]["recipe.parallel_size"],
+        "p_mono_ratio": 0.05,
         "p_learning_rate": 1e-3,
-    }  # fmt: skip
+    }
 
 
 def test_costs_are_of_a_core_with_the_rungs_that_were_paid_for():

@@ -6,19 +6,13 @@ import pytest
 from ledger_factory import ledger_in, states_in, trials_in
 from records_factory import make_failed, make_record
 
-from mtray.report.records import (
-    BASE_NUMBER,
-    read_record,
-    result_path,
-    trial_dir,
-    write_json,
-    write_record,
-)
+from mtray.report.records import read_record, write_json, write_record
+from mtray.run_files import BASE_NUMBER, result_path, trial_dir
 from mtray.schema import Budget
-from mtray.search.confirm import Advice, Proposal
-from mtray.search.stopwatch import FILE
+from mtray.search.ledger.stopwatch import FILE
+from mtray.search.strategy.advice import Advisor, Proposal
 
-searcher = pytest.importorskip("mtray.search.searcher", reason="needs Ray")
+searcher = pytest.importorskip("mtray.search.execution.searcher", reason="needs Ray")
 FINISHED = searcher.Searcher.FINISHED
 abandoned = []  # trials for whose job nobody waits
 
@@ -27,9 +21,9 @@ abandoned = []  # trials for whose job nobody waits
 def cluster(monkeypatch):
     """The ids of the machines that are there; take one away to lose it."""
     nodes = {"head", "other"}
-    monkeypatch.setattr("mtray.search.searcher.alive_nodes", lambda: set(nodes))
-    monkeypatch.setattr("mtray.search.nodes.alive_nodes", lambda: set(nodes))
-    monkeypatch.setattr("mtray.search.nodes.NODE_SECONDS", 0.0)
+    monkeypatch.setattr("mtray.search.execution.searcher.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.execution.nodes.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr("mtray.search.execution.nodes.NODE_SECONDS", 0.0)
     abandoned.clear()
     return nodes
 
@@ -108,7 +102,7 @@ def test_trials_that_settle_the_answer_end_the_sweep_with_it(tmp_path, cluster):
         done = [r for r in records if 0 in (r.number, r.of) and r.state == "complete"]
         return again if len(done) + len(pending) < 3 else None
 
-    sweep.ledger.ending.advice = Advice(lambda records: None, settle)
+    sweep.ledger.ending.advice = Advisor(lambda records: None, settle)
     for number in range(2):
         trial_id, job = sweep.ask()
         sweep.end(trial_id, make_record(number, 0.5, 0.5, recipe=job.recipe))

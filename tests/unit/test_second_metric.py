@@ -6,7 +6,7 @@ from records_factory import make_record, make_score
 
 from mtray.report.differences import Difference, Joint, joint
 from mtray.report.groups import group_trials
-from mtray.report.paired import all_differences
+from mtray.report.paired_differences import all_differences
 from mtray.report.second_metric import (
     SHORTFALL,
     MetricGain,
@@ -82,10 +82,12 @@ def found_of(records, draws=lambda number, names: {}):
 def test_the_part_that_is_comparable_by_hand():
     """A deviation of COMET is .01, of chrF .6: an exchange of 60. A gain of .05 makes .05 * 60 / 3
     = 1.0 comparable, so chrF's .4 falls short by .6; where less is better a loss is a gain."""
-    groups = group_trials([
-        make_record(-1, 0.40, 1.0, "base", scores={"chrf.en-uk": make_score(40, 0.6)}),
-        make_record(2, 0.45, 0.8, scores={"chrf.en-uk": make_score(40.4, 0.6)}),
-    ])  # fmt: skip
+    groups = group_trials(
+        [
+            make_record(-1, 0.40, 1.0, "base", scores={"chrf.en-uk": make_score(40, 0.6)}),
+            make_record(2, 0.45, 0.8, scores={"chrf.en-uk": make_score(40.4, 0.6)}),
+        ]
+    )
     known = joint(groups, ["quality", "chrf.en-uk"])
     gap = with_shortfall(known, "max", 60).difference(2, -1, SHORTFALL)
     assert gap.gap == pytest.approx(-0.6) and gap.low < -0.6 < gap.high
@@ -207,9 +209,11 @@ def test_a_recipe_that_games_the_metric_is_found(gamed, reason):
 
 def test_notes_name_points_of_the_front_and_metrics_that_stand_alone():
     gain = MetricGain(
-        number=7, first=Difference(0.05, 0.03, 0.07), second=Difference(-1.2, -2.04, -0.4),
+        number=7,
+        first=Difference(0.05, 0.03, 0.07),
+        second=Difference(-1.2, -2.04, -0.4),
         disagreement="opposite",
-    )  # fmt: skip
+    )
     pair = SecondMetric(objective="quality", metric="chrf.en-uk", exchange=60, gains=(gain,))
     scores = {"quality": LEARNED, "retention": make_score(0.8)}
     (note,) = second_metric_notes([pair], [7, 8], scores)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mtray.analysis.gaussian_process_fit import fit
 from mtray.analysis.laws import law, loss_shape
-from mtray.analysis.process_fit import fit
 from mtray.analysis.shared_errors import MOST, own_errors
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mtray.data.sources import read_columns, read_lines
+from mtray.data.readers.lines import read_lines
+from mtray.data.readers.sources import read_columns
 from mtray.errors import DataError
 
 ROWS = [{"en": 'Say "hi".', "uk": "Скажи «привіт»."}, {"en": "a, b", "uk": "а, б"}]

@@ -9,7 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.schema import Recipe
-from mtray.space import REQUIRED, Choices, FloatRange, IntRange, Space, load_space
+from mtray.search_space.parameters import Choices, FloatRange, IntRange
+from mtray.search_space.space import REQUIRED, Space, load_space
 
 SMALL = """
 parallel_size: {type: int, low: 256, high: 8192, log: true}

@@ -4,9 +4,10 @@ import pytest
 from records_factory import make_failed, make_study
 from test_cli import SPACE, run, run_dir  # noqa: F401
 
-from mtray.report.records import result_path, write_record
+from mtray.report.records import write_record
+from mtray.run_files import result_path
 from mtray.schema import Budget
-from mtray.search.journal import Ledger
+from mtray.search.ledger.ledger import Ledger
 
 
 def base_failed(folder):

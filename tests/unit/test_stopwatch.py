@@ -8,9 +8,16 @@ from records_factory import make_record
 from rich.console import Console
 
 from mtray.errors import TimeLimitReached
-from mtray.search.live import Watch
-from mtray.search.on_the_way import forget_trial
-from mtray.search.stopwatch import FILE, Duration, Stopwatch, kept_time, over_time, since_attempts
+from mtray.search.execution.console import LiveTable
+from mtray.search.ledger.stopwatch import (
+    FILE,
+    Duration,
+    Stopwatch,
+    kept_time,
+    over_time,
+    since_attempts,
+)
+from mtray.search.ledger.trial_scratch import delete_scratch
 
 
 class Hand:
@@ -94,7 +101,7 @@ def test_it_shows_what_waits_right_now(tmp_path):
 
 
 def test_what_a_process_keeps_while_it_runs_is_there_when_it_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("mtray.search.stopwatch.KEPT_EVERY", 0.01)
+    monkeypatch.setattr("mtray.search.ledger.stopwatch.KEPT_EVERY", 0.01)
     hand = Hand()
     with Stopwatch(tmp_path, hand):
         hand.at += 70
@@ -103,7 +110,7 @@ def test_what_a_process_keeps_while_it_runs_is_there_when_it_is_killed(tmp_path,
     assert since_attempts(tmp_path, []) == 70
     assert since_attempts(tmp_path, [{"seconds": 30.0}, {"reason": "of an older run"}]) == 40
     assert since_attempts(tmp_path, [{"seconds": 90.0}]) == 0
-    forget_trial(tmp_path)
+    delete_scratch(tmp_path)
     assert kept_time(tmp_path) == Duration() and not list(tmp_path.iterdir())
 
 
@@ -160,5 +167,5 @@ def test_what_is_kept_is_plain_json(tmp_path):
 def test_what_a_trial_waited_is_shown_when_it_ends(waiting, shown):
     text = StringIO()
     record = make_record(0, seconds={"total": 90.0, "waiting": waiting})
-    Watch(Console(file=text, width=400), total=9, finished=0, concurrent=1).ended(record)
+    LiveTable(Console(file=text, width=400), total=9, finished=0, concurrent=1).ended(record)
     assert shown in text.getvalue()

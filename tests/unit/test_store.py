@@ -8,7 +8,7 @@ import pytest
 from records_factory import make_study
 from tiny_models import byte_level
 
-from mtray.data.mixing import Draw, Part, source_order
+from mtray.data.mixing import Draw, MixPart, source_order
 from mtray.data.pipeline import Pipeline
 from mtray.data.store import build_store, build_table, check_files, select
 from mtray.errors import ConfigError, DataError
@@ -31,10 +31,8 @@ def sources(tmp_path):
     return (
         Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),
         Source(name="mono", kind="mono", path=str(path), languages=("en",)),
-        Source(
-            name="old", kind="replay", path=str(path), columns={"prompt": "q", "target": "en"}
-        ),
-    )  # fmt: skip
+        Source(name="old", kind="replay", path=str(path), columns={"prompt": "q", "target": "en"}),
+    )
 
 
 def texts_of(source, tokenizer, **keys):
@@ -77,8 +75,10 @@ def test_a_table_holds_every_example_whole(tokenizer):
         assert tokenizer.decode(ids[loss_from:-1]) == (f" {target}" if prompt else target)
         assert loss_from == 1 or prompt
     assert (table.ids.dtype, table.ends.dtype, table.loss_from.dtype) == (
-        np.int32, np.int64, np.int32,
-    )  # fmt: skip
+        np.int32,
+        np.int64,
+        np.int32,
+    )
 
 
 def test_long_examples_are_left_out_and_counted(tokenizer):
@@ -89,7 +89,7 @@ def test_long_examples_are_left_out_and_counted(tokenizer):
     shorter = build_table(TEXTS, tokenizer, longest - 1)
     assert (len(shorter), shorter.dropped) == (2, 1)
     assert len(build_table(TEXTS, tokenizer, 2)) == 0
-    _, mix = select({"pairs": shorter}, [Part("pairs", "parallel", 2.0, 2)], False)
+    _, mix = select({"pairs": shorter}, [MixPart("pairs", "parallel", 2.0, 2)], False)
     assert mix.shares[0].dropped == 1, "the record says so"
 
 
@@ -120,7 +120,7 @@ def test_a_bounded_store_is_the_beginning_of_the_whole(sources, tokenizer):
 
 
 def test_what_is_too_long_keeps_its_place_in_the_order(tmp_path, tokenizer):
-    """The order hangs on how many rows the source has, not on how many of them are short."""
+    """The order depends on how many rows the source has, not on how many of them are short."""
     texts = ["a bad cab " * 9 if i % 3 else f"{'abcdef'[i % 6]}" * (1 + i // 6) for i in range(60)]
     path = tmp_path / "mono.txt"
     path.write_text("\n".join(texts))
@@ -140,7 +140,7 @@ def test_what_is_too_long_keeps_its_place_in_the_order(tmp_path, tokenizer):
 
 def test_select_takes_prefixes_and_counts_them(tokenizer):
     store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS[:2], tokenizer, 64)}
-    parts = [Part("a", "parallel", 2.4, 2), Part("b", "mono", 4.6, 5)]
+    parts = [MixPart("a", "parallel", 2.4, 2), MixPart("b", "mono", 4.6, 5)]
     examples, mix = select(store, parts, allow_repeats=True)
     rows = [("a", r) for r in range(2)] + [("b", i % 2) for i in range(5)]
     for (ids, loss_from), (name, row) in zip(examples, rows, strict=True):
@@ -158,24 +158,24 @@ def test_select_takes_prefixes_and_counts_them(tokenizer):
 
 def test_select_of_too_many_or_none(tokenizer):
     store = {"a": build_table(TEXTS, tokenizer, 64), "b": build_table(TEXTS, tokenizer, 64)}
-    parts = [Part("a", "parallel", 3.0, 3), Part("b", "mono", 0.0, 0)]
+    parts = [MixPart("a", "parallel", 3.0, 3), MixPart("b", "mono", 0.0, 0)]
     examples, mix = select(store, parts, allow_repeats=False)
     assert len(examples) == 3
     assert (mix.shares[1].realised, mix.shares[1].tokens, mix.shares[1].repeats) == (0, 0, 0)
     with pytest.raises(DataError, match="'b' holds 3 examples and the recipe asks for 4"):
-        select(store, [Part("b", "mono", 4.0, 4)], allow_repeats=False)
+        select(store, [MixPart("b", "mono", 4.0, 4)], allow_repeats=False)
 
 
 def test_a_bounded_table_tells_what_its_source_holds(tokenizer):
     table = replace(build_table(TEXTS, tokenizer, 64), available=12)
-    _, mix = select({"a": table}, [Part("a", "mono", 3.0, 3)], allow_repeats=False)
+    _, mix = select({"a": table}, [MixPart("a", "mono", 3.0, 3)], allow_repeats=False)
     assert (mix.shares[0].available, mix.shares[0].repeats) == (12, 0.25)
 
 
 def test_a_replicate_takes_other_examples_and_says_of_how_many(tokenizer):
     texts = [("", "abcdef"[: 1 + i % 6] * (1 + i // 6)) for i in range(30)]
     store = {"a": build_table(texts, tokenizer, 64)}
-    parts = [Part("a", "mono", 10.0, 10)]
+    parts = [MixPart("a", "mono", 10.0, 10)]
     (own, mix), (other, again) = (
         select(store, parts, False, which) for which in (Draw(1, 0), Draw(1, 1))
     )

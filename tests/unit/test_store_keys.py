@@ -1,4 +1,4 @@
-"""What a store is known by: all that its tokens hang on, and nothing else."""
+"""What a store is known by: all that its tokens depend on, and nothing else."""
 
 import os
 from pathlib import Path
@@ -34,11 +34,14 @@ def test_the_key_is_of_what_the_tokens_hang_on(tmp_path, tokenizer):
     drawn = {"directions": {"en-uk": 1, "uk-en": 1}}
     training = make_study().training.model_copy(update={"max_length": 99})
     others = [
-        key(turned), key(template="mfti"), key(training=training),
+        key(turned),
+        key(template="mfti"),
+        key(training=training),
         key(filters=none.model_copy(update={"duplicates": "row"})),
-        key(a_source(tmp_path, **drawn)), key(a_source(tmp_path, **drawn), seed=7),
+        key(a_source(tmp_path, **drawn)),
+        key(a_source(tmp_path, **drawn), seed=7),
         key(a_source(tmp_path, name="other", **drawn)),
-    ]  # fmt: skip
+    ]
     assert len({first, *others}) == len(others) + 1
     # nothing of these changes a row
     same = a_source(tmp_path, name="other", weight=3, max_repeats=2, licence="CC0-1.0")
@@ -87,9 +90,10 @@ def test_versions_are_part_of_the_key_where_they_change_a_token(
                 patch.setattr(pipeline, "unidata_version", "99")
             else:
                 patch.setattr(
-                    pipeline, "version_of",
+                    pipeline,
+                    "version_of",
                     lambda name, changed=package: "99" if name == changed else version_of(name),
-                )  # fmt: skip
+                )
             wanted = package in {*pipeline.VERSIONS, *used, "unicode"}
             assert (key() != first) == wanted, package
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from records_factory import make_study
 
-from mtray.data.rendering import TEMPLATES
+from mtray.data.templates import TEMPLATES
 from mtray.errors import ConfigError
 from mtray.schema import BASELINES, Budget, Evaluation, Recipe
-from mtray.space import load_space
+from mtray.search_space.space import load_space
 from mtray.study import load_study, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -37,11 +37,10 @@ def put(folder, text, name="study.yaml"):
 
 @pytest.fixture
 def corpora(monkeypatch, tmp_path):
-    """Stands in for the corpora, which need the network."""
+    """Stands in for the corpora's folder; that they are fetched is a mistake."""
     asked = []
-    monkeypatch.setattr(
-        "mtray.embedded.corpora.prepare", lambda: asked.append(1) or tmp_path / "corpora"
-    )
+    monkeypatch.setattr("mtray.embedded.corpora.prepare", lambda: pytest.fail("fetched"))
+    monkeypatch.setattr("mtray.study.corpora_dir", lambda: asked.append(1) or tmp_path / "corpora")
     return asked
 
 
@@ -69,7 +68,7 @@ def test_paths_become_absolute(tmp_path, corpora):
     assert study.sources[1].path == {"en": str(tmp_path / "a.en"), "uk": "/abs/a.uk"}
     assert study.evaluation.quality[0].path == str(tmp_path.parent / "dev.tsv")
     assert study.evaluation.abilities["few"].shots_path == str(Path.home() / "b.tsv")
-    assert not corpora, "a study that names no embedded corpora fetches none"
+    assert not corpora, "a study that names no embedded corpora does not look for them"
 
 
 def test_a_relative_path_is_relative_to_the_file(tmp_path, monkeypatch):
@@ -141,7 +140,7 @@ WRONG_WITHIN = [
     ("measure: few_shot, ", "", "key evaluation.abilities.few.measure is missing"),
     ("name: small\n", "", "key name is missing"),
     ("direction: en-uk, path", "direction: enuk, path", "quality.0.direction: .*found 'enuk'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("old, new, message", WRONG_WITHIN)
@@ -249,9 +248,9 @@ def test_a_baseline_that_there_is_not(tmp_path, text):
         load_study(put(tmp_path, f"{SMALL}budget: {{baselines: {text}}}\n"))
 
 
-@pytest.mark.parametrize("key, twice", [
-    ("reversion", "an alpha twice"), ("intermediate_checkpoints", "a share twice"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key, twice", [("reversion", "an alpha twice"), ("intermediate_checkpoints", "a share twice")]
+)
 def test_alphas_and_shares_lie_between_and_differ(key, twice):
     fields = make_study().evaluation.model_dump()
     for found, told in (([0.5, 0.5], twice), ([1.0], "less than 1"), ([0.0], "greater than 0")):

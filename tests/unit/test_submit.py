@@ -7,11 +7,11 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import LossNotFinite, TimeLimitReached, TrialStopped
-from mtray.job import Job, Outcome
 from mtray.schema import Budget, Mix, Recipe
-from mtray.search import submit
-from mtray.search.job_queue import Done, JobQueue, packed_failure
-from mtray.search.stopwatch import Duration, Stopwatch
+from mtray.search.execution import submit
+from mtray.search.execution.job_queue import Done, JobQueue, packed_failure
+from mtray.search.ledger.stopwatch import Duration, Stopwatch
+from mtray.trial.job import Job, Outcome
 
 JOB = Job(3, "search", Recipe(parallel_size=100), 1)
 

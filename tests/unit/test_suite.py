@@ -10,11 +10,11 @@ from fresh_process import modules_after
 from records_factory import make_record
 from tiny_models import byte_level
 
-from mtray.analysis.retained import MOST
+from mtray.analysis.retention import MOST
 from mtray.errors import ConfigError, EvaluationError, RunError
-from mtray.evaluation.engine import Output
-from mtray.evaluation.failures import STRICT
-from mtray.evaluation.outputs import read_outputs, write_outputs
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.output_failures import STRICT
+from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.evaluation.scoring import suite_units
 from mtray.evaluation.suite import build_suite
 from mtray.report.abilities import ability_sentences, ability_sets
@@ -281,7 +281,7 @@ def test_the_number_of_outputs_must_fit(study):
 
 def test_importing_the_suite_is_light():
     heavy = {"torch", "transformers", "comet", "ray"}
-    assert not heavy & modules_after("import mtray.evaluation.suite, mtray.evaluation.outputs")
+    assert not heavy & modules_after("import mtray.evaluation.suite, mtray.evaluation.output_files")
 
 
 def test_a_part_is_spread_over_every_set_and_known_from_the_whole(study):

@@ -13,8 +13,8 @@ from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context
 from mtray.evaluation.abilities.summarisation import lead, shortened, trivial_value
-from mtray.evaluation.engine import Output
-from mtray.evaluation.summaries import measure_summaries, rouge_l
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.summaries import measure_summaries, rouge_l
 from mtray.schema import AbilitySpec
 
 # output, reference, language, F1 of the longest common subsequence

@@ -7,6 +7,7 @@ import pytest
 from records_factory import make_baselines, make_record, make_run, make_score, make_study
 from rich.console import Console
 
+from mtray.report.displayed_scores import DisplayedScore, shown_score
 from mtray.report.export import FrontResult
 from mtray.report.front import build_front
 from mtray.report.parameters import parameter_text
@@ -21,7 +22,6 @@ from mtray.report.tables import (
     shown_text,
     summary_lines,
 )
-from mtray.report.view import Shown, shown_score
 from mtray.schema import Recipe, Score
 
 
@@ -44,9 +44,9 @@ def test_numbers():
     assert short_text(shown_score(score)) == "0.612 ±0.014"
     bleu = Score(value=27.88, low=25.2, high=31.0, n=9, signature="x")
     assert score_text(bleu) == "27.9 [25.2, 31.0]"
-    gap = Shown(0.0127, -0.002, 0.0341, difference=True)
+    gap = DisplayedScore(0.0127, -0.002, 0.0341, difference=True)
     assert shown_text(gap) == "+0.013 [-0.002, +0.034]" and short_text(gap) == "+0.013 ±0.021"
-    points = Shown(-1.26, -2.04, -0.5, difference=True, points=True)
+    points = DisplayedScore(-1.26, -2.04, -0.5, difference=True, points=True)
     assert shown_text(points) == "-1.3 [-2.0, -0.5]"
     assert parameter_text(0.000123456) == "0.000123"
     assert parameter_text(4096) == "4096"

@@ -13,16 +13,16 @@ from ability_factory import TOOLS
 from mtray.analysis.uncertainty import difference
 from mtray.analysis.uncertainty import score as interval_of
 from mtray.cli import main
-from mtray.data.glossary import read_glossary
+from mtray.data.benchmarks.glossary import read_glossary
 from mtray.errors import ConfigError, DataError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import Context, Tools, floor_of
 from mtray.evaluation.abilities.technical import Segment, Split, split_segments
-from mtray.evaluation.engine import Output
-from mtray.evaluation.quality import chrf
+from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.metrics.quality import chrf
+from mtray.evaluation.metrics.terminology import find_terms, folded, occurs
 from mtray.evaluation.scoring import Scoring
 from mtray.evaluation.suite import Suite
-from mtray.evaluation.terminology import find_terms, folded, occurs
 from mtray.schema import AbilitySpec
 
 TICO = Path(__file__).resolve().parents[3] / "shared" / "data" / "tico-19"

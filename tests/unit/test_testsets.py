@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtray.data.flores import ISO_639_3, find_file
+from mtray.data.benchmarks.flores import ISO_639_3, find_file
 from mtray.data.testsets import read_test_set, require_text
 from mtray.errors import ConfigError, DataError
 from mtray.schema import QualitySet

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mtray.data.readers import opening
-from mtray.data.sources import all_rows, read_columns
-from mtray.data.tmx import read_units
+from mtray.data.readers import byte_streams
+from mtray.data.readers.sources import all_rows, read_columns
+from mtray.data.readers.tmx import read_units
 from mtray.errors import DataError
 
 ZIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "tico-19" / "all.en-fr.tmx.zip"
@@ -105,7 +105,7 @@ def test_archives_that_are_refused(tmp_path, monkeypatch):
     bomb = zipped(tmp_path, a_tmx=BODY.replace("alone", " " * (20 << 20)))
     with pytest.raises(DataError, match=r"bytes expand to over .*; refused"):
         read_units(bomb)
-    monkeypatch.setattr(opening, "MOST_BYTES", 300)
+    monkeypatch.setattr(byte_streams, "MOST_BYTES", 300)
     with pytest.raises(DataError, match=r"expand to over"):
         read_units(zipped(tmp_path, a_tmx=BODY))
     with pytest.raises(DataError, match="not a readable zip"):

@@ -19,7 +19,7 @@ from tiny_models import byte_level
 from mtray.data import pipeline
 from mtray.data.mixing import plan
 from mtray.data.store import build_store, select
-from mtray.data.store_use import MANIFEST
+from mtray.data.store_usage import MANIFEST
 from mtray.data.tables import StoredTable, TokenTable, digest_of
 from mtray.data.token_files import (
     ROWS,
@@ -56,12 +56,16 @@ def test_rows_come_back(tmp_path):
     store = get_store(INPUTS, write_rows(3, 0, 2), tmp_path)
     assert store.built and store.folder == tmp_path / key_of(INPUTS)
     assert {k: store.manifest[k] for k in ("rows", "examples", "tokens")} == {
-        "rows": 3, "examples": 2, "tokens": 5,
-    }  # fmt: skip
+        "rows": 3,
+        "examples": 2,
+        "tokens": 5,
+    }
     file = TokenFile(store.tokens)
     assert [(file.row(i)[0].tolist(), file.row(i)[1]) for i in range(3)] == [
-        ([0, 0, 0], 1), ([], 0), ([2, 2], 1),
-    ]  # fmt: skip
+        ([0, 0, 0], 1),
+        ([], 0),
+        ([2, 2], 1),
+    ]
     assert file.lengths().tolist() == [3, 0, 2]
     again = get_store(INPUTS, never, tmp_path)
     assert not again.built and again.manifest == store.manifest
@@ -104,8 +108,10 @@ def test_a_damaged_store_is_made_again(tmp_path, harm):
     assert again.built and again.tokens.read_bytes() == whole
     assert mapped.row(0)[0].tolist() == [0, 0, 0]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        store.key, f"{store.key}.lock", f"{store.key}.used",
-    ]  # fmt: skip
+        store.key,
+        f"{store.key}.lock",
+        f"{store.key}.used",
+    ]
 
 
 def test_what_was_not_finished_is_not_there(tmp_path):
@@ -214,8 +220,9 @@ def test_a_pickled_table_is_a_few_words(tmp_path, tokenizer):
 def test_every_number_of_workers_draws_the_same(tmp_path, tokenizer, count, monkeypatch):
     """Also on a second run, and after the store was deleted."""
     pairs = a_source(tmp_path)
-    mono = Source(name="mono", kind="mono", path=pairs.path, languages=("en",),
-                  columns={"text": "en"})  # fmt: skip
+    mono = Source(
+        name="mono", kind="mono", path=pairs.path, languages=("en",), columns={"text": "en"}
+    )
     study = make_study(sources=(pairs, mono), mixing=Mixing(count=count))
     recipe = Recipe(parallel_size=33, mono_ratio=1.7)
     monkeypatch.setenv("MTRAY_STORE", str(tmp_path / "store"))

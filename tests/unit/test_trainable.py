@@ -9,15 +9,16 @@ import pytest
 from records_factory import make_record, make_rung, make_score, make_study
 
 from mtray.errors import DataError, LossNotFinite, TrialStopped, ValueNotFinite, WorkerLost
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.outputs import read_outputs
-from mtray.job import Intermediate, Job, Outcome, Reverted
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.output_files import read_outputs
 from mtray.report import records
-from mtray.report.records import read_record, read_records, result_path
+from mtray.report.records import read_record, read_records
+from mtray.run_files import result_path
 from mtray.schema import Mix, Recipe, SourceShare, TrainingRecord
-from mtray.search.stopwatch import Stopwatch
+from mtray.search.ledger.stopwatch import Stopwatch
+from mtray.trial.job import IntermediatePoint, Job, Outcome, ReversionPoint
 
-trainable = pytest.importorskip("mtray.search.trainable", reason="needs Ray")
+trainable = pytest.importorskip("mtray.search.execution.trainable", reason="needs Ray")
 JOB = Job(4, "search", Recipe(parallel_size=100), 1, attempts=({"reason_class": "node_lost"},))
 
 
@@ -33,7 +34,7 @@ def trial(tmp_path, monkeypatch):
     """Run a trial whose training and scoring end as given; `stops`: the sweep is being stopped."""
     remove = SimpleNamespace(remote=lambda number: None)
     shared = SimpleNamespace(
-        run_dir=str(tmp_path), study=make_study(), board=SimpleNamespace(remove=remove)
+        run_dir=str(tmp_path), study=make_study(), progress_actor=SimpleNamespace(remove=remove)
     )
 
     def go(training=None, scoring=None, stops=False, takes=lambda attempts, stopwatch: 0.0):
@@ -50,9 +51,9 @@ def trial(tmp_path, monkeypatch):
             return make_record(job.number, 0.5, 0.5, seconds=seconds), []
 
         line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: stops)
-        monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
-        monkeypatch.setattr(trainable, "_referee", lambda job, shared: Referee())
-        monkeypatch.setattr(trainable, "train_with_attempts", train)
+        monkeypatch.setattr(trainable, "Reporter", lambda progress_actor, number: line)
+        monkeypatch.setattr(trainable, "_rung_evaluator", lambda job, shared: Referee())
+        monkeypatch.setattr(trainable, "train_with_retries", train)
         monkeypatch.setattr(trainable, "_score", score)
         return trainable.execute(JOB, shared)
 
@@ -156,9 +157,7 @@ class Scored:
         if text == "nan":
             raise ValueNotFinite("NaN")
         objectives = {name: make_score(float(text)) for name in ("quality", "retention")}
-        return SimpleNamespace(
-            scores={}, objectives=objectives, counts={}, draws={}, left_out={}
-        )  # fmt: skip
+        return SimpleNamespace(scores={}, objectives=objectives, counts={}, draws={}, left_out={})
 
     def sample(self, outputs, count):
         return []
@@ -173,15 +172,19 @@ def at_alphas(tmp_path, monkeypatch):
     points = {"reversion": (0.25, 0.5, 0.75), "intermediate_checkpoints": (0.5, 0.25)}
     evaluation = study.evaluation.model_copy(update=points)
     study = study.model_copy(update={"evaluation": evaluation})
-    board = SimpleNamespace(remove=SimpleNamespace(remote=lambda number: None))
+    progress_actor = SimpleNamespace(remove=SimpleNamespace(remote=lambda number: None))
     shared = SimpleNamespace(
-        run_dir=str(tmp_path), study=study, suite=Scored(), similar=None, board=board
+        run_dir=str(tmp_path),
+        study=study,
+        suite=Scored(),
+        similar=None,
+        progress_actor=progress_actor,
     )
     line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: False)
     seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0,
                "intermediate": 2.5}  # fmt: skip
     found = tuple(
-        Reverted(alpha, [Output(text, None, 1)], spent, forward_kl=alpha**2)
+        ReversionPoint(alpha, [Output(text, None, 1)], spent, forward_kl=alpha**2)
         for alpha, text, spent in ((0.25, "0.4", 2.0), (0.5, "nan", 2.5), (0.75, "0.5", 2.5))
     )
     training = TrainingRecord(
@@ -190,13 +193,13 @@ def at_alphas(tmp_path, monkeypatch):
         forward_kl=1.25,
     )  # fmt: skip
     outcome = Outcome([Output("0.6", None, 1)], Mix(), training, seconds, {}, reverted=found)
-    monkeypatch.setattr(trainable, "Reporter", lambda board, number: line)
-    monkeypatch.setattr(trainable, "_referee", lambda job, shared: Referee())
+    monkeypatch.setattr(trainable, "Reporter", lambda progress_actor, number: line)
+    monkeypatch.setattr(trainable, "_rung_evaluator", lambda job, shared: Referee())
     job = Job(7, "parallel_only", Recipe(parallel_size=100), 2, replicate=1, of=4)
 
     def go(**changes):
         changed = replace(outcome, **changes)
-        monkeypatch.setattr(trainable, "train_with_attempts", lambda *_: changed)
+        monkeypatch.setattr(trainable, "train_with_retries", lambda *_: changed)
         return trainable.execute(job, shared)
 
     return go
@@ -250,7 +253,7 @@ def test_intermediate_checkpoints_come_after_the_alphas(at_alphas, tmp_path):
         accumulated_learning_rate=0.1, precision="fp32", loss=((4, 1.5),),
     )  # fmt: skip
     seconds = {"load": 1.0, "training": 4.0, "generation": 2.5}
-    early = Intermediate(0.25, [Output("0.55", None, 1)], mix, training, seconds)
+    early = IntermediatePoint(0.25, [Output("0.55", None, 1)], mix, training, seconds)
     whole = at_alphas(intermediate=(early,))
     rows = {r.number: r for r in read_records(tmp_path).sound()}
     assert list(rows) == [*FAMILY, 5_000_007], "0.25 is the second share"

@@ -8,13 +8,14 @@ from records_factory import make_score, make_study
 
 from mtray.data.store import build_table
 from mtray.errors import ConfigError, EvaluationError
-from mtray.job import How, Job, Outcome
+from mtray.evaluation.costs import cost_scores
 from mtray.schema import Limit, Mix, Recipe, Resources
-from mtray.seconds import Seconds, cost_scores
 from mtray.training.models import load_tokenizer
 from mtray.training.worker import Worker
-from mtray.trial import _Trial, run_trial
-from mtray.trial_record import record_trial
+from mtray.trial.job import Job, Outcome, RunOptions
+from mtray.trial.phase_timer import PhaseTimer
+from mtray.trial.record import record_trial
+from mtray.trial.run import _Trial, run_trial
 
 
 def test_costs_are_those_of_training_and_not_of_evaluation():
@@ -28,7 +29,7 @@ def test_costs_are_those_of_training_and_not_of_evaluation():
 
 def test_a_trial_that_goes_on_from_a_checkpoint_costs_as_one_that_was_not_interrupted():
     """It loads anew, and that counts once."""
-    trial = _Trial(JOB, make_study(), How(), Worker())
+    trial = _Trial(JOB, make_study(), RunOptions(), Worker())
     trial._seconds.add({"imports": 1.0, "load": 5.0, "mix": 0.5})
     trial._restore({"imports": 9.0, "load": 7.0, "mix": 0.1, "training": 40.0, "rungs": 3.0})
     trial._seconds.add({"training": 20.0})
@@ -88,7 +89,7 @@ def test_a_replicate_says_so_in_its_record():
 def test_phases_add_up_over_attempts_and_one_that_is_not_over_counts(monkeypatch):
     clock = iter([10.0, 12.5, 20.0, 23.0, 24.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    seconds = Seconds()
+    seconds = PhaseTimer()
     with seconds.phase("load"):
         pass
     seconds.add({"load": 1.0, "training": 40.0})
@@ -103,6 +104,6 @@ def test_a_recipe_without_a_learning_rate_is_not_trained():
     study = make_study(training={"max_steps": 1})
     table = build_table([("a", " b")], load_tokenizer("embedded"), 32)
     with pytest.raises(ConfigError, match="the recipe has no `learning_rate`"):
-        run_trial(job, study, {"pairs": table}, [], How("torch"))
+        run_trial(job, study, {"pairs": table}, [], RunOptions("torch"))
     old = Recipe.model_validate_json('{"parallel_size": 0, "learning_rate": 0.001}')
     assert old.learning_rate == 0.001

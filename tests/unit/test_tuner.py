@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from mtray.errors import RunError
-from mtray.search.tuner import check_address
+from mtray.search.execution.ray_connection import check_address
 
 
 @pytest.mark.parametrize("address", ["ray://host:10001", "host", "host:", ":6379", "host:six"])

@@ -2,9 +2,8 @@
 
 import pytest
 
-from mtray.job import Job
 from mtray.schema import Recipe, Resources
-from mtray.search.watchdog import (
+from mtray.search.execution.watchdog import (
     AGAIN_AFTER,
     PATIENCE,
     Cluster,
@@ -13,6 +12,7 @@ from mtray.search.watchdog import (
     waiting_line,
     wanted_by,
 )
+from mtray.trial.job import Job
 
 
 def test_what_a_trial_holds():
@@ -44,7 +44,7 @@ def test_what_a_trial_waits_for_is_named(wanted, total, free, line):
 
 def test_a_trial_is_named_once_in_a_while_and_only_while_it_waits():
     waiting = Waiting()
-    waiting.hand_out(7, 100.0)
+    waiting.dispatch(7, 100.0)
     assert waiting.due({}, 100 + PATIENCE - 1) == []
     assert waiting.due({}, 100 + PATIENCE) == [(7, PATIENCE)]
     assert waiting.due({7: "starting"}, 101 + PATIENCE) == []
@@ -65,14 +65,14 @@ def clock(monkeypatch):
     class Clock:
         now = 50.0
 
-    monkeypatch.setattr("mtray.search.watchdog.time.monotonic", lambda: Clock.now)
+    monkeypatch.setattr("mtray.search.execution.watchdog.time.monotonic", lambda: Clock.now)
     return Clock
 
 
 def test_a_watchdog_looks_at_the_board_and_the_cluster(clock):
-    board = {1: {"state": "training"}, 2: {"state": "starting"}}
+    progress_actor = {1: {"state": "training"}, 2: {"state": "starting"}}
     said = []
-    dog = Watchdog(Resources(), said.append, lambda: (board, Cluster({"CPU": 2.0}, {})))
+    dog = Watchdog(Resources(), said.append, lambda: (progress_actor, Cluster({"CPU": 2.0}, {})))
     for number in (-1, 1, 2):
         dog.started(Job(number, "search", Recipe(parallel_size=10), 1))
     dog.ended(-1)

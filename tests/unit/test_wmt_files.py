@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mtray.data.sources import all_rows, source_rows
+from mtray.data.readers.sources import all_rows, source_rows
 from mtray.errors import DataError
 from mtray.schema import Source
 
@@ -132,11 +132,16 @@ def test_xml_that_is_refused(tmp_path, text, message):
 def test_a_source_keeps_its_documents(tmp_path):
     path = put(tmp_path, "a.xml", XML)
     source = Source(
-        name="wmt", kind="parallel", languages=("en", "de"), path=path,
+        name="wmt",
+        kind="parallel",
+        languages=("en", "de"),
+        path=path,
         columns={"document": "document"},
-    )  # fmt: skip
+    )
     assert next(source_rows(source)) == {
-        "source": "Fish", "target": "Fisch & Brot", "document": "n.1",
-    }  # fmt: skip
+        "source": "Fish",
+        "target": "Fisch & Brot",
+        "document": "n.1",
+    }
     mono = Source(name="mono", kind="mono", languages=("de",), path=path, columns={"text": "de"})
     assert [row["text"] for row in source_rows(mono)][2:] == ["Ja.", "Nein."]

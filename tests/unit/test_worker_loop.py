@@ -7,15 +7,16 @@ import pytest
 from records_factory import make_record, make_study
 
 from mtray.errors import ConfigError, DataError, LossNotFinite, TimeLimitReached, TrialStopped
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.outputs import write_outputs
-from mtray.job import Job, Outcome
-from mtray.report.records import trial_dir, write_record
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.output_files import write_outputs
+from mtray.report.records import write_record
+from mtray.run_files import trial_dir
 from mtray.schema import Budget, Mix, Recipe, Training
-from mtray.search.job_queue import Assignment, Work
-from mtray.training.worker import Place
+from mtray.search.execution.job_queue import Assignment, Work
+from mtray.training.worker import ProcessGroup
+from mtray.trial.job import Job, Outcome
 
-worker_loop = pytest.importorskip("mtray.search.worker_loop", reason="needs Ray")
+worker_loop = pytest.importorskip("mtray.search.execution.worker_loop", reason="needs Ray")
 JOB = Job(7, "search", Recipe(parallel_size=9), 1)
 
 
@@ -37,13 +38,13 @@ def test_a_trials_time_is_over_once_and_for_all(monkeypatch, spent, left):
     assert unlimited() and not unlimited.over, "it was the sweep that is being stopped"
 
 
-def workplace(monkeypatch, run_dir, place=Place(), suite=None, study=None):
+def workplace(monkeypatch, run_dir, place=ProcessGroup(), suite=None, study=None):
     """A worker's, with what is put into Ray's store in its own place."""
     monkeypatch.setattr("ray.get", lambda ref: ref)
     monkeypatch.setattr(worker_loop, "_read_what_trials_need", lambda *_: None)
     shared = SimpleNamespace(
         study=study or make_study(), run_dir=str(run_dir), store={}, requests=[], suite=suite,
-        board=None,
+        progress_actor=None,
     )  # fmt: skip
     return worker_loop._Workplace(shared, place)
 
@@ -76,7 +77,7 @@ def test_how_a_job_ends(monkeypatch, tmp_path, ends, world, spent, expected):
     line = SimpleNamespace(progress=None, should_stop=lambda: isinstance(ends, TrialStopped))
     monkeypatch.setattr(worker_loop, "Reporter", lambda *_, ticket: line)
     study = make_study(budget=Budget(trial_minutes=1))
-    place = workplace(monkeypatch, tmp_path, Place(world=world), study=study)
+    place = workplace(monkeypatch, tmp_path, ProcessGroup(world=world), study=study)
     assignment = Assignment(1, Work(JOB, 0.5, spent))
     if expected in ("raises", TimeLimitReached):
         with pytest.raises(TimeLimitReached if expected != "raises" else type(ends)):
@@ -93,7 +94,7 @@ def test_kept_weights_have_the_name_of_their_share(tmp_path, monkeypatch):
     """Of the first worker alone, where the study keeps any, and of what was trained."""
     saved = []
     monkeypatch.setattr(
-        worker_loop, "save_moved", lambda module, path: saved.append((module, path))
+        worker_loop, "save_trainable", lambda module, path: saved.append((module, path))
     )
     study = make_study(training=Training(keep_weights="front"))
     folder = tmp_path / "trials" / "0007"
@@ -115,7 +116,7 @@ def test_the_first_worker_of_a_training_compares_it_with_the_base_model(tmp_path
     requests = [Request("Hi.", None), Request("No.", None)]
     directions = [SimpleNamespace(requests=requests)]
     suite = SimpleNamespace(directions=directions, requests=requests, parts=["q", "q"])
-    first, second = (workplace(monkeypatch, tmp_path, Place(r, 2), suite) for r in (0, 1))
+    first, second = (workplace(monkeypatch, tmp_path, ProcessGroup(r, 2), suite) for r in (0, 1))
     trained, base = (Job(n, "search", Recipe(parallel_size=n), 1) for n in (5, 0))
     assert second._divergence_plan(trained) is None
     assert first._divergence_plan(base) is None

@@ -9,12 +9,12 @@ from ledger_factory import (
 )
 from records_factory import make_failed
 
-from mtray.report.draws import write_draws
+from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record, write_record
 from mtray.schema import Budget
-from mtray.search.run_folder import Bound, bind
-from mtray.search.warmstart import settled, survey
-from mtray.space import Space
+from mtray.search.ledger.run_folder import BoundStudy, bind
+from mtray.search.ledger.warm_start import checked_against_data, earlier_run
+from mtray.search_space.space import Space
 
 
 def run(run_dir, total, taken=(), space=SPACE, reopen=False, **changes):
@@ -44,12 +44,12 @@ STORE = {"pairs": Held(), "mono": Held()}
 
 def bound_of(space=SPACE, **changes):
     study = study_of(**changes)
-    return Bound(study, space, study.evaluation)
+    return BoundStudy(study, space, study.evaluation)
 
 
 def taken_from(run_dir, space=SPACE, store=STORE, **changes):
     bound = bound_of(space, **changes)
-    return settled(survey(run_dir, bound), bound.study, space, store)
+    return checked_against_data(earlier_run(run_dir, bound), bound.study, space, store)
 
 
 def searched(found):

@@ -18,13 +18,13 @@ from mtray.commands.scoring import (
     summarisation,
     technical,
 )
-from mtray.commands.scoring.scored import Scored
+from mtray.commands.scoring.suite_scores import SuiteScores
 
 
 class Suite(NamedTuple):
     text: str
     arguments: Callable[[argparse.ArgumentParser], None]
-    measure: Callable[[argparse.Namespace], Scored]
+    measure: Callable[[argparse.Namespace], SuiteScores]
 
 
 SUITES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.commands.scoring.scored import Scored
+from mtray.commands.scoring.suite_scores import SuiteScores
 from mtray.errors import DataError
 
 TEXT = "Context-dependent words of translations, by ctxpro's items"
@@ -17,16 +17,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--items", type=Path, required=True, help="the evaluation set, a JSON file")
     add("--target", required=True, help="target language, such as de")
     add(
-        "--no-split", action="store_true",
+        "--no-split",
+        action="store_true",
         help="score whole lines: a line is the translation of the one sentence alone",
-    )  # fmt: skip
+    )
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """The value of the ability `context` with all that it is made of."""
-    from mtray.data.ctxpro import read_items
-    from mtray.data.sources import read_lines
-    from mtray.evaluation.context_matching import best_constant, judge, scored_texts
+    from mtray.data.benchmarks.ctxpro import read_items
+    from mtray.data.readers.lines import read_lines
+    from mtray.evaluation.metrics.context_matching import best_constant, judge, scored_texts
 
     items, lines = read_items(args.items), read_lines(args.hyp)
     if len(items) != len(lines):
@@ -38,7 +39,7 @@ def measure(args: argparse.Namespace) -> Scored:
     judged = judge(items, lines, args.target, split)
     references = scored_texts([item.reference for item in items], args.target, split)
     constant = best_constant(items, references)
-    return Scored(
+    return SuiteScores(
         {"value": judged.value(), **judged.extras()},
         judged.counts() | {"best_constant_right": float(constant)},
         judged.notes(),

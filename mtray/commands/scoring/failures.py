@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.commands.scoring.scored import Scored, aligned
+from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 
 TEXT = "Shares of failed translations: off-target, copied, repeated, empty, too short, too long"
 
@@ -20,15 +20,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--target-language", required=True, help="such as en")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """Shares of both forms, 0 to 1, and how many outputs have each label, and have it first."""
-    from mtray.data.rendering import language_name
-    from mtray.evaluation.failures import FORMS, judge
+    from mtray.data.templates import language_name
+    from mtray.evaluation.metrics.output_failures import FORMS, judge
 
     languages = (args.source_language, args.target_language)
     for code in languages:
         language_name(code)
-    lines = aligned(hyp=args.hyp, src=args.src, ref=args.ref)
+    lines = parallel_lines(hyp=args.hyp, src=args.src, ref=args.ref)
     judged = judge(lines["src"], lines["hyp"], lines["ref"], *languages)
     values = {
         f"{form}.{kind}": measured
@@ -40,4 +40,4 @@ def measure(args: argparse.Namespace) -> Scored:
         for form in FORMS
         if "off_target" not in judged.kinds[form]
     ]
-    return Scored(values, judged.counts(), notes)
+    return SuiteScores(values, judged.counts(), notes)

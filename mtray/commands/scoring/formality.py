@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.commands.scoring.scored import Scored, aligned
+from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 
 TEXT = "Register of translations, by CoCoA-MT's annotated references"
 
@@ -19,12 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--register", required=True, choices=("formal", "informal"), help="what was asked for")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """Accuracy, guarded and strict accuracy and coverage of one register, in both forms."""
-    from mtray.data.cocoa import read_annotated
-    from mtray.evaluation.cocoa_matching import one_register
+    from mtray.data.benchmarks.cocoa_mt import read_annotated
+    from mtray.evaluation.metrics.cocoa_matching import one_register
 
-    lines = aligned(hyp=args.hyp, formal=args.formal, informal=args.informal)
+    lines = parallel_lines(hyp=args.hyp, formal=args.formal, informal=args.informal)
     annotated = read_annotated(args.formal), read_annotated(args.informal)
     # without white space at its ends, as the official scorer takes a line
     hypotheses = [line.strip() for line in lines["hyp"]]
@@ -35,4 +35,4 @@ def measure(args: argparse.Namespace) -> Scored:
             "no output holds annotated phrases of one register alone: the accuracy is 0, as the "
             "official scorer has it"
         )
-    return Scored(values, counts, notes)
+    return SuiteScores(values, counts, notes)

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtray.commands.scoring.scored import Scored
+from mtray.commands.scoring.suite_scores import SuiteScores
 from mtray.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mtray.analysis.uncertainty import Measurement
-    from mtray.data.idioms import Dictionary
+    from mtray.data.benchmarks.idioms import Dictionary
 
 TEXT = "Translations of idioms: COMET, a proxy of literalness, LitTER and Score_MWE"
 SWITCHES = ("compounds", "partial", "fuzzy")
@@ -34,17 +34,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         add(f"--{switch}", action="store_true", help=f"LitTER's {switch} matching")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """chrF, and whatever the other files allow."""
     import numpy as np
 
-    from mtray.data.idioms import has_header, read_dictionary
-    from mtray.data.sources import read_lines
+    from mtray.data.benchmarks.idioms import has_header, read_dictionary
+    from mtray.data.readers.lines import read_lines
     from mtray.data.testsets import require_text
     from mtray.evaluation.abilities.base import one_line
     from mtray.evaluation.abilities.idioms import clusters_of, gloss_counts, measure_idioms
-    from mtray.evaluation.gloss import gloss
-    from mtray.evaluation.quality import Segments
+    from mtray.evaluation.metrics.gloss import gloss
+    from mtray.evaluation.metrics.quality import Segments
 
     _check(args)
     lines = _lines(args)
@@ -63,7 +63,7 @@ def measure(args: argparse.Namespace) -> Scored:
     glosses = [gloss(text, dictionary) for text in sources] if dictionary else []
     scorer = None
     if args.comet:
-        from mtray.evaluation.comet import load_comet
+        from mtray.evaluation.metrics.comet import load_comet
 
         scorer = load_comet(args.comet, gpu=True)
     segments = Segments(sources, references, args.target_language, clusters)
@@ -75,7 +75,7 @@ def measure(args: argparse.Namespace) -> Scored:
     if args.ref_spans:
         _score_mwe(args, lines, values, counts)
     lower = [n for n in values if n.startswith(("litter", "literalness"))]
-    return Scored(values, counts, [f"lower is better: {', '.join(lower)}"] if lower else [])
+    return SuiteScores(values, counts, [f"lower is better: {', '.join(lower)}"] if lower else [])
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -92,8 +92,8 @@ def _check(args: argparse.Namespace) -> None:
 
 def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
     """The three texts without their headers, equally long."""
-    from mtray.data.idioms import without_header
-    from mtray.data.sources import read_lines
+    from mtray.data.benchmarks.idioms import without_header
+    from mtray.data.readers.lines import read_lines
 
     paths = {"hyp": args.hyp, "src": args.src, "ref": args.ref}
     lines = {role: without_header(read_lines(path)) for role, path in paths.items()}
@@ -111,8 +111,8 @@ def _litter(
     counts: dict[str, float],
 ) -> None:
     """`litter.micro`, `litter.macro`, and how much of the idioms the dictionary knows."""
-    from mtray.data.idioms import read_spans
-    from mtray.evaluation.literalness import Matching, litter, verdicts
+    from mtray.data.benchmarks.idioms import read_spans
+    from mtray.evaluation.metrics.literalness import Matching, litter, verdicts
 
     marked = read_spans(args.spans, lines["src"])
     matching = Matching(**{switch: getattr(args, switch) for switch in SWITCHES})
@@ -139,8 +139,8 @@ def _score_mwe(
     values: dict[str, Measurement],
     counts: dict[str, float],
 ) -> None:
-    from mtray.data.idioms import read_spans
-    from mtray.evaluation.literalness import mwe_scores
+    from mtray.data.benchmarks.idioms import read_spans
+    from mtray.evaluation.metrics.literalness import mwe_scores
 
     spans = [
         read_spans(path, lines[role])

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtray.commands.scoring.scored import Scored, aligned
+from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 from mtray.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mtray.evaluation.comet import CometScorer
+    from mtray.evaluation.metrics.comet import CometScorer
 
 TEXT = "Translations by BLEU, chrF, chrF++, spBLEU and COMET models"
 DEFAULT = "bleu,chrf"
@@ -30,16 +30,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """The metrics asked for, over the lines of the files."""
     from mtray.data.testsets import require_text
-    from mtray.evaluation import quality
+    from mtray.evaluation.metrics import quality
 
     metrics = quality.string_metrics(_names(args), "--metrics", [args.language])
     if metrics and args.ref is None:
         raise ConfigError(f"--metrics {','.join(metrics)} needs --ref")
     files = {"hyp": args.hyp, "src": args.src, "ref": args.ref, "docs": args.docs}
-    lines = aligned(**{role: path for role, path in files.items() if path})
+    lines = parallel_lines(**{role: path for role, path in files.items() if path})
     for role, what in (("src", "source"), ("ref", "reference"), ("docs", "document")):
         require_text(lines.get(role, []), files[role], what)
     scorers = {"comet": _scorer(args)} if args.comet else {}
@@ -47,7 +47,7 @@ def measure(args: argparse.Namespace) -> Scored:
     clusters = quality.document_clusters(lines.get("docs"))
     segments = quality.Segments(
         lines.get("src", nothing), lines.get("ref", nothing), args.language, clusters
-    )  # fmt: skip
+    )
     counts = {"segments": len(lines["hyp"]), "empty": sum(not h.strip() for h in lines["hyp"])}
     notes = []
     if "docs" in lines:
@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> Scored:
         if clusters is None:
             notes.append("too few documents to resample: intervals are over segments")
     values = quality.measure(segments, lines["hyp"], metrics, scorers)
-    return Scored(values, {name: float(count) for name, count in counts.items()}, notes)
+    return SuiteScores(values, {name: float(count) for name, count in counts.items()}, notes)
 
 
 def _names(args: argparse.Namespace) -> list[str]:
@@ -71,7 +71,7 @@ def _names(args: argparse.Namespace) -> list[str]:
 
 
 def _scorer(args: argparse.Namespace) -> CometScorer:
-    from mtray.evaluation.comet import load_comet
+    from mtray.evaluation.metrics.comet import load_comet
 
     if args.src is None:
         raise ConfigError("--comet needs --src")

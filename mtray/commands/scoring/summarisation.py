@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.commands.scoring.scored import Scored, aligned
+from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 
 TEXT = "Summaries by chrF, ROUGE-L and length"
 
@@ -17,16 +17,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--language", required=True, help="language of the summaries, such as de")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """What the ability `summarisation` measures."""
-    from mtray.data.rendering import language_name
+    from mtray.data.templates import language_name
     from mtray.data.testsets import require_text
     from mtray.evaluation.abilities.base import one_line
-    from mtray.evaluation.summaries import measure_summaries
+    from mtray.evaluation.metrics.summaries import measure_summaries
 
     language_name(args.language)
-    lines = aligned(hyp=args.hyp, ref=args.ref)
+    lines = parallel_lines(hyp=args.hyp, ref=args.ref)
     require_text(lines["ref"], args.ref, "reference")
     outputs, references = (list(map(one_line, lines[role])) for role in ("hyp", "ref"))
     counts = {"segments": float(len(outputs)), "empty": float(outputs.count(""))}
-    return Scored(measure_summaries(outputs, references, args.language), counts)
+    return SuiteScores(measure_summaries(outputs, references, args.language), counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.commands.scoring.scored import Scored, aligned
+from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 
 TEXT = "Translations of a special domain, by chrF, COMET and a glossary's terms"
 
@@ -22,17 +22,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
 
 
-def measure(args: argparse.Namespace) -> Scored:
+def measure(args: argparse.Namespace) -> SuiteScores:
     """chrF, COMET where a model is named, term accuracy where a glossary is."""
-    from mtray.data.glossary import read_glossary
+    from mtray.data.benchmarks.glossary import read_glossary
     from mtray.data.testsets import require_text
-    from mtray.evaluation import quality
     from mtray.evaluation.abilities.base import one_line
     from mtray.evaluation.abilities.technical import measure_technical
-    from mtray.evaluation.terminology import find_terms
+    from mtray.evaluation.metrics import quality
+    from mtray.evaluation.metrics.terminology import find_terms
 
     files = {"hyp": args.hyp, "src": args.src, "ref": args.ref, "docs": args.docs}
-    lines = aligned(**{role: path for role, path in files.items() if path})
+    lines = parallel_lines(**{role: path for role, path in files.items() if path})
     for role, what in (("src", "source"), ("ref", "reference"), ("docs", "document")):
         require_text(lines.get(role, []), files[role], what)
     sources, references = ([one_line(x) for x in lines[role]] for role in ("src", "ref"))
@@ -49,8 +49,8 @@ def measure(args: argparse.Namespace) -> Scored:
     if "docs" in lines and clusters is None:
         notes.append("too few documents to resample: intervals are over segments")
     if args.comet:
-        from mtray.evaluation.comet import load_comet
+        from mtray.evaluation.metrics.comet import load_comet
 
         scorer = load_comet(args.comet, gpu=True)
     segments = quality.Segments(sources, references, args.language, clusters)
-    return Scored(measure_technical(segments, hypotheses, terms, scorer), counts, notes)
+    return SuiteScores(measure_technical(segments, hypotheses, terms, scorer), counts, notes)

@@ -7,15 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtray.data.readers import opening
+from mtray.data.readers import byte_streams
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import marked
-from mtray.data.readers.opening import Opened
+from mtray.data.readers.suffixes import TABLE_SUFFIXES
 from mtray.errors import DataError
 
-SUFFIXES = {
-    ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".tsv": "tsv",
-    ".csv": "csv", ".tmx": "tmx", ".sgm": "sgm", ".sgml": "sgm", ".xml": "xml",
-}  # fmt: skip
 # the first element of a file in XML or SGML
 ROOTS = {
     "tmx": "tmx", "dataset": "wmt-xml", "mteval": "sgm", "srcset": "sgm", "refset": "sgm",
@@ -28,13 +25,13 @@ ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s/>]")
 def names_a_format(path: str) -> bool:
     """Whether a file's name says that it is a table, or an archive that may hold one."""
     suffix = Path(path).suffix.lower()
-    return suffix in SUFFIXES or suffix in opening.SUFFIXES
+    return suffix in TABLE_SUFFIXES or suffix in byte_streams.SUFFIXES
 
 
-def format_of(file: Opened, columns: Sequence[str]) -> str | None:
+def format_of(file: ByteStream, columns: Sequence[str]) -> str | None:
     """One of `mtray.schema.Format`, None when neither name nor content tells; DataError for an XML
     file of another kind."""
-    named = SUFFIXES.get(Path(file.file).suffix.lower())
+    named = TABLE_SUFFIXES.get(Path(file.file).suffix.lower())
     if named == "json" and _is_lines(_text(file.head)):
         return "jsonl"
     if named != "xml":
@@ -47,9 +44,9 @@ def format_of(file: Opened, columns: Sequence[str]) -> str | None:
     return ROOTS[root]
 
 
-def format_of_side(file: Opened) -> str | None:
+def format_of_side(file: ByteStream) -> str | None:
     """The same for a file of one language, whose lines are text whatever they look like."""
-    if Path(file.file).suffix.lower() in SUFFIXES:
+    if Path(file.file).suffix.lower() in TABLE_SUFFIXES:
         return format_of(file, ())
     if file.head.startswith(PARQUET):
         return "parquet"
@@ -58,7 +55,7 @@ def format_of_side(file: Opened) -> str | None:
 
 def _text(head: bytes) -> str:
     encoding, mark = marked(head)
-    return head[mark : opening.HEAD].decode(encoding, errors="replace")
+    return head[mark : byte_streams.HEAD].decode(encoding, errors="replace")
 
 
 def _root(text: str) -> str | None:
@@ -80,7 +77,7 @@ def _object(line: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _by_content(file: Opened, columns: Sequence[str]) -> str | None:
+def _by_content(file: ByteStream, columns: Sequence[str]) -> str | None:
     if file.head.startswith(PARQUET):
         return "parquet"
     text = _text(file.head)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtray.data.reach import impatient, why_out_of_reach
-from mtray.data.readers.how import How
+from mtray.data.readers.byte_streams import open_stream
 from mtray.data.readers.objects import WITHIN, texts
-from mtray.data.readers.opening import opened
+from mtray.data.readers.options import ReadOptions
 from mtray.data.readers.parquet import BATCH, read_parquet
+from mtray.data.readers.reachability import short_timeouts, why_unreachable
 from mtray.errors import ConfigError, DataError
 from mtray.schema import HUB_PREFIX
 
@@ -21,55 +21,55 @@ SHARD = re.compile(r"(?P<split>.+?)(-\d{3,}-of-\d{3,}.*|[-_.]\d+)?\.parquet")
 SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
 
 
-def read_folder(folder: Path, columns: Sequence[str], how: How) -> Iterator[Row]:
+def read_folder(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
     """The rows of a data set's folder. DataError when it is none."""
-    if how.revision:
+    if read_options.revision:
         raise ConfigError(f"{folder}: `revision` is for a data set of the hub ({HUB_PREFIX}NAME)")
-    if how.config:
-        folder = folder / how.config
+    if read_options.config:
+        folder = folder / read_options.config
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder, by the source's `config`")
     if (folder / SAVED).is_file() or (folder / SAVED_SPLITS).is_file():
-        return _saved(folder, columns, how)
+        return _saved(folder, columns, read_options)
     if not any(folder.rglob("*.parquet")):
         raise DataError(
             f"{folder}: a folder; expected a file, or a data set: a folder by `save_to_disk` or of "
             "Parquet files"
         )
-    return _shards(folder, columns, how)
+    return _shards(folder, columns, read_options)
 
 
-def _shards(folder: Path, columns: Sequence[str], how: How) -> Iterator[Row]:
+def _shards(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
     splits: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.parquet")):
         name = SHARD.fullmatch(path.name)
         splits.setdefault(name["split"] if name else path.stem, []).append(path)
-    split = how.split or next(iter(splits))
-    if split not in splits or (not how.split and len(splits) > 1):
+    split = read_options.split or next(iter(splits))
+    if split not in splits or (not read_options.split and len(splits) > 1):
         raise DataError(f"{folder}: which `split`? There are {', '.join(splits)}")
     for path in splits[split]:
-        with opened(path) as file:
-            yield from read_parquet(file, columns, how.labels)
+        with open_stream(path) as file:
+            yield from read_parquet(file, columns, read_options.labels)
 
 
-def _saved(folder: Path, columns: Sequence[str], how: How) -> Iterator[Row]:
+def _saved(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
     def load() -> Any:
         from datasets import DatasetDict, load_from_disk
 
         found = load_from_disk(str(folder))
         if not isinstance(found, DatasetDict):
             return found
-        if how.split not in found:
+        if read_options.split not in found:
             raise DataError(f"{folder}: which `split`? There are {', '.join(found)}")
-        return found[how.split]
+        return found[read_options.split]
 
     found = _guarded(load, str(folder))
-    if how.split and str(found.split or how.split) != how.split:
-        raise DataError(f"{folder}: holds the split {found.split}, not {how.split!r}")
-    return _rows(found, str(folder), columns, how.labels)
+    if read_options.split and str(found.split or read_options.split) != read_options.split:
+        raise DataError(f"{folder}: holds the split {found.split}, not {read_options.split!r}")
+    return _rows(found, str(folder), columns, read_options.labels)
 
 
-def read_hub(name: str, columns: Sequence[str], how: How) -> Iterator[Row]:
+def read_hub(name: str, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
     """The rows of a data set of the hub, `train` unless another split is named. DataError when it
     is not there or cannot be reached."""
     plain = name.removeprefix(HUB_PREFIX)
@@ -77,17 +77,21 @@ def read_hub(name: str, columns: Sequence[str], how: How) -> Iterator[Row]:
     def load() -> Any:
         from datasets import load_dataset
 
-        with impatient():
+        with short_timeouts():
             return load_dataset(
-                plain, how.config, split=how.split or "train", revision=how.revision, streaming=True
+                plain,
+                read_options.config,
+                split=read_options.split or "train",
+                revision=read_options.revision,
+                streaming=True,
             )
 
     if not Path(plain).is_dir():
         from huggingface_hub.constants import ENDPOINT
 
-        if cause := why_out_of_reach(ENDPOINT):
+        if cause := why_unreachable(ENDPOINT):
             raise DataError(f"`{name}`: {ENDPOINT} cannot be reached ({cause})")
-    return _rows(_guarded(load, f"`{name}`"), f"`{name}`", columns, how.labels)
+    return _rows(_guarded(load, f"`{name}`"), f"`{name}`", columns, read_options.labels)
 
 
 def _rows(found: Any, name: str, columns: Sequence[str], labels: Sequence[str]) -> Iterator[Row]:

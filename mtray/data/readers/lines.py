@@ -6,15 +6,18 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
-from mtray.data.readers.opening import Opened, opened
+from mtray.data.readers.byte_streams import ByteStream, open_stream
 from mtray.errors import DataError
 
 MOST_LINE = 1 << 26  # characters of one line or one value; a longer one is no text
 MARKS = {
     # before UTF-16, with whose mark it begins
-    codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16-LE", codecs.BOM_UTF16_BE: "UTF-16-BE",
-}  # fmt: skip
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16-LE",
+    codecs.BOM_UTF16_BE: "UTF-16-BE",
+}
 
 
 def marked(head: bytes) -> tuple[str, int]:
@@ -22,7 +25,7 @@ def marked(head: bytes) -> tuple[str, int]:
     return next(((e, len(m)) for m, e in MARKS.items() if head.startswith(m)), ("UTF-8", 0))
 
 
-def decoded(file: Opened) -> Iterator[str]:
+def decoded(file: ByteStream) -> Iterator[str]:
     """The text in pieces, without a byte-order mark; DataError with the line of the first byte that
     is no text."""
     encoding, skipped = marked(file.head)
@@ -54,7 +57,7 @@ def decoded(file: Opened) -> Iterator[str]:
         ) from None
 
 
-def lines(file: Opened) -> Iterator[str]:
+def lines(file: ByteStream) -> Iterator[str]:
     """Lines without their LF; no other character ends a line."""
     pieces: list[str] = []
     held, number = 0, 1
@@ -73,18 +76,18 @@ def lines(file: Opened) -> Iterator[str]:
         yield "".join(pieces)
 
 
-def text_lines(file: Opened) -> Iterator[str]:
+def text_lines(file: ByteStream) -> Iterator[str]:
     """Lines without their ends, LF or CR-LF."""
     return (line.rstrip("\r") for line in lines(file))
 
 
 def read_text(path: Path) -> str:
     """The whole text of a file, without a byte-order mark."""
-    with opened(path) as file:
+    with open_stream(path) as file:
         return "".join(decoded(file))
 
 
 def read_lines(path: Path) -> list[str]:
     """Lines without their ends (LF or CR-LF, no other character ends a line)."""
-    with opened(path) as file:
+    with open_stream(path) as file:
         return list(text_lines(file))

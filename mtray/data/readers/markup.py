@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
 
-from mtray.data.readers.opening import Opened
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.errors import DataError
 
 
 class Markup:
     """Expat's events; a reader defines `start`, `end` and `characters`."""
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: ByteStream) -> None:
         self.file = file
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self.start

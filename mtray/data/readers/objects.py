@@ -10,8 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, decoded, text_lines
-from mtray.data.readers.opening import Opened
 from mtray.errors import DataError
 
 WITHIN = "translation"
@@ -83,7 +83,7 @@ def rows_of(
     return (texts(place, found, columns, labels) for place, found in objects)
 
 
-def jsonl_objects(file: Opened) -> Iterator[tuple[str, object]]:
+def jsonl_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
     """(place, object) of every line that is not blank."""
     for number, line in enumerate(text_lines(file), 1):
         if line.strip():
@@ -95,7 +95,7 @@ def jsonl_objects(file: Opened) -> Iterator[tuple[str, object]]:
             yield place, found
 
 
-def json_objects(file: Opened) -> Iterator[tuple[str, object]]:
+def json_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
     """(place, object) of every item of a list, read as a stream."""
     window = _Window(file)
     if (first := window.next()) != "[":
@@ -136,7 +136,7 @@ def _reason(error: ValueError | RecursionError) -> str:
 class _Window:
     """The part of a JSON text that is held, and the place in it that is read next."""
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: ByteStream) -> None:
         self.name, self.text, self.at = file.name, "", 0
         self._chunks = decoded(file)
         self._decoder = json.JSONDecoder()

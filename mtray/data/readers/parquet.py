@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mtray.data.readers.byte_streams import LEAST_SUSPECT, MOST_RATIO, ByteStream
 from mtray.data.readers.objects import WITHIN, texts
-from mtray.data.readers.opening import LEAST_SUSPECT, MOST_RATIO, Opened
 from mtray.data.readers.tables import require
 from mtray.errors import DataError
 
@@ -20,7 +20,7 @@ BUFFER = 1 << 20  # bytes that are read at a time of each column
 
 
 @contextmanager
-def _seekable(file: Opened) -> Iterator[Any]:
+def _seekable(file: ByteStream) -> Iterator[Any]:
     """The file itself, or what was compressed, unpacked into a file without a name: Parquet is read
     from its end."""
     if file.plain is not None:
@@ -34,7 +34,7 @@ def _seekable(file: Opened) -> Iterator[Any]:
 
 
 def read_parquet(
-    file: Opened, columns: Sequence[str], labels: Sequence[str] = ()
+    file: ByteStream, columns: Sequence[str], labels: Sequence[str] = ()
 ) -> Iterator[dict[str, str]]:
     """A row for each; text is empty where there is null. DataError when a column is missing or is
     not of text (`labels`: or of whole numbers), or the file is damaged."""
@@ -85,9 +85,11 @@ def _needed(
             kind = there[path]
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         fits = (
-            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_null(kind)
             or (column in labels and pa.types.is_integer(kind))
-        )  # fmt: skip
+        )
         if not fits:
             raise DataError(f"{name}: column {column!r} holds {kind}, expected text")
         needed.append(path)

@@ -7,8 +7,8 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, lines
-from mtray.data.readers.opening import Opened
 from mtray.errors import DataError
 
 Record = tuple[int, list[str]]  # its last line in the file, its fields
@@ -25,17 +25,17 @@ def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
             raise DataError(f"{name}: column {column!r} is there {list(found).count(column)} times")
 
 
-def read_tsv(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_tsv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each line; quotes are text."""
     return _rows(file.name, _tabbed(file), columns)
 
 
-def read_csv(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_csv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each record; a field in quotes may hold commas and line ends."""
     return _rows(file.name, _quoted(file), columns)
 
 
-def _tabbed(file: Opened) -> Iterator[Record]:
+def _tabbed(file: ByteStream) -> Iterator[Record]:
     for number, line in enumerate(lines(file), 1):
         line = line.rstrip("\r")
         if "\r" in line:
@@ -44,7 +44,7 @@ def _tabbed(file: Opened) -> Iterator[Record]:
             yield number, line.split("\t")
 
 
-def _quoted(file: Opened) -> Iterator[Record]:
+def _quoted(file: ByteStream) -> Iterator[Record]:
     csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE))
     # `strict` makes a quote that is never closed an error
     reader = csv.reader((f"{line}\n" for line in lines(file)), strict=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, text_lines
 from mtray.data.readers.markup import Markup
-from mtray.data.readers.opening import Opened
 from mtray.errors import DataError
 
 DOCUMENT = "document"
@@ -41,7 +41,7 @@ def _plain(pieces: Sequence[str]) -> str:
 class _Sgm:
     """The tags of an SGM file, one after the other. SGM is no XML: tags need not be closed."""
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: ByteStream) -> None:
         self.file = file
         self.document, self.id = "", ""
         self.done: set[str] = set()  # the documents that came before
@@ -87,13 +87,13 @@ class _Sgm:
             self.open = None
 
 
-def sgm_segments(file: Opened) -> Iterator[Segment]:
+def sgm_segments(file: ByteStream) -> Iterator[Segment]:
     """The segments of an SGM file, white space within them made single. DataError with the line
     when it is damaged, or when a document comes twice, as with several references."""
     return _Sgm(file).segments()
 
 
-def read_sgm(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_sgm(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each segment: its text under the only column beside `document`."""
     text = [column for column in columns if column != DOCUMENT]
     if len(text) != 1:
@@ -118,7 +118,7 @@ class _Document:
 class _Xml(Markup):
     """The documents of WMT's XML."""
 
-    def __init__(self, file: Opened) -> None:
+    def __init__(self, file: ByteStream) -> None:
         super().__init__(file)
         self.documents: list[_Document] = []
         self.found: list[_Document] = []  # those that are complete
@@ -167,7 +167,7 @@ class _Xml(Markup):
             self._text.append(text)
 
 
-def read_wmt_xml(file: Opened, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+def read_wmt_xml(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each segment: its text in every language of `columns`, empty where
     there is none, and its document under `document`. Of several references of a document the first
     is taken. DataError when the file has nothing in one of the languages."""

@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.asking import Asking
-from mtray.data.sample import Strata, taken
-from mtray.data.sources import LABELS, read_columns
+from mtray.data.readers.sources import LABELS, read_columns
+from mtray.data.stratified_sample import Strata, sample_indices
+from mtray.data.translation_prompts import PromptBuilder
 from mtray.errors import ConfigError, EvaluationError
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.quality import CometScorer
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.quality import CometScorer
 from mtray.schema import AbilitySpec, Frozen
 
 
@@ -30,9 +30,9 @@ class Context:
     sample_seed: int = 0
 
     @property
-    def asking(self) -> Asking:
+    def prompt_builder(self) -> PromptBuilder:
         """The study's way to ask for a translation."""
-        return Asking(self.template, self.tokenizer)
+        return PromptBuilder(self.template, self.tokenizer)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Ability(Protocol):
     metric can tell is given by a method `floor_by(tools)` (see `floor_of`). `extras` are further
     measurements to report, by name. A method `texts()`, where there is one, names what each row of
     the measurement may share with other sets: its texts, and its document (see
-    `mtray.analysis.units`)."""
+    `mtray.analysis.resampling_units`)."""
 
     @property
     def name(self) -> str: ...
@@ -132,8 +132,8 @@ def read_rows(
 def sampled(
     spec: AbilitySpec, context: Context, rows: Sequence[Row], strata: Strata = ()
 ) -> list[Row]:
-    """Those of the rows that are measured (`mtray.data.sample`)."""
-    places = taken(len(rows), spec.size, spec.take, context.sample_seed, strata)
+    """Those of the rows that are measured (`mtray.data.stratified_sample`)."""
+    places = sample_indices(len(rows), spec.size, spec.take, context.sample_seed, strata)
     return [rows[i] for i in places]
 
 

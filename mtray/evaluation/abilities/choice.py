@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import field_validator
 
 from mtray.analysis.uncertainty import Measurement, share_measurement
-from mtray.data.sources import LABELS
+from mtray.data.readers.sources import LABELS
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -32,7 +32,7 @@ from mtray.evaluation.abilities.base import (
     options_of,
 )
 from mtray.evaluation.abilities.questions import LETTERS, ROLES, Question, read_questions
-from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.schema import AbilitySpec, Frozen
 
 PROMPTS = {

@@ -1,6 +1,6 @@
 """Ability: translate a sentence as the sentences before it ask for (ctxpro: gender, animacy,
 formality, auxiliary, inflection). Unit: guarded accuracy / the references' own, see
-`mtray.evaluation.context_matching`.
+`mtray.evaluation.metrics.context_matching`.
 
 With `context: true` the source is the whole text, the sentences before and the one in question,
 joined by spaces; the model translates all of it and the last sentence of its answer is scored. With
@@ -21,7 +21,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.ctxpro import Item, read_items, with_context
+from mtray.data.benchmarks.ctxpro import Item, read_items, with_context
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -34,9 +34,14 @@ from mtray.evaluation.abilities.base import (
     output_counts,
     sampled,
 )
-from mtray.evaluation.context_matching import Judged, best_constant, judge, scored_texts
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.quality import document_clusters
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.context_matching import (
+    ContextMatches,
+    best_constant,
+    judge,
+    scored_texts,
+)
+from mtray.evaluation.metrics.quality import document_clusters
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 ITEMS, INPUTS = "items", "inputs"
@@ -54,7 +59,7 @@ class DocumentContext:
     given: bool
     floor: float
 
-    def _judged(self, outputs: Sequence[Output]) -> Judged:
+    def _judged(self, outputs: Sequence[Output]) -> ContextMatches:
         check_outputs(self.name, self.requests, outputs)
         judged = judge(self.items, [o.text for o in outputs], self.language)
         context = "yes" if self.given else "no"
@@ -79,9 +84,11 @@ class DocumentContext:
     def part(self, share: float) -> DocumentContext:
         keep = evenly(len(self.requests), share)
         return replace(
-            self, requests=[self.requests[i] for i in keep], items=[self.items[i] for i in keep],
+            self,
+            requests=[self.requests[i] for i in keep],
+            items=[self.items[i] for i in keep],
             sources=[self.sources[i] for i in keep],
-        )  # fmt: skip
+        )
 
 
 class Options(Frozen):
@@ -104,7 +111,7 @@ def build(spec: AbilitySpec, context: Context) -> DocumentContext:
     sources = [one_line(" ".join(text)) for text in texts]
     requests = [
         Request(
-            context.asking.translation(text, source, target),
+            context.prompt_builder.translation(text, source, target),
             None,
             context.max_new_tokens * len(sentences),
         )

@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from mtray.data.evaluation_texts import shot_places
-from mtray.data.rendering import few_shot_prompt
+from mtray.data.templates import few_shot_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -21,7 +21,7 @@ from mtray.evaluation.abilities.base import (
     read_rows,
     sampled_rows,
 )
-from mtray.evaluation.abilities.translation import Translated, translated
+from mtray.evaluation.abilities.translation import Translation, build_translation
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 Pair = tuple[str, str]
@@ -56,7 +56,7 @@ class Options(Frozen):
     shots_path: str | dict[str, str]
 
 
-def build(spec: AbilitySpec, context: Context) -> Translated:
+def build(spec: AbilitySpec, context: Context) -> Translation:
     """Options: `direction`, `shots`, `shots_path` (a file like `path`, other sentences)."""
     options = options_of(context.name, spec, Options)
     roles = list(languages_of(options.direction))
@@ -65,7 +65,7 @@ def build(spec: AbilitySpec, context: Context) -> Translated:
     places = shot_places(len(rows), spec.take, context.sample_seed)
     pool = _pairs([rows[i] for i in places], roles)
     prompts = [few_shot_prompt(choose_shots(pair, pool, options.shots), pair[0]) for pair in pairs]
-    return translated(context.name, prompts, pairs, context.max_new_tokens)
+    return build_translation(context.name, prompts, pairs, context.max_new_tokens)
 
 
 def _pairs(rows: Sequence[dict[str, str]], roles: Sequence[str]) -> list[Pair]:

@@ -1,8 +1,8 @@
 """Ability: translate in the register that is asked for (CoCoA-MT, Nadejde et al. 2022).
 
 Every sentence is asked for twice, formal and informal, and an output is labelled by the
-register-bearing phrases that it holds (`mtray.evaluation.cocoa_matching`, the normalised form). For
-each register:
+register-bearing phrases that it holds (`mtray.evaluation.metrics.cocoa_matching`, the normalised
+form). For each register:
 
     guard = min(1, coverage / coverage of the references)
     guarded accuracy = accuracy * guard                      0 where nothing matches
@@ -32,8 +32,7 @@ import numpy as np
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Array, Measurement
-from mtray.data.asking import Asking
-from mtray.data.cocoa import (
+from mtray.data.benchmarks.cocoa_mt import (
     REGISTERS,
     Contrast,
     check_tags,
@@ -42,7 +41,9 @@ from mtray.data.cocoa import (
     read_domains,
 )
 from mtray.data.evaluation_texts import shot_places
-from mtray.data.sample import Strata
+from mtray.data.languages import WITHOUT_SPACES
+from mtray.data.stratified_sample import Strata
+from mtray.data.translation_prompts import PromptBuilder
 from mtray.errors import ConfigError, DataError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -57,17 +58,16 @@ from mtray.evaluation.abilities.base import (
     strata_of,
 )
 from mtray.evaluation.abilities.few_shot import choose_shots
-from mtray.evaluation.cocoa_matching import (
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.cocoa_matching import (
     FORMS,
     LABELS,
-    UNSEGMENTED,
     control,
     control_floor,
     guarded_accuracy,
     label_counts,
     register_values,
 )
-from mtray.evaluation.engine import Output, Request
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 
@@ -86,7 +86,7 @@ class Formality:
 
     def labels(self, texts: Sequence[str], form: str) -> list[str]:
         """Labels of texts that stand in the order of the requests."""
-        label, segmented = FORMS[form], self.language not in UNSEGMENTED
+        label, segmented = FORMS[form], self.language not in WITHOUT_SPACES
         return [label(t, *self.expected[i // 2], segmented) for i, t in enumerate(texts)]
 
     def reference_labels(self, form: str) -> list[str]:
@@ -195,7 +195,7 @@ def _contrasts(
 
 
 def _prompts(
-    rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, asking: Asking
+    rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, asking: PromptBuilder
 ) -> list[str]:
     """Of every sentence the formal and the informal prompt."""
     source, target = languages_of(options.direction)
@@ -226,7 +226,7 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
         places = shot_places(len(read), spec.take, context.sample_seed)
         # the same in both registers: it shows nothing of either
         pool = [read[i] for i in places if read[i].formal != read[i].informal]
-    prompts = _prompts(rows, pool, options, context.asking)
+    prompts = _prompts(rows, pool, options, context.prompt_builder)
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
     expected = [(phrases(r.formal_annotated), phrases(r.informal_annotated)) for r in rows]
     references = [(row.formal, row.informal) for row in rows]

@@ -1,9 +1,9 @@
 """Ability: translate sentences that hold an idiom (IdiomsInCtx-MT, or a table). Unit: that of the
 study's COMET. Neighbours that share an idiom are resampled together.
 
-With a dictionary a proxy of literalness stands beside it (`mtray.evaluation.gloss`), higher for
-more literal, that is, for worse. LitTER needs spans, which the set does not have: `score idioms`.
-The floor is the value of the sources, given as their own translations."""
+With a dictionary a proxy of literalness stands beside it (`mtray.evaluation.metrics.gloss`), higher
+for more literal, that is, for worse. LitTER needs spans, which the set does not have: `score
+idioms`. The floor is the value of the sources, given as their own translations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import ClassVar
 import numpy as np
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.idioms import idiom_clusters, read_dictionary, read_idioms
-from mtray.data.sample import Strata
+from mtray.data.benchmarks.idioms import idiom_clusters, read_dictionary, read_idioms
+from mtray.data.languages import WITHOUT_SPACES
+from mtray.data.stratified_sample import Strata
 from mtray.errors import ConfigError
-from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
@@ -32,9 +32,10 @@ from mtray.evaluation.abilities.base import (
     sampled,
     strata_of,
 )
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.failures import UNSEGMENTED, tokens
-from mtray.evaluation.gloss import Gloss, gloss, literalness_proxy
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics import quality
+from mtray.evaluation.metrics.gloss import Gloss, gloss, literalness_proxy
+from mtray.evaluation.metrics.output_failures import tokens
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 PROXY = "literalness_proxy"
@@ -59,7 +60,7 @@ def clusters_of(
     """`idiom_clusters` of sentences in two languages."""
     sides = zip((sources, references), languages, strict=True)
     words = [
-        [tokens(text, language not in UNSEGMENTED) for text in side] for side, language in sides
+        [tokens(text, language not in WITHOUT_SPACES) for text in side] for side, language in sides
     ]
     return [int(c) for c in idiom_clusters(words, pairs)]
 
@@ -156,7 +157,7 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
             Path(options.dictionary_path), Path(reverse) if reverse else None
         )
         glosses = [gloss(text, dictionary) for text, _ in pairs]
-    prompts = [context.asking.translation(s, source, target) for s, _ in pairs]
+    prompts = [context.prompt_builder.translation(s, source, target) for s, _ in pairs]
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
     return Idioms(
         context.name, requests, pairs, [clusters[i] for i in keep], glosses, pairs, target

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement, mean_measurement, share_measurement
 from mtray.data.languages import letters
-from mtray.data.rendering import TEMPLATES, translation_prompt
+from mtray.data.templates import TEMPLATES, translation_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -36,9 +36,9 @@ from mtray.evaluation.abilities.base import (
     output_counts,
     sampled_rows,
 )
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.failures import Judged, copy_rule, copy_tokenizer, judge
-from mtray.evaluation.quality import chrf
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.output_failures import FailureLabels, copy_rule, copy_tokenizer, judge
+from mtray.evaluation.metrics.quality import chrf
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 _judge = lru_cache(maxsize=4)(judge)  # the value, the extras and the counts ask for the same
@@ -64,7 +64,7 @@ class Instructions:
     def references(self) -> list[str]:
         return [reference for _, reference in self.pairs] * len(self.templates)
 
-    def _judged(self, outputs: Sequence[Output]) -> Judged:
+    def _judged(self, outputs: Sequence[Output]) -> FailureLabels:
         check_outputs(self.name, self.requests, outputs)
         texts = tuple(o.text for o in outputs)
         return _judge(

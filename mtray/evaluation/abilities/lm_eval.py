@@ -1,5 +1,6 @@
 """Ability: any task of EleutherAI's LM evaluation harness whose metric is a mean over its documents
-(`pip install "mtray[lm-eval]"`). Unit: that metric's; see `mtray.evaluation.harness`.
+(`pip install "mtray[lm-eval]"`). Unit: that metric's; see
+`mtray.evaluation.abilities.lm_eval_tasks`.
 
 The floor is chance for multiple choice and 0 where answers are generated, unless `floor` says
 otherwise."""
@@ -17,10 +18,9 @@ from pydantic import Field
 from mtray.analysis.uncertainty import Measurement, mean_measurement
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import Context, Tools, check_outputs, evenly, options_of
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.harness import (
+from mtray.evaluation.abilities.lm_eval_tasks import (
     Document,
-    Wanted,
+    TaskSpec,
     chance,
     documents,
     filters,
@@ -29,6 +29,7 @@ from mtray.evaluation.harness import (
     mean_metrics,
     request_of,
 )
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.schema import AbilitySpec, Frozen
 
 
@@ -39,7 +40,7 @@ class Harness:
 
     name: str
     requests: list[Request]
-    wanted: Wanted
+    wanted: TaskSpec
     metrics: tuple[str, ...]
     filter_name: str
     kept: tuple[int, ...]
@@ -130,7 +131,7 @@ def build(spec: AbilitySpec, context: Context) -> Harness:
     options = options_of(context.name, spec, Options)
     if not isinstance(spec.path, str):
         raise ConfigError(f"ability {context.name!r}: `path` must be one folder")
-    wanted = Wanted(
+    wanted = TaskSpec(
         options.task, spec.path, spec.size, options.shots, spec.take, context.sample_seed
     )
     tasks = loaded(wanted)

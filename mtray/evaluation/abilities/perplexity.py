@@ -24,7 +24,7 @@ from mtray.evaluation.abilities.base import (
     options_of,
     sampled_rows,
 )
-from mtray.evaluation.engine import Output, Request
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.schema import AbilitySpec, Frozen, Language
 
 
@@ -50,9 +50,11 @@ class Perplexity:
         ]
         signature = f"-bits/character|lang:{self.language}|eos:no"
         return Measurement(
-            np.asarray(stats, dtype=np.float64), _negative_bits_per_character, signature,
+            np.asarray(stats, dtype=np.float64),
+            _negative_bits_per_character,
+            signature,
             bounds=(-math.inf, 0.0),
-        )  # fmt: skip
+        )
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         return {}

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.data.sources import LABELS, read_lines, read_text
+from mtray.data.readers.lines import read_lines, read_text
+from mtray.data.readers.sources import LABELS
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import Context, one_line, sampled
 from mtray.schema import AbilitySpec
@@ -80,9 +81,10 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     elif path.suffix in (".csv", ".tsv"):
         tab = path.suffix == ".tsv"
         reader = csv.DictReader(
-            io.StringIO(read_text(path)), delimiter="\t" if tab else ",",
+            io.StringIO(read_text(path)),
+            delimiter="\t" if tab else ",",
             quoting=csv.QUOTE_NONE if tab else csv.QUOTE_MINIMAL,
-        )  # fmt: skip
+        )
         for row in reader:
             yield f"{path}:{reader.line_num}", row
     elif path.suffix == ".json":

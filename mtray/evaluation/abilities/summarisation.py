@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.rendering import language_name
+from mtray.data.templates import language_name
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
@@ -28,9 +28,9 @@ from mtray.evaluation.abilities.base import (
     output_counts,
     sampled_rows,
 )
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.quality import chrf
-from mtray.evaluation.summaries import measure_summaries
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.quality import chrf
+from mtray.evaluation.metrics.summaries import measure_summaries
 from mtray.schema import AbilitySpec, Frozen, Language
 
 PROMPT = "Article: {article}\nSummary in {language}:"
@@ -68,10 +68,12 @@ class Summarisation:
     def part(self, share: float) -> Summarisation:
         keep = evenly(len(self.requests), share)
         return replace(
-            self, requests=[self.requests[i] for i in keep],
-            articles=[self.articles[i] for i in keep], cut=[self.cut[i] for i in keep],
+            self,
+            requests=[self.requests[i] for i in keep],
+            articles=[self.articles[i] for i in keep],
+            cut=[self.cut[i] for i in keep],
             references=[self.references[i] for i in keep],
-        )  # fmt: skip
+        )
 
 
 def lead(article: str, characters: float) -> str:

@@ -18,12 +18,11 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
+from mtray.data.benchmarks.glossary import read_glossary
 from mtray.data.evaluation_texts import shot_places
-from mtray.data.glossary import read_glossary
-from mtray.data.sources import DOMAIN, paths_of, read_columns
-from mtray.data.tmx import DOCUMENT
+from mtray.data.readers.sources import DOMAIN, paths_of, read_columns
+from mtray.data.readers.tmx import DOCUMENT
 from mtray.errors import ConfigError, DataError
-from mtray.evaluation import quality
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
@@ -37,8 +36,9 @@ from mtray.evaluation.abilities.base import (
     sampled,
 )
 from mtray.evaluation.abilities.few_shot import Pair, choose_shots
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.terminology import Terms, find_terms
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics import quality
+from mtray.evaluation.metrics.terminology import Terms, find_terms
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 TMX = (".tmx", ".zip")
@@ -119,17 +119,20 @@ class Technical:
     def texts(self) -> list[tuple[str, ...]]:
         grouped = self._against().clusters is not None
         return [
-            (s.source, s.reference, f"\0{self.name}/{s.document}") if grouped
+            (s.source, s.reference, f"\0{self.name}/{s.document}")
+            if grouped
             else (s.source, s.reference)
             for s in self.segments
-        ]  # fmt: skip
+        ]
 
     def part(self, share: float) -> Technical:
         keep = evenly(len(self.requests), share)
         return replace(
-            self, requests=[self.requests[i] for i in keep],
-            segments=[self.segments[i] for i in keep], terms=self.terms and self.terms.take(keep),
-        )  # fmt: skip
+            self,
+            requests=[self.requests[i] for i in keep],
+            segments=[self.segments[i] for i in keep],
+            terms=self.terms and self.terms.take(keep),
+        )
 
 
 class Split(Frozen):
@@ -222,7 +225,7 @@ def build(spec: AbilitySpec, context: Context) -> Technical:
     requests = []
     for pair in pairs:
         shots = choose_shots(pair, pool, options.shots)
-        prompt = context.asking.translation(pair[0], source, target, shots=shots)
+        prompt = context.prompt_builder.translation(pair[0], source, target, shots=shots)
         requests.append(Request(prompt, None, context.max_new_tokens))
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
     terms = None

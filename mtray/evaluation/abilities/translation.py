@@ -18,13 +18,13 @@ from mtray.evaluation.abilities.base import (
     output_counts,
     sampled_rows,
 )
-from mtray.evaluation.engine import Output, Request
-from mtray.evaluation.quality import chrf
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.metrics.quality import chrf
 from mtray.schema import AbilitySpec, Direction, Frozen
 
 
 @dataclass(frozen=True)
-class Translated:
+class Translation:
     """Requests with a reference for each. `floor`: chrF of the sources themselves, what a model
     gets that copies."""
 
@@ -47,31 +47,33 @@ class Translated:
     def texts(self) -> list[tuple[str, ...]]:
         return list(zip(self.sources, self.references, strict=True))
 
-    def part(self, share: float) -> Translated:
+    def part(self, share: float) -> Translation:
         keep = evenly(len(self.requests), share)
         return replace(
-            self, requests=[self.requests[i] for i in keep],
-            sources=[self.sources[i] for i in keep], references=[self.references[i] for i in keep],
-        )  # fmt: skip
+            self,
+            requests=[self.requests[i] for i in keep],
+            sources=[self.sources[i] for i in keep],
+            references=[self.references[i] for i in keep],
+        )
 
 
-def translated(
+def build_translation(
     name: str, prompts: Sequence[str], pairs: Sequence[tuple[str, str]], max_new_tokens: int
-) -> Translated:
+) -> Translation:
     """The ability to answer `prompts` with the second part of `pairs`."""
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
     requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
-    return Translated(name, requests, sources, references, chrf(sources, references).point)
+    return Translation(name, requests, sources, references, chrf(sources, references).point)
 
 
 class Options(Frozen):
     direction: Direction
 
 
-def build(spec: AbilitySpec, context: Context) -> Translated:
+def build(spec: AbilitySpec, context: Context) -> Translation:
     """Options: `direction`; columns named after its two languages."""
     source, target = languages_of(options_of(context.name, spec, Options).direction)
     rows = sampled_rows(spec, context, [source, target])
     pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
-    prompts = [context.asking.translation(s, source, target) for s, _ in pairs]
-    return translated(context.name, prompts, pairs, context.max_new_tokens)
+    prompts = [context.prompt_builder.translation(s, source, target) for s, _ in pairs]
+    return build_translation(context.name, prompts, pairs, context.max_new_tokens)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from tiny_models import byte_level, examples_of, llama
 
-from mtray.commands.rerun import alone
 from mtray.compat.deepspeed import (
     SHM_ALL_REDUCE,
     gathered,
@@ -21,6 +20,7 @@ from mtray.compat.deepspeed import (
     without_compiled_all_reduce,
 )
 from mtray.errors import TrainError
+from mtray.retrain import alone
 from mtray.schema import Training
 from mtray.training import engine as engine_module
 from mtray.training.losses import summed_loss

@@ -3,8 +3,8 @@
 import pytest
 
 from mtray.compat.ray import WRAPPED, found_no_room, wrapped_errors
-from mtray.search import ray_environment
-from mtray.search.failures import FOREIGN
+from mtray.search.execution import ray_environment
+from mtray.search.ledger.trial_failures import FOREIGN
 
 
 def holding(name, error):

@@ -66,10 +66,13 @@ def test_without_the_private_methods_bleu_is_the_same(options):
         assert score_of_sums(public, sums) == score_of_sums(plain, sums)
 
 
-@pytest.mark.parametrize("act", [
-    lambda metric: segment_statistics(metric, HYPOTHESES, REFERENCES),
-    lambda metric: score_of_sums(metric, [1.0] * 18),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda metric: segment_statistics(metric, HYPOTHESES, REFERENCES),
+        lambda metric: score_of_sums(metric, [1.0] * 18),
+    ],
+)
 def test_without_them_chrf_is_an_error_and_no_number(act):
     act(CHRF())
     with pytest.raises(AttributeError, match="_"):

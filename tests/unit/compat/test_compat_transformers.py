@@ -64,8 +64,9 @@ def test_the_warning_is_shown_where_it_is_true(tmp_path, caplog, family, shown):
     logger.warning(f"{REGEX_WARNING}, outside")
     told = [record.getMessage() for record in caplog.records]
     assert told == [f"loaded with an {REGEX_WARNING}: see"] * shown + [
-        "anything else", f"{REGEX_WARNING}, outside",
-    ]  # fmt: skip
+        "anything else",
+        f"{REGEX_WARNING}, outside",
+    ]
 
 
 def test_the_warning_has_those_words_and_that_logger():

@@ -1,0 +1,141 @@
+"""What the seed does to a recipe: variance over seeds and draws of the data, pooled over all
+recipes that were trained more than once, with a weak prior. Arrays in, arrays out.
+
+Two trainings of one recipe differ in what they were measured at by two things: the models are
+worth more or less (the variance over seeds), and the segments at hand suit one of them better,
+which a bootstrap over segments knows of as well (`within`). Only what is beyond the second is added
+to the bootstrap's intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.uncertainty import LEVEL, student_t
+
+Array = npt.NDArray[np.float64]
+
+# Degrees of freedom of the prior: as much as four repeats say. In simulated sweeps of the default
+# study (`benchmarks/calibration.py`) fewer leave a true gain unseen, more claim false ones where
+# the prior's centre is too low.
+PRIOR_FREEDOM = 4.0
+# The prior's centre: standard deviation over seeds, beyond the bootstrap's part, in units of the
+# standard error of the difference to the base model. The default study's repeated recipes have .08
+# in quality, 0 in retention and up to 1.41 in single abilities, on 93 degrees of freedom
+# (`benchmarks/recipe_table.py show`).
+PRIOR_RATIO = 0.5
+
+
+@dataclass(frozen=True)
+class SeedVariance:
+    """What is known of one trial's error over seeds.
+
+    - `variance`, shape (m,): of a trial's values about its recipe's mean.
+    - `within`, shape (m,): the part of it that the bootstrap over segments has as well.
+    - `freedom`: degrees of freedom of `variance`, those of the prior among them.
+    - `repeats`: degrees of freedom from repeated trainings; 0: nothing was repeated.
+    """
+
+    variance: Array
+    within: Array
+    freedom: float
+    repeats: int
+
+    @property
+    def deviation(self) -> Array:
+        """Standard deviation over seeds beyond the bootstrap's part, shape (m,)."""
+        return np.asarray(np.sqrt(np.maximum(0.0, self.variance - self.within)))
+
+    def half_width(self, level: float = LEVEL) -> Array:
+        """Half the interval of one trial's error beyond the bootstrap's part, shape (m,), by
+        Student's t: the variance itself is estimated, from few. 0 without a degree of freedom."""
+        if not self.freedom:
+            return np.zeros_like(self.variance)
+        tail = (1 + level) / 2
+        whole = (student_t(tail, self.freedom) ** 2) * self.variance
+        normal = NormalDist().inv_cdf(tail) ** 2
+        return np.asarray(np.sqrt(np.maximum(0.0, whole - normal * self.within)))
+
+
+@dataclass(frozen=True)
+class RepeatedTraining:
+    """One recipe's trainings.
+
+    - `values`, shape (trainings, m).
+    - `draws`, shape (resamples, trainings, m): their paired bootstrap draws, or None.
+    - `alpha`: the share of the way from the base model that the weights went. A seed's error grows
+      with it in proportion (the first order of f(w0 + alpha (w - w0))).
+    """
+
+    values: Array
+    draws: Array | None = None
+    alpha: float = 1.0
+
+    def squares(self) -> tuple[Array, Array]:
+        """Sums over trainings, shape (m,), at alpha 1: squared deviations from their mean, and the
+        bootstrap's variance of these deviations (0 without draws)."""
+        scale = self.alpha**-2
+        moved = self.values - self.values.mean(axis=0)
+        if self.draws is None:
+            return scale * (moved**2).sum(axis=0), np.zeros(self.values.shape[1])
+        apart = self.draws - self.draws.mean(axis=1, keepdims=True)
+        return scale * (moved**2).sum(axis=0), scale * apart.var(axis=0).sum(axis=0)
+
+
+def pooled_variance(families: Sequence[Sequence[RepeatedTraining]]) -> SeedVariance:
+    """Sum of squared deviations from each recipe's mean, over sum of (trainings - 1).
+
+    A family holds what shares its trainings: one recipe, and the same at other alphas, which are
+    averaged and count once. Pooled because a single recipe has few repeats; it takes the variance
+    for the same everywhere in the space. ValueError without a family or for other shapes.
+    """
+    members = [member for family in families for member in family]
+    if not members or any(
+        r.values.ndim != 2 or r.values.shape[1] != members[0].values.shape[1] for r in members
+    ):
+        raise ValueError("families need the shape (trainings, objectives), the same objectives")
+    total = np.zeros((2, members[0].values.shape[1]))
+    freedom = 0
+    for family in families:
+        found = [member.squares() for member in family if len(member.values) > 1]
+        if found:
+            total += np.mean(found, axis=0)
+            freedom += max(len(member.values) for member in family) - 1
+    squares, within = total / max(1, freedom)
+    return SeedVariance(squares, within, float(freedom), freedom)
+
+
+def with_prior(observed: SeedVariance, errors: npt.ArrayLike) -> SeedVariance:
+    """The posterior under a scaled inverse chi squared prior of `PRIOR_FREEDOM` degrees, centred at
+    `PRIOR_RATIO` times the objectives' standard errors over segments, shape (m,) (Gelman et al.
+    2013, "Bayesian Data Analysis", 2.6 and 3.3)."""
+    centre = (PRIOR_RATIO * np.asarray(errors, dtype=np.float64)) ** 2 + observed.within
+    freedom = PRIOR_FREEDOM + observed.repeats
+    whole = PRIOR_FREEDOM * centre + observed.repeats * observed.variance
+    return SeedVariance(whole / freedom, observed.within, freedom, observed.repeats)
+
+
+def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: int = 0) -> Array:
+    """How far means over seeds may be off, shape (draws, points, m).
+
+    `shares`, shape (points, trainings), is what each training's error adds to each point: alpha
+    over the number of its trainings, 0 for those of others and for the untouched model. Points that
+    share trainings share their errors.
+
+    A draw takes one variance for all trainings, from its posterior (variance * freedom / chi
+    squared), less what the bootstrap has of it, then normal errors. Objectives are independent.
+    """
+    parts = np.asarray(shares, dtype=np.float64)
+    m = len(spread.variance)
+    if not spread.freedom or not parts.any():
+        return np.zeros((draws, len(parts), m))
+    rng = np.random.default_rng(seed)
+    scale = spread.freedom / rng.chisquare(spread.freedom, (draws, 1, m))
+    deviation = np.sqrt(np.maximum(0.0, scale * spread.variance - spread.within))
+    errors = rng.standard_normal((draws, parts.shape[1], m)) * deviation
+    return np.asarray(np.einsum("pt,dtm->dpm", parts, errors, optimize=True))

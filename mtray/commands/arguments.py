@@ -1,0 +1,109 @@
+"""The options of every command; imports nothing that has to be installed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
+
+
+def add_front(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.front_arguments import add_front as add_front_options
+
+    add_run(parser)
+    add_front_options(parser)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.front_arguments import add_shown
+
+    add_run(parser)
+    add_shown(parser)
+    parser.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+    parser.add_argument(
+        "--model",
+        nargs=2,
+        metavar=("NUMBER", "OUT"),
+        help="instead: a trial's model as a Hugging Face folder, trained again as recorded",
+    )
+    parser.add_argument(
+        "--merge", action="store_true", help="with --model: the adapter merged into the model"
+    )
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", type=Path, help="what is fixed (default: the embedded study)")
+    parser.add_argument(
+        "--space", type=Path, help="what varies (default: search_spaces/ratio.yaml)"
+    )
+    parser.add_argument("--model", help="a folder or a hub name, instead of the study's model")
+    parser.add_argument(
+        "--address", help="for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
+    )
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "recipe",
+        metavar="KEY=VALUE",
+        nargs="*",
+        help="what differs from the recommended recipe, such as mono_ratio=1 parallel_size=20000",
+    )
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+
+
+def add_rerun(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("trial", metavar="NUMBER", help="the trial's number, or base")
+    parser.add_argument(
+        "--seed", type=int, help="another draw and order of the examples (default: as recorded)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder for result.json and outputs.parquet (default: RUN/reruns/NUMBER-seedN)",
+    )
+
+
+def add_rescore(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "--metrics",
+        default="",
+        metavar="A,B",
+        help="comet (the study's own), bleu, chrf, chrf++, spbleu, spbleu101",
+    )
+    parser.add_argument("--comet", metavar="NAME", help="another COMET model: hub name or folder")
+    parser.add_argument(
+        "--trials", metavar="N,M", help="numbers, or front (default: every complete trial)"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.data_arguments import add_actions
+
+    add_actions(parser)
+
+
+def add_score(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.score import add_suites
+
+    add_suites(parser)
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="do not ask the package index for the corpora"
+    )

@@ -1,0 +1,79 @@
+"""Sources, recipes and tables that the `data` commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtray.data.store import build_store
+from mtray.data.tables import StoredTable
+from mtray.errors import ConfigError
+from mtray.report.printing import aligned
+from mtray.schema import Mix, Recipe, Source, Study
+
+
+def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
+    """The sources that were asked for: one, or all."""
+    found = tuple(s for s in study.sources if name in (None, s.name))
+    if not found:
+        raise ConfigError(
+            f"--source: the study has no source {name!r}; it has "
+            f"{', '.join(s.name for s in study.sources)}"
+        )
+    return found
+
+
+def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
+    """A recipe of `key=value`, put over the study's defaults; None where nothing was given."""
+    if not pairs:
+        return None
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or key not in Recipe.model_fields:
+            allowed = ", ".join(Recipe.model_fields)
+            raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")
+        given[key] = value
+    known = {k: v for k, v in study.defaults.items() if k in Recipe.model_fields}
+    try:
+        return Recipe.model_validate({"parallel_size": 1000, **known, **given})
+    except ValueError as error:
+        reason = "; ".join(str(error).splitlines()[1:3])
+        raise ConfigError(f"--recipe {' '.join(pairs)}: {reason}") from None
+
+
+def tables_of(
+    study: Study, sources: Sequence[Source], tokenizer: Any, *recipes: Recipe | None
+) -> dict[str, StoredTable]:
+    few_shot = any(recipe is not None and recipe.few_shot_share > 0 for recipe in recipes)
+    only = study.model_copy(update={"sources": tuple(sources)})
+    return build_store(only, tokenizer, say=print, few_shot=few_shot)
+
+
+def most_lines(most: Mapping[str, int], tables: Mapping[str, StoredTable]) -> list[str]:
+    """What is asked of every source beside what it has."""
+    rows = [["source", "asked", "examples", "repeats"]]
+    for name, count in most.items():
+        has = len(tables[name])
+        rows.append([name, f"{count:,}", f"{has:,}", f"{count / max(1, has):.3g}"])
+    return aligned(rows, left=1)
+
+
+def mix_lines(recipe: Recipe, mix: Mix) -> list[str]:
+    """The realised mix, with shares of examples and tokens."""
+    parameters = ("parallel_size", "mono_ratio", "replay_fraction")
+    rows = [
+        ["source", "kind", "requested", "realised", "tokens", "of examples", "of tokens", "repeats"]
+    ]
+    for s in mix.shares:
+        asked = f"{s.requested:,.2f}"
+        if s.requested_tokens is not None:
+            asked = f"{s.requested_tokens:,.1f} tokens"
+        rows.append([
+            s.source, s.kind, asked, f"{s.realised:,}", f"{s.tokens:,}",
+            f"{s.realised / max(1, mix.examples):.1%}", f"{s.tokens / max(1, mix.tokens):.1%}",
+            f"{s.repeats:.3g}",
+        ])  # fmt: skip
+    told = ", ".join(f"{parameter} {getattr(recipe, parameter):g}" for parameter in parameters)
+    total = f"{mix.examples:,} examples, {mix.tokens:,} tokens"
+    return ["", f"mix of {told}: {total}", *aligned(rows, left=2)]

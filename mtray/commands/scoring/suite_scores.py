@@ -1,0 +1,49 @@
+"""What every suite of `score` hands back, and how it is printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import DataError
+
+if TYPE_CHECKING:
+    from mtray.analysis.uncertainty import Measurement
+
+
+@dataclass(frozen=True)
+class SuiteScores:
+    """Measurements by name, and the raw counts they rest on."""
+
+    values: dict[str, Measurement]
+    counts: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def as_json(
+    suite: str, files: dict[str, str], found: SuiteScores, resamples: int, seed: int
+) -> Any:
+    """`scores` holds value, n, low and high of the 95 % interval, and signature, by name."""
+    from mtray.analysis.uncertainty import score
+
+    scores = {name: score(m, resamples, seed).model_dump() for name, m in found.values.items()}
+    return {
+        "suite": suite,
+        "files": files,
+        "scores": scores,
+        "counts": found.counts,
+        "notes": found.notes,
+    }
+
+
+def parallel_lines(**paths: Path) -> dict[str, list[str]]:
+    """The lines of files that must be equally long. DataError with every file and its count when
+    they are not, or when they are empty."""
+    from mtray.data.readers.lines import read_lines
+
+    lines = {role: read_lines(path) for role, path in paths.items()}
+    if len({len(found) for found in lines.values()}) > 1 or not next(iter(lines.values())):
+        counts = ", ".join(f"{paths[role]} has {len(found):,}" for role, found in lines.items())
+        raise DataError(f"expected files of equally many lines, and some: {counts}")
+    return lines

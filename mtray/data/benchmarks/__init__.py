@@ -1,0 +1,1 @@
+"""Evaluation sets and glossaries as their authors ship them: a file each."""

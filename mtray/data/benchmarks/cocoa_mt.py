@@ -1,0 +1,167 @@
+"""CoCoA-MT (Nadejde et al. 2022) as its authors ship it: one sentence a line, files of one stem are
+line-parallel.
+
+A stem is `formality-control.{train|test}.{domain}.en-XX`, or the same without a domain (the merged
+sets of IWSLT 2022 and 2023). Which suffixes follow it differs by language and by release, so they
+are looked for:
+
+    source      `.en`, or the stem itself is the file
+    references  `.{formal|informal}.annotated` or `.{formal|informal}.annotated.XX`
+
+The plain references are the annotated ones without `[F]` and `[/F]`, to the letter, so they are not
+read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mtray.data.readers.formats import names_a_format
+from mtray.data.readers.lines import read_lines
+from mtray.errors import DataError
+
+REGISTERS = ("formal", "informal")
+ANNOTATED = re.compile(r"\[F\](.*?)\[/F\]")
+TAG = re.compile(r"\[/?F\]")
+# European Portuguese: the stem says `en-ptpt`, the folder `en-pt`, the suffix `.pt`
+STEM_CODES = {"pt": ("pt", "ptpt")}
+
+
+class Contrast(NamedTuple):
+    """One source sentence with its two references, plain and annotated."""
+
+    source: str
+    formal: str
+    informal: str
+    formal_annotated: str
+    informal_annotated: str
+
+
+def phrases(annotated: str) -> list[str]:
+    """The texts between `[F]` and `[/F]`."""
+    return ANNOTATED.findall(annotated)
+
+
+def plain(annotated: str) -> str:
+    """The text without its tags."""
+    return TAG.sub("", annotated)
+
+
+def check_tags(annotated: str, where: str) -> None:
+    """DataError that begins with `where` unless every `[F]` is closed by `[/F]` before the next
+    one."""
+    is_open = False
+    for tag in TAG.findall(annotated):
+        if is_open == (tag == "[F]"):
+            wrong = "[F] inside [F]...[/F], or never closed" if is_open else "[/F] without [F]"
+            raise DataError(f"{where}: {wrong}: {annotated[:80]!r}")
+        is_open = not is_open
+    if is_open:
+        raise DataError(f"{where}: [F] without [/F]: {annotated[:80]!r}")
+
+
+def read_annotated(path: Path) -> list[str]:
+    """The lines of an annotated file, without white space at their ends, as the official scorer
+    takes them. DataError with the line for an empty reference or a tag that is not closed."""
+    lines = [line.strip() for line in read_lines(path)]
+    for number, line in enumerate(lines, 1):
+        if not plain(line).strip():
+            raise DataError(f"{path}:{number}: the reference is empty")
+        check_tags(line, f"{path}:{number}")
+    if not any(ANNOTATED.search(line) for line in lines):
+        raise DataError(f"{path}: no [F]...[/F] in the file; its name usually holds `.annotated`")
+    return lines
+
+
+def is_table(path: str | Mapping[str, str]) -> bool:
+    """Whether a path is a table (or a file for each column) and not one of CoCoA-MT's layouts."""
+    return not isinstance(path, str) or names_a_format(path)
+
+
+def read_cocoa(path: Path, source: str, target: str) -> list[Contrast]:
+    """`read_domains`, one after the other."""
+    return [row for rows in read_domains(path, source, target).values() for row in rows]
+
+
+def read_domains(
+    path: Path, source: str, target: str, domains: Sequence[str] = ()
+) -> dict[str, list[Contrast]]:
+    """The sentences of a folder or a stem by domain, in alphabetical order or as they are named; of
+    a merged set by the domain "". DataError saying what was looked for when a file is missing or
+    the files of a stem are not equally long."""
+    stems = _stems(path, source, target)
+    known = {_domain(stem): stem for stem in stems}
+    every = [""] if "" in known else sorted(known)
+    wanted = [domain.replace("-", "_") for domain in domains] or every
+    for domain in wanted:
+        if domain not in known:
+            raise DataError(
+                f"{path}: no domain {domain!r}; there are "
+                f"{', '.join(sorted(filter(None, known))) or 'none, the set is merged'}"
+            )
+    return {domain: _read_stem(known[domain], source, target) for domain in wanted}
+
+
+def _stems(path: Path, source: str, target: str) -> list[Path]:
+    """The stems of a direction in a folder (or in its folder `en-XX`), or the stem itself."""
+    codes = [f"{source}-{code}" for code in STEM_CODES.get(target, (target,))]
+    if not path.is_dir():
+        return [path]
+    folder = next((path / code for code in codes if (path / code).is_dir()), path)
+    pattern = re.compile(
+        rf"formality-control\.(train|test)\.(?:[^.]+\.)?(?:{'|'.join(codes)})(?=\.|$)"
+    )
+    found = {m[0]: m[1] for m in map(pattern.match, _names(folder)) if m}
+    if not found:
+        raise DataError(
+            f"{folder}: no file of CoCoA-MT there; looked for "
+            f"formality-control.{{train,test}}.[DOMAIN.]{' or '.join(codes)}[.SUFFIX]"
+        )
+    if len(set(found.values())) > 1:
+        raise DataError(f"{folder}: holds train and test files; give the folder of one of them")
+    return [folder / name for name in sorted(found)]
+
+
+def _names(folder: Path) -> Iterable[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+
+
+def _domain(stem: Path) -> str:
+    """`telephony` of `formality-control.test.telephony.en-de`, spelled with `_`; empty in a merged
+    set."""
+    parts = stem.name.split(".")
+    return parts[2].replace("-", "_") if len(parts) == 4 else ""
+
+
+def _first_file(stem: Path, suffixes: Sequence[str], what: str) -> Path:
+    candidates = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(candidate.name for candidate in candidates)
+    raise DataError(f"{stem.parent}: no {what}; looked for {names}")
+
+
+def _read_stem(stem: Path, source: str, target: str) -> list[Contrast]:
+    code = stem.name.rsplit("-", 1)[-1]
+    endings = dict.fromkeys(("", f".{target}", f".{code}"))
+    files = {"source": _first_file(stem, (f".{source}", ""), "source file")}
+    for register in REGISTERS:
+        suffixes = [f".{register}.annotated{ending}" for ending in endings]
+        files[register] = _first_file(stem, suffixes, f"annotated {register} references")
+    sources = read_lines(files["source"])
+    references = [read_annotated(files[register]) for register in REGISTERS]
+    if len({len(sources), *map(len, references)}) > 1 or not sources:
+        lengths = zip(files.values(), (sources, *references), strict=True)
+        counts = ", ".join(f"{file.name} has {len(lines):,}" for file, lines in lengths)
+        raise DataError(f"{stem.parent}: expected files of equally many lines, and some: {counts}")
+    for number, line in enumerate(sources, 1):
+        if not line.strip():
+            raise DataError(f"{files['source']}:{number}: the source sentence is empty")
+    return [
+        Contrast(line, plain(formal), plain(informal), formal, informal)
+        for line, formal, informal in zip(sources, *references, strict=True)
+    ]

@@ -1,0 +1,55 @@
+"""Glossaries: pairs of a term and its translation, from CSV or TSV with a header.
+
+The columns are TICO-19's `sourceString` and `targetString` (with `sourceLang` and `targetLang` only
+the rows of the direction are taken), or `source` and `target`, or the two language codes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+from mtray.data.readers.lines import read_text
+from mtray.data.readers.sources import read_columns
+from mtray.errors import DataError
+
+LANGUAGES = ("sourceLang", "targetLang")
+
+
+def _header(path: Path) -> list[str]:
+    separator = "\t" if path.suffix == ".tsv" else ","
+    return next(csv.reader(io.StringIO(read_text(path)), delimiter=separator), [])
+
+
+def _speaks(code: str, language: str) -> bool:
+    """Whether `fr-FR` or `fr_XX` is of the language `fr`."""
+    return re.split("[-_]", code.strip().lower())[0] == language
+
+
+def read_glossary(path: Path, source: str, target: str) -> list[tuple[str, str]]:
+    """(term, translation), in file order. DataError naming the columns that are needed, or the
+    languages that are there."""
+    if path.suffix not in (".csv", ".tsv"):
+        raise DataError(f"{path}: unknown format {path.suffix!r} of a glossary; known: .csv, .tsv")
+    header = _header(path)
+    layouts = (("sourceString", "targetString"), ("source", "target"), (source, target))
+    columns = next((pair for pair in layouts if set(pair) <= set(header)), None)
+    if columns is None:
+        wanted = "; or ".join(" and ".join(pair) for pair in layouts)
+        raise DataError(
+            f"{path}: a glossary needs the columns {wanted}; columns there: "
+            f"{', '.join(header) or 'none'}"
+        )
+    marked = set(LANGUAGES) <= set(header)
+    rows = read_columns(str(path), [*columns, *(LANGUAGES if marked else ())])
+    kept = [
+        row
+        for row in rows
+        if not marked or (_speaks(row[LANGUAGES[0]], source) and _speaks(row[LANGUAGES[1]], target))
+    ]
+    if not kept:
+        there = ", ".join(sorted({"-".join(row[c] for c in LANGUAGES) for row in rows}))
+        raise DataError(f"{path}: no term of {source}-{target}; directions there: {there}")
+    return [(row[columns[0]], row[columns[1]]) for row in kept]

@@ -1,0 +1,220 @@
+"""Files as streams of bytes, whether plain or compressed (gz, zst, xz, bz2, zip).
+
+What a file is, its first bytes tell; a suffix that says otherwise is an error. A member of a zip
+archive is named like a file in a folder (`corpus.zip/train.de`). Nothing is ever unpacked under a
+name that an archive gives. An archive that expands to far more than it holds is refused.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from mtray.errors import DataError
+
+CHUNK = 1 << 16
+HEAD = 1 << 16  # bytes that tell what a file is
+# compressed content: at most so many bytes, and once it is over the second number at most so many
+# times as many as are compressed (text shrinks 3 to 10 times, lines after one pattern up to 100
+# times, a bomb 1000 times and more)
+MOST_BYTES, LEAST_SUSPECT, MOST_RATIO = 1 << 37, 1 << 24, 250
+XZ_MEMORY = 1 << 28  # bytes; `xz -9` asks for 65 MiB, a hostile file may ask for 4 GiB
+SUFFIXES = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".xz": "xz", ".bz2": "bz2", ".zip": "zip"}
+MAGIC = {
+    b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2",
+    b"PK\x03\x04": "zip", b"PK\x05\x06": "zip",
+}  # fmt: skip
+TAR = slice(257, 262)  # where the name of the format stands in a tar archive
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+    NotImplementedError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ByteStream:
+    """Bytes to be read once. `name` is for messages; `file` is the name whose suffix tells the
+    format; `head` the first bytes, which `chunks` gives as well; `plain` the file on disk when that
+    holds just these bytes."""
+
+    name: str
+    file: str
+    head: bytes
+    chunks: Iterator[bytes]
+    plain: Path | None = None
+
+
+def located(path: Path) -> tuple[Path, str | None]:
+    """The file, and the member where the path leads into a zip archive. DataError when there is
+    none."""
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; expected a file")
+    if path.is_file():
+        return path, None
+    for folder in path.parents:
+        if folder.is_file() and zipfile.is_zipfile(folder):
+            return folder, path.relative_to(folder).as_posix()
+    raise DataError(f"{path}: no such file")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file, or an archive that the path leads into."""
+    return path.is_file() or any(folder.is_file() for folder in path.parents)
+
+
+@contextmanager
+def open_stream(path: Path) -> Iterator[ByteStream]:
+    """The bytes of a file or a member as they are read. DataError, here or on the way, with the
+    line that is reached, when they are not there, damaged or expand too far."""
+    place, member = located(path)
+    with ExitStack() as stack:
+        raw: Any = stack.enter_context(place.open("rb"))
+        name, file, size = str(place), place.name, place.stat().st_size
+        kind = _compression(raw, file, name)
+        if kind == "zip":
+            archive, info = _member(raw, place, member, stack)
+            raw = stack.enter_context(_entered(archive, info, name))
+            name, file, size = f"{place}/{info.filename}", info.filename, info.compress_size
+            inner = _compression(raw, file, name)
+            if inner == "zip":
+                raise DataError(f"{name}: an archive in an archive; unpack the outer one")
+            chunks = _unpacked(raw, inner, name)
+            kind = f"{inner} in a zip" if inner else kind
+        else:
+            chunks = _unpacked(raw, kind, name)
+        if kind:
+            chunks = _counted(chunks, size, name, kind)
+        first: list[bytes] = []
+        held = 0
+        while held < HEAD and (chunk := next(chunks, b"")):
+            first.append(chunk)
+            held += len(chunk)
+        head = b"".join(first)
+        if head[TAR] == b"ustar":
+            raise DataError(f"{name}: a tar archive; unpack it")
+        yield ByteStream(name, _without(file), head, chain(first, chunks), None if kind else place)
+
+
+def _without(file: str) -> str:
+    """A file's name without the suffix of its compression."""
+    stem, dot, suffix = file.rpartition(".")
+    return stem if f"{dot}{suffix.lower()}" in SUFFIXES else file
+
+
+def _compression(stream: Any, file: str, name: str) -> str | None:
+    """What the first bytes say; DataError when the suffix says something else."""
+    try:
+        head = stream.peek(8)[:8]
+    except BROKEN as error:
+        raise DataError(f"{name}: not readable: {error}") from None
+    found = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
+    said = SUFFIXES.get(Path(file).suffix.lower())
+    if said and found != said:
+        raise DataError(f"{name}: not a readable {said} archive: it does not begin like one")
+    return found
+
+
+def _member(
+    raw: IO[bytes], place: Path, member: str | None, stack: ExitStack
+) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
+    """The member that is named, else the only one, or the only one of a known format."""
+    from mtray.data.readers.suffixes import TABLE_SUFFIXES as KNOWN
+
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(raw))
+    except BROKEN as error:
+        raise DataError(f"{place}: not a readable zip archive: {error}") from None
+    # macOS adds a folder of its own
+    files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX/" not in i.filename]
+    wanted = [i for i in files if PurePosixPath(i.filename) == PurePosixPath(member or i.filename)]
+    if len(wanted) > 1 and not member:
+        known = [i for i in files if Path(_without(i.filename)).suffix.lower() in KNOWN]
+        wanted = known or files
+    if len(wanted) != 1:
+        what = f"a member {member!r}" if member else "one file"
+        held = ", ".join(i.filename for i in files[:8]) or "nothing"
+        raise DataError(
+            f"{place}: expected {what} in the archive, found {len(wanted)}; it holds {held}; "
+            f"name one: {place.name}/MEMBER"
+        )
+    if stat.S_ISLNK(wanted[0].external_attr >> 16):
+        raise DataError(f"{place}: {wanted[0].filename} is a link; refused")
+    return archive, wanted[0]
+
+
+def _entered(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
+    try:
+        return archive.open(info)
+    except BROKEN as error:  # encrypted, or a method that Python does not have
+        raise DataError(f"{name}: not a readable zip archive: {error}") from None
+
+
+def _unpacked(raw: Any, kind: str | None, name: str) -> Iterator[bytes]:
+    if kind == "xz":
+        return _xz(raw)
+    if kind == "gz":
+        return _chunks(gzip.GzipFile(fileobj=raw))
+    if kind == "bz2":
+        return _chunks(bz2.BZ2File(raw))
+    if kind == "zst":
+        import pyarrow as pa
+
+        return _chunks(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
+    return _chunks(raw)
+
+
+def _chunks(stream: Any) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+
+
+def _xz(raw: IO[bytes]) -> Iterator[bytes]:
+    """`lzma.LZMAFile` has no limit on memory."""
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+    rest = b""
+    while True:
+        if decoder.eof:  # another stream may follow, or zeros that fill up the last one
+            rest = decoder.unused_data.lstrip(b"\0") or raw.read(CHUNK).lstrip(b"\0")
+            if not rest:
+                return
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+        elif decoder.needs_input and not rest:
+            rest = raw.read(CHUNK)
+            if not rest:
+                raise EOFError("it ends before its content does")
+        found, rest = decoder.decompress(rest, CHUNK), b""
+        if found:
+            yield found
+
+
+def _counted(chunks: Iterator[bytes], size: int, name: str, kind: str) -> Iterator[bytes]:
+    """What is in an archive as it expands, counted on the way: the size that it declares may be a
+    lie."""
+    seen, line = 0, 1
+    while True:
+        try:
+            chunk = next(chunks, b"")
+        except BROKEN as error:
+            raise DataError(f"{name}:{line}: not a readable {kind} archive: {error}") from None
+        seen += len(chunk)
+        suspect = seen > LEAST_SUSPECT and seen > MOST_RATIO * size
+        if seen > MOST_BYTES or suspect:
+            limit = f"{MOST_RATIO} times as many" if suspect else f"{MOST_BYTES:,}"
+            raise DataError(
+                f"{name}:{line}: {size:,} bytes expand to over {seen:,}; refused: the limit is "
+                f"{limit} (unpack it yourself if you trust it)"
+            )
+        line += chunk.count(b"\n")
+        if not chunk:
+            return
+        yield chunk

@@ -1,0 +1,8 @@
+"""Suffixes of files that hold rows."""
+
+from __future__ import annotations
+
+TABLE_SUFFIXES = {
+    ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".tsv": "tsv",
+    ".csv": "csv", ".tmx": "tmx", ".sgm": "sgm", ".sgml": "sgm", ".xml": "xml",
+}  # fmt: skip

@@ -1,0 +1,209 @@
+"""From a source's rows to what a model is trained on: `Renderer`.
+
+A row has roles as keys: `source` and `target` (in the order of the source's `languages`), `text`,
+or `prompt` and `target`; `document` where the source names one. Whatever is drawn for a row (its
+request, direction, noise, shots) depends on the study's seed, the source's name and the row's
+content, never on where it stands."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from mtray.data.content_draws import choice_by_content, uniform_by_content
+from mtray.data.documents import joined_texts, with_previous
+from mtray.data.length_fitting import Draft, Example, fitted_examples
+from mtray.data.noise import NoiseMaker
+from mtray.data.readers.sources import Row
+from mtray.data.tokenization import encode_examples, fitting
+from mtray.data.translation_prompts import Pair, PromptBuilder
+from mtray.errors import ConfigError
+from mtray.schema import Source, Study
+
+SHOT_POOL = 5000  # rows of a source that shots are drawn from
+
+
+@dataclass
+class Renderer:
+    """A source's examples; `few_shot`: pairs stand after others. `counts`, once they were read:
+    what was done to how many, such as `direction.uk-en`, `shots.3`, `noise.rows`, `examples`."""
+
+    source: Source
+    prompt_builder: PromptBuilder
+    tokenizer: Any
+    max_length: int
+    noise: NoiseMaker | None = None
+    few_shot: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
+        """The examples of all rows of the source, to be called once and with all of them: shots
+        and documents are made of several. Raises DataError or ConfigError."""
+        self.counts.clear()
+        for example in self._examples(self._counted(rows)):
+            self.counts["examples"] += 1
+            yield example
+        if self.noise is not None:
+            self.counts.update(self.noise.counts)
+
+    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            self.counts["rows"] += 1
+            yield row
+
+    def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:
+        source = self.source
+        if source.kind == "mono":
+            if source.documents:
+                texts = joined_texts(rows, source.name, self.max_length, self._lengths)
+            else:
+                texts = (row["text"] for row in rows)
+            return (Example("", text) for text in texts)
+        if source.kind != "parallel":
+            return (Example(self.prompt_builder.anything(r["prompt"]), r["target"]) for r in rows)
+        if self.noise is not None:
+            rows = self.noise.rows(rows)
+        if self.few_shot:
+            pool, kept = _pool(rows, self.prompt_builder.key)
+            return fitted_examples((self._with_shots(row, pool) for row in kept), self._fit)
+        if source.context:
+            windows = with_previous(rows, source.name, source.context)
+            drafts = (self._with_context(row, previous) for row, previous in windows)
+            return fitted_examples(drafts, self._fit)
+        return (self._pair(row) for row in rows)
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids, _ in encode_examples(self.tokenizer, [("", t) for t in texts])]
+
+    def _fit(self, examples: Sequence[Example]) -> list[bool]:
+        return fitting(self.tokenizer, examples, self.max_length)
+
+    def _direction(self, row: Row) -> tuple[str, str]:
+        """Source and target language, by the shares of `directions`."""
+        shares = self.source.directions or {"-".join(self.source.languages): 1.0}
+        place = 0
+        if len(shares) > 1:
+            drawn = uniform_by_content("direction", self.prompt_builder.key, *_texts(row)) * sum(
+                shares.values()
+            )
+            ends = list(accumulate(shares.values()))
+            place = min(bisect_right(ends, drawn), len(ends) - 1)  # rounding
+        direction = list(shares)[place]
+        self.counts[f"direction.{direction}"] += 1
+        source, target = direction.split("-")
+        return source, target
+
+    def _sides(self, pair: Pair, direction: tuple[str, str]) -> Pair:
+        return pair if direction == self.source.languages else (pair[1], pair[0])
+
+    def _asked(self, pair: Pair, direction: tuple[str, str], shots: Sequence[Pair] = ()) -> Example:
+        text, answer = self._sides(pair, direction)
+        shown = [self._sides(shot, direction) for shot in shots]
+        return Example(self.prompt_builder.translation(text, *direction, shots=shown), answer)
+
+    def _pair(self, row: Row) -> Example:
+        return self._asked(_texts(row), self._direction(row))
+
+    def _with_context(self, row: Row, previous: Sequence[Row]) -> Draft:
+        """The row after those before it, as sentences of one text, as ability `context` asks; as
+        many of them as fit."""
+        direction = self._direction(row)
+        for start in range(len(previous) + 1):
+            rows = [*previous[start:], row]
+            sides = (" ".join(" ".join(r[side].split()) for r in rows) for side in SIDES)
+            text, answer = sides
+            example = self._asked((text, answer) if len(rows) > 1 else _texts(row), direction)
+            if len(rows) == 1 or (yield example):
+                break
+        self.counts[f"previous.{len(rows) - 1}"] += 1
+        return example
+
+    def _with_shots(self, row: Row, pool: Sequence[Pair]) -> Draft:
+        """The row after shots, as many as were drawn; where they do not fit, one after the other
+        each that fits with those before it."""
+        pair, direction = _texts(row), self._direction(row)
+        shots = self._shots(pair, pool)
+        example = self._asked(pair, direction, shots)
+        if shots and not (yield example):
+            drawn, shots = shots, []
+            for shot in drawn:
+                if (yield self._asked(pair, direction, [*shots, shot])):
+                    shots.append(shot)
+            example = self._asked(pair, direction, shots)
+        self.counts[f"shots.{len(shots)}"] += 1
+        return example
+
+    def _shots(self, pair: Pair, pool: Sequence[Pair]) -> list[Pair]:
+        """Pairs of the pool that share no text with `pair` nor with each other; fewer than drawn
+        where the pool has few."""
+        least, most = self.source.shots
+        count = least + choice_by_content(most - least + 1, "shots", self.prompt_builder.key, *pair)
+        taken = {side.casefold() for side in pair}
+        chosen: list[Pair] = []
+        for attempt in range(4 * count + 16):
+            if len(chosen) == count:
+                break
+            shot = pool[
+                choice_by_content(len(pool), "shot", attempt, self.prompt_builder.key, *pair)
+            ]
+            sides = {side.casefold() for side in shot}
+            if not sides & taken:
+                chosen.append(shot)
+                taken |= sides
+        return chosen
+
+
+SIDES = ("source", "target")
+
+
+def _texts(row: Row) -> Pair:
+    return row["source"], row["target"]
+
+
+def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
+    """Pairs that shots are drawn from, the `SHOT_POOL` of lowest hash, and the rows again: they
+    wait on disk, since which of them are in the pool is known at their end."""
+    file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed once read)
+    heap: list[tuple[float, Pair]] = []  # the highest hash first
+    held: set[tuple[float, Pair]] = set()
+    for row in rows:
+        print(json.dumps(row), file=file)
+        pair = _texts(row)
+        entry = (-uniform_by_content("pool", key, *pair), pair)
+        if entry in held:
+            continue
+        held.add(entry)
+        if len(heap) < SHOT_POOL:
+            heapq.heappush(heap, entry)
+        else:
+            held.discard(heapq.heappushpop(heap, entry))
+    file.seek(0)
+
+    def again() -> Iterator[Row]:
+        with file:
+            for line in file:
+                yield json.loads(line)
+
+    return [pair for _, pair in sorted(heap, reverse=True)], again()
+
+
+def build_renderer(
+    source: Source, study: Study, tokenizer: Any, few_shot: bool = False
+) -> Renderer:
+    """Raises ConfigError for a template that the tokenizer cannot fill, or replay that was not
+    generated, DataError for a file of `noise` that cannot be read."""
+    if source.replay != "er":
+        raise ConfigError(
+            f"source {source.name!r}: its replay is not generated yet; run "
+            "`python -m mtray data generate STUDY`"
+        )
+    asking = PromptBuilder(study.template, tokenizer, f"{study.seed}/{source.name}")
+    noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
+    return Renderer(source, asking, tokenizer, study.training.max_length, noise, few_shot)

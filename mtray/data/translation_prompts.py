@@ -1,0 +1,88 @@
+"""How a study asks for a translation: the one place for training and evaluation, so that a model is
+asked as it was taught.
+
+`template` is a name of `rendering.TEMPLATES`, or
+
+    pool        one of `INSTRUCTIONS`, drawn by content, before the labelled text
+    chat        a fixed request as the user's turn of the tokenizer's chat template
+    chat_pool   the same with a request of `INSTRUCTIONS`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtray.data.chat import chat_form, chat_prompt
+from mtray.data.content_draws import choice_by_content
+from mtray.data.instructions import INSTRUCTIONS
+from mtray.data.templates import TEMPLATES, language_name, translation_prompt, with_examples
+from mtray.errors import ConfigError
+
+Pair = tuple[str, str]
+POOL, CHAT, CHAT_POOL = "pool", "chat", "chat_pool"
+CHATS = (CHAT, CHAT_POOL)
+REQUEST = "Translate the following text from {source_name} into {target_name}."
+
+
+def check_template(template: str, tokenizer: Any) -> None:
+    """ConfigError for a template that is not known or that the tokenizer cannot fill."""
+    known = (*TEMPLATES, POOL, *CHATS)
+    if template not in known:
+        raise ConfigError(f"template {template!r} is unknown; known: {', '.join(sorted(known))}")
+    if template in CHATS and chat_form(tokenizer) is None:
+        chat_prompt(tokenizer, "")  # says what is missing
+
+
+@dataclass(frozen=True)
+class PromptBuilder:
+    """`key`: what draws depend on besides the text. Evaluation leaves it empty, so that a segment
+    is asked alike in every study. Raises ConfigError as `check_template`."""
+
+    template: str
+    tokenizer: Any = None
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        check_template(self.template, self.tokenizer)
+
+    def translation(
+        self,
+        text: str,
+        source: str,
+        target: str,
+        register: str | None = None,
+        shots: Sequence[Pair] = (),
+    ) -> str:
+        """The prompt for the translation of `text` from language `source` to `target`, after
+        `shots` (text, translation), all asked for in the same words."""
+        if self.template in TEMPLATES:
+            asked = [
+                translation_prompt(t, source, target, self.template, register)
+                for t in (text, *(shown for shown, _ in shots))
+            ]
+            answers = [answer for _, answer in shots]
+            return with_examples(list(zip(asked[1:], answers, strict=True)), asked[0])
+        names = {
+            "source_name": language_name(source),
+            "target_name": language_name(target) + (f" ({register})" if register else ""),
+        }
+        request = self._request(text, source, target).format(**names)
+        if self.template in CHATS:
+            turns = [(f"{request}\n\n{shown}", answer) for shown, answer in shots]
+            return chat_prompt(self.tokenizer, f"{request}\n\n{text}", turns)
+        label, cue = f"{names['source_name']}: ", f"\n{names['target_name']}:"
+        answered = [(f"{label}{shown}{cue}", answer) for shown, answer in shots]
+        return f"{request}\n{with_examples(answered, f'{label}{text}{cue}')}"
+
+    def _request(self, text: str, source: str, target: str) -> str:
+        if self.template == CHAT:
+            return REQUEST
+        return INSTRUCTIONS[
+            choice_by_content(len(INSTRUCTIONS), "request", self.key, source, target, text)
+        ]
+
+    def anything(self, prompt: str) -> str:
+        """A prompt that is no translation, as a turn of the user where the study chats."""
+        return chat_prompt(self.tokenizer, prompt) if self.template in CHATS else prompt

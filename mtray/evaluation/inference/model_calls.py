@@ -1,0 +1,61 @@
+"""What generation and likelihood need to know of a model and its input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mtray.compat.transformers import attention_of, takes_plain_cache
+from mtray.data.encoder_decoder import is_encoder_decoder
+from mtray.evaluation.inference.batching import EncodedRequest
+from mtray.unwrapped_model import accepts_argument, unwrapped
+
+if TYPE_CHECKING:
+    pass
+
+
+def device_of(model: Any) -> Any:
+    return next(model.parameters()).device
+
+
+def supports_own_loop(model: Any) -> bool:
+    """Whether the model takes the plain cache and positions; state-space and ALiBi models, for
+    example, do not."""
+    inner = unwrapped(model)
+    return (
+        accepts_argument(model, "past_key_values", "position_ids")
+        and not is_encoder_decoder(inner)
+        and takes_plain_cache(inner)
+    )
+
+
+def plain_attention(model: Any) -> bool:
+    """Whether every layer looks at all that is before it, by torch's own attention, and the code is
+    transformers' own, which takes a mask of four dimensions as it is."""
+    inner = unwrapped(model)
+    config = inner.config.get_text_config()
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return (
+        type(inner).__module__.startswith("transformers.models.llama")
+        and attention_of(config) == "sdpa"
+        and not any(windows)
+    )
+
+
+def last_only(model: Any) -> dict[str, int]:
+    """The argument that keeps only the last position's logits, all that is needed of a prompt;
+    nothing where the model has none."""
+    return {"logits_to_keep": 1} if accepts_argument(model, "logits_to_keep") else {}
+
+
+def left_padded(batch: Sequence[EncodedRequest], pad: int) -> tuple[Any, Any]:
+    """Ids and mask, each of shape (rows, longest prompt): prompts end in the same column."""
+    import torch
+
+    width = max(len(job[1]) for job in batch)
+    ids = torch.full((len(batch), width), pad)
+    mask = torch.zeros_like(ids)
+    for row, (_, tokens, _) in enumerate(batch):
+        ids[row, width - len(tokens) :] = torch.tensor(tokens)
+        mask[row, width - len(tokens) :] = 1
+    return ids, mask

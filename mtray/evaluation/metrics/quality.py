@@ -1,0 +1,183 @@
+"""Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
+scores.
+
+A study names string metrics by the keys of `METRICS`; `measure` is what scores a trial, a rescored
+trial and outputs that were made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
+from mtray.compat.sacrebleu import score_of_sums, segment_statistics
+from mtray.errors import ConfigError, EvaluationError
+from mtray.evaluation.metrics.spbleu import spm_bleu
+
+Clusters = npt.NDArray[np.int64] | None
+# sacrebleu's choices by target language; the others take 13a, the tokenizer of WMT's mteval
+BLEU_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+
+
+# with fewer documents a bootstrap over them says little, and over a single one nothing at all
+LEAST_DOCUMENTS = 8
+
+
+def document_clusters(documents: Sequence[str] | None) -> Clusters:
+    """What a bootstrap resamples together, shape (segments,). None, each segment alone, without
+    documents and where there are fewer than `LEAST_DOCUMENTS`."""
+    if documents is None or len(set(documents)) < LEAST_DOCUMENTS:
+        return None
+    return np.unique(documents, return_inverse=True)[1].astype(np.int64)
+
+
+class CometScorer(Protocol):
+    """A learned metric; `signature` names the model, its version and its settings. One that needs
+    no references does not look at them."""
+
+    @property
+    def signature(self) -> str: ...
+
+    def scores(
+        self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+    ) -> Array:
+        """A score for each segment, shape (segments,), higher is better."""
+        ...
+
+
+@dataclass(frozen=True)
+class FromSums:
+    """A sacrebleu metric as a function of summed statistics, shape (..., k) -> (...), in its own
+    scale 0-100."""
+
+    metric: Any
+
+    def __call__(self, sums: Array) -> Array:
+        rows = sums.reshape(-1, sums.shape[-1]).tolist()
+        scores = [score_of_sums(self.metric, row) for row in rows]
+        return np.asarray(scores, dtype=np.float64).reshape(sums.shape[:-1])
+
+
+def _sacrebleu(
+    metric: Any, hypotheses: Sequence[str], references: Sequence[str], clusters: Clusters
+) -> Measurement:
+    name = type(metric).__name__
+    if len(hypotheses) != len(references) or not hypotheses:
+        raise EvaluationError(
+            f"{name}: {len(hypotheses)} hypotheses and {len(references)} references; "
+            "expected as many of each, and some"
+        )
+    stats = segment_statistics(metric, hypotheses, references)
+    signature = f"{name}|{metric.get_signature().format()}"
+    values = np.asarray(stats, dtype=np.float64)
+    return Measurement(values, FromSums(metric), signature, clusters, bounds=(0.0, 100.0))
+
+
+def _bleu(language: str) -> Any:
+    from sacrebleu.metrics import BLEU
+
+    wanted = BLEU_TOKENIZERS.get(language, "13a")
+    try:
+        return BLEU(tokenize=wanted)
+    except RuntimeError:
+        if not wanted.endswith("-mecab"):
+            raise
+        return BLEU(tokenize="char")
+
+
+def _chrf(word_order: int) -> Any:
+    from sacrebleu.metrics import CHRF
+
+    return CHRF(word_order=word_order)
+
+
+# name -> sacrebleu's metric for a target language; all are higher for better and from 0 to 100
+METRICS: dict[str, Callable[[str], Any]] = {
+    "bleu": _bleu,
+    "chrf": lambda _: _chrf(0),
+    "chrf++": lambda _: _chrf(2),  # Popović 2017
+    "spbleu": lambda _: spm_bleu("flores200"),  # NLLB team 2022
+    "spbleu101": lambda _: spm_bleu("flores101"),  # Goyal et al. 2022
+}
+COMET = "comet"  # the main learned metric, which is always measured
+
+
+def string_metrics(names: Sequence[str], key: str, languages: Sequence[str] = ()) -> list[str]:
+    """The names without `comet`, each once; ConfigError naming the allowed for another, ModelError
+    for one that cannot be had for a target language. `key`: where they were given."""
+    for name in names:
+        if name != COMET and name not in METRICS:
+            raise ConfigError(
+                f"{key}: unknown metric {name!r}; allowed: {', '.join([COMET, *METRICS])} "
+                "(further COMET models: `evaluation.more_comet`)"
+            )
+    chosen = [name for name in dict.fromkeys(names) if name != COMET]
+    for name in chosen:
+        for language in languages:
+            METRICS[name](language)
+    return chosen
+
+
+@dataclass(frozen=True)
+class Segments:
+    """What translations into `language` are measured against."""
+
+    sources: Sequence[str]
+    references: Sequence[str]
+    language: str
+    clusters: Clusters = None
+
+
+def measure(
+    segments: Segments,
+    hypotheses: Sequence[str],
+    metrics: Sequence[str],
+    scorers: Mapping[str, CometScorer],
+) -> dict[str, Measurement]:
+    """Every learned metric of `scorers`, then the string metrics, by name."""
+    sources, references, clusters = segments.sources, segments.references, segments.clusters
+    learned = {
+        name: comet(scorer, sources, hypotheses, references, clusters)
+        for name, scorer in scorers.items()
+    }
+    return learned | {
+        name: _sacrebleu(METRICS[name](segments.language), hypotheses, references, clusters)
+        for name in metrics
+    }
+
+
+def bleu(
+    hypotheses: Sequence[str], references: Sequence[str], language: str, clusters: Clusters = None
+) -> Measurement:
+    """Corpus BLEU (Papineni et al. 2002; Post 2018), 0-100, tokenised for the target `language`.
+
+    Japanese and Korean fall back to single characters where MeCab is not installed; the signature
+    says `tok:char` then."""
+    return _sacrebleu(_bleu(language), hypotheses, references, clusters)
+
+
+def chrf(
+    hypotheses: Sequence[str], references: Sequence[str], clusters: Clusters = None
+) -> Measurement:
+    """Corpus chrF2 (Popović 2015), 0-100."""
+    return _sacrebleu(_chrf(0), hypotheses, references, clusters)
+
+
+def comet(
+    scorer: CometScorer,
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    clusters: Clusters = None,
+) -> Measurement:
+    """Mean COMET (Rei et al. 2020), in the scale of the scorer's model."""
+    found = np.asarray(scorer.scores(sources, hypotheses, references), dtype=np.float64)
+    if found.shape != (len(sources),):
+        raise EvaluationError(
+            f"{scorer.signature}: {len(sources)} segments gave scores of shape {found.shape}"
+        )
+    return mean_measurement(found, scorer.signature, clusters)

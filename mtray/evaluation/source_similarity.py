@@ -1,0 +1,113 @@
+"""How near a trial's fine-tuning text is to what it is evaluated on: DES
+(`mtray.analysis.dataset_similarity`), the cosine of the mean embeddings of their instructions by a
+sentence encoder such as LaBSE.
+
+Every source and every part of the evaluation is embedded once for all trials; a mix's mean is that
+of its sources', weighted by their examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.dataset_similarity import embedding_similarity
+from mtray.data.stratified_sample import sample_indices
+from mtray.errors import ModelError
+from mtray.schema import Mix
+
+Array = npt.NDArray[np.float64]
+Embed = Callable[[Sequence[str]], Array]
+MOST = 256  # texts of a source or a part
+BATCH, MOST_TOKENS = 32, 128
+
+
+@dataclass(frozen=True)
+class EmbeddingMeans:
+    """Mean embeddings, shape (dimensions,), by source and by part of the evaluation."""
+
+    sources: Mapping[str, Array]
+    parts: Mapping[str, Array]
+
+    def des(self, mix: Mix) -> dict[str, float]:
+        """DES of a mix and every part of the evaluation."""
+        shares = [(share.examples, self.sources[share.source]) for share in mix.shares]
+        weights = [examples for examples, _ in shares]
+        if not sum(weights):
+            return {}
+        mean = np.average([vector for _, vector in shares], axis=0, weights=weights)
+        return {
+            name: embedding_similarity(mean[None], part[None]) for name, part in self.parts.items()
+        }
+
+
+def mean_embeddings(
+    embed: Embed, store: Mapping[str, Any], tokenizer: Any, parts: Mapping[str, Sequence[str]]
+) -> EmbeddingMeans:
+    """Of the instructions (what stands before the loss; of plain text all) of each source's first
+    examples, which are in random order, and of a sample of the prompts of each part."""
+
+    def some(texts: Sequence[str]) -> list[str]:
+        return [texts[i] for i in sample_indices(len(texts), MOST)]
+
+    sources = {name: instructions(table, tokenizer) for name, table in store.items() if len(table)}
+    return EmbeddingMeans(
+        {name: embed(texts).mean(axis=0) for name, texts in sources.items()},
+        {name: embed(some(texts)).mean(axis=0) for name, texts in parts.items()},
+    )
+
+
+def instructions(table: Any, tokenizer: Any) -> list[str]:
+    found = []
+    for row in range(min(MOST, len(table))):
+        ids, loss_from = table.example(row)
+        shown = ids[:loss_from] if loss_from > 1 else ids  # 1: a begin token stands before text
+        found.append(tokenizer.decode(shown, skip_special_tokens=True))
+    return found
+
+
+def prompts_by_part(parts: Sequence[str], requests: Sequence[Any]) -> dict[str, list[str]]:
+    """The prompts of a suite by its parts; of likelihoods without a prompt, their text."""
+    found: dict[str, list[str]] = {}
+    for part, request in zip(parts, requests, strict=True):
+        found.setdefault(part, []).append(request.prompt or request.target or "")
+    return found
+
+
+def load_encoder(name: str) -> Embed:
+    """A sentence encoder by folder or hub name: its pooled output where it has one, as LaBSE's, or
+    else the mean over its tokens. ModelError where it cannot be loaded."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    from mtray.model_paths import resolve_model
+
+    path = resolve_model(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModel.from_pretrained(path, use_safetensors=True).eval()
+    except Exception as error:  # whatever the library that reads it raises
+        raise ModelError(
+            f"`evaluation.embedder` {name!r}: cannot be loaded: {str(error)[:200]}"
+        ) from None
+
+    def embed(texts: Sequence[str]) -> Array:
+        rows = []
+        for start in range(0, len(texts), BATCH):
+            given = tokenizer(
+                list(texts[start : start + BATCH]), padding=True, truncation=True,
+                max_length=MOST_TOKENS, return_tensors="pt",
+            )  # fmt: skip
+            with torch.no_grad():
+                out = model(**given)
+            pooled = getattr(out, "pooler_output", None)
+            if pooled is None:
+                seen = given["attention_mask"][..., None]
+                pooled = (out.last_hidden_state * seen).sum(1) / seen.sum(1)
+            rows.append(pooled.double().numpy())
+        return np.concatenate(rows)
+
+    return embed

@@ -1,0 +1,134 @@
+"""Everything that is read, built and checked before a sweep starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.schema import NO_COMET, Evaluation, Study
+from mtray.search_space.space import Space
+
+if TYPE_CHECKING:
+    pass
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PreparedSweep:
+    """A study that was checked, with everything its trials share, and trials of earlier runs.
+    `seen`: what to know of evaluation texts in the sources. `first`: the evaluation that decides
+    the sources' rows, where a new run has it from an earlier one."""
+
+    study: Study
+    space: Space
+    store: dict[str, Any]
+    suite: Any
+    taken: tuple[Any, ...] = ()
+    seen: tuple[str, ...] = ()
+    first: Evaluation | None = None
+
+
+def check_model(study: Study, space: Space) -> None:
+    """The model is there and can be trained as the space wants; the sampler is known. Seconds,
+    before any corpus is read."""
+    from mtray.training.recipe_checks import check_recipes
+
+    check_recipes(study, space)
+    from mtray.search.strategy.samplers import check_sampler
+
+    check_sampler(study.sampler)
+
+
+def prepare(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> PreparedSweep:
+    """Read and tokenise everything, and generate what sources replay of the model. `sources`: the
+    study by which those are built, where the run was bound with another evaluation. Raises
+    DataError or ConfigError before anything is started."""
+    from mtray.data.contamination import new_contamination_lines
+    from mtray.data.few_shot import check_share
+    from mtray.data.store import build_store, sums_by_recipe
+    from mtray.evaluation.held_out import sets_without_test, study_on_test
+    from mtray.evaluation.score_names import check_measured
+    from mtray.evaluation.suite import build_suite, with_dropped_units
+    from mtray.generated_replay import check_generated, with_replay
+    from mtray.search.strategy.baseline_recipes import baseline_recipes
+    from mtray.search.strategy.largest_recipes import check_source_sizes, largest_recipes
+    from mtray.training.models import load_tokenizer
+
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    suite = build_suite(study, tokenizer)
+    suite = with_dropped_units(suite, study, (sources or study).evaluation, tokenizer)
+    check_measured(study, suite)
+    if not sets_without_test(study):  # read for mistakes only: `mtray test` alone asks them
+        build_suite(study_on_test(study), tokenizer)
+    largest = largest_recipes(space)
+    check_generated(study, largest)
+    generated = with_replay(sources or study, say)
+    references = map(space.recipe, baseline_recipes(space, study).values())
+    share = max(recipe.few_shot_share for recipe in (*largest, *references))
+    check_share(share, study.sources)
+    store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
+    held = {name: len(table) for name, table in store.items()}
+    fitting = baseline_recipes(space, study, held, sums_by_recipe(study, store)).values()
+    check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
+    return PreparedSweep(
+        study, space, store, suite, seen=tuple(new_contamination_lines(study, generated))
+    )
+
+
+def check_metric(study: Study) -> None:
+    """The quality metric, the further ones and the sentence encoder can be loaded."""
+    from mtray.errors import ModelError
+    from mtray.evaluation.metrics.comet import load_comet
+
+    if study.evaluation.comet != NO_COMET:
+        load_comet(study.evaluation.comet)
+    if study.evaluation.embedder is not None:
+        from mtray.evaluation.source_similarity import load_encoder
+
+        load_encoder(study.evaluation.embedder)
+    for name, model in study.evaluation.more_comet.items():
+        try:
+            load_comet(model)
+        except ModelError as error:
+            raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
+
+
+def checked(
+    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+) -> PreparedSweep:
+    """Everything read and checked, the cheapest first; see `prepare`. Raises MtrayError."""
+    from mtray.data.store import check_files
+    from mtray.embedded.corpora import fetch_corpora
+
+    fetch_corpora(study)
+    check_files(study)
+    check_model(study, space)
+    prepared = prepare(study, space, say, sources)
+    check_metric(study)
+    return prepared
+
+
+def check_first(
+    study: Study,
+    space: Space,
+    address: str | None,
+    run_dir: Path | None = None,
+    taken: Any = (),
+    waits: bool = False,
+) -> int:
+    """What can be checked before any corpus is read: there is room for a trial, or the sweep
+    `waits` for a cluster that grows, and the budget leaves some to search. How many trials fit at
+    once. Raises MtrayError."""
+    from mtray.search.execution.available_resources import check_resources, cluster, this_machine
+    from mtray.search.ledger.allocation_check import checked_allocation
+
+    if not taken:  # which baselines these are is known once the sources are
+        checked_allocation(study, space, run_dir)
+    if address:
+        return check_resources(study, cluster(address), waits)
+    return check_resources(study, this_machine(study))

@@ -1,0 +1,162 @@
+"""A recorded trial trained again in this process, without Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mtray.data.draw_comparison import compared, drawn_again
+from mtray.embedded.corpora import fetch_corpora
+from mtray.errors import ConfigError, RunError
+from mtray.evaluation.inference.requests import Request
+from mtray.evaluation.suite import Suite
+from mtray.report.records import read_record, read_records
+from mtray.run_files import BASE_NUMBER, result_path, trial_name
+from mtray.runtime import versions
+from mtray.schema import Study, TrialRecord
+from mtray.training.worker import Worker
+from mtray.trial.job import DivergencePlan, Job, Outcome, RunOptions, UseModel
+from mtray.trial.run import run_trial
+
+
+def recorded_job(record: TrialRecord) -> Job:
+    """The job whose record this is."""
+    return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
+
+
+def recorded_held(record: TrialRecord) -> dict[str, int]:
+    """How many examples of each source the trial drew from, as far as its record says so."""
+    return {s.source: s.held for s in record.mix.shares if s.held}
+
+
+def as_written(study: Study) -> Study:
+    """The study without the defaults that its record spells out: an ability takes options it does
+    not know for a mistake, even where they are empty."""
+    return Study.model_validate(study.model_dump(exclude_defaults=True))
+
+
+def find_record(run_dir: Path, trial: str) -> TrialRecord:
+    """The record of trial `trial`, a number or `base`. RunError, with those there are, when there
+    is none."""
+    if trial != "base" and not trial.isdecimal():
+        raise ConfigError(f"NUMBER: expected a trial's number or base, found {trial!r}")
+    number = BASE_NUMBER if trial == "base" else int(trial)
+    file = result_path(run_dir, number)
+    if not file.is_file():
+        known = ", ".join(trial_name(r.number) for r in read_records(run_dir).records) or "none"
+        raise RunError(f"{run_dir.name}: trial {trial} has no record; records there: {known}")
+    return read_record(file)
+
+
+def load_suite(study: Study) -> tuple[Any, Suite]:
+    """The tokenizer, and what the trials of the study answer."""
+    from mtray.training.models import load_tokenizer
+
+    fetch_corpora(study)
+    tokenizer = load_tokenizer(study.model, study.trust_remote_code)
+    from mtray.evaluation.suite import build_suite
+
+    return tokenizer, build_suite(study, tokenizer)
+
+
+def recorded_sources(study: Study, record: TrialRecord, job: Job, tokenizer: Any) -> dict[str, Any]:
+    """The sources for a job that is a record's, or the same recipe with another seed; built by the
+    `sources_study` of the run. RunError where the job is to draw what the record says and would
+    draw something else."""
+    store = build_sources(study, job, recorded_held(record), tokenizer)
+    if not store or job.draw != recorded_job(record).draw:
+        return store
+    difference = drawn_again(record.mix, study, store, job.recipe, job.draw).difference
+    if difference is not None:
+        name = trial_name(record.number)
+        changed = version_changes(record.versions, versions())
+        raise RunError(
+            f"trial {name} cannot be trained again as it was: {difference.text}"
+            + (f" (also: {', '.join(changed)})" if changed else "")
+            + "; put back what has changed and run this again, or draw anew, as another "
+            f"experiment: `mtray rerun RUN {name} --seed N`"
+        )
+    return store
+
+
+def build_sources(
+    study: Study, job: Job, held: Mapping[str, int], tokenizer: Any
+) -> dict[str, Any]:
+    """The sources of a study as the job draws from them. `held`: how many examples of each; all
+    where it says nothing."""
+    if not job.recipe.parallel_size:
+        return {}
+    from mtray.data.store import build_store
+    from mtray.generated_replay import with_replay
+
+    given = with_replay(study, partial(print, file=sys.stderr))
+    seeded = given.model_copy(update={"seed": job.draw.seed})
+    few_shot = job.recipe.few_shot_share > 0
+    return dict(build_store(seeded, tokenizer, held, few_shot=few_shot))
+
+
+def train(
+    job: Job,
+    study: Study,
+    store: Mapping[str, Any],
+    requests: Sequence[Request],
+    use: UseModel | None = None,
+    divergence: DivergencePlan | None = None,
+) -> Outcome:
+    """The trial in this process: with DeepSpeed where it is installed, else with plain torch.
+    `store`: its sources by name."""
+    shown = {"state": ""}
+
+    def progress(fields: dict[str, Any]) -> None:
+        if fields.get("state", shown["state"]) != shown["state"]:
+            shown.update(fields)
+            print(f"{fields['state']} ...", file=sys.stderr, flush=True)
+
+    engine = "deepspeed" if find_spec("deepspeed") else "torch"
+    # the recipe's own point only
+    evaluation = study.evaluation.without_further_points()
+    study = study.model_copy(update={"evaluation": evaluation})
+    with alone():
+        options, worker = (
+            RunOptions(engine, use=use, divergence=divergence),
+            Worker(progress=progress),
+        )
+        return run_trial(job, study, store, requests, options, worker)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """A process group of this process only, which DeepSpeed asks for. Opens no port."""
+    import torch
+    import torch.distributed as dist
+
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+        os.environ.setdefault(name, value)
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    store = dist.HashStore()  # type: ignore[attr-defined]  # documented, without a line in __all__
+    dist.init_process_group(backend, store=store, rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def mix_notes(old: TrialRecord, new: TrialRecord) -> tuple[str, ...]:
+    """What to know of the data of a training that was made again with the same draw."""
+    same = recorded_job(old).draw == recorded_job(new).draw
+    return compared(old.mix, new.mix).notes if same and new.mix.shares else ()
+
+
+def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Which packages have other versions than a record says."""
+    return [
+        f"{name} was {before[name]}, is {version}"
+        for name, version in now.items()
+        if before.get(name, version) != version
+    ]

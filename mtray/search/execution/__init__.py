@@ -1,0 +1,1 @@
+"""Trials on Ray: Tune, executors, progress, console, watchdog."""

@@ -1,0 +1,94 @@
+"""What there is to run trials on, and how many of a study's trials fit at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtray.errors import ConfigError, RunError
+from mtray.schema import NO_COMET, Resources, Study
+
+
+@dataclass(frozen=True)
+class AvailableResources:
+    """`where`: `this machine` or the cluster, as a message calls it. `amounts`: its CPUs and GPUs,
+    by Ray's names."""
+
+    where: str
+    amounts: Mapping[str, float]
+
+
+def this_machine(study: Study) -> AvailableResources:
+    """Without Ray; GPUs are looked for only where the study wants some, as torch sees them."""
+    gpus = 0
+    if study.resources.gpus_per_worker or _scores_on_a_gpu(study):
+        import torch
+
+        gpus = torch.cuda.device_count()
+    return AvailableResources("this machine", {"CPU": os.cpu_count() or 1, "GPU": gpus})
+
+
+def cluster(address: str) -> AvailableResources:
+    """Asks the cluster at `address`. RunError when none can be joined there."""
+    import ray
+
+    from mtray.search.execution.ray_connection import start_ray
+
+    start_ray(address)
+    try:
+        return AvailableResources(f"the cluster at {address}", ray.cluster_resources())
+    finally:
+        ray.shutdown()
+
+
+def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
+    """How many trials fit at once."""
+    per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    fits = min(
+        int(amounts.get(name, 0) // (resources.workers * each))
+        for name, each in per_worker.items()
+        if each
+    )
+    return min(fits, resources.concurrent_trials) if resources.concurrent_trials else fits
+
+
+def shortage(resources: Resources, room: AvailableResources) -> str:
+    """What a trial needs and the room does not have; empty where one fits."""
+    if fitting(resources, room.amounts):
+        return ""
+    has = {name: room.amounts.get(name, 0) for name in ("CPU", "GPU")}
+    return (
+        f"a trial needs {resources.workers} x ({resources.cpus_per_worker:g} CPU, "
+        f"{resources.gpus_per_worker:g} GPU) and {room.where} has {has['CPU']:g} CPU, "
+        f"{has['GPU']:g} GPU"
+    )
+
+
+def concurrency(resources: Resources, room: AvailableResources) -> int:
+    """How many trials fit at once. Raises RunError when not even one does."""
+    if short := shortage(resources, room):
+        raise RunError(
+            f"{short}; change `resources` in the study, or name a cluster that has more "
+            "(`--address`)"
+        )
+    return fitting(resources, room.amounts)
+
+
+def check_resources(study: Study, room: AvailableResources, waits: bool = False) -> int:
+    """How many trials fit at once; 1 where none does yet and the sweep `waits` for machines to
+    join. RunError where it does not; ConfigError where the study's metric wants a GPU and there is
+    none."""
+    if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
+        raise ConfigError(
+            f"`evaluation.comet_device` is gpu, and {room.where} has no GPU; allowed are auto and "
+            "cpu as well"
+        )
+    if waits and shortage(study.resources, room):
+        return 1
+    return concurrency(study.resources, room)
+
+
+def _scores_on_a_gpu(study: Study) -> bool:
+    wanted = study.evaluation
+    return wanted.comet_device == "gpu" and bool(wanted.comet != NO_COMET or wanted.more_comet)

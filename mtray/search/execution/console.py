@@ -1,0 +1,167 @@
+"""What a sweep shows while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from mtray.report.abilities import ability_sentences, ability_sets
+from mtray.report.parameters import parameter_text, parameters
+from mtray.report.tables import score_text, varied_parameters
+from mtray.run_files import BASE_NUMBER, trial_name
+from mtray.schema import Recipe, TrialRecord
+from mtray.trial.job import Job
+
+SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
+         "frozen_layers": "frozen", "learning_rate": "lr"}  # fmt: skip
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe in one short line."""
+    if not recipe.parallel_size:
+        return "base model, untouched"
+    values = parameters(recipe)
+    return " ".join(
+        f"{SHORT.get(k, k)} {parameter_text(values[k])}"
+        for k in varied_parameters([values])
+        if values[k] is not None
+    )
+
+
+def _repeats(trial: Job | TrialRecord) -> str:
+    return f" (trial {trial.of} with another seed)" if trial.replicate else ""
+
+
+def _attempted(record: TrialRecord) -> str:
+    """The attempts that failed before, such as ` (attempts before: out of memory, again at half the
+    micro-batch)`."""
+    lost = record.extra.get("attempts") or ()
+    ends = [f"{a['reason_class']}, {a['then']}".replace("_", " ") for a in lost]
+    return f" (attempts before: {'; '.join(ends)})" if ends else ""
+
+
+def duration_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def say(console: Console, text: str) -> None:
+    """A plain line: not wrapped, and no part of it taken for markup."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveTable:
+    """Prints what starts and ends; on a terminal also a table that is redrawn every second."""
+
+    def __init__(self, console: Console, total: int, finished: int, concurrent: int) -> None:
+        self._console, self._total, self._concurrent = console, total, concurrent
+        self._done, self._already = 0, finished
+        self._started = time.monotonic()
+        self._jobs: dict[int, Job] = {}
+        self._snapshot: dict[int, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._progress_actor: Any = None
+        self._thread: threading.Thread | None = None
+
+    def started(self, job: Job) -> None:
+        with self._lock:
+            self._jobs[job.number] = job
+        if not self._console.is_terminal:
+            name = f"{trial_name(job.number)}{_repeats(job)}"
+            self.say(f"{self._clock()} trial {name} started: {recipe_text(job.recipe)}")
+
+    def ended(self, record: TrialRecord) -> None:
+        with self._lock:
+            self._jobs.pop(record.number, None)
+            self._done += record.number != BASE_NUMBER
+        seconds = duration_text(record.total_seconds)
+        if (waited := record.seconds.get("waiting", 0.0)) >= 1:
+            seconds += f" (waited {duration_text(waited)})"
+        if record.state == "complete":
+            found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
+        elif record.state == "pruned":
+            found = f"PRUNED at {record.reason}"
+        else:
+            found = f"{record.state.upper()} {record.reason}"
+        role = "" if record.role == "search" else f" ({record.role})"
+        role += _repeats(record) + _attempted(record)
+        self.say(
+            f"{self._clock()} trial {trial_name(record.number)}{role} {found}  {seconds}  "
+            f"{recipe_text(record.recipe)}  [{self._already + self._done}/{self._total}] "
+            f"{self._left()}".rstrip()
+        )
+        if record.number == BASE_NUMBER:
+            for sentence in ability_sentences(ability_sets([record])):
+                self.say(f"{self._clock()} {sentence}")
+
+    def lost(self, number: int, reason: str) -> None:
+        with self._lock:
+            self._jobs.pop(number, None)
+        self.say(f"{self._clock()} trial {trial_name(number)} runs again: {reason}")
+
+    def say(self, text: str) -> None:
+        say(self._console, text)
+
+    def _clock(self) -> str:
+        return time.strftime("%H:%M:%S")
+
+    def _left(self) -> str:
+        """Time left, from the pace so far; it is an estimate and trials differ."""
+        missing = self._total - self._already - self._done
+        if not self._done or missing <= 0:
+            return ""
+        pace = (time.monotonic() - self._started) / self._done
+        return f"about {duration_text(missing * pace)} left"
+
+    def table(self) -> Table:
+        """The trials that run now."""
+        title = f"{self._already + self._done} of {self._total} trials finished"
+        left = self._left()
+        table = Table(
+            title=f"{title}, {left}" if left else title, title_justify="left", expand=False
+        )
+        for column in ("trial", "recipe", "state", "step", "tokens/s", "loss", "for"):
+            table.add_column(column, justify="left" if column in ("recipe", "state") else "right")
+        with self._lock:
+            jobs, snapshot = list(self._jobs.values()), dict(self._snapshot)
+        for job in jobs:
+            entry = snapshot.get(job.number, {})
+            step = f"{entry['step']}/{entry['steps']}" if "step" in entry else ""
+            speed = f"{entry['tokens_per_second']:,.0f}" if "tokens_per_second" in entry else ""
+            loss = f"{entry['loss']:.3f}" if "loss" in entry else ""
+            since = duration_text(time.time() - entry["since"]) if "since" in entry else ""
+            state = escape(str(entry.get("state", "starting")))
+            name, recipe = trial_name(job.number), recipe_text(job.recipe)
+            table.add_row(name, recipe, state, step, speed, loss, since)
+        return table
+
+    def start(self, progress_actor: Any) -> None:
+        self._progress_actor = progress_actor
+        if self._console.is_terminal:
+            self._thread = threading.Thread(target=self._redraw, daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def _redraw(self) -> None:
+        import ray
+
+        with Live(
+            self.table(), console=self._console, refresh_per_second=2, transient=True
+        ) as live:
+            while not self._over.wait(1.0):
+                try:
+                    self._snapshot = ray.get(self._progress_actor.snapshot.remote(), timeout=5)
+                except ray.exceptions.RayError:
+                    continue  # a slow progress actor only makes the table old
+                live.update(self.table())

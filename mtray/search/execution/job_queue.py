@@ -1,0 +1,297 @@
+"""Jobs on their way from trials to executors and back.
+
+A trial submits its work and waits; the workers of an executor take jobs one after another, all of
+them the same ones in the same order. `JobQueue` is the bookkeeping, `QueueActor` lets others wait
+for it in a cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mtray.errors import TrainError
+from mtray.search.ledger.trial_failures import most_telling
+from mtray.trial.job import Job, Outcome
+
+T = TypeVar("T")
+
+LONG_POLL = 10.0  # seconds that a question waits for its answer
+_AFTER_ALL_RANKS = 1 << 30  # of two errors that say as much, a worker's own comes first
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an executor is asked to do.
+
+    batch_share: of the usual tokens in a batch.
+    spent: seconds that the trial's earlier attempts ran."""
+
+    job: Job
+    batch_share: float = 1.0
+    spent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Work as an executor's workers take it. `work` is None where the executor is to end."""
+
+    ticket: int
+    work: Work | None
+
+
+END = Assignment(-1, None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error of another process, with its traceback as text."""
+
+    error: Exception
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended: with an outcome, None where it was asked to stop, or a failure."""
+
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+
+
+class WorkerTraceback(Exception):
+    """The traceback of an error in a worker, as its cause here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def packed_failure(error: Exception) -> bytes:
+    """A failure in pickled form; an error that cannot be pickled becomes a TrainError."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        packed = pickle.dumps(Failure(error, text))
+        pickle.loads(packed)  # an exception with arguments of its own may fail only here
+    except Exception:
+        packed = pickle.dumps(Failure(TrainError(f"{type(error).__name__}: {error}"), text))
+    return packed
+
+
+@dataclass
+class _Entry:
+    """A submitted job: who runs it, and how it ended (a pickled `Done`). Nobody waits any more for
+    one that is `abandoned`."""
+
+    work: Work
+    executor: str | None = None
+    done: bytes | None = None
+    abandoned: bool = False
+
+
+@dataclass
+class _Executor:
+    """What an executor was given, in order, and what its workers raised, by rank. `retire`: it
+    takes no further job."""
+
+    jobs: list[Assignment] = field(default_factory=list)
+    failures: dict[int, bytes] = field(default_factory=dict)
+    retire: bool = False
+
+
+class JobQueue:
+    """First come, first served; jobs of one trial never run at the same time. Knows no Ray and no
+    clock."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, _Entry] = {}
+        self._waiting: deque[int] = deque()
+        self._executors: dict[str, _Executor] = {}
+        self._tickets, self._closed = 0, False
+
+    # what trials ask
+
+    def submit(self, work: Work) -> int:
+        """The ticket by which the trial asks for its job."""
+        self._tickets += 1
+        self._entries[self._tickets] = _Entry(work)
+        self._waiting.append(self._tickets)
+        return self._tickets
+
+    def begun(self, ticket: int) -> bool:
+        entry = self._entries[ticket]
+        return entry.executor is not None or entry.done is not None
+
+    def withdraw(self, ticket: int) -> bool:
+        """Take back a job that no executor has taken; False where one has."""
+        if ticket not in self._waiting:
+            return False
+        self._waiting.remove(ticket)
+        del self._entries[ticket]
+        return True
+
+    def done(self, ticket: int) -> bytes | None:
+        """A pickled `Done`, once, or None where the job has not ended."""
+        found = self._entries[ticket].done
+        if found is not None:
+            del self._entries[ticket]
+        return found
+
+    def abandon(self, number: int) -> list[int]:
+        """Forget the jobs of a trial whose own process was lost; the tickets of those that run."""
+        mine = [t for t, entry in self._entries.items() if entry.work.job.number == number]
+        running = [ticket for ticket in mine if not self.withdraw(ticket)]
+        for ticket in running:
+            self._entries[ticket].abandoned = True
+            if self._entries[ticket].done is not None:
+                del self._entries[ticket]
+        return [ticket for ticket in running if ticket in self._entries]
+
+    # what executors ask
+
+    def take(self, executor: str, place: int) -> Assignment | None:
+        """The executor's job at this place, counted from 0: the same for all its workers. None
+        where there is none to take yet."""
+        own = self._executors.setdefault(executor, _Executor())
+        if place < len(own.jobs):
+            return own.jobs[place]
+        found = END if self._closed or own.retire else self._next(executor)
+        if found is not None:
+            own.jobs.append(found)
+        return found
+
+    def _next(self, executor: str) -> Assignment | None:
+        running = {e.work.job.number for e in self._entries.values() if e.executor and not e.done}
+        for ticket in self._waiting:
+            entry = self._entries[ticket]
+            if entry.work.job.number not in running:
+                self._waiting.remove(ticket)
+                entry.executor = executor
+                return Assignment(ticket, entry.work)
+        return None
+
+    def finish(self, ticket: int, done: bytes) -> None:
+        """How a job ended, from its first worker."""
+        entry = self._entries.get(ticket)
+        if entry is None:
+            return
+        entry.done = done
+        if entry.abandoned:
+            del self._entries[ticket]
+
+    def retire(self, executor: str) -> None:
+        """The executor gets no further job."""
+        self._executors.setdefault(executor, _Executor()).retire = True
+
+    def fail(self, executor: str, rank: int, failure: bytes) -> None:
+        """What a worker raised; its job has failed once `end` says that the executor is gone."""
+        self._executors.setdefault(executor, _Executor()).failures[rank] = failure
+
+    # what the sweep's own process says
+
+    def end(self, executor: str, failure: bytes | None) -> int:
+        """An executor has ended, with this failure where not by itself; how many jobs it took. The
+        most telling of this and of what its workers raised is the failure of its last job. One that
+        took none passes it on to the first that waits: another executor would do no better."""
+        own = self._executors.pop(executor, _Executor())
+        if failure is not None:
+            found = {**own.failures, _AFTER_ALL_RANKS: failure}
+            errors = {rank: pickle.loads(packed).error for rank, packed in found.items()}
+            told = next(r for r, e in errors.items() if e is most_telling(errors))
+            ticket = own.jobs[-1].ticket if own.jobs else next(iter(self._waiting), None)
+            if ticket in self._entries:
+                self._fail_job(ticket, pickle.loads(found[told]))
+        return sum(job.work is not None for job in own.jobs)
+
+    def _fail_job(self, ticket: int, failure: Failure) -> None:
+        if self._entries[ticket].done is None:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            self.finish(ticket, pickle.dumps(Done(failure=failure)))
+
+    def started(self) -> int:
+        """How many executors run: their workers have asked for a job."""
+        return len(self._executors)
+
+    def close(self) -> None:
+        """Executors end as soon as they ask for a job."""
+        self._closed = True
+
+
+class QueueActor:
+    """A `JobQueue` as an asynchronous Ray actor without a CPU: who asks for what is not there yet
+    gets None after `LONG_POLL` seconds and asks again."""
+
+    def __init__(self) -> None:
+        self._queue = JobQueue()
+        self._changed = asyncio.Condition()
+
+    async def submit(self, work: Work) -> int:
+        return await self._change(self._queue.submit, work)
+
+    async def withdraw(self, ticket: int) -> bool:
+        return await self._change(self._queue.withdraw, ticket)
+
+    async def abandon(self, number: int) -> list[int]:
+        return await self._change(self._queue.abandon, number)
+
+    async def finish(self, ticket: int, done: bytes) -> None:
+        await self._change(self._queue.finish, ticket, done)
+
+    async def retire(self, executor: str) -> None:
+        await self._change(self._queue.retire, executor)
+
+    async def fail(self, executor: str, rank: int, failure: bytes) -> None:
+        await self._change(self._queue.fail, executor, rank, failure)
+
+    async def end(self, executor: str, failure: bytes | None) -> int:
+        return await self._change(self._queue.end, executor, failure)
+
+    async def started(self) -> int:
+        return self._queue.started()
+
+    async def close(self) -> None:
+        await self._change(self._queue.close)
+
+    async def begun(self, ticket: int) -> bool:
+        return await self._answer(lambda: self._queue.begun(ticket))
+
+    async def done(self, ticket: int) -> bytes | None:
+        return await self._answer(lambda: self._queue.done(ticket))
+
+    async def take(self, executor: str, place: int) -> Assignment | None:
+        return await self._answer(lambda: self._queue.take(executor, place))
+
+    async def _change(self, change: Callable[..., T], *arguments: Any) -> T:
+        async with self._changed:
+            found = change(*arguments)
+            self._changed.notify_all()
+        return found
+
+    async def _answer(self, ask: Callable[[], T]) -> T:
+        """The first answer that says something, or the last one once the time is over."""
+        until = asyncio.get_running_loop().time() + LONG_POLL
+        async with self._changed:
+            while not (found := ask()):
+                left = until - asyncio.get_running_loop().time()
+                try:
+                    await asyncio.wait_for(self._changed.wait(), left)
+                except asyncio.TimeoutError:
+                    return found
+                if left <= 0:
+                    return found
+            self._changed.notify_all()  # a job that was taken has begun
+        return found
+
+
+def start_queue() -> Any:
+    """The queue on the driver's own machine: if that is lost, the sweep is, too."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(QueueActor).remote()

@@ -1,0 +1,169 @@
+"""What goes on in a sweep right now: workers write to one small actor, the live table reads it, and
+stop requests go back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtray.search.early_stopping.rung_files import RungQuestion
+from mtray.search.early_stopping.rungs import Point
+
+# a worker that has no answer by then goes on; large metrics take their time on a CPU
+ANSWER_SECONDS = 600.0
+
+
+class ProgressActor:
+    """State of every running trial, by number. Runs as a Ray actor without a CPU of its own."""
+
+    def __init__(self) -> None:
+        self._trials: dict[int, dict[str, Any]] = {}
+        self._stop = False
+        self._cancelled: set[int] = set()
+        self._points: dict[int, dict[int, Point]] = {}
+        self._questions: dict[int, list[RungQuestion]] = {}
+        self._answers: dict[tuple[int, int], bool] = {}
+
+    def update(self, number: int, fields: dict[str, Any]) -> None:
+        entry = self._trials.setdefault(number, {"since": time.time()})
+        if fields.get("state") not in (None, entry.get("state")):
+            entry["since"] = time.time()
+            entry.pop("step", None)
+            entry.pop("answered", None)
+        if "step" in fields:
+            entry.pop("answered", None)
+        elif "answered" in fields:  # by rank
+            answered = {**entry.get("answered", {}), **fields["answered"]}
+            fields = {**fields, "answered": answered, "step": sum(answered.values())}
+        entry.update(fields)
+
+    def remove(self, number: int) -> None:
+        self._trials.pop(number, None)
+
+    def know(self, points: Mapping[int, Mapping[int, Point]]) -> None:
+        """Measurements by rung and trial; a later one of the same trial takes the place of the
+        earlier."""
+        for rung, by_number in points.items():
+            self._points.setdefault(rung, {}).update(by_number)
+
+    def others(self, rung: int, number: int) -> list[Point]:
+        """What was measured at a rung, but for trial `number`."""
+        return [p for n, p in self._points.get(rung, {}).items() if n != number]
+
+    def ask(self, number: int, question: RungQuestion) -> None:
+        self._answers.pop((number, question.reached.rung), None)
+        self._questions.setdefault(number, []).append(question)
+
+    def question(self, number: int) -> RungQuestion | None:
+        """The trial's oldest question that nobody took yet."""
+        waiting = self._questions.get(number)
+        return waiting.pop(0) if waiting else None
+
+    def answer(self, number: int, rung: int, ends: bool) -> None:
+        self._answers[number, rung] = ends
+
+    def answered(self, number: int, rung: int) -> bool | None:
+        return self._answers.pop((number, rung), None)
+
+    def snapshot(self) -> dict[int, dict[str, Any]]:
+        return self._trials
+
+    def stop(self) -> None:
+        self._stop = True
+
+    def cancel(self, ticket: int) -> None:
+        """One job is to stop at its next step."""
+        self._cancelled.add(ticket)
+
+    def stopping(self, ticket: int | None = None) -> bool:
+        """Whether all are to stop, or the job of this ticket."""
+        return self._stop or ticket in self._cancelled
+
+
+def start_progress() -> Any:
+    """The progress actor on the driver's own machine, so that no other machine's loss takes it
+    away."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressActor).remote()
+
+
+def ask_whether_to_stop(
+    progress_actor: Any, number: int, question: RungQuestion, should_stop: Callable[[], bool]
+) -> bool:
+    """Whether the trial ends here, once its own process has said so; False when the sweep is being
+    stopped or no answer comes."""
+    import ray
+
+    progress_actor.ask.remote(number, question)
+    until = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < until and not should_stop():
+        ends = ray.get(progress_actor.answered.remote(number, question.reached.rung))
+        if ends is not None:
+            return bool(ends)
+        time.sleep(0.1)
+    return False
+
+
+class Reporter:
+    """A worker's line to the progress actor: never waits for it, writes at most a few times a
+    second. `ticket`: of the job that it works on."""
+
+    def __init__(
+        self,
+        progress_actor: Any,
+        number: int,
+        rank: int = 0,
+        interval: float = 0.5,
+        ticket: int | None = None,
+    ) -> None:
+        self._progress_actor, self._number = progress_actor, number
+        self._rank, self._interval = rank, interval
+        self._ticket = ticket
+        self._pending: dict[str, Any] = {}
+        self._written = 0.0
+        self._asked = 0.0
+        self._answer: Any = None
+        self._stop = False
+
+    def progress(self, fields: dict[str, Any]) -> None:
+        """Rank 0 speaks for the trial; of the others only how much they answered counts."""
+        if "answered" in fields:
+            fields = {**fields, "answered": {self._rank: fields["answered"]}}
+        elif self._rank:
+            return
+        if "state" in fields:
+            self._pending.pop("answered", None)  # of the state before
+        self._pending.update(fields)
+        now = time.monotonic()
+        if "state" in fields or now - self._written >= self._interval:
+            self._progress_actor.update.remote(self._number, self._pending)
+            self._pending, self._written = {}, now
+
+    def stopping(self) -> bool:
+        """Whether the progress actor says so now; waits for its answer, and takes none for no."""
+        import ray
+
+        try:
+            self._stop = self._stop or bool(
+                ray.get(self._progress_actor.stopping.remote(self._ticket), timeout=5)
+            )
+        except ray.exceptions.RayError:
+            return self._stop
+        return self._stop
+
+    def should_stop(self) -> bool:
+        """The last answer the progress actor gave; a new question is sent when the last one was
+        answered."""
+        import ray
+
+        now = time.monotonic()
+        if self._answer is None and now - self._asked >= self._interval:
+            self._answer, self._asked = self._progress_actor.stopping.remote(self._ticket), now
+        elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
+            self._stop = bool(ray.get(self._answer))
+            self._answer = None
+        return self._stop

@@ -1,0 +1,63 @@
+"""A Ray cluster: started here, or joined."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import RunError
+from mtray.search.execution import ray_environment
+
+if TYPE_CHECKING:
+    pass
+
+CONNECT_WITHIN = 4  # seconds
+
+
+def start_ray(address: str | None) -> Any:
+    """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
+    interface)."""
+    ray_environment.apply()
+    import ray
+
+    local: dict[str, Any] = (
+        {"include_dashboard": True, "dashboard_host": "127.0.0.1"} if not address else {}
+    )
+    try:
+        return ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": ray_environment.TRAIN},
+            **local,
+        )
+    except (ConnectionError, RuntimeError) as error:
+        if not address:
+            raise
+        last = str(error).strip().splitlines()[-1]
+        raise RunError(
+            f"--address {address}: no Ray cluster could be joined there: {last}\n"
+            "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
+            "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
+        ) from None
+
+
+def check_address(address: str) -> None:
+    """Raises RunError when nothing listens there; Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    if "://" in address:
+        raise RunError(
+            f"--address {address}: expected auto or HOST:PORT of the cluster's head; the sweep "
+            "must run on a machine of the cluster (`ray job submit` starts it there)"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(
+            f"--address {address}: nothing answers there ({error}); start a cluster with "
+            "`ray start --head`, or leave --address out"
+        ) from None

@@ -1,0 +1,54 @@
+"""A trial's job in an executor, again where another attempt may help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtray.errors import TrialStopped
+from mtray.run_files import trial_dir
+from mtray.search.execution.progress import Reporter
+from mtray.search.execution.shared import Shared
+from mtray.search.execution.submit import run_in_executor
+from mtray.search.ledger.stopwatch import Stopwatch
+from mtray.search.ledger.trial_failures import (
+    LOST,
+    Attempt,
+    attempt,
+    classify,
+    may_run_again,
+    one_line,
+)
+from mtray.search.ledger.trial_scratch import resume_text
+from mtray.trial.job import Job, Outcome
+
+
+def train_with_retries(
+    job: Job, shared: Shared, reporter: Reporter, attempts: list[Attempt], stopwatch: Stopwatch
+) -> Outcome:
+    """The outcome of the first attempt that comes through; `attempts` grows by those that did not.
+
+    Out of memory: once more with half as many tokens in a batch, in training (more micro-batches
+    make up for it) and in evaluation. Worker or node lost: again, at most twice. Both go on from
+    the trial's checkpoint where there is one. Raises what the last attempt raised, TimeLimitReached
+    when the attempts took the trial's minutes together, and TrialStopped when the sweep is being
+    stopped.
+    """
+    batch_share = 1.0
+    while True:
+        try:
+            return run_in_executor(job, shared, stopwatch, reporter, batch_share)
+        except TrialStopped:
+            raise
+        except Exception as error:
+            reason_class = classify(error)
+            if reason_class in LOST and reporter.stopping():
+                raise TrialStopped from error  # workers die under a sweep that is being stopped
+            if not may_run_again(reason_class, attempts):
+                raise
+            then = resume_text(trial_dir(Path(shared.run_dir), job.number))
+            if reason_class == "out_of_memory":
+                batch_share /= 2
+                then = "again at half the micro-batch"
+            seconds = stopwatch.end_attempt()
+            attempts.append(attempt(reason_class, one_line(error), then, seconds))
+            reporter.progress({"state": "starting"})

@@ -1,0 +1,220 @@
+"""Tune's view of the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from mtray.errors import RunError
+from mtray.report.records import read_records, write_record
+from mtray.run_files import BASE_NUMBER, trial_dir
+from mtray.schema import TrialRecord
+from mtray.search.execution.nodes import alive_nodes, lost_error
+from mtray.search.ledger.kept_weights import drop_dominated
+from mtray.search.ledger.ledger import Ledger, base_job
+from mtray.search.ledger.stopwatch import kept_time, since_attempts
+from mtray.search.ledger.trial_failures import (
+    Attempt,
+    attempt,
+    classify,
+    failed_record,
+    full_disk_error,
+    full_disk_reason,
+    is_disk_full,
+    may_run_again,
+    one_line,
+    why_to_give_up,
+    with_attempts,
+)
+from mtray.search.ledger.trial_scratch import delete_scratch
+from mtray.search.strategy.stop_criteria import enough
+from mtray.trial.job import Job
+
+
+@dataclass
+class Limits:
+    """When no further trial is started. `enough`: for a reason that lets running trials end.
+    `stopped`: they end now. `fatal`: because something is wrong.
+    `idle_seconds`: how long a free place waited for a suggestion."""
+
+    trials: int
+    until: float | None = None  # of time.monotonic()
+    stopped: bool = False
+    reason: str = ""
+    fatal: bool = False
+    idle_seconds: float = 0.0
+    enough: bool = False
+
+    def over(self) -> bool:
+        if self.until is not None and time.monotonic() > self.until:
+            self.reason = self.reason or "the time given by --max-minutes is over"
+            return True
+        return self.stopped or self.enough
+
+    def no_more(self, reason: str) -> None:
+        """No further trial is started; those that run go on to their end."""
+        self.enough, self.reason = True, self.reason or reason
+
+    def stop(self, reason: str, fatal: bool = False) -> None:
+        self.stopped, self.reason, self.fatal = True, reason, fatal
+
+
+@dataclass(frozen=True)
+class Events:
+    """Whom to tell; each is called with what happened.
+
+    abandoned: the number of a trial whose own process was lost: nobody waits for its job.
+    lost: a trial's number, and why it runs again.
+    halt: the trials that run are to stop at their next step.
+    places: asked for how many trials may run at a time now."""
+
+    started: Callable[[Job], None] = lambda job: None
+    ended: Callable[[TrialRecord], None] = lambda record: None
+    abandoned: Callable[[int], None] = lambda number: None
+    lost: Callable[[int, str], None] = lambda number, reason: None
+    halt: Callable[[], None] = lambda: None
+    places: Callable[[], float] = lambda: float("inf")
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]
+    """Hands Tune the ledger's trials and tells the ledger from the trials' records. The first of
+    all is the base model."""
+
+    def __init__(self, ledger: Ledger, limits: Limits, events: Events, run_dir: Path) -> None:
+        super().__init__()
+        self._ledger, self._limits, self._events, self._run_dir = ledger, limits, events, run_dir
+        self._numbers: dict[str, int] = {}
+        self._base_pending = ledger.needs_base()
+        self._base_lost: list[Attempt] = []
+        self._jobs: dict[int, Job] = {}
+        self._ended: list[TrialRecord] = []
+        self._had_complete = ledger.completed > 0
+        self._nodes = alive_nodes()
+        self._waiting_since = 0.0
+        budget = ledger.study.budget
+        self._stops_early = budget.device_hours is not None or budget.patience is not None
+        self._stop_when_enough()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its searcher to restore a run; ours has nothing to keep, the Optuna
+        # study is the state
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        try:
+            return self._suggest(trial_id)
+        except OSError as error:
+            self._stop_on_full_disk(error)
+            return Searcher.FINISHED
+
+    def _suggest(self, trial_id: str) -> Any:
+        if self._limits.over():
+            return Searcher.FINISHED
+        if len(self._numbers) >= self._events.places():
+            return None
+        if self._base_pending:
+            self._base_pending = False
+            attempts = tuple(self._base_lost)
+            job: Job | None = replace(base_job(self._ledger.study), attempts=attempts)
+        else:
+            if self._ledger.exhausted(self._limits.trials):
+                # a trial that runs may be lost and dispatched again
+                return None if self._numbers else Searcher.FINISHED
+            job = self._ledger.next(self._limits.trials, wait=False)
+        if job is None:
+            self._waiting_since = self._waiting_since or time.monotonic()
+            return None  # Tune asks again; the loop goes on meanwhile
+        if self._waiting_since:
+            self._limits.idle_seconds += time.monotonic() - self._waiting_since
+            self._waiting_since = 0.0
+        self._ledger.look_ahead(self._limits.trials)
+        self._numbers[trial_id], self._jobs[job.number] = job.number, job
+        self._nodes |= alive_nodes()
+        self._events.started(job)
+        return {"job": job}
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        number = self._numbers.pop(trial_id, None)
+        if number is None:
+            return
+        job = self._jobs.pop(number)
+        try:
+            if (result or {}).get("state") == "disk_full":
+                raise full_disk_error()
+            record = self._ledger.records.read(number)
+            if record is None:
+                record = self._without_record(job)
+            if record is not None:
+                self._take(record)
+        except OSError as full:
+            self._stop_on_full_disk(full)
+
+    def _without_record(self, job: Job) -> TrialRecord | None:
+        """What becomes of a trial that left no record: given back when the sweep is being stopped,
+        enqueued again when its process was lost, failed when that happened too often."""
+        self._events.abandoned(job.number)
+        if self._limits.stopped:
+            if job.number != BASE_NUMBER:
+                self._ledger.give_back(job.number)
+            return None
+        error = lost_error("the trial's own process ended without a record", self._nodes)
+        self._nodes = alive_nodes()
+        reason_class, reason = classify(error), one_line(error)
+        folder = trial_dir(self._run_dir, job.number)
+        if job.number == BASE_NUMBER:
+            again = self._base_pending = may_run_again(reason_class, self._base_lost)
+            seconds = since_attempts(folder, self._base_lost)
+            self._base_lost.append(attempt(reason_class, reason, "again from the start", seconds))
+        else:
+            again = self._ledger.lose(job.number, reason_class, reason)
+        if again:
+            self._events.lost(job.number, reason)
+            return None
+        record = with_attempts(failed_record(job, error, kept_time(folder).seconds), job.attempts)
+        write_record(self._run_dir, record)
+        delete_scratch(folder)
+        return record
+
+    def _take(self, record: TrialRecord) -> None:
+        self._ledger.tell(record.number)
+        drop_dominated(self._run_dir, self._ledger.study)
+        self._ledger.look_ahead(self._limits.trials)
+        self._events.ended(record)
+        if record.number == BASE_NUMBER:
+            if record.state != "complete":
+                reason = f"the base model could not be measured: {record.reason}"
+                self._limits.stop(reason, fatal=True)
+            return
+        self._ended.append(record)
+        why = why_to_give_up(self._ended, self._had_complete)
+        if why and not self._limits.stopped:
+            self._limits.stop(why, fatal=True)
+        self._stop_when_enough()
+
+    def _stop_when_enough(self) -> None:
+        """No further trial once the budget's device-hours are spent or nothing is gained."""
+        if self._stops_early and not self._limits.stopped:
+            why = enough(read_records(self._run_dir).records, self._ledger.study)
+            if why:
+                self._limits.no_more(why)
+
+    def _stop_on_full_disk(self, error: OSError) -> None:
+        """Nothing can be written any more, so nothing that runs is worth its time."""
+        if not is_disk_full(error):
+            raise error
+        self._limits.stop(full_disk_reason(self._run_dir), fatal=True)
+        self._events.halt()
+
+    def on_trial_result(self, trial_id: str, result: Any) -> None:
+        """Nothing to learn before a trial has ended."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the Optuna study is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise RunError("a sweep is not continued with Tuner.restore; run the same command again")

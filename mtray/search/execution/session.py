@@ -1,0 +1,270 @@
+"""One start of a sweep: lock the run, start Ray, run trials, export the front."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from mtray.data.store import sums_by_recipe
+from mtray.errors import RunError
+from mtray.report.abilities import ability_sentences, ability_sets
+from mtray.report.export import export_front
+from mtray.report.records import read_records
+from mtray.report.tables import show_front
+from mtray.run_files import BASE_NUMBER
+from mtray.schema import TrialRecord
+from mtray.search.early_stopping.rungs import points_of
+from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
+from mtray.search.execution.console import LiveTable, duration_text, say
+from mtray.search.execution.disk_space import check_disk
+from mtray.search.execution.watchdog import Watchdog, look_at
+from mtray.search.ledger.data_check import check_data
+from mtray.search.ledger.kept_weights import drop_dominated
+from mtray.search.ledger.ledger import Ledger
+from mtray.search.ledger.rebinding import rebind
+from mtray.search.ledger.run_folder import bind
+from mtray.search.ledger.trial_failures import is_disk_full
+from mtray.search.ledger.trial_plan import after_first_repeat
+from mtray.search.ledger.trial_scratch import delete_finished_scratch
+from mtray.trial.job import Job
+
+if TYPE_CHECKING:
+    from mtray.search.execution.executors import Executors
+    from mtray.search.execution.searcher import Limits
+    from mtray.search.execution.shared import Shared
+
+STARTS = "starts.jsonl"
+
+
+def run_session(
+    prepared: Any, run_dir: Path, address: str | None, console: Console, started: float
+) -> int:
+    """Run or continue the sweep in `run_dir`, which the caller has claimed; the exit code (0, or
+    128 + signal when it was stopped by one).
+
+    `started` is the time.monotonic() that --max-minutes counts from.
+    """
+    check_data(run_dir, prepared.study, prepared.store)
+    rebind(run_dir, prepared.study, prepared.space)
+    bind(run_dir, prepared.study, prepared.space, prepared.first)
+    held = {name: len(table) for name, table in prepared.store.items()}
+    sums = sums_by_recipe(prepared.study, prepared.store)
+    ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
+    delete_finished_scratch(run_dir)
+    drop_dominated(run_dir, prepared.study)
+    if ledger.taken_over:
+        say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
+    for text in ledger.records.damaged:
+        say(console, text)
+    total = ledger.total
+    missing = max(0, total - ledger.finished)
+    over = not ledger.needs_base() and ledger.exhausted(total)
+    if not over:
+        if ledger.finished:
+            say(
+                console,
+                f"continuing {run_dir}: {ledger.finished} trials are finished, "
+                f"{'at most ' if prepared.study.budget.settle else ''}{missing} to go",
+            )
+        base = ledger.records.read(BASE_NUMBER)  # measured by an earlier start
+        for sentence in ability_sentences(ability_sets([base] if base else [])):
+            say(console, sentence)
+        code = _with_ray(prepared, run_dir, ledger, address, console, started)
+    else:
+        why = "and the answer is settled" if missing else "--trials N with a larger N adds some"
+        say(console, f"{run_dir}: all {ledger.finished} trials are finished; {why}")
+        code = 0
+    finish(run_dir, prepared.study, prepared.space, console)
+    return code
+
+
+def note_start(
+    run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str, idle: float
+) -> None:
+    """One line for this start of the run: wall-clock seconds of its trials, how many finished, how
+    many ran at a time, seconds that a free place waited for a suggestion."""
+    entry = {
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": round(seconds, 2),
+        "finished": finished,
+        "concurrent": concurrent,
+        "reason": reason,
+        "idle_seconds": round(idle, 2),
+    }
+    with open(run_dir / STARTS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
+    """Export and show the front, as far as there is one."""
+    complete = [r for r in read_records(run_dir).records if r.state == "complete"]
+    if not complete:
+        say(console, "no trial is complete, so there is no front")
+        return
+    show_front(export_front(run_dir, study, space), console)
+
+
+def _events(
+    ledger: Ledger, watch: LiveTable, watchdog: Watchdog, shared: Shared, executors: Executors
+) -> Any:
+    """Who hears of what happens to trials."""
+    import ray
+
+    from mtray.search.execution.searcher import Events
+
+    progress_actor = shared.progress_actor
+    told = after_first_repeat(Path(shared.run_dir), shared.study, watch.say)
+
+    def started(job: Job) -> None:
+        watchdog.started(job)
+        watch.started(job)
+        if purpose := ledger.purpose(job.number):
+            watch.say(f"trial {job.number} {purpose}")
+
+    def ended(record: TrialRecord) -> None:
+        watchdog.ended(record.number)
+        watch.ended(record)
+        told(record)
+
+    def abandoned(number: int) -> None:
+        for ticket in ray.get(shared.queue.abandon.remote(number)):
+            progress_actor.cancel.remote(ticket)
+
+    def lost(number: int, reason: str) -> None:
+        progress_actor.remove.remote(number)
+        watchdog.ended(number)
+        watch.lost(number, reason)
+
+    return Events(
+        started, ended, abandoned, lost, progress_actor.stop.remote, lambda: executors.places
+    )
+
+
+@contextlib.contextmanager
+def _full_disk_later() -> Iterator[None]:
+    """A full disk here is no news: the sweep ends by it, and the next start mends what is left."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+
+
+def _with_ray(
+    prepared: Any,
+    run_dir: Path,
+    ledger: Ledger,
+    address: str | None,
+    console: Console,
+    started: float,
+) -> int:
+    import ray
+
+    from mtray.search.execution.ray_connection import start_ray
+
+    study = prepared.study
+    context = start_ray(address)
+    # after the environment is set, which Ray reads when it is imported
+    from mtray.search.execution.searcher import Limits
+
+    try:
+        room = AvailableResources("the cluster", ray.cluster_resources())
+        concurrent = check_resources(study, room, waits=address is not None)
+        check_disk(study, prepared.space, run_dir, concurrent)
+        shared = _share(prepared, run_dir)
+        minutes = study.budget.max_minutes
+        limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
+        watch = LiveTable(console, limits.trials, ledger.finished, concurrent)
+        watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
+        watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
+        if short := shortage(study.resources, room):
+            watch.say(f"{short}; waiting for machines to join")
+        before, had = time.monotonic(), ledger.finished
+        received = _run_watched(ledger, shared, limits, watch)
+        spent = time.monotonic() - before
+        with _full_disk_later():
+            note_start(
+                run_dir, spent, ledger.finished - had, concurrent, limits.reason,
+                limits.idle_seconds,
+            )  # fmt: skip
+        watch.say(f"{ledger.finished} trials finished, {duration_text(spent)} in this start")
+        if limits.fatal:
+            raise RunError(limits.reason)
+        if limits.reason:
+            watch.say(limits.reason)
+        if ledger.all_failed(1) and not received:
+            raise RunError(
+                f"no trial came through; {limits.reason or 'see the records under trials/'}"
+            )
+        return 128 + received if received else 0
+    finally:
+        ray.shutdown()
+
+
+def _share(prepared: Any, run_dir: Path) -> Shared:
+    """Put what all trials use where all machines of the cluster reach it."""
+    import ray
+
+    from mtray.search.execution.job_queue import start_queue
+    from mtray.search.execution.progress import start_progress
+    from mtray.search.execution.shared import Shared
+    from mtray.search.execution.store_transport import send_tables
+
+    study, progress_actor = prepared.study, start_progress()
+    if study.early_stopping:
+        progress_actor.know.remote(points_of(read_records(run_dir).records, study.objectives))
+    return Shared(
+        study=study, run_dir=str(run_dir), progress_actor=progress_actor, queue=start_queue(),
+        store=send_tables(prepared.store),
+        requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
+        similar=_similar(prepared),
+    )  # fmt: skip
+
+
+def _similar(prepared: Any) -> Any:
+    """Mean embeddings of sources and evaluation, where the study names an encoder."""
+    study = prepared.study
+    if study.evaluation.embedder is None:
+        return None
+    from mtray.evaluation.source_similarity import load_encoder, mean_embeddings, prompts_by_part
+    from mtray.training.models import load_tokenizer
+
+    return mean_embeddings(
+        load_encoder(study.evaluation.embedder),
+        prepared.store,
+        load_tokenizer(study.model, study.trust_remote_code),
+        prompts_by_part(prepared.suite.parts, prepared.suite.requests),
+    )
+
+
+def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> int | None:
+    """Run trials to the end, however it comes; the signal that it came by, if any."""
+    from mtray.search.execution.executors import Executors
+    from mtray.search.execution.tuner import StopOnSignal, run_trials
+
+    progress_actor, executors = shared.progress_actor, Executors(shared)
+    watchdog = Watchdog(
+        shared.study.resources,
+        watch.say,
+        lambda: look_at(progress_actor, shared.queue, executors.places),
+    )
+    watch.start(progress_actor)
+    watchdog.start()
+    try:
+        with StopOnSignal(limits, progress_actor, watch.say) as stop:
+            events = _events(ledger, watch, watchdog, shared, executors)
+            run_trials(ledger, shared, limits, events)
+        return stop.received
+    finally:
+        executors.close()
+        watchdog.stop()
+        watch.stop()
+        with _full_disk_later():
+            for number in ledger.running_numbers():
+                ledger.give_back(number)

@@ -1,0 +1,47 @@
+"""A trial's job, from its own process to an executor and back."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from mtray.errors import TrialStopped
+from mtray.search.execution.job_queue import Done, Work, WorkerTraceback
+from mtray.search.execution.progress import Reporter
+from mtray.search.execution.shared import Shared
+from mtray.search.ledger.stopwatch import Stopwatch
+from mtray.trial.job import Job, Outcome
+
+
+def run_in_executor(
+    job: Job, shared: Shared, stopwatch: Stopwatch, reporter: Reporter, batch_share: float = 1.0
+) -> Outcome:
+    """The outcome of a job, however long it waits for an executor. Raises TrialStopped when asked
+    to stop, WorkerLost or NodeLost, TimeLimitReached, and what a worker raised otherwise."""
+    stopwatch.check(shared.study.budget.trial_minutes)
+    work = Work(job, batch_share, stopwatch.duration.running)
+    ticket = _get(shared.queue.submit.remote(work))
+    with stopwatch.waiting():
+        _wait_for_executor(shared.queue, ticket, reporter)
+    packed = None
+    while packed is None:
+        packed = _get(shared.queue.done.remote(ticket))
+    done: Done = pickle.loads(packed)
+    if done.failure is not None:
+        raise done.failure.error from WorkerTraceback(done.failure.traceback)
+    if done.outcome is None:
+        raise TrialStopped
+    return done.outcome
+
+
+def _wait_for_executor(queue: Any, ticket: int, reporter: Reporter) -> None:
+    """The watchdog says what is missing."""
+    while not _get(queue.begun.remote(ticket)):
+        if reporter.stopping() and _get(queue.withdraw.remote(ticket)):
+            raise TrialStopped
+
+
+def _get(reference: Any) -> Any:
+    import ray
+
+    return ray.get(reference)

@@ -1,0 +1,207 @@
+"""How long a sweep takes here, from a few measured steps and answers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from mtray.data.few_shot import few_shot_table
+from mtray.data.mixing import plan
+from mtray.data.store import select, sums_by_recipe, sums_of
+from mtray.errors import EvaluationError
+from mtray.schema import POOLS, Mix, Recipe, Resources, Study
+from mtray.search.execution.console import duration_text
+from mtray.search.strategy.baseline_recipes import baseline_recipes
+from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
+from mtray.search.strategy.largest_recipes import largest_recipes
+from mtray.search.strategy.samplers import space_filling
+from mtray.search_space.space import Space
+from mtray.search_space.unit_cube import at_quantile
+from mtray.trial.job import Job, RunOptions
+from mtray.trial.run import run_trial
+
+# of a trial beyond training and evaluation; benchmarks/overhead.py measures it
+STARTUP_SECONDS = 7.0
+STEPS = 6  # of training, measured
+REQUESTS = 130  # of the evaluation's, about so many are answered and scored
+POINTS = 64  # of the space, whose mean size stands for the recipes that will be searched
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What was measured on this machine, with one worker.
+
+    fixed: seconds of a trial beyond training and evaluation.
+    tokens_per_second: of training.
+    answering: seconds of all of the evaluation's requests.
+    scoring: seconds of scoring these answers, which one process does.
+    """
+
+    fixed: float
+    tokens_per_second: float
+    answering: float
+    scoring: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one trial each: of the base model, of every baseline, and of the recipes that are
+    searched."""
+
+    base: float
+    baselines: tuple[float, ...]
+    searched: tuple[float, ...]
+
+    def total(self, division: BudgetAllocation, concurrent: int) -> float:
+        """Seconds of the whole sweep. A repeat is taken for a searched recipe, but for that of the
+        first baseline; so is what confirms the recommendation."""
+        again = division.first_again
+        late = division.searched + division.repeats - again + division.confirm
+        first = self.baselines[0] if again else 0.0
+        rest = fmean(self.searched) * late
+        return (self.base + sum(self.baselines) + first + rest) / concurrent
+
+    def lines(self, division: BudgetAllocation, concurrent: int, further: int = 0) -> list[str]:
+        """`further`: trials beyond the budget, at most."""
+        shown = [f"{_seconds([self.base])} for the base model"]
+        if self.baselines:
+            shown.append(f"{_seconds(self.baselines)} for a baseline")
+        shown.append(f"{_seconds(self.searched)} for a recipe of the space")
+        total = duration_text(self.total(division, concurrent))
+        trials = counted(division.trials, "trial")
+        at_once = f"{concurrent} at a time" if concurrent > 1 else "one after another"
+        out = [
+            f"  about {', '.join(shown)}, as measured here",
+            f"  about {total} for the base model and {trials}, {at_once}",
+        ]
+        if further:
+            more = duration_text(further * fmean(self.searched) / concurrent)
+            named = counted(further, "further trial")
+            out.append(f"  at most about {more} more for {named} that settle the answer")
+        return out
+
+
+def _seconds(found: Sequence[float]) -> str:
+    """Such as `52 s (41 to 70)`."""
+    low, high = f"{min(found):.0f}", f"{max(found):.0f}"
+    return f"{fmean(found):.0f} s" + (f" ({low} to {high})" if low != high else "")
+
+
+@contextmanager
+def threads_of(resources: Resources) -> Iterator[None]:
+    """Compute with as many threads as Ray gives a worker (its `OMP_NUM_THREADS`)."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus_per_worker)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def measure(study: Study, store: Any, suite: Any, recipe: Recipe) -> Pace:
+    """The pace of a trial of `recipe`, from `STEPS` steps and about `REQUESTS` of the evaluation's
+    requests, in this process and without DeepSpeed."""
+    training = study.training.model_copy(update={"max_steps": STEPS})
+    evaluation = study.evaluation.without_further_points()
+    few = study.model_copy(update={"training": training, "evaluation": evaluation})
+    part = suite.part(min(1.0, REQUESTS / len(suite.requests)))
+    share = len(part.requests) / len(suite.requests)
+    start = time.perf_counter()
+    with threads_of(study.resources):
+        job = Job(0, "search", recipe, study.seed)
+        outcome = run_trial(job, few, store, part.requests, RunOptions("torch"))
+        spent = time.perf_counter() - start
+        scoring = _scoring(study, part, outcome.outputs)
+    assert outcome.training is not None
+    generation = outcome.seconds["generation"]
+    fixed = STARTUP_SECONDS + spent - outcome.seconds["training"] - generation
+    speed = outcome.training.tokens_per_second
+    return Pace(fixed, speed, generation / share, scoring / share)
+
+
+def _scoring(study: Study, part: Any, outputs: Sequence[Any]) -> float:
+    """Seconds; what is loaded for it, once in a process, is loaded before."""
+    warm = part.part(0.0)
+    for suite, found in ((warm, part.outputs_of(warm, outputs)), (part, outputs)):
+        start = time.perf_counter()
+        with suppress(EvaluationError):  # a few steps may have cost all that is measured
+            suite.score(found, None, study.evaluation.bootstrap, study.seed)
+    return time.perf_counter() - start
+
+
+def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0) -> float:
+    """Of a trial that trains on this mix, or that share of the steps."""
+    training, workers = study.training, study.resources.workers
+    tokens: float = mix.tokens * training.epochs
+    if training.max_steps is not None and training.batch_tokens is not None:
+        tokens = min(tokens, training.max_steps * training.batch_tokens)
+    elif training.max_steps is not None:
+        examples = min(mix.examples * training.epochs, training.max_steps * training.batch_examples)
+        tokens = examples * mix.tokens / max(1, mix.examples)
+    evaluations = 1.0 + study.evaluation.further_points
+    if rule := study.early_stopping:
+        evaluations += len(rule.rungs) * rule.segments
+    training_seconds = stop_after * tokens / (pace.tokens_per_second * workers)
+    return training_seconds + pace.fixed + evaluations * _evaluation(pace, workers)
+
+
+def _evaluation(pace: Pace, workers: int) -> float:
+    return pace.answering / workers + pace.scoring
+
+
+def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
+    """Every baseline at its own size, and recipes that fill the space."""
+    held, sums = {name: len(table) for name, table in store.items()}, sums_by_recipe(study, store)
+    baselines = baseline_recipes(space, study, held, sums).values()
+    points = space_filling(space.distributions(), POINTS, study.seed)
+    base = pace.fixed + _evaluation(pace, study.resources.workers)
+
+    def seconds(params: dict[str, Any]) -> float:
+        recipe = space.recipe(params)
+        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe.stop_after)
+
+    return Estimate(base, tuple(map(seconds, baselines)), tuple(map(seconds, points)))
+
+
+def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
+    tables = few_shot_table(store, recipe.few_shot_share)
+    parts = plan(recipe, study.sources, sums_of(study, tables))
+    return select(tables, parts, study.training.allow_repeats)[1]
+
+
+def estimate_lines(
+    prepared: Any,
+    division: BudgetAllocation,
+    concurrent: int,
+    say: Callable[[str], None],
+    further: int = 0,
+) -> list[str]:
+    """Examples of a middle and of the largest recipes, and how long a sweep takes, measured with a
+    few steps on this machine; `say` hears of that before it is done. `further`: trials beyond the
+    budget, at most."""
+    study, space, store = prepared.study, prepared.space, prepared.store
+    middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
+    named = [("middle", middle), *(("largest", recipe) for recipe in largest_recipes(space))]
+    lines = [f"  {label} recipe: {_sizes(mix_of(r, study, store))}" for label, r in named]
+    say(
+        f"measuring the time of {STEPS} steps and about {REQUESTS} requests on this machine "
+        "(seconds with a small model, minutes with a large one) ..."
+    )
+    pace = measure(study, store, prepared.suite, middle)
+    found = estimated(pace, study, space, store)
+    speed = f"  training: {pace.tokens_per_second:,.0f} tokens/s with one worker here"
+    return [*lines, speed, *found.lines(division, concurrent, further)]
+
+
+def _sizes(mix: Mix) -> str:
+    sizes = Counter[str]()
+    for share in mix.shares:
+        sizes[POOLS.get(share.kind, share.kind)] += share.realised
+    return ", ".join(f"{v:,} {k}" for k, v in sizes.items()) + " examples"

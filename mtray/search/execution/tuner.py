@@ -1,0 +1,90 @@
+"""Run a sweep: Tune asks the ledger for trials, runs them, and the ledger learns from their
+records. The only place that knows Tune."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.search.ledger.ledger import Ledger
+
+if TYPE_CHECKING:
+    from mtray.search.execution.searcher import Events, Limits
+
+
+# a trial needs no CPU of its own, its Train workers do; Tune wants some resource, so a megabyte
+# of memory
+TRIAL_HOLDS = {"memory": float(1 << 20)}
+
+
+def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> None:
+    """Run until the ledger has no more trials to give or the limits say so; returns when every
+    running trial has ended."""
+    from ray import tune
+
+    from mtray.search.execution.searcher import StudySearcher
+    from mtray.search.execution.trainable import trainable
+    from mtray.search.ledger.trial_failures import AGAIN, full_disk_reason, is_disk_full
+
+    missing = max(0, limits.trials - ledger.finished) + ledger.needs_base()
+    if not missing:
+        return
+    run_dir = Path(shared.run_dir)
+    # what Tune saves to restore itself is never read, so it is no news that it cannot be saved
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+    tuner = tune.Tuner(
+        # the work is done by the executors' workers, which hold the CPUs and GPUs
+        tune.with_resources(
+            tune.with_parameters(trainable, shared=shared),
+            tune.PlacementGroupFactory([TRIAL_HOLDS]),
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearcher(ledger, limits, events, run_dir),
+            num_samples=missing * (1 + AGAIN["worker_lost"]),
+            reuse_actors=True,  # the searcher gives no more trials than there are places
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(run_dir / "ray_tune"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0, fail_fast=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:  # Tune writes into the run's folder, too
+        if not is_disk_full(error):
+            raise
+        limits.stop(full_disk_reason(run_dir), fatal=True)
+
+
+class StopOnSignal:
+    """Ctrl-C or SIGTERM once: trials stop at their next step and the sweep ends well. Twice: at
+    once."""
+
+    def __init__(self, limits: Limits, progress_actor: Any, say: Callable[[str], None]) -> None:
+        self._limits, self._progress_actor, self._say = limits, progress_actor, say
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopOnSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: object) -> None:
+        if self.received is not None:
+            self._say("stopped at once; running trials go on with the next start")
+            os._exit(128 + number)
+        self.received = number
+        self._limits.stop("stopped by a signal; the same command continues")
+        self._progress_actor.stop.remote()
+        self._say("stopping: running trials end at their next step (again to stop at once)")

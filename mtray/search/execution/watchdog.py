@@ -1,0 +1,168 @@
+"""Names trials that were dispatched and do not start, and the resource they wait for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtray.run_files import trial_name
+from mtray.schema import Resources
+from mtray.trial.job import Job
+
+PATIENCE = 30.0  # seconds that a trial may take to start its processes
+AGAIN_AFTER = 120.0  # seconds between two lines on one trial
+LOOK_EVERY = 5.0  # seconds
+
+# of the progress actor: the trial's own process is there, its workers are not yet
+STARTING = "starting"
+Amounts = Mapping[str, float]
+
+
+def wanted_by(resources: Resources) -> dict[str, float]:
+    """What the workers of one trial hold together."""
+    per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    return {name: n * resources.workers for name, n in per_worker.items() if n}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What there is to run trials on.
+
+    total, free: amounts of its resources, by Ray's names; executors hold theirs while they start.
+    started: executors of this sweep whose workers are there.
+    places: executors that the sweep wants."""
+
+    total: Amounts
+    free: Amounts
+    started: int = 0
+    places: int = 1
+
+
+def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
+    """One plain line on a trial that waits: for what, and what the cluster has of it. A cluster
+    that has enough in all and free is only slow to start processes, or has it on no single
+    machine."""
+    total, free = cluster.total, cluster.free
+    short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
+    running = f"{cluster.started} of {cluster.places} executors have started"
+    if not short:
+        has = _amounts(free, wanted)
+        return (
+            f"trial {name} has waited {seconds:.0f} s for its processes to start; "
+            f"it needs {_amounts(wanted, wanted)} and the cluster has {has} free; {running}"
+        )
+    has = ", ".join(f"{total.get(r, 0.0):g} {r}, {free.get(r, 0.0):g} free" for r in short)
+    gone = [r for r, n in short.items() if total.get(r, 0.0) < n]
+    never = f"; it cannot start until there is more {' and '.join(gone)}" if gone else ""
+    return (
+        f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; "
+        f"the cluster has {has}; {running}{never}"
+    )
+
+
+def _amounts(amounts: Amounts, of: Amounts) -> str:
+    return " and ".join(f"{amounts.get(r, 0.0):g} {r}" for r in of)
+
+
+@dataclass
+class Waiting:
+    """Trials that were dispatched: since when each waits, and when it was last named.
+
+    Times are seconds of any one clock."""
+
+    dispatched: dict[int, float] = field(default_factory=dict)
+    named: dict[int, float] = field(default_factory=dict)
+
+    def dispatch(self, number: int, now: float) -> None:
+        self.dispatched[number] = now
+        self.named.pop(number, None)
+
+    def end(self, number: int) -> None:
+        self.dispatched.pop(number, None)
+        self.named.pop(number, None)
+
+    def due(self, states: Mapping[int, str], now: float) -> list[tuple[int, float]]:
+        """(number, seconds waited) of trials to be named now; `states` are those on the progress
+        actor. A trial whose workers run begins to wait anew when it is starting again."""
+        found = []
+        for number, since in self.dispatched.items():
+            if states.get(number, STARTING) != STARTING:
+                self.dispatched[number] = now
+                continue
+            last = self.named.get(number, float("-inf"))
+            if now - since >= PATIENCE and now - last >= AGAIN_AFTER:
+                self.named[number] = now
+                found.append((number, now - since))
+        return found
+
+
+class Watchdog:
+    """A thread beside the sweep. `look` gives what is on the progress actor and the cluster; errors
+    of it are taken for "not now"."""
+
+    def __init__(
+        self,
+        resources: Resources,
+        say: Callable[[str], None],
+        look: Callable[[], tuple[Mapping[int, Mapping[str, Any]], Cluster]],
+    ) -> None:
+        self._wanted, self._say, self._look = wanted_by(resources), say, look
+        self._waiting = Waiting()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
+
+    def started(self, job: Job) -> None:
+        with self._lock:
+            self._waiting.dispatch(job.number, time.monotonic())
+
+    def ended(self, number: int) -> None:
+        with self._lock:
+            self._waiting.end(number)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(timeout=LOOK_EVERY)
+
+    def lines(self, now: float) -> list[str]:
+        """What is to be said now."""
+        progress_actor, cluster = self._look()
+        states = {
+            number: str(entry.get("state", STARTING)) for number, entry in progress_actor.items()
+        }
+        with self._lock:
+            due = self._waiting.due(states, now)
+        return [
+            waiting_line(trial_name(number), waited, self._wanted, cluster)
+            for number, waited in due
+        ]
+
+    def _watch(self) -> None:
+        import ray
+
+        while not self._over.wait(LOOK_EVERY):
+            try:
+                found = self.lines(time.monotonic())
+            except ray.exceptions.RayError:
+                continue  # a busy progress actor is asked again
+            for line in found:
+                self._say(line)
+
+
+def look_at(
+    progress_actor: Any, queue: Any, places: int
+) -> tuple[Mapping[int, Mapping[str, Any]], Cluster]:
+    """What `Watchdog` looks at, in a running cluster."""
+    import ray
+
+    snapshot, started = ray.get(
+        [progress_actor.snapshot.remote(), queue.started.remote()], timeout=LOOK_EVERY
+    )
+    total, free = ray.cluster_resources(), ray.available_resources()
+    return snapshot, Cluster(total, free, started, places)

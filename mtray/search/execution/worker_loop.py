@@ -1,0 +1,184 @@
+"""What the workers of an executor run: one job after another, in the same process and process
+group. A job leaves nothing behind for the next one."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from mtray.errors import ConfigError, DataError, TrialStopped
+from mtray.run_files import trial_dir, weights_file
+from mtray.schema import Study
+from mtray.search.early_stopping.rung_files import RungQuestion
+from mtray.search.execution.job_queue import Assignment, Done, Work, packed_failure
+from mtray.search.execution.progress import Reporter, ask_whether_to_stop
+from mtray.search.execution.shared import Shared
+from mtray.search.execution.store_transport import receive_tables
+from mtray.search.ledger.base_outputs import read_base_outputs
+from mtray.search.ledger.stopwatch import over_time
+from mtray.training.base_model import BaseModels
+from mtray.training.isolation import MemoryWatch, begin_alike, give_back_memory
+from mtray.training.trainable_weights import save_trainable
+from mtray.training.worker import ProcessGroup, Worker, join_process_group
+from mtray.trial.divergence import divergence_plan
+from mtray.trial.job import DivergencePlan, Job, KeepModel, Outcome, RungPlan, RunOptions
+from mtray.trial.run import run_trial
+
+JOBS = 50  # after so many an executor is started anew
+
+
+class TrialClock:
+    """`should_stop`, which also says so once the trial's minutes are over, of which `spent` seconds
+    were before; `over` tells which."""
+
+    def __init__(
+        self, minutes: float | None, should_stop: Callable[[], bool], spent: float = 0.0
+    ) -> None:
+        self._until = time.monotonic() + minutes * 60 - spent if minutes else math.inf
+        self._should_stop = should_stop
+        self.over = False
+
+    def __call__(self) -> bool:
+        self.over = self.over or time.monotonic() > self._until
+        return self.over or self._should_stop()
+
+
+def worker_loop(config: dict[str, Any]) -> None:
+    """Runs in every Train worker, until there is nothing more to do. An error ends it, and the
+    executor with it."""
+    from ray import train
+
+    queue, name = config["shared"].queue, config["executor"]
+    context = train.get_context()
+    place = join_process_group(context.get_world_rank(), context.get_world_size())
+    try:
+        workplace = _Workplace(config["shared"], place)
+        for position, assignment in enumerate(_assignments(queue, name)):
+            done = workplace.run(assignment)
+            # an answer that did not arrive is worth an error
+            if not place.rank:
+                ray.get(queue.finish.remote(assignment.ticket, pickle.dumps(done)))
+            if workplace.grown() or position + 1 >= JOBS:
+                ray.get(queue.retire.remote(name))
+    except Exception as error:
+        with suppress(ray.exceptions.RayError):
+            ray.get(queue.fail.remote(name, place.rank, packed_failure(error)))
+        raise
+
+
+def _assignments(queue: Any, executor: str) -> Any:
+    """The executor's jobs; waits for each."""
+    position = 0
+    while True:
+        found: Assignment | None = ray.get(queue.take.remote(executor, position))
+        if found is None:
+            continue
+        if found.work is None:
+            return
+        yield found
+        position += 1
+
+
+class _Workplace:
+    """What a worker keeps from job to job."""
+
+    def __init__(self, shared: Shared, place: ProcessGroup) -> None:
+        self._shared, self._place = shared, place
+        self._store, self._requests = receive_tables(shared.store), ray.get(shared.requests)
+        self._suite = ray.get(shared.suite)
+        self._models = BaseModels(keep=True)
+        self._memory = MemoryWatch()
+        _read_what_trials_need(self._models, shared.study)
+
+    def grown(self) -> bool:
+        """Whether jobs left so much memory behind that another process had better go on."""
+        give_back_memory()
+        self._memory.note()
+        return self._memory.grown()
+
+    def run(self, assignment: Assignment) -> Done:
+        """Raises what the trial raises, but for a recipe that a worker alone refuses."""
+        work, ticket = assignment.work, assignment.ticket
+        assert work is not None
+        begin_alike()
+        try:
+            return Done(self._outcome(work, ticket))
+        except TrialStopped:
+            return Done()
+        except (ConfigError, DataError) as error:
+            if self._place.world > 1:  # the others may go on and wait for this one
+                raise
+            return Done(failure=pickle.loads(packed_failure(error)))
+
+    def _outcome(self, work: Work, ticket: int) -> Outcome:
+        """TrialStopped when it was asked to stop, TimeLimitReached when it was the trial's own time
+        that was over."""
+        job, study, rank = work.job, self._shared.study, self._place.rank
+        reporter = Reporter(self._shared.progress_actor, job.number, rank, ticket=ticket)
+        minutes = study.budget.trial_minutes
+        clock = TrialClock(minutes, reporter.should_stop, work.spent)
+        keep, stop_after = _keeper(job, study, self._folder(job), rank), job.recipe.stop_after
+        options = RunOptions(
+            rungs=self._rung_plan(job, clock),
+            keep_in=self._folder(job),
+            use=keep and (lambda module, tokenizer: keep(stop_after, module)),
+            keep=keep if job.recipe.alpha == 1 else None,
+            divergence=self._divergence_plan(job),
+        )
+        worker = Worker(self._place, work.batch_share, reporter.progress, clock, self._models)
+        try:
+            return run_trial(job, study, self._store, self._requests, options, worker)
+        except TrialStopped:
+            if clock.over:
+                assert minutes is not None
+                raise over_time(minutes) from None
+            raise
+
+    def _folder(self, job: Job) -> Path:
+        return trial_dir(Path(self._shared.run_dir), job.number)
+
+    def _divergence_plan(self, job: Job) -> DivergencePlan | None:
+        """One worker has the whole model, and few prompts are not worth sharing."""
+        if self._place.rank or not job.recipe.parallel_size:
+            return None
+        suite, run_dir = self._suite, Path(self._shared.run_dir)
+        return divergence_plan(self._shared.study, suite, lambda: read_base_outputs(run_dir, suite))
+
+    def _rung_plan(self, job: Job, should_stop: Callable[[], bool]) -> RungPlan | None:
+        rule, progress_actor = self._shared.study.early_stopping, self._shared.progress_actor
+        # a mean over the seeds that got through would flatter
+        if rule is None or job.replicate:
+            return None
+        part = self._suite.part(rule.segments)
+        return RungPlan(
+            rule.rungs,
+            part.requests,
+            lambda reached, outputs, seconds: ask_whether_to_stop(
+                progress_actor, job.number, RungQuestion(reached, outputs, seconds), should_stop
+            ),
+        )
+
+
+def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None:
+    """What keeps the weights of a trial that may be on the front; they are as they were trained,
+    unless the recipe itself goes part of the way back (its intermediate checkpoints are not kept
+    then)."""
+    if study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
+        return None
+    return lambda stop_after, module: save_trainable(module, folder / weights_file(stop_after))
+
+
+def _read_what_trials_need(models: BaseModels, study: Study) -> None:
+    """Now, while there is no job, and not as a part of what the first one costs."""
+    from mtray.training.engine import import_deepspeed
+
+    import_deepspeed()
+    models.read(study.model, study.trust_remote_code)
+    models.tokenizer(study.model, study.trust_remote_code)

@@ -1,0 +1,67 @@
+"""How the trials of a budget are spent: baselines, searched recipes, repeats, and a confirmation of
+the recommended recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mtray.data.mixing import SumsOf
+from mtray.report.records import read_records
+from mtray.schema import Study, TrialRecord
+from mtray.search.ledger.imported_trials import role_here
+from mtray.search.ledger.warm_start import EarlierTrial
+from mtray.search.strategy.baseline_recipes import baseline_recipes
+from mtray.search.strategy.budget_allocation import BudgetAllocation
+from mtray.search.strategy.reserved_trials import LEAST_SEARCHED
+from mtray.search.strategy.samplers import STARTUP
+from mtray.search_space.space import Space
+
+
+def allocated(
+    study: Study,
+    space: Space,
+    records: Sequence[TrialRecord] = (),
+    taken: Sequence[EarlierTrial] = (),
+    held: Mapping[str, int] | None = None,
+    sums: SumsOf = lambda recipe: None,
+) -> BudgetAllocation:
+    """The division of a study's budget. A baseline is not trained again if it is among `taken`, the
+    trials that this start takes over from earlier runs, or was taken over before, according to the
+    run's `records`. `held` and `sums` as in `reference_recipes`."""
+    params = baseline_recipes(space, study, held, sums)
+    recipes = {role: space.recipe(found) for role, found in params.items()}
+    before = [record for record in records if record.taken_from]
+    here = [(role_here(found, recipes), found.record) for found in taken]
+    known = [*((record.role, record) for record in before), *here]
+    roles = tuple(role for role in recipes if role not in {role for role, _ in known})
+    first = next(iter(recipes), None)
+    if any(role == first and record.replicate for role, record in known):
+        first = None
+    filled = max(len(before), len(here)) >= STARTUP
+    return BudgetAllocation(study.budget, roles, first, 0 if filled else STARTUP)
+
+
+def checked_allocation(
+    study: Study,
+    space: Space,
+    run_dir: Path | None = None,
+    taken: Sequence[EarlierTrial] = (),
+    held: Mapping[str, int] | None = None,
+    sums: SumsOf = lambda recipe: None,
+) -> BudgetAllocation:
+    """The division of a study's budget, for a new or an existing run. ConfigError if it leaves too
+    few recipes to search, unless the existing run is past that point (`is_past`)."""
+    records = read_records(run_dir).trials if run_dir and run_dir.is_dir() else ()
+    division = allocated(study, space, records, taken, held, sums)
+    if not is_past(records, division.trials):
+        division.check()
+    return division
+
+
+def is_past(records: Sequence[TrialRecord], trials: int) -> bool:
+    """Whether a run already has all its `trials`, or has searched enough recipes: then its budget
+    is not checked again."""
+    own = [r for r in records if not r.taken_from]
+    searched = sum(r.role == "search" and not r.replicate for r in own)
+    return len(own) >= trials or searched >= LEAST_SEARCHED

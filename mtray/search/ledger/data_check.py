@@ -1,0 +1,52 @@
+"""Whether the sources of a run that goes on are those that its trials were trained on: a file, the
+tokenizer or a package may have changed between two starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mtray.data.draw_comparison import drawn_again
+from mtray.data.mixing import Draw
+from mtray.data.tables import Table
+from mtray.errors import RunError
+from mtray.report.records import read_records
+from mtray.schema import Mix, Study, TrialRecord
+
+
+def check_data(run_dir: Path, study: Study, store: Mapping[str, Table]) -> None:
+    """RunError where a trial of the run would not draw again what its record says; of the trials as
+    many are drawn as it takes to look at every source that was drawn from."""
+    for record in _telling(read_records(run_dir).records):
+        recorded = _held_as(record.mix, store)
+        found = drawn_again(recorded, study, store, record.recipe, Draw(study.seed))
+        difference = found.difference
+        if difference is not None:
+            raise RunError(
+                f"run {run_dir.name!r}: trial {record.number} was trained on other data than "
+                f"there are now: {difference.text}; put back what has changed, or choose another "
+                "--name"
+            )
+
+
+def _telling(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Trials of this run with the study's own draw, each of which draws from a source that no
+    earlier one does."""
+    found, known = [], set[str]()
+    for record in records:
+        sources = {share.source for share in record.mix.shares if share.realised}
+        if record.taken_from is None and not record.replicate and sources - known:
+            found.append(record)
+            known |= sources
+    return found
+
+
+def _held_as(recorded: Mix, store: Mapping[str, Table]) -> Mix:
+    """The mix, of which it does not matter how much was held beyond what was drawn."""
+    shares = (
+        share.model_copy(update={"held": len(store[share.source])})
+        if share.source in store
+        else share
+        for share in recorded.shares
+    )
+    return recorded.model_copy(update={"shares": tuple(shares)})

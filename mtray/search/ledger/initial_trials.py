@@ -1,0 +1,113 @@
+"""The trials that every sweep begins with: baselines, of which the first is trained twice, then
+points that fill the space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from mtray.schema import Budget, Role
+from mtray.search.ledger.trial_attributes import (
+    EXACT,
+    FIRST_AGAIN,
+    OF,
+    REPLICATE,
+    ROLE,
+    SAMPLER_NOTES,
+    imported_trials,
+    initial_trials,
+    is_baseline,
+    own_trials,
+    role_of,
+)
+from mtray.search.strategy.baseline_recipes import nearest
+from mtray.search.strategy.cost_aware import SearchDomain
+from mtray.search.strategy.reserved_trials import SweepStart, reserved_trials
+from mtray.search.strategy.samplers import STARTUP
+from mtray.search.strategy.space_filling import SpaceFillingPoints
+
+EnqueuedPoint = tuple[dict[str, Any], dict[str, Any]]  # parameters and notes for the journal
+Distributions = Mapping[str, BaseDistribution]
+
+
+def missing_initial_trials(
+    trials: Sequence[FrozenTrial],
+    references: Mapping[Role, dict[str, Any]],
+    where: SearchDomain,
+    seed: int,
+    budget: Budget,
+) -> list[EnqueuedPoint]:
+    """Those that are still to be enqueued: all in a new study, what is missing where an earlier
+    process was cut off or trials of earlier runs are known."""
+    begun, known = initial_trials(trials), imported_trials(trials)
+    baselines = [t for t in begun if is_baseline(t)]
+    roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
+    missing: list[tuple[str, dict[str, Any]]] = [
+        (role, exact) for role, exact in references.items() if role not in roles
+    ]
+    if len(known) < STARTUP:  # with as many, the sampler has what it needs
+        points = SpaceFillingPoints(where, seed)
+        missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
+    lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
+    if references:
+        new = sum(role != "search" for role, _ in missing)
+        filling_points = len(begun) - len(baselines) + len(missing) - new
+        begins = SweepStart(len(baselines) + new, filling_points, True)
+        again = _repeat(trials, next(iter(references.items())), where.distributions, budget, begins)
+        if again is not None:
+            lined_up.insert(*again)
+    # what a longer budget would go on with; the trials beyond this one settle the answer
+    room = (
+        len(lined_up) if budget.settle is None else max(0, budget.trials - len(own_trials(trials)))
+    )
+    return lined_up[:room]
+
+
+def _repeat(
+    trials: Sequence[FrozenTrial],
+    baseline: tuple[Role, dict[str, Any]],
+    distributions: Distributions,
+    budget: Budget,
+    begins: SweepStart,
+) -> tuple[int, EnqueuedPoint] | None:
+    """The second training of the first baseline, and its place among those that are missing; None
+    where there is none to be."""
+    role, exact = baseline
+    of = _first_baseline(trials, role)
+    after = int(of == len(trials))  # it is itself the first that is missing
+    if of is None or not _repeat_fits(trials, budget, begins, after):
+        return None
+    params, notes = enqueued_point(role, exact, distributions)
+    return after, (params, {**notes, SAMPLER_NOTES: {}, REPLICATE: 1, OF: of, FIRST_AGAIN: True})
+
+
+def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:
+    """The number of the first baseline, that of the next trial where it is missing; None where it
+    failed or was repeated already."""
+    known = [t for t in [*own_trials(trials), *imported_trials(trials)] if role_of(t) == role]
+    if not known:
+        return len(trials)
+    original, *repeats = known
+    failed = original.state == TrialState.FAIL
+    return None if repeats or failed or REPLICATE in original.user_attrs else original.number
+
+
+def _repeat_fits(
+    trials: Sequence[FrozenTrial], budget: Budget, begins: SweepStart, after: int
+) -> bool:
+    """Whether the budget has a repeat for the first baseline, behind `after` that are enqueued
+    before it."""
+    counted = own_trials(trials)
+    share = reserved_trials(budget, budget.trials, begins)
+    spent = sum(REPLICATE in t.user_attrs for t in counted)
+    return bool(share.first and spent < share.repeats and len(counted) + after < budget.trials)
+
+
+def enqueued_point(role: str, exact: dict[str, Any], distributions: Distributions) -> EnqueuedPoint:
+    """One of them."""
+    # a baseline may lie outside the searched range, or set what the space fixes, on purpose
+    params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
+    return params, {ROLE: role} if params == exact else {ROLE: role, EXACT: exact}

@@ -1,0 +1,217 @@
+"""A run's folder: made, locked against a second process, and bound to one study and space."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import ConfigError, RunError
+from mtray.report.records import read_records, write_json
+from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
+from mtray.schema import Evaluation, Study
+from mtray.search.ledger.study_changes import (
+    SAME_RUN,
+    Need,
+    StudyChange,
+    change_lines,
+    content,
+    how_to_go_on,
+    is_beyond,
+    study_changes,
+)
+from mtray.search_space.space import Space
+
+AT_BINDING = "evaluation_at_binding"
+# of a run whose study was changed: the name of its Optuna study, what it was bound to before, and
+# what it is being bound to
+OPTUNA, BINDINGS, PENDING = "optuna", "bindings", "pending"
+# what reading a file that is none of ours may raise; pydantic's error is a ValueError
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
+
+
+@contextlib.contextmanager
+def locked_run(runs: Path, name: str) -> Iterator[Path]:
+    """The run's folder, made if need be and locked. What was made is removed again when nothing was
+    put into it, so that a mistake in the study leaves no trace.
+
+    Raises ConfigError when it cannot be written, RunError when another live process has it.
+    """
+    run_dir = (runs / name).absolute()
+    made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    make_run_dir(run_dir)
+    with locked(run_dir):
+        try:
+            yield run_dir
+        finally:
+            if made and os.listdir(run_dir) == [LOCK]:
+                (run_dir / LOCK).unlink()
+                with contextlib.suppress(OSError):  # somebody else's run lies there by now
+                    for folder in made:
+                        folder.rmdir()
+
+
+def make_run_dir(run_dir: Path) -> None:
+    """Make the folder and see that it can be written; ConfigError when not."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        probe = run_dir / f".writable.{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"--runs-dir {run_dir.parent}: {run_dir} cannot be written ({error.strerror}); "
+            "choose a folder you may write to"
+        ) from None
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run's lock; RunError when another live process has it. The kernel drops it with the
+    process, however it ends."""
+    with open(run_dir / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise RunError(
+                f"run {run_dir.name!r} is in use by {holder}; "
+                "wait for it, stop it, or choose another --name"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class BoundStudy:
+    """What a run is bound to.
+
+    study: as it was at the last start; budget, resources and test segments may have changed.
+    space: what varies.
+    evaluation: as it was at the first start. Its texts are those that leakage was looked for in, so
+        it decides which rows of a source any trial of the run is trained on.
+    """
+
+    study: Study
+    space: Space
+    evaluation: Evaluation
+
+    @property
+    def sources_study(self) -> Study:
+        """The study by which the run's sources are built."""
+        return sources_study(self.study, self.evaluation)
+
+
+def sources_study(study: Study, evaluation: Evaluation) -> Study:
+    """The study by which the sources of a run are built that was bound with this evaluation:
+    test segments that are named later change no trial's data."""
+    return study.model_copy(update={"evaluation": evaluation})
+
+
+def check_bound(
+    run_dir: Path, study: Study, space: Space, needs: Collection[Need] = SAME_RUN
+) -> BoundStudy:
+    """What the run is bound to once it goes on with this study. Where a change needs other than
+    `needs`, RunError names every key in which an old run's study or space differs, and the command
+    that goes on."""
+    if not (run_dir / STUDY_FILE).is_file():
+        return BoundStudy(study, space, study.evaluation)
+    old = read_bound(run_dir, finished=False)
+    changes = study_changes(
+        content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
+    )
+    if is_beyond(changes, needs):
+        raise RunError(
+            f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
+            f"{how_to_go_on(run_dir.name, changes)}{_who_can_answer(run_dir, changes)}"
+        )
+    return BoundStudy(study, space, old.evaluation)
+
+
+def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
+    """Which trials have a model to ask, and which would be trained again, where no change is one of
+    the training."""
+    needs = {change.needs for change in changes}
+    if Need.ANSWER not in needs or Need.TRAIN in needs:
+        return ""
+    numbers = [r.number for r in read_records(run_dir).trials if r.state == "complete"]
+    kept = [n for n in numbers if (trial_dir(run_dir, n) / WEIGHTS_FILE).is_file()]
+    lost = [n for n in numbers if n not in kept]
+    said = []
+    if kept:
+        command = f"python -m mtray export {shlex.quote(str(run_dir))} --model {kept[0]} OUT"
+        said.append(f"weights are kept of {trials_text(kept)}, as a model to ask by `{command}`")
+    if lost:
+        said.append(f"{trials_text(lost)} would have to be trained again to answer")
+    return "".join(f"\n  {line}" for line in said)
+
+
+def _with_rate(space: Space) -> Space:
+    """A learning rate that nothing sets was .001 in earlier versions."""
+    rate = {"learning_rate": 1e-3} if "learning_rate" not in space.parameters else {}
+    return space.model_copy(update={"fixed": {**rate, **space.fixed}})
+
+
+def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
+    """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
+    took its first segments, so this is what they mean."""
+    study = dict(found["study"])
+    evaluation = study["evaluation"]
+    first = {"take": "first"}
+    study["evaluation"] = {
+        **evaluation,
+        "quality": [first | spec for spec in evaluation["quality"]],
+        "abilities": {name: first | spec for name, spec in evaluation["abilities"].items()},
+    }
+    return Study.model_validate(study), Space.model_validate(found["space"])
+
+
+def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
+    """Record study and space in the run's folder, at the first start also what decides its data:
+    the study's evaluation, or `first`. Raises RunError as `check_bound`."""
+    bound = check_bound(run_dir, study, space, (Need.NOTHING,))
+    known: dict[str, Any] = {}
+    if (run_dir / STUDY_FILE).is_file():
+        read_bound(run_dir)
+        found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
+        known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
+    evaluation = (first or bound.evaluation).model_dump(mode="json")
+    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation, **known})
+
+
+def load_bound(run_dir: Path) -> tuple[Study, Space]:
+    """Study and space of an existing run. Raises RunError as `read_bound`."""
+    bound = read_bound(run_dir)
+    return bound.study, bound.space
+
+
+def read_bound(run_dir: Path, finished: bool = True) -> BoundStudy:
+    """What an existing run is bound to; what an earlier version did not write yet has the defaults.
+    Raises RunError when the folder is no run's; and, where that must be `finished`, when the run
+    was cut off while its study was changed, so that its records are of both."""
+    path = run_dir / STUDY_FILE
+    if not path.is_file():
+        raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        study, space = parsed_study(found.get(PENDING, found))
+        # an earlier version kept only the evaluation of the last start
+        known = found.get(AT_BINDING)
+        evaluation = study.evaluation if known is None else Evaluation.model_validate(known)
+    except DAMAGED as error:
+        raise RunError(f"{path}: not the study of a run: {error}") from None
+    if finished and PENDING in found:
+        raise RunError(
+            f"run {run_dir.name!r} was cut off while its study was changed; start the sweep again "
+            "with the changed study, which finishes that first"
+        )
+    return BoundStudy(study, space, evaluation)

@@ -1,0 +1,199 @@
+"""What differs between the study and space of a run and those given now, and what each difference
+requires so that the trials of the run stay usable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mtray.schema import KEPT_BESIDE, Evaluation, Study
+from mtray.search_space.space import Space
+
+# what may change between two starts of one run
+FREE = ("budget", "resources")
+# lists of a study whose members have a name
+NAMED = {"study.sources": "name", "study.evaluation.quality": "direction"}
+SHOWN = 60  # characters of a value
+
+
+class Need(StrEnum):
+    """What a change needs.
+
+    - `NOTHING`: it changes no trial.
+    - `RECOMPUTE`: objectives follow from kept scores and draws.
+    - `SEARCH`: how a run searches or is named; its trials can be used in another run.
+    - `FIT`: some trials fit and others do not.
+    - `ANSWER`: other requests or metrics; a stored model can answer them.
+    - `TRAIN`: other models.
+    """
+
+    NOTHING = "nothing"
+    RECOMPUTE = "recompute"
+    SEARCH = "search"
+    FIT = "fit"
+    ANSWER = "answer"
+    TRAIN = "train"
+
+
+WORDS = {
+    Need.NOTHING: "changes no trial",
+    Need.RECOMPUTE: "is recomputed from stored scores and draws",
+    Need.SEARCH: "cannot change within a run; every trial fits another run",
+    Need.FIT: "cannot change within a run; trials that fit can be taken over",
+    Need.ANSWER: "every model has to be evaluated again",
+    Need.TRAIN: "every trial has to be trained again",
+}
+# the same run goes on; a new run takes trials over
+SAME_RUN = (Need.NOTHING, Need.RECOMPUTE)
+TAKEN_OVER = (*SAME_RUN, Need.SEARCH, Need.FIT)
+# the first pattern that a key has decides
+RULES: tuple[tuple[str, Need], ...] = (
+    (r"space", Need.FIT),
+    (r"study\.(name|seed|sampler|defaults|early_stopping)", Need.SEARCH),
+    (r"study\.(objectives|constraints)", Need.RECOMPUTE),
+    (r"study\.sources\.[^.]+\.licence$", Need.NOTHING),
+    (r"study\.sources\.", Need.FIT),
+    (r"study\.evaluation\.(comet_device|batch_tokens|divergence|embedder|metrics)", Need.NOTHING),
+    (r"study\.evaluation\.abilities\.[^.]+\.weight$", Need.RECOMPUTE),
+    (r"study\.evaluation\.", Need.ANSWER),
+    (r"", Need.TRAIN),
+)
+ABILITY = re.compile(r"study\.evaluation\.abilities\.[^.]+")
+FLOOR = re.compile(r"study\.evaluation\.abilities\.[^.]+\.floor")
+MORE_COMET = re.compile(r"study\.evaluation\.more_comet\.[^.]+")
+
+
+@dataclass(frozen=True)
+class StudyChange:
+    """One key that differs, such as `study.training.epochs`.
+
+    - `before`, `now`: its values; None: it is not there.
+    - `needs`: what has to be done about it.
+    """
+
+    key: str
+    before: Any
+    now: Any
+    needs: Need
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.key} = {_shown(self.before)}, now it is {_shown(self.now)}: "
+            + (WORDS[self.needs])
+        )
+
+
+def content(study: Study, space: Space | None = None) -> dict[str, Any]:
+    """Study and space as `study_changes` compares them; without a space the study alone."""
+    found = {"study": study.model_dump(mode="json")}
+    return found if space is None else found | {"space": space.model_dump(mode="json")}
+
+
+def study_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:
+    """All differences between two studies, each as `content` gives it, in the order of their keys;
+    except for keys in `FREE` or `KEPT_BESIDE` and test segments, which no trial of a search
+    sees."""
+    return _changes(_lasting(old), _lasting(new))
+
+
+def text_changes(old: Evaluation, new: Evaluation) -> tuple[StudyChange, ...]:
+    """Differences, including test segments, that change the texts checked for leakage."""
+    before, now = (
+        {"study": {"evaluation": _by_name(found.model_dump(mode="json"), "study.evaluation")}}
+        for found in (old, new)
+    )
+    found = _changes(before, now)
+    return tuple(c for c in found if c.needs == Need.ANSWER or ABILITY.fullmatch(c.key))
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:
+    found = _differences(old, new)
+    return tuple(StudyChange(key, was, now, _need(key, was, now)) for key, was, now in found)
+
+
+def _need(key: str, before: Any, now: Any) -> Need:
+    if ABILITY.fullmatch(key) and now is None:
+        return Need.RECOMPUTE
+    if FLOOR.fullmatch(key) and isinstance(now, int | float):
+        return Need.RECOMPUTE  # one that the measure works out itself is not kept
+    if MORE_COMET.fullmatch(key) and None in (before, now):
+        return Need.NOTHING  # no score has the name of another model's
+    return next(need for pattern, need in RULES if re.match(pattern, key))
+
+
+def _lasting(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what may change between two starts, and with lists turned into mappings by name."""
+    study = {key: value for key, value in found["study"].items() if key not in FREE}
+    study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
+    evaluation = study["evaluation"]
+    study["evaluation"] = {
+        **evaluation,
+        "quality": [_untested(spec) for spec in evaluation["quality"]],
+        "abilities": {name: _untested(spec) for name, spec in evaluation["abilities"].items()},
+    }
+    return {**found, "study": _by_name(study, "study")}
+
+
+def _untested(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key != "test"}
+
+
+def _by_name(node: Any, key: str) -> Any:
+    if isinstance(node, Mapping):
+        return {part: _by_name(value, f"{key}.{part}") for part, value in node.items()}
+    if key in NAMED and isinstance(node, list | tuple):
+        return {member[NAMED[key]]: dict(member) for member in node}
+    return node
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, old and new value of every difference."""
+    if key == "study.objectives":
+        # the values in the journal have the order of the objectives
+        if list(old.items()) != list(new.items()):
+            yield key, old, new
+    elif isinstance(old, Mapping) and isinstance(new, Mapping):
+        for part in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(part), new.get(part), f"{key}.{part}".strip("."))
+        if key == "study.sources" and _order(old, new) != _order(new, old):
+            yield key, list(old), list(new)  # examples are shuffled from the order of the sources
+    elif old != new:
+        yield key, old, new
+
+
+def _order(names: Iterable[str], among: Collection[str]) -> list[str]:
+    return [name for name in names if name in among]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "None"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 4]} ..."
+
+
+def change_lines(changes: Sequence[StudyChange]) -> str:
+    """An indented line for each, after a line feed."""
+    return "".join(f"\n  {change.text}" for change in changes)
+
+
+def is_beyond(changes: Sequence[StudyChange], needs: Collection[Need]) -> bool:
+    """Whether a change needs anything other than these."""
+    return any(change.needs not in needs for change in changes)
+
+
+def how_to_go_on(run: str, changes: Sequence[StudyChange]) -> str:
+    """The command with which a run of another study reuses what it can of this one."""
+    if not is_beyond(changes, TAKEN_OVER):
+        return (
+            "restore the old values to continue it, or give the same command another --name and "
+            f"--from {run}, which takes over every trial that fits and lists those that do not"
+        )
+    return (
+        "none of its trials fits the new study: restore the old values to continue it, or give "
+        "the same command another --name, which trains anew"
+    )

@@ -1,0 +1,292 @@
+"""Finished trials of earlier runs, as far as they fit: what `--from RUN` takes over.
+
+A trial is as good as one of this run when both studies ask the same question (model, sources,
+evaluation, objectives, training) and its recipe lies in the new space, or is that of one of the
+new run's baselines. It is then copied (`mtray.search.ledger.imported_trials`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mtray.data.draw_comparison import source_difference
+from mtray.data.filters import looks_for_leakage
+from mtray.data.mixing import plan
+from mtray.data.store import sums_by_recipe
+from mtray.data.tables import Table
+from mtray.errors import ConfigError, RunError
+from mtray.report.bootstrap_draws import draws_of
+from mtray.report.recomputed_trials import RecomputedTrial, recompute
+from mtray.report.records import read_records
+from mtray.run_files import BASE_NUMBER, STUDY_FILE
+from mtray.schema import Recipe, Role, Source, Study, TrialRecord
+from mtray.search.ledger.run_folder import BoundStudy, read_bound
+from mtray.search.ledger.study_changes import (
+    TAKEN_OVER,
+    change_lines,
+    content,
+    is_beyond,
+    study_changes,
+    text_changes,
+)
+from mtray.search.strategy.baseline_recipes import baseline_recipes
+from mtray.search.strategy.samplers import holds
+from mtray.search_space.parameters import shown
+from mtray.search_space.space import Space
+
+KNOWN_BY = "known_by"  # of a copy that this run's study has otherwise, among its extras
+
+
+def digest(record: TrialRecord) -> str:
+    """The same for a trial and all its copies, different for all others."""
+    if known := record.extra.get(KNOWN_BY):
+        return str(known)
+    own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
+    # without defaults, so that a field which is new to records changes no name
+    text = record.model_dump_json(exclude=own, exclude_defaults=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A trial that fits.
+
+    - `trial`: as this run's study has it.
+    - `run_dir`: the run it is in.
+    - `params`: its parameters here.
+    - `known_by`: its name, the same in all runs (`digest`).
+    - `reverted`: further points of its training.
+    """
+
+    trial: RecomputedTrial
+    run_dir: Path
+    params: dict[str, Any]
+    known_by: str
+    reverted: tuple[RecomputedTrial, ...] = ()
+
+    @property
+    def record(self) -> TrialRecord:
+        return self.trial.record
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What of an earlier run fits, and why the rest does not, trial by trial. `outside`: baselines
+    outside the space, and what makes them so; they fit where this run has the same (`settled`)."""
+
+    run_dir: Path
+    taken: tuple[EarlierTrial, ...]
+    left_out: tuple[str, ...]
+    outside: tuple[tuple[EarlierTrial, str], ...] = ()
+
+    def lines(self) -> list[str]:
+        whole = len(self.taken) + len(self.left_out) + len(self.outside)
+        head = (
+            f"--from {self.run_dir}: {len(self.taken)} of {whole} trials fit; the base model is "
+            "measured anew"
+        )
+        return [head, *(f"  left out: {reason}" for reason in self.left_out)]
+
+
+def find_run(text: str, runs: Path) -> Path:
+    """The folder of a run by its path, or by its name under `runs`. RunError when there is none."""
+    for folder in (Path(text), runs / text):
+        if (folder / STUDY_FILE).is_file():
+            return folder.absolute()
+    known = sorted(path.parent.name for path in runs.glob(f"*/{STUDY_FILE}"))
+    raise RunError(
+        f"--from {text}: no such run (no {STUDY_FILE} in {text} or {runs / text}); "
+        f"runs in {runs}: {', '.join(known) or 'none'}"
+    )
+
+
+def earlier_runs(
+    texts: Sequence[str], runs: Path, name: str, bound: BoundStudy
+) -> list[EarlierRun]:
+    """Every run that `--from` names, looked through for the run `name`. RunError for one that is
+    not there or does not fit at all; ConfigError for the run itself."""
+    found = [find_run(text, runs) for text in texts]
+    for text, run_dir in zip(texts, found, strict=True):
+        if run_dir.resolve() == (runs / name).resolve():
+            raise ConfigError(f"--from {text}: this is the run itself; name another with --name")
+    return [earlier_run(run_dir, bound) for run_dir in dict.fromkeys(found)]
+
+
+def inheriting(texts: Sequence[str], runs: Path, run_dir: Path, bound: BoundStudy) -> BoundStudy:
+    """What a new run is bound to that takes trials over: leakage is looked for in the texts of the
+    earlier run (the first that `--from` names), so that its trials' data are this run's too."""
+    if not texts or (run_dir / STUDY_FILE).is_file():
+        return bound
+    return replace(bound, evaluation=read_bound(find_run(texts[0], runs)).evaluation)
+
+
+def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
+    """Which trials of a run fit one that is bound so. RunError when its study asks another
+    question, naming every key that differs."""
+    old, space, records = read_bound(run_dir), bound.space, read_records(run_dir)
+    _check_question(run_dir, old, bound)
+    taken: list[EarlierTrial] = []
+    outside: list[tuple[EarlierTrial, str]] = []
+    left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
+    for record in records.records:
+        if record.number == BASE_NUMBER or record.trained_as is not None:
+            continue  # every run measures the untouched model itself
+        try:
+            found = _as_here(record, run_dir, old.study, bound, records.records)
+        except RunError as error:
+            left_out.append(f"trial {record.number}: {error}")
+            continue
+        if found.record.state != "complete":
+            left_out.append(f"trial {record.number}: {found.record.state}, not complete")
+        elif (reason := _misfit(record.recipe, space)) is None:
+            taken.append(found)
+        elif record.role == "search":
+            left_out.append(f"trial {record.number}: {reason}")
+        else:
+            outside.append((found, reason))
+    return EarlierRun(run_dir, tuple(taken), tuple(left_out), tuple(outside))
+
+
+def _as_here(
+    record: TrialRecord,
+    run_dir: Path,
+    before: Study,
+    bound: BoundStudy,
+    records: Sequence[TrialRecord],
+) -> EarlierTrial:
+    """A trial as this run's study has it. RunError where its mix would be another one, or its
+    scores do not suffice."""
+    now, draws = bound.study, draws_of(run_dir)
+    if reason := _other_mix(record.recipe, before, now):
+        raise RunError(reason)
+    base = next((r for r in records if r.number == BASE_NUMBER), None)
+    family = [record, *(r for r in records if r.trained_as == record.number)]
+    trial, *reverted = (recompute(r, before, now, draws, base) for r in family)
+    params = {name: getattr(record.recipe, name) for name in bound.space.parameters}
+    return EarlierTrial(trial, run_dir, params, digest(record), tuple(reverted))
+
+
+def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
+    """Why a recipe is another mix of the sources of another study; None where each gives what it
+    gave. A source that only one of them has gives nothing in the other."""
+    if before.sources == now.sources:
+        return None
+    there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
+    try:
+        was, now_is = (
+            {part.source: part.count for part in plan(recipe, study.sources)}
+            for study in (before, now)
+        )
+    except ConfigError as error:
+        return str(error)
+    for name in dict.fromkeys([*there, *here]):
+        gave, gives = was.get(name, 0), now_is.get(name, 0)
+        if gave != gives:
+            return (
+                f"source {name} gave {gave:,} examples there and gives {gives:,} here, by the "
+                f"sources' weights (source_weights {recipe.source_weights})"
+            )
+        if gave and _rows(there[name]) != _rows(here[name]):
+            return f"source {name}, of which it was trained on {gave:,} examples, is another here"
+    return None
+
+
+def _rows(source: Source) -> dict[str, Any]:
+    """What decides the examples of a source, and not how many a recipe takes."""
+    return source.model_dump(exclude={"weight", "max_repeats", "licence"})
+
+
+def checked_against_data(
+    survey: EarlierRun, study: Study, space: Space, store: Mapping[str, Table]
+) -> EarlierRun:
+    """The survey once this run's sources are read, and with them its baselines known: those of the
+    earlier run that are the same come along, and what was trained on other data does not."""
+    held = {name: len(table) for name, table in store.items()}
+    references = baseline_recipes(space, study, held, sums_by_recipe(study, store))
+    baselines = {role: space.recipe(params) for role, params in references.items()}
+    left_out, taken = list(survey.left_out), []
+    reasons = {found.record.number: reason for found, reason in survey.outside}
+    both = [*survey.taken, *(found for found, _ in survey.outside)]
+    for found in sorted(both, key=lambda found: found.record.number):
+        record = found.record
+        reason = _other_data(record, store)
+        if reason is None and record.number in reasons:
+            reason = _other_baseline(record, baselines, reasons[record.number])
+        if reason is None:
+            taken.append(found)
+        else:
+            left_out.append(f"trial {record.number}: {reason}")
+    return EarlierRun(survey.run_dir, tuple(taken), tuple(left_out))
+
+
+def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
+    """Why a trial was trained on other data than this run's, as far as its record tells."""
+    found = source_difference(record.mix, store)
+    if found is None:
+        return None
+    return (
+        f"source {found.source} held {found.recorded:,} examples there and holds {found.now:,} here"
+    )
+
+
+def _other_baseline(
+    record: TrialRecord, baselines: Mapping[Role, Recipe], reason: str
+) -> str | None:
+    """Why a baseline outside the space is none of this run's; None when it is one."""
+    here = baselines.get(record.role)
+    if here is None:
+        return f"{reason}, and this run has no baseline {record.role}"
+    for name in Recipe.model_fields:
+        was, now = getattr(record.recipe, name), getattr(here, name)
+        if was != now:
+            words = f"{name} {shown(was)} there and {shown(now)} here"
+            return f"{reason}, and the baseline {record.role} has {words}"
+    return None
+
+
+def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
+    changes = study_changes(content(old.study), content(new.study))
+    if is_beyond(changes, TAKEN_OVER):
+        raise RunError(
+            f"--from {run_dir}: none of its trials fits, since that run has"
+            f"{change_lines(changes)}\n"
+            "go back to the old values, or leave out --from, which trains anew"
+        )
+    if not looks_for_leakage(new.study):
+        return
+    if changes := text_changes(old.evaluation, new.evaluation):
+        raise RunError(
+            f"--from {run_dir}: leakage was looked for in other texts when that run was bound, so "
+            f"none of its trials fits; there{change_lines(changes)}\n"
+            "give --from runs that were bound with the same evaluation sets, to a --name that is "
+            "new"
+        )
+
+
+def _misfit(recipe: Recipe, space: Space) -> str | None:
+    """Why a recipe is none of `space`; None when it is one."""
+    distributions = space.distributions()
+    for name, parameter in space.parameters.items():
+        value = getattr(recipe, name)
+        if not holds(distributions[name], value):
+            return f"{name} {shown(value)} is not within {parameter.text()}"
+    params = {name: getattr(recipe, name) for name in space.parameters}
+    here = space.recipe(params)
+    for name in Recipe.model_fields:
+        if getattr(here, name) != getattr(recipe, name):
+            return f"{name} is {getattr(recipe, name)!r}, here fixed to {getattr(here, name)!r}"
+    return None
+
+
+def search_seed(seed: int, known: Iterable[str]) -> int:
+    """The search's seed where trials of earlier runs are `known`: another one, since the same would
+    suggest the same again."""
+    told = sorted(set(known))
+    if not told:
+        return seed
+    digest = hashlib.sha256("".join(told).encode()).digest()
+    return seed + 1 + int.from_bytes(digest[:4], "big") % 100_000

@@ -1,0 +1,1 @@
+"""What to try next. Knows no run folder and no Ray."""

@@ -1,0 +1,106 @@
+"""Recipes that nobody has to search for: every sweep runs them, and the front is measured against
+them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from mtray.data.mixing import SumsOf, plan, repeat_caps
+from mtray.schema import Kind, Recipe, Role, Source, Study
+from mtray.search_space.space import Space
+from mtray.search_space.unit_cube import at_quantile
+
+
+def baseline_recipes(
+    space: Space,
+    study: Study,
+    held: Mapping[str, int] | None = None,
+    sums: SumsOf = lambda recipe: None,
+) -> dict[Role, dict[str, Any]]:
+    """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
+    pair; and equally many examples of every source, whatever its weight, as many together as
+    parallel text only has. Where a study counts tokens, sources of pairs give equally many
+    examples and every other one as many tokens as one of these on average. Of these, those that
+    `budget.baselines` names.
+
+    They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
+    study's `defaults`, else to the middle of its range. `held` is what each source has: where one
+    runs short, or would be repeated more often than it may be, a baseline is made smaller, so that
+    no study is too small for its baselines.
+    `sums`: in a study that counts tokens.
+    """
+    distributions = space.distributions()
+    params = {
+        name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
+    }
+    # the default word of a parameter where it is a choice, above all full fine-tuning
+    for name, d in distributions.items():
+        default = Recipe.model_fields[name].default
+        if isinstance(default, str) and name not in study.defaults:
+            params[name] = nearest(d, default)
+    params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
+    params |= {name: 1.0 for name in ("alpha", "stop_after") if name in params}
+    params["parallel_size"] = space.largest("parallel_size")
+    out: dict[Role, dict[str, Any]] = {"parallel_only": params}
+    count = Counter(source.pool for source in study.sources)
+    if count["mono"]:
+        out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
+        out["mono_two_to_one"] = {**params, "mono_ratio": 2.0}
+    equal = {} if evenly_weighted(study.sources) else {"source_weights": "equal"}
+    if count["mono"] or count["replay"] or equal:
+        every = count.total()
+        out["uniform"] = {
+            **params,
+            **equal,
+            "parallel_size": max(1, int(params["parallel_size"] * count["parallel"] / every)),
+            "mono_ratio": count["mono"] / count["parallel"],
+            "replay_fraction": count["replay"] / every,
+        }
+    out = {role: found for role, found in out.items() if role in study.budget.baselines}
+    if held is None:
+        return out
+    if study.training.allow_repeats:
+        held = repeat_caps(study.sources, held)
+    return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
+
+
+def evenly_weighted(sources: Sequence[Source]) -> bool:
+    """Whether the weights share every kind equally."""
+    by_kind: dict[Kind, set[float]] = {}
+    for source in sources:
+        by_kind.setdefault(source.pool, set()).add(source.weight)
+    return all(len(weights) == 1 for weights in by_kind.values())
+
+
+def _fitting(
+    params: dict[str, Any],
+    space: Space,
+    study: Study,
+    most: Mapping[str, int],
+    sums: SumsOf,
+) -> dict[str, Any]:
+    """The same mix with as many pairs as need no more than `most` of any source that it names."""
+    while True:
+        recipe = space.recipe(params)
+        parts = plan(recipe, study.sources, sums(recipe))
+        share = min(
+            (most[p.source] / p.count for p in parts if p.count and p.source in most), default=1.0
+        )
+        if share >= 1 or params["parallel_size"] <= 1:
+            return params
+        # rounded down once more for the example that rounding can give a source on top; tokens are
+        # not in proportion, so perhaps not enough
+        params = {**params, "parallel_size": max(1, int(params["parallel_size"] * share) - 1)}
+
+
+def nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """`value`, or the closest choice where Optuna takes only those."""
+    if not isinstance(distribution, CategoricalDistribution) or value in distribution.choices:
+        return value
+    if isinstance(value, str):  # words are not near each other
+        return distribution.choices[0]
+    return min(distribution.choices, key=lambda c: abs(c - value))  # type: ignore[operator,return-value]

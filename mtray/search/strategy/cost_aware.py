@@ -1,0 +1,197 @@
+"""mtray's own suggestion: the point with the most expected hypervolume for what it costs.
+
+A Gaussian process for each objective, for each constraint and for the logarithm of the cost. A
+candidate is worth its expected hypervolume improvement over the front of the *predicted* values,
+since observed ones are noisy and their front is optimistic (Daulton et al. 2021, "Parallel Bayesian
+Optimization of Multiple Noisy Objectives with Expected Hypervolume Improvement"),
+
+  * divided by the square root of its predicted cost (Lee et al. 2020, "Cost-aware Bayesian
+    Optimization", divide by the cost itself),
+  * times the probability that it keeps to every constraint (Gardner et al. 2014, "Bayesian
+    Optimization with Inequality Constraints"),
+  * times a bell around the user's guesses to a power that falls with the number of points (Hvarfner
+    et al. 2022, "piBO: Augmenting Acquisition Functions with User Beliefs").
+
+Pending points count with their predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution
+from scipy.special import log_ndtr
+
+from mtray.analysis.gaussian_process import Process
+from mtray.analysis.gaussian_process_fit import fit
+from mtray.analysis.improvement import boxes, expected_improvement
+from mtray.analysis.pareto import non_dominated
+from mtray.search_space.unit_cube import UnitCube
+
+Array = npt.NDArray[np.float64]
+Params = dict[str, Any]
+CANDIDATES = 1024  # spread over the space
+NEAR = 512  # beside the best so far, in each round
+STEPS = (0.2, 0.1, 0.05, 0.02)  # of the rounds, in unit coordinates
+BEST = 8  # that a round starts from
+BEYOND = 0.1  # of the values' extent: how far the reference lies under the worst
+COST_EXPONENT = 0.5
+BELIEF = 20.0  # in points: a guess weighs as much as the bell to the power of BELIEF / points
+BELIEF_WIDTH = 0.25  # of a range, the bell's standard deviation
+FEWEST = 3  # points with values below which there is nothing to model
+LEAST = 1e-300  # an improvement whose logarithm is still finite
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a trial came to: objectives in the study's order, the cost in any unit, and by name how
+    far it is beyond a constraint (above 0: infeasible)."""
+
+    values: Sequence[float]
+    cost: float | None = None
+    over: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Ended points, and those that are under way. `signs`: 1 for an objective to maximise, -1 to
+    minimise."""
+
+    ended: Sequence[tuple[Params, Observation]]
+    pending: Sequence[Params]
+    signs: Sequence[float]
+
+    @property
+    def values(self) -> Array:
+        """Shape (n, m), more is better."""
+        return np.asarray(np.array([t.values for _, t in self.ended]) * np.array(self.signs))
+
+    @property
+    def costs(self) -> Array:
+        """Shape (n,); NaN where it is not known or nothing."""
+        return np.array([observation.cost or np.nan for _, observation in self.ended])
+
+    @property
+    def over(self) -> Array:
+        """Shape (n, constraints); a trial that was not measured for one keeps to it."""
+        names = sorted({name for _, observation in self.ended for name in observation.over})
+        rows = [
+            [observation.over.get(name, 0.0) for name in names] for _, observation in self.ended
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+
+@dataclass(frozen=True)
+class SearchDomain:
+    """The space, the user's guesses by parameter, what may be tried at all, and the names of what a
+    point's conditions switch off (None: there are no conditions)."""
+
+    distributions: Mapping[str, BaseDistribution]
+    guesses: Mapping[str, Any] = field(default_factory=dict)
+    allowed: Callable[[Params], bool] | None = None
+    switched_off: Callable[[Params], Collection[str]] | None = None
+
+
+def suggest(where: SearchDomain, known: Observations, seed: int) -> Params:
+    """The point to try next; one that is not allowed where no candidate is. Depends on its
+    arguments alone. ValueError with fewer than `FEWEST` ended points."""
+    if len(known.ended) < FEWEST:
+        raise ValueError(f"{len(known.ended)} ended points; {FEWEST} are needed")
+    unit_cube = UnitCube(where.distributions)
+    ended = np.array([unit_cube.units(params) for params, _ in known.ended])
+    pending = np.array([unit_cube.units(params) for params in known.pending])
+    worth = _Acquisition(unit_cube, where, known, ended, pending.reshape(-1, unit_cube.dimensions))
+    starts = ended[non_dominated(known.values)]
+    units, values = _search(worth, unit_cube.dimensions, starts, np.random.default_rng(seed))
+    order = np.argsort(-values, kind="stable")
+    for index in order if where.allowed else order[:1]:
+        params = unit_cube.params(units[index])
+        if where.allowed is None or where.allowed(params):
+            return params
+    return unit_cube.params(units[order[0]])
+
+
+class _Acquisition:
+    """Logarithm of what candidates are worth; shape (k, d) -> (k,)."""
+
+    def __init__(
+        self,
+        unit_cube: UnitCube,
+        where: SearchDomain,
+        known: Observations,
+        ended: Array,
+        pending: Array,
+    ) -> None:
+        self._unit_cube, self._where = unit_cube, where
+        points, extra = self._features(ended)[0], self._features(pending)[0]
+        self._objectives = [_with(fit(points, column), extra) for column in known.values.T]
+        self._limits = [_with(fit(points, column), extra) for column in known.over.T]
+        self._cost = _cost_process(points, known.costs)
+        everywhere = np.vstack([points, extra])
+        predicted = np.column_stack([p.predict(everywhere)[0] for p in self._objectives])
+        over = [p.predict(everywhere)[0] for p in self._limits]
+        feasible = np.all([o <= 0 for o in over], axis=0) if over else np.full(len(predicted), True)
+        reference = predicted.min(axis=0) - BEYOND * np.ptp(predicted, axis=0)
+        self._low, self._high = boxes(predicted[feasible], reference)
+        self._guesses = unit_cube.guesses(where.guesses)
+        self._belief = BELIEF / len(ended)
+
+    def __call__(self, units: Array) -> Array:
+        features, off = self._features(units)
+        found = [p.predict(features) for p in self._objectives]
+        mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
+        # logarithms, since improvements span many orders of magnitude
+        worth = np.log(expected_improvement(mean, deviation, self._low, self._high) + LEAST)
+        for process in self._limits:
+            over, error = process.predict(features)
+            worth = worth + log_ndtr(-over / error)
+        if self._cost is not None:
+            worth = worth - COST_EXPONENT * self._cost.predict(features)[0]
+        away = np.where(off, 0.0, (units - self._guesses) / BELIEF_WIDTH)
+        return np.asarray(worth - 0.5 * self._belief * np.nansum(away**2, axis=1))
+
+    def _features(self, units: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """What the models see, and which coordinates are switched off, shape (k, d). Those are all
+        taken for the middle: the values that nobody used tell nothing apart."""
+        off = np.zeros(units.shape, dtype=np.bool_)
+        if self._where.switched_off is not None:
+            for row, unit in enumerate(units):
+                names = self._where.switched_off(self._unit_cube.params(unit))
+                off[row] = [name in names for name in self._unit_cube.names]
+        return self._unit_cube.features(np.where(off, 0.5, units)), off
+
+
+def _with(process: Process, points: Array) -> Process:
+    """The process as if `points` had been measured and had come out as predicted."""
+    return process.with_points(points, process.predict(points)[0]) if len(points) else process
+
+
+def _cost_process(points: Array, costs: Array) -> Process | None:
+    measured = np.isfinite(costs)
+    if measured.sum() < FEWEST:
+        return None
+    return fit(points[measured], np.log(costs[measured]))
+
+
+def _search(
+    worth: Callable[[Array], Array], dimensions: int, starts: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Points spread over the cube, then rounds of ever smaller steps from the best so far; all of
+    them with their worth."""
+    from scipy.stats import qmc
+
+    inside = np.clip(starts, 0, 1 - 1e-9)
+    units = np.vstack([qmc.Sobol(dimensions, seed=rng).random(CANDIDATES), inside])
+    values = worth(units)
+    for step in STEPS:
+        best = units[np.argsort(-values, kind="stable")[:BEST]]
+        nearby = best[rng.integers(len(best), size=NEAR)]
+        # about two coordinates move at a time; the ends of a range often hold the optimum
+        which = rng.random(nearby.shape) < min(1.0, 2 / dimensions)
+        nearby = np.clip(nearby + step * which * rng.standard_normal(nearby.shape), 0, 1 - 1e-9)
+        units, values = np.vstack([units, nearby]), np.concatenate([values, worth(nearby)])
+    return units, values

@@ -1,0 +1,27 @@
+"""Which points of a space can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtray.data.mixing import SumsOf, plan, repeat_caps
+from mtray.schema import Study
+from mtray.search_space.space import Space
+
+
+def feasibility(
+    study: Study, space: Space, held: Mapping[str, int] | None, sums: SumsOf
+) -> Callable[[dict[str, Any]], bool] | None:
+    """Whether a point repeats no source more often than it may be; None where all are allowed.
+    `held` and `sums` as in `reference_recipes`."""
+    caps = repeat_caps(study.sources, held or {})
+    if not caps:
+        return None
+
+    def allowed(params: dict[str, Any]) -> bool:
+        recipe = space.recipe(params)
+        parts = plan(recipe, study.sources, sums(recipe))
+        return all(part.count <= caps.get(part.source, part.count) for part in parts)
+
+    return allowed

@@ -1,0 +1,104 @@
+"""The most that any recipe of a space asks of the sources, known before any is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from mtray.data.few_shot import few_shot_table
+from mtray.data.mixing import Sums, examples_for, plan, tokens_of
+from mtray.data.store import sums_of
+from mtray.data.tables import Table
+from mtray.errors import DataError
+from mtray.schema import Recipe, Source, Study
+from mtray.search_space.extreme_recipes import extreme_recipes
+from mtray.search_space.parameters import shown
+from mtray.search_space.space import Space
+
+# what `plan` and `blended` read: examples of every source rise with each of the numbers
+SIZES = ("parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "source_weights")
+
+
+def largest_recipes(space: Space) -> tuple[Recipe, ...]:
+    """Recipes of the space of which, for every recipe of the space, one asks at least as much of
+    every source. One, where no condition switches a size off at the greatest of another."""
+    found = {_sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES)}
+    return tuple(
+        recipe
+        for sizes, recipe in found.items()
+        if not any(_within(sizes, other) for other in found if other != sizes)
+    )
+
+
+def _sizes(recipe: Recipe) -> tuple[float | str, ...]:
+    return tuple(getattr(recipe, name) for name in SIZES)
+
+
+def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
+    """Whether all numbers are at most the other's, with the same words."""
+    return all(
+        a == b or not (isinstance(a, str) or isinstance(b, str) or a > b)
+        for a, b in zip(sizes, other, strict=True)
+    )
+
+
+def most_requested(
+    recipes: Iterable[Recipe], study: Study, store: Mapping[str, Table] | None = None
+) -> dict[str, int]:
+    """Examples of each source that are enough for all of `recipes` and for every recipe that asks
+    less. `store`: of a study that counts tokens."""
+    most: dict[str, int] = {}
+    for recipe in recipes:
+        sums = (
+            None if store is None else sums_of(study, few_shot_table(store, recipe.few_shot_share))
+        )
+        for name, count in at_most(recipe, study.sources, sums).items():
+            most[name] = max(most.get(name, 0), count)
+    return most
+
+
+def at_most(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> dict[str, int]:
+    """Examples of each source that are enough for a recipe and for every one that asks less,
+    whichever way rounding goes in these."""
+    parts = plan(recipe, sources, sums)
+    if sums is None:
+        return {part.source: math.ceil(part.requested) for part in parts}
+    pairs = [part for part in parts if part.requested_tokens is None]
+    tokens = sum(tokens_of(sums[p.source], p.count) for p in pairs)
+    most = sum(tokens_of(sums[p.source], math.ceil(p.requested)) for p in pairs)
+    found = {}
+    for part in parts:
+        asked = part.requested
+        if part.requested_tokens is not None:
+            asked = examples_for(sums[part.source], part.requested_tokens * most / max(1, tokens))
+        found[part.source] = math.ceil(asked)
+    return found
+
+
+def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[str, Table]) -> None:
+    """DataError where one of `recipes`, the largest of a space, draws more of a source than it has.
+
+    It is their own plan that counts, and not `most_asked`, which rounding may keep every recipe
+    one example below: a study all of whose recipes can be drawn is not refused."""
+    if study.training.allow_repeats:
+        return
+    for recipe in recipes:
+        sums = sums_of(study, few_shot_table(store, recipe.few_shot_share))
+        for part in plan(recipe, study.sources, sums):
+            held = len(store[part.source])
+            if part.count > held:
+                raise DataError(
+                    f"source {part.source!r} holds {held:,} examples and the largest recipe "
+                    f"({recipe_sizes(recipe)}) asks for {part.count:,}; lower the search range or "
+                    "set `training: {allow_repeats: true}`"
+                )
+
+
+def recipe_sizes(recipe: Recipe) -> str:
+    """What of a recipe decides how much it draws, such as `parallel_size 4096, mono_ratio 1`."""
+    found = dict(zip(SIZES, _sizes(recipe), strict=True))
+    return ", ".join(
+        f"{name} {shown(value)}"
+        for name, value in found.items()
+        if value != Recipe.model_fields[name].default
+    )

@@ -1,0 +1,128 @@
+"""Where the next point comes from: Optuna's samplers by name, and the points that fill the space
+first."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from mtray.errors import ConfigError
+from mtray.search_space.unit_cube import at_quantile
+
+STARTUP = 4  # space-filling points before the model is asked
+BLOCK = 64  # of a Sobol sequence, a power of two
+STEP_TOLERANCE = 1e-8  # of a step, as Optuna takes a value for one of a stepped range
+MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
+
+# (seed, startup) -> sampler
+SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
+SAMPLERS: dict[str, SamplerFactory] = {
+    "gp": lambda seed, startup: optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup),
+    "tpe": lambda seed, startup: optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
+    ),
+    "nsga2": lambda seed, startup: optuna.samplers.NSGAIISampler(seed=seed),
+    "nsga3": lambda seed, startup: optuna.samplers.NSGAIIISampler(seed=seed),
+    "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
+}
+EHVI = "ehvi"  # our own: `mtray.search.strategy.cost_aware`
+AUTO = "auto"  # our own, and TPE where its Gaussian processes would be too slow
+SOBOL = "sobol"  # space-filling all the way, without a model
+NAMES = (AUTO, EHVI, *SAMPLERS, SOBOL)
+
+
+def check_sampler(name: str) -> None:
+    """Raises ConfigError for a sampler that is not known."""
+    if name not in NAMES:
+        raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
+
+
+def at_size(name: str, finished: int) -> str:
+    """The sampler that `auto` stands for at so many finished trials; any other as it is."""
+    return name if name != AUTO else EHVI if finished <= MODEL_UP_TO else "tpe"
+
+
+def sampler_for(
+    name: str, seed: int, number: int, startup: int = STARTUP
+) -> optuna.samplers.BaseSampler:
+    """Optuna's sampler for the trial `number`, made anew for each, so that a suggestion after a
+    restart is the same as without one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return SAMPLERS[name](seed * 10_007 + number, startup)
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a range's."""
+    try:
+        number = distribution.to_internal_repr(value)
+    except ValueError:  # not one of the choices
+        return False
+    if isinstance(distribution, CategoricalDistribution):
+        return True
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    steps = (number - low) / step if step else 0.0
+    return bool(low <= number <= high and abs(steps - round(steps)) < STEP_TOLERANCE)
+
+
+class KnownSpace(optuna.samplers.BaseSampler):
+    """Optuna's `sampler` on a study whose points all have the same parameters, the `space` of those
+    that vary. Samplers gather it from all points anew for each suggestion, which takes most of the
+    time from a thousand points on."""
+
+    def __init__(
+        self, sampler: optuna.samplers.BaseSampler, space: Mapping[str, BaseDistribution]
+    ) -> None:
+        self._sampler, self._space = sampler, dict(space)
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+        return self._space
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._sampler.sample_relative(study, trial, search_space)
+        return found
+
+    def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        return self._sampler.sample_independent(study, trial, name, distribution)
+
+    def before_trial(self, study: Any, trial: Any) -> None:
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+        self._sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self._sampler.reseed_rng()
+
+
+def sobol_points(
+    distributions: Mapping[str, BaseDistribution], seed: int
+) -> Iterator[dict[str, Any]]:
+    """The points of a scrambled Sobol sequence over the space, without an end."""
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(len(distributions), seed=seed)
+    while True:
+        for row in engine.random(BLOCK):
+            yield {
+                name: at_quantile(d, float(u))
+                for (name, d), u in zip(distributions.items(), row, strict=True)
+            }
+
+
+def space_filling(
+    distributions: Mapping[str, BaseDistribution], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """The first `count` points of `sobol_points`."""
+    return list(islice(sobol_points(distributions, seed), count))

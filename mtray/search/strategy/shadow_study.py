@@ -1,0 +1,121 @@
+"""A study in memory that Optuna's samplers are asked on. It leaves no trace in the run's journal,
+so a suggestion can be worked out ahead, while trials run, and be thrown away."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from mtray.compat.optuna import set_constraints
+from mtray.schema import Sense
+from mtray.search.strategy.cost_aware import Observation
+from mtray.search.strategy.samplers import KnownSpace, holds
+
+Params = dict[str, Any]
+FINE = 100  # whole numbers from which on a range of them is taken for a continuous one
+# number, parameters, what it came to (None: pending), the sampler's notes on it
+TrackedPoint = tuple[int, Params, Observation | None, Mapping[str, Any]]
+
+
+class ShadowStudy:
+    """Points that lie within `distributions`, as trials of a study."""
+
+    def __init__(
+        self,
+        distributions: Mapping[str, BaseDistribution],
+        senses: Sequence[Sense],
+        points: Iterable[TrackedPoint] = (),
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._exact = dict(distributions)
+        self._distributions = {n: smooth(d) for n, d in distributions.items()}
+        self._varied = {n: d for n, d in sorted(self._distributions.items()) if not d.single()}
+        directions = ["maximize" if s == "max" else "minimize" for s in senses]
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=directions)
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        self._ids: dict[int, int] = {}
+        for point in points:
+            self.add(*point)
+
+    def add(
+        self, number: int, params: Params, observation: Observation | None, notes: Mapping[str, Any]
+    ) -> None:
+        """A point, or what a pending one came to. Of a point outside the ranges (a baseline may be)
+        the samplers hear nothing: they cannot place it."""
+        if number not in self._ids:
+            if not all(holds(d, params[name]) for name, d in self._exact.items()):
+                return
+            self._ids[number] = self._create(self._inside(params), notes)
+        if observation is not None:
+            self._finish(self._ids[number], observation)
+
+    def _create(self, params: Params, notes: Mapping[str, Any]) -> int:
+        template = optuna.trial.create_trial(
+            state=TrialState.WAITING,
+            params=params,
+            distributions=self._distributions,
+            system_attrs=dict(notes),
+        )
+        trial_id: int = self._storage.create_new_trial(self._study_id, template_trial=template)
+        self._storage.set_trial_state_values(trial_id, state=TrialState.RUNNING)
+        return trial_id
+
+    def _finish(self, trial_id: int, observation: Observation) -> None:
+        set_constraints(self._study, trial_id, observation.over)
+        values = list(observation.values)
+        self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
+
+    def _inside(self, params: Params) -> Params:
+        """Whole numbers of a continuous range stand for the unit above them."""
+        fine = self._fine()
+        return {n: v + 0.5 if n in fine else v for n, v in params.items()}
+
+    def _outside(self, params: Params) -> Params:
+        fine = self._fine()
+        return {n: min(int(v), fine[n].high) if n in fine else v for n, v in params.items()}
+
+    def _fine(self) -> dict[str, IntDistribution]:
+        return {
+            n: d
+            for n, d in self._exact.items()
+            if isinstance(d, IntDistribution) and d is not self._distributions[n]
+        }
+
+    def drop(self, number: int) -> None:
+        """A pending point will have no values."""
+        if number in self._ids:
+            self._fail(self._ids.pop(number))
+
+    def _fail(self, trial_id: int) -> None:
+        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def ask(self, sampler: optuna.samplers.BaseSampler) -> tuple[Params, dict[str, Any]]:
+        """What a sampler suggests, and its notes."""
+        if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
+            sampler = KnownSpace(sampler, self._varied)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._study.sampler = sampler
+            trial = self._study.ask(self._distributions)
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+                self._study_id, trial.number
+            )
+            notes = dict(self._storage.get_trial_system_attrs(trial_id))
+            params = self._outside(dict(trial.params))
+            # only asked: as a running trial it would push later points away
+            self._fail(trial_id)
+        return params, notes
+
+
+def smooth(d: BaseDistribution) -> BaseDistribution:
+    """A range of many whole numbers as a continuous one, of which the whole part counts: TPE's
+    densities of whole numbers take several times as long."""
+    if isinstance(d, IntDistribution) and d.step == 1 and d.high - d.low >= FINE:
+        return FloatDistribution(d.low, d.high + 1, log=d.log)
+    return d

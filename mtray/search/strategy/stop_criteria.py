@@ -1,0 +1,63 @@
+"""When a sweep has had enough: device-hours spent, or nothing gained any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtray.analysis.pareto import hypervolume, maximised
+from mtray.report.hypervolume import reference_point
+from mtray.schema import Resources, Study, TrialRecord
+
+
+def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
+    """Hours that all trials of this run ran for, failed attempts among them, times the devices that
+    each holds. What a trial waited for them is none."""
+    own = [r for r in records if r.taken_from is None and r.trained_as is None]
+    seconds = sum(r.total_seconds for r in own)
+    return seconds * resources.devices / 3600
+
+
+def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
+    """Hypervolume of the baselines, and after each further complete trial, in the order in which
+    they ended. Against one reference point, so that its steps can be compared."""
+    # a replicate is to make a point surer, not to gain, and who trained nothing was not searched
+    complete = [
+        r for r in records if r.state == "complete" and not r.replicate and r.trained_as is None
+    ]
+    if not complete:
+        return []
+    names, senses = list(study.objectives), list(study.objectives.values())
+    searched = sorted((r for r in complete if r.role == "search"), key=lambda r: r.finished)
+    ordered = [r for r in complete if r.role != "search"] + searched
+    values = maximised([[r.objectives[n].value for n in names] for r in ordered], senses)
+    reference = maximised(reference_point(complete, study.objectives), senses)
+    first = len(ordered) - len(searched)
+    return [hypervolume(values[:count], reference) for count in range(first, len(ordered) + 1)]
+
+
+def stalled(course: Sequence[float], patience: int, tolerance: float = 1e-3) -> bool:
+    """Whether the last `patience` trials raised the hypervolume by no more than `tolerance` of
+    it."""
+    if len(course) <= patience:
+        return False
+    before, now = course[-patience - 1], course[-1]
+    return bool(now - before <= tolerance * np.abs(before))
+
+
+def enough(records: Sequence[TrialRecord], study: Study) -> str | None:
+    """Why no further trial is to be started, or None."""
+    budget = study.budget
+    spent = device_hours(records, study.resources)
+    if budget.device_hours is not None and spent >= budget.device_hours:
+        limit = f"`budget.device_hours` {budget.device_hours:g}"
+        return f"{spent:.3g} device-hours are spent, of {limit}"
+    if budget.patience is not None:
+        course = hypervolume_course(records, study)
+        if stalled(course, budget.patience):
+            return (
+                f"the last {budget.patience} trials gained no hypervolume ({course[-1]:.4g}); "
+                "`budget.patience` says to stop then"
+            )
+    return None

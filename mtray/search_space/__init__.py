@@ -1,0 +1,1 @@
+"""What varies: parameters, the space of a YAML file, its extreme recipes, the unit cube."""

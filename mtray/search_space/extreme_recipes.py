@@ -1,0 +1,57 @@
+"""The recipes at the extremes of a space, conditions and all: whatever is greatest or least over
+the space is so at one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+from mtray.schema import Recipe
+from mtray.search_space.parameters import Value, values_of
+from mtray.search_space.space import Space
+
+
+def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
+    """Recipes of the space between which every other one lies, as far as the parameters `names` go.
+
+    For every recipe of the space and every choice of a side (least or greatest) for each number
+    among `names`, one of these has the same words in `names` and is at least as far to that side in
+    every number. So a function that rises or falls in each of the numbers has its greatest and its
+    least value over the space among them.
+
+    A parameter is on or off by its conditions, and these by where the value that they look at
+    stands to their thresholds: every such part of a range has its own two ends here. An end that a
+    threshold cuts off is the last value before it.
+    """
+    needed = _with_what_they_depend_on(space, names)
+    options = {
+        name: _options(space, name, name in names) if name in needed else values_of(p)[:1]
+        for name, p in space.parameters.items()
+    }
+    combined = (dict(zip(options, values, strict=True)) for values in product(*options.values()))
+    return list(dict.fromkeys(map(space.recipe, combined)))
+
+
+def _with_what_they_depend_on(space: Space, names: Sequence[str]) -> set[str]:
+    found, new = set[str](), set(names)
+    while new:
+        found |= new
+        varied = [space.parameters[name] for name in new if name in space.parameters]
+        new = {other for parameter in varied for other in parameter.when} - found
+    return found
+
+
+def _options(space: Space, name: str, ends: bool) -> list[Value]:
+    """Of every part of a parameter's range in which all conditions on it hold alike: a value or,
+    with `ends`, its words, its least and its greatest number."""
+    conditions = [p.when[name] for p in space.parameters.values() if name in p.when]
+    parts: dict[tuple[bool, ...], list[Value]] = {}
+    for value in values_of(space.parameters[name], conditions):
+        parts.setdefault(tuple(c.holds(value) for c in conditions), []).append(value)
+    found: list[Value] = []
+    for part in parts.values():
+        numbers = [v for v in part if not isinstance(v, str)]
+        words = [v for v in part if isinstance(v, str)]
+        outer: list[Value] = [*words, *({min(numbers), max(numbers)} if numbers else ())]
+        found += outer if ends else outer[:1]
+    return found

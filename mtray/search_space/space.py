@@ -1,0 +1,203 @@
+"""Read a search space: YAML -> `Space` -> Optuna distributions. One parameter is one line; its name
+is a field of `Recipe`.
+
+parallel_size: {type: int, low: 256, high: 8192, log: true}
+mono_ratio: {type: float, low: 0.0, high: 2.0}
+learning_rate: {type: float, low: 0.0001, high: 0.01, log: true, guess: 0.001}
+replay_fraction: 0.1          # fixed
+frozen_layers: {type: int, low: 0, high: 4, when: {mono_ratio: {above: 0.5}}}
+method: {type: categorical, choices: [full, lora]}
+lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from mtray.errors import ConfigError
+from mtray.schema import Frozen, Recipe
+from mtray.search_space.parameters import (
+    TYPES,
+    Choices,
+    Condition,
+    FloatRange,
+    IntRange,
+    Parameter,
+    Value,
+    shown,
+    values_of,
+)
+from mtray.study import explain, read_yaml
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+# parameters that a recipe cannot do without, and what a line for each may look like
+REQUIRED = {
+    "parallel_size": "{type: int, low: 256, high: 8192, log: true}",
+    "learning_rate": "{type: float, low: 1e-5, high: 1e-3, log: true}",
+}
+
+
+class Space(Frozen):
+    """What varies (`parameters`) and what is set to one value (`fixed`); both by names of `Recipe`
+    fields."""
+
+    parameters: dict[str, Parameter]
+    fixed: dict[str, Value] = {}  # noqa: RUF012  (pydantic copies defaults)
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Optuna's distribution for each varied parameter, under the same flat name."""
+        return {name: p.distribution() for name, p in self.parameters.items()}
+
+    @property
+    def guesses(self) -> dict[str, Value]:
+        return {name: p.guess for name, p in self.parameters.items() if p.guess is not None}
+
+    def recipe(self, params: Mapping[str, Value]) -> Recipe:
+        """The recipe of one suggestion: what is off by its condition has its field's default."""
+        values = {**self.fixed, **params}
+        values |= {name: Recipe.model_fields[name].default for name in self.switched_off(params)}
+        return Recipe.model_validate(values)
+
+    def switched_off(self, params: Mapping[str, Value]) -> set[str]:
+        """The names within a suggestion whose condition fails."""
+        values, off = {**self.fixed, **params}, set()
+        for name in self.in_order():
+            conditions = self.parameters[name].when if name in params else {}
+            if not all(c.holds(_value(values, other)) for other, c in conditions.items()):
+                values[name] = Recipe.model_fields[name].default
+                off.add(name)
+        return off
+
+    def in_order(self) -> list[str]:
+        """The varied parameters, each after those that its conditions look at. Raises ConfigError
+        for a circle."""
+        before = {name: set(p.when) for name, p in self.parameters.items()}
+        try:
+            return [n for n in TopologicalSorter(before).static_order() if n in self.parameters]
+        except CycleError as error:
+            raise ConfigError(
+                f"`when` goes in a circle: {' -> '.join(map(str, error.args[1]))}"
+            ) from None
+
+    def values(self, name: str) -> tuple[Value, ...]:
+        """Every choice of a parameter, both ends of its range, the fixed value, or none when the
+        space does not set it."""
+        if name in self.fixed:
+            return (self.fixed[name],)
+        p = self.parameters.get(name)
+        if p is None:
+            return ()
+        return p.choices if isinstance(p, Choices) else (p.low, p.high)
+
+    def largest(self, name: str) -> Any:
+        """The greatest of `values`, None when the space does not set it; of words the first."""
+        found = self.values(name)
+        words = any(isinstance(v, str) for v in found)
+        return found[0] if words else max(found, default=None)  # type: ignore[type-var]
+
+
+def _value(values: Mapping[str, Value], name: str) -> Value:
+    found: Value = values.get(name, Recipe.model_fields[name].default)
+    return found
+
+
+def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space:
+    """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises
+    ConfigError."""
+    raw = read_yaml(path)
+    for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
+        unknown = [name for name in names if name not in Recipe.model_fields]
+        if unknown:
+            allowed = ", ".join(Recipe.model_fields)
+            raise ConfigError(f"{where}: unknown parameter {unknown[0]!r}; allowed: {allowed}")
+    fixed = {k: v for k, v in raw.items() if isinstance(v, Value) and not isinstance(v, bool)}
+    varied = {k: v for k, v in raw.items() if k not in fixed}
+    parameters = {name: _parameter(path, name, found) for name, found in varied.items()}
+    fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
+    _check_recipe(path, fixed)
+    space = Space(parameters=parameters, fixed=fixed)
+    for name, line in REQUIRED.items():
+        if name not in parameters and name not in fixed:
+            raise ConfigError(
+                f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
+                f"`{name}: {line}` or one value, or a value to the study's `defaults`"
+            )
+    if not space.parameters:
+        raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
+    _check_conditions(space, path)
+    _check_ends(space, path)
+    return space
+
+
+def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | Choices:
+    """One line of a space file, checked against the model of its `type`."""
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{path}: {name}: expected a value or a mapping with `type`, found {found!r}"
+        )
+    model = TYPES.get(str(found.get("type")))
+    if model is None:
+        kinds = ", ".join(TYPES)
+        raise ConfigError(
+            f"{path}: {name}.type: expected one of {kinds}, found {found.get('type')!r}"
+        )
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        raise explain(error, path, model, prefix=name) from None
+
+
+def _check_conditions(space: Space, path: Path) -> None:
+    """Conditions look at other parameters, in no circle, and each can hold and can fail."""
+    for name, p in space.parameters.items():
+        for other, condition in p.when.items():
+            where = f"{path}: {name}.when.{other}"
+            if other not in Recipe.model_fields or other == name:
+                allowed = ", ".join(n for n in Recipe.model_fields if n != name)
+                raise ConfigError(f"{where}: not another parameter; allowed: {allowed}")
+            if name in REQUIRED:
+                raise ConfigError(f"{path}: {name}.when: {name} cannot be switched off")
+            found = space.parameters.get(other)
+            if found is None:
+                value = _value(space.fixed, other)
+                raise ConfigError(
+                    f"{where}: {other} is fixed at {shown(value)}; drop the condition"
+                )
+            held = {condition.holds(value) for value in _looked_at(found, other, condition)}
+            if len(held) == 1:
+                how = "always" if held == {True} else "never"
+                raise ConfigError(f"{where}: {how} holds for {other} {found.text()}")
+    space.in_order()
+
+
+def _looked_at(parameter: Parameter, name: str, condition: Condition) -> list[Value]:
+    """Values on either side of what a condition on `name` asks for; where it can be off itself, its
+    default among them."""
+    off: list[Value] = [Recipe.model_fields[name].default] if parameter.when else []
+    return values_of(parameter, [condition]) + off
+
+
+def _check_ends(space: Space, path: Path) -> None:
+    """Both ends of every range must make a valid recipe, so that no suggestion can be refused
+    later."""
+    for name, p in space.parameters.items():
+        for end in p.choices if isinstance(p, Choices) else (p.low, p.high):
+            _check_recipe(path, {**space.fixed, name: end})
+
+
+def _check_recipe(path: Path, values: Mapping[str, Value]) -> None:
+    try:
+        Recipe.model_validate({"parallel_size": 1, **values})
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise ConfigError(
+            f"{path}: {found['loc'][0]}: {found['msg']}, found {found['input']!r}"
+        ) from None

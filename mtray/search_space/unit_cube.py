@@ -1,0 +1,113 @@
+"""A search space as the unit cube, for samplers that fill it and for models that want numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Array = npt.NDArray[np.float64]
+
+
+class UnitCube:
+    """A parameter is one unit coordinate in [0, 1) by its own scale (`at_quantile`); `features` are
+    what a model sees: the coordinate of the value that is really taken, a category one-hot."""
+
+    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        self._fixed = {n: at_quantile(d, 0.0) for n, d in distributions.items() if d.single()}
+        self._varied = {n: d for n, d in distributions.items() if not d.single()}
+
+    @property
+    def names(self) -> list[str]:
+        """What varies, in the order of the coordinates."""
+        return list(self._varied)
+
+    @property
+    def dimensions(self) -> int:
+        return len(self._varied)
+
+    def params(self, units: Array) -> dict[str, Any]:
+        """The point at unit coordinates, shape (d,)."""
+        varied = {
+            n: at_quantile(d, float(u))
+            for (n, d), u in zip(self._varied.items(), units, strict=True)
+        }
+        return {**self._fixed, **varied}
+
+    def units(self, params: Mapping[str, Any]) -> Array:
+        """The inverse of `params`: the middle of what gives the same value, shape (d,)."""
+        return np.array([unit_of(d, params[n]) for n, d in self._varied.items()], dtype=np.float64)
+
+    def guesses(self, guesses: Mapping[str, Any]) -> Array:
+        """Coordinates of the parameters that have a guess, NaN for the others, shape (d,)."""
+        return np.array(
+            [unit_of(d, guesses[n]) if n in guesses else np.nan for n, d in self._varied.items()]
+        )
+
+    def features(self, units: Array) -> Array:
+        """Shape (k, d) -> (k, f)."""
+        columns: list[Array] = []
+        for column, d in zip(units.T, self._varied.values(), strict=True):
+            if isinstance(d, CategoricalDistribution):
+                index = (column * len(d.choices)).astype(np.int64)
+                # half a unit each, so that two that differ are 1 / sqrt(2) apart
+                columns += [0.5 * (index == i) for i in range(len(d.choices))]
+            else:
+                columns.append(snapped(d, column))
+        return np.stack(columns, axis=1)
+
+
+def at_quantile(distribution: BaseDistribution, u: float) -> Any:
+    """The value at share `u` in [0, 1) of a range, on its own scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(u * len(distribution.choices))]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    # a value of a stepped range stands for the step above it, so that the last is as likely as the
+    # first
+    top = high + (step or 0)
+    if distribution.log:
+        value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
+    else:
+        value = low + u * (top - low)
+    return min(high, low + int((value - low) / step) * step) if step else value
+
+
+def _ends(d: BaseDistribution) -> tuple[float, float, float]:
+    """Low, high with the last step, and the step (0: none), on the parameter's scale."""
+    assert isinstance(d, FloatDistribution | IntDistribution)
+    step = float(d.step or 0)
+    low, top = float(d.low), float(d.high) + step
+    return (float(np.log(low)), float(np.log(top)), step) if d.log else (low, top, step)
+
+
+def unit_of(d: BaseDistribution, value: Any) -> float:
+    """The coordinate of a value; of a step or category, the middle of its range."""
+    if isinstance(d, CategoricalDistribution):
+        return float((d.choices.index(value) + 0.5) / len(d.choices))
+    low, top, step = _ends(d)
+    assert isinstance(d, FloatDistribution | IntDistribution)
+    middle = float(value) + step / 2
+    at = float(np.log(middle)) if d.log else middle
+    return (at - low) / (top - low)
+
+
+def snapped(d: BaseDistribution, units: Array) -> Array:
+    """Coordinates moved to those of the values they give."""
+    low, top, step = _ends(d)
+    if not step:
+        return units
+    assert isinstance(d, FloatDistribution | IntDistribution)
+    on_scale = low + units * (top - low)
+    values = np.exp(on_scale) if d.log else on_scale
+    values = np.minimum(d.high, d.low + np.floor((values - d.low) / step) * step) + step / 2
+    return np.asarray(((np.log(values) if d.log else values) - low) / (top - low))

@@ -1,0 +1,59 @@
+"""What a sweep would do: for `--dry-run` and at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtray.search_space.parameters import shown
+
+if TYPE_CHECKING:
+    from mtray.search.strategy.budget_allocation import BudgetAllocation
+from mtray.preparation import PreparedSweep
+
+
+def plan_lines(prepared: PreparedSweep) -> list[str]:
+    """What a sweep would do: for --dry-run and at the start."""
+    from mtray.evaluation.held_out import has_test, sets_without_test
+    from mtray.evaluation.suite import set_lines
+
+    study, space = prepared.study, prepared.space
+    lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
+    lines += [source_line(name, table) for name, table in prepared.store.items()]
+    lines.append(
+        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
+        f"{', '.join(study.evaluation.abilities)}"
+    )
+    lines += set_lines(prepared.suite)
+    lines += [f"  note: {line}" for line in prepared.seen]
+    if has_test(study) and (missing := sets_without_test(study)):
+        lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
+    lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
+    if space.fixed:
+        lines.append(f"  fixed: {', '.join(f'{k} {shown(v)}' for k, v in space.fixed.items())}")
+    if rule := study.early_stopping:
+        shares = ", ".join(f"{share:.0%}" for share in rule.rungs)
+        asked = len(prepared.suite.part(rule.segments).requests)
+        lines.append(f"  rungs: after {shares} of the steps, {asked:,} requests at each")
+    return lines
+
+
+def source_line(name: str, table: Any) -> str:
+    """What trials draw from, and what filters and length left out on the way there."""
+    parts = [f"{table.available:,} examples"]
+    long = {"over max_length": table.dropped} if table.dropped else {}
+    for what, counts in (("left out", {**table.left_out, **long}), ("allowed", table.allowed)):
+        if counts:
+            by_filter = ", ".join(f"{why} {count:,}" for why, count in counts.items())
+            parts.append(f"{sum(counts.values()):,} {what}: {by_filter}")
+    return f"  source {name}: {'; '.join(parts)}"
+
+
+def allocation_of(prepared: PreparedSweep, run_dir: Path | None = None) -> BudgetAllocation:
+    """What the trials are spent on. ConfigError where the baselines leave too few to search."""
+    from mtray.data.store import sums_by_recipe
+    from mtray.search.ledger.allocation_check import checked_allocation
+
+    study, held = prepared.study, {name: len(table) for name, table in prepared.store.items()}
+    sums = sums_by_recipe(study, prepared.store)
+    return checked_allocation(study, prepared.space, run_dir, prepared.taken, held, sums)

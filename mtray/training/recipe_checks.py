@@ -1,0 +1,73 @@
+"""Whether the recipes of a space can be trained at all, from the model's config alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mtray.errors import ConfigError
+from mtray.model_paths import resolve_model
+from mtray.schema import Study, check_stop
+from mtray.search_space.extreme_recipes import extreme_recipes
+from mtray.training.adapters import checkpoint_gradients, linear_names
+from mtray.training.freezing import earlier_model, transformer_blocks
+from mtray.training.models import block_count, empty_model
+from mtray.training.quantization import check_qlora
+
+if TYPE_CHECKING:
+    from mtray.search_space.space import Space
+
+
+def check_recipes(study: Study, space: Space) -> None:
+    """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
+    check_stops(study, space)
+    recipes = extreme_recipes(space, "frozen_layers", "freeze_policy", "method")
+    blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
+    if most > blocks:
+        raise ConfigError(
+            f"frozen_layers goes up to {most}, but {study.model} has {blocks} transformer blocks"
+        )
+    if any(r.method == "qlora" for r in recipes):
+        check_qlora(study.resources.gpus_per_worker)
+        if study.training.zero_stage == 3:
+            raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
+    if any(r.freeze_policy == "most_changed" and r.frozen_layers for r in recipes):
+        resolve_model(earlier_model(study.training.freeze_from))
+    adapted = [r.frozen_layers for r in recipes if r.method != "full"]
+    training = study.training
+    if most or adapted or training.gradient_checkpointing or training.packing == "on":
+        model = empty_model(study.model, study.trust_remote_code)
+        _check_shape(model, study, most, max(adapted, default=None))
+
+
+def check_stops(study: Study, space: Space) -> None:
+    """ConfigError where a recipe ends before its last step and should not."""
+    shares = [share for share in map(float, space.values("stop_after")) if share < 1]
+    if not shares:
+        return
+    if study.evaluation.intermediate_checkpoints:
+        raise ConfigError(
+            "the space sets `stop_after`, and the study has `evaluation.intermediate_checkpoints`, "
+            "shares of all steps, which not every training takes; drop one of the two"
+        )
+    try:
+        check_stop(min(shares), "stop_after", study.training)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:
+    """`adapted`: the most blocks that are frozen below adapters; None where there are none."""
+    if frozen or adapted is not None:
+        blocks = len(transformer_blocks(model))
+        nothing_left = adapted is not None and not linear_names(model, tuple(range(adapted)))
+        if frozen > blocks or nothing_left:
+            raise ConfigError(
+                f"frozen_layers goes up to {frozen}, and {study.model} has {blocks} transformer "
+                f"blocks{': nothing is left to adapt' if nothing_left else ''}"
+            )
+    if study.training.gradient_checkpointing:
+        checkpoint_gradients(model, study.training.zero_stage)
+    if study.training.packing == "on":
+        from mtray.training.packing import check_packing
+
+        check_packing(model)

@@ -1,0 +1,94 @@
+"""Intermediate checkpoints of a trial as points of their own: what the model answers after a part
+of its training's steps (`Recipe.stop_after`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from mtray.evaluation.inference.requests import Output
+from mtray.schema import Mix, Training, TrainingRecord
+from mtray.training.examples import Example
+from mtray.training.loop import CheckpointSchedule, example_lengths
+from mtray.training.schedule import seen_rows
+from mtray.trial.job import IntermediatePoint, KeepModel
+from mtray.trial.phase_timer import PhaseTimer
+
+Evaluate = Callable[[float, Any, TrainingRecord], IntermediatePoint]
+BESIDE = ("intermediate", "rungs")  # phases that are no part of what a point took
+
+
+class IntermediateCheckpoints:
+    """The intermediate checkpoints that a trial has evaluated, by share. They are kept in its
+    resumable checkpoint (`state`), so that a training that goes on from there (`go_on`) does not
+    evaluate them again. `seconds`: the trial's."""
+
+    def __init__(self, seconds: PhaseTimer) -> None:
+        self._seconds = seconds
+        self._points: dict[float, IntermediatePoint] = {}
+
+    def all(self) -> tuple[IntermediatePoint, ...]:
+        return tuple(self._points.values())
+
+    def state(self) -> list[dict[str, Any]]:
+        """As JSON has it."""
+        return [
+            {
+                **vars(point),
+                "outputs": [asdict(output) for output in point.outputs],
+                "mix": point.mix.model_dump(mode="json"),
+                "training": point.training.model_dump(mode="json"),
+            }
+            for point in self._points.values()
+        ]
+
+    def go_on(self, state: Iterable[dict[str, Any]]) -> None:
+        for kept in state:
+            self._points[kept["stop_after"]] = IntermediatePoint(
+                kept["stop_after"],
+                [Output(**output) for output in kept["outputs"]],
+                Mix.model_validate(kept["mix"]),
+                TrainingRecord.model_validate(kept["training"]),
+                kept["seconds"],
+            )
+
+    def points(
+        self, shares: Sequence[float], evaluate: Evaluate, keep: KeepModel | None
+    ) -> CheckpointSchedule:
+        """For the training loop. `evaluate` gives the point with the seconds of its own phases;
+        `keep` is called with it, where it is given."""
+
+        def take(share: float, module: Any, record: TrainingRecord) -> None:
+            before, start = self._seconds.so_far(), time.perf_counter()
+            until = {name: spent for name, spent in before.items() if name not in BESIDE}
+            try:
+                point = evaluate(share, module, record)
+                self._points[share] = replace(point, seconds=until | point.seconds)
+                if keep is not None:
+                    keep(share, module)
+            finally:
+                self._seconds.beside_training("intermediate", time.perf_counter() - start)
+
+        return CheckpointSchedule(tuple(shares), take, lambda share: share in self._points)
+
+
+def mix_until(
+    mix: Mix, examples: Sequence[Example], training: Training, seed: int, stop_after: float
+) -> Mix:
+    """The mix, whose examples these are source by source, with counts of what a training sees of it
+    until this share of its steps."""
+    lengths = example_lengths(examples)
+    rows = seen_rows(lengths, training, seed, stop_after)
+    ends = np.cumsum([share.realised for share in mix.shares])
+    source = np.searchsorted(ends, rows, side="right")
+    counts = np.bincount(source, minlength=len(ends))
+    tokens = np.bincount(source, weights=lengths[rows], minlength=len(ends))
+    shares = (
+        share.model_copy(update={"seen": int(count), "seen_tokens": int(total)})
+        for share, count, total in zip(mix.shares, counts, tokens, strict=True)
+    )
+    return mix.model_copy(update={"shares": tuple(shares)})
