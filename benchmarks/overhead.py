@@ -8,8 +8,9 @@ Both sides run the same trials of the embedded study (the same worker code: load
 DeepSpeed, generate), two at a time, each side in a fresh process with a cluster of its own, in
 turn. A trial's cost is slot time: wall time of all trials, times how many run at once, divided by
 their number; overhead is that minus the seconds spent training, generating and scoring. Imports and
-loading are overhead on both sides. The plain recipe: a Tune function that runs `TorchTrainer.fit()`
-with `TuneReportCallback`.
+loading are overhead on both sides. What the first trials of mtray wait for their executors is
+start-up of the sweep, shown by itself; the plain recipe starts anew for every trial. The plain
+recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
 """
 
 from __future__ import annotations
@@ -140,10 +141,14 @@ def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float
 
 
 def summary(wall: float, seconds: list[dict[str, float]], concurrent: int) -> dict[str, float]:
-    """Slot seconds a trial: all, of which work, of which overhead."""
+    """Slot seconds a trial: all, and of them work, start-up, overhead."""
     slot = wall * concurrent / len(seconds)
     work = sum(sum(s.get(k, 0.0) for k in WORK) for s in seconds) / len(seconds)
-    return {"trials": len(seconds), "slot": slot, "work": work, "overhead": slot - work}
+    start = sum(s.get("waiting", 0.0) for s in seconds) / len(seconds)
+    return {
+        "trials": len(seconds), "slot": slot, "work": work, "start": start,
+        "overhead": slot - work - start,
+    }  # fmt: skip
 
 
 def run_side(side: str, args: argparse.Namespace) -> dict[str, float]:
@@ -175,7 +180,7 @@ def main() -> None:
         measure = {"plain": measure_plain, "mtray": measure_mtray}[args.side]
         print(json.dumps(measure(args.trials, args.concurrent, args.folder)))
         return
-    print(f"{'side':8} {'trials':>6} {'slot s':>8} {'work s':>8} {'overhead s':>11}")
+    print(f"{'side':8} {'trials':>6} {'slot s':>8} {'work s':>8} {'start s':>8} {'overhead s':>11}")
     found: dict[str, list[float]] = {"plain": [], "mtray": []}
     for _ in range(args.rounds):
         for side in found:
@@ -183,7 +188,7 @@ def main() -> None:
             found[side].append(result["overhead"])
             print(
                 f"{side:8} {result['trials']:6.0f} {result['slot']:8.1f} "
-                f"{result['work']:8.1f} {result['overhead']:11.1f}",
+                f"{result['work']:8.1f} {result['start']:8.1f} {result['overhead']:11.1f}",
                 flush=True,
             )
     plain, ours = (sum(v) / len(v) for v in found.values())

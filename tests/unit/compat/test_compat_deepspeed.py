@@ -26,6 +26,11 @@ from mtray.training import engine as engine_module
 from mtray.training.losses import summed_loss
 
 pytest.importorskip("deepspeed")
+# of torch, on what DeepSpeed calls
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning"),
+]
 STAGES = [0, 1, 2, 3]
 TOKENIZER = byte_level()
 EXAMPLES = examples_of(TOKENIZER, [("a bad cab ->", "abba"), ("dad ->", "bee")])
