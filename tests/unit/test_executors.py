@@ -84,7 +84,7 @@ def cluster(monkeypatch, nodes):
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
     names = []
 
-    def go(ends=(), jobs=(), **wanted):
+    def go(ends=(), jobs=(), trainer=None, **wanted):
         left, over = list(ends), threading.Event()
 
         def fit():
@@ -95,11 +95,11 @@ def cluster(monkeypatch, nodes):
             if end is not None:
                 raise end
 
-        def trainer(name, shared):
+        def listed(name, shared):
             names.append(name)
             return SimpleNamespace(fit=fit)
 
-        monkeypatch.setattr(executors, "trainer", trainer)
+        monkeypatch.setattr(executors, "trainer", trainer or listed)
         queue = Queue(jobs)
         study = make_study(resources=Resources(**wanted))
         found = executors.Executors(SimpleNamespace(study=study, queue=queue))
@@ -150,6 +150,33 @@ def test_an_executor_starts_again_whatever_ended_it(cluster):
     sweep.close()
     assert sweep.queue.ends == [None, WorkerLost, TrainError]
     assert len(set(cluster.names)) == 4
+
+
+@pytest.mark.parametrize("recently, expected", [(60.0, NodeLost), (0.0, WorkerLost)])
+def test_only_a_machine_that_was_there_a_moment_ago_counts(
+    cluster, nodes, monkeypatch, recently, expected
+):
+    monkeypatch.setattr(executors, "RECENTLY", recently)
+    gone = group_error(r0=DEAD)
+
+    def lose(name, shared):
+        nodes.discard("other")
+        cluster.names.append(name)
+
+        def fit():
+            if len(cluster.names) == 1:
+                raise gone
+            over.wait(20)
+
+        return SimpleNamespace(fit=fit)
+
+    over = threading.Event()
+    monkeypatch.setattr(executors, "LOOK_EVERY", 20.0)
+    sweep = cluster([], jobs=[1], concurrent_trials=1, trainer=lose)
+    wait_until(lambda: len(cluster.names) == 2)
+    over.set()
+    sweep.close()
+    assert sweep.queue.ends == [expected]
 
 
 def test_executors_that_end_with_the_sweep_are_no_failure(cluster):

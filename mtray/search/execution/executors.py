@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -32,6 +34,7 @@ from mtray.search.ledger.trial_failures import (
 LOOK_EVERY = 2.0  # seconds between two looks at what the cluster has
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
+RECENTLY = 60.0  # seconds: a machine that was lost before is not why an executor ended
 
 
 class Executors:
@@ -42,8 +45,8 @@ class Executors:
         self._shared = shared
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.places = self._room()
-        self._grow()
+        self._seen: dict[str, float] = {}  # of every machine, when it was last there
+        self._look_once()
         self._watch = threading.Thread(target=self._look, daemon=True, name="executors")
         self._watch.start()
 
@@ -51,16 +54,19 @@ class Executors:
         """Idle executors end; who does not within seconds ends with Ray."""
         self._over.set()
         self._shared.queue.close.remote()
-        for thread in self._threads:
-            thread.join(END_WITHIN)
+        until = time.monotonic() + END_WITHIN
+        for thread in (self._watch, *self._threads):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY):
-            self.places = self._room()
-            self._grow()
+            with suppress(ray.exceptions.RayError):  # a busy cluster is asked again
+                self._look_once()
 
-    def _room(self) -> int:
-        return max(1, fitting(self._shared.study.resources, ray.cluster_resources()))
+    def _look_once(self) -> None:
+        self._seen.update(dict.fromkeys(alive_nodes(), time.monotonic()))
+        self.places = max(1, fitting(self._shared.study.resources, ray.cluster_resources()))
+        self._grow()
 
     def _grow(self) -> None:
         """A machine that joins brings executors; one that leaves takes them with it."""
@@ -84,11 +90,12 @@ class Executors:
 
     def _run(self, name: str) -> bytes | None:
         """From the start of an executor to its end; its failure where it was not by itself."""
-        nodes = alive_nodes()
         try:
             trainer(name, self._shared).fit()
         # Ray ends a thread that waits for it while it is shut down
         except (Exception, SystemExit) as error:
+            since = time.monotonic() - RECENTLY
+            nodes = {node for node, seen in [*self._seen.items()] if seen > since}
             cause = None if self._over.is_set() else root_cause(error, nodes)
             return packed_failure(cause) if cause else None
         return None
