@@ -222,11 +222,12 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
         chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
 
         def elsewhere() -> Any:
-            """A node on which a trial trains, and not the driver's, where its progress actor is."""
+            """A node on which a trial trains, and not the driver's, where its actors are."""
             for node in nodes:
                 raylet = node.all_processes["raylet"][0].process.pid
                 titles = " ".join(title_of(pid) for pid in descendants(raylet))
-                if "ray::RayTrainWorker" in titles and "ray::Board" not in titles:
+                here = "ray::ProgressActor" in titles or "ray::QueueActor" in titles
+                if "ray::RayTrainWorker" in titles and not here:
                     return node
             return None
 

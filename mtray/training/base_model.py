@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mtray.training.models import load_model, load_tokenizer
 
-# of the machine's free memory, that the untouched weights of one worker may take
-SHARE = 0.2
+# of the machine's memory, that the untouched weights of all its workers together may take
+SHARE = 0.3
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 @dataclass
 class BaseModels:
     """Loads models and tokenizers by name. Where `keep` is set, the last model of full precision
-    stays in main memory as it was read, for as long as that is a small part of what is free, and
-    what is given out is a copy with the same bits. Quantized weights are read anew for each trial:
-    they are made on the GPU."""
+    stays in main memory as it was read, if that of all `workers` of the machine together takes a
+    small part of it, and what is given out is a copy with the same bits. Quantized weights are read
+    anew for each trial: they are made on the GPU."""
 
     keep: bool = False
+    workers: int = 1
     _models: dict[tuple[str, bool], Any] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
@@ -41,10 +44,14 @@ class BaseModels:
         if key not in self._models:
             self._models.clear()
             model = load_model(name, trust_remote_code)
-            if not _fits(model):
+            if not self._fits(model):
                 return model
             self._models[key] = model.to("cpu")
         return self._models[key]
+
+    def _fits(self, model: Any) -> bool:
+        held = sum(p.numel() * p.element_size() for p in model.parameters())
+        return bool(held * self.workers <= SHARE * main_memory())
 
     def tokenizer(self, name: str, trust_remote_code: bool = False) -> Any:
         """As `load_tokenizer` gives it."""
@@ -56,13 +63,15 @@ class BaseModels:
         return copy.deepcopy(self._tokenizers[key])
 
 
-def _fits(model: Any) -> bool:
-    """Several workers on one machine keep a copy each, and measure what is left one after the
-    other."""
+def main_memory() -> int:
+    """Bytes of the machine, or of the container that this process is in."""
     import psutil
 
-    held = sum(p.numel() * p.element_size() for p in model.parameters())
-    return bool(held <= SHARE * psutil.virtual_memory().available)
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(CGROUP_LIMIT.read_text()))
+    except (OSError, ValueError):  # none, or "max"
+        return total
 
 
 def copied(model: Any) -> Any:

@@ -126,6 +126,9 @@ class DeepSpeedEngine:
     gradients."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
+        import torch
+
+        self._linear = torch.nn.functional.linear
         self._engine, *_ = import_deepspeed().initialize(
             model=model,
             model_parameters=list(trainable_weights(model).values()),
@@ -150,7 +153,11 @@ class DeepSpeedEngine:
 
     def close(self) -> None:
         """Take off hooks and give back buffers; no use of the engine after that."""
+        import torch
+
         self._engine.destroy()
+        # ZeRO-3 leaves its own in its place for as long as the process lives
+        torch.nn.functional.linear = self._linear
 
     def forward(self, **inputs: Any) -> Any:
         return self._engine(**inputs)

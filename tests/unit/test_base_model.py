@@ -1,5 +1,6 @@
 """One loaded base model for many trials."""
 
+import psutil
 import pytest
 import torch
 from tiny_models import byte_level, llama, t5
@@ -64,17 +65,28 @@ def test_tied_weights_of_a_copy_are_tied_and_its_own(make):
     assert not theirs & {p.data_ptr() for p in (*own.parameters(), *own.buffers())}
 
 
-@pytest.mark.parametrize("keep, share, loads", [(True, 0.5, 1), (True, 0.0, 2), (False, 0.5, 2)])
-def test_a_model_is_read_once_where_there_is_room_to_keep_it(monkeypatch, keep, share, loads):
-    found = []
-    monkeypatch.setattr(base_model, "SHARE", share)
+@pytest.mark.parametrize(
+    "keep, workers, loads", [(True, 1, 1), (True, 3, 1), (True, 4, 2), (False, 1, 2)]
+)
+def test_a_model_is_read_once_where_there_is_room_to_keep_it(monkeypatch, keep, workers, loads):
+    """Of a machine that holds ten of them three may be kept, one by each worker."""
+    found, size = [], sum(4 * p.numel() for p in BaseModels().model(NAME).parameters())
+    monkeypatch.setattr(base_model, "main_memory", lambda: 10 * size)
     load = base_model.load_model
     monkeypatch.setattr(base_model, "load_model", lambda *a: found.append(a) or load(*a))
-    models = BaseModels(keep)
-    if keep and share:
+    models = BaseModels(keep, workers)
+    if loads == 1:
         models.read(NAME)
     assert models.model(NAME) is not models.model(NAME)
     assert len(found) == loads
+
+
+@pytest.mark.parametrize("text, limit", [("4096\n", 4096), ("max\n", None), (None, None)])
+def test_the_memory_of_a_container_is_its_limit(monkeypatch, tmp_path, text, limit):
+    monkeypatch.setattr(base_model, "CGROUP_LIMIT", tmp_path / "memory.max")
+    if text:
+        (tmp_path / "memory.max").write_text(text)
+    assert base_model.main_memory() == (limit or psutil.virtual_memory().total)
 
 
 def test_nothing_is_read_ahead_that_is_not_kept(monkeypatch):

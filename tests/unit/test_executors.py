@@ -11,6 +11,7 @@ from records_factory import make_study
 from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
+from mtray.search.execution.job_queue import Ended
 from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()
@@ -63,13 +64,14 @@ class Queue:
     """The actor: how many jobs each executor took, in order, and what the ends were."""
 
     def __init__(self, jobs):
-        self.jobs, self.ends, self.closed = list(jobs), [], 0
+        self.jobs, self.ends, self.closed, self.passed_on = list(jobs), [], 0, []
         self.end = SimpleNamespace(remote=self._end)
         self.close = SimpleNamespace(remote=self._close)
 
-    def _end(self, name, failure):
+    def _end(self, name, failure, passes_on):
         self.ends.append(failure and type(pickle.loads(failure).error))
-        return self.jobs.pop(0)
+        self.passed_on.append(passes_on)
+        return Ended(self.jobs.pop(0), failure and str(pickle.loads(failure).error))
 
     def _close(self):
         self.closed += 1
@@ -102,7 +104,9 @@ def cluster(monkeypatch, nodes):
         monkeypatch.setattr(executors, "trainer", trainer or listed)
         queue = Queue(jobs)
         study = make_study(resources=Resources(**wanted))
-        found = executors.Executors(SimpleNamespace(study=study, queue=queue))
+        said = []
+        found = executors.Executors(SimpleNamespace(study=study, queue=queue), said.append)
+        found.said = said
         found.over, found.queue = over, queue
         return found
 
@@ -150,6 +154,40 @@ def test_an_executor_starts_again_whatever_ended_it(cluster):
     sweep.close()
     assert sweep.queue.ends == [None, WorkerLost, TrainError]
     assert len(set(cluster.names)) == 4
+
+
+def test_only_the_third_start_in_a_row_that_fails_is_the_fault_of_a_trial(cluster, monkeypatch):
+    monkeypatch.setattr(executors, "LONGEST_PAUSE", 0.0)
+    bad = group_error(r0=KeyError("no such file"))
+    sweep = cluster([bad, bad, bad, bad, bad], jobs=[0, 0, 1, 0, 0], concurrent_trials=1)
+    wait_until(lambda: len(cluster.names) == 6)
+    sweep.over.set()
+    sweep.close()
+    assert sweep.queue.passed_on == [False, False, True, False, False]
+    assert len(sweep.said) == 4 and "is tried again: 'no such file'" in sweep.said[0]
+
+
+def test_there_is_no_executor_without_a_place(cluster):
+    """After a machine left, which took the executor with it."""
+    lost = threading.Event()
+
+    def blocking(name, shared):
+        cluster.names.append(name.rpartition("_")[0])
+        end = lost if len(cluster.names) <= 2 else sweep.over
+        return SimpleNamespace(fit=lambda: end.wait(20) and None)
+
+    cluster.resources["CPU"] = 2.0
+    sweep = cluster(jobs=[3, 3], trainer=blocking)
+    wait_until(lambda: len(cluster.names) == 2)
+    cluster.resources["CPU"] = 1.0
+    wait_until(lambda: sweep.places == 1)
+    lost.set()
+    wait_until(lambda: len(cluster.names) == 3 and len(sweep.queue.ends) == 2)
+    assert sorted(cluster.names) == ["executor_0", "executor_0", "executor_1"]
+    cluster.resources["CPU"] = 2.0
+    wait_until(lambda: sorted(cluster.names)[-1] == "executor_1" and len(cluster.names) == 4)
+    sweep.over.set()
+    sweep.close()
 
 
 @pytest.mark.parametrize("recently, expected", [(60.0, NodeLost), (0.0, WorkerLost)])

@@ -110,7 +110,7 @@ def test_a_job_fails_with_what_tells_most(queue, by_rank, at_the_end, expected):
     for rank, error in by_rank.items():
         queue.fail("a", rank, packed_failure(error))
     assert queue.done(ticket) is None, "not while a worker of it may still write"
-    assert queue.end("a", packed_failure(at_the_end)) == 1
+    assert queue.end("a", packed_failure(at_the_end)).jobs == 1
     assert type(error_of(queue.done(ticket))) is expected
 
 
@@ -118,14 +118,17 @@ def test_a_job_that_was_done_does_not_fail_with_its_executor(queue):
     ticket = queue.submit(work(1))
     queue.take("a", 0)
     queue.finish(ticket, done())
-    assert queue.end("a", packed_failure(WorkerLost("later"))) == 1
+    assert queue.end("a", packed_failure(WorkerLost("later"))).jobs == 1
     assert queue.done(ticket) == done()
 
 
 @pytest.mark.parametrize("line", [0, 2])
 def test_an_executor_that_cannot_begin_fails_the_first_that_waits(queue, line):
     tickets = [queue.submit(work(n)) for n in range(line)]
-    assert queue.end("a", packed_failure(DataError("no store here"))) == 0
+    failure = packed_failure(DataError("no store here"))
+    assert queue.end("a", failure, passes_on=False) == (0, "DataError: no store here")
+    assert not any(queue.begun(ticket) for ticket in tickets), "another may start"
+    queue.end("a", failure)
     ends = [queue.done(ticket) for ticket in tickets]
     assert [bool(end) for end in ends] == [True, False][:line]
     if line:
@@ -139,7 +142,59 @@ def test_idle_executors_end_when_the_queue_is_closed(queue):
     queue.close()
     assert queue.take("a", 0).ticket == ticket and queue.take("a", 1) == END
     assert queue.take("b", 0) == END
-    assert queue.end("b", None) == 0, "an end is no job"
+    assert queue.end("b", None) == (0, ""), "an end is no job"
+
+
+def ask(queue, place, rank, executor="a"):
+    return queue.take(executor, place, rank, 2)
+
+
+def test_workers_go_on_together(queue):
+    """One that has done its part waits for the others, which may still fail; so nothing is begun
+    that a failure of the job before would end."""
+    first, second = queue.submit(work(1)), queue.submit(work(2))
+    assert ask(queue, 0, 0) is None and not queue.begun(first), "one of two is there"
+    assert ask(queue, 0, 1).ticket == ask(queue, 0, 0).ticket == first
+    queue.retire("a")
+    assert ask(queue, 1, 1) is None
+    queue.fail("a", 0, packed_failure(MemoryError("rank 0")))
+    queue.end("a", packed_failure(TrainError("worker 0")))
+    assert isinstance(error_of(queue.done(first)), MemoryError)
+    assert not queue.begun(second) and queue.take("b", 0).ticket == second
+
+
+def test_a_failure_after_a_job_was_done_takes_no_other_with_it(queue):
+    first, second = queue.submit(work(1)), queue.submit(work(2))
+    assert [ask(queue, 0, rank) is None for rank in (0, 1)] == [True, False]
+    queue.finish(first, done())
+    assert ask(queue, 1, 0) is None
+    queue.fail("a", 1, packed_failure(KeyError("x")))
+    queue.end("a", packed_failure(TrainError("worker 1")))
+    assert queue.done(first) == done() and not queue.begun(second)
+
+
+def test_both_workers_end_after_both_have_asked(queue):
+    queue.retire("a")
+    assert [ask(queue, 0, rank) for rank in (0, 1, 0)] == [None, END, END]
+
+
+def test_a_question_of_a_process_that_is_gone_takes_no_job(queue):
+    """It may wait in the actor when the executor has ended."""
+    assert queue.take("a", 0) is None
+    queue.end("a", packed_failure(WorkerLost("killed")))
+    ticket = queue.submit(work(1))
+    queue.retire("a")
+    queue.fail("a", 0, packed_failure(KeyError("late")))
+    assert queue.take("a", 0) == END and queue.started() == 0
+    assert queue.take("b", 0).ticket == ticket
+
+
+def test_an_error_of_a_class_that_is_not_to_be_had_is_an_error_still(queue):
+    ticket = queue.submit(work(1))
+    queue.take("a", 0)
+    queue.fail("a", 0, b"no pickle")
+    assert "cannot be read here" in queue.end("a", packed_failure(TrainError("x"))).reason
+    assert isinstance(error_of(queue.done(ticket)), TrainError)
 
 
 class Unpicklable(Exception):

@@ -77,6 +77,18 @@ def test_no_more_trials_run_than_there_are_places(tmp_path, cluster):
     assert sweep.ask() is None
 
 
+def test_the_base_model_is_dispatched_again_whatever_places_there_are(tmp_path, cluster):
+    """Trials that run wait for its answers."""
+    sweep = Sweep(tmp_path)
+    sweep.places = 2
+    (base, _), (_, other) = sweep.ask(), sweep.ask()
+    assert other.number == 0
+    sweep.places = 1
+    sweep.end(base, error=True)
+    assert sweep.ask()[1].number == BASE_NUMBER
+    assert sweep.ask() is None
+
+
 def test_the_end_waits_for_what_runs(tmp_path, cluster):
     sweep = begun(tmp_path, trials=2)
     (one, job), (other, _) = sweep.ask(), sweep.ask()

@@ -38,10 +38,25 @@ def test_a_trials_time_is_over_once_and_for_all(monkeypatch, spent, left):
     assert unlimited() and not unlimited.over, "it was the sweep that is being stopped"
 
 
+def test_the_time_of_a_trial_is_over_on_all_its_workers(monkeypatch, tmp_path):
+    """One that was not over time itself stops with the one that was."""
+
+    def stop(*_):
+        raise TrialStopped
+
+    monkeypatch.setattr(worker_loop, "run_trial", stop)
+    monkeypatch.setattr(worker_loop, "divergence_plan", lambda *_: None)
+    study = make_study(budget=Budget(trial_minutes=1))
+    group = ProcessGroup(1, 2, agree=lambda flag: True)
+    with pytest.raises(TimeLimitReached):
+        workplace(monkeypatch, tmp_path, group, study=study).run(Assignment(1, Work(JOB)))
+
+
 def workplace(monkeypatch, run_dir, place=ProcessGroup(), suite=None, study=None):
     """A worker's, with what is put into Ray's store in its own place."""
     monkeypatch.setattr("ray.get", lambda ref: ref)
     monkeypatch.setattr(worker_loop, "_read_what_trials_need", lambda *_: None)
+    monkeypatch.setattr(worker_loop, "workers_here", lambda _: 1)
     shared = SimpleNamespace(
         study=study or make_study(), run_dir=str(run_dir), store={}, requests=[], suite=suite,
         progress_actor=None,
@@ -56,6 +71,7 @@ def workplace(monkeypatch, run_dir, place=ProcessGroup(), suite=None, study=None
         (TrialStopped(), 1, 0, "stopped"),
         (TrialStopped(), 2, 0, "stopped"),
         (TrialStopped(), 1, 61, TimeLimitReached),
+        (TrialStopped(), 2, 61, TimeLimitReached),
         (DataError("holds 3"), 1, 0, DataError),
         (ConfigError("no rate"), 1, 0, ConfigError),
         (DataError("holds 3"), 2, 0, "raises"),

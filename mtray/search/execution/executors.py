@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,7 @@ from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
 from mtray.schema import Resources
 from mtray.search.execution.available_resources import fitting
-from mtray.search.execution.job_queue import packed_failure
+from mtray.search.execution.job_queue import Ended, packed_failure
 from mtray.search.execution.nodes import alive_nodes, lost_error
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
@@ -34,6 +35,7 @@ from mtray.search.ledger.trial_failures import (
 LOOK_EVERY = 2.0  # seconds between two looks at what the cluster has
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
+STARTS = 3  # that fail one after the other, until a trial fails by it
 RECENTLY = 60.0  # seconds: a machine that was lost before is not why an executor ended
 
 
@@ -41,8 +43,8 @@ class Executors:
     """Those of one sweep. `places`: how many trials the cluster has room for now, at least one: a
     trial that waits says what it waits for."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, shared: Shared, say: Callable[[str], None] = print) -> None:
+        self._shared, self._say = shared, say
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._seen: dict[str, float] = {}  # of every machine, when it was last there
@@ -79,14 +81,26 @@ class Executors:
             thread.start()
 
     def _keep_running(self, index: int) -> None:
-        pause = 0.0
+        """As long as there is a place for it. A start that fails is tried again; the third in a row
+        is the failure of the trial that waits: it may be the study that no worker can start on."""
+        failed, pause = 0, 0.0
         while not self._over.wait(pause):
+            if index >= self.places:
+                pause = LOOK_EVERY
+                continue
             name = f"executor_{index}_{uuid.uuid4().hex[:8]}"
-            failure = self._run(name)
-            if self._over.is_set():
-                return  # nobody waits for an answer any more
-            jobs = ray.get(self._shared.queue.end.remote(name, failure))
-            pause = min(LONGEST_PAUSE, 2 * pause + 1) if failure and not jobs else 0.0
+            try:
+                failure = self._run(name)
+                if self._over.is_set():
+                    return  # nobody waits for an answer any more
+                told = failed + 1 >= STARTS
+                ended = ray.get(self._shared.queue.end.remote(name, failure, told))
+            except ray.exceptions.RayError as error:
+                ended = Ended(0, str(error))
+            if ended.reason and not ended.jobs:
+                self._say(f"an executor did not start, and is tried again: {ended.reason}")
+            failed = failed + 1 if ended.reason and not ended.jobs else 0
+            pause = min(LONGEST_PAUSE, 2.0**failed - 1)
 
     def _run(self, name: str) -> bytes | None:
         """From the start of an executor to its end; its failure where it was not by itself."""

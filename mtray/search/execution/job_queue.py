@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mtray.errors import TrainError
 from mtray.search.ledger.trial_failures import most_telling
@@ -21,7 +21,7 @@ from mtray.trial.job import Job, Outcome
 
 T = TypeVar("T")
 
-LONG_POLL = 10.0  # seconds that a question waits for its answer
+LONG_POLL = 2.0  # seconds that a question waits for its answer
 _AFTER_ALL_RANKS = 1 << 30  # of two errors that say as much, a worker's own comes first
 
 
@@ -64,6 +64,13 @@ class Done:
     failure: Failure | None = None
 
 
+class Ended(NamedTuple):
+    """Of an executor: how many jobs it took, and why it ended; empty where by itself."""
+
+    jobs: int
+    reason: str
+
+
 class WorkerTraceback(Exception):
     """The traceback of an error in a worker, as its cause here."""
 
@@ -82,6 +89,21 @@ def packed_failure(error: Exception) -> bytes:
     return packed
 
 
+def _loaded(packed: bytes) -> Failure:
+    try:
+        found: Failure = pickle.loads(packed)
+    except Exception as error:  # of a class that is not to be had in this process
+        return Failure(TrainError(f"a worker's error cannot be read here: {error}"))
+    return found
+
+
+def _most_telling(packed: dict[int, bytes]) -> Failure:
+    """By rank."""
+    found = {rank: _loaded(failure) for rank, failure in packed.items()}
+    error = most_telling({rank: failure.error for rank, failure in found.items()})
+    return next(failure for failure in found.values() if failure.error is error)
+
+
 @dataclass
 class _Entry:
     """A submitted job: who runs it, and how it ended (a pickled `Done`). Nobody waits any more for
@@ -95,10 +117,15 @@ class _Entry:
 
 @dataclass
 class _Executor:
-    """What an executor was given, in order, and what its workers raised, by rank. `retire`: it
-    takes no further job."""
+    """A group of workers.
+
+    jobs: what it was given, in order.
+    places: by rank, the place of the job that the worker asks for or works on.
+    failures: by rank, what the worker raised.
+    retire: it takes no further job."""
 
     jobs: list[Assignment] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=dict)
     failures: dict[int, bytes] = field(default_factory=dict)
     retire: bool = False
 
@@ -111,6 +138,7 @@ class JobQueue:
         self._entries: dict[int, _Entry] = {}
         self._waiting: deque[int] = deque()
         self._executors: dict[str, _Executor] = {}
+        self._ended: set[str] = set()
         self._tickets, self._closed = 0, False
 
     # what trials ask
@@ -153,12 +181,18 @@ class JobQueue:
 
     # what executors ask
 
-    def take(self, executor: str, place: int) -> Assignment | None:
+    def take(self, executor: str, place: int, rank: int = 0, world: int = 1) -> Assignment | None:
         """The executor's job at this place, counted from 0: the same for all its workers. None
-        where there is none to take yet."""
+        where there is none to take yet. A new one is taken only when all its workers ask: one that
+        has done its part does not go on before the others, which may still fail."""
+        if executor in self._ended:
+            return END  # asked by a process that is gone
         own = self._executors.setdefault(executor, _Executor())
+        own.places[rank] = place
         if place < len(own.jobs):
             return own.jobs[place]
+        if sum(at >= place for at in own.places.values()) < world:
+            return None
         found = END if self._closed or own.retire else self._next(executor)
         if found is not None:
             own.jobs.append(found)
@@ -185,27 +219,32 @@ class JobQueue:
 
     def retire(self, executor: str) -> None:
         """The executor gets no further job."""
-        self._executors.setdefault(executor, _Executor()).retire = True
+        if executor not in self._ended:
+            self._executors.setdefault(executor, _Executor()).retire = True
 
     def fail(self, executor: str, rank: int, failure: bytes) -> None:
         """What a worker raised; its job has failed once `end` says that the executor is gone."""
-        self._executors.setdefault(executor, _Executor()).failures[rank] = failure
+        if executor not in self._ended:
+            self._executors.setdefault(executor, _Executor()).failures[rank] = failure
 
     # what the sweep's own process says
 
-    def end(self, executor: str, failure: bytes | None) -> int:
-        """An executor has ended, with this failure where not by itself; how many jobs it took. The
-        most telling of this and of what its workers raised is the failure of its last job. One that
-        took none passes it on to the first that waits: another executor would do no better."""
+    def end(self, executor: str, failure: bytes | None, passes_on: bool = True) -> Ended:
+        """An executor has ended, with this failure where not by itself. The most telling of this
+        and of what its workers raised is the failure of its last job. One that took none, where it
+        `passes_on` its failure, gives it to the first job that waits."""
         own = self._executors.pop(executor, _Executor())
+        self._ended.add(executor)
+        jobs, reason = sum(job.work is not None for job in own.jobs), ""
         if failure is not None:
-            found = {**own.failures, _AFTER_ALL_RANKS: failure}
-            errors = {rank: pickle.loads(packed).error for rank, packed in found.items()}
-            told = next(r for r, e in errors.items() if e is most_telling(errors))
-            ticket = own.jobs[-1].ticket if own.jobs else next(iter(self._waiting), None)
+            found = _most_telling({**own.failures, _AFTER_ALL_RANKS: failure})
+            reason = f"{type(found.error).__name__}: {found.error}"
+            ticket = own.jobs[-1].ticket if own.jobs else None
+            if not own.jobs and passes_on:
+                ticket = next(iter(self._waiting), None)
             if ticket in self._entries:
-                self._fail_job(ticket, pickle.loads(found[told]))
-        return sum(job.work is not None for job in own.jobs)
+                self._fail_job(ticket, found)
+        return Ended(jobs, reason)
 
     def _fail_job(self, ticket: int, failure: Failure) -> None:
         if self._entries[ticket].done is None:
@@ -248,8 +287,8 @@ class QueueActor:
     async def fail(self, executor: str, rank: int, failure: bytes) -> None:
         await self._change(self._queue.fail, executor, rank, failure)
 
-    async def end(self, executor: str, failure: bytes | None) -> int:
-        return await self._change(self._queue.end, executor, failure)
+    async def end(self, executor: str, failure: bytes | None, passes_on: bool = True) -> Ended:
+        return await self._change(self._queue.end, executor, failure, passes_on)
 
     async def started(self) -> int:
         return self._queue.started()
@@ -263,8 +302,10 @@ class QueueActor:
     async def done(self, ticket: int) -> bytes | None:
         return await self._answer(lambda: self._queue.done(ticket))
 
-    async def take(self, executor: str, place: int) -> Assignment | None:
-        return await self._answer(lambda: self._queue.take(executor, place))
+    async def take(
+        self, executor: str, place: int, rank: int = 0, world: int = 1
+    ) -> Assignment | None:
+        return await self._answer(lambda: self._queue.take(executor, place, rank, world))
 
     async def _change(self, change: Callable[..., T], *arguments: Any) -> T:
         async with self._changed:

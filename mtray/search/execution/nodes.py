@@ -7,6 +7,8 @@ import time
 import ray
 
 from mtray.errors import NodeLost, WorkerLost
+from mtray.schema import Resources
+from mtray.search.execution.available_resources import fitting
 
 NODE_SECONDS = 20.0  # Ray's health check gives a machine up after five times 3 s
 
@@ -25,3 +27,12 @@ def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
     if gone:
         return NodeLost(f"{what} when a node of the cluster was lost")
     return WorkerLost(f"{what} (killed, or out of memory?)")
+
+
+def workers_here(resources: Resources) -> int:
+    """How many workers of a sweep this machine has room for, at least one."""
+    here = ray.get_runtime_context().get_node_id()
+    amounts: dict[str, float] = next(
+        (node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {}
+    )
+    return max(1, fitting(resources.model_copy(update={"workers": 1}), amounts))

@@ -115,7 +115,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
     def _suggest(self, trial_id: str) -> Any:
         if self._limits.over():
             return Searcher.FINISHED
-        if len(self._numbers) >= self._events.places():
+        # trials that run may wait for the base model's answers
+        if not self._base_pending and len(self._numbers) >= self._events.places():
             return None
         if self._base_pending:
             self._base_pending = False

@@ -248,7 +248,7 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
     from mtray.search.execution.executors import Executors
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 
-    progress_actor, executors = shared.progress_actor, Executors(shared)
+    progress_actor, executors = shared.progress_actor, Executors(shared, watch.say)
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,

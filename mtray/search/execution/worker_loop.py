@@ -18,6 +18,7 @@ from mtray.run_files import trial_dir, weights_file
 from mtray.schema import Study
 from mtray.search.early_stopping.rung_files import RungQuestion
 from mtray.search.execution.job_queue import Assignment, Done, Work, packed_failure
+from mtray.search.execution.nodes import workers_here
 from mtray.search.execution.progress import Reporter, ask_whether_to_stop
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.store_transport import receive_tables
@@ -60,7 +61,7 @@ def worker_loop(config: dict[str, Any]) -> None:
     place = join_process_group(context.get_world_rank(), context.get_world_size())
     try:
         workplace = _Workplace(config["shared"], place)
-        for position, assignment in enumerate(_assignments(queue, name)):
+        for position, assignment in enumerate(_assignments(queue, name, place)):
             done = workplace.run(assignment)
             # an answer that did not arrive is worth an error
             if not place.rank:
@@ -73,11 +74,13 @@ def worker_loop(config: dict[str, Any]) -> None:
         raise
 
 
-def _assignments(queue: Any, executor: str) -> Any:
+def _assignments(queue: Any, executor: str, place: ProcessGroup) -> Any:
     """The executor's jobs; waits for each."""
     position = 0
     while True:
-        found: Assignment | None = ray.get(queue.take.remote(executor, position))
+        found: Assignment | None = ray.get(
+            queue.take.remote(executor, position, place.rank, place.world)
+        )
         if found is None:
             continue
         if found.work is None:
@@ -93,7 +96,7 @@ class _Workplace:
         self._shared, self._place = shared, place
         self._store, self._requests = receive_tables(shared.store), ray.get(shared.requests)
         self._suite = ray.get(shared.suite)
-        self._models = BaseModels(keep=True)
+        self._models = BaseModels(keep=True, workers=workers_here(shared.study.resources))
         self._memory = MemoryWatch()
         _read_what_trials_need(self._models, shared.study)
 
@@ -136,7 +139,7 @@ class _Workplace:
         try:
             return run_trial(job, study, self._store, self._requests, options, worker)
         except TrialStopped:
-            if clock.over:
+            if self._place.agree(clock.over):  # raised on all workers at once
                 assert minutes is not None
                 raise over_time(minutes) from None
             raise
@@ -177,6 +180,8 @@ def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None
 
 def _read_what_trials_need(models: BaseModels, study: Study) -> None:
     """Now, while there is no job, and not as a part of what the first one costs."""
+    import peft  # noqa: F401
+
     from mtray.training.engine import import_deepspeed
 
     import_deepspeed()
