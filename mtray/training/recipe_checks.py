@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def check_recipes(study: Study, space: Space) -> None:
-    """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
+    """ConfigError naming the first setting that no trial, or not every trial, could train with.
+    Takes seconds."""
     check_stops(study, space)
     recipes = extreme_recipes(space, "frozen_layers", "freeze_policy", "method")
     blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
@@ -40,7 +41,7 @@ def check_recipes(study: Study, space: Space) -> None:
 
 
 def check_stops(study: Study, space: Space) -> None:
-    """ConfigError where a recipe ends before its last step and should not."""
+    """ConfigError where a recipe ends before its last step and must not."""
     shares = [share for share in map(float, space.values("stop_after")) if share < 1]
     if not shares:
         return
@@ -56,7 +57,7 @@ def check_stops(study: Study, space: Space) -> None:
 
 
 def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:
-    """`adapted`: the most blocks that are frozen below adapters; None where there are none."""
+    """`adapted`: the most blocks that are frozen with adapters; None without adapters."""
     if frozen or adapted is not None:
         blocks = len(transformer_blocks(model))
         nothing_left = adapted is not None and not linear_names(model, tuple(range(adapted)))
