@@ -1,4 +1,4 @@
-"""A model that may have an adapter (peft) around it, which hides its names and arguments."""
+"""A model that may be wrapped in a peft adapter, which hides its names and arguments."""
 
 from __future__ import annotations
 
