@@ -107,7 +107,7 @@ def lock_holder(run_dir: Path) -> str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return file.read().strip() or "a process that gave no name"
+                return file.read().strip() or "an unnamed process"
     except OSError:
         return None
     return None

@@ -39,7 +39,7 @@ class LanguageCheck:
         ]
         if not self.notes and not any(self.expected):
             self.notes = [
-                "wrong_language: not looked at, for the source has not one of `languages`"
+                "wrong_language: not looked at, since `languages` of the source is not one language"
             ]
 
     def wrong(self, rows: Sequence[Sequence[str]]) -> list[bool]:

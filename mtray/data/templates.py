@@ -20,8 +20,8 @@ LANGUAGE_NAMES = {
     "uk": "Ukrainian", "zh": "Chinese",
 }  # fmt: skip
 
-# `labels` is the shortest; `alma` is ALMA's template (Xu et al. 2023); `mfti...` are the six of mFTI
-# (Li et al. 2023): three, each with and without the source language
+# `labels` is the shortest; `alma` is ALMA's (Xu et al. 2023); `mfti...` are the six of mFTI (Li et
+# al. 2023): three, each with and without the source language
 TEMPLATES = {
     "labels": "{source_name}: {source}\n{target_name}:",
     "alma": "Translate this from {source_name} to {target_name}:\n"

@@ -54,7 +54,7 @@ class SourceShare(Frozen):
     - `store`: where the tokens came from: `mapped` from the token store, `sent` from it by another
       machine, or empty for neither.
     - `store_key`: key of that token store.
-    - `few_shot`: how many of the examples drawn are preceded by shots.
+    - `few_shot`: how many of the examples drawn are few-shot examples.
     - `dropped`: examples of the source that are longer than `max_length`, and so in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).

@@ -28,16 +28,16 @@ class Budget(Frozen):
     - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
-    - `confirm`: trials at the end that train the recommended recipe.
+    - `confirm`: number of trials at the end that train the recommended recipe again.
     - `settle`: the probability with which the answer must hold; further trials beyond `trials` are
       run until it does.
     - `ceiling`: the most trials in all, with the further ones of `settle`; None: half as many
       again.
-    - `max_minutes`: wall-clock time of one start of the sweep.
-    - `trial_minutes`: running time of one trial over all its attempts and all starts of the sweep,
-      without time spent waiting for workers.
-    - `device_hours`: running time of all trials times the devices that each holds.
-    - `patience`: consecutive trials that gain no hypervolume.
+    - `max_minutes`: limit on the wall-clock time of one start of the sweep.
+    - `trial_minutes`: limit on the running time of one trial over all its attempts and all starts
+      of the sweep, without time spent waiting for workers.
+    - `device_hours`: limit on the running time of all trials times the devices that each holds.
+    - `patience`: limit on consecutive trials that gain no hypervolume.
     """
 
     trials: Annotated[int, Field(ge=1)] = 14

@@ -111,7 +111,7 @@ def check_training(training: Training, resources: Resources) -> None:
     if training.batch_tokens is None and training.batch_examples < resources.workers:
         raise ValueError(
             f"`training.batch_examples` is {training.batch_examples}, fewer than the "
-            f"{resources.workers} `resources.workers` that share it out"
+            f"{resources.workers} `resources.workers` that share it"
         )
     if training.zero_stage < OFFLOAD[training.offload]:
         raise ValueError(

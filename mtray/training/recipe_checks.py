@@ -30,7 +30,9 @@ def check_recipes(study: Study, space: Space) -> None:
     if any(r.method == "qlora" for r in recipes):
         check_qlora(study.resources.gpus_per_worker)
         if study.training.zero_stage == 3:
-            raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
+            raise ConfigError(
+                "method is qlora, and ZeRO-3 cannot shard 4-bit weights: set zero_stage 2"
+            )
     if any(r.freeze_policy == "most_changed" and r.frozen_layers for r in recipes):
         resolve_model(earlier_model(study.training.freeze_from))
     adapted = [r.frozen_layers for r in recipes if r.method != "full"]
