@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def version_of(package: str) -> str | None:
-    """None where it is not installed."""
+    """The installed version; None where the package is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -34,7 +34,7 @@ DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the main job."""
+    """The command line of the main job."""
     parser = argparse.ArgumentParser(
         prog="ratio_search.py",
         description="Search fine-tuning recipes. Running the same command again resumes the run.",

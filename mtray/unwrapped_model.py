@@ -7,7 +7,7 @@ from typing import Any
 
 
 def unwrapped(model: Any) -> Any:
-    """The model itself."""
+    """The model inside an adapter, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

@@ -167,6 +167,6 @@ def _beside(limit: Number, low: Number, high: Number, step: Number | None) -> It
         yield from (math.nextafter(limit, -math.inf), limit, math.nextafter(limit, math.inf))
         return
     near = math.floor((limit - low) / step)
-    # as Optuna computes them; a step of .1 from 0 comes to .30000000000000004 where the range ends
-    # at .3
+    # computed as in Optuna; steps of .1 from 0 give .30000000000000004, beyond a range that ends at
+    # .3
     yield from (min(low + k * step, high) for k in range(near - 1, near + 3))

@@ -55,7 +55,7 @@ class UnitCube:
         )
 
     def features(self, units: Array) -> Array:
-        """Shape (k, d) -> (k, f)."""
+        """Inputs of a model for k points, shape (k, d) -> (k, f)."""
         columns: list[Array] = []
         for column, d in zip(units.T, self._varied.values(), strict=True):
             if isinstance(d, CategoricalDistribution):

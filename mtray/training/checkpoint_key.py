@@ -27,7 +27,7 @@ def checkpoint_key(
 ) -> str:
     """`engine`: its name and precision."""
     shares = [
-        share.model_dump(mode="json", exclude={"store"})  # another machine may have been sent it
+        share.model_dump(mode="json", exclude={"store"})  # depends on the machine
         for share in mix.shares
     ]
     inputs = {

@@ -1,4 +1,5 @@
-"""The DeepSpeed engine: the only place that knows its configuration."""
+"""The training engines, DeepSpeed's and plain torch: the only place that knows DeepSpeed's
+configuration."""
 
 from __future__ import annotations
 
@@ -64,7 +65,7 @@ def native_bf16(device_type: str) -> bool:
 
 
 def resolve_precision(training: Training, device_type: str) -> str:
-    """Raises ConfigError for fp16 without a GPU."""
+    """The precision to train in. Raises ConfigError for fp16 without a GPU."""
     if training.precision == "fp16" and device_type != "cuda":
         raise ConfigError(
             "training.precision is fp16, which needs a GPU; this worker has none; "

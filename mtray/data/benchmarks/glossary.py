@@ -24,7 +24,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _speaks(code: str, language: str) -> bool:
-    """Whether `fr-FR` or `fr_XX` is of the language `fr`."""
+    """Whether a code such as `fr-FR` or `fr_XX` is a variety of the language `fr`."""
     return re.split("[-_]", code.strip().lower())[0] == language
 
 

@@ -45,7 +45,7 @@ def format_of(file: ByteStream, columns: Sequence[str]) -> str | None:
 
 
 def format_of_side(file: ByteStream) -> str | None:
-    """The same for a file of one language, whose lines are text whatever they look like."""
+    """The same for a file of one language, whose lines are text even if they look like a table."""
     if Path(file.file).suffix.lower() in TABLE_SUFFIXES:
         return format_of(file, ())
     if file.head.startswith(PARQUET):
