@@ -1,4 +1,4 @@
-"""The command line's options that a study's budget has too."""
+"""Command-line options that override keys of a study's budget."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mtray.schema import Budget
 
 
 def with_options(budget: Budget, args: Namespace) -> Budget:
-    """The budget with `--trials`, `--settle` and `--max-minutes` over it. Where the answer is to be
-    settled, `--trials` is the most in all, and the budget is divided as the study has it.
-    ConfigError for a value that is none, or a ceiling below the trials."""
+    """The budget with `--trials`, `--settle` and `--max-minutes` applied. With `settle`, `--trials`
+    is the limit on all trials, and the budget is divided as in the study. ConfigError for an
+    invalid value, or a ceiling below the trials."""
     _check(args)
     given = {"max_minutes": args.max_minutes, "settle": args.settle, "trials": args.trials}
     if args.trials is not None and (args.settle or budget.settle):

@@ -1,7 +1,7 @@
-"""`python -m mtray COMMAND`: check a study or the machine, look at a run, measure a recipe again.
+"""`python -m mtray COMMAND`: check a study or the machine, inspect a run, or repeat a recipe.
 
-Imports nothing heavy, and nothing that has to be installed: `--help` is instant, and `doctor` runs
-where the packages are missing.
+Imports nothing heavy and no third-party package: `--help` is instant, and `doctor` runs where
+packages are missing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
 
 exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
-base model, or failed trials and none complete); 2 a mistake in what was given, named in the
-message; 130 stopped by Ctrl-C"""
+base model, or failed trials and none complete); 2 invalid input, named in the message; 130 stopped
+by Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with report_errors(getattr(args, "debug", False)) as outcome:
             outcome.code = args.run(args)
             sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return outcome.code
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# each command's module is imported when it is run
+# each command's module is imported only when it runs
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -145,7 +145,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 class Command(NamedTuple):
-    """A command: its name, its line in --help, its options, and what runs it."""
+    """A command: its name, its help text, its options, and the function that runs it."""
 
     name: str
     text: str
@@ -156,13 +156,13 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(
         "check",
-        "Read a study with all its files and say what is wrong",
+        "Read a study with all its files and report what is wrong",
         arguments.add_check,
         _check,
     ),
     Command(
         "status",
-        "What a run has done so far; also while it is running",
+        "Show the progress of a run, also while it is running",
         arguments.add_run,
         _status,
     ),
@@ -175,37 +175,37 @@ COMMANDS = (
     ),
     Command(
         "predict",
-        "What a run predicts for a recipe, trained or not",
+        "Predict the scores of a recipe from a run, trained or not",
         arguments.add_predict,
         _predict,
     ),
     Command(
         "explain",
-        "What each parameter of a run does, and how sure that is",
+        "Show the effect of each parameter of a run, and how certain it is",
         arguments.add_explain,
         _explain,
     ),
     Command(
         "rerun",
-        "Train and measure one recipe of a run again, alone",
+        "Train and evaluate one recipe of a run again, without a sweep",
         arguments.add_rerun,
         _rerun,
     ),
     Command(
         "rescore",
-        "Measure a run's kept outputs by other metrics",
+        "Score a run's kept outputs with other metrics",
         arguments.add_rescore,
         _rescore,
     ),
     Command(
         "test",
-        "Measure the front on test segments that no trial has seen, once",
+        "Measure the front on held-out test segments, once",
         arguments.add_run,
         _test,
     ),
     Command(
         "data",
-        "Tokenise a study's sources, look at rows, count",
+        "Tokenise a study's sources, inspect rows, count",
         arguments.add_data,
         _data,
     ),
@@ -217,7 +217,7 @@ COMMANDS = (
     ),
     Command(
         "doctor",
-        "What is missing on this machine and how to get it",
+        "Report what is missing on this machine and how to get it",
         arguments.add_doctor,
         _doctor,
     ),

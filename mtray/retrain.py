@@ -1,4 +1,4 @@
-"""A recorded trial trained again in this process, without Ray."""
+"""Train a recorded trial again in this process, without Ray."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from mtray.trial.run import run_trial
 
 
 def recorded_job(record: TrialRecord) -> Job:
-    """The job whose record this is."""
+    """The job of a record."""
     return Job(record.number, record.role, record.recipe, record.seed, record.replicate, record.of)
 
 
 def recorded_held(record: TrialRecord) -> dict[str, int]:
-    """How many examples of each source the trial drew from, as far as its record says so."""
+    """How many examples of each source the trial drew from, where its record says so."""
     return {s.source: s.held for s in record.mix.shares if s.held}
 
 
 def as_written(study: Study) -> Study:
-    """The study without the defaults that its record spells out: an ability takes options it does
-    not know for a mistake, even where they are empty."""
+    """The study without the defaults that its record spells out: an ability rejects options that it
+    does not know, even empty ones."""
     return Study.model_validate(study.model_dump(exclude_defaults=True))
 
 
 def find_record(run_dir: Path, trial: str) -> TrialRecord:
-    """The record of trial `trial`, a number or `base`. RunError, with those there are, when there
-    is none."""
+    """The record of trial `trial`, a number or `base`. RunError, listing those that exist, when
+    there is none."""
     if trial != "base" and not trial.isdecimal():
         raise ConfigError(f"NUMBER: expected a trial's number or base, found {trial!r}")
     number = BASE_NUMBER if trial == "base" else int(trial)
@@ -55,7 +55,7 @@ def find_record(run_dir: Path, trial: str) -> TrialRecord:
 
 
 def load_suite(study: Study) -> tuple[Any, Suite]:
-    """The tokenizer, and what the trials of the study answer."""
+    """The tokenizer and the evaluation suite of the study."""
     from mtray.training.models import load_tokenizer
 
     fetch_corpora(study)
@@ -66,9 +66,9 @@ def load_suite(study: Study) -> tuple[Any, Suite]:
 
 
 def recorded_sources(study: Study, record: TrialRecord, job: Job, tokenizer: Any) -> dict[str, Any]:
-    """The sources for a job that is a record's, or the same recipe with another seed; built by the
-    `sources_study` of the run. RunError where the job is to draw what the record says and would
-    draw something else."""
+    """The sources for the job of a record, or for the same recipe with another seed, built by the
+    run's `sources_study`. RunError where the job should repeat the recorded draw and would draw
+    something else."""
     store = build_sources(study, job, recorded_held(record), tokenizer)
     if not store or job.draw != recorded_job(record).draw:
         return store
@@ -89,7 +89,7 @@ def build_sources(
     study: Study, job: Job, held: Mapping[str, int], tokenizer: Any
 ) -> dict[str, Any]:
     """The sources of a study as the job draws from them. `held`: how many examples of each; all
-    where it says nothing."""
+    where it has no entry."""
     if not job.recipe.parallel_size:
         return {}
     from mtray.data.store import build_store
@@ -109,7 +109,7 @@ def train(
     use: UseModel | None = None,
     divergence: DivergencePlan | None = None,
 ) -> Outcome:
-    """The trial in this process: with DeepSpeed where it is installed, else with plain torch.
+    """Run the trial in this process: with DeepSpeed where it is installed, else with plain torch.
     `store`: its sources by name."""
     shown = {"state": ""}
 
@@ -119,7 +119,7 @@ def train(
             print(f"{fields['state']} ...", file=sys.stderr, flush=True)
 
     engine = "deepspeed" if find_spec("deepspeed") else "torch"
-    # the recipe's own point only
+    # only the recipe's own point
     evaluation = study.evaluation.without_further_points()
     study = study.model_copy(update={"evaluation": evaluation})
     with alone():
@@ -132,7 +132,7 @@ def train(
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """A process group of this process only, which DeepSpeed asks for. Opens no port."""
+    """A process group of this process only, which DeepSpeed requires. Opens no port."""
     import torch
     import torch.distributed as dist
 
@@ -148,13 +148,13 @@ def alone() -> Iterator[None]:
 
 
 def mix_notes(old: TrialRecord, new: TrialRecord) -> tuple[str, ...]:
-    """What to know of the data of a training that was made again with the same draw."""
+    """Notes on the data of a training repeated with the same draw."""
     same = recorded_job(old).draw == recorded_job(new).draw
     return compared(old.mix, new.mix).notes if same and new.mix.shares else ()
 
 
 def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Which packages have other versions than a record says."""
+    """Packages whose version differs from the record's."""
     return [
         f"{name} was {before[name]}, is {version}"
         for name, version in now.items()

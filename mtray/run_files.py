@@ -1,4 +1,4 @@
-"""What the trials and files of a run are called."""
+"""Names of the trials and files of a run."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ OUTPUTS_FILE = "outputs.parquet"  # in a trial's folder
 DRAWS_FILE = "draws.parquet"  # in a trial's folder
 BASE_NUMBER = -1
 RESULT = "result.json"
-FURTHER = 1_000_000  # from a trial's number to those of further points of its training
+FURTHER = 1_000_000  # offset of the numbers of further points of a training
 
 
 def trial_name(number: int) -> str:
-    """What a person calls a trial: its number, or `base` for the base model untouched."""
+    """A trial's name for people: its number, or `base` for the untouched base model."""
     return "base" if number == BASE_NUMBER else str(number)
 
 
 def trials_text(numbers: Sequence[int], most: int = 5) -> str:
-    """Such as `trial 7` or `trials base, 0, 1 and 9 more`."""
+    """For example `trial 7` or `trials base, 0, 1 and 9 more`."""
     shown = ", ".join(map(trial_name, numbers[:most]))
     more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
     return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def further_number(number: int, place: int) -> int:
-    """The number of the further point of a trial with this place, from 0, among the study's alphas
-    and after these its intermediate checkpoints: beyond all numbers that the search gives."""
+    """The number of a further point of a trial, beyond all numbers that the search assigns. `place`
+    counts from 0 over the study's alphas, then its intermediate checkpoints."""
     return (place + 1) * FURTHER + number
 
 
 def trial_dir(run_dir: Path, number: int) -> Path:
-    """The folder of one trial: `trials/0007`; of the base model untouched: `trials/base`."""
+    """The folder of one trial: `trials/0007`; of the untouched base model: `trials/base`."""
     if number < BASE_NUMBER:
         raise ValueError(f"a trial's number is {BASE_NUMBER} (base) or more, found {number}")
     return run_dir / "trials" / ("base" if number == BASE_NUMBER else f"{number:04d}")

@@ -1,4 +1,4 @@
-"""What a process needs set before heavy numerical work, and what its numbers depend on."""
+"""Process settings for heavy numerical work, and the versions that results depend on."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-# elements of a batch's scores, so that a vocabulary of 256,000 takes 1 GiB in 32 bits
+# elements of a batch's logits: 1 GiB in fp32
 LOGITS_AT_ONCE = 2**28
 # numbers of glibc's mallopt(3)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory instead of giving it back to the kernel; False where there is no
+    """Make glibc keep freed memory instead of returning it to the kernel; False where there is no
     glibc.
 
     By default every tensor over 128 KiB is mapped and unmapped again, and on the CPU the page
-    faults cost more than a small model's arithmetic. Tensors of 128 MiB and more still are: kept,
-    the holes that a large vocabulary's scores leave nearly doubled the memory of Gemma 3 270M
-    (11.2 instead of 6.8 GB, a quarter faster).
+    faults cost more than a small model's arithmetic. Tensors of 128 MiB and more are still
+    unmapped: if they were kept, fragmentation by the logits of a large vocabulary would nearly
+    double the memory of Gemma 3 270M (11.2 instead of 6.8 GB, though a quarter faster).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -39,14 +39,14 @@ def keep_freed_memory() -> bool:
 
 
 def show_gpus() -> None:
-    """Let this process see the machine's GPUs, which Ray hides from those that asked for none. To
-    be called before torch looks for them."""
+    """Make the machine's GPUs visible to this process; Ray hides them from processes that did not
+    request any. Must be called before torch looks for them."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         del os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on."""
+    """The versions that results depend on."""
     import platform
 
     packages = (
@@ -58,7 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def version_of(package: str) -> str | None:
-    """None where it is not installed."""
+    """The installed version; None where the package is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -69,8 +69,8 @@ def version_of(package: str) -> str | None:
 
 @lru_cache(maxsize=8)
 def code_hash(folder: Path) -> str:
-    """Of the Python files in a folder and below: another version of the code may make something
-    else of the same inputs."""
+    """Hash of the Python files in a folder and below: another version of the code may produce
+    something else from the same inputs."""
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())

@@ -1,4 +1,4 @@
-"""Read a study: YAML -> `Study`, with every path made absolute and every mistake named with its
+"""Read a study: YAML -> `Study`, with every path made absolute and every error reported with its
 file and key."""
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loading in which a key that stands twice is an error instead of a silent overwrite."""
+    """Safe loading in which a duplicate key is an error instead of a silent overwrite."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                break  # for the safe loader, whose error names the place
+                break  # left to the safe loader, whose error names the place
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
@@ -33,7 +33,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 wants a point in a number with an exponent and reads 1e-3 as text, which nobody means
+# YAML 1.1 requires a point in a number with an exponent and reads 1e-3 as text
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
 )
@@ -59,8 +59,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """The keys that a model allows at a location of a validation error, comma-separated; empty when
-    that is not known."""
+    """The keys that a model allows at the location of a validation error, comma-separated; empty
+    when unknown."""
     current: Any = model
     parts = iter(location[:-1])
     for part in parts:
@@ -69,7 +69,7 @@ def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str
         field = getattr(current, "model_fields", {}).get(part)
         current = _model_within(field.annotation) if field else None
         if field and get_origin(field.annotation) is dict:
-            next(parts, None)  # a name that the user chose
+            next(parts, None)  # a name chosen by the user
     return ", ".join(getattr(current, "model_fields", {}))
 
 
@@ -86,8 +86,8 @@ def _model_within(annotation: Any) -> Any:
 def explain(
     error: ValidationError, path: Path, model: type[BaseModel], prefix: str = ""
 ) -> ConfigError:
-    """A validation error as one line for each mistake: file, key, what is wrong, value found, keys
-    allowed."""
+    """A validation error as one line per mistake: file, key, what is wrong, value found, allowed
+    keys."""
     lines = []
     for item in error.errors():
         parts = [prefix] if prefix else []
@@ -131,8 +131,8 @@ def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
 
 
 def _resolve_name(value: Any, folder: Path) -> Any:
-    """The path of a model's folder beside the study; any other value (a hub name) as it is, and so
-    what has a name of its own."""
+    """The absolute path of a model's folder given relative to the study; any other value (a hub
+    name, `embedded`, `none`) unchanged."""
     if value in ("embedded", NO_COMET):
         return value
     if isinstance(value, str) and value and (folder / Path(value).expanduser()).exists():
@@ -152,11 +152,11 @@ def _named_models(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
 
 
 def load_study(path: Path, **overrides: Any) -> Study:
-    """The study of a YAML file, paths absolute (relative ones are relative to the file),
-    `overrides` put over its keys.
+    """The study of a YAML file with absolute paths (relative ones are relative to the file);
+    `overrides` replace its keys.
 
-    A path may name `{corpora}`, the folder of the embedded study's corpora, which need not be
-    there yet (`mtray.embedded.corpora.fetch_corpora`). Raises ConfigError.
+    A path may contain `{corpora}`, the folder of the embedded study's corpora, which need not exist
+    yet (`mtray.embedded.corpora.fetch_corpora`). Raises ConfigError.
     """
     raw = read_yaml(path)
     corpora = None

@@ -1,5 +1,5 @@
-"""The main job: from a study and a space to a front. `sweeps/ratio_search.py` is an entry point:
-`main` is here."""
+"""The main job: from a study and a space to a front. `main` is its entry point, called by
+`sweeps/ratio_search.py`."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the main job."""
+    """The command line of the main job."""
     parser = argparse.ArgumentParser(
         prog="ratio_search.py",
-        description="Search fine-tuning recipes; the same command run again continues the run.",
+        description="Search fine-tuning recipes. Running the same command again resumes the run.",
     )
     add = parser.add_argument
     add("--study", type=Path, default=DEFAULT_STUDY,
-        help="what is fixed (YAML; default: the embedded study)")  # fmt: skip
+        help="study file (YAML; default: the embedded study)")  # fmt: skip
     add("--space", type=Path, default=DEFAULT_SPACE,
-        help="what varies (YAML; default: search_spaces/ratio.yaml)")  # fmt: skip
-    add("--model", help="a folder or a hub name, instead of the study's model")
+        help="search space (YAML; default: search_spaces/ratio.yaml)")  # fmt: skip
+    add("--model", help="folder or hub name, instead of the study's model")
     add(
         "--trials",
         type=int,
-        help="trials in all, finished ones of this run counted (the base model comes on top)",
+        help="total number of trials, with this run's finished ones (the base model is extra)",
     )
     add(
         "--settle",
         type=float,
         metavar="P",
-        help="after the budget, spend further trials on what settles the answer, until it holds "
-        "with this probability; --trials is then the most in all (default: half as many again)",
+        help="after the budget, run further trials until the answer holds with this probability; "
+        "--trials is then the limit on all trials (default: half as many again)",
     )
     add("--name", help="name of the run (default: the study's name)")
     add(
@@ -63,13 +63,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN",
         action="append",
         default=[],
-        help="take over the finished trials of an earlier run that fit (a path, or a name under "
+        help="import the compatible finished trials of an earlier run (a path, or a name under "
         "--runs-dir; may be given several times)",
     )
-    add("--seed", type=int, help="seed of the study: draws, order of the examples, search")
+    add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=float, help="start no trial after this time")
-    add("--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+    add("--runs-dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -80,7 +80,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
-    """Study and space with the command line's options put over them. Reads only YAML."""
+    """Study and space with the command line's options applied. Reads only YAML."""
     if args.name is not None and not re.fullmatch(NAME_PATTERN, args.name):
         raise ConfigError(
             f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
@@ -115,11 +115,11 @@ def _run(args: argparse.Namespace) -> int:
     name = args.name or study.name
 
     def ready(run_dir: Path) -> PreparedSweep:
-        """For this run, with what `--from` takes over; says what it would do."""
+        """Prepare this run, with the trials that `--from` imports; prints the plan."""
         bound = check_bound(run_dir, study, space)
         for change in recomputed(run_dir, study, space):
             tell(f"changed: {change.text}")
-        # `from` is a keyword of the language, so no attribute by that name
+        # `from` is a keyword, so it cannot be read as an attribute
         texts = vars(args)["from"]
         bound = inheriting(texts, args.runs_dir, run_dir, bound)
         earlier = earlier_runs(texts, args.runs_dir, name, bound)

@@ -39,7 +39,8 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
 
 
 def source_line(name: str, table: Any) -> str:
-    """What trials draw from, and what filters and length left out on the way there."""
+    """How many examples trials can draw from a source, and what filters and `max_length`
+    dropped."""
     parts = [f"{table.available:,} examples"]
     long = {"over max_length": table.dropped} if table.dropped else {}
     for what, counts in (("left out", {**table.left_out, **long}), ("allowed", table.allowed)):
@@ -50,7 +51,8 @@ def source_line(name: str, table: Any) -> str:
 
 
 def allocation_of(prepared: PreparedSweep, run_dir: Path | None = None) -> BudgetAllocation:
-    """What the trials are spent on. ConfigError where the baselines leave too few to search."""
+    """How the trials of the budget are allocated. ConfigError where the baselines leave too few to
+    search."""
     from mtray.data.store import sums_by_recipe
     from mtray.search.ledger.allocation_check import checked_allocation
 

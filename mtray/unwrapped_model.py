@@ -1,4 +1,4 @@
-"""A model that may have an adapter (peft) around it, which hides its names and arguments."""
+"""A model that may be wrapped in a peft adapter, which hides its names and arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def unwrapped(model: Any) -> Any:
-    """The model itself."""
+    """The model inside an adapter, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

@@ -1,4 +1,4 @@
-"""The options of every command; imports nothing that has to be installed."""
+"""The options of every command. Imports no third-party package."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
     add_run(parser)
     add_shown(parser)
-    parser.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
+    parser.add_argument("--out", type=Path, help="output folder (default: the run's)")
     parser.add_argument(
         "--model",
         nargs=2,
         metavar=("NUMBER", "OUT"),
-        help="instead: a trial's model as a Hugging Face folder, trained again as recorded",
+        help="export a trial's model instead, as a Hugging Face folder, from its kept weights or "
+        "trained again as recorded",
     )
     parser.add_argument(
-        "--merge", action="store_true", help="with --model: the adapter merged into the model"
+        "--merge", action="store_true", help="with --model: merge the adapter into the model"
     )
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--study", type=Path, help="what is fixed (default: the embedded study)")
+    parser.add_argument("--study", type=Path, help="study file (default: the embedded study)")
     parser.add_argument(
-        "--space", type=Path, help="what varies (default: search_spaces/ratio.yaml)"
+        "--space", type=Path, help="search space (default: search_spaces/ratio.yaml)"
     )
-    parser.add_argument("--model", help="a folder or a hub name, instead of the study's model")
+    parser.add_argument("--model", help="folder or hub name, instead of the study's model")
     parser.add_argument(
-        "--address", help="for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
+        "--address", help="check for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
     )
 
 
@@ -51,7 +52,8 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         "recipe",
         metavar="KEY=VALUE",
         nargs="*",
-        help="what differs from the recommended recipe, such as mono_ratio=1 parallel_size=20000",
+        help="parameters that differ from the recommended recipe, such as mono_ratio=1 "
+        "parallel_size=20000",
     )
     parser.add_argument("--json", action="store_true", help="the same as JSON")
 
@@ -65,7 +67,9 @@ def add_rerun(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("trial", metavar="NUMBER", help="the trial's number, or base")
     parser.add_argument(
-        "--seed", type=int, help="another draw and order of the examples (default: as recorded)"
+        "--seed",
+        type=int,
+        help="seed of the draw and the order of the examples (default: as recorded)",
     )
     parser.add_argument(
         "--out",
@@ -84,7 +88,7 @@ def add_rescore(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--comet", metavar="NAME", help="another COMET model: hub name or folder")
     parser.add_argument(
-        "--trials", metavar="N,M", help="numbers, or front (default: every complete trial)"
+        "--trials", metavar="N,M", help="trial numbers, or front (default: every complete trial)"
     )
 
 
@@ -102,8 +106,8 @@ def add_score(parser: argparse.ArgumentParser) -> None:
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--runs-dir", type=Path, default=Path("runs"), help="where runs are kept (default: runs)"
+        "--runs-dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)"
     )
     parser.add_argument(
-        "--offline", action="store_true", help="do not ask the package index for the corpora"
+        "--offline", action="store_true", help="do not query the package index for the corpora"
     )

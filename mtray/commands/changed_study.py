@@ -1,4 +1,4 @@
-"""`--study` of `front` and `export`: a run recomputed under another study. Reads only."""
+"""`--study` of `front` and `export`: a run recomputed under another study. Read-only."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mtray.study import load_study
 def changed_run(
     run_dir: Path, bound: Study, path: Path
 ) -> tuple[Study, RecomputedRun, tuple[str, ...]]:
-    """The study of a file, the run under it, and notes on what differs. RunError that names every
-    change where one needs more than the run's trials have stored."""
+    """The study of a file, the run under it, and notes on what differs. RunError naming every
+    change when one needs more than the run's trials have stored."""
     study = load_study(path)
     changes = study_changes(content(bound), content(study))
     if is_beyond(changes, (*SAME_RUN, Need.SEARCH)):
@@ -38,7 +38,7 @@ def changed_run(
         run = recompute_run(read_records(run_dir).sound(), bound, study, draws_of(run_dir))
     except RunError as error:
         raise RunError(f"--study {path}: {error}; the run has{change_lines(changes)}") from None
-    # trials answered as the run's own study says, and were drawn by its seed
+    # the trials' outputs and data draws are those of the run's own study
     return study, run, (*run.notes, _said(path, changes))
 
 

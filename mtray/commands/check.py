@@ -1,4 +1,4 @@
-"""`check`: everything a sweep does before it starts, and nothing after."""
+"""`check`: everything a sweep does before its first trial."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mtray.training.models import block_count
 def check(
     study_path: Path | None, space_path: Path | None, model: str | None, address: str | None
 ) -> int:
-    """Print what a study holds; 0 when it can be run here or on the cluster at `address`. Raises
-    MtrayError naming what is wrong."""
+    """Print the contents of a study; 0 when it can be run here or on the cluster at `address`.
+    Raises MtrayError naming what is wrong."""
     given = {"--study": study_path, "--space": space_path, "--model": model}
     options = [part for key, value in given.items() if value for part in (key, str(value))]
     study, space = load(arguments(options))
@@ -26,7 +26,7 @@ def check(
     concurrent = check_first(study, space, address)
     prepared = checked(study, space)
     lines = [*plan_lines(prepared), f"  {allocation_of(prepared).text()}", *model_lines(study)]
-    # where runs are kept; the sweep checks again
+    # the default folder of runs; the sweep checks its own again
     lines.append(check_disk(study, space, Path("runs").absolute(), concurrent))
     print("\n".join(filter(None, lines)))
     print("everything a sweep needs is in order")

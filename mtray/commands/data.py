@@ -1,5 +1,4 @@
-"""`data`: the token stores of a study's sources – build them, look at what the model will see, and
-count."""
+"""`data`: the token stores of a study's sources: build them, look at their examples, and count."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ PERCENTILES = (5, 25, 50, 75, 95, 99, 100)
 
 
 def run_data(args: argparse.Namespace) -> int:
-    """One of `build`, `peek`, `stats`, `clean`. Raises MtrayError naming what is wrong."""
+    """Run `build`, `peek`, `stats` or `clean`. Raises MtrayError naming what is wrong."""
     if args.action == "clean":
         from mtray.commands.data_clean import clean
 
@@ -52,8 +51,8 @@ def run_data(args: argparse.Namespace) -> int:
 
 
 def shots_wanted(study: Study, space: Path | None) -> bool:
-    """Whether some recipe shows pairs after others, as far as that is known: by the space, the
-    study's defaults, or a source that says how many `shots`."""
+    """Whether some recipe may use few-shot examples: judged by the space, the study's defaults, or
+    a source that sets `shots`."""
     if space is not None:
         largest = largest_recipes(load_space(space, study.defaults))
         return any(recipe.few_shot_share > 0 for recipe in largest)
@@ -62,7 +61,7 @@ def shots_wanted(study: Study, space: Path | None) -> bool:
 
 
 def build(study: Study, sources: Sequence[Source], tokenizer: Any, few_shot: bool) -> None:
-    """Build what is not there, and say what every store holds."""
+    """Build missing stores, and print what every store holds."""
     pipeline = Pipeline(study, tokenizer)
     print(f"stores in {store_dir()}")
     for source in sources:
@@ -93,8 +92,8 @@ def stats(
     recipe: Recipe | None,
     space: Space | None,
 ) -> None:
-    """Examples, tokens and lengths of every source, the mix of a recipe, and the most that any
-    recipe of a space asks for."""
+    """Examples, tokens and lengths of every source, the mix of a recipe, and the largest amounts
+    that any recipe of a space asks for."""
     import numpy as np
 
     largest = largest_recipes(space) if space else ()

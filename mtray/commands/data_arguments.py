@@ -1,4 +1,4 @@
-"""The command line of `data`; imports nothing that has to be installed."""
+"""The command line of `data`. Imports no third-party package."""
 
 from __future__ import annotations
 
@@ -11,55 +11,66 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
     """A sub-command for each action."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True, dest="action")
     texts = {
-        "build": "Tokenise every source that has no store yet, and say what the stores hold",
-        "peek": "Rows as the model will see them; what the loss is taken on stands in ⟦brackets⟧",
+        "build": "Tokenise every source that has no store yet, and summarise all stores",
+        "peek": "Print rows as the model will see them, with the target (the tokens that "
+        "contribute to the loss) in ⟦brackets⟧",
         "stats": "Examples, tokens and lengths of every source, and the mix of a recipe",
     }
     for name, text in texts.items():
         sub = actions.add_parser(name, help=text, description=f"{text}.")
-        sub.add_argument("study", metavar="STUDY", type=Path, help="a study's YAML file")
+        sub.add_argument("study", metavar="STUDY", type=Path, help="study file (YAML)")
         sub.add_argument("--source", metavar="NAME", help="one of the sources (default: all)")
-        sub.add_argument("--model", help="a folder or a hub name, instead of the study's model")
-        sub.add_argument("--seed", type=int, help="seed of the study, which draws hang on")
+        sub.add_argument("--model", help="folder or hub name, instead of the study's model")
+        sub.add_argument(
+            "--seed", type=int, help="seed that data draws depend on (default: the study's)"
+        )
         if name == "build":
             sub.add_argument(
                 "--space",
                 type=Path,
-                help="what varies: tables for a `few_shot_share` above 0 are built as well",
+                help="search space; if its `few_shot_share` can exceed 0, few-shot tables are "
+                "built as well",
             )
         if name == "stats":
             sub.add_argument(
-                "--space", type=Path, help="what varies: the most that any of its recipes asks for"
+                "--space",
+                type=Path,
+                help="search space; adds the most examples that any of its recipes asks for",
             )
         if name == "peek":
-            sub.add_argument("--rows", type=int, default=3, help="of each source (default: 3)")
+            sub.add_argument("--rows", type=int, default=3, help="rows per source (default: 3)")
         if name != "build":
             sub.add_argument(
                 "--recipe",
                 metavar="KEY=VALUE",
                 nargs="+",
                 default=[],
-                help="draw by this recipe, such as parallel_size=2000 mono_ratio=1",
+                help="draw the mix of this recipe, such as parallel_size=2000 mono_ratio=1",
             )
     _add_generate(actions)
     _add_clean(actions)
 
 
 def _add_generate(actions: Any) -> None:
-    text = "Let the base model make the replay that sources want of it, and keep it"
+    text = "Generate the replay that sources take from the base model, and store it"
     generate = actions.add_parser("generate", help=text, description=f"{text}.")
-    generate.add_argument("study", metavar="STUDY", type=Path, help="what is fixed (YAML)")
-    generate.add_argument("--model", help="a folder or a hub name, instead of the study's model")
-    generate.add_argument("--force", action="store_true", help="make anew what is there already")
+    generate.add_argument("study", metavar="STUDY", type=Path, help="study file (YAML)")
+    generate.add_argument("--model", help="folder or hub name, instead of the study's model")
+    generate.add_argument("--force", action="store_true", help="generate existing replay again")
 
 
 def _add_clean(actions: Any) -> None:
-    text = "List the token stores of all studies, and take away those that were long not used"
+    text = "List the token stores of all studies, and delete those not used for long"
     clean = actions.add_parser("clean", help=text, description=f"{text}.")
     clean.add_argument(
-        "--days", type=float, default=30, help="not used for so many days (default: 30)"
+        "--days",
+        type=float,
+        default=30,
+        help="delete stores not used for this many days (default: 30)",
     )
     clean.add_argument(
-        "--max-gb", type=float, help="and the longest unused, until so many GB are left"
+        "--max-gb",
+        type=float,
+        help="also delete the least recently used, until at most this many GB are left",
     )
-    clean.add_argument("--yes", action="store_true", help="do it; without, they are only listed")
+    clean.add_argument("--yes", action="store_true", help="delete (default: only list)")

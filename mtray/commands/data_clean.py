@@ -1,4 +1,4 @@
-"""`data clean`: token stores that nobody has used for long, taken away."""
+"""`data clean`: delete token stores that have not been used for long."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ GIGABYTE = 1e9
 
 
 def clean(days: float, most: float | None, yes: bool) -> int:
-    """List every store and what would be taken away, or with `yes` take it away: what was not used
-    for `days`, and of the rest the longest unused until `most` gigabytes are left. What a process
-    uses stays."""
+    """List every store and what would be deleted, or with `yes` delete it: stores not used for
+    `days`, and then the least recently used until `most` gigabytes are left. A store in use is
+    kept."""
     if days < 0 or (most is not None and most < 0):
         raise ConfigError(f"--days, --max-gb: expected 0 or more, found {days:g}, {most}")
     root = store_dir()

@@ -1,4 +1,4 @@
-"""`data generate`: the replay that a study's sources take from the base model, before a sweep."""
+"""`data generate`: generate the replay of a study's sources with the base model, before a sweep."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mtray.study import load_study
 
 
 def generate(study_path: Path, model: str | None, force: bool) -> int:
-    """Make what is not there yet (with `force` all of it) and print where it is kept. Raises
-    MtrayError, also when no source wants any."""
+    """Generate missing replay (with `force` all of it) and print where it is stored. Raises
+    MtrayError, also when no source uses generated replay."""
     if model and Path(model).expanduser().exists():
         model = str(Path(model).expanduser().resolve())
     study = load_study(study_path, model=model)

@@ -23,9 +23,8 @@ PROMPT, TARGET, SPECIAL = "dim", "bold green", "bold magenta"
 def peek(
     study: Study, sources: Sequence[Source], tokenizer: Any, rows: int, recipe: Recipe | None
 ) -> None:
-    """Print the first rows of each source in the study's order; or, with a recipe, the first of
-    each source that it draws. A source without a store is read in the order of its file, which
-    takes no time."""
+    """Print the first rows of each source in the study's order or, with a recipe, the first that it
+    draws from each source. A source without a store is read in file order, which is fast."""
     if rows < 1:
         raise ConfigError(f"--rows: expected 1 or more, found {rows}")
     console = Console(highlight=False, soft_wrap=True)
@@ -40,11 +39,11 @@ def peek(
 def _drawn(
     study: Study, tokenizer: Any, rows: int, recipe: Recipe
 ) -> dict[str, tuple[list[Example], str]]:
-    """What a trial of the recipe draws first from each source; prints its mix."""
+    """The first examples that a trial of the recipe draws from each source; prints its mix."""
     examples, mix = mixed(study, tables_of(study, study.sources, tokenizer, recipe), recipe)
     print("\n".join(mix_lines(recipe, mix)))
     found: dict[str, tuple[list[Example], str]] = {}
-    start = 0  # examples stand source by source
+    start = 0  # examples are ordered by source
     for share in mix.shares:
         first = [examples[start + i] for i in range(min(rows, share.realised))]
         found[share.source] = first, f"the first of {share.realised:,} drawn"
@@ -53,7 +52,7 @@ def _drawn(
 
 
 def _first(study: Study, source: Source, tokenizer: Any, rows: int) -> tuple[list[Example], str]:
-    """A source's first examples, and in which order."""
+    """A source's first examples, and the order they are in."""
     pipeline = Pipeline(study, tokenizer)
     if store := pipeline.found(source):
         made = store.manifest
@@ -74,7 +73,7 @@ def _short(pipeline: Pipeline, source: Source) -> Iterator[Example]:
 
 
 def shown(example: Example, tokenizer: Any, number: int) -> Text:
-    """An example's text, prompt dim, target bright and in ⟦brackets⟧, special tokens by name."""
+    """An example's text: prompt dim, target bright and in ⟦brackets⟧, special tokens by name."""
     ids, loss_from = example
     # the first token of a text is never predicted
     start = max(1, loss_from)

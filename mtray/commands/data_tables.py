@@ -1,4 +1,4 @@
-"""Sources, recipes and tables that the `data` commands share."""
+"""Sources, recipes and tables shared by the `data` commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtray.schema import Mix, Recipe, Source, Study
 
 
 def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
-    """The sources that were asked for: one, or all."""
+    """The requested sources: one, or all."""
     found = tuple(s for s in study.sources if name in (None, s.name))
     if not found:
         raise ConfigError(
@@ -24,7 +24,7 @@ def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
 
 
 def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
-    """A recipe of `key=value`, put over the study's defaults; None where nothing was given."""
+    """A recipe of `key=value`, which override the study's defaults; None where none were given."""
     if not pairs:
         return None
     given: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def tables_of(
 
 
 def most_lines(most: Mapping[str, int], tables: Mapping[str, StoredTable]) -> list[str]:
-    """What is asked of every source beside what it has."""
+    """The largest amount asked of every source, next to what it holds."""
     rows = [["source", "asked", "examples", "repeats"]]
     for name, count in most.items():
         has = len(tables[name])

@@ -1,7 +1,7 @@
-"""`doctor`: what is missing on this machine and how to get it. One line for each thing.
+"""`doctor`: what is missing on this machine and how to get it, one line per item.
 
-Runs where nothing is installed: it asks for versions without importing packages, and imports parts
-of mtray only where they need no more than the standard library.
+Runs where nothing is installed: it reads versions without importing packages, and imports only
+parts of mtray that need nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mtray.commands.installed_packages import outdated, required
 ROOT = Path(__file__).resolve().parents[2]
 Level = Literal["ok", "note", "MISSING"]
 GB = 1 << 30
-# round figures for the embedded study: Ray's own processes, a worker or two, the store of tokens
+# rough needs of the embedded study: Ray's own processes, one or two workers, the token store
 MEMORY_GB, DISK_GB, SHM_GB = 4, 2, 1
 SUPPORTED = ((3, 10), (3, 13))  # from, below
 DASHBOARD_PORT = 8265
@@ -30,7 +30,7 @@ INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 @dataclass(frozen=True)
 class Finding:
-    """`MISSING` keeps a sweep from running, `note` changes how well it does."""
+    """`MISSING` prevents a sweep from running, `note` affects how well it runs."""
 
     level: Level
     what: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 def doctor(runs_dir: Path, offline: bool) -> int:
-    """Print every finding; 1 when something is missing. Raises nothing."""
+    """Print every finding; 1 when something is missing. Never raises."""
     findings = list(examine(runs_dir, offline))
     width = max(len(f.what) for f in findings)
     for finding in findings:
@@ -67,7 +67,7 @@ def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
     for what, check in checks.items():
         try:
             yield from check()
-        # a check that fails says so; the others still run
+        # a failing check is reported, and the others still run
         except Exception as error:
             yield Finding("note", what, f"could not be checked ({type(error).__name__}: {error})")
 
@@ -85,7 +85,7 @@ def python_version(found: tuple[int, int] | None = None) -> Iterable[Finding]:
 
 
 def packages() -> Iterable[Finding]:
-    """What mtray requires itself: present, and as pinned."""
+    """Packages that mtray requires: installed, and in the pinned versions."""
     wanted = required()
     if not wanted:
         yield Finding("MISSING", "packages", f"mtray is not installed here: {INSTALL}")
@@ -107,7 +107,7 @@ def packages() -> Iterable[Finding]:
 
 
 def compiler() -> Iterable[Finding]:
-    """Needed by DeepSpeed's kernels alone, which the CPU does without."""
+    """Needed only for DeepSpeed's GPU kernels, not on the CPU."""
     found = next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "none here")
     if not _gpu_names():
         yield Finding("ok", "C++ compiler", f"not needed on the CPU ({found})")
@@ -129,7 +129,7 @@ def weights() -> Iterable[Finding]:
 
 
 def corpora(offline: bool) -> Iterable[Finding]:
-    """The default study's corpora: prepared, or at least to be had."""
+    """The default study's corpora: prepared, or at least available."""
     from mtray.paths import PACKAGE, VERSION, corpora_dir
 
     prepared = corpora_dir()
@@ -162,7 +162,7 @@ def _cache() -> Path:
 
 
 def folder(what: str, path: Path, fix: str) -> Iterable[Finding]:
-    """A folder that is there or can be made, is writable and has room."""
+    """A folder that exists or can be created, is writable and has enough space."""
     existing = path.expanduser().absolute()
     while not existing.exists():
         existing = existing.parent

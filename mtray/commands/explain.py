@@ -1,4 +1,4 @@
-"""`explain`: what every parameter of a run does to every measure, and how sure that is."""
+"""`explain`: the effect of every parameter of a run on every measure, and how certain it is."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mtray.search.ledger.run_folder import load_bound
 
 
 def explain(path: Path, out: Path | None) -> int:
-    """Print importances, errors of the models, laws and causes, and write `explain.{json,csv,png}`
-    into the run's folder or `out`. RunError where the run has too few trials, ConfigError when the
-    folder cannot be written."""
+    """Print importances, model errors, laws and causes, and write `explain.{json,csv,png}` into the
+    run's folder or `out`. RunError where the run has too few trials, ConfigError when the folder
+    cannot be written."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
     evidence = evidence_of(run_dir, study)
@@ -56,7 +56,7 @@ def explain(path: Path, out: Path | None) -> int:
 
 
 def _titled(sheet: Sheet, console: Console) -> None:
-    """A table with its title and caption, in a pipe too."""
+    """A table with its title and caption, also when output is piped."""
     if not console.is_terminal:
         print_lines([sheet.title], console)
     print_sheet(sheet, console)

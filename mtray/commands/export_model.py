@@ -30,7 +30,7 @@ from mtray.schema import TrialRecord
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 
-COMPARED = 32  # of the trial's requests, which the exported model answers again
+COMPARED = 32  # of the trial's requests are answered again by the exported model
 
 
 @dataclass
@@ -39,9 +39,9 @@ class Saved:
 
 
 def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
-    """Write a trial's model into `out`, from its kept weights or trained again as it was recorded,
-    with a card that says how many of the trial's answers it gives again. Raises MtrayError when the
-    trial has no model or `out` holds something."""
+    """Write a trial's model into `out`, from its kept weights or trained again as recorded, with a
+    model card that says how many of the trial's outputs it reproduces. Raises MtrayError when the
+    trial has no model or `out` is not empty."""
     run_dir = run_folder(path)
     bound = read_bound(run_dir)
     study, record = as_written(bound.study), find_record(run_dir, trial)
@@ -79,12 +79,12 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
 
 
 def stride(suite: Suite) -> int:
-    """Which of the trial's requests are compared: every so manieth, from all parts."""
+    """The step at which the trial's requests are compared, so that all parts are covered."""
     return max(1, len(suite.requests) // COMPARED)
 
 
 def recorded(run_dir: Path, record: TrialRecord, suite: Suite) -> list[Output]:
-    """Some of what the trial answered; none where it left no answers."""
+    """Some of the trial's outputs; none where it kept none."""
     try:
         found = read_outputs(
             trial_dir(run_dir, record.number) / OUTPUTS_FILE, suite.requests, suite.parts

@@ -28,9 +28,9 @@ from mtray.search_space.space import Space
 class ViewOptions:
     """How a run is shown.
 
-    - `against`: what values are compared with (`mtray.report.paired_differences.reference_number`).
-    - `absolute`: as they are, instead.
-    - `study`: as the study of this file has it; None: as the run's own.
+    - `against`: the reference of differences (`mtray.report.paired_differences.reference_number`).
+    - `absolute`: values instead of differences.
+    - `study`: the file of another study to recompute the run under; None: the run's own.
     """
 
     against: str | None = None
@@ -40,7 +40,7 @@ class ViewOptions:
 
 @dataclass(frozen=True)
 class ViewedRun:
-    """A run as it is shown: `notes` say what differs from the run itself."""
+    """A run as shown; `notes` say what differs from the run itself."""
 
     folder: Path
     study: Study
@@ -51,7 +51,8 @@ class ViewedRun:
 
 
 def seen(path: Path, view: ViewOptions) -> ViewedRun:
-    """RunError when a record is damaged, or a changed study needs more than the run has kept."""
+    """The run under these options. RunError when a record is damaged, or a changed study needs more
+    than the run has stored."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
     if view.study is None:
@@ -62,7 +63,7 @@ def seen(path: Path, view: ViewOptions) -> ViewedRun:
 
 
 def front_of(path: Path, view: ViewOptions) -> Front:
-    """The front as the records have it now. RunError when there is none or a record is damaged."""
+    """The front from the current records. RunError when there is none or a record is damaged."""
     run = seen(path, view)
     front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
     front = front.model_copy(update={"notes": (*front.notes, *run.notes)})
@@ -72,7 +73,7 @@ def front_of(path: Path, view: ViewOptions) -> Front:
 
 
 def _restated(answer: Answer) -> Answer:
-    """Without the commands that go by the run's own study."""
+    """The answer without the commands that use the run's own study."""
     own = [found for found in answer.commands if " export " in found[0]]
     return answer.model_copy(update={"commands": tuple(own)})
 
@@ -89,7 +90,7 @@ def print_front(path: Path, view: ViewOptions, as_json: bool) -> int:
 
 
 def print_all(path: Path, view: ViewOptions, as_json: bool) -> int:
-    """Every complete trial."""
+    """Print every complete trial."""
     run = seen(path, view)
     found = all_trials(run.records, run.study, run.folder, run.draws, view.against)
     if view.absolute:
@@ -108,8 +109,8 @@ def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
 
 
 def export(path: Path, out: Path | None, view: ViewOptions) -> int:
-    """Write the five files and say where. ConfigError when the folder cannot be written, or when
-    those of another study would take the place of the run's own."""
+    """Write the five files and print their paths. ConfigError when the folder cannot be written, or
+    when files of another study would replace the run's own."""
     if view.study and out is None:
         raise ConfigError(f"--study {view.study}: give --out FOLDER, since RUN keeps its own front")
     front = front_of(path, view)

@@ -1,4 +1,4 @@
-"""The options of `front` and `export` that say what is shown."""
+"""The options of `front` and `export` that select what is shown."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
 
 
 def add_shown(parser: argparse.ArgumentParser) -> None:
-    """Options for what is shown: differences, to which recipe, under which study."""
+    """Options for differences, their reference, and the study."""
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--against",
         metavar="RECIPE",
-        help="show differences to this recipe: base, parallel_only, another baseline's name, or a "
-        "trial's number (default: base or, where it is not complete, the first baseline)",
+        help="show differences from this recipe: base, parallel_only, another baseline's name, or "
+        "a trial's number (default: base or, where it is not complete, the first baseline)",
     )
     shown.add_argument(
-        "--absolute", action="store_true", help="show the values themselves instead of differences"
+        "--absolute", action="store_true", help="show absolute values instead of differences"
     )
     parser.add_argument(
         "--study",
         type=Path,
         metavar="FILE",
-        help="recomputed under this study from stored scores and draws; RUN stays unchanged",
+        help="recompute under this study from stored scores and draws; RUN is not changed",
     )
 
 
 def shown_of(args: argparse.Namespace) -> ViewOptions:
-    """What `add_shown` asked for."""
+    """The view that the options of `add_shown` select."""
     from mtray.commands.front import ViewOptions
 
     return ViewOptions(args.against, args.absolute, args.study)
@@ -42,6 +42,6 @@ def add_front(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="list every complete trial with objectives, abilities and recipe instead",
+        help="list every complete trial with objectives, abilities and recipe instead of the front",
     )
     parser.add_argument("--json", action="store_true", help="the same as JSON")

@@ -1,4 +1,4 @@
-"""`test`: the recipes of a run's front on segments that no search saw. Once."""
+"""`test`: the recipes of a run's front on held-out segments that no search saw. Once."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from mtray.trial.record import record_trial
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
 OUTPUTS = "outputs.parquet"
 BASELINES = ("base", "parallel_only")
-# the losses of two trainings of one recipe are that close where nothing changed but rounding
+# largest difference in final loss between two trainings of one recipe that differ only in rounding
 SAME_LOSS = 0.005
 
 
 def run_test(path: Path) -> int:
     """Measure the recipes of the front, the base model and parallel data only on the test segments,
-    from kept weights or trained again with their recorded seeds; print that beside what they were
-    chosen by.
+    from kept weights or trained again with their recorded seeds. Prints the results next to the
+    values that the recipes were selected by.
 
-    Where that was done already it is printed, and nothing is touched. Interrupted, it goes on where
-    it was. Raises MtrayError when the run has no front or the study no test segments.
+    An existing result is printed, and nothing is measured. An interrupted test is resumed. Raises
+    MtrayError when the run has no front or the study no test segments.
     """
     run_dir = run_folder(path)
     bound = read_bound(run_dir)
@@ -77,7 +77,7 @@ def read_result(file: Path) -> report.HeldOut:
 
 
 def _since(result: report.HeldOut, wanted: list[int], file: Path) -> list[str]:
-    """What to know of a test that was made before."""
+    """Notes on an earlier test."""
     known = {touch.trial for touch in result.touched}
     said = ["nothing was touched now"]
     if new := [trial_name(n) for n in wanted if n not in known]:
@@ -91,8 +91,12 @@ def _since(result: report.HeldOut, wanted: list[int], file: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class _TestSession:
-    """What all trials of the test share. `folder` is laid out as a run's, `study` has the test
-    segments in the place of the others, by `sources` the trials' sources are built."""
+    """State shared by all trials of the test.
+
+    - `folder`: laid out like a run's folder.
+    - `study`: with the test segments in place of the dev segments.
+    - `sources`: the study by which the trials' sources are built.
+    """
 
     run_dir: Path
     folder: Path
@@ -143,8 +147,8 @@ def _measure_front(
 
 
 def apart(function: Callable[..., None], *arguments: Any) -> None:
-    """Call it in a process of its own, which gives back all memory, and that of the GPU. Raises
-    what it raises, and WorkerLost when the process dies."""
+    """Call it in a separate process, which frees all its main and GPU memory at exit. Raises what
+    it raises, and WorkerLost when the process dies."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             pool.submit(function, *arguments).result()
@@ -156,8 +160,8 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def _measure_trial(session: _TestSession, old: TrialRecord) -> None:
-    """Answer, by kept weights or after a training, and score; the record comes last, so that a
-    trial is tested or is not."""
+    """Generate outputs, from kept weights or after training, and score them. The record is written
+    last, so a trial is either tested completely or not at all."""
     job = recorded_job(old)
     base = None
     if job.number != BASE_NUMBER:
@@ -171,7 +175,7 @@ def _measure_trial(session: _TestSession, old: TrialRecord) -> None:
         outcome = train(job, session.study, store, session.suite.requests)
     record, draws = record_trial(job, session.study, session.suite, outcome, base)
     total = {"total": time.perf_counter() - started}
-    # a further point of a training shares its seed, also where it is trained again
+    # a further point of a training shares its seed, even if trained again
     known = {
         "seconds": record.seconds | total,
         "replicate": job.replicate,
@@ -209,7 +213,8 @@ def _notes(
 
 
 def _data_notes(before: Mapping[int, TrialRecord], tested: Iterable[TrialRecord]) -> list[str]:
-    """What to know of the data of those that were trained again, the same of several once."""
+    """Notes on the data of trials that were trained again; a note shared by several is given
+    once."""
     trials: dict[str, list[str]] = {}
     for record in tested:
         if "training" in record.seconds:
@@ -225,5 +230,5 @@ def _seen(study: Study, sources: Study) -> list[str]:
 
     try:
         return contamination_lines(contaminated_texts(study, with_replay(sources)))
-    except DataError as error:  # kept weights need no sources any more
+    except DataError as error:  # with kept weights the sources are no longer needed
         return [f"evaluation texts were not looked for in the sources: {error}"]

@@ -1,4 +1,4 @@
-"""Installed versions beside those wanted, without importing any of them."""
+"""Installed versions against required ones, without importing the packages."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ def installed(name: str) -> str | None:
 
 
 def required() -> dict[str, str | None]:
-    """What mtray needs at run time, with the installed version; empty when mtray itself is not
+    """mtray's runtime requirements, with their installed versions; empty when mtray itself is not
     installed."""
     try:
         wanted = requires("mtray") or []
     except PackageNotFoundError:
         return {}
-    # those of an extra are no requirement here
+    # packages of an extra are not required
     names = [re.split(r"[^\w.-]", w, maxsplit=1)[0] for w in wanted if "extra ==" not in w]
     return {name: installed(name) for name in names}
 
 
 def outdated(constraints: Path) -> dict[str, tuple[str, str]]:
-    """Packages installed in another version than the file pins, with both versions.
+    """Packages whose installed version differs from the one pinned in the file, with both versions.
 
-    A local version such as `+cpu` does not count as another."""
+    A local version such as `+cpu` does not count as different.
+    """
     from packaging.requirements import Requirement
 
     out = {}

@@ -1,4 +1,4 @@
-"""A trial's model from the weights that it kept, without training again."""
+"""A trial's model from its kept weights, without training again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mtray.trial.run import load_base_model
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
-    """The file of the training that a record's model has; None where it was not kept, or kept at
-    another alpha than 1."""
+    """The weights file of the training behind a record; None where it was not kept, or kept at an
+    alpha other than 1."""
     number = record.number
     if record.trained_as is not None:
         number = record.trained_as
@@ -40,7 +40,7 @@ def kept_outcome(
     requests: Sequence[Request],
     use: UseModel | None = None,
 ) -> Outcome:
-    """What the kept model answers, with the mix and the training of the record; `use` is called
+    """The outputs of the kept model, with the mix and the training of the record; `use` is called
     with the model and its tokenizer."""
     from mtray.evaluation.inference.batching import settings_of
     from mtray.evaluation.inference.engine import answer_part, joined

@@ -1,4 +1,4 @@
-"""`predict`: what a run predicts for a recipe, trained or not."""
+"""`predict`: a run's prediction for a recipe, trained or not."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from mtray.search_space.space import Space
 
 
 def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
-    """Print the prediction for the recipe of `key=value`; parameters that are not given are as in
-    the recommended recipe. RunError where the run has too few trials, ConfigError for a value
-    outside its space."""
+    """Print the prediction for the recipe of `key=value`; other parameters are those of the
+    recommended recipe. RunError where the run has too few trials, ConfigError for a value outside
+    its space."""
     run_dir = run_folder(path)
     study, space = load_bound(run_dir)
     found = evidence_of(run_dir, study)
@@ -43,13 +43,13 @@ def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
 
 
 def evidence_of(run_dir: Path, study: Study) -> Evidence:
-    """Raises RunError where a record is damaged, or nothing can be compared yet."""
+    """Raises RunError where a record is damaged, or there is nothing to compare yet."""
     records = read_records(run_dir).sound()
     return evidence(records, list(study.objectives), draws_of(run_dir), run_dir)
 
 
 def starting_point(found: Evidence, study: Study, space: Space) -> tuple[Recipe, str]:
-    """The recommended recipe and its name; where the base model is recommended, the first trained
+    """The recommended recipe and its name; if the base model is recommended, the first trained
     recipe."""
     best = study_posterior(found, study, space)
     number = best.numbers[best.choice.best or 1]

@@ -1,4 +1,4 @@
-"""`rerun`: one recipe of a run again from its record, through the same code, without Ray."""
+"""`rerun`: repeat one recipe of a run from its record, through the same code, without Ray."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from mtray.trial.record import record_trial
 
 
 def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
-    """Train and measure a recipe again and print old and new values side by side.
+    """Train and evaluate a recipe again and print old and new values side by side.
 
-    Everything is as recorded, except the seed when one is given: it decides draw and order of the
-    examples. The resamples of the intervals stay those of the study. Raises MtrayError when the
-    record, its study or a file of it cannot be used, or other examples would be drawn.
+    Everything is as recorded, except the seed when one is given, which sets the draw and the order
+    of the examples. The resamples of the intervals stay those of the study. Raises MtrayError when
+    the record, its study or a file of it cannot be used, or when other examples would be drawn.
     """
     run_dir = run_folder(path)
     bound = read_bound(run_dir)
@@ -70,7 +70,7 @@ def rerun(path: Path, trial: str, seed: int | None, out: Path | None) -> int:
 
 
 def _folder(folder: Path) -> Path:
-    """Made now, so that a mistake shows before the training."""
+    """Created before the training, so that an error shows early."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -88,7 +88,7 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
         head += f"; the recorded trial {ended} {old.reason}"
     rows = [("", "recorded", "now", "difference")]
     before, after = old.scores | old.objectives, new.scores | new.objectives
-    # what was measured then and is not now has a row, too
+    # scores that were measured then but not now have a row as well
     for name in dict.fromkeys([*new.objectives, *new.scores, *before]):
         score, earlier = after.get(name), before.get(name)
         change = difference_text(score, earlier) if score and earlier else ""
@@ -102,7 +102,7 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
 
 
 def difference_text(score: Score, earlier: Score) -> str:
-    """The difference, and what it is worth to human raters where that is known."""
+    """The difference, and how often human raters would agree with it where that is known."""
     gap = score.value - earlier.value
     agreed = agreement_text(score.signature, gap) if score.signature == earlier.signature else ""
     return f"{gap:+.4f}" + (f"; {agreed}" if agreed else "")

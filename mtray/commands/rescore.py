@@ -1,4 +1,5 @@
-"""`rescore`: what the trials of a run answered, measured by other metrics, without generating."""
+"""`rescore`: the outputs of a run's trials measured with other metrics, without generating
+again."""
 
 from __future__ import annotations
 
@@ -30,12 +31,13 @@ from mtray.search.ledger.run_folder import load_bound
 
 
 def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> int:
-    """Measure the kept outputs of complete trials, write `rescored.json` beside each record and
-    print a table for each score. `metrics`: names, comma-separated; `comet`: another model;
-    `trials`: numbers, comma-separated, or `front`; all without.
+    """Measure the kept outputs of complete trials, write `rescored.json` next to each record and
+    print a table for each score. `metrics`: comma-separated names; `comet`: another model;
+    `trials`: comma-separated numbers, or `front`; None: all.
 
-    No `result.json` changes. Raises MtrayError when nothing is asked for, a metric cannot be had or
-    outputs cannot be used."""
+    No `result.json` changes. Raises MtrayError when nothing is requested, a metric is not available
+    or outputs cannot be used.
+    """
     run_dir = run_folder(path)
     study, _ = load_bound(run_dir)
     records = chosen(run_dir, study, trials)
@@ -65,8 +67,8 @@ def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> 
 
 
 def chosen(run_dir: Path, study: Study, trials: str | None) -> list[TrialRecord]:
-    """The complete trials asked for, the base model first. ConfigError or RunError naming the one
-    that is none."""
+    """The requested complete trials, the base model first. ConfigError or RunError naming one that
+    does not exist or is not complete."""
     complete = [r for r in read_records(run_dir).records if r.state == "complete"]
     if trials is None:
         wanted = {r.number for r in complete}
@@ -83,7 +85,7 @@ def chosen(run_dir: Path, study: Study, trials: str | None) -> list[TrialRecord]
 
 
 def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
-    """Metrics, models and segments, everything checked before anything is measured."""
+    """Metrics, models and segments, all checked before anything is measured."""
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names and comet is None:
         raise ConfigError("rescore: nothing to measure; give --metrics or --comet")
@@ -114,7 +116,7 @@ def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
 
 
 def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
-    """Put scores into the trial's file, whole or not at all; those of other names there stay."""
+    """Merge scores into the trial's file, atomically; scores of other names in it are kept."""
     file = folder / RESCORED_FILE
     known: dict[str, Any] = {}
     if file.is_file():
@@ -128,7 +130,7 @@ def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
 def table(
     name: str, found: Mapping[int, Mapping[str, ScoreDraws]], base: Mapping[str, ScoreDraws] | None
 ) -> list[str]:
-    """One score of every trial, with its paired difference to the base model."""
+    """One score of every trial, with its paired difference from the base model."""
     rows = [("trial", "value", "difference to base", "")]
     for number, measured in found.items():
         score = measured[name].score
@@ -150,8 +152,8 @@ def gap_text(gap: Score) -> str:
 def changed(
     records: Sequence[TrialRecord], found: Mapping[int, Mapping[str, ScoreDraws]]
 ) -> list[str]:
-    """A note where a score that the record has too came out otherwise: the references are others
-    now, or a library."""
+    """A note where a score that is also in the record has a different value: the references or a
+    library have changed."""
     moved = [
         f"{name} of {trial_name(record.number)}"
         for record in records

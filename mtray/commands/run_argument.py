@@ -1,4 +1,4 @@
-"""The RUN of a command line."""
+"""The RUN argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from mtray.errors import RunError
 
 
 def run_folder(path: Path) -> Path:
-    """The run's folder as an absolute path. RunError, with the runs there are, when it is none."""
+    """The run's folder as an absolute path. RunError, listing the runs that exist, when it is not
+    one."""
     if path.is_dir():
         if (path / "study.json").is_file() or (path / "trials").is_dir():
             return path.absolute()

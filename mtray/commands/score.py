@@ -1,4 +1,4 @@
-"""`score`: measure outputs that some other system made, and print JSON."""
+"""`score`: score the outputs of another system, and print JSON."""
 
 from __future__ import annotations
 

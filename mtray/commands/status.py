@@ -1,4 +1,4 @@
-"""`status`: what a run has done so far, while it runs or after any kind of end. Reads only."""
+"""`status`: the progress of a run, while it runs or after it ended in any way. Read-only."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mtray.search.ledger.run_folder import load_bound
 from mtray.search.ledger.trial_plan import settling_lines
 from mtray.search.strategy.budget_allocation import counted
 
-# of a trial that has no record: it failed, or its record is gone
+# stages of a trial without a record: it failed, or its record was lost
 LOST = ("failed", "finished")
 
 
 def show_status(path: Path) -> int:
     """Print the state of a run; 1 when something is wrong with it (`wrong_lines`). RunError when it
-    is no run."""
+    is not a run."""
     run_dir = run_folder(path)
     records, overview = read_records(run_dir), read_overview(run_dir)
     damage = [f"{d.path}: {d.reason}" for d in records.damaged]
@@ -56,7 +56,7 @@ def show_status(path: Path) -> int:
 
 
 def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> list[str]:
-    """The confirmation of the recommended recipe, and the trials that settle the answer."""
+    """The confirmation of the recommended recipe, and the further trials that settle the answer."""
     lines = [
         f"confirmation: trial {e.number} ({e.stage}): {e.why}"
         for e in entries
@@ -75,8 +75,8 @@ def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> lis
 
 
 def wrong_lines(records: RunRecords, entries: Sequence[Entry]) -> list[str]:
-    """Why a run gets nowhere: the base model could not be measured, with which every trial is
-    compared, or trials have failed and none is complete. That some failed is part of a search."""
+    """Why a run cannot succeed: the base model, the reference of every trial, could not be
+    measured, or trials have failed and none is complete. Some failures are normal in a search."""
     base = next((r for r in records.records if r.number == BASE_NUMBER), None)
     ended = Counter(r.state for r in records.trials)
     failed = ended["failed"] + sum(e.stage in LOST for e in without_record(records, entries))
@@ -89,24 +89,25 @@ def wrong_lines(records: RunRecords, entries: Sequence[Entry]) -> list[str]:
 
 
 def without_record(records: RunRecords, entries: Sequence[Entry]) -> list[Entry]:
-    """What the journal alone knows. A record counts before it, which learns of it last."""
+    """Trials known only to the journal. A record takes precedence, since the journal is updated
+    after it."""
     numbers = {r.number for r in records.records}
     unread = {d.path.parent.name for d in records.damaged}
     return [e for e in entries if e.number not in numbers and f"{e.number:04d}" not in unread]
 
 
 def lock_holder(run_dir: Path) -> str | None:
-    """The process that runs a sweep here, as its lock file names it; None when there is none.
+    """The process that runs a sweep here, as named by its lock file; None when there is none.
 
-    Asks for a shared lock and drops it at once: the only way to learn of another's that works on
-    every system. A sweep that starts within that microsecond says that the run is in use.
+    Requests a shared lock and drops it at once, the only portable way to detect another process's
+    lock. A sweep that starts within that microsecond reports that the run is in use.
     """
     try:
         with open(run_dir / LOCK) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return file.read().strip() or "a process that gave no name"
+                return file.read().strip() or "an unnamed process"
     except OSError:
         return None
     return None
@@ -149,7 +150,7 @@ def trial_lines(
 
 
 def further_lines(records: RunRecords) -> list[str]:
-    """How many points are there that are no trials, by what they are."""
+    """How many points are not trials, by kind."""
     trained = {r.number: r.recipe.alpha for r in records.trials}
     further = [r for r in records.records if r.trained_as is not None]
     reverted = sum(trained.get(r.trained_as or 0) != r.recipe.alpha for r in further)
@@ -168,7 +169,7 @@ def _base_line(records: RunRecords) -> str:
 
 
 def best_lines(records: Iterable[TrialRecord], study: Study) -> list[str]:
-    """The best value of every objective among complete trials, the base model among them."""
+    """The best value of every objective among complete trials, the base model included."""
     lines = []
     for name, sense in study.objectives.items():
         found = [r for r in records if r.state == "complete" and name in r.objectives]

@@ -1,9 +1,9 @@
-"""Chat templates of tokenizers: the text of a conversation up to where the assistant answers, and
-what follows an answer.
+"""Chat templates of tokenizers: the text of a conversation up to the assistant's answer, and what
+follows an answer.
 
-A prompt that ends in what the template puts between the user's text and the assistant's answer is a
-chat prompt, wherever it is met; no other mark of it is needed. Its begin token is the template's
-own business."""
+A prompt that ends in the text that the template puts between the user's message and the assistant's
+answer is a chat prompt; no other mark is needed. The template itself decides about the begin token.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ USER, ASSISTANT = "mtray-user", "mtray-assistant"
 @dataclass(frozen=True)
 class ChatForm:
     """What a template writes around a user's turn and its answer: `head` user `turn` answer `tail`.
-    `lead`: spaces that it has before an answer and not in the generation prompt. `tail` is without
-    white space at its end: nothing is learned from it."""
+
+    - `lead`: spaces before an answer that are not part of the generation prompt.
+    - `tail`: without trailing white space, from which nothing is learned.
+    """
 
     head: str
     turn: str
@@ -32,7 +34,7 @@ class ChatForm:
         return text.endswith(self.turn)
 
     def completion(self, target: str, with_end: bool) -> str:
-        """What follows a prompt."""
+        """The text after a prompt."""
         return f"{self.lead}{target}{self.tail if with_end else ''}"
 
 
@@ -54,7 +56,7 @@ def _form(tokenizer: Any, template: str) -> ChatForm:
             "the tokenizer's chat template cannot be used: it must write the user's text, "
             f"something that ends the turn, and the assistant's; it wrote {asked[:200]!r}"
         )
-    # more than spaces, such as an empty thought, is not what an answer would begin with when asked
+    # a longer difference, such as an empty thought, is not what a generated answer begins with
     lead = before.removeprefix(asked) if before.startswith(asked) else ""
     return ChatForm(head, turn, lead if not lead.strip(" ") else "", tail.rstrip())
 
@@ -67,7 +69,7 @@ def _rendered(tokenizer: Any, turns: Sequence[tuple[str, str]], generation: bool
                 messages, tokenize=False, add_generation_prompt=generation
             )
         )
-    # a template is a program of its authors: it may fail in any way
+    # a template is a third-party program and may fail in any way
     except Exception as error:
         raise ConfigError(
             f"the tokenizer's chat template cannot be used: {type(error).__name__}: {error}"
@@ -76,7 +78,8 @@ def _rendered(tokenizer: Any, turns: Sequence[tuple[str, str]], generation: bool
 
 def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()) -> str:
     """The conversation up to the answer to `user`; `shots` are earlier turns (user, assistant).
-    Raises ConfigError when the tokenizer has no chat template or one that does not end so."""
+    Raises ConfigError when the tokenizer has no chat template, or one that does not end in the same
+    way."""
     form = chat_form(tokenizer)
     if form is None:
         raise ConfigError(
@@ -94,8 +97,8 @@ def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()
 
 
 def end_of_turn_ids(tokenizer: Any) -> list[int]:
-    """The tokens that end a turn in the chat template, the user's and the assistant's, where they
-    are ones of their own."""
+    """The tokens that end a turn in the chat template, the user's and the assistant's, if they are
+    separate tokens."""
     form = chat_form(tokenizer)
     if form is None:
         return []

@@ -1,6 +1,6 @@
-"""Evaluation texts that trials are trained on: rows that a run's filters leave in its sources and
-that have a text of a dev or a test segment. There are some where a source allows leakage, and where
-test segments were named after the run was bound, which changes no trial's data."""
+"""Evaluation texts in the training data: rows that pass a run's filters and contain a text of a dev
+or test segment. They occur where a source allows leakage, and where test segments were added after
+the run was bound, which changes no trial's data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mtray.schema import Source, Study
 
 
 class Contamination(NamedTuple):
-    """Rows of a source that trials draw from and that have a text of the dev, and of the test
-    segments. None: the source's `leakage` is null, so it was not looked for."""
+    """Rows of a source that trials draw from and that contain a text of the dev segments, or of the
+    test segments. None: not searched, since the source's `leakage` is null."""
 
     source: str
     dev: int | None
@@ -25,9 +25,9 @@ class Contamination(NamedTuple):
 
 
 def contaminated_texts(study: Study, bound: Study) -> list[Contamination]:
-    """Of every source of `bound`, the study by which sources are built, with its replay generated;
-    segments are those of `study`. Reads a source only where there can be some, as fast as its
-    filters do. Raises ConfigError or DataError."""
+    """The contamination of every source of `bound`, the study by which sources are built, with its
+    replay generated; the segments are those of `study`. Reads only sources that can be
+    contaminated, as fast as their filters run. Raises ConfigError or DataError."""
     later = study.evaluation != bound.evaluation
     modes = [filters_of(source, bound).leakage for source in bound.sources]
     wanted = [mode is not None and (later or mode == "allow") for mode in modes]
@@ -42,7 +42,7 @@ def contaminated_texts(study: Study, bound: Study) -> list[Contamination]:
 
 
 def _unread(source: Source, mode: str | None) -> Contamination:
-    """All overlaps are left out, or none was looked for."""
+    """All overlaps were dropped, or none was searched for."""
     return (
         Contamination(source.name, None, None) if mode is None else Contamination(source.name, 0, 0)
     )
@@ -69,7 +69,7 @@ def _counted(
 
 
 def contamination_lines(found: Iterable[Contamination]) -> list[str]:
-    """What to know of them, a line for each source that holds some or was not looked at."""
+    """A note for each source that is contaminated or was not searched."""
     lines = []
     for source, dev, test in found:
         if dev is None or test is None:
@@ -83,7 +83,7 @@ def contamination_lines(found: Iterable[Contamination]) -> list[str]:
 
 
 def new_contamination_lines(study: Study, bound: Study) -> list[str]:
-    """What a sweep says where test segments were named, or others, after its run was bound."""
+    """What a sweep reports where test segments were added or changed after its run was bound."""
     if study.evaluation == bound.evaluation:
         return []
     head = "`test` was named after the run was bound, so no trial's data change by it"

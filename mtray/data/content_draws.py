@@ -1,5 +1,5 @@
-"""Draws that depend on content alone: the same for a row wherever it stands and whatever else is
-drawn."""
+"""Random draws that depend on content alone: the same for a row wherever it stands and whatever
+else is drawn."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def _number(parts: tuple[object, ...]) -> int:
 
 
 def uniform_by_content(*parts: object) -> float:
-    """A number in [0, 1), as good as uniform over different `parts`."""
+    """A number in [0, 1), approximately uniform over different `parts`."""
     return (_number(parts) >> 11) / (1 << 53)
 
 
 def choice_by_content(count: int, *parts: object) -> int:
-    """One of `count` places, each as likely."""
+    """One of `count` indices, all equally likely."""
     return _number(parts) % count

@@ -1,5 +1,5 @@
-"""Rows of one document as one text. Rows are in the source's order, without those that a filter
-left out; neighbours with the same `document` belong together."""
+"""Rows of one document as one text. Rows are in the source's order, without dropped ones; adjacent
+rows with the same `document` belong together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtray.errors import DataError
 
 
 def document_of(row: Row, source: str) -> str:
-    """DataError where the source names no documents."""
+    """DataError where the source has no documents."""
     try:
         return row["document"]
     except KeyError:
@@ -25,8 +25,9 @@ def document_of(row: Row, source: str) -> str:
 def joined_texts(
     rows: Iterable[Row], source: str, limit: int, lengths: Callable[[Sequence[str]], list[int]]
 ) -> Iterator[str]:
-    """The documents' texts, a row a line, cut between rows into as few pieces as fill up to `limit`
-    tokens each. `lengths` counts the tokens of texts; a piece over `limit` is a single row."""
+    """The documents' texts, one row a line, cut between rows into as few pieces as possible of up
+    to `limit` tokens each. `lengths` counts the tokens of texts; a piece over `limit` is a single
+    row."""
     for _, group in groupby(rows, key=lambda row: document_of(row, source)):
         piece: list[str] = []
         for row in group:
@@ -41,7 +42,7 @@ def joined_texts(
 def with_previous(
     rows: Iterable[Row], source: str, count: int
 ) -> Iterator[tuple[Row, tuple[Row, ...]]]:
-    """Every row with up to `count` rows before it in its document, the nearest last."""
+    """Every row with up to `count` preceding rows of its document, the nearest last."""
     before: deque[Row] = deque(maxlen=count)
     document = None
     for row in rows:

@@ -1,9 +1,10 @@
-"""Whether a training that is made again draws what its record says it drew, and if not, why.
+"""Whether a repeated training draws the data that its record says, and if not, why.
 
-A draw is known by its digest (`SourceShare.digest`). Where that is equal the store's key says
-nothing more: another version of the code or of a package may give the same tokens another key. A
-record without digests, of an older version, is compared by its counts; and by the key as far as the
-store that it names is still there to say what went into it."""
+A draw is identified by its digest (`SourceShare.digest`). Where digests are equal, store keys may
+still differ: another version of the code or of a package can give the same tokens another key. A
+record of an older version, without digests, is compared by its counts, and by its store key if that
+store still exists.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from mtray.schema import Mix, Recipe, SourceShare, Study
 COUNTS = (
     "kind", "requested", "requested_tokens", "realised", "few_shot", "available", "held", "tokens",
 )  # fmt: skip
-ASKED = ("kind", "requested", "requested_tokens", "realised")  # of a source that gives nothing
-ALLOWED = ("code", "versions")  # inputs of a store that need not change a token
+ASKED = ("kind", "requested", "requested_tokens", "realised")  # for a source without examples drawn
+ALLOWED = ("code", "versions")  # inputs of a store that can change without changing tokens
 WORDS = {
     "filter": "its filters, or evaluation texts that leakage is looked for in",
     "evaluation_texts": "evaluation texts that leakage is looked for in",
@@ -49,8 +50,11 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`difference`: the first that makes it another training; None where there is none. `notes`:
-    what differs without that, and what could not be compared."""
+    """The result of comparing two mixes.
+
+    - `difference`: the first one that makes it a different training; None: there is none.
+    - `notes`: harmless differences, and what could not be compared.
+    """
 
     difference: Difference | None = None
     notes: tuple[str, ...] = ()
@@ -59,14 +63,14 @@ class Comparison(NamedTuple):
 def drawn_again(
     recorded: Mix, study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw
 ) -> Comparison:
-    """The mix of a record and what would be drawn for it from these sources."""
+    """Compare the mix of a record with what would be drawn for it from these sources."""
     if found := source_difference(recorded, store):
-        return Comparison(found)  # there may be too few to draw from
+        return Comparison(found)  # there may be too few examples to draw
     return compared(recorded, mixed(study, store, recipe, which)[1])
 
 
 def source_difference(recorded: Mix, store: Mapping[str, Table]) -> Difference | None:
-    """The first source that was drawn from and holds another number of examples than it did."""
+    """The first source that was drawn from and whose number of examples has changed."""
     for share in recorded.shares:
         table = store.get(share.source)
         if share.realised and table is not None and share.available != table.available:
@@ -76,12 +80,12 @@ def source_difference(recorded: Mix, store: Mapping[str, Table]) -> Difference |
 
 
 def compared(recorded: Mix, now: Mix) -> Comparison:
-    """The mix of a record and the one that was drawn for the same recipe, seed and replicate."""
+    """Compare the mix of a record with one drawn for the same recipe, seed and replicate."""
     if not recorded.shares:
         reason = "the record holds no mix, so what is drawn now cannot be compared with it"
         return Comparison(notes=(reason,))
     before, after = ({s.source: s for s in mix.shares} for mix in (recorded, now))
-    # what a study has one source more or less for, of which the recipe asks nothing
+    # ignore sources that only one of the studies has and that the recipe does not use
     for side, other in ((before, after), (after, before)):
         for source in [s for s in side if s not in other and not side[s].requested]:
             del side[source]
@@ -137,8 +141,8 @@ def _notes(pairs: Sequence[tuple[SourceShare, SourceShare]]) -> Iterator[str]:
 
 
 def cause(old_key: str, new_key: str, asked: bool = False) -> str:
-    """What made the draws from two stores differ, as far as it is known; `asked`: what was asked
-    for, before anything was drawn."""
+    """Why the draws from two stores differ, as far as it is known; `asked`: the requests themselves
+    differ, before anything was drawn."""
     if old_key and old_key == new_key:
         if asked:
             return "the run's study.json, the record or mtray's code has changed"
@@ -156,8 +160,9 @@ def cause(old_key: str, new_key: str, asked: bool = False) -> str:
 
 
 def changed_inputs(old_key: str, new_key: str) -> dict[str, tuple[Any, Any]] | None:
-    """What differs of all that two stores are made of, by key (`versions.transformers`), with both
-    values; of a source with shots (`KEY+KEY`) of both its stores. None where one is not there."""
+    """The inputs in which two stores differ, by key (`versions.transformers`), with both values;
+    for a source with shots (`KEY+KEY`), of both its stores. None where a store does not exist any
+    more."""
     changed: dict[str, tuple[Any, Any]] = {}
     for pair in zip(old_key.split("+"), new_key.split("+"), strict=False):
         old, new = map(_inputs, pair)

@@ -1,6 +1,6 @@
-"""Prompt and answer for an encoder-decoder model (T5, mT5): the encoder reads the prompt and
-an end token, as such models were pretrained, and the decoder writes the answer. Text without a
-prompt (monolingual data) is written after the end token alone; there is no span corruption."""
+"""Prompt and answer for an encoder-decoder model (T5, mT5): the encoder reads the prompt and an end
+token, as in pretraining, and the decoder generates the answer. For text without a prompt
+(monolingual data) the encoder reads only the end token; there is no span corruption."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ IGNORED = -100
 
 
 class Pairs(NamedTuple):
-    """Each of shape (rows, longest), right-padded: the encoder's ids and mask, the decoder's ids,
-    and what they are to predict, `IGNORED` on pads."""
+    """A batch of an encoder-decoder model, each tensor of shape (rows, longest), right-padded: the
+    encoder's ids and mask, the decoder's ids, and its labels, `IGNORED` at padding."""
 
     source: Any
     mask: Any
@@ -25,7 +25,7 @@ def is_encoder_decoder(model: Any) -> bool:
 
 
 def source_ids(config: Any, prompt: Sequence[int]) -> list[int]:
-    """What the encoder reads of a prompt."""
+    """The encoder's ids for a prompt."""
     end, ids = config.eos_token_id, list(prompt)
     return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
@@ -43,7 +43,7 @@ def right_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
 
 
 def pairs(config: Any, examples: Sequence[tuple[Any, int]], device: Any) -> Pairs:
-    """Of ids and where in them the answer begins."""
+    """A batch from ids and the position at which each answer begins."""
     sources = [source_ids(config, [int(i) for i in ids[:start]]) for ids, start in examples]
     answers = [[int(i) for i in ids[start:]] for ids, start in examples]
     source, mask = right_padded(sources, device)
@@ -55,7 +55,7 @@ def pairs(config: Any, examples: Sequence[tuple[Any, int]], device: Any) -> Pair
 
 
 def scores(forward: Any, batch: Pairs) -> Any:
-    """The decoder's scores, shape (rows, longest, vocabulary)."""
+    """The decoder's logits, shape (rows, longest, vocabulary)."""
     return forward(
         input_ids=batch.source,
         attention_mask=batch.mask,
@@ -65,7 +65,7 @@ def scores(forward: Any, batch: Pairs) -> Any:
 
 
 def log_likelihoods(model: Any, rows: Sequence[tuple[Sequence[int], int]]) -> list[float]:
-    """Of the ids of each row from a place on, in nats, after those before it."""
+    """The log-likelihood of each row's ids from a position on, in nats, given those before it."""
     device = next(model.parameters()).device
     batch = pairs(model.config, rows, device)
     logits = scores(model, batch)

@@ -1,6 +1,6 @@
-"""Every text that a study's evaluation reads: of dev and test segments the sources, references and
-documents, and of abilities the files that their shots are drawn from. For the search for leakage
-(`mtray.data.leakage`); whole files, of which a study may measure a part."""
+"""Every text that a study's evaluation reads, for the leakage search (`mtray.data.leakage`):
+sources, references and documents of dev and test segments, and the files that the abilities' shots
+are drawn from. Whole files, even if a study measures only a part of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mtray.data.testsets import whole_test_set
 from mtray.errors import ConfigError
 from mtray.schema import AbilitySpec, QualitySet, Study, Take
 
-# rows of a file of shots that these are drawn from, at most
+# the most rows of a file that shots are drawn from
 SHOT_ROWS = 5_000
 
 Spec = TypeVar("Spec", QualitySet, AbilitySpec)
@@ -29,8 +29,11 @@ Part = Literal["dev", "test"]
 
 
 class EvaluationText(NamedTuple):
-    """`where`: the file, and the row counted from 1. `shown`: drawn from for the examples in a
-    prompt, and not scored."""
+    """A text of an evaluation set.
+
+    - `where`: the file, and the row counted from 1.
+    - `shown`: used as a shot in prompts, not scored.
+    """
 
     text: str
     where: str
@@ -38,8 +41,8 @@ class EvaluationText(NamedTuple):
 
 
 def evaluation_texts(study: Study, part: Part | None = None) -> Iterator[EvaluationText]:
-    """All of them, dev before test, or those of one part. Raises ConfigError or DataError as the
-    evaluation itself would."""
+    """All of them, dev before test, or those of one part. Raises ConfigError or DataError, like the
+    evaluation itself."""
     evaluation = study.evaluation
     for quality in evaluation.quality:
         for spec in _dev_and_test(f"quality {quality.direction}", quality, part):
@@ -52,7 +55,7 @@ def evaluation_texts(study: Study, part: Part | None = None) -> Iterator[Evaluat
     for name, ability in evaluation.abilities.items():
         for wanted in _dev_and_test(f"ability {name}", ability, part):
             if wanted.measure not in TEXTS:
-                continue  # `unread` names it
+                continue  # reported by `unread`
             yield from TEXTS[wanted.measure](wanted, wanted.path)
             shots: Any = (wanted.model_extra or {}).get("shots_path")
             if isinstance(shots, str | Mapping):
@@ -62,8 +65,8 @@ def evaluation_texts(study: Study, part: Part | None = None) -> Iterator[Evaluat
 
 
 def unread(study: Study) -> list[str]:
-    """The abilities whose texts are not known before they are built: tasks of the LM evaluation
-    harness, which fetches its own documents."""
+    """The abilities whose texts are unknown until they are built: tasks of the LM evaluation
+    harness, which downloads its own documents."""
     abilities = study.evaluation.abilities
     return [name for name, spec in abilities.items() if spec.measure not in TEXTS]
 
@@ -82,13 +85,13 @@ def _dev_and_test(name: str, spec: Spec, part: Part | None) -> Iterator[Spec]:
 
 
 def shot_places(n: int, take: Take, seed: int) -> list[int]:
-    """Which of the n whole rows of a file of shots these are drawn from."""
+    """The indices of the rows, of n complete rows of a file, that shots are drawn from."""
     return sample_indices(n, SHOT_ROWS, take, seed)
 
 
 def _pool(texts: Iterator[EvaluationText], take: Take, seed: int) -> Iterator[EvaluationText]:
-    """The texts that shots are drawn from, of those of a whole file. A row that lacks a text is
-    none of the abilities' rows either."""
+    """The texts that shots are drawn from, among those of a whole file. Abilities skip rows that
+    lack a text as well."""
     rows = [list(row) for _, row in groupby(texts, key=lambda text: text.where)]
     whole = max(map(len, rows), default=0)
     complete = [row for row in rows if len(row) == whole]
@@ -101,7 +104,7 @@ def _of_table(spec: AbilitySpec, path: Path_, roles: Sequence[str]) -> Iterator[
     where = ", ".join(paths_of(path))
     for number, row in enumerate(all_rows(path, names), 1):
         for name in names:
-            if row[name].strip():  # a Parquet cell may hold nothing
+            if row[name].strip():  # a Parquet cell may be empty
                 yield EvaluationText(row[name], f"{where}: row {number}")
 
 
@@ -152,7 +155,7 @@ def _context(spec: AbilitySpec, path: Path_) -> Iterator[EvaluationText]:
             yield EvaluationText(text, f"{paths['items']}: item {number}")
 
 
-# by an ability's measure; choices and answers of questions are too short to tell anything
+# by an ability's measure; choices and answers of questions are too short to identify leakage
 TEXTS: dict[str, Callable[[AbilitySpec, Path_], Iterator[EvaluationText]]] = {
     "formality": _formality,
     "translation": _in_direction,

@@ -1,8 +1,10 @@
-"""A recipe's `few_shot_share`: this share of the pairs is shown after other pairs of their source.
+"""A recipe's `few_shot_share`: this share of the pairs is preceded by other pairs of their source.
 
-Every parallel source is tokenised twice, its rows in one order: as a pair alone, and after shots
-(where some fit, else alone). Which rows a trial takes from the second is drawn by row, so that the
-few-shot rows of one share are so at a higher one, and a smaller mix is part of a larger one."""
+Every parallel source is tokenised twice, with its rows in one order: each pair alone, and after
+shots (if any fit, else alone). Which rows a trial takes from the second table is drawn per row, so
+that the few-shot rows of one share are also few-shot at a higher share, and a smaller mix is part
+of a larger one.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from mtray.data.token_files import Hashes
 from mtray.errors import ConfigError
 from mtray.schema import Source
 
-SUFFIX = "+few_shot"  # no source's name has a plus
+SUFFIX = "+few_shot"  # source names cannot contain a plus
 
 
 def takes_shots(source: Source) -> bool:
-    """Whether the source has a second table: pairs without context do."""
+    """Whether the source has a second table: pairs without `context` do."""
     return source.kind == "parallel" and not source.context
 
 
 def check_share(share: float, sources: Sequence[Source]) -> None:
-    """ConfigError where a share is asked for that no source can give."""
+    """ConfigError where no source can be used with shots, but the share is above 0."""
     if share and not any(map(takes_shots, sources)):
         raise ConfigError(
             "`few_shot_share` is above 0, but every parallel source of the study has `context`, "
@@ -39,7 +41,7 @@ def check_share(share: float, sources: Sequence[Source]) -> None:
 
 @dataclass(frozen=True)
 class FewShotTable:
-    """A source's two tables as one, for a share of few-shot rows."""
+    """A source's two tables combined, for a share of few-shot rows."""
 
     name: str
     alone: Table
@@ -67,7 +69,7 @@ class FewShotTable:
 
     @cached_property
     def few_shot(self) -> npt.NDArray[np.bool_]:
-        """Whether a row is taken from the second table, shape (rows,)."""
+        """Whether each row is taken from the second table, shape (rows,)."""
         digest = hashlib.sha256(f"few-shot/{self.name}".encode()).digest()
         random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         return random.random(len(self)) < self.share
@@ -83,8 +85,8 @@ class FewShotTable:
 
 
 def few_shot_table(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
-    """The tables as a recipe with this share draws from them. ConfigError where the share is above
-    0 and no source was tokenised with shots."""
+    """The tables that a recipe with this share draws from. ConfigError where the share is above 0
+    and no source was tokenised with shots."""
     alone = {name: table for name, table in store.items() if not name.endswith(SUFFIX)}
     if not share:
         return alone
@@ -97,5 +99,5 @@ def few_shot_table(store: Mapping[str, Table], share: float) -> Mapping[str, Tab
 
 
 def few_shot_rows(table: Table, rows: Index) -> int:
-    """How many of the drawn rows stand after shots, or would if some had fitted."""
+    """How many of the drawn rows are few-shot examples, counting those for which no shot fitted."""
     return int(table.few_shot[rows].sum()) if isinstance(table, FewShotTable) else 0

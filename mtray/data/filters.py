@@ -1,8 +1,9 @@
-"""Which rows of a source are kept: a stream in, a stream out, and how many went for which reason.
+"""Which rows of a source are kept, as a stream, with counts of dropped rows by reason.
 
-A row is tried by the filters in the order of `REASONS` and counted for the first that it fails. Up
-to `wrong_language` the verdict is of the row alone; duplicates look at the rows kept before, so
-that the first of them stays. Memory does not grow with the corpus but for duplicates.
+A row is tested by the filters in the order of `REASONS` and counted under the first that it fails.
+Filters up to `wrong_language` look at a row alone. The duplicate filters compare it with the rows
+kept before, so that the first of several stays. Only the duplicate filters need memory that grows
+with the corpus.
 """
 
 from __future__ import annotations
@@ -27,28 +28,33 @@ REASONS = (
     "empty", "control_characters", "characters", "words", "length_ratio", "identical", "leakage",
     "shots_leakage", "wrong_language", "duplicates", "near_duplicates",
 )  # fmt: skip
-# rows that are looked at together, fewer where they are long
+# rows per chunk, fewer where they are long
 CHUNK_ROWS, CHUNK_CHARACTERS = 4096, 1 << 20
-EXAMPLES = 3  # overlaps that are told of in full
-# C0 and C1 but tab and line ends; the replacement character of a broken decoding, the byte-order
-# mark, lone surrogates and non-characters. Joiners and direction marks are part of good text.
+EXAMPLES = 3  # overlaps that are shown in full
+# C0 and C1 except tab and line ends; the replacement character of a broken decoding, the byte-order
+# mark, lone surrogates and non-characters. Joiners and direction marks are legitimate.
 CONTROL = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufeff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]"
 )
 LINGUA = "lingua-language-detector"
-VERSION = 1  # raise when a rule changes: what was filtered by the old one is stale
+VERSION = 1  # raise when a rule changes: stores filtered by the old one are stale then
 
 
 def sides_of(source: Source) -> tuple[str, ...]:
-    """The roles of a row's texts."""
+    """The roles of the texts in a row."""
     return ("source", "target") if source.kind == "parallel" else source.roles
 
 
 class RowFilter:
-    """For one pass over one source. `counts`: rows by reason and under `kept`, which sum to the
-    rows read; `overlaps`: by `leakage` and `shots_leakage` how many rows overlap, whatever becomes
-    of them, with `examples` of them; `notes`: what is not looked at. `languages`: those that a
-    row in a wrong one may be in, besides the source's own and common ones."""
+    """The filter of one pass over one source.
+
+    - `counts`: rows by reason and under `kept`; they sum to the rows read.
+    - `overlaps`: how many rows overlap, by `leakage` and `shots_leakage`, whether dropped or not.
+    - `examples`: some of these rows.
+    - `notes`: what was not checked.
+    - `languages`: candidates for a row in a wrong language, besides the source's own and common
+      ones.
+    """
 
     def __init__(
         self,
@@ -77,24 +83,24 @@ class RowFilter:
 
     @property
     def allowed(self) -> dict[str, int]:
-        """Rows that overlap and are kept, as the source says."""
+        """Rows that overlap and are kept because the source allows it."""
         return {name: n for name, n in self.overlaps.items() if self._mode(name) == "allow"}
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Those whose version can change the verdict on a row."""
+        """Packages whose version can change the verdict on a row."""
         language = (LINGUA,) if self._language is not None else ()
         return (*language, "numpy") if self._near is not None else language
 
     @property
     def texts_signature(self) -> str:
-        """Of the evaluation texts that leakage is looked for in."""
+        """Signature of the evaluation texts that are searched for."""
         return self._index.signature if self._index else ""
 
     @property
     def signature(self) -> str:
-        """Changes with whatever changes the verdict on a source's rows, versions of packages
-        aside."""
+        """Changes with everything that can change the verdict on a source's rows, except package
+        versions."""
         index = self.texts_signature
         known = [VERSION, self.filters.model_dump(mode="json"), self.source.kind, index]
         languages = [self._language.expected, self._language.among] if self._language else []
@@ -102,7 +108,7 @@ class RowFilter:
 
     def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that pass, in order. DataError at the end when rows overlap with an evaluation
-        set and the source does not say what to do; after the first, none is kept any more."""
+        set and the source does not say what to do; no row is returned after the first of them."""
         self.counts, self.overlaps, self._examples, self._rows = {KEPT: 0}, {}, {}, 0
         for chunk in _chunks(rows, self.sides):
             for row, reason in zip(chunk, self._verdicts(chunk), strict=True):
@@ -132,14 +138,14 @@ class RowFilter:
         reason: str,
         fail: Callable[[list[Row]], list[bool]],
     ) -> None:
-        """Give the reason to those rows of a chunk that had none so far and fail."""
+        """Give the reason to those rows of a chunk that have none so far and fail."""
         places = [i for i, verdict in enumerate(found) if verdict == KEPT]
         for place, fails in zip(places, fail([chunk[i] for i in places]), strict=True):
             if fails:
                 found[place] = reason
 
     def _verdict(self, row: Row) -> str:
-        """What a row is worth by itself, but for its languages."""
+        """The verdict on a row by itself, without the language check."""
         self._rows += 1
         filters, texts = self.filters, [row[side] or "" for side in self.sides]
         if filters.empty and not all(text and not text.isspace() for text in texts):
@@ -212,7 +218,7 @@ class RowFilter:
         return self._near.add(["\n".join(row[side] for side in self.sides) for row in rows])
 
     def lines(self) -> list[str]:
-        """What happened, for people."""
+        """A summary for people."""
         read = sum(self.counts.values())
         gone = [f"{self.counts[r]:,} {r}" for r in REASONS if self.counts.get(r)]
         head = f"{self.source.name}: {self.counts.get(KEPT, 0):,} of {read:,} rows kept"
@@ -236,7 +242,7 @@ def _plain(text: str) -> str:
 
 
 def _digest(texts: Sequence[str]) -> int:
-    """8 bytes: of ten million rows two others meet with a probability of 0.000003."""
+    """8 bytes: among ten million rows any two collide with a probability of 0.000003."""
     joined = "\x00".join(texts).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big")
 
@@ -255,7 +261,7 @@ def _chunks(rows: Iterable[Row], sides: Sequence[str]) -> Iterator[list[Row]]:
 
 
 def filters_of(source: Source, study: Study) -> Filters:
-    """The study's filters with the source's put over them."""
+    """The study's filters, overridden by the source's."""
     return Filters.model_validate({**study.filters.model_dump(), **source.filters})
 
 
@@ -269,8 +275,8 @@ def _looks(filters: Filters) -> bool:
 
 
 def build_filter(source: Source, study: Study, index: EvaluationIndex | None = None) -> RowFilter:
-    """The filter of a source for one pass. `index`: that of the study's evaluation sets, which is
-    made here where it is not given, some 0.1 ms a text. Raises ConfigError or DataError."""
+    """The filter of a source for one pass. `index`: that of the study's evaluation sets; built here
+    if not given, which takes about 0.1 ms a text. Raises ConfigError or DataError."""
     filters = filters_of(source, study)
     looks = _looks(filters)
     if looks and index is None:

@@ -1,4 +1,4 @@
-"""Requests for a translation, in our own words: a study with `template: pool` or `chat_pool` draws
+"""Requests for a translation, in our own words. A study with `template: pool` or `chat_pool` draws
 one for each example. Slots: `source_name`, `target_name` (English display names)."""
 
 from __future__ import annotations

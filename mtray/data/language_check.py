@@ -1,4 +1,4 @@
-"""Rows in a language other than the one a source is said to be in, by lingua."""
+"""Rows in a language other than the source's, by lingua."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Literal
 from mtray.data.languages import Guess, candidates, identify_many, knows, other_language
 from mtray.schema import Source
 
-# more letters than these tell a detector nothing new
+# more text does not improve the detection
 MOST_CHARACTERS = 400
 
 
 class LanguageCheck:
-    """`wrong(rows)`: whether a side of each row is surely in another language than the source's
-    (the rule of `mtray.data.languages.other_language`): one of `others` or a common one. `notes`:
-    what is not looked at, and why.
+    """Detects rows in a wrong language. `wrong(rows)` says whether a side of each row is
+    confidently in another language than the source's (by `mtray.data.languages.other_language`),
+    among `others` and common ones. `notes`: what is not checked, and why.
 
-    `quick` asks lingua's fast mode first and the exact one only where that one says another
-    language, so it leaves out a part of what `exact` leaves out, and nothing else."""
+    `quick` runs lingua's fast mode first, and the exact mode only where the fast one detects
+    another language, so it finds a subset of what `exact` finds.
+    """
 
     def __init__(
         self, source: Source, mode: Literal["exact", "quick"], others: Sequence[str] = ()
@@ -26,7 +27,7 @@ class LanguageCheck:
         self.mode = mode
         wanted: tuple[str | None, ...] = source.languages
         if source.kind not in ("parallel", "mono"):
-            # a prompt is of several languages
+            # a prompt can mix languages
             wanted = (None, source.languages[0] if len(source.languages) == 1 else None)
         wanted = wanted[: len(source.roles)]
         self.expected = tuple(c if c is not None and knows(c) else None for c in wanted)
@@ -38,11 +39,11 @@ class LanguageCheck:
         ]
         if not self.notes and not any(self.expected):
             self.notes = [
-                "wrong_language: not looked at, for the source has not one of `languages`"
+                "wrong_language: not looked at, since `languages` of the source is not one language"
             ]
 
     def wrong(self, rows: Sequence[Sequence[str]]) -> list[bool]:
-        """Of rows given as their sides."""
+        """Rows are given as lists of their sides."""
         found = [False] * len(rows)
         for side, language in enumerate(self.expected):
             if language is None:

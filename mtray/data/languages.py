@@ -1,8 +1,8 @@
-"""Which language a text is in, by lingua (Apache-2.0), whose model is part of its package.
+"""Language identification by lingua (Apache-2.0), whose models are part of its package.
 
-Chosen against py3langid and fastText's lid.176.ftz on WMT, TICO-19, CoCoA-MT and Tatoeba text: with
-the rule of `other_language` it takes the fewest right sentences for wrong ones where they are short
-or in a language with close relatives (docs/evaluation.md).
+Chosen over py3langid and fastText's lid.176.ftz on WMT, TICO-19, CoCoA-MT and Tatoeba text: with
+the rule of `other_language` it has the fewest false positives on sentences that are short or in a
+language with close relatives (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 WITHOUT_SPACES = {"ja", "th", "zh"}
-# what a model answers in when it does not answer in the language it was asked for, besides the
-# source's and the target's; few, since every candidate makes the others less sure
+# languages of off-target outputs, besides the source's and the target's; few, since every candidate
+# lowers the confidence in the others
 COMMON = ("ar", "de", "en", "es", "fr", "hi", "ja", "ko", "pt", "ru", "zh")
-# texts of fewer letters need the greater confidence
+# texts with fewer letters need the higher confidence
 SHORT_LETTERS = 20
 LEAST_CONFIDENCE, LEAST_CONFIDENCE_SHORT = 0.5, 0.8
-# Japanese of so many Han characters has some kana between them, names and headlines aside
+# Japanese text with this many Han characters also contains kana, except in names and headlines
 HAN_LETTERS = 10
 
 
 class Guess(NamedTuple):
-    """The likeliest of the candidates and its share of their likelihood, 0 to 1; None where the
+    """The most likely candidate and its share of the candidates' likelihood, 0 to 1; None where the
     text has no letters."""
 
     language: str | None
@@ -32,21 +32,21 @@ class Guess(NamedTuple):
 
 
 def letters(text: str) -> int:
-    """Letters and the signs that belong to them (Unicode L* and M*: vowel signs of Indic scripts
-    are marks)."""
+    """Number of letters and of the marks that belong to them (Unicode L* and M*: vowel signs of
+    Indic scripts are marks)."""
     return sum(unicodedata.category(c)[0] in "LM" for c in text)
 
 
 def knows(language: str) -> bool:
-    """Whether the detector was trained on a language, given by its two-letter code."""
+    """Whether the detector supports a language, given by its two-letter code."""
     from lingua import IsoCode639_1
 
     return hasattr(IsoCode639_1, language.upper())
 
 
 def candidates(*languages: str) -> tuple[str, ...]:
-    """`languages` and the common ones, as far as they are known; the same for the same direction in
-    every study, so that shares compare."""
+    """`languages` and the common ones, as far as they are supported; the same for a direction in
+    every study, so that rates are comparable."""
     return tuple(sorted(c for c in {*languages, *COMMON} if knows(c)))
 
 
@@ -60,8 +60,8 @@ def _detector(among: tuple[str, ...], quick: bool = False) -> Any:
 
 
 def identify(texts: Sequence[str], among: tuple[str, ...]) -> list[Guess]:
-    """The language of each text out of the two-letter codes `among`, all of them known. The
-    detector is made once in a process."""
+    """The language of each text among the two-letter codes `among`, all of them supported. The
+    detector is built once per process."""
     detector, found = _detector(among), []
     for text in texts:
         if letters(text):
@@ -73,7 +73,7 @@ def identify(texts: Sequence[str], among: tuple[str, ...]) -> list[Guess]:
 
 
 def identify_many(texts: Sequence[str], among: tuple[str, ...], quick: bool = False) -> list[Guess]:
-    """`identify` on all cores. `quick`: lingua's low-accuracy mode, of trigrams alone."""
+    """`identify` on all cores. `quick`: lingua's low-accuracy mode, which uses only trigrams."""
     values = _detector(among, quick).compute_language_confidence_values_in_parallel(list(texts))
     return [
         Guess(best[0].language.iso_code_639_1.name.lower(), float(best[0].value))
@@ -84,10 +84,11 @@ def identify_many(texts: Sequence[str], among: tuple[str, ...], quick: bool = Fa
 
 
 def other_language(text: str, guess: Guess, target: str) -> bool:
-    """Whether a text is surely not in the `target` language: the guess is another one with a
-    confidence of 0.5, or of 0.8 where the text has fewer than 20 letters.
+    """Whether a text is confidently not in the `target` language: another language is detected with
+    a confidence of 0.5, or of 0.8 where the text has fewer than 20 letters.
 
-    Fewer than 10 Han characters, and nothing else, are both Chinese and Japanese."""
+    Fewer than 10 Han characters, and nothing else, count as both Chinese and Japanese.
+    """
     if guess.language in (None, target):
         return False
     count = letters(text)

@@ -1,10 +1,11 @@
-"""Whether a text of a corpus stands in an evaluation set.
+"""Whether a text of a corpus occurs in an evaluation set.
 
-Two texts overlap when they are equal but for case, punctuation, symbols and white space; or, where
-both are long, when they share at least 70 % of the runs of 8 words of whichever has fewer (the rule
-of PaLM, Chowdhery et al. 2022, section 8, asked of each text alone). So a sentence within a
-document is found, whichever of the two is the evaluation's. In scripts without spaces between words
-a run has 16 characters. Texts under 3 words (6 characters) stand in every corpus and tell nothing.
+Two texts overlap when they are equal except for case, punctuation, symbols and white space. If both
+are long, they also overlap when they share at least 70 % of the 8-word n-grams of the one that has
+fewer (the rule of PaLM, Chowdhery et al. 2022, section 8, applied to each text alone). So a
+sentence within a document is found, whichever of the two is the evaluation text. In scripts without
+spaces between words an n-gram has 16 characters. Texts under 3 words (6 characters) occur in every
+corpus and are ignored.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
-# of a line in a prompt: `English: `, as templates begin, and the arrow of few-shot lines
+# labels in a line of a prompt: `English: `, as templates begin, and the arrow of few-shot lines
 LABEL = re.compile(r"^[^:\n]{1,40}: | ->(?: |$)")
 
 
 class _Letters(dict[int, str]):
-    """For `str.translate`: punctuation, symbols, separators and controls become spaces. Marks stay:
-    Indic vowel signs are some."""
+    """For `str.translate`: punctuation, symbols, separators and controls become spaces. Marks stay,
+    since Indic vowel signs are marks."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)
@@ -46,28 +47,28 @@ _LETTERS = _Letters()
 
 
 def normalised(text: str) -> str:
-    """Words in lower case, one space between them."""
+    """Words in lower case, separated by single spaces."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.casefold().translate(_LETTERS).split())
 
 
 def tokens_of(plain: str) -> tuple[list[str], int, int]:
-    """The parts that runs are made of, the length of a run, and the fewest parts of a text that
-    tells anything: words, or characters where most are of a script without spaces."""
+    """The units of n-grams (words, or characters where most are of a script without spaces), the
+    length of an n-gram, and the fewest units of a text that is not ignored."""
     if not plain.isascii() and 2 * len(UNSPACED.findall(plain)) > len(plain):
         return list(plain.replace(" ", "")), RUN_CHARACTERS, LEAST_CHARACTERS
     return plain.split(), RUN_WORDS, LEAST_WORDS
 
 
 def _runs(parts: list[str], length: int) -> set[int]:
-    """Hashes of all runs; none where the text is shorter than one."""
+    """Hashes of all n-grams; none where the text is shorter than one."""
     return {hash(tuple(parts[i : i + length])) for i in range(len(parts) - length + 1)}
 
 
 def pieces(text: str) -> Iterator[str]:
-    """A text, and of one with several lines, as prompts are, each line and what stands around its
-    labels."""
+    """A text; if it has several lines, as prompts do, also each line and what surrounds the labels
+    in it."""
     yield text
     if "\n" in text:
         for line in text.split("\n"):
@@ -84,7 +85,7 @@ class Overlap(NamedTuple):
 
 
 class EvaluationIndex:
-    """The evaluation texts, for look-ups. Memory: about 100 bytes for each of their words."""
+    """An index of the evaluation texts. Memory: about 100 bytes for each of their words."""
 
     def __init__(self, texts: Iterable[EvaluationText]) -> None:
         self._texts: list[EvaluationText] = []
@@ -92,7 +93,7 @@ class EvaluationIndex:
         self._by_run: dict[int, tuple[int, ...]] = {}
         self._runs: list[int] = []
         digest = hashlib.sha256()
-        # those that are scored first: they are whom a text is said to overlap with
+        # scored texts first: they are the ones reported as overlapping
         for found in sorted(texts, key=lambda found: found.shown):
             plain = normalised(found.text)
             parts, length, least = tokens_of(plain)
@@ -112,7 +113,8 @@ class EvaluationIndex:
         return len(self._texts)
 
     def find(self, text: str) -> Overlap | None:
-        """The evaluation text that this one overlaps with, a scored one before a shown one."""
+        """The evaluation text that this one overlaps with; scored ones take precedence over
+        shots."""
         best: EvaluationText | None = None
         for number in self._candidates(text):
             found = self._texts[number]
@@ -138,5 +140,5 @@ class EvaluationIndex:
 
 
 def evaluation_index(study: Study) -> EvaluationIndex:
-    """Of all evaluation sets of a study."""
+    """The index of all evaluation sets of a study."""
     return EvaluationIndex(evaluation_texts(study))

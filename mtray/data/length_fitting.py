@@ -1,5 +1,5 @@
-"""Examples that are made as long as fits: many at once, since counting the tokens of one text by
-itself takes several times as long as counting them among others."""
+"""Examples made as long as fits. Many are tokenised together, since counting the tokens of texts
+one by one takes several times as long."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
-CHUNK = 8192  # drafts that are settled together
+CHUNK = 8192  # drafts per batch
 
 
 class Example(NamedTuple):
-    """The loss is taken on the target; with an empty prompt that is everything."""
+    """The loss is taken on the target; with an empty prompt that is the whole text."""
 
     prompt: str
     target: str
 
 
-# yields what it would make, is told whether that fits, and returns what it made of it
+# yields candidates, is sent whether each fits, and returns the final example
 Draft = Generator[Example, bool, Example]
 Fits = Callable[[Sequence[Example]], Sequence[bool]]
 
 
 def fitted_examples(drafts: Iterable[Draft], fits: Fits) -> Iterator[Example]:
-    """What the drafts return, in their order; all that a chunk of them asks is asked together."""
+    """The examples that the drafts return, in their order; the candidates of a chunk are checked
+    together."""
     rest = iter(drafts)
     while chunk := list(islice(rest, CHUNK)):
         yield from _settled_together(chunk, fits)

@@ -1,15 +1,17 @@
-"""What a recipe's numbers mean in examples: `plan` is the only reader of `parallel_size`,
-`mono_ratio`, `replay_fraction`, `source_weights`.
+"""The number of examples of each source for a recipe. `plan` is the only reader of `parallel_size`,
+`mono_ratio`, `replay_fraction` and `source_weights`.
 
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
 n_mono). Within a kind the sources share by weight, or equally where the recipe says so;
-instructions are drawn as replay is and count to it. Whole numbers come by largest remainder, once,
-here. Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a
-prefix, so trials differ by the knob and not by the draw. A replicate shuffles the whole source once
-more in an order of its own: its draw is a random subset of the source, independent of the first
-draw and exchangeable with it, so the variance over replicates is that of a draw from this corpus. A
-recipe that takes a share p of a source meets about p of its rows in every replicate again; `shared`
-in the record counts them.
+instructions are drawn like replay and count as replay. Numbers are rounded once, here, by largest
+remainder.
+
+Draws are nested: every source is shuffled once by (study seed, source) and a trial takes a prefix,
+so trials differ by their recipes and not by their draws. A replicate shuffles the whole source
+again in its own order. Its draw is a random subset of the source, independent of the first draw and
+exchangeable with it, so the variance over replicates is that of a draw from this corpus. A recipe
+that takes a share p of a source has about p of its rows in common with every replicate; `shared` in
+the record counts them.
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ from mtray.errors import ConfigError, DataError
 from mtray.schema import Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
-Sums = Mapping[str, Index]  # tokens of a source's first 1, 2, ... examples as they are drawn
-SumsOf = Callable[[Recipe], Sums | None]  # as a recipe shows them; None: examples are counted
+Sums = Mapping[str, Index]  # cumulative tokens of each source's examples in the order drawn
+SumsOf = Callable[[Recipe], Sums | None]  # the sums for a recipe; None: examples are counted
 
 
 @dataclass(frozen=True)
 class MixPart:
-    """One source's part of a plan: what the recipe asks for and the whole number to draw.
-    `requested_tokens`: where the recipe asks for tokens; `requested` is that in examples."""
+    """One source's part of a plan.
+
+    - `requested`: what the recipe asks for, in examples.
+    - `count`: the whole number to draw.
+    - `requested_tokens`: what the recipe asks for in tokens, where it counts those.
+    """
 
     source: str
     kind: Kind
@@ -43,8 +49,8 @@ class MixPart:
 
 
 def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
-    """Whole numbers summing to `total` and each less than 1 from `shares` (Hamilton's method; ties
-    to the earlier share).
+    """Whole numbers that sum to `total`, each less than 1 from its share in `shares` (Hamilton's
+    method; ties go to the earlier share).
 
     Raises ValueError unless the shares sum to `total` within rounding to a whole number.
     """
@@ -58,8 +64,8 @@ def largest_remainder(shares: Sequence[float], total: int) -> list[int]:
 
 
 def kind_sizes(recipe: Recipe, parallel: float | None = None) -> dict[Kind, float]:
-    """What the recipe asks for of each kind before rounding, in the unit of `parallel` (examples
-    where it is not given)."""
+    """The size that the recipe asks for of each kind before rounding, in the unit of `parallel`
+    (default: examples)."""
     parallel = float(recipe.parallel_size) if parallel is None else parallel
     mono = recipe.mono_ratio * parallel
     replay = recipe.replay_fraction / (1 - recipe.replay_fraction) * (parallel + mono)
@@ -67,8 +73,8 @@ def kind_sizes(recipe: Recipe, parallel: float | None = None) -> dict[Kind, floa
 
 
 def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> list[MixPart]:
-    """How many examples each source gives; ratios are of tokens where `sums` are given. Raises
-    ConfigError when a kind is asked for that no source has."""
+    """How many examples each source gives; ratios count tokens where `sums` are given. Raises
+    ConfigError when the recipe asks for a kind that no source has."""
     if sums is not None:
         return _plan_by_tokens(recipe, sources, sums)
     parts = _shared(kind_sizes(recipe), weighted(recipe, sources))
@@ -78,7 +84,7 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
 
 
 def weighted(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
-    """Every source with its weight among those of its kind."""
+    """Every source with its weight among the sources of its kind."""
     return [(s, s.weight if recipe.source_weights == "study" else 1.0) for s in sources]
 
 
@@ -114,7 +120,7 @@ def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> li
 
 
 def tokens_of(sums: Index, count: int) -> int:
-    """Tokens of the first `count` examples of a source, begun again when it runs short."""
+    """Tokens of the first `count` examples of a source, which is repeated when it is too short."""
     if not count:
         return 0
     passes, rest = divmod(count, len(sums))
@@ -122,8 +128,9 @@ def tokens_of(sums: Index, count: int) -> int:
 
 
 def examples_for(sums: Index, tokens: float) -> float:
-    """How many examples from a source's beginning on, of the last a part, have so many tokens; the
-    source begins again when it runs short. Rounded, they come nearest to `tokens`."""
+    """How many examples, from the start of a source and with a fraction of the last, have this many
+    tokens; the source is repeated when it is too short. Rounded, the number comes nearest to
+    `tokens`."""
     if not tokens:
         return 0.0
     passes, rest = divmod(tokens, int(sums[-1]))
@@ -133,8 +140,8 @@ def examples_for(sums: Index, tokens: float) -> float:
 
 
 def repeat_caps(sources: Sequence[Source], held: Mapping[str, int]) -> dict[str, int]:
-    """The most examples that a recipe may ask of each source that has a cap on its repeats; `held`
-    counts what a source has."""
+    """The most examples that a recipe may ask of each source with a cap on repeats; `held` gives
+    the sizes of the sources."""
     return {
         s.name: math.floor(s.max_repeats * held[s.name])
         for s in sources
@@ -143,7 +150,7 @@ def repeat_caps(sources: Sequence[Source], held: Mapping[str, int]) -> dict[str,
 
 
 def source_order(seed: int, source: str, size: int) -> Index:
-    """The permutation of a source's rows that every trial of a study takes prefixes of, shape
+    """The permutation of a source's rows of which every trial of a study takes prefixes, shape
     (size,)."""
     digest = hashlib.sha256(f"{seed}/{source}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(size)
@@ -151,13 +158,13 @@ def source_order(seed: int, source: str, size: int) -> Index:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which draw of the data: replicate 0 is the study's own, every other one is as random."""
+    """Which draw of the data: replicate 0 is the study's own, every other one is equally random."""
 
     seed: int = 0
     replicate: int = 0
 
     def order(self, source: str, held: int) -> Index:
-        """The order in which what is held of a source is drawn, shape (held,): as it lies for
+        """The order in which the held examples of a source are drawn, shape (held,): unchanged for
         replicate 0, else a permutation by (study seed, replicate, source)."""
         if not self.replicate:
             return np.arange(held)
@@ -170,10 +177,11 @@ OWN_DRAW = Draw()
 def draw(
     parts: Sequence[MixPart], held: Mapping[str, int], allow_repeats: bool, which: Draw = OWN_DRAW
 ) -> dict[str, Index]:
-    """Places in each source's order (`source_order`), shape (count,): a prefix of `which`, begun
-    again when the source runs short and that is allowed, a DataError otherwise. `held` counts what
-    a source has. Draws of one `which` are nested. A replicate that is counted in tokens may need
-    some more of a source than the first draw, for which it was enough: it takes what there is."""
+    """Positions in each source's order (`source_order`), shape (count,): a prefix of `which`. A
+    source that is too short is repeated if that is allowed, else a DataError is raised. `held`
+    gives the sizes of the sources. Draws of one `which` are nested. A replicate that counts tokens
+    may need slightly more examples than a source holds although the first draw did not; it takes
+    all there are."""
     drawn = {}
     for part in parts:
         size, count = held[part.source], part.count
@@ -185,10 +193,11 @@ def draw(
                 f"{part.count:,}; lower the search range or set `training: {{allow_repeats: true}}`"
             )
         order = which.order(part.source, size)[:count]
-        drawn[part.source] = np.resize(order, count)  # a copy, which does not keep the rest
+        drawn[part.source] = np.resize(order, count)  # a copy, so the full order can be freed
     return drawn
 
 
 def shared_rows(rows: Index, which: Draw) -> int:
-    """How many of a draw's places, shape (count,), the study's own draw of as many holds too."""
+    """How many rows of a draw, shape (count,), are also in the study's own draw of the same
+    size."""
     return int((rows < len(rows)).sum()) if which.replicate else 0

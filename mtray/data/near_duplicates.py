@@ -1,11 +1,11 @@
-"""Near-duplicates by MinHash (Broder 1997) and bands (Leskovec et al., Mining of Massive Datasets,
-3.4), for a stream: a text is compared with those that were kept before it.
+"""Near-duplicates in a stream by MinHash (Broder 1997) and banding (Leskovec et al., Mining of
+Massive Datasets, 3.4): a text is compared with those kept before it.
 
 A signature is 64 bytes, one for each of 64 permutations of a text's character 5-grams; the share of
 equal bytes estimates the Jaccard similarity of the two sets, with a standard error of at most 0.06.
-16 bands of 4 bytes find whom to compare with: a pair of similarity 0.8 shares none with a
-probability of 0.0002, one of 0.5 with 0.36. Memory: 64 bytes a text, and 64 bytes for each slot of
-the tables, of which there are 1.5 to 3 for each text.
+16 bands of 4 bytes find the candidates: a pair of similarity 0.8 shares no band with a probability
+of 0.0002, one of 0.5 with 0.36. Memory: 64 bytes a text, and 64 bytes for each slot of the tables,
+of which there are 1.5 to 3 a text.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ SHINGLE = 5
 PERMUTATIONS, BAND = 64, 4
 BANDS = PERMUTATIONS // BAND
 FIRST_SLOTS = 1 << 14
-LOAD = 0.67  # texts for each slot at most
+LOAD = 0.67  # most texts per slot
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint32]
 
 _RANDOM = np.random.default_rng(20240501)
-# odd: multiplying by one is a permutation of the 32-bit numbers
+# odd, so that multiplication permutes the 32-bit numbers
 MULTIPLIERS = _RANDOM.integers(1 << 31, dtype=np.uint32, size=PERMUTATIONS) * np.uint32(2) + 1
 STEPS = _RANDOM.integers(1 << 31, dtype=np.uint32, size=SHINGLE) * np.uint32(2) + 1
 ALL_BANDS = np.arange(BANDS)
@@ -40,7 +40,8 @@ def _mixed(values: Words) -> Words:
 
 
 def signatures(texts: Sequence[str]) -> Bytes:
-    """(texts, 64). White space and case do not count; a text shorter than a shingle is one."""
+    """Shape (texts, 64). White space and case are ignored; a text shorter than a shingle is one
+    shingle."""
     if not texts:
         return np.empty((0, PERMUTATIONS), np.uint8)
     plain = [" ".join(text.lower().split()).ljust(SHINGLE) for text in texts]
@@ -52,23 +53,23 @@ def signatures(texts: Sequence[str]) -> Bytes:
     shingles = np.zeros(count, np.uint32)
     for place, step in enumerate(STEPS):
         shingles = _mixed(shingles ^ (points[place : place + count] * step))
-    # each text's own windows: those across two texts lie between an end and the next start
+    # windows of each text; those that cross a boundary lie between an end and the next start
     edges = np.stack([ends - lengths, ends - SHINGLE + 1], axis=1).ravel()
     out = np.empty((len(texts), PERMUTATIONS), np.uint8)
     for number, factor in enumerate(MULTIPLIERS):
-        # the last end is the array's own
+        # the last end is that of the array
         least = np.minimum.reduceat(shingles * factor, edges[:-1])[::2]
         out[:, number] = _mixed(least) >> 24
     return out
 
 
 class NearDuplicates:
-    """The texts kept so far, as signatures, and for each band a table from its hash to one text:
-    whoever has it first. Two that meet in a slot by chance cost some recall and nothing else:
-    signatures decide."""
+    """The signatures of the texts kept so far, and for each band a table from its hash to the first
+    text that has it. A collision of slots costs some recall but gives no false positive, since
+    signatures are compared."""
 
     def __init__(self, threshold: float) -> None:
-        # a byte is equal by chance once in 256
+        # bytes are equal by chance with a probability of 1 / 256
         self.least = PERMUTATIONS * (threshold + (1 - threshold) / 256)
         self._signatures = np.empty((FIRST_SLOTS, PERMUTATIONS), np.uint8)
         self._tables = np.zeros((BANDS, FIRST_SLOTS), np.uint32)  # 0: free, else 1 + the text
@@ -78,8 +79,8 @@ class NearDuplicates:
         return self._size
 
     def add(self, texts: Sequence[str]) -> list[bool]:
-        """Whether each text is a near-duplicate of one kept before, of this call or an earlier one;
-        those that are none are kept."""
+        """Whether each text is a near-duplicate of one kept before, in this call or an earlier one;
+        the others are kept."""
         found = signatures(texts)
         self._reserve(len(texts))
         slots = self._slots(found)
@@ -103,13 +104,13 @@ class NearDuplicates:
         return bool((equal >= self.least).any())
 
     def _slots(self, found: Bytes) -> npt.NDArray[np.int64]:
-        """(bands, texts), each a place in that band's table."""
+        """Shape (bands, texts), each an index into that band's table."""
         bands = np.ascontiguousarray(found).view(np.uint32)
         hashed = _mixed((bands * BAND_SALTS).T.astype(np.uint32))
         return (hashed & np.uint32(self._tables.shape[1] - 1)).astype(np.int64)
 
     def _matches(self, found: Bytes, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Whether any text in these slots is near enough."""
+        """Whether any text in these slots is similar enough."""
         near = np.zeros(len(found), np.bool_)
         for table, places in zip(self._tables, slots, strict=True):
             others = table[places]
@@ -149,5 +150,5 @@ class NearDuplicates:
             numbers = np.arange(start + 1, start + places.shape[1] + 1, dtype=np.uint32)
             for table, band in zip(self._tables, places, strict=True):
                 free = table[band] == 0
-                # backwards: the first of those that meet in a slot is written last
+                # reversed, so that of several texts in a slot the first is written last
                 table[band[free][::-1]] = numbers[free][::-1]

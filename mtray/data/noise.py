@@ -1,10 +1,11 @@
-"""Noise for the study of noisy parallel data: of chosen rows one side becomes a bad translation of
-the other. Which rows is drawn by (study seed, source, content); the wanted noise is a source's
+"""Noise for studies of noisy parallel data: in chosen rows one side becomes a bad translation of
+the other. Rows are chosen by (study seed, source, content); the noise is configured by a source's
 `noise`, see `mtray.schema.Noise`.
 
-The papers do not say how they made theirs, so this is ours: word level is a gloss from a
-dictionary (a word's first translation, a word without one as it is), sentence level the output of a
-weaker system."""
+Papers do not describe how their noise was made, so this is our own: word level is a gloss from a
+dictionary (a word's first translation; unknown words are kept), sentence level the output of a
+weaker system.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +27,14 @@ from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Noise, Source
 
-NOISY = "noisy"  # the weaker system's line, beside a row's own texts
-ROWS_AT_ONCE = 1000  # that Apertium is started for
+NOISY = "noisy"  # key of the weaker system's line in a row
+ROWS_AT_ONCE = 1000  # rows per Apertium process
 APERTIUM_SECONDS = 600
 
 
 def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
-    """Every row of the source's file with its line of the weaker system's output, where there is
-    one. To be called before any row is left out. DataError unless there are as many lines."""
+    """Every row of the source's file with its line of the weaker system's output, if there is one.
+    Must be called before any row is dropped. DataError unless the numbers of lines match."""
     noise = source.noise
     if noise is None or noise.level != "sentence" or noise.path is None:
         yield from rows
@@ -50,7 +51,7 @@ def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
 
 
 class NoiseMaker:
-    """`rows` with noise; `counts` of what was done so far."""
+    """`rows` applies noise; `counts` tallies what was done so far."""
 
     def __init__(self, source: Source, noise: Noise, seed: int) -> None:
         self.noise = noise
@@ -67,8 +68,8 @@ class NoiseMaker:
         return uniform_by_content("noise", self.key, row["source"], row["target"]) < self.noise.rate
 
     def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows in their order. Raises DataError, for Apertium ConfigError where it is not
-        installed."""
+        """The rows in their order. Raises DataError, and ConfigError where Apertium is needed but
+        not installed."""
         if self.noise.apertium:
             yield from self._by_apertium(iter(rows), self.noise.apertium)
             return
@@ -76,7 +77,7 @@ class NoiseMaker:
             yield self._replaced(row, self._noisy(row)) if self.chosen(row) else row
 
     def _given(self, row: Row) -> str:
-        """The text that the bad translation is of."""
+        """The side that is translated badly."""
         return row["source" if self.noise.side == "target" else "target"]
 
     def _noisy(self, row: Row) -> str:
@@ -90,7 +91,7 @@ class NoiseMaker:
         return row[NOISY]
 
     def _replaced(self, row: Row, text: str) -> Row:
-        """A row without a bad translation stays as it is, and is counted."""
+        """A row without a bad translation is kept unchanged, and counted."""
         self.counts["noise.rows" if text.strip() else "noise.without"] += 1
         return {**row, self.noise.side: text} if text.strip() else row
 
@@ -104,8 +105,8 @@ class NoiseMaker:
 
 
 def gloss(text: str, dictionary: Dictionary) -> tuple[str, int, int]:
-    """The text word by word, with how many words it has and how many of them the dictionary.
-    Punctuation around a word stays."""
+    """The text translated word by word, its number of words, and how many of them are in the
+    dictionary. Punctuation around a word is kept."""
     out, words, known = [], 0, 0
     for token in text.split():
         inner = [i for i, c in enumerate(token) if unicodedata.category(c)[0] not in "PS"]
@@ -130,9 +131,9 @@ def apertium_program() -> str:
 
 
 def apertium_identity(mode: str) -> str:
-    """The hash of what the output of a mode depends on: Apertium's own version, and the mode with
-    all files that it names, where they lie beside the program. Raises ConfigError where it is not
-    installed."""
+    """The hash of what the output of a mode depends on: Apertium's version, and the mode with all
+    files it names, where they are installed next to the program. Raises ConfigError where Apertium
+    is not installed."""
     program = apertium_program()
     told = subprocess.run(
         [program, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=APERTIUM_SECONDS
@@ -149,8 +150,9 @@ def apertium_identity(mode: str) -> str:
 
 
 def by_apertium(texts: list[str], mode: str) -> list[str]:
-    """Apertium's translations, unknown words unmarked. An empty line divides texts: its reader ends
-    a sentence there. Raises ConfigError where it cannot be run, DataError for other output."""
+    """Apertium's translations, unknown words unmarked. Texts are separated by an empty line, at
+    which its reader ends a sentence. Raises ConfigError where it cannot be run, DataError for
+    unexpected output."""
     if not texts:
         return []
     given = "\n\n".join(" ".join(text.split()) for text in texts)

@@ -1,5 +1,5 @@
-"""From a source's files to its token store: read, filter, render, tokenise, write; all of it as a
-stream, one chunk in memory at a time."""
+"""From a source's files to its token store: read, filter, render, tokenise and write, as a stream
+with one chunk in memory at a time."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ from mtray.errors import DataError
 from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
 
-# keys of a source that change nothing of its examples, but for which of them are drawn; what the
-# filters do is known by their signature
+# keys of a source that affect at most which of its examples are drawn, not their content; the
+# filters are covered by their signature
 OUTSIDE = {"name", "licence", "weight", "max_repeats", "filters"}
-# keys with which no example depends on the study's seed and the source's name
+# keys that a source may set without its examples depending on the study's seed and its name
 SEEDLESS = OUTSIDE | {
     "kind", "path", "languages", "columns", "format", "split", "config", "revision", "documents",
 }  # fmt: skip
-# packages that all examples depend on; those that some do stand beside what uses them
+# packages that all examples depend on; packages of single features are listed where they are used
 VERSIONS = ("tokenizers", "transformers")
 CHAT_VERSIONS = ("jinja2",)  # fills a chat template
-SLOW_VERSIONS = ("sentencepiece", "regex")  # of tokenizers in Python
-SET_VERSIONS = ("datasets",)  # reads folders and what is on the hub
+SLOW_VERSIONS = ("sentencepiece", "regex")  # used by slow (Python) tokenizers
+SET_VERSIONS = ("datasets",)  # reads data set folders and hub data sets
 SEEDLESS_TEMPLATES = {*TEMPLATES, "chat"}
 
 
 @dataclass
 class Pipeline:
-    """The way of a study's sources into token stores."""
+    """Turns a study's sources into token stores."""
 
     study: Study
     tokenizer: Any
@@ -95,7 +95,7 @@ class Pipeline:
         return inputs
 
     def _versions(self, source: Source, row_filter: RowFilter) -> dict[str, str | None]:
-        """Of everything that is not mtray's and makes the source's examples what they are."""
+        """Versions of everything outside mtray that affects the source's examples."""
         names = [*VERSIONS, *row_filter.packages]
         if getattr(self.tokenizer, "chat_template", None):
             names += CHAT_VERSIONS
@@ -103,23 +103,23 @@ class Pipeline:
             names += SLOW_VERSIONS
         if any(is_data_set(path) for path in paths_of(source.path)):
             names += SET_VERSIONS
-        # the classes of characters and what is upper case, for filters and templates
+        # unicode: character classes and case mapping, used by filters and templates
         return {name: version_of(name) for name in names} | {"unicode": unidata_version}
 
     def store(self, source: Source, few_shot: bool = False) -> Store:
-        """The source's store, built if need be; `few_shot`: of its pairs after shots. Raises
-        DataError, also when nothing is left."""
+        """The source's store, built if necessary; `few_shot`: of its few-shot examples. Raises
+        DataError, also when no example is left."""
         inputs = self.inputs(source, few_shot)
         return get_store(inputs, lambda writer: self._write(source, writer, few_shot))
 
     def found(self, source: Source) -> Store | None:
-        """The source's store where it was built before."""
+        """The source's store if it was built before."""
         return find_store(store_dir() / key_of(self.inputs(source)))
 
     def _write(self, source: Source, writer: TokenWriter, few_shot: bool) -> dict[str, Any]:
         told: dict[str, Any] = {}
         limit = self.study.training.max_length
-        # tokenizers lets other threads run: one chunk is encoded while the next is read
+        # tokenizers releases the GIL: one chunk is encoded while the next is read
         with ThreadPoolExecutor(1) as other:
             before: Future[Any] | None = None
             for chunk in _chunks(self.examples(source, told, few_shot)):
@@ -141,9 +141,9 @@ class Pipeline:
     def examples(
         self, source: Source, told: dict[str, Any], few_shot: bool = False
     ) -> Iterator[tuple[str, str]]:
-        """(prompt, target) of every row that the filters keep. Once they were read, `told` holds
-        `filters`, `allowed` and `rendering`, counts by name, `told`, the same for people, and
-        `overlaps`, some rows that an evaluation set has, too."""
+        """(prompt, target) of every row that passes the filters. When exhausted, `told` holds the
+        counts `filters`, `allowed` and `rendering` by name, a summary for people as `told`, and as
+        `overlaps` some rows that are also in an evaluation set."""
         row_filter = self.filter_of(source)
         renderer = build_renderer(source, self.study, self.tokenizer, few_shot)
         yield from renderer.examples(row_filter.kept(with_lines(source, source_rows(source))))
@@ -159,7 +159,8 @@ class Pipeline:
 
 
 def _with_hashes(node: Any, key: str = "") -> Any:
-    """Every file that a source names, by `path` or `..._path`, as its content."""
+    """Every file that a source names, by `path` or `..._path`, replaced by the hash of its
+    content."""
     if node and (key == "path" or key.endswith("_path")):
         if isinstance(node, dict):
             return {role: content_hash(Path(path)) for role, path in node.items()}
@@ -170,9 +171,9 @@ def _with_hashes(node: Any, key: str = "") -> Any:
 
 
 def content_hash(path: Path) -> str:
-    """Of a file, with the endings of its name, which can tell its format; of a folder, with the
-    names in it; of a member of an archive, the archive's with its name. What is neither (a name on
-    a hub) is returned as it is."""
+    """Hash of a file, with the suffixes of its name, which can determine its format; of a folder,
+    with the names in it; of a member of an archive, the archive's hash with the member's name.
+    Anything else (a name on a hub) is returned unchanged."""
     if path.is_file():
         found = path.stat()
         return "".join(path.suffixes) + " " + _file_hash(path, found.st_size, found.st_mtime_ns)
@@ -191,7 +192,7 @@ def _file_hash(path: Path, size: int, modified: int) -> str:
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
-    """Of everything that a tokenizer makes ids by."""
+    """Hash of everything in a tokenizer that its ids depend on."""
     import tempfile
 
     specials = (
@@ -205,7 +206,7 @@ def tokenizer_hash(tokenizer: Any) -> str:
     digest = hashlib.sha256(repr(specials).encode())
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
-        backend.no_padding()  # what the last call asked for is no part of it
+        backend.no_padding()  # the padding of the last call must not change the hash
         backend.no_truncation()
         digest.update(backend.to_str().encode())
     else:
@@ -223,7 +224,7 @@ def _chunks(examples: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str
 
 def encoded(chunk: list[tuple[str, str]], tokenizer: Any, limit: int) -> tuple[Any, Any, Any]:
     """Ids (tokens,), lengths and `loss_from` (examples,); an example of more than `limit` tokens
-    is empty."""
+    becomes empty."""
     found = encode_examples(tokenizer, chunk)
     lengths = np.fromiter((len(ids) for ids, _ in found), np.int64, len(found))
     loss_from = np.fromiter((start for _, start in found), np.int32, len(found))

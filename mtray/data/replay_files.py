@@ -1,8 +1,10 @@
-"""Generated replay on disk: what a source with `replay: gr` or `self` stands for, made once
-(`mtray.generated_replay`) and kept in mtray's cache by everything that it depends on.
+"""Generated replay on disk: the examples of a source with `replay: gr` or `self`, generated once
+(`mtray.generated_replay`) and stored in mtray's cache under the hash of everything they depend on.
 
-`KEY.jsonl` has `prompt` and `target` a line; `KEY.json`, written last, says what went in and what
-came out, with the hash of the lines. Without it, or with another hash, nothing was kept."""
+`KEY.jsonl` has a `prompt` and a `target` in each line. `KEY.json`, written last, describes inputs
+and outputs, with the hash of the lines. If it is missing, or the hash differs, the replay counts as
+missing.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,13 @@ Pair = tuple[str, str]
 
 
 def replay_dir() -> Path:
-    """Where generated replay is kept: `replay` in mtray's cache folder."""
+    """Folder of generated replay: `replay` in mtray's cache folder."""
     return Path(cache_dir() / "replay").expanduser().absolute()
 
 
 def prompts_of(source: Source) -> list[str]:
-    """As many of the source's prompts as `generation.examples` says, or all: those of the lowest
-    hash, each once. Raises DataError."""
+    """As many of the source's prompts as `generation.examples` says, or all: those with the lowest
+    hashes, without duplicates. Raises DataError."""
     wanted = source.generation.examples
     heap: list[tuple[float, str]] = []
     held: set[str] = set()
@@ -53,7 +55,7 @@ def prompts_of(source: Source) -> list[str]:
 
 
 class StoredReplay:
-    """The generated examples of one source, by what they depend on."""
+    """The generated examples of one source, identified by what they depend on."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self.inputs = {**inputs, "format": FORMAT}
@@ -62,7 +64,7 @@ class StoredReplay:
         self.manifest_path = self.path.with_suffix(".json")
 
     def manifest(self) -> dict[str, Any] | None:
-        """What is kept, or None where it is not whole."""
+        """The manifest, or None where the replay is missing or incomplete."""
         try:
             found: dict[str, Any] = json.loads(self.manifest_path.read_text(encoding="utf-8"))
             whole = found["inputs"] == self.inputs and found["sha256"] == file_hash(self.path)
@@ -72,7 +74,7 @@ class StoredReplay:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """One process at a time: a second one waits for what the first makes. DataError where the
+        """One process at a time: a second one waits for the first to finish. DataError where the
         cache cannot be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +89,7 @@ class StoredReplay:
             yield
 
     def keep(self, pairs: Sequence[Pair], made: Mapping[str, Any]) -> None:
-        """Write the examples and the manifest, each whole or not at all."""
+        """Write the examples and the manifest, each atomically."""
         lines = "".join(
             json.dumps({"prompt": prompt, "target": target}, ensure_ascii=False) + "\n"
             for prompt, target in pairs
@@ -105,7 +107,7 @@ class StoredReplay:
 
 
 def as_given(source: Source, kept: StoredReplay) -> Source:
-    """The source with the examples that were generated for it in their place."""
+    """The source with its generated examples in place of its prompts."""
     given = {"path": str(kept.path), "replay": "er", "format": "jsonl"}
     own = {"split", "config", "revision", "columns", "generation"}
     return Source.model_validate(source.model_dump(exclude_defaults=True, exclude=own) | given)

@@ -1,5 +1,5 @@
-"""Sources as token ids: each tokenised once (`mtray.data.pipeline`) into a store that all trials
-and workers map; a trial is arithmetic with rows of it."""
+"""Sources as token ids: each is tokenised once (`mtray.data.pipeline`) into a store that all trials
+and workers map into memory; a trial only selects rows of it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mtray.schema import AbilitySpec, Mix, Recipe, Source, SourceShare
 if TYPE_CHECKING:
     from mtray.schema import Study
 
-SMALL = 1 << 20  # bytes of a source that is read twice: once to check it, once to tokenise it
+SMALL = 1 << 20  # bytes; smaller sources are read once more beforehand, as a check
 
 
 def ability_paths(spec: AbilitySpec) -> list[str]:
-    """`path` and every option that ends in `_path`, however deep it stands; those of `test` too."""
+    """`path` and every option that ends in `_path`, at any depth, including those of `test`."""
 
     def within(node: object) -> Iterator[str]:
         for key, value in node.items() if isinstance(node, Mapping) else ():
@@ -40,16 +40,16 @@ def ability_paths(spec: AbilitySpec) -> list[str]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file (also in an archive), a folder, or files whose names it begins
-    (the stem of line-parallel files: `STEM.en`, `STEM.formal.de`)."""
+    """Whether the path is a file (also in an archive), a folder, or a prefix of file names (the
+    stem of line-parallel files: `STEM.en`, `STEM.formal.de`)."""
     if is_there(str(path)) or not path.parent.is_dir():
         return is_there(str(path))
     return any(entry.name.startswith(f"{path.name}.") for entry in path.parent.iterdir())
 
 
 def check_files(study: Study) -> None:
-    """Every file of the study is there, and its small sources can be read: what goes wrong most
-    often, before anything slow is imported. Raises DataError."""
+    """Check that every file of the study exists and its small sources can be read. These are the
+    most common errors, found before any slow import. Raises DataError."""
     evaluation = study.evaluation
     paths = [p for source in study.sources for p in _source_paths(source)]
     sets = [q.path for q in evaluation.quality if not is_named(q.path)]  # may be folders
@@ -71,7 +71,7 @@ def _source_paths(source: Source) -> list[str]:
 
 
 def _check_rows(source: Source) -> None:
-    """DataError unless the source can be read and some row of it has text."""
+    """DataError unless the source can be read and at least one row has text."""
     empty = True
     for row in source_rows(source):
         empty = empty and not all(text.strip() for text in row.values())
@@ -84,7 +84,7 @@ def _check_rows(source: Source) -> None:
 
 def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int) -> TokenTable:
     """A table in memory of (prompt, target) in their order. Examples over `max_length` tokens are
-    left out and counted."""
+    dropped and counted."""
     from mtray.data.pipeline import encoded
 
     ids, lengths, loss_from = encoded(list(texts), tokenizer, max_length)
@@ -100,10 +100,10 @@ def build_store(
     say: Callable[[str], None] = lambda _: None,
     few_shot: bool = False,
 ) -> dict[str, StoredTable]:
-    """Every source of the study, by name, in the study's order, tokenised where no store has it;
-    with `few_shot` also its pairs after shots (`mtray.data.few_shot`). `held`: how many examples of
-    a source a recorded trial drew from, on which the draw of a replicate depends; all of a source
-    that it does not name."""
+    """Every source of the study, by name, in the study's order, tokenised where no store exists;
+    with `few_shot` also its few-shot examples (`mtray.data.few_shot`). `held`: how many examples of
+    a source a recorded trial drew from, which the draw of a replicate depends on; all for sources
+    without an entry."""
     from mtray.data.pipeline import Pipeline
 
     held = held or {}
@@ -129,13 +129,13 @@ def build_store(
 
 
 def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums | None:
-    """What `plan` needs to count tokens; None where the study counts examples."""
+    """The token sums that `plan` needs; None where the study counts examples."""
     return token_sums(store, which) if study.mixing.count == "tokens" else None
 
 
 def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:
-    """`sums_of` for any recipe, whose pairs after shots are longer than alone. Those of the last
-    share are kept."""
+    """`sums_of` for any recipe, since few-shot examples are longer. The sums of the last share are
+    cached."""
 
     @lru_cache(maxsize=1)
     def of_share(share: float) -> Sums | None:
@@ -150,7 +150,7 @@ def select(
     allow_repeats: bool,
     which: Draw = OWN_DRAW,
 ) -> tuple[Examples, Mix]:
-    """The examples of a plan, source by source, and the mix as it was realised."""
+    """The examples of a plan, source by source, and the realised mix."""
     before = texts_tokenised()
     drawn = draw(parts, {name: len(table) for name, table in store.items()}, allow_repeats, which)
     shares = []

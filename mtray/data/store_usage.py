@@ -1,8 +1,9 @@
-"""Who uses a token store, and when somebody did last; and stores that nobody does taken away.
+"""Which token stores are in use and when they were last used, and the deletion of unused ones.
 
-Whoever opens a store holds a shared lock on `KEY.used` beside it until its process ends, and the
-time of that file is that of the last use. A store is taken away only under the whole of that lock
-and of the one that builders take."""
+Whoever opens a store holds a shared lock on `KEY.used` next to it until its process ends; the
+modification time of that file is the time of last use. A store is deleted only under an exclusive
+lock on that file and on the builders' lock.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 USED, LOCK = ".used", ".lock"
-STORES = re.compile(r"[0-9a-f]{32}$|\.[0-9a-f]{32}\.")  # all else in the folder is not ours
+STORES = re.compile(r"[0-9a-f]{32}$|\.[0-9a-f]{32}\.")  # other names are not mtray's
 _HELD: dict[Path, int] = {}  # descriptors, for the life of this process
 
 
 def hold(folder: Path) -> None:
-    """Nobody takes the store away as long as this process lives; it was used now. Does nothing
-    where the files beside it cannot be written: then nobody here can take it away either."""
+    """Mark the store as used now, and prevent its deletion as long as this process lives. Does
+    nothing where the files next to it cannot be written; then nobody here can delete it either."""
     mark = folder.with_name(folder.name + USED)
     with contextlib.suppress(OSError):
         if mark not in _HELD or not _is(mark, _HELD[mark]):
@@ -35,8 +36,8 @@ def hold(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, how: int) -> Iterator[None]:
-    """With the file's lock, which the kernel drops with the process, however it ends. Raises
-    BlockingIOError with `LOCK_NB` where another has it."""
+    """Hold the file's lock, which the kernel releases when the process ends in any way. With
+    `LOCK_NB`, raises BlockingIOError where another process holds it."""
     file = _lock(path, how)
     try:
         yield
@@ -52,7 +53,7 @@ def _lock(path: Path, how: int) -> int:
         except OSError:
             os.close(file)
             raise
-        if _is(path, file):  # else it was taken away before it was ours
+        if _is(path, file):  # else it was deleted before we got the lock
             return file
         os.close(file)
 
@@ -66,8 +67,12 @@ def _is(path: Path, file: int) -> bool:
 
 @dataclass(frozen=True)
 class StoreUsage:
-    """A folder of the store: `name` of its source, empty where it is not whole; `bytes` of all
-    files, `used` in seconds since 1970."""
+    """The folder of a store.
+
+    - `name`: of its source, empty where the store is incomplete.
+    - `bytes`: of all files.
+    - `used`: time of last use, in seconds since 1970.
+    """
 
     folder: Path
     name: str
@@ -76,15 +81,15 @@ class StoreUsage:
 
     @property
     def days(self) -> float:
-        """Since it was used."""
+        """Days since the last use."""
         return (time.time() - self.used) / 86400
 
 
 def all_stores(root: Path) -> list[StoreUsage]:
-    """Every store, and what builders that were killed have left, the longest unused first."""
+    """Every store, and what killed builders have left, least recently used first."""
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
-        with contextlib.suppress(FileNotFoundError):  # taken away by another
+        with contextlib.suppress(FileNotFoundError):  # deleted by another process
             if folder.is_dir() and STORES.match(folder.name):
                 found.append(_kept(folder))
     return sorted(found, key=lambda kept: (kept.used, kept.folder.name))
@@ -104,14 +109,14 @@ def _kept(folder: Path) -> StoreUsage:
 
 
 def _key(folder: Path) -> str:
-    """Of a store, or of the half-made one of a builder (`.KEY.HOST.PID`)."""
+    """The key of a store, or of a builder's incomplete one (`.KEY.HOST.PID`)."""
     return folder.name.lstrip(".").split(".")[0]
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[list[Path]]:
-    """The store's locks while nobody uses or builds what is there, none where somebody does; nobody
-    begins to within."""
+    """The store's locks while nobody uses or builds it, none where somebody does; nobody can start
+    to inside the context."""
     marks = [folder.with_name(_key(folder) + ending) for ending in (USED, LOCK)]
     with contextlib.ExitStack() as stack:
         try:
@@ -123,7 +128,7 @@ def _alone(folder: Path) -> Iterator[list[Path]]:
 
 
 def is_used(kept: StoreUsage) -> bool:
-    """Whether a process uses the store or builds it. Raises OSError."""
+    """Whether a process uses or builds the store. Raises OSError."""
     with _alone(kept.folder) as marks:
         return not marks
 
@@ -132,7 +137,7 @@ def delete_store(kept: StoreUsage) -> bool:
     """Delete it; False where a process uses or builds it. Raises OSError."""
     with _alone(kept.folder) as marks:
         if marks:
-            # first from its place, so that nobody finds a part of it
+            # moved away first, so that nobody finds a partial store
             gone = kept.folder.with_name(f".{_key(kept.folder)}.gone.{os.getpid()}")
             kept.folder.rename(gone)
             shutil.rmtree(gone)
@@ -142,8 +147,8 @@ def delete_store(kept: StoreUsage) -> bool:
 
 
 def oldest(stores: list[StoreUsage], days: float, most_bytes: float | None) -> list[StoreUsage]:
-    """Of stores in the order of `kept_stores` those that were not used for so many days, those
-    that are not whole, and as many more of the longest unused as leave at most so many bytes."""
+    """Of stores in the order of `all_stores`: those not used for this many days, incomplete ones,
+    and as many more of the least recently used as needed to leave at most this many bytes."""
     chosen = [kept for kept in stores if kept.days >= days or not kept.name]
     left = sum(kept.bytes for kept in stores) - sum(kept.bytes for kept in chosen)
     for kept in stores:

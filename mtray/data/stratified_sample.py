@@ -1,17 +1,17 @@
 """Which rows of an evaluation set are measured: a seeded, stratified sample.
 
 Systematic sampling with equal probabilities (Cochran 1977, Sampling Techniques, chapter 8) from a
-list sorted by stratum. The rows of a stratum, and the strata, are in random order; of that list
-come, for a random start r of 0 ... n - 1, the places
+list sorted by stratum. The rows of a stratum, and the strata, are in random order. For a random
+start r of 0 ... n - 1, the sample has these positions of the list:
 
     floor((r + j n) / size),    j = 0 ... size - 1
 
-so every row is taken for exactly `size` of the n starts, and a stratum of m rows has
+So every row is taken for exactly `size` of the n starts, and a stratum of m rows contributes
 floor(m size / n) or ceil(m size / n) of them. With one stratum this is a simple random sample.
 
-By hand: n = 6 rows of the documents a a a a b b, size = 3. With the list a3 a0 a2 a1 b5 b4 and
-r = 2 the places are floor(2/3), floor(8/3), floor(14/3) = 0, 2, 4: the rows 2, 3 and 5, two of the
-four of a and one of the two of b.
+Example: n = 6 rows of the documents a a a a b b, size = 3. With the list a3 a0 a2 a1 b5 b4 and
+r = 2 the positions are floor(2/3), floor(8/3), floor(14/3) = 0, 2, 4: the rows 2, 3 and 5, two of
+the four rows of a and one of the two of b.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ Strata = Sequence[Sequence[Hashable] | None]
 def sample_indices(
     n: int, size: int, take: Take = "sample", seed: int = 0, strata: Strata = ()
 ) -> list[int]:
-    """The places of `size` of `n` rows in their order, all where there are no more.
+    """The indices of `size` of `n` rows in ascending order, all where there are no more.
 
-    `strata`: labels of the rows, each (n,) or None where the set has none; the outermost first,
-    such as domains before documents. Depends on nothing but the arguments, and of the labels on
-    which rows share one: so both directions of a file, and studies with other seeds for the
-    training, take the same rows. Not nested: a larger `size` takes others.
+    `strata`: labels of the rows, each (n,) or None where the set has none, outermost first, such as
+    domains before documents. The result depends only on the arguments, and on labels only through
+    which rows share one. So both directions of a file, and studies with different training seeds,
+    use the same rows. Samples are not nested: a larger `size` takes other rows.
     """
     if take == "first" or size >= n:
         return list(range(min(n, size)))
     ranks = [_ranks(labels) for labels in strata if labels is not None]
-    # words of the bit generator, whose stream no version of numpy changes, and no permutation
+    # raw words of the bit generator, whose stream is the same in every numpy version, unlike
+    # `permutation`
     words = np.random.PCG64(seed).random_raw(n + 1 + sum(int(max(r)) + 1 for r in ranks))
     keys, start, rest = words[:n], int(words[n]) % n, words[n + 1 :]
     by_level = []

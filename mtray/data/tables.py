@@ -1,4 +1,5 @@
-"""A source's examples as token ids, in the study's order of that source, and a mix of several."""
+"""A source's examples as token ids, in the study's order of that source, and a mix of several
+sources."""
 
 from __future__ import annotations
 
@@ -22,10 +23,15 @@ Origin = Literal["", "mapped", "sent"]
 
 
 class Table(Protocol):
-    """`example`: ids, and the position in them before which no loss is taken (the prompt of a
-    pair). `hashes` (examples,): of each example's ids and that position. `dropped` examples were
-    too long; `available` is what the source holds without them, of which the table may be the
-    beginning. `origin`: see `SourceShare.store`."""
+    """A source's examples.
+
+    - `example`: ids, and the position from which loss is computed (after the prompt of a pair).
+    - `hashes`: of each example's ids and that position, shape (examples,).
+    - `dropped`: number of examples that were too long.
+    - `available`: number of the source's other examples, of which the table may hold only the
+      first.
+    - `origin`: see `SourceShare.store`.
+    """
 
     @property
     def available(self) -> int: ...
@@ -43,8 +49,13 @@ class Table(Protocol):
 
 @dataclass(frozen=True)
 class TokenTable:
-    """A table in memory: `ids` (tokens,) end to end, `ends` (examples,) exclusive ends, `loss_from`
-    (examples,). `known`: its hashes, where they need not be computed."""
+    """A table in memory.
+
+    - `ids`: of all examples, concatenated, shape (tokens,).
+    - `ends`: exclusive end of each example, shape (examples,).
+    - `loss_from`: shape (examples,).
+    - `known`: its hashes, where they need not be computed.
+    """
 
     ids: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
@@ -73,10 +84,13 @@ class TokenTable:
 
 @dataclass(frozen=True)
 class StoredTable:
-    """The first `wanted` examples (None: all) of a store in the order of (seed, source). Pickled it
-    is these few fields; whoever draws from it maps the file. `built`: by this process. `left_out`:
-    rows of the source by the filter that they failed; `allowed`: those that overlap with evaluation
-    sets and were kept all the same."""
+    """The first `wanted` examples (None: all) of a store in the order of (seed, source). Only these
+    fields are pickled; a process that draws from it maps the file.
+
+    - `built`: whether this process built the store.
+    - `left_out`: rows of the source dropped by each filter.
+    - `allowed`: rows that overlap with evaluation sets and were kept.
+    """
 
     folder: Path
     source: str
@@ -104,12 +118,12 @@ class StoredTable:
         return self.available if self.wanted is None else min(self.wanted, self.available)
 
     def is_there(self) -> bool:
-        """Whether this machine sees the file."""
+        """Whether the file is accessible on this machine."""
         return (self.folder / TOKENS).is_file()
 
     @property
     def megabytes(self) -> float:
-        """Of the file, whose examples the table may not hold all."""
+        """The size of the file, which may hold more examples than the table."""
         return (self.folder / TOKENS).stat().st_size / 1e6
 
     @cached_property
@@ -146,7 +160,7 @@ class StoredTable:
         return self._file.row(int(self._order[row]))
 
     def loaded(self) -> TokenTable:
-        """The same in memory, for a machine that does not see the file."""
+        """The same table in memory, for a machine without access to the file."""
         ends = np.cumsum(self._lengths, dtype=np.int64)
         ids = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
         loss_from = np.empty(len(self), np.int32)
@@ -160,7 +174,7 @@ class StoredTable:
 
 
 class Examples(Sequence[Example]):
-    """The examples of a mix, source by source; each is looked up when it is asked for."""
+    """The examples of a mix, source by source; each is read on access."""
 
     def __init__(self, parts: Sequence[tuple[Table, Index]]) -> None:
         """Tables, and the rows drawn from each."""
@@ -197,8 +211,8 @@ class Examples(Sequence[Example]):
 
 
 def digest_of(table: Table, rows: Index) -> str:
-    """Of the token ids of some examples, shape (examples,), in their order, and of where their loss
-    begins: the same from every store, and on every machine. Empty where there are none."""
+    """Hash of the token ids of some examples, shape (examples,), in their order, and of where their
+    loss begins; independent of the store and the machine. Empty where there are no examples."""
     if not len(rows):
         return ""
     drawn = table.hashes()[rows].astype("<u8").tobytes()
@@ -206,7 +220,8 @@ def digest_of(table: Table, rows: Index) -> str:
 
 
 def token_sums(store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums:
-    """Of each source the tokens of its first 1, 2, ... examples, as `which` draws them."""
+    """For each source, the cumulative tokens of its first 1, 2, ... examples in the order of
+    `which`."""
     return {
         name: np.cumsum(table.lengths()[which.order(name, len(table))])
         for name, table in store.items()

@@ -1,9 +1,9 @@
-"""From sentences to the text a model sees. Templates are named; a study names one, and its name is
-part of what is recorded.
+"""From sentences to the text that a model sees. Templates are named; a study names one, and the
+name is part of its record.
 
-Slots: `source`, `source_name`, `target_name` (English display names; a register is put behind the
-name in brackets, such as `Ukrainian (formal)`). A prompt never ends in a space; the target follows
-after one space.
+Slots: `source`, `source_name`, `target_name` (English display names; a register is added in
+parentheses, such as `Ukrainian (formal)`). A prompt never ends in a space; the target follows after
+one space.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LANGUAGE_NAMES = {
     "uk": "Ukrainian", "zh": "Chinese",
 }  # fmt: skip
 
-# `labels` is the shortest; `alma` is the form of ALMA (Xu et al. 2023); `mfti...` are the six of
-# mFTI (Li et al. 2023): three, each with and without the source language
+# `labels` is the shortest; `alma` is ALMA's (Xu et al. 2023); `mfti...` are the six of mFTI (Li et
+# al. 2023): three, each with and without the source language
 TEMPLATES = {
     "labels": "{source_name}: {source}\n{target_name}:",
     "alma": "Translate this from {source_name} to {target_name}:\n"
@@ -55,8 +55,7 @@ def translation_prompt(
     template: str = "labels",
     register: str | None = None,
 ) -> str:
-    """Zero-shot request for one translation, in `register` (`formal` or `informal`) where one is
-    given."""
+    """Zero-shot request for one translation, in `register` (`formal` or `informal`) if given."""
     if template not in TEMPLATES:
         raise ConfigError(
             f"template {template!r} is unknown; known: {', '.join(sorted(TEMPLATES))}"
@@ -68,14 +67,13 @@ def translation_prompt(
 
 
 def few_shot_prompt(shots: Sequence[tuple[str, str]], source: str) -> str:
-    """Completed examples without a word on the task (`source -> target`, one a line), then the
-    query."""
+    """Shots without an instruction (`source -> target`, one a line), then the query."""
     lines = [f"{ARROW.format(source=s)} {t}" for s, t in shots]
     return "\n".join([*lines, ARROW.format(source=source)])
 
 
 def with_examples(examples: Sequence[tuple[str, str]], prompt: str) -> str:
-    """Prompts with their answers, a line's end after each, then the prompt to answer."""
+    """Prompts with their answers, each ending in a newline, then the prompt to answer."""
     return "\n".join([*(completed(p, target) for p, target in examples), prompt])
 
 

@@ -1,10 +1,10 @@
-"""Test sets of translation: a study's `evaluation.quality` as segments.
+"""Translation test sets: a study's `evaluation.quality` as segments.
 
 `path` is one of
 - a file with a column for each language, or a file for each language
   (`mtray.data.readers.sources`);
 - `wmt:NAME`, one of sacrebleu's names (`mtray.data.benchmarks.wmt`);
-- a FLORES folder, of which `split` takes dev or devtest (`mtray.data.benchmarks.flores`).
+- a FLORES folder, with `split` dev or devtest (`mtray.data.benchmarks.flores`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mtray.schema import QualitySet
 
 
 def is_named(path: object) -> bool:
-    """Whether a path is the name of a set instead of a place on disk."""
+    """Whether a path is the name of a set instead of a path on disk."""
     return isinstance(path, str) and path.startswith(PREFIX)
 
 
 def read_test_set(spec: QualitySet, seed: int = 0) -> tuple[Segments, int]:
-    """The segments that are measured (`mtray.data.stratified_sample`), and how many the whole set
-    has. ConfigError for options that do not fit the kind of set, DataError when it cannot be read
-    or one of them has no source or no reference."""
+    """The segments that are measured (`mtray.data.stratified_sample`), and the size of the whole
+    set. ConfigError for options that do not fit the kind of set, DataError when it cannot be read
+    or one of the segments lacks a source or a reference."""
     whole, unit = whole_test_set(spec)
     where = spec.path if isinstance(spec.path, str) else ", ".join(spec.path.values())
     if not whole:
@@ -42,8 +42,8 @@ def read_test_set(spec: QualitySet, seed: int = 0) -> tuple[Segments, int]:
 
 
 def whole_test_set(spec: QualitySet) -> tuple[Segments, str]:
-    """The whole set, of which segments that are not measured may be empty, and what its files count
-    by: lines or rows."""
+    """The whole set, whose unmeasured segments may be empty, and the unit of its positions: lines
+    or rows."""
     source, target = spec.direction.split("-")
     kind = _kind(spec)
     sides = (source, target)
@@ -90,7 +90,7 @@ def require_text(
     places: Sequence[int] | None = None,
 ) -> None:
     """DataError naming the first line (of `places`, or of all) without text. A learned metric would
-    score it all the same, and whatever it says of such a segment is no measurement."""
+    score it anyway, and the score would be meaningless."""
     for place in range(len(lines)) if places is None else places:
         if not lines[place] or not lines[place].strip():
             raise DataError(

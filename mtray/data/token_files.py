@@ -1,8 +1,8 @@
-"""Token files: one Arrow file for each tokenised source, made once, whole or absent, and mapped
-into memory by every process that draws from it.
+"""Token files: one Arrow file for each tokenised source, built once and atomically, and mapped into
+memory by every process that draws from it.
 
-A store is a folder named by its key, the hash of everything that went into it, with `tokens.arrow`
-and `manifest.json`. The file holds a row for each text of the source in file order: `ids` (list of
+A store is a folder named by its key, the hash of all its inputs, with `tokens.arrow` and
+`manifest.json`. The file holds a row for each text of the source in file order: `ids` (list of
 int32), `loss_from` (int32) and `hash` (uint64, of the two), in record batches of `ROWS`. A text
 that is too long is an empty row, so that the study's order of the source does not depend on
 `max_length`.
@@ -30,7 +30,7 @@ from mtray.data.store_usage import LOCK, MANIFEST, hold, locked
 from mtray.errors import DataError
 from mtray.paths import cache_dir
 
-ROWS = 1 << 14  # of a record batch; every one but the last is full
+ROWS = 1 << 14  # per record batch; all but the last are full
 FORMAT = 2
 TOKENS = "tokens.arrow"
 Ids = npt.NDArray[np.int32]
@@ -38,12 +38,12 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def store_dir() -> Path:
-    """Where stores are kept: `$MTRAY_STORE`, or `store` in mtray's cache folder."""
+    """Folder of the stores: `$MTRAY_STORE`, or `store` in mtray's cache folder."""
     return Path(os.environ.get("MTRAY_STORE") or cache_dir() / "store").expanduser().absolute()
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:
-    """The name of the store that is made of these inputs."""
+    """The name of the store with these inputs."""
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -58,8 +58,8 @@ def file_hash(path: Path) -> str:
 
 
 def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hashes:
-    """Of each row's ids and where its loss begins, shape (rows,): rows of the same examples have
-    the same, whichever code, file or machine they come from. `ids` (tokens,) end to end; `lengths`,
+    """Hash of each row's ids and of where its loss begins, shape (rows,): equal examples have equal
+    hashes, whichever code, file or machine they come from. `ids` (tokens,) concatenated; `lengths`,
     `loss_from` (rows,)."""
     raw = memoryview(ids.astype("<i4").tobytes())
     starts, ends = 4 * (np.cumsum(lengths) - lengths), 4 * np.cumsum(lengths)
@@ -71,7 +71,7 @@ def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hash
 
 
 class TokenWriter:
-    """Writes chunks of `ROWS` texts, the last of which may be shorter, and counts them."""
+    """Writes chunks of `ROWS` texts, of which only the last may be shorter, and counts them."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -101,7 +101,7 @@ class TokenWriter:
 
 
 class TokenFile:
-    """The tokens of a store, mapped: nothing is read before it is used. Raises DataError."""
+    """The tokens of a store, memory-mapped: nothing is read before it is used. Raises DataError."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -122,7 +122,7 @@ class TokenFile:
         return np.concatenate(parts) if parts else np.empty(0, np.int32)
 
     def hashes(self) -> Hashes:
-        """Of every row (`row_hashes`), shape (rows,)."""
+        """Hash of every row (`row_hashes`), shape (rows,)."""
         return np.concatenate(self._hashes) if self._hashes else np.empty(0, np.uint64)
 
     def row(self, row: int) -> tuple[Ids, int]:
@@ -133,7 +133,7 @@ class TokenFile:
 
 
 def _mapped(array: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
-    """An Arrow array without nulls as it lies in the file; its own `to_numpy` imports pandas first,
+    """An Arrow array without nulls as a zero-copy view; its own `to_numpy` imports pandas first,
     which takes half a second."""
     if not len(array):
         return np.empty(0, dtype)
@@ -143,7 +143,7 @@ def _mapped(array: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class Store:
-    """A finished store. `manifest` says what went in and what came out; `built`: by this call."""
+    """A finished store. `manifest` describes its inputs and contents; `built`: by this call."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -159,7 +159,7 @@ class Store:
 
 
 def find_store(folder: Path) -> Store | None:
-    """The store in `folder` if it is whole, its content compared with its hash; else None."""
+    """The store in `folder` if it is complete and its content matches its hash; else None."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         tokens = folder / TOKENS
@@ -181,10 +181,10 @@ def get_store(
 ) -> Store:
     """The store of these inputs; built when there is none, or only a damaged one.
 
-    `build` writes all chunks and returns what else the manifest is to hold. Of two processes that
-    want one store, one builds and the other waits. As long as this process lives, nobody takes the
-    store away (`mtray.data.store_usage`). Raises DataError when the folder cannot be
-    written."""
+    `build` writes all chunks and returns further entries for the manifest. Of two processes that
+    need the same store, one builds it and the other waits. As long as this process lives, the store
+    is not deleted (`mtray.data.store_usage`). Raises DataError when the folder cannot be written.
+    """
     root = root or store_dir()
     folder = root / key_of(inputs)
     hold(folder)
@@ -193,7 +193,7 @@ def get_store(
     try:
         root.mkdir(parents=True, exist_ok=True)
         hold(folder)
-        # one process at a time; the kernel drops the lock with the process, however it ends
+        # one process at a time; the kernel releases the lock when the process ends in any way
         with locked(root / f"{folder.name}{LOCK}", fcntl.LOCK_EX):
             return find_store(folder) or _built(folder, inputs, build)
     except OSError as error:
@@ -209,7 +209,7 @@ def _built(
     build: Callable[[TokenWriter], Mapping[str, Any]],
 ) -> Store:
     here = f".{folder.name}.{socket.gethostname()}"
-    for left in folder.parent.glob(f"{here}.*"):  # of builders that died: we hold the lock
+    for left in folder.parent.glob(f"{here}.*"):  # left by dead builders: we hold the lock
         shutil.rmtree(left, ignore_errors=True)
     scratch = folder.parent / f"{here}.{os.getpid()}"
     scratch.mkdir()
@@ -235,11 +235,12 @@ def _built(
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:
-    """Rename, over a damaged store if there is one; a whole one of somebody else's stays."""
+    """Rename, over a damaged store if there is one; a complete one built by another process
+    stays."""
     with contextlib.suppress(OSError):
         os.replace(scratch, folder)
         return
-    if find_store(folder):  # built on another machine, where this lock does not hold
+    if find_store(folder):  # built on another machine, where this lock has no effect
         return
     damaged = scratch.with_name(f"{scratch.name}.damaged")
     os.replace(folder, damaged)

@@ -1,10 +1,11 @@
-"""Text to token ids, for training and for evaluation alike, so that a model is asked as it was
-taught.
+"""Text to token ids, shared by training and evaluation, so that a model is prompted as it was
+trained.
 
-`tokenizer` is any tokenizer of transformers. Specials are added here and only here: what the
-tokenizer itself puts before a text, or, where it puts nothing there, its begin-of-sequence token if
-it has one; the end token after a target. A chat prompt (`mtray.data.chat`) has its specials in its
-text, and its answer ends as the template ends a turn."""
+`tokenizer` is any tokenizer of transformers. Special tokens are added here and nowhere else: before
+a text, those that the tokenizer adds itself or, where it adds none, its begin-of-sequence token if
+it has one; after a target, the end token. A chat prompt (`mtray.data.chat`) has its special tokens
+in its text, and its answer ends as the template ends a turn.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from mtray.data.chat import ChatForm, chat_form
 from mtray.errors import DataError, ModelError
 
 Ids = list[int]
-SEAM = 8  # tokens that a prompt and its target may have more, or fewer, than their whole text
-AT_ONCE = 2048  # what the backend makes of a text takes a hundred bytes a token and more
-MANY, COMPARED = 128, 16  # texts that are given to a fast tokenizer's backend, and compared first
+SEAM = 8  # tokens by which prompt plus target may differ from their whole text
+AT_ONCE = 2048  # texts per backend call, whose encodings take a hundred bytes a token and more
+MANY, COMPARED = 128, 16  # texts from which the fast backend is used, and texts checked first
 
 
 def prefix_ids(tokenizer: Any) -> Ids:
-    """The special tokens a text begins with: each exactly once, whether or not the tokenizer adds
-    them by itself."""
+    """The special tokens at the beginning of a text: each exactly once, whether or not the
+    tokenizer adds them itself."""
     probe = tokenizer("a", return_special_tokens_mask=True)
     mask = probe["special_tokens_mask"]
     own = probe["input_ids"][: mask.index(0) if 0 in mask else 0]
@@ -32,7 +33,7 @@ def prefix_ids(tokenizer: Any) -> Ids:
 
 
 def texts_tokenised() -> int:
-    """By this process so far."""
+    """Number of texts tokenised by this process so far."""
     return _tokenised
 
 
@@ -42,22 +43,22 @@ _tokenised = 0
 def _encode(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
     global _tokenised
     _tokenised += len(texts)
-    different = list(dict.fromkeys(texts))  # monolingual text has but one prompt
+    different = list(dict.fromkeys(texts))  # all monolingual texts share one prompt
     known = dict(zip(different, _ids_of(tokenizer, different), strict=True))
     return [known[text] for text in texts]
 
 
 def _ids_of(tokenizer: Any, texts: list[str]) -> list[Ids]:
     def own(some: list[str]) -> list[Ids]:
-        # one call for all: fast tokenizers work in parallel; `verbose` would warn of texts longer
-        # than the model's context
+        # one call for all, since fast tokenizers work in parallel; `verbose` would warn of texts
+        # longer than the model's context
         return list(tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"])
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None or len(texts) < MANY:
         return own(texts) if texts else []
-    # at half the time, without what transformers makes of each; a class may do more than that to
-    # a text, so the first are compared, a call that also sets the backend to no padding
+    # the backend alone takes half the time. A tokenizer class may process a text further, so the
+    # first results are compared with its own; that call also turns the backend's padding off
     first = own(texts[:COMPARED])
     found: list[Ids] = []
     for start in range(0, len(texts), AT_ONCE):
@@ -114,9 +115,9 @@ def encode_examples(
 
 
 def fitting(tokenizer: Any, pairs: Sequence[tuple[str, str]], limit: int) -> list[bool]:
-    """Whether `encode_examples` makes at most `limit` tokens of each (prompt, target). Counts the
-    whole texts; those whose prompt and target could need a few tokens more by themselves are
-    encoded."""
+    """Whether `encode_examples` gives at most `limit` tokens for each (prompt, target). Counts the
+    tokens of the whole texts; only those near the limit are encoded, since prompt and target by
+    themselves may need a few tokens more."""
     prefix, chat = prefix_ids(tokenizer), chat_form(tokenizer)
     turns = [chat if _is_chat(chat, prompt) else None for prompt, _ in pairs]
     texts = [p + _rest(p, t, turn, True) for (p, t), turn in zip(pairs, turns, strict=True)]
@@ -132,7 +133,7 @@ def fitting(tokenizer: Any, pairs: Sequence[tuple[str, str]], limit: int) -> lis
 
 
 def _rest(prompt: str, target: str, turn: ChatForm | None, with_end: bool) -> str:
-    """The text behind a prompt."""
+    """The text after a prompt."""
     if turn is not None:
         return turn.completion(target, with_end)
     return f" {target}" if prompt else target
@@ -141,19 +142,21 @@ def _rest(prompt: str, target: str, turn: ChatForm | None, with_end: bool) -> st
 def continuation_ids(
     tokenizer: Any, prompt: str, target: str, with_end: bool = True
 ) -> tuple[Ids, int]:
-    """Ids of `prompt + ' ' + target` and the end token, and how many of them are the prompt's.
+    """Ids of `prompt + ' ' + target` and the end token, and how many of them belong to the prompt.
 
-    The first part is exactly `prompt_ids(prompt)`, so that a model is trained on what it will be
-    asked. An empty prompt is no text: the target follows the begin token without a space. A chat
-    prompt is followed by the target and the end of the turn."""
+    The first part is exactly `prompt_ids(prompt)`, so that a model is trained on the prompts it
+    will be given. For an empty prompt, the target follows the begin token without a space. A chat
+    prompt is followed by the target and the end of the turn.
+    """
     return encode_examples(tokenizer, [(prompt, target)], with_end)[0]
 
 
 def _separate_tail(tokenizer: Any, head: Ids, whole: Ids, pair: tuple[str, str], rest: str) -> Ids:
     """The target's ids where a token of the whole text straddles its start.
 
-    SentencePiece puts a space before every text it is given, others do not: whichever form, put
-    behind the prompt's ids, reads like the whole text is right."""
+    SentencePiece puts a space before every text, other tokenizers do not. The right form is the one
+    that, appended to the prompt's ids, decodes to the whole text.
+    """
     wanted = tokenizer.decode(whole)
     for text in (rest, rest.removeprefix(" ")):
         tail = _encode(tokenizer, [text])[0]

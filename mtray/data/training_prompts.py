@@ -1,9 +1,10 @@
-"""From a source's rows to what a model is trained on: `Renderer`.
+"""From a source's rows to training examples: `Renderer`.
 
-A row has roles as keys: `source` and `target` (in the order of the source's `languages`), `text`,
-or `prompt` and `target`; `document` where the source names one. Whatever is drawn for a row (its
-request, direction, noise, shots) depends on the study's seed, the source's name and the row's
-content, never on where it stands."""
+The keys of a row are roles: `source` and `target` (in the order of the source's `languages`),
+`text`, or `prompt` and `target`; and `document` where the source names one. Everything drawn for a
+row (its request, direction, noise, shots) depends on the study's seed, the source's name and the
+row's content, never on its position.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ from mtray.data.translation_prompts import Pair, PromptBuilder
 from mtray.errors import ConfigError
 from mtray.schema import Source, Study
 
-SHOT_POOL = 5000  # rows of a source that shots are drawn from
+SHOT_POOL = 5000  # rows of a source from which shots are drawn
 
 
 @dataclass
 class Renderer:
-    """A source's examples; `few_shot`: pairs stand after others. `counts`, once they were read:
-    what was done to how many, such as `direction.uk-en`, `shots.3`, `noise.rows`, `examples`."""
+    """A source's examples; `few_shot`: pairs are preceded by shots. `counts`, complete once the
+    examples are read: what was applied how often, such as `direction.uk-en`, `shots.3`,
+    `noise.rows`, `examples`."""
 
     source: Source
     prompt_builder: PromptBuilder
@@ -44,8 +46,8 @@ class Renderer:
     counts: Counter[str] = field(default_factory=Counter)
 
     def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """The examples of all rows of the source, to be called once and with all of them: shots
-        and documents are made of several. Raises DataError or ConfigError."""
+        """The examples of all rows of the source. Must be called once and with all of them, since
+        shots and documents combine rows. Raises DataError or ConfigError."""
         self.counts.clear()
         for example in self._examples(self._counted(rows)):
             self.counts["examples"] += 1
@@ -112,8 +114,8 @@ class Renderer:
         return self._asked(_texts(row), self._direction(row))
 
     def _with_context(self, row: Row, previous: Sequence[Row]) -> Draft:
-        """The row after those before it, as sentences of one text, as ability `context` asks; as
-        many of them as fit."""
+        """The row after preceding rows, joined to one text as in the ability `context`; as many of
+        them as fit."""
         direction = self._direction(row)
         for start in range(len(previous) + 1):
             rows = [*previous[start:], row]
@@ -126,8 +128,8 @@ class Renderer:
         return example
 
     def _with_shots(self, row: Row, pool: Sequence[Pair]) -> Draft:
-        """The row after shots, as many as were drawn; where they do not fit, one after the other
-        each that fits with those before it."""
+        """The row after as many shots as were drawn. If they do not all fit, shots are added one by
+        one, skipping those that do not fit."""
         pair, direction = _texts(row), self._direction(row)
         shots = self._shots(pair, pool)
         example = self._asked(pair, direction, shots)
@@ -141,8 +143,8 @@ class Renderer:
         return example
 
     def _shots(self, pair: Pair, pool: Sequence[Pair]) -> list[Pair]:
-        """Pairs of the pool that share no text with `pair` nor with each other; fewer than drawn
-        where the pool has few."""
+        """Pairs of the pool that share no text with `pair` or each other; fewer than drawn where
+        the pool is small."""
         least, most = self.source.shots
         count = least + choice_by_content(most - least + 1, "shots", self.prompt_builder.key, *pair)
         taken = {side.casefold() for side in pair}
@@ -168,8 +170,8 @@ def _texts(row: Row) -> Pair:
 
 
 def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
-    """Pairs that shots are drawn from, the `SHOT_POOL` of lowest hash, and the rows again: they
-    wait on disk, since which of them are in the pool is known at their end."""
+    """The pairs that shots are drawn from, which are the `SHOT_POOL` of lowest hash, and all rows
+    again. The rows are spooled to disk, since the pool is known only at their end."""
     file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed once read)
     heap: list[tuple[float, Pair]] = []  # the highest hash first
     held: set[tuple[float, Pair]] = set()
@@ -198,7 +200,7 @@ def build_renderer(
     source: Source, study: Study, tokenizer: Any, few_shot: bool = False
 ) -> Renderer:
     """Raises ConfigError for a template that the tokenizer cannot fill, or replay that was not
-    generated, DataError for a file of `noise` that cannot be read."""
+    generated; DataError for a `noise` file that cannot be read."""
     if source.replay != "er":
         raise ConfigError(
             f"source {source.name!r}: its replay is not generated yet; run "

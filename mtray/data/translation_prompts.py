@@ -1,5 +1,5 @@
-"""How a study asks for a translation: the one place for training and evaluation, so that a model is
-asked as it was taught.
+"""Prompts for translation, shared by training and evaluation, so that a model is prompted as it was
+trained.
 
 `template` is a name of `rendering.TEMPLATES`, or
 
@@ -27,18 +27,18 @@ REQUEST = "Translate the following text from {source_name} into {target_name}."
 
 
 def check_template(template: str, tokenizer: Any) -> None:
-    """ConfigError for a template that is not known or that the tokenizer cannot fill."""
+    """ConfigError for a template that is unknown or that the tokenizer cannot fill."""
     known = (*TEMPLATES, POOL, *CHATS)
     if template not in known:
         raise ConfigError(f"template {template!r} is unknown; known: {', '.join(sorted(known))}")
     if template in CHATS and chat_form(tokenizer) is None:
-        chat_prompt(tokenizer, "")  # says what is missing
+        chat_prompt(tokenizer, "")  # its error says what is missing
 
 
 @dataclass(frozen=True)
 class PromptBuilder:
     """`key`: what draws depend on besides the text. Evaluation leaves it empty, so that a segment
-    is asked alike in every study. Raises ConfigError as `check_template`."""
+    has the same prompt in every study. Raises ConfigError like `check_template`."""
 
     template: str
     tokenizer: Any = None
@@ -56,7 +56,7 @@ class PromptBuilder:
         shots: Sequence[Pair] = (),
     ) -> str:
         """The prompt for the translation of `text` from language `source` to `target`, after
-        `shots` (text, translation), all asked for in the same words."""
+        `shots` (text, translation), all with the same request."""
         if self.template in TEMPLATES:
             asked = [
                 translation_prompt(t, source, target, self.template, register)
@@ -84,5 +84,6 @@ class PromptBuilder:
         ]
 
     def anything(self, prompt: str) -> str:
-        """A prompt that is no translation, as a turn of the user where the study chats."""
+        """A prompt that is not for translation, as a user's turn where the study uses a chat
+        template."""
         return chat_prompt(self.tokenizer, prompt) if self.template in CHATS else prompt

@@ -1,5 +1,5 @@
-"""Every noun of mtray, frozen; unknown keys are errors. Files are read into these in `mtray.study`
-and `mtray.search_space.space`."""
+"""All data models of mtray: frozen, and unknown keys are errors. `mtray.study` and
+`mtray.search_space.space` read files into them."""
 
 from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
 from mtray.schema.filters import Between, Filters

@@ -1,4 +1,4 @@
-"""What every noun is made of: frozen, and unknown keys are errors."""
+"""The base class of all data models: frozen, and unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["parallel", "mono", "replay", "instruct"]
-# what a recipe counts a source to: instructions are drawn as replay is
+# the pool a recipe counts a source in: instructions are drawn like replay
 POOLS: dict[Kind, Kind] = {"instruct": "replay"}
-# recipes that nobody has to search for (`mtray.search.strategy.baseline_recipes`)
+# recipes that need no search (`mtray.search.strategy.baseline_recipes`)
 Baseline = Literal["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 Direction = Annotated[

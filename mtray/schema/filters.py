@@ -1,4 +1,4 @@
-"""Which rows of a corpus are left out before anything is made of them."""
+"""Which rows of a corpus are dropped before any further processing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Leakage = Literal["error", "drop", "allow"]
 
 
 class Between(Frozen):
-    """A range of lengths, both ends allowed values; None: no end."""
+    """A range of lengths, both ends included. None: no bound on that side."""
 
     at_least: Annotated[int, Field(ge=0)] | None = None
     at_most: Annotated[int, Field(ge=1)] | None = None
@@ -31,15 +31,25 @@ class Between(Frozen):
 
 
 class Filters(Frozen):
-    """What is left out of a source, in the order in which a row is tried; null or false: off.
+    """What is dropped from a source. A row is tested in the order of the keys; null or false
+    switches a filter off.
 
-    `characters`, `words` (by white space) and `control_characters` look at every side of a row,
-    `length_ratio` (the longer side's characters by the shorter's, at most) and `identical` at
-    pairs. `leakage`: texts of the evaluation sets; `shots_leakage`: of the files that their shots
-    are drawn from. `wrong_language`: `exact` asks lingua of every side, `quick` only where its
-    fast mode does not see the language that is expected. `duplicates`: rows that are equal, or
-    whose source or target is. `near_duplicates`: the least Jaccard similarity of character
-    5-grams."""
+    - `empty`: drop rows with an empty side.
+    - `control_characters`: drop rows with a control character in any side.
+    - `characters`: allowed length of every side, in characters.
+    - `words`: allowed length of every side, in words separated by white space.
+    - `length_ratio`: for pairs, the largest allowed ratio of the longer side to the shorter one, in
+      characters.
+    - `identical`: drop pairs whose two sides are the same text.
+    - `leakage`: what to do with rows that overlap with texts of the evaluation sets.
+    - `shots_leakage`: the same for texts of the files that their shots are drawn from.
+    - `wrong_language`: drop rows with a side in another language; `exact` runs lingua on every
+      side, `quick` only where its fast mode detects another language.
+    - `duplicates`: drop rows that repeat an earlier one as a whole (`row`), or in their source or
+      target.
+    - `near_duplicates`: the least Jaccard similarity of character 5-grams at which rows count as
+      near-duplicates.
+    """
 
     empty: bool = True
     control_characters: bool = False
@@ -55,7 +65,7 @@ class Filters(Frozen):
 
 
 def check_filters(given: dict[str, Any]) -> dict[str, Any]:
-    """A part of the keys of `Filters`, as a source gives them. ValueError naming the key."""
+    """The keys of `Filters` that a source overrides, checked. ValueError naming the key."""
     try:
         Filters.model_validate(given)
     except ValidationError as error:

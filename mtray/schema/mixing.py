@@ -1,4 +1,4 @@
-"""What the ratios of a recipe count."""
+"""The unit in which the ratios of a recipe are counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ Count = Literal["examples", "tokens"]
 
 
 class Mixing(Frozen):
-    """What `mono_ratio` and `replay_fraction`, and the weights of sources of these kinds, count.
-    `parallel_size` and the weights of parallel sources always count examples."""
+    """`parallel_size` and the weights of parallel sources always count examples.
+
+    - `count`: the unit of `mono_ratio`, `replay_fraction` and the weights of monolingual, replay
+      and instruction sources.
+    """
 
     count: Count = "examples"

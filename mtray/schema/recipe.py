@@ -1,4 +1,4 @@
-"""What one trial does: the recipe, and the mix that came of it."""
+"""What one trial does: the recipe, and the mix drawn for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from mtray.schema.base import Frozen, Kind
 
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched.
-    `source_weights`: sources of one kind share by the study's `weight`s, or
-    equally. `learning_rate` has no default that would be right for a model: None is for what is not
-    trained. `stop_after`: the share of the planned steps after which the weights are taken; the
-    learning rate stays that of the whole plan."""
+
+    - `source_weights`: sources of one kind share by the study's `weight`s, or equally.
+    - `learning_rate`: there is no default that suits every model; None is for recipes that train
+      nothing.
+    - `alpha`: the weights evaluated are w0 + alpha (w - w0), with w0 the base model's and w the
+      tuned ones.
+    - `stop_after`: the share of the planned steps after which training stops; the learning rate
+      schedule stays that of the whole plan.
+    """
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -33,19 +38,30 @@ class Recipe(Frozen):
 
 
 class SourceShare(Frozen):
-    """One source's part of a mix. `requested` is what the recipe asks for, `realised` the whole
-    number drawn, `available` what the source holds, `held` the first so many in the study's order
-    that the draw is from (0: not recorded; in older records less than `available`), `tokens` those
-    that the model sees in one epoch, `repeats` realised / available. `shared`: of a replicate, so
-    many of the realised are in the study's own draw of as many, too. `requested_tokens`: where the
-    recipe asks for tokens (`mixing: {count: tokens}`); `requested` is that in examples. `store`:
-    where the tokens came from, `mapped` from the token store of key `store_key` or `sent` from
-    there by another machine; empty: neither. `few_shot`: so many of the realised are drawn to stand
-    after shots. `dropped`: examples of the source that are longer than `max_length`, and so in no
-    mix. `digest`: of the token ids drawn, in their order (empty: none, or the record of an older
-    version). `seen`, `seen_tokens`: of weights taken after a part of the steps
-    (`Recipe.stop_after`), so many different ones of the realised, with so many tokens, were trained
-    on until there; None: not counted, since the training went to its end."""
+    """One source's part of a mix.
+
+    - `requested`: what the recipe asks for, in examples.
+    - `realised`: the whole number of examples drawn.
+    - `available`: how many examples the source holds.
+    - `held`: how many of them, the first in the study's order, the draw is taken from (0: not
+      recorded; in older records less than `available`).
+    - `shared`: in a replicate, how many of the examples drawn are also in the study's own draw of
+      the same size.
+    - `tokens`: tokens that the model sees in one epoch.
+    - `repeats`: realised / available.
+    - `requested_tokens`: what the recipe asks for in tokens, where it counts those (`mixing:
+      {count: tokens}`).
+    - `store`: where the tokens came from: `mapped` from the token store, `sent` from it by another
+      machine, or empty for neither.
+    - `store_key`: key of that token store.
+    - `few_shot`: how many of the examples drawn are few-shot examples.
+    - `dropped`: examples of the source that are longer than `max_length`, and so in no mix.
+    - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
+      version).
+    - `seen`: of a training that stopped early (`Recipe.stop_after`), how many distinct examples it
+      was trained on; None: not counted, since training ran to its end.
+    - `seen_tokens`: the tokens of those examples.
+    """
 
     source: str
     kind: Kind
@@ -67,13 +83,15 @@ class SourceShare(Frozen):
 
     @property
     def examples(self) -> int:
-        """Those that were trained on."""
+        """How many distinct examples were trained on."""
         return self.realised if self.seen is None else self.seen
 
 
 class Mix(Frozen):
-    """`tokenised`: texts that were tokenised while it was drawn; 0 where all come from stores.
-    `examples` and `tokens` are of what was trained on."""
+    """The examples drawn for a recipe. `examples` and `tokens` count what was trained on.
+
+    - `tokenised`: texts tokenised while the mix was drawn; 0 where all come from token stores.
+    """
 
     shares: tuple[SourceShare, ...] = ()
     tokenised: int = 0

@@ -1,4 +1,4 @@
-"""What a trial leaves: scores, its curve, and why it ended."""
+"""What a trial leaves: scores, its learning curve, and why it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from mtray.schema.base import Baseline, Frozen
 from mtray.schema.recipe import Mix, Recipe
 
-# what `retention.<name>` is where the name is no ability's
+# values of <name> in `retention.<name>` that are not an ability's name
 RETENTION_SUMMARIES = ("mean", "worst", "common")
 
 
@@ -20,8 +20,8 @@ class Score(Frozen):
     - `value`: in the measure's own unit.
     - `low`, `high`: its 95 % interval, a bootstrap over `n` units.
     - `n`: the number of independent units (documents, sentences).
-    - `signature`: what it was measured with.
-    - `least`, `most`: what the measure can be at all; None: without a bound.
+    - `signature`: how it was measured.
+    - `least`, `most`: the measure's lower and upper bound; None: unbounded.
     """
 
     value: float
@@ -49,12 +49,16 @@ class Estimate(Frozen):
 
 
 class Rung(Frozen):
-    """What a trial was worth on its way, after `step` of its `steps`, on a part of the segments.
+    """An intermediate measurement of a running trial, on a part of the segments.
 
-    `rung` counts from 0. `decision` says in words why the trial went on or ended, `dominated_by`
-    lists the trials that were better in every objective. `objectives` is empty where the
-    measurement could not be made. `left_out`: abilities that retention does not average here.
-    `seconds`: of answering and scoring.
+    - `rung`: its index, from 0.
+    - `step`: the training step after which it was taken.
+    - `steps`: all steps of the trial.
+    - `objectives`: empty where the measurement could not be made.
+    - `decision`: in words, why the trial continued or ended.
+    - `dominated_by`: trials that were better in every objective.
+    - `left_out`: abilities left out of the mean retention here.
+    - `seconds`: time spent on generation and scoring.
     """
 
     rung: int
@@ -68,14 +72,22 @@ class Rung(Frozen):
 
 
 class TrainingRecord(Frozen):
-    """`loss` holds (step, mean training loss since the entry before). Tokens are those seen,
-    without padding. `resumed`: the steps after which an interrupted training went on from its
-    checkpoint. `packed`: in packed rows. `movement`: ||w - w0|| / ||w0|| of what was trained, by
-    block, embeddings, head and rest; `mean_difference`: the mean of ||w - w0|| over tensors, which
-    is MPD to the base model; both of the weights that were evaluated. `forward_kl`: KL(base ||
-    tuned) of these weights on the quality prompts, nats per token (`mtray.evaluation.divergence`).
-    `frozen_blocks` were not trained, and `block_scores` is what they were chosen by: for every
-    block its distance to the earlier model, or its rank of signal to noise."""
+    """What a training did. `movement` and `mean_difference` are of the weights that were evaluated.
+
+    - `tokens`: tokens seen, without padding.
+    - `accumulated_learning_rate`: the sum of the learning rate over all steps.
+    - `loss`: pairs of a step and the mean training loss since the previous entry.
+    - `resumed`: the steps at which an interrupted training was resumed from its checkpoint.
+    - `packed`: whether examples were trained on in packed rows.
+    - `frozen_blocks`: transformer blocks that were not trained.
+    - `block_scores`: what they were chosen by: the distance of every block from the earlier model,
+      or its signal-to-noise rank.
+    - `tokens_per_parameter`: tokens seen per trainable parameter.
+    - `movement`: ||w - w0|| / ||w0|| of the trained weights, by block, embeddings, head and rest.
+    - `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD to the base model.
+    - `forward_kl`: KL(base || tuned) of these weights on the quality prompts, nats per token
+      (`mtray.evaluation.divergence`).
+    """
 
     steps: int
     tokens: int
@@ -111,8 +123,8 @@ ReasonClass = Literal[
 
 
 def moved_by(record: TrainingRecord, share: float) -> TrainingRecord:
-    """The same training, of whose way only a share is gone (`Recipe.alpha`); its KL divergence is
-    in no proportion to that, and is left out."""
+    """The record of the same training at `alpha` = share (`Recipe.alpha`). Weight distances scale
+    with it; the KL divergence does not, and is left out."""
     moved = {part: share * value for part, value in record.movement.items()}
     mean = None if record.mean_difference is None else share * record.mean_difference
     changes = {"movement": moved, "mean_difference": mean, "forward_kl": None}
@@ -120,27 +132,31 @@ def moved_by(record: TrainingRecord, share: float) -> TrainingRecord:
 
 
 class Origin(Frozen):
-    """The run, by its folder, and the number there of a trial that was taken over from it."""
+    """Where an imported trial comes from: the folder of the other run, and the trial's number
+    there."""
 
     run: str
     number: int
 
 
 class TrialRecord(Frozen):
-    """One trial, as `trials/<number>/result.json`. The base model untouched has the number -1 and
-    the folder `trials/base`.
+    """One trial, as `trials/<number>/result.json`. The untouched base model has the number -1 and
+    the folder `trials/base`. The costs of a trial with `trained_as` are those of that training, up
+    to the step used.
 
-    `objectives` are the values that the search sees. `scores` holds everything measured, by name:
-    `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>` (raw) and `retention.<ability>`.
-    `constraints` says for each of the study's how far the trial is beyond it (`Limit.over`).
-    `rungs` is the curve until then; a pruned trial has nothing else. `seconds` is by phase,
-    and `total`: all that the trial ran for, its failed attempts among it. `lost` is the part of
-    them of which no phase knows, `waiting` comes on top: for a place for its workers, or for the
-    base model's scores (older records count it in `total`).
-    A trial that repeats the recipe of an earlier one has a `replicate` above 0, its own `seed` and
-    draw of the data, and the earlier trial's number in `of`. One whose weights are another trial's
-    at another `alpha`, or that trial's after a part of its steps (`Recipe.stop_after`), has that
-    trial's number in `trained_as`. Its costs are those of the training, as far as it took part.
+    - `replicate`: above 0 for a trial that repeats the recipe of an earlier one with its own `seed`
+      and data draw.
+    - `of`: the number of that earlier trial.
+    - `trained_as`: the trial that trained these weights, where they are another trial's at another
+      `alpha` or after a part of its steps (`Recipe.stop_after`).
+    - `objectives`: the values that the search sees.
+    - `scores`: everything measured, by name: `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>`
+      (raw) and `retention.<ability>`.
+    - `constraints`: by how much the trial violates each of the study's constraints (`Limit.over`).
+    - `rungs`: measurements before the end of training; a pruned trial has no others.
+    - `seconds`: by phase; `total` is the trial's whole running time, failed attempts included;
+      `lost` is the part of failed attempts that no phase counts; `waiting`, for workers or for the
+      base model's scores, is not part of `total` (in older records it is).
     """
 
     number: int
@@ -168,16 +184,17 @@ class TrialRecord(Frozen):
 
     @property
     def training_number(self) -> int:
-        """Of the trial that trained its weights: its own, unless they are another's."""
+        """The number of the trial that trained these weights: its own, or `trained_as`."""
         return self.number if self.trained_as is None else self.trained_as
 
     @property
     def total_seconds(self) -> float:
-        """What the whole trial ran for; its phases together where only they are recorded."""
+        """The running time of the whole trial; the sum of its phases where only they are
+        recorded."""
         phases = sum(s for name, s in self.seconds.items() if name != "waiting")
         return self.seconds.get("total", phases)
 
     @property
     def undisturbed_seconds(self) -> float:
-        """What it would have run for without failed attempts."""
+        """Its running time without failed attempts."""
         return self.total_seconds - self.seconds.get("lost", 0.0)

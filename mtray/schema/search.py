@@ -1,4 +1,4 @@
-"""How a study searches: what it may spend, when trials end early, and what scores must keep to."""
+"""How a study searches: its budget, when trials end early, and the limits on scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtray.schema.base import BASELINES, Baseline, Frozen
 
 
 def _baselines(given: object) -> tuple[str, ...]:
-    """`all`, `none`, one or a list as the list of them. ValueError for any other."""
+    """`all`, `none`, one name or a list, as a tuple of names. ValueError for anything else."""
     words: dict[object, tuple[str, ...]] = {"all": BASELINES, "none": ()}
     found = words.get(given, (given,)) if isinstance(given, str) else given
     if not isinstance(found, list | tuple) or any(name not in BASELINES for name in found):
@@ -21,22 +21,23 @@ def _baselines(given: object) -> tuple[str, ...]:
 
 
 class Budget(Frozen):
-    """What is spent. No trial starts after `max_minutes`, once `device_hours` are spent, or after
-    `patience` trials without a gain.
+    """What a sweep may spend. No trial starts after `max_minutes`, once `device_hours` are spent,
+    or after `patience` trials without a gain.
 
-    - `trials`: baselines, searched recipes, repeats and the confirmation together.
-    - `baselines`: which of them run (all, none, or a list), as far as the study has the sources.
-    - `replicate_share`: of the trials, trained again with other seeds: the first baseline at the
-      start, candidates of the front near the end; 0 switches both off.
-    - `confirm`: trials at the end that train the recommended recipe.
-    - `settle`: beyond `trials`, further ones are spent on what settles the answer, until it holds
-      with this probability.
-    - `ceiling`: trials in all with those; None: half as many again.
-    - `max_minutes`: of wall-clock time, for one start of the sweep.
-    - `trial_minutes`: for one trial, all its attempts and starts of the sweep together, without
-      what it waits for a place.
-    - `device_hours`: hours of the trials times the devices that each holds.
-    - `patience`: trials in a row that gain no hypervolume.
+    - `trials`: baselines, searched recipes, replicates and the confirmation together.
+    - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
+    - `replicate_share`: share of the trials that are replicates with other seeds: of the first
+      baseline at the start, of candidates for the front near the end; 0 for none.
+    - `confirm`: number of trials at the end that train the recommended recipe again.
+    - `settle`: the probability with which the answer must hold; further trials beyond `trials` are
+      run until it does.
+    - `ceiling`: the most trials in all, with the further ones of `settle`; None: half as many
+      again.
+    - `max_minutes`: limit on the wall-clock time of one start of the sweep.
+    - `trial_minutes`: limit on the running time of one trial over all its attempts and all starts
+      of the sweep, without time spent waiting for workers.
+    - `device_hours`: limit on the running time of all trials times the devices that each holds.
+    - `patience`: limit on consecutive trials that gain no hypervolume.
     """
 
     trials: Annotated[int, Field(ge=1)] = 14
@@ -61,15 +62,20 @@ class Budget(Frozen):
 
 
 class EarlyStopping(Frozen):
-    """Rungs inside a trial: after these shares of its steps both objectives are measured on a part
-    of the segments, and a trial that is worse all round ends there
-    (`mtray.search.early_stopping.rungs`).
+    """Both objectives are measured on a part of the segments after given shares of a trial's steps
+    (rungs), and a trial that is clearly worse ends there (`mtray.search.early_stopping.rungs`). A
+    trial ends when its quality is in the `worst` share of the rung's trials and `dominating` of
+    them are better in every objective. It also ends when an objective is below its floor. The first
+    rung ends a trial only by a floor, since quality may dip early.
 
-    `segments`: share of every evaluation set that a rung takes. A trial ends when its quality is in
-    the `worst` share of a rung's trials and `dominating` of them are better in every objective by
-    more than `margin` combined standard errors, as soon as `others` have been measured there; or
-    when an objective breaks its floor by more than `margin` standard errors. The first rung ends a
-    trial by a floor alone: quality may dip early.
+    - `rungs`: shares of a trial's steps.
+    - `segments`: the share of every evaluation set that is measured at a rung.
+    - `margin`: how many standard errors a difference must exceed: combined ones between two trials,
+      the trial's own below a floor.
+    - `worst`: the share of a rung's trials by quality, from the worst, that may end.
+    - `dominating`: how many trials must be better in every objective.
+    - `others`: how many other trials must have been measured at the rung.
+    - `floors`: the floor of an objective, by its name.
     """
 
     rungs: Annotated[
@@ -98,7 +104,7 @@ class EarlyStopping(Frozen):
 
 
 class Limit(Frozen):
-    """What a score must keep to; both ends may be given."""
+    """A limit on a score; both ends may be given."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -110,7 +116,7 @@ class Limit(Frozen):
         return self
 
     def over(self, value: float) -> float:
-        """How far a value is beyond the limit, in its own unit; 0 and below: it keeps to it."""
+        """How far a value is beyond the limit, in its own unit; 0 or less: the limit is kept."""
         below = -math.inf if self.at_least is None else self.at_least - value
         above = -math.inf if self.at_most is None else value - self.at_most
         return max(below, above)
@@ -126,7 +132,7 @@ def beyond(limits: Mapping[str, Limit], values: Mapping[str, float]) -> dict[str
 
 
 def broken_reason(limits: Mapping[str, Limit], values: Mapping[str, float]) -> str | None:
-    """In words, which limits the values are beyond; None where they keep to all."""
+    """In words, which limits the values break; None where they keep all."""
     said = [
         f"{name} is {values[name]:.4g}, not {limits[name].text()}"
         for name, by in beyond(limits, values).items()

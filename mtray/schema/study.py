@@ -1,4 +1,4 @@
-"""What is fixed: the study and its parts."""
+"""What is fixed during a search: the study and its parts."""
 
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ from mtray.schema.rendering import Rendered
 from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.training import Resources, Training, check_stop, check_training
 
-# a run and its folder have such a name: no path, nothing hidden, no option
+# names of runs and their folders: no path, no hidden file, nothing that reads as an option
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
 Take = Literal["sample", "first"]
-SACREBLEU_PREFIX = "wmt:"  # before one of sacrebleu's names of a test set, where a path may stand
-HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, likewise
+SACREBLEU_PREFIX = "wmt:"  # before sacrebleu's name of a test set, in place of a path
+HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, in place of a path
 Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml"]
 
 
 class Source(Rendered):
-    """One corpus. `path` is one file, a file for each language (line-parallel text, WMT's SGM), a
-    data set's folder or `hf:` and its name (`mtray.data.readers.sources`); `format` where neither
-    name nor content tells it, `split`, `config`, `revision` for data sets. Columns default to the
-    language codes, `text` for monolingual data and `prompt`, `target` for replay and instruct,
-    which differ in name only; `document` names that of the documents. `licence` is for people.
-    `filters`: those of the study's `filters` that are others here. `max_repeats`: a recipe that
-    would repeat the source more often is infeasible (with `training.allow_repeats`; None: no
-    cap)."""
+    """One corpus. `split`, `config` and `revision` are for data sets, `licence` is for readers.
+
+    - `path`: one file, a file for each language (line-parallel text, WMT's SGM), a data set's
+      folder, or `hf:` and a data set's name (`mtray.data.readers.sources`).
+    - `columns`: default to the language codes, to `text` for monolingual data, and to `prompt` and
+      `target` for replay and instruct, which differ in name only; `document` names the column of
+      document ids.
+    - `format`: needed where neither the file's name nor its content shows it.
+    - `weight`: its share among the sources of its kind.
+    - `max_repeats`: a recipe that would repeat the source more often is infeasible (with
+      `training.allow_repeats`; None: no cap).
+    - `filters`: keys of the study's `filters` that differ for this source.
+    """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     kind: Kind
@@ -72,7 +77,7 @@ class Source(Rendered):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """What its columns are called where `columns` does not name them: two, or one of text."""
+        """The default column names: two, or one for text."""
         if self.kind == "parallel":
             return self.languages
         if self.kind == "mono":
@@ -81,17 +86,22 @@ class Source(Rendered):
 
     @property
     def pool(self) -> Kind:
-        """The kind that a recipe counts it to."""
+        """The kind that a recipe counts it as."""
         return POOLS.get(self.kind, self.kind)
 
 
 class QualitySet(Frozen):
-    """Parallel segments that quality is measured on; `size` of the set, `take`n as a sample
-    stratified by its domains and documents or as its first ones (`mtray.data.stratified_sample`).
-    `path`: a file, a file for each language, a FLORES folder (of which `split` is taken) or `wmt:`
-    and sacrebleu's name of the set. `columns` may name a `document`, whose segments are resampled
-    together, and a `domain`. `test`: which of these keys are others on the segments that no search
-    sees, above all `path`."""
+    """Parallel segments on which quality is measured.
+
+    - `path`: a file, a file for each language, a FLORES folder (with `split`), or `wmt:` and
+      sacrebleu's name of the set.
+    - `columns`: may name a `document`, whose segments are resampled together, and a `domain`.
+    - `size`: how many segments are used.
+    - `take`: a sample stratified by domains and documents, or the first ones
+      (`mtray.data.stratified_sample`).
+    - `test`: the keys, above all `path`, that differ for the held-out segments, which no search
+      sees.
+    """
 
     direction: Direction
     path: str | dict[Language, str]
@@ -103,9 +113,13 @@ class QualitySet(Frozen):
 
 
 class AbilitySpec(Frozen):
-    """One preserved ability: which measure, on which file or files (a path for each role), and that
-    measure's own options, which are checked when it is built. `take`, `test` and the columns
-    `document` and `domain` as in `QualitySet`."""
+    """One preserved ability. Further keys are the measure's own options, which are checked when it
+    is built. `take`, `test` and the columns `document` and `domain` are as in `QualitySet`.
+
+    - `measure`: name of the measure.
+    - `path`: the file it reads, or a file for each role.
+    - `weight`: its weight in the mean retention.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -119,32 +133,41 @@ class AbilitySpec(Frozen):
 
 
 NO_COMET = "none"  # as `evaluation.comet`: no learned metric, and no quality
-METRICS = ("comet", "bleu", "chrf")  # that are measured where a study does not say
+METRICS = ("comet", "bleu", "chrf")  # the default
 
 
-# keys of `Evaluation` that say what is recorded beside the scores
+# keys of `Evaluation` for what is recorded in addition to the scores
 RECORDED_BESIDE = frozenset({"divergence"})
 
 
 class Divergence(Frozen):
-    """How far training moves the model's distribution on the new task
-    (`mtray.evaluation.divergence`). `prompts`: of so many quality prompts at most; 0: it is not
-    measured."""
+    """How far training shifts the model's distribution on the new task
+    (`mtray.evaluation.divergence`).
+
+    - `prompts`: how many quality prompts are used at most; 0: divergence is not measured.
+    """
 
     prompts: Annotated[int, Field(ge=0, strict=True)] = 32
 
 
 class Evaluation(Frozen):
-    """`comet` is a hub name, a checkpoint's path, `none` or, by this name alone, `embedded`; it is
-    what quality is, and with `none` there is no quality.
-    `more_comet` are further ones, by the name that they are reported under. `max_new_tokens` bounds
-    every generation; `beams` 1 is greedy decoding. `embedder`: a sentence encoder, for DES between
-    a trial's mix and the evaluation. `reversion`: alphas at which every trained model is evaluated
-    too, each a point of its own (`Recipe.alpha`). `intermediate_checkpoints`: shares of the steps
-    after which every training is evaluated too, each a point of its own (`Recipe.stop_after`), at
-    the recipe's alpha. `sample_seed`: of the samples of all evaluation
-    sets, and not the study's seed: studies and replicates that differ in how they train are
-    measured on the same segments. `divergence`: recorded beside the scores."""
+    """How trials are evaluated.
+
+    - `comet`: the metric that defines quality: a hub name, a checkpoint's path, `embedded` (the
+      embedded study's small metric, only under this name), or `none`, with which there is no
+      quality.
+    - `more_comet`: further COMET models, by the name under which they are reported.
+    - `max_new_tokens`: the limit on every generation.
+    - `beams`: 1 is greedy decoding.
+    - `embedder`: a sentence encoder, for DES between a trial's mix and the evaluation.
+    - `reversion`: alphas at which every trained model is evaluated as well, each a point of its own
+      (`Recipe.alpha`).
+    - `intermediate_checkpoints`: shares of the steps after which every training is evaluated as
+      well, each a point of its own (`Recipe.stop_after`), at the recipe's alpha.
+    - `sample_seed`: seed of the samples of all evaluation sets, separate from the study's seed, so
+      that studies and replicates with different training seeds are measured on the same segments.
+    - `divergence`: recorded in addition to the scores.
+    """
 
     comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -191,8 +214,8 @@ class Evaluation(Frozen):
 
     @property
     def further_points(self) -> int:
-        """How many points a training gives beside its trial's own: those of reversion, then the
-        intermediate checkpoints."""
+        """How many further points a training gives: those of reversion, then the intermediate
+        checkpoints."""
         return len(self.reversion) + len(self.intermediate_checkpoints)
 
     def without_further_points(self) -> Evaluation:
@@ -200,9 +223,12 @@ class Evaluation(Frozen):
 
 
 class Study(Frozen):
-    """What is fixed. Relative paths are relative to the study's file; `{corpora}` stands for the
-    embedded study's corpora. `constraints`, by score: a trial that breaks one is infeasible and
-    never on the front."""
+    """What is fixed during a search. Relative paths are relative to the study's file; `{corpora}`
+    stands for the corpora of the embedded study.
+
+    - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
+    - `defaults`: values of recipe parameters that the search space does not set.
+    """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     model: str = "embedded"

@@ -1,4 +1,4 @@
-"""How a trial trains, the same in all of them."""
+"""How trials train: settings shared by all of them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ from pydantic import Field
 
 from mtray.schema.base import Frozen
 
-# keys of `Training` that say what is kept and recorded, and not what is trained
+# keys of `Training` that affect what is kept and recorded, not what is trained
 KEPT_BESIDE = frozenset({"checkpoints", "checkpoint_minutes", "keep_weights", "movement"})
-OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> ZeRO stages from which it works
+OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> lowest ZeRO stage that supports it
 
 
 class Training(Frozen):
-    """`batch_examples` is the global batch, shared out over the workers, or `batch_tokens` is, at
-    most. Each takes its part in micro-batches of at most `micro_batch_tokens` (null: 4096, or
-    fewer for a large vocabulary): packed rows, or rows of similar length (`packing` auto: packed
-    where the model's attention can). `warmup` is a share of all steps. `precision` auto: bf16 where
-    the machine computes in it. `offload`: what ZeRO keeps in the CPU's memory. `freeze_from`: the
-    folder of an earlier model, for `freeze_policy: most_changed`. `movement`: whether how far the
-    weights went is recorded. `keep_weights`: whether the trials of the front keep what was trained.
-    `checkpoints`: whether a running trial keeps one, after every rung and `checkpoint_minutes`
-    (null: no cadence)."""
+    """Settings of every training.
+
+    - `batch_examples`: examples in the global batch, which is split over the workers.
+    - `batch_tokens`: the most tokens in the global batch, instead of `batch_examples`.
+    - `micro_batch_tokens`: the most tokens in a worker's micro-batch (None: 4096, or fewer for a
+      large vocabulary).
+    - `warmup`: a share of all steps.
+    - `precision`: `auto` is bf16 where the device computes in it natively.
+    - `packing`: packed rows, or padded rows of similar length; `auto` packs where the model's
+      attention supports it.
+    - `offload`: what ZeRO keeps in CPU memory.
+    - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`.
+    - `movement`: whether the distance of the trained weights from the base model is recorded.
+    - `keep_weights`: whether the trained weights of the trials on the front are kept.
+    - `checkpoints`: whether a running trial keeps a checkpoint to resume from, written after every
+      rung and every `checkpoint_minutes`.
+    - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
@@ -48,8 +57,12 @@ class Training(Frozen):
 
 
 class Resources(Frozen):
-    """Per trial; `concurrent_trials` 0 lets the cluster's size decide. `checkpoint_gb`: what the
-    checkpoints of all running trials may take of the run's disk (null: what is free)."""
+    """Resources of one trial.
+
+    - `concurrent_trials`: 0 lets the cluster's size decide.
+    - `checkpoint_gb`: the most disk space that the checkpoints of all running trials may take
+      (None: what is free).
+    """
 
     workers: Annotated[int, Field(ge=1)] = 1
     cpus_per_worker: Annotated[float, Field(gt=0)] = 1
@@ -59,18 +72,19 @@ class Resources(Frozen):
 
     @property
     def devices(self) -> float:
-        """What a trial holds: its GPUs where it has some, else its CPUs."""
+        """How many devices a trial holds: its GPUs where it has some, else its CPUs."""
         return self.workers * (self.gpus_per_worker or self.cpus_per_worker)
 
 
 def check_stop(share: float, name: str, training: Training) -> None:
-    """ValueError where the weights after this share of the steps (below 1) are not those of a
-    training that was meant to end there. `name`: of the key or parameter that holds the share.
+    """ValueError where stopping after this share of the steps (below 1) does not give the weights
+    of a training planned to end there. `name`: the key or parameter that holds the share.
 
-    With a constant rate they are: steps are drawn from the whole mix in random order, so the first
-    of them are a smaller draw of the same mix, and nothing of the plan shows in them but the length
-    of the warm-up. A rate that falls to zero over all steps has not fallen yet, and such weights
-    are worse than those of a training of that size (2405.18392)."""
+    With a constant learning rate it does: steps are drawn from the whole mix in random order, so
+    the first ones are a smaller draw of the same mix, and only the length of the warm-up depends on
+    the plan. A rate that decays to zero over all steps is still high there, and such weights are
+    worse than those of a training of that size (2405.18392).
+    """
     if training.schedule != "constant":
         raise ValueError(
             f"`{name}` holds {share:g}, which needs `training.schedule: constant`, found "
@@ -86,7 +100,7 @@ def check_stop(share: float, name: str, training: Training) -> None:
 
 
 def check_training(training: Training, resources: Resources) -> None:
-    """ValueError where what a study asks for does not fit together, before anything starts."""
+    """ValueError where settings of a study contradict each other, before anything starts."""
     for name in ("batch_tokens", "micro_batch_tokens"):
         most = getattr(training, name)
         if most is not None and most < training.max_length:
@@ -97,7 +111,7 @@ def check_training(training: Training, resources: Resources) -> None:
     if training.batch_tokens is None and training.batch_examples < resources.workers:
         raise ValueError(
             f"`training.batch_examples` is {training.batch_examples}, fewer than the "
-            f"{resources.workers} `resources.workers` that share it out"
+            f"{resources.workers} `resources.workers` that share it"
         )
     if training.zero_stage < OFFLOAD[training.offload]:
         raise ValueError(

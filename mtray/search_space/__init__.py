@@ -1,1 +1,2 @@
-"""What varies: parameters, the space of a YAML file, its extreme recipes, the unit cube."""
+"""The search space: its parameters, the reader of YAML files, its extreme recipes, and the unit
+cube."""

@@ -1,5 +1,5 @@
-"""The recipes at the extremes of a space, conditions and all: whatever is greatest or least over
-the space is so at one of them."""
+"""The recipes at the extremes of a space, with its conditions: whatever is monotone in the
+parameters has its maximum and minimum over the space at one of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mtray.search_space.space import Space
 
 
 def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
-    """Recipes of the space between which every other one lies, as far as the parameters `names` go.
+    """Recipes of the space that bound every other one in the parameters `names`.
 
-    For every recipe of the space and every choice of a side (least or greatest) for each number
-    among `names`, one of these has the same words in `names` and is at least as far to that side in
-    every number. So a function that rises or falls in each of the numbers has its greatest and its
-    least value over the space among them.
+    For every recipe of the space and every choice of an end (minimum or maximum) for each number
+    among `names`, one of these has the same categories in `names` and is at least as far towards
+    that end in every number. So a function that is monotone in each of the numbers has its maximum
+    and minimum over the space among them.
 
-    A parameter is on or off by its conditions, and these by where the value that they look at
-    stands to their thresholds: every such part of a range has its own two ends here. An end that a
-    threshold cuts off is the last value before it.
+    Whether a parameter is on depends on conditions, which compare another parameter with a
+    threshold. Every part of a range between thresholds therefore has its own two ends here. An end
+    cut off by a threshold is the last value before it.
     """
     needed = _with_what_they_depend_on(space, names)
     options = {
@@ -42,8 +42,8 @@ def _with_what_they_depend_on(space: Space, names: Sequence[str]) -> set[str]:
 
 
 def _options(space: Space, name: str, ends: bool) -> list[Value]:
-    """Of every part of a parameter's range in which all conditions on it hold alike: a value or,
-    with `ends`, its words, its least and its greatest number."""
+    """For every part of a parameter's range in which each condition on it has the same result: one
+    value or, with `ends`, its categories, its minimum and its maximum."""
     conditions = [p.when[name] for p in space.parameters.values() if name in p.when]
     parts: dict[tuple[bool, ...], list[Value]] = {}
     for value in values_of(space.parameters[name], conditions):

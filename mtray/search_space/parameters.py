@@ -1,5 +1,4 @@
-"""What a space says of one parameter: its range or choices, and the conditions under which it is
-on."""
+"""One parameter of a space: its range or choices, and the conditions under which it is on."""
 
 from __future__ import annotations
 
@@ -24,8 +23,12 @@ def shown(value: Value) -> str:
 
 
 class Condition(Frozen):
-    """On the value of another parameter: strictly `above`, strictly `below`, or one of `among`; all
-    that are given must hold."""
+    """A condition on the value of another parameter; all that are given must hold.
+
+    - `above`: strictly above this number.
+    - `below`: strictly below this number.
+    - `among`: one of these values.
+    """
 
     above: float | None = None
     below: float | None = None
@@ -38,7 +41,7 @@ class Condition(Frozen):
         return self
 
     def holds(self, value: Value) -> bool:
-        """A word is neither above nor below a number."""
+        """A string is neither above nor below a number."""
         number = value if isinstance(value, int | float) else None
         return (
             (self.above is None or (number is not None and number > self.above))
@@ -50,10 +53,10 @@ class Condition(Frozen):
 class _Varied(Frozen):
     """A parameter that is searched.
 
-    - `when`: conditions by parameter; where one fails, this parameter is off: it has the default of
+    - `when`: conditions by parameter; where one fails, this parameter is off and has the default of
       its `Recipe` field.
-    - `guess`: a value that is believed to be good; the search looks near it first and believes it
-      less with every trial.
+    - `guess`: a value believed to be good; the search looks near it first and trusts it less with
+      every trial.
     """
 
     when: dict[str, Condition] = {}  # noqa: RUF012  (pydantic copies defaults)
@@ -135,8 +138,9 @@ TYPES: dict[str, type[FloatRange | IntRange | Choices]] = {
 
 
 def values_of(parameter: Parameter, conditions: Sequence[Condition] = ()) -> list[Value]:
-    """Every choice; of a range its two ends and the values beside every threshold of conditions on
-    it, so that each part of the range in which all of them hold alike has its own ends here."""
+    """Every choice; of a range, its two ends and the values next to every threshold of the
+    conditions on it, so that each part of the range in which every condition has the same result is
+    represented by its own ends."""
     if isinstance(parameter, Choices):
         return list(parameter.choices)
     low, high = _ends(parameter)
@@ -149,7 +153,7 @@ def values_of(parameter: Parameter, conditions: Sequence[Condition] = ()) -> lis
 
 
 def _ends(parameter: FloatRange | IntRange) -> tuple[Number, Number]:
-    """As Optuna has them: with steps, the last is that of the last whole one."""
+    """The ends as Optuna has them: with a step, the high end is the last whole step."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     found = parameter.distribution()
@@ -158,12 +162,11 @@ def _ends(parameter: FloatRange | IntRange) -> tuple[Number, Number]:
 
 
 def _beside(limit: Number, low: Number, high: Number, step: Number | None) -> Iterator[Number]:
-    """The values of a range nearest to a limit: below it, at it and above it, as far as there are
-    any."""
+    """The values of a range nearest to a limit: below it, at it and above it, where they exist."""
     if step is None:
         yield from (math.nextafter(limit, -math.inf), limit, math.nextafter(limit, math.inf))
         return
     near = math.floor((limit - low) / step)
-    # as Optuna computes them; a step of .1 from 0 comes to .30000000000000004 where the range ends
-    # at .3
+    # computed as in Optuna; steps of .1 from 0 give .30000000000000004, beyond a range that ends at
+    # .3
     yield from (min(low + k * step, high) for k in range(near - 1, near + 3))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
-# parameters that a recipe cannot do without, and what a line for each may look like
+# parameters that every recipe needs, and an example line for each
 REQUIRED = {
     "parallel_size": "{type: int, low: 256, high: 8192, log: true}",
     "learning_rate": "{type: float, low: 1e-5, high: 1e-3, log: true}",
@@ -46,14 +46,17 @@ REQUIRED = {
 
 
 class Space(Frozen):
-    """What varies (`parameters`) and what is set to one value (`fixed`); both by names of `Recipe`
-    fields."""
+    """What is searched and what is fixed, by names of `Recipe` fields.
+
+    - `parameters`: the searched parameters.
+    - `fixed`: parameters set to one value.
+    """
 
     parameters: dict[str, Parameter]
     fixed: dict[str, Value] = {}  # noqa: RUF012  (pydantic copies defaults)
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Optuna's distribution for each varied parameter, under the same flat name."""
+        """Optuna's distribution of each searched parameter, under the same flat name."""
         return {name: p.distribution() for name, p in self.parameters.items()}
 
     @property
@@ -61,13 +64,14 @@ class Space(Frozen):
         return {name: p.guess for name, p in self.parameters.items() if p.guess is not None}
 
     def recipe(self, params: Mapping[str, Value]) -> Recipe:
-        """The recipe of one suggestion: what is off by its condition has its field's default."""
+        """The recipe of a suggestion; a parameter switched off by its condition has its field's
+        default."""
         values = {**self.fixed, **params}
         values |= {name: Recipe.model_fields[name].default for name in self.switched_off(params)}
         return Recipe.model_validate(values)
 
     def switched_off(self, params: Mapping[str, Value]) -> set[str]:
-        """The names within a suggestion whose condition fails."""
+        """The names in a suggestion whose condition fails."""
         values, off = {**self.fixed, **params}, set()
         for name in self.in_order():
             conditions = self.parameters[name].when if name in params else {}
@@ -77,8 +81,8 @@ class Space(Frozen):
         return off
 
     def in_order(self) -> list[str]:
-        """The varied parameters, each after those that its conditions look at. Raises ConfigError
-        for a circle."""
+        """The searched parameters, each after those that its conditions depend on. Raises
+        ConfigError for a cycle."""
         before = {name: set(p.when) for name, p in self.parameters.items()}
         try:
             return [n for n in TopologicalSorter(before).static_order() if n in self.parameters]
@@ -88,7 +92,7 @@ class Space(Frozen):
             ) from None
 
     def values(self, name: str) -> tuple[Value, ...]:
-        """Every choice of a parameter, both ends of its range, the fixed value, or none when the
+        """Every choice of a parameter, both ends of its range, its fixed value, or nothing when the
         space does not set it."""
         if name in self.fixed:
             return (self.fixed[name],)
@@ -98,7 +102,8 @@ class Space(Frozen):
         return p.choices if isinstance(p, Choices) else (p.low, p.high)
 
     def largest(self, name: str) -> Any:
-        """The greatest of `values`, None when the space does not set it; of words the first."""
+        """The greatest of `values`; the first where they are strings; None when the space does not
+        set it."""
         found = self.values(name)
         words = any(isinstance(v, str) for v in found)
         return found[0] if words else max(found, default=None)  # type: ignore[type-var]
@@ -110,8 +115,8 @@ def _value(values: Mapping[str, Value], name: str) -> Value:
 
 
 def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space:
-    """The space of a YAML file; `defaults` (from the study) fix what the file does not name. Raises
-    ConfigError."""
+    """The space of a YAML file; `defaults` (from the study) fix parameters that the file does not
+    name. Raises ConfigError."""
     raw = read_yaml(path)
     for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
         unknown = [name for name in names if name not in Recipe.model_fields]
@@ -156,7 +161,7 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
 
 
 def _check_conditions(space: Space, path: Path) -> None:
-    """Conditions look at other parameters, in no circle, and each can hold and can fail."""
+    """Conditions refer to other parameters and form no cycle, and each can both hold and fail."""
     for name, p in space.parameters.items():
         for other, condition in p.when.items():
             where = f"{path}: {name}.when.{other}"
@@ -179,14 +184,14 @@ def _check_conditions(space: Space, path: Path) -> None:
 
 
 def _looked_at(parameter: Parameter, name: str, condition: Condition) -> list[Value]:
-    """Values on either side of what a condition on `name` asks for; where it can be off itself, its
-    default among them."""
+    """Values on either side of the thresholds of a condition on `name`, with its default where it
+    can be switched off itself."""
     off: list[Value] = [Recipe.model_fields[name].default] if parameter.when else []
     return values_of(parameter, [condition]) + off
 
 
 def _check_ends(space: Space, path: Path) -> None:
-    """Both ends of every range must make a valid recipe, so that no suggestion can be refused
+    """Both ends of every range must make a valid recipe, so that no suggestion is rejected
     later."""
     for name, p in space.parameters.items():
         for end in p.choices if isinstance(p, Choices) else (p.low, p.high):

@@ -1,4 +1,4 @@
-"""A search space as the unit cube, for samplers that fill it and for models that want numbers."""
+"""A search space as the unit cube, for samplers that fill it and for models that need numbers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Array = npt.NDArray[np.float64]
 
 
 class UnitCube:
-    """A parameter is one unit coordinate in [0, 1) by its own scale (`at_quantile`); `features` are
-    what a model sees: the coordinate of the value that is really taken, a category one-hot."""
+    """Each parameter is one coordinate in [0, 1) on its own scale (`at_quantile`). `features` are
+    the inputs of a model: the coordinate of the value actually used, categories one-hot."""
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
         self._fixed = {n: at_quantile(d, 0.0) for n, d in distributions.items() if d.single()}
@@ -28,7 +28,7 @@ class UnitCube:
 
     @property
     def names(self) -> list[str]:
-        """What varies, in the order of the coordinates."""
+        """The searched parameters, in the order of the coordinates."""
         return list(self._varied)
 
     @property
@@ -36,7 +36,7 @@ class UnitCube:
         return len(self._varied)
 
     def params(self, units: Array) -> dict[str, Any]:
-        """The point at unit coordinates, shape (d,)."""
+        """The parameters at unit coordinates, shape (d,)."""
         varied = {
             n: at_quantile(d, float(u))
             for (n, d), u in zip(self._varied.items(), units, strict=True)
@@ -44,7 +44,8 @@ class UnitCube:
         return {**self._fixed, **varied}
 
     def units(self, params: Mapping[str, Any]) -> Array:
-        """The inverse of `params`: the middle of what gives the same value, shape (d,)."""
+        """The inverse of `params`: the middle of the interval that gives the same value, shape
+        (d,)."""
         return np.array([unit_of(d, params[n]) for n, d in self._varied.items()], dtype=np.float64)
 
     def guesses(self, guesses: Mapping[str, Any]) -> Array:
@@ -54,12 +55,12 @@ class UnitCube:
         )
 
     def features(self, units: Array) -> Array:
-        """Shape (k, d) -> (k, f)."""
+        """Inputs of a model for k points, shape (k, d) -> (k, f)."""
         columns: list[Array] = []
         for column, d in zip(units.T, self._varied.values(), strict=True):
             if isinstance(d, CategoricalDistribution):
                 index = (column * len(d.choices)).astype(np.int64)
-                # half a unit each, so that two that differ are 1 / sqrt(2) apart
+                # 0.5 instead of 1, so that different categories are 1 / sqrt(2) apart
                 columns += [0.5 * (index == i) for i in range(len(d.choices))]
             else:
                 columns.append(snapped(d, column))
@@ -67,12 +68,12 @@ class UnitCube:
 
 
 def at_quantile(distribution: BaseDistribution, u: float) -> Any:
-    """The value at share `u` in [0, 1) of a range, on its own scale."""
+    """The value at quantile `u` in [0, 1) of a range, on its own scale."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
-    # a value of a stepped range stands for the step above it, so that the last is as likely as the
+    # a value of a stepped range covers the step above it, so that the last is as likely as the
     # first
     top = high + (step or 0)
     if distribution.log:
@@ -83,7 +84,7 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
 
 
 def _ends(d: BaseDistribution) -> tuple[float, float, float]:
-    """Low, high with the last step, and the step (0: none), on the parameter's scale."""
+    """Low, high plus one step, and the step (0: none); low and high on the parameter's scale."""
     assert isinstance(d, FloatDistribution | IntDistribution)
     step = float(d.step or 0)
     low, top = float(d.low), float(d.high) + step
@@ -91,7 +92,7 @@ def _ends(d: BaseDistribution) -> tuple[float, float, float]:
 
 
 def unit_of(d: BaseDistribution, value: Any) -> float:
-    """The coordinate of a value; of a step or category, the middle of its range."""
+    """The coordinate of a value; for a step or category, the middle of its interval."""
     if isinstance(d, CategoricalDistribution):
         return float((d.choices.index(value) + 0.5) / len(d.choices))
     low, top, step = _ends(d)
@@ -102,7 +103,7 @@ def unit_of(d: BaseDistribution, value: Any) -> float:
 
 
 def snapped(d: BaseDistribution, units: Array) -> Array:
-    """Coordinates moved to those of the values they give."""
+    """Coordinates moved to those of the values that they give."""
     low, top, step = _ends(d)
     if not step:
         return units

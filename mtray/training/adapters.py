@@ -1,5 +1,4 @@
-"""What of a model is trained: all of it, some of its blocks, or low-rank adapters (LoRA) beside
-them."""
+"""Which part of a model is trained: all of it, some of its blocks, or low-rank adapters (LoRA)."""
 
 from __future__ import annotations
 
@@ -17,19 +16,20 @@ from mtray.training.trainable_weights import restored_afterwards
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model in which only that is trained which is to be."""
+    """A model with its trainable parameters marked."""
 
     model: Any
     frozen: FrozenBlocks
 
     @property
     def notes(self) -> dict[str, Any]:
-        """For the training's record."""
+        """Fields of the training record."""
         return {"frozen_blocks": self.frozen.blocks, "block_scores": self.frozen.scores}
 
 
 def prepare(model: Any, recipe: Recipe, training: Training, seed: int) -> PreparedModel:
-    """The model as the recipe trains it; ConfigError where that cannot be."""
+    """The model with the recipe's trainable parameters marked; ConfigError where that is
+    impossible."""
     frozen = freeze(model, recipe, seed, training.freeze_from)
     if training.gradient_checkpointing:
         checkpoint_gradients(model, training.zero_stage)
@@ -39,11 +39,12 @@ def prepare(model: Any, recipe: Recipe, training: Training, seed: int) -> Prepar
 
 
 def checkpoint_gradients(model: Any, zero_stage: int) -> None:
-    """Keep only every block's input of the forward pass, and compute the rest again in the backward
-    pass.
+    """Gradient checkpointing: keep only the input of every block in the forward pass, and recompute
+    the rest in the backward pass.
 
-    ZeRO-3 releases weights in between, which only the older, reentrant form bears; that one needs
-    inputs that have a gradient."""
+    ZeRO-3 releases weights in between, which only the older, reentrant implementation supports;
+    that one needs inputs that require a gradient.
+    """
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise ConfigError(
             f"training.gradient_checkpointing: {type(model).__name__} cannot; set it to false"
@@ -55,7 +56,7 @@ def checkpoint_gradients(model: Any, zero_stage: int) -> None:
 
 
 def linear_names(model: Any, without: tuple[int, ...] = ()) -> list[str]:
-    """Every linear layer of the transformer blocks, but of those `without`."""
+    """Every linear layer of the transformer blocks, except of the blocks `without`."""
     from torch import nn
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
 
@@ -68,8 +69,8 @@ def linear_names(model: Any, without: tuple[int, ...] = ()) -> list[str]:
 
 
 def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> Any:
-    """The model with an adapter beside every linear layer of the blocks that are not frozen; only
-    adapters are trained. What they add is scaled by `lora_alpha`, which peft calls alpha / rank."""
+    """The model with an adapter on every linear layer of the blocks that are not frozen; only
+    adapters are trained. Their output is scaled by `lora_alpha`, which peft calls alpha / rank."""
     from peft import LoraConfig, get_peft_model
 
     names = linear_names(model, frozen)
@@ -93,10 +94,10 @@ def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> A
 
 @contextmanager
 def merged(model: Any) -> Iterator[Any]:
-    """The model with its adapters' products added to the weights, which saves computing them for
-    every token; after that the weights are what they were, bit for bit (taking a product out again
-    would leave rounding). A model without adapters, or with
-    quantized weights, is left as it is."""
+    """The model with its adapters' products merged into the weights, which saves computing them for
+    every token. Afterwards the weights are restored bit for bit (subtracting the product again
+    would leave rounding errors). A model without adapters, or with quantized weights, is left as it
+    is."""
     if not hasattr(model, "merge_adapter") or getattr(model, "is_quantized", False):
         yield model
         return

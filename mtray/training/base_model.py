@@ -1,4 +1,4 @@
-"""The base model, loaded once for many trials: each gets a copy of its own."""
+"""The base model, loaded once for many trials; each trial gets its own copy."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 
 from mtray.training.models import load_model, load_tokenizer
 
-# of the machine's memory, that the untouched weights of all its workers together may take
+# share of the machine's memory that the base models of all its workers together may take
 SHARE = 0.3
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 @dataclass
 class BaseModels:
-    """Loads models and tokenizers by name. Where `keep` is set, the last model of full precision
-    stays in main memory as it was read, if that of all `workers` of the machine together takes a
-    small part of it, and what is given out is a copy with the same bits. Quantized weights are read
-    anew for each trial: they are made on the GPU."""
+    """Loads models and tokenizers by name. With `keep`, the last full-precision model stays in main
+    memory, if the copies of all `workers` of the machine take a small part of it, and callers get a
+    bitwise copy. Quantized weights are read again for each trial, since they are made on the GPU."""
 
     keep: bool = False
     workers: int = 1
@@ -27,19 +26,19 @@ class BaseModels:
     _tokenizers: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
     def read(self, name: str, trust_remote_code: bool = False) -> None:
-        """Read a model ahead of the first one that is asked for, where it is to be kept."""
+        """Read a model ahead of its first use, where it is to be kept."""
         if self.keep:
             self._kept(name, trust_remote_code)
 
     def model(self, name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
-        """As `load_model` gives it."""
+        """Like `load_model`."""
         if not self.keep or in_4_bits:
             return load_model(name, trust_remote_code, in_4_bits)
         model = self._kept(name, trust_remote_code)
         return copied(model) if self._models else model
 
     def _kept(self, name: str, trust_remote_code: bool) -> Any:
-        """The model that is kept, or one that there is no room to keep."""
+        """The model that is kept, or a new one that there is no room to keep."""
         key = name, trust_remote_code
         if key not in self._models:
             self._models.clear()
@@ -54,7 +53,7 @@ class BaseModels:
         return bool(held * self.workers <= SHARE * main_memory())
 
     def tokenizer(self, name: str, trust_remote_code: bool = False) -> Any:
-        """As `load_tokenizer` gives it."""
+        """Like `load_tokenizer`."""
         if not self.keep:
             return load_tokenizer(name, trust_remote_code)
         key = name, trust_remote_code
@@ -75,12 +74,12 @@ def main_memory() -> int:
 
 
 def copied(model: Any) -> Any:
-    """The model with the same weights in memory of their own, on the GPU where there is one; tied
+    """A copy of the model with its own weights in memory, on the GPU where there is one; tied
     weights stay tied. The original must be in main memory."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # weights go to the device at once: `deepcopy` takes what it finds here for copied
+    # weights go straight to the device: `deepcopy` treats the entries of its memo as copied
     memo: dict[int, Any] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         own = tensor.detach().to(device, copy=True)

@@ -1,5 +1,5 @@
-"""What a checkpoint was made from, as one hash: with any other recipe, data, model, training, seed,
-library or code the training would go on as something else."""
+"""One hash of everything a checkpoint depends on: recipe, data, model, training, seed, libraries
+and code. A training resumed with any of them changed would not be the same training."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mtray.schema import KEPT_BESIDE, Mix, Recipe, Study
 from mtray.training.examples import Example
 from mtray.training.loop import example_lengths
 
-# numpy orders the examples
+# numpy because it shuffles the examples
 LIBRARIES = ("torch", "transformers", "deepspeed", "peft", "bitsandbytes", "numpy")
-LOOKED_AT = 64  # examples of a mix, evenly apart, whose tokens are part of the key
+LOOKED_AT = 64  # evenly spaced examples of a mix whose tokens are part of the key
 
 
 def checkpoint_key(
@@ -27,13 +27,13 @@ def checkpoint_key(
 ) -> str:
     """`engine`: its name and precision."""
     shares = [
-        share.model_dump(mode="json", exclude={"store"})  # another machine may have been sent it
+        share.model_dump(mode="json", exclude={"store"})  # depends on the machine
         for share in mix.shares
     ]
     inputs = {
         "recipe": recipe.model_dump(mode="json"), "seed": seed,
         "training": study.training.model_dump(mode="json", exclude=set(KEPT_BESIDE)),
-        # what a trial keeps of them goes with its checkpoint
+        # a trial's checkpoint also holds the intermediate checkpoints evaluated so far
         "intermediate": study.evaluation.intermediate_checkpoints,
         "model": [study.model, *_files(study.model)], "mix": shares, "data": _data_hash(examples),
         "engine": engine, "code": code_hash(Path(__file__).parent),
@@ -43,7 +43,7 @@ def checkpoint_key(
 
 
 def _data_hash(examples: Sequence[Example]) -> str:
-    """Of all lengths and the tokens of some examples."""
+    """Hash of all lengths and of the tokens of some examples."""
     digest = hashlib.sha256(np.ascontiguousarray(example_lengths(examples)).tobytes())
     for row in np.linspace(0, len(examples) - 1, min(LOOKED_AT, len(examples)), dtype=int):
         ids, loss_from = examples[int(row)]
@@ -52,7 +52,8 @@ def _data_hash(examples: Sequence[Example]) -> str:
 
 
 def _files(model: str) -> list[Any]:
-    """Names, sizes and times of a model's weights where it is a folder; a hub name says it."""
+    """Names, sizes and times of a model's weights where it is a folder; for a hub name, the name is
+    enough."""
     folder = Path(os.path.expanduser(model))
     stats = [(file.name, file.stat()) for file in sorted(folder.glob("*.safetensors"))]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

@@ -1,9 +1,10 @@
-"""The one checkpoint that a running trial keeps: what is trained, the optimiser's state of that,
-and where the loop was. Safetensors and JSON, no pickle.
+"""The single checkpoint of a running trial: trainable parameters, their optimiser state, and the
+state of the loop. Safetensors and JSON, no pickle.
 
-A checkpoint is a folder that is written beside its place, synced and then moved there; the one
-before is removed only after that, so that whenever a process dies a whole one stands. Every worker
-writes its own part, which with ZeRO is all it has, so a checkpoint is of one number of workers.
+A checkpoint is a folder that is written next to its final place, synced and then moved there. The
+previous one is removed only after that, so a complete checkpoint exists whenever a process dies.
+Every worker writes its own part, which with ZeRO is all it has, so a checkpoint can only be resumed
+with the same number of workers.
 """
 
 from __future__ import annotations
@@ -27,14 +28,20 @@ if TYPE_CHECKING:
 
 STATE = "state.json"
 PARTIAL = ".partial"
-FILE_BYTES = 1 << 31  # of one file; safetensors holds what it writes in memory a second time
-RANDOM = "random/"  # a worker's states of random numbers, before the engine's own tensors
+FILE_BYTES = 1 << 31  # of one file; safetensors copies what it writes in memory
+RANDOM = "random/"  # prefix of a worker's random number generator states
 
 
 class Checkpoints:
-    """Where a trial keeps its checkpoint, `folder` None: nowhere. `key`: of what it was made from;
-    one with another key is not used. `minutes`: between two of them (None: no cadence). `more` is
-    kept with it and handed to `restore` at a resume; `tell` learns why one is not used."""
+    """Where a trial keeps its checkpoint.
+
+    - `folder`: None keeps none.
+    - `key`: hash of what it depends on; a checkpoint with another key is not used.
+    - `minutes`: between two checkpoints (None: no regular interval).
+    - `more`: gives further state to store.
+    - `restore`: receives that state on resuming.
+    - `tell`: receives the reason why a checkpoint is not used.
+    """
 
     def __init__(
         self,
@@ -54,13 +61,13 @@ class Checkpoints:
         return self._folder is not None
 
     def due(self) -> bool:
-        """Whether the cadence asks for one now."""
+        """Whether the interval since the last one has passed."""
         since = time.monotonic() - self._last
         return self.on and self._minutes is not None and since >= self._minutes * 60
 
     def save(self, engine: Any, process_group: ProcessGroup, step: int, loop: Any) -> None:
-        """Keep what the engine and the loop are after `step`. Called by all workers; raises on all
-        where it raises on one, and what was kept before still stands."""
+        """Store the state of the engine and the loop after `step`. Called by all workers. If it
+        raises on one it raises on all, and the previous checkpoint remains."""
         if self._folder is None:
             return
         home = self._folder / f"checkpoint-{step:08d}"
@@ -85,8 +92,8 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def resume(self, engine: Any, process_group: ProcessGroup) -> Any:
-        """Bring the engine to where the newest checkpoint was and return what the loop kept; None,
-        with the engine as it was, where there is none that all workers can use."""
+        """Restore the engine from the newest checkpoint and return the loop's state. None, with the
+        engine unchanged, where no checkpoint can be used by all workers."""
         if self._folder is None:
             return None
         homes = _homes(self._folder)
@@ -104,7 +111,7 @@ class Checkpoints:
         return state["loop"]
 
     def _read(self, home: Path, process_group: ProcessGroup) -> tuple[dict[str, Any] | None, str]:
-        """What a checkpoint keeps, or why it is not used."""
+        """The content of a checkpoint, or why it is not used."""
         try:
             state: dict[str, Any] = json.loads((home / STATE).read_bytes())
             if state["key"] != self._key or state["world"] != process_group.world:
@@ -118,8 +125,8 @@ class Checkpoints:
 
 
 class Tensors(Mapping[str, "torch.Tensor"]):
-    """The engine's tensors of one worker's part, read when they are asked for; those of worker 0
-    where a worker has none of its own, since then all are alike."""
+    """The engine's tensors of one worker, read on access; those of worker 0 where a worker has none
+    of its own, since all are equal then."""
 
     def __init__(self, files: list[Path], rank: int) -> None:
         mine, first = (_opened(files, _prefix(owner)) for owner in (rank, 0))
@@ -146,7 +153,7 @@ class Tensors(Mapping[str, "torch.Tensor"]):
 
 
 def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
-    """By name of a tensor the open file that holds it, of the files with this prefix."""
+    """The open file of each tensor, by the tensor's name, among the files with this prefix."""
     from safetensors import safe_open
 
     opened: list[Any] = [safe_open(p, "pt") for p in files if p.name.startswith(prefix)]  # type: ignore[no-untyped-call]
@@ -154,8 +161,7 @@ def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
 
 
 def kept_step(folder: Path) -> int | None:
-    """The step after which the newest checkpoint of a trial was written; None where there is
-    none."""
+    """The step of the newest checkpoint of a trial; None where there is none."""
     for home in _homes(folder):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return int(json.loads((home / STATE).read_bytes())["step"])
@@ -163,7 +169,7 @@ def kept_step(folder: Path) -> int | None:
 
 
 def kept_bytes(folder: Path) -> int:
-    """What a trial's checkpoints take, whole or not."""
+    """The size of a trial's checkpoints, complete or not."""
     found = 0
     for home in folder.glob("checkpoint-*"):
         with contextlib.suppress(OSError):
@@ -172,13 +178,13 @@ def kept_bytes(folder: Path) -> int:
 
 
 def forget(folder: Path) -> None:
-    """Remove a trial's checkpoints, whole or not."""
+    """Remove a trial's checkpoints, complete or not."""
     for home in folder.glob("checkpoint-*"):
         shutil.rmtree(home, ignore_errors=True)
 
 
 def random_states() -> dict[str, torch.Tensor]:
-    """Of torch, on this worker; dropout draws from them."""
+    """Torch's generator states on this worker; dropout draws from them."""
     import torch
 
     found = {"cpu": torch.get_rng_state()}
@@ -197,8 +203,8 @@ def set_random_states(states: Mapping[str, torch.Tensor]) -> None:
 
 
 def on_all_workers(process_group: ProcessGroup, act: Callable[[], Any]) -> Any:
-    """Do something on every worker. Where it raises on one, all raise: a worker that went on would
-    wait for the others for ever."""
+    """Do something on every worker. If it raises on one, it raises on all: a worker that continued
+    would wait for the others forever."""
     found, error = None, None
     try:
         found = act()
@@ -219,7 +225,7 @@ def checksum(path: Path) -> list[int]:
 
 
 def in_files(tensors: Mapping[str, torch.Tensor], most: int) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors in groups of at most `most` bytes, or of one tensor."""
+    """The tensors in groups of at most `most` bytes; a larger tensor is a group by itself."""
     group: dict[str, torch.Tensor] = {}
     size = 0
     for name, tensor in tensors.items():
@@ -253,7 +259,7 @@ def _empty(partial: Path) -> None:
 
 
 def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
-    """This worker's files, by name their size and checksum."""
+    """Write this worker's files. Returns size and checksum by file name."""
     from safetensors.torch import save_file
 
     found = {}
@@ -267,9 +273,9 @@ def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict
 
 
 def _stand(partial: Path, home: Path) -> None:
-    """Move a checkpoint to its place, and then remove those before it."""
+    """Move a checkpoint to its place, then remove the previous ones."""
     sync(partial)
-    shutil.rmtree(home, ignore_errors=True)  # of an earlier attempt, which was not used
+    shutil.rmtree(home, ignore_errors=True)  # left by an earlier attempt, and unusable
     os.replace(partial, home)
     sync(home.parent)
     for old in home.parent.glob("checkpoint-*"):
@@ -278,6 +284,6 @@ def _stand(partial: Path, home: Path) -> None:
 
 
 def _homes(folder: Path) -> list[Path]:
-    """Checkpoints that were moved to their place, the newest first."""
+    """Checkpoints in their final place, newest first."""
     found = [home for home in folder.glob("checkpoint-*") if not home.name.endswith(PARTIAL)]
     return sorted(found, reverse=True)

@@ -1,4 +1,5 @@
-"""The DeepSpeed engine: the only place that knows its configuration."""
+"""The training engines, DeepSpeed's and plain torch: the only place that knows DeepSpeed's
+configuration."""
 
 from __future__ import annotations
 
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-BETAS = (0.9, 0.999)  # of AdamW, the same in every engine
+BETAS = (0.9, 0.999)  # AdamW's, the same in every engine
 
 
 class Engine(Protocol):
-    """What the training loop needs: one accumulated step of any number of micro-batches.
+    """What the training loop needs: one optimiser step that accumulates any number of
+    micro-batches.
 
-    `state`: the trainable weights and the optimiser's state of them, as far as this worker alone
-    has them: nothing where all workers have the same and it is not the first. `load_state` takes
-    what a worker of the same place gave, or the first one's where that was nothing."""
+    `state`: the trainable parameters and their optimiser state, as far as only this worker has
+    them; empty on all but the first worker where all hold the same. `load_state` takes what the
+    worker of the same rank returned, or the first one's where that was empty.
+    """
 
     device: torch.device
 
@@ -47,7 +50,8 @@ class Engine(Protocol):
 
 
 def native_bf16(device_type: str) -> bool:
-    """Whether the device computes in bf16 itself; elsewhere it is emulated and slower than fp32."""
+    """Whether the device computes in bf16 natively; elsewhere it is emulated and slower than
+    fp32."""
     if device_type == "cuda":
         import torch
 
@@ -61,7 +65,7 @@ def native_bf16(device_type: str) -> bool:
 
 
 def resolve_precision(training: Training, device_type: str) -> str:
-    """Raises ConfigError for fp16 without a GPU."""
+    """The precision to train in. Raises ConfigError for fp16 without a GPU."""
     if training.precision == "fp16" and device_type != "cuda":
         raise ConfigError(
             "training.precision is fp16, which needs a GPU; this worker has none; "
@@ -73,7 +77,7 @@ def resolve_precision(training: Training, device_type: str) -> str:
 
 
 def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
-    """Accumulation is done by hand (micro-batches differ in size), so DeepSpeed sees one
+    """Accumulation is done by the caller (micro-batches differ in size), so DeepSpeed sees one
     micro-batch a step and plain sums."""
     zero: dict[str, Any] = {"stage": training.zero_stage}
     if training.offload != "none":
@@ -85,7 +89,7 @@ def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "gradient_clipping": training.gradient_clipping,
         "zero_optimization": zero,
-        # torch's own optimiser steps on the CPU's side, too
+        # with offload, torch's own optimiser also runs on the CPU
         "zero_force_ds_cpu_optimizer": False,
         "optimizer": {
             "type": "AdamW",
@@ -97,7 +101,8 @@ def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
                 "fused": True,
             },
         },
-        # weights and optimiser stay fp32; matrix products run in 16 bits, in fp16 with a loss scale
+        # weights and optimiser state stay fp32; matrix products run in 16 bits, in fp16 with a
+        # loss scale
         "torch_autocast": {
             "enabled": precision != "fp32",
             "dtype": "float16" if precision == "fp16" else "bfloat16",
@@ -108,7 +113,7 @@ def deepspeed_config(training: Training, precision: str) -> dict[str, Any]:
 
 
 def import_deepspeed() -> Any:
-    """The package, told which device it is on."""
+    """Import the package with its device set."""
     import torch
 
     device_type = "cuda" if torch.cuda.is_available() else "cpu"
@@ -122,7 +127,7 @@ def import_deepspeed() -> Any:
 
 
 class DeepSpeedEngine:
-    """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo moves the
+    """`Engine` on `deepspeed.initialize`. On the CPU no C++ kernel is built: gloo reduces the
     gradients."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
@@ -143,8 +148,8 @@ class DeepSpeedEngine:
 
     @contextmanager
     def whole(self) -> Iterator[Any]:
-        """The module with all its weights, to be used without the other workers; entered and left
-        by all together. ZeRO-3 gathers what the workers hold in parts."""
+        """The module with all its weights, to be used without the other workers; all workers must
+        enter and leave together. ZeRO-3 gathers the shards."""
         if self._engine.zero_optimization_stage() < 3:
             yield self.module
             return
@@ -152,7 +157,7 @@ class DeepSpeedEngine:
             yield self.module
 
     def close(self) -> None:
-        """Take off hooks and give back buffers; no use of the engine after that."""
+        """Remove hooks and free buffers; the engine cannot be used afterwards."""
         import torch
 
         self._engine.destroy()
@@ -164,7 +169,7 @@ class DeepSpeedEngine:
 
     def backward(self, loss: torch.Tensor, last: bool) -> None:
         self._engine.set_gradient_accumulation_boundary(last)
-        # DeepSpeed averages gradients over the workers; the loop's losses are parts of one sum
+        # DeepSpeed averages gradients over the workers; the loop's losses are terms of one sum
         self._engine.backward(loss * self._world)
         if not last:
             self._engine.step()
@@ -175,8 +180,8 @@ class DeepSpeedEngine:
         self._engine.step()
 
     def _slots(self) -> tuple[dict[str, torch.Tensor], Any]:
-        """What the optimiser trains, and itself: with ZeRO this worker's flat parts, else the
-        module's own parameters."""
+        """What the optimiser trains, and the optimiser: with ZeRO this worker's flat shards, else
+        the module's own parameters."""
         optimizer = inner_optimizer(self._engine)
         if not self._engine.zero_optimization_stage():
             return trainable_weights(self.module), optimizer
@@ -195,8 +200,8 @@ class DeepSpeedEngine:
 
 
 class TorchEngine:
-    """`Engine` without DeepSpeed, for one process: what the tests hold the other against, and what
-    runs where it is missing."""
+    """`Engine` without DeepSpeed, for one process: the reference in tests, and the fallback where
+    DeepSpeed is missing."""
 
     def __init__(self, model: nn.Module, training: Training, precision: str) -> None:
         import torch
@@ -219,7 +224,7 @@ class TorchEngine:
         yield self.module
 
     def close(self) -> None:
-        """Nothing is held elsewhere."""
+        """There is nothing to free."""
 
     def forward(self, **inputs: Any) -> Any:
         import torch

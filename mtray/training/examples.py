@@ -11,15 +11,15 @@ import numpy.typing as npt
 from mtray.data.encoder_decoder import IGNORED
 
 Example = tuple[npt.NDArray[np.int32], int]
-# a packed row, padded rows, or the two sides of an encoder and a decoder
+# a packed row, padded rows, or source and target of an encoder-decoder model
 Form = Literal["packed", "padded", "pairs"]
 
 
 def collate(examples: Sequence[Example], device: Any) -> tuple[Any, Any]:
     """Right-padded token ids and labels, shape (examples, longest); labels are `IGNORED` on prompts
-    and pads.
+    and padding.
 
-    No attention mask is needed: a causal model never looks from a token at the pads behind it.
+    No attention mask is needed: in a causal model no token attends to the padding after it.
     """
     import torch
 

@@ -1,5 +1,5 @@
-"""A trained model as a plain Hugging Face folder: what `transformers` (or, for an adapter, `peft`)
-loads without mtray. Whole or not at all."""
+"""A trained model as a plain Hugging Face folder, which `transformers` (or, for an adapter, `peft`)
+loads without mtray. Written atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mtray.files import share, sync
 
 
 def check_empty(folder: Path) -> None:
-    """ConfigError unless a model can be written there: the folder is absent or empty."""
+    """ConfigError unless a model can be written there: the folder must be absent or empty."""
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: not empty; give a folder that is not there yet, or remove it")
     if folder.exists() and not folder.is_dir():
@@ -28,7 +28,8 @@ def check_empty(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write into, which is moved there at the end; gone if it fails."""
+    """A temporary folder next to `folder`, which is moved there at the end and removed on
+    failure."""
     partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -51,8 +52,8 @@ def is_adapter(module: Any) -> bool:
 
 
 def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
-    """Config, safetensors, tokenizer and generation config; of a model with an adapter the adapter
-    alone, unless it is to be merged. Returns which: `model` or `adapter`."""
+    """Write config, safetensors, tokenizer and generation config; for a model with an adapter only
+    the adapter, unless `merge`. Returns which: `model` or `adapter`."""
     adapter = is_adapter(module)
     if adapter and merge:
         few_bits = getattr(module, "is_quantized", False)
@@ -63,8 +64,8 @@ def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
 
 
 def plain(module: Any) -> Any:
-    """The model with its adapters' products added to the weights of 4 bits, as they are multiplied
-    with: in fp32 on the CPU, without a trace of either."""
+    """The model with its adapters' products merged into the dequantized 4-bit weights, in fp32 on
+    the CPU, with no trace of adapters or quantization."""
     from bitsandbytes.functional import dequantize_4bit
 
     inner = module.get_base_model()
@@ -77,7 +78,7 @@ def plain(module: Any) -> Any:
         for added in added_by_adapters(layer):
             state[f"{name}.weight"] += added.float().cpu()
     made = unquantised(inner.config)
-    # of weights that are tied, `named_parameters` names the first, as it did above
+    # for tied weights, `named_parameters` yields only the first name, as above
     kept = {n for n, _ in [*made.named_parameters(), *made.named_buffers()]} & set(
         made.state_dict()
     )
@@ -90,7 +91,7 @@ def plain(module: Any) -> Any:
 
 
 def unquantised(config: Any) -> Any:
-    """A new model of a config, in fp32, that does not know that the other one was quantised."""
+    """A new fp32 model of a config, without its quantization settings."""
     from mtray.training.models import class_for
 
     kept = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}

@@ -1,4 +1,4 @@
-"""Which weights are trained."""
+"""Which transformer blocks are frozen."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FrozenBlocks:
-    """The blocks that are not trained, from 0 at the input, and what they were chosen by: a number
-    for every block, or none."""
+    """The frozen blocks, counted from 0 at the input, and the score of every block that they were
+    chosen by, if any."""
 
     blocks: tuple[int, ...] = ()
     scores: tuple[float, ...] = ()
@@ -31,8 +31,8 @@ class FrozenBlocks:
 
 def transformer_blocks(model: nn.Module) -> list[nn.Module]:
     """The model's stack of transformer blocks, from the input on: its longest list of modules of
-    one class that is not within another (as the experts of a block are). An encoder's come before
-    its decoder's.
+    one class that is not nested in another (as the experts of a block are). An encoder's come
+    before its decoder's.
 
     Raises ConfigError when there is none (then `frozen_layers` must be 0).
     """
@@ -63,15 +63,16 @@ def _stack(model: nn.Module) -> list[nn.Module]:
 
 
 def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = None) -> FrozenBlocks:
-    """Freeze `frozen_layers` blocks by the recipe's `freeze_policy`. Embeddings, norms and head
-    are always trained.
+    """Freeze `frozen_layers` blocks by the recipe's `freeze_policy`. Embeddings, norms and head are
+    always trained.
 
-    bottom, top: those nearest the input or the output. random: any, drawn by seed and recipe (LF_H1
+    bottom, top: the blocks nearest the input or the output. random: drawn by seed and recipe (LF_H1
     of "Exploring Two-Phase Continual Instruction Fine-tuning", 2410.16006). most_changed: those
-    that are farthest from `earlier`, a folder of the same model before it became what it is
-    (LF_H2, ibid.). snr: those with least signal, so that the others are trained (`signal_ranks`).
+    farthest from `earlier`, the folder of an earlier version of the model (LF_H2, ibid.). snr:
+    those with the least signal, so that the others are trained (`signal_ranks`).
 
-    Raises ConfigError when the model has fewer blocks."""
+    Raises ConfigError when the model has fewer blocks.
+    """
     layers = recipe.frozen_layers
     if not layers:
         return FrozenBlocks()
@@ -98,7 +99,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
 
 
 def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
-    # a field that recipes had not from the first on would let recorded trials freeze other blocks
+    # fields added to recipes later would make recorded trials freeze other blocks
     fields = recipe.model_dump(mode="json", exclude={"source_weights", "stop_after"})
     text = json.dumps([seed, fields], sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
@@ -106,7 +107,7 @@ def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
 
 
 def earlier_model(folder: str | None) -> str:
-    """`training.freeze_from`; ConfigError where it is not given."""
+    """`training.freeze_from`; ConfigError where it is not set."""
     if folder is None:
         raise ConfigError(
             "freeze_policy is most_changed, which compares with an earlier model: set "
@@ -117,7 +118,7 @@ def earlier_model(folder: str | None) -> str:
 
 def distances(model: nn.Module, earlier: str | None) -> Scores:
     """How far every block is from the earlier model's: the Euclidean norm of the difference of all
-    its weights together, shape (blocks,). Raises ConfigError where that is not the same model."""
+    its weights, shape (blocks,). Raises ConfigError where that is not the same architecture."""
     import torch
 
     from mtray.training.models import stored_weights
@@ -144,11 +145,12 @@ def distances(model: nn.Module, earlier: str | None) -> Scores:
 
 
 def signal_to_noise(matrix: Any) -> float:
-    """Of one weight matrix, by its singular values S: those above the Marchenko-Pastur bound over
-    those below, over the greatest. The bound is sigma * (1 + sqrt(beta)) with beta the shorter
-    side over the longer, and sigma the interquartile range of S over 1.349, as of a normal
-    distribution (Hartford et al. 2024, "Spectrum: Targeted Training on Signal to Noise Ratio",
-    2406.06623, and the authors' code). Infinite where nothing is below."""
+    """The signal-to-noise ratio of one weight matrix, from its singular values S: the sum of those
+    above the Marchenko-Pastur bound over the sum of those below, divided by the largest. The bound
+    is sigma * (1 + sqrt(beta)), with beta the shorter side over the longer, and sigma the
+    interquartile range of S over 1.349, as for a normal distribution (Hartford et al. 2024,
+    "Spectrum: Targeted Training on Signal to Noise Ratio", 2406.06623, and the authors' code).
+    Infinite where nothing is below."""
     import torch
 
     values = torch.linalg.svdvals(matrix.detach().float())
@@ -160,9 +162,9 @@ def signal_to_noise(matrix: Any) -> float:
 
 
 def signal_ranks(blocks: list[nn.Module]) -> Scores:
-    """How much signal a block has, 0 (least) to 1: the mean rank of its weight matrices' ratios of
-    signal to noise, each among those of the same name in all blocks, as Spectrum ranks them. Shape
-    (blocks,)."""
+    """How much signal each block has, 0 (least) to 1: the mean rank of its weight matrices'
+    signal-to-noise ratios, each among the matrices of the same name in all blocks, as Spectrum
+    ranks them. Shape (blocks,)."""
     ratios: dict[str, dict[int, float]] = {}
     for index, block in enumerate(blocks):
         for name, parameter in block.named_parameters():

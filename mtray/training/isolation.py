@@ -1,4 +1,5 @@
-"""A process that trains one model after another: each begins alike and leaves no memory behind."""
+"""Isolation of jobs in a process that trains one model after another: each starts from the same
+state and its memory is freed."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-FIRST = 3  # jobs whose memory says how much is usual
-FACTOR, SPARE = 1.5, 1 << 29  # of usual memory, and half a GiB
-GPU_SPARE = 1 << 28  # a quarter of a GiB
+FIRST = 3  # jobs that set the baseline of memory use
+FACTOR, SPARE = 1.5, 1 << 29  # allowed growth: a factor of the baseline, and 0.5 GiB
+GPU_SPARE = 1 << 28  # 0.25 GiB
 
 
 def begin_alike() -> None:
-    """Whatever a job draws without a seed of its own, and the settings of torch, are the same at
-    its beginning, whichever jobs came before."""
+    """Reset global random seeds and torch's settings, so that a job does not depend on the jobs
+    before it."""
     import torch
 
     random.seed(0)
@@ -26,7 +27,7 @@ def begin_alike() -> None:
 
 
 def give_back_memory() -> None:
-    """What no one refers to any more, to the system and to other processes on the GPU."""
+    """Free unreferenced memory, for the system and for other processes on the GPU."""
     import torch
 
     gc.collect()
@@ -36,13 +37,13 @@ def give_back_memory() -> None:
 
 @dataclass
 class MemoryWatch:
-    """What a process holds after each of its jobs, in bytes, in main memory and on the GPU."""
+    """Memory held by a process after each of its jobs, in bytes, in main memory and on the GPU."""
 
     host: list[int] = field(default_factory=list)
     gpu: list[int] = field(default_factory=list)
 
     def note(self) -> None:
-        """After a job."""
+        """Called after each job."""
         import psutil
         import torch
 
@@ -50,7 +51,7 @@ class MemoryWatch:
         self.gpu.append(torch.cuda.memory_allocated() if torch.cuda.is_available() else 0)
 
     def grown(self) -> bool:
-        """Whether it is so much more than after the first jobs that something is left behind."""
+        """Whether memory use has grown so much since the first jobs that something leaks."""
         if len(self.host) <= FIRST:
             return False
         usual = max(self.host[:FIRST])

@@ -23,11 +23,11 @@ from mtray.training.schedule import batches, learning_rate_at, step_after
 from mtray.training.step import Feed, micro_batch_tokens
 from mtray.training.worker import Worker
 
-PROGRESS_SECONDS = 0.5  # between two steps that are told of
+PROGRESS_SECONDS = 0.5  # between two progress reports
 
 
 class RungPosition(NamedTuple):
-    """A rung's index, and the step of `steps` that it was reached after."""
+    """A rung's index, and the step of `steps` after which it was reached."""
 
     rung: int
     step: int
@@ -35,18 +35,21 @@ class RungPosition(NamedTuple):
 
 
 def rung_steps(shares: Sequence[float], steps: int) -> dict[int, int]:
-    """The step after which each rung is measured -> its index. A rung that would be at the last
-    step is left out; of several at one step, the last counts."""
+    """The step after which each rung is measured -> its index. A rung at the last step is left out;
+    of several at one step, the last one counts."""
     found = {step_after(share, steps): index for index, share in enumerate(shares)}
     return {step: index for step, index in found.items() if step < steps}
 
 
 @dataclass(frozen=True)
 class CheckpointSchedule:
-    """Shares of a trial's steps after which its weights are a point of their own: `take`, with the
-    share, the module and the record so far, on every worker, evaluates them under the conditions of
-    `Rungs.measure`, and may raise TrialStopped on all. `known`: whether it did so before the
-    training was interrupted."""
+    """Intermediate checkpoints of a training, each a point of its own.
+
+    - `shares`: shares of the trial's steps after which they are evaluated.
+    - `take`: evaluates one on every worker, given the share, the module and the record so far,
+      under the conditions of `RungSchedule.measure`; may raise TrialStopped on all workers.
+    - `known`: whether the one at a share was evaluated before the training was interrupted.
+    """
 
     shares: tuple[float, ...] = ()
     take: Callable[[float, Any, TrainingRecord], None] = lambda share, module, record: None
@@ -58,9 +61,13 @@ class CheckpointSchedule:
 
 @dataclass(frozen=True)
 class RungSchedule:
-    """Shares of a trial's steps, and what is done there: `measure`, with the module, on every
-    worker, says whether the trial ends. It may draw no random number and leaves the module as it
-    was. `points` are taken after that."""
+    """The rungs of a training.
+
+    - `shares`: shares of the trial's steps.
+    - `measure`: called on every worker with the module, says whether the trial ends; it must draw
+      no random numbers and leave the module unchanged.
+    - `points`: intermediate checkpoints, evaluated after the rungs.
+    """
 
     shares: tuple[float, ...] = ()
     measure: Callable[[RungPosition, Any], bool] = lambda reached, module: False
@@ -69,8 +76,12 @@ class RungSchedule:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a model is tuned: the study's part, the recipe's and the trial's. `seed`: of the order of
-    the examples. `notes`: further fields of the record. `stop_after`: as in the recipe."""
+    """How a model is tuned: settings of the study, the recipe and the trial.
+
+    - `seed`: of the order of the examples.
+    - `notes`: further fields of the record.
+    - `stop_after`: as in the recipe.
+    """
 
     training: Training
     precision: str
@@ -81,7 +92,8 @@ class Tuning:
 
 
 def example_lengths(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
-    """Tokens of every example, shape (examples,); those of a mix know theirs without being read."""
+    """Tokens of every example, shape (examples,); the examples of a mix know their lengths without
+    being read."""
     known = getattr(examples, "lengths", None)
     return known() if known else np.array([len(ids) for ids, _ in examples])
 
@@ -96,15 +108,16 @@ def finetune(
     checkpoints: Checkpoints | None = None,
     worker: Worker = Worker(),
 ) -> tuple[Any, TrainingRecord]:
-    """Train `model` on `examples` and return the engine that holds it and what was done.
+    """Train `model` on `examples`. Returns the engine that holds it and the training record.
 
-    `build(model)` makes the engine of it; what does not require a gradient is not trained. The loss
-    of a step is the mean over the target tokens of the global batch, whatever the number of workers
-    and micro-batches. With `checkpoints` it goes on after the step of the last one, and keeps one
-    after every rung and every point, by their cadence and when it is stopped.
+    `build(model)` makes the engine; parameters that do not require a gradient are not trained. The
+    loss of a step is the mean over the target tokens of the global batch, whatever the number of
+    workers and micro-batches. With `checkpoints`, training resumes after the step of the last one,
+    and a checkpoint is written after every rung and every point, at regular intervals, and when
+    training is stopped.
 
     Raises LossNotFinite, TrialStopped when `worker.should_stop` says so, and TrialPruned with the
-    record so far when a rung does.
+    record so far when a rung ends the trial.
     """
     from mtray.training.parameter_counts import count_trainable, parameter_count
 
@@ -129,7 +142,7 @@ def finetune(
 
 @dataclass
 class _Loop:
-    """The steps from the meter's on; called, it returns the record."""
+    """The remaining steps, from the meter's position on; calling it returns the record."""
 
     engine: Any
     feed: Feed
@@ -151,7 +164,7 @@ class _Loop:
         self._points = {step_after(share, planned) for share in self.rungs.points.shares}
 
     def __call__(self) -> TrainingRecord:
-        self._take(self._kept)  # where the training was stopped while it was evaluated
+        self._take(self._kept)  # points whose evaluation was interrupted
         for step, rows in enumerate(self.steps[self._kept : self._end], self._kept + 1):
             self._leave_if_asked()
             loss = self._step(step, rows)
@@ -209,16 +222,16 @@ class _Loop:
 
     @contextmanager
     def _at_rest(self) -> Iterator[Any]:
-        """The whole module, for other things than training, whose time is not that of training."""
+        """The whole module for evaluation, whose time does not count as training time."""
         before = time.perf_counter()
         try:
             with self.engine.whole() as module:
                 yield module
         finally:
-            self.meter.started += time.perf_counter() - before  # the speed is that of training
+            self.meter.started += time.perf_counter() - before  # speed is of training alone
 
     def _keep(self, step: int) -> None:
-        """A checkpoint, after a rung or a point or when one is due."""
+        """Write a checkpoint after a rung or a point, or when one is due."""
         kept = self.checkpoints
         asked = step in self._marks or step in self._points
         if kept.on and (asked or self.worker.process_group.agree(kept.due())):

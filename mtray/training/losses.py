@@ -1,4 +1,4 @@
-"""The loss of a micro-batch: nats summed over its target tokens, however it is laid out."""
+"""The loss of a micro-batch in any layout: nats summed over its target tokens."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mtray.unwrapped_model import accepts_argument
 
 
 def target_tokens(example: Example, form: Form = "padded") -> int:
-    """Tokens that loss is taken on; the first token of a text is only predicted by a decoder that
-    has a start token."""
+    """Number of tokens with a loss; the first token of a text is only predicted by a decoder with a
+    start token."""
     ids, loss_from = example
     return len(ids) - max(form != "pairs", loss_from)
 
 
 def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
-    """Negative log-likelihood in nats, summed over the micro-batch's target tokens; the examples
-    stand in padded rows."""
+    """Negative log-likelihood in nats, summed over the micro-batch's target tokens, with the
+    examples as padded rows."""
     import torch
 
     ids, labels = collate(micro, engine.device)
     width, kept = ids.shape[1], {}
     first = max(0, min(start for _, start in micro) - 1)
     if first and accepts_argument(engine.module, "logits_to_keep"):
-        # the scores of what is a prompt in every row are not wanted
+        # no logits are needed where every row is still prompt
         kept = {"logits_to_keep": width - first}
     logits = engine.forward(input_ids=ids, use_cache=False, **kept).logits
     wanted = labels[:, width - logits.shape[1] + 1 :]
@@ -41,7 +41,7 @@ def summed_loss(engine: Any, micro: Sequence[Example]) -> Any:
 
 
 def pair_loss(engine: Any, micro: Sequence[Example]) -> Any:
-    """The same of an encoder-decoder model."""
+    """The same for an encoder-decoder model."""
     import torch
 
     batch = encoder_decoder.pairs(engine.module.config, micro, engine.device)
@@ -52,8 +52,8 @@ def pair_loss(engine: Any, micro: Sequence[Example]) -> Any:
 
 
 def form_for(model: Any, examples: Sequence[Example], training: Training) -> Form:
-    """How the model takes a micro-batch. Raises ConfigError where the study insists on packing and
-    the model cannot."""
+    """The layout of the model's micro-batches. Raises ConfigError where the study requires packing
+    and the model does not support it."""
     from mtray.training.packing import use_packing
 
     if use_packing(model, examples, training):

@@ -1,4 +1,4 @@
-"""What a training did so far: steps, tokens, rates and losses."""
+"""Counters of a running training: steps, tokens, learning rates and losses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from mtray.schema import TrainingRecord
 
-ENTRIES = 50  # about so many in a trial's loss curve
+ENTRIES = 50  # approximate number of points in a trial's loss curve
 
 
 @dataclass
 class Meter:
-    """Sums of what was seen since the start and since the last entry of the loss curve."""
+    """Sums since the start, and since the last entry of the loss curve."""
 
     started: float = field(default_factory=time.perf_counter)
     steps: int = 0
@@ -24,13 +24,13 @@ class Meter:
     resumed: list[int] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps; `seconds` instead of when it started."""
+        """What a checkpoint stores; elapsed `seconds` instead of the start time."""
         found = {name: value for name, value in vars(self).items() if name != "started"}
         return {**found, "seconds": time.perf_counter() - self.started}
 
     @classmethod
     def again(cls, state: dict[str, Any] | None) -> Meter:
-        """As it was at a checkpoint; a new one without."""
+        """The meter restored from a checkpoint's state; a new one without."""
         if state is None:
             return cls()
         started = time.perf_counter() - state["seconds"]
@@ -40,7 +40,7 @@ class Meter:
         return found
 
     def add(self, step: int, steps: int, loss: float, tokens: int, rate: float) -> None:
-        """A step of `steps`, its loss, tokens and learning rate."""
+        """Add a step of `steps`, with its loss, tokens and learning rate."""
         self.steps = step
         self.tokens += tokens
         self.accumulated_rate += rate
@@ -50,7 +50,7 @@ class Meter:
             self.losses.clear()
 
     def record(self, **fixed: Any) -> TrainingRecord:
-        """What was done so far; the last step is always an entry."""
+        """The training record so far; the last step is always an entry of the loss curve."""
         rest = [(self.steps, sum(self.losses) / len(self.losses))] if self.losses else []
         return TrainingRecord(
             steps=self.steps, tokens=self.tokens, tokens_per_second=self.speed,

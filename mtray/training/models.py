@@ -1,5 +1,5 @@
-"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no code from
-strangers unless asked."""
+"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no remote code
+unless asked for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
     try:
         with without_false_alarm(path):
             return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    # a damaged file raises whatever the library that reads it likes to
+    # a damaged file can raise any exception of the library that reads it
     except Exception as error:
         raise ModelError(
             f"model {name!r}: its tokenizer cannot be loaded: {_on_one_line(error)}"
@@ -28,8 +28,8 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
 
 
 def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
-    """The language model, causal or encoder-decoder, in fp32 on the CPU, or on the GPU where
-    there is one; `in_4_bits` only there (QLoRA)."""
+    """The language model, causal or encoder-decoder, in fp32, on the GPU where there is one, else
+    on the CPU; `in_4_bits` needs a GPU (QLoRA)."""
     import torch
     from transformers import AutoConfig
 
@@ -49,7 +49,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
     except Exception as error:
         raise ModelError(f"model {name!r}: cannot be loaded: {_on_one_line(error)}") from None
     if found["missing_keys"]:
-        # transformers would leave them random, with a warning
+        # transformers only warns, and leaves them randomly initialised
         missing = ", ".join(sorted(found["missing_keys"])[:3])
         count = len(found["missing_keys"])
         raise ModelError(
@@ -59,7 +59,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
 
 
 def _few_bits() -> dict[str, Any]:
-    """As QLoRA trains: NormalFloat of 4 bits, their scales quantised as well, products in bf16
+    """Quantization as in QLoRA: 4-bit NormalFloat, double quantization, computation in bf16
     (Dettmers et al. 2023, 2305.14314)."""
     import torch
     from transformers import BitsAndBytesConfig
@@ -81,8 +81,8 @@ def _few_bits() -> dict[str, Any]:
 
 
 def stored_weights(name: str) -> AbstractContextManager[Callable[[str], Any]]:
-    """A look-up of single tensors in a model's files, by the names of the whole model, on the CPU;
-    None for a name that is not there. The model is not loaded."""
+    """A look-up of single tensors in a model's files, by their names in the whole model, on the
+    CPU; None for a name that does not exist. The model is not loaded."""
     path = resolve_model(name)
     if not Path(path).is_dir():
         from huggingface_hub import snapshot_download
@@ -103,7 +103,7 @@ def _opened(folder: Path) -> Iterator[Callable[[str], Any]]:
         where = {key: file for file in files for key in file.keys()}  # noqa: SIM118 (no mapping)
 
         def look_up(name: str) -> Any:
-            # a base model's files leave out what its head's class puts before every name
+            # a base model's files lack the prefix that the class with a head adds to every name
             found = next((n for n in (name, name.partition(".")[2]) if n in where), None)
             return where[found].get_tensor(found) if found else None
 
@@ -111,7 +111,7 @@ def _opened(folder: Path) -> Iterator[Callable[[str], Any]]:
 
 
 def block_count(name: str) -> int:
-    """Transformer blocks of a model, from its config alone."""
+    """Number of transformer blocks of a model, from its config alone."""
     path = resolve_model(name)
     from transformers import AutoConfig  # after the checks that need no slow import
 
@@ -133,7 +133,7 @@ def block_count(name: str) -> int:
 
 
 def empty_model(name: str, trust_remote_code: bool = False) -> Any:
-    """A model's shape without weights, from its config alone."""
+    """A model without weights (shapes only), from its config alone."""
     path = resolve_model(name)
     import torch
     from transformers import AutoConfig

@@ -1,4 +1,4 @@
-"""What an engine's optimiser moves and knows, as a flat mapping of tensors, and back."""
+"""An optimiser's parameters and state as a flat mapping of tensors, and back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mtray.compat.deepspeed import scaler_fields, set_scaler_fields
 if TYPE_CHECKING:
     import torch
 
-SCALE = "scale of the loss/"  # before the names of what a loss is scaled by in fp16
+SCALE = "scale of the loss/"  # prefix of the state of fp16 loss scaling
 
 
 def scaler_numbers(scaler: Any) -> dict[str, float]:
-    """The state of what scales a loss, torch's or DeepSpeed's; empty where nothing does."""
+    """The state of a loss scaler, torch's or DeepSpeed's; empty without one."""
     if scaler is None:
         return {}
     if hasattr(scaler, "state_dict"):
@@ -25,7 +25,8 @@ def scaler_numbers(scaler: Any) -> dict[str, float]:
 def slots_state(
     slots: Mapping[str, torch.Tensor], optimizer: Any, scaler: Any
 ) -> dict[str, torch.Tensor]:
-    """Tensors that an optimiser moves, by name, what it knows of each, and the loss's scale."""
+    """The tensors that an optimiser trains, by name, its state of each, and the loss scaler's
+    state."""
     import torch
 
     found = {
@@ -45,7 +46,7 @@ def load_slots(
     scaler: Any,
     tensors: Mapping[str, torch.Tensor],
 ) -> None:
-    """Put back what `slots_state` gave."""
+    """Restore what `slots_state` returned."""
     kinds = {name: type(number) for name, number in scaler_numbers(scaler).items()}
     numbers = {n: kind(tensors[f"{SCALE}{n}"].item()) for n, kind in kinds.items()}
     if hasattr(scaler, "load_state_dict"):
@@ -60,6 +61,6 @@ def load_slots(
             weight.data.copy_(value)
         elif value.dim() or on_device:
             optimizer.state[weight][field] = value.to(weight.device)
-        else:  # a count of steps: AdamW's a float tensor on the CPU, others' a plain whole number
+        else:  # a step count: AdamW's is a float tensor on the CPU, others' a plain integer
             counts = value.dtype.is_floating_point
             optimizer.state[weight][field] = value if counts else value.item()

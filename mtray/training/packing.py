@@ -1,9 +1,10 @@
-"""Examples end to end in one row without pads, none of which sees another.
+"""Packing: examples concatenated in one row without padding, none of which attends to another.
 
-Every product with a weight runs on real tokens alone. Attention, which is a small part of the work
-at sentence lengths, is computed on rows padded by groups of similar length, so that no mask over
-the whole row is needed, which would cost memory and time by its square. Position ids start at 0
-with every example."""
+Linear layers run on real tokens only. Attention, a small part of the compute at sentence lengths,
+runs on rows padded within groups of similar length. So no mask over the whole row is needed, whose
+memory and time would grow with the square of its length. Position ids restart at 0 with every
+example.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +26,18 @@ from mtray.training.examples import Example, collate
 from mtray.training.schedule import micro_batches
 from mtray.unwrapped_model import accepts_argument, unwrapped
 
-NAME = "mtray_packed"  # of the attention, in transformers' list of them
-WASTE = 0.25  # of a group's rows in attention may be padding
-# of the greatest score, how far scores in a row may be from those alone; rounding in fp32 is 1e-6,
-# in 16 bits, which quantized weights are multiplied in as well, 1e-2
+NAME = "mtray_packed"  # in transformers' registry of attention functions
+WASTE = 0.25  # largest share of padding in a group's attention rows
+# largest difference of packed from unpacked logits, relative to the largest logit; rounding is 1e-6
+# in fp32 and 1e-2 in 16 bits, which quantized weights compute in as well
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 5e-2
-TRIED = (3, 40)  # examples, and tokens of each
+TRIED = (3, 40)  # examples of the check, and tokens of each
 
 
 @dataclass(frozen=True)
 class Group:
     """Examples whose attention is computed together: the tokens from `start` to `end` of the row,
-    spread to `places` (tokens,) of `rows` * `width`."""
+    scattered to `places` (tokens,) of `rows` * `width`."""
 
     start: int
     end: int
@@ -47,9 +48,12 @@ class Group:
 
 @dataclass(frozen=True)
 class PackedRow:
-    """`ids` and `positions` of shape (1, tokens). `targets` (targets,) are the ids that loss is
-    taken on, each predicted from the place in the row that `before` (targets,) holds; they end in
-    some that are `IGNORED`."""
+    """One packed row. `targets` is padded with `IGNORED`.
+
+    - `ids`, `positions`: token and position ids, shape (1, tokens).
+    - `targets`: ids of the tokens with a loss, shape (targets,).
+    - `before`: index in the row from which each target is predicted, shape (targets,).
+    """
 
     ids: torch.Tensor
     positions: torch.Tensor
@@ -59,7 +63,7 @@ class PackedRow:
 
 
 def pack(examples: Sequence[Example], device: Any) -> PackedRow:
-    """One row of the examples, shortest first, and a few tokens that no one sees at its end."""
+    """One row of the examples, shortest first, with a few padding tokens at its end."""
     ordered = sorted(examples, key=lambda e: len(e[0]))
     lengths = np.array([len(ids) for ids, _ in ordered])
     ends = np.cumsum(lengths)
@@ -87,8 +91,8 @@ def pack(examples: Sequence[Example], device: Any) -> PackedRow:
 
 
 class _Spread(torch.autograd.Function):
-    """Tokens to their places, zeros elsewhere. Every place is used once, so that the backward pass
-    is a look-up, where torch would add up; `_Gather` is its inverse."""
+    """Scatters tokens to their places, zeros elsewhere. Every place is used once, so the backward
+    pass is a gather, where torch would accumulate; `_Gather` is the inverse."""
 
     @staticmethod
     def forward(ctx: Any, tokens: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
@@ -114,8 +118,8 @@ class _Gather(torch.autograd.Function):
 
 
 def _round(tokens: int) -> int:
-    """A length with few others near it: oneDNN compiles its products anew for every shape, which in
-    bf16 takes as long as the product itself."""
+    """Round a length up so that few distinct lengths occur: oneDNN compiles its matrix products for
+    every new shape, which in bf16 takes as long as the product itself."""
     step = max(16, 1 << max(0, tokens.bit_length() - 5))
     return -(-tokens // step) * step
 
@@ -129,12 +133,12 @@ def _attention(
     packed: PackedRow | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers' attention functions: (1, heads, tokens, width) in, (1, tokens, heads, width)
-    out."""
+    """With the signature of transformers' attention functions: (1, heads, tokens, width) in, (1,
+    tokens, heads, width) out."""
     if packed is None or not getattr(module, "is_causal", True):
         raise TypeError(f"{type(module).__name__} cannot be packed")
     dtype, device_type = query.dtype, query.device.type
-    # torch's attention on the CPU is several times slower in bf16 than in fp32, backward above all
+    # torch's CPU attention is several times slower in bf16 than in fp32, above all backward
     on_cpu = device_type == "cpu"
     rows = [x[0].transpose(0, 1).float() if on_cpu else x[0].transpose(0, 1)
             for x in (query, key, value)]  # fmt: skip
@@ -150,7 +154,7 @@ def _attention(
 
 
 def _attend(module: Any, inputs: Sequence[torch.Tensor], options: dict[str, Any]) -> torch.Tensor:
-    """Causal attention of padded rows, (rows, width, heads, size): the pads stand behind."""
+    """Causal attention over right-padded rows, (rows, width, heads, size)."""
     width = inputs[0].shape[2]
     window, mask = options.get("sliding_window"), None
     if window and width > window:
@@ -164,7 +168,7 @@ def _attend(module: Any, inputs: Sequence[torch.Tensor], options: dict[str, Any]
 
 
 def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
-    """(tokens, heads, size) -> (rows, heads, width, size), zero where a row has no token."""
+    """(tokens, heads, size) -> (rows, heads, width, size), zero at padding."""
     flat = _Spread.apply(tokens, group.places, group.rows * group.width)
     found: torch.Tensor = flat.view(group.rows, group.width, *tokens.shape[1:]).transpose(1, 2)
     return found
@@ -172,7 +176,7 @@ def _spread(tokens: torch.Tensor, group: Group) -> torch.Tensor:
 
 @contextmanager
 def packed_attention(model: Any) -> Iterator[None]:
-    """The model takes packed rows within, and is as it was after."""
+    """The model accepts packed rows inside the context and is restored afterwards."""
     inner = unwrapped(model)
     before = attention_of(inner.config)
     AttentionInterface.register(NAME, _attention)
@@ -184,9 +188,8 @@ def packed_attention(model: Any) -> Iterator[None]:
 
 
 def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
-    """Negative log-likelihood in nats, summed over the examples' target tokens; to be called within
-    `packed_attention`, as must be its backward pass. Scores are computed at the targets' places
-    alone."""
+    """Negative log-likelihood in nats, summed over the examples' target tokens. It and its backward
+    pass must run inside `packed_attention`. Logits are computed only for the targets."""
     row = pack(examples, engine.device)
     logits = _forward(engine.forward, row)
     return torch.nn.functional.cross_entropy(
@@ -195,7 +198,7 @@ def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
 
 
 def _forward(model: Any, row: PackedRow) -> torch.Tensor:
-    """Scores of the targets, shape (targets, vocabulary)."""
+    """Logits of the targets, shape (targets, vocabulary)."""
     found: torch.Tensor = model(
         input_ids=row.ids, position_ids=row.positions, attention_mask=_no_mask(row.ids),
         use_cache=False, logits_to_keep=row.before, packed=row,
@@ -204,15 +207,15 @@ def _forward(model: Any, row: PackedRow) -> torch.Tensor:
 
 
 def _no_mask(ids: torch.Tensor) -> torch.Tensor:
-    """Four dimensions are handed on as they are; of fewer, transformers would make a mask as large
-    as the row's square."""
+    """A four-dimensional mask is passed through unchanged; from one of fewer dimensions
+    transformers would build a mask of the row's squared length."""
     return torch.ones((1, 1, 1, 1), dtype=torch.bool, device=ids.device)
 
 
 def use_packing(model: Any, examples: Sequence[Example], training: Training) -> bool:
-    """Whether the micro-batches of `model` are packed rows: where they may be and it gives the
-    scores that it gives of each example alone, which is tried. Raises ConfigError where the study
-    insists and it does not."""
+    """Whether the micro-batches of `model` are packed rows: where packing is allowed and a test
+    shows that it gives the same logits as each example alone. Raises ConfigError where the study
+    requires packing and the test fails."""
     if training.packing == "off":
         return False
     why = _why_never(model) or _why_not(model, examples)
@@ -222,8 +225,8 @@ def use_packing(model: Any, examples: Sequence[Example], training: Training) -> 
 
 
 def check_packing(model: Any) -> None:
-    """ConfigError where a model of that class and config, whatever its weights, takes no packed
-    rows."""
+    """ConfigError where no model of that class and config accepts packed rows, whatever its
+    weights."""
     if why := _why_never(model):
         raise _cannot(model, why)
 
@@ -246,7 +249,7 @@ def _why_never(model: Any) -> str:
 
 
 def _why_not(model: Any, examples: Sequence[Example]) -> str:
-    """Empty where packed rows give the scores of every example alone, which is tried."""
+    """Empty where a test shows that packed rows give the logits of every example alone."""
     count, most = TRIED
     tried = [(ids[:most], min(start, most - 1)) for ids, start in examples[:count]]
     was_training, device = model.training, next(model.parameters()).device
@@ -260,7 +263,7 @@ def _why_not(model: Any, examples: Sequence[Example]) -> str:
             ]
             with packed_attention(model):
                 found = _forward(model, row)
-    # a model whose code passes the row on to something else raises whatever that likes to
+    # a model whose code passes the row to other functions can raise any of their exceptions
     except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"[:200]
     finally:
@@ -271,7 +274,7 @@ def _why_not(model: Any, examples: Sequence[Example]) -> str:
 
 
 def _tolerance(model: Any) -> float:
-    """Of a model whose products, without autocast, are in 16 bits, the greater one."""
+    """The larger one for a model that computes in 16 bits without autocast."""
     few = getattr(model, "is_quantized", False) or any(
         p.is_floating_point() and p.itemsize == 2 for p in model.parameters()
     )

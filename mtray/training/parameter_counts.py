@@ -1,4 +1,4 @@
-"""How many parameters a model has, and how many are trained."""
+"""Numbers of parameters and of trainable parameters of a model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mtray.training.models import empty_model
 
 
 def trainable_parameter_count(name: str, frozen_layers: int, rank: int | None = None) -> int:
-    """How many parameters of a model are trained, from its config alone: in full fine-tuning, or of
-    adapters of this rank, which have a factor on either side of every linear layer."""
+    """The number of trainable parameters of a model, from its config alone: in full fine-tuning, or
+    of adapters of this rank, which have two factors for every linear layer."""
     from mtray.training.freezing import transformer_blocks
 
     model = empty_model(name)
@@ -26,13 +26,13 @@ def trainable_parameter_count(name: str, frozen_layers: int, rank: int | None = 
 
 
 def count_trainable(model: Any) -> int:
-    """How many parameters are trained."""
+    """The number of trainable parameters."""
     from mtray.training.trainable_weights import trainable_weights
 
     return sum(p.numel() for p in trainable_weights(model).values())
 
 
 def parameter_count(model: Any) -> int:
-    """How many parameters a model has; of weights of 4 bits two stand in a byte."""
+    """The number of parameters of a model; a byte of 4-bit weights holds two."""
     states = ((p, getattr(p, "quant_state", None)) for p in model.parameters())
     return sum(math.prod(state.shape) if state else p.numel() for p, state in states)

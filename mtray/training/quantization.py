@@ -1,4 +1,4 @@
-"""Where weights can be trained on in 4 bits (QLoRA)."""
+"""Whether 4-bit training (QLoRA) is possible."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mtray.errors import ConfigError
 
 
 def check_qlora(gpus: float) -> None:
-    """ConfigError where a trial could not train by `method: qlora`."""
+    """ConfigError where a trial could not train with `method: qlora`."""
     from importlib.util import find_spec
 
     if not gpus:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def check_recipes(study: Study, space: Space) -> None:
-    """ConfigError naming the first thing that no trial, or not every trial, could do. Seconds."""
+    """ConfigError naming the first setting that no trial, or not every trial, could train with.
+    Takes seconds."""
     check_stops(study, space)
     recipes = extreme_recipes(space, "frozen_layers", "freeze_policy", "method")
     blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
@@ -29,7 +30,9 @@ def check_recipes(study: Study, space: Space) -> None:
     if any(r.method == "qlora" for r in recipes):
         check_qlora(study.resources.gpus_per_worker)
         if study.training.zero_stage == 3:
-            raise ConfigError("method is qlora, and ZeRO-3 cannot part 4-bit weights: zero_stage 2")
+            raise ConfigError(
+                "method is qlora, and ZeRO-3 cannot shard 4-bit weights: set zero_stage 2"
+            )
     if any(r.freeze_policy == "most_changed" and r.frozen_layers for r in recipes):
         resolve_model(earlier_model(study.training.freeze_from))
     adapted = [r.frozen_layers for r in recipes if r.method != "full"]
@@ -40,7 +43,7 @@ def check_recipes(study: Study, space: Space) -> None:
 
 
 def check_stops(study: Study, space: Space) -> None:
-    """ConfigError where a recipe ends before its last step and should not."""
+    """ConfigError where a recipe ends before its last step and must not."""
     shares = [share for share in map(float, space.values("stop_after")) if share < 1]
     if not shares:
         return
@@ -56,7 +59,7 @@ def check_stops(study: Study, space: Space) -> None:
 
 
 def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:
-    """`adapted`: the most blocks that are frozen below adapters; None where there are none."""
+    """`adapted`: the most blocks that are frozen with adapters; None without adapters."""
     if frozen or adapted is not None:
         blocks = len(transformer_blocks(model))
         nothing_left = adapted is not None and not linear_names(model, tuple(range(adapted)))

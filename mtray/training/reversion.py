@@ -1,6 +1,7 @@
-"""Part of the way back from the tuned weights to the base model's: w0 + alpha (w - w0) over what
-moved, without training again (post-hoc reversion, arXiv 2606.00284). An adapter's difference is the
-product of two factors, so the one that begins at zero (LoRA's B) is scaled, and the other stays."""
+"""Interpolation between the base model's and the tuned weights: w0 + alpha (w - w0) over the
+trainable parameters, without training again (post-hoc reversion, arXiv 2606.00284). An adapter's
+difference is the product of two factors, so only the one that is initialised to zero (LoRA's B) is
+scaled."""
 
 from __future__ import annotations
 
@@ -13,18 +14,19 @@ from mtray.training.trainable_weights import restored_afterwards, trainable_weig
 if TYPE_CHECKING:
     import torch
 
-# factors of an adapter that do not begin at zero: theirs is not part of the difference
+# the factors of an adapter that are not initialised to zero, and so are not scaled
 OTHER_FACTORS = ("lora_A", "lora_embedding_B")
 
 
 class InitialWeights:
-    """The trainable weights as they were before the training, by name, in the CPU's memory."""
+    """The trainable parameters before training, by name, in CPU memory."""
 
     def __init__(self) -> None:
         self.weights: dict[str, torch.Tensor] = {}
 
     def take(self, model: Any) -> None:
-        """Called once it is marked what is trained, and before an engine parts the weights."""
+        """Called once the trainable parameters are marked, and before an engine shards the
+        weights."""
         self.weights = {
             name: weight.detach().to("cpu", copy=True)
             for name, weight in trainable_weights(model).items()
@@ -32,8 +34,8 @@ class InitialWeights:
 
     @contextmanager
     def at(self, module: Any, alpha: float) -> Iterator[None]:
-        """The whole module with its weights at `alpha`, 0: the base model's, 1: as they are. At the
-        end they are again what they were, bit for bit."""
+        """The whole module with its weights at `alpha` (0: the base model's, 1: unchanged).
+        Afterwards they are restored bit for bit."""
         import torch
 
         trainable = {

@@ -1,4 +1,4 @@
-"""Pure arithmetic of a training run: steps, learning rates, and which example goes where."""
+"""Pure arithmetic of a training: steps, learning rates, and the examples of each batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> 
     """Learning rate of step 0..steps-1: linear warm-up over a share of the steps, then the schedule
     down to zero.
 
-    The last step is above zero: the schedule reaches zero at step `steps`.
+    The last step's rate is above zero: the schedule reaches zero at step `steps`.
     """
     warm = math.ceil(training.warmup * steps)
     if step < warm:
@@ -32,7 +32,7 @@ def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> 
 
 
 def batches(lengths: Index, training: Training, seed: int) -> list[Index]:
-    """The rows of every step, a fresh order in each epoch; the same for any number of workers. The
+    """The rows of every step, reshuffled in each epoch, independent of the number of workers. The
     last batch of an epoch may be smaller. `lengths` (examples,) in tokens."""
     order, size = np.random.default_rng(seed), training.batch_examples
     out: list[Index] = []
@@ -51,15 +51,15 @@ def step_after(share: float, steps: int) -> int:
 
 
 def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
-    """The different rows of all steps until there, shape (rows,), in rising order."""
+    """The distinct rows of all steps up to `stop_after`, shape (rows,), ascending."""
     steps = batches(lengths, training, seed)
     done = steps[: step_after(stop_after, len(steps))]
     return np.asarray(np.unique(np.concatenate([lengths[:0], *done])), dtype=np.int64)
 
 
 def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
-    """Rows in their order, cut into groups of at most `max_tokens` tokens in all; a single longer
-    example stands alone."""
+    """Rows in their order, cut into groups of at most `max_tokens` tokens in total; a longer
+    example is a group by itself."""
     groups: list[Index] = []
     start = tokens = 0
     for end, length in enumerate(lengths[rows].tolist()):
@@ -71,9 +71,9 @@ def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
 
 
 def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0.25) -> list[Index]:
-    """Cut one worker's rows of a step into groups of similar length: at most `max_tokens` padded
-    tokens each (a single longer example stands alone), and at most the share `waste` of them
-    padding, as long as a group has 8 rows or more."""
+    """Cut one worker's rows of a step into groups of similar length: at most `max_tokens` tokens
+    each with padding (a longer example is a group by itself), and at most the share `waste` of
+    padding in groups of 8 rows or more."""
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     groups: list[Index] = []
     start = 0
@@ -91,8 +91,8 @@ def micro_batches(rows: Index, lengths: Index, max_tokens: int, waste: float = 0
 
 
 def packs(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
-    """Cut one worker's rows of a step into groups of at most `max_tokens` tokens in all (a single
-    longer example stands alone), shortest first."""
+    """Cut one worker's rows of a step into groups of at most `max_tokens` tokens in total, shortest
+    first; a longer example is a group by itself."""
     return filled(rows[np.argsort(lengths[rows], kind="stable")], lengths, max_tokens)
 
 
@@ -100,7 +100,7 @@ def plan_step(
     rows: Index, lengths: Index, worker: tuple[int, int], max_tokens: int, packed: bool = False
 ) -> Sequence[Index]:
     """The micro-batches of a step that `worker` (rank, number of workers) computes. Every worker
-    gets equally many, some empty: their collectives must match."""
+    gets equally many, some of them empty, since their collectives must match."""
     cut, (rank, world) = packs if packed else micro_batches, worker
     per_rank = [cut(rows[r::world], lengths, max_tokens) for r in range(world)]
     most = max(map(len, per_rank))

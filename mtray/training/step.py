@@ -13,12 +13,12 @@ from mtray.training.losses import loss_of, target_tokens
 from mtray.training.schedule import Index, plan_step
 from mtray.training.worker import ProcessGroup
 
-MICRO_BATCH_TOKENS = 4096  # with padding
+MICRO_BATCH_TOKENS = 4096  # padding included
 
 
 def micro_batch_tokens(model: Any, wanted: int | None, share: float = 1.0) -> int:
-    """Tokens of a micro-batch: those of the study, else fewer for a large vocabulary; of either,
-    `share`."""
+    """Tokens of a micro-batch: the study's setting, else the default or fewer for a large
+    vocabulary; multiplied by `share`."""
     vocabulary = int(model.config.get_text_config().vocab_size)
     usual = wanted or min(MICRO_BATCH_TOKENS, LOGITS_AT_ONCE // vocabulary)
     return max(1, int(usual * share))
@@ -26,7 +26,7 @@ def micro_batch_tokens(model: Any, wanted: int | None, share: float = 1.0) -> in
 
 @dataclass(frozen=True)
 class Feed:
-    """What a worker's steps are made from. `lengths` (examples,) in tokens; `form`: of its
+    """The data of a worker's steps. `lengths` (examples,) in tokens; `form`: the layout of its
     micro-batches."""
 
     examples: Sequence[Example]
@@ -36,7 +36,7 @@ class Feed:
     form: Form = "padded"
 
     def step(self, engine: Any, rows: Index, rate: float) -> float:
-        """The mean loss over the target tokens of the global batch, on every worker the same."""
+        """The mean loss over the target tokens of the global batch, the same on every worker."""
         process_group, examples = self.process_group, self.examples
         normaliser = max(1, sum(target_tokens(examples[r], self.form) for r in rows))
         groups = plan_step(
@@ -49,12 +49,12 @@ class Feed:
         nats: Any = 0.0
         with self._attention(engine.module):
             for index, group in enumerate(groups):
-                # a worker without rows still takes part in the collectives, with a loss that counts
-                # nothing
+                # a worker without rows still takes part in the collectives, with a loss of zero
+                # weight
                 micro = [examples[r] for r in group] or [examples[rows[0]]]
                 loss = loss_of(engine, micro, self.form)
                 if len(group):
-                    nats = nats + loss.detach()  # on its device: asking for it would wait
+                    nats = nats + loss.detach()  # stays on the device: reading it would synchronise
                 share = float(len(group) > 0) / normaliser
                 engine.backward(loss * share, last=index == len(groups) - 1)
         engine.step(rate)

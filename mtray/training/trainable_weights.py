@@ -1,4 +1,4 @@
-"""The weights that a training changed, in one file: an adapter, or what was not frozen."""
+"""The trained weights in one file: an adapter, or the parameters that were not frozen."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mtray.files import replacing
 
 
 def trainable_weights(module: Any) -> dict[str, Any]:
-    """The parameters that are trained, by name."""
+    """The trainable parameters, by name."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
 @contextmanager
 def restored_afterwards(weights: Iterable[Any]) -> Iterator[None]:
-    """At the end the weights are what they were, bit for bit; a copy is in the CPU's memory."""
+    """The weights are restored bit for bit at the end, from a copy in CPU memory."""
     import torch
 
     kept = [(weight, weight.detach().to("cpu", copy=True)) for weight in weights]
@@ -31,7 +31,7 @@ def restored_afterwards(weights: Iterable[Any]) -> Iterator[None]:
 
 
 def save_trainable(module: Any, path: Path) -> None:
-    """Whole or not at all."""
+    """Written atomically."""
     from safetensors.torch import save_file
 
     tensors = {n: p.detach().cpu().contiguous() for n, p in trainable_weights(module).items()}
@@ -40,8 +40,7 @@ def save_trainable(module: Any, path: Path) -> None:
 
 
 def load_trainable(module: Any, path: Path) -> None:
-    """Put them into a model in which the same weights are trained. RunError where they are
-    others."""
+    """Load them into a model with the same trainable parameters. RunError where those differ."""
     import torch
     from safetensors import SafetensorError, safe_open
 

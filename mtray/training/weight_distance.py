@@ -1,6 +1,6 @@
-"""How far the weights went: for each transformer block, the embeddings, the head and what is left
-(the last norm), relative to where they began; and the mean over tensors (MPD to the base model,
-`mtray.analysis.dataset_similarity`). One tensor at a time."""
+"""The distance of the trained weights from their initial values: relative for each transformer
+block, the embeddings, the head and the rest (the last norm); and its mean over tensors (MPD to the
+base model, `mtray.analysis.dataset_similarity`). One tensor at a time."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from mtray.training.freezing import transformer_blocks
 if TYPE_CHECKING:
     import torch
 
-PREFIX = "block "  # of a block's name, before its index from the input
+PREFIX = "block "  # before a block's index, counted from the input
 
 
 def weight_distances(
     module: Any, origin: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, float], float]:
-    """||w - w0|| / ||w0|| over all trained weights, by part of the model, and the mean over
-    tensors of ||w - w0||. `origin` holds w0 by name. An adapter is taken for what it adds to the
-    weights that it adapts."""
+    """|w - w0|| / ||w0|| over all trained weights, by part of the model, and the mean of ||w - w0||
+    over tensors. `origin` holds w0 by name. An adapter counts as the difference it adds to the
+    weights it adapts."""
     parts = part_names(module)
     squares: dict[str, tuple[float, float]] = {}
     norms = []
@@ -44,7 +44,7 @@ def weight_distances(
 
 
 def part_names(module: Any) -> dict[str, str]:
-    """What a parameter belongs to, by the beginning of its name: blocks, embeddings, head."""
+    """The part of the model (block, embeddings, head) of each prefix of parameter names."""
     names = {id(part): name for name, part in module.named_modules()}
     found = {}
     with suppress(ConfigError):  # a model without a stack of blocks

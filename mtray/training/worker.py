@@ -1,4 +1,5 @@
-"""This worker of a trial: its place among the others, and what it is given and asked on its way."""
+"""One worker of a trial: its place in the process group, and its means to report progress and to be
+stopped."""
 
 from __future__ import annotations
 
@@ -18,9 +19,13 @@ def _alone(value: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This worker among its trial's; `agree` is True on every worker when it is called with True on
-    any, `total` is the sum of what all workers call it with, `gather` the list of it on rank 0
-    (`any_worker`, `sum_over_workers` and `gather_from_workers` where there are several)."""
+    """This worker in its trial's process group (with several workers: `any_worker`,
+    `sum_over_workers`, `gather_from_workers`).
+
+    - `agree`: True on every worker when any calls it with True.
+    - `total`: the sum of the workers' values.
+    - `gather`: the list of the workers' values on rank 0.
+    """
 
     rank: int = 0
     world: int = 1
@@ -39,9 +44,13 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Worker:
-    """`batch_share`: of the usual tokens in a micro-batch and in a batch of the evaluation.
-    `progress` is told what is done. `should_stop` stays True once it is; TrialStopped is raised
-    soon after. `models` loads the base model; None: from its files."""
+    """One worker of a trial.
+
+    - `batch_share`: share of the usual tokens in a micro-batch and in an evaluation batch.
+    - `progress`: receives progress reports.
+    - `should_stop`: stays True once it is; TrialStopped is raised soon after.
+    - `models`: loads the base model; None: from its files.
+    """
 
     process_group: ProcessGroup = ProcessGroup()
     batch_share: float = 1.0
@@ -51,8 +60,8 @@ class Worker:
 
 
 def any_worker(flag: bool) -> bool:
-    """Whether any worker of the process group says so. All must leave the loop at the same step, or
-    those that stay wait for the others for ever."""
+    """Whether any worker of the process group has the flag set. All must leave the loop at the same
+    step, or those that stay wait for the others forever."""
     return sum_over_workers(float(flag)) > 0
 
 
@@ -78,7 +87,7 @@ def gather_from_workers(value: Any) -> list[Any]:
 
 
 def join_process_group(rank: int, world: int) -> ProcessGroup:
-    """A worker of the process group; one alone needs none."""
+    """Join as one worker of the process group; a single worker needs none."""
     if world == 1:
         return ProcessGroup()
     return ProcessGroup(rank, world, any_worker, sum_over_workers, gather_from_workers)

@@ -1,4 +1,4 @@
-"""All workers of a trial answer the evaluation's requests."""
+"""The evaluation's requests, split over all workers of a trial."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mtray.training.worker import Worker
 def evaluate_distributed(
     settings: Settings, asked: Sequence[Request], worker: Worker
 ) -> list[Output]:
-    """Every worker answers its part; the outputs of all are returned on rank 0, none elsewhere.
-    TrialStopped is raised on all workers where it is on one."""
+    """Every worker answers its part; rank 0 returns all outputs, the others none. If TrialStopped
+    is raised on one worker, it is raised on all."""
     part, process_group = None, worker.process_group
     with suppress(TrialStopped):
         part = answer_part(
@@ -26,7 +26,7 @@ def evaluate_distributed(
             lambda done, of: worker.progress({"answered": done, "steps": of}),
             worker.should_stop,
         )
-    # a worker that left by itself would leave the others waiting
+    # a worker that left alone would block the others
     if process_group.agree(part is None):
         raise TrialStopped
     parts = process_group.gather(part)

@@ -1,4 +1,4 @@
-"""How far a trial's model is from the untouched one on the new task, at each of its alphas."""
+"""KL divergence of a trial's model from the base model on the new task, at each of its alphas."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mtray.trial.job import DivergencePlan
 def divergence_plan(
     study: Study, suite: Suite, outputs: Callable[[], Sequence[Output] | None]
 ) -> DivergencePlan | None:
-    """On which prompts the study's trials are compared; None where it asks for none. `outputs`: the
-    untouched model's of the whole suite, None while there are none."""
+    """The prompts on which the study's trials are compared; None where it asks for none. `outputs`:
+    the base model's outputs of the whole suite, None until they exist."""
     if not study.evaluation.divergence.prompts:
         return None
     requests = divergence_requests(suite, study.evaluation.divergence.prompts)
@@ -36,11 +36,11 @@ def divergence_plan(
 
 
 class Divergence:
-    """Of the model of `settings`, whose base weights `origin` has. They are put into it once, so
-    that no second model is held."""
+    """KL divergence of the model of `settings` from its base weights `origin`. Their distributions
+    are computed once, in the same model, so that no second model is held."""
 
     def __init__(self, plan: DivergencePlan, settings: Settings, origin: InitialWeights) -> None:
-        # products in bf16 would add 2e-4 nats (the embedded model), as much as a light training
+        # bf16 would add 2e-4 nats (embedded model), as much as a light training
         self._exact, self._origin = replace(settings, autocast=None), origin
         with origin.at(settings.model, 0.0), merged(settings.model):
             answers = plan.answers()

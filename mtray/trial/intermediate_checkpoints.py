@@ -1,5 +1,5 @@
-"""Intermediate checkpoints of a trial as points of their own: what the model answers after a part
-of its training's steps (`Recipe.stop_after`)."""
+"""Intermediate checkpoints of a trial as points of their own: the model evaluated after a part of
+its training steps (`Recipe.stop_after`)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mtray.trial.job import IntermediatePoint, KeepModel
 from mtray.trial.phase_timer import PhaseTimer
 
 Evaluate = Callable[[float, Any, TrainingRecord], IntermediatePoint]
-BESIDE = ("intermediate", "rungs")  # phases that are no part of what a point took
+BESIDE = ("intermediate", "rungs")  # phases that do not count towards a point's seconds
 
 
 class IntermediateCheckpoints:
-    """The intermediate checkpoints that a trial has evaluated, by share. They are kept in its
-    resumable checkpoint (`state`), so that a training that goes on from there (`go_on`) does not
-    evaluate them again. `seconds`: the trial's."""
+    """The intermediate checkpoints that a trial has evaluated, by share. They are stored in its
+    resumable checkpoint (`state`), so that a resumed training (`go_on`) does not evaluate them
+    again. `seconds`: the trial's timer."""
 
     def __init__(self, seconds: PhaseTimer) -> None:
         self._seconds = seconds
@@ -35,7 +35,7 @@ class IntermediateCheckpoints:
         return tuple(self._points.values())
 
     def state(self) -> list[dict[str, Any]]:
-        """As JSON has it."""
+        """In a form that JSON can store."""
         return [
             {
                 **vars(point),
@@ -59,8 +59,8 @@ class IntermediateCheckpoints:
     def points(
         self, shares: Sequence[float], evaluate: Evaluate, keep: KeepModel | None
     ) -> CheckpointSchedule:
-        """For the training loop. `evaluate` gives the point with the seconds of its own phases;
-        `keep` is called with it, where it is given."""
+        """The schedule for the training loop. `evaluate` returns the point with the seconds of its
+        own phases; `keep`, if given, is called with its share and module."""
 
         def take(share: float, module: Any, record: TrainingRecord) -> None:
             before, start = self._seconds.so_far(), time.perf_counter()
@@ -79,8 +79,8 @@ class IntermediateCheckpoints:
 def mix_until(
     mix: Mix, examples: Sequence[Example], training: Training, seed: int, stop_after: float
 ) -> Mix:
-    """The mix, whose examples these are source by source, with counts of what a training sees of it
-    until this share of its steps."""
+    """The mix with counts of what a training sees of it up to this share of its steps. `examples`
+    are the mix's, source by source."""
     lengths = example_lengths(examples)
     rows = seen_rows(lengths, training, seed, stop_after)
     ends = np.cumsum([share.realised for share in mix.shares])

@@ -1,4 +1,4 @@
-"""What a trial is asked to do and what its workers hand back."""
+"""What a trial is asked to do and what its workers return."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ KeepModel = Callable[[float, Any], None]
 
 @dataclass(frozen=True)
 class Job:
-    """What a trial is asked to do; number -1 is the base model untouched. A replicate, counted from
-    1, repeats the recipe of trial `of` with a seed that many above the study's. `attempts`: earlier
-    ones that were lost (`mtray.search.ledger.trial_failures.attempt`). `trained_as`: as in the
-    record."""
+    """What a trial is asked to do.
+
+    - `number`: -1 is the untouched base model.
+    - `replicate`: counted from 1, repeats the recipe of trial `of` with the study's seed plus this
+      number.
+    - `attempts`: earlier attempts that failed (`mtray.search.ledger.trial_failures.attempt`).
+    - `trained_as`: as in the record.
+    """
 
     number: int
     role: Role
@@ -39,8 +43,12 @@ class Job:
 
 @dataclass(frozen=True)
 class RungPlan:
-    """What a trial answers after these shares of its steps. `ask`, on rank 0, with the outputs and
-    the seconds they took, says whether the trial ends."""
+    """What is measured at the rungs of a trial.
+
+    - `shares`: shares of its steps.
+    - `requests`: the requests that are answered.
+    - `ask`: on rank 0, given the outputs and the seconds they took, says whether the trial ends.
+    """
 
     shares: tuple[float, ...]
     requests: Sequence[Request]
@@ -49,9 +57,9 @@ class RungPlan:
 
 @dataclass(frozen=True)
 class DivergencePlan:
-    """The prompts on which a trained model is compared with the untouched one
-    (`mtray.evaluation.divergence`). `answers`: the untouched model's; None where they are not there
-    yet, and the trial makes them itself."""
+    """The prompts on which a trained model is compared with the base model
+    (`mtray.evaluation.divergence`). `answers`: the base model's outputs; None while they do not
+    exist, and the trial generates them itself."""
 
     requests: Sequence[Request]
     answers: Callable[[], Sequence[Output] | None]
@@ -59,8 +67,8 @@ class DivergencePlan:
 
 @dataclass(frozen=True)
 class ReversionPoint:
-    """What the tuned model answered at another alpha, the seconds of that, and its KL divergence as
-    in the record."""
+    """The tuned model at another alpha: its outputs, the seconds they took, and its KL divergence
+    as in the record."""
 
     alpha: float
     outputs: list[Output]
@@ -70,8 +78,8 @@ class ReversionPoint:
 
 @dataclass(frozen=True)
 class IntermediatePoint:
-    """What the model answered after a share of its training's steps, what it had seen until there
-    and how; `seconds` by phase until there, of its own answering as `generation`."""
+    """The model after a share of its training steps: its outputs, and the mix and the training
+    record up to there. `seconds` by phase up to there, with its own generation as `generation`."""
 
     stop_after: float
     outputs: list[Output]
@@ -82,10 +90,13 @@ class IntermediatePoint:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker hands back: the answers and how the model that gave them was made. `pruned`: a
-    rung ended the trial, so there are none. `notes` go to the record's `extra`, `reverted` and
-    `intermediate` are a record's each. `restored`: of the seconds, those that a checkpoint
-    brought."""
+    """What a worker returns: the outputs and how the model that gave them was made.
+
+    - `pruned`: a rung ended the trial, so there are no outputs.
+    - `notes`: go to the record's `extra`.
+    - `reverted`, `intermediate`: each becomes a record of its own.
+    - `restored`: the part of the seconds that a checkpoint restored.
+    """
 
     outputs: list[Output]
     mix: Mix
@@ -101,10 +112,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a trial is run: `engine`, deepspeed or torch; `keep_in`, the folder for checkpoints while
-    it trains; `use` is called at the end, with the model as it was evaluated and its tokenizer;
-    `keep`, on rank 0, with the share of the steps and the model of every intermediate checkpoint
-    that was evaluated. `divergence`: on rank 0 alone."""
+    """How a trial is run.
+
+    - `engine`: deepspeed or torch.
+    - `keep_in`: the folder for checkpoints during training.
+    - `use`: called at the end with the evaluated model and its tokenizer.
+    - `keep`: called on rank 0 with the share and the model of every evaluated intermediate
+      checkpoint.
+    - `divergence`: on rank 0 only.
+    """
 
     engine: str = "deepspeed"
     rungs: RungPlan | None = None

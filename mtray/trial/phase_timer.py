@@ -1,4 +1,4 @@
-"""What a trial takes, by phase, and what of that counts as its cost."""
+"""The seconds of a trial by phase, and which of them count as its cost."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class PhaseTimer:
             self.phases[name] = self.phases.get(name, 0.0) + spent
 
     def beside_training(self, name: str, spent: float) -> None:
-        """Of a phase within that of training, which is not to count it."""
+        """Record a phase nested in training, and do not count it as training."""
         self.add({name: spent, "training": -spent})
 
     def so_far(self) -> dict[str, float]:
-        """The phases, with what has passed of one that is not over."""
+        """The phases so far, including the elapsed time of one that is still running."""
         found = PhaseTimer(dict(self.phases))
         found.add({name: time.perf_counter() - start for name, start in self._running.items()})
         return found.phases

@@ -1,4 +1,4 @@
-"""The record of a trial: the scores of what its workers handed back."""
+"""The record of a trial, with the scores of what its workers returned."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def record_trial(
     job: Job, study: Study, suite: Suite, outcome: Outcome, base_outputs: Sequence[Output] | None
 ) -> tuple[TrialRecord, dict[str, Any]]:
-    """Score what the worker returned; `base_outputs` None when this is the base model itself.
+    """Score what the worker returned; `base_outputs` is None when this is the base model itself.
 
-    Also returns the bootstrap draws behind quality and retention, each of shape (resamples,).
+    Also returns the bootstrap draws of quality and retention, each of shape (resamples,).
     """
     seconds = PhaseTimer(dict(outcome.seconds))
     with seconds.phase("scoring"):
@@ -39,7 +39,7 @@ def record_trial(
                 f"{', '.join(sorted(measured))}"
             )
     values = {name: score.value for name, score in measured.items()}
-    # the untouched model stays what all others are measured against
+    # the base model is the reference of all others, so it is never infeasible
     broken = None if job.role == "base" else broken_reason(study.constraints, values)
     record = TrialRecord(
         number=job.number, role=job.role, state="infeasible" if broken else "complete",
@@ -56,6 +56,6 @@ def record_trial(
             "sample": [list(s) for s in suite.sample(outcome.outputs, 8)],
         },
     )  # fmt: skip
-    # a cost has no segments to draw, so every draw of it is its value
+    # a cost has no segments to resample, so every draw equals its value
     constant = {name: np.full(study.evaluation.bootstrap, s.value) for name, s in costs.items()}
     return record, {**result.draws, **constant}

@@ -38,8 +38,9 @@ def run_trial(
     options: RunOptions = RunOptions(),
     worker: Worker = Worker(),
 ) -> Outcome:
-    """Fine-tune by the recipe and generate. Every worker answers its part of the requests; rank 0
-    returns all outputs, the others none. TrialStopped soon after `worker.should_stop` says so."""
+    """Fine-tune by the recipe and evaluate. Every worker answers its part of the requests; rank 0
+    returns all outputs, the others none. Raises TrialStopped soon after `worker.should_stop` says
+    so."""
     keep_freed_memory()
     trial = _Trial(job, study, options, worker)
     try:
@@ -63,7 +64,7 @@ def _through(trial: _Trial, store: Mapping[str, Table], requests: Sequence[Reque
 
 
 class LoadedModel(NamedTuple):
-    """A base model as a trial begins with it; `precision`: that of the products."""
+    """A base model at the start of a trial; `precision`: of its computation."""
 
     model: Any
     tokenizer: Any
@@ -73,7 +74,8 @@ class LoadedModel(NamedTuple):
 def load_base_model(
     study: Study, recipe: Recipe, seed: int, models: BaseModels | None = None
 ) -> LoadedModel:
-    """Seeds torch, so that whatever a trial draws from then on is its own. Raises MtrayError."""
+    """Seeds torch, so that everything a trial draws afterwards depends on its own seed alone.
+    Raises MtrayError."""
     import torch
 
     from mtray.training.engine import resolve_precision
@@ -88,7 +90,7 @@ def load_base_model(
 
 
 class _Trial:
-    """What a worker has of its trial, from the base model's weights to the answers."""
+    """A worker's state of its trial, from the base model's weights to the outputs."""
 
     def __init__(self, job: Job, study: Study, options: RunOptions, worker: Worker) -> None:
         self._job, self._study, self._options, self._worker = job, study, options, worker
@@ -96,7 +98,7 @@ class _Trial:
         self._restored = 0.0
         self._origin, self._mix = InitialWeights(), Mix()
         self._record: TrainingRecord | None = None
-        # the untouched model has nothing to revert
+        # the untouched base model has nothing to revert
         wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
         self._alphas = [alpha for alpha in wanted if alpha != job.recipe.alpha]
         self._intermediate = IntermediateCheckpoints(self._seconds)
@@ -119,7 +121,7 @@ class _Trial:
         self._whole: AbstractContextManager[Any] = nullcontext(self._loaded.model)
 
     def close(self) -> None:
-        """Give back what the engine holds, in this process and of the other workers."""
+        """Free what the engine holds, in this process and in the other workers."""
         if self._built is not None:
             self._built.close()
 
@@ -133,11 +135,11 @@ class _Trial:
         return examples
 
     def _seen(self, examples: Sequence[Example], stop_after: float) -> Mix:
-        """The mix with what is seen of it until this share of the steps."""
+        """The mix with counts of what is seen of it up to this share of the steps."""
         return mix_until(self._mix, examples, self._study.training, self._job.seed, stop_after)
 
     def train(self, examples: Sequence[Example], requests: Sequence[Request]) -> None:
-        """Raises TrialPruned where a rung ends it. `requests`: of intermediate checkpoints."""
+        """Raises TrialPruned where a rung ends it. `requests`: of the intermediate checkpoints."""
         from mtray.training.adapters import prepare
 
         recipe, seed, training = self._job.recipe, self._job.seed, self._study.training
@@ -193,8 +195,8 @@ class _Trial:
         self._intermediate.go_on(more["intermediate"])
 
     def _restore(self, phases: Mapping[str, float]) -> None:
-        """What a checkpoint brings. Phases that this attempt went through itself, above all
-        loading, count once: they are no part of what the recipe costs a second time."""
+        """Restore the phases of a checkpoint. Phases that this attempt ran itself, above all
+        loading, count once: a resumed recipe does not cost them twice."""
         brought = {k: v for k, v in phases.items() if k not in self._seconds.phases}
         self._seconds.add(brought)
         self._restored = sum(brought.values())
@@ -220,7 +222,7 @@ class _Trial:
         return self._intermediate.points(shares, evaluate, keep)
 
     def _rungs(self, points: CheckpointSchedule) -> RungSchedule:
-        """What the training loop does at a rung: all workers answer, rank 0 asks, and the others
+        """What the training loop does at a rung: all workers answer, rank 0 decides, and the others
         wait for it."""
         plan = self._options.rungs
         if plan is None:
@@ -235,7 +237,7 @@ class _Trial:
                     return False
                 return plan.ask(reached, outputs, time.perf_counter() - start)
             except TrialStopped:
-                return False  # all workers leave together, before their next step
+                return False  # all workers leave together before their next step
             finally:
                 self._seconds.beside_training("rungs", time.perf_counter() - start)
                 self._tell("training")
@@ -275,7 +277,7 @@ class _Trial:
     def _answers(
         self, module: Any, asked: Sequence[Request], alpha: float | None = None
     ) -> list[Output]:
-        """`alpha`: the recipe's where it is not given."""
+        """`alpha` defaults to the recipe's."""
         from mtray.training.adapters import merged
 
         at = self._job.recipe.alpha if alpha is None else alpha
@@ -289,7 +291,7 @@ class _Trial:
         )  # fmt: skip
 
     def _with_weight_distance(self, module: Any, record: TrainingRecord) -> TrainingRecord:
-        """The record, with how far the training moved the model."""
+        """The record with the distance of the trained weights from the base model."""
         distances, mean = weight_distances(module, self._origin.weights)
         whole_way = {"movement": distances, "mean_difference": mean}
         return moved_by(record.model_copy(update=whole_way), self._job.recipe.alpha)

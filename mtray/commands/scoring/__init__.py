@@ -1,7 +1,8 @@
-"""`score SUITE`: outputs that were made elsewhere, scored by the code that scores a trial.
+"""`score SUITE`: outputs made elsewhere, scored by the code that scores a trial.
 
-One file for each suite with `TEXT`, `arguments(parser)` and `measure(args)`, and one line in
-`SUITES`. What is heavy is imported in `measure`."""
+Each suite is one file with `TEXT`, `arguments(parser)` and `measure(args)`, and one line in
+`SUITES`. Heavy imports belong in `measure`.
+"""
 
 from __future__ import annotations
 

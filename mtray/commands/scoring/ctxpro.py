@@ -1,4 +1,4 @@
-"""`score ctxpro`: whether translations hold the words that their documents ask for."""
+"""`score ctxpro`: whether translations contain the words that depend on context."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from mtray.commands.scoring.suite_scores import SuiteScores
 from mtray.errors import DataError
 
-TEXT = "Context-dependent words of translations, by ctxpro's items"
+TEXT = "Context-dependent words in translations, by ctxpro's items"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,12 +19,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--no-split",
         action="store_true",
-        help="score whole lines: a line is the translation of the one sentence alone",
+        help="score whole lines: each line is the translation of one sentence without context",
     )
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """The value of the ability `context` with all that it is made of."""
+    """The value of the ability `context`, with its components."""
     from mtray.data.benchmarks.ctxpro import read_items
     from mtray.data.readers.lines import read_lines
     from mtray.evaluation.metrics.context_matching import best_constant, judge, scored_texts

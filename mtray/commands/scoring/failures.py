@@ -14,14 +14,15 @@ TEXT = "Shares of failed translations: off-target, copied, repeated, empty, too 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--hyp", type=Path, required=True, help="translations, one a line")
-    add("--src", type=Path, required=True, help="what was to be translated")
+    add("--src", type=Path, required=True, help="source texts")
     add("--ref", type=Path, required=True, help="references")
     add("--source-language", required=True, help="such as de")
     add("--target-language", required=True, help="such as en")
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """Shares of both forms, 0 to 1, and how many outputs have each label, and have it first."""
+    """Rates of both forms, 0 to 1, and how many outputs have each label, or have it as their
+    first."""
     from mtray.data.templates import language_name
     from mtray.evaluation.metrics.output_failures import FORMS, judge
 

@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--formal", type=Path, required=True, help="formal references with [F]...[/F]")
     add("--informal", type=Path, required=True, help="informal references with [F]...[/F]")
     add("--language", required=True, help="target language, such as de")
-    add("--register", required=True, choices=("formal", "informal"), help="what was asked for")
+    add("--register", required=True, choices=("formal", "informal"), help="requested register")
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
@@ -26,7 +26,7 @@ def measure(args: argparse.Namespace) -> SuiteScores:
 
     lines = parallel_lines(hyp=args.hyp, formal=args.formal, informal=args.informal)
     annotated = read_annotated(args.formal), read_annotated(args.informal)
-    # without white space at its ends, as the official scorer takes a line
+    # stripped, as in the official scorer
     hypotheses = [line.strip() for line in lines["hyp"]]
     values, counts = one_register(hypotheses, annotated, args.language, args.register)
     notes = []

@@ -1,4 +1,4 @@
-"""`score idioms`: translations of idioms by COMET and by how literal they are."""
+"""`score idioms`: translations of idioms by COMET and by literalness."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ SWITCHES = ("compounds", "partial", "fuzzy")
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--hyp", type=Path, required=True, help="translations, one a line")
-    add("--src", type=Path, required=True, help="sources; IdiomsInCtx-MT's header is left out")
-    add("--ref", type=Path, required=True, help="references; as the sources")
+    add("--src", type=Path, required=True, help="sources; IdiomsInCtx-MT's header is skipped")
+    add("--ref", type=Path, required=True, help="references, read like the sources")
     add("--source-language", required=True, help="such as de")
     add("--target-language", required=True, help="such as en")
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
-    add("--dictionary", type=Path, help="source word and translation a line; for the proxy, LitTER")
-    add("--reverse-dictionary", type=Path, help="one of the other direction, added to it")
-    add("--spans", type=Path, help="idioms of the sources, `label TAB [(start, end)]`; for LitTER")
-    add("--ref-spans", type=Path, help="where they are in the references; for Score_MWE")
-    add("--hyp-spans", type=Path, help="where they are in the translations; for Score_MWE")
+    add("--dictionary", type=Path, help="word TAB translation a line; for the proxy and LitTER")
+    add("--reverse-dictionary", type=Path, help="dictionary of the other direction, added to it")
+    add("--spans", type=Path, help="idioms in the sources, `label TAB [(start, end)]`; for LitTER")
+    add("--ref-spans", type=Path, help="their spans in the references; for Score_MWE")
+    add("--hyp-spans", type=Path, help="their spans in the translations; for Score_MWE")
     for switch in SWITCHES:
-        add(f"--{switch}", action="store_true", help=f"LitTER's {switch} matching")
+        add(f"--{switch}", action="store_true", help=f"{switch} matching in LitTER")
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """chrF, and whatever the other files allow."""
+    """chrF, and the metrics that the other files allow."""
     import numpy as np
 
     from mtray.data.benchmarks.idioms import has_header, read_dictionary
@@ -91,7 +91,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
-    """The three texts without their headers, equally long."""
+    """The three texts without their headers; they must have the same length."""
     from mtray.data.benchmarks.idioms import without_header
     from mtray.data.readers.lines import read_lines
 
@@ -110,7 +110,7 @@ def _litter(
     values: dict[str, Measurement],
     counts: dict[str, float],
 ) -> None:
-    """`litter.micro`, `litter.macro`, and how much of the idioms the dictionary knows."""
+    """`litter.micro`, `litter.macro`, and the dictionary's coverage of the idioms."""
     from mtray.data.benchmarks.idioms import read_spans
     from mtray.evaluation.metrics.literalness import Matching, litter, verdicts
 

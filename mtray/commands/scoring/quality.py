@@ -1,4 +1,4 @@
-"""`score quality`: translations by string metrics and COMET models, with and without references."""
+"""`score quality`: translations by string metrics and COMET models, with or without references."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--hyp", type=Path, required=True, help="translations, one a line")
     add("--src", type=Path, help="sources, one a line; for --comet")
-    add("--ref", type=Path, help="references; not needed for a COMET model that takes none")
+    add("--ref", type=Path, help="references, one a line; a reference-free COMET model needs none")
     add("--docs", type=Path, help="document of each line; intervals then resample documents")
     add("--language", required=True, help="target language, such as de")
     add(
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """The metrics asked for, over the lines of the files."""
+    """The requested metrics over the lines of the files."""
     from mtray.data.testsets import require_text
     from mtray.evaluation.metrics import quality
 
@@ -59,7 +59,7 @@ def measure(args: argparse.Namespace) -> SuiteScores:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
-    """Metrics by name; a COMET model alone where nothing else can be measured."""
+    """Metrics by name; only the COMET model where nothing else can be measured."""
     default = "" if args.comet and args.ref is None else DEFAULT
     text = default if args.metrics is None else args.metrics
     names = [name.strip() for name in text.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""What every suite of `score` hands back, and how it is printed."""
+"""The scores that every suite of `score` returns, and how they are printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SuiteScores:
-    """Measurements by name, and the raw counts they rest on."""
+    """Measurements by name, and the raw counts behind them."""
 
     values: dict[str, Measurement]
     counts: dict[str, float] = field(default_factory=dict)
@@ -38,8 +38,8 @@ def as_json(
 
 
 def parallel_lines(**paths: Path) -> dict[str, list[str]]:
-    """The lines of files that must be equally long. DataError with every file and its count when
-    they are not, or when they are empty."""
+    """The lines of files that must have the same length. DataError with every file and its count
+    when they differ or are empty."""
     from mtray.data.readers.lines import read_lines
 
     lines = {role: read_lines(path) for role, path in paths.items()}

@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """What the ability `summarisation` measures."""
+    """The measures of the ability `summarisation`."""
     from mtray.data.templates import language_name
     from mtray.data.testsets import require_text
     from mtray.evaluation.abilities.base import one_line

@@ -1,4 +1,4 @@
-"""`score technical`: translations of a special domain, by chrF, COMET and a glossary's terms."""
+"""`score technical`: translations of a specialised domain, by chrF, COMET and glossary terms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mtray.commands.scoring.suite_scores import SuiteScores, parallel_lines
 
-TEXT = "Translations of a special domain, by chrF, COMET and a glossary's terms"
+TEXT = "Translations of a specialised domain, by chrF, COMET and glossary terms"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,14 +16,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--src", type=Path, required=True, help="sources, one a line")
     add("--ref", type=Path, required=True, help="references, one a line")
     add("--docs", type=Path, help="document of each line; intervals then resample documents")
-    add("--glossary", type=Path, help="terms: .csv or .tsv, TICO-19's columns or source, target")
+    add("--glossary", type=Path, help=".csv or .tsv; columns as in TICO-19, or source and target")
     add("--source-language", default="en", help="source language (default: en)")
     add("--language", required=True, help="target language, such as fr")
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
-    """chrF, COMET where a model is named, term accuracy where a glossary is."""
+    """chrF, COMET if a model is given, and term accuracy if a glossary is."""
     from mtray.data.benchmarks.glossary import read_glossary
     from mtray.data.testsets import require_text
     from mtray.evaluation.abilities.base import one_line

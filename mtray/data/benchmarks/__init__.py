@@ -1,1 +1,1 @@
-"""Evaluation sets and glossaries as their authors ship them: a file each."""
+"""Evaluation sets and glossaries in their published formats, one file each."""

@@ -1,15 +1,13 @@
-"""CoCoA-MT (Nadejde et al. 2022) as its authors ship it: one sentence a line, files of one stem are
-line-parallel.
+"""CoCoA-MT (Nadejde et al. 2022) in its published format: one sentence a line, files of one stem
+are line-parallel.
 
 A stem is `formality-control.{train|test}.{domain}.en-XX`, or the same without a domain (the merged
-sets of IWSLT 2022 and 2023). Which suffixes follow it differs by language and by release, so they
-are looked for:
+sets of IWSLT 2022 and 2023). Its suffixes differ by language and by release, so several are tried:
 
     source      `.en`, or the stem itself is the file
     references  `.{formal|informal}.annotated` or `.{formal|informal}.annotated.XX`
 
-The plain references are the annotated ones without `[F]` and `[/F]`, to the letter, so they are not
-read.
+The plain references equal the annotated ones without `[F]` and `[/F]`, so they are not read.
 """
 
 from __future__ import annotations
@@ -64,8 +62,8 @@ def check_tags(annotated: str, where: str) -> None:
 
 
 def read_annotated(path: Path) -> list[str]:
-    """The lines of an annotated file, without white space at their ends, as the official scorer
-    takes them. DataError with the line for an empty reference or a tag that is not closed."""
+    """The lines of an annotated file, stripped as in the official scorer. DataError with the line
+    for an empty reference or an unclosed tag."""
     lines = [line.strip() for line in read_lines(path)]
     for number, line in enumerate(lines, 1):
         if not plain(line).strip():
@@ -82,16 +80,16 @@ def is_table(path: str | Mapping[str, str]) -> bool:
 
 
 def read_cocoa(path: Path, source: str, target: str) -> list[Contrast]:
-    """`read_domains`, one after the other."""
+    """The sentences of `read_domains`, concatenated."""
     return [row for rows in read_domains(path, source, target).values() for row in rows]
 
 
 def read_domains(
     path: Path, source: str, target: str, domains: Sequence[str] = ()
 ) -> dict[str, list[Contrast]]:
-    """The sentences of a folder or a stem by domain, in alphabetical order or as they are named; of
-    a merged set by the domain "". DataError saying what was looked for when a file is missing or
-    the files of a stem are not equally long."""
+    """The sentences of a folder or a stem by domain, in alphabetical order or in the order of
+    `domains`; a merged set has the domain "". DataError naming the paths tried when a file is
+    missing, or when the files of a stem have different lengths."""
     stems = _stems(path, source, target)
     known = {_domain(stem): stem for stem in stems}
     every = [""] if "" in known else sorted(known)
@@ -130,7 +128,7 @@ def _names(folder: Path) -> Iterable[str]:
 
 
 def _domain(stem: Path) -> str:
-    """`telephony` of `formality-control.test.telephony.en-de`, spelled with `_`; empty in a merged
+    """`telephony` of `formality-control.test.telephony.en-de`, with `_` for `-`; empty in a merged
     set."""
     parts = stem.name.split(".")
     return parts[2].replace("-", "_") if len(parts) == 4 else ""

@@ -1,10 +1,11 @@
-"""ctxpro's evaluation sets (Wicks and Post 2023) as their authors ship them: `evalsets/*.json`, a
-list of items, and `inputs/*`, one item a line, whose sentences are joined by `<eos> `. The last
-sentence is the one that is scored.
+"""ctxpro's evaluation sets (Wicks and Post 2023) in their published format: `evalsets/*.json`, a
+list of items, and `inputs/*`, one item a line, whose sentences are joined by `<eos> `. Only the
+last sentence is scored.
 
-An item has `src segment`, `ref segment`, `expected` (the word that a translation must hold),
-`rule` and `document id`; some sets say how far away the antecedent is (`ante distance` in
-sentences, `intrasegmental`)."""
+An item has `src segment`, `ref segment`, `expected` (the word that a translation must contain),
+`rule` and `document id`; some sets give the distance of the antecedent (`ante distance` in
+sentences, `intrasegmental`).
+"""
 
 from __future__ import annotations
 
@@ -23,9 +24,11 @@ KEYS = ("src segment", "ref segment", "expected", "rule", "document id")
 
 @dataclass(frozen=True)
 class Item:
-    """One sentence whose translation must hold `expected`. `context`: the sentences before it.
-    `within`: whether its antecedent stands in the sentence itself; None where the set does not
-    say."""
+    """One sentence whose translation must contain `expected`.
+
+    - `context`: the preceding sentences.
+    - `within`: whether its antecedent is in the sentence itself; None where the set does not say.
+    """
 
     source: str
     reference: str
@@ -76,8 +79,9 @@ def _within(path: Path, number: int, raw: dict[str, Any]) -> bool | None:
 
 
 def with_context(items: Sequence[Item], items_path: Path, path: Path) -> list[Item]:
-    """The items with the sentences before them, from a file of inputs. Raises DataError when there
-    is not a line for every item, or one ends in another sentence than its item's."""
+    """The items with their preceding sentences, from a file of inputs. Raises DataError when the
+    file does not have one line for every item, or a line ends in a sentence other than its
+    item's."""
     lines = read_lines(path)
     if len(lines) != len(items):
         raise DataError(

@@ -1,8 +1,8 @@
-"""FLORES-101 and FLORES-200 as their authors ship them: a folder with `dev/<code>.dev` and
+"""FLORES-101 and FLORES-200 in their published format: a folder with `dev/<code>.dev` and
 `devtest/<code>.devtest`, one sentence a line, all files of a split line-parallel.
 
-Codes are ISO 639-3 (`deu`, FLORES-101) or that with the script (`deu_Latn`, FLORES-200). A file
-`metadata_<split>.tsv` in the folder tells the article of each sentence by its URL, and its domain.
+Codes are ISO 639-3 (`deu`, FLORES-101), or that with the script (`deu_Latn`, FLORES-200). A file
+`metadata_<split>.tsv` in the folder gives the article of each sentence by its URL, and its domain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mtray.data.readers.lines import read_lines, read_text
 from mtray.errors import ConfigError, DataError
 
 SPLITS = ("dev", "devtest")
-# ISO 639-1 -> ISO 639-3, for languages of which FLORES takes one member of a macrolanguage too
+# ISO 639-1 -> ISO 639-3, also for macrolanguages of which FLORES has one member
 ISO_639_3 = {
     "af": "afr", "am": "amh", "ar": "arb ara", "as": "asm", "az": "azj", "be": "bel", "bg": "bul",
     "bn": "ben", "bs": "bos", "ca": "cat", "cs": "ces", "cy": "cym", "da": "dan", "de": "deu",
@@ -35,8 +35,8 @@ ISO_639_3 = {
 
 
 def find_file(folder: Path, split: str, language: str, code: str | None = None) -> Path:
-    """The file of a language: that of `code` where one is given, else of the codes that stand for
-    the language. ConfigError with the codes that are there when it is none or more than one."""
+    """The file of a language: that of `code` if given, else that of the language's codes.
+    ConfigError listing the codes in the folder when there is no such file, or more than one."""
     place = folder / split if (folder / split).is_dir() else folder
     known = {path.name.removesuffix(f".{split}"): path for path in place.glob(f"*.{split}")}
     if not known:
@@ -62,8 +62,8 @@ def find_file(folder: Path, split: str, language: str, code: str | None = None) 
 
 
 def metadata(folder: Path, split: str, sentences: int) -> dict[str, list[str]]:
-    """`URL` (of the article) and `domain` of each sentence, those that the folder tells. DataError
-    when it tells of another number of sentences."""
+    """`URL` (of the article) and `domain` of each sentence, as far as the folder has them.
+    DataError when their number differs from that of the sentences."""
     path = folder / f"metadata_{split}.tsv"
     if not path.is_file():
         return {}
@@ -80,8 +80,8 @@ def metadata(folder: Path, split: str, sentences: int) -> dict[str, list[str]]:
 def read_flores(
     folder: Path, split: str, languages: tuple[str, str], codes: dict[str, str]
 ) -> Segments:
-    """A split, its articles as documents. `codes` overrules the code of a language. Raises
-    DataError for files of unequal length."""
+    """A split, with its articles as documents. `codes` overrides the code of a language. Raises
+    DataError for files of different lengths."""
     files = [find_file(folder, split, code, codes.get(code)) for code in languages]
     sources, references = (read_lines(file) for file in files)
     if len(sources) != len(references):

@@ -1,10 +1,10 @@
 """Mine register-contrastive references: two Ukrainian translations of one English sentence, one
 informal (ти), one formal (ви).
 
-The result has the shape of CoCoA-MT (Nadejde et al. 2022): the two references differ and every
+The result has the format of CoCoA-MT (Nadejde et al. 2022): the two references differ and every
 register-bearing word is annotated, here as `[F]...[/F]` around single words. The rules are ours and
-look only at closed-class pronouns and at verb endings; sentences whose two translations differ in
-anything that is not aligned word by word are left out.
+use only closed-class pronouns and verb endings; sentences whose two translations differ in anything
+that is not aligned word by word are dropped.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class Contrast:
 
 
 def register_of(text: str) -> str | None:
-    """`formal`, `informal`, or None when no second-person pronoun stands in `text` or both kinds
-    do."""
+    """`formal`, `informal`, or None when `text` has no second-person pronoun or both kinds."""
     words = WORD.findall(text)
     informal = any(INFORMAL.match(w) for w in words)
     formal = any(FORMAL.match(w) for w in words)
@@ -47,8 +46,8 @@ def register_of(text: str) -> str | None:
 
 
 def _is_verb_pair(informal: str, formal: str) -> bool:
-    """Second person singular against plural of one Ukrainian verb: present (-ш/-те) or imperative
-    (-/-те, -и/-іть)."""
+    """Whether two forms are second person singular and plural of one Ukrainian verb: present
+    (-ш/-те) or imperative (-/-те, -и/-іть)."""
     if informal.endswith("ся") and formal.endswith("ся"):
         return _is_verb_pair(informal[:-2], formal[:-2])
     stem = 0
@@ -89,8 +88,8 @@ def contrast(source: str, informal: str, formal: str) -> Contrast | None:
         return None
     marked = {i for i in differing if _marks_register(a[i], b[i])}
     others = [i for i in differing if i not in marked]
-    # what else differs must be the same word in another form (готова / готові, міг / могли) or a
-    # one-letter preposition
+    # other differences must be forms of the same word (готова / готові, міг / могли) or one-letter
+    # prepositions
     if not marked or any(not _same_word(a[i], b[i]) for i in others):
         return None
     return Contrast(
@@ -105,7 +104,7 @@ def _same_word(x: str, y: str) -> bool:
 
 
 def mine(groups: Iterable[tuple[str, list[str]]]) -> Iterator[Contrast]:
-    """For each (English sentence, its Ukrainian translations) the closest contrasting pair of
+    """For each (English sentence, its Ukrainian translations), the most similar contrasting pair of
     translations, if there is one."""
     for source, translations in groups:
         best: tuple[int, Contrast] | None = None

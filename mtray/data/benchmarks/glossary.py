@@ -1,7 +1,7 @@
 """Glossaries: pairs of a term and its translation, from CSV or TSV with a header.
 
-The columns are TICO-19's `sourceString` and `targetString` (with `sourceLang` and `targetLang` only
-the rows of the direction are taken), or `source` and `target`, or the two language codes.
+The columns are TICO-19's `sourceString` and `targetString` (with `sourceLang` and `targetLang`,
+only the rows of the direction are used), or `source` and `target`, or the two language codes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def _header(path: Path) -> list[str]:
 
 
 def _speaks(code: str, language: str) -> bool:
-    """Whether `fr-FR` or `fr_XX` is of the language `fr`."""
+    """Whether a code such as `fr-FR` or `fr_XX` is a variety of the language `fr`."""
     return re.split("[-_]", code.strip().lower())[0] == language
 
 
 def read_glossary(path: Path, source: str, target: str) -> list[tuple[str, str]]:
-    """(term, translation), in file order. DataError naming the columns that are needed, or the
-    languages that are there."""
+    """(term, translation) in file order. DataError naming the required columns, or the languages
+    found."""
     if path.suffix not in (".csv", ".tsv"):
         raise DataError(f"{path}: unknown format {path.suffix!r} of a glossary; known: .csv, .tsv")
     header = _header(path)

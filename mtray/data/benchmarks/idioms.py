@@ -1,9 +1,11 @@
-"""IdiomsInCtx-MT (Stap et al. 2024) as shipped, bilingual dictionaries, and spans of idioms.
+"""IdiomsInCtx-MT (Stap et al. 2024) in its published format, bilingual dictionaries, and idiom
+spans.
 
-A file of the set opens with four lines (copyright, a blank one, SPDX, a blank one), 1,000 sentences
-follow. It marks no idioms. Most lines come in pairs of one idiom: the two of a pair share a rare
-word in 82 and 80 % (de-en, en-de), neighbours of two pairs in 5 and 1 %; in places the pairs are
-shifted by a line."""
+A file of the set starts with four lines (copyright, a blank one, SPDX, a blank one), followed by
+1,000 sentences. Idioms are not marked. Most lines come in pairs with the same idiom: the two of a
+pair share a rare word in 82 and 80 % of cases (de-en, en-de), neighbours from different pairs in 5
+and 1 %; in places the pairs are shifted by a line.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ from mtray.data.readers.lines import read_lines
 from mtray.errors import DataError
 
 HEADER_LINES, SENTENCES = 4, 1000
-# lines of a set that a word may occur in and still tell one idiom from the others
+# the most lines of a set that a word may occur in and still identify an idiom
 RARE = 3
 
 
 def has_header(lines: Sequence[str]) -> bool:
-    """Whether lines begin as a file of IdiomsInCtx-MT does."""
+    """Whether lines start like a file of IdiomsInCtx-MT."""
     head = lines[:HEADER_LINES]
     return (
         len(head) == HEADER_LINES
@@ -36,12 +38,12 @@ def has_header(lines: Sequence[str]) -> bool:
 
 
 def without_header(lines: Sequence[str]) -> list[str]:
-    """The sentences of a file's lines, of any number, with or without the header."""
+    """The sentences among a file's lines, of any number, with or without the header."""
     return list(lines[HEADER_LINES:] if has_header(lines) else lines)
 
 
 def read_idioms(path: Path) -> list[str]:
-    """The 1,000 sentences of a file as shipped, or of one without the header. DataError for any
+    """The 1,000 sentences of a published file, or of one without the header. DataError for any
     other number of lines, and for a sentence without text."""
     lines = read_lines(path)
     sentences = without_header(lines)
@@ -59,14 +61,15 @@ def read_idioms(path: Path) -> list[str]:
 
 
 def idiom_clusters(sides: Sequence[Sequence[Sequence[str]]], pairs: bool) -> npt.NDArray[np.int64]:
-    """What a bootstrap resamples together, shape (sentences,): consecutive sentences that share a
-    word, on either side, that at most `RARE` of the set's sentences hold.
+    """The clusters that a bootstrap resamples, shape (sentences,): consecutive sentences that share
+    a word, on either side, that occurs in at most `RARE` of the set's sentences.
 
-    `sides`: the words of each sentence, of the sources and of the references. `pairs`: sentences
-    2k and 2k+1 belong together whatever they share, as in IdiomsInCtx-MT. Too large a cluster
-    widens an interval, a torn one narrows it, so both rules apply."""
+    `sides`: the words of each sentence, of the sources and of the references. `pairs`: sentences 2k
+    and 2k+1 are in one cluster whatever they share, as in IdiomsInCtx-MT. Too large a cluster
+    widens an interval, a split one narrows it, so both rules apply.
+    """
     count = len(sides[0])
-    together = np.zeros(count, dtype=bool)  # with the sentence before
+    together = np.zeros(count, dtype=bool)  # in one cluster with the sentence before
     if pairs:
         together[1::2] = True
     for side in sides:
@@ -80,21 +83,22 @@ def idiom_clusters(sides: Sequence[Sequence[Sequence[str]]], pairs: bool) -> npt
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Translations of words, in the order of the files. `skipped`: lines that are no pair."""
+    """Translations of words, in the order of the files. `skipped`: number of lines that are not a
+    pair."""
 
     entries: Mapping[str, tuple[str, ...]]
     skipped: int = 0
 
     def translations(self, word: str) -> tuple[str, ...]:
-        """Of the word as it stands and of its lower-cased form, each once."""
+        """Translations of the word as given and lower-cased, without duplicates."""
         found = (*self.entries.get(word, ()), *self.entries.get(word.lower(), ()))
         return tuple(dict.fromkeys(found))
 
 
 def read_dictionary(path: Path, reverse: Path | None = None) -> Dictionary:
-    """A word and a translation a line, divided by a tab or, as in MUSE's files, by white space.
-    `reverse` is one of the other direction whose pairs are turned round and added. Lines that are
-    no pair are counted; DataError when a file has no other."""
+    """A word and a translation a line, separated by a tab or, as in MUSE's files, by white space.
+    `reverse` is a dictionary of the other direction, whose pairs are swapped and added. Lines that
+    are not a pair are counted; DataError when a file has no other lines."""
     entries: dict[str, dict[str, None]] = {}
     skipped = 0
     for file, turned in ((path, False), (reverse, True)):
@@ -115,15 +119,15 @@ def read_dictionary(path: Path, reverse: Path | None = None) -> Dictionary:
 
 
 class MarkedIdiom(NamedTuple):
-    """An idiom's label and where it stands in a sentence: (start, end) in characters."""
+    """An idiom's label and its spans in a sentence: (start, end) in characters."""
 
     label: str
     spans: tuple[tuple[int, int], ...]
 
 
 def read_spans(path: Path, sentences: Sequence[str]) -> list[MarkedIdiom | None]:
-    """One line for each sentence: `label`, a tab, a list of (start, end); None for an empty line
-    or list. DataError naming the line for anything else, or when there are not as many lines."""
+    """One line for each sentence: `label`, a tab, a list of (start, end); None for an empty line or
+    list. DataError naming the line for anything else, or when the number of lines is wrong."""
     lines = read_lines(path)
     if len(lines) != len(sentences):
         raise DataError(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Segments:
-    """Sources and references, both (n,). `documents`, `domains`: what each segment belongs to,
-    (n,), None where the set does not say."""
+    """Sources and references, both (n,). `documents`, `domains`: those of each segment, (n,), None
+    where the set has none."""
 
     sources: list[str]
     references: list[str]
@@ -21,11 +21,11 @@ class Segments:
 
     @property
     def strata(self) -> tuple[list[str] | None, ...]:
-        """What a sample is stratified by, the outermost first (`mtray.data.stratified_sample`)."""
+        """The strata of a sample, outermost first (`mtray.data.stratified_sample`)."""
         return self.domains, self.documents
 
     def at(self, places: Sequence[int]) -> Segments:
-        """Those at some places."""
+        """The segments at these positions."""
 
         def of(lines: list[str] | None) -> list[str] | None:
             return None if lines is None else [lines[i] for i in places]

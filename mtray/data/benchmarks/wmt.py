@@ -1,4 +1,4 @@
-"""Test sets by sacrebleu's names, such as wmt22, through sacrebleu's own readers and cache
+"""Test sets by sacrebleu's names, such as wmt22, with sacrebleu's own readers and cache
 (`$SACREBLEU`, else ~/.sacrebleu)."""
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from mtray.data.readers.reachability import short_timeouts, why_unreachable
 from mtray.errors import ConfigError, DataError
 from mtray.schema import SACREBLEU_PREFIX as PREFIX
 
-# a segment's by role; the domain is `genre` in the sets before 2021, and not in all after
+# sacrebleu's fields by role; the domain is `genre` in the sets before 2021, and missing in some
+# later ones
 NAMES = {"document": ("docid",), "domain": ("domain", "genre")}
 
 
@@ -33,8 +34,8 @@ def _dataset(name: str, direction: str) -> Any:
 
 
 def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Path]]:
-    """All files of a direction, what each holds, and those that hold references; fetched if need
-    be."""
+    """All files of a direction, what each holds, and those that hold references; downloaded if
+    necessary."""
     absent = [url for url, file in downloads(dataset).items() if not file.is_file()]
     cause = why_unreachable(absent[0]) if absent else None
     if cause is None:
@@ -45,7 +46,7 @@ def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Pa
                     list(dataset.fieldnames(direction)),
                     [Path(file) for file in dataset.get_reference_files(direction)],
                 )
-        # sacrebleu ends the process where a check sum is wrong; a cut archive fails in many ways
+        # sacrebleu exits on a wrong checksum; a truncated archive fails in many ways
         except (Exception, SystemExit) as error:
             cause = f"{type(error).__name__}: {error}"
     raise DataError(
@@ -56,8 +57,8 @@ def _files(dataset: Any, direction: str) -> tuple[list[Path], list[str], list[Pa
 
 
 def read_wmt(name: str, direction: str) -> Segments:
-    """One of sacrebleu's sets. ConfigError for a name, a direction or a set of several references,
-    DataError when it is neither cached nor reachable."""
+    """One of sacrebleu's sets. ConfigError for an unknown name or direction and for a set with
+    several references, DataError when it is neither cached nor reachable."""
     dataset = _dataset(name, direction)
     files, fields, reference_files = _files(dataset, direction)
     if len(reference_files) != 1:

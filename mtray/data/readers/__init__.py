@@ -1,1 +1,2 @@
-"""A file for each kind of format: bytes, plain or compressed, to rows of text, as a stream."""
+"""Readers, one file for each kind of format: from bytes, plain or compressed, to rows of text, as a
+stream."""

@@ -1,8 +1,9 @@
-"""Files as streams of bytes, whether plain or compressed (gz, zst, xz, bz2, zip).
+"""Files as streams of bytes, plain or compressed (gz, zst, xz, bz2, zip).
 
-What a file is, its first bytes tell; a suffix that says otherwise is an error. A member of a zip
-archive is named like a file in a folder (`corpus.zip/train.de`). Nothing is ever unpacked under a
-name that an archive gives. An archive that expands to far more than it holds is refused.
+The type of a file is detected from its first bytes; a suffix that contradicts it is an error. A
+member of a zip archive is addressed like a file in a folder (`corpus.zip/train.de`). Nothing is
+ever unpacked under a name from an archive. An archive that expands to far more than its size is
+rejected.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from typing import IO, Any
 from mtray.errors import DataError
 
 CHUNK = 1 << 16
-HEAD = 1 << 16  # bytes that tell what a file is
-# compressed content: at most so many bytes, and once it is over the second number at most so many
-# times as many as are compressed (text shrinks 3 to 10 times, lines after one pattern up to 100
-# times, a bomb 1000 times and more)
+HEAD = 1 << 16  # bytes used for type detection
+# limits on decompressed content: its size in bytes and, from the second number of bytes on, its
+# ratio to the compressed size (text compresses 3 to 10 times, repetitive lines up to 100 times, a
+# decompression bomb 1000 times and more)
 MOST_BYTES, LEAST_SUSPECT, MOST_RATIO = 1 << 37, 1 << 24, 250
 XZ_MEMORY = 1 << 28  # bytes; `xz -9` asks for 65 MiB, a hostile file may ask for 4 GiB
 SUFFIXES = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".xz": "xz", ".bz2": "bz2", ".zip": "zip"}
@@ -34,7 +35,7 @@ MAGIC = {
     b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2",
     b"PK\x03\x04": "zip", b"PK\x05\x06": "zip",
 }  # fmt: skip
-TAR = slice(257, 262)  # where the name of the format stands in a tar archive
+TAR = slice(257, 262)  # position of the magic bytes in a tar archive
 BROKEN = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
     NotImplementedError,
@@ -43,9 +44,13 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class ByteStream:
-    """Bytes to be read once. `name` is for messages; `file` is the name whose suffix tells the
-    format; `head` the first bytes, which `chunks` gives as well; `plain` the file on disk when that
-    holds just these bytes."""
+    """Bytes that can be read once.
+
+    - `name`: for messages.
+    - `file`: the name whose suffix gives the format.
+    - `head`: the first bytes, which `chunks` yields as well.
+    - `plain`: the file on disk when it holds exactly these bytes.
+    """
 
     name: str
     file: str
@@ -55,8 +60,8 @@ class ByteStream:
 
 
 def located(path: Path) -> tuple[Path, str | None]:
-    """The file, and the member where the path leads into a zip archive. DataError when there is
-    none."""
+    """The file, and the member where the path leads into a zip archive. DataError when it does not
+    exist."""
     if path.is_dir():
         raise DataError(f"{path}: a folder; expected a file")
     if path.is_file():
@@ -68,14 +73,14 @@ def located(path: Path) -> tuple[Path, str | None]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file, or an archive that the path leads into."""
+    """Whether the file exists, or an archive that the path leads into."""
     return path.is_file() or any(folder.is_file() for folder in path.parents)
 
 
 @contextmanager
 def open_stream(path: Path) -> Iterator[ByteStream]:
-    """The bytes of a file or a member as they are read. DataError, here or on the way, with the
-    line that is reached, when they are not there, damaged or expand too far."""
+    """The bytes of a file or a member as a stream. DataError with the current line, here or while
+    reading, when they are missing, damaged or expand too far."""
     place, member = located(path)
     with ExitStack() as stack:
         raw: Any = stack.enter_context(place.open("rb"))
@@ -106,13 +111,13 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
 
 
 def _without(file: str) -> str:
-    """A file's name without the suffix of its compression."""
+    """A file's name without its compression suffix."""
     stem, dot, suffix = file.rpartition(".")
     return stem if f"{dot}{suffix.lower()}" in SUFFIXES else file
 
 
 def _compression(stream: Any, file: str, name: str) -> str | None:
-    """What the first bytes say; DataError when the suffix says something else."""
+    """The compression detected from the first bytes; DataError when the suffix contradicts it."""
     try:
         head = stream.peek(8)[:8]
     except BROKEN as error:
@@ -127,14 +132,14 @@ def _compression(stream: Any, file: str, name: str) -> str | None:
 def _member(
     raw: IO[bytes], place: Path, member: str | None, stack: ExitStack
 ) -> tuple[zipfile.ZipFile, zipfile.ZipInfo]:
-    """The member that is named, else the only one, or the only one of a known format."""
+    """The named member, else the only one, or the only one of a known format."""
     from mtray.data.readers.suffixes import TABLE_SUFFIXES as KNOWN
 
     try:
         archive = stack.enter_context(zipfile.ZipFile(raw))
     except BROKEN as error:
         raise DataError(f"{place}: not a readable zip archive: {error}") from None
-    # macOS adds a folder of its own
+    # macOS adds a folder of metadata
     files = [i for i in archive.infolist() if not i.is_dir() and "__MACOSX/" not in i.filename]
     wanted = [i for i in files if PurePosixPath(i.filename) == PurePosixPath(member or i.filename)]
     if len(wanted) > 1 and not member:
@@ -155,7 +160,7 @@ def _member(
 def _entered(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
     try:
         return archive.open(info)
-    except BROKEN as error:  # encrypted, or a method that Python does not have
+    except BROKEN as error:  # encrypted, or a method that Python does not support
         raise DataError(f"{name}: not a readable zip archive: {error}") from None
 
 
@@ -179,11 +184,11 @@ def _chunks(stream: Any) -> Iterator[bytes]:
 
 
 def _xz(raw: IO[bytes]) -> Iterator[bytes]:
-    """`lzma.LZMAFile` has no limit on memory."""
+    """`lzma.LZMAFile` cannot limit memory."""
     decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
     rest = b""
     while True:
-        if decoder.eof:  # another stream may follow, or zeros that fill up the last one
+        if decoder.eof:  # another stream may follow, or zero padding
             rest = decoder.unused_data.lstrip(b"\0") or raw.read(CHUNK).lstrip(b"\0")
             if not rest:
                 return
@@ -198,8 +203,8 @@ def _xz(raw: IO[bytes]) -> Iterator[bytes]:
 
 
 def _counted(chunks: Iterator[bytes], size: int, name: str, kind: str) -> Iterator[bytes]:
-    """What is in an archive as it expands, counted on the way: the size that it declares may be a
-    lie."""
+    """The decompressed content, counted while it expands: the size that an archive declares may be
+    false."""
     seen, line = 0, 1
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which format a file has: by its name, by its content where the name does not say."""
+"""The format of a file: by its name, else by its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtray.data.readers.lines import marked
 from mtray.data.readers.suffixes import TABLE_SUFFIXES
 from mtray.errors import DataError
 
-# the first element of a file in XML or SGML
+# formats by the root element of an XML or SGML file
 ROOTS = {
     "tmx": "tmx", "dataset": "wmt-xml", "mteval": "sgm", "srcset": "sgm", "refset": "sgm",
     "tstset": "sgm",
@@ -23,14 +23,14 @@ ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s/>]")
 
 
 def names_a_format(path: str) -> bool:
-    """Whether a file's name says that it is a table, or an archive that may hold one."""
+    """Whether a file's name shows that it is a table, or an archive that may hold one."""
     suffix = Path(path).suffix.lower()
     return suffix in TABLE_SUFFIXES or suffix in byte_streams.SUFFIXES
 
 
 def format_of(file: ByteStream, columns: Sequence[str]) -> str | None:
-    """One of `mtray.schema.Format`, None when neither name nor content tells; DataError for an XML
-    file of another kind."""
+    """One of `mtray.schema.Format`, None when neither name nor content shows it; DataError for an
+    unknown kind of XML file."""
     named = TABLE_SUFFIXES.get(Path(file.file).suffix.lower())
     if named == "json" and _is_lines(_text(file.head)):
         return "jsonl"
@@ -45,7 +45,7 @@ def format_of(file: ByteStream, columns: Sequence[str]) -> str | None:
 
 
 def format_of_side(file: ByteStream) -> str | None:
-    """The same for a file of one language, whose lines are text whatever they look like."""
+    """The same for a file of one language, whose lines are text even if they look like a table."""
     if Path(file.file).suffix.lower() in TABLE_SUFFIXES:
         return format_of(file, ())
     if file.head.startswith(PARQUET):
@@ -64,7 +64,7 @@ def _root(text: str) -> str | None:
 
 
 def _is_lines(text: str) -> bool:
-    """Whether the first line is a whole object and something follows it."""
+    """Whether the first line is a complete JSON object and something follows it."""
     first, _, rest = text.lstrip().partition("\n")
     return bool(rest.strip()) and _object(first) is not None
 
@@ -90,7 +90,7 @@ def _by_content(file: ByteStream, columns: Sequence[str]) -> str | None:
         return "jsonl"
     for separator, name in (("\t", "tsv"), (",", "csv")):
         header = [cell.strip('"') for cell in first.split(separator)]
-        # a comma is too common in text to make a table of what a single column is asked of
+        # with a single column wanted, a comma is too common in text to indicate a table
         if len(header) > 1 and set(columns) <= set(header) and (len(columns) > 1 or name == "tsv"):
             return name
     if all(column.startswith("#") for column in columns) and "\t" in first:

@@ -1,4 +1,4 @@
-"""Hugging Face data sets: a folder by `save_to_disk`, a folder of Parquet files, or a name on the
+"""Hugging Face data sets: a folder of `save_to_disk`, a folder of Parquet files, or a name on the
 hub (`hf:NAME`), which is streamed. Code of a data set is never run."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
 
 
 def read_folder(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
-    """The rows of a data set's folder. DataError when it is none."""
+    """The rows of a data set's folder. DataError when it is not one."""
     if read_options.revision:
         raise ConfigError(f"{folder}: `revision` is for a data set of the hub ({HUB_PREFIX}NAME)")
     if read_options.config:
@@ -70,8 +70,8 @@ def _saved(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> I
 
 
 def read_hub(name: str, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
-    """The rows of a data set of the hub, `train` unless another split is named. DataError when it
-    is not there or cannot be reached."""
+    """The rows of a data set on the hub, of the split `train` unless another one is named.
+    DataError when it does not exist or cannot be reached."""
     plain = name.removeprefix(HUB_PREFIX)
 
     def load() -> Any:
@@ -95,8 +95,8 @@ def read_hub(name: str, columns: Sequence[str], read_options: ReadOptions) -> It
 
 
 def _rows(found: Any, name: str, columns: Sequence[str], labels: Sequence[str]) -> Iterator[Row]:
-    """Only the columns that are needed are read, so that pictures, say, are not."""
-    there = found.column_names  # a streamed set does not always know
+    """Only the required columns are read, so that images, for example, are not."""
+    there = found.column_names  # not always known for a streamed set
     if there:
         tops = [_top(name, column, there) for column in columns]
         found = found.select_columns(list(dict.fromkeys(tops)))
@@ -123,7 +123,8 @@ def _top(name: str, column: str, there: Sequence[str]) -> str:
 
 
 def _guarded(act: Callable[[], Any], name: str) -> Any:
-    """What `act` gives; whatever `datasets` raises, of which there is no list, as a DataError."""
+    """The result of `act`; any exception of `datasets`, which documents no list of them, becomes a
+    DataError."""
     try:
         return act()
     except (DataError, ConfigError):

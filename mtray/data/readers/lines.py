@@ -1,4 +1,4 @@
-"""Bytes to text and to lines. UTF-8, or UTF-16 where a byte-order mark says so."""
+"""Bytes to text and to lines. UTF-8, or UTF-16 with a byte-order mark."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from mtray.data.readers.byte_streams import ByteStream, open_stream
 from mtray.errors import DataError
 
-MOST_LINE = 1 << 26  # characters of one line or one value; a longer one is no text
+MOST_LINE = 1 << 26  # characters of one line or one value; a longer one is not text
 MARKS = {
-    # before UTF-16, with whose mark it begins
+    # before UTF-16, whose mark is a prefix of this one
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF8: "UTF-8",
@@ -21,13 +21,13 @@ MARKS = {
 
 
 def marked(head: bytes) -> tuple[str, int]:
-    """The encoding that a byte-order mark tells, else UTF-8, and how long the mark is."""
+    """The encoding by the byte-order mark, else UTF-8, and the length of the mark."""
     return next(((e, len(m)) for m, e in MARKS.items() if head.startswith(m)), ("UTF-8", 0))
 
 
 def decoded(file: ByteStream) -> Iterator[str]:
-    """The text in pieces, without a byte-order mark; DataError with the line of the first byte that
-    is no text."""
+    """The text in pieces, without a byte-order mark; DataError with the line of the first invalid
+    byte."""
     encoding, skipped = marked(file.head)
     if encoding == "UTF-32":
         raise DataError(f"{file.name}:1: UTF-32; convert the file to UTF-8")
@@ -48,7 +48,7 @@ def decoded(file: ByteStream) -> Iterator[str]:
             yield text
         decoder.decode(b"", True)
     except UnicodeDecodeError as error:
-        # what the decoder kept of the chunk before is part of one character and holds no line's end
+        # bytes kept by the decoder from the last chunk are part of one character, not a line's end
         line += error.object[: error.start].count(b"\n") if encoding == "UTF-8" else 0
         byte = error.object[error.start]
         raise DataError(

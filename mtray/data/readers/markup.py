@@ -1,7 +1,7 @@
-"""XML as a stream of events, without what a file of unknown origin could do with it.
+"""XML as a stream of events, safe for untrusted files.
 
-Entities that a file declares (which can grow without bound) and references to anything outside of
-it are refused. A document type that only names its DTD, as many tools write it, is not followed.
+Entity declarations (which can expand without bound) and references to external entities are
+rejected. A document type that only names its DTD, as many tools write it, is ignored.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Markup:
         raise self.wrong("declares or refers to an entity; refused")
 
     def run(self) -> Iterator[None]:
-        """Reads the file; stops after every piece, so that what it held can be handed on."""
+        """Read the file, yielding after every piece so that results can be passed on."""
         try:
             for chunk in self.file.chunks:
                 self.parser.Parse(chunk, False)
@@ -61,5 +61,5 @@ class Markup:
             ) from None
         except DataError:
             raise
-        except (ValueError, LookupError) as error:  # an encoding that Python does not have
+        except (ValueError, LookupError) as error:  # an encoding that Python does not support
             raise self.wrong(f"not XML that Python reads: {error}") from None

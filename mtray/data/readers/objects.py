@@ -1,7 +1,7 @@
 """JSONL and JSON (a list of objects), and columns within objects.
 
-A column may be a path: `translation.de`, or `messages.0.content` with the place in a list. What
-stands under `translation`, as in WMT's files, is also found without that name.
+A column may be a path: `translation.de`, or `messages.0.content` with an index into a list. Keys
+under `translation`, as in WMT's files, are also found without that prefix.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mtray.errors import DataError
 WITHIN = "translation"
 SPACE = re.compile(r"[ \t\n\r]*")
 MISSING = object()
-# what a value is that begins so
+# type of a value by its first character
 KINDS = {"{": "dict", "[": "list", '"': "str", "t": "bool", "f": "bool", "n": "null"}
 KINDS |= dict.fromkeys("-0123456789", "number")
 
 
 def field(found: object, column: str) -> object:
-    """What a path leads to, or MISSING. A key that holds dots itself goes first."""
+    """The value at a path, or MISSING. A key that contains dots itself takes precedence."""
     head, _, rest = column.partition(".")
     if isinstance(found, Mapping):
         if column in found:
@@ -39,8 +39,8 @@ def field(found: object, column: str) -> object:
 def texts(
     place: str, found: object, columns: Sequence[str], labels: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The row of an object: text under every column, empty where there is null. Those of `labels`
-    may be whole numbers. DataError for anything else."""
+    """The row of an object: text under every column, empty for null. Columns in `labels` may be
+    integers. DataError for anything else."""
     if not isinstance(found, Mapping):
         raise DataError(f"{place}: expected an object, found {type(found).__name__}")
     row = {}
@@ -79,12 +79,12 @@ def _require_characters(place: str, column: str, text: str) -> None:
 def rows_of(
     objects: Iterable[tuple[str, object]], columns: Sequence[str], labels: Sequence[str]
 ) -> Iterator[dict[str, str]]:
-    """Rows of objects with their places."""
+    """Rows of objects with their locations."""
     return (texts(place, found, columns, labels) for place, found in objects)
 
 
 def jsonl_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
-    """(place, object) of every line that is not blank."""
+    """(location, object) of every line that is not blank."""
     for number, line in enumerate(text_lines(file), 1):
         if line.strip():
             place = f"{file.name}:{number}"
@@ -96,7 +96,7 @@ def jsonl_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
 
 
 def json_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
-    """(place, object) of every item of a list, read as a stream."""
+    """(location, object) of every item of a list, read as a stream."""
     window = _Window(file)
     if (first := window.next()) != "[":
         if kind := KINDS.get(first):
@@ -130,11 +130,11 @@ def _reason(error: ValueError | RecursionError) -> str:
         return f"not JSON: {error.msg}"
     if isinstance(error, RecursionError):
         return "not JSON that can be read: nested too deeply"
-    return f"not JSON that can be read: {error}"  # a number of thousands of digits
+    return f"not JSON that can be read: {error}"  # such as a number with thousands of digits
 
 
 class _Window:
-    """The part of a JSON text that is held, and the place in it that is read next."""
+    """The buffered part of a JSON text, and the position that is read next."""
 
     def __init__(self, file: ByteStream) -> None:
         self.name, self.text, self.at = file.name, "", 0
@@ -143,7 +143,7 @@ class _Window:
         self._line, self._counted = 1, 0
 
     def line(self, at: int | None = None) -> int:
-        """The line of a place, by default of the next one."""
+        """The line of a position, by default the next one."""
         at = self.at if at is None else at
         self._line += self.text.count("\n", self._counted, self.at)
         self._counted = self.at
@@ -153,8 +153,8 @@ class _Window:
         return DataError(f"{self.name}:{self.line()}: not JSON: {what}")
 
     def more(self) -> bool:
-        """Lets go of what was read and takes as much more as is held, so that reading a long value
-        over and over stays linear; False at the end."""
+        """Drop what was read, and read at least as much again as is buffered, so that repeated
+        attempts at a long value take linear time; False at the end."""
         self.line()
         kept = [self.text[self.at :]]
         wanted, taken = len(kept[0]), 0
@@ -169,7 +169,7 @@ class _Window:
         return taken > 0
 
     def next(self) -> str:
-        """The next character that is no white space; empty at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             found = SPACE.match(self.text, self.at)
             self.at = found.end() if found else self.at
@@ -179,7 +179,7 @@ class _Window:
                 return ""
 
     def value(self) -> object:
-        """The value that begins at the next place."""
+        """The value at the next position."""
         while True:
             try:
                 found, self.at = self._decoder.raw_decode(self.text, self.at)
@@ -193,6 +193,6 @@ class _Window:
                 return found
 
     def _is_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the end of what is held may be the reason. The longest thing that an end can cut
-        a good way behind the error's place, strings aside, is a pair of escapes."""
+        """Whether the error may be due to the end of the buffer. Apart from strings, the longest
+        token whose truncation is reported well before the end is a pair of escapes."""
         return error.msg.startswith("Unterminated") or error.pos >= len(self.text) - 12

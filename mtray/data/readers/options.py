@@ -1,4 +1,4 @@
-"""What a path alone does not say of a source."""
+"""Options of a source that its path does not determine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """`format` where neither name nor content tells it; `split`, `config` and `revision` of a data
-    set; `labels` are the columns that may hold whole numbers, such as a document's."""
+    """Options of reading a source.
+
+    - `format`: where neither name nor content shows it.
+    - `split`, `config`, `revision`: of a data set.
+    - `labels`: the columns that may hold integers, such as document ids.
+    """
 
     format: str | None = None
     split: str | None = None

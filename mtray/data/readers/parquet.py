@@ -1,4 +1,4 @@
-"""Parquet, a few rows at a time. A column may be a path into structures (`translation.de`)."""
+"""Parquet, a few rows at a time. A column may be a path into structs (`translation.de`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 1024  # rows
-BUFFER = 1 << 20  # bytes that are read at a time of each column
+BUFFER = 1 << 20  # bytes read at a time from each column
 
 
 @contextmanager
 def _seekable(file: ByteStream) -> Iterator[Any]:
-    """The file itself, or what was compressed, unpacked into a file without a name: Parquet is read
-    from its end."""
+    """The file itself, or compressed content unpacked into an unnamed temporary file: Parquet is
+    read from its end."""
     if file.plain is not None:
         yield str(file.plain)
         return
@@ -36,8 +36,8 @@ def _seekable(file: ByteStream) -> Iterator[Any]:
 def read_parquet(
     file: ByteStream, columns: Sequence[str], labels: Sequence[str] = ()
 ) -> Iterator[dict[str, str]]:
-    """A row for each; text is empty where there is null. DataError when a column is missing or is
-    not of text (`labels`: or of whole numbers), or the file is damaged."""
+    """One dict per row; text is empty for null. DataError when a column is missing or does not hold
+    text (or integers, for `labels`), or when the file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -60,7 +60,7 @@ def read_parquet(
 
 
 def _flat_rows(batch: Any, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Columns of nothing but text, four times as fast as row by row."""
+    """Rows where all columns hold text, four times as fast as row by row."""
     for values in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
         yield {column: text or "" for column, text in zip(columns, values, strict=True)}
 
@@ -79,7 +79,7 @@ def _needed(
             head = column.partition(".")[0]
             if head not in schema.names or "." not in column:
                 require(name, [column], list(there))
-            # within a list: `texts` finds it in the whole column
+            # within a list: `texts` looks it up in the whole column
             path, kind = head, pa.string()
         else:
             kind = there[path]
@@ -97,7 +97,7 @@ def _needed(
 
 
 def _leaves(prefix: str, fields: Any, names: Sequence[str]) -> Iterator[tuple[str, pa.DataType]]:
-    """Path and type of every column, those of structures by their parts."""
+    """Path and type of every column, with the fields of structs."""
     import pyarrow as pa
 
     for name in names:
@@ -110,7 +110,7 @@ def _leaves(prefix: str, fields: Any, names: Sequence[str]) -> Iterator[tuple[st
 
 
 def _require_modest(name: str, held: Any, columns: Sequence[str]) -> None:
-    """DataError for a file whose pages expand to far more than it holds."""
+    """DataError for a file whose pages expand to far more than its size."""
     packed = expanded = 0
     for group in range(held.metadata.num_row_groups):
         found = held.metadata.row_group(group)

@@ -1,4 +1,4 @@
-"""Whether an address answers, asked before something waits for it."""
+"""Whether an address answers, checked before anything waits for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REACH_SECONDS = 5.0
 
 
 def why_unreachable(url: str) -> str | None:
-    """None when the server answers within `REACH_SECONDS`, whatever it answers; else the reason."""
+    """None when the server answers within `REACH_SECONDS`, with any status; else the reason."""
     import requests
 
     try:
@@ -22,8 +22,8 @@ def why_unreachable(url: str) -> str | None:
 
 @contextlib.contextmanager
 def short_timeouts(seconds: float = 30.0) -> Iterator[None]:
-    """A silent connection that is opened meanwhile is given up: urllib's default is to wait for
-    ever."""
+    """Inside the context, connections that stay silent time out: urllib's default is to wait
+    forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

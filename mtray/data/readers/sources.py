@@ -1,11 +1,11 @@
-"""Readers: every format ends as rows of strings, or as a DataError that names file, line and what
-is wrong.
+"""Readers: every format becomes rows of strings, or a DataError that names file, line and what is
+wrong.
 
 A path is one of
 - a file: Parquet, JSONL, JSON (a list of objects), TSV and CSV with a header, TMX, WMT's SGM and
-  XML, or plain text, one sentence a line; the name tells which, else the content;
-- a file for each column: plain text or SGM, equally long;
-- a folder that holds a data set (`save_to_disk`, or Parquet files);
+  XML, or plain text, one sentence a line; detected by name, else by content;
+- a file for each column: plain text or SGM, of equal length;
+- a folder with a data set (`save_to_disk`, or Parquet files);
 - `hf:` and the name of a data set on the Hugging Face hub.
 
 Files may be compressed (gz, zst, xz, bz2), or in a zip archive: its only member, or a named one
@@ -71,13 +71,14 @@ def paths_of(path: Path_) -> list[str]:
 
 
 def is_there(path: str) -> bool:
-    """Whether a source's path leads to a file, a member of an archive or a folder; of what is on
-    the hub nothing is known before it is read."""
+    """Whether a source's path exists: a file, a member of an archive or a folder; for a hub data
+    set this is not known before it is read."""
     return is_data_set(path) or byte_streams.is_there(Path(path))
 
 
 def is_data_set(path: str) -> bool:
-    """Whether a source's path is that of a data set, a folder's or the hub's, and of no file."""
+    """Whether a source's path is that of a data set, in a folder or on the hub, and not of a
+    file."""
     return path.startswith(HUB_PREFIX) or Path(path).is_dir()
 
 
@@ -102,7 +103,7 @@ def _read_file(path: Path, columns: Sequence[str], read_options: ReadOptions) ->
 def _keyed_lines(
     file: ByteStream, name: str | None
 ) -> Iterator[tuple[str, tuple[str, str] | None, str]]:
-    """(place, document and id where the file has them, text) of every line or segment."""
+    """(location, document and id where the file has them, text) of every line or segment."""
     if name == "sgm":
         for found in sgm_segments(file):
             yield f"{file.name}:{found.line}", (found.document, found.id), found.text
@@ -116,7 +117,7 @@ def _keyed_lines(
 def _read_parallel(
     paths: Mapping[str, str], columns: Sequence[str], read_options: ReadOptions
 ) -> Iterator[Row]:
-    """Rows of a file for each column; those of SGM tell the document too."""
+    """Rows of a file for each column; for SGM with the document."""
     wanted = [c for c in columns if c != DOCUMENT or c in paths]
     require(next(iter(paths.values())), wanted, list(paths))
     counts = dict.fromkeys(wanted, 0)
@@ -156,11 +157,12 @@ def _rows(path: Path_, columns: Sequence[str], read_options: ReadOptions) -> Ite
 def stream_columns(
     path: Path_, columns: Sequence[str], read_options: ReadOptions = BY_FILE_NAME
 ) -> Iterator[Row]:
-    """Every row of the named columns, in file order, as it is read; a field may be empty.
+    """Every row of the named columns, in file order, as a stream; a field may be empty.
 
-    Raises DataError, at the first row or on the way, when a file is missing, damaged, lacks a
-    column, holds invalid UTF-8, expands too far, is not as long as the others or holds no row;
-    ConfigError for a key of `read_options` that does not fit the path."""
+    Raises DataError, at the first row or later, when a file is missing, damaged, lacks a column,
+    has invalid UTF-8, expands too far, is not as long as the others or has no rows; ConfigError for
+    a key of `read_options` that does not apply to the path.
+    """
     for key in ("split", "config", "revision"):
         if getattr(read_options, key) and not (isinstance(path, str) and is_data_set(path)):
             raise ConfigError(f"{paths_of(path)[0]}: `{key}` is for data sets, and this is a file")
@@ -173,7 +175,7 @@ def stream_columns(
 
 def source_rows(source: Source) -> Iterator[Row]:
     """The rows of a source by role: `source` and `target` of pairs, `text`, or `prompt` and
-    `target`; and `document` where the source's `columns` name it. Raises as `stream_columns`."""
+    `target`; and `document` where the source's `columns` name it. Raises like `stream_columns`."""
     roles = ("source", "target") if source.kind == "parallel" else source.roles
     names = [source.columns.get(name, name) for name in source.roles]
     if label := source.columns.get(DOCUMENT):
@@ -186,15 +188,15 @@ def source_rows(source: Source) -> Iterator[Row]:
 
 
 def all_rows(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) -> list[Row]:
-    """`stream_columns` as a list, which may be empty; with the columns `labels`, such as that of
-    the documents, which may hold whole numbers."""
+    """`stream_columns` as a list, which may be empty; `labels` are further columns that may hold
+    integers, such as document ids."""
     columns = list(dict.fromkeys([*columns, *labels]))
     return list(_rows(path, columns, ReadOptions(labels=tuple(labels))))
 
 
 def read_columns(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) -> list[Row]:
-    """`all_rows` without those that have an empty field among `columns`. Raises DataError also when
-    nothing is left."""
+    """`all_rows` without rows that have an empty field among `columns`. Raises DataError also when
+    no row is left."""
     rows = all_rows(path, columns, labels)
     kept = [row for row in rows if all(row[column].strip() for column in columns)]
     if not kept:

@@ -1,4 +1,4 @@
-"""Suffixes of files that hold rows."""
+"""Suffixes of files that contain rows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""TSV and CSV. A column is named by the first line, or, where all are `#1`, `#2` and so on, counted
-from 1 in a file without such a line."""
+"""TSV and CSV. Columns are named by the first line; if all are `#1`, `#2` and so on, they are
+counted from 1 in a file without a header."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, lines
 from mtray.errors import DataError
 
-Record = tuple[int, list[str]]  # its last line in the file, its fields
+Record = tuple[int, list[str]]  # number of its last line in the file, its fields
 
 
 def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
-    """DataError with the columns that are there when one of `columns` is not, or is there twice."""
+    """DataError listing the existing columns when one of `columns` is missing or occurs twice."""
     for column in columns:
         if column not in found:
             raise DataError(
@@ -26,12 +26,12 @@ def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
 
 
 def read_tsv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """A row for each line; quotes are text."""
+    """A row for each line; quotes are part of the text."""
     return _rows(file.name, _tabbed(file), columns)
 
 
 def read_csv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """A row for each record; a field in quotes may hold commas and line ends."""
+    """A row for each record; a quoted field may contain commas and line ends."""
     return _rows(file.name, _quoted(file), columns)
 
 
@@ -46,7 +46,7 @@ def _tabbed(file: ByteStream) -> Iterator[Record]:
 
 def _quoted(file: ByteStream) -> Iterator[Record]:
     csv.field_size_limit(max(csv.field_size_limit(), MOST_LINE))
-    # `strict` makes a quote that is never closed an error
+    # `strict` makes an unclosed quote an error
     reader = csv.reader((f"{line}\n" for line in lines(file)), strict=True)
     begin = 1
     try:

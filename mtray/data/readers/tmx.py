@@ -1,4 +1,4 @@
-"""TMX (translation memories), read as a stream. What XML of unknown origin could do is refused
+"""TMX (translation memories), read as a stream. Unsafe XML is rejected
 (`mtray.data.readers.markup`)."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from mtray.data.readers.lines import MOST_LINE
 from mtray.data.readers.markup import Markup
 from mtray.errors import DataError
 
-DOCUMENT = "document"  # the column of a unit's document; every other column is a language
-# elements of a segment whose content is mark-up of the original format, not text
+DOCUMENT = "document"  # the column of a unit's document; all other columns are languages
+# elements of a segment whose content is markup of the original format, not text
 CODES = {"bpt", "ept", "it", "ph", "ut"}
 # `CMU_1:12` is sentence 12 of document `CMU_1` (TICO-19)
 SENTENCE_ID = re.compile(r"(.+):\d+")
@@ -23,7 +23,7 @@ SENTENCE_ID = re.compile(r"(.+):\d+")
 @dataclass
 class Unit:
     """One translation unit: its first line in the file, its id (may be empty) and its text by
-    language code, in lower case."""
+    lower-case language code."""
 
     line: int
     id: str
@@ -31,14 +31,14 @@ class Unit:
 
     @property
     def document(self) -> str:
-        """What stands before the number of an id such as `CMU_1:12`; else the unit is a document
+        """The part before the number of an id such as `CMU_1:12`; otherwise the unit is a document
         of its own."""
         found = SENTENCE_ID.fullmatch(self.id)
         return found[1] if found else f"unit at line {self.line}"
 
     def text(self, language: str) -> str:
-        """The text in a language; a regional variety (`pt-BR` for `pt`) where there is nothing
-        else. Empty when there is none."""
+        """The text in a language; if there is none, in a regional variety (`pt-BR` for `pt`). Empty
+        when there is neither."""
         if language in self.texts:
             return self.texts[language]
         varieties = [t for code, t in self.texts.items() if re.split("[-_]", code)[0] == language]
@@ -46,7 +46,7 @@ class Unit:
 
 
 class _Reader(Markup):
-    """Expat's events, gathered into units; the last one may not be whole yet."""
+    """Collects expat's events into units; the last one may be incomplete."""
 
     def __init__(self, file: ByteStream) -> None:
         super().__init__(file)
@@ -93,8 +93,8 @@ class _Reader(Markup):
 
 
 def units(file: ByteStream) -> Iterator[Unit]:
-    """Every unit of a TMX file. DataError with file and line when it is damaged, not TMX or not
-    safe to read."""
+    """Every unit of a TMX file. DataError with file and line when it is damaged, not TMX or
+    unsafe."""
     reader = _Reader(file)
     for _ in reader.run():
         yield from reader.units[:-1]

@@ -1,5 +1,5 @@
 """WMT's files of segments within documents: SGM (a file for each side, until 2020) and XML (all in
-one, since 2021)."""
+one file, since 2021)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mtray.errors import DataError
 
 DOCUMENT = "document"
 TAG = re.compile(r"<(/?)(doc|seg|!entity)\b([^>]*)>", re.IGNORECASE)
-# the five entities of XML and characters by number; any other `&` is text
+# the five entities of XML and numeric character references; any other `&` is text
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment of one side; `id` is empty where the file gives none."""
+    """A segment of one side; `id` is empty where the file has none."""
 
     line: int
     document: str
@@ -39,13 +39,13 @@ def _plain(pieces: Sequence[str]) -> str:
 
 
 class _Sgm:
-    """The tags of an SGM file, one after the other. SGM is no XML: tags need not be closed."""
+    """The tags of an SGM file in sequence. SGM is not XML: tags may be left open."""
 
     def __init__(self, file: ByteStream) -> None:
         self.file = file
         self.document, self.id = "", ""
-        self.done: set[str] = set()  # the documents that came before
-        self.open: int | None = None  # the line of the segment that is open
+        self.done: set[str] = set()  # earlier documents
+        self.open: int | None = None  # line of the open segment
         self.pieces: list[str] = []
 
     def wrong(self, line: int, what: str) -> DataError:
@@ -88,13 +88,13 @@ class _Sgm:
 
 
 def sgm_segments(file: ByteStream) -> Iterator[Segment]:
-    """The segments of an SGM file, white space within them made single. DataError with the line
-    when it is damaged, or when a document comes twice, as with several references."""
+    """The segments of an SGM file, with white space collapsed. DataError with the line when it is
+    damaged, or when a document occurs twice, as with several references."""
     return _Sgm(file).segments()
 
 
 def read_sgm(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """A row for each segment: its text under the only column beside `document`."""
+    """A row for each segment: its text under the only column other than `document`."""
     text = [column for column in columns if column != DOCUMENT]
     if len(text) != 1:
         raise DataError(
@@ -108,7 +108,7 @@ def read_sgm(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str
 
 @dataclass
 class _Document:
-    """What a document holds so far, by language and segment: the source, and its first
+    """The contents of a document so far, by language and segment: the source, and its first
     reference."""
 
     id: str
@@ -121,7 +121,7 @@ class _Xml(Markup):
     def __init__(self, file: ByteStream) -> None:
         super().__init__(file)
         self.documents: list[_Document] = []
-        self.found: list[_Document] = []  # those that are complete
+        self.found: list[_Document] = []  # complete ones
         self.languages: set[str] = set()
         self._root = False
         self._side: dict[str, str] | None = None
@@ -147,7 +147,7 @@ class _Xml(Markup):
         if not language:
             raise self.wrong("a side without lang")
         self.languages.add(language)
-        # a further reference is read into nothing
+        # further references are discarded
         sides = self.documents[-1].sides
         self._side = {} if language in sides else sides.setdefault(language, {})
 
@@ -168,9 +168,9 @@ class _Xml(Markup):
 
 
 def read_wmt_xml(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """A row for each segment: its text in every language of `columns`, empty where
-    there is none, and its document under `document`. Of several references of a document the first
-    is taken. DataError when the file has nothing in one of the languages."""
+    """A row for each segment: its text in every language of `columns`, empty where there is none,
+    and its document under `document`. Of several references of a document the first is used.
+    DataError when the file has no text in one of the languages."""
     reader = _Xml(file)
     languages = [column for column in columns if column != DOCUMENT]
     for _ in reader.run():
