@@ -12,9 +12,9 @@ from mtray.run_files import result_path, trial_dir, weights_file
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Study, TrialRecord
 from mtray.training.trainable_weights import load_trainable
+from mtray.trial.base_model import load_base_model
 from mtray.trial.job import Outcome, UseModel
 from mtray.trial.phase_timer import PhaseTimer
-from mtray.trial.run import load_base_model
 
 
 def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:

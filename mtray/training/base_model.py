@@ -18,7 +18,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 class BaseModels:
     """Loads models and tokenizers by name. With `keep`, the last full-precision model stays in main
     memory, if the copies of all `workers` of the machine take a small part of it, and callers get a
-    bitwise copy. Quantized weights are read again for each trial, since they are made on the GPU."""
+    bitwise copy. Quantized weights are read again for each trial: they are made on the GPU."""
 
     keep: bool = False
     workers: int = 1

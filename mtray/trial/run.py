@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 from mtray.data.store import mixed
 from mtray.data.tables import Table
@@ -14,8 +14,7 @@ from mtray.errors import ConfigError, TrialPruned, TrialStopped
 from mtray.evaluation.inference.batching import Settings, settings_of
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.runtime import keep_freed_memory, versions
-from mtray.schema import Mix, Recipe, Study, TrainingRecord, moved_by
-from mtray.training.base_model import BaseModels
+from mtray.schema import Mix, Study, TrainingRecord, moved_by
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.examples import Example
@@ -23,6 +22,7 @@ from mtray.training.loop import CheckpointSchedule, RungPosition, RungSchedule, 
 from mtray.training.reversion import InitialWeights
 from mtray.training.weight_distance import weight_distances
 from mtray.training.worker import Worker
+from mtray.trial.base_model import load_base_model
 from mtray.trial.distributed_evaluation import evaluate_distributed
 from mtray.trial.divergence import Divergence
 from mtray.trial.intermediate_checkpoints import IntermediateCheckpoints, mix_until
@@ -61,32 +61,6 @@ def _through(trial: _Trial, store: Mapping[str, Table], requests: Sequence[Reque
         except TrialPruned as end:
             return trial.pruned(end.record)
     return trial.evaluated(requests)
-
-
-class LoadedModel(NamedTuple):
-    """A base model at the start of a trial; `precision`: of its computation."""
-
-    model: Any
-    tokenizer: Any
-    precision: str
-
-
-def load_base_model(
-    study: Study, recipe: Recipe, seed: int, models: BaseModels | None = None
-) -> LoadedModel:
-    """Seeds torch, so that everything a trial draws afterwards depends on its own seed alone.
-    Raises MtrayError."""
-    import torch
-
-    from mtray.training.engine import resolve_precision
-
-    models = models or BaseModels()
-    torch.manual_seed(seed)
-    in_4_bits = bool(recipe.parallel_size) and recipe.method == "qlora"
-    model = models.model(study.model, study.trust_remote_code, in_4_bits)
-    tokenizer = models.tokenizer(study.model, study.trust_remote_code)
-    precision = resolve_precision(study.training, next(model.parameters()).device.type)
-    return LoadedModel(model, tokenizer, precision)
 
 
 class _Trial:

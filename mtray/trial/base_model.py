@@ -1,0 +1,34 @@
+"""The base model as a trial begins with it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from mtray.schema import Recipe, Study
+from mtray.training.base_model import BaseModels
+
+
+class LoadedModel(NamedTuple):
+    """A base model at the start of a trial; `precision`: of its computation."""
+
+    model: Any
+    tokenizer: Any
+    precision: str
+
+
+def load_base_model(
+    study: Study, recipe: Recipe, seed: int, models: BaseModels | None = None
+) -> LoadedModel:
+    """Seeds torch, so that everything a trial draws afterwards depends on its own seed alone.
+    Raises MtrayError."""
+    import torch
+
+    from mtray.training.engine import resolve_precision
+
+    models = models or BaseModels()
+    torch.manual_seed(seed)
+    in_4_bits = bool(recipe.parallel_size) and recipe.method == "qlora"
+    model = models.model(study.model, study.trust_remote_code, in_4_bits)
+    tokenizer = models.tokenizer(study.model, study.trust_remote_code)
+    precision = resolve_precision(study.training, next(model.parameters()).device.type)
+    return LoadedModel(model, tokenizer, precision)
