@@ -32,7 +32,7 @@ LOG_BOUNDS = (-7.0, 7.0)
 OFFSET = 1e3  # prior variance of the mean of values of variance 1: nearly flat
 LEAST_NOISE = -11.0  # of the log variance, so that the kernel matrix stays invertible
 FITTED_TO = 300  # most points that hyperparameters are fitted to: time grows with the cube
-# spreads that count as none: relative to the largest value, and to the root mean square error
+# spreads that count as zero: relative to the largest value, and to the root mean square error
 ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 

@@ -64,7 +64,7 @@ class ProcessMixture:
 
     def left_out(self) -> tuple[Array, Array]:
         """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
-        there as predicted from the other values, its own error included; each of shape (n,), in
+        there as predicted from the other values, including its own error; each of shape (n,), in
         the values' unit. Hyperparameters stay those drawn given all values."""
         return _mixed([part.left_out() for part in self.parts])
 

@@ -66,7 +66,7 @@ def instructions(table: Any, tokenizer: Any) -> list[str]:
     found = []
     for row in range(min(MOST, len(table))):
         ids, loss_from = table.example(row)
-        shown = ids[:loss_from] if loss_from > 1 else ids  # 1: a begin token stands before text
+        shown = ids[:loss_from] if loss_from > 1 else ids  # 1: plain text after a begin token
         found.append(tokenizer.decode(shown, skip_special_tokens=True))
     return found
 

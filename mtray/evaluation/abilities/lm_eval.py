@@ -36,7 +36,9 @@ from mtray.schema import AbilitySpec, Frozen
 
 @dataclass(frozen=True)
 class Harness:
-    """kept: indices of the evaluated documents among all of the task.
+    """A task of the harness as an ability.
+
+    kept: indices of the evaluated documents among all of the task.
     sizes: number of requests of each.
 
     The task itself is loaded where it is needed and not sent to workers.

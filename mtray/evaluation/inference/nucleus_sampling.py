@@ -60,7 +60,7 @@ def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) ->
 
 def _chosen(chances: Any, tokens: Any, draws: Any, top_p: float) -> Any:
     before = chances.cumsum(dim=1) - chances
-    chances = chances.masked_fill(before >= top_p, 0.0)  # the likeliest stays: nothing is before it
+    chances = chances.masked_fill(before >= top_p, 0.0)  # the most likely token always stays
     reached = chances.cumsum(dim=1)
     of = reached[:, -1:] if top_p < 1 else 1.0
     place = (reached <= draws[:, None] * of).sum(dim=1, keepdim=True)

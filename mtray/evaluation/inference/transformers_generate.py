@@ -17,7 +17,9 @@ PLAIN: dict[str, Any] = {
 
 
 class GenerationInput(NamedTuple):
-    """ids, mask: prompts, shape (rows, width), padded as the model requires.
+    """The prompts of a batch and their limits.
+
+    ids, mask: prompts, shape (rows, width), padded as the model requires.
     limits: maximum new tokens of each.
     stops: tokens that end an answer.
     stop_if_asked: raises TrialStopped when asked to stop.

@@ -86,7 +86,7 @@ def download(name: str) -> Path:
         try:
             return find_checkpoint(Path(download_model(name)))
         except KeyError as error:
-            cause: BaseException = error  # comet's word for any failure; the first one tells more
+            cause: BaseException = error  # raised for any failure; the first cause is specific
             while cause.__context__:
                 cause = cause.__context__
             raise ModelError(f"comet: {name!r} cannot be downloaded: {cause}; {ALLOWED}") from error

@@ -1,5 +1,5 @@
 """spBLEU: sacrebleu's BLEU over SentencePiece pieces; sacrebleu downloads the model at first use
-    (Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
+(Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
 
 from __future__ import annotations
 

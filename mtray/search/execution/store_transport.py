@@ -13,7 +13,9 @@ from mtray.errors import DataError
 
 @dataclass(frozen=True)
 class SentTable:
-    """table: the table, if it is a file on disk.
+    """A table as sent to workers.
+
+    table: the table, if it is a file on disk.
     copy: a reference into Ray's object store, if one is needed.
     """
 
