@@ -1,5 +1,5 @@
-"""Whether mtray's numbers hold: whole sweeps with a known truth, through the real code from segment
-scores to the front's sentences.
+"""Calibration of mtray's statistics: whole sweeps with a known truth, through the real code from
+segment scores to the front's sentences.
 
     python benchmarks/calibration.py                       # every scenario, 400 sweeps each
     python benchmarks/calibration.py --only "no effect" --sweeps 50 --jobs 2

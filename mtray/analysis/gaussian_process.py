@@ -91,9 +91,9 @@ class Process:
 
     def left_out(self) -> tuple[Array, Array]:
         """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
-        there as predicted from the other values, including its own error, given the shared errors;
-        each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all values
-        (Rasmussen & Williams 2006, section 5.4.2)."""
+        there as predicted from the other values, including its own error, with the shared errors
+        unchanged; each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all
+        values (Rasmussen & Williams 2006, section 5.4.2)."""
         precision = cho_solve((self.factor, True), np.eye(len(self.points)))
         variance = 1 / np.diag(precision)
         values = self.factor @ (self.factor.T @ self.weights)

@@ -3,9 +3,9 @@
 
 Its own `save_checkpoint` and `load_checkpoint` resume bit for bit with every stage, with and
 without adapters. But the files of ZeRO 1 to 3 are pickles of DeepSpeed's own classes: torch refuses
-them with `weights_only`, and `load_checkpoint` reads them without it. They are overwritten in
-place, without keeping the previous ones. `safe_get_full_optimizer_state` and similar functions lack
-the step count and the loss scale. So the shards are read and written here.
+them with `weights_only`, and `load_checkpoint` reads them without it. They are written directly to
+their final path, so not atomically. `safe_get_full_optimizer_state` and similar functions lack the
+step count and the loss scale. So the shards are read and written here.
 """
 
 from __future__ import annotations

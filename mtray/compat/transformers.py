@@ -1,5 +1,5 @@
 """transformers: a model's attention implementation, the cache that it accepts, and a warning of its
-    tokenizers. Tested with 4.57.6."""
+tokenizers. Tested with 4.57.6."""
 
 from __future__ import annotations
 

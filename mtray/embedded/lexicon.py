@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-FUNCTION_WORDS = 60  # so many of a language's most frequent words weigh `FUNCTION_WEIGHT`, others 1
+FUNCTION_WORDS = 60  # number of a language's most frequent words that weigh `FUNCTION_WEIGHT`
 FUNCTION_WEIGHT = 0.5
 FREQUENT = 4000  # ranks that wrong words are drawn from
 NEGATIONS = {
@@ -70,5 +70,5 @@ class Lexicon:
         content = [k for k in map(key, split(reference)[0]) if k and k not in self.function]
         shared = self.holding.get(rng.choice(content), []) if content else []
         drawn = (self.sentences[i] for i in rng.sample(shared, min(2, len(shared))))
-        # sentences are distinct, so at least one of two drawn is not the reference
+        # if sentences are distinct, at least one of two drawn is not the reference
         return next((text for text in drawn if text != reference), self.any_sentence(rng))
