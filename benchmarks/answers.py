@@ -5,11 +5,10 @@ python benchmarks/answers.py
 python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
 A sweep consists of the base model, the baselines and recipes drawn at random, one seed each. The
-truth is the response surface of the whole table, all seeds of all recipes, on the table's segments,
-which the sweeps use, too. The worth of a recipe is the sum of its true objectives, each divided by
-the range of base model, baselines and the true front; regret is the worth of the best recipe of the
-table minus that of the chosen one. (A sweep's measurements are part of that truth, which favours
-observed values.)
+truth is the response surface of the whole table, all seeds, on the same segments. The worth of a
+recipe is the sum of its true objectives, each divided by the range of base model, baselines and the
+true front; regret is the worth of the best recipe of the table minus that of the chosen one. (A
+sweep's measurements are part of that truth, which favours observed values.)
 `--settle`: sweeps of 14 recipes simulated about that truth, with errors of segments and seeds as in
 the table. They train repeats until their answer holds with probability .95, or until as many
 repeats as recipes are spent.

@@ -1,12 +1,11 @@
-"""Cost of filters: rows per second of each on 200,000 real pairs, and the memory of duplicate
-removal for 2.8 million rows.
+"""The speed of every filter, and the memory of duplicate removal.
 
-    python benchmarks/filters.py            # speed
-    python benchmarks/filters.py --memory   # memory, on synthetic rows
+    python benchmarks/filters.py            # speed, on 200,000 real pairs
+    python benchmarks/filters.py --memory   # memory, for 2.8 million synthetic rows
 
 Tatoeba's English-Ukrainian and English-Spanish pairs, as in the default study, one process;
-`wrong_language` uses all cores. Speed is by wall clock and by CPU seconds of the process, which are
-more reliable if other processes use the machine.
+`wrong_language` uses all cores. Speed is rows per second, by wall clock and by CPU seconds of the
+process, which are more reliable if other processes use the machine.
 """
 
 from __future__ import annotations

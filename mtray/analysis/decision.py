@@ -64,7 +64,7 @@ class Choice:
 
 
 def choose(draws: Array, margin: float = MARGIN) -> Choice:
-    """The best by joint draws of the candidates' worth, shape (draws, k). ValueError without
+    """The best by joint draws of the candidates' worth, shape (draws, k). Raises ValueError without
     draws."""
     if draws.ndim != 2 or not draws.size:
         raise ValueError(f"expected draws of shape (draws, candidates), found {draws.shape}")

@@ -209,7 +209,7 @@ def _form(own: Priors, terms: tuple[Term, ...], mean: Callable[[Array, Array], A
 class Law:
     """A shape fitted to differences to the base model, greater is better.
 
-    - `draws`, shape (draws, p): of the fitted parameters (`Fitted.resampled`).
+    - `draws`, shape (draws, p): of the fitted parameters (`RegressionFit.resampled`).
     """
 
     shape: Shape

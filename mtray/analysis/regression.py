@@ -155,13 +155,13 @@ def size_of(values: Array, covariance: Array) -> float:
 
 
 def constant_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
-    """One value for all points: the baseline that a model must beat. A `leave_out.Fit`."""
+    """One value for all points: the baseline that a model must beat. A `leave_one_out.Fit`."""
     return linear_fit(points[:, :0], values, covariance)
 
 
 def linear_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
     """An intercept and a slope for each coordinate, in units of its standard deviation, with weak
-    priors. A `leave_out.Fit`."""
+    priors. A `leave_one_out.Fit`."""
     middle, wide = points.mean(axis=0), points.std(axis=0)
     d, unit = points.shape[1], size_of(values, covariance)
 

@@ -57,7 +57,7 @@ class Resolution:
 
     @property
     def half(self) -> float:
-        """A difference beyond this is beyond noise."""
+        """A difference greater than this is beyond noise."""
         return hypot(self.segments, self.seeds)
 
     def needed(self, share: float = 0.5) -> Needed:

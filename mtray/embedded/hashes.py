@@ -1,7 +1,7 @@
 """SHA-256 of the committed weights.
 
 `python -m mtray.embedded.hashes` checks them; with `--write` it records them in
-`weights/SHA256SUMS`, after weights were made anew. The file has the form of `sha256sum`, so
+`weights/SHA256SUMS`, after weights were rebuilt. The file has the format of `sha256sum`, so
 `sha256sum --check SHA256SUMS` in that folder does the same.
 """
 

@@ -39,7 +39,7 @@ def gains_text(gains: Sequence[Expected]) -> str:
 
 
 def chance_text(chance: float) -> str:
-    """A probability; `> .99` or `< .01` where the number of draws does not allow more precision."""
+    """A probability; `> .99` or `< .01` if the number of draws does not allow more precision."""
     if chance > 0.99:
         return "> .99"
     return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")

@@ -22,7 +22,7 @@ from mtray.search_space.space import Space
 
 @dataclass(frozen=True)
 class FrontResult:
-    """The front and where its files are, by ending: csv, json, parquet, png, html."""
+    """The front and the paths of its files, by extension: csv, json, parquet, png, html."""
 
     front: Front
     files: dict[str, Path]
@@ -52,7 +52,7 @@ def read_front(
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:
-    """The files of a front, atomically, by ending."""
+    """Write the files of a front, atomically; returns their paths by extension."""
     rows = front_rows(front)
     data = front.model_dump(mode="json")
     content = {

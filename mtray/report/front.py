@@ -53,8 +53,7 @@ class Objective(Frozen):
     label: of an axis; `measure` is the same without the direction.
     reference: this objective's coordinate of the hypervolume's reference point.
     spread: the front's range.
-    seed_deviation: of one trial over seeds, beyond the bootstrap over segments, from all repeated
-        recipes and the prior of `mtray.analysis.seed_variance`; None if nothing was trained.
+    seed_deviation: of one trial, beyond the bootstrap (`SeedVariance.deviation`), or None.
     """
 
     name: str
@@ -70,9 +69,8 @@ class Point(Frozen):
     """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
 
     number: the trial that the others repeat.
-    differences: to the base model, to every baseline and to the front's reference, by their
-        numbers: this recipe's value minus the other's in everything measured in both, in the
-        measure's own unit and direction.
+    differences: to base model, baselines and the front's reference, by their numbers: this value
+        minus the other's in the measure's own unit and direction.
     p_front: probability of being on the front, given its intervals.
     recipe: a parameter that has no meaning is None.
     record, mix, training: of trial `number`; `record` is relative to the run's folder.
@@ -155,12 +153,12 @@ def build_front(
     against: str | None = None,
     space: Space | None = None,
 ) -> Front:
-    """The front of all recipes with a complete trial, including baselines. Raises RunError if none
-    is complete or one lacks an objective, ConfigError if none is called `against`
-    (`reference_number`), which differences are relative to.
+    """The front of all recipes with a complete trial, including baselines.
 
-    `draws` gives the trials' paired bootstrap draws; without them every score is drawn from its own
-    interval. Without a `space` there is no answer.
+    `draws` gives paired bootstrap draws; without them every score is drawn from its own interval.
+    `against`: the recipe that differences are relative to (`reference_number`). Without a `space`
+    there is no answer. Raises RunError if no trial is complete or one lacks an objective,
+    ConfigError if no recipe is called `against`.
     """
     complete = complete_trials(records)
     if not complete:
@@ -254,7 +252,8 @@ def _objectives(
 def _differences(
     groups: Sequence[Group], together: Joint, reference: int | None, draws: Draws
 ) -> dict[int, dict[int, dict[str, Difference]]]:
-    """By the numbers of the recipe and of what it is compared with, and the measure's name."""
+    """Keys: the number of the recipe, the number of what it is compared with, and the measure's
+    name."""
     others = [g.original.number for g in groups if g.original.role != "search"]
     others += [] if reference is None or reference in others else [reference]
     return all_differences(groups, together, others, draws)

@@ -176,8 +176,8 @@ def _with_base(
 def posterior_of(
     records: Iterable[TrialRecord], study: Study, space: Space, draws: Draws
 ) -> JointPosterior | None:
-    """The joint posterior of a run's complete trials, as `study_belief`; None until the base model
-    and at least one recipe are measured."""
+    """The joint posterior of a run's complete trials, as `study_posterior`; None until the base
+    model and at least one recipe are measured."""
     complete = complete_trials(records)
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:

@@ -1,11 +1,11 @@
 """Ability: follow an instruction to translate, in a direction that is not fine-tuned (mFTI, Li et
 al. 2023, and its templates). Unit: share of the answers, 0 to 1, that follow it.
 
-An answer follows the instruction if it has no label of `failures` in the strict form: it is in the
-requested language, no copy, not empty, no loop, and neither less than half nor more than twice as
-long as the reference. This ignores the quality of the translation, which chrF reports: `chrf` of
-the corpus, and `gated_chrf`, the mean over sentences with 0 for those that do not follow. (Not the
-corpus chrF with those emptied: removing text of low precision raises it.)
+An answer follows the instruction if it has no label of `output_failures` in the strict form: it is
+in the requested language, no copy, not empty, no loop, and neither less than half nor more than
+twice as long as the reference. This ignores the quality of the translation, which chrF reports:
+`chrf` of the corpus, and `gated_chrf`, the mean over sentences with 0 for those that do not follow.
+(Not the corpus chrF with those emptied: removing text of low precision raises it.)
 
 A copy of the source and an empty answer never follow, so the floor is 0. Pairs whose reference is
 itself a copy of the source (names, numbers) are left out, since a copy is right there.

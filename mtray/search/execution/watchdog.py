@@ -152,7 +152,7 @@ class Watchdog:
             try:
                 found = self.lines(time.monotonic())
             except ray.exceptions.RayError:
-                continue  # a busy progress actor is asked again
+                continue  # a busy progress actor is polled again
             for line in found:
                 self._say(line)
 

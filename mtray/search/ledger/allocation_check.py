@@ -28,7 +28,7 @@ def allocated(
 ) -> BudgetAllocation:
     """The allocation of a study's budget. A baseline is not trained again if it is among `taken`,
     the trials that this start imports from earlier runs, or was imported before, according to the
-    run's `records`. `held` and `sums` as in `reference_recipes`."""
+    run's `records`. `held` and `sums` as in `baseline_recipes`."""
     params = baseline_recipes(space, study, held, sums)
     recipes = {role: space.recipe(found) for role, found in params.items()}
     before = [record for record in records if record.taken_from]

@@ -52,7 +52,7 @@ def is_baseline(trial: FrozenTrial) -> bool:
 
 
 def sweep_start(trials: Iterable[FrozenTrial]) -> SweepStart:
-    """What a run began with."""
+    """The initial trials of a run."""
     every = list(trials)
     first = initial_trials(every)
     baselines = sum(map(is_baseline, first))

@@ -1,6 +1,6 @@
 """Interface for the last trials of a sweep: which recipe is recommended and therefore trained once
-more, and which trial would settle the answer. The implementation (`Advice`) comes from outside, so
-that the search depends on no model of the results."""
+more, and which trial would settle the answer. The implementation comes from outside, so that the
+search depends on no model of the results."""
 
 from __future__ import annotations
 

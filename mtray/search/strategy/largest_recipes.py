@@ -15,7 +15,7 @@ from mtray.search_space.extreme_recipes import extreme_recipes
 from mtray.search_space.parameters import shown
 from mtray.search_space.space import Space
 
-# what `plan` and `blended` read: examples of every source rise with each of the numbers
+# what the `plan` of a recipe depends on: examples of every source rise with each of the numbers
 SIZES = ("parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "source_weights")
 
 
@@ -79,7 +79,7 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
     """Raise DataError if one of `recipes`, the largest of a space, draws more of a source than it
     has.
 
-    This uses the recipes' own plans and not `most_asked`: rounding may keep every recipe one
+    This uses the recipes' own plans and not `most_requested`: rounding may keep every recipe one
     example below that bound, and a study whose recipes can all be drawn must not be refused.
     """
     if study.training.allow_repeats:

@@ -13,11 +13,11 @@ LEAST_SEARCHED = 2  # recipes; a single one leaves nothing to choose from
 
 @dataclass(frozen=True)
 class SweepStart:
-    """What a sweep begins with.
+    """The initial trials of a sweep.
 
     - `baselines`: number of baselines to train.
     - `filling_points`: number of space-filling points.
-    - `repeatable`: whether there is a first baseline of which no repeat was taken over.
+    - `repeatable`: whether there is a first baseline of which no repeat was imported.
     """
 
     baselines: int
@@ -41,9 +41,9 @@ class ReservedTrials:
 
 def reserved_trials(budget: Budget, total: int, begins: SweepStart) -> ReservedTrials:
     """The reserved ones of `total` trials. The first baseline is repeated if that leaves at least
-    `LEAST_SEARCHED` recipes to search, the minimum for any sweep with baselines (`Division.check`).
-    There is a confirmation if that leaves the space-filling points and one recipe suggested by the
-    sampler."""
+    `LEAST_SEARCHED` recipes to search, the minimum for any sweep with baselines
+    (`BudgetAllocation.check`). There is a confirmation if that leaves the space-filling points and
+    one recipe suggested by the sampler."""
     most = total - begins.baselines
     first = bool(budget.replicate_share and begins.repeatable and most > LEAST_SEARCHED)
     start = begins.baselines + begins.filling_points
