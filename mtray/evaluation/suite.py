@@ -41,8 +41,7 @@ class Sample(NamedTuple):
 class Suite:
     """Frozen and without models, so that it can be sent to a worker.
 
-    comet: the metric's name, loaded when scores are computed (`none`: there is none, and no
-        quality).
+    comet: the metric's name, loaded when scores are computed (`none`: no metric and no quality).
     metrics: string metrics.
     more_comet: names of further models by the name under which they are reported.
     objectives: what the search optimises.

@@ -15,10 +15,11 @@ Progress = Callable[[int, int], None]
 class Request:
     """One request to a model.
 
-    target: None: generate an answer of at most `max_new_tokens`, on one line or on as many as the
-        model likes. A one-line answer does not begin with a line feed, as pretrained models often
-        would, unless it `may_begin_empty`, and is empty then. Otherwise: the log-likelihood of
-        `target` after `prompt` and a space; with an empty prompt, without context.
+    target: if None, the model generates an answer of at most `max_new_tokens`, on one line or on as
+        many as it likes. Otherwise the request is for the log-likelihood of `target` after `prompt`
+        and a space; with an empty prompt, without context.
+    may_begin_empty: whether a one-line answer may begin with a line feed, as pretrained models
+        often generate, and is empty then.
     """
 
     prompt: str

@@ -1,4 +1,5 @@
-"""Executors: `TorchTrainer` runs that start once and train many trials, one at a time each.
+"""Executors: `TorchTrainer` runs that start once and train many trials. There is one for each
+concurrent trial.
 
 The driver starts each executor in a thread of its own, and restarts it when it has ended: after a
 number of jobs, when its memory has grown, or when one of its processes or machines was lost. Uses

@@ -48,7 +48,7 @@ def missing_initial_trials(
     missing: list[tuple[str, dict[str, Any]]] = [
         (role, exact) for role, exact in references.items() if role not in roles
     ]
-    if len(known) < STARTUP:  # with more, the sampler has enough points
+    if len(known) < STARTUP:  # with that many, the sampler has enough points
         points = SpaceFillingPoints(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
@@ -59,7 +59,8 @@ def missing_initial_trials(
         again = _repeat(trials, next(iter(references.items())), where.distributions, budget, begins)
         if again is not None:
             lined_up.insert(*again)
-    # where the answer is settled, trials beyond this budget are reserved for that
+    # a longer budget would continue with the rest, but with `settle` the trials beyond this budget
+    # settle the answer
     room = (
         len(lined_up) if budget.settle is None else max(0, budget.trials - len(own_trials(trials)))
     )
