@@ -34,7 +34,7 @@ def _share(effect: Effect) -> str:
 
 
 def direction(effect: Effect) -> str:
-    """Direction of a curve from its first value to its last: `/`, `\`, or `~` if within noise."""
+    """Direction of a curve from its first value to its last: `/`, `\\`, or `~` if within noise."""
     if effect.rise_low > 0:
         return "/"
     return "\\" if effect.rise_high < 0 else "~"

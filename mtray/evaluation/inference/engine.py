@@ -1,7 +1,7 @@
 """Requests to a causal language model, answered in batches: a one-line answer, greedy or by beam
 search, or the log-likelihood of a given one.
 
-    run_requests(model, tokenizer, [Request("English: Hi.\nUkrainian:", None, 64)])
+    run_requests(model, tokenizer, [Request("English: Hi.\\nUkrainian:", None, 64)])
     -> [Output(text="Привіт.", log_likelihood=-2.1, tokens=4, truncated=False)]
 
 The model stays on its device and in its dtype; `autocast` computes in another one. The other

@@ -44,7 +44,7 @@ STEPS_BETWEEN_CHECKS = 16
 
 
 def newline_ids(tokenizer: Any) -> Ids:
-    """Every token whose text contains a line feed, such as `\n` and `.\n`."""
+    """Every token whose text contains a line feed, such as `\\n` and `.\\n`."""
     return list(_newline_ids(tokenizer))
 
 

@@ -38,7 +38,7 @@ def normalised(text: str) -> str:
     """Lower case, punctuation and symbols (Unicode categories P*, S*) replaced by spaces, single
     spaces.
 
-    By category and not by `\w`, which drops the vowel signs of Indic scripts.
+    By category and not by `\\w`, which drops the vowel signs of Indic scripts.
     """
     text = unicodedata.normalize("NFC", text).lower()
     kept = (

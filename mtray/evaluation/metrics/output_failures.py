@@ -23,7 +23,7 @@ Chinese has an empty half. `strict` are the rules behind the scores of a study:
     under_, over_      as above, characters in all languages written without spaces
 
 An output has every label that applies; `first` is that of the earliest rule. Both forms use the
-same detector (the paper: fastText). Punctuation is found by Unicode category: `\w`, as in the
+same detector (the paper: fastText). Punctuation is found by Unicode category: `\\w`, as in the
 paper's code, removes the vowel signs from Indic text.
 """
 
