@@ -3,9 +3,9 @@
     acc(D) = a / (1 + exp(-b * D))          per cent; D >= 0 in points of the metric times 100
 
 Kocmi et al. 2024 (arXiv 2401.06760), fitted to pairs of systems of one direction; the constants are
-those of their tool, MT-Thresholds. At D = 0 the curve is at a / 2, slightly below one half, which
-is impossible for a coin flip; it is therefore clipped there. It is valid only for the metrics that
-it was fitted to.
+those of their tool, MT-Thresholds. At D = 0 the curve is at a / 2, slightly below the one half of a
+coin flip; it is therefore clipped at one half. It is valid only for the metrics that it was fitted
+to.
 """
 
 from __future__ import annotations

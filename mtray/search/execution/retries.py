@@ -27,9 +27,9 @@ def train_with_retries(
 ) -> Outcome:
     """The outcome of the first attempt that succeeds; failed ones are appended to `attempts`.
 
-    Out of memory: one more attempt with half the tokens per batch, in training (with twice the
-    micro-batches) and in evaluation. Worker or node lost: at most two more attempts. Both resume
-    from the trial's checkpoint if there is one. Raises what the last attempt raised,
+    Out of memory: one more attempt with half the tokens per batch, in training (with more
+    micro-batches instead) and in evaluation. Worker or node lost: at most two more attempts. Both
+    resume from the trial's checkpoint if there is one. Raises what the last attempt raised,
     TimeLimitReached if the attempts together exceed the trial's minutes, and TrialStopped if the
     sweep is being stopped.
     """
