@@ -1,17 +1,17 @@
-"""How good the recipe is that a sweep recommends, on the recipe table: sweeps of 14, 30 and 60
-trials are drawn from it, and whatever each way of choosing takes is compared with the best.
+"""The regret of a sweep's recommendation, on the recipe table: sweeps of 14, 30 and 60 trials are
+drawn from it, and the recipe chosen by each method is compared with the best.
 
 python benchmarks/answers.py
 python benchmarks/answers.py --table FILE --sweeps 40 --settle 100
 
-A sweep is the base model, the baselines and recipes drawn at random, one seed each. The truth is
-the response surface of the whole table, all seeds of all recipes, on the table's segments, which
-the sweeps have, too. A recipe is worth the sum of its true objectives in units of how far base
-model, baselines and the true front reach; regret is what the chosen one is worth less than the best
-of the table. (What a sweep measured is a part of that truth, which favours observed values.)
-`--settle`: sweeps of 14 recipes simulated about that truth, errors of segments and seeds as the
-table has them, that train repeats until their answer holds with probability .95, or as many repeats
-are spent as recipes.
+A sweep consists of the base model, the baselines and recipes drawn at random, one seed each. The
+truth is the response surface of the whole table, all seeds, on the same segments. The worth of a
+recipe is the sum of its true objectives, each divided by the range of base model, baselines and the
+true front; regret is the worth of the best recipe of the table minus that of the chosen one. (A
+sweep's measurements are part of that truth, which favours observed values.)
+`--settle`: sweeps of 14 recipes simulated about that truth, with errors of segments and seeds as in
+the table. They train repeats until their answer holds with probability .95, or until as many
+repeats as recipes are spent.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Whether mtray's numbers hold: whole sweeps with a known truth, through the real code from segment
-scores to the front's sentences.
+"""Calibration of mtray's statistics on simulated sweeps with a known truth.
+
+Whole sweeps go through the real code, from segment scores to the front's sentences.
 
     python benchmarks/calibration.py                       # every scenario, 400 sweeps each
     python benchmarks/calibration.py --only "no effect" --sweeps 50 --jobs 2

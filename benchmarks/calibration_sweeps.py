@@ -1,10 +1,9 @@
 """Simulated sweeps whose truth is known, for `calibration.py`.
 
-A sweep is made of segment scores: what a sentence is like for every model, what a recipe does to
-it, what a seed does to it on top; and of what seed and draw of the data do to a model as a whole.
-From there on everything is mtray's own code: measurements, draws, scores, records, the choice of
-what is repeated, the front and its comparisons. The constants are those of the default study
-(`recipe_table.py show`).
+A sweep consists of segment scores: the sum of a segment's effect on all models, a recipe's effect
+on it, a seed's effect on it, and the effect of seed and data draw on a model as a whole. Everything
+after that is mtray's own code: measurements, draws, scores, records, the selection of repeats, the
+front and its comparisons. The constants are those of the default study (`recipe_table.py show`).
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""What a sweep survives: every way of going wrong, through the main job's own door.
+"""Fault tolerance of a sweep: every kind of failure, through the main entry point.
 
     python benchmarks/chaos.py [--only NAME ...] [--list] [--seed 1]
 
-Prints a Markdown table: what was done to a small sweep of the embedded study, how it ended, trials
-still RUNNING in the journal afterwards, trials lost (no readable record, or another recipe under
-the number), trials run twice (a number that finished more than once), seconds. "Afterwards" is
-after the same command was given again wherever the sweep was cut off. What cannot be done from
-outside is injected by `benchmarks/injected`. A full disk needs the right to mount a tmpfs.
+Prints a Markdown table: the failure injected into a small sweep of the embedded study, how the
+sweep ended, trials still RUNNING in the journal afterwards, trials lost (no readable record, or
+another recipe under the number), trials run twice (a number that finished more than once), seconds.
+"Afterwards" means after the same command was repeated if the sweep was interrupted. Failures that
+cannot be caused from outside are injected by `benchmarks/injected`. A full disk requires the right
+to mount a tmpfs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What goes wrong within a trial, on the disk or in time. Each takes a sweep, does its worst,
-brings it to its end, and says how that was."""
+"""Failures within a trial, of the disk and of time limits. Each function takes a sweep, injects the
+failure, runs the sweep to its end, and reports the outcome."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Processes and nodes that are stopped, killed or taken away. Each takes a sweep, does its worst,
-brings it to its end, and says how that was."""
+"""Processes and nodes that are stopped, killed or removed. Each function takes a sweep, injects the
+failure, runs the sweep to its end, and reports the outcome."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One sweep of a small study, to be ill-treated by `benchmarks/chaos.py`: started through the main
-job's own door, watched, and looked at from outside."""
+"""One sweep of a small study for `benchmarks/chaos.py` to inject failures into: started through the
+main entry point and observed from outside."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""What real data costs: making the token store once, and the mix of every further trial, against
-`datasets` (map, interleave, shuffle).
+"""Cost of data preparation with real data: building the token store once, and the mix of every
+further trial, compared with `datasets` (map, interleave, shuffle).
 
     python benchmarks/data.py [--rows 1400000] [--folder DIR]
 
-Both sides read the same files, a million and more sentence pairs and as many monolingual lines:
-sentences of the default study's corpora, two or three put together at random, seeded, since no
+Both sides read the same files, over a million sentence pairs and as many monolingual lines:
+sentences of the default study's corpora, two or three concatenated at random with a seed, since no
 registry has as many of their own. Both encode with the same function, `datasets` with both cores
-(`num_proc`), and no filter but for empty rows is on. Every measurement is a process of its own.
+(`num_proc`), and only empty rows are filtered. Every measurement runs in a process of its own.
 
-"First" is from the files. A "trial" comes later, in a process that has imported everything and has
-what the first left on the disk: `seconds` until the first batch of the mix is there, a batch of the
-same size from the same `collate`; `examples/s` of the batches after it, and `epoch s`, what both
-say of the whole mix. `datasets` mixes twice: as its manual has it (`interleave_datasets`), and by
-less work, one corpus behind the other and shuffled. `anonymous MB` is memory that is not a mapped
-file, beyond what the process had before.
+"First" starts from the files. A "trial" comes later, in a process that has imported everything and
+uses what the first left on disk: `seconds` until the first batch of the mix is available, a batch
+of the same size from the same `collate`; `examples/s` of the batches after it, and `epoch s`, the
+time for the whole mix that follows from both. `datasets` mixes in two ways: as in its manual
+(`interleave_datasets`), and with less work, the corpora concatenated and shuffled. `anonymous MB`
+is memory that is not a mapped file, in addition to what the process had before.
 """
 
 from __future__ import annotations

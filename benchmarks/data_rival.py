@@ -1,6 +1,6 @@
-"""The side of `datasets` in `benchmarks/data.py`, as who knows the library would have it: mapped by
-both cores, the mapped files opened by name, and every shuffle that it has made before taken from
-its cache."""
+"""The `datasets` side of `benchmarks/data.py`, as an expert user of the library would write it:
+mapped by both cores, the mapped files opened by name, and every earlier shuffle read from its
+cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both sides of `benchmarks/data.py` are measured by, and what they are asked for."""
+"""Measurements and parameters that both sides of `benchmarks/data.py` share."""
 
 from __future__ import annotations
 

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Segments a second of a study's whole evaluation, answers and scores: mtray against the
-straightforward way.
+"""Segments per second of a study's whole evaluation, generation and scoring: mtray compared with
+the straightforward implementation.
 
     python benchmarks/evaluation.py [--rounds 3] [--threads 1] [--precision auto] [--json FILE]
 
-Both sides have the same model, prompts, limits and ends of an answer, each in a process of its own,
-in turn; imports and loading the model are not counted, loading the metric is, on both. The
-straightforward way: for every evaluation set `generate` in the file's order, eight prompts at a
-time, left-padded; a loop of eight for log-likelihoods; sacrebleu; and COMET as `comet-score` calls
-it (`load_from_checkpoint`, then `predict` of the file with its batch size of 16). mtray: its engine
-and its suite, which also counts failures and works out every bootstrap interval. Checked: how many
-answers are the same text, and how far apart the log-likelihoods and the scores are.
+Both sides have the same model, prompts, limits and end tokens, each in a process of its own, in
+turn. Imports and loading the model are excluded, loading the metric is included, on both. The
+straightforward implementation: for every evaluation set `generate` in the file's order, eight
+prompts at a time, left-padded; a loop of batches of eight for log-likelihoods; sacrebleu; and COMET
+as `comet-score` calls it (`load_from_checkpoint`, then `predict` of the file with its batch size of
+16). mtray: its engine and its suite, which also counts failures and computes every bootstrap
+interval. Checked: how many answers are identical, and the differences of log-likelihoods and
+scores.
 
-One thread, as a trial of the default study has, so that two trials run on two cores; more threads
-on a busy machine wait for each other, and the straightforward way's small batches suffer most.
-`--precision auto` is what a trial does (bf16 where the machine computes in it; the other side keeps
-fp32); `fp32` keeps both in fp32.
+One thread, as for a trial of the default study, so that two trials run on two cores. On a busy
+machine several threads wait for each other, and the small batches of the straightforward
+implementation suffer most. `--precision auto` is the setting of a trial (bf16 if the machine
+computes in it; the other side keeps fp32); `fp32` keeps both in fp32.
 """
 
 from __future__ import annotations

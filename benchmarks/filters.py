@@ -1,12 +1,11 @@
-"""What filters cost: rows a second of each on 200,000 real pairs, and the memory that duplicates
-take for 2.8 million rows.
+"""The speed of every filter, and the memory of duplicate removal.
 
-    python benchmarks/filters.py            # the speeds
-    python benchmarks/filters.py --memory   # the memory, of rows made up
+    python benchmarks/filters.py            # speed, on 200,000 real pairs
+    python benchmarks/filters.py --memory   # memory, for 2.8 million synthetic rows
 
-Tatoeba's English-Ukrainian and English-Spanish pairs, as the default study has them, one process;
-`wrong_language` uses all cores. Speeds are by wall clock and by CPU seconds of the process, which
-tell more where others use the machine.
+Tatoeba's English-Ukrainian and English-Spanish pairs, as in the default study, one process;
+`wrong_language` uses all cores. Speed is rows per second, by wall clock and by CPU seconds of the
+process, which are more reliable if other processes use the machine.
 """
 
 from __future__ import annotations

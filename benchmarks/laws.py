@@ -1,5 +1,5 @@
-"""The laws of the default study, from its recipe table: exponents, critical ratios, how well they
-predict recipes left out, and what is fitted on one half of the recipes checked on the other.
+"""The laws of the default study, from its recipe table: exponents, critical ratios, leave-one-out
+predictions, and fits to one half of the recipes checked on the other.
 
 python benchmarks/laws.py
 python benchmarks/laws.py --table FILE --recipes 14 --measures quality,retention

@@ -1,4 +1,4 @@
-"""How often the intervals of a loss's law hold a known truth, on simulated runs with the scales of
+"""Coverage of the intervals of a loss's law, on simulated runs with a known truth and the scales of
 the default study.
 
 python benchmarks/laws_coverage.py --runs 100

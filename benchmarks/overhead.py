@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""What a trial costs beyond its training and evaluation: mtray against the plain nested recipe of
-Ray's documentation.
+"""Overhead of a trial beyond its training and evaluation: mtray compared with the plain nested
+recipe of Ray's documentation.
 
     python benchmarks/overhead.py [--trials 6] [--concurrent 2] [--rounds 1]
 
 Both sides run the same trials of the embedded study (the same worker code: load, mix, train with
 DeepSpeed, generate), two at a time, each side in a fresh process with a cluster of its own, in
 turn. A trial's cost is slot time: wall time of all trials, times how many run at once, divided by
-their number; overhead is that minus the seconds spent training, generating and scoring. Imports and
-loading are overhead on both sides. What the first trials of mtray wait for their executors is
-start-up of the sweep, shown by itself; the plain recipe starts anew for every trial. The plain
-recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
+their number. Overhead is that minus the seconds spent training, generating and scoring. Imports and
+loading are overhead on both sides. The time for which mtray's first trials wait for their executors
+is start-up of the sweep, reported separately; the plain recipe starts its workers anew for every
+trial. The plain recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
 """
 
 from __future__ import annotations

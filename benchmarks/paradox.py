@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""The fine-tuning paradox on a study's own data: what parallel text alone does to quality and
-retention, and what mono and replay do.
+"""The fine-tuning paradox on a study's own data: the effect of parallel text alone on quality and
+retention, and the effects of mono and replay.
 
     python benchmarks/paradox.py [--study FILE] [--size 4096] [--seeds 101 102 103]
                                  [--segments test] [--json FILE]
 
-Each recipe is trained with each of `--seeds` (draw of the data and order of the examples both
-change). Scored on the test segments, which no search and no choice of the study's settings saw:
-`--segments dev` takes those of the sweep. Printed: mean over seeds with the least and the greatest,
-and the differences to parallel text alone, seed by seed. No Ray: two processes, one thread each.
+Each recipe is trained with each of `--seeds` (the draw of the data and the order of the examples
+both change). Scored on the test segments, which neither the search nor any choice of the study's
+settings used: `--segments dev` uses those of the sweep. Printed: mean over seeds with minimum and
+maximum, and the differences to parallel text alone, seed by seed. No Ray: two processes, one thread
+each.
 """
 
 from __future__ import annotations

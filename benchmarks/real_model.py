@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""A pretrained model fine-tuned on a touch of real parallel text, with monolingual text or without.
+"""A pretrained model fine-tuned on a small amount of real parallel text, with and without
+monolingual text.
 
     python benchmarks/real_model.py --model FOLDER --data FOLDER [--segments 100] [--seed 1]
                                     [--rows 0 16 32 128 512 128:0.5 128:1 512:1] [--json FILE]
 
-A row is so many German-English pairs, half of them in each direction, and `:R` so many monolingual
-sentences for each pair, half German, half English; 0 is the model untouched. `--data` holds the
-public files as their authors ship them: `wmt/` (WMT17-20 `train.de-en.{de,en}`, WMT21
+A row is a number of German-English pairs, half of them in each direction; `:R` adds R monolingual
+sentences for each pair, half German, half English; 0 is the base model. `--data` holds the public
+files as distributed by their authors: `wmt/` (WMT17-20 `train.de-en.{de,en}`, WMT21
 `valid.de-en.json`, WMT22 `test.{de-en,en-de}.json`, as in ALMA's repository) and `cocoa-mt/` (the
-`CoCoA-MT` folder). Batch, epochs, rate and its schedule are the defaults of Hugging Face's
+`CoCoA-MT` folder). Batch, epochs, learning rate and its schedule are the defaults of Hugging Face's
 `TrainingArguments`: nothing was tuned. One seed; [intervals] are over the test segments. No Ray:
 two processes, which share the cores.
 """

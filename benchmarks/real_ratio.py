@@ -4,11 +4,11 @@
     python benchmarks/real_ratio.py --model FOLDER --data FOLDER --out FOLDER
                                     [--segments 100] [--pairs 256] [--trials 14] [--questions FILE]
 
-German-English, from the same public files as `real_model.py`. Monolingual text is pieces of four
-neighbouring lines of the training text, German and English; replay is the base model's own text
-(`replay: self`). One epoch. `--questions`: multiple choice in English, as `measure: choice` reads
-it. Study, space and text are written to `--out`, the run to `--out`/runs; started again, it goes
-on. What it found is read with `python -m mtray front`.
+German-English, from the same public files as `real_model.py`. Monolingual text consists of passages
+of four consecutive lines of the training text, German and English; replay is the base model's own
+text (`replay: self`). One epoch. `--questions`: multiple choice in English, in the format of
+`measure: choice`. Study, space and text are written to `--out`, the run to `--out`/runs; started
+again, it continues. The results are shown by `python -m mtray front`.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""A table of real recipes: the default study's space, trained, with seeds and values on the way.
+"""A table of real recipes: trained recipes of the default study's space, with seeds and
+intermediate values.
 
     python benchmarks/recipe_table.py train --work FOLDER [--until N] [--minutes M]
     python benchmarks/recipe_table.py score --work FOLDER [--out FILE] [--jobs 1]
     python benchmarks/recipe_table.py show [--table FILE]
 
 `train` trains the next recipes of a fixed plan (`table_plan.py`) one after another on one core and
-keeps what they answered; it may be stopped and killed at any time and goes on where it was, and
-several may train in one folder. What the table has already is not trained again. `score` makes the
-table from what is kept, without training, and keeps the rows of other folders that are in it; it is
-the first problem of `search.py`. `show` says what is in a table; the figures on
-seeds in docs/statistics.md come from there.
+stores their outputs. It may be stopped and killed at any time and resumes there, and several
+processes may train in one folder. Recipes already in the table are not trained again. `score`
+builds the table from the stored outputs, without training, and keeps its rows of other folders; it
+is the first problem of `search.py`. `show` describes a table; the figures on seeds in
+docs/statistics.md come from there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recipes trained and answered beside each other without Ray, each in a process of its own, for
+"""Trains and evaluates recipes in parallel without Ray, each in a process of its own, for
 `paradox.py` and `real_model.py`."""
 
 from __future__ import annotations

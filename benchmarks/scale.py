@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""What a trial costs the search itself, with many trials: milliseconds and memory, no training.
+"""Cost of the search itself per trial, with many trials: milliseconds and memory, no training.
 
     python benchmarks/scale.py [--trials 10000] [--concurrent 64] [--sides random nsga2 tpe ledger]
 
-`concurrent` simulated trials are pending at a time; each step tells one result, updates the front,
-and asks for the next point. First `Suggester`, which lives in memory, once for each sampler (the
-Gaussian process is left out: `auto` leaves it after a hundred trials). Then the real `Ledger` with
-its journal, with the sampler `random` and without replicates, so that what it costs is its own;
-writing records is left out. The side `replicates` gives the second half of the trials to them, and
-is not run unless asked for. Milliseconds are of a step, the mean of the last tenth before each
-mark, by the clock and (on a busy machine the truer number) of processor time; memory is this
-process's resident set. Every side runs in a process of its own.
+`concurrent` simulated trials are pending at a time; each step reports one result, updates the
+front, and requests the next point. First `Suggester`, which is in memory, once for each sampler
+(without the Gaussian process: `auto` stops using it after a hundred trials). Then the real `Ledger`
+with its journal, with the sampler `random` and without replicates, so that only its own cost is
+measured; writing records is left out. The side `replicates` gives the second half of the trials to
+them, and runs only if requested. Milliseconds are per step, the mean of the last tenth before each
+mark, in wall-clock and (more reliable on a busy machine) processor time; memory is this process's
+resident set. Every side runs in a process of its own.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""mtray's search against what people would use instead, on tables, with a simulated clock.
+"""mtray's search compared with alternatives, on tables, with a simulated clock.
 
     python benchmarks/search.py [--seeds 20] [--budget 40] [--jobs 2] [--table FILE] [--json]
 
-Every policy sees the same problem, noise, seeds and workers, and pays for what its trials cost. Its
-front holds finished trials of the highest fidelity, chosen by their noisy values; it is worth the
-hypervolume of their true values. Costs are in full trials of mean cost. The first problem,
-`recipes`, is a table of real trials (`recipe_table.py`), or of as much of it as is trained.
+Every policy gets the same problem, noise, seeds and workers, and pays the cost of its trials. Its
+front holds finished trials of the highest fidelity, chosen by their noisy values, and is scored by
+the hypervolume of their true values. Costs are in full trials of mean cost. The first problem,
+`recipes`, is a table of real trials (`recipe_table.py`), or the part of it that is trained.
 `--table` adds a table of your own (Parquet or CSV: a row for each configuration and fidelity;
 columns config, fidelity, cost from the start, parameters p_*, objectives max_* or min_*), to find
 out which sampler suits it.
 
-On a table a suggestion stands for the nearest row nobody evaluated, for every policy alike, and a
-policy that learns from parameters is told that row's.
+On a table a suggestion is replaced by the nearest row not evaluated yet, for every policy alike,
+and a policy that learns from parameters gets those of that row.
 """
 
 from __future__ import annotations

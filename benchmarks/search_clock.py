@@ -1,4 +1,5 @@
-"""One policy on one problem under a simulated clock, and what its front is worth as time goes."""
+"""Runs one policy on one problem under a simulated clock, and records the value of its front over
+time."""
 
 from __future__ import annotations
 

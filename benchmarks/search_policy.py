@@ -1,9 +1,9 @@
-"""What the search benchmark asks of a policy, and mtray's own search behind it.
+"""The policy interface of the search benchmark, and mtray's own search behind it.
 
-`ask` for the next point, knowing what was told by then; on a table, what `ran` in its place;
-`report` a value on a trial's way and hear whether it goes on; `tell` how it ended. `watches` says
-whether a policy wants values on the way at all: one that does not runs its trials at the highest
-fidelity without paying for rungs.
+`ask` returns the next point, given the results reported so far; on a table, `ran` reports the point
+evaluated in its place; `report` takes an intermediate value of a trial and returns whether it
+continues; `tell` reports how it ended. `watches` is whether a policy uses intermediate values at
+all: one that does not runs its trials at the highest fidelity without paying for rungs.
 """
 
 from __future__ import annotations

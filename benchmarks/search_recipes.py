@@ -1,12 +1,12 @@
 """The recipe table (`recipe_table.py`) as a problem of the search benchmark.
 
-A configuration is a recipe within the space that was trained and measured at every rung; its values
-are those of its first seed, at the rungs and at the end, and these count as true: what a front is
-worth is what those trials came to, seed included. What further seeds are for here is the noise: a
+A configuration is a recipe within the space that was trained and measured at every rung. Its values
+are those of its first seed, at the rungs and at the end, and these count as true: a front is scored
+by the results of those trials, including their seeds. Further seeds determine only the noise: a
 trial reports as its standard error the deviation over seeds, pooled over the recipes that have
-several, and a point of the front counts as found by what comes within that of it. Where no recipe
-has a second seed yet it is the median bootstrap error. Costs are seconds of a core. Baselines
-outside the space's ranges, such as `mono_two_to_one`, are in the table and not here.
+several, and a point of the front counts as found if a result is within that of it. If no recipe has
+a second seed yet, the median bootstrap error is used. Costs are seconds of a core. Baselines
+outside the space's ranges, such as `mono_two_to_one`, are in the table but not in the problem.
 """
 
 from __future__ import annotations

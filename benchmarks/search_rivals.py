@@ -1,4 +1,4 @@
-"""What people would use instead of mtray, as policies of the search benchmark, and all by name."""
+"""Alternatives to mtray as policies of the search benchmark, and all policies by name."""
 
 from __future__ import annotations
 

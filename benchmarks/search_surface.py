@@ -1,10 +1,10 @@
-"""A response surface of our own, in the shape of what has been published on fine-tuning language
-models to translate.
+"""A synthetic response surface, in the shape of published results on fine-tuning language models
+for translation.
 
-Quality rises with the logarithm of the parallel text seen and dips early (Paradigm shift, Xu et al.
-2024); more monolingual text helps it a little. Retention falls with the examples seen and with the
-learning rate, and rises with monolingual and replayed text. The constants are made up; the
-shape is the claim. Nothing in it comes from mtray's own trials.
+Quality rises with the logarithm of the number of parallel examples and dips early (Paradigm shift,
+Xu et al. 2024); more monolingual text improves it slightly. Retention falls with the number of
+examples and with the learning rate, and rises with monolingual and replayed text. The constants are
+invented; only the shape is claimed. Nothing in it comes from mtray's own trials.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""What the search benchmark searches: tables of real runs, and a response surface of our own.
+"""The problems of the search benchmark: tables of real runs, and a synthetic response surface.
 
-A `Problem` answers what a configuration costs and scores, without training. Its `place` turns what
-a policy suggests into a configuration there is: on a table the nearest row that nobody evaluated
-yet, the same for every policy, which is then told what that row is; on the surface the suggestion
-itself. Costs are cumulative: what a
-configuration costs from its start to a fidelity.
+A `Problem` returns the cost and scores of a configuration without training. Its `place` maps a
+policy's suggestion to an existing configuration: on a table to the nearest row not evaluated yet,
+the same for every policy, whose parameters are then reported to it; on the surface to the
+suggestion itself. Costs are cumulative: from a configuration's start to a fidelity.
 """
 
 from __future__ import annotations

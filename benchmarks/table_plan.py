@@ -1,8 +1,9 @@
-"""Which recipes the recipe table is of, with which seeds and in which order: fixed and numbered.
+"""The plan of the recipe table: which recipes, with which seeds and in which order, fixed and
+numbered.
 
-The base model is -1; then the baselines, each with a second seed; then points that fill the space,
-one of every `EVERY` with a second seed and a few with a third. What is trained so far is therefore
-always a table of the whole space with repeats in it, wherever it is cut off.
+The base model is -1; then come the baselines, each with a second seed; then space-filling points,
+one of every `EVERY` with a second seed and a few with a third. The recipes trained so far are
+therefore always a table of the whole space with repeats, wherever it is cut off.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The recipe table: a row for each trial, from what was kept of it.
+"""The recipe table: a row for each trial, from its stored files.
 
 Columns of scores are `NAME` (the value), `NAME/low` and `NAME/high` (its 95 % interval),
-`NAME/variance` (of its bootstrap draws), `NAME/paired` (the variance of the draws of its difference
-to the base model on the same segments) and, of a further seed, `NAME/apart` (the same of its
-difference to the recipe's first seed), `NAME/factors` of objectives and abilities (a vector whose
-products with other trials' are the covariances of those differences, as far as `RANK` numbers can
-tell; `NAME/paired` less its square is the trial's own); `covariance/A/B` is that of the draws of
-two objectives. Before the names of what was measured at a rung stands `rung1/` or `rung2/`. The
-base model's are its own on a rung's segments.
+`NAME/variance` (of its bootstrap draws) and `NAME/paired` (the variance of the draws of its
+difference to the base model on the same segments). A further seed has `NAME/apart` (the same for
+its difference to the recipe's first seed). Objectives and abilities have `NAME/factors` (a vector
+whose products with other trials' are the covariances of those differences, as far as `RANK` numbers
+can represent them; `NAME/paired` minus its square is the trial's own part). `covariance/A/B` is
+that of the draws of two objectives. Columns of a rung have the prefix `rung1/` or `rung2/`. The
+base model's are measured on the rung's segments.
 """
 
 from __future__ import annotations

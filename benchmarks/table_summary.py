@@ -1,5 +1,5 @@
-"""What is in a recipe table, for a person: its size, what a second seed does to every score, the
-front, and what the rungs say of the end."""
+"""A readable summary of a recipe table: its size, the effect of a second seed on every score, the
+front, and how well the rungs predict the final values."""
 
 from __future__ import annotations
 

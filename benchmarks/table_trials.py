@@ -1,9 +1,9 @@
-"""Trains the recipe table's trials, and keeps everything of them that scores are computed from.
+"""Trains the recipe table's trials, and stores everything that scores are computed from.
 
-`FOLDER/plan.json` says what the folder is of; `FOLDER/NUMBER/` (`base` for the base model) holds
+`FOLDER/plan.json` describes the folder; `FOLDER/NUMBER/` (`base` for the base model) holds
 `job.json`, `outputs.parquet`, `rung-1.parquet`, `rung-2.parquet`, and last of all `trial.json`:
-with it the trial is done, without it the trial begins anew. Several processes may train in one
-folder: whoever trains a trial holds its lock, which the kernel drops with the process.
+with it the trial is done, without it the trial starts over. Several processes may train in one
+folder: the one that trains a trial holds its lock, which the kernel releases with the process.
 """
 
 from __future__ import annotations

@@ -1,26 +1,27 @@
 #!/usr/bin/env python3
-"""Tokens a second of training: mtray against Hugging Face's `Trainer` and TRL's `SFTTrainer`.
+"""Training throughput in tokens per second: mtray compared with Hugging Face's `Trainer` and TRL's
+`SFTTrainer`.
 
     python benchmarks/training.py [--rounds 3] [--threads 2] [--json FILE] [--trl FOLDER]
         [--model FOLDER] [--pairs de FILE en FILE] [--examples 4096] [--precision bf16]
         [--device cuda --params 1B]
 
 Every side has the same model, examples (real pairs in a prompt, already token ids), global batch,
-AdamW, learning rates, clipping and precision, takes loss on the targets alone, and runs in a
+AdamW, learning rates, clipping and precision, computes the loss on the targets alone, and runs in a
 process of its own, all of them in turn in each round, which has its own seed. Only the training
 call is timed; loading and tokenising are not. Tokens are the examples' own, prompts with targets,
-without pads. `held out` is the loss after training, in nats a target token, on pairs that were not
-trained on: who trains faster must not train less. A packed batch of TRL has as many tokens as a
-batch has on average.
+without padding. `held out` is the loss after training, in nats per target token, on pairs that were
+not trained on: faster training must not be worse training. A packed batch of TRL has as many tokens
+as an average batch.
 
     mtray, mtray-deepspeed        the loop of a trial with either engine
     trainer, trainer-grouped      `Trainer` as it is, and with `group_by_length`
     sft, sft-packed               `SFTTrainer` as it is, and with `packing`
 
-TRL is not needed by mtray: `pip install --no-deps --target FOLDER trl` and `--trl FOLDER`. With
+mtray does not need TRL: `pip install --no-deps --target FOLDER trl` and `--trl FOLDER`. With
 `--device cuda` the model has random weights in the shape of Llama (`--params`), its share of the
-GPU's peak (`--peak`, TFLOP/s) is 6 * parameters * tokens a second, and `--zero` picks DeepSpeed's
-stage.
+GPU's peak (`--peak`, TFLOP/s) is 6 * parameters * tokens per second, and `--zero` selects
+DeepSpeed's stage.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Failures for `benchmarks/chaos.py`, put into every process of a sweep by way of PYTHONPATH; the
-package itself knows nothing of them.
+"""Failures for `benchmarks/chaos.py`, injected into every process of a sweep through PYTHONPATH;
+the package itself has no code for them.
 
-CHAOS holds JSON: {"trials": {"0": "exception", ...}, "slow_driver": seconds}. What can happen to a
-trial stands in `SCORES` and `run_trial` below.
+CHAOS holds JSON: {"trials": {"0": "exception", ...}, "slow_driver": seconds}. The failures of a
+trial are in `SCORES` and `run_trial` below.
 """
 
 import importlib.abc

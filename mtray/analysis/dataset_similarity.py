@@ -1,4 +1,4 @@
-"""How far two data sets, or two models trained on them, are apart (2410.16006, "Exploring Two-Phase
+"""Distances between two data sets, or two models trained on them (2410.16006, "Exploring Two-Phase
 Continual Instruction Fine-tuning", section 3)."""
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ def embedding_similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """DES: the cosine of the mean embeddings of two data sets, -1 to 1.
 
     `a` and `b` have a row for each instruction, shapes (n, dimensions) and (m, dimensions); the
-    paper embeds with LaBSE. The rows are averaged as they are, not scaled to length 1 first.
-    EvaluationError when a set is empty, the dimensions differ, a number is not finite or a mean is
-    zero, which has no direction."""
+    paper embeds with LaBSE. The rows are averaged as they are, without scaling to length 1. Raises
+    EvaluationError if a set is empty, the dimensions differ, a number is not finite or a mean is
+    zero, which has no direction.
+    """
     first, second = (_mean(np.asarray(rows, dtype=np.float64)) for rows in (a, b))
     if first.shape != second.shape:
         raise EvaluationError(
@@ -45,9 +46,11 @@ def parameter_difference(
     """MPD: the mean over weight tensors of the Euclidean norm of their difference.
 
     `a` and `b` give (name, tensor) of two models that were fine-tuned from the same base, in the
-    same order; they may be generators, so that two tensors are in memory at a time. The unit is the
-    weights', so values compare within one base model only; the paper scales by the largest of a
-    study. EvaluationError when names or shapes differ, there are none, or a value is not finite."""
+    same order. They may be generators, so that only two tensors are in memory at a time. The unit
+    is that of the weights, so values can be compared within one base model only; the paper scales
+    by the largest of a study. Raises EvaluationError if names or shapes differ, there are none, or
+    a value is not finite.
+    """
     norms: list[float] = []
     nothing = ("nothing", np.zeros(0))
     for (name, one), (other, two) in zip_longest(a, b, fillvalue=nothing):

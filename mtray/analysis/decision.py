@@ -1,11 +1,11 @@
 """Which recipe to recommend, and how certain that is: a utility (*worth*) that combines several
 objectives, and a choice by its posterior. Arrays in, arrays out; more is better in every objective.
 
-The worth of a recipe is the sum of its objectives, each divided by the range that the expected
-values of the base model, the baselines and the front have in it. The range of the front alone,
-which the knee of `mtray.analysis.pareto` uses, would not do: on a front of two points both would be
-worth the same, however little one of them loses. Choosing by expected values under a posterior, and
-not by observed values, avoids the winner's curse (Smith & Winkler 2006, "The Optimizer's Curse",
+The worth of a recipe is the sum of its objectives, each divided by the range of the expected values
+of the base model, the baselines and the front. The range of the front alone, which the knee of
+`mtray.analysis.pareto` uses, is not suitable: on a front of two points both would be worth the
+same, however little one of them loses. Choosing by expected values under a posterior, and not by
+observed values, avoids the winner's curse (Smith & Winkler 2006, "The Optimizer's Curse",
 Management Science 52:311).
 """
 
@@ -64,7 +64,7 @@ class Choice:
 
 
 def choose(draws: Array, margin: float = MARGIN) -> Choice:
-    """The best by joint draws of the candidates' worth, shape (draws, k). ValueError without
+    """The best by joint draws of the candidates' worth, shape (draws, k). Raises ValueError without
     draws."""
     if draws.ndim != 2 or not draws.size:
         raise ValueError(f"expected draws of shape (draws, candidates), found {draws.shape}")

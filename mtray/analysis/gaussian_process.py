@@ -52,14 +52,14 @@ class Process:
 
     @cached_property
     def shared(self) -> Array | None:
-        """What the known errors have beyond each value's own part, shape (n, n): it has no say in
-        the mean, and all of it in how sure that is. None: there is nothing of it."""
+        """The part of the known errors beyond each value's own, shape (n, n). It does not affect
+        the mean, but is added in full to its variance. None: there is none."""
         found = self.known - own_errors(self.known)
         return found if found.any() else None
 
     def _gain(self, solved: Array) -> Array:
-        """Of every value on the mean at k points, shape (n, k); `solved`: `factor`^-1 times their
-        kernel with the values' points."""
+        """The weight of every value in the mean at k points, shape (n, k); `solved`: `factor`^-1
+        times their kernel with the values' points."""
         return np.asarray(solve_triangular(self.factor, solved, lower=True, trans=1))
 
     def predict(self, at: Array) -> tuple[Array, Array]:
@@ -91,8 +91,8 @@ class Process:
 
     def left_out(self) -> tuple[Array, Array]:
         """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
-        there as predicted from the other values, with its own error in them and the shared ones as
-        they are; each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all
+        there as predicted from the other values, including its own error, with the shared errors
+        unchanged; each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all
         values (Rasmussen & Williams 2006, section 5.4.2)."""
         precision = cho_solve((self.factor, True), np.eye(len(self.points)))
         variance = 1 / np.diag(precision)

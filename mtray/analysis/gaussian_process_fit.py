@@ -32,7 +32,7 @@ LOG_BOUNDS = (-7.0, 7.0)
 OFFSET = 1e3  # prior variance of the mean of values of variance 1: nearly flat
 LEAST_NOISE = -11.0  # of the log variance, so that the kernel matrix stays invertible
 FITTED_TO = 300  # most points that hyperparameters are fitted to: time grows with the cube
-# spreads that count as none: relative to the largest value, and to the root mean square error
+# spreads that count as zero: relative to the largest value, and to the root mean square error
 ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 
@@ -84,8 +84,8 @@ class ScaledData:
 def scaled(
     points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
 ) -> ScaledData:
-    """Standardised values; arguments as for `fit`. ValueError for other shapes, no points, or
-    numbers that are not finite."""
+    """Standardised values; arguments as for `fit`. Raises ValueError for other shapes, no points,
+    or numbers that are not finite."""
     x, y = np.asarray(points, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or y.shape != (len(x),) or not len(x):
         raise ValueError(f"expected points (n, d) and n values, found {x.shape} and {y.shape}")
@@ -114,8 +114,9 @@ def fit(
     `errors`, shape (n, n), is the known covariance of the values' errors; a fitted noise of equal
     variance at all points is added to it. All values may share an error, so with `errors` the mean
     has a nearly flat prior. Hyperparameters are fitted to at most `FITTED_TO` points, evenly spaced
-    from the first to the last; the process is then conditioned on all points. ValueError for other
-    shapes, no points, or numbers that are not finite."""
+    from the first to the last; the process is then conditioned on all points. Raises ValueError for
+    other shapes, no points, or numbers that are not finite.
+    """
     known = scaled(points, values, errors)
     return known.process(most_likely(known))
 

@@ -64,7 +64,7 @@ class ProcessMixture:
 
     def left_out(self) -> tuple[Array, Array]:
         """Leave-one-out predictions: for every value, mean and standard deviation of a measurement
-        there as predicted from the other values, its own error included; each of shape (n,), in
+        there as predicted from the other values, including its own error; each of shape (n,), in
         the values' unit. Hyperparameters stay those drawn given all values."""
         return _mixed([part.left_out() for part in self.parts])
 
@@ -78,8 +78,8 @@ def _mixed(found: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 def fit_mixture(points: Array, values: Array, errors: Array) -> ProcessMixture:
     """The mixture for `values`, shape (n,), at `points`, shape (n, d), with errors of known
     covariance `errors`, shape (n, n). With more than `MOST` values it has one part only, with the
-    most likely hyperparameters. ValueError for other shapes, no points, or numbers that are not
-    finite."""
+    most likely hyperparameters. Raises ValueError for other shapes, no points, or numbers that are
+    not finite."""
     known = scaled(points, values, errors)
     start = most_likely(known)
     if len(known.points) > MOST:

@@ -1,10 +1,11 @@
-"""How often human raters agree with a difference between two systems that a metric shows.
+"""How often human raters agree with a difference between two systems in a metric.
 
     acc(D) = a / (1 + exp(-b * D))          per cent; D >= 0 in points of the metric times 100
 
 Kocmi et al. 2024 (arXiv 2401.06760), fitted to pairs of systems of one direction; the constants are
-those of their tool, MT-Thresholds. At D = 0 the curve is at a / 2, a little below one half, which
-no coin is: so it is cut off there. It speaks of the metrics it was fitted to, and of no other.
+those of their tool, MT-Thresholds. At D = 0 the curve is at a / 2, slightly below the one half of a
+coin flip; it is therefore clipped at one half. It is valid only for the metrics that it was fitted
+to.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ BLEU = Curve("BLEU", 88.333, 0.96639)
 SPBLEU101 = Curve("spBLEU-101", 84.584, 1.26251)
 SPBLEU200 = Curve("spBLEU-200", 91.000, 0.80790)
 
-# by the hub's name; a folder of that name is taken for the model
+# by the hub's name; a folder of that name counts as the model
 CHECKPOINTS = {
     "wmt22-comet-da": COMET22,
     "wmt22-cometkiwi-da": COMETKIWI22,
@@ -47,8 +48,8 @@ MECAB = ("ja-mecab", "ko-mecab")
 
 
 def curve_of(signature: str) -> Curve | None:
-    """The curve of the metric that a score's signature names; None for all others, such as chrF++
-    and mtray's own small COMET."""
+    """The curve of the metric named in a score's signature; None for all others, such as chrF++ and
+    mtray's own small COMET."""
     parts = signature.split("|")
     while parts and (parts[0] == "difference" or parts[0].startswith("mean:")):
         parts.pop(0)
@@ -70,8 +71,8 @@ def curve_of(signature: str) -> Curve | None:
 
 
 def expected_agreement(signature: str, difference: float) -> float | None:
-    """Share of human judgements that are expected to agree with a difference, 0.5 to 1; None where
-    the metric has no curve. `difference` is in the metric's own scale, whichever its sign."""
+    """Share of human judgements expected to agree with a difference, 0.5 to 1; None if the metric
+    has no curve. `difference` is in the metric's own scale, with either sign."""
     curve = curve_of(signature)
     if curve is None:
         return None
@@ -81,8 +82,8 @@ def expected_agreement(signature: str, difference: float) -> float | None:
 
 def agreement_text(signature: str, difference: float) -> str:
     """The same in words, such as `human raters agree with a difference of this size in about 81% of
-    cases (COMET22)`; empty where the metric has no curve. It takes the difference as given: whether
-    there is one at all, beyond the noise of few segments, is for its interval to say."""
+    cases (COMET22)`; empty if the metric has no curve. The difference is taken as given: whether it
+    is beyond the noise of few segments is shown by its interval."""
     curve, share = curve_of(signature), expected_agreement(signature, difference)
     if curve is None or share is None:
         return ""

@@ -14,9 +14,9 @@ Array = npt.NDArray[np.float64]
 
 
 def boxes(front: Array, reference: Array) -> tuple[Array, Array]:
-    """The part of space above `reference`, shape (m,), that no point of `front`, shape (n, m),
-    dominates, as disjoint boxes: lower and upper corners, each of shape (boxes, m); an upper corner
-    may be infinite.
+    """The region above `reference`, shape (m,), that no point of `front`, shape (n, m), dominates,
+    as disjoint boxes: lower and upper corners, each of shape (boxes, m); an upper corner may be
+    infinite.
 
     Slab by slab along the last objective, and by recursion within a slab: for two objectives the
     strips of a staircase, n + 1 of them.
@@ -30,7 +30,7 @@ def boxes(front: Array, reference: Array) -> tuple[Array, Array]:
     levels = np.concatenate([[reference[-1]], np.unique(kept[:, -1]), [np.inf]])
     lows, highs = [], []
     for bottom, top in pairwise(levels):
-        # whoever reaches the slab's top dominates within it by the other objectives
+        # points that reach the slab's top dominate within it by the other objectives
         above = kept[kept[:, -1] >= top, :-1] if np.isfinite(top) else kept[:0, :-1]
         low, high = boxes(above, reference[:-1])
         lows.append(np.column_stack([low, np.full(len(low), bottom)]))
@@ -42,7 +42,8 @@ def expected_improvement(mean: Array, deviation: Array, low: Array, high: Array)
     """Expected volume, shape (k,), that independent normal values of shape (k, m) add in `boxes`.
 
     Emmerich et al. 2011, "Hypervolume-based expected improvement": a sum over boxes of a product
-    over objectives of E[min(Y, high) - low]+ = E[Y - low]+ - E[Y - high]+."""
+    over objectives of E[min(Y, high) - low]+ = E[Y - low]+ - E[Y - high]+.
+    """
     total = np.zeros(len(mean))
     for bottom, top in zip(low, high, strict=True):
         total += (_over(mean, deviation, bottom) - _over(mean, deviation, top)).prod(axis=1)

@@ -1,24 +1,26 @@
 """Parametric laws of a run's recipes, for explanation: how quality grows with data, and what an
 ability loses. Arrays in, arrays out.
 
-Values are differences to the untouched model, so a loss is a negative one, and may be positive by
-noise: nothing takes their logarithm. With n parallel examples, learning rate r (times alpha, where
-the weights go back part of the way), both in units of their geometric means over the recipes,
-replay fraction p, mono ratio m and F frozen layers:
+Values are differences to the base model, so a loss is a negative one, and may be positive by noise:
+no logarithm of them is taken. With n parallel examples, learning rate r (times alpha if the weights
+are partly reverted), both in units of their geometric means over the recipes, replay fraction p,
+mono ratio m and F frozen layers:
 
     quality:  E - A (n r)^-b - D r^h exp(-f F)
     loss:     K n^a r^c exp(-f F) / ((1 + B p) (1 + C m))
 
-E - A n^-b is the power law of data (Zhang et al. 2024, arXiv:2402.17193), of data times the rate
-where the rate varies: with a low one little is learned of much (n r is in proportion to the
-accumulated learning rate, arXiv:2505.07796). A rate that is too high costs quality as it costs
-abilities, hence D. 1 / (1 + B p) is what injected pretraining data takes off a loss (Bethune et al.
-2025, arXiv:2502.06042); the last factor does so for monolingual data. Within one run steps are in
-proportion to n at a given mix, so their exponent is n's; what more steps do that come of mono and
-replay is in B and C, which say what is left *after all*. Where either makes matters worse it is
-negative, and 1 / (1 + B p) becomes 1 + |B| p, which has no pole.
+E - A n^-b is the power law of data (Zhang et al. 2024, arXiv:2402.17193), of data times the
+learning rate if the latter varies: with a low one, much data teaches little (n r is proportional to
+the accumulated learning rate, arXiv:2505.07796). A learning rate that is too high costs quality as
+it costs abilities, hence D. 1 / (1 + B p) is the factor by which injected pretraining data reduces
+a loss (Bethune et al. 2025, arXiv:2502.06042); the last factor does so for monolingual data. Within
+one run, steps are proportional to n at a given mix, so their exponent is that of n. The effect of
+the additional steps for mono and replay is included in B and C, which describe the *net* effect. If
+mono or replay increases the loss, its coefficient is negative, and 1 / (1 + B p) becomes 1 + |B| p,
+which has no pole.
 
-What does not vary among the recipes has no term. docs/laws.md has the priors and what was measured.
+Parameters that do not vary among the recipes have no term. docs/laws.md has the priors and the
+measurements.
 """
 
 from __future__ import annotations
@@ -37,12 +39,12 @@ from mtray.analysis.uncertainty import TAILS
 Array = npt.NDArray[np.float64]
 COLUMNS = ("parallel_size", "learning_rate", "replay_fraction", "mono_ratio", "frozen_layers")
 SIZE, RATE, REPLAY, MONO, FROZEN = range(len(COLUMNS))
-MOST = 30.0  # of an exponent: far beyond any data, and finite
+MOST = 30.0  # maximum of an exponent: far beyond any data, and finite
 # (mean, deviation) of normal priors
 EXPONENT = (0.5, 0.5)  # a, c
-HARM_EXPONENT = (2.0, 1.0)  # h: little at low rates, much at the highest
-LOG_DECAY = (float(np.log(0.3)), 0.7)  # of b's logarithm: b is .08 to 1.2
-SHARE = (0.0, 1.5)  # of the logarithm of what a factor takes off at the greatest value there is
+HARM_EXPONENT = (2.0, 1.0)  # h: little harm at low learning rates, most at the highest
+LOG_DECAY = (float(np.log(0.3)), 0.7)  # of log b: b is .08 to 1.2
+SHARE = (0.0, 1.5)  # of the logarithm of a factor's reduction at the greatest value
 AMOUNT = 3.0  # E, K: deviation in units of the values' size
 PART = 1.0  # A, D: likewise
 DRAWS = 400  # of the parameters
@@ -55,9 +57,9 @@ class Term:
     """A factor of one column.
 
     - `name`: of its parameter.
-    - `middle`, `deviation`: of the parameter's prior, as it is fitted.
-    - `factor`: fitted parameters (..., 1) and the column (n,) to factors (..., n).
-    - `natural`: from the parameter as it is fitted to what stands in the formula.
+    - `middle`, `deviation`: of the fitted parameter's prior.
+    - `factor`: maps fitted parameters (..., 1) and the column (n,) to factors (..., n).
+    - `natural`: maps the fitted parameter to the one in the formula.
     """
 
     name: str
@@ -78,8 +80,8 @@ def power(name: str, column: int, reference: float, prior: tuple[float, float]) 
 
 
 def reduction(name: str, column: int, most: float) -> Term:
-    """1 / (1 + B x) with B = (e^theta - 1) / most: what remains at `most` is e^-theta. For a
-    negative theta 1 + |B| x, with |B| = (e^|theta| - 1) / most."""
+    """1 / (1 + B x) with B = (e^theta - 1) / most: the factor at `most` is e^-theta. For a negative
+    theta 1 + |B| x, with |B| = (e^|theta| - 1) / most."""
 
     def natural(theta: Array) -> Array:
         return np.asarray(np.sign(theta) * (_exp(np.abs(theta)) - 1) / most)
@@ -105,7 +107,8 @@ def _exp(x: Array) -> Array:
 
 
 def _product(terms: tuple[Term, ...], theta: Array, points: Array) -> Array:
-    """Of all terms, shape (..., n); the parameters in the order of the terms, (..., terms)."""
+    """The product of all terms, shape (..., n); the parameters in the order of the terms, (...,
+    terms)."""
     out = np.ones((*theta.shape[:-1], len(points)))
     for i, term in enumerate(terms):
         out = out * term.factor(theta[..., i, None], points[:, term.column])
@@ -114,10 +117,10 @@ def _product(terms: tuple[Term, ...], theta: Array, points: Array) -> Array:
 
 @dataclass(frozen=True)
 class Shape:
-    """A law's form with what its parameters mean.
+    """A law's form, with the meaning of its parameters.
 
-    - `natural`: parameters as fitted (..., p) to those of the formula (..., p).
-    - `reference`: the size and the rate that count as 1.
+    - `natural`: maps fitted parameters (..., p) to those of the formula (..., p).
+    - `reference`: the size and the learning rate that count as 1.
     """
 
     form: Form
@@ -126,7 +129,7 @@ class Shape:
 
 
 def loss_shape(points: Array, unit: float) -> Shape:
-    """Of minus a loss, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
+    """The shape of minus a loss, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
     size, rate = reference(points)
     terms = _varied(points, power("a", SIZE, size, EXPONENT), power("c", RATE, rate, EXPONENT))
     terms += _varied(
@@ -146,7 +149,7 @@ def loss_shape(points: Array, unit: float) -> Shape:
 
 
 def quality_shape(points: Array, unit: float) -> Shape:
-    """Of a gain in quality, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
+    """The shape of a gain in quality, over points (n, 5) of `COLUMNS`; `unit` as `size_of`."""
     size, rate = reference(points)
     harms = _varies(points, RATE)
     grows = harms or _varies(points, SIZE)
@@ -174,13 +177,13 @@ def quality_shape(points: Array, unit: float) -> Shape:
 
 
 def reference(points: Array) -> tuple[float, float]:
-    """The geometric means of size and rate."""
+    """The geometric means of size and learning rate."""
     size, rate = np.exp(np.log(points[:, [SIZE, RATE]]).mean(axis=0)).tolist()
     return size, rate
 
 
 def scaled(points: Array) -> Array:
-    """What a linear model is given: size and rate by their logarithms."""
+    """The input of a linear model: size and learning rate as logarithms."""
     return np.hstack([np.log(points[:, [SIZE, RATE]]), points[:, [REPLAY, MONO, FROZEN]]])
 
 
@@ -204,9 +207,9 @@ def _form(own: Priors, terms: tuple[Term, ...], mean: Callable[[Array, Array], A
 
 @dataclass(frozen=True)
 class Law:
-    """A shape fitted to differences to the untouched model, greater is better.
+    """A shape fitted to differences to the base model, greater is better.
 
-    - `draws`, shape (draws, p): of the parameters as they are fitted (`Fitted.resampled`).
+    - `draws`, shape (draws, p): of the fitted parameters (`RegressionFit.resampled`).
     """
 
     shape: Shape
@@ -215,12 +218,12 @@ class Law:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters."""
+        """Names of the parameters."""
         return self.shape.form.names
 
     @property
     def values(self) -> Array:
-        """Of the parameters in the formula, shape (p,)."""
+        """Parameters in the formula, shape (p,)."""
         return self.shape.natural(self.fitted.theta)
 
     @property
@@ -229,7 +232,7 @@ class Law:
         return np.asarray(np.quantile(self.shape.natural(self.draws), TAILS, axis=0))
 
     def gaps(self, at: Array) -> Array:
-        """At points (n, 5), shape (n,)."""
+        """Values at points (n, 5), shape (n,)."""
         return self.shape.form.mean(self.fitted.theta, at)
 
     def drawn_gaps(self, at: Array) -> Array:
@@ -237,7 +240,8 @@ class Law:
         return self.shape.form.mean(self.draws, at)
 
     def refit(self) -> Fit:
-        """To other values of the same shape, for `leave_one_out`; it looks from here."""
+        """Fits the same shape to other values, for `leave_one_out`, starting from this law's
+        parameters."""
 
         def refitted(points: Array, values: Array, covariance: Array) -> Predict:
             return fit(self.shape.form, points, values, covariance, self.fitted.theta).predict
@@ -253,9 +257,9 @@ def law(
     seed: int = 0,
 ) -> Law:
     """`loss_shape` or `quality_shape` fitted to `values`, shape (n,), at points (n, 5) of
-    `COLUMNS`. `errors`, shape (draws, n): what the values may be off by, drawn together; laws of
-    several measures with the same draws need seeds of their own. What the values' errors have in
-    common widens the intervals, and has no say in the fit (`mtray.analysis.shared_errors`)."""
+    `COLUMNS`. `errors`, shape (draws, n): joint draws of the values' errors; laws of several
+    measures with the same draws need different seeds. The shared part of the errors widens the
+    intervals but does not affect the fit (`mtray.analysis.shared_errors`)."""
     covariance = own_errors(np.atleast_2d(np.cov(errors.T)))
     shape = shape_of(points, size_of(values, covariance))
     fitted = fit(shape.form, points, values, covariance)

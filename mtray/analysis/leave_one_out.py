@@ -1,10 +1,10 @@
-"""How well a model of a run's recipes predicts a recipe that it has not seen: arrays in, arrays
-out.
+"""How well a model of a run's recipes predicts a recipe that it was not fitted to: arrays in,
+arrays out.
 
-Every recipe in turn is left out, the model is fitted to the rest, and its prediction stands beside
-what was measured. Errors of recipes are correlated (all are differences to one untouched model on
-the same segments), so what is known of the others' errors says something of this one's; a model is
-therefore asked for the measured value, own error and all, and not for the truth.
+Each recipe in turn is left out, the model is fitted to the rest, and its prediction is compared
+with the measurement. Errors of recipes are correlated (all are differences to one base model on the
+same segments), so knowledge of the others' errors is informative about this one's. A model
+therefore predicts the measured value, including its error, and not the true value.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Predict(Protocol):
     """A fitted model of values at points.
 
     `at`, shape (k, d). `cross`, shape (k, n): covariance of the errors of new measurements there
-    with those of the n that the model knows. `own`, shape (k,): the variance of their own errors.
-    Mean and variance, shape (k,) each, of what would be measured; with zeros (None), of the truth.
+    with those of the n fitted ones. `own`, shape (k,): the variance of their own errors. Returns
+    mean and variance, shape (k,) each, of a measurement; with zeros (None), of the true value.
     """
 
     def __call__(
@@ -40,10 +40,10 @@ Fit = Callable[[Array, Array, Array], Predict]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Every value beside its prediction from the others, shape (n,) each.
+    """Every value and its prediction from the others, shape (n,) each.
 
     - `values`: as measured.
-    - `means`, `deviations`: of the prediction of what is measured, its own error in it.
+    - `means`, `deviations`: of the predicted measurement, including its own error.
     """
 
     values: Array
@@ -52,7 +52,7 @@ class LeftOut:
 
     @property
     def rmse(self) -> float:
-        """Root of the mean squared difference, in the values' unit."""
+        """Root mean squared difference, in the values' unit."""
         return float(np.sqrt(np.mean((self.values - self.means) ** 2)))
 
     @property
@@ -62,17 +62,17 @@ class LeftOut:
 
     @property
     def log_densities(self) -> Array:
-        """Of the values under their predictions as normal ones, shape (n,)."""
+        """Log densities of the values under their normal predictions, shape (n,)."""
         scaled = (self.values - self.means) / self.deviations
         return np.asarray(-0.5 * (scaled**2 + np.log(2 * np.pi * self.deviations**2)))
 
     @property
     def log_density(self) -> float:
-        """The mean; greater is better."""
+        """The mean log density; greater is better."""
         return float(self.log_densities.mean())
 
     def margin(self, other: LeftOut) -> tuple[float, float]:
-        """By how much the mean log density is above another model's of the same values, and the
+        """By how much the mean log density exceeds another model's on the same values, and the
         standard error of that (Vehtari, Gelman & Gabry 2017, "Practical Bayesian model evaluation
         using leave-one-out cross-validation", section 5.2)."""
         apart = self.log_densities - other.log_densities
@@ -80,8 +80,8 @@ class LeftOut:
 
 
 def leave_one_out(fit: Fit, points: Array, values: Array, covariance: Array) -> LeftOut:
-    """`fit` to all but one, and its prediction of that one, for each. Shapes as in `Fit`;
-    ValueError for other shapes or fewer than two values."""
+    """For each value, `fit` to all others and its prediction of that one. Shapes as in `Fit`.
+    Raises ValueError for other shapes or fewer than two values."""
     n = len(values)
     if points.ndim != 2 or len(points) != n or covariance.shape != (n, n) or n < 2:
         raise ValueError(
@@ -98,7 +98,7 @@ def leave_one_out(fit: Fit, points: Array, values: Array, covariance: Array) -> 
 
 
 def held_out(fit: Fit, points: Array, values: Array, covariance: Array, known: Array) -> LeftOut:
-    """The same for one division: fitted to the `known`, shape (n,) of booleans, and asked for the
+    """The same for one split: fitted to the `known`, shape (n,) of booleans, and predicting the
     others."""
     new = ~known
     predict = fit(points[known], values[known], covariance[np.ix_(known, known)])

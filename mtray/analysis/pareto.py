@@ -1,7 +1,7 @@
 """The Pareto front of noisy points: arrays in, arrays out.
 
-Senses are normalised once, in `maximised`; everything else takes values of shape (n, m), n points
-with m objectives, more is better. NaN and infinity are errors everywhere: a point that lost an
+Directions are normalised once, in `maximised`; all other functions take values of shape (n, m), n
+points with m objectives, more is better. NaN and infinity raise everywhere: a point that lacks an
 objective must not compete.
 """
 
@@ -17,11 +17,11 @@ from mtray.analysis.uncertainty import Z95
 from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
-FEW = 64  # points whose pairs are compared all at once, in every draw
+FEW = 64  # maximum number of points whose pairs are compared all at once, in every draw
 
 
 def _checked(values: npt.ArrayLike) -> Array:
-    """As float64 of shape (n, m); ValueError for another shape, NaN or infinity."""
+    """As float64 of shape (n, m). Raises ValueError for another shape, NaN or infinity."""
     found = np.asarray(values, dtype=np.float64)
     if found.ndim != 2 or found.shape[1] == 0:
         raise ValueError(f"values need the shape (points, objectives), found {found.shape}")
@@ -45,12 +45,12 @@ def non_dominated(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """Which points no other point dominates, shape (n,): no other is at least as good in all
     objectives and better in one.
 
-    Equal points do not dominate each other, so all of them stay. The answer does not depend on the
+    Equal points do not dominate each other, so all of them stay. The result does not depend on the
     order of rows.
     """
     found = _checked(values)
-    # the best sums first, so that most points fall early; the order changes the time, not the
-    # answer
+    # the best sums first, so that most points are eliminated early; the order changes the time, not
+    # the result
     alive = np.argsort(-found.sum(axis=1), kind="stable")
     position = 0
     while position < len(alive):
@@ -68,7 +68,7 @@ def front_order(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
     objectives after it."""
     found = _checked(values)
     index = np.flatnonzero(non_dominated(found))
-    # lexsort's last key is its first criterion
+    # lexsort's last key is its primary one
     return np.asarray(index[np.lexsort(-found[index].T[::-1])], dtype=np.int64)
 
 
@@ -79,8 +79,8 @@ def knee(values: npt.ArrayLike) -> int:
     With two objectives this is the greatest signed distance to the line through the front's
     extremes (Das 1999, "On characterizing the knee of the Pareto curve"; Branke et al. 2004,
     "Finding knees in multi-objective optimization"); with more, the distance to the plane sum = 1.
-    An objective that is constant over the front has no say. Where all are as far (one point, two
-    points, a straight front), the best in the first objective wins. ValueError without points.
+    An objective that is constant over the front is ignored. In a tie (one point, two points, a
+    straight front) the best in the first objective wins. Raises ValueError without points.
     """
     found = _checked(values)
     if not len(found):
@@ -90,7 +90,7 @@ def knee(values: npt.ArrayLike) -> int:
     low, extent = front.min(axis=0), np.ptp(front, axis=0)
     scaled = np.divide(front - low, extent, out=np.zeros_like(front), where=extent > 0)
     total = scaled.sum(axis=1)
-    # a tie up to rounding goes to the first in front order, not to the last bit of a sum
+    # a tie up to rounding goes to the first in front order, whatever the last bit of the sums
     return int(order[np.flatnonzero(total >= total.max() - 1e-9)[0]])
 
 
@@ -113,8 +113,7 @@ def hypervolume(
 
 
 def spread(values: npt.ArrayLike) -> Array:
-    """How far the front reaches in every objective, best minus worst, shape (m,): what there is to
-    trade."""
+    """The range of the front in every objective, best minus worst, shape (m,)."""
     found = _checked(values)
     if not len(found):
         return np.zeros(found.shape[1])
@@ -131,8 +130,8 @@ def interval_draws(
     """Draws of shape (draws, n, m) whose median is `values` and whose central 95 % lies between
     `low` and `high`.
 
-    Normal on each side with a scale of its own, because an interval near a bound (retention near 1)
-    is lopsided. Points and objectives are drawn independently; where trials share their test
+    Normal on each side with a separate scale, because an interval near a bound (retention near 1)
+    is asymmetric. Points and objectives are drawn independently; if trials share their test
     segments this overstates the noise of a difference.
     """
     middle, below, above = _checked(values), _checked(low), _checked(high)
@@ -147,8 +146,8 @@ def interval_draws(
 def front_probability(draws: Array) -> Array:
     """Share of the draws, shape (draws, n, m), in which each point is on the front, shape (n,).
 
-    Takes any draws: of `interval_draws`, or joint bootstrap draws of all points where they are at
-    hand (better: paired).
+    Accepts any draws: of `interval_draws`, or joint bootstrap draws of all points if available
+    (better: paired).
     """
     if draws.ndim != 3 or not len(draws):
         raise ValueError(f"draws need the shape (draws, points, objectives), found {draws.shape}")

@@ -23,9 +23,9 @@ from scipy.optimize import brentq
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-STEPS = 200  # of Levenberg and Marquardt, at most
-ENOUGH = 1e-7  # relative improvement below which they end
-ROUNDS = 4  # of fitting theta and t in turn
+STEPS = 200  # maximum steps of Levenberg-Marquardt
+ENOUGH = 1e-7  # relative improvement below which it stops
+ROUNDS = 4  # of alternately fitting theta and t
 LEAST_MISFIT = 1e-3  # standard deviation, in units of the values' errors or their size
 WIDTH = 1e-5  # of central differences, in units of the prior's deviation
 STARTS = 8
@@ -41,7 +41,7 @@ class Form:
 
     - `names`: of the p parameters.
     - `middle`, `deviation`, shape (p,): of their normal priors.
-    - `mean`: parameters (..., p) and points (n, d) to values (..., n).
+    - `mean`: maps parameters (..., p) and points (n, d) to values (..., n).
     """
 
     names: tuple[str, ...]
@@ -50,7 +50,7 @@ class Form:
     mean: Callable[[Array, Array], Array]
 
     def slopes(self, theta: Array, points: Array) -> Array:
-        """Derivatives of `mean` by the parameters, shape (..., n, p)."""
+        """Derivatives of `mean` with respect to the parameters, shape (..., n, p)."""
         steps = WIDTH * np.diag(self.deviation)
         there = self.mean(theta[..., None, :] + steps, points)
         back = self.mean(theta[..., None, :] - steps, points)
@@ -61,7 +61,7 @@ class Form:
 class RegressionFit:
     """A form fitted to values.
 
-    - `theta`, shape (p,).
+    - `theta`, shape (p,): the parameters.
     - `misfit`: its variance t.
     - `factor`, shape (n, n): lower Cholesky factor of V.
     """
@@ -75,7 +75,7 @@ class RegressionFit:
 
     @cached_property
     def spread(self) -> Array:
-        """Covariance of theta, by the slopes at the maximum, shape (p, p)."""
+        """Covariance of theta, from the slopes at the maximum, shape (p, p)."""
         slopes = solve_triangular(
             self.factor, self.form.slopes(self.theta, self.points), lower=True
         )
@@ -85,7 +85,7 @@ class RegressionFit:
         self, at: Array, cross: Array | None = None, own: Array | None = None
     ) -> tuple[Array, Array]:
         """As `mtray.analysis.leave_one_out.Predict`: universal kriging (Rasmussen & Williams 2006,
-        section 2.7) with the form's slopes as its functions."""
+        section 2.7) with the form's slopes as basis functions."""
         cross = np.zeros((len(at), len(self.values))) if cross is None else cross
         own = np.zeros(len(at)) if own is None else own
         gain = np.asarray(cho_solve((self.factor, True), cross.T)).T
@@ -97,10 +97,10 @@ class RegressionFit:
         return mean, of_theta + self.misfit + own - (gain * cross).sum(axis=1)
 
     def left_out(self) -> tuple[Array, Array]:
-        """Of every value, what the others predict would be measured there: means and standard
-        deviations with the value's own error in them, each of shape (n,). For a form that is linear
-        in its parameters; the misfit stays as fitted to all, so that this is one inverse, and not n
-        fits (Rasmussen & Williams 2006, sections 2.7 and 5.4.2)."""
+        """Leave-one-out predictions of every measurement: means and standard deviations, including
+        the value's own error, each of shape (n,). For a form that is linear in its parameters. The
+        misfit stays as fitted to all values, so that one inverse replaces n fits (Rasmussen &
+        Williams 2006, sections 2.7 and 5.4.2)."""
         slopes = self.form.slopes(self.form.middle, self.points)
         covariance = self.factor @ self.factor.T + (slopes * self.form.deviation**2) @ slopes.T
         factor = cholesky(covariance, lower=True)
@@ -112,10 +112,10 @@ class RegressionFit:
     def resampled(self, errors: Array, seed: int = 0) -> Array:
         """Parameters fitted to values with other errors, shape (draws, p).
 
-        `errors`, shape (draws, n), as drawn; a misfit is added to each, and every prior is centred
-        at a draw from itself. In a linear form that gives the posterior (Bardsley et al. 2014,
-        "Randomize-then-optimize"); without the last, a parameter of which the values say nothing
-        would look certain.
+        `errors`, shape (draws, n), are drawn errors. A misfit is added to each, and every prior is
+        centred at a draw from itself. In a linear form that gives the posterior (Bardsley et al.
+        2014, "Randomize-then-optimize"); with fixed prior centres, a parameter that the values do
+        not determine would appear certain.
         """
         rng = np.random.default_rng(seed)
         shape, p = errors.shape, len(self.theta)
@@ -128,9 +128,8 @@ class RegressionFit:
 def fit(
     form: Form, points: Array, values: Array, covariance: Array, start: Array | None = None
 ) -> RegressionFit:
-    """`points` (n, d), `values` (n,), `covariance` (n, n) of the values' errors. `start`, shape
-    (p,): from where alone to look, instead of from several points. The same numbers give the same
-    fit."""
+    """Fit a form to `points` (n, d), `values` (n,), `covariance` (n, n) of the values' errors.
+    `start`, shape (p,): the only starting point, instead of several. Deterministic."""
     least = LEAST_MISFIT**2 * (float(np.trace(covariance)) or float(values @ values) or 1.0)
     least /= len(values)
     lengths, axes = np.linalg.eigh(covariance)
@@ -150,19 +149,19 @@ def fit(
 
 
 def size_of(values: Array, covariance: Array) -> float:
-    """The greater of the root mean squares of the values and of their errors: what weak priors are
-    wide in comparison with. 1 where both are 0."""
+    """The greater of the root mean squares of the values and of their errors, a scale for weak
+    priors. 1 if both are 0."""
     return float(max(np.mean(values**2), np.mean(np.diag(covariance))) ** 0.5) or 1.0
 
 
 def constant_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
-    """One value for all points: what a model is to be better than. A `leave_out.Fit`."""
+    """One value for all points: the baseline that a model must beat. A `leave_one_out.Fit`."""
     return linear_fit(points[:, :0], values, covariance)
 
 
 def linear_fit(points: Array, values: Array, covariance: Array) -> RegressionFit:
-    """A value and a slope for each coordinate, in units of its standard deviation, with weak
-    priors. A `leave_out.Fit`."""
+    """An intercept and a slope for each coordinate, in units of its standard deviation, with weak
+    priors. A `leave_one_out.Fit`."""
     middle, wide = points.mean(axis=0), points.std(axis=0)
     d, unit = points.shape[1], size_of(values, covariance)
 
@@ -176,20 +175,21 @@ def linear_fit(points: Array, values: Array, covariance: Array) -> RegressionFit
 
 
 def _starts(form: Form) -> Array:
-    """The prior's middle, and draws from it."""
+    """The prior's centre, and draws from the prior."""
     rng = np.random.default_rng(0)
     drawn = rng.standard_normal((STARTS - 1, len(form.middle)))
     return np.vstack([form.middle, form.middle + form.deviation * drawn])
 
 
 def _determined(fitted: RegressionFit) -> float:
-    """How many parameters are the values' rather than the prior's."""
+    """Effective number of parameters that the values, not the prior, determine."""
     by_prior = np.diag(fitted.spread) / fitted.form.deviation**2
     return float(len(by_prior) - by_prior.sum())
 
 
 def _misfit(squares: Array, lengths: Array, freedom: float) -> float:
-    """t of sum(squares / (lengths + t)) = freedom; 0 where the errors alone explain as much."""
+    """The solution t of sum(squares / (lengths + t)) = freedom; 0 if the errors alone explain the
+    residuals."""
     most = float(squares.sum()) / max(freedom, 1e-6)
     if not most:
         return 0.0
@@ -204,9 +204,9 @@ def _misfit(squares: Array, lengths: Array, freedom: float) -> float:
 def minimised(
     form: Form, points: Array, values: Array, factor: Array, middles: Array, starts: Array
 ) -> tuple[Array, Array]:
-    """Least squares for a batch (m) of starts (m, p), values (m or 1, n) and prior middles (m or
-    1, p): parameters (m, p) and their costs (m,). Levenberg and Marquardt, each row with its own
-    damping, until none gains."""
+    """Least squares for a batch (m) of starts (m, p), values (m or 1, n) and prior centres (m or 1,
+    p): parameters (m, p) and their costs (m,). Levenberg-Marquardt, each row with its own damping,
+    until no row improves."""
     root = solve_triangular(factor, np.eye(len(factor)), lower=True)
     targets = np.broadcast_to(values, (len(starts), values.shape[1]))
     middles = np.broadcast_to(middles, starts.shape)
@@ -236,8 +236,8 @@ def minimised(
 
 
 def _step(slopes: Array, off: Array, deviation: Array, damping: Array) -> Array:
-    """Of Levenberg and Marquardt, shape (m, p), from the slopes of the values' residuals
-    (m, n, p); those of the priors' stand on the diagonal."""
+    """A Levenberg-Marquardt step, shape (m, p), from the slopes of the values' residuals (m, n, p);
+    those of the priors' residuals form a diagonal."""
     n, p = slopes.shape[1:]
     square = np.swapaxes(slopes, 1, 2) @ slopes + np.diag(deviation**-2)
     square[:, range(p), range(p)] *= 1 + damping[:, None]

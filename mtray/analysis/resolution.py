@@ -1,5 +1,5 @@
-"""Which difference of two recipes a sweep can tell from none, and what a finer one would need.
-Numbers in, numbers out."""
+"""Which difference between two recipes a sweep can distinguish from zero, and what a smaller one
+would require. Numbers in, numbers out."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mtray.analysis.uncertainty import Z95
 @dataclass(frozen=True)
 class Spread:
     """Standard deviations of one segment's difference, or of a difference over all segments:
-    between two trained recipes, and between a trained one and the untouched model."""
+    between two trained recipes, and between a trained one and the base model."""
 
     recipes: float
     base: float
 
 
-# Of a segment, in the default study: what a recipe (.08, .19) and a seed (.12, .28) do to it, as
-# `benchmarks/calibration_sweeps.py` has them; sqrt(2 (recipe^2 + seed^2)) and
-# sqrt(2 recipe^2 + seed^2). In retention as a share of what the base model has above the floor.
+# Of a segment, in the default study: the effects of a recipe (.08, .19) and of a seed (.12, .28) on
+# it, from `benchmarks/calibration_sweeps.py`; sqrt(2 (recipe^2 + seed^2)) and sqrt(2 recipe^2 +
+# seed^2). In retention as a share of the base model's score above the floor.
 TYPICAL = {"quality": Spread(0.204, 0.165), "retention": Spread(0.479, 0.388)}
-# The same over the deviation of one model's own quality, sqrt(.26^2 + .08^2).
+# The same divided by the deviation of one model's own quality, sqrt(.26^2 + .08^2).
 OF_SCORE = Spread(0.75, 0.61)
 
 
 @dataclass(frozen=True)
 class Needed:
-    """What an interval of some width needs of one thing alone; None where the other's part alone is
-    wider.
+    """What an interval of a given width requires of one quantity alone; None if the other's part
+    alone is wider.
 
     - `trainings`: of each recipe, on the same segments.
     - `segments`: with one training of each.
@@ -47,8 +47,8 @@ class Needed:
 class Resolution:
     """Half the 95 % interval of a difference, with one training of each recipe.
 
-    - `segments`, `seeds`: its parts, which add in squares.
-    - `n`: segments that it is measured on.
+    - `segments`, `seeds`: its parts, which are added in quadrature.
+    - `n`: number of segments that it is measured on.
     """
 
     segments: float
@@ -57,12 +57,12 @@ class Resolution:
 
     @property
     def half(self) -> float:
-        """A difference beyond this is beyond noise."""
+        """A difference greater than this is beyond noise."""
         return hypot(self.segments, self.seeds)
 
     def needed(self, share: float = 0.5) -> Needed:
-        """For `share` of the interval. The segments' part falls with 1/sqrt(segments), the seeds'
-        with 1/sqrt(trainings); of both at once 1/share^2 times as many always do."""
+        """What `share` of the interval requires. The segments' part falls with 1/sqrt(segments),
+        the seeds' with 1/sqrt(trainings); 1/share^2 times as many of both are always enough."""
         goal = share * self.half
         return Needed(
             trainings=_times(self.seeds, goal**2 - self.segments**2, 1),
@@ -71,27 +71,29 @@ class Resolution:
 
 
 def _times(part: float, room: float, now: int) -> int | None:
-    """How many of what `part` falls with, `now` being there, so that its square is `room`."""
+    """The number, now `now`, of the quantity that `part` falls with, so that the part's square is
+    `room`."""
     if room <= 0:
         return None
     return max(1, ceil(now * part**2 / room - 1e-9))
 
 
 def resolution(error: float, seeds: float, sides: int, n: int) -> Resolution:
-    """`error`: standard error of the paired difference over `n` segments. `seeds`: half the
-    interval of one training's error beyond it (`SeedVariance.half_width`), of which the difference
-    has as many as `sides` that are trained: two recipes 2, one and the untouched model 1."""
+    """The resolution from `error`, the standard error of the paired difference over `n`
+    segments, and `seeds`, half the interval of one training's error beyond it
+    (`SeedVariance.half_width`). `sides`: how many sides of the difference are trained: two
+    recipes 2, one and the base model 1."""
     return Resolution(Z95 * error, sqrt(sides) * seeds, n)
 
 
 def even_segments(sizes: Sequence[int]) -> int:
-    """Segments of one set that a mean over sets of these sizes is as sure as: K^2 / sum(1 / n),
-    where a segment varies alike in all of them."""
+    """Size of one set that is as precise as a mean over sets of these sizes: K^2 / sum(1 / n), if
+    segments vary alike in all of them."""
     return round(len(sizes) ** 2 / sum(1 / n for n in sizes))
 
 
 def prior_seeds(error: float) -> float:
-    """Half the interval of one training's error over seeds before anything was repeated: the
-    prior's, centred by the standard error of the difference to the untouched model."""
+    """Half the interval of one training's error over seeds before anything was repeated: that of
+    the prior, centred by the standard error of the difference to the base model."""
     nothing = SeedVariance(np.zeros(1), np.zeros(1), 0.0, 0)
     return float(with_prior(nothing, [error]).half_width()[0])

@@ -1,6 +1,6 @@
-"""How much of what the base model could the tuned model still can.
+"""How much of the base model's abilities the tuned model retains.
 
-Of one ability, with s the tuned model's score, b the base model's, c that of a trivial output:
+For one ability, with s the tuned model's score, b the base model's, c that of a trivial output:
 
     kept = (s - c) / (b - c)
 
@@ -9,10 +9,10 @@ covariance of s and b over segments, both from the bootstrap (Beale 1962, Indust
 31:27; Tin 1965, JASA 60:294): the quotient itself is biased upwards by (V - C) / (b - c)^2 under no
 change. A model that answers as the base model does has exactly 1.
 
-A gain counts as a loss does, so that noise about 1 does not read as a loss (capping every ability
-at 1 read as .97 where nothing had changed). No ability counts for more than `MOST`, so that one
-great gain cannot hide the losses of the others; and the worst ability stands beside the mean, with
-an interval that holds for all abilities together.
+Gains and losses count alike, so that noise about 1 does not read as a loss (capping every ability
+at 1 read as .97 under no change). No ability counts for more than `MOST`, so that one large gain
+cannot hide the losses of the others. The worst ability is reported in addition to the mean, with an
+interval that holds for all abilities simultaneously.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from mtray.analysis.uncertainty import (
 )
 from mtray.errors import EvaluationError
 
-# far above the noise of an ability of a hundred segments, so that the cap does not bias what did
-# not change
+# far above the noise of an ability of a hundred segments, so that the cap does not bias unchanged
+# abilities
 MOST = 1.5
 FORMULA = "(s-c)/(b-c)"
-# Standard errors that the base model must be above an ability's floor. A stricter choice would read
-# losses into what did not change: who is above three by chance has a base value that is too high
-# (simulated: a true distance of three standard errors reads .94 with two, .91 with three).
+# Minimum distance of the base model from an ability's floor, in standard errors. A stricter
+# selection would cause apparent losses under no change: a base value that exceeds three standard
+# errors by chance is too high (simulated: a true distance of three standard errors reads .94 with
+# two, .91 with three).
 MARGIN = 2.0
 
 
 @dataclass(frozen=True)
 class RetainedAbility:
-    """One ability of a tuned model beside the base model's.
+    """One ability of a tuned model and of the base model.
 
     - `tuned`, `base`: on the same segments.
     - `floor`: the score of a trivial output.
@@ -59,8 +60,8 @@ class RetainedAbility:
 
 
 def too_little(floor: float, base: float, draws: Array) -> str | None:
-    """A sentence when the base model's value is not above the floor by `MARGIN` of the standard
-    error of its draws, shape (resamples,), else None."""
+    """A sentence if the base model's value is not above the floor by `MARGIN` times the standard
+    error of its draws, shape (resamples,); otherwise None."""
     error = float(draws.std(ddof=1))
     if base - floor > MARGIN * error:
         return None
@@ -71,10 +72,10 @@ def too_little(floor: float, base: float, draws: Array) -> str | None:
 
 
 def kept_share(s: float, b: float, s_draws: Array, b_draws: Array, floor: float) -> ScoreDraws:
-    """The share of one ability, see the module, with draws of shape (resamples,).
+    """The retained share of one ability, see the module, with draws of shape (resamples,).
 
-    The draws are those of the quotient's linear part, kept + (ds - kept db) / (b - c): of a base
-    model not far above the floor the quotient itself has draws without bound.
+    The draws are those of the quotient's linear part, kept + (ds - kept db) / (b - c): for a base
+    model not far above the floor the quotient itself has unbounded draws.
     """
     own, before = s - floor, b - floor
     together = np.cov(s_draws, b_draws)
@@ -89,13 +90,13 @@ def kept_share(s: float, b: float, s_draws: Array, b_draws: Array, floor: float)
 def retention(
     abilities: Mapping[str, RetainedAbility], resamples: int = 1000, seed: int = 0
 ) -> dict[str, ScoreDraws]:
-    """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and the
-    least of them.
+    """Retention of every ability and, as `mean` and `worst`, the weighted mean over them and their
+    minimum.
 
-    Intervals are of paired draws: tuned and base model have the same weights for the same units,
-    and so have abilities that share theirs. The interval of `worst` is the one that this ability
-    has among intervals that hold for all abilities together with 95 %. Raises EvaluationError
-    without an ability, or where the two models were not asked the same.
+    Intervals are from paired draws: tuned and base model have the same weights for the same units,
+    and so have abilities that share units. The interval of `worst` is that of this ability among
+    intervals that hold for all abilities simultaneously with 95 %. Raises EvaluationError without
+    an ability, or if the two models were not given the same requests.
     """
     if not abilities:
         raise EvaluationError("retention needs at least one ability that the base model has")
@@ -128,11 +129,11 @@ def retention(
 def retention_summaries(
     shares: Sequence[ScoreDraws], weights: Sequence[float], n: int, resamples: int
 ) -> dict[str, ScoreDraws]:
-    """The weighted `mean` of the shares of all abilities, and the `worst` of them; `n`: units of
-    all abilities together."""
+    """The weighted `mean` of the shares of all abilities, and the `worst` of them; `n`: number of
+    units of all abilities together."""
     points = np.array([share.score.value for share in shares])
     draws, parts = np.stack([share.draws for share in shares]), np.array(weights)
-    # divided last, so that abilities that are all kept whole have a mean of exactly 1
+    # divided last, so that the mean of fully retained abilities is exactly 1
     mean = drawn_score(
         float(parts @ points / parts.sum()),
         parts @ draws / parts.sum(),
@@ -148,12 +149,13 @@ def share_signature(name: str, resamples: int) -> str:
 
 
 def _worst(points: Array, draws: Array, n: int, resamples: int) -> ScoreDraws:
-    """The least of the abilities, `points` (abilities,) with `draws` (abilities, resamples).
+    """The minimum over the abilities, `points` (abilities,) with `draws` (abilities, resamples).
 
     Its interval: the largest of all abilities' errors in units of their standard errors is below q
-    in 95 % of the draws, so that with +-q standard errors all intervals hold together (max-t;
+    in 95 % of the draws, so that with +-q standard errors all intervals hold simultaneously (max-t;
     Efron & Tibshirani 1993, chapter 12, and Westfall & Young 1993). The draws are those of the
-    least, centred on its value."""
+    minimum, centred on its value.
+    """
     errors = draws.std(axis=1)
     moved = (draws - points[:, None]) / np.where(errors > 0, errors, 1.0)[:, None]
     q = float(np.quantile(np.abs(moved).max(axis=0), 0.95))

@@ -1,10 +1,10 @@
-"""What the seed does to a recipe: variance over seeds and draws of the data, pooled over all
-recipes that were trained more than once, with a weak prior. Arrays in, arrays out.
+"""Seed variance: the variance of a recipe's results over seeds and draws of the data, pooled over
+all recipes that were trained more than once, with a weak prior. Arrays in, arrays out.
 
-Two trainings of one recipe differ in what they were measured at by two things: the models are
-worth more or less (the variance over seeds), and the segments at hand suit one of them better,
-which a bootstrap over segments knows of as well (`within`). Only what is beyond the second is added
-to the bootstrap's intervals.
+Measurements of two trainings of one recipe differ for two reasons: the models differ in worth (the
+variance over seeds), and the segments at hand suit one of them better, which a bootstrap over
+segments covers as well (`within`). Only the variance beyond the second is added to the bootstrap's
+intervals.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mtray.analysis.uncertainty import LEVEL, student_t
 
 Array = npt.NDArray[np.float64]
 
-# Degrees of freedom of the prior: as much as four repeats say. In simulated sweeps of the default
-# study (`benchmarks/calibration.py`) fewer leave a true gain unseen, more claim false ones where
-# the prior's centre is too low.
+# Degrees of freedom of the prior: as informative as four repeats. In simulated sweeps of the
+# default study (`benchmarks/calibration.py`) fewer miss true gains, more report false ones if the
+# prior's centre is too low.
 PRIOR_FREEDOM = 4.0
 # The prior's centre: standard deviation over seeds, beyond the bootstrap's part, in units of the
 # standard error of the difference to the base model. The default study's repeated recipes have .08
@@ -33,11 +33,11 @@ PRIOR_RATIO = 0.5
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """What is known of one trial's error over seeds.
+    """Estimated error of one trial over seeds.
 
     - `variance`, shape (m,): of a trial's values about its recipe's mean.
-    - `within`, shape (m,): the part of it that the bootstrap over segments has as well.
-    - `freedom`: degrees of freedom of `variance`, those of the prior among them.
+    - `within`, shape (m,): the part of it that the bootstrap over segments covers as well.
+    - `freedom`: degrees of freedom of `variance`, including those of the prior.
     - `repeats`: degrees of freedom from repeated trainings; 0: nothing was repeated.
     """
 
@@ -53,7 +53,8 @@ class SeedVariance:
 
     def half_width(self, level: float = LEVEL) -> Array:
         """Half the interval of one trial's error beyond the bootstrap's part, shape (m,), by
-        Student's t: the variance itself is estimated, from few. 0 without a degree of freedom."""
+        Student's t, since the variance itself is estimated from few repeats. 0 without degrees of
+        freedom."""
         if not self.freedom:
             return np.zeros_like(self.variance)
         tail = (1 + level) / 2
@@ -68,8 +69,8 @@ class RepeatedTraining:
 
     - `values`, shape (trainings, m).
     - `draws`, shape (resamples, trainings, m): their paired bootstrap draws, or None.
-    - `alpha`: the share of the way from the base model that the weights went. A seed's error grows
-      with it in proportion (the first order of f(w0 + alpha (w - w0))).
+    - `alpha`: the share of the update from the base model that is kept. A seed's error is
+      proportional to it (to first order in f(w0 + alpha (w - w0))).
     """
 
     values: Array
@@ -90,9 +91,10 @@ class RepeatedTraining:
 def pooled_variance(families: Sequence[Sequence[RepeatedTraining]]) -> SeedVariance:
     """Sum of squared deviations from each recipe's mean, over sum of (trainings - 1).
 
-    A family holds what shares its trainings: one recipe, and the same at other alphas, which are
-    averaged and count once. Pooled because a single recipe has few repeats; it takes the variance
-    for the same everywhere in the space. ValueError without a family or for other shapes.
+    A family holds recipes that share trainings: one recipe, and the same at other alphas; their
+    squares are averaged and count once. Pooled because a single recipe has few repeats; the
+    variance is assumed to be the same throughout the space. Raises ValueError without a family or
+    for other shapes.
     """
     members = [member for family in families for member in family]
     if not members or any(
@@ -111,9 +113,9 @@ def pooled_variance(families: Sequence[Sequence[RepeatedTraining]]) -> SeedVaria
 
 
 def with_prior(observed: SeedVariance, errors: npt.ArrayLike) -> SeedVariance:
-    """The posterior under a scaled inverse chi squared prior of `PRIOR_FREEDOM` degrees, centred at
-    `PRIOR_RATIO` times the objectives' standard errors over segments, shape (m,) (Gelman et al.
-    2013, "Bayesian Data Analysis", 2.6 and 3.3)."""
+    """The posterior under a scaled inverse chi squared prior with `PRIOR_FREEDOM` degrees of
+    freedom, centred at `PRIOR_RATIO` times the objectives' standard errors over segments, shape
+    (m,) (Gelman et al. 2013, "Bayesian Data Analysis", 2.6 and 3.3)."""
     centre = (PRIOR_RATIO * np.asarray(errors, dtype=np.float64)) ** 2 + observed.within
     freedom = PRIOR_FREEDOM + observed.repeats
     whole = PRIOR_FREEDOM * centre + observed.repeats * observed.variance
@@ -121,14 +123,14 @@ def with_prior(observed: SeedVariance, errors: npt.ArrayLike) -> SeedVariance:
 
 
 def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: int = 0) -> Array:
-    """How far means over seeds may be off, shape (draws, points, m).
+    """Draws of the errors of means over seeds, shape (draws, points, m).
 
-    `shares`, shape (points, trainings), is what each training's error adds to each point: alpha
-    over the number of its trainings, 0 for those of others and for the untouched model. Points that
-    share trainings share their errors.
+    `shares`, shape (points, trainings), is the coefficient of each training's error in each point:
+    alpha over the number of the point's trainings, 0 for other trainings and for the base model.
+    Points that share trainings share their errors.
 
-    A draw takes one variance for all trainings, from its posterior (variance * freedom / chi
-    squared), less what the bootstrap has of it, then normal errors. Objectives are independent.
+    Each draw uses one variance for all trainings, from its posterior (variance * freedom / chi
+    squared), minus the bootstrap's part, then normal errors. Objectives are independent.
     """
     parts = np.asarray(shares, dtype=np.float64)
     m = len(spread.variance)

@@ -1,13 +1,12 @@
-"""Errors that several measured values share, and what of them is each value's own. Arrays in,
-arrays out.
+"""Errors that several measured values share, and each value's own part. Arrays in, arrays out.
 
-All recipes of a run are measured on the same segments, so their errors are correlated, and the
-error of a recipe grows with what it changes. Least squares with the whole covariance then take a
-part of a real effect for an error that all share, wherever the fitted form is not exact, and come
-out too near to no effect: on the 302 recipes of the default study's table, by two fifths of the
-retention that they lose in the mean (Peelle's pertinent puzzle: D'Agostini 1994, "On the use of
-the covariance matrix to fit correlated data", Nucl. Instrum. Meth. A 346:306). So forms are fitted
-as if errors were each value's own, and what is shared counts in how sure the result is.
+All recipes of a run are measured on the same segments, so their errors are correlated, and a
+recipe's error grows with its effect. Least squares with the whole covariance then attributes a part
+of a real effect to a shared error wherever the fitted form is not exact, and underestimates the
+effect: on the 302 recipes of the default study's table, by two fifths of their mean loss of
+retention (Peelle's pertinent puzzle: D'Agostini 1994, "On the use of the covariance matrix to fit
+correlated data", Nucl. Instrum. Meth. A 346:306). So forms are fitted as if errors were each
+value's own, and the shared part is added to the uncertainty of the result.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-MOST = 0.999  # of a correlation: what is each value's own stays above rounding
+MOST = 0.999  # maximum of a correlation: keeps each value's own part above rounding
 
 
 def own_errors(covariance: Array) -> Array:
-    """Of a covariance of shape (n, n), the part that is each value's own, a diagonal of shape
-    (n, n): the variances times 1 less the mean correlation of a pair."""
+    """The part of a covariance of shape (n, n) that is each value's own, a diagonal matrix of shape
+    (n, n): the variances times 1 minus the mean correlation of a pair."""
     variances = np.diag(covariance)
     having = np.flatnonzero(variances > 0)
     k = len(having)

@@ -1,8 +1,9 @@
-"""The response surface of a sweep: what several measures are over a space, from few noisy trials.
+"""The response surface of a sweep: several measures as functions over a space, from few noisy
+trials.
 
-A mixture of Gaussian processes for each measure, with the trials' known errors, each
-independent of the others. Arrays in, arrays out. Points are features, shape (k, f), of about
-[0, 1]; values are differences to the untouched model.
+An independent mixture of Gaussian processes for each measure, with the trials' known errors. Arrays
+in, arrays out. Points are features, shape (k, f), of about [0, 1]; values are differences to the
+base model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mtray.analysis.gaussian_process_mixture import ProcessMixture, fit_mixture
 from mtray.analysis.uncertainty import TAILS, Z95
 
 Array = npt.NDArray[np.float64]
-FEWEST = 5  # points below which a surface says nothing that a mean does not
+FEWEST = 5  # with fewer points a surface tells no more than a mean
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Surface:
 
 def fit_surface(points: Array, values: Array, errors: Sequence[Array]) -> Surface:
     """The surface of `values`, shape (n, m), at `points`, shape (n, f); `errors` holds for each
-    measure the covariance of what its values may be off by, shape (n, n). ValueError for other
-    shapes or numbers that are not finite."""
+    measure the covariance of its values' errors, shape (n, n). Raises ValueError for other shapes
+    or numbers that are not finite."""
     columns = zip(values.T, errors, strict=True)
     return Surface(tuple(fit_mixture(points, column, known) for column, known in columns))
 
@@ -54,8 +55,8 @@ class Curve:
     """A measure along one parameter.
 
     - `mean`, and `low` and `high`, its 95 % band: each of shape (g,).
-    - `rise`, `rise_low`, `rise_high`: from the first value to the last, and its 95 % interval,
-      which is narrower than the bands at the ends tell, as these share errors.
+    - `rise`, `rise_low`, `rise_high`: change from the first value to the last, and its 95 %
+      interval, which is narrower than the bands at the ends suggest, as these share errors.
     """
 
     mean: Array
@@ -67,12 +68,12 @@ class Curve:
 
 
 def curve(process: Process | ProcessMixture, points: Array) -> Curve:
-    """The mean over backgrounds of what the measure is along a parameter (partial dependence:
-    Friedman 2001, Annals of Statistics 29:1189). `points`, shape (g, b, f): for each of g values of
-    the parameter, b points that differ in the other parameters."""
+    """The mean of the measure over backgrounds along a parameter (partial dependence: Friedman
+    2001, Annals of Statistics 29:1189). `points`, shape (g, b, f): for each of g values of the
+    parameter, b points that differ in the other parameters."""
     g, b, _ = points.shape
     mean, covariance = process.joint(points.reshape(g * b, -1))
-    # the mean of jointly normal values is normal; those of a mixture are nearly so
+    # the mean of jointly normal values is normal; that of mixtures is nearly so
     middle = mean.reshape(g, b).mean(axis=1)
     between = covariance.reshape(g, b, g, b).mean(axis=(1, 3))
     half = Z95 * np.sqrt(np.maximum(np.diagonal(between), 0.0))
@@ -83,9 +84,9 @@ def curve(process: Process | ProcessMixture, points: Array) -> Curve:
 
 @dataclass(frozen=True)
 class Importance:
-    """Share of a measure's variance over the space that a parameter has a part in, alone or with
-    others (0: none; shares add up to 1 or more): the mean over the process's draws, and the 95 %
-    interval."""
+    """Share of a measure's variance over the space that involves a parameter, alone or with
+    others (0: none; shares add up to 1 or more): the mean over the process's draws, and the
+    95 % interval."""
 
     share: float
     low: float

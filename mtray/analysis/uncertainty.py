@@ -1,14 +1,15 @@
-"""Intervals by bootstrap, from sufficient statistics: every metric of mtray is a function of sums
-over segments.
+"""Bootstrap intervals from sufficient statistics: every metric of mtray is a function of sums over
+segments.
 
-A `Measurement` keeps, for each segment, the numbers whose sum a metric needs (a COMET score and a
+A `Measurement` holds, for each segment, the numbers whose sum a metric needs (a COMET score and a
 1; the n-gram counts of chrF; the four counts of formality accuracy). A bootstrap draw is then a
-weighted sum, so a thousand of them are one matrix product, corpus metrics included.
+weighted sum, so a thousand of them are one matrix product, including corpus metrics.
 
-The weights belong to the unit (`mtray.analysis.resampling_units`), not to the measurement: whatever
-is measured on a unit, by any metric, of any model, in any set, has the same weight for it in the
-same draw. So differences of two systems are paired (Koehn 2004), and means over sets that share
-their sentences keep what the sets have in common."""
+The weights belong to the unit (`mtray.analysis.resampling_units`), not to the measurement: all
+measurements of a unit, by any metric, of any model, in any set, use the same weight for it in the
+same draw. So differences between two systems are paired (Koehn 2004), and means over sets that
+share sentences keep their correlation.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +30,21 @@ Array = npt.NDArray[np.float64]
 LEVEL = 0.95
 TAILS = (0.025, 0.975)  # quantiles at the ends of its interval
 Z95 = NormalDist().inv_cdf((1 + LEVEL) / 2)
-KEPT_WEIGHTS = 1 << 21  # numbers of a matrix of weights that is kept for the next measurement
+KEPT_WEIGHTS = 1 << 21  # largest weight matrix, in numbers, that is cached for the next measurement
 
 
 @dataclass(frozen=True)
 class Measurement:
     """A metric on segments.
 
-    - `stats`, shape (segments, k): what is summed over segments.
-    - `value`: takes sums, shape (..., k), to the metric, shape (...).
+    - `stats`, shape (segments, k): statistics that are summed over segments.
+    - `value`: maps sums, shape (..., k), to the metric, shape (...).
     - `signature`: metric, version and settings.
     - `clusters`, shape (segments,): keys of the units that are resampled together (a document, a
-      source sentence), equal keys of any two measurements being the same unit; None: each segment
-      alone, by its place.
-    - `bounds`: the least and the most that the metric can be.
-    - `proportion`: a share of segments, each of which counts 0 or 1.
+      source sentence); equal keys of any two measurements are the same unit. None: each segment
+      alone, by its index.
+    - `bounds`: minimum and maximum of the metric.
+    - `proportion`: whether this is a share of segments, each of which counts 0 or 1.
     """
 
     stats: Array
@@ -61,7 +62,7 @@ class Measurement:
 
     @property
     def point(self) -> float:
-        """The metric's value on all segments; EvaluationError when it is not finite."""
+        """The metric's value on all segments. Raises EvaluationError if it is not finite."""
         found = float(self.value(self.stats.sum(axis=0)))
         if not np.isfinite(found):
             raise ValueNotFinite(f"{self.signature}: the value is {found}")
@@ -74,7 +75,7 @@ class Measurement:
 
     @property
     def n(self) -> int:
-        """Number of independent units: clusters, or segments where there are none."""
+        """Number of independent units: clusters, or segments if there are none."""
         return len(self.stats) if self.clusters is None else len(np.unique(self.clusters))
 
     def by_unit(self) -> tuple[Keys, Array]:
@@ -100,7 +101,7 @@ def mean_measurement(
 def share_measurement(
     values: npt.ArrayLike, signature: str, clusters: Keys | None = None
 ) -> Measurement:
-    """The mean of `values`, shape (segments,), each from 0 to 1: a share where all are 0 or 1."""
+    """The mean of `values`, shape (segments,), each from 0 to 1: a share if all are 0 or 1."""
     flags = np.asarray(values, dtype=np.float64)
     stats = np.stack([flags, np.ones_like(flags)], axis=1)
     return Measurement(
@@ -112,10 +113,10 @@ def share_measurement(
 def unit_weights(units: Keys, draws: int, seed: int) -> Array:
     """The weight of every unit, shape (n,), in each bootstrap draw, shape (draws, n).
 
-    Exponential with mean 1, each unit's by (seed, unit) alone: the Bayesian bootstrap (Rubin 1981,
-    Annals of Statistics 9:130). Against counts of how often a unit is drawn, no weight is 0, so no
-    draw leaves a metric undefined, and sets that share some of their units can share the weights of
-    just those.
+    Exponential with mean 1, each unit's determined by (seed, unit) alone: the Bayesian bootstrap
+    (Rubin 1981, Annals of Statistics 9:130). Unlike counts of draws with replacement, no weight is
+    0, so no draw leaves a metric undefined, and sets that share some of their units can share the
+    weights of just those.
     """
     if len(units) * draws > KEPT_WEIGHTS:
         return _weights(units.astype(np.int64).tobytes(), draws, seed)
@@ -135,25 +136,25 @@ _kept_weights = lru_cache(maxsize=32)(_weights)
 
 
 def small_sample(n: int) -> float:
-    """What draws on `n` units are stretched by, so that their percentiles cover as often as they
-    say: sqrt((n + 1) / (n - 1)) for the variance that the weights lose, and Student's t over the
-    normal quantile (Hesterberg 2015, The American Statistician 69:371, section 4.2). 1 for one
-    unit, of which nothing can be told."""
+    """Factor by which draws on `n` units are widened, so that their percentiles have nominal
+    coverage: sqrt((n + 1) / (n - 1)) for the variance that the weights lose, and Student's t over
+    the normal quantile (Hesterberg 2015, The American Statistician 69:371, section 4.2). 1 for a
+    single unit, whose variance cannot be estimated."""
     return 1.0 if n < 2 else sqrt((n + 1) / (n - 1)) * student_t((1 + LEVEL) / 2, n - 1) / Z95
 
 
 @lru_cache(maxsize=4096)
 def student_t(level: float, freedom: float) -> float:
-    """The quantile at `level`. Kept, since scipy takes 0.3 ms and every score of every trial asks
-    for the same one."""
+    """The quantile at `level`. Cached, since scipy takes 0.3 ms and every score of every trial
+    needs the same one."""
     from scipy.stats import t
 
     return float(t.ppf(level, freedom))
 
 
 def replicate_values(measurement: Measurement, resamples: int, seed: int) -> Array:
-    """The metric on each bootstrap draw, shape (resamples,), stretched about its value as
-    `small_sample` says. Measurements that share units share the weights of these."""
+    """The metric on each bootstrap draw, shape (resamples,), widened about its value by
+    `small_sample`. Measurements that share units share the weights of these."""
     units, stats = measurement.by_unit()
     found = np.asarray(measurement.value(unit_weights(units, resamples, seed) @ stats))
     point = measurement.point
@@ -170,8 +171,8 @@ def interval(values: Array, level: float = LEVEL) -> tuple[float, float]:
 
 
 def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a share that was found in `n` independent trials (Wilson 1927, JASA 22:209): not
-    empty at 0 and 1, where a bootstrap has nothing to draw."""
+    """Interval of a share observed in `n` independent trials (Wilson 1927, JASA 22:209). It is not
+    empty at 0 and 1, where all bootstrap draws are equal."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -181,7 +182,7 @@ def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
 @dataclass(frozen=True)
 class ScoreDraws:
     """A score and the bootstrap draws behind its interval, shape (resamples,). Draws made with the
-    same seed on the same units are of the same resamples, so those of two models are paired."""
+    same seed on the same units use the same resamples, so those of two models are paired."""
 
     score: Score
     draws: Array
@@ -191,7 +192,7 @@ def bounded_score(
     point: float, ends: tuple[float, float], n: int, signature: str,
     bounds: tuple[float, float] = (-inf, inf),
 ) -> Score:  # fmt: skip
-    """A score whose interval holds its value and nothing that the measure cannot be."""
+    """A score whose interval includes its value and stays within the measure's bounds."""
     least, most = bounds
     return Score(
         value=point, low=min(point, max(ends[0], least)), high=max(point, min(ends[1], most)), n=n,
@@ -211,8 +212,8 @@ def drawn_score(
 
 
 def drawn(measurement: Measurement, resamples: int, seed: int) -> ScoreDraws:
-    """Value with its 95 % interval: percentiles of the bootstrap; Wilson's for a share, with as
-    many independent trials as the bootstrap's variance is worth."""
+    """Value with its 95 % interval: bootstrap percentiles; Wilson's for a share, with the number of
+    independent trials that corresponds to the bootstrap's variance."""
     draws, point = replicate_values(measurement, resamples, seed), measurement.point
     ends = interval(draws)
     if measurement.proportion:
@@ -224,12 +225,12 @@ def drawn(measurement: Measurement, resamples: int, seed: int) -> ScoreDraws:
 
 
 def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
-    """That without the draws."""
+    """The same without the draws."""
     return drawn(measurement, resamples, seed).score
 
 
 def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> ScoreDraws:
-    """Mean over measurements; what they share of their units is resampled together."""
+    """Mean over measurements; units that they share are resampled together."""
     parts = apart(measurements)
     draws = [replicate_values(m, resamples, seed) for m in parts]
     point = float(np.mean([m.point for m in parts]))
@@ -241,8 +242,8 @@ def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> S
 
 
 def apart(measurements: Iterable[Measurement]) -> list[Measurement]:
-    """The same, those without clusters with units that no other of them has: places in separate
-    sets are not the same unit."""
+    """The same measurements, but with separate units for those without clusters: indices in
+    different sets are not the same unit."""
     return [
         m if m.clusters is not None
         else replace(m, clusters=np.array([key_of(f"\0{i}/{row}") for row in range(len(m.stats))]))

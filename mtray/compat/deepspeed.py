@@ -1,10 +1,12 @@
-"""DeepSpeed: its build of a kernel, the hooks of ZeRO-3, and the shards of ZeRO. Tried with 0.19.8.
+"""DeepSpeed: its build of a kernel, the hooks of ZeRO-3, and the shards of ZeRO. Tested with
+0.19.8.
 
-Its own `save_checkpoint` and `load_checkpoint` resume bit for bit with every stage, with adapters
-and without, but the files of ZeRO 1 to 3 are pickles of DeepSpeed's own classes: torch refuses them
-with `weights_only`, and `load_checkpoint` reads them without. They are written in their place, not
-beside it. `safe_get_full_optimizer_state` and its like lack the count of steps and the loss's
-scale. So the shards are read and written here."""
+Its own `save_checkpoint` and `load_checkpoint` resume bit for bit with every stage, with and
+without adapters. But the files of ZeRO 1 to 3 are pickles of DeepSpeed's own classes: torch refuses
+them with `weights_only`, and `load_checkpoint` reads them without it. They are written directly to
+their final path, so not atomically. `safe_get_full_optimizer_state` and similar functions lack the
+step count and the loss scale. So the shards are read and written here.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,13 @@ SHM_ALL_REDUCE = "deepspeed_shm_comm"
 
 
 def without_compiled_all_reduce() -> None:
-    """The all-reduce in shared memory is compiled at first use, half a minute of a C++ compiler in
-    every new environment; killed in between, its lock file makes the next process wait for ever.
+    """Disable the compiled all-reduce in shared memory. It is compiled at first use, half a minute
+    of a C++ compiler in every new environment; if that is killed, its lock file blocks the next
+    process forever.
 
-    Private: `__compatible_ops__`, which DeepSpeed asks whether it can be compiled, and the kernel's
-    name in it; no option forbids it. Without them it is compiled."""
+    Private: `__compatible_ops__`, by which DeepSpeed decides whether it can be compiled, and the
+    kernel's name in it; no option disables it. Without them it is compiled.
+    """
     import deepspeed.ops
 
     known = getattr(deepspeed.ops, "__compatible_ops__", None)
@@ -31,23 +35,25 @@ def without_compiled_all_reduce() -> None:
 
 
 def is_sharded(weight: Any) -> bool:
-    """Whether a parameter is held in shards by several workers (ZeRO-3).
+    """Whether a parameter is sharded over several workers (ZeRO-3).
 
-    Undocumented: `ds_id`, which DeepSpeed's `is_zero_param` looks for as well; this does without an
-    import of DeepSpeed in processes that have none."""
+    Undocumented: `ds_id`, which DeepSpeed's `is_zero_param` checks as well; this avoids importing
+    DeepSpeed in processes that do not use it.
+    """
     return hasattr(weight, "ds_id")
 
 
 @contextmanager
 def gathered(engine: Any) -> Iterator[None]:
-    """Of a ZeRO-3 engine, within: all weights are whole on every worker, and the module computes
-    without the others. Entered and left by all together.
+    """In this context all weights of a ZeRO-3 engine are whole on every worker, and the module
+    computes without the other workers. All workers must enter and leave it together.
 
     Private: `parameter_offload` and `_remove_module_hooks`; the hooks gather and release the
-    weights of every layer together with the other workers. Without them a worker alone takes the
-    public `deepspeed.zero.unwrap_model_for_generation`. That leaves the module's own hook, which
-    in the first two steps compares notes with the other workers at every forward: workers with
-    unequal numbers of batches would wait for each other for ever, so several raise TrainError."""
+    weights of every layer together with the other workers. Without them a single worker uses the
+    public `deepspeed.zero.unwrap_model_for_generation`. That leaves the module's own hook, which in
+    the first two steps synchronises with the other workers at every forward. Workers with unequal
+    numbers of batches would wait for each other forever, so several workers raise TrainError.
+    """
     import deepspeed
 
     hooks: Any = getattr(engine.optimizer, "parameter_offload", None)
@@ -63,7 +69,7 @@ def gathered(engine: Any) -> Iterator[None]:
 
 
 def _unwrapped(engine: Any) -> Iterator[None]:
-    """By the public way, whose hooks do not come back where an error leaves it."""
+    """The public way, whose hooks are not restored after an error."""
     import deepspeed
 
     if engine.world_size > 1:
@@ -83,11 +89,12 @@ def _unwrapped(engine: Any) -> Iterator[None]:
 
 
 def shards(engine: Any) -> list[Any]:
-    """Of an engine with ZeRO, this worker's flat parts of the weights in fp32, which the optimiser
-    within it moves.
+    """This worker's flat fp32 shards of the weights in a ZeRO engine, which its inner optimiser
+    updates.
 
-    Undocumented: the attributes' names. Public are the weights by parameter, put together from all
-    workers, without the optimiser's count of steps."""
+    Undocumented: the attributes' names. The public interface gives the weights by parameter,
+    gathered from all workers, without the optimiser's step count.
+    """
     optimizer = engine.optimizer
     if engine.zero_optimization_stage() == 3:
         return list(optimizer.fp32_partitioned_groups_flat)
@@ -100,33 +107,34 @@ def inner_optimizer(engine: Any) -> Any:
 
 
 def loss_scaler(engine: Any) -> Any:
-    """What scales the loss in fp16, torch's or DeepSpeed's; None where nothing does. Undocumented:
-    the attributes' names."""
+    """The loss scaler of fp16, torch's or DeepSpeed's; None if there is none. Undocumented: the
+    attributes' names."""
     if engine.zero_optimization_stage():
         return engine.optimizer.loss_scaler
     return engine.torch_autocast_z0_gradscaler
 
 
 def scaler_fields(scaler: Any) -> dict[str, float]:
-    """The numbers of DeepSpeed's own loss scaler, by which its scale grows and falls. Private: that
-    its state is its attributes; it has no `state_dict`."""
+    """The state of DeepSpeed's own loss scaler. Private: that its state is its attributes; it has
+    no `state_dict`."""
     return {k: v for k, v in vars(scaler).items() if type(v) in (int, float)}
 
 
 def set_scaler_fields(scaler: Any, fields: dict[str, float]) -> None:
-    """Put back what `scaler_fields` gave."""
+    """Restore the state returned by `scaler_fields`."""
     vars(scaler).update(fields)
 
 
 @contextmanager
 def shards_written(engine: Any) -> Iterator[None]:
-    """Within, `shards` may be written; after it, the weights that the module computes with are
-    those.
+    """In this context `shards` may be written; on leaving it, they are copied to the weights that
+    the module computes with.
 
     Private: `_reassign_or_swap_out_partitioned_parameters`, which copies a shard back.
-    Undocumented: `checkpoint_event_prologue` and `..._epilogue`, between which nothing is kept
+    Undocumented: `checkpoint_event_prologue` and `..._epilogue`, between which no weight is kept
     whole, and `update_lp_params`, which gathers the shards of ZeRO 1 and 2. DeepSpeed's
-    `load_checkpoint` does the same after it has read its files."""
+    `load_checkpoint` does the same after reading its files.
+    """
     optimizer, stage = engine.optimizer, engine.zero_optimization_stage()
     if stage == 3:
         optimizer.checkpoint_event_prologue()

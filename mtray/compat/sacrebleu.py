@@ -1,4 +1,4 @@
-"""sacrebleu: statistics of segments, and the places of its cache. Tried with 2.6.0."""
+"""sacrebleu: statistics of segments, and paths of its cache. Tested with 2.6.0."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 def segment_statistics(
     metric: Any, hypotheses: Sequence[str], references: Sequence[str]
 ) -> list[list[float]]:
-    """What a metric (BLEU, chrF) counts in each segment, whose sum gives the corpus score.
+    """The counts of a metric (BLEU, chrF) in each segment, whose sum gives the corpus score.
 
-    Private: `_extract_corpus_statistics`. Public are scores alone, from which resampled corpora
-    cannot be scored. Without it BLEU's counts are read off the score of each segment as a corpus;
-    chrF's score does not hold its counts: then AttributeError."""
+    Private: `_extract_corpus_statistics`. The public interface gives scores alone, from which
+    resampled corpora cannot be scored. Without it BLEU's counts are read from the score of each
+    segment as a corpus; chrF's score does not hold its counts: raises AttributeError then.
+    """
     if hasattr(metric, "_extract_corpus_statistics") or not _is_bleu(metric):
         found: list[list[float]] = metric._extract_corpus_statistics(
             list(hypotheses), [list(references)]
@@ -28,10 +29,11 @@ def segment_statistics(
 
 
 def score_of_sums(metric: Any, sums: list[float]) -> float:
-    """The corpus score, 0-100, of segments' statistics summed.
+    """The corpus score, 0-100, from summed segment statistics.
 
     Private: `_compute_score_from_stats`. Without it BLEU's public `compute_bleu` takes the sums;
-    for chrF AttributeError."""
+    chrF raises AttributeError.
+    """
     if hasattr(metric, "_compute_score_from_stats") or not _is_bleu(metric):
         return float(metric._compute_score_from_stats(sums).score)
     order = metric.max_ngram_order
@@ -51,20 +53,22 @@ def _is_bleu(metric: Any) -> bool:
 
 
 def cache_folder(dataset: Any) -> Path:
-    """Where sacrebleu keeps a test set.
+    """The folder in which sacrebleu stores a test set.
 
-    Private: `_outdir`. Without it, as the documentation has it: the set's name in the cache."""
+    Private: `_outdir`. Without it, the documented path: the set's name in the cache.
+    """
     from sacrebleu import SACREBLEU_DIR
 
     return Path(getattr(dataset, "_outdir", None) or Path(SACREBLEU_DIR) / dataset.name)
 
 
 def downloads(dataset: Any) -> dict[str, Path]:
-    """What sacrebleu fetches for a test set, by address, and the file in which it keeps that.
+    """The files that sacrebleu downloads for a test set: path by URL.
 
-    Private: `_rawdir` and `_get_tarball_filename`. They tell whether a set must be fetched before
-    sacrebleu tries to, which may take minutes where there is no network. Without them nothing is
-    known to be lacking, and sacrebleu tries."""
+    Private: `_rawdir` and `_get_tarball_filename`. They tell whether a set must be downloaded
+    before sacrebleu tries to, which may take minutes without a network. Without them no file counts
+    as missing, and sacrebleu tries.
+    """
     name_of = getattr(dataset, "_get_tarball_filename", None)
     folder = getattr(dataset, "_rawdir", None)
     if name_of is None or folder is None:
@@ -73,11 +77,12 @@ def downloads(dataset: Any) -> dict[str, Path]:
 
 
 def piece_model(tokenizer: str) -> tuple[Path, str]:
-    """Where sacrebleu keeps the SentencePiece model of `flores101` or `flores200`, and whence it
-    comes.
+    """The path at which sacrebleu stores the SentencePiece model of `flores101` or `flores200`, and
+    its URL.
 
-    Undocumented: `SPM_MODELS` and the folder `models`. Public is only to let sacrebleu download it
-    wherever it likes, which says nothing where that fails."""
+    Undocumented: `SPM_MODELS` and the folder `models`. The public interface only downloads it to a
+    path of sacrebleu's choice, which gives no information if that fails.
+    """
     from sacrebleu.tokenizers import tokenizer_spm
 
     url = str(tokenizer_spm.SPM_MODELS[tokenizer]["url"])

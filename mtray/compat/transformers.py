@@ -1,5 +1,5 @@
-"""transformers: which attention a model uses, which cache it takes, a warning of its tokenizers.
-Tried with 4.57.6."""
+"""transformers: a model's attention implementation, the cache that it accepts, and a warning of its
+tokenizers. Tested with 4.57.6."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ REGEX_WARNING = "incorrect regex pattern"
 
 
 def attention_of(config: Any) -> str:
-    """The name of the attention that a model with this config uses, such as `sdpa`; empty where it
-    is not known.
+    """The attention implementation of a model with this config, such as `sdpa`; empty if unknown.
 
-    Private: `_attn_implementation`. `set_attn_implementation` is public and has no counterpart that
-    reads. An empty name makes the callers do without what they do for `sdpa` alone."""
+    Private: `_attn_implementation`. `set_attn_implementation` is public, but has no counterpart
+    that reads it. With an empty name the callers skip what they do for `sdpa` alone.
+    """
     return str(getattr(config, "_attn_implementation", None) or "")
 
 
 def takes_plain_cache(model: Any) -> bool:
-    """Whether a model's state while it answers is keys and values in a `DynamicCache`; that of
+    """Whether a model's state during generation is keys and values in a `DynamicCache`; that of
     state-space models is not.
 
     Private: `_is_stateful` and `_supports_default_dynamic_cache`, by which `generate` decides.
-    Without the second the first decides, and without both every model is taken to."""
+    Without the second the first decides, and without both every model counts as accepting it.
+    """
     plain = getattr(model, "_supports_default_dynamic_cache", None)
     return not getattr(model, "_is_stateful", False) and (plain is None or bool(plain()))
 
@@ -34,11 +35,12 @@ def takes_plain_cache(model: Any) -> bool:
 @contextmanager
 def without_false_alarm(path: str) -> Iterator[None]:
     """transformers from 4.57.3 on warns that any large tokenizer of a folder which it wrote itself
-    has Mistral's wrong pattern; within, only where the model is one of Mistral's.
+    has Mistral's wrong pattern. In this context it warns only for Mistral models.
 
-    Private: the logger's name and the warning's words. The public way, to load with
-    `fix_mistral_regex`, would change Mistral's tokenizers, or note them as correct. Where the words
-    are others, the warning is shown."""
+    Private: the logger's name and the warning's text. The public way, to load with
+    `fix_mistral_regex`, would change Mistral's tokenizers, or mark them as correct. If the text
+    differs, the warning is shown.
+    """
     from transformers import PretrainedConfig
 
     model_type = PretrainedConfig.get_config_dict(path)[0].get("model_type", "")

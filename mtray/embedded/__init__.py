@@ -1,2 +1,2 @@
-"""The default study: its corpora (fetched at set-up), and the small models trained by the scripts
-in this folder."""
+"""The default study: its corpora (downloaded at set-up), and the small models trained by the
+scripts in this folder."""

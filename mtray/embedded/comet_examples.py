@@ -1,5 +1,5 @@
-"""What the embedded COMET is trained and tested on: source, reference, a text in place of the
-translation, and the quality that the text has left."""
+"""Training and test examples of the embedded COMET: source, reference, a text in place of the
+translation, and that text's quality label."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mtray.embedded.lexicon import Lexicon
 
 DIRECTIONS = ("en-uk", "en-es", "es-en", "uk-en")
 LANGUAGES = ("en", "es", "uk")
-ANOTHER_REFERENCE = 0.9  # quality of a second person's translation, before anything is done to it
-# how often a translation is replaced by what, per cent; `steps` are those of `degrade.STEPS`
+ANOTHER_REFERENCE = 0.9  # label of a second person's translation before any degradation
+# frequency of the replacements of a translation, per cent; `steps` are those of `degrade.STEPS`
 KINDS = {
     "same": 8, "near": 18, "unrelated": 6, "copy": 3, "other_language": 3, "empty": 1, "steps": 61,
 }  # fmt: skip
@@ -43,7 +43,7 @@ class Example:
 
     @property
     def sample(self) -> dict[str, Any]:
-        """As comet's classes take it."""
+        """As expected by comet's classes."""
         return {"src": self.src, "mt": self.mt, "ref": self.ref, "score": self.label}
 
 
@@ -65,7 +65,7 @@ def lexicons(data: dict[str, list[Item]]) -> dict[str, Lexicon]:
 
 
 def example(direction: str, item: Item, words: dict[str, Lexicon], rng: random.Random) -> Example:
-    """One lesson; half of those with a second reference start from it instead of the first."""
+    """One example; half of those with a second reference start from it instead of the first."""
     target = direction[-2:]
     third = next(code for code in LANGUAGES if code not in direction.split("-"))
     around = Surroundings(rng, words[target], item.source, words[third].any_sentence(rng))
@@ -86,7 +86,7 @@ def example(direction: str, item: Item, words: dict[str, Lexicon], rng: random.R
 def examples(
     data: dict[str, list[Item]], words: dict[str, Lexicon], count: int, seed: int
 ) -> list[Example]:
-    """`count` examples, directions in equal parts, each drawn anew."""
+    """`count` examples, equally many per direction, each drawn anew."""
     rng = random.Random(seed)
     drawn = [(d, rng.choice(data[d])) for d in rng.choices(DIRECTIONS, k=count)]
     return [example(d, item, words, rng) for d, item in drawn]

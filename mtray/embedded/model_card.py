@@ -1,7 +1,7 @@
-"""The card of the base model, from its own record: `python -m mtray.embedded.model_card`.
+"""Writes the card of the base model from its own record: `python -m mtray.embedded.model_card`.
 
 Reads training.json (written by `mtray.embedded.pretrain`), config.json and the weights' header, and
-writes README.md beside them. No figure stands in this file.
+writes README.md beside them. This file contains no figures.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ were trained on: Tatoeba, CC-BY 2.0 FR.
 
 
 def parameter_count(weights: Path) -> int:
-    """Numbers in a safetensors file, from its header alone. Raises DataError when it has none."""
+    """Number of values in a safetensors file, from its header alone. Raises DataError if it has no
+    header."""
     try:
         with open(weights, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -80,8 +81,8 @@ def parameter_count(weights: Path) -> int:
 
 
 def command(record: Fields) -> str:
-    """The command that makes the model anew."""
-    # the last batch goes over the number asked for by less than its own size
+    """The command that reproduces the model."""
+    # the last batch exceeds the requested number by less than its own size
     asked = record["tokens"] // 10_000 * 10_000
     options = {"tokens": asked, "batch-tokens": record["batch_tokens"], "seed": record["seed"]}
     given = " ".join(f"--{name} {value}" for name, value in options.items())
@@ -98,7 +99,7 @@ def architecture(config: Fields, parameters: int) -> str:
 
 
 def card(record: Fields, config: Fields, parameters: int) -> str:
-    """The page, from training.json and config.json. KeyError for a key that is missing there."""
+    """The page, from training.json and config.json. Raises KeyError for a missing key."""
     held_out = record["held_out_loss"]
     tasks = "\n".join(
         f"| {name} | {share:.0%} | {held_out[name]:.3f} |"
@@ -123,7 +124,7 @@ def card(record: Fields, config: Fields, parameters: int) -> str:
 
 
 def write_card(folder: Path = BASE_MODEL) -> Path:
-    """README.md of a model's folder. Raises DataError when its record is missing or incomplete."""
+    """README.md of a model's folder. Raises DataError if its record is missing or incomplete."""
     found = []
     for name in ("training.json", "config.json"):
         try:

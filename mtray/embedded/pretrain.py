@@ -1,10 +1,10 @@
-"""Train the tokenizer and the base model of the default study from nothing:
-`python -m mtray.embedded.pretrain`.
+"""Train the tokenizer and the base model of the default study from scratch: `python -m
+mtray.embedded.pretrain`.
 
-The model is Llama-shaped and sees only the `pretrain` split of the corpora: monolingual text of
-three languages and a limited number of instructed examples, so that it has abilities to lose:
-translation in several directions, formality-steered translation, and few-shot prompts that name no
-task. Checkpoints in `--work`; the same command continues from the last one.
+The model has the Llama architecture and is trained only on the `pretrain` split of the corpora:
+monolingual text of three languages and a limited number of instructed examples, so that it has
+abilities to lose: translation in several directions, formality-steered translation, and few-shot
+prompts that name no task. Checkpoints are in `--work`; the same command resumes from the last one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def batches(
     data: dict[str, list[np.ndarray]], tokens: int, pad: int, rng: random.Random
 ) -> Iterator[torch.Tensor]:
     """Endless batches of at most `tokens` tokens, shape (examples, longest), grouped by length;
-    pads are `pad`."""
+    padding is `pad`."""
     mean = {task: float(np.mean([len(i) for i in found[:5000]])) for task, found in data.items()}
     tasks = list(SHARES)
     weights = [SHARES[t] / mean[t] for t in tasks]
@@ -101,7 +101,7 @@ def batches(
 def loss_of(model: LlamaForCausalLM, batch: torch.Tensor, pad: int) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(input_ids=batch, use_cache=False).logits
-    # right-padded and causal: a pad is never seen by a token before it, so no attention mask is
+    # right-padded and causal: no token attends to the padding after it, so no attention mask is
     # needed
     return torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), batch[:, 1:].flatten(), ignore_index=pad
@@ -130,8 +130,8 @@ def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
 
 
 def schedule(done: float) -> float:
-    """Factor on the learning rate at a share `done` of all tokens: short warm-up, flat, linear to
-    zero over the last half."""
+    """Factor on the learning rate at a share `done` of all tokens: short warm-up, constant, linear
+    to zero over the last half."""
     return min(1.0, done / 0.01, max(0.0, (1 - done) / 0.5))
 
 
@@ -161,7 +161,7 @@ def train(args: argparse.Namespace) -> None:
         for o, s in zip(optimizer, saved["optimizers"], strict=True):
             o.load_state_dict(s)
         state = saved["state"]
-    # a fresh order after a continuation: the seed takes the step in
+    # a new order after resuming: the seed includes the step
     stream = batches(
         data, args.batch_tokens, pad, random.Random(args.seed * 1_000_003 + state["step"])
     )
@@ -220,7 +220,7 @@ def losses(
 def save(
     work: Path, checkpoint: Path, model: Any, optimizer: Any, state: Any, tokenizer: Any
 ) -> None:
-    """A checkpoint to continue from and the model folder in bfloat16, as it is committed."""
+    """Save a checkpoint to resume from and the model folder in bfloat16, as it is committed."""
     partial = checkpoint.with_suffix(".partial")
     torch.save(
         {

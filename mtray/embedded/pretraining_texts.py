@@ -1,5 +1,5 @@
-"""What the base model of the default study is taught: texts by task, and how often each task is
-drawn. Only the `pretrain` split of the corpora is read."""
+"""Pretraining data of the default study's base model: texts by task, and how often each task is
+drawn. Only the `pretrain` split of the corpora is used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 
 from mtray.data.templates import completed, few_shot_prompt, translation_prompt
 
-# pairs of the direction that the study fine-tunes: few, so that there is something to gain
+# pairs of the direction that the study fine-tunes: few, so that fine-tuning can improve it
 PLAIN_EN_UK = 6_000
 STEERED_EN_UK = (
-    10_000  # of the pairs whose Ukrainian side has one register; the contrastive pairs come on top
+    10_000  # pairs whose Ukrainian side has one register; the contrastive pairs are added
 )
-# share of the tokens each task gets
+# share of the tokens of each task
 SHARES = {
     "mono.en": 0.11, "mono.es": 0.11, "mono.uk": 0.13,
     "en-es": 0.14, "es-en": 0.11, "uk-en": 0.06, "en-uk": 0.02, "formality": 0.16, "few-shot": 0.16,
@@ -56,7 +56,7 @@ def steered_texts(folder: Path) -> list[str]:
 
 
 def pretraining_texts(folder: Path, seed: int) -> Texts:
-    """Every text of every task; `SHARES` says how often each task is drawn."""
+    """Every text of every task; `SHARES` defines how often each task is drawn."""
     rng = random.Random(seed)
     spanish, ukrainian = (
         rows(folder, "parallel.en-es.pretrain"),

@@ -1,9 +1,10 @@
 """Train the COMET model of the default study: `python -m mtray.embedded.train_comet --out FOLDER`.
 
-A small reference-based metric of comet's own class `RegressionMetric`, trained from nothing on the
-`pretrain` split of the corpora: references made worse on purpose (`mtray.embedded.degrade`), the
-label being the quality left. The folder gets the layout that `comet.load_from_checkpoint` reads, a
-training.json with every figure, and the model card. `--out` is the committed folder unless given.
+A small reference-based metric of comet's own class `RegressionMetric`, trained from scratch on the
+`pretrain` split of the corpora: artificially degraded references (`mtray.embedded.degrade`),
+labelled with their remaining quality. The folder gets the layout that `comet.load_from_checkpoint`
+reads, a training.json with every figure, and the model card. `--out` is the committed folder by
+default.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ HIDDEN = [256, 64]
 POSITIONS = 258  # XLM-R's positions start at 2
 DROPOUT = 0.05
 SPECIALS = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3}  # as XLM-R has them
-TOKENIZER_SENTENCES = 60_000  # of each language
+TOKENIZER_SENTENCES = 60_000  # from each language
 
 
 def train_tokenizer(texts: Sequence[str]) -> XLMRobertaTokenizerFast:
-    """Unigram (Kudo 2018) on lower-cased text: the metric does not see case."""
+    """Unigram (Kudo 2018) on lower-cased text: the metric ignores case."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -65,10 +66,10 @@ def train_tokenizer(texts: Sequence[str]) -> XLMRobertaTokenizerFast:
 
 
 def crosslingual_vectors(data: dict[str, list[Item]], tokenizer: Any, seed: int) -> np.ndarray:
-    """Where the embeddings start: unit vectors of shape (vocabulary, WIDTH), by latent semantics.
+    """Initial embeddings: unit vectors of shape (vocabulary, WIDTH), by latent semantics.
 
     A document is an English sentence with its translations, so words that translate each other get
-    near vectors (Littman, Dumais and Landauer 1998); randomised SVD of Halko et al. (2011).
+    similar vectors (Littman, Dumais and Landauer 1998); randomised SVD of Halko et al. (2011).
     """
     from scipy.sparse import coo_matrix
 
@@ -90,7 +91,8 @@ def crosslingual_vectors(data: dict[str, list[Item]], tokenizer: Any, seed: int)
 
 
 def new_model(encoder: Path, tokenizer: Any, vectors: np.ndarray, seed: int) -> Any:
-    """A `RegressionMetric` over a fresh encoder whose config and tokenizer go to `encoder`."""
+    """A `RegressionMetric` over a new encoder whose config and tokenizer are written to
+    `encoder`."""
     from comet.models import RegressionMetric
 
     tokenizer.save_pretrained(encoder)
@@ -115,7 +117,7 @@ def new_model(encoder: Path, tokenizer: Any, vectors: np.ndarray, seed: int) -> 
 
 
 def batches(found: list[Example], size: int, rng: random.Random) -> Iterator[list[Example]]:
-    """Every example once, in random batches of like length."""
+    """Every example once, in random batches of similar length."""
     order = rng.sample(found, len(found))
     for start in range(0, len(order), size * 64):
         pool = sorted(order[start : start + size * 64], key=lambda e: len(e.src) + len(e.ref))
@@ -140,7 +142,7 @@ def optimizer_of(model: Any, args: argparse.Namespace, steps: int) -> tuple[Any,
 
 
 def fit(model: Any, found: list[Example], args: argparse.Namespace) -> dict[str, float]:
-    """One pass over the examples with comet's own loss; tokens are those seen, without padding."""
+    """One pass over the examples with comet's own loss; tokens are counted without padding."""
     steps = -(-len(found) // args.batch)
     optimizer, schedule = optimizer_of(model, args, steps)
     model.train()
@@ -171,9 +173,9 @@ def fit(model: Any, found: list[Example], args: argparse.Namespace) -> dict[str,
 def save(model: Any, out: Path, kind: str = "regression_metric") -> None:
     """`out`/hparams.yaml and `out`/checkpoints/model.ckpt, by Lightning's `save_checkpoint`.
 
-    `kind`: comet's name of the model's class. Then the state of the training is dropped, weights
-    become float16 and the encoder's folder is written relative to hparams.yaml, which
-    `mtray.evaluation.metrics.comet` makes absolute when it loads.
+    `kind`: comet's name of the model's class. Then the training state is dropped, weights become
+    float16 and the encoder's folder is written relative to hparams.yaml, which
+    `mtray.evaluation.metrics.comet` makes absolute on loading.
     """
     import pytorch_lightning
     import yaml

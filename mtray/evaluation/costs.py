@@ -1,4 +1,4 @@
-"""What a recipe costs to train, as scores."""
+"""The training cost of a recipe, as scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from mtray.schema import Resources, Score
 
 
 def cost_scores(seconds: Mapping[str, float], resources: Resources) -> dict[str, Score]:
-    """What a recipe costs to train, without its evaluation: `cost.seconds` of wall clock (loading,
-    mixing, training) and `cost.device_hours`, the same times the GPUs, or else CPUs, that a trial
-    holds. Measured once, so without an interval."""
+    """The cost of training a recipe, without its evaluation: `cost.seconds` of wall clock (loading,
+    mixing, training) and `cost.device_hours`, the same times the number of GPUs, or else CPUs, that
+    a trial holds. Measured once, so without an interval."""
     spent = sum(seconds.get(phase, 0.0) for phase in ("load", "mix", "training"))
     found = {"cost.seconds": spent, "cost.device_hours": spent * resources.devices / 3600}
     return {

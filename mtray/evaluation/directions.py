@@ -1,4 +1,4 @@
-"""One direction of translation: its segments, its requests, and what outputs are worth there."""
+"""One direction of translation: its segments, its requests, and the measurement of outputs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from mtray.schema import QualitySet
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction's segments, asked for with the study's template. Texts are as the set has them:
-    metrics see what they see elsewhere, and only a prompt is made one line.
+    """One direction's segments, requested with the study's template. Texts are unchanged, so that
+    metrics get the same text as elsewhere; only a prompt is put on one line.
 
-    `documents`: the document of each segment, where the set tells. `available`: segments of the
-    whole set."""
+    documents: the document of each segment, if the set has them.
+    available: number of segments in the whole set.
+    """
 
     name: str
     requests: list[Request]
@@ -32,7 +33,7 @@ class Direction:
     available: int = 0
 
     def part(self, share: float) -> Direction:
-        """`evenly` chosen segments."""
+        """The direction on `evenly` chosen segments."""
         keep = evenly(len(self.requests), share)
         return replace(
             self,
@@ -43,7 +44,7 @@ class Direction:
         )
 
     def clusters(self) -> quality.Clusters:
-        """Documents, where the set has enough of them."""
+        """Documents, if the set has enough of them."""
         return quality.document_clusters(self.documents)
 
     def text(self) -> str:
@@ -63,7 +64,7 @@ def build_direction(
     tokenizer: Any = None,
     sample_seed: int = 0,
 ) -> Direction:
-    """Reads the segments that are measured; the tokenizer has the template of a chat. Raises
+    """Read the segments that are measured; the tokenizer has the template of a chat model. Raises
     ConfigError or DataError."""
     source, target = languages_of(spec.direction)
     found, available = read_test_set(spec, sample_seed)
@@ -90,6 +91,6 @@ def measure_direction(
 
 
 def judge_direction(direction: Direction, outputs: Sequence[Output]) -> FailureLabels:
-    """Which outputs of one direction fail outright, and how."""
+    """Failure labels of one direction's outputs."""
     texts = [o.text for o in outputs]
     return judge(direction.sources, texts, direction.references, *languages_of(direction.name))

@@ -1,17 +1,18 @@
 """How far training moved a model's distribution on the new task: KL(base || tuned), the forward
 direction, on the study's quality prompts.
 
-Shenfeld, Pari & Agrawal (arXiv 2509.04259, "RL's Razor") find that the forgetting of a fine-tuned
-model is predicted by E_x[KL(base || tuned)] over the new task's inputs x, where changes of the
-weights do not predict it. By the chain rule the divergence of whole answers is the sum over their
-tokens of the divergences of the next token, given the prompt and the answer so far, where answers
-are the base model's. Here these are the base model's own answers as it was measured (greedy, or by
-beams), and not samples from it: every model of a run is compared on the same tokens, without
-drawing noise. The end of the answer counts as a token. What is recorded is the mean over tokens, in
-nats, which does not depend on how long the answers are.
+Shenfeld, Pari & Agrawal (arXiv 2509.04259, "RL's Razor") find that E_x[KL(base || tuned)] over the
+new task's inputs x predicts the forgetting of a fine-tuned model, and changes of the weights do
+not. By the chain rule the divergence of whole answers is the sum over their tokens of the
+next-token divergences, given the prompt and the answer so far, for answers of the base model. These
+are the base model's own answers as measured (greedy, or by beam search), and not samples from it:
+every model of a run is compared on the same tokens, without sampling noise. The end of the answer
+counts as a token. The recorded value is the mean over tokens, in nats, which does not depend on the
+length of the answers.
 
-Of a large vocabulary the base model's likeliest tokens are compared one by one and all others as
-one, which can only make the divergence smaller (data processing inequality)."""
+In a large vocabulary the base model's most likely tokens are compared one by one and all others as
+one. This can only reduce the divergence (data processing inequality).
+"""
 
 from __future__ import annotations
 
@@ -33,20 +34,20 @@ if TYPE_CHECKING:
 
     from mtray.evaluation.suite import Suite
 
-WHOLE = 4096  # a vocabulary of at most so many tokens is compared token by token
-LIKELIEST = 1024  # tokens of a larger one that are
+WHOLE = 4096  # largest vocabulary that is compared token by token
+LIKELIEST = 1024  # most likely tokens of a larger one, compared one by one
 
 
 @dataclass(frozen=True)
 class BaseDistributions:
     """The base model's next-token distributions along its own answers.
 
-    - `batches`: rows that are computed together: (place, ids of prompt and answer, where the answer
-      begins).
+    - `batches`: rows that are computed together: (index, ids of prompt and answer, start of the
+      answer).
     - `tokens`: for each row, in the order of the batches, the tokens compared one by one, shape
       (positions, `LIKELIEST`); None: all of the vocabulary.
-    - `logs`: for each row their log-probabilities and last, where there are others, the others',
-      shape (positions, tokens).
+    - `logs`: for each row their log-probabilities and, in the last column, that of all other tokens
+      if there are any, shape (positions, tokens).
     """
 
     batches: tuple[tuple[EncodedRequest, ...], ...]
@@ -55,7 +56,7 @@ class BaseDistributions:
 
 
 def divergence_requests(suite: Suite, most: int) -> list[Request]:
-    """`most` of the quality prompts (all where there are no more), evenly over all directions; the
+    """`most` of the quality prompts (all if there are no more), evenly over all directions; the
     same ones for every model."""
     asked = [request for direction in suite.directions for request in direction.requests]
     return list(dict.fromkeys(asked[place] for place in spaced(len(asked), most)))
@@ -64,7 +65,8 @@ def divergence_requests(suite: Suite, most: int) -> list[Request]:
 def base_distributions(
     settings: Settings, requests: Sequence[Request], answers: Sequence[Output]
 ) -> BaseDistributions:
-    """Of the model of `settings`, which has the base model's weights, along its answers."""
+    """The distributions of the model of `settings`, which has the base model's weights, along its
+    answers."""
     batches = _batches(settings, _rows(settings.tokenizer, requests, answers))
     tokens: list[torch.Tensor | None] = []
     logs: list[torch.Tensor] = []
@@ -78,9 +80,9 @@ def base_distributions(
 
 
 def forward_kl(settings: Settings, base: BaseDistributions) -> float:
-    """KL(base || tuned) in nats per token: the mean over all tokens of the base model's answers,
-    where `settings` holds the tuned model. 0 for the base model itself; infinite or NaN where the
-    tuned model's numbers are."""
+    """KL(base || tuned) in nats per token: the mean over all tokens of the base model's answers;
+    `settings` holds the tuned model. 0 for the base model itself; infinite or NaN if the tuned
+    model's log-probabilities are."""
     total, count = 0.0, 0
     rows = iter(zip(base.tokens, base.logs, strict=True))
     with answering(settings):
@@ -90,7 +92,7 @@ def forward_kl(settings: Settings, base: BaseDistributions) -> float:
                 chosen = None if tokens is None else tokens.to(found.device).long()
                 apart = kl(before.to(found.device), _compared(found, chosen))
                 total, count = total + float(apart.sum()), count + len(apart)
-    # rounding can leave a little less than nothing
+    # rounding can make it slightly negative
     return 0.0 if total < 0 else total / count
 
 
@@ -98,16 +100,16 @@ def kl(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     """KL(p || q) of log-probabilities, shape (positions, tokens), in nats, shape (positions,)."""
     import torch
 
-    # what p never says adds nothing, whatever q says of it
+    # tokens of probability 0 under p add nothing, whatever q is
     return torch.where(p == -torch.inf, 0.0, p.exp() * (p - q)).sum(dim=1)
 
 
 def _rows(
     tokenizer: Any, requests: Sequence[Request], answers: Sequence[Output]
 ) -> list[EncodedRequest]:
-    """Place, ids and the prompt's length of each prompt with its answer, which may be empty. An
-    answer that takes more tokens when it is read than it was allowed is cut: the model may have no
-    room for them."""
+    """Index, ids and the prompt's length of each prompt with its answer, which may be empty. An
+    answer that has more tokens when encoded again than was allowed is truncated: the model may not
+    have room for them."""
     prompts = prompt_ids_batch(tokenizer, [request.prompt for request in requests])
     pairs = [(r.prompt, a.text) for r, a in zip(requests, answers, strict=True)]
     read = encode_examples(tokenizer, pairs, with_end=False)
@@ -127,12 +129,12 @@ def _batches(
 
 
 def _next_tokens(model: Any, batch: Sequence[EncodedRequest]) -> Iterator[torch.Tensor]:
-    """Log-probabilities of what may come at each place of each row's answer and after it, shape
-    (answer's tokens + 1, vocabulary). A row at a time: a copy of all would double the memory."""
+    """Next-token log-probabilities at each position of each row's answer and after it, shape
+    (answer's tokens + 1, vocabulary). One row at a time: a copy of all would double the memory."""
     device = device_of(model)
     rows: list[tuple[Ids, int]] = [(ids, start) for _, ids, start in batch]
     if encoder_decoder.is_encoder_decoder(model):
-        # the decoder reads a row but for its last token, so that a token is put behind it
+        # the decoder reads all but the last token of a row, so a token is appended
         padded = [([*ids, 0], start) for ids, start in rows]
         logits = encoder_decoder.scores(model, encoder_decoder.pairs(model.config, padded, device))
         for row, (tokens, start) in enumerate(rows):

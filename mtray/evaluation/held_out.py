@@ -1,4 +1,4 @@
-"""The test segments of a study: every evaluation set has some that no search and no choice sees."""
+"""The test segments of a study, which neither the search nor any choice of recipes uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from mtray.errors import ConfigError
 from mtray.schema import AbilitySpec, QualitySet, Study
 
-# what a set measures is the same on other segments
+# properties of a measurement that are the same on other segments
 SAME = ("test", "direction", "measure", "weight", "language")
 
 Spec = TypeVar("Spec", QualitySet, AbilitySpec)
@@ -30,8 +30,8 @@ def sets_without_test(study: Study) -> list[str]:
 
 
 def study_on_test(study: Study) -> Study:
-    """The study with its test segments in the place of the others. ConfigError when a set has none,
-    or the same ones."""
+    """The study with its test segments in place of the others. Raises ConfigError if a set has
+    none, or the same ones."""
     if missing := sets_without_test(study):
         raise ConfigError(
             f"`evaluation`: no test segments for {', '.join(missing)}; give each set "

@@ -1,4 +1,4 @@
-"""A trial's outputs as one Parquet file, so that scores can be computed anew without generating."""
+"""A trial's outputs as one Parquet file, so that scores can be recomputed without generating."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ COLUMNS = ("suite", "index", "prompt", "target", "text", "log_likelihood", "toke
 def write_outputs(
     path: Path, parts: Sequence[str], requests: Sequence[Request], outputs: Sequence[Output]
 ) -> None:
-    """One row for each request: its part of the suite, its place there, what was asked and what
-    came. Whole or not at all."""
+    """Write one row for each request: its part of the suite, its index there, the request and the
+    output. Atomic."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -42,8 +42,8 @@ def write_outputs(
 def read_outputs(
     path: Path, requests: Sequence[Request], parts: Iterable[str] | None = None
 ) -> list[Output]:
-    """The outputs of exactly these requests, which are all or those of the named parts of the
-    suite, in this order. Raises RunError when the file is damaged or of other requests."""
+    """The outputs of exactly these requests, in this order; they are all requests or those of the
+    named parts of the suite. Raises RunError if the file is damaged or holds other requests."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,5 +1,5 @@
-"""Kept outputs by another metric: nothing is generated, and the paired difference to the base model
-comes with it."""
+"""Scores stored outputs with another metric, without generating, and computes the paired difference
+to the base model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class Rescorer:
-    """What is measured, on what, and how its intervals are drawn."""
+    """What is measured, on which segments, and how its intervals are drawn."""
 
     directions: Sequence[Direction]
     metrics: Sequence[str]
@@ -33,8 +33,8 @@ class Rescorer:
 
     def measure(self, outputs_file: Path) -> dict[str, ScoreDraws]:
         """Scores and their draws as `<metric>.<direction>` and, over several directions,
-        `<metric>.mean`, the same as a trial's own. Raises RunError for a file that is damaged or of
-        other requests."""
+        `<metric>.mean`, as a trial's own. Raises RunError for a file that is damaged or holds other
+        requests."""
         found: dict[str, ScoreDraws] = {}
         by_metric: dict[str, list[Measurement]] = {}
         units = shared_units([direction_names(d) for d in self.directions])
@@ -53,7 +53,8 @@ class Rescorer:
 
 
 def paired(a: ScoreDraws, b: ScoreDraws) -> Score:
-    """a - b of two systems on the same segments and draws. EvaluationError when they are not."""
+    """a - b of two systems on the same segments and draws. Raises EvaluationError if these
+    differ."""
     if a.draws.shape != b.draws.shape or (a.score.n, a.score.signature) != (
         b.score.n,
         b.score.signature,
@@ -70,8 +71,8 @@ def paired(a: ScoreDraws, b: ScoreDraws) -> Score:
 def entries(
     found: Mapping[str, ScoreDraws], base: Mapping[str, ScoreDraws] | None
 ) -> dict[str, Any]:
-    """What is written of a trial, by the score's name: `score` and, for a tuned model, its paired
-    `difference` to the base model and the `agreement` of human raters to be expected with it."""
+    """The output for a trial, by the score's name: `score` and, for a tuned model, its paired
+    `difference` to the base model and the expected `agreement` of human raters with it."""
     out: dict[str, Any] = {}
     for name, measured in found.items():
         out[name] = {"score": measured.score.model_dump()}

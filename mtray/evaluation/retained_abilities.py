@@ -10,7 +10,7 @@ from mtray.errors import EvaluationError
 
 
 def why_left_out(floor: float, base: Measurement, resamples: int, seed: int) -> str | None:
-    """`too_little` of a base model's measurement."""
+    """`too_little` for a base model's measurement."""
     draws = replicate_values(base, resamples, seed)
     return too_little(floor, base.point, draws)
 
@@ -23,10 +23,10 @@ def kept_abilities(
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, RetainedAbility], dict[str, str]]:
-    """The abilities to compare, by name as `floors` are, and those left out with the reason. Raises
-    EvaluationError when none is left.
+    """The abilities to compare, by name like `floors`, and those left out with the reason. Raises
+    EvaluationError if none is left.
 
-    The choice depends on the base model alone, so it is the same for every trial.
+    The selection depends on the base model alone, so it is the same for every trial.
     """
     reasons = {
         name: why_left_out(floor, base[name], resamples, seed) for name, floor in floors.items()

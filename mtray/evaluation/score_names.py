@@ -1,5 +1,5 @@
-"""The names of everything that a study's evaluation measures, known before anything is run: a study
-that names another is refused at once, and not after the base model's evaluation."""
+"""The names of everything that a study's evaluation measures, known before anything runs: a study
+that names another one is refused at once, and not after the base model's evaluation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OFF_TARGET = "off_target"
 
 
 def score_names(suite: Suite) -> list[str]:
-    """Objectives and scores of a complete trial, but for what an ability reports beside its value
+    """Objectives and scores of a complete trial, without the extras of abilities
     (`extra_names`)."""
     learned = [*([COMET] if suite.comet != NO_COMET else []), *suite.more_comet]
     names = ["quality"] if COMET in learned else []
@@ -40,12 +40,12 @@ def score_names(suite: Suite) -> list[str]:
 
 
 def _is_measured(metric: str, direction: str) -> bool:
-    """Off-target is not judged in a language that the detector does not know."""
+    """Off-target is not measured for a language that the detector does not know."""
     return metric != f"failures.{OFF_TARGET}" or knows(languages_of(direction)[1])
 
 
 class _ConstantScorer:
-    """Stands for the study's metric where only names are wanted."""
+    """A stand-in for the study's metric when only names are needed."""
 
     signature = ""
 
@@ -56,19 +56,19 @@ class _ConstantScorer:
 
 
 def extra_names(ability: Ability) -> list[str] | None:
-    """What an ability reports beside its value, as `<ability>.<name>`: what it makes of outputs
-    that say nothing. None where it makes nothing of these."""
+    """Names of an ability's extras, as `<ability>.<name>`, found by measuring placeholder outputs.
+    None if that fails."""
     blank = [Output(request.target or "", -1.0, 1) for request in ability.requests]
     try:
         found = ability.extras(blank, Tools(_ConstantScorer))
-    except Exception:  # a task of the harness may want a real answer
+    except Exception:  # a task of the harness may need a real answer
         return None
     return [f"{ability.name}.{name}" for name in found]
 
 
 def check_measured(study: Study, suite: Suite) -> None:
-    """ConfigError where an objective, a constraint or a floor is on what is not measured, with the
-    nearest name and all that are allowed."""
+    """Raise ConfigError if an objective, a constraint or a floor refers to a score that is not
+    measured, with the nearest name and all allowed ones."""
     named = [("objectives", name) for name in study.objectives]
     named += [("constraints", name) for name in study.constraints]
     named += [("early_stopping.floors", n) for n in getattr(study.early_stopping, "floors", ())]
@@ -106,7 +106,7 @@ def _text(key: str, name: str, known: Sequence[str], study: Study) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The closest name, of the same measure where there is one."""
+    """The closest name, of the same measure if there is one."""
     among = list(known)
     alike = [n for n in among if n.split(".")[0] == name.split(".")[0]]
     return get_close_matches(name, alike or among, 1, 0.0)

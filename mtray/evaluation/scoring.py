@@ -1,5 +1,5 @@
-"""The scores of a suite's outputs: everything measured first, then what the measurements share of
-their units, then values, intervals and draws."""
+"""The scores of a suite's outputs: first all measurements, then the units that they share, then
+values, intervals and draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtray.schema import Score
 
 
 class Parts(Protocol):
-    """What scoring needs of a suite (`mtray.evaluation.suite.Suite`)."""
+    """The part of a suite (`mtray.evaluation.suite.Suite`) that scoring needs."""
 
     @property
     def directions(self) -> list[Direction]: ...
@@ -35,7 +35,7 @@ class Parts(Protocol):
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """What a model's outputs are worth.
+    """The scores of a model's outputs.
 
     - `objectives`, `scores`, `counts`: those of a `TrialRecord`.
     - `left_out`: why an ability does not count.
@@ -52,11 +52,11 @@ class SuiteResult:
 
 @dataclass
 class Scoring:
-    """One model's outputs on their way to scores.
+    """Computes the scores of one model's outputs.
 
     - `suite`, `scorers` (learned metrics by name), `tools`: what it is measured with.
     - `resamples`, `seed`: of the bootstrap.
-    - `result`: what was found so far.
+    - `result`: the results so far.
     """
 
     suite: Parts
@@ -74,7 +74,7 @@ class Scoring:
         return drawn(measurement, self.resamples, self.seed)
 
     def quality(self, outputs: Sequence[Sequence[Output]], units: Sequence[Keys]) -> None:
-        """Every direction's metrics and failures, their means, and, where there is a COMET, the
+        """Every direction's metrics and failure rates, their means, and, with a COMET, the
         objective `quality`."""
         by_metric: dict[str, list[Measurement]] = {}
         for direction, found, keys in zip(self.suite.directions, outputs, units, strict=True):
@@ -90,7 +90,7 @@ class Scoring:
             asked = list(map(one_line, direction.sources))
             self.result.counts[f"quality.{direction.name}"] = output_counts(asked, found)
         for metric, measurements in by_metric.items():
-            # off-target is not judged in a language that the detector does not know
+            # off-target is not measured for a language that the detector does not know
             if len(measurements) == len(self.suite.directions) > 1:
                 self.enter(f"{metric}.mean", mean_of(measurements, self.resamples, self.seed))
         if COMET in by_metric:
@@ -103,7 +103,7 @@ class Scoring:
         base_outputs: Sequence[Sequence[Output]],
         units: Sequence[Keys | None],
     ) -> None:
-        """Every ability, what stands beside it, and how much is retained of the base model's."""
+        """Every ability with its extras, and its retention relative to the base model."""
         tuned: dict[str, Measurement] = {}
         base: dict[str, Measurement] = {}
         asked = zip(self.suite.abilities, outputs, base_outputs, units, strict=True)
@@ -127,8 +127,8 @@ class Scoring:
 
 
 def on_units(measurement: Measurement, keys: Keys | None) -> Measurement:
-    """The measurement with the suite's units, where it has a row for each; one on other rows (a
-    part of the segments, say) keeps its own."""
+    """The measurement with the suite's units if it has a row for each; one on other rows (for
+    example, a subset of the segments) keeps its own."""
     if keys is None or len(keys) != len(measurement.stats):
         return measurement
     return replace(measurement, clusters=keys)
@@ -136,7 +136,7 @@ def on_units(measurement: Measurement, keys: Keys | None) -> Measurement:
 
 def suite_units(suite: Parts) -> tuple[list[Keys], list[Keys | None]]:
     """The units of the directions' segments and of the abilities' rows (None: an ability that does
-    not say what its rows are)."""
+    not name what its rows share)."""
     rows = [direction_names(direction) for direction in suite.directions]
     texts = [ability_texts(ability) for ability in suite.abilities]
     known = [found for found in texts if found is not None]
@@ -146,8 +146,8 @@ def suite_units(suite: Parts) -> tuple[list[Keys], list[Keys | None]]:
 
 
 def direction_names(direction: Direction) -> list[tuple[str, ...]]:
-    """What each segment may share with others: its texts, and its document where the set has enough
-    of them to be resampled."""
+    """What each segment may share with others: its texts, and its document if the set has enough of
+    them to be resampled."""
     documents = None if direction.clusters() is None else direction.documents
     texts = list(zip(direction.sources, direction.references, strict=True))
     if documents is None:
@@ -159,6 +159,6 @@ def direction_names(direction: Direction) -> list[tuple[str, ...]]:
 
 
 def ability_texts(ability: Ability) -> list[tuple[str, ...]] | None:
-    """What an ability's rows may share with others (its `texts()`), None where it does not say."""
+    """What an ability's rows may share with others (its `texts()`), None if it does not name it."""
     say = getattr(ability, "texts", None)
     return None if say is None else list(say())

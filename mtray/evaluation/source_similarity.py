@@ -1,9 +1,10 @@
-"""How near a trial's fine-tuning text is to what it is evaluated on: DES
+"""Similarity of a trial's fine-tuning text to its evaluation: DES
 (`mtray.analysis.dataset_similarity`), the cosine of the mean embeddings of their instructions by a
 sentence encoder such as LaBSE.
 
 Every source and every part of the evaluation is embedded once for all trials; a mix's mean is that
-of its sources', weighted by their examples."""
+of its sources' means, weighted by their numbers of examples.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class EmbeddingMeans:
     parts: Mapping[str, Array]
 
     def des(self, mix: Mix) -> dict[str, float]:
-        """DES of a mix and every part of the evaluation."""
+        """DES of a mix to every part of the evaluation."""
         shares = [(share.examples, self.sources[share.source]) for share in mix.shares]
         weights = [examples for examples, _ in shares]
         if not sum(weights):
@@ -47,8 +48,9 @@ class EmbeddingMeans:
 def mean_embeddings(
     embed: Embed, store: Mapping[str, Any], tokenizer: Any, parts: Mapping[str, Sequence[str]]
 ) -> EmbeddingMeans:
-    """Of the instructions (what stands before the loss; of plain text all) of each source's first
-    examples, which are in random order, and of a sample of the prompts of each part."""
+    """Mean embeddings of the instructions (the tokens before the loss; for plain text all) of
+    each source's first examples, which are in random order, and of a sample of the prompts of
+    each part."""
 
     def some(texts: Sequence[str]) -> list[str]:
         return [texts[i] for i in sample_indices(len(texts), MOST)]
@@ -64,13 +66,13 @@ def instructions(table: Any, tokenizer: Any) -> list[str]:
     found = []
     for row in range(min(MOST, len(table))):
         ids, loss_from = table.example(row)
-        shown = ids[:loss_from] if loss_from > 1 else ids  # 1: a begin token stands before text
+        shown = ids[:loss_from] if loss_from > 1 else ids  # 1: plain text after a begin token
         found.append(tokenizer.decode(shown, skip_special_tokens=True))
     return found
 
 
 def prompts_by_part(parts: Sequence[str], requests: Sequence[Any]) -> dict[str, list[str]]:
-    """The prompts of a suite by its parts; of likelihoods without a prompt, their text."""
+    """The prompts of a suite by its parts; for likelihoods without a prompt, the target text."""
     found: dict[str, list[str]] = {}
     for part, request in zip(parts, requests, strict=True):
         found.setdefault(part, []).append(request.prompt or request.target or "")
@@ -78,8 +80,8 @@ def prompts_by_part(parts: Sequence[str], requests: Sequence[Any]) -> dict[str, 
 
 
 def load_encoder(name: str) -> Embed:
-    """A sentence encoder by folder or hub name: its pooled output where it has one, as LaBSE's, or
-    else the mean over its tokens. ModelError where it cannot be loaded."""
+    """A sentence encoder by folder or hub name: its pooled output if it has one, as LaBSE does,
+    otherwise the mean over its tokens. Raises ModelError if it cannot be loaded."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -89,7 +91,7 @@ def load_encoder(name: str) -> Embed:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModel.from_pretrained(path, use_safetensors=True).eval()
-    except Exception as error:  # whatever the library that reads it raises
+    except Exception as error:  # the loading library may raise anything
         raise ModelError(
             f"`evaluation.embedder` {name!r}: cannot be loaded: {str(error)[:200]}"
         ) from None

@@ -1,5 +1,5 @@
-"""A study's whole evaluation: every request to the model in one list, and the two objectives from
-the outputs."""
+"""A study's whole evaluation: every request to the model in one list, and the objectives computed
+from the outputs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost", "failures"
 
 
 class Sample(NamedTuple):
-    """One translation for people to read."""
+    """One translation to be read by people."""
 
     direction: str
     source: str
@@ -39,11 +39,15 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Suite:
-    """Frozen and free of models, so that it can be sent to a worker. `comet` is the metric's name,
-    loaded when scores are made (`none`: there is none, and no quality); `metrics` are string
-    metrics and `more_comet` the names of further models by the name that they are reported under.
-    `objectives`: what the search looks at. `beside`: what the rows of sets that are not asked any
-    more shared with others, so that units stay those of the run's earlier trials."""
+    """Frozen and without models, so that it can be sent to a worker.
+
+    comet: the metric's name, loaded when scores are computed (`none`: no metric and no quality).
+    metrics: string metrics.
+    more_comet: names of further models by the name under which they are reported.
+    objectives: what the search optimises.
+    beside: what the rows of evaluation sets that were dropped shared with others, so that units
+        stay those of the run's earlier trials.
+    """
 
     directions: list[Direction]
     abilities: list[Ability]
@@ -70,8 +74,8 @@ class Suite:
         return [name for name, requests in self._named() for _ in requests]
 
     def part(self, share: float) -> Suite:
-        """The suite on a share of every evaluation set, for a quick look at the objectives:
-        metrics that none of them is made of are left out. Its requests are among this suite's, its
+        """The suite on a share of every evaluation set, for a fast estimate of the objectives.
+        Metrics that no objective uses are left out. Its requests are a subset of this suite's, its
         floors are this suite's."""
         looked_at = {name.split(".")[0] for name in self.objectives}
         return replace(
@@ -83,7 +87,7 @@ class Suite:
         )
 
     def outputs_of(self, part: Suite, outputs: Sequence[Output]) -> list[Output]:
-        """Of the outputs of this suite's requests those of a part's."""
+        """Selects the outputs of a part's requests from those of this suite's requests."""
         known = dict(zip(self.requests, outputs, strict=True))
         return [known[request] for request in part.requests]
 
@@ -96,8 +100,7 @@ class Suite:
         return directions, [[next(rest) for _ in a.requests] for a in self.abilities]
 
     def sample(self, outputs: Sequence[Output], k: int) -> list[Sample]:
-        """`k` segments of every direction, as far apart as can be; the same ones for every
-        model."""
+        """`k` evenly spaced segments of every direction; the same ones for every model."""
         directions, _ = self.split(outputs)
         return [
             Sample(d.name, d.sources[i], found[i].text, d.references[i])
@@ -113,11 +116,12 @@ class Suite:
         seed: int,
         load_comet: Callable[[str], CometScorer] | None = None,
     ) -> SuiteResult:
-        """Objectives `quality` and `retention` with everything they are made of.
+        """Objectives `quality` and `retention` with all their components.
 
         `base_outputs` None: the outputs are the base model's own, whose retention is 1.
-        `load_comet` replaces `mtray.evaluation.metrics.comet.load_comet`. Raises EvaluationError
-        when a measurement cannot be made."""
+        `load_comet` replaces `mtray.evaluation.metrics.comet.load_comet`. Raises EvaluationError if
+        a measurement fails.
+        """
         if load_comet is None:
             from mtray.evaluation.metrics.comet import loader
 
@@ -137,7 +141,7 @@ class Suite:
 
 def build_suite(study: Study, tokenizer: Any) -> Suite:
     """Read every evaluation file of a study whose paths are resolved. Raises ConfigError or
-    DataError naming what is wrong."""
+    DataError naming the error."""
     wanted = study.evaluation
     names = [q.direction for q in wanted.quality]
     if len(set(names)) != len(names):
@@ -160,9 +164,9 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
 
 
 def with_dropped_units(suite: Suite, study: Study, earlier: Evaluation, tokenizer: Any) -> Suite:
-    """The suite of a study whose run was bound with `earlier`, which may have had more abilities:
-    bootstrap draws are paired with those of the run's trials only on the same units. Reads the
-    files of those that are gone; raises ConfigError or DataError."""
+    """The suite of a study whose run was bound with `earlier`, which may have had more abilities.
+    Bootstrap draws are paired with those of the run's trials only on the same units. Reads the
+    files of dropped abilities; raises ConfigError or DataError."""
     wanted = study.evaluation
     asking = (study.template, earlier.max_new_tokens, tokenizer, earlier.sample_seed)
     gone = [
@@ -175,7 +179,7 @@ def with_dropped_units(suite: Suite, study: Study, earlier: Evaluation, tokenize
 
 
 def check_names(wanted: Evaluation) -> None:
-    """ConfigError when a metric or an ability has a name that other scores have."""
+    """Raise ConfigError if a metric or an ability has a name that other scores have."""
     for name in wanted.more_comet:
         if name in RETENTION_SUMMARIES + RESERVED_PREFIXES:
             raise ConfigError(f"`evaluation.more_comet`: {name!r} is taken; choose another name")

@@ -1,7 +1,8 @@
 """Which abilities retention is the mean of, in words and for two sets of segments.
 
 An ability that the base model does not have is left out (`mtray.evaluation.retained_abilities`), so
-the same name stands for another mean on other segments, or where other versions measured."""
+retention may be another mean on other segments or with other versions.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ COMMON = "retention.common"
 
 
 class AbilitySet(Frozen):
-    """What the retention of some trials is made of.
+    """The abilities in the retention of some trials.
 
     - `kept`: the abilities that it averages.
     - `left_out`: the others, with the reason.
-    - `trials`: their numbers, ascending.
+    - `trials`: the trials' numbers, ascending.
     """
 
     kept: tuple[str, ...]
@@ -37,8 +38,9 @@ AbilitySets = tuple[AbilitySet, ...]
 
 
 def ability_sets(records: Iterable[TrialRecord]) -> AbilitySets:
-    """The abilities of all trials that have a retention, a set for each different choice, that of
-    the lowest number (the base model's) first; more than one when trials disagree."""
+    """The abilities of all trials that have a retention: one set for each different
+    selection, ordered by lowest trial number (the base model's first). More than one set if
+    trials disagree."""
     found: dict[frozenset[str], list[TrialRecord]] = {}
     for record in sorted(records, key=lambda r: r.number):
         if kept := _kept(record):
@@ -70,8 +72,8 @@ def _left_out(record: TrialRecord) -> dict[str, str]:
 
 
 def ability_sentences(sets: AbilitySets) -> tuple[str, ...]:
-    """What retention averages, what is left out of it and why; another sentence where trials
-    disagree; none where there is no retention."""
+    """Sentences on what retention averages, what is left out of it and why; one per set if trials
+    disagree; none without a retention."""
     if not sets:
         return ()
     found = sets[0]
@@ -87,14 +89,14 @@ def ability_sentences(sets: AbilitySets) -> tuple[str, ...]:
 
 
 def ability_notes(sets: AbilitySets) -> tuple[str, ...]:
-    """`ability_sentences` where they matter to who reads a result: something is left out, or trials
-    disagree."""
+    """`ability_sentences` if they matter to a reader of the results, that is, if an ability is left
+    out or trials disagree."""
     matter = len(sets) > 1 or any(found.left_out for found in sets)
     return ability_sentences(sets) if matter else ()
 
 
 def count_text(found: AbilitySet) -> str:
-    """Such as `2 of 3 abilities`; `3 abilities` where none is left out."""
+    """For example `2 of 3 abilities`; `3 abilities` if none is left out."""
     kept, whole = len(found.kept), len({*found.kept, *found.left_out})
     if kept < whole:
         return f"{kept} of {whole} abilities"
@@ -114,15 +116,15 @@ def common_abilities(sets: Iterable[AbilitySet]) -> tuple[str, ...]:
 
 
 def sides_differ(before: AbilitySets, now: AbilitySets) -> bool:
-    """Whether retention is not the same mean in all trials of both sides."""
+    """Whether the trials of both sides do not all average the same abilities."""
     return len({frozenset(found.kept) for found in (*before, *now)}) > 1
 
 
 def between_sides(
     before: AbilitySets, now: AbilitySets, names: tuple[str, str] = ("on dev", "on test")
 ) -> tuple[str, ...]:
-    """What to know of two retentions side by side, such as those on dev and on test; `names` are
-    the sides'. As `ability_notes` where both average the same."""
+    """Notes on two retentions side by side, such as those on dev and on test; `names` are the
+    sides' names. Like `ability_notes` if both average the same abilities."""
     if not sides_differ(before, now):
         return ability_notes(before or now)
     parts = []
@@ -138,7 +140,7 @@ def between_sides(
 
 
 def common_sentence(before: AbilitySets, now: AbilitySets) -> str:
-    """What `retention.common` is."""
+    """A sentence that defines `retention.common`."""
     both = common_abilities((*before, *now))
     if not both:
         return "No ability is in both, so there is no retention that compares."
@@ -154,16 +156,16 @@ def common_retention(
     """The weighted mean of the retention of these abilities (`retention.<ability>` of `scores` and
     `draws`, each of shape (resamples,)).
 
-    Its interval is of the mean of the draws. Where those of an ability are missing, the abilities'
-    intervals are joined as independent (MOVER: Zou & Donner 2008, Stat. Med. 27:1693): .8 [.7, .9]
-    with weight 1 and .6 [.4, .7] with weight 3 give .65, less hypot(.025, .15) and plus
+    Its interval is that of the mean of the draws. If an ability has no draws, the abilities'
+    intervals are combined as independent (MOVER: Zou & Donner 2008, Stat. Med. 27:1693): .8 [.7,
+    .9] with weight 1 and .6 [.4, .7] with weight 3 give .65, less hypot(.025, .15) and plus
     hypot(.025, .075).
     """
     names = [PREFIX + name for name in abilities]
     found = [scores[name] for name in names]
     shares = np.array([weights[name] for name in abilities])
     ends = np.array([[s.value, s.value - s.low, s.high - s.value] for s in found])
-    # divided last, so that abilities that are all kept whole have a mean of exactly 1
+    # divided last, so that the mean of fully retained abilities is exactly 1
     value = float(shares @ ends[:, 0] / shares.sum())
     drawn = [draws[name] for name in names if name in draws]
     if len(drawn) == len(names) and len(set(map(len, drawn))) == 1:
@@ -185,7 +187,7 @@ def with_common(
     weights: Mapping[str, float],
     draws: Draws,
 ) -> list[TrialRecord]:
-    """The records, with `retention.common` among the scores of those that have the abilities."""
+    """The records, with `retention.common` added to the scores of those that have the abilities."""
     names = [PREFIX + name for name in abilities]
 
     def score(record: TrialRecord) -> dict[str, Score]:

@@ -1,4 +1,4 @@
-"""Every complete trial of a run, one by one: not the means over seeds that the front is made of."""
+"""Every complete trial of a run, one by one, without averaging over seeds as the front does."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Trial(Frozen):
     """One complete trial.
 
     - `of`, `trained_as`: the trial that it repeats, and the one whose weights it has.
-    - `scores`: the objectives, and what is kept of every ability (`retention.<ability>`).
-    - `differences`: the same less the reference's, in the measure's own unit; the intervals cover
-      segments and seeds. Empty without a reference.
+    - `scores`: the objectives, and the retention of every ability (`retention.<ability>`).
+    - `differences`: the scores minus the reference's, in the measure's own unit; the intervals
+      cover segments and seeds. Empty without a reference.
     """
 
     number: int
@@ -40,8 +40,12 @@ class Trial(Frozen):
 
 
 class AllTrials(Frozen):
-    """`reference`: the recipe that differences are to, a mean over its seeds; None: values are
-    shown as they are. `objectives`, `abilities`: names of `scores`."""
+    """All complete trials of a run.
+
+    - `reference`: the recipe, averaged over its seeds, that differences are relative to; None:
+      values are shown as they are.
+    - `objectives`, `abilities`: names of `scores`.
+    """
 
     study: str
     reference: int | None
@@ -59,7 +63,7 @@ def all_trials(
     draws: Draws = no_draws,
     against: str | None = None,
 ) -> AllTrials:
-    """RunError when no trial is complete, ConfigError when no recipe is called `against`."""
+    """Raises RunError if no trial is complete, ConfigError if no recipe is called `against`."""
     complete = complete_trials(records)
     if not complete:
         raise RunError(f"{run_dir}: no trial is complete yet; `status` says what they are at")
@@ -80,7 +84,7 @@ def all_trials(
 
 
 def _abilities(records: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """What is kept of every ability that some trial has."""
+    """The names of the retention of every ability that some trial has."""
     return ability_measures(dict.fromkeys(name for record in records for name in record.scores))
 
 
@@ -97,7 +101,7 @@ def _trial(
 
 
 def trials_sheet(found: AllTrials, show: Callable[[DisplayedScore], str] = shown_text) -> Sheet:
-    """A row for each trial: what it is, its objectives, abilities and recipe."""
+    """A row for each trial: its number, role and seed, its objectives, abilities and recipe."""
     varied = varied_parameters([trial.recipe for trial in found.trials])
     abilities = [name for name in found.abilities if name not in found.objectives]
     measures = [*found.objectives, *abilities]
@@ -125,7 +129,7 @@ def trials_sheet(found: AllTrials, show: Callable[[DisplayedScore], str] = shown
 
 
 def _repeats(trial: Trial) -> str:
-    """The trial whose recipe it was trained with again, or whose weights it has."""
+    """The trial whose recipe this one repeats, or whose weights it has."""
     if trial.trained_as is not None:
         return f"weights of {trial.trained_as}"
     return EMPTY if trial.of is None else str(trial.of)
@@ -141,7 +145,7 @@ def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[DisplayedSc
 
 
 def trials_lines(found: AllTrials) -> list[str]:
-    """What the table shows."""
+    """Lines that explain the table."""
     lines = ["retention.<ability>: share of the ability that is kept."] * bool(found.abilities)
     if found.reference is None or found.reference_role is None:
         lines.append("95 % intervals cover the segments only, not the seeds.")

@@ -1,5 +1,5 @@
 """The recommendation of a sweep: which recipe to use, what it gains and loses, how certain that is,
-and what would make it more certain. Recipes are compared by their expected worth
+and how to make it more certain. Recipes are compared by their expected worth
 (`mtray.analysis.decision`) under the joint posterior of their scores (`mtray.report.posterior`)."""
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from mtray.report.parameters import Parameters, parameters
 from mtray.report.posterior import AgainstBaseline, Expected, JointPosterior
 from mtray.schema import Frozen, Role
 
-LEVEL = 0.95  # least probability of an answer that is called settled
-RIVAL = 0.05  # least probability of being worth most of a recipe that is listed as a rival
+LEVEL = 0.95  # least probability of a settled answer
+RIVAL = 0.05  # least probability of being worth most for a recipe to be listed as a rival
 
 
 class Rival(Frozen):
@@ -50,7 +50,7 @@ class UntrainedRecipe(Frozen):
 
 
 class Settling(Frozen):
-    """What would separate the recommended recipe from its strongest rival, if the expected lead
+    """What would separate the recommended recipe from its strongest rival if the expected lead
     stays as it is: either more repeats or more segments.
 
     - `numbers`: trial numbers of the two, without the base model, which is not trained.

@@ -17,10 +17,10 @@ from mtray.run_files import BASE_NUMBER
 
 
 def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
-    """With three decimals, or with one if the measure is in points, such as BLEU. Which of the two
-    is decided by `of`, a value of the measure (None: `value` itself)."""
+    """The value with three decimals, or with one if the measure is in points, such as BLEU. Which
+    of the two is decided by `of`, a value of the measure (None: `value` itself)."""
     digits = 1 if in_points(value if of is None else of) else 3
-    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0: no -0.000
+    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0 avoids -0.000
 
 
 def interval_text(low: float, high: float, sign: str = "+", of: float | None = None) -> str:
@@ -28,7 +28,7 @@ def interval_text(low: float, high: float, sign: str = "+", of: float | None = N
 
 
 def gain_text(gain: Expected) -> str:
-    """Such as `+0.025 [+0.011, +0.040]`."""
+    """For example `+0.025 [+0.011, +0.040]`."""
     return (
         f"{number_text(gain.gain, of=gain.base)} {interval_text(gain.low, gain.high, of=gain.base)}"
     )
@@ -39,7 +39,7 @@ def gains_text(gains: Sequence[Expected]) -> str:
 
 
 def chance_text(chance: float) -> str:
-    """A probability; `> .99` or `< .01` where the number of draws does not allow more precision."""
+    """A probability; `> .99` or `< .01` if the number of draws does not allow more precision."""
     if chance > 0.99:
         return "> .99"
     return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")
@@ -84,7 +84,8 @@ def with_texts(answer: Answer, run: str) -> Answer:
 
 
 def answer_lines(answer: Answer) -> list[str]:
-    """How certain it is, what would settle it, and which untrained recipe may be better."""
+    """Lines on how certain the answer is, what would settle it, and which untrained recipe may be
+    better."""
     lines = [_worth_line(answer), _sure_line(answer)]
     if answer.looked_best is not None:
         lines.append(_looked_best_line(answer.looked_best))
@@ -133,7 +134,7 @@ def _sure_line(answer: Answer) -> str:
 
 
 def _sure_text(answer: Answer) -> str:
-    """With a third decimal where two would look settled."""
+    """The probability, with a third decimal if two would look settled."""
     if not answer.settled and answer.probability >= answer.level - 0.005:
         return f"{min(answer.probability, answer.level - 0.001):.3f}".lstrip("0")
     return chance_text(answer.probability)

@@ -1,4 +1,4 @@
-"""What objectives are called on axes and in tables."""
+"""Labels of objectives on axes and in tables."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mtray.schema import Sense, Study
 
 
 def objective_label(name: str, sense: Sense, study: Study, abilities: AbilitySets = ()) -> str:
-    """What an axis is called: the objective, its measure, which way is better."""
+    """The label of an axis: the objective, its measure, and whether higher or lower is better."""
     better = f"{'higher' if sense == 'max' else 'lower'} is better"
     return f"{measure_label(name, study, abilities)}, {better}"
 
 
 def measure_label(name: str, study: Study, abilities: AbilitySets = ()) -> str:
-    """The objective and its measure; of retention also how many of the abilities count."""
+    """The objective and its measure; for retention also how many of the abilities count."""
     head, _, rest = name.partition(".")
     comet = f"COMET ({comet_name(study)})"
     if head == "retention" and rest:
@@ -32,7 +32,6 @@ def _counted(abilities: AbilitySets) -> str:
 
 
 def comet_name(study: Study) -> str:
-    """The metric's name as a person knows it: no folders, no file ending; `none` where there is
-    none."""
+    """The metric's display name, without folders and file extension; `none` if there is none."""
     comet = study.evaluation.comet
     return "mtray-comet-tiny" if comet == "embedded" else Path(comet).name.removesuffix(".ckpt")

@@ -11,8 +11,8 @@ WITHIN = "~"  # after the number of a point that is worse in another objective, 
 
 
 def against_sheet(front: Front, once: bool = False) -> Sheet:
-    """`once`: a baseline's name in its first row only, for a terminal. 80 characters wide, 88 with
-    the column of human raters' agreement."""
+    """A row for each baseline and objective. `once`: show a baseline's name in its first row only,
+    for a terminal. 80 characters wide, 88 with the column of human raters' agreement."""
     gains = [(c, place, gain) for c in front.comparisons for place, gain in enumerate(c.gains)]
     rows = [
         ["" if once and place else ROLE_NAMES[comparison.role], *_cells(front, gain)]
@@ -43,7 +43,7 @@ def _cells(front: Front, gain: Gain) -> list[str]:
 
 
 def against_lines(front: Front) -> list[str]:
-    """The meaning of the words that occur in the table."""
+    """Definitions of the words that occur in the table."""
     gains = [gain for comparison in front.comparisons for gain in comparison.gains]
     lines = [
         "gain (positive is better): of the searched point of the front that is best in this "

@@ -1,4 +1,4 @@
-"""Bootstrap draws of every trial, kept beside its record.
+"""Bootstrap draws of every trial, stored beside its record.
 
 All trials of a run are scored on the same segments with the same weights, so the draws of two
 trials are paired: their difference has the interval of a paired bootstrap.
@@ -20,8 +20,8 @@ from mtray.report.groups import Draws
 from mtray.run_files import DRAWS_FILE, trial_dir
 
 Array = npt.NDArray[np.float64]
-KEPT = 256  # trials whose draws a report holds, half a megabyte each
-# How draws are made; those that were made otherwise are not paired with them.
+KEPT = 256  # trials whose draws a report keeps in memory, half a megabyte each
+# How draws are made; draws made otherwise are not paired with them.
 WEIGHTS = {b"mtray.weights": b"exponential by unit"}
 
 
@@ -37,8 +37,8 @@ def write_draws(run_dir: Path, number: int, draws: Mapping[str, Array]) -> Path:
 
 
 def draws_of(run_dir: Path) -> Draws:
-    """The draws that a run's trials have kept. A report asks for every measure of a trial several
-    times: the file is read once, and what changes in it later is not seen."""
+    """Reads the stored draws of a run's trials, with a cache: a report asks for every measure of a
+    trial several times. Later changes of a file are not noticed."""
     kept = lru_cache(maxsize=KEPT)(partial(read_draws, run_dir, names=None))
 
     def draws(number: int, names: Sequence[str]) -> dict[str, Array]:
@@ -49,8 +49,8 @@ def draws_of(run_dir: Path) -> Draws:
 
 
 def read_draws(run_dir: Path, number: int, names: Sequence[str] | None) -> dict[str, Array]:
-    """Draws of those of the named scores that the trial has (None: of all), each of shape
-    (resamples,); those that are not finite are none. RunError when the file is damaged."""
+    """Draws of the named scores that the trial has (None: of all), each of shape (resamples,).
+    Scores with non-finite draws are omitted. Raises RunError if the file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,13 +1,14 @@
-"""Which recorded property of a training predicts the losses: over the recipes of a run, how the
-losses correlate with the KL divergence from the base model (2509.04259), the distance of the
+"""Which recorded property of a training predicts the losses: the correlation, over the recipes of a
+run, of the losses with the KL divergence from the base model (2509.04259), the distance of the
 weights and DES (2410.16006), the accumulated learning rate (2505.07796) and the amount of text
 (2510.19546).
 
-Only the order in which a predictor puts the recipes counts (`mtray.analysis.rank_prediction`).
+Only the order in which a predictor ranks the recipes counts (`mtray.analysis.rank_prediction`).
 Trials at several alphas share their training, and count as one unit when recipes are resampled. In
-simulations with 8 to 30 recipes the intervals of the correlations cover the truth in 96 to 100 % of
-cases where measurement noise is at least a third of the spread between recipes, and in 88 to 94 %
-where there is none."""
+simulations with 8 to 30 recipes, the intervals of the correlations cover the true value in 96 to
+100 % of cases if measurement noise is at least a third of the spread between recipes, and in 88 to
+94 % without noise.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ from mtray.report.abilities import PREFIX
 from mtray.report.evidence import Evidence
 from mtray.schema import Frozen, TrialRecord
 
-LEAST = 6  # trainings; fewer are too few for any statement
-QUALITY = "quality."  # of the parts of the evaluation, before a direction
+LEAST = 6  # trainings; fewer are too few for any conclusion
+QUALITY = "quality."  # prefix of the evaluation's parts, before a direction
 KL, DES = "forward_kl", "des"
 LABELS = {
     KL: "KL(base || tuned) on the new task",
@@ -44,10 +45,10 @@ LABELS = {
 class Predictor(Frozen):
     """One predictor of one measure.
 
-    - `names`: of the predictor, and of others that order the recipes the same way or in reverse.
+    - `names`: the predictor, and others that rank the recipes in the same or the reverse order.
     - `correlation`: Spearman's, with the difference to the base model; `low`, `high` its 95 %
       interval over recipes and measurement.
-    - `error`: root mean square error on recipes that were left out, in the measure's unit.
+    - `error`: root mean square error on left-out recipes, in the measure's unit.
     """
 
     names: tuple[str, ...]
@@ -62,19 +63,20 @@ class Predictor(Frozen):
 
     @property
     def settled(self) -> bool:
-        """Whether its correlation is beyond noise."""
+        """Whether its correlation differs from 0 beyond noise."""
         return self.low > 0 or self.high < 0
 
 
 class Cause(Frozen):
     """What predicts one measure's difference to the base model.
 
-    - `predictors`: the one with the least error first.
-    - `constant_error`: root mean square error of the other recipes' mean, in the measure's unit.
+    - `predictors`: ordered by error, ascending.
+    - `constant_error`: root mean square error of predicting the mean of the other recipes, in the
+      measure's unit.
     - `noise`: standard deviation of the measurement error that recipes do not share; no predictor
       can have a smaller error.
     - `behind`: the next predictor's error minus the best one's, with `behind_low` and `behind_high`
-      its 95 % interval; None where there is no next one.
+      its 95 % interval; None if there is no next one.
     """
 
     measure: str
@@ -92,15 +94,14 @@ class Cause(Frozen):
         return self.behind_low is not None and self.behind_low > 0
 
     def taken(self, predictor: Predictor) -> float:
-        """The share by which a predictor's error is below a constant's; negative where it is
-        above."""
+        """The share by which a predictor's error is below a constant's; negative if it is above."""
         return 1 - predictor.error / self.constant_error if self.constant_error else 0.0
 
 
 class Causes(Frozen):
-    """Over `recipes` from `trainings` trainings (recipes at several alphas share one). `causes` is
-    empty where there are too few. `left_out`: predictors that could not be used, with the
-    reason."""
+    """The causes of a run's losses over `recipes` from `trainings` trainings (recipes at several
+    alphas share one). `causes` is empty if there are too few. `left_out`: predictors that could not
+    be used, with the reason."""
 
     recipes: int
     trainings: int
@@ -109,7 +110,7 @@ class Causes(Frozen):
 
 
 def causes(evidence: Evidence) -> Causes:
-    """For the objectives and abilities of a run's evidence; none with fewer than `LEAST`
+    """Causes for the objectives and abilities of a run's evidence; none with fewer than `LEAST`
     trainings."""
     units = np.array([record.training_number for record in evidence.records])
     count = len(np.unique(units))
@@ -130,7 +131,8 @@ def causes(evidence: Evidence) -> Causes:
 def _predictors(
     records: Sequence[TrialRecord], measure: str
 ) -> tuple[dict[str, Array], dict[str, str]]:
-    """Those that all records have and that vary, shape (n,) each, and why others are left out."""
+    """The predictors that all records have and that vary, shape (n,) each, and why others are left
+    out."""
     known: dict[str, Array] = {}
     left_out = {}
     for name in LABELS:
@@ -154,8 +156,8 @@ def _value(record: TrialRecord, name: str, measure: str) -> float | None:
 
 
 def _des(by_part: Mapping[str, float], measure: str) -> float | None:
-    """DES to the part of the evaluation that a measure is of: an ability's own, for `retention` the
-    mean over the abilities, else over the directions."""
+    """DES to the part of the evaluation that a measure belongs to: an ability's own, for
+    `retention` the mean over the abilities, otherwise over the directions."""
     own = by_part.get(measure.removeprefix(PREFIX))
     if own is not None:
         return own
@@ -167,8 +169,9 @@ def _des(by_part: Mapping[str, float], measure: str) -> float | None:
 def _cause(
     measure: str, known: Mapping[str, Array], y: Array, drawn: Array, weights: Array, units: int
 ) -> Cause:
-    """`y`, shape (n,); `drawn`, shape (draws, n), what it may be; `weights` alike, of the recipes,
-    which are of so many `units`."""
+    """The cause of one measure. `y`, shape (n,): measured values. `drawn`, shape (draws, n): `y`
+    with measurement error. `weights`, shape (draws, n): bootstrap weights of the recipes, which
+    belong to `units` units."""
     shared = drawn - y
     noise = float(np.sqrt(shared.var(axis=1, ddof=1).mean()))
     predictors: list[tuple[Predictor, Array]] = []
@@ -200,7 +203,7 @@ def _root_mean_square(errors: Array, weights: Array | None = None) -> Array:
 
 
 def _alike(known: Mapping[str, Array]) -> list[tuple[str, ...]]:
-    """Names of predictors, those together that cannot be told apart by the order of the recipes."""
+    """Names of predictors, grouped if they rank the recipes in the same or reverse order."""
     found: dict[tuple[float, ...], list[str]] = {}
     for name, values in known.items():
         upwards, downwards = tuple(ranks(values)), tuple(ranks(-values))
@@ -209,7 +212,7 @@ def _alike(known: Mapping[str, Array]) -> list[tuple[str, ...]]:
 
 
 def cause_rows(found: Causes) -> list[dict[str, Any]]:
-    """A flat row for each measure and predictor, the best first: for csv."""
+    """A flat row for each measure and predictor, the best first, for CSV."""
     return [
         {
             "measure": cause.measure, "predictor": " ".join(predictor.names),
@@ -224,8 +227,8 @@ def cause_rows(found: Causes) -> list[dict[str, Any]]:
 
 
 def cause_lines(found: Causes) -> list[str]:
-    """For a terminal: what was looked at, then for each measure a sentence or two and a line for
-    each predictor."""
+    """Lines for a terminal: what was examined, then for each measure a sentence or two and a line
+    for each predictor."""
     of = f"{found.recipes} trained recipes"
     if found.trainings != found.recipes:
         of += f" ({found.trainings} trainings)"
@@ -266,5 +269,5 @@ def _predictor_text(cause: Cause, predictor: Predictor) -> str:
     taken = 100 * cause.taken(predictor)
     side = "below" if taken >= 0 else "above"
     error = f"error {predictor.error:.3g} ({abs(taken):.0f} % {side} a constant's)"
-    # no -0.00
+    # avoids -0.00
     return f"{round(predictor.correlation, 2) + 0.0:+.2f} {interval}  {error}  {predictor.label}"

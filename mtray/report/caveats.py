@@ -1,4 +1,4 @@
-"""What a reader must know before believing a front."""
+"""Caveats that a reader of a front must know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtray.schema import TrialRecord
 
 
 def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
-    """Version of every package; all of them, joined by a comma, where trials differ."""
+    """Version of every package; several, joined by a comma, if trials differ."""
     seen: dict[str, dict[str, None]] = {}
     for record in records:
         for name, version in record.versions.items():
@@ -22,7 +22,7 @@ def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
 def caveats(
     records: Sequence[TrialRecord], groups: Sequence[Group], together: Joint
 ) -> tuple[str, ...]:
-    """The notes that the files, the page and the terminal show."""
+    """The notes in the files, on the page and on the terminal."""
     searched = sum(g.original.role == "search" for g in groups)
     if not searched:
         return ("No trial of the search is complete yet: all points are baselines.",)

@@ -1,5 +1,5 @@
-"""Flat rows as CSV and Parquet. A column has one type, which does not depend on the rows that
-happen to be there: also where some of it, or all of it, is empty."""
+"""Flat rows as CSV and Parquet. The type of a column does not depend on the rows, even if some or
+all of its cells are empty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 
 def csv_bytes(rows: Sequence[Row]) -> bytes:
-    """What is None is an empty cell. Every row has the first one's keys."""
+    """None becomes an empty cell. Every row has the keys of the first."""
     buffer = StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -26,7 +26,7 @@ def csv_bytes(rows: Sequence[Row]) -> bytes:
 
 
 def parquet_bytes(rows: Sequence[Row]) -> bytes:
-    """What is None is null. Every row has the first one's keys."""
+    """None becomes null. Every row has the keys of the first."""
     columns = {name: _column(name, [row[name] for row in rows]) for name in rows[0]}
     buffer = BytesIO()
     pq.write_table(pa.table(columns), buffer)
@@ -34,13 +34,13 @@ def parquet_bytes(rows: Sequence[Row]) -> bytes:
 
 
 def _types(annotation: Any) -> set[Any]:
-    """All types within an annotation, such as of `Annotated[float, ...] | None`."""
+    """All types within an annotation, such as `Annotated[float, ...] | None`."""
     return {annotation}.union(*map(_types, get_args(annotation)))
 
 
 def _column(name: str, values: list[Any]) -> pa.Array:
-    """A recipe's parameter has its field's type; any other column without a value is one of
-    numbers."""
+    """A column of a recipe's parameter has its field's type; any other column without values is
+    numeric."""
     if name in Recipe.model_fields:
         allowed = _types(Recipe.model_fields[name].annotation)
         kind = pa.float64() if float in allowed else pa.int64() if int in allowed else pa.string()

@@ -1,10 +1,10 @@
-"""By how much, and how surely, the front beats the baselines: what the sweep was worth.
+"""By how much, and how certainly, the front beats the baselines: the gain of the sweep.
 
-A baseline is a recipe nobody had to search for. For each objective the best point of the front is
-taken among those that are not worse than the baseline in all other objectives. Picking the best of
-many on the same segments flatters the one picked, so the interval of the gain holds for all pairs
-of a recipe and a baseline in all objectives at once (`mtray.report.differences`): of a hundred
-sweeps whose recipes are all alike, at most five say `better` of anything.
+A baseline is a recipe that needs no search. For each objective the best point of the front is taken
+among those that are not worse than the baseline in all other objectives. Picking the best of many
+on the same segments is optimistic, so the interval of the gain holds simultaneously for all pairs
+of a recipe and a baseline in all objectives (`mtray.report.differences`): of a hundred sweeps whose
+recipes are all alike, at most five report `better` anywhere.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ ROLE_NAMES: dict[Role, str] = {
 
 
 def recipe_name(role: Role, number: int) -> str:
-    """What a person calls a recipe: the baseline's name, or `trial 7`."""
+    """The displayed name of a recipe: the baseline's name, or `trial 7`."""
     return f"trial {number}" if role == "search" else ROLE_NAMES[role]
 
 
 class Gain(Frozen):
     """What the front gains over one baseline in one objective; positive is better, whatever the
-    objective's sense.
+    objective's direction.
 
-    - `number`: the front's point; None when no point is as good as the baseline in the other
+    - `number`: the front's point; None if no point is as good as the baseline in the other
       objectives.
     - `matched`: whether it is as good there by `value`, or only that the difference is within its
       95 % interval (`noise`).
     - `low`, `high`: the 95 % interval that holds for all recipes, baselines and objectives
-      together.
+      simultaneously.
     - `candidates`: the number of recipes that the point was picked from.
-    - `agreement`: the share of human judgements expected to agree, for metrics of which that is
+    - `agreement`: the share of human judgements expected to agree, for metrics for which that is
       known (`mtray.analysis.human_agreement`), which is then named in `agreement_metric`.
     """
 
@@ -61,7 +61,7 @@ class Gain(Frozen):
 
 
 class Comparison(Frozen):
-    """The front beside one baseline. `better`: some gain is beyond noise even after the choice
+    """The front compared with one baseline. `better`: some gain is beyond noise even after picking
     among all recipes."""
 
     role: Role
@@ -71,10 +71,11 @@ class Comparison(Frozen):
 
 
 class BaselineComparison:
-    """One baseline, and all that a point of the front is compared with it by.
+    """One baseline, and what is needed to compare a point of the front with it.
 
-    `joint` holds both; `stretch` is what makes intervals hold for all pairs (`Joint.stretch`);
-    `candidates` is the number of recipes that the front was picked from."""
+    `joint` holds both; `stretch` makes intervals hold for all pairs (`Joint.stretch`); `candidates`
+    is the number of recipes that the front was picked from.
+    """
 
     def __init__(
         self, baseline: TrialRecord, objectives: Mapping[str, Sense], joint: Joint,
@@ -84,7 +85,7 @@ class BaselineComparison:
         self._joint, self._stretch, self._candidates = joint, stretch, candidates
 
     def difference(self, point: TrialRecord, name: str) -> Difference:
-        """Of this pair alone; positive is better."""
+        """The difference of this pair alone; positive is better."""
         found = self._joint.difference(point.number, self.baseline.number, name)
         return better_by(found, self.objectives[name])
 
@@ -109,7 +110,7 @@ class BaselineComparison:
     def _as_good(
         self, front: Sequence[TrialRecord], others: Sequence[str]
     ) -> tuple[list[TrialRecord], Literal["value", "noise"] | None]:
-        """The points not worse than the baseline in any of `others`: by value or, where there are
+        """The points not worse than the baseline in any of `others`: by value or, if there are
         none, within 95 % intervals."""
         found = {p.number: [self.difference(p, other) for other in others] for p in front}
         if by_value := [p for p in front if all(d.gap >= 0 for d in found[p.number])]:
@@ -125,8 +126,9 @@ def compare(
     objectives: Mapping[str, Sense],
     joint: Joint,
 ) -> tuple[Comparison, ...]:
-    """The front's searched points beside every baseline. `searched` are the numbers of the recipes
-    that the front was picked from; all records are means, by whose numbers `joint` knows them."""
+    """The front's searched points compared with every baseline. `searched`: numbers of the
+    recipes that the front was picked from. All records are means, identified in `joint` by
+    their numbers."""
     stretch = joint.stretch(searched, [b.number for b in baselines])
     against = [BaselineComparison(b, objectives, joint, stretch, len(searched)) for b in baselines]
     return tuple(_comparison(front, each) for each in against)

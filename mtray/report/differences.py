@@ -1,10 +1,10 @@
-"""How far recipes are apart, and how surely: one set of joint errors for everything that is said of
-a run, so that a pair's interval, the interval that allows for choosing among all pairs, and the
-chance of being on the front agree.
+"""Differences between recipes and their uncertainty. One set of joint errors serves the whole
+report of a run, so that a pair's interval, the interval that allows for choosing among all pairs,
+and the probability of being on the front agree.
 
-The error of a recipe's mean is that of the segments, by the trials' paired bootstrap draws (or,
-where there are none, by their intervals, independently), and that of the seeds
-(`mtray.analysis.seed_variance`), drawn together for all recipes and objectives.
+The error of a recipe's mean is that of the segments, from the trials' paired bootstrap draws (or,
+without draws, from their intervals, independently), and that of the seeds
+(`mtray.analysis.seed_variance`), drawn jointly for all recipes and objectives.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from mtray.report.groups import (
 from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
-DRAWS = 2000  # at least
-PAIRS = 2_000_000  # numbers of differences that are held at once
+DRAWS = 2000  # minimum
+PAIRS = 2_000_000  # maximum number of differences in memory at once
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Difference:
     high: float
 
     def turned(self) -> Difference:
-        """The other way round."""
+        """The difference with the opposite sign."""
         return Difference(-self.gap, -self.high, -self.low)
 
 
@@ -53,11 +53,11 @@ class Difference:
 class Joint:
     """Means of all recipes with their joint errors.
 
-    - `numbers`: of the groups' first trials.
+    - `numbers`: the groups' first trials.
     - `names`: the objectives.
-    - `values`, shape (groups, m), in the objectives' own units and senses.
-    - `errors`, shape (draws, groups, m): what the means may be off by.
-    - `spread`: of the seeds.
+    - `values`, shape (groups, m), in the objectives' own units and directions.
+    - `errors`, shape (draws, groups, m): draws of the means' errors.
+    - `spread`: variance over seeds.
     - `paired`: whether trials are compared on the same draws of the segments.
     """
 
@@ -77,26 +77,29 @@ class Joint:
         return self._differences([self._place[a]], b, objective)[0]
 
     def differences(self, b: int, objective: str) -> dict[int, Difference]:
-        """The same of every recipe, by number."""
+        """The same for every recipe, by number."""
         found = self._differences(range(len(self.numbers)), b, objective)
         return dict(zip(self.numbers, found, strict=True))
 
     def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
         j, k = self._place[b], self.names.index(objective)
         gaps = self.values[rows, k] - self.values[j, k]
-        # a row for each recipe, so that what is sorted lies together
+        # one row per recipe, so that the sorted values are contiguous
         apart = self.errors[:, rows, k].T - self.errors[:, j, k]
         low, high = np.quantile(apart, TAILS, axis=1)
         ends = np.stack([gaps, gaps + np.minimum(0.0, low), gaps + np.maximum(0.0, high)], axis=1)
         return [Difference(*map(float, row)) for row in ends]
 
     def stretch(self, candidates: Sequence[int], others: Sequence[int]) -> float:
-        """What the intervals of all pairs of a candidate and another, in all objectives, are to be
-        widened by so that 95 % of the draws lie within all of them at once; at least 1.
+        """The factor, at least 1, by which to widen the intervals of all pairs of a candidate and
+        another recipe, in all objectives, so that 95 % of the draws lie within all of them
+        simultaneously.
 
-        So they hold for whichever pair is picked (max-t over joint draws; Westfall & Young 1993,
-        "Resampling-Based Multiple Testing"; Hothorn et al. 2008, Biometrical Journal 50:346). In
-        contrast to Bonferroni's they know that pairs share recipes and segments."""
+        The intervals then hold for whichever pair is picked (max-t over joint draws; Westfall &
+        Young 1993, "Resampling-Based Multiple Testing"; Hothorn et al. 2008, Biometrical Journal
+        50:346). In contrast to Bonferroni's they account for the recipes and segments that pairs
+        share.
+        """
         rows = [self._place[n] for n in candidates]
         others_errors = self.errors[:, [self._place[n] for n in others]][:, None]
         most = np.zeros(len(self.errors))
@@ -117,7 +120,7 @@ class Joint:
 
 
 def widened(found: Difference, by: float) -> Difference:
-    """The same difference with an interval so many times as wide on either side."""
+    """The same difference with its interval widened by this factor on either side."""
     below, above = found.gap - found.low, found.high - found.gap
     return Difference(found.gap, found.gap - by * below, found.gap + by * above)
 
@@ -129,8 +132,8 @@ def joint(
     least: int = DRAWS,
     spread: SeedVariance | None = None,
 ) -> Joint:
-    """Of all groups, whose trials have all of the named objectives. `spread`: the variance over
-    seeds, where it is known from more than these groups."""
+    """The joint errors of all groups, whose trials have all of the named objectives. `spread`: the
+    variance over seeds, if it is known from more than these groups."""
     values = mean_values(groups, names)
     trials = [trial for group in groups for trial in group.seeds]
     paired = paired_draws(trials, names, draws)
@@ -146,14 +149,14 @@ def joint(
 
 
 def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
-    """Errors of the groups' means over the segments, from draws of (resamples, trials, m)."""
+    """Errors of the groups' means over the segments, from draws of shape (resamples, trials, m)."""
     ends = np.cumsum([len(group.seeds) for group in groups])[:-1]
     means = [part.mean(axis=1) for part in np.split(paired, ends, axis=1)]
     return np.asarray(np.stack(means, axis=1) - values)
 
 
 def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
-    """The same, each mean's drawn from its trials' averaged interval."""
+    """The same, drawn for each mean from its trials' averaged interval."""
     ends = {
         part: np.array(
             [
@@ -168,5 +171,5 @@ def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> A
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:
-    """A difference so that positive is better."""
+    """The difference with its sign changed where necessary, so that positive is better."""
     return found if sense == "max" else found.turned()

@@ -1,5 +1,5 @@
-"""A point's numbers as a person is shown them: as differences to the front's reference, with paired
-intervals, or as they are."""
+"""A point's numbers as displayed: as differences to the front's reference, with paired intervals,
+or as they are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mtray.schema import Score
 class DisplayedScore:
     """A value and its 95 % interval.
 
-    - `difference`: whether it is one, and not the value itself.
-    - `points`: whether the measure is one of points, whose decimals say little.
+    - `difference`: whether this is a difference or the value itself.
+    - `points`: whether the measure is in points, whose later decimals say little.
     """
 
     value: float
@@ -32,18 +32,18 @@ def shown_score(score: Score) -> DisplayedScore:
 
 
 def shown_difference(found: Difference, score: Score) -> DisplayedScore:
-    """`score`: of which of the two values."""
+    """The displayed difference; `score` is either of the two values."""
     return DisplayedScore(found.gap, found.low, found.high, True, in_points(score.value))
 
 
 def reference_point(front: Front) -> Point | None:
-    """What values are shown as differences to; None where they are shown as they are."""
+    """The point that values are shown as differences to; None if they are shown as they are."""
     return None if front.reference is None else front.point(front.reference)
 
 
 def shown(front: Front, point: Point, name: str) -> DisplayedScore | None:
-    """One measure of a point: its difference to the reference; the value itself of the reference,
-    or where the front has none; None where it was not measured."""
+    """One measure of a point: its difference to the reference. For the reference itself, or without
+    one, the value; None if it was not measured."""
     score = {**point.scores, **point.objectives}.get(name)
     if score is None or front.reference in (None, point.number):
         return None if score is None else shown_score(score)
@@ -52,7 +52,7 @@ def shown(front: Front, point: Point, name: str) -> DisplayedScore | None:
 
 
 def plotted(front: Front, point: Point, name: str) -> DisplayedScore:
-    """An objective on an axis, on which the reference is at 0."""
+    """An objective's value on an axis, where the reference is at 0."""
     if point.number == front.reference:
         return DisplayedScore(0, 0, 0, difference=True)
     found = shown(front, point, name)
@@ -69,7 +69,7 @@ def head(front: Front, name: str) -> str:
 
 
 def whose(point: Point) -> str:
-    """Such as `the base model's`, `trial 7's`."""
+    """For example `the base model's`, `trial 7's`."""
     if point.role == "base":
         return "the base model's"
     name = recipe_name(point.role, point.number)
@@ -77,7 +77,7 @@ def whose(point: Point) -> str:
 
 
 def axis_label(front: Front, objective: Objective) -> str:
-    """What an axis is called, on two lines where it shows differences."""
+    """The label of an axis, on two lines if it shows differences."""
     reference = reference_point(front)
     if reference is None:
         return objective.label
@@ -89,7 +89,7 @@ def better(objective: Objective) -> str:
 
 
 def interval_name(front: Front) -> str:
-    """What the intervals are."""
+    """A description of the intervals."""
     if front.reference is None:
         return "95 % interval"
     return "paired 95 % interval" if front.paired else "95 % interval of the difference"

@@ -1,5 +1,5 @@
-"""What every parameter does to every measure of a run, by its response surface, and how far that
-surface can be trusted."""
+"""The effect of every parameter on every measure of a run, by its response surface, and how far
+that surface can be trusted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mtray.search_space.space import Space
 Array = npt.NDArray[np.float64]
 GRID = 15  # values of a curve
 BACKGROUND = 32  # points that a curve is averaged over, a power of two
-SPREAD = 64  # points that importances are worked out from, a power of two
+SPREAD = 64  # points that importances are computed from, a power of two
 
 
 class CurvePoint(Frozen):
-    """At one `value` of a parameter, the measure less the untouched model's, averaged over the
+    """A measure's difference to the base model at one `value` of a parameter, averaged over the
     rest of the space: `mean`, and its 95 % interval."""
 
     value: Value
@@ -33,13 +33,13 @@ class CurvePoint(Frozen):
 
 
 class Effect(Frozen):
-    """Of one parameter on one measure.
+    """The effect of one parameter on one measure.
 
-    - `share`, `low`, `high`: of the measure's variance over the space, what the parameter has a
-      part in, with its 95 % interval (`mtray.analysis.surface.importances`).
-    - `rise`, `rise_low`, `rise_high`: of the measure from the first value of its range to the last,
-      and the 95 % interval.
-    - `curve`: along its range.
+    - `share`, `low`, `high`: the share of the measure's variance over the space that involves the
+      parameter, with its 95 % interval (`mtray.analysis.surface.importances`).
+    - `rise`, `rise_low`, `rise_high`: change of the measure from the first value of the range to
+      the last, and its 95 % interval.
+    - `curve`: along the range.
     """
 
     parameter: str
@@ -53,8 +53,8 @@ class Effect(Frozen):
 
 
 class MeasureEffects(Frozen):
-    """Of all parameters on one measure, the most important first. `left_out`: of the surface, of a
-    constant and of a linear model."""
+    """The effects of all parameters on one measure, the most important first. `left_out`: errors on
+    left-out recipes of the surface, a constant and a linear model."""
 
     measure: str
     effects: tuple[Effect, ...]
@@ -62,7 +62,7 @@ class MeasureEffects(Frozen):
 
 
 def effects(surface: ModelledRun, space: Space) -> tuple[MeasureEffects, ...]:
-    """Of every measure of the surface."""
+    """The effects on every measure of the surface."""
     shares = _importances(surface)
     curves = {name: _curve_points(surface, space, name) for name in surface.coordinates.names}
     found = []
@@ -95,9 +95,9 @@ def effects(surface: ModelledRun, space: Space) -> tuple[MeasureEffects, ...]:
 
 
 def _importances(surface: ModelledRun) -> list[list[Importance]]:
-    """Of every measure, of every parameter."""
+    """The importances of every parameter, for every measure."""
     d = len(surface.coordinates.names)
-    # one sequence of twice the dimensions: later points of one are near its first ones
+    # one sequence of twice the dimensions: later points of a single one are near its first ones
     one, other = np.split(spread_points(2 * d, SPREAD), 2, axis=1)
     mixed = []
     for j in range(d):
@@ -127,7 +127,7 @@ def _curve_points(surface: ModelledRun, space: Space, name: str) -> tuple[list[V
 
 
 def _grid(space: Space, name: str) -> Array:
-    """Unit coordinates along a parameter: every choice, every whole number where they are few."""
+    """Unit coordinates along a parameter: every choice, and every integer if there are few."""
     parameter, count = space.parameters[name], GRID
     if isinstance(parameter, Choices):
         count = len(parameter.choices)

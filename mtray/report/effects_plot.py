@@ -19,8 +19,8 @@ CELL = (2.1, 1.7)  # inches of one curve
 
 
 def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -> bytes:
-    """As PNG. A measure's curves share their vertical axis, so that what matters is seen;
-    parameters with one value have none."""
+    """The plot as PNG. A measure's curves share their vertical axis, so that their sizes compare;
+    parameters with one value have no curve."""
     varied = {effect.parameter for measure in found for effect in measure.effects}
     names = [name for name in space.parameters if name in varied]
     width, height = CELL[0] * len(names) + 0.8, CELL[1] * len(found) + 0.7

@@ -34,7 +34,7 @@ def _share(effect: Effect) -> str:
 
 
 def direction(effect: Effect) -> str:
-    """Of a curve from its first value to its last: `/`, `\\`, or `~` where that is within noise."""
+    """Direction of a curve from its first value to its last: `/`, `\\`, or `~` if within noise."""
     if effect.rise_low > 0:
         return "/"
     return "\\" if effect.rise_high < 0 else "~"
@@ -64,7 +64,7 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
 
 
 def left_out_lines(found: Sequence[MeasureEffects]) -> list[str]:
-    """Where the surface predicts no better than a simpler model."""
+    """Lines on measures for which the surface predicts no better than a simpler model."""
     said = []
     for each in found:
         surface, others = each.left_out[0], each.left_out[1:]

@@ -1,5 +1,5 @@
-"""What a run has found out about its recipes, as arrays for models of it: by how much each differs
-from the untouched model, and how surely."""
+"""Measured results of a run's recipes as arrays for models: differences to the base model and their
+errors."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Every trained recipe (n) of a run in some measures (k), as differences to the untouched model
-    on the same segments.
+    """Every trained recipe (n) of a run in some measures (k), as differences to the base model on
+    the same segments.
 
-    - `records`: of each recipe that of its first trial, with the mean duration over its seeds as
-      its `seconds`; what it was measured at is in `gaps`.
-    - `seeds`: of each recipe, how many.
-    - `names`: of the measures, in their own units and senses.
-    - `base`, shape (k,): the untouched model's values.
-    - `gaps`, shape (n, k): a recipe's value minus the untouched model's.
-    - `errors`, shape (draws, n, k): what the gaps may be off by, drawn together for all recipes and
-      measures: segments by the paired bootstrap, seeds by `mtray.analysis.seed_variance`.
+    - `records`: each recipe's first trial, with the mean duration over its seeds as `seconds`; its
+      measurements are in `gaps`.
+    - `seeds`: number of seeds of each recipe.
+    - `names`: the measures, in their own units and directions.
+    - `base`, shape (k,): the base model's values.
+    - `gaps`, shape (n, k): a recipe's value minus the base model's.
+    - `errors`, shape (draws, n, k): draws of the gaps' errors, joint over all recipes and measures:
+      segments by the paired bootstrap, seeds by `mtray.analysis.seed_variance`.
     - `seed_deviation`, shape (k,): standard deviation over seeds of one training's value on these
-      segments, the bootstrap's part among it: what more seeds would average out.
+      segments, including the bootstrap's part: what more seeds would average out.
     """
 
     records: tuple[TrialRecord, ...]
@@ -48,29 +48,29 @@ class Evidence:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Of the trials that others repeat."""
+        """Numbers of the trials that others repeat."""
         return tuple(record.number for record in self.records)
 
     def record(self, number: int) -> TrialRecord:
-        """Of one recipe, by number."""
+        """The record of one recipe, by number."""
         return self.records[self.numbers.index(number)]
 
     @property
     def baselines(self) -> tuple[int, ...]:
-        """Places of the recipes that nobody had to search for."""
+        """Indices of the baselines."""
         return tuple(i for i, record in enumerate(self.records) if record.role != "search")
 
     def base_of(self, names: Iterable[str]) -> dict[str, float]:
-        """The untouched model's value of every named measure."""
+        """The base model's value of every named measure."""
         return {name: float(self.base[self.names.index(name)]) for name in names}
 
     def gap(self, name: str) -> Array:
-        """Of one measure, shape (n,)."""
+        """The gaps of one measure, shape (n,)."""
         return self.gaps[:, self.names.index(name)]
 
     def covariance(self, name: str) -> Array:
-        """Of the gaps' errors in one measure, shape (n, n). Recipes share the untouched model and
-        the segments, so it is not diagonal."""
+        """The covariance of the gaps' errors in one measure, shape (n, n). Recipes share the base
+        model and the segments, so it is not diagonal."""
         errors = self.errors[:, :, self.names.index(name)]
         centred = errors - errors.mean(axis=0)
         return np.asarray(centred.T @ centred / (len(errors) - 1))
@@ -82,9 +82,10 @@ def evidence(
     draws: Draws = no_draws,
     run_dir: Path = Path(),
 ) -> Evidence:
-    """Of the objectives, and of every ability that retention averages in all trials.
+    """The evidence of the objectives, and of every ability that retention averages in all trials.
 
-    RunError where the untouched model is not measured, or nothing is trained."""
+    Raises RunError if the base model is not measured or nothing is trained.
+    """
     groups = group_trials(complete_trials(records))
     base = next((g for g in groups if g.original.number == BASE_NUMBER), None)
     if base is None:

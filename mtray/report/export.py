@@ -1,5 +1,5 @@
-"""The front of a run as files: a table three ways, a picture, a page. All are written whole or not
-at all."""
+"""The front of a run as files: a table in three formats, a picture, a page. Every file is written
+atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mtray.search_space.space import Space
 
 @dataclass(frozen=True)
 class FrontResult:
-    """The front and where its files are, by ending: csv, json, parquet, png, html."""
+    """The front and the paths of its files, by extension: csv, json, parquet, png, html."""
 
     front: Front
     files: dict[str, Path]
@@ -34,8 +34,8 @@ def export_front(
     """Write `front.{csv,json,parquet,png,html}` into the run's folder, or into `folder`. The same
     records give the same tables.
 
-    RunError when a record is damaged, when no trial is complete, or when one lacks an objective of
-    the study.
+    Raises RunError if a record is damaged, no trial is complete, or one lacks an objective of the
+    study.
     """
     front = read_front(run_dir, study, space=space)
     return FrontResult(front, write_front(front, folder or run_dir))
@@ -44,15 +44,15 @@ def export_front(
 def read_front(
     run_dir: Path, study: Study, against: str | None = None, space: Space | None = None
 ) -> Front:
-    """The front of a run's records, trials compared by their paired draws where they have them.
-    `against`: what differences are shown to (`mtray.report.paired_differences.reference_number`).
-    Without its `space` there is no answer."""
+    """The front of a run's records, with trials compared by their paired draws if they have them.
+    `against`: what differences are relative to
+    (`mtray.report.paired_differences.reference_number`). Without a `space` there is no answer."""
     records = read_records(run_dir).sound()
     return build_front(records, study, run_dir, draws_of(run_dir), against, space)
 
 
 def write_front(front: Front, folder: Path) -> dict[str, Path]:
-    """The files of a front, atomically, by ending."""
+    """Write the files of a front, atomically; returns their paths by extension."""
     rows = front_rows(front)
     data = front.model_dump(mode="json")
     content = {
@@ -68,15 +68,15 @@ def write_front(front: Front, folder: Path) -> dict[str, Path]:
 
 
 def front_rows(front: Front) -> list[dict[str, Any]]:
-    """One flat row for each recipe with a complete trial; every row has every column, None where a
-    recipe lacks a score, or where a parameter has no meaning in it (`mtray.report.parameters`).
+    """One flat row for each recipe with a complete trial. Every row has every column: None if a
+    recipe lacks a score, or if a parameter has no meaning in it (`mtray.report.parameters`).
 
     `replicates` counts the seeds that values are means over, `trials` lists the trials' numbers. A
-    score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval), an objective
-    also `x_gain`, `x_gain_low`, `x_gain_high`: over the base model, paired, positive is better
-    whatever the objective's sense; empty where the base model is not complete. `mix_tokens`
-    are of one epoch of the trial `number`, `seconds` of a whole trial. What that trial's training
-    moved, and by how much, has the names of `training_numbers`.
+    score or objective `x` gives the columns `x`, `x_low`, `x_high` (95 % interval). An objective
+    also gives `x_gain`, `x_gain_low`, `x_gain_high`: the paired gain over the base model, positive
+    is better whatever the objective's direction; empty if the base model is not complete.
+    `mix_tokens` are those of one epoch of the trial `number`, `seconds` those of a whole trial.
+    Trainable parameters and sizes of the update of that trial are named as in `training_numbers`.
     """
     names = list(dict.fromkeys(name for point in front.points for name in point.scores))
     trained = list(dict.fromkeys(name for point in front.points for name in point.training))

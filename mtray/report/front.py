@@ -1,4 +1,4 @@
-"""The front as one value: everything that the files, the page and the tables show, worked out once
+"""The front as one value: everything that the files, the page and the tables show, computed once
 from the records."""
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ from mtray.search_space.space import Space
 
 
 class Objective(Frozen):
-    """`label` is what an axis is called, `measure` the same without which way is better.
-    `reference` is this objective's coordinate of the hypervolume's reference point, `spread` the
-    front's reach, `seed_deviation` the standard deviation of one trial over seeds, beyond what the
-    bootstrap over segments holds, from all repeated recipes and the prior of
-    `mtray.analysis.seed_variance`; None where nothing was trained."""
+    """One objective of a front.
+
+    label: of an axis; `measure` is the same without the direction.
+    reference: this objective's coordinate of the hypervolume's reference point.
+    spread: the front's range.
+    seed_deviation: of one trial, beyond the bootstrap (`SeedVariance.deviation`), or None.
+    """
 
     name: str
     sense: Sense
@@ -66,12 +68,14 @@ class Objective(Frozen):
 class Point(Frozen):
     """One recipe: its complete `trials`, by number, and their means over `replicates` seeds.
 
-    `number` is the trial that the others repeat. `differences` are to the base model, to every
-    baseline and to the front's reference, by their numbers: this recipe's value less the other's in
-    everything that both were measured in, in the measure's own unit and sense. `p_front`:
-    probability of being on the front, given its intervals. `recipe` has None where a parameter has
-    no meaning. `record`, `mix` and `training` are that trial's, `record` relative to the run's
-    folder, `command` measures the recipe again, `seconds` is a whole trial's.
+    number: the trial that the others repeat.
+    differences: to base model, baselines and the front's reference, by their numbers: this value
+        minus the other's in the measure's own unit and direction.
+    p_front: probability of being on the front, given its intervals.
+    recipe: a parameter that has no meaning is None.
+    record, mix, training: of trial `number`; `record` is relative to the run's folder.
+    command: trains and measures the recipe again.
+    seconds: of a whole trial.
     """
 
     number: int
@@ -93,14 +97,17 @@ class Point(Frozen):
 
 
 class Front(Frozen):
-    """`front` holds the numbers on the front from the best in the first objective to the worst.
-    `answer`: what the sweep recommends; None before the base model and a recipe are measured.
-    `modelled`: the front of the expected values; `left_out`: by objective, how the model of these
-    and simpler ones predict recipes that were left out; both empty with too few recipes.
-    `reference` is the recipe that pictures and tables show differences to (None: they show values
-    as they are), `paired` whether differences are of the same bootstrap draws.
-    `hypervolume` is of all points, `baseline_hypervolume` of the baselines alone, against the same
-    reference point. `abilities`: what retention is the mean of, once unless trials disagree."""
+    """The front of a run.
+
+    front: numbers on the front, from the best in the first objective to the worst.
+    answer: the recommendation; None before the base model and a recipe are measured.
+    modelled: the front of the expected values; empty with too few recipes.
+    left_out: by objective, errors of that model and simpler ones on left-out recipes.
+    reference: the recipe that differences are relative to (None: values are shown as they are).
+    paired: whether differences are of the same bootstrap draws.
+    hypervolume, baseline_hypervolume: of all points, and of the baselines alone.
+    abilities: what retention is the mean of, once unless trials disagree.
+    """
 
     study: str
     run: str
@@ -131,7 +138,7 @@ class Front(Frozen):
 
     @property
     def trials(self) -> int:
-        """Number of complete trials behind them."""
+        """Number of complete trials behind the searched recipes."""
         return sum(len(point.trials) for point in self.points if point.role == "search")
 
     def point(self, number: int) -> Point:
@@ -146,12 +153,12 @@ def build_front(
     against: str | None = None,
     space: Space | None = None,
 ) -> Front:
-    """The front of all recipes with a complete trial, baselines among them. RunError when none is
-    complete or one lacks an objective, ConfigError when none is called `against`
-    (`reference_number`), which differences are shown to.
+    """The front of all recipes with a complete trial, including baselines.
 
-    `draws` gives the trials' paired bootstrap draws; without them every score is drawn from its own
-    interval. Without a `space` there is no answer.
+    `draws` gives paired bootstrap draws; without them every score is drawn from its own interval.
+    `against`: the recipe that differences are relative to (`reference_number`). Without a `space`
+    there is no answer. Raises RunError if no trial is complete or one lacks an objective,
+    ConfigError if no recipe is called `against`.
     """
     complete = complete_trials(records)
     if not complete:
@@ -215,7 +222,7 @@ def build_front(
 
 
 def _believed(found: JointPosterior | None, run: str) -> dict[str, Any]:
-    """What the model of a run adds to its front."""
+    """The parts of a front that depend on the model of the run."""
     if found is None:
         return {}
     surface = found.surface
@@ -245,7 +252,8 @@ def _objectives(
 def _differences(
     groups: Sequence[Group], together: Joint, reference: int | None, draws: Draws
 ) -> dict[int, dict[int, dict[str, Difference]]]:
-    """By the numbers of the recipe and of what it is compared with, and the measure's name."""
+    """Keys: the number of the recipe, the number of what it is compared with, and the measure's
+    name."""
     others = [g.original.number for g in groups if g.original.role != "search"]
     others += [] if reference is None or reference in others else [reference]
     return all_differences(groups, together, others, draws)
@@ -254,7 +262,7 @@ def _differences(
 def _comparisons(
     records: Sequence[TrialRecord], on_front: np.ndarray, study: Study, together: Joint
 ) -> tuple[Comparison, ...]:
-    """The front's searched points beside every baseline; nothing before a searched trial is
+    """The front's searched points compared with every baseline; empty before a searched trial is
     complete."""
     searched = [r.number for r in records if r.role == "search"]
     front = [r for r, on in zip(records, on_front, strict=True) if on and r.role == "search"]
@@ -277,7 +285,8 @@ def _check_objectives(records: Sequence[TrialRecord], names: Sequence[str]) -> N
 
 
 class FrontMembership(NamedTuple):
-    """Where a point is: on the front, its knee, and with which probability on the front."""
+    """A point's position: whether it is on the front, whether it is the knee, and its probability
+    of being on the front."""
 
     on_front: bool
     knee: bool

@@ -1,9 +1,9 @@
 """Trials of one recipe as one point: means over seeds, with intervals that cover the segments and
 the seeds.
 
-What is wrong with a mean over seeds has two parts. The segments: all trials answer the same ones,
-so their bootstrap intervals are averaged and not shrunk. The seeds: the variance of
-`mtray.analysis.seed_variance`, over the number of seeds behind the mean.
+The error of a mean over seeds has two parts. The segments: all trials answer the same ones, so
+their bootstrap intervals are averaged, and not narrowed. The seeds: the variance of
+`mtray.analysis.seed_variance`, divided by the number of seeds in the mean.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mtray.analysis.uncertainty import Z95
 from mtray.schema import Recipe, Role, Score, TrialRecord
 
 Array = npt.NDArray[np.float64]
-# bootstrap draws of the named scores of a trial, by its number; those that are known
+# the known bootstrap draws of the named scores of a trial, by its number
 Draws = Callable[[int, Sequence[str]], Mapping[str, Array]]
 
 
 def no_draws(number: int, names: Sequence[str]) -> Mapping[str, Array]:
-    """Of records alone: nothing is paired."""
+    """For records without draws: nothing is paired."""
     return {}
 
 
@@ -39,12 +39,12 @@ class Group:
 
     @property
     def original(self) -> TrialRecord:
-        """The trial that the others repeat; the first of them where it is not complete."""
+        """The trial that the others repeat; the first of them if it is not complete."""
         return next((t for t in self.trials if t.of is None), self.trials[0])
 
     @cached_property
     def seeds(self) -> tuple[TrialRecord, ...]:
-        """One trial for each seed: one that was run twice with the same is no second sample."""
+        """One trial for each seed: a second run with the same seed is no second sample."""
         found: dict[tuple[int, int], TrialRecord] = {}
         for trial in self.trials:
             found.setdefault((trial.seed, trial.replicate), trial)
@@ -52,13 +52,12 @@ class Group:
 
     @property
     def n_seeds(self) -> int:
-        """Seeds behind the mean; 0 for the untouched model, which has none."""
+        """Number of seeds in the mean; 0 for the base model, which has none."""
         return 0 if self.original.role == "base" else len(self.seeds)
 
     @property
     def trainings(self) -> tuple[int, ...]:
-        """Numbers of the trials that trained the weights of `seeds`; none of the untouched
-        model's."""
+        """Numbers of the trials that trained the weights of `seeds`; none for the base model."""
         if not self.n_seeds:
             return ()
         return tuple(t.training_number for t in self.seeds)
@@ -73,12 +72,12 @@ class Group:
 
 
 def complete_trials(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Those that are complete, by number."""
+    """The complete records, by number."""
     return sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
 
 
 def group_trials(complete: Sequence[TrialRecord]) -> list[Group]:
-    """Complete trials by recipe and role; the groups in the order of their originals' numbers."""
+    """Complete trials grouped by recipe and role, in the order of their originals' numbers."""
     found: dict[tuple[Role, Recipe], list[TrialRecord]] = {}
     for record in sorted(complete, key=lambda r: r.number):
         found.setdefault((record.role, record.recipe), []).append(record)
@@ -91,7 +90,7 @@ def measured(record: TrialRecord) -> dict[str, Score]:
 
 
 def longest_shares(groups: Sequence[Group]) -> dict[int, float]:
-    """The greatest share of its steps after which a training is a point, by the training."""
+    """By training, the greatest share of its steps at which it has a point."""
     found: dict[int, float] = {}
     for group in groups:
         for number in group.trainings:
@@ -100,17 +99,17 @@ def longest_shares(groups: Sequence[Group]) -> dict[int, float]:
 
 
 def training_shares(groups: Sequence[Group]) -> Array:
-    """What each training's error adds to each group's mean, shape (groups, errors); see
-    `seed_draws`. An error is that of a training, or the own part of an intermediate checkpoint of
-    it.
+    """Coefficients of the trainings' errors in each group's mean, shape (groups, errors); see
+    `seed_draws`. An error belongs to a training, or to one of its intermediate checkpoints alone.
 
-    The seed's error of a checkpoint is taken for as large as that of the training's longest point,
-    of which it has taken the share s of the steps, and its correlation with that for sqrt(s): that
-    of sums, of which the first s of the terms are the same. Checkpoints of one training are
-    correlated by the product, less than such sums would be, so that their differences are rather
-    too uncertain."""
+    A checkpoint after the share s of the longest point's steps is assumed to have the same seed
+    variance as that point, and a correlation of sqrt(s) with it: that of sums of which the first s
+    of the terms are the same. Checkpoints of one training are correlated by the product of these.
+    That is less than for such sums, so the uncertainty of their differences is overestimated rather
+    than underestimated.
+    """
     longest = longest_shares(groups)
-    found: list[tuple[int, tuple[int, float], float]] = []  # row, error, what it adds
+    found: list[tuple[int, tuple[int, float], float]] = []  # row, error, coefficient
     for row, group in enumerate(groups):
         for number in group.trainings:
             shared, each = group.stop_after / longest[number], group.alpha / group.n_seeds
@@ -127,9 +126,9 @@ def training_shares(groups: Sequence[Group]) -> Array:
 def seed_variance(
     groups: Sequence[Group], names: Sequence[str], draws: Draws = no_draws
 ) -> SeedVariance:
-    """Of the named objectives or scores: pooled over the groups, with the prior. Trials that lack
-    one are left out, and so are intermediate checkpoints beside their training's longest point:
-    how much less they vary over seeds is not known."""
+    """Seed variance of the named objectives or scores, pooled over the groups, with the prior.
+    Trials that lack one are left out. So are intermediate checkpoints if their training has a
+    longer point: how much less they vary over seeds is unknown."""
     families: dict[frozenset[int], list[RepeatedTraining]] = {}
     errors = []
     base, longest = _base_draws(groups, names, draws), longest_shares(groups)
@@ -153,7 +152,7 @@ def seed_variance(
 
 
 def _base_draws(groups: Sequence[Group], names: Sequence[str], draws: Draws) -> Mapping[str, Array]:
-    """The untouched model's draws; none where it was not measured."""
+    """The base model's draws; empty if it was not measured."""
     base = next((g.original.number for g in groups if g.original.role == "base"), None)
     return {} if base is None else draws(base, names)
 
@@ -161,8 +160,8 @@ def _base_draws(groups: Sequence[Group], names: Sequence[str], draws: Draws) -> 
 def _errors(
     trial: TrialRecord, names: Sequence[str], draws: Draws, base: Mapping[str, Array]
 ) -> list[float]:
-    """Standard errors over segments of what a training changed: of the paired difference to the
-    untouched model or, without draws, of the score itself, which is wider."""
+    """Standard errors over segments of the effect of a training: of the paired difference to the
+    base model or, without draws, of the score itself, which is larger."""
     own, scores = draws(trial.number, names), measured(trial)
     return [
         float((own[n] - base[n]).std())
@@ -173,8 +172,8 @@ def _errors(
 
 
 def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Draws) -> Array | None:
-    """Draws of the trials, shape (resamples, trials, names); None unless all have them, equally
-    many and finite."""
+    """Draws of the trials, shape (resamples, trials, names); None unless all have equally many,
+    finite draws."""
     found = [draws(trial.number, names) for trial in trials]
     if any(name not in one for one in found for name in names):
         return None

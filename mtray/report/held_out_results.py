@@ -1,5 +1,5 @@
-"""What the recipes of the front are worth on segments that no search saw, beside what they were
-chosen by."""
+"""Results of the front's recipes on test segments, which the search did not use, beside the results
+on the segments of the search."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Gap(Frozen):
 
 
 class TestedScore(Frozen):
-    """One objective on the segments of the search (`dev`) and on the others; the differences are
-    None for the base model itself."""
+    """One objective on the segments of the search (`dev`) and on the test segments; the differences
+    are None for the base model itself."""
 
     dev: Score
     test: Score
@@ -51,7 +51,7 @@ class TestedScore(Frozen):
 
 class Row(Frozen):
     """One recipe; `number`, `trials` and `recipe` as in a `Point` of the front. `objectives` also
-    holds `retention.common` where dev and test do not average the same abilities."""
+    holds `retention.common` if dev and test do not average the same abilities."""
 
     number: int
     role: Role
@@ -63,8 +63,8 @@ class Row(Frozen):
 
 
 class TestMeasurement(Frozen):
-    """When a trial's model was asked the test segments. `trained`: it was trained for that; else it
-    is the base model or that of kept weights."""
+    """When a trial's model was evaluated on the test segments. `trained`: whether it was trained
+    for that; otherwise it is the base model or loaded from stored weights."""
 
     trial: int
     when: str
@@ -73,9 +73,12 @@ class TestMeasurement(Frozen):
 
 
 class HeldOut(Frozen):
-    """`sets`: the test segments of every part of the evaluation, in words. `repeated`: how many of
-    the test requests are among those of the search, too. `abilities`: what retention is the mean of
-    in the recipes' trials, by `dev` and `test`."""
+    """Results on test segments.
+
+    sets: the test segments of every part of the evaluation, in words.
+    repeated: number of test requests that are also among those of the search.
+    abilities: what retention is the mean of in the recipes' trials, by `dev` and `test`.
+    """
 
     study: str
     run: str
@@ -105,14 +108,14 @@ class Side:
             return None
         if name == COMMON:
             own, whole = self.score(number, name), self.score(base, name).value
-            # the base model's is 1 without an interval, so there is nothing to pair
+            # the base model's retention is 1 without an interval, so nothing is paired
             return Gap(value=own.value - whole, low=own.low - whole, high=own.high - whole)
         found = self.joint.difference(number, base, name)
         return Gap(value=found.gap, low=found.low, high=found.high)
 
 
 def side(folder: Path, records: Sequence[TrialRecord], names: Sequence[str]) -> Side:
-    """All complete trials of one folder, compared by their paired draws where they have them."""
+    """All complete trials of one folder, compared by their paired draws if they have them."""
     groups, draws = group_trials(complete_trials(records)), draws_of(folder)
     means = {m.number: m for m in mean_records(groups, draws)}
     return Side(means, joint(groups, names, draws))
@@ -125,7 +128,7 @@ def rows(
     trials: Mapping[int, tuple[int, ...]],
     names: Sequence[str],
 ) -> tuple[Row, ...]:
-    """One row for each recipe that was tested, the front in its order and then the baselines."""
+    """One row for each tested recipe: the front in its order, then the baselines."""
     order = [n for n in front if n in test.means] + [n for n in test.means if n not in front]
     return tuple(
         Row(
@@ -144,13 +147,13 @@ def rows(
 
 
 class Compared(Frozen):
-    """Dev and test side by side, as far as retention goes.
+    """Dev and test side by side, with comparable retention.
 
-    - `dev`, `test`: records, with `retention.common` among their scores where retention does not
+    - `dev`, `test`: records, with `retention.common` among their scores if retention does not
       average the same abilities throughout.
-    - `abilities`: what it averages in the trials that were tested, by side.
+    - `abilities`: what it averages in the tested trials, by side.
     - `extra`: scores to show beside the objectives.
-    - `notes`: what to know of the test's measurement.
+    - `notes`: caveats of the test's measurement.
     """
 
     dev: tuple[TrialRecord, ...]
@@ -166,8 +169,8 @@ def compared(
     weights: Mapping[str, float],
     folders: tuple[Path, Path],
 ) -> Compared:
-    """`dev` may hold further trials than those tested; `weights` are the abilities', `folders` hold
-    the draws of both sides."""
+    """`dev` may hold more trials than those tested; `weights` are the abilities' weights, `folders`
+    hold the draws of both sides."""
     numbers = {record.number for record in test}
     before, now = ability_sets(r for r in dev if r.number in numbers), ability_sets(test)
     sides = {"dev": before, "test": now}
@@ -189,7 +192,8 @@ def gap_text(gap: Gap | None) -> str:
 
 
 def lines(result: HeldOut) -> list[str]:
-    """A table for each objective, dev and test side by side, and what was touched when."""
+    """A table for each objective, dev and test side by side, and when each model used the test
+    segments."""
     found = []
     for name in dict.fromkeys(name for row in result.rows for name in row.objectives):
         cells = [("number", "", f"{name}, dev", "test", "to the base, dev", "test")]
@@ -212,8 +216,8 @@ def lines(result: HeldOut) -> list[str]:
 
 
 def parquet(result: HeldOut) -> bytes:
-    """One flat row for each recipe; an objective `x` has `x_dev`, `x_test` and, as minus the base
-    model, `x_dev_gap`, `x_test_gap`, each with `_low` and `_high`."""
+    """One flat row for each recipe; an objective `x` has `x_dev`, `x_test` and, as difference to
+    the base model, `x_dev_gap`, `x_test_gap`, each with `_low` and `_high`."""
     flat = []
     for row in result.rows:
         found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What hypervolumes of one study are measured from."""
+"""The reference point of a study's hypervolumes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def reference_point(records: Sequence[TrialRecord], objectives: Mapping[str, Sen
     """The hypervolume's reference point, shape (m,), in the objectives' own units.
 
     Retention: 0, the score of a trivial output. Others: a tenth of the baselines' range worse than
-    the worst baseline. Both stay put while a sweep grows, so hypervolumes of one study can be
-    compared. Without baselines all trials stand in for them.
+    the worst baseline. Both stay fixed while a sweep grows, so hypervolumes of one study can be
+    compared. Without baselines all trials are used instead.
     """
     anchors = [r for r in records if r.role != "search"] or list(records)
     found = []

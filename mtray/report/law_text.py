@@ -10,7 +10,7 @@ from mtray.report.leave_one_out import LeftOutError
 from mtray.schema import Frozen, Recipe
 
 Kind = Literal["quality", "loss"]
-# of the law beside a constant, by its mean log density
+# the law compared with a constant, by mean log density
 Verdict = Literal["better", "not shown to be better", "no better"]
 
 MEANINGS: dict[Kind, dict[str, str]] = {
@@ -45,14 +45,14 @@ class Interval(Frozen):
 
 
 class LawParameter(Interval):
-    """One parameter of a law, as it stands in the formula."""
+    """One parameter of a law, as it appears in the formula."""
 
     name: str
     meaning: str
 
 
 class CriticalValue(Frozen):
-    """The least replay fraction or mono ratio at which no more than `limit` is lost.
+    """The least replay fraction or mono ratio at which the loss is at most `limit`.
 
     - `value`, `low`, `high`: with its 95 % interval; None: none within the space's range.
     - `recipe`: in which the parameter is varied.
@@ -130,7 +130,7 @@ class Laws(Frozen):
 
 
 def form_text(kind: Kind, names: Sequence[str]) -> str:
-    """The formula with the terms that it has."""
+    """The formula with the terms of this kind of law."""
     if kind == "quality":
         harm = "".join({"D": " - D", "h": " r^h", "f": " exp(-f F)"}.get(n, "") for n in names)
         seen = "(n r)" if "D" in names else "n"
@@ -167,7 +167,7 @@ def _mapped(found: Interval, to: Callable[[float], float]) -> Interval:
 
 
 def verdict_of(margin: float, error: float) -> Verdict:
-    """Above a constant by more than two standard errors, by less, or not above it."""
+    """The exponents and factors in words."""
     if margin > 2 * error:
         return "better"
     return "not shown to be better" if margin > 0 else "no better"
@@ -188,7 +188,7 @@ def error_sentence(
 
 
 def critical_sentence(found: CriticalValue) -> str:
-    """In words, including `no value up to ...` and `not needed`."""
+    """The critical value in words, including `no value up to ...` and `not needed`."""
     name = found.parameter.replace("_", " ")
     at = f"{found.recipe.parallel_size:,} pairs and learning rate {found.recipe.learning_rate:g}"
     shown = "no value" if found.value is None else f"{found.value:.3g}"

@@ -50,12 +50,12 @@ from mtray.search_space.space import Space
 
 Array = npt.NDArray[np.float64]
 Utility = Callable[[Array], Array]
-LEAST_RECIPES = 8  # below that the priors say more than the recipes
+LEAST_RECIPES = 8  # with fewer, the priors dominate
 LIMIT = 0.05  # of retention: the loss that a critical ratio allows
 SYMBOLS = (
     "n: parallel examples, r: learning rate, p: replay fraction, m: mono ratio, F: frozen layers."
 )
-LEVELS = (13, 13, 3, 3, 7)  # of the grid on which the optimum is looked for, by column
+LEVELS = (13, 13, 3, 3, 7)  # of the grid that the optimum is searched on, by column
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class FittedLaw:
 
 @dataclass(frozen=True)
 class LawSettings:
-    """What is asked of the laws.
+    """Settings of a report of laws.
 
     - `measures`: which ones; None: all that the evidence has.
     - `learning_rate`: at which critical ratios are computed; None: the space's guess, or the
@@ -91,7 +91,8 @@ ALL = LawSettings()
 
 
 def laws(evidence: Evidence, study: Study, space: Space, asked: LawSettings = ALL) -> Laws:
-    """Of every measure of the evidence but costs; critical ratios at the space's largest size."""
+    """Laws of every measure of the evidence except costs; critical ratios at the space's largest
+    size."""
     rows, points = points_of([record.recipe for record in evidence.records])
     skipped = {name: "it is a cost" for name in evidence.names if name.startswith("cost.")}
     notes = _notes(space, len(evidence.records) - len(rows))
@@ -111,7 +112,7 @@ def laws(evidence: Evidence, study: Study, space: Space, asked: LawSettings = AL
 
 def points_of(recipes: Sequence[Recipe]) -> tuple[list[int], Array]:
     """Indices of the recipes that train anything, and these as points (n, 5) of `COLUMNS`. Weights
-    reverted to a share alpha of their change count as trained at alpha times the rate."""
+    reverted to a share alpha of their update count as trained at alpha times the learning rate."""
     rows = [i for i, r in enumerate(recipes) if r.parallel_size and r.alpha and r.learning_rate]
     found = [
         [r.parallel_size, r.alpha * (r.learning_rate or 0), *(getattr(r, n) for n in COLUMNS[2:])]
@@ -148,7 +149,7 @@ def _measure(f: FittedLaw, points: Array, space: Space, asked: LawSettings) -> M
         "linear": (lambda p, v, c: linear_fit(p, v, c).predict, scaled(points)),
         "constant": (lambda p, v, c: constant_fit(p, v, c).predict, points),
     }
-    own = own_errors(f.covariance)  # all are measured on the same segments, and asked so
+    own = own_errors(f.covariance)  # all are measured, and predicted, on the same segments
     left = {m: leave_one_out(fit, p, f.values, own) for m, (fit, p) in fits.items()}
     errors = tuple(LeftOutError.of(model, found) for model, found in left.items())
     margin, margin_error = left["law"].margin(left["constant"])
@@ -183,8 +184,8 @@ def _parameters(f: FittedLaw) -> tuple[LawParameter, ...]:
 def critical_values(
     found: Law, points: Array, space: Space, asked: LawSettings = ALL
 ) -> tuple[CriticalValue, ...]:
-    """Critical values of replay and mono in a loss's law over recipes at `points`, as far as both
-    the recipes and the space vary them."""
+    """Critical values of replay and mono in a loss's law over recipes at `points`, if both the
+    recipes and the space vary them."""
     at, out = _critical_recipe(space, points, asked.learning_rate), []
     for column, parameter in (("B", REPLAY), ("C", MONO)):
         ends = sorted(float(v) for v in space.values(COLUMNS[parameter]))
@@ -206,7 +207,8 @@ def _critical(c: CriticalRatio, name: str, at: Recipe, most: float, limit: float
 
 
 def _critical_recipe(space: Space, points: Array, learning_rate: float | None) -> Recipe:
-    """The largest size; every other parameter at its least value in the space."""
+    """The recipe of the largest size, with every other parameter at its least value in the
+    space."""
     rate = learning_rate or space.guesses.get("learning_rate") or space.fixed.get("learning_rate")
     rate = rate or float(np.exp(np.log(points[:, RATE]).mean()))
     least = {n: min(found) for n in COLUMNS[REPLAY:] if (found := space.values(n))}  # type: ignore[type-var]
@@ -215,8 +217,8 @@ def _critical_recipe(space: Space, points: Array, learning_rate: float | None) -
 
 
 def grid(space: Space) -> list[Recipe]:
-    """A grid over the space: all combinations of some values of the parameters that the laws have;
-    of every other parameter the guess, or the first value."""
+    """A grid over the space: all combinations of some values of the parameters that the laws use.
+    Every other parameter has its guess, or its first value."""
     levels = dict(zip(COLUMNS, LEVELS, strict=True))
     values = {name: _levels(space, name, levels.get(name, 1)) for name in space.parameters}
     combined = (dict(zip(values, chosen, strict=True)) for chosen in product(*values.values()))
@@ -227,7 +229,7 @@ def _levels(space: Space, name: str, count: int) -> list[Value]:
     parameter = space.parameters[name]
     if isinstance(parameter, Choices) or count == 1:
         return [parameter.guess if parameter.guess is not None else values_of(parameter)[0]]
-    low, high = (values_of(parameter)[end] for end in (0, -1))  # one value is both
+    low, high = (values_of(parameter)[end] for end in (0, -1))  # the same if there is one value
     spaced = np.geomspace if parameter.log else np.linspace
     found = spaced(float(low), float(high), count).clip(float(low), float(high)).tolist()
     if parameter.type == "int":
@@ -273,7 +275,7 @@ def _optimum_text(found: Optimum) -> str:
 
 
 def law_lines(found: Laws) -> list[str]:
-    """For a terminal."""
+    """Lines for a terminal."""
     lines = [
         f"Laws fitted to the differences of {found.recipes} recipes to the base model [95 % "
         f"interval]. {SYMBOLS}"

@@ -1,5 +1,5 @@
-"""How far a run's response surface can be trusted: every recipe predicted from the others, beside
-what simpler models predict."""
+"""How far a run's response surface can be trusted: every recipe is predicted from the others and
+compared with the predictions of simpler models."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Model = Literal["surface", "law", "linear", "constant"]
 
 
 class LeftOutError(Frozen):
-    """How a model predicts recipes that were left out; its predictions have the error of a
-    measurement in them.
+    """Errors of a model on left-out recipes. The predictive distribution includes the measurement
+    error.
 
-    - `error`: root mean squared difference to what was measured, in the measure's unit.
+    - `error`: root mean squared difference to the measured values, in the measure's unit.
     - `coverage`: share of the measured values within their 95 % interval.
     - `log_density`: their mean log density; greater is better.
     """
@@ -41,8 +41,8 @@ class LeftOutError(Frozen):
 
 
 def left_out_errors(surface: ModelledRun, measure: str) -> tuple[LeftOutError, ...]:
-    """Of the surface and of simpler models; the scales and the noise of each stay as fitted to
-    all."""
+    """Errors of the surface and of simpler models; length scales and noise of each stay as fitted
+    to all recipes."""
     evidence, process = surface.evidence, surface.process(measure)
     values, known = evidence.gap(measure), own_errors(evidence.covariance(measure))
     found: dict[Model, tuple[Array, Array]] = {
@@ -56,7 +56,8 @@ def left_out_errors(surface: ModelledRun, measure: str) -> tuple[LeftOutError, .
 
 
 def left_out_notes(found: Mapping[str, Sequence[LeftOutError]]) -> tuple[str, ...]:
-    """How far the model behind the answer can be trusted, by objective; none without one."""
+    """Notes on how far the model behind the answer can be trusted, by objective; none without a
+    model."""
     if not found:
         return ()
     parts = []

@@ -1,4 +1,4 @@
-"""The README.md of an exported model: what it is, how it was made, what it scored."""
+"""The README.md of an exported model: what it is, how it was trained, and its scores."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mtray.schema import Study, TrialRecord
 
 
 def study_hash(study: Study) -> str:
-    """Of all of a study; the same for two runs of one study."""
+    """A hash of the whole study; equal for two runs of one study."""
     return hashlib.sha256(study.model_dump_json().encode()).hexdigest()
 
 
 def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: str) -> str:
-    """Markdown with the head that the Hugging Face hub reads. `kind`: model or adapter; `agreed`:
-    how it compares with what the trial answered."""
+    """Markdown with the metadata header of the Hugging Face hub. `kind`: model or adapter;
+    `agreed`: how its outputs compare with the trial's."""
     library = "peft" if kind == "adapter" else "transformers"
     head = ["---", f"base_model: {study.model}", f"library_name: {library}",
             "tags: [translation, mtray]", "---", ""]  # fmt: skip

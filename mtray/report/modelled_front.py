@@ -1,5 +1,5 @@
-"""The front of the expected values, beside that of the observed ones: what is left of a front when
-chance does not count as merit, and which recipes that were not trained would be on it."""
+"""The front of the expected values, in addition to that of the observed ones: the front corrected
+for noise, and the untrained recipes that would be on it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mtray.schema import Frozen
 
 
 class ExpectedGap(Frozen):
-    """The expected difference to the untouched model in one objective, in its unit and sense:
-    `gap`, and its 95 % interval."""
+    """The expected difference to the base model in one objective, in its unit and direction: `gap`,
+    and its 95 % interval."""
 
     gap: float
     low: float
@@ -23,7 +23,7 @@ class ExpectedGap(Frozen):
 
 class ModelledPoint(Frozen):
     """A recipe on the front of the expected values, by objective. `number`: the trial that trained
-    it, -1 the untouched model; None: not trained."""
+    it, -1 for the base model; None: not trained."""
 
     number: int | None
     recipe: Parameters
@@ -31,8 +31,8 @@ class ModelledPoint(Frozen):
 
 
 def modelled_front(found: JointPosterior) -> tuple[ModelledPoint, ...]:
-    """Of trained and untried recipes, the best in the first objective first; empty without a
-    response surface."""
+    """The modelled front of trained and untrained recipes, the best in the first objective first;
+    empty without a response surface."""
     if found.surface is None:
         return ()
     senses = list(found.objectives.values())

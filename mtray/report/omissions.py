@@ -1,5 +1,5 @@
-"""What was left out, cut off, replaced or done again in the trials of a run, a sentence for each
-kind: what else only a record says."""
+"""What was left out, truncated, replaced or repeated in the trials of a run, one sentence for each
+kind. Otherwise only the records show it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mtray.run_files import trial_name, trials_text
 from mtray.schema import TrialRecord
 
 MOST = 5  # items of a sentence; the rest are counted
-CUT_SHARE = 0.01  # of the answers of a part; fewer that were cut off are not worth a sentence
+CUT_SHARE = 0.01  # of the answers of a part; smaller shares of truncated answers are not reported
 
 
 def run_notes(records: Sequence[TrialRecord]) -> tuple[str, ...]:
-    """All that is to be said of a run's trials, what retention averages first."""
+    """All notes on a run's trials; what retention averages comes first."""
     measured = [r for r in records if r.scores]
     return (*ability_notes(ability_sets(measured)), *omissions(records))
 
 
 def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """Sentences on trials in any state, none where all went as asked for."""
+    """Sentences on trials in any state; none if all went as requested."""
     by_number = sorted(records, key=lambda r: r.number)
-    own = [r for r in by_number if r.trained_as is None]  # what else shares another's training
+    own = [r for r in by_number if r.trained_as is None]  # not those that share a training
     found = [
         _listed("Examples over `max_length` tokens are in no mix", _too_long(own)),
         _listed("Articles cut to `max_article_tokens`", _articles_cut(own)),
@@ -66,7 +66,7 @@ def _articles_cut(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def _cut_off(records: Sequence[TrialRecord]) -> list[str]:
-    """By part of the evaluation the trial with the largest share."""
+    """For each part of the evaluation, the trial with the largest share."""
     worst: dict[str, tuple[float, float, float, int]] = {}
     for record in records:
         for part, counts in record.counts.items():
@@ -103,7 +103,7 @@ def _characters(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def _at_rungs(records: Sequence[TrialRecord]) -> list[str]:
-    """Beyond what is left out of the whole segments, too."""
+    """Abilities left out at rungs that are not left out on all segments."""
     whole = {name for r in records for name in r.extra.get("left_out") or ()}
     return [n for r in records for rung in r.rungs for n in rung.left_out if n not in whole]
 
@@ -118,7 +118,8 @@ def _rungs_not_measured(records: Sequence[TrialRecord]) -> list[str]:
 
 
 def _short_baselines(records: Sequence[TrialRecord]) -> list[str]:
-    """Baselines beside `parallel_only`, whose size they have unless there is too little text."""
+    """Baselines smaller than `parallel_only`, whose size they have unless there is too little
+    text."""
     size = {r.role: r.recipe.parallel_size for r in records if r.role != "search"}
     most = size.get("parallel_only", 0)
     return [

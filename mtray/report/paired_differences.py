@@ -1,8 +1,7 @@
-"""What every recipe is compared with, and by how much it differs from that in everything that was
-measured.
+"""What every recipe is compared with, and its differences to that in everything measured.
 
 All trials answer the same segments, so the interval of a difference is a paired one
-(`mtray.report.differences`): what two models have in common drops out of it.
+(`mtray.report.differences`): errors that two models share cancel.
 """
 
 from __future__ import annotations
@@ -25,10 +24,12 @@ ABSOLUTE = (
 
 
 def reference_number(groups: Sequence[Group], against: str | None = None) -> int | None:
-    """The number of the recipe that differences are to: that of `against`, a role or a number; by
-    default the base model or, where it is not complete, the first baseline; None without either.
+    """The number of the recipe that differences are relative to: that of `against`, a role or a
+    number; by default the base model or, if it is not complete, the first baseline; None without
+    either.
 
-    ConfigError where no complete recipe is called that."""
+    Raises ConfigError if no complete recipe has that name.
+    """
     found = [g for g in groups if against in _names(g)]
     if against is not None and not found:
         raise ConfigError(
@@ -41,7 +42,7 @@ def reference_number(groups: Sequence[Group], against: str | None = None) -> int
 
 
 def _names(group: Group) -> list[str]:
-    """What a recipe may be called: the numbers of its trials, a baseline's role."""
+    """Names of a recipe: the numbers of its trials, a baseline's role."""
     role = group.original.role
     return [str(trial.number) for trial in group.trials] + [role] * (role != "search")
 
@@ -53,7 +54,7 @@ def _choices(groups: Sequence[Group]) -> str:
 
 
 def reference_note(groups: Sequence[Group], reference: int | None) -> tuple[str, ...]:
-    """What to know where differences are not to the base model because it is not complete."""
+    """A note if differences are not to the base model because it is not complete."""
     if any(g.original.role == "base" for g in groups):
         return ()
     if reference is None:
@@ -68,8 +69,8 @@ def reference_note(groups: Sequence[Group], reference: int | None) -> tuple[str,
 def all_differences(
     groups: Sequence[Group], together: Joint, references: Sequence[int], draws: Draws = no_draws
 ) -> dict[int, Differences]:
-    """Every recipe's differences to the recipes of these numbers, by its own, in everything that
-    both were measured in. `together` is of all groups, in the objectives."""
+    """Every recipe's differences to the recipes of these numbers, by its own number, in everything
+    measured in both. `together`: the joint errors of all groups in the objectives."""
     found: dict[int, Differences] = {
         g.original.number: {other: {} for other in references} for g in groups
     }
@@ -89,9 +90,9 @@ def all_differences(
 def trial_differences(
     groups: Sequence[Group], reference: int, draws: Draws = no_draws
 ) -> Callable[[str], dict[int, Difference]]:
-    """For a measure's name the difference of every single trial that has it to the recipe of this
-    number, by the trial's own. Intervals cover the segments and, as those of recipes do, the
-    seeds."""
+    """For a measure's name, the difference of every single trial that has it to the recipe of
+    this number, by the trial's own. Intervals cover the segments and, like those of recipes,
+    the seeds."""
     of = next(g for g in groups if g.original.number == reference)
 
     def differences(name: str) -> dict[int, Difference]:
@@ -99,12 +100,12 @@ def trial_differences(
         if not all(name in measured(t) for t in of.trials):
             return {}
         spread = seed_variance(group_trials(trials), [name], draws)
-        # the recipe stands first; trials of its own share their trainings with it
+        # the recipe comes first; its own trials share their trainings with it
         known = joint([of, *(Group((t,)) for t in trials)], [name], draws, spread=spread)
         placed = replace(known, numbers=tuple(range(len(trials) + 1)))
         gaps = placed.differences(0, name)
         found = {t.number: gaps[place] for place, t in enumerate(trials, 1)}
-        # without draws the two would be taken for different models
+        # without draws the two would count as different models
         return found | ({reference: Difference(0, 0, 0)} if len(of.trials) == 1 else {})
 
     return differences

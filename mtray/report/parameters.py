@@ -1,5 +1,5 @@
-"""A recipe's parameters as people and tables see them: one that has no meaning in a recipe is empty
-there, and not at its default."""
+"""A recipe's parameters as displayed and in tables. A parameter without meaning in a recipe is
+empty, not at its default."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout")
 
 
 def parameters(recipe: Recipe) -> Parameters:
-    """Every parameter by name; None where it has no meaning: all of the untouched base model's,
-    which was not trained, those of an adapter with `method: full`, and the policy by which no block
-    was chosen with `frozen_layers: 0`."""
+    """Every parameter by name; None if it has no meaning: all of the untrained base model's, those
+    of an adapter with `method: full`, and the policy of choosing frozen blocks with `frozen_layers:
+    0`."""
     values: Parameters = recipe.model_dump(mode="json")
     empty = list(values) if not recipe.parallel_size else []
     if recipe.method == "full":
@@ -25,7 +25,7 @@ def parameters(recipe: Recipe) -> Parameters:
 
 
 def parameter_text(value: Value | None) -> str:
-    """Three significant digits, thousands set off; `-` where it has no meaning."""
+    """Three significant digits, with thousands separators; `-` if it has no meaning."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -34,7 +34,8 @@ def parameter_text(value: Value | None) -> str:
 
 
 def recipe_text(recipe: Parameters) -> str:
-    """What a recipe says that its defaults do not, such as `parallel_size 4096, mono_ratio 1`."""
+    """The parameters of a recipe that differ from their defaults, such as `parallel_size 4096,
+    mono_ratio 1`."""
     defaults = {name: field.default for name, field in Recipe.model_fields.items()}
     said = {n: v for n, v in recipe.items() if v is not None and v != defaults[n]}
     return ", ".join(f"{name} {parameter_text(value)}" for name, value in said.items())

@@ -1,4 +1,4 @@
-"""Labels beside the points of a picture, each where it covers least."""
+"""Places labels beside the points of a plot, where they cover least."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 OUTLINE = withStroke(linewidth=2.5, foreground="white")  # lines may pass behind a label
-# where a label may stand around its point, in points, the best place first
+# offsets of a label from its point, in points, the best first
 OFFSETS = [(6, 6), (6, -12), (-6, 6), (-6, -12), (0, 11), (0, -17), (24, 20), (-24, 20), (24, -28)]
 
 
 def _distance(box: Bbox, xy: Any) -> float:
-    """Pixels between a box and a point; 0 when the point lies inside."""
+    """Pixels between a box and a point; 0 if the point lies inside."""
     nearest = np.clip(xy, (box.x0, box.y0), (box.x1, box.y1))
     return float(np.hypot(*(nearest - xy)))
 
 
 @dataclass
 class Labels:
-    """Labels beside points, whose pixels are in `points` by number; `taken` are the boxes of those
+    """Labels beside points, whose pixels are in `points` by number; `taken` are the boxes of labels
     placed so far."""
 
     canvas: FigureCanvasAgg
@@ -33,8 +33,8 @@ class Labels:
     taken: list[Bbox] = field(default_factory=list)
 
     def place(self, number: int, text: str, look: dict[str, Any], droppable: bool = False) -> None:
-        """Put one label where it covers the fewest points and labels; none where it is `droppable`
-        and would cover another label or leave the picture."""
+        """Place one label where it covers the fewest points and labels. A `droppable` label is
+        omitted if it would cover another label or leave the plot."""
         x, y = self.axes.transData.inverted().transform(self.points[number])
         best: tuple[float, Any, Bbox] | None = None
         for dx, dy in OFFSETS:
@@ -44,7 +44,7 @@ class Labels:
                 ha="left" if dx > 0 else "right" if dx < 0 else "center",
                 path_effects=[OUTLINE], **({"fontsize": 9} | look),
             )  # fmt: skip
-            note.set_in_layout(False)  # it stands where the layout was measured
+            note.set_in_layout(False)  # it is placed after the layout is fixed
             box = note.get_window_extent(self.canvas.get_renderer())
             clashes = self._clashes(box, number)
             if best is None or clashes < best[0]:
@@ -61,8 +61,8 @@ class Labels:
             self.taken.append(best[2])
 
     def _clashes(self, box: Bbox, number: int) -> float:
-        """How bad a place is: labels and points that it covers, neighbours that it seems to name,
-        edges that it crosses."""
+        """Penalty of a position: labels and points that it covers, neighbours that it might be read
+        as labelling, edges that it crosses."""
         inside = self.axes.get_window_extent()
         others = [xy for n, xy in self.points.items() if n != number]
         own = _distance(box, self.points[number])

@@ -1,4 +1,4 @@
-"""The modelled front in the picture of the observed one."""
+"""Draws the modelled front into the plot of the observed one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ COLOUR = "#7B3294"
 
 
 def draw_modelled(axes: Axes, front: Front) -> None:
-    """A dashed line through the recipes on the front of the expected values: filled where they were
-    trained, hollow where not. Nothing with more than two objectives, whose front is no line."""
+    """A dashed line through the recipes on the front of the expected values, filled if they were
+    trained, hollow otherwise. Nothing with more than two objectives, whose front is not a line."""
     if not front.modelled or len(front.objectives) != 2:
         return
     xy = modelled_points(front)
@@ -40,14 +40,14 @@ def draw_answer(axes: Axes, front: Front, at: tuple[float, float]) -> None:
 
 
 def modelled_points(front: Front) -> npt.NDArray[np.float64]:
-    """Where the points of the modelled front stand in the picture, shape (points, 2)."""
+    """Coordinates of the modelled front's points in the plot, shape (points, 2)."""
     names = [objective.name for objective in front.objectives]
     gaps = np.array([[p.objectives[n].gap for n in names] for p in front.modelled])
     return gaps - _origin(front, names)
 
 
 def _origin(front: Front, names: list[str]) -> npt.NDArray[np.float64]:
-    """Of the picture's axes, as a difference to the untouched model."""
+    """The origin of the plot's axes, as a difference to the base model."""
     base = front.point(BASE_NUMBER)
-    # 0 is as far below the untouched model as that is above 0
+    # 0 is as far below the base model as the base model is above 0
     return -np.array([plotted(front, base, name).value for name in names])

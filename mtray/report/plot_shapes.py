@@ -1,4 +1,4 @@
-"""Lines of a picture that are worked out from points."""
+"""Lines of a plot that are computed from points."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 
 
 def staircase(xy: np.ndarray, high_is_better: tuple[bool, bool]) -> np.ndarray:
-    """The border of what the points, shape (k, 2) and sorted by x, dominate: shape (2k - 1, 2).
+    """The border of the region that the points, shape (k, 2) and sorted by x, dominate: shape (2k -
+    1, 2).
 
-    Between two neighbours the corner is where both are as good as the worse of the two, so it is
-    reached by both.
+    The corner between two neighbours has the worse value of the two in each objective, so both
+    dominate it.
     """
     worse = [np.minimum if high else np.maximum for high in high_is_better]
     corners = np.stack([worse[i](xy[:-1, i], xy[1:, i]) for i in range(2)], axis=1)

@@ -1,5 +1,5 @@
-"""The front as a picture: first objective across, second up, a third, where there is one, as
-colour."""
+"""The front as a plot: first objective on the x axis, second on the y axis, a third, if there is
+one, as colour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mtray.report.plot_modelled import COLOUR, draw_answer, draw_modelled
 from mtray.report.plot_shapes import staircase
 from mtray.schema import Role
 
-# Okabe & Ito's and Tol's colours, darkened to be read as text; shapes differ as well, for the
+# Okabe & Ito's and Tol's colours, darkened to be legible as text; shapes differ as well, for the
 # colour-blind
 FRONT, KNEE, GREY, INK = "#0072B2", "#D55E00", "#a8adb4", "#2b2f36"
 MARKERS: dict[Role, tuple[str, str]] = {
@@ -32,7 +32,7 @@ MARKERS: dict[Role, tuple[str, str]] = {
 
 
 def front_png(front: Front, dpi: int = 200) -> bytes:
-    """The picture as PNG, about 1600 x 1000 pixels at the default dpi."""
+    """The plot as PNG, about 1600 x 1000 pixels at the default dpi."""
     figure = Figure(figsize=(8, 5.2), dpi=dpi, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -44,9 +44,9 @@ def front_png(front: Front, dpi: int = 200) -> bytes:
 
 
 def draw_front(figure: Figure, axes: Axes, front: Front) -> None:
-    """Everything but the labels beside points: what else belongs into the picture is drawn next, in
-    the units of `mtray.report.displayed_scores.plotted`, and `label_front` last, when nothing moves
-    any more."""
+    """Draw everything except the labels beside points. Draw further elements next, in the
+    units of `mtray.report.displayed_scores.plotted`, and call `label_front` last, when the
+    layout is final."""
     _reference(axes, front)
     _trials(figure, axes, front)
     _front(axes, front)
@@ -86,7 +86,7 @@ def _trials(figure: Figure, axes: Axes, front: Front) -> None:
 
 
 def _front(axes: Axes, front: Front) -> None:
-    """Error bars of the front's points; the staircase with two objectives; a ring around the
+    """Error bars of the front's points, the staircase with two objectives, and a ring around the
     knee."""
     points = sorted((p for p in front.points if p.on_front), key=lambda p: _xy(front, p))
     xy = np.array([_xy(front, p) for p in points])
@@ -116,7 +116,7 @@ def _errors(front: Front, points: Sequence[Point], objective: Objective) -> np.n
 
 
 def _reference(axes: Axes, front: Front) -> None:
-    """Lines through what values are differences to."""
+    """Lines through the reference of the differences."""
     if front.reference is not None:
         for line in (axes.axhline, axes.axvline):
             line(0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.6, zorder=1)
@@ -144,11 +144,11 @@ def _frame(axes: Axes, front: Front) -> None:
         fontsize=8,
         color="#5b6472",
         linespacing=1.3,
-    ).set_in_layout(False)  # a long line does not narrow the axes
+    ).set_in_layout(False)  # a long line must not narrow the axes
 
 
 def _legend(front: Front) -> list[str]:
-    """What colours, bars and lines are."""
+    """Legend of colours, bars and lines."""
     dots = "grey: other recipes" if len(front.objectives) == 2 else "dots: all recipes"
     words = ["blue: front", dots, f"bars: {interval_name(front)}"]
     if front.reference is not None:
@@ -162,7 +162,7 @@ def _legend(front: Front) -> list[str]:
 
 
 def _lines(words: Sequence[str], width: int = 105) -> list[str]:
-    """As many of the words on a line as the picture is wide for."""
+    """Wraps the words at the width of the plot."""
     lines = [""]
     for word in words:
         longer = f"{lines[-1]}    {word}" if lines[-1] else word
@@ -182,7 +182,8 @@ def label_front(canvas: FigureCanvasAgg, axes: Axes, front: Front) -> None:
     """Names beside the baselines and the knee, numbers beside the front, each where it covers
     least.
 
-    What matters most is placed first and always; a number that would cover a name is left out.
+    The most important labels are placed first and always; a number that would cover a name is left
+    out.
     """
     canvas.draw()  # fixes the layout, so that text and points can be measured
     labels = Labels(

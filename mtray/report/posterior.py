@@ -1,9 +1,9 @@
-"""One joint posterior of the scores of a run's candidates: the base model, the trained recipes, and
+"""Joint posterior of the scores of a run's candidates: the base model, the trained recipes, and
 recipes that were not trained.
 
 It comes from the response surface (`mtray.report.surface`), which shrinks observed values and so
-corrects for the best of many looking better than it is. With too few recipes for a surface it comes
-from the recipes' means and joint errors.
+corrects the optimism of picking the best of many. With too few recipes for a surface it comes from
+the recipes' means and joint errors.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def joint_posterior(
         return _with_base(evidence, objectives, (), means, means + errors, None)
     surface = modelled(evidence, space, names)
     trained = [record.recipe for record in evidence.records]
-    # of a space of few recipes the best may all be trained
+    # in a space of few recipes the best may all be trained
     found = best_untrained(surface, senses) if look else ()
     untried = tuple(recipe for recipe in found if recipe not in trained)
     at = surface.coordinates.features([*trained, *untried])
@@ -166,7 +166,7 @@ def _with_base(
     evidence: Evidence, objectives: Mapping[str, Sense], untried: tuple[Recipe, ...],
     means: Array, draws: Array, surface: ModelledRun | None,
 ) -> JointPosterior:  # fmt: skip
-    """Puts the base model first, whose difference to itself is 0."""
+    """Adds the base model, whose difference to itself is 0, as the first candidate."""
     return JointPosterior(
         evidence, objectives, untried, np.pad(means, ((1, 0), (0, 0))),
         np.pad(draws, ((0, 0), (1, 0), (0, 0))), surface,
@@ -176,8 +176,8 @@ def _with_base(
 def posterior_of(
     records: Iterable[TrialRecord], study: Study, space: Space, draws: Draws
 ) -> JointPosterior | None:
-    """The joint posterior of a run's complete trials, as `study_belief`; None until the base model
-    and at least one recipe are measured."""
+    """The joint posterior of a run's complete trials, as `study_posterior`; None until the base
+    model and at least one recipe are measured."""
     complete = complete_trials(records)
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:

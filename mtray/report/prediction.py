@@ -1,4 +1,4 @@
-"""What a run predicts for a recipe, trained or not."""
+"""Predictions of a run for a recipe, trained or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mtray.search_space.space import Space
 
 
 class PredictedMeasure(Frozen):
-    """One measure of a recipe, predicted.
+    """One predicted measure of a recipe.
 
     - `measure`: its name.
     - `value`, `low`, `high`: the expected value and its 95 % interval, in the measure's own unit.
@@ -38,12 +38,12 @@ class PredictedMeasure(Frozen):
 
 
 class Prediction(Frozen):
-    """What a run predicts for one recipe.
+    """The prediction for one recipe.
 
     - `trained`: the number of the trial that trained it; None: none did.
     - `measures`: objectives first, then abilities.
-    - `against`: what it gains over every baseline in the objectives.
-    - `recipes`: how many the prediction comes from.
+    - `against`: gains over every baseline in the objectives.
+    - `recipes`: how many the prediction is based on.
     """
 
     recipe: Parameters
@@ -54,14 +54,14 @@ class Prediction(Frozen):
 
 
 def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sense]) -> Prediction:
-    """By the surface of every measure."""
+    """The prediction by the surfaces of all measures."""
     evidence = surface.evidence
     baselines = [evidence.records[place] for place in evidence.baselines]
     at = surface.coordinates.features([recipe, *(r.recipe for r in baselines)])
     means, deviations = surface.surface.predict(at)
     columns = [surface.names.index(name) for name in objectives]
     draws = surface.surface.draws(at, DRAWS, SEED)[:, :, columns]
-    # the untouched model, which differs from itself by nothing, is the first of the others
+    # insert the base model, whose difference to itself is 0, as the second candidate
     draws = np.insert(maximised(draws, list(objectives.values())), 1, 0.0, axis=1)
     expected = np.insert(maximised(means[:, columns], list(objectives.values())), 1, 0.0, axis=0)
     others: list[tuple[Role, int]] = [("base", BASE_NUMBER)]
@@ -97,9 +97,10 @@ def _measure(name: str, gain: float, deviation: float, base: float) -> Predicted
 
 
 def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
-    """The recipe of `key=value`, with the values of `start` in all that is not given, even where
-    the space has none such. ConfigError for what is no parameter of the space, beyond its range,
-    where a surface knows nothing, or switched off by the rest."""
+    """The recipe given by `key=value` pairs, with the values of `start` for the rest, even if the
+    space does not contain them. Raises ConfigError for a key that is no parameter of the space, a
+    value beyond its range, where a surface cannot predict, or a parameter that the others switch
+    off."""
     params = {name: getattr(start, name) for name in space.parameters}
     given = set[str]()
     for pair in pairs:
@@ -140,8 +141,8 @@ def _value(name: str, text: str, parameter: Parameter) -> Value:
 
 
 def _number(text: str) -> float | None:
-    """With or without commas between thousands, as tables show them; None for what is no finite
-    number, such as `1,5`."""
+    """The number, with or without thousands separators, as in tables; None for anything else, such
+    as `1,5`."""
     if "," in text and not re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d*)?", text):
         return None
     try:

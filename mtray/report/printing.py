@@ -1,5 +1,5 @@
-"""A table for a terminal that is wide enough, two or more lines a row for a narrow one, and aligned
-plain text, never wrapped, for a file or a pipe."""
+"""Layouts of a table: framed for a wide terminal, two or more lines a row for a narrow one, and
+aligned plain text, never wrapped, for a file or a pipe."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EMPTY = "-"
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table whose layout is not chosen yet.
+    """A table without a layout.
 
-    - `head`, `rows`: text; a column that is empty everywhere should not be there.
-    - `title`, `caption`: above it, on a terminal; and what to know of it.
-    - `left`: the columns that are aligned left; the others are numbers.
-    - `named`: how many columns, the first, name a row. Stacked, they stand without their head, and
-      not at all where they are empty.
-    - `blocks`: stacked, how many further columns go on a line; the rest is the last line's.
+    - `head`, `rows`: text; omit a column that is empty everywhere.
+    - `title`, `caption`: above the table, on a terminal; and a note on it.
+    - `left`: the left-aligned columns; the others are numbers.
+    - `named`: number of leading columns that identify a row. Stacked, they appear without their
+      head, and not at all if empty.
+    - `blocks`: stacked, the numbers of further columns per line; the rest go on the last line.
     - `styles`: of the rows.
     """
 
@@ -42,7 +42,7 @@ class Sheet:
 
 
 def framed(sheet: Sheet) -> Table:
-    """As a rich table; long names break within."""
+    """The sheet as a rich table; long names are broken."""
     table = Table(
         title=escape(sheet.title) or None,
         caption=escape(sheet.caption) or None,
@@ -64,18 +64,18 @@ def _broken(name: str) -> str:
 
 
 def _broken_role(cell: str) -> str:
-    """A role's name on two lines where it is long, so that it does not widen every row."""
+    """A long role name on two lines, so that it does not widen every row."""
     return cell.replace("_to_one", "_\nto_one").replace("parallel_only", "parallel_\nonly")
 
 
 def plain(sheet: Sheet) -> list[str]:
-    """As aligned text without colour or frame; columns are two or more spaces apart."""
+    """Aligned text without colour or frame; columns are two or more spaces apart."""
     return aligned([sheet.head, *sheet.rows])
 
 
 def stacked(sheet: Sheet, width: int = 80) -> list[str]:
-    """For a narrow terminal: a line that names the row, and one for each block, with what is not
-    empty, broken between columns where it is longer than `width`."""
+    """For a narrow terminal: a line that identifies the row, and one for each block with its
+    non-empty cells. Lines longer than `width` are broken between columns."""
     ends = list(accumulate([sheet.named, *sheet.blocks]))
     lines = []
     for row in sheet.rows:
@@ -89,7 +89,7 @@ def stacked(sheet: Sheet, width: int = 80) -> list[str]:
 
 
 def _filled(pieces: Sequence[str], width: int, indent: str = "    ") -> list[str]:
-    """The pieces, with commas between them, on as few lines as they need."""
+    """The pieces, separated by commas, on as few lines as possible."""
     lines: list[str] = []
     for place, piece in enumerate(pieces):
         text = piece + ("," if place < len(pieces) - 1 else "")
@@ -101,8 +101,8 @@ def _filled(pieces: Sequence[str], width: int, indent: str = "    ") -> list[str
 
 
 def print_sheet(wide: Sheet, console: Console, terminal: Sheet | None = None) -> None:
-    """`wide` where the output is none of a person's, `terminal` (the same in shorter words) on a
-    terminal, framed where it fits."""
+    """Print `wide` if the output is no terminal; otherwise `terminal` (the same with shorter
+    texts), framed if it fits."""
     if not console.is_terminal:
         print_lines(plain(wide), console)
         return
@@ -124,14 +124,14 @@ def print_json(found: BaseModel) -> None:
 
 
 def print_lines(lines: Iterable[str], console: Console) -> None:
-    """Text as it is; it is only wrapped on a terminal."""
+    """Print text as it is; it is wrapped only on a terminal."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> list[str]:
-    """Columns side by side, two spaces apart; the first `left` of them (all where it is None) to
-    the left, the others to the right."""
+    """Aligned columns, two spaces apart; the first `left` of them (None: all) left-aligned, the
+    others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = len(widths) if left is None else left
     return [

@@ -1,9 +1,9 @@
-"""Trials under another study: retention, objectives and constraints recomputed from the scores and
-bootstrap draws that every trial has stored. Nothing is generated and nothing is written.
+"""Trials under another study: retention, objectives and constraints recomputed from the stored
+scores and bootstrap draws of every trial. Nothing is generated and nothing is written.
 
 This covers fewer abilities, other weights, another floor that the study gives, and another
-objective or constraint on a recorded score. Scores that do not change are the recorded ones, to the
-last digit.
+objective or constraint on a recorded score. Scores that do not change are the recorded ones,
+exactly.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ UNPAIRED = "no draws are stored, so the interval of retention treats the abiliti
 class RecomputedTrial:
     """A trial under another study.
 
-    - `record`: with everything that follows from its scores.
-    - `stale`: names whose kept draws are no longer of the score by that name.
-    - `draws`: those in their place, each of shape (resamples,).
-    - `note`: what to know of it.
+    - `record`: with everything that is derived from its scores.
+    - `stale`: names whose stored draws no longer belong to the score of that name.
+    - `draws`: their replacements, each of shape (resamples,).
+    - `note`: a caveat of the trial.
     """
 
     record: TrialRecord
@@ -44,7 +44,7 @@ class RecomputedTrial:
     note: str = ""
 
     def all_draws(self, kept: Mapping[str, Array]) -> dict[str, Array]:
-        """Of all that the trial has `kept`, and of what is new."""
+        """The draws of all stored scores, `kept`, updated with the new ones."""
         return {**{n: d for n, d in kept.items() if n not in self.stale}, **self.draws}
 
 
@@ -67,7 +67,7 @@ class RecomputedRun:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know of the trials, the same of several once."""
+        """The trials' notes, each once."""
         found: dict[str, list[int]] = {}
         for trial in self.trials:
             if trial.note:
@@ -78,8 +78,8 @@ class RecomputedRun:
 def recompute_run(
     records: Iterable[TrialRecord], before: Study, now: Study, draws: Draws
 ) -> RecomputedRun:
-    """Every trial of a run that was made with `before` as one of `now`. RunError naming all trials
-    that do not hold what that takes."""
+    """Every trial of a run that was made with `before` as one of `now`. Raises RunError naming all
+    trials that lack the necessary scores or draws."""
     known = list(records)
     base = next((r for r in known if r.number == BASE_NUMBER), None)
     trials, reasons = [], dict[str, list[int]]()
@@ -98,8 +98,9 @@ def recompute_run(
 def recompute(
     record: TrialRecord, before: Study, now: Study, draws: Draws, base: TrialRecord | None
 ) -> RecomputedTrial:
-    """One trial; `base`: the untouched model's. RunError where its scores or draws do not suffice,
-    without the trial's number. What has no scores, since it failed or was pruned, stays."""
+    """One trial under `now`; `base`: the base model's. Raises RunError, without the trial's number,
+    if its scores or draws do not suffice. A failed or pruned trial has no scores and stays
+    unchanged."""
     is_other = before.objectives != now.objectives or _counted(before) != _counted(now)
     rungs = {"rungs": ()} if is_other else {}  # of other objectives
     if not record.objectives:
@@ -112,7 +113,7 @@ def recompute(
 
 
 def _counted(study: Study) -> dict[str, tuple[float, Any]]:
-    """Weight and floor of every ability; the floor None where the measure works it out."""
+    """Weight and floor of every ability; the floor is None if the measure computes it."""
     return {
         name: (spec.weight, (spec.model_extra or {}).get("floor"))
         for name, spec in study.evaluation.abilities.items()
@@ -120,14 +121,18 @@ def _counted(study: Study) -> dict[str, tuple[float, Any]]:
 
 
 def _owner(score: str, abilities: Iterable[str]) -> str | None:
-    """The ability that a score, or count, is of."""
+    """The ability that a score or count belongs to."""
     names = [n for n in abilities if score in (n, PREFIX + n) or score.startswith(f"{n}.")]
     return max(names, key=len, default=None)
 
 
 class _Trial:
-    """One trial on its way: `scores` by name, objectives among them; `fresh`: those that are new,
-    with their draws; `stale`: names whose kept draws are no longer theirs."""
+    """A trial during recomputation.
+
+    scores: by name, including objectives.
+    fresh: new scores with their draws.
+    stale: names whose stored draws no longer belong to them.
+    """
 
     def __init__(
         self, record: TrialRecord, before: Study, now: Study, draws: Draws, base: TrialRecord | None
@@ -153,8 +158,8 @@ class _Trial:
         self._left = {n: why for n, why in self._left.items() if n in self._after}
 
     def retention(self) -> None:
-        """The mean and the worst of the abilities, where anything about them changed or the mean
-        was not recorded."""
+        """Recompute the mean and the worst of the abilities if any of them changed or the mean was
+        not recorded."""
         if not self._is_other and (RETENTION in self._scores or RETENTION not in self._wanted):
             return
         if not self._after:
@@ -171,7 +176,7 @@ class _Trial:
         self._summaries(names)
 
     def _share(self, name: str, floor: float) -> None:
-        """What is kept of one ability above another floor."""
+        """Recompute the retention of one ability above another floor."""
         base, number = self._base, self._record.number
         own = self._draws(number, [name]).get(name)
         before = None if base is None else self._draws(base.number, [name]).get(name)
@@ -216,8 +221,8 @@ class _Trial:
             self._stale.add(WORST)
 
     def _units(self, names: Sequence[str]) -> int:
-        """Units behind the mean; where abilities share some, so many at most, since which ones is
-        not kept."""
+        """Number of units behind the mean; an upper bound if abilities share some, since which ones
+        is not stored."""
         recorded = measured(self._record).get(RETENTION)
         together = sum(self._scores[PREFIX + name].n for name in names)
         if recorded is None:
@@ -236,7 +241,7 @@ class _Trial:
         self._stale.add(name)
 
     def quality(self) -> None:
-        """The mean over directions of COMET, where it is asked for and was no objective."""
+        """Compute the mean of COMET over directions if it is requested and was no objective."""
         if QUALITY not in self._wanted or QUALITY in self._scores:
             return
         directions = [f"comet.{q.direction}" for q in self._now.evaluation.quality]

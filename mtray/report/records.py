@@ -1,5 +1,5 @@
-"""Records of trials on disk. A file is whole or absent: everything is written beside its place and
-moved there."""
+"""Records of trials on disk. Every file is written atomically: to a temporary file that then
+replaces it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mtray.schema import TrialRecord
 
 @dataclass(frozen=True)
 class DamagedFile:
-    """A result file that is there and cannot be read as a record."""
+    """A result file that exists but cannot be read as a record."""
 
     path: Path
     reason: str
@@ -39,19 +39,19 @@ class RunRecords:
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
-        """Without the base model's and those of further points of trials."""
+        """The records without the base model's and those of further points."""
         return tuple(r for r in self.records if r.number != BASE_NUMBER and r.trained_as is None)
 
     def sound(self) -> tuple[TrialRecord, ...]:
-        """The records; RunError naming the first damaged file when there is one."""
+        """The records; raises RunError naming the first damaged file if there is one."""
         if self.damaged:
             raise self.damaged[0].error()
         return self.records
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Write a value as JSON, atomically. ValueError for NaN and infinity, which JSON does not
-    have."""
+    """Write a value as JSON, atomically. Raises ValueError for NaN and infinity, which JSON does
+    not have."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     return write_atomically(path, (text + "\n").encode())
 
@@ -62,8 +62,8 @@ def write_record(run_dir: Path, record: TrialRecord) -> Path:
 
 
 def read_record(path: Path) -> TrialRecord:
-    """One record. RunError naming the file when it is absent, cut short, of another shape or in
-    another trial's folder."""
+    """One record. Raises RunError naming the file if it is missing, truncated, of another structure
+    or in another trial's folder."""
     try:
         record = TrialRecord.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -79,9 +79,9 @@ def read_record(path: Path) -> TrialRecord:
 
 
 def read_records(run_dir: Path) -> RunRecords:
-    """Every `trials/*/result.json`. A file that cannot be read does not raise: it comes back in
-    `damaged`, so that a status can still be shown; `RunRecords.sound` is for those who need all of
-    them. RunError when the folder is not a run's."""
+    """Every `trials/*/result.json`. A file that cannot be read does not raise but is returned in
+    `damaged`, so that a status can still be shown; `RunRecords.sound` is for callers that need all
+    records. Raises RunError if the folder is not a run's."""
     if not run_dir.is_dir():
         raise RunError(f"{run_dir}: no such run folder")
     records, damaged = [], []

@@ -1,4 +1,4 @@
-"""Which differences a sweep can tell from none, computed from its records and put into words."""
+"""Which differences a sweep can distinguish from zero, computed from its records and as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mtray.report.groups import (
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import RETENTION_SUMMARIES, Score, TrialRecord
 
-MOST = 12  # trials whose pairs are looked at
+MOST = 12  # trials whose pairs are examined
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def resolution_lines(
     draws: Draws,
     sizes: Mapping[str, Sequence[int]],
 ) -> list[str]:
-    """As measured once a recipe was trained twice; before that an estimate, which the text says.
-    `sizes`: segments of every evaluation set, those of quality under "quality", an ability's under
-    its name."""
+    """The resolution, measured once a recipe was trained twice; before that an estimate, marked as
+    such. `sizes`: segments of every evaluation set, those of quality under "quality", an ability's
+    under its name."""
     found = measured_resolution(records, objectives, draws)
     if found:
         return resolution_text(found, "as measured by the trials so far")
@@ -92,7 +92,8 @@ def measured_resolution(
 def _paired_error(
     pairs: Sequence[tuple[TrialRecord, TrialRecord]], names: Sequence[str], draws: Draws
 ) -> np.ndarray:
-    """Standard error over segments of a pair's difference, the median over pairs, (names,)."""
+    """Standard error over segments of a pair's difference, the median over pairs, shape
+    (names,)."""
     errors = []
     for pair in pairs:
         paired = paired_draws(pair, names, draws)
@@ -111,8 +112,8 @@ def _error(score: Score) -> float:
 def guessed_resolution(
     base: TrialRecord | None, objectives: Sequence[str], sizes: Mapping[str, Sequence[int]]
 ) -> dict[str, MeasuredResolution]:
-    """By objective, for those that can be guessed before any training: from the base model's own
-    intervals where it has them, else from the variance of the default study's segments."""
+    """By objective, for those that can be estimated before any training: from the base model's own
+    intervals if it has them, otherwise from the variance of the default study's segments."""
     found = {}
     for name in objectives:
         guess = _guess(base, name, sizes)
@@ -144,7 +145,8 @@ def _guess(
 
 
 def _sets(name: str, sizes: Mapping[str, Sequence[int]]) -> list[int]:
-    """Of the abilities that a retention averages; the worst of them is not known in advance."""
+    """Set sizes of the abilities that a retention averages; the worst of them is not known in
+    advance."""
     ability = name.removeprefix(PREFIX)
     if ability in sizes:
         return list(sizes[ability])
@@ -169,7 +171,7 @@ def resolution_text(found: Mapping[str, MeasuredResolution], how: str) -> list[s
 
 
 def needed_text(found: Resolution) -> str:
-    """What halving the difference takes, such as `6 trainings of each (5 repeats)`."""
+    """What halving the difference requires, such as `6 trainings of each (5 repeats)`."""
     if found.half == 0:
         return "not possible, it has no noise"
     needed = found.needed()

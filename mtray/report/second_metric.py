@@ -1,22 +1,22 @@
 """Whether gains in the optimised metric are also gains in a metric of another kind: a single metric
-can be gamed, two unrelated ones hardly can.
+can be gamed, two unrelated ones hardly.
 
 A learned metric (COMET) is compared with a string-based one (chrF++, chrF or BLEU, the first that
 was measured), and vice versa. Gains are paired differences to the base model. For comparison both
 are divided by the standard deviation of the base model's score over segments, which follows from
 its interval (both metrics have the same segments). In these units chrF gains more than COMET: 1.0
 to 2.6 times as much in eight trainings of the default study's baselines, median 1.5. A gain is
-*comparable* if it is at least a third (`COMPARABLE`) of the other metric's, which allows for
-metrics that usually differ in size, in either direction. The two disagree on a recipe as
+*comparable* if it is at least a third (`COMPARABLE`) of the other metric's, which allows for the
+usual difference in size, in either direction. The two disagree on a recipe as
 
-- `opposite`: when one gains and the other loses, both beyond noise;
-- `unconfirmed`: when the optimised metric gains and the other gains less than a comparable amount,
-  both beyond noise.
+- `opposite`: one gains and the other loses, both beyond noise;
+- `unconfirmed`: the optimised metric gains and the other gains less than a comparable amount, both
+  beyond noise.
 
 Noise is joint over all recipes: the intervals of both gains and of the shortfall (the second
 metric's gain minus a comparable one) are widened so that 95 % of the joint draws lie within all of
-them at once (`Joint.stretch`). Where the metrics truly agree on every recipe, at most 5 % of sweeps
-flag any, whichever recipes were picked for the front.
+them simultaneously (`Joint.stretch`). If the metrics truly agree on every recipe, at most 5 % of
+sweeps flag any, whichever recipes were picked for the front.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mtray.schema import Frozen, Score, Sense
 COMPARABLE = 1 / 3
 COMET = "comet"
 QUALITY = "quality"  # the objective that is COMET's mean over the directions
-STRINGS = ("chrf++", "chrf", "bleu", "spbleu", "spbleu101")  # the best second one first
+STRINGS = ("chrf++", "chrf", "bleu", "spbleu", "spbleu101")  # preferred second metric first
 SHORTFALL = "second less comparable"
 Disagreement = Literal["opposite", "unconfirmed"]
 REASONS: dict[Disagreement, str] = {
@@ -70,13 +70,13 @@ class SecondMetric(Frozen):
 
     @property
     def disagreements(self) -> dict[int, Disagreement]:
-        """By the recipe's number."""
+        """The disagreements, by the recipe's number."""
         return {g.number: g.disagreement for g in self.gains if g.disagreement}
 
 
 def partner(objective: str, scores: Mapping[str, Score]) -> str | None:
     """The score that an objective is compared with: of the same direction, or the mean over all;
-    None for an objective that is no metric of quality, or where no such score was measured."""
+    None if the objective is no metric of quality or no such score was measured."""
     metric, _, where = objective.partition(".")
     if metric == QUALITY and not where:
         return next((n for m in STRINGS for n in _overall(m, scores)), None)
@@ -109,8 +109,9 @@ def second_metrics(
     differences: Mapping[int, Differences],
     draws: Draws = no_draws,
 ) -> tuple[SecondMetric, ...]:
-    """For every objective that is a metric of quality and has a partner; none without the base
-    model or a trained recipe. `differences`: the recipes', by number, to the base model."""
+    """The second metric of every objective that is a metric of quality and has a partner; none
+    without the base model or a trained recipe. `differences`: the recipes', by number, to the base
+    model."""
     base = next((g for g in groups if g.original.number == BASE_NUMBER), None)
     if base is None:
         return ()
@@ -131,7 +132,7 @@ def second_metrics(
 
 
 def _exchange(base: Mapping[str, Score], name: str, other: str) -> float | None:
-    """Standard deviation of one metric over that of the other; None where one has no interval."""
+    """Standard deviation of one metric over that of the other; None if one has no interval."""
     first, second = (base[n].high - base[n].low for n in (name, other))
     return second / first if first > 0 and second > 0 else None
 
@@ -139,7 +140,7 @@ def _exchange(base: Mapping[str, Score], name: str, other: str) -> float | None:
 def _gains(
     tested: Joint, sense: Sense, differences: Mapping[int, Differences]
 ) -> tuple[MetricGain, ...]:
-    """Of all groups but the first, which is the base model's."""
+    """Gains of all groups except the first, which is the base model's."""
     base, *numbers = tested.numbers
     first, second, _ = tested.names
     stretch = tested.stretch(numbers, [base])
@@ -168,7 +169,8 @@ def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
 
 
 def disagreement(first: Difference, second: Difference, beyond: Difference) -> Disagreement | None:
-    """By simultaneous intervals of the two gains and of the second minus a comparable one."""
+    """The disagreement by simultaneous intervals of the two gains and of the second minus a
+    comparable one."""
     if (first.low > 0 and second.high < 0) or (first.high < 0 and second.low > 0):
         return "opposite"
     return "unconfirmed" if first.low > 0 and beyond.high < 0 else None

@@ -12,13 +12,13 @@ from mtray.report.abilities import ability_measures
 from mtray.report.groups import Draws, Group, measured, no_draws, seed_variance
 from mtray.schema import Score, TrialRecord
 
-SHARE = "retention."  # before an ability's name
+SHARE = "retention."  # prefix of an ability's name
 WORST = f"{SHARE}worst"
 
 
 def mean_records(groups: Sequence[Group], draws: Draws = no_draws) -> list[TrialRecord]:
     """One record for each group: the original's, with means over seeds as its values and the mean
-    duration as its `seconds`. `retention.worst` is the least of the abilities' means."""
+    duration as its `seconds`. `retention.worst` is the minimum of the abilities' means."""
     names = dict.fromkeys(name for group in groups for t in group.trials for name in measured(t))
     spreads = {name: seed_variance(groups, [name], draws) for name in names}
     return [_mean_record(group, spreads) for group in groups]
@@ -43,14 +43,14 @@ def _means(group: Group, spreads: Mapping[str, SeedVariance], part: str) -> dict
 
 
 def _half(group: Group, spread: SeedVariance, level: float = LEVEL) -> float:
-    """Half the interval of one trial's error over seeds, at the recipe's alpha."""
+    """Half the width of the interval of one trial's error over seeds, at the recipe's alpha."""
     return group.alpha * float(spread.half_width(level)[0]) if group.n_seeds else 0.0
 
 
 def mean_score(scores: Sequence[Score], half: float, stretch: float = 1.0) -> Score:
-    """The mean of one score over seeds. Its interval joins the segments' part, `stretch` times as
-    wide as the scores', and the seeds', `half` the width of one trial's, as independent (MOVER: Zou
-    & Donner 2008, Stat. Med. 27:1693), within what the measure can be."""
+    """The mean of one score over seeds. Its interval combines the segments' part, `stretch` times
+    as wide as the scores', and the seeds' part, `half` the width of one trial's, as independent
+    (MOVER: Zou & Donner 2008, Stat. Med. 27:1693), clipped to the measure's range."""
     if len(scores) == 1 and not half and stretch == 1:
         return scores[0]
     by_seeds = half / sqrt(len(scores))
@@ -65,8 +65,8 @@ def mean_score(scores: Sequence[Score], half: float, stretch: float = 1.0) -> Sc
 
 
 def _worst(group: Group, spreads: Mapping[str, SeedVariance], means: Mapping[str, Score]) -> Score:
-    """The least of the abilities' means. Its interval is the one that this ability has among
-    intervals that hold for all abilities together (Bonferroni)."""
+    """The minimum of the abilities' means. Its interval is that of this ability among intervals
+    that hold for all abilities simultaneously (Bonferroni)."""
     abilities = ability_measures(means)
     if not abilities:
         return means[WORST]

@@ -1,5 +1,5 @@
 """The response surface of a run: a model of its objectives and abilities over the whole space,
-fitted to the recipes that were trained."""
+fitted to the trained recipes."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ APART = 0.5  # feature of a value outside the space: a distance of half a parame
 
 
 class Coordinates:
-    """Recipes as feature vectors of the models: the coordinates of a space, then one indicator for
-    each value of a recipe in `others` that the space cannot represent, because the space fixes
-    another one (a baseline's `source_weights`) or its scale has no place for it (0 on a log
-    scale)."""
+    """Recipes as feature vectors of the models: the coordinates of a space, then one
+    indicator for each value of a recipe in `others` that the space cannot represent, because
+    the space fixes another one (a baseline's `source_weights`) or its scale cannot represent
+    it (0 on a log scale)."""
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
         self._space, self._unit_cube = space, UnitCube(space.distributions())
@@ -65,8 +65,8 @@ class Coordinates:
 
     def features(self, recipes: Iterable[Recipe]) -> Array:
         """Shape (k, f). A parameter that the space's conditions switch off for a recipe gets the
-        middle of its range, so that recipes do not differ in values that they do not use. Values
-        outside a range are not clipped."""
+        middle of its range, so that recipes do not differ in unused values. Values outside a range
+        are not clipped."""
         units, apart = [], []
         for recipe in recipes:
             params = self._params(recipe)
@@ -96,11 +96,11 @@ def _has_place(parameter: Parameter, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class ModelledRun:
-    """The response surface of a run, with what it was fitted to.
+    """The response surface of a run, with the data it was fitted to.
 
     - `evidence`: measured differences of all trained recipes.
     - `coordinates`: map recipes to feature vectors.
-    - `names`: of the modelled measures.
+    - `names`: the modelled measures.
     - `surface`: one mixture of Gaussian processes for each measure.
     """
 
@@ -120,8 +120,8 @@ class ModelledRun:
 
 
 def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> ModelledRun:
-    """The surface of the named measures (default: all in `evidence`). RunError with fewer than
-    `FEWEST` recipes to fit it to."""
+    """The surface of the named measures (default: all in `evidence`). Raises RunError with fewer
+    than `FEWEST` recipes to fit it to."""
     recipes = [record.recipe for record in evidence.records]
     if len(recipes) < FEWEST:
         raise RunError(f"{len(recipes)} recipes are trained; a response surface needs {FEWEST}")

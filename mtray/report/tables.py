@@ -1,6 +1,6 @@
 """The front for a terminal, a file or a pipe.
 
-`show_front` prints the parts in order; each can be had alone: `show_answer`, `front_sheet`,
+`show_front` prints the parts in order; each is also available alone: `show_answer`, `front_sheet`,
 `against_sheet`, `summary_lines`. `mtray.report.printing` lays tables out.
 """
 
@@ -55,12 +55,12 @@ def _digits(found: DisplayedScore) -> int:
     return 1 if found.points else 3
 
 
-# shown even where all recipes have the default
+# shown even if all recipes have the default
 ALWAYS = ("parallel_size", "mono_ratio", "replay_fraction", "frozen_layers", "learning_rate")
 
 
 def varied_parameters(recipes: Sequence[Parameters]) -> list[str]:
-    """The parameters worth a column: the first ones, and those that some recipe sets."""
+    """The parameters that get a column: the first ones, and those that some recipe sets."""
     return [
         name
         for name, field in Recipe.model_fields.items()
@@ -69,7 +69,7 @@ def varied_parameters(recipes: Sequence[Parameters]) -> list[str]:
 
 
 def second_names(front: Front) -> list[str]:
-    """The metrics beside the optimised ones, without objectives."""
+    """The metrics in addition to the optimised ones, without objectives."""
     known = {o.name for o in front.objectives}
     return list(dict.fromkeys(p.metric for p in front.second_metrics if p.metric not in known))
 
@@ -78,7 +78,7 @@ def front_cells(
     front: Front, baselines: bool = True, show: Callable[[DisplayedScore], str] = shown_text
 ) -> tuple[list[str], list[list[str]]]:
     """Head and rows: the front, best in the first objective first, then the baselines that are not
-    on it, and what is compared with."""
+    on it, and the reference of the differences."""
     measures = [*(o.name for o in front.objectives), *second_names(front)]
     parameters = varied_parameters([p.recipe for p in front.points])
     names = [head(front, name) for name in measures]
@@ -109,7 +109,7 @@ def _cells(
 
 
 def _measured(front: Front, point: Point, name: str, show: Callable[[DisplayedScore], str]) -> str:
-    """A measure, with a mark where it disagrees with the optimised one."""
+    """A measure, with a mark if it disagrees with the optimised one."""
     found = shown(front, point, name)
     doubted = any(
         pair.metric == name and point.number in pair.disagreements for pair in front.second_metrics
@@ -141,7 +141,7 @@ def front_sheet(
 
 
 def legend(front: Front) -> list[str]:
-    """What the table's numbers and marks mean, a sentence each."""
+    """Explanations of the table's numbers and marks, a sentence each."""
     reference, lines = reference_point(front), []
     if reference is not None:
         measures = [*(o.name for o in front.objectives), *second_names(front)]
@@ -160,7 +160,7 @@ def legend(front: Front) -> list[str]:
 
 
 def summary_lines(result: FrontResult) -> list[str]:
-    """Knee and hypervolume of the front, warnings, and where the files are."""
+    """Knee and hypervolume of the front, warnings, and paths of the files."""
     front = result.front
     gained = ""
     if front.baseline_hypervolume is not None:
@@ -183,7 +183,8 @@ def summary_lines(result: FrontResult) -> list[str]:
 
 
 def show_answer(front: Front, console: Console) -> None:
-    """The recommendation, its probability, and the next commands; nothing before there is one."""
+    """Print the recommendation, its probability, and the next commands; nothing before there is
+    one."""
     if front.answer is None:
         return
     print_lines([*answer_head(front.answer), ""], console)
@@ -193,7 +194,7 @@ def show_answer(front: Front, console: Console) -> None:
 
 def show_front(result: FrontResult, console: Console | None = None) -> None:
     """Print the front, its gains over the baselines, and the summary: framed on a terminal that is
-    wide enough, plain and never wrapped where the output is no terminal."""
+    wide enough, plain and never wrapped if the output is no terminal."""
     console, front = console or Console(), result.front
     show_answer(front, console)
     print_sheet(front_sheet(front), console, front_sheet(front, show=short_text))

@@ -1,4 +1,4 @@
-"""Numbers of a training that a front lists beside its scores."""
+"""Numbers of a training that a front lists in addition to its scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mtray.schema import TrialRecord
 
 
 def training_numbers(record: TrialRecord) -> dict[str, int | float]:
-    """What a training moved, by how much, and from how much text; empty for the base model."""
+    """Trainable parameters, size of the update and amount of text; empty for the base model."""
     done = record.training
     if done is None:
         return {}

@@ -1,4 +1,4 @@
-"""In which unit a measure is, as far as its values tell."""
+"""The unit of a measure, inferred from its values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ POINTS = 10
 
 
 def in_points(value: float) -> bool:
-    """Whether a measure with such a value is one of points, such as BLEU, whose decimals say
+    """Whether a measure with such a value is in points, such as BLEU, whose later decimals say
     little, and not a share."""
     return abs(value) >= POINTS

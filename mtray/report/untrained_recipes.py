@@ -1,4 +1,4 @@
-"""Recipes of a space that were not trained and that a response surface expects to be good."""
+"""Untrained recipes of a space that a response surface predicts to be good."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mtray.schema import Recipe, Sense
 
 Array = npt.NDArray[np.float64]
 SPREAD = 1024  # points over the space, a power of two
-NEAR = 256  # beside the best so far, in each round
-STEPS = (0.1, 0.03, 0.01)  # of the rounds, in unit coordinates
-BEST = 8  # that a round starts from
+NEAR = 256  # candidates near the best ones so far, in each round
+STEPS = (0.1, 0.03, 0.01)  # step size of each round, in unit coordinates
+BEST = 8  # best candidates that a round starts from
 SEED = 11
 
 
@@ -32,8 +32,8 @@ def recipes_at(surface: ModelledRun, units: Array) -> list[Recipe]:
 
 
 def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recipe, ...]:
-    """The recipe that is expected to be worth most, and the front of the expected values before it
-    was looked for; the best first."""
+    """The recipe with the highest expected worth, and the front of the expected values before the
+    search for it; the best first."""
     rng = np.random.default_rng(SEED)
     units = spread_points(len(surface.coordinates.names))
     means = _means(surface, units, senses)
@@ -55,6 +55,6 @@ def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recip
 
 
 def _means(surface: ModelledRun, units: Array, senses: Sequence[Sense]) -> Array:
-    """Expected differences to the untouched model, shape (k, m), more is better."""
+    """Expected differences to the base model, shape (k, m), more is better."""
     found = surface.predict(recipes_at(surface, units))[0]
     return maximised(found, senses)

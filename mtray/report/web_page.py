@@ -1,5 +1,5 @@
-"""The front as one self-contained web page: no request leaves it, nothing in a record can become
-markup or script."""
+"""The front as one self-contained web page. It makes no network requests, and nothing in a record
+can become markup or script."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
-# The data stands in a script element, where only `<` could end it early; the other two are what
-# HTML and old JavaScript parsers read specially. All are legal JSON escapes.
+# The data is in a script element, which only `<` could end early; HTML and old JavaScript parsers
+# treat the other two specially. All are legal JSON escapes.
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"} | {
     0x2028: "\\u2028",
     0x2029: "\\u2029",
@@ -19,7 +19,7 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"} | {
 def front_page(front: dict[str, Any]) -> str:
     """The page for `Front.model_dump(mode="json")`, as HTML text; opens from disk, works offline.
 
-    A live page sends newer data to the same page by calling its `window.mtray.render(front)`.
+    A live page passes newer data to it by calling its `window.mtray.render(front)`.
     """
     template = files("mtray.report").joinpath("front.html").read_text(encoding="utf-8")
     data = json.dumps(front, ensure_ascii=False, allow_nan=False).translate(_ESCAPES)

@@ -1,4 +1,4 @@
-"""Abilities that fine-tuning may cost: one file for each measure, one line in `ABILITIES`."""
+"""Abilities that fine-tuning may degrade: one file for each measure, one line in `ABILITIES`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ABILITIES: dict[str, Callable[[AbilitySpec, Context], Ability]] = {
 
 
 def build_ability(spec: AbilitySpec, context: Context) -> Ability:
-    """The ability a study describes. Raises ConfigError for an unknown measure or option, DataError
-    for an unusable file."""
+    """The ability that a study describes. Raises ConfigError for an unknown measure or option,
+    DataError for an unusable file."""
     if spec.measure not in ABILITIES:
         raise ConfigError(
             f"ability {context.name!r}: unknown measure {spec.measure!r}; "

@@ -1,4 +1,4 @@
-"""What every ability is, and the reading of options that all of them share."""
+"""The ability protocol, and the reading of options that all abilities share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mtray.schema import AbilitySpec, Frozen
 
 @dataclass(frozen=True)
 class Context:
-    """What an ability is built with besides its own options."""
+    """What an ability is built from, in addition to its own options."""
 
     name: str
     template: str
@@ -31,25 +31,27 @@ class Context:
 
     @property
     def prompt_builder(self) -> PromptBuilder:
-        """The study's way to ask for a translation."""
+        """Builds the study's translation prompts."""
         return PromptBuilder(self.template, self.tokenizer)
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What measuring may need besides outputs. `comet` loads the study's metric, once per
-    process."""
+    """What a measurement may need in addition to outputs. `comet` loads the study's metric, once
+    per process."""
 
     comet: Callable[[], CometScorer]
 
 
 class Ability(Protocol):
-    """Requests to the model, and what its outputs are worth. `floor` is the value of chance or of a
-    trivial output, in the unit of the measurement; higher is better. One that only the study's
-    metric can tell is given by a method `floor_by(tools)` (see `floor_of`). `extras` are further
-    measurements to report, by name. A method `texts()`, where there is one, names what each row of
-    the measurement may share with other sets: its texts, and its document (see
-    `mtray.analysis.resampling_units`)."""
+    """Requests to the model, and the measurement of its outputs; higher is better.
+
+    floor: the value at chance or of a trivial output, in the unit of the measurement. If only the
+        study's metric can measure it, a method `floor_by(tools)` returns it (see `floor_of`).
+    extras: further reported measurements, by name.
+    texts: optional method; returns what each row of the measurement may share with other sets: its
+        texts, and its document (see `mtray.analysis.resampling_units`).
+    """
 
     @property
     def name(self) -> str: ...
@@ -72,7 +74,7 @@ class Ability(Protocol):
 
 
 def floor_of(ability: Ability, tools: Tools) -> float:
-    """The ability's floor, from its `floor_by(tools)` where it has one."""
+    """The ability's floor, from its `floor_by(tools)` if it has one."""
     by_metric: Callable[[Tools], float] | None = getattr(ability, "floor_by", None)
     return ability.floor if by_metric is None else by_metric(tools)
 
@@ -82,8 +84,8 @@ Row = TypeVar("Row")
 
 
 def check_without_comet(abilities: Sequence[Ability]) -> None:
-    """ConfigError naming the first ability that is measured by the study's COMET: its attribute
-    `without_comet` says what can be done instead."""
+    """Raise ConfigError naming the first ability that is measured by the study's COMET; its
+    attribute `without_comet` describes an alternative."""
     for ability in abilities:
         if instead := getattr(ability, "without_comet", ""):
             raise ConfigError(
@@ -92,17 +94,17 @@ def check_without_comet(abilities: Sequence[Ability]) -> None:
             )
 
 
-# a part of an evaluation set has at least so many segments, or all: fewer have no standard error
+# a part of an evaluation set has at least this many segments, or all: fewer have no standard error
 LEAST_SEGMENTS = 8
 
 
 def evenly(n: int, share: float) -> list[int]:
-    """The places of a share of `n` segments, spread over all of them; the same for every model."""
+    """Indices of a share of `n` segments, evenly spaced; the same for every model."""
     return spaced(n, max(LEAST_SEGMENTS, math.ceil(n * share - 1e-9)))
 
 
 def spaced(n: int, wanted: int) -> list[int]:
-    """`wanted` places of `n` (all where it has no more), as far apart as can be."""
+    """`wanted` indices of `n` (all if there are no more), evenly spaced."""
     wanted = min(n, wanted)
     return [place * n // wanted for place in range(wanted)]
 
@@ -112,9 +114,9 @@ def read_rows(
     roles: Sequence[str],
     path: str | Mapping[str, str] | None = None,
 ) -> list[dict[str, str]]:
-    """All rows by role; `columns` of the spec maps a role to the file's column, which otherwise has
-    the role's name. Labels that it names are read too, though not of another `path` than the
-    spec's."""
+    """All rows by role. `columns` of the spec maps a role to the file's column, whose default
+    name is the role's. Labels that it names are read too, but not from another `path` than
+    the spec's."""
     own = path in (None, spec.path)
     labels = [label for label in LABELS if own and label in spec.columns and label not in roles]
     unknown = spec.columns.keys() - {*roles, *LABELS}
@@ -132,7 +134,7 @@ def read_rows(
 def sampled(
     spec: AbilitySpec, context: Context, rows: Sequence[Row], strata: Strata = ()
 ) -> list[Row]:
-    """Those of the rows that are measured (`mtray.data.stratified_sample`)."""
+    """The rows that are measured (`mtray.data.stratified_sample`)."""
     places = sample_indices(len(rows), spec.size, spec.take, context.sample_seed, strata)
     return [rows[i] for i in places]
 
@@ -145,13 +147,13 @@ def sampled_rows(spec: AbilitySpec, context: Context, roles: Sequence[str]) -> l
 
 
 def strata_of(rows: Sequence[dict[str, str]]) -> Strata:
-    """The labels of rows by role, where they have any."""
+    """The labels of rows by role, if they have any."""
     return [[row[label] for row in rows] for label in LABELS if label in rows[0]]
 
 
 def options_of(name: str, spec: AbilitySpec, model: type[Options]) -> Options:
-    """The measure's own options as its `model` reads them. ConfigError naming the ability, the
-    option, what was found and what is allowed."""
+    """The measure's own options, parsed by its `model`. Raises ConfigError naming the ability, the
+    option, the value found and what is allowed."""
     try:
         return model.model_validate(spec.model_extra or {})
     except ValidationError as error:
@@ -174,18 +176,19 @@ def languages_of(direction: str) -> tuple[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Prompts and answers are lines: any run of white space becomes one space."""
+    """The text on one line, as prompts and answers need it: any run of white space becomes one
+    space."""
     return " ".join(text.split())
 
 
 def check_outputs(name: str, requests: Sequence[Request], outputs: Sequence[Output]) -> None:
-    """EvaluationError unless there is an output for every request."""
+    """Raise EvaluationError unless there is an output for every request."""
     if len(outputs) != len(requests):
         raise EvaluationError(f"{name}: {len(requests)} requests but {len(outputs)} outputs")
 
 
 def output_counts(sources: Sequence[str], outputs: Sequence[Output]) -> dict[str, float]:
-    """Failures that an average hides: empty and cut-off answers, and copies of the source."""
+    """Failures that a mean hides: empty and truncated answers, and copies of the source."""
     return {
         "segments": float(len(outputs)),
         "empty": float(sum(not o.text for o in outputs)),

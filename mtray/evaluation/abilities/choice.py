@@ -1,14 +1,15 @@
 """Ability: choose the right one of several answers (multiple choice). Unit: accuracy, 0 to 1.
 
-No text is generated: every choice's log-likelihood after the prompt is computed, and the likeliest
-is the answer. With `style: text` the choice's own text is scored after the question alone, and
-`acc_norm` divides its log-likelihood by its characters, so that long choices are not at a
-disadvantage (as the LM evaluation harness does). With `style: letters` the choices stand in the
-prompt and their letters are scored; `rotations: true` asks every question once with each of its
-choices first, since models like some letters better, at as many times the cost.
+No text is generated: the log-likelihood of every choice after the prompt is computed, and the most
+likely choice is the answer. With `style: text` the choice's own text is scored after the question
+alone, and `acc_norm` divides its log-likelihood by its number of characters, so that long choices
+are not at a disadvantage (as in the LM evaluation harness). With `style: letters` the prompt lists
+the choices and their letters are scored; `rotations: true` asks every question once with each of
+its choices first, since models prefer some letters, at a proportional cost.
 
-Choices that are equally likely share the point, so that a model without an opinion has the floor's
-accuracy: chance, the mean of 1 / number of choices."""
+Equally likely choices share the point, so that a model without a preference has the floor's
+accuracy: chance, the mean of 1 / number of choices.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +43,14 @@ PROMPTS = {
 
 
 def credit(scores: Sequence[float], answer: int) -> float:
-    """1 where the answer has the highest score, 1/k where it shares that with k - 1 others, else
-    0."""
+    """1 if the answer has the highest score, 1/k if k - 1 others have the same score, else 0."""
     best = max(scores)
     return float(scores[answer] == best) / list(scores).count(best)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """For each question as many requests as it has choices; for each of its rotations, in turn."""
+    """As many requests for each question as it has choices, for each of its rotations in turn."""
 
     name: str
     requests: list[Request]

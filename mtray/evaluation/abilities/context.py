@@ -1,15 +1,16 @@
-"""Ability: translate a sentence as the sentences before it ask for (ctxpro: gender, animacy,
+"""Ability: translate a sentence as the preceding sentences require (ctxpro: gender, animacy,
 formality, auxiliary, inflection). Unit: guarded accuracy / the references' own, see
 `mtray.evaluation.metrics.context_matching`.
 
-With `context: true` the source is the whole text, the sentences before and the one in question,
-joined by spaces; the model translates all of it and the last sentence of its answer is scored. With
-`context: false` it gets the one sentence alone: what of the accuracy needs no context. Measure both
-as two abilities.
+With `context: true` the source is the whole text, the preceding sentences and the sentence in
+question, joined by spaces; the model translates all of it and the last sentence of its answer is
+scored. With `context: false` the source is the one sentence alone, which measures the accuracy that
+needs no context. Measure both as two abilities.
 
 The floor is the best constant answer: one expected form padded to the length that fits most of the
-references. The animacy sets are degenerate, each of their items expects "it": their floor is high,
-and their raw accuracy (`accuracy` among the extras) says nothing."""
+references. The animacy sets are degenerate, since each of their items expects "it": their floor is
+high, and their raw accuracy (`accuracy` among the extras) is meaningless.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ ITEMS, INPUTS = "items", "inputs"
 
 @dataclass(frozen=True)
 class DocumentContext:
-    """A request for each item; `sources` are the texts that the model is given."""
+    """One request for each item; `sources` are the texts given to the model."""
 
     name: str
     requests: list[Request]
@@ -98,9 +99,9 @@ class Options(Frozen):
 
 
 def build(spec: AbilitySpec, context: Context) -> DocumentContext:
-    """Options: `direction`, `context`, `max_sentences` (of a source text, the one in question
-    among them; the nearest are kept). `path`: `items` and, for context, `inputs`. The sample is
-    stratified by rules and documents. The study's `max_new_tokens` holds for each sentence of a
+    """Options: `direction`, `context`, `max_sentences` (of a source text, including the one in
+    question; the nearest are kept). `path`: `items` and, for context, `inputs`. The sample is
+    stratified by rules and documents. The study's `max_new_tokens` applies to each sentence of a
     source."""
     options = options_of(context.name, spec, Options)
     items = _read(context.name, spec, options.context)

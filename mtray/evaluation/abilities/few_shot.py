@@ -1,4 +1,4 @@
-"""Ability: see from examples alone what is asked (`source -> target` lines, no word on the task).
+"""Ability: infer the task from examples alone (`source -> target` lines, without an instruction).
 Unit: chrF."""
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ Texts = TypeVar("Texts", bound=tuple[str, ...])
 
 
 def choose_shots(query: Texts, pool: Sequence[Texts], count: int) -> list[Texts]:
-    """`count` tuples of texts of the pool that share none with the query nor with each other, such
-    as pairs of sentences, chosen by the query's content alone.
+    """`count` tuples of texts from the pool, such as sentence pairs, that share no text with the
+    query or with each other. They depend on the query's content alone.
 
-    So every model sees the same prompt for the same query, whatever else is evaluated. Raises
-    DataError when the pool has too few other pairs."""
+    Every model therefore gets the same prompt for the same query, whatever else is evaluated.
+    Raises DataError if the pool has too few other pairs.
+    """
     digest = hashlib.sha256("\t".join(query).encode()).digest()
     order = random.Random(int.from_bytes(digest[:8], "big"))
     taken = {side.casefold() for side in query}
     chosen: list[Texts] = []
-    # twice as many as wanted and some more are enough of a large pool; a full shuffle for each
-    # query is slow
+    # of a large pool, about twice as many as wanted are enough; a full shuffle for each query is
+    # slow
     for pair in order.sample(pool, min(len(pool), 2 * count + 50)):
         sides = {side.casefold() for side in pair}
         if not sides & taken:
@@ -57,7 +58,7 @@ class Options(Frozen):
 
 
 def build(spec: AbilitySpec, context: Context) -> Translation:
-    """Options: `direction`, `shots`, `shots_path` (a file like `path`, other sentences)."""
+    """Options: `direction`, `shots`, `shots_path` (a file like `path` with other sentences)."""
     options = options_of(context.name, spec, Options)
     roles = list(languages_of(options.direction))
     pairs = _pairs(sampled_rows(spec, context, roles), roles)

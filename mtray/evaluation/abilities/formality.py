@@ -1,23 +1,23 @@
-"""Ability: translate in the register that is asked for (CoCoA-MT, Nadejde et al. 2022).
+"""Ability: translate in the requested register (CoCoA-MT, Nadejde et al. 2022).
 
-Every sentence is asked for twice, formal and informal, and an output is labelled by the
-register-bearing phrases that it holds (`mtray.evaluation.metrics.cocoa_matching`, the normalised
+Every sentence is requested twice, formal and informal, and an output is labelled by the
+register-bearing phrases that it contains (`mtray.evaluation.metrics.cocoa_matching`, the normalised
 form). For each register:
 
     guard = min(1, coverage / coverage of the references)
-    guarded accuracy = accuracy * guard                      0 where nothing matches
+    guarded accuracy = accuracy * guard                      0 if nothing matches
     control = (2 * accuracy - 1) * guard                     the value; the mean over both registers
 
 Why control and not guarded accuracy: a system that ignores the instruction has the mean accuracy
 1/2 and the guarded accuracy guard / 2, which rises with its coverage, that is, with any gain in
-translation quality. No constant is then a floor: half the base model's guard lets a tuned model
-that lost its register and covers more phrases stand above it, and 1/2 gives a base model of
-coverage 0.6 no room at all. Control takes the guard / 2 off each system itself (and is doubled to
-end at 1): whoever ignores the instruction has 0 at every coverage, whoever avoids the phrases has
-0, the references have 1. Unit: -1 to 1.
+translation quality. No constant is then a valid floor. With half the base model's guard, a tuned
+model that lost its register but covers more phrases is above the floor; with 1/2, a base model of
+coverage 0.6 can hardly exceed it. Control subtracts guard / 2 from each system itself (and is
+doubled so that its maximum is 1): a system that ignores the instruction has 0 at every coverage,
+one that avoids the phrases has 0, the references have 1. Unit: -1 to 1.
 
-Without shots the prompt names the register. With `shots` it shows so many translations in the
-register and names it only where `instruction` is true. Both registers of a sentence have the same
+Without shots the prompt names the register. With `shots` it shows that many translations in the
+register, and names it only if `instruction` is true. Both registers of a sentence have the same
 shots, each in its own translation.
 """
 
@@ -82,10 +82,10 @@ class Formality:
     references: list[tuple[str, str]]
     language: str
     floor: float
-    prompting: str = ""  # what the signature says of shots; nothing of the zero-shot prompt
+    prompting: str = ""  # the signature's part on shots; empty for the zero-shot prompt
 
     def labels(self, texts: Sequence[str], form: str) -> list[str]:
-        """Labels of texts that stand in the order of the requests."""
+        """Labels of texts in the order of the requests."""
         label, segmented = FORMS[form], self.language not in WITHOUT_SPACES
         return [label(t, *self.expected[i // 2], segmented) for i, t in enumerate(texts)]
 
@@ -114,7 +114,7 @@ class Formality:
         return Measurement(self._statistics(outputs), control, signature, bounds=(-1.0, 1.0))
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
-        """`guarded_accuracy` over both registers, and `<form>.<register asked for>.<value>`."""
+        """`guarded_accuracy` over both registers, and `<form>.<requested register>.<value>`."""
         signature = self._signature("guarded-M-Acc")
         stats = self._statistics(outputs)
         found = {
@@ -126,13 +126,13 @@ class Formality:
             signature = f"lang:{self.language}|match:{form}{self.prompting}"
             for side, register in enumerate(REGISTERS):
                 values = register_values(labels[side::2], references[side::2], register, signature)
-                del values["reference_coverage"]  # the same for every model; the counts hold it
+                del values["reference_coverage"]  # the same for every model; stored in the counts
                 found |= {f"{form}.{register}.{name}": m for name, m in values.items()}
         return found
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
-        """`<form>.<register asked for>.<label>` of the outputs, and `references.` before it of the
-        references."""
+        """`<form>.<requested register>.<label>` of the outputs, and the same with the prefix
+        `references.` of the references."""
         texts = [o.text for o in outputs]
         found: dict[str, float] = {"sentences": float(len(self.expected))}
         for form in FORMS:
@@ -164,7 +164,7 @@ class Options(Frozen):
 
 
 def _checked(name: str, spec: AbilitySpec) -> Options:
-    """The options, those that do not fit together refused."""
+    """The options; raises ConfigError for a combination that does not fit together."""
     options, where = options_of(name, spec, Options), f"ability {name!r}: measure {spec.measure}"
     if bool(options.shots) != bool(options.shots_path):
         raise ConfigError(f"{where}: `shots` over 0 and `shots_path` need each other")
@@ -180,7 +180,7 @@ def _checked(name: str, spec: AbilitySpec) -> Options:
 def _contrasts(
     spec: AbilitySpec, path: str | dict[str, str], options: Options, domains: Sequence[str] = ()
 ) -> tuple[list[Contrast], Strata]:
-    """All sentences of a table, a folder or a stem, and what a sample is stratified by."""
+    """All sentences of a table, a folder or a stem, and the strata of a sample."""
     source, target = languages_of(options.direction)
     if not is_table(path):
         found = read_domains(Path(str(path)), source, target, domains)
@@ -197,7 +197,7 @@ def _contrasts(
 def _prompts(
     rows: Sequence[Contrast], pool: Sequence[Contrast], options: Options, asking: PromptBuilder
 ) -> list[str]:
-    """Of every sentence the formal and the informal prompt."""
+    """The formal and the informal prompt of every sentence."""
     source, target = languages_of(options.direction)
     named = not options.shots if options.instruction is None else options.instruction
 
@@ -212,11 +212,11 @@ def _prompts(
 
 
 def build(spec: AbilitySpec, context: Context) -> Formality:
-    """Options: `direction`, `domain` (one or several of a folder), `shots`, `shots_path` (of the
-    train set, laid out like `path`), `instruction` (name the register in the prompt; by default
-    only without shots). Columns of a table: the source language's, `formal`, `informal`,
-    `formal_annotated`, `informal_annotated`. The sample is stratified by
-    the domains of a folder."""
+    """Options: `direction`, `domain` (one or several of a folder), `shots`, `shots_path` (of
+    the train set, with the layout of `path`), `instruction` (name the register in the prompt;
+    by default only without shots). Columns of a table: the source language's, `formal`,
+    `informal`, `formal_annotated`, `informal_annotated`. The sample is stratified by the
+    domains of a folder."""
     options = _checked(context.name, spec)
     domains = (options.domain,) if isinstance(options.domain, str) else options.domain
     rows = sampled(spec, context, *_contrasts(spec, spec.path, options, domains))
@@ -224,7 +224,7 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
     if options.shots_path is not None:
         read, _ = _contrasts(spec, options.shots_path, options)
         places = shot_places(len(read), spec.take, context.sample_seed)
-        # the same in both registers: it shows nothing of either
+        # a pair that is equal in both registers demonstrates neither
         pool = [read[i] for i in places if read[i].formal != read[i].informal]
     prompts = _prompts(rows, pool, options, context.prompt_builder)
     requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]

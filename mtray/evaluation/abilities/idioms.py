@@ -1,9 +1,10 @@
-"""Ability: translate sentences that hold an idiom (IdiomsInCtx-MT, or a table). Unit: that of the
-study's COMET. Neighbours that share an idiom are resampled together.
+"""Ability: translate sentences that contain an idiom (IdiomsInCtx-MT, or a table). Unit: that of
+the study's COMET. Neighbours that share an idiom are resampled together.
 
-With a dictionary a proxy of literalness stands beside it (`mtray.evaluation.metrics.gloss`), higher
-for more literal, that is, for worse. LitTER needs spans, which the set does not have: `score
-idioms`. The floor is the value of the sources, given as their own translations."""
+With a dictionary a proxy of literalness is reported as well (`mtray.evaluation.metrics.gloss`);
+higher means more literal, that is, worse. LitTER needs spans, which the set does not have: use
+`score idioms`. The floor is the value of the sources as their own translations.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def measure_idioms(
     glosses: Sequence[Gloss],
     scorer: quality.CometScorer | None,
 ) -> dict[str, Measurement]:
-    """`comet` where a scorer is given, `chrf`, and `literalness_proxy` where there are glosses."""
+    """`comet` if a scorer is given, `chrf`, and `literalness_proxy` if there are glosses."""
     found = quality.measure(segments, hypotheses, ["chrf"], {"comet": scorer} if scorer else {})
     if glosses:
         found[PROXY] = literalness_proxy(hypotheses, glosses, segments.clusters)
@@ -67,8 +68,9 @@ def clusters_of(
 
 @dataclass(frozen=True)
 class Idioms:
-    """A request for each sentence; `clusters` and `glosses` (none without a dictionary) by
-    sentence. `whole` are the sources and references of the whole set, which the floor is of."""
+    """One request for each sentence; `clusters` and `glosses` (none without a dictionary) by
+    sentence. `whole`: the sources and references of the whole set, from which the floor is
+    computed."""
 
     name: str
     requests: list[Request]
@@ -77,7 +79,7 @@ class Idioms:
     glosses: list[Gloss]
     whole: list[tuple[str, str]]
     language: str
-    floor: float = 0.0  # of an unknown scale: see `floor_by`
+    floor: float = 0.0  # in the unknown scale of COMET: see `floor_by`
     without_comet: ClassVar[str] = "drop it"
 
     def _against(self) -> quality.Segments:
@@ -98,7 +100,7 @@ class Idioms:
         return {name: value for name, value in found.items() if name != "comet"}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
-        """With a dictionary also its coverage, and the proxy that the references have."""
+        """With a dictionary also its coverage, and the references' own proxy."""
         found = output_counts([s for s, _ in self.pairs], outputs)
         found["clusters"] = float(len(set(self.clusters)))
         if self.glosses:
@@ -123,7 +125,8 @@ class Idioms:
 
 
 def gloss_counts(glosses: Sequence[Gloss], references: Sequence[str]) -> dict[str, float]:
-    """Words of the sources, those that the dictionary has, and the references' own proxy."""
+    """Number of words in the sources, number of those in the dictionary, and the references' own
+    proxy."""
     return {
         "source_words": float(sum(g.words for g in glosses)),
         "source_words_in_the_dictionary": float(sum(g.known for g in glosses)),
@@ -167,7 +170,7 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
 def _read(
     spec: AbilitySpec, languages: tuple[str, str], name: str
 ) -> tuple[list[tuple[str, str]], list[int], Strata]:
-    """Sources with references, their clusters, and the labels that a table has."""
+    """Sources with references, their clusters, and the labels if a table has them."""
     labels: Strata = ()
     if isinstance(spec.path, str):
         rows = read_rows(spec, list(languages))

@@ -1,14 +1,15 @@
-"""Ability: do what an instruction to translate asks for, in a direction that is not fine-tuned
-(mFTI, Li et al. 2023, and its templates). Unit: share of the answers, 0 to 1, that follow it.
+"""Ability: follow an instruction to translate, in a direction that is not fine-tuned (mFTI, Li et
+al. 2023, and its templates). Unit: share of the answers, 0 to 1, that follow it.
 
-An answer follows when it has no label of `failures` in the strict form: it is in the language asked
-for, no copy, not empty, no loop, and neither half as long nor twice as long as the reference. That
-says nothing of how good the translation is, which chrF beside it does: `chrf` of the corpus, and
-`gated_chrf`, the mean of the sentences' with 0 for those that do not follow. (Not the corpus chrF
-with them emptied: less text of little precision raises that.)
+An answer follows the instruction if it has no label of `output_failures` in the strict form: it is
+in the requested language, no copy, not empty, no loop, and neither less than half nor more than
+twice as long as the reference. This ignores the quality of the translation, which chrF reports:
+`chrf` of the corpus, and `gated_chrf`, the mean over sentences with 0 for those that do not follow.
+(Not the corpus chrF with those emptied: removing text of low precision raises it.)
 
-A copy of the source and an empty answer follow nothing, so the floor is 0: pairs whose reference is
-itself a copy of the source (names, numbers) are left out, since a copy is right there."""
+A copy of the source and an empty answer never follow, so the floor is 0. Pairs whose reference is
+itself a copy of the source (names, numbers) are left out, since a copy is right there.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +42,12 @@ from mtray.evaluation.metrics.output_failures import FailureLabels, copy_rule, c
 from mtray.evaluation.metrics.quality import chrf
 from mtray.schema import AbilitySpec, Direction, Frozen
 
-_judge = lru_cache(maxsize=4)(judge)  # the value, the extras and the counts ask for the same
+_judge = lru_cache(maxsize=4)(judge)  # the value, the extras and the counts all need it
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """Every pair asked for with each of `templates` in turn, all pairs of the first before those of
+    """Every pair requested with each of `templates` in turn, all pairs of the first before those of
     the second. A resample keeps the answers to one pair together."""
 
     name: str
@@ -84,8 +85,8 @@ class Instructions:
         return f"{self.direction}|templates:{','.join(self.templates)}"
 
     def extras(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
-        """chrF, plain and gated, the share that follows each template and the share with each
-        label."""
+        """chrF, plain and gated, the share of followed instructions by template, and the share of
+        each label."""
         judged = self._judged(outputs)
         labels, clusters = judged.labels["strict"], self._clusters()
         gated = [
@@ -141,7 +142,7 @@ class Options(Frozen):
 
 
 def build(spec: AbilitySpec, context: Context) -> Instructions:
-    """Options: `direction`, `templates`; columns named after its two languages. DataError when
+    """Options: `direction`, `templates`; columns named after its two languages. Raises DataError if
     every reference is a copy of its source."""
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)

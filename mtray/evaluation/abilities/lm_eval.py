@@ -1,9 +1,10 @@
 """Ability: any task of EleutherAI's LM evaluation harness whose metric is a mean over its documents
-(`pip install "mtray[lm-eval]"`). Unit: that metric's; see
+(`pip install "mtray[lm-eval]"`). Unit: that of the metric; see
 `mtray.evaluation.abilities.lm_eval_tasks`.
 
-The floor is chance for multiple choice and 0 where answers are generated, unless `floor` says
-otherwise."""
+The floor is chance for multiple choice and 0 for generated answers, unless `floor` sets another
+one.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +36,13 @@ from mtray.schema import AbilitySpec, Frozen
 
 @dataclass(frozen=True)
 class Harness:
-    """`kept`: the documents asked, by their place among all of the task; `sizes`: requests of each.
-    The task itself is loaded where it is needed and not sent along."""
+    """A task of the harness as an ability.
+
+    kept: indices of the evaluated documents among all of the task.
+    sizes: number of requests of each.
+
+    The task itself is loaded where it is needed and not sent to workers.
+    """
 
     name: str
     requests: list[Request]
@@ -126,8 +132,8 @@ def _filter(tasks: Sequence[Any], wanted: str | None, name: str) -> str:
 
 
 def build(spec: AbilitySpec, context: Context) -> Harness:
-    """Options: `task`, `metric`, `filter`, `shots`, `floor`; `path`, where given, is a folder of
-    task definitions; `size` bounds the documents of each task."""
+    """Options: `task`, `metric`, `filter`, `shots`, `floor`; `path`, if given, is a folder of task
+    definitions; `size` limits the documents of each task."""
     options = options_of(context.name, spec, Options)
     if not isinstance(spec.path, str):
         raise ConfigError(f"ability {context.name!r}: `path` must be one folder")

@@ -1,10 +1,11 @@
-"""Tasks of EleutherAI's LM evaluation harness on mtray's own engine.
+"""Runs tasks of EleutherAI's LM evaluation harness on mtray's own engine.
 
-The harness makes a task's prompts and judges the answers; in between, its requests become requests
-of the engine, so that a model in training is asked without the harness loading anything. What
-differs from the harness's own models: decoding is greedy and an answer's white space at both ends
-is gone; a log-likelihood is of what follows one space, as the harness's tasks are written (others
-are refused). Few-shot examples are drawn with the harness's own seed."""
+The harness builds a task's prompts and scores the answers. In between, its requests become requests
+of the engine, so that a model in training is evaluated without the harness loading anything.
+Differences from the harness's own models: decoding is greedy, and an answer's leading and trailing
+white space is stripped; a log-likelihood is that of a target after one space, as the harness's
+tasks are written (others are refused). Few-shot examples are drawn with the harness's own seed.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +26,14 @@ INSTALL = 'pip install "mtray[lm-eval]"'
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task or group by name; a folder with definitions that come before the harness's own, or
-    empty; of each task at most so many documents, and which (`mtray.data.stratified_sample`);
-    examples in the prompt, None: as the task says."""
+    """Which documents of which task to evaluate.
+
+    task: a task or group by name.
+    folder: definitions that take precedence over the harness's own, or empty.
+    size: maximum number of documents of each task.
+    shots: examples in the prompt; None: as the task defines.
+    take, seed: which documents (`mtray.data.stratified_sample`).
+    """
 
     task: str
     folder: str
@@ -39,8 +45,8 @@ class TaskSpec:
 
 @lru_cache(maxsize=8)
 def _manager(folder: str) -> Any:
-    """Knows the tasks of a folder, or the harness's own, whose thousands of files take it a
-    while."""
+    """A task manager of a folder's tasks, or of the harness's own, whose thousands of files take a
+    while to index."""
     try:
         from lm_eval.tasks import TaskManager
     except ImportError:
@@ -55,9 +61,9 @@ def _names(folder: str) -> list[str]:
 
 @lru_cache(maxsize=16)
 def loaded(wanted: TaskSpec) -> list[Any]:
-    """The harness's tasks with all their requests (`instances`); a group is its tasks. ConfigError
-    for an unknown task or where the harness is not installed, DataError where its data are not to
-    be had."""
+    """The harness's tasks with all their requests (`instances`); a group is replaced by its tasks.
+    Raises ConfigError for an unknown task or if the harness is not installed, DataError if its data
+    is not available."""
     manager = _manager(wanted.folder)
     if wanted.folder and wanted.task not in manager.all_tasks:
         manager = _manager("")
@@ -73,7 +79,7 @@ def loaded(wanted: TaskSpec) -> list[Any]:
             _ask(task, wanted)
     except ConfigError:
         raise
-    # whatever a task's data set, its template or its own code may raise
+    # a task's data set, its template or its own code may raise anything
     except Exception as error:
         raise DataError(
             f"measure lm_eval: task {wanted.task} cannot be loaded: {type(error).__name__}: {error}"
@@ -82,7 +88,7 @@ def loaded(wanted: TaskSpec) -> list[Any]:
 
 
 def _ask(task: Any, wanted: TaskSpec) -> None:
-    """Make the task's requests."""
+    """Build the task's requests."""
     name = task.config.task
     if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
         raise ConfigError(f"measure lm_eval: {name} runs code or needs images; it is not supported")
@@ -101,7 +107,8 @@ def _ask(task: Any, wanted: TaskSpec) -> None:
 
 
 def request_of(instance: Any, max_new_tokens: int) -> Request:
-    """One of the harness's requests as ours. ConfigError for what the engine cannot do."""
+    """One of the harness's requests as one of the engine. Raises ConfigError for what the engine
+    does not support."""
     name = instance.task_name
     if instance.request_type == "loglikelihood":
         context, continuation = instance.args
@@ -128,9 +135,9 @@ def stops_of(options: dict[str, Any]) -> list[str]:
 
 
 def response_of(instance: Any, output: Output) -> Any:
-    """An output as the harness wants it: the answer up to the first of its stops, or a
-    log-likelihood. Whether a target is the greedy answer is not known; `mean_metrics` leaves out
-    what would ask."""
+    """An output in the harness's form: the answer up to the first of its stops, or a
+    log-likelihood. Whether a target is the greedy answer is not known; `mean_metrics` excludes
+    metrics that need it."""
     if instance.request_type == "loglikelihood":
         return output.log_likelihood, False
     text = output.text
@@ -143,7 +150,7 @@ Document = tuple[Any, list[Any]]  # a task and the instances of one of its docum
 
 
 def documents(tasks: Sequence[Any]) -> list[Document]:
-    """Of all tasks, in order."""
+    """The documents of all tasks, in order."""
     found: list[Document] = []
     for task in tasks:
         by_doc: dict[int, list[Any]] = {}
@@ -156,12 +163,13 @@ def documents(tasks: Sequence[Any]) -> list[Document]:
 def judged(
     chosen: Sequence[Document], outputs: Sequence[Output], filter_name: str
 ) -> list[dict[str, Any]]:
-    """The harness's metrics of every document, whose instances' outputs stand in order."""
+    """The harness's metrics of every document; `outputs` are those of the documents' instances, in
+    order."""
     rest = iter(outputs)
     by_task: dict[int, tuple[Any, list[Any]]] = {}
     for task, instances in chosen:
         for instance in instances:
-            # a task may want an answer several times, which greedy decoding gives alike
+            # a task may want several samples of an answer; with greedy decoding all are equal
             response = response_of(instance, next(rest))
             instance.resps = [response] * (instance.repeats or 1)
             instance.filtered_resps = {}
@@ -177,9 +185,9 @@ def judged(
 
 
 def mean_metrics(task: Any) -> list[str]:
-    """The metrics of a task that are means over documents and better when higher."""
+    """The metrics of a task that are means over documents and for which higher is better."""
     better = task.higher_is_better()
-    # needs to know whether an answer is the greedy one
+    # it needs to know whether an answer is the greedy one
     barred = {"exact_match"} if task.OUTPUT_TYPE == "multiple_choice" else set()
     return [
         metric
@@ -190,19 +198,20 @@ def mean_metrics(task: Any) -> list[str]:
 
 
 def filters(task: Any) -> list[str]:
-    """What a task may do with answers before they are judged, by name; the first is the default."""
+    """Names of the task's filters, which process answers before scoring; the first is the
+    default."""
     return [listed["name"] for listed in _listed(task)]
 
 
 def _listed(task: Any) -> list[dict[str, Any]]:
-    """The task's filters as its definition has them; the harness's default where it has none."""
+    """The task's filters as defined; the harness's default if it has none."""
     default = [{"name": "none", "filter": [{"function": "take_first"}]}]
     return default if task.config.filter_list is None else list(task.config.filter_list)
 
 
 def _ensembles(task: Any) -> list[Any]:
-    """The task's filters. Made anew from its definition, since the task's own
-    (`Task.apply_filters`) work on all of its requests at once."""
+    """The task's filters, built anew from its definition, since the task's own
+    (`Task.apply_filters`) process all of its requests at once."""
     from lm_eval.filters import build_filter_ensemble
 
     def steps(listed: dict[str, Any]) -> list[list[Any]]:
@@ -215,8 +224,8 @@ def _ensembles(task: Any) -> list[Any]:
 
 
 def chance(task: Any, instances: Sequence[Any]) -> float:
-    """Of one document: 1 / number of choices, 0 where the answer is generated."""
+    """Chance of one document: 1 / number of choices, 0 if the answer is generated."""
     if task.OUTPUT_TYPE != "multiple_choice":
         return 0.0
-    # instances without a context are those of the mutual-information variant
+    # instances without a context belong to the mutual-information variant
     return 1 / sum(bool(instance.args[0]) for instance in instances)

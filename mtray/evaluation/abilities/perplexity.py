@@ -1,7 +1,7 @@
 """Ability: model held-out monolingual text. Unit: *minus* bits per character, so that higher is
 better everywhere.
 
-Characters do not depend on the tokenizer, so models with different ones compare.
+Characters do not depend on the tokenizer, so models with different tokenizers can be compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mtray.schema import AbilitySpec, Frozen, Language
 
 
 def _negative_bits_per_character(sums: Array) -> Array:
-    """Of (nats, characters), shape (..., 2)."""
+    """From sums of (nats, characters), shape (..., 2)."""
     return np.asarray(sums[..., 0] / sums[..., 1] / math.log(2))
 
 
@@ -75,11 +75,11 @@ class Perplexity:
 
 
 def unigram_floor(texts: Sequence[str], tokenizer: Any) -> float:
-    """Minus bits per character of a model that knows how frequent each token is *in these texts*
-    and nothing of their order.
+    """Minus bits per character of a unigram model fitted to *these texts*.
 
-    That is the best any model without context can do here: sum over tokens of log2(count / all) /
-    characters."""
+    This is the best that a model without context can reach: sum over tokens of log2(count / all) /
+    characters.
+    """
     ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     counts = Counter(token for row in ids for token in row)
     total = sum(counts.values())

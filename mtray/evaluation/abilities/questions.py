@@ -1,10 +1,9 @@
-"""Multiple-choice questions from files. A row has a question, its choices and the right one's
-answer:
+"""Multiple-choice questions from files. A row has a question, its choices and the right choice:
 
     {"question": "What is H2O?", "choices": ["salt", "water"], "answer": 1}
 
-`choices` is a list of texts, or an object of `text` and `label` lists, as ARC has it; in CSV and
-TSV it is JSON in a cell. `answer` counts from 0, or is a letter, or one of the labels.
+`choices` is a list of texts, or an object of `text` and `label` lists, as in ARC; in CSV and TSV it
+is JSON in a cell. `answer` counts from 0, or is a letter, or one of the labels.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
 
 @dataclass(frozen=True)
 class Question:
-    """`answer` is the right choice's place, from 0."""
+    """`answer` is the index of the right choice, from 0."""
 
     text: str
     choices: tuple[str, ...]
@@ -45,9 +44,9 @@ class Question:
 
 
 def read_questions(path: str, spec: AbilitySpec, context: Context) -> list[Question]:
-    """The questions of a file that are measured, a sample stratified by the labels that `columns`
-    names. DataError naming file, row and what is wrong; a question that is not measured may be
-    damaged."""
+    """The measured questions of a file, a sample stratified by the labels that `columns`
+    names. Raises DataError naming file, row and what is wrong; rows that are not measured may
+    be invalid."""
     names = {role: spec.columns.get(role, role) for role in ROLES}
     rows = list(_rows(Path(path)))
     if not rows:
@@ -61,7 +60,7 @@ def read_questions(path: str, spec: AbilitySpec, context: Context) -> list[Quest
 
 
 def _values(place: str, row: Any, names: Sequence[str]) -> list[Any]:
-    """What a row has under some names, all of it needed."""
+    """The values of a row under some names, all of which are required."""
     if not isinstance(row, dict):
         raise DataError(f"{place}: expected an object, found {type(row).__name__}")
     missing = [name for name in names if row.get(name) is None]
@@ -73,7 +72,7 @@ def _values(place: str, row: Any, names: Sequence[str]) -> list[Any]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """(where, row) for error messages and for reading."""
+    """(location, row), for error messages and for parsing."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: unknown format {path.suffix!r}; known: {', '.join(SUFFIXES)}")
     if path.suffix == ".parquet":
@@ -136,7 +135,7 @@ def _question(place: str, text: Any, choices: Any, answer: Any) -> Question:
 
 
 def _place_of(place: str, answer: Any, labels: list[str], n: int) -> int:
-    """The right choice's place: by label where there are labels, else by index or letter."""
+    """The index of the right choice: by label if there are labels, else by index or letter."""
     given = str(answer).strip()
     if labels:
         if len(labels) == n and labels.count(given) == 1:

@@ -1,10 +1,12 @@
-"""Ability: summarise an article in another language. Unit: chrF; ROUGE-L and the length beside it.
+"""Ability: summarise an article in another language. Unit: chrF; ROUGE-L and the length ratio are
+reported as well.
 
-The floor is the better of two answers that need no understanding: the article's own beginning, as
-long as the middle one of the references (in the wrong language, but with the right names and
-numbers; strong where both languages are the same), and the reference of another article (fluent
-text in the right language about something else; chrF gives it a good part of what a fair summary
-gets)."""
+The floor is the better of two answers that need no understanding. One is the article's own
+beginning, as long as the median reference (in the wrong language, but with the right names and
+numbers; strong if both languages are the same). The other is the reference of another article
+(fluent text in the right language on something else, to which chrF gives a good part of the score
+of a fair summary).
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ PROMPT = "Article: {article}\nSummary in {language}:"
 
 @dataclass(frozen=True)
 class Summarisation:
-    """A request for each article. `articles` are as the model sees them, `cut` says which of them
-    were longer."""
+    """One request for each article. `articles` are the texts given to the model, `cut` tells which
+    of them were truncated."""
 
     name: str
     requests: list[Request]
@@ -77,7 +79,7 @@ class Summarisation:
 
 
 def lead(article: str, characters: float) -> str:
-    """The article's first words, so many that they are no longer than that; one at least."""
+    """The article's first words, at most `characters` long in all; at least one word."""
     words = article.split()
     end, length = 1, len(words[0])
     while end < len(words) and length + 1 + len(words[end]) <= characters:
@@ -92,14 +94,14 @@ def trivial_value(articles: Sequence[str], references: Sequence[str]) -> float:
     length = median(len(reference) for reference in references)
     answers = [[lead(article, length) for article in articles]]
     if len(references) > 1:
-        # half the set away, since neighbours may be of one story
+        # half the set away, since neighbours may report the same story
         half = len(references) // 2
         answers.append([*references[half:], *references[:half]])
     return max(chrf(texts, references).point for texts in answers)
 
 
 def shortened(articles: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
-    """Articles of at most `limit` tokens, without special ones; the rest is left out."""
+    """Articles truncated to at most `limit` tokens, without special tokens."""
     fast = bool(getattr(tokenizer, "is_fast", False))
     options = {"return_offsets_mapping": True} if fast else {}
     found = tokenizer(list(articles), add_special_tokens=False, verbose=False, **options)
@@ -111,7 +113,7 @@ def shortened(articles: Sequence[str], tokenizer: Any, limit: int) -> list[str]:
 
 
 def _cut(text: str, ids: Sequence[int], end: int | None, tokenizer: Any) -> str:
-    """The text up to the first character that is left out, or what the tokens left say."""
+    """The text up to the first character that is left out, or the decoded remaining tokens."""
     if end is not None:
         return text[:end].rstrip()
     decoded = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
@@ -138,9 +140,9 @@ class Options(Frozen):
 
 
 def build(spec: AbilitySpec, context: Context) -> Summarisation:
-    """Options: `language` (of the summaries), `max_article_tokens`, `max_new_tokens` (the study's
-    unless given), `prompt` with the slots {article} and {language}. Columns: `article`,
-    `summary`."""
+    """Options: `language` (of the summaries), `max_article_tokens`, `max_new_tokens` (by
+    default the study's), `prompt` with the slots {article} and {language}. Columns:
+    `article`, `summary`."""
     options = options_of(context.name, spec, Options)
     rows = sampled_rows(spec, context, ["article", "summary"])
     whole = [one_line(row["article"]) for row in rows]

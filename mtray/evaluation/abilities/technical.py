@@ -1,9 +1,9 @@
-"""Ability: translate text of a special domain, shown a few translations of that domain (the study's
-template, answered, before the query). Unit: that of the study's COMET, or chrF.
+"""Ability: translate text of a special domain after a few translations of that domain (the study's
+template, with answers, before the query). Unit: that of the study's COMET, or chrF.
 
 The examples come from the domain's own pool: another file, or documents of the same file that are
-not tested. They depend on the query's content alone, so every model sees the same ones. The floor
-is the value of the sources themselves, what a model gets that copies.
+not tested. They depend on the query's content alone, so every model gets the same ones. The floor
+is the value of the sources themselves, that is, of a model that copies.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def measure_technical(
     terms: Terms | None,
     scorer: quality.CometScorer | None,
 ) -> dict[str, Measurement]:
-    """`comet` where a scorer is given, `chrf`, and with a glossary `term_accuracy` and
-    `term_accuracy_translated`, each where a term counts."""
+    """`comet` if a scorer is given, `chrf`, and with a glossary `term_accuracy` and
+    `term_accuracy_translated`, each if it has a term to count."""
     found = quality.measure(segments, hypotheses, ["chrf"], {"comet": scorer} if scorer else {})
     kinds = {"": terms, "_translated": terms.translated()} if terms else {}
     for ending, kind in kinds.items():
@@ -69,8 +69,8 @@ def measure_technical(
 
 @dataclass(frozen=True)
 class Technical:
-    """Requests with their segments; `whole` are the sources and references of the whole set, which
-    the floor is of. `floor` is chrF's, see `floor_by`."""
+    """Requests with their segments; `whole`: the sources and references of the whole set, from
+    which the floor is computed. `floor` is that of chrF, see `floor_by`."""
 
     name: str
     requests: list[Request]
@@ -110,7 +110,7 @@ class Technical:
         return found | (self.terms.counts([o.text for o in outputs]) if self.terms else {})
 
     def floor_by(self, tools: Tools) -> float:
-        """The value of the sources of the whole set, given as their own translations."""
+        """The value of the sources of the whole set as their own translations."""
         if self.metric == "chrf":
             return self.floor
         sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
@@ -136,7 +136,7 @@ class Technical:
 
 
 class Split(Frozen):
-    """Which documents of one file are tested: so many that `test` of its segments are reached."""
+    """Which documents of one file are tested: as many as are needed for `test` segments."""
 
     seed: Annotated[int, Field(ge=0)] = 1
     test: Annotated[float, Field(gt=0, lt=1)] = 0.7
@@ -155,7 +155,7 @@ def split_segments(
     segments: Sequence[Segment], split: Split, path: str
 ) -> tuple[list[Segment], list[Segment]]:
     """Tested segments and the pool, in file order. No document is in both; a segment without one is
-    its own. DataError where all are of one document."""
+    its own. Raises DataError if all segments are of one document."""
     names = [s.document or f"{i}" for i, s in enumerate(segments)]
     order = sorted(set(names))
     if len(order) < 2:
@@ -164,7 +164,7 @@ def split_segments(
     sizes = Counter(names)
     tested: set[str] = set()
     reached = 0
-    for name in order[:-1]:  # the pool has at least the last one
+    for name in order[:-1]:  # the pool keeps at least the last one
         if reached >= split.test * len(names):
             break
         tested.add(name)
@@ -177,7 +177,7 @@ def split_segments(
 
 
 def _read(spec: AbilitySpec, direction: str) -> list[Segment]:
-    """The segments of `path`, with their documents and domains where it tells them."""
+    """The segments of `path`, with their documents and domains if it has them."""
     source, target = languages_of(direction)
     if isinstance(spec.path, str) and spec.path.endswith(TMX):
         spec = spec.model_copy(update={"columns": {DOCUMENT: DOCUMENT, **spec.columns}})
@@ -212,8 +212,8 @@ def _test_and_pool(
 
 def build(spec: AbilitySpec, context: Context) -> Technical:
     """Options: `direction`, `shots`, `shots_path` (a file like `path`) or `split`, `metric`,
-    `glossary_path`. Columns: the two languages and `document`, which TMX has by its unit ids. The
-    sample is one of the tested segments."""
+    `glossary_path`. Columns: the two languages and `document`, which TMX gives by its unit ids. The
+    tested segments are sampled."""
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)
     every, pool = _test_and_pool(spec, options, context)

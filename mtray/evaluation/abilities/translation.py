@@ -1,4 +1,4 @@
-"""Ability: translate in a direction that is not fine-tuned, asked with the study's template and no
+"""Ability: translate in a direction that is not fine-tuned, with the study's template and no
 examples. Unit: chrF."""
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mtray.schema import AbilitySpec, Direction, Frozen
 
 @dataclass(frozen=True)
 class Translation:
-    """Requests with a reference for each. `floor`: chrF of the sources themselves, what a model
-    gets that copies."""
+    """Requests with a reference for each. `floor`: chrF of the sources themselves, that is, of a
+    model that copies."""
 
     name: str
     requests: list[Request]
@@ -60,7 +60,7 @@ class Translation:
 def build_translation(
     name: str, prompts: Sequence[str], pairs: Sequence[tuple[str, str]], max_new_tokens: int
 ) -> Translation:
-    """The ability to answer `prompts` with the second part of `pairs`."""
+    """The ability of answering `prompts` with the second part of `pairs`."""
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
     requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
     return Translation(name, requests, sources, references, chrf(sources, references).point)

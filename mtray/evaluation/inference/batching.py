@@ -14,20 +14,24 @@ if TYPE_CHECKING:
 
 EncodedRequest = tuple[
     int, Ids, int
-]  # (place in the list, ids, tokens to generate or length of the prompt)
+]  # (index in the list, ids, tokens to generate or length of the prompt)
 
-# a generated token takes about as long as so many that are read
+# a generated token takes about as long as this many prompt tokens
 GENERATED = 4
-# batches are halved until the worker with most to do has at most so much more than the mean
+# batches are halved until the worker with the most work has at most this multiple of the mean
 IMBALANCE = 1.1
 HALVINGS = 4
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How requests are answered. `max_tokens` bounds a batch, with padding and room for answers;
-    `beams` 1 is greedy; `autocast` is a torch dtype or None; `suppresses_empty_line`: no answer of
-    one line begins with a line's end, which would be all of it."""
+    """How requests are answered.
+
+    max_tokens: limit of a batch, including padding and room for answers.
+    beams: 1 is greedy.
+    autocast: a torch dtype or None.
+    suppresses_empty_line: no one-line answer begins with a line feed, which would make it empty.
+    """
 
     model: Any
     tokenizer: Any
@@ -52,8 +56,8 @@ def settings_of(
 
 @dataclass(frozen=True)
 class Batch:
-    """`compute` gives the outputs by their requests' places and calls what it is given now and
-    then, which may raise TrialStopped. `cost`: about how many tokens it has to read."""
+    """`compute` returns the outputs by their requests' indices. It regularly calls its argument,
+    which may raise TrialStopped. `cost`: about how many tokens it has to process."""
 
     compute: Callable[[Callable[[], None]], dict[int, Output]]
     requests: int
@@ -63,11 +67,11 @@ class Batch:
 def by_length(
     jobs: Sequence[EncodedRequest], max_tokens: int, with_answer: bool = False
 ) -> Iterator[list[EncodedRequest]]:
-    """Longest first, so that what does not fit into memory fails at once; a single job may be over
-    `max_tokens`."""
+    """Batches in order of length, longest first, so that what does not fit into memory fails at
+    once. A single job may exceed `max_tokens`."""
     batch: list[EncodedRequest] = []
     longest = 0
-    # the ids break ties: the same jobs make the same batches in whatever order they come
+    # the ids break ties: the same jobs make the same batches in any order
     for job in sorted(jobs, key=lambda j: (-len(j[1]), -j[2], j[1])):
         width = len(job[1]) + (job[2] if with_answer else 0)
         longest = max(longest, width)
@@ -80,8 +84,8 @@ def by_length(
 
 
 def shares(costs: Sequence[int], world: int) -> list[list[int]]:
-    """Indices of the batches of each worker, ascending: the costliest first, each to whom has least
-    so far (Graham 1969, LPT). The same on every worker."""
+    """Indices of the batches of each worker, ascending. The costliest are assigned first, each to
+    the worker with the least work so far (Graham 1969, LPT). The same on every worker."""
     found: list[list[int]] = [[] for _ in range(world)]
     loads = [0] * world
     for index in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
@@ -94,11 +98,12 @@ def shares(costs: Sequence[int], world: int) -> list[list[int]]:
 def share_of(
     cut: Callable[[int], list[Batch]], max_tokens: int, rank: int, world: int
 ) -> list[Batch]:
-    """The batches that worker `rank` of `world` computes. `cut` makes all batches of at most so
-    many tokens.
+    """The batches that worker `rank` of `world` computes. `cut` returns all batches of at most the
+    given number of tokens.
 
-    One worker's batches are shared out as they are, so that several give its very numbers; where
-    that leaves workers idle, smaller ones are made."""
+    The batches of a single worker are distributed unchanged if possible, so that several workers
+    give the same numbers; if that leaves workers idle, smaller batches are made.
+    """
     batches = cut(max_tokens)
     for _ in range(HALVINGS):
         parts = shares([b.cost for b in batches], world)

@@ -4,9 +4,10 @@ search, or the log-likelihood of a given one.
     run_requests(model, tokenizer, [Request("English: Hi.\\nUkrainian:", None, 64)])
     -> [Output(text="Привіт.", log_likelihood=-2.1, tokens=4, truncated=False)]
 
-The model stays on its device and in its number format; `autocast` computes in another one. Which
-other requests stand in a batch changes an answer only by rounding. Several workers that hold the
-same model each take their part (`answer_part`), and `joined` puts the parts together."""
+The model stays on its device and in its dtype; `autocast` computes in another one. The other
+requests in a batch change an answer only by rounding. Several workers that hold the same model each
+compute their part (`answer_part`), and `joined` combines the parts.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +39,11 @@ def run_requests(
     """Outputs in the order of the requests; identical requests are answered once.
 
     A batch holds at most `max_tokens_per_batch` tokens with padding and room for the answers.
-    `beams` above 1: transformers' beam search with its own length penalty, until there are so many
-    finished answers. `autocast` is a torch dtype or None. `progress` is called with (done, all).
-    Raises TrialStopped soon after `should_stop` says so, EvaluationError when a request does not
-    fit the model or the model's numbers are not finite."""
+    `beams` above 1: transformers' beam search with its own length penalty, until that many answers
+    are finished. `autocast` is a torch dtype or None. `progress` is called with (done, all). Raises
+    TrialStopped soon after `should_stop` returns true, EvaluationError if a request does not fit
+    the model or its outputs are not finite.
+    """
     settings = Settings(model, tokenizer, max_tokens_per_batch, stop_at_newline, beams, autocast)
     part = answer_part(settings, requests, progress=progress, should_stop=should_stop)
     return joined(requests, [part])
@@ -54,8 +56,8 @@ def answer_part(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> dict[Request, Output]:
-    """The outputs of what falls to `worker` (rank, number of workers); all workers' parts together
-    answer all requests. `progress` counts this worker's requests, of all. Errors as
+    """The outputs of the requests assigned to `worker` (rank, number of workers); all workers'
+    parts together answer all requests. `progress` counts this worker's requests, of all. Raises as
     `run_requests`."""
     unique = list(dict.fromkeys(requests))
     counter = _Counter(len(unique), progress, should_stop)
@@ -76,14 +78,14 @@ def answer_part(
 
 @contextlib.contextmanager
 def answering(settings: Settings) -> Iterator[None]:
-    """The model computes as it answers: without dropout and gradients, in the number format that it
-    was told. After that it is in the mode that it was in."""
+    """Put the model into inference mode: without dropout and gradients, in the dtype of `settings`.
+    Restores the previous mode afterwards."""
     import torch
 
     model = settings.model
     was_training = model.training
-    # a model that is trained on may keep what it computes here (positions of a longer text), and
-    # gradients do not flow through tensors of inference mode; nor does autocast keep weights in it
+    # a model in training may cache tensors computed here (positions of a longer text), and
+    # gradients do not flow through tensors of inference mode; nor does autocast cache weights in it
     plain = not was_training and settings.autocast is None
     no_gradients = torch.inference_mode() if plain else torch.no_grad()
     model.eval()
@@ -96,11 +98,13 @@ def answering(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _weights_cast_once(model: Any, dtype: Any) -> Iterator[None]:
-    """Autocast to `dtype`, or nothing where that is None.
+    """Autocast to `dtype`, or nothing if that is None.
 
-    Each weight is cast once and kept, not at every generated token, which would take most of the
-    time: autocast keeps what asks for gradients, so for so long all do. Partitioned weights (ZeRO
-    3) are cast whenever they are gathered: kept, they would be whole on every worker."""
+    Each weight is cast once and cached, and not at every generated token, which would take most of
+    the time. Autocast caches weights that require gradients, so all do in this context. Sharded
+    weights (ZeRO 3) are cast whenever they are gathered: cached, they would be whole on every
+    worker.
+    """
     import torch
 
     if dtype is None:

@@ -1,9 +1,10 @@
-"""Answers of one batch. Greedy decoding is the loop of transformers' `generate` without its cost
-per step, and without finished rows.
+"""Generates the answers of one batch. Greedy decoding is the loop of transformers' `generate`
+without its overhead per step and without finished rows.
 
-A batch lasts as long as its longest answer. Rows that have ended leave the batch and its cache, so
-that the last, long answers (a weak model's repetitions, above all) are computed alone. Models whose
-cache is not a plain one, and beam search, are left to `generate` itself."""
+A batch takes as long as its longest answer. Rows that have ended leave the batch and its cache, so
+that the last, long answers (above all a weak model's repetitions) are computed alone. Models with
+another kind of cache, and beam search, use `generate` itself.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +36,21 @@ from mtray.evaluation.inference.model_calls import (
     supports_own_loop,
 )
 
-# rows leave when this share of the batch has ended: leaving copies the cache, staying computes for
-# nothing
+# rows leave when this share of the batch has ended: leaving copies the cache, staying wastes
+# compute
 LEAVING_SHARE = 0.15
-# steps between two questions whether to stop
+# steps between two checks whether to stop
 STEPS_BETWEEN_CHECKS = 16
 
 
 def newline_ids(tokenizer: Any) -> Ids:
-    """Every token whose text holds a line's end, such as `\\n` and `.\\n`."""
+    """Every token whose text contains a line feed, such as `\\n` and `.\\n`."""
     return list(_newline_ids(tokenizer))
 
 
 def blank_line_ids(tokenizer: Any) -> Ids:
-    """Those of them that hold nothing else: as an answer's first token they would make it empty."""
+    """Those of them that contain nothing else: as an answer's first token they would make it
+    empty."""
     return list(_blank_line_ids(tokenizer))
 
 
@@ -57,9 +59,9 @@ def _blank_line_ids(tokenizer: Any) -> tuple[int, ...]:
     return tuple(i for i in _newline_ids(tokenizer) if not tokenizer.decode([i]).strip())
 
 
-@lru_cache(maxsize=2)  # a large vocabulary takes a while
+@lru_cache(maxsize=2)  # slow for a large vocabulary
 def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
-    # Ċ is the byte-level form of a line's end, and a letter of Maltese elsewhere: the decoded text
+    # Ċ is the byte-level form of a line feed, and a letter of Maltese elsewhere: the decoded text
     # decides
     candidates = [
         index
@@ -70,8 +72,8 @@ def _newline_ids(tokenizer: Any) -> tuple[int, ...]:
 
 
 def end_ids(model: Any, tokenizer: Any) -> Ids:
-    """End tokens of the tokenizer, of its chat template and of the model's generation settings
-    (chat models have several)."""
+    """End tokens of the tokenizer, of its chat template and of the model's generation config (chat
+    models have several)."""
     configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     several = configured if isinstance(configured, list | tuple) else [configured]
     ends = (*several, tokenizer.eos_token_id, *end_of_turn_ids(tokenizer))
@@ -81,8 +83,8 @@ def end_ids(model: Any, tokenizer: Any) -> Ids:
 def generating_batches(
     settings: Settings, jobs: Sequence[EncodedRequest], max_tokens: int
 ) -> list[Batch]:
-    """Batches of (place, prompt's ids, most new tokens), each of at most `max_tokens` tokens over
-    all beams."""
+    """Batches of (index, prompt's ids, maximum new tokens), each of at most `max_tokens` tokens
+    over all beams."""
     # a row is decoded once for each beam, and a beam search ends for all rows at once
     groups = [list(jobs)]
     if settings.beams > 1:
@@ -96,7 +98,7 @@ def generating_batches(
 
 
 def _cost(settings: Settings, batch: Sequence[EncodedRequest]) -> int:
-    """An answer is taken to be as long as its prompt, where that is allowed."""
+    """An answer is assumed to be as long as its prompt, within its limit."""
     width = max(len(ids) for _, ids, _ in batch)
     answers = sum(min(limit, len(ids)) for _, ids, limit in batch)
     return len(batch) * width + GENERATED * settings.beams * answers
@@ -105,7 +107,7 @@ def _cost(settings: Settings, batch: Sequence[EncodedRequest]) -> int:
 def _generate(
     settings: Settings, batch: Sequence[EncodedRequest], stop_if_asked: Callable[[], None]
 ) -> dict[int, Output]:
-    """Answers of one batch, by place."""
+    """Answers of one batch, by index."""
     from mtray.evaluation.inference import transformers_generate
 
     model, tokenizer = settings.model, settings.tokenizer
@@ -144,7 +146,7 @@ def _generate(
 
 
 def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]:
-    """New tokens of every row, with the one that ended it, and their summed log-probabilities."""
+    """New tokens of every row, including the end token, and their summed log-probabilities."""
     import torch
     from transformers import DynamicCache
 
@@ -167,7 +169,7 @@ def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]
             stop_if_asked()
         seen = mask[:, : width + step]
         if step and plain:
-            # as it is handed on; what transformers makes of two dimensions is the same, slower
+            # the internal form; transformers derives the same from two dimensions, but slower
             seen = seen[:, None, None].bool()
         logits = model(
             input_ids=ids, attention_mask=seen, position_ids=position,

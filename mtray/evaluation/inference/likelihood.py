@@ -1,5 +1,5 @@
-"""How likely given targets are. Targets of one prompt (multiple choice, minimal pairs) share the
-prompt's computation where that saves something."""
+"""Log-likelihoods of given targets. Targets of one prompt (multiple choice, minimal pairs) share
+the prompt's computation if that saves enough."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from mtray.evaluation.inference.model_calls import (
 from mtray.evaluation.inference.requests import Output, Request, check_length
 from mtray.runtime import LOGITS_AT_ONCE
 
-# sharing pays where it saves at least this part of a prompt's and its targets' tokens; the cache it
-# needs costs time, too
+# least share of a prompt's and its targets' tokens that sharing must save, since its cache costs
+# time
 LEAST_SAVED = 0.25
 
 
 class Choices(NamedTuple):
-    """Targets of one prompt: (place in the list, ids) of each."""
+    """Targets of one prompt: (index in the list, ids) of each."""
 
     prompt: Ids
     targets: list[tuple[int, Ids]]
@@ -45,7 +45,7 @@ def scoring_batches(
     alone = list(jobs)
     if supports_own_loop(settings.model):
         shared, alone = grouped(jobs)
-    # every logit is kept of a target that stands alone, and only the targets' of those that share
+    # a target alone keeps the logits of every token, targets that share a prompt only their own
     at_once = min(max_tokens, max(1, LOGITS_AT_ONCE // vocabulary))
     batches = [
         Batch(
@@ -70,8 +70,8 @@ def scoring_jobs(settings: Settings, requests: Sequence[Request]) -> list[Encode
     encoded = encode_examples(settings.tokenizer, pairs, with_end=False)
     for (index, prompt, target), (ids, start) in zip(chosen, encoded, strict=True):
         if start == 0:
-            # without a begin token the first token has nothing before it: the end token stands for
-            # a text's border
+            # without a begin token the first token has no context: the end token marks the text's
+            # border instead
             end = settings.tokenizer.eos_token_id
             if end is None:
                 raise ModelError("the tokenizer has neither a begin nor an end token")
@@ -84,7 +84,7 @@ def scoring_jobs(settings: Settings, requests: Sequence[Request]) -> list[Encode
 
 
 def grouped(jobs: Sequence[EncodedRequest]) -> tuple[list[Choices], list[EncodedRequest]]:
-    """Targets that share their prompt with profit, and the other jobs."""
+    """Targets that share a prompt with enough savings, and the other jobs."""
     by_prompt: dict[tuple[int, ...], list[EncodedRequest]] = {}
     for job in jobs:
         by_prompt.setdefault(tuple(job[1][: job[2]]), []).append(job)
@@ -107,12 +107,12 @@ def _tokens(choices: Choices) -> int:
 def _choices_batches(
     shared: Sequence[Choices], max_tokens: int, logits: int
 ) -> list[list[Choices]]:
-    """At most `max_tokens` tokens in the cache of a batch, where every target has a copy of its
-    prompt, and `logits` positions whose scores are kept; a single target may be over that."""
+    """Batches of at most `max_tokens` tokens in the cache, where every target has a copy of its
+    prompt, and `logits` positions whose logits are kept. A single target may exceed both."""
     pieces = []
     for choices in shared:
         most = min(max_tokens // (len(choices.prompt) + choices.longest), logits // choices.longest)
-        # longest first, so that the pieces of many targets are even
+        # longest first, so that the parts of many targets have similar lengths
         targets = sorted(choices.targets, key=lambda t: (-len(t[1]), t[1]))
         step = max(1, most)
         pieces += [
@@ -132,10 +132,11 @@ def _choices_batches(
 
 
 def log_likelihoods(model: Any, rows: Sequence[tuple[Ids, int]]) -> list[float]:
-    """Of the ids of each row from a place on, in nats.
+    """Log-likelihood, in nats, of the ids of each row from an index on.
 
-    Right-padded and causal: a pad is never seen by a token before it, and the mask hides it from
-    models that look."""
+    Right-padded and causal: no token attends to the padding after it, and the mask hides it from
+    models that would.
+    """
     import torch
 
     if encoder_decoder.is_encoder_decoder(model):
@@ -168,7 +169,7 @@ def _score(
 def _score_shared(
     settings: Settings, requests: Sequence[Request], batch: Sequence[Choices], _: Callable[[], None]
 ) -> dict[int, Output]:
-    """The prompts once; then their cache, copied for each target, reads the targets."""
+    """Compute the prompts once; then copy their cache for each target and process the targets."""
     import torch
     from transformers import DynamicCache
 

@@ -1,4 +1,4 @@
-"""What generation and likelihood need to know of a model and its input."""
+"""Properties of a model and its input that generation and likelihood need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def device_of(model: Any) -> Any:
 
 
 def supports_own_loop(model: Any) -> bool:
-    """Whether the model takes the plain cache and positions; state-space and ALiBi models, for
+    """Whether the model accepts the plain cache and positions; state-space and ALiBi models, for
     example, do not."""
     inner = unwrapped(model)
     return (
@@ -30,8 +30,8 @@ def supports_own_loop(model: Any) -> bool:
 
 
 def plain_attention(model: Any) -> bool:
-    """Whether every layer looks at all that is before it, by torch's own attention, and the code is
-    transformers' own, which takes a mask of four dimensions as it is."""
+    """Whether every layer attends to all preceding tokens, by torch's own attention, and the code
+    is transformers' own, which accepts a four-dimensional mask unchanged."""
     inner = unwrapped(model)
     config = inner.config.get_text_config()
     windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
@@ -43,8 +43,8 @@ def plain_attention(model: Any) -> bool:
 
 
 def last_only(model: Any) -> dict[str, int]:
-    """The argument that keeps only the last position's logits, all that is needed of a prompt;
-    nothing where the model has none."""
+    """The argument that keeps only the last position's logits, which is enough for a prompt; empty
+    if the model has none."""
     return {"logits_to_keep": 1} if accepts_argument(model, "logits_to_keep") else {}
 
 

@@ -1,6 +1,6 @@
-"""Texts that a model makes up from a given beginning: nucleus sampling (Holtzman et al. 2020) with
-one random number for each token, so that a text depends on its seed and its number and not on what
-it is computed with, but for rounding."""
+"""Samples texts from a model after a given beginning: nucleus sampling (Holtzman et al. 2020) with
+one random number for each token. A text depends on its seed and its number and not on the hardware
+or batch, except for rounding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SampledText(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampling:
-    """`top_p`: of the likeliest tokens so many that they have this probability together."""
+    """`top_p`: sample from the most likely tokens with this total probability."""
 
     max_new_tokens: int
     temperature: float = 1.0
@@ -42,9 +42,9 @@ class Sampling:
 
 
 def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) -> Any:
-    """A token for every row. `logits` (rows, vocabulary), `draws` (rows,) in [0, 1). Tokens stand
-    in the order of their chances; a vocabulary is sorted whole only for a draw that is not among
-    the likeliest."""
+    """A token for every row. `logits` (rows, vocabulary), `draws` (rows,) in [0, 1). Tokens are
+    ordered by probability; the whole vocabulary is sorted only for a draw beyond the most likely
+    tokens."""
     import torch
 
     chances = (logits.double() / temperature).softmax(dim=1)
@@ -60,7 +60,7 @@ def sampled_tokens(logits: Any, draws: Any, temperature: float, top_p: float) ->
 
 def _chosen(chances: Any, tokens: Any, draws: Any, top_p: float) -> Any:
     before = chances.cumsum(dim=1) - chances
-    chances = chances.masked_fill(before >= top_p, 0.0)  # the likeliest stays: nothing is before it
+    chances = chances.masked_fill(before >= top_p, 0.0)  # the most likely token always stays
     reached = chances.cumsum(dim=1)
     of = reached[:, -1:] if top_p < 1 else 1.0
     place = (reached <= draws[:, None] * of).sum(dim=1, keepdim=True)
@@ -75,7 +75,8 @@ def sample(
     sampling: Sampling,
     progress: Progress | None = None,
 ) -> list[SampledText]:
-    """`count` texts that go on from `start`, without it; the first of more are the same."""
+    """`count` texts that continue `start`, without `start` itself. With a larger `count` the first
+    ones stay the same."""
     import torch
 
     model, tokenizer = settings.model, settings.tokenizer

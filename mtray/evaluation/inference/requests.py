@@ -1,4 +1,4 @@
-"""What is asked of a model, and what it answers."""
+"""Requests to a model, and its outputs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Request:
-    """`target` None: an answer of at most `max_new_tokens`, of one line or of as many as the model
-    likes; one of one line does not begin with a line's end, as pretrained models often would,
-    unless it `may_begin_empty`, and is empty then. Otherwise: how likely is `target` after `prompt`
-    and a space; with an empty prompt, after nothing."""
+    """One request to a model.
+
+    target: if None, the model generates an answer of at most `max_new_tokens`, on one line or on as
+        many as it likes. Otherwise the request is for the log-likelihood of `target` after `prompt`
+        and a space; with an empty prompt, without context.
+    may_begin_empty: whether a one-line answer may begin with a line feed, as pretrained models
+        often generate, and is empty then.
+    """
 
     prompt: str
     target: str | None
@@ -27,10 +31,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Output:
-    """`text` is the answer, stripped, up to its line's end where one line was asked for; or the
-    target. `log_likelihood`, in nats, is of what was generated (with the token that ended it) or of
-    the target (without an end token); `tokens` counts the text's own. `truncated`: the answer met
-    `max_new_tokens` before its end."""
+    """The output for one request.
+
+    text: the answer, stripped, up to its line feed if one line was requested; or the target.
+    log_likelihood: in nats, of the generated tokens (including the end token) or of the target
+        (without an end token).
+    tokens: number of the text's own tokens.
+    truncated: whether the answer reached `max_new_tokens` before its end.
+    """
 
     text: str
     log_likelihood: float
@@ -39,7 +47,7 @@ class Output:
 
 
 def check_length(model: Any, length: int, prompt: str) -> None:
-    """EvaluationError when a request of so many tokens, with its answer, is too long for the
+    """Raise EvaluationError if a request of this many tokens, with its answer, is too long for the
     model."""
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and length > limit:

@@ -1,5 +1,5 @@
-"""Answers of one batch by transformers' own `generate`: beam search, greedy decoding of models
-whose cache is not a plain one, and tokens that somebody else chooses."""
+"""Generates the answers of one batch by transformers' own `generate`: beam search, greedy decoding
+of models without the plain cache, and tokens chosen by the caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from mtray.data.encoder_decoder import is_encoder_decoder
 from mtray.data.tokenization import Ids
 
-# whatever a model's generation settings say, every model is decoded alike
+# every model is decoded alike, whatever its generation config says
 PLAIN: dict[str, Any] = {
     "do_sample": False, "repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "length_penalty": 1.0,
     "use_cache": True, "return_dict_in_generate": True,
@@ -17,9 +17,14 @@ PLAIN: dict[str, Any] = {
 
 
 class GenerationInput(NamedTuple):
-    """Prompts as ids and mask, shape (rows, width), padded as the model wants it; the most new
-    tokens of each; what ends an answer; what raises TrialStopped; and the tokens that no answer
-    begins with."""
+    """The prompts of a batch and their limits.
+
+    ids, mask: prompts, shape (rows, width), padded as the model requires.
+    limits: maximum new tokens of each.
+    stops: tokens that end an answer.
+    stop_if_asked: raises TrialStopped when asked to stop.
+    suppressed: tokens that no answer begins with.
+    """
 
     ids: Any
     mask: Any
@@ -45,19 +50,19 @@ def _generate(model: Any, asked: GenerationInput, **options: Any) -> Any:
 
 
 def _begun(model: Any, asked: GenerationInput) -> int:
-    """Tokens that stand before the new ones in what `generate` gives: the prompt, or the one that a
-    decoder starts with."""
+    """Number of tokens before the new ones in the output of `generate`: the prompt, or the
+    decoder's start token."""
     return 1 if is_encoder_decoder(model) else int(asked.ids.shape[1])
 
 
 def _cut(row: Ids, limit: int, stops: Ids) -> Ids:
-    """New tokens up to the first that ends the answer, which stays."""
+    """New tokens up to and including the first that ends the answer."""
     end = next((i + 1 for i, t in enumerate(row[:limit]) if t in stops), min(limit, len(row)))
     return row[:end]
 
 
 def greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]:
-    """New tokens of every row, with the one that ended it, and their summed log-probabilities."""
+    """New tokens of every row, including the end token, and their summed log-probabilities."""
     import torch
 
     found = _generate(model, asked, num_beams=1, output_logits=True)
@@ -77,8 +82,8 @@ def greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]:
 
 
 def chosen(model: Any, asked: GenerationInput, choose: Callable[[int, Any], Any]) -> list[Ids]:
-    """New tokens of every row, with the one that ended it. `choose` is given the step, from 0, and
-    the logits (rows, vocabulary), and gives a token for each row."""
+    """New tokens of every row, including the end token. `choose` takes the step, from 0, and the
+    logits (rows, vocabulary), and returns a token for each row."""
     import torch
 
     width = _begun(model, asked)
@@ -93,10 +98,11 @@ def chosen(model: Any, asked: GenerationInput, choose: Callable[[int, Any], Any]
 
 
 def beam_search(model: Any, asked: GenerationInput, beams: int) -> tuple[list[Ids], list[float]]:
-    """The same of each row's best beam; all rows have one limit.
+    """The same for each row's best beam; all rows have one limit.
 
-    The log-probabilities are computed anew: the scores of `generate` are divided by lengths that
-    its versions count differently."""
+    The log-probabilities are recomputed: the scores of `generate` are divided by lengths that its
+    versions count differently.
+    """
     from mtray.evaluation.inference.likelihood import log_likelihoods
     from mtray.runtime import LOGITS_AT_ONCE
 

@@ -1,1 +1,1 @@
-"""What outputs are worth: a file for each metric or group of metrics."""
+"""Metrics of outputs: one file for each metric or group of metrics."""

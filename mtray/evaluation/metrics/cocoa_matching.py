@@ -1,18 +1,18 @@
-"""Which register an output has, by the phrases of CoCoA-MT's annotated references (Nadejde et al.
-2022), and the values that are made of these labels.
+"""The register of an output, by the phrases of CoCoA-MT's annotated references (Nadejde et al.
+2022), and the values computed from these labels.
 
-An output is FORMAL when it holds at least one formal phrase and no informal one, INFORMAL the other
-way round, NEUTRAL with none and OTHER with both. Two forms of "holds": `official`, as the published
-scorer does it, and `normalised`, which also finds phrases next to punctuation and at a sentence's
-start. For one register asked for, with `correct` the outputs labelled as asked:
+An output is FORMAL if it contains at least one formal phrase and no informal one, INFORMAL vice
+versa, NEUTRAL with none and OTHER with both. "Contains" has two forms: `official`, as in the
+published scorer, and `normalised`, which also finds phrases next to punctuation and at a sentence's
+start. For one requested register, with `correct` the outputs labelled as requested:
 
     coverage           (FORMAL + INFORMAL) / sentences
-    accuracy           correct / (FORMAL + INFORMAL), 0 where nothing matches: the published M-Acc
+    accuracy           correct / (FORMAL + INFORMAL), 0 if nothing matches: the published M-Acc
     guarded accuracy   accuracy * min(1, coverage / coverage of the references)
     strict accuracy    correct / sentences, of those sentences whose own reference is correct
 
-Accuracy drops NEUTRAL and OTHER, so that a system that avoids every phrase but one has 1.0. The
-guard and the strict form take that away.
+Accuracy ignores NEUTRAL and OTHER, so that a system that avoids all phrases but one can have 1.0.
+The guard and the strict form prevent that.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from mtray.data.benchmarks.cocoa_mt import REGISTERS, phrases, plain
 from mtray.data.languages import WITHOUT_SPACES
 
 LABELS = ("FORMAL", "INFORMAL", "NEUTRAL", "OTHER")
-# written without spaces between words: phrases are looked for as parts of the text, as the official
-# scorer does for Japanese
-MODIFIER_APOSTROPHE = "\u02bc"  # a letter to Unicode, the apostrophe of п'ять to those who type it
+# written without spaces between words: phrases are searched as substrings, as the official scorer
+# does for Japanese
+MODIFIER_APOSTROPHE = "\u02bc"  # a letter in Unicode, but typed as the apostrophe of п'ять
 
 
 def normalised(text: str) -> str:
@@ -56,9 +56,9 @@ def _label(formal: bool, informal: bool) -> str:
 def label_official(
     hypothesis: str, formal: Sequence[str], informal: Sequence[str], segmented: bool = True
 ) -> str:
-    """The label as CoCoA-MT's scorer gives it: a phrase is there when the set of its tokens, split
-    at single spaces, is part of the hypothesis' set; case and attached punctuation count.
-    Unsegmented text: when it is a substring."""
+    """The label of CoCoA-MT's scorer: a phrase matches if the set of its tokens, split at single
+    spaces, is a subset of the hypothesis' set; case and attached punctuation count. In unsegmented
+    text it matches as a substring."""
     tokens = set(hypothesis.split(" "))
 
     def holds(phrase: str) -> bool:
@@ -87,7 +87,7 @@ FORMS: dict[str, Labeller] = {"official": label_official, "normalised": label_no
 
 
 def label_counts(labels: Sequence[str]) -> dict[str, float]:
-    """How often each label stands there, those included that do not."""
+    """Counts of all labels, including those that do not occur."""
     return {label: float(labels.count(label)) for label in LABELS}
 
 
@@ -96,13 +96,13 @@ def _or_zero(part: Array, whole: Array) -> Array:
 
 
 def share(sums: Array) -> Array:
-    """Of (part, whole), shape (..., 2): their quotient, 0 where the whole is 0, as the official
-    scorer has it."""
+    """From (part, whole), shape (..., 2): their quotient, 0 if the whole is 0, as in the official
+    scorer."""
     return _or_zero(sums[..., 0], sums[..., 1])
 
 
 def guarded_share(sums: Array) -> Array:
-    """Of (correct, labelled outputs, labelled references), shape (..., 3): accuracy * min(1,
+    """From (correct, labelled outputs, labelled references), shape (..., 3): accuracy * min(1,
     coverage / coverage of the references), which is correct / the greater of the other two."""
     return _or_zero(sums[..., 0], np.maximum(sums[..., 1], sums[..., 2]))
 
@@ -111,11 +111,10 @@ def register_values(
     labels: Sequence[str], references: Sequence[str], register: str, signature: str
 ) -> dict[str, Measurement]:
     """`accuracy`, `guarded_accuracy`, `strict_accuracy`, `coverage` and `reference_coverage` (see
-    the module) from the labels of outputs that were asked for one register and those of its own
-    references.
+    the module) from the labels of the outputs for one requested register and of its own references.
 
-    `strict_accuracy` is left out where no reference is correct: there is nothing it could be a
-    share of."""
+    `strict_accuracy` is left out if no reference is correct: it would be a share of nothing.
+    """
     matched = LABELS[:2]
     found, own = np.array(labels), np.array(references)
     wanted = matched[REGISTERS.index(register)]
@@ -146,7 +145,7 @@ def one_register(
     language: str,
     register: str,
 ) -> tuple[dict[str, Measurement], dict[str, float]]:
-    """`<form>.<value>` and `<form>.<label>` of outputs that were all asked for one register, and
+    """`<form>.<value>` and `<form>.<label>` of outputs for one requested register, and
     `references.<form>.<label>`; `annotated` are the formal and the informal references."""
     expected = [(phrases(f), phrases(i)) for f, i in zip(*annotated, strict=True)]
     own = [plain(text) for text in annotated[REGISTERS.index(register)]]
@@ -171,11 +170,13 @@ def _guarded(sums: Array, opposite_weight: float) -> Array:
 
     `sums` are (correct, opposite, labelled references) of the formal and then of the informal
     register, shape (..., 6). The quotient is accuracy * guard for weight 0 and (2 * accuracy - 1) *
-    guard for weight 1."""
+    guard for weight 1.
+    """
     by_register = sums.reshape(*sums.shape[:-1], 2, 3)
     correct, opposite, references = (by_register[..., i] for i in range(3))
     denominator = np.maximum(correct + opposite, references)
-    # nothing labelled and nothing to label, possible in a resample only: no correct output, so 0
+    # nothing labelled in outputs and references, possible in a resample only: no correct output, so
+    # 0
     shares = _or_zero(correct - opposite_weight * opposite, denominator)
     return np.asarray(shares.mean(axis=-1))
 
@@ -191,10 +192,11 @@ def control(sums: Array) -> Array:
 
 
 def control_floor(formal: int, informal: int) -> float:
-    """The most a system can reach that ignores the instruction, `formal` and `informal` references
-    being labelled.
+    """The maximum for a system that ignores the instruction, with `formal` and `informal` labelled
+    references.
 
     With p FORMAL and q INFORMAL outputs under both instructions it has (p - q) * (1 / max(p + q,
-    formal) - 1 / max(p + q, informal)) / 2: nothing where both references cover alike, else at most
-    this, at p + q = the lower coverage."""
+    formal) - 1 / max(p + q, informal)) / 2. That is 0 if both references have the same coverage;
+    otherwise at most this, at p + q = the lower coverage.
+    """
     return (1 - min(formal, informal) / max(formal, informal)) / 2

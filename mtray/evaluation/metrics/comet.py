@@ -1,4 +1,5 @@
-"""COMET segment scores (Rei et al. 2020): ours, a checkpoint on disk, or one of the hub's."""
+"""COMET segment scores (Rei et al. 2020): of mtray's own model, a checkpoint on disk, or one of the
+hub."""
 
 from __future__ import annotations
 
@@ -34,11 +35,12 @@ Triple = tuple[str, str, str]
 @dataclass(frozen=True)
 class CometScorer:
     """A loaded model; `gpus` is 0 or 1. `signature` holds name, comet's version, weights' SHA-256
-    (first 12 digits), what an empty hypothesis gets and, for a model that sees source and
+    (first 12 digits), the score of an empty hypothesis and, for a model that uses source and
     hypothesis only (CometKiwi), `reference:none`.
 
-    Scores are remembered for as long as the process lives, up to `REMEMBERED` of them: trials often
-    give the same answers, and the base model's are asked for with every trial."""
+    Up to `REMEMBERED` scores are cached for the life of the process: trials often give the same
+    answers, and the base model's are scored with every trial.
+    """
 
     model: Any
     signature: str
@@ -53,10 +55,10 @@ class CometScorer:
         better.
 
         Equal triples are scored once per process. An empty hypothesis never reaches the model,
-        which may like it: it gets 0, or the call's lowest score where that is lower still. The last
-        digits of a score depend on the segments that it was first scored with, which decide the
-        padding: masked positions change a float32 sum by rounding, about 1e-6. EvaluationError for
-        lists of unequal length and for scores that are not finite.
+        which may score it highly: it gets 0, or the call's lowest score if that is lower still. The
+        last digits of a score depend on the batch in which it was first computed, through its
+        padding: masked positions change a float32 sum by rounding, about 1e-6. Raises
+        EvaluationError for lists of unequal length and for scores that are not finite.
         """
         lengths = len(sources), len(hypotheses), len(references)
         if len(set(lengths)) != 1:
@@ -97,22 +99,23 @@ class CometScorer:
 
 
 def load_comet(name: str, gpu: bool = False) -> CometScorer:
-    """The metric called `name`, loaded once per process; on a GPU when `gpu` and CUDA is available.
+    """The metric called `name`, loaded once per process; on a GPU if `gpu` and CUDA is available.
 
-    `embedded` is mtray-comet-tiny; else a checkpoint file, a folder that holds checkpoints/*.ckpt
-    beside hparams.yaml, or a hub name, downloaded by comet into the hub's cache. All are read by
-    `comet.load_from_checkpoint`. A checkpoint is a pickle: torch reads it with `weights_only`, so
-    one that holds more than tensors and plain values is refused, ours and a user's alike. Whoever
-    trusts such a file sets TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, and it may then run any code.
+    `embedded` is mtray-comet-tiny; otherwise a checkpoint file, a folder that holds
+    checkpoints/*.ckpt beside hparams.yaml, or a hub name, downloaded by comet into the hub's cache.
+    All are read by `comet.load_from_checkpoint`. A checkpoint is a pickle: torch reads it with
+    `weights_only`, so one that holds more than tensors and plain values is refused, whatever its
+    origin. To trust such a file, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1; it may then run any code.
 
     A `pretrained_model` in hparams.yaml that starts with "." is relative to that file's folder, so
-    a checkpoint and its encoder can be moved together. ModelError when it cannot be loaded.
+    a checkpoint and its encoder can be moved together. Raises ModelError if it cannot be loaded.
     """
     if name == "embedded":
         return _load(str(COMET_MODEL), EMBEDDED_NAME, gpu)
     path = Path(name).expanduser()
     if path.exists():
-        # not resolved: the hub's cache links to files that lie far from their hparams.yaml
+        # symlinks are not resolved: the hub's cache links to files that are far from their
+        # hparams.yaml
         found = find_checkpoint(path.absolute())
         return _load(str(found), found.parents[1].name, gpu)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.suffix == ".ckpt":
@@ -121,8 +124,8 @@ def load_comet(name: str, gpu: bool = False) -> CometScorer:
 
 
 def loader(device: str) -> Callable[[str], CometScorer]:
-    """`load_comet` for `evaluation.comet_device`: auto takes a GPU where this process sees one, gpu
-    needs one (ModelError), cpu takes none."""
+    """`load_comet` for `evaluation.comet_device`: auto uses a GPU if this process sees one, gpu
+    requires one (ModelError), cpu uses none."""
     import torch
 
     if device == "gpu" and not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""From a name to a COMET checkpoint on disk, and from there to comet's model."""
+"""Finds a COMET checkpoint on disk by its name and loads it with comet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning_utilities", "come
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No tips, warnings or progress of Lightning and comet; errors still come through.
+    """Suppress tips, warnings and progress of Lightning and comet; errors are still shown.
 
     Restores what they change for the whole process: the first import of comet configures the root
     logger, and `predict` adds a warnings filter.
@@ -86,14 +86,15 @@ def download(name: str) -> Path:
         try:
             return find_checkpoint(Path(download_model(name)))
         except KeyError as error:
-            cause: BaseException = error  # comet's word for any failure; the first one tells more
+            cause: BaseException = error  # raised for any failure; the first cause is specific
             while cause.__context__:
                 cause = cause.__context__
             raise ModelError(f"comet: {name!r} cannot be downloaded: {cause}; {ALLOWED}") from error
 
 
 def require_hub(why: str) -> None:
-    """ModelError within `REACH_SECONDS` when the hub cannot be asked; comet itself would wait."""
+    """Raise ModelError within `REACH_SECONDS` if the hub cannot be reached; comet itself would
+    wait."""
     import requests
     from huggingface_hub import constants
 
@@ -114,7 +115,7 @@ def sha256(path: Path) -> str:
 
 
 def read_checkpoint(checkpoint: Path) -> Any:
-    """`comet.load_from_checkpoint`, asking the hub for an encoder's config only if it must."""
+    """`comet.load_from_checkpoint`, querying the hub for an encoder's config only if necessary."""
     encoder = encoder_of(checkpoint)
     local = encoder.startswith(".") or is_local(encoder)
     if not local:
@@ -132,7 +133,7 @@ def read_checkpoint(checkpoint: Path) -> Any:
                 f"comet: {checkpoint} is no checkpoint that torch reads with weights_only: "
                 f"{reason} (if you trust the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)"
             ) from error
-        except Exception as error:  # whatever a file of another kind makes comet stumble over
+        except Exception as error:  # comet may raise anything for a file of another kind
             raise ModelError(f"comet: {checkpoint} cannot be loaded: {error!r}") from error
     require_all_weights(model, checkpoint)
     return model
@@ -150,16 +151,17 @@ def encoder_of(checkpoint: Path) -> str:
 
 
 def sees_references(model: Any) -> bool:
-    """Whether a loaded model is to be given references.
+    """Whether a loaded model takes references.
 
-    A unified model (UniTE, xCOMET) that can do with and without answers `requires_references` with
-    no; with `ref` among its segments it is meant to be used with them."""
+    A unified model (UniTE, xCOMET) that works with and without reports `requires_references` as
+    false; with `ref` among its segments it is meant to be used with them.
+    """
     segments = model.hparams.get("input_segments") or []
     return bool(model.requires_references()) or "ref" in segments
 
 
 def is_local(encoder: str) -> bool:
-    """A folder, or config and tokenizer are in the hub's cache."""
+    """Whether the encoder is a folder, or its config and tokenizer are in the hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     def cached(file: str) -> bool:
@@ -171,10 +173,11 @@ def is_local(encoder: str) -> bool:
 
 
 def require_all_weights(model: Any, checkpoint: Path) -> None:
-    """comet loads with strict=False: a weight the file lacks would stay random, with a warning."""
+    """comet loads with strict=False: a weight missing from the file would stay random, with a
+    warning."""
     import torch
 
-    # mapped, not read: a large checkpoint is in memory already
+    # memory-mapped, not read: a large checkpoint is in memory already
     saved = torch.load(
         checkpoint, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(checkpoint)
     )
@@ -188,8 +191,8 @@ def require_all_weights(model: Any, checkpoint: Path) -> None:
 def beside_encoder(checkpoint: Path, stack: contextlib.ExitStack) -> Path:
     """The checkpoint, as a link in a temporary folder with hparams.yaml made absolute.
 
-    comet looks for a relative `pretrained_model` in the current directory, which is another one in
-    a Ray worker. Its `reload_hparams` lets this hparams.yaml take the place of the checkpoint's.
+    comet resolves a relative `pretrained_model` in the current directory, which differs in a Ray
+    worker. With its `reload_hparams`, this hparams.yaml replaces the checkpoint's.
     """
     import yaml
 

@@ -1,13 +1,13 @@
-"""Whether translations hold the word that an item of ctxpro expects, as its authors' scorer decides
-it, and what such decisions are worth.
+"""Whether translations contain the word that an item of ctxpro expects, as its authors' scorer
+decides it, and the values computed from these decisions.
 
-Matching (official): the last sentence of an output, lower-cased, its ASCII punctuation deleted,
-must hold the lower-cased expected form between spaces. What is added here:
+Matching (official): the last sentence of an output, lower-cased and without ASCII punctuation, must
+contain the lower-cased expected form between spaces. Additions of mtray:
 
-    ceiling   the references through the same splitter and matching; French ones fail where a
-              deleted apostrophe glues two words, others where the form is in an earlier sentence
-    guard     a right output counts only where the characters of its last sentence are within
-              [.5, 2] of the reference's: "it" alone is right for every item of the animacy sets
+    ceiling   the references through the same splitter and matching; French ones fail if a
+              deleted apostrophe joins two words, others if the form is in an earlier sentence
+    guard     a right output counts only if the length in characters of its last sentence is
+              within [.5, 2] of the reference's: "it" alone is right for all animacy items
     value     guarded right outputs / right references
 """
 
@@ -48,13 +48,14 @@ def _splitter(language: str) -> Any:
 
 
 def last_sentence(text: str, language: str) -> str:
-    """What is scored of an output or a reference. ConfigError for a language without rules."""
+    """The scored part of an output or a reference. Raises ConfigError for a language without
+    rules."""
     sentences = _splitter(language).split(text=text.strip())
     return str(sentences[-1]) if sentences else text.strip()
 
 
 def holds(text: str, expected: str) -> bool:
-    """The official test. A form with punctuation of its own is never found."""
+    """The official test. A form that itself contains punctuation never matches."""
     return f" {expected.lower()} " in f" {text.lower().translate(_PUNCTUATION)} "
 
 
@@ -64,8 +65,8 @@ def fits(text: str, reference: str) -> bool:
 
 
 def best_constant(items: Sequence[Item], references: Sequence[str]) -> int:
-    """How many items the best constant answer gets right under the guard: one that holds one of the
-    expected forms and is padded to the best length."""
+    """How many items the best constant answer gets right under the guard: one that contains one of
+    the expected forms and is padded to the best length."""
     lengths = np.array([len(reference) for reference in references])
     shortest, longest = np.ceil(LEAST_LENGTH * lengths), np.floor(MOST_LENGTH * lengths)
     forms = [item.expected.lower() for item in items]
@@ -75,14 +76,14 @@ def best_constant(items: Sequence[Item], references: Sequence[str]) -> int:
         right = np.array([f" {form} " in words for form in forms])
         low, high = np.sort(shortest[right]), np.sort(longest[right])
         tried = np.maximum(low, len(answer))
-        # items whose shortest is reached less those whose longest is passed
+        # items whose minimum length is reached minus those whose maximum is exceeded
         counts = np.searchsorted(low, tried, "right") - np.searchsorted(high, tried, "left")
         best = max(best, int(counts.max(initial=0)))
     return best
 
 
 def share_of_ceiling(sums: Array) -> Array:
-    """Of (right outputs, right references), shape (..., 2); 0 where a resample has no right
+    """From (right outputs, right references), shape (..., 2); 0 if a resample has no right
     reference."""
     right, ceiling = sums[..., 0], sums[..., 1]
     return np.asarray(np.divide(right, ceiling, out=np.zeros_like(right), where=ceiling > 0))
@@ -90,7 +91,7 @@ def share_of_ceiling(sums: Array) -> Array:
 
 @dataclass(frozen=True)
 class ContextMatches:
-    """Which outputs are right, which fit the guard, and which references are right: booleans of
+    """Which outputs are right, which satisfy the guard, and which references are right: booleans of
     shape (items,)."""
 
     items: Sequence[Item]
@@ -112,8 +113,8 @@ class ContextMatches:
 
     def extras(self) -> dict[str, Measurement]:
         """`accuracy` is the official one (0 to 1); `guarded_accuracy` has the guard, `of_ceiling`
-        the references. `rule.<rule>`, `antecedent_before` and `antecedent_within` (the sentence)
-        are the value on a part of the items."""
+        is relative to the references. `rule.<rule>`, `antecedent_before` and `antecedent_within`
+        (the sentence) are the value on a subset of the items."""
         documents = document_clusters([item.document for item in self.items])
         guarded, name = self.right & self.fitting, "ctxpro/ceiling|guard:characters.5-2"
         found = {
@@ -137,7 +138,7 @@ class ContextMatches:
         return {name: keep for name, keep in parts.items() if keep.any()}
 
     def counts(self) -> dict[str, float]:
-        """Items, right outputs and right references, of all and of every part."""
+        """Items, right outputs and right references, in all and for every subset."""
         whole = np.ones(len(self.items), dtype=bool)
         found = {
             "documents": len({item.document for item in self.items}),
@@ -155,7 +156,7 @@ class ContextMatches:
         return {name: float(count) for name, count in found.items()}
 
     def notes(self) -> list[str]:
-        """What to know before the figures are read."""
+        """Caveats of the figures."""
         forms = {item.expected.lower() for item in self.items}
         if len(forms) > 1:
             return []
@@ -166,7 +167,7 @@ class ContextMatches:
 
 
 def scored_texts(texts: Sequence[str], language: str, split: bool = True) -> list[str]:
-    """Of each text what is scored: its last sentence, or the whole of it."""
+    """The scored part of each text: its last sentence, or the whole text."""
     pick: Callable[[str], str] = (lambda t: last_sentence(t, language)) if split else str.strip
     return [pick(text) for text in texts]
 
@@ -174,8 +175,8 @@ def scored_texts(texts: Sequence[str], language: str, split: bool = True) -> lis
 def judge(
     items: Sequence[Item], outputs: Sequence[str], language: str, split: bool = True
 ) -> ContextMatches:
-    """Outputs in the order of the items. EvaluationError when there are not as many of both,
-    DataError when not one reference is right."""
+    """Outputs in the order of the items. Raises EvaluationError if their numbers differ, DataError
+    if no reference is right."""
     if len(items) != len(outputs):
         raise EvaluationError(f"ctxpro: {len(items):,} items but {len(outputs):,} outputs")
     found = scored_texts(outputs, language, split)

@@ -1,8 +1,10 @@
 """A proxy of how literally idioms are translated, for sets without spans: chrF of an output against
 a word-by-word gloss of its source.
 
-It is our own, compares systems on one set with one dictionary, and is no LitTER
-(`mtray.evaluation.metrics.literalness`): a right translation has some of the gloss's words, too."""
+It is mtray's own, compares systems on one set with one dictionary, and is not LitTER
+(`mtray.evaluation.metrics.literalness`): a right translation also contains some of the gloss's
+words.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from mtray.evaluation.metrics.quality import Clusters, chrf
 
 
 class Gloss(NamedTuple):
-    """A source word by word: each word's first translation, words without one left out."""
+    """A source word by word: each word's first translation; words without one are left out."""
 
     text: str
     words: int
@@ -34,8 +36,8 @@ def gloss(source: str, dictionary: Dictionary) -> Gloss:
 def literalness_proxy(
     outputs: Sequence[str], glosses: Sequence[Gloss], clusters: Clusters = None
 ) -> Measurement:
-    """chrF of the outputs against the glosses, 0 to 100, of the sentences that have one; higher is
-    more literal. Raises EvaluationError when none has."""
+    """chrF of the outputs against the glosses, 0 to 100, over the sentences that have one; higher
+    is more literal. Raises EvaluationError if none has."""
     places = [i for i, found in enumerate(glosses) if found.text]
     if not places:
         raise EvaluationError("literalness proxy: the dictionary has no word of any source")

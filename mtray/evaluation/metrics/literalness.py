@@ -1,13 +1,15 @@
-"""How literally idioms are translated. All of these are lower for better, except Score_MWE.
+"""How literally idioms are translated. For all metrics except Score_MWE lower is better.
 
-LitTER (Baziotis et al. 2023, 2210.04545), as its code has it: the translations that a dictionary
-has for the words of an idiom are blocked, but for those of words that the reference itself
-translates so; an output that holds a blocked one is a literal translation error. A word without an
-entry blocks nothing, so a thin dictionary lowers the rate: report its coverage. Not here: lemmas,
-word2word, Chinese script variants. Tokens are Moses', without its escapes (`'`, not `&apos;`).
+LitTER (Baziotis et al. 2023, 2210.04545), as in its code: the dictionary translations of an idiom's
+words are blocked, except those of words that the reference itself translates in this way. An output
+that contains a blocked translation is a literal translation error. A word without an entry blocks
+nothing, so a small dictionary lowers the rate: report its coverage. Not implemented: lemmas,
+word2word, Chinese script variants. Tokens are those of Moses, without its escapes (`'`, not
+`&apos;`).
 
-Score_MWE, as coded beside it: how near, in edits, the words of the reference's idiom are to some
-word of the output's."""
+Score_MWE, as in the same code: the edit distance from the words of the reference's idiom to the
+nearest words of the output.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ FUZZY_SIMILARITY, FUZZY_DISTANCE = 0.8, 2
 
 @functools.cache
 def moses(language: str) -> Callable[[str], list[str]]:
-    """The tokenizer of a language. ConfigError for one that is written without spaces."""
+    """The tokenizer of a language. Raises ConfigError for one that is written without spaces."""
     from sacremoses import MosesTokenizer
 
     if language in WITHOUT_SPACES:
@@ -45,10 +47,13 @@ def moses(language: str) -> Callable[[str], list[str]]:
 
 @dataclass(frozen=True)
 class Matching:
-    """LitTER's switches; the published runs lower-case and strip accents. `compounds`: any two
-    translations written together are blocked, too. `partial`: as is a compound with a blocked word
-    whose rest is in the dictionary. `fuzzy`: a few edits may differ. `drop_repeated`: words of the
-    idiom that occur elsewhere in the source do not count."""
+    """LitTER's switches; the published runs lower-case and strip accents.
+
+    compounds: any two translations written together are blocked, too.
+    partial: also a compound with a blocked word whose rest is in the dictionary.
+    fuzzy: a few edits may differ.
+    drop_repeated: words of the idiom that occur elsewhere in the source are ignored.
+    """
 
     lower: bool = True
     strip_accents: bool = True
@@ -69,7 +74,8 @@ class Matching:
         return "".join(c for c in decomposed if not unicodedata.combining(c))
 
     def common(self, words: Set[str], among: Set[str]) -> set[str]:
-        """The words that are among the others, or near enough to one of the nearest of them."""
+        """The words that are among the others, or, with `fuzzy`, close enough to one of the nearest
+        of them."""
         if not self.fuzzy:
             return set(words & among)
         return {word for word in words if _is_near(word, among)}
@@ -106,8 +112,8 @@ class Sentence(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether the idiom was translated literally; how many of its words were looked up, and how
-    many of them the dictionary has."""
+    """Whether the idiom was translated literally, the number of its words that were looked up, and
+    the number of those in the dictionary."""
 
     error: bool
     words: int
@@ -120,7 +126,7 @@ def literal_error(
     matching: Matching,
     vocabulary: Set[str] = frozenset(),
 ) -> Verdict | None:
-    """LitTER's decision on one sentence; None, to be skipped, where no word of the idiom is left.
+    """LitTER's decision on one sentence; None, to be skipped, if no word of the idiom is left.
     `vocabulary`: the target words of the dictionary, for `partial` (see `target_words`)."""
     rest = matching.bag(sentence.rest) if matching.drop_repeated else set()
     candidates = {
@@ -134,7 +140,7 @@ def literal_error(
         return None
     reference, output = matching.bag(sentence.reference), matching.bag(sentence.output)
     known = sum(bool(found) for found in candidates.values())
-    # in fuzzy matching the two sides differ: the reference's words are looked for
+    # fuzzy matching is asymmetric: it searches for the reference's words
     kept = [t for t in candidates.values() if t and not matching.common(reference, t)]
     blocked = set().union(*kept)
     error = bool(matching.common(blocked, output))
@@ -148,7 +154,7 @@ def literal_error(
 
 
 def _parts(words: Set[str], compounds: Set[str], vocabulary: Set[str]) -> set[str]:
-    """The words that begin or end a compound whose rest is a word."""
+    """The words that begin or end a compound whose rest is a word of the vocabulary."""
     return {
         word
         for word, compound in product(words, compounds)
@@ -165,8 +171,8 @@ def target_words(dictionary: Dictionary, matching: Matching) -> frozenset[str]:
 def litter(
     verdicts: Sequence[Verdict | None], labels: Sequence[str], matching: Matching
 ) -> dict[str, Measurement]:
-    """LitTER 0 to 1, lower is better: `micro` the share of errors, its intervals over labels;
-    `macro` the mean over labels of their shares. Raises EvaluationError when all were skipped."""
+    """LitTER, 0 to 1, lower is better: `micro` is the share of errors, with intervals over labels;
+    `macro` the mean over labels of their shares. Raises EvaluationError if all were skipped."""
     found = [(label, v.error) for label, v in zip(labels, verdicts, strict=True) if v is not None]
     if not found:
         raise EvaluationError("LitTER: no sentence has an idiom with words to look up")
@@ -182,7 +188,7 @@ def litter(
 def score_mwe(reference: Sequence[str], output: Sequence[str]) -> float:
     """Score_MWE of one sentence, 0 to 1, higher is better: 1 - the mean over the reference's tokens
     of min(1, edits to the nearest token of the output / own length); 0 for an empty output. Raises
-    EvaluationError for an empty reference, which the caller leaves out."""
+    EvaluationError for an empty reference, which the caller must leave out."""
     if not reference:
         raise EvaluationError("Score_MWE: an empty reference span has no score")
     if not output:
@@ -199,7 +205,7 @@ def verdicts(
     dictionary: Dictionary,
     matching: Matching,
 ) -> list[Verdict | None]:
-    """LitTER's decisions on sources, references and outputs; None where nothing is marked. Only the
+    """LitTER's decisions on sources, references and outputs; None if nothing is marked. Only the
     last span of a sentence counts."""
     source_tokens, target_tokens = map(moses, languages)
     vocabulary = target_words(dictionary, matching) if matching.partial else frozenset[str]()
@@ -224,8 +230,9 @@ def mwe_scores(
     marked: Sequence[Sequence[MarkedIdiom | None]],
     language: str,
 ) -> Measurement:
-    """Mean Score_MWE over the references that have a span, of references and outputs; the tokens of
-    all spans of a sentence count. Intervals are over labels. EvaluationError when none has one."""
+    """Mean Score_MWE over the references that have a span, from references and outputs; the tokens
+    of all spans of a sentence count. Intervals are over labels. Raises EvaluationError if none has
+    a span."""
     tokenize, scores, labels = moses(language), [], []
     for reference, output, in_reference, in_output in zip(*texts, *marked, strict=True):
         wanted = _inside(reference, in_reference, tokenize)

@@ -1,30 +1,30 @@
-"""Ways in which a translation fails outright, after mFTI (Li et al. 2023, section 4.4 of its
-analysis), and how often.
+"""Labels translations that fail outright, after mFTI (Li et al. 2023, section 4.4 of its analysis),
+and their rates.
 
-Two forms. `coded` are the rules as that paper's code has them, in its order:
+There are two forms. `coded` are the rules as in that paper's code, in its order:
 
-    oscillation        two adjacent equal n-grams and at least one more token behind them
-    template           any [...] (the split it looks at keeps the bracket itself as a part)
+    oscillation        two adjacent equal n-grams and at least one more token after them
+    template           any [...] (the split that it checks keeps the bracket itself as a part)
     copy               sentence BLEU of the output against the source above 50
     off_target         the words cut in half: neither both halves in the source language nor both in
                        the target language
     under_translation  fewer than half the reference's words (characters in Chinese)
     over_translation   more than twice as many
 
-Known to be wrong: "very very good" oscillates, text wholly in the source language is not off
-target, Chinese has an empty half. `strict` are the rules that the scores of a study come from:
+Known errors: "very very good" oscillates, text wholly in the source language is not off target,
+Chinese has an empty half. `strict` are the rules behind the scores of a study:
 
-    empty              no letter and no number, where the reference has one; nothing else then
+    empty              no letter and no number, if the reference has one; excludes the other labels
     oscillation        an n-gram (n 1 to 6) three times or more in a row, six tokens at least,
                        unless the reference oscillates, too
     template           a language's English name in square brackets
-    copy               as above, unless the reference is as near to the source
+    copy               as above, unless the reference is as close to the source
     off_target         the whole text is surely in another language (`languages.other_language`)
     under_, over_      as above, characters in all languages written without spaces
 
-An output has every label that fits; `first` is the one of the earliest rule. Both forms use the
-same detector (the paper: fastText), and punctuation is found by Unicode category: `\\w`, as the
-paper's code has it, takes the vowel signs from Indic text.
+An output has every label that applies; `first` is that of the earliest rule. Both forms use the
+same detector (the paper: fastText). Punctuation is found by Unicode category: `\\w`, as in the
+paper's code, removes the vowel signs from Indic text.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def repeats_adjacent(found: Sequence[str]) -> bool:
 
 
 def oscillates(found: Sequence[str]) -> bool:
-    """Strict: the same n-gram three times or more in a row, six tokens at least in all."""
+    """Strict: the same n-gram three times or more in a row, at least six tokens in all."""
     for n in range(1, LONGEST_NGRAM + 1):
         repeats = max(LEAST_REPEATS, -(-LEAST_TOKENS // n))
         run = 0
@@ -91,21 +91,22 @@ def oscillates(found: Sequence[str]) -> bool:
 
 
 def length_label(output: int, reference: int) -> Labels:
-    """The label of an output of so many words or characters, or none."""
+    """The label of an output of this many words or characters, or none."""
     if 2 * output < reference:
         return ("under_translation",)
     return ("over_translation",) if output > 2 * reference else ()
 
 
 def halves(text: str) -> tuple[str, str]:
-    """The two halves of a text's words, without punctuation; the second has the middle one."""
+    """The two halves of a text's words, without punctuation; the middle word is in the second."""
     words = without_punctuation(text, "").split()
     middle = len(words) // 2
     return " ".join(words[:middle]), " ".join(words[middle:])
 
 
 def copy_rule(tokenizer: str) -> Callable[[str, str], bool]:
-    """Whether a text is a copy of a source: its sentence BLEU against it is above 50."""
+    """A predicate: whether a text is a copy of a source, that is, its sentence BLEU against it is
+    above 50."""
     from sacrebleu.metrics import BLEU
 
     metric: Any = BLEU(tokenize=tokenizer, effective_order=True)
@@ -113,7 +114,7 @@ def copy_rule(tokenizer: str) -> Callable[[str, str], bool]:
 
 
 def copy_tokenizer(source_language: str) -> str:
-    """Of the strict form: a source without spaces is taken by characters."""
+    """The tokenizer of the strict form: characters for a source language written without spaces."""
     return "char" if source_language in WITHOUT_SPACES else CODED_TOKENIZER
 
 
@@ -136,7 +137,7 @@ def copies(
 def _coded(
     pair: tuple[str, str], output: str, reference: str, parts: Sequence[Guess], copied: bool
 ) -> Labels:
-    """Labels in the paper's order; `parts` are the guesses of the two halves."""
+    """Labels in the paper's order; `parts` are the detector's guesses for the two halves."""
     by_character = pair[1] == "zh"
     found = list("".join(output.split())) if by_character else output.split()
     expected = "".join(reference.split()) if by_character else reference.split()
@@ -163,7 +164,7 @@ def _strict(target: str, output: str, reference: str, guess: Guess | None, copie
 @dataclass(frozen=True)
 class FailureLabels:
     """Labels of every output by form, each in the order of its rules, and the kinds that were
-    looked for: without `off_target` where the detector does not know a language."""
+    checked: `off_target` is omitted if the detector does not know a language."""
 
     labels: Mapping[str, list[Labels]]
     kinds: Mapping[str, tuple[str, ...]]
@@ -184,7 +185,8 @@ class FailureLabels:
         }
 
     def counts(self) -> dict[str, float]:
-        """`<form>.<kind>`: outputs with the label; `<form>.first.<kind>`: where it is the first."""
+        """`<form>.<kind>`: outputs with the label; `<form>.first.<kind>`: outputs of which it is
+        the first."""
         counted: dict[str, float] = {}
         for form, found in self.labels.items():
             for kind in self.kinds[form]:
@@ -201,7 +203,8 @@ def judge(
     source_language: str,
     target_language: str,
 ) -> FailureLabels:
-    """Label every output. EvaluationError unless there are as many of each, and some."""
+    """Label every output. Raises EvaluationError unless the lists have the same, non-zero
+    length."""
     if not len(sources) == len(outputs) == len(references) or not sources:
         raise EvaluationError(
             f"failures: {len(sources)} sources, {len(outputs)} outputs, {len(references)} "

@@ -1,8 +1,9 @@
 """Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
 scores.
 
-A study names string metrics by the keys of `METRICS`; `measure` is what scores a trial, a rescored
-trial and outputs that were made elsewhere."""
+A study names string metrics by the keys of `METRICS`. `measure` scores trials, rescored trials and
+outputs produced elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +24,21 @@ Clusters = npt.NDArray[np.int64] | None
 BLEU_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 
 
-# with fewer documents a bootstrap over them says little, and over a single one nothing at all
+# a bootstrap over fewer documents is unreliable, and over a single one meaningless
 LEAST_DOCUMENTS = 8
 
 
 def document_clusters(documents: Sequence[str] | None) -> Clusters:
-    """What a bootstrap resamples together, shape (segments,). None, each segment alone, without
-    documents and where there are fewer than `LEAST_DOCUMENTS`."""
+    """The clusters of a bootstrap, shape (segments,). None, that is, each segment alone, without
+    documents or with fewer than `LEAST_DOCUMENTS`."""
     if documents is None or len(set(documents)) < LEAST_DOCUMENTS:
         return None
     return np.unique(documents, return_inverse=True)[1].astype(np.int64)
 
 
 class CometScorer(Protocol):
-    """A learned metric; `signature` names the model, its version and its settings. One that needs
-    no references does not look at them."""
+    """A learned metric; `signature` names the model, its version and its settings. A metric that
+    needs no references ignores them."""
 
     @property
     def signature(self) -> str: ...
@@ -95,7 +96,7 @@ def _chrf(word_order: int) -> Any:
     return CHRF(word_order=word_order)
 
 
-# name -> sacrebleu's metric for a target language; all are higher for better and from 0 to 100
+# name -> sacrebleu's metric for a target language; for all of them higher is better, from 0 to 100
 METRICS: dict[str, Callable[[str], Any]] = {
     "bleu": _bleu,
     "chrf": lambda _: _chrf(0),
@@ -107,8 +108,9 @@ COMET = "comet"  # the main learned metric, which is always measured
 
 
 def string_metrics(names: Sequence[str], key: str, languages: Sequence[str] = ()) -> list[str]:
-    """The names without `comet`, each once; ConfigError naming the allowed for another, ModelError
-    for one that cannot be had for a target language. `key`: where they were given."""
+    """The names without `comet`, each once. Raises ConfigError for another name, listing the
+    allowed ones, and ModelError for a metric that is not available for a target language. `key`:
+    where the names were given."""
     for name in names:
         if name != COMET and name not in METRICS:
             raise ConfigError(
@@ -124,7 +126,7 @@ def string_metrics(names: Sequence[str], key: str, languages: Sequence[str] = ()
 
 @dataclass(frozen=True)
 class Segments:
-    """What translations into `language` are measured against."""
+    """Sources and references of translations into `language`."""
 
     sources: Sequence[str]
     references: Sequence[str]
@@ -155,8 +157,9 @@ def bleu(
 ) -> Measurement:
     """Corpus BLEU (Papineni et al. 2002; Post 2018), 0-100, tokenised for the target `language`.
 
-    Japanese and Korean fall back to single characters where MeCab is not installed; the signature
-    says `tok:char` then."""
+    Japanese and Korean fall back to single characters if MeCab is not installed; the signature then
+    has `tok:char`.
+    """
     return _sacrebleu(_bleu(language), hypotheses, references, clusters)
 
 

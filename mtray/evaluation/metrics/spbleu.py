@@ -1,5 +1,5 @@
-"""spBLEU: sacrebleu's BLEU over SentencePiece pieces, whose model sacrebleu downloads when it is
-first used (Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
+"""spBLEU: sacrebleu's BLEU over SentencePiece pieces; sacrebleu downloads the model at first use
+(Goyal et al. 2022 for FLORES-101, NLLB team 2022 for FLORES-200)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mtray.errors import ModelError
 
 @functools.cache
 def spm_bleu(tokenizer: str) -> Any:
-    """sacrebleu's BLEU with that tokenizer, made once per process. ModelError naming the file, its
-    source and its place when the model cannot be had."""
+    """sacrebleu's BLEU with that tokenizer, created once per process. Raises ModelError naming the
+    file, its source and its path if the model is not available."""
     from sacrebleu.metrics import BLEU
 
     file, url = piece_model(tokenizer)
@@ -24,11 +24,11 @@ def spm_bleu(tokenizer: str) -> Any:
         try:
             with short_timeouts():
                 return BLEU(tokenize=tokenizer)
-        # whatever a download cut short or a file of another kind makes sacrebleu stumble over
+        # sacrebleu may raise anything for a truncated download or a file of another kind
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             if not there:
-                file.unlink(missing_ok=True)  # half a file would be taken for the model next time
+                file.unlink(missing_ok=True)  # a partial file would be used as the model next time
     if there:
         raise ModelError(
             f"spBLEU: {file} is not a SentencePiece model ({cause}); put {url} in its place"

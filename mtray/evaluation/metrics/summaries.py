@@ -1,4 +1,4 @@
-"""What summaries are worth beside their references: chrF, ROUGE-L and their length."""
+"""Metrics of summaries against their references: chrF, ROUGE-L and length ratio."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mtray.evaluation.metrics.quality import chrf
 
 
 class Words:
-    """A tokenizer for rouge-score, whose own drops all but ASCII: lower-cased words without
-    punctuation, or the characters of a language that is written without spaces."""
+    """A tokenizer for rouge-score, whose own drops all non-ASCII characters: lower-cased words
+    without punctuation, or the characters of a language that is written without spaces."""
 
     def __init__(self, language: str) -> None:
         self.segmented = language not in WITHOUT_SPACES
@@ -48,7 +48,7 @@ def measure_summaries(
     outputs: Sequence[str], references: Sequence[str], language: str
 ) -> dict[str, Measurement]:
     """`chrf` (0 to 100), `rouge_l` (0 to 1) and `length_ratio` (characters of all outputs over
-    those of all references). EvaluationError when there are not as many of both."""
+    those of all references). Raises EvaluationError if their numbers differ."""
     if len(outputs) != len(references):
         raise EvaluationError(f"{len(outputs)} summaries and {len(references)} references")
     lengths = [(len(o), len(r)) for o, r in zip(outputs, references, strict=True)]

@@ -1,22 +1,23 @@
-"""Terminology: of the glossary's terms that a sentence asks for, the share its translation has.
+"""Term accuracy: the share of the glossary's terms relevant to a sentence that its translation
+contains.
 
-A glossary entry (term, translation) counts for a segment when the term occurs in the source and the
-translation in the reference; it is found when that translation occurs in the output. So nothing is
-asked of an output that its reference does not do, and another correct translation of the term is
-not found. Each entry counts once for a segment, however often it occurs there; entries that differ
-only in case are one; a term within a longer one (`virus` in `virus infection`) counts by itself.
+A glossary entry (term, translation) counts for a segment if the term occurs in the source and the
+translation in the reference; it is found if that translation occurs in the output. So an output
+need not contain more than its reference does, and another correct translation of the term is not
+found. Each entry counts once for a segment, however often it occurs there; entries that differ only
+in case are one; a term within a longer one (`virus` in `virus infection`) counts by itself.
 
     term accuracy = entries found / entries that count, summed over segments         unit: 0 to 1
 
-Many terms are the same in both languages (`virus`), and a copy of the source has those: of TICO-19
-English-French it has almost half. `Terms.translated` leaves out, for each segment, the entries
-whose translation stands in the source already; there a copy has 0.
+Many terms are the same in both languages (`virus`), and a copy of the source contains those: in
+TICO-19 English-French almost half. `Terms.translated` leaves out, for each segment, the entries
+whose translation already occurs in the source; a copy then has 0.
 
-"Occurs": without regard to case, kinds of apostrophe and runs of white space, in exactly the form
-that the glossary has (no inflection), with no letter, mark or digit directly before or after it. In
-languages that are written without spaces: anywhere in the text.
+"Occurs" ignores case, kinds of apostrophe and runs of white space, and requires exactly the form of
+the glossary (no inflection), with no letter, mark or digit directly before or after it. In
+languages that are written without spaces it means anywhere in the text.
 
-It says nothing of the rest of the output: a list of the glossary would have 1.
+The rest of the output is ignored: a list of the glossary would have 1.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ APOSTROPHES = str.maketrans("’ʼ‘", "'''")
 
 
 def folded(text: str) -> str:
-    """The form in which terms are looked for."""
+    """The normalised form in which terms are searched."""
     composed = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES)
     return " ".join(composed.split())
 
@@ -47,7 +48,7 @@ def _in_word(character: str) -> bool:
 
 
 def occurs(term: str, text: str, bounded: bool) -> bool:
-    """Whether a term stands in a text, both `folded`; `bounded`: as whole words."""
+    """Whether a text contains a term, both `folded`; `bounded`: as whole words."""
     start = text.find(term)
     while start >= 0:
         before, after = text[start - 1 : start], text[start + len(term) :][:1]
@@ -58,15 +59,15 @@ def occurs(term: str, text: str, bounded: bool) -> bool:
 
 
 def found_share(sums: Array) -> Array:
-    """Of (found, counted), shape (..., 2); not a number where nothing counts, possible in a
-    resample only."""
+    """From (found, counted), shape (..., 2); NaN if nothing counts, which is possible in a resample
+    only."""
     nothing = np.full_like(sums[..., 1], np.nan)
     return np.divide(sums[..., 0], sums[..., 1], out=nothing, where=sums[..., 1] > 0)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The translations that each segment's output should have; `bounded`: as whole words. All
+    """The translations that each segment's output should contain; `bounded`: as whole words. All
     texts are `folded`."""
 
     wanted: list[list[str]]
@@ -84,7 +85,7 @@ class Terms:
         )
 
     def translated(self) -> Terms:
-        """Those whose translation does not stand in the source."""
+        """The terms whose translation does not occur in the source."""
         wanted = [
             [term for term in terms if not occurs(term, source, self.bounded)]
             for terms, source in zip(self.wanted, self.sources, strict=True)
@@ -92,7 +93,7 @@ class Terms:
         return replace(self, wanted=wanted, signature=f"{self.signature}|not-in-source")
 
     def found(self, hypotheses: Sequence[str]) -> list[int]:
-        """How many each output has."""
+        """Number of terms found in each output."""
         pairs = zip(self.wanted, map(folded, hypotheses), strict=True)
         return [sum(occurs(term, text, self.bounded) for term in terms) for terms, text in pairs]
 
@@ -103,8 +104,8 @@ class Terms:
         return Measurement(stats, found_share, self.signature, clusters, bounds=(0.0, 1.0))
 
     def counts(self, hypotheses: Sequence[str]) -> dict[str, float]:
-        """Entries that count, those found, those whose translation is not in the source, and
-        segments with at least one that counts."""
+        """Numbers of entries that count, of those found, of those whose translation is not in the
+        source, and of segments with at least one entry that counts."""
         return {
             "terms": float(self.counted),
             "terms_found": float(sum(self.found(hypotheses))),
@@ -119,7 +120,7 @@ def find_terms(
     references: Sequence[str],
     languages: tuple[str, str],
 ) -> Terms:
-    """What counts in segments translated from the first of `languages` to the second."""
+    """The terms that count in segments translated from the first of `languages` to the second."""
     pairs = dict.fromkeys((folded(term), folded(translation)) for term, translation in glossary)
     entries = [pair for pair in pairs if all(pair)]
     in_source, in_target = (language not in WITHOUT_SPACES for language in languages)
@@ -128,7 +129,7 @@ def find_terms(
         [
             t
             for s, t in entries
-            # most terms are not there at all, which is quickly seen
+            # a fast check, since most terms do not occur at all
             if s in source and t in reference
             if occurs(s, source, in_source) and occurs(t, reference, in_target)
         ]

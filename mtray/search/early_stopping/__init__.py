@@ -1,1 +1,1 @@
-"""When a trial ends before its last step, and how it is measured until then."""
+"""Early stopping: the rule that ends a trial before its last step, and its measurements."""

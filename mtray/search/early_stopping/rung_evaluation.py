@@ -1,8 +1,9 @@
-"""Measures a trial at its rungs, in a thread of the trial's own process, while its worker waits.
+"""Evaluates a trial at its rungs, in a thread of the trial's own process, while its worker waits.
 
 The process holds what scoring needs (the metric, the base model's outputs) and is idle while the
-worker trains; the worker holds the model. They talk through the progress actor. Where no
-measurement could end the trial the worker goes on at once, and is measured meanwhile."""
+worker trains; the worker holds the model. They communicate through the progress actor. Where no
+measurement could end the trial, the worker continues at once and is evaluated in the meantime.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from mtray.search.early_stopping.rungs import Decision, Point, can_end, decide
 from mtray.trial.job import Job
 
 RESAMPLES = 200  # enough for a standard error, a fifth of the time of an interval
-INTERVAL = 0.2  # seconds between two looks at the progress actor
+INTERVAL = 0.2  # seconds between two polls of the progress actor
 
 Base = Callable[[], Sequence[Output] | None]
 
@@ -28,8 +29,9 @@ Base = Callable[[], Sequence[Output] | None]
 def estimates(
     study: Study, suite: Any, outputs: Sequence[Output], base: Sequence[Output]
 ) -> tuple[dict[str, Estimate], tuple[str, ...]]:
-    """The objectives of outputs of `suite`, a part of the study's, and the abilities that its
-    retention leaves out; EvaluationError where one cannot be measured."""
+    """Estimates of the objectives from outputs of `suite`, a subset of the study's, and the
+    abilities that the retention leaves out. Raises EvaluationError if an objective cannot be
+    measured."""
     result = suite.score(outputs, base, RESAMPLES, study.seed)
     measured = {**result.scores, **result.objectives}
     if missing := [name for name in study.objectives if name not in measured]:
@@ -42,9 +44,12 @@ def estimates(
 
 
 class RungEvaluator:
-    """`base` gives the base model's outputs, None while there are none. `kept` are the rungs of an
-    attempt that was lost, and where they are kept. As a context it answers the worker; without
-    `early_stopping` in the study it does nothing."""
+    """Answers a worker's questions while used as a context manager; does nothing in a study without
+    `early_stopping`.
+
+    `base` returns the base model's outputs, or None while there are none. `kept` holds the rungs of
+    a lost attempt and where they are stored.
+    """
 
     def __init__(
         self, job: Job, study: Study, progress_actor: Any, suite: Any, base: Base, kept: RungFiles
@@ -81,13 +86,14 @@ class RungEvaluator:
                 self._progress_actor.know.remote({rung.rung: {point.number: point}})
 
     def finish(self) -> None:
-        """Measure what came before the base model's outputs, which are there by now."""
+        """Measure the rungs that came before the base model's outputs, which are available by
+        now."""
         while self._later:
             self._measure(self._later.pop(0), waits=False)
 
     @property
     def curve(self) -> tuple[Rung, ...]:
-        """What was measured so far."""
+        """The rungs measured so far."""
         return tuple(self._curve[rung] for rung in sorted(self._curve))
 
     def _base(self) -> Sequence[Output] | None:
@@ -123,24 +129,25 @@ class RungEvaluator:
             self._later.append(question)
 
     def _forget_from(self, rung: int) -> None:
-        """Of an attempt that began anew: what the one before it found here and later."""
+        """Delete what a lost attempt measured at this rung and later ones; the new attempt starts
+        anew."""
         self._curve = {index: found for index, found in self._curve.items() if index < rung}
         self._later = [waits for waits in self._later if waits.reached.rung < rung]
         self._kept.drop_from(rung)
 
     @property
     def _may_end(self) -> bool:
-        # ending a replicate because of a bad draw would leave the good ones to the mean
+        # ending a replicate because of a bad draw would bias the mean over seeds upwards
         return self._job.role == "search" and not self._job.replicate
 
     def _measure(self, question: RungQuestion, waits: bool) -> None:
-        """Score, compare and note; an answer goes out whatever happens."""
+        """Score, compare and store one rung. An answer is sent whatever happens."""
         start = time.perf_counter()
         found: dict[str, Estimate] = {}
         left_out: tuple[str, ...] = ()
         try:
             found, left_out, decision = self._judge(question)
-        except Exception as error:  # a rung is a help: without it the trial runs to its end
+        except Exception as error:  # a rung is optional: without it the trial runs to its end
             decision = Decision(False, f"not measured: {type(error).__name__}: {error}")
         if waits:
             self._progress_actor.answer.remote(

@@ -1,4 +1,4 @@
-"""What was asked and measured at a trial's rungs, kept in its folder until it ends."""
+"""The questions and measurements of a trial's rungs, kept in its folder until it ends."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ MOST = 9  # rungs of a trial
 
 
 class RungFiles:
-    """A trial's rungs on disk, in its `folder`: a question as a Parquet file of outputs and a JSON
-    file beside it, which the measurement takes the place of. Files that cannot be read are as good
-    as none, and a full disk is for others to notice: the sweep goes on without this."""
+    """A trial's rungs on disk, in its `folder`.
+
+    A question is a Parquet file of outputs and a JSON file; the measurement replaces both. Files
+    that cannot be read count as missing. A full disk is ignored here and reported elsewhere: the
+    sweep continues without these files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / RUNGS
 
     def ask(self, question: RungQuestion, part: Any) -> None:
-        """Keep a worker's outputs until they are measured; `part` is that of the suite."""
+        """Store a worker's outputs until they are measured; `part` is the subset of the suite."""
         rung = question.reached.rung
         with contextlib.suppress(OSError):
             write_outputs(self._outputs(rung), part.parts, part.requests, question.outputs)
@@ -45,13 +48,13 @@ class RungFiles:
             self._outputs(rung.rung).unlink(missing_ok=True)
 
     def drop_from(self, rung: int) -> None:
-        """What an attempt that was lost found at this rung and later ones."""
+        """Delete what a lost attempt stored for this rung and later ones."""
         for later in range(rung, MOST):
             for file in (self._asked(later), self._outputs(later), self._measured(later)):
                 file.unlink(missing_ok=True)
 
     def curve(self) -> dict[int, Rung]:
-        """What was measured, by rung."""
+        """The measurements, by rung."""
         found = {}
         for file in self._files("*.measured.json"):
             with contextlib.suppress(OSError, ValidationError):
@@ -60,7 +63,7 @@ class RungFiles:
         return found
 
     def questions(self, part: Any) -> list[RungQuestion]:
-        """What was asked and not measured."""
+        """The questions that have no measurement yet."""
         found = []
         for file in self._files("*.asked.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RunError):
@@ -85,7 +88,8 @@ class RungFiles:
 
 @dataclass(frozen=True)
 class RungQuestion:
-    """A worker's outputs at a rung and the seconds they took: does the trial end here?"""
+    """A worker's outputs at a rung and the seconds they took, to decide whether the trial ends
+    here."""
 
     reached: RungPosition
     outputs: list[Output]

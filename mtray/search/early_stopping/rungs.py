@@ -1,14 +1,14 @@
-"""When a trial ends before its last step, with several objectives. Knows no file, no Ray, no clock.
+"""Early stopping of trials with several objectives. Uses no files, no Ray and no clock.
 
-Trials are compared at the same rung (the same share of their steps) only: quality rises and
-preserved abilities fall with every step, so that values at different steps always favour the
-shorter training. A trial ends when its quality is among the rung's worst *and* several trials are
-better in every objective by a margin; an ability alone never ends it, and the first rung never
-does, since little fine-tuning may hurt quality before it helps. Floors are the exception: who is
-below one by the margin has nothing to offer, whatever the rung.
+Trials are compared only at the same rung (the same share of their steps). Quality rises and
+retained abilities fall with every step, so a comparison at different steps would always favour the
+shorter training. A trial ends when its quality is among the worst of the rung *and* several trials
+are better in every objective by a margin. An ability alone never ends a trial. The first rung never
+does either, since a little fine-tuning may hurt quality before it helps. Floors are the exception:
+a trial that is below one by the margin ends at any rung.
 
 Standard errors of two trials are combined as if independent. They are measured on the same
-segments, so the margin is rather too wide than too narrow: over the trials of a default sweep, the
+segments, so the margin is too wide rather than too narrow: over the trials of a default sweep, the
 paired error of a difference was 0.4 of the combined one in quality and 0.85 of it in retention.
 """
 
@@ -20,12 +20,12 @@ from math import hypot
 
 from mtray.schema import EarlyStopping, Estimate, Sense, TrialRecord
 
-QUALITY = "quality"  # the objective of a trial's rank at a rung; the first one where it is missing
+QUALITY = "quality"  # the objective that ranks trials at a rung; the first one if it is missing
 
 
 @dataclass(frozen=True)
 class Point:
-    """One trial at one rung. `may_end`: False for those that are measured and compared with, and
+    """One trial at one rung. `may_end`: False for trials that are measured and compared with but
     always run to their last step (baselines, replicates)."""
 
     number: int
@@ -35,8 +35,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Decision:
-    """`reason` in words, whatever was decided. `dominated_by`: numbers of the trials that are
-    better in every objective by the margin, ascending."""
+    """`reason` is set whatever the decision. `dominated_by`: numbers of the trials that are better
+    in every objective by the margin, ascending."""
 
     stop: bool
     reason: str
@@ -52,7 +52,7 @@ def ahead_by(a: Estimate, b: Estimate, sense: Sense, margin: float) -> bool:
 def broken_floors(
     rule: EarlyStopping, mine: Point, objectives: Mapping[str, Sense]
 ) -> dict[str, float]:
-    """The floors (for an objective to be minimised: ceilings) that are broken by more than the
+    """The floors (ceilings for an objective to be minimised) that are violated by more than the
     margin."""
     return {
         name: floor
@@ -64,7 +64,7 @@ def broken_floors(
 
 
 def can_end(rule: EarlyStopping, rung: int, may_end: bool, others: int) -> bool:
-    """Whether any measurement could end a trial here; where not, nobody needs to wait for it."""
+    """Whether any measurement could end a trial here; if not, its worker need not wait for one."""
     return may_end and (bool(rule.floors) or (rung > 0 and others >= rule.others))
 
 
@@ -77,8 +77,8 @@ def decide(
 ) -> Decision:
     """Whether the trial ends at `rung` (counted from 0).
 
-    `others` are all other trials measured at this rung: complete, pruned and running ones. Every
-    point holds all `objectives`. The order of `others` is of no matter.
+    `others` are all other trials measured at this rung: complete, pruned and running ones, in any
+    order. Every point holds all `objectives`.
     """
     if not mine.may_end:
         return Decision(False, "measured for comparison, never ended early")
@@ -136,7 +136,7 @@ def _floor_text(
 
 
 def _trials(numbers: Sequence[int]) -> str:
-    """Such as `trials 3, 4 and 9 more are`."""
+    """For example `trials 3, 4 and 9 more are`."""
     shown = ", ".join(map(str, numbers[:3]))
     more = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
     return f"trial {shown} is" if len(numbers) == 1 else f"trials {shown}{more} are"
@@ -145,7 +145,7 @@ def _trials(numbers: Sequence[int]) -> str:
 def points_of(
     records: Sequence[TrialRecord], objectives: Mapping[str, Sense]
 ) -> dict[int, dict[int, Point]]:
-    """The measurements that records hold, by rung and number: what a restart knows again."""
+    """The measurements stored in records, by rung and number, to restore them after a restart."""
     found: dict[int, dict[int, Point]] = {}
     for record in records:
         for rung in record.rungs:
@@ -158,11 +158,11 @@ def points_of(
 def expected_values(
     pruned: TrialRecord, others: Sequence[TrialRecord], objectives: Mapping[str, Sense]
 ) -> dict[str, float] | None:
-    """What a pruned trial would have come to: the final values of the complete trials it was
-    dominated by, moved by what was between them at the rung; their mean. None where there are none.
+    """Extrapolated final values of a pruned trial, for the sampler alone; never a result.
 
-    A guess, for the sampler, so that it does not ask for a hopeless recipe again. It is never a
-    result.
+    Each complete trial that dominated it gives one estimate: that trial's final value shifted by
+    the difference between the two trials at the rung. Returns the mean of these, None where there
+    are none. It keeps the sampler from suggesting a hopeless recipe again.
     """
     if not pruned.rungs:
         return None

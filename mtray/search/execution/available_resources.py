@@ -1,4 +1,4 @@
-"""What there is to run trials on, and how many of a study's trials fit at a time."""
+"""The CPUs and GPUs available for trials, and how many trials of a study fit at a time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from mtray.schema import NO_COMET, Resources, Study
 
 @dataclass(frozen=True)
 class AvailableResources:
-    """`where`: `this machine` or the cluster, as a message calls it. `amounts`: its CPUs and GPUs,
-    by Ray's names."""
+    """Resources of a machine or a cluster.
+
+    where: `this machine` or the cluster, as messages call it.
+    amounts: its CPUs and GPUs, by Ray's names.
+    """
 
     where: str
     amounts: Mapping[str, float]
 
 
 def this_machine(study: Study) -> AvailableResources:
-    """Without Ray; GPUs are looked for only where the study wants some, as torch sees them."""
+    """The resources of this machine, without Ray. GPUs are those that torch sees, and are counted
+    only if the study requests some."""
     gpus = 0
     if study.resources.gpus_per_worker or _scores_on_a_gpu(study):
         import torch
@@ -30,7 +34,7 @@ def this_machine(study: Study) -> AvailableResources:
 
 
 def cluster(address: str) -> AvailableResources:
-    """Asks the cluster at `address`. RunError when none can be joined there."""
+    """The resources of the cluster at `address`. Raises RunError if there is none to join."""
     import ray
 
     from mtray.search.execution.ray_connection import start_ray
@@ -43,7 +47,7 @@ def cluster(address: str) -> AvailableResources:
 
 
 def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
-    """How many trials fit at once."""
+    """How many trials fit at a time."""
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     fits = min(
         int(amounts.get(name, 0) // (resources.workers * each))
@@ -54,7 +58,7 @@ def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
 
 
 def shortage(resources: Resources, room: AvailableResources) -> str:
-    """What a trial needs and the room does not have; empty where one fits."""
+    """The resource that a trial needs and `room` lacks; empty if one fits."""
     if fitting(resources, room.amounts):
         return ""
     has = {name: room.amounts.get(name, 0) for name in ("CPU", "GPU")}
@@ -66,7 +70,7 @@ def shortage(resources: Resources, room: AvailableResources) -> str:
 
 
 def concurrency(resources: Resources, room: AvailableResources) -> int:
-    """How many trials fit at once. Raises RunError when not even one does."""
+    """How many trials fit at a time. Raises RunError if not even one does."""
     if short := shortage(resources, room):
         raise RunError(
             f"{short}; change `resources` in the study, or name a cluster that has more "
@@ -76,9 +80,9 @@ def concurrency(resources: Resources, room: AvailableResources) -> int:
 
 
 def check_resources(study: Study, room: AvailableResources, waits: bool = False) -> int:
-    """How many trials fit at once; 1 where none does yet and the sweep `waits` for machines to
-    join. RunError where it does not; ConfigError where the study's metric wants a GPU and there is
-    none."""
+    """How many trials fit at a time; 1 if none does yet and the sweep `waits` for machines to
+    join. Raises RunError if none fits, ConfigError if the study's metric needs a GPU and
+    there is none."""
     if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
         raise ConfigError(
             f"`evaluation.comet_device` is gpu, and {room.where} has no GPU; allowed are auto and "

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Console output of a running sweep: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _repeats(trial: Job | TrialRecord) -> str:
 
 
 def _attempted(record: TrialRecord) -> str:
-    """The attempts that failed before, such as ` (attempts before: out of memory, again at half the
+    """The failed attempts, such as ` (attempts before: out of memory, again at half the
     micro-batch)`."""
     lost = record.extra.get("attempts") or ()
     ends = [f"{a['reason_class']}, {a['then']}".replace("_", " ") for a in lost]
@@ -52,12 +52,13 @@ def duration_text(seconds: float) -> str:
 
 
 def say(console: Console, text: str) -> None:
-    """A plain line: not wrapped, and no part of it taken for markup."""
+    """Print a plain line, neither wrapped nor parsed as markup."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTable:
-    """Prints what starts and ends; on a terminal also a table that is redrawn every second."""
+    """Prints which trials start and end; on a terminal also a table that is redrawn every
+    second."""
 
     def __init__(self, console: Console, total: int, finished: int, concurrent: int) -> None:
         self._console, self._total, self._concurrent = console, total, concurrent
@@ -113,7 +114,7 @@ class LiveTable:
         return time.strftime("%H:%M:%S")
 
     def _left(self) -> str:
-        """Time left, from the pace so far; it is an estimate and trials differ."""
+        """Estimated time left, from the mean pace so far."""
         missing = self._total - self._already - self._done
         if not self._done or missing <= 0:
             return ""
@@ -121,7 +122,7 @@ class LiveTable:
         return f"about {duration_text(missing * pace)} left"
 
     def table(self) -> Table:
-        """The trials that run now."""
+        """The running trials."""
         title = f"{self._already + self._done} of {self._total} trials finished"
         left = self._left()
         table = Table(
@@ -163,5 +164,5 @@ class LiveTable:
                 try:
                     self._snapshot = ray.get(self._progress_actor.snapshot.remote(), timeout=5)
                 except ray.exceptions.RayError:
-                    continue  # a slow progress actor only makes the table old
+                    continue  # a slow progress actor only makes the table stale
                 live.update(self.table())

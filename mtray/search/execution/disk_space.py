@@ -1,4 +1,4 @@
-"""What the checkpoints of a sweep take, reckoned before anything runs."""
+"""Disk space that the checkpoints of a sweep need, estimated before anything runs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mtray.search_space.space import Space
 from mtray.training.checkpoints import kept_bytes
 from mtray.training.parameter_counts import trainable_parameter_count
 
-# fp32 weights, and AdamW's two moments of each
+# bytes per parameter: fp32 weights and AdamW's two moments
 BYTES = 4 + 8
-AT_ONCE = 2  # while one is written, the one before it still stands
+AT_ONCE = 2  # the previous checkpoint is kept until the new one is written
 GB = 1e9
 
 
 def checkpoint_bytes(study: Study, space: Space) -> int:
-    """Of one checkpoint of the recipe that trains most parameters, a baseline's among them."""
+    """Bytes of one checkpoint of the recipe with most trainable parameters, baselines included."""
     recipes = extreme_recipes(space, "frozen_layers", "method", "lora_rank")
     recipes += map(space.recipe, baseline_recipes(space, study).values())
-    least: dict[int | None, int] = {}  # frozen layers of full fine-tuning (None), of every rank
+    least: dict[int | None, int] = {}  # fewest frozen layers by rank; None: full fine-tuning
     for recipe in recipes:
         rank = None if recipe.method == "full" else recipe.lora_rank
         least[rank] = min(recipe.frozen_layers, least.get(rank, recipe.frozen_layers))
@@ -31,15 +31,15 @@ def checkpoint_bytes(study: Study, space: Space) -> int:
 
 
 def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str:
-    """What the checkpoints of so many trials at a time take, in a line; empty where none are kept.
-    ConfigError when that is more than is free at `folder`, which need not be there yet, or than the
-    study allows."""
+    """The disk space that checkpoints of so many concurrent trials need, as a line; empty if none
+    are kept. Raises ConfigError if that exceeds the space free at `folder`, which need not exist
+    yet, or the study's limit."""
     if not study.training.checkpoints:
         return ""
     each = checkpoint_bytes(study, space)
     wanted = each * concurrent * AT_ONCE
     there = next(p for p in (folder, *folder.parents) if p.is_dir())
-    held = sum(map(kept_bytes, there.glob("trials/*")))  # of trials that go on: replaced
+    held = sum(map(kept_bytes, there.glob("trials/*")))  # of resumed trials: these are overwritten
     free = shutil.disk_usage(there).free + held
     text = (
         f"{each / GB:.3g} GB a trial, {concurrent} at a time and twice while one is replaced: up "

@@ -1,7 +1,9 @@
-"""Executors: `TorchTrainer` runs that start once and train many trials, as many as run at a time.
+"""Executors: `TorchTrainer` runs that start once and train many trials. There is one for each
+concurrent trial.
 
-The driver starts each in a thread of its own, and again when it has ended: after so many jobs, when
-its memory has grown, or when one of its processes or machines was lost. By Ray's public API alone.
+The driver starts each executor in a thread of its own, and restarts it when it has ended: after a
+number of jobs, when its memory has grown, or when one of its processes or machines was lost. Uses
+Ray's public API only.
 """
 
 from __future__ import annotations
@@ -32,16 +34,16 @@ from mtray.search.ledger.trial_failures import (
     most_telling,
 )
 
-LOOK_EVERY = 2.0  # seconds between two looks at what the cluster has
+LOOK_EVERY = 2.0  # seconds between two polls of the cluster's resources
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
-STARTS = 3  # that fail one after the other, until a trial fails by it
+STARTS = 3  # failed ones in a row after which a waiting trial fails
 RECENTLY = 60.0  # seconds: a machine that was lost before is not why an executor ended
 
 
 class Executors:
-    """Those of one sweep. `places`: how many trials the cluster has room for now, at least one: a
-    trial that waits says what it waits for."""
+    """The executors of one sweep. `places`: how many trials the cluster has room for now, at least
+    one, so that a waiting trial reports which resource it waits for."""
 
     def __init__(self, shared: Shared, say: Callable[[str], None] = print) -> None:
         self._shared, self._say = shared, say
@@ -53,7 +55,8 @@ class Executors:
         self._watch.start()
 
     def close(self) -> None:
-        """Idle executors end; who does not within seconds ends with Ray."""
+        """End idle executors; those that do not end within seconds are ended when Ray shuts
+        down."""
         self._over.set()
         self._shared.queue.close.remote()
         until = time.monotonic() + END_WITHIN
@@ -71,7 +74,7 @@ class Executors:
         self._grow()
 
     def _grow(self) -> None:
-        """A machine that joins brings executors; one that leaves takes them with it."""
+        """Start executors for machines that joined; those of a machine that left end with it."""
         while len(self._threads) < self.places:
             index = len(self._threads)
             thread = threading.Thread(
@@ -81,8 +84,9 @@ class Executors:
             thread.start()
 
     def _keep_running(self, index: int) -> None:
-        """As long as there is a place for it. A start that fails is tried again; the third in a row
-        is the failure of the trial that waits: it may be the study that no worker can start on."""
+        """Run executors one after another as long as there is a place for one. A failed start is
+        tried again; the third in a row fails the waiting trial, since the study itself may be the
+        reason."""
         failed, pause = 0, 0.0
         while not self._over.wait(pause):
             if index >= self.places:
@@ -103,10 +107,11 @@ class Executors:
             pause = min(LONGEST_PAUSE, 2.0**failed - 1)
 
     def _run(self, name: str) -> bytes | None:
-        """From the start of an executor to its end; its failure where it was not by itself."""
+        """Run an executor until it ends; returns its pickled failure, None if it ended by
+        itself."""
         try:
             trainer(name, self._shared).fit()
-        # Ray ends a thread that waits for it while it is shut down
+        # Ray raises in a waiting thread while it shuts down
         except (Exception, SystemExit) as error:
             since = time.monotonic() - RECENTLY
             nodes = {node for node, seen in [*self._seen.items()] if seen > since}
@@ -116,8 +121,8 @@ class Executors:
 
 
 def trainer(name: str, shared: Shared) -> Any:
-    """An executor, a `TorchTrainer`. `name`: of no other run in the same folder, which Ray would
-    go on with."""
+    """An executor, a `TorchTrainer`. `name` must be unique in the folder: Ray would resume an
+    earlier run of the same name."""
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -134,7 +139,7 @@ def trainer(name: str, shared: Shared) -> Any:
         run_config=train.RunConfig(
             name=name,
             storage_path=os.path.join(shared.run_dir, "ray_train"),
-            # what is tried again, and how often, is for `mtray.search.execution.retries` to say
+            # retries are decided by `mtray.search.execution.retries`
             failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
@@ -146,8 +151,8 @@ def _per_worker(wanted: Resources) -> dict[str, float]:
 
 
 def root_cause(error: BaseException, nodes_before: set[str]) -> Exception | None:
-    """Why an executor ended, out of Ray's wrappers; None where it has only found no room for its
-    workers yet."""
+    """The error that ended an executor, without Ray's wrappers; None if its workers only found no
+    resources yet."""
     if found_no_room(error):
         return None
     if is_disk_full(error):

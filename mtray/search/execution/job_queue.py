@@ -1,8 +1,7 @@
-"""Jobs on their way from trials to executors and back.
+"""Queue of jobs between trials and executors.
 
-A trial submits its work and waits; the workers of an executor take jobs one after another, all of
-them the same ones in the same order. `JobQueue` is the bookkeeping, `QueueActor` lets others wait
-for it in a cluster.
+A trial submits its job and waits. The workers of an executor all take the same jobs in the same
+order. `JobQueue` is the bookkeeping; `QueueActor` makes it awaitable in a cluster.
 """
 
 from __future__ import annotations
@@ -27,10 +26,11 @@ _AFTER_ALL_RANKS = 1 << 30  # of two errors that say as much, a worker's own com
 
 @dataclass(frozen=True)
 class Work:
-    """What an executor is asked to do.
+    """A job for an executor.
 
-    batch_share: of the usual tokens in a batch.
-    spent: seconds that the trial's earlier attempts ran."""
+    batch_share: fraction of the usual tokens per batch.
+    spent: seconds that the trial's earlier attempts ran.
+    """
 
     job: Job
     batch_share: float = 1.0
@@ -39,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Work as an executor's workers take it. `work` is None where the executor is to end."""
+    """Work as an executor's workers take it. `work` is None if the executor is to end."""
 
     ticket: int
     work: Work | None
@@ -58,28 +58,31 @@ class Failure:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended: with an outcome, None where it was asked to stop, or a failure."""
+    """How a job ended: with an outcome (None if it was asked to stop) or a failure."""
 
     outcome: Outcome | None = None
     failure: Failure | None = None
 
 
 class Ended(NamedTuple):
-    """Of an executor: how many jobs it took, and why it ended; empty where by itself."""
+    """How an executor ended.
+
+    jobs: how many it took.
+    reason: its error; empty if it ended by itself."""
 
     jobs: int
     reason: str
 
 
 class WorkerTraceback(Exception):
-    """The traceback of an error in a worker, as its cause here."""
+    """The traceback of an error in a worker, used as its cause in this process."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
 def packed_failure(error: Exception) -> bytes:
-    """A failure in pickled form; an error that cannot be pickled becomes a TrainError."""
+    """A pickled failure; an error that cannot be pickled becomes a TrainError."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
         packed = pickle.dumps(Failure(error, text))
@@ -106,8 +109,8 @@ def _most_telling(packed: dict[int, bytes]) -> Failure:
 
 @dataclass
 class _Entry:
-    """A submitted job: who runs it, and how it ended (a pickled `Done`). Nobody waits any more for
-    one that is `abandoned`."""
+    """A submitted job: which executor runs it, and how it ended (a pickled `Done`). No trial waits
+    for an `abandoned` job any more."""
 
     work: Work
     executor: str | None = None
@@ -131,7 +134,7 @@ class _Executor:
 
 
 class JobQueue:
-    """First come, first served; jobs of one trial never run at the same time. Knows no Ray and no
+    """First in, first out; jobs of one trial never run at the same time. Uses no Ray and no
     clock."""
 
     def __init__(self) -> None:
@@ -141,10 +144,10 @@ class JobQueue:
         self._ended: set[str] = set()
         self._tickets, self._closed = 0, False
 
-    # what trials ask
+    # called by trials
 
     def submit(self, work: Work) -> int:
-        """The ticket by which the trial asks for its job."""
+        """Enqueue a job; returns the ticket that identifies it."""
         self._tickets += 1
         self._entries[self._tickets] = _Entry(work)
         self._waiting.append(self._tickets)
@@ -155,7 +158,7 @@ class JobQueue:
         return entry.executor is not None or entry.done is not None
 
     def withdraw(self, ticket: int) -> bool:
-        """Take back a job that no executor has taken; False where one has."""
+        """Remove a job that no executor has taken; False if one has."""
         if ticket not in self._waiting:
             return False
         self._waiting.remove(ticket)
@@ -163,14 +166,15 @@ class JobQueue:
         return True
 
     def done(self, ticket: int) -> bytes | None:
-        """A pickled `Done`, once, or None where the job has not ended."""
+        """The job's pickled `Done`, returned once; None if the job has not ended."""
         found = self._entries[ticket].done
         if found is not None:
             del self._entries[ticket]
         return found
 
     def abandon(self, number: int) -> list[int]:
-        """Forget the jobs of a trial whose own process was lost; the tickets of those that run."""
+        """Drop the jobs of a trial whose own process was lost; returns the tickets of the running
+        ones."""
         mine = [t for t, entry in self._entries.items() if entry.work.job.number == number]
         running = [ticket for ticket in mine if not self.withdraw(ticket)]
         for ticket in running:
@@ -179,12 +183,12 @@ class JobQueue:
                 del self._entries[ticket]
         return [ticket for ticket in running if ticket in self._entries]
 
-    # what executors ask
+    # called by executors
 
     def take(self, executor: str, place: int, rank: int = 0, world: int = 1) -> Assignment | None:
-        """The executor's job at this place, counted from 0: the same for all its workers. None
-        where there is none to take yet. A new one is taken only when all its workers ask: one that
-        has done its part does not go on before the others, which may still fail."""
+        """The executor's job at this place, counted from 0 and the same for all its workers; None
+        if there is none yet. A new one is taken only when all its workers ask: a worker that has
+        done its part does not go on before the others, which may still fail."""
         if executor in self._ended:
             return END  # asked by a process that is gone
         own = self._executors.setdefault(executor, _Executor())
@@ -209,7 +213,7 @@ class JobQueue:
         return None
 
     def finish(self, ticket: int, done: bytes) -> None:
-        """How a job ended, from its first worker."""
+        """Store how a job ended, from its rank-0 worker."""
         entry = self._entries.get(ticket)
         if entry is None:
             return
@@ -227,12 +231,12 @@ class JobQueue:
         if executor not in self._ended:
             self._executors.setdefault(executor, _Executor()).failures[rank] = failure
 
-    # what the sweep's own process says
+    # called by the sweep's driver
 
     def end(self, executor: str, failure: bytes | None, passes_on: bool = True) -> Ended:
-        """An executor has ended, with this failure where not by itself. The most telling of this
-        and of what its workers raised is the failure of its last job. One that took none, where it
-        `passes_on` its failure, gives it to the first job that waits."""
+        """Record that an executor has ended, with `failure` unless by itself. Its last job fails
+        with the most specific of this failure and its workers' errors. If it took no job, the first
+        waiting job fails where `passes_on` is set."""
         own = self._executors.pop(executor, _Executor())
         self._ended.add(executor)
         jobs, reason = sum(job.work is not None for job in own.jobs), ""
@@ -253,17 +257,17 @@ class JobQueue:
             self.finish(ticket, pickle.dumps(Done(failure=failure)))
 
     def started(self) -> int:
-        """How many executors run: their workers have asked for a job."""
+        """How many executors run, that is, whose workers have asked for a job."""
         return len(self._executors)
 
     def close(self) -> None:
-        """Executors end as soon as they ask for a job."""
+        """End every executor as soon as it asks for a job."""
         self._closed = True
 
 
 class QueueActor:
-    """A `JobQueue` as an asynchronous Ray actor without a CPU: who asks for what is not there yet
-    gets None after `LONG_POLL` seconds and asks again."""
+    """A `JobQueue` as an asynchronous Ray actor that uses no CPU. A call for something not
+    available yet returns None after `LONG_POLL` seconds; the caller asks again."""
 
     def __init__(self) -> None:
         self._queue = JobQueue()
@@ -314,7 +318,7 @@ class QueueActor:
         return found
 
     async def _answer(self, ask: Callable[[], T]) -> T:
-        """The first answer that says something, or the last one once the time is over."""
+        """The first answer that is not empty, or the last one after the timeout."""
         until = asyncio.get_running_loop().time() + LONG_POLL
         async with self._changed:
             while not (found := ask()):
@@ -330,7 +334,7 @@ class QueueActor:
 
 
 def start_queue() -> Any:
-    """The queue on the driver's own machine: if that is lost, the sweep is, too."""
+    """Start the queue on the driver's machine: the sweep does not survive its loss anyway."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

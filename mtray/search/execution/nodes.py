@@ -1,4 +1,4 @@
-"""The machines of a cluster, and whether a lost process went with one of them."""
+"""The machines of a cluster, and whether a lost process was lost with its machine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mtray.errors import NodeLost, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution.available_resources import fitting
 
-NODE_SECONDS = 20.0  # Ray's health check gives a machine up after five times 3 s
+NODE_SECONDS = 20.0  # Ray's health check declares a machine dead after five failures, 3 s apart
 
 
 def alive_nodes() -> set[str]:
-    """Ids of the cluster's machines."""
+    """Ids of the cluster's alive machines."""
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
-    """WorkerLost, or NodeLost where a machine that was there before is gone, too; where there are
-    several, waits until Ray would have noticed."""
+    """NodeLost if a machine of `nodes_before` is gone, else WorkerLost. With several machines,
+    waits until Ray would have noticed the loss."""
     until = time.monotonic() + (NODE_SECONDS if len(nodes_before) > 1 else 0)
     while not (gone := nodes_before - alive_nodes()) and time.monotonic() < until:
         time.sleep(0.5)

@@ -1,5 +1,5 @@
-"""What goes on in a sweep right now: workers write to one small actor, the live table reads it, and
-stop requests go back."""
+"""Progress of a running sweep: workers write to one small actor, the live table reads it, and stop
+requests are returned to the workers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from mtray.search.early_stopping.rung_files import RungQuestion
 from mtray.search.early_stopping.rungs import Point
 
-# a worker that has no answer by then goes on; large metrics take their time on a CPU
+# a worker that has no answer by then continues; large metrics are slow on a CPU
 ANSWER_SECONDS = 600.0
 
 
 class ProgressActor:
-    """State of every running trial, by number. Runs as a Ray actor without a CPU of its own."""
+    """State of every running trial, by number. A Ray actor that reserves no CPU."""
 
     def __init__(self) -> None:
         self._trials: dict[int, dict[str, Any]] = {}
@@ -42,13 +42,13 @@ class ProgressActor:
         self._trials.pop(number, None)
 
     def know(self, points: Mapping[int, Mapping[int, Point]]) -> None:
-        """Measurements by rung and trial; a later one of the same trial takes the place of the
+        """Add measurements by rung and trial; a later one of the same trial replaces the
         earlier."""
         for rung, by_number in points.items():
             self._points.setdefault(rung, {}).update(by_number)
 
     def others(self, rung: int, number: int) -> list[Point]:
-        """What was measured at a rung, but for trial `number`."""
+        """The measurements at a rung, except for trial `number`."""
         return [p for n, p in self._points.get(rung, {}).items() if n != number]
 
     def ask(self, number: int, question: RungQuestion) -> None:
@@ -56,7 +56,7 @@ class ProgressActor:
         self._questions.setdefault(number, []).append(question)
 
     def question(self, number: int) -> RungQuestion | None:
-        """The trial's oldest question that nobody took yet."""
+        """The trial's oldest question that was not taken yet."""
         waiting = self._questions.get(number)
         return waiting.pop(0) if waiting else None
 
@@ -73,17 +73,17 @@ class ProgressActor:
         self._stop = True
 
     def cancel(self, ticket: int) -> None:
-        """One job is to stop at its next step."""
+        """Ask one job to stop at its next step."""
         self._cancelled.add(ticket)
 
     def stopping(self, ticket: int | None = None) -> bool:
-        """Whether all are to stop, or the job of this ticket."""
+        """Whether all jobs are to stop, or the job of this ticket."""
         return self._stop or ticket in self._cancelled
 
 
 def start_progress() -> Any:
-    """The progress actor on the driver's own machine, so that no other machine's loss takes it
-    away."""
+    """Start the progress actor on the driver's machine, so that it survives the loss of any
+    other."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -94,8 +94,8 @@ def start_progress() -> Any:
 def ask_whether_to_stop(
     progress_actor: Any, number: int, question: RungQuestion, should_stop: Callable[[], bool]
 ) -> bool:
-    """Whether the trial ends here, once its own process has said so; False when the sweep is being
-    stopped or no answer comes."""
+    """Whether the trial ends here, as decided by its own process; False if the sweep is being
+    stopped or no answer arrives."""
     import ray
 
     progress_actor.ask.remote(number, question)
@@ -109,8 +109,8 @@ def ask_whether_to_stop(
 
 
 class Reporter:
-    """A worker's line to the progress actor: never waits for it, writes at most a few times a
-    second. `ticket`: of the job that it works on."""
+    """A worker's connection to the progress actor: never blocks on it, and writes at most a few
+    times a second. `ticket`: the job that it works on."""
 
     def __init__(
         self,
@@ -130,13 +130,14 @@ class Reporter:
         self._stop = False
 
     def progress(self, fields: dict[str, Any]) -> None:
-        """Rank 0 speaks for the trial; of the others only how much they answered counts."""
+        """Report progress: rank 0 reports for the trial, other ranks only their number of
+        answers."""
         if "answered" in fields:
             fields = {**fields, "answered": {self._rank: fields["answered"]}}
         elif self._rank:
             return
         if "state" in fields:
-            self._pending.pop("answered", None)  # of the state before
+            self._pending.pop("answered", None)  # of the previous state
         self._pending.update(fields)
         now = time.monotonic()
         if "state" in fields or now - self._written >= self._interval:
@@ -144,7 +145,8 @@ class Reporter:
             self._pending, self._written = {}, now
 
     def stopping(self) -> bool:
-        """Whether the progress actor says so now; waits for its answer, and takes none for no."""
+        """Whether the progress actor asks to stop now. Waits for its answer; a missing one counts
+        as no."""
         import ray
 
         try:
@@ -156,8 +158,7 @@ class Reporter:
         return self._stop
 
     def should_stop(self) -> bool:
-        """The last answer the progress actor gave; a new question is sent when the last one was
-        answered."""
+        """The progress actor's last answer; sends a new query once the last one was answered."""
         import ray
 
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""A Ray cluster: started here, or joined."""
+"""Starts or joins a Ray cluster."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def start_ray(address: str | None) -> Any:
 
 
 def check_address(address: str) -> None:
-    """Raises RunError when nothing listens there; Ray itself would try for minutes."""
+    """Raise RunError if nothing listens at `address`; Ray itself would retry for minutes."""
     if address == "auto":
         return
     if "://" in address:

@@ -1,11 +1,11 @@
-"""What Ray reads from the environment. To be imported, and applied, before Ray itself."""
+"""Environment variables that Ray reads. Import and apply before Ray is imported."""
 
 from __future__ import annotations
 
 import os
 
-# read by Ray Train in the processes of the sweep; set for the whole job so that workers of any
-# executor are alike
+# read by Ray Train in the processes of the sweep; set for the whole job so that the workers of all
+# executors are alike
 TRAIN = {
     "RAY_TRAIN_V2_ENABLED": "1",  # the default from 2.51 on
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
@@ -15,7 +15,7 @@ TRAIN = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
-# read by Tune in the sweep's own process
+# read by Tune in the sweep's driver
 TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -25,5 +25,5 @@ TUNE = {
 
 
 def apply() -> None:
-    """To this process, and so to those that it starts."""
+    """Set them in this process, and so in those that it starts."""
     os.environ.update(TUNE | TRAIN)

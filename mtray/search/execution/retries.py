@@ -1,4 +1,4 @@
-"""A trial's job in an executor, again where another attempt may help."""
+"""Runs a trial's job in an executor, and again after failures that another attempt may fix."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mtray.trial.job import Job, Outcome
 def train_with_retries(
     job: Job, shared: Shared, reporter: Reporter, attempts: list[Attempt], stopwatch: Stopwatch
 ) -> Outcome:
-    """The outcome of the first attempt that comes through; `attempts` grows by those that did not.
+    """The outcome of the first attempt that succeeds; failed ones are appended to `attempts`.
 
-    Out of memory: once more with half as many tokens in a batch, in training (more micro-batches
-    make up for it) and in evaluation. Worker or node lost: again, at most twice. Both go on from
-    the trial's checkpoint where there is one. Raises what the last attempt raised, TimeLimitReached
-    when the attempts took the trial's minutes together, and TrialStopped when the sweep is being
-    stopped.
+    Out of memory: one more attempt with half the tokens per batch, in training (with more
+    micro-batches instead) and in evaluation. Worker or node lost: at most two more attempts. Both
+    resume from the trial's checkpoint if there is one. Raises what the last attempt raised,
+    TimeLimitReached if the attempts together exceed the trial's minutes, and TrialStopped if the
+    sweep is being stopped.
     """
     batch_share = 1.0
     while True:
@@ -42,7 +42,7 @@ def train_with_retries(
         except Exception as error:
             reason_class = classify(error)
             if reason_class in LOST and reporter.stopping():
-                raise TrialStopped from error  # workers die under a sweep that is being stopped
+                raise TrialStopped from error  # workers die while a sweep is being stopped
             if not may_run_again(reason_class, attempts):
                 raise
             then = resume_text(trial_dir(Path(shared.run_dir), job.number))

@@ -1,4 +1,4 @@
-"""Tune's view of the ledger."""
+"""Adapter from Tune's searcher interface to the ledger."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ from mtray.trial.job import Job
 
 @dataclass
 class Limits:
-    """When no further trial is started. `enough`: for a reason that lets running trials end.
-    `stopped`: they end now. `fatal`: because something is wrong.
-    `idle_seconds`: how long a free place waited for a suggestion."""
+    """When no further trial is started.
+
+    enough: for a reason that lets running trials finish.
+    stopped: running trials stop at their next step.
+    fatal: an error ends the sweep.
+    idle_seconds: how long a free place waited for a suggestion.
+    """
 
     trials: int
     until: float | None = None  # of time.monotonic()
@@ -57,7 +61,7 @@ class Limits:
         return self.stopped or self.enough
 
     def no_more(self, reason: str) -> None:
-        """No further trial is started; those that run go on to their end."""
+        """Start no further trial; running ones finish."""
         self.enough, self.reason = True, self.reason or reason
 
     def stop(self, reason: str, fatal: bool = False) -> None:
@@ -66,12 +70,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Events:
-    """Whom to tell; each is called with what happened.
+    """Callbacks for events of the sweep.
 
-    abandoned: the number of a trial whose own process was lost: nobody waits for its job.
-    lost: a trial's number, and why it runs again.
-    halt: the trials that run are to stop at their next step.
-    places: asked for how many trials may run at a time now."""
+    abandoned: takes the number of a trial whose own process was lost: nothing waits for its job.
+    lost: takes a trial's number and why it runs again.
+    halt: running trials are to stop at their next step.
+    places: returns how many trials may run at a time now.
+    """
 
     started: Callable[[Job], None] = lambda job: None
     ended: Callable[[TrialRecord], None] = lambda record: None
@@ -82,8 +87,8 @@ class Events:
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
-    """Hands Tune the ledger's trials and tells the ledger from the trials' records. The first of
-    all is the base model."""
+    """Gives Tune the ledger's trials and reports the trials' records to the ledger. The first trial
+    is the base model."""
 
     def __init__(self, ledger: Ledger, limits: Limits, events: Events, run_dir: Path) -> None:
         super().__init__()
@@ -101,8 +106,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._stop_when_enough()
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its searcher to restore a run; ours has nothing to keep, the Optuna
-        # study is the state
+        # Tune pickles its searcher to restore a run; ours has no state to keep beside the Optuna
+        # study
         return {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -124,7 +129,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             job: Job | None = replace(base_job(self._ledger.study), attempts=attempts)
         else:
             if self._ledger.exhausted(self._limits.trials):
-                # a trial that runs may be lost and dispatched again
+                # a running trial may be lost and dispatched again
                 return None if self._numbers else Searcher.FINISHED
             job = self._ledger.next(self._limits.trials, wait=False)
         if job is None:
@@ -156,8 +161,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._stop_on_full_disk(full)
 
     def _without_record(self, job: Job) -> TrialRecord | None:
-        """What becomes of a trial that left no record: given back when the sweep is being stopped,
-        enqueued again when its process was lost, failed when that happened too often."""
+        """Handle a trial that left no record: released if the sweep is being stopped, enqueued
+        again if its process was lost, failed if that happened too often."""
         self._events.abandoned(job.number)
         if self._limits.stopped:
             if job.number != BASE_NUMBER:
@@ -198,21 +203,22 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._stop_when_enough()
 
     def _stop_when_enough(self) -> None:
-        """No further trial once the budget's device-hours are spent or nothing is gained."""
+        """Start no further trial once the device-hours are spent or the front no longer
+        improves."""
         if self._stops_early and not self._limits.stopped:
             why = enough(read_records(self._run_dir).records, self._ledger.study)
             if why:
                 self._limits.no_more(why)
 
     def _stop_on_full_disk(self, error: OSError) -> None:
-        """Nothing can be written any more, so nothing that runs is worth its time."""
+        """Stop everything: nothing can be written any more, so the running trials would be lost."""
         if not is_disk_full(error):
             raise error
         self._limits.stop(full_disk_reason(self._run_dir), fatal=True)
         self._events.halt()
 
     def on_trial_result(self, trial_id: str, result: Any) -> None:
-        """Nothing to learn before a trial has ended."""
+        """Ignored: a trial reports only when it has ended."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the Optuna study is the state."""

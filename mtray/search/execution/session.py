@@ -45,8 +45,8 @@ STARTS = "starts.jsonl"
 def run_session(
     prepared: Any, run_dir: Path, address: str | None, console: Console, started: float
 ) -> int:
-    """Run or continue the sweep in `run_dir`, which the caller has claimed; the exit code (0, or
-    128 + signal when it was stopped by one).
+    """Run or continue the sweep in `run_dir`, which the caller has locked. Returns the exit code
+    (0, or 128 + signal if stopped by one).
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
@@ -87,8 +87,8 @@ def run_session(
 def note_start(
     run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str, idle: float
 ) -> None:
-    """One line for this start of the run: wall-clock seconds of its trials, how many finished, how
-    many ran at a time, seconds that a free place waited for a suggestion."""
+    """Log one line for this start of the run: wall-clock seconds of its trials, how many finished,
+    how many ran at a time, and seconds that a free place waited for a suggestion."""
     entry = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": round(seconds, 2),
@@ -102,7 +102,7 @@ def note_start(
 
 
 def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
-    """Export and show the front, as far as there is one."""
+    """Export and show the front if there is one."""
     complete = [r for r in read_records(run_dir).records if r.state == "complete"]
     if not complete:
         say(console, "no trial is complete, so there is no front")
@@ -113,7 +113,7 @@ def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
 def _events(
     ledger: Ledger, watch: LiveTable, watchdog: Watchdog, shared: Shared, executors: Executors
 ) -> Any:
-    """Who hears of what happens to trials."""
+    """The callbacks that connect trial events to the table, the watchdog and the executors."""
     import ray
 
     from mtray.search.execution.searcher import Events
@@ -148,7 +148,8 @@ def _events(
 
 @contextlib.contextmanager
 def _full_disk_later() -> Iterator[None]:
-    """A full disk here is no news: the sweep ends by it, and the next start mends what is left."""
+    """Ignore a full disk here: the sweep ends because of it, and the next start repairs the
+    files."""
     try:
         yield
     except OSError as error:
@@ -170,7 +171,7 @@ def _with_ray(
 
     study = prepared.study
     context = start_ray(address)
-    # after the environment is set, which Ray reads when it is imported
+    # imported after the environment is set, which Ray reads on import
     from mtray.search.execution.searcher import Limits
 
     try:
@@ -208,7 +209,7 @@ def _with_ray(
 
 
 def _share(prepared: Any, run_dir: Path) -> Shared:
-    """Put what all trials use where all machines of the cluster reach it."""
+    """Put what all trials use where every machine of the cluster can read it."""
     import ray
 
     from mtray.search.execution.job_queue import start_queue
@@ -228,7 +229,7 @@ def _share(prepared: Any, run_dir: Path) -> Shared:
 
 
 def _similar(prepared: Any) -> Any:
-    """Mean embeddings of sources and evaluation, where the study names an encoder."""
+    """Mean embeddings of the sources and the evaluation set, if the study names an encoder."""
     study = prepared.study
     if study.evaluation.embedder is None:
         return None
@@ -244,7 +245,7 @@ def _similar(prepared: Any) -> Any:
 
 
 def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> int | None:
-    """Run trials to the end, however it comes; the signal that it came by, if any."""
+    """Run trials until the sweep ends; returns the signal that stopped it, if any."""
     from mtray.search.execution.executors import Executors
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 

@@ -1,4 +1,4 @@
-"""What all trials of a sweep use."""
+"""What all trials of a sweep share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from mtray.search.execution.store_transport import SentTable
 
 @dataclass(frozen=True)
 class Shared:
-    """Where all machines of the cluster reach it.
+    """References and actors that every machine of the cluster can reach.
 
     requests, suite: references into Ray's object store.
-    progress actor: actor of a `mtray.search.execution.progress.ProgressActor`.
+    progress_actor: actor of a `mtray.search.execution.progress.ProgressActor`.
     queue: actor of a `mtray.search.execution.job_queue.JobQueue`.
-    similar: `mtray.evaluation.source_similarity.EmbeddingMeans`, where the study asks for them."""
+    similar: `mtray.evaluation.source_similarity.EmbeddingMeans`, if the study requests them.
+    """
 
     study: Study
     run_dir: str

@@ -1,5 +1,5 @@
-"""The study's tables on their way to the workers: by place where a machine sees the token store, as
-a copy in Ray's object store where it does not."""
+"""Sends the study's tables to the workers: by path where a machine sees the token store, otherwise
+as a copy in Ray's object store."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from mtray.errors import DataError
 
 @dataclass(frozen=True)
 class SentTable:
-    """`table`, where it is a place on a disk; `copy`, a reference into Ray's object store, where
-    one is needed."""
+    """A table as sent to workers.
+
+    table: the table, if it is a file on disk.
+    copy: a reference into Ray's object store, if one is needed.
+    """
 
     table: StoredTable | None
     copy: Any = None
 
 
 def send_tables(store: Mapping[str, Table]) -> dict[str, SentTable]:
-    """What the workers are given. A table is copied into Ray's object store only if it is in
-    memory, or if a machine of the cluster does not see its file."""
+    """The tables in the form sent to workers. A table is copied into Ray's object store only if it
+    is in memory or if a machine of the cluster does not see its file."""
     import ray
 
     handed = {}
@@ -37,7 +40,7 @@ def send_tables(store: Mapping[str, Table]) -> dict[str, SentTable]:
 
 
 def visible_everywhere(table: StoredTable) -> bool:
-    """Whether every machine of the cluster has the table's file at its place."""
+    """Whether every machine of the cluster sees the table's file at its path."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -55,7 +58,7 @@ def visible_everywhere(table: StoredTable) -> bool:
 
 
 def receive_tables(handed: Mapping[str, SentTable]) -> dict[str, Table]:
-    """The tables in a worker. Raises DataError where a machine that joined later does not see the
+    """The tables in a worker. Raises DataError if a machine that joined later does not see the
     store."""
     import ray
 

@@ -1,4 +1,4 @@
-"""A trial's job, from its own process to an executor and back."""
+"""Submits a trial's job to an executor and returns its outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_in_executor(
     job: Job, shared: Shared, stopwatch: Stopwatch, reporter: Reporter, batch_share: float = 1.0
 ) -> Outcome:
     """The outcome of a job, however long it waits for an executor. Raises TrialStopped when asked
-    to stop, WorkerLost or NodeLost, TimeLimitReached, and what a worker raised otherwise."""
+    to stop, WorkerLost, NodeLost, TimeLimitReached, and any other error of a worker."""
     stopwatch.check(shared.study.budget.trial_minutes)
     work = Work(job, batch_share, stopwatch.duration.running)
     ticket = _get(shared.queue.submit.remote(work))
@@ -35,7 +35,7 @@ def run_in_executor(
 
 
 def _wait_for_executor(queue: Any, ticket: int, reporter: Reporter) -> None:
-    """The watchdog says what is missing."""
+    """Wait; the watchdog reports which resource is missing."""
     while not _get(queue.begun.remote(ticket)):
         if reporter.stopping() and _get(queue.withdraw.remote(ticket)):
             raise TrialStopped

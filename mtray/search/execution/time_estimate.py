@@ -1,4 +1,4 @@
-"""How long a sweep takes here, from a few measured steps and answers."""
+"""Estimates the duration of a sweep on this machine from a few measured steps and answers."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from mtray.trial.run import run_trial
 # of a trial beyond training and evaluation; benchmarks/overhead.py measures it
 STARTUP_SECONDS = 7.0
 STEPS = 6  # of training, measured
-REQUESTS = 130  # of the evaluation's, about so many are answered and scored
-POINTS = 64  # of the space, whose mean size stands for the recipes that will be searched
+REQUESTS = 130  # of the evaluation, about so many are answered and scored
+POINTS = 64  # of the space, whose mean size represents the recipes that will be searched
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What was measured on this machine, with one worker.
+    """Throughput measured on this machine, with one worker.
 
     fixed: seconds of a trial beyond training and evaluation.
-    tokens_per_second: of training.
-    answering: seconds of all of the evaluation's requests.
-    scoring: seconds of scoring these answers, which one process does.
+    tokens_per_second: in training.
+    answering: seconds to answer all of the evaluation's requests.
+    scoring: seconds to score these answers, in one process.
     """
 
     fixed: float
@@ -50,16 +50,15 @@ class Pace:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one trial each: of the base model, of every baseline, and of the recipes that are
-    searched."""
+    """Seconds of one trial each: the base model, every baseline, and the searched recipes."""
 
     base: float
     baselines: tuple[float, ...]
     searched: tuple[float, ...]
 
     def total(self, division: BudgetAllocation, concurrent: int) -> float:
-        """Seconds of the whole sweep. A repeat is taken for a searched recipe, but for that of the
-        first baseline; so is what confirms the recommendation."""
+        """Seconds of the whole sweep. Repeats and the confirmation count as a mean searched recipe,
+        except for the repeat of the first baseline."""
         again = division.first_again
         late = division.searched + division.repeats - again + division.confirm
         first = self.baselines[0] if again else 0.0
@@ -67,7 +66,7 @@ class Estimate:
         return (self.base + sum(self.baselines) + first + rest) / concurrent
 
     def lines(self, division: BudgetAllocation, concurrent: int, further: int = 0) -> list[str]:
-        """`further`: trials beyond the budget, at most."""
+        """Lines of the estimate. `further`: the maximum number of trials beyond the budget."""
         shown = [f"{_seconds([self.base])} for the base model"]
         if self.baselines:
             shown.append(f"{_seconds(self.baselines)} for a baseline")
@@ -87,7 +86,7 @@ class Estimate:
 
 
 def _seconds(found: Sequence[float]) -> str:
-    """Such as `52 s (41 to 70)`."""
+    """For example `52 s (41 to 70)`."""
     low, high = f"{min(found):.0f}", f"{max(found):.0f}"
     return f"{fmean(found):.0f} s" + (f" ({low} to {high})" if low != high else "")
 
@@ -127,17 +126,17 @@ def measure(study: Study, store: Any, suite: Any, recipe: Recipe) -> Pace:
 
 
 def _scoring(study: Study, part: Any, outputs: Sequence[Any]) -> float:
-    """Seconds; what is loaded for it, once in a process, is loaded before."""
+    """Seconds of scoring, without what is loaded once per process."""
     warm = part.part(0.0)
     for suite, found in ((warm, part.outputs_of(warm, outputs)), (part, outputs)):
         start = time.perf_counter()
-        with suppress(EvaluationError):  # a few steps may have cost all that is measured
+        with suppress(EvaluationError):  # a few steps may have destroyed every measured ability
             suite.score(found, None, study.evaluation.bootstrap, study.seed)
     return time.perf_counter() - start
 
 
 def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0) -> float:
-    """Of a trial that trains on this mix, or that share of the steps."""
+    """Seconds of a trial that trains on this mix, or for this share of the steps."""
     training, workers = study.training, study.resources.workers
     tokens: float = mix.tokens * training.epochs
     if training.max_steps is not None and training.batch_tokens is not None:
@@ -157,7 +156,7 @@ def _evaluation(pace: Pace, workers: int) -> float:
 
 
 def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
-    """Every baseline at its own size, and recipes that fill the space."""
+    """Estimates for every baseline at its own size and for recipes that fill the space."""
     held, sums = {name: len(table) for name, table in store.items()}, sums_by_recipe(study, store)
     baselines = baseline_recipes(space, study, held, sums).values()
     points = space_filling(space.distributions(), POINTS, study.seed)
@@ -183,9 +182,9 @@ def estimate_lines(
     say: Callable[[str], None],
     further: int = 0,
 ) -> list[str]:
-    """Examples of a middle and of the largest recipes, and how long a sweep takes, measured with a
-    few steps on this machine; `say` hears of that before it is done. `further`: trials beyond the
-    budget, at most."""
+    """Examples of a median and of the largest recipes, and the duration of a sweep, measured with a
+    few steps on this machine; `say` reports that before it starts. `further`: the maximum number of
+    trials beyond the budget."""
     study, space, store = prepared.study, prepared.space, prepared.store
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
     named = [("middle", middle), *(("largest", recipe) for recipe in largest_recipes(space))]

@@ -1,5 +1,5 @@
-"""What Tune runs for each trial: train in workers, score, write the record. Every end leaves a
-record, except being stopped."""
+"""The function that Tune runs for each trial: train in workers, score, write the record. Every
+trial leaves a record unless it was stopped."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ from mtray.trial.record import record_trial
 
 
 def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stopwatch) -> Any:
-    """The base model's answers, once they are there. Raises EvaluationError when its trial
-    failed."""
+    """The base model's answers; waits for them. Raises EvaluationError if its trial failed."""
     run_dir = Path(shared.run_dir)
     with stopwatch.waiting():
         while not result_path(run_dir, BASE_NUMBER).is_file():
@@ -56,8 +55,7 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stop
 def _score(
     job: Job, shared: Shared, outcome: Outcome, reporter: Reporter, stopwatch: Stopwatch
 ) -> tuple[TrialRecord, list[TrialRecord]]:
-    """The records of the trial and of its further points; only what stands beside records is
-    written."""
+    """The records of the trial and of its further points. Writes only files beside the records."""
     import ray
 
     suite, base = ray.get(shared.suite), None
@@ -81,9 +79,9 @@ def _with_des(outcome: Outcome, shared: Shared) -> Outcome:
 
 
 def further_points(job: Job, study: Study, outcome: Outcome) -> list[tuple[Job, Outcome]]:
-    """What a training gave beside the trial itself, each as if it were a trial; none of them is a
-    baseline, whatever the trial is. They come with the training that they took and the seconds of
-    their own evaluation."""
+    """The further points of a training (other alphas, intermediate checkpoints), each as a trial of
+    its own that is never a baseline. Each has the training up to its point and the seconds of its
+    own evaluation."""
     alphas, shares = study.evaluation.reversion, study.evaluation.intermediate_checkpoints
 
     def own(place: int, **change: float) -> Job:
@@ -109,7 +107,7 @@ def further_points(job: Job, study: Study, outcome: Outcome) -> list[tuple[Job, 
 
 
 def _at_alpha(outcome: Outcome, reverted: ReversionPoint, gone: float) -> Outcome:
-    """`gone`: the recipe's own alpha."""
+    """The outcome at a further alpha. `gone`: the recipe's own alpha."""
     beside = ("generation", "reversion", "intermediate")
     phases = {name: spent for name, spent in outcome.seconds.items() if name not in beside}
     seconds, training = {**phases, "generation": reverted.seconds}, outcome.training
@@ -131,7 +129,7 @@ def _early(outcome: Outcome, found: IntermediatePoint) -> Outcome:
 
 
 def _score_further(own: Job, shared: Shared, found: Outcome, base: Any) -> TrialRecord:
-    """A row of its own."""
+    """The record of one further point; a failure is recorded, too."""
     import ray
 
     suite, run_dir = ray.get(shared.suite), Path(shared.run_dir)
@@ -150,7 +148,7 @@ def _score_further(own: Job, shared: Shared, found: Outcome, base: Any) -> Trial
 
 
 def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:
-    """What is left of a trial that a rung ended: its curve up to there, and why."""
+    """The record of a trial that a rung ended: its curve up to there, and the reason."""
     return TrialRecord(
         number=job.number, role=job.role, state="pruned", recipe=job.recipe, seed=job.seed,
         replicate=job.replicate, of=job.of, mix=outcome.mix, training=outcome.training,
@@ -176,8 +174,8 @@ def _rung_evaluator(job: Job, shared: Shared) -> RungEvaluator:
 
 
 def execute(job: Job, shared: Shared) -> TrialRecord | None:
-    """Run one trial to its record; None when it was stopped and can be run again. A full disk is
-    raised and leaves no record: the trial runs again once there is room."""
+    """Run one trial and return its record; None if it was stopped and can be run again. A full disk
+    raises and leaves no record: the trial runs again once there is space."""
     reporter = Reporter(shared.progress_actor, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
     folder = trial_dir(Path(shared.run_dir), job.number)
@@ -195,7 +193,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
 def _run(
     job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch
 ) -> tuple[TrialRecord, list[TrialRecord]] | None:
-    """As `execute`, but for writing the records: the trial's, and those at other alphas."""
+    """Like `execute`, without writing: the records of the trial and of its further points."""
     rung_evaluator = _rung_evaluator(job, shared)
     attempts: list[Attempt] = [*job.attempts]
     scoring, reverted = False, list[TrialRecord]()
@@ -212,11 +210,11 @@ def _run(
         record = record.model_copy(update={"seconds": seconds})
     except TrialStopped:
         return None
-    except Exception as error:  # whatever went wrong, the sweep goes on and the trial has a row
+    except Exception as error:  # whatever fails, the sweep goes on and the trial has a record
         if is_disk_full(error):
             raise
         if classify(error) in LOST and reporter.stopping():
-            return None  # workers die under a sweep that is being stopped
+            return None  # workers die while a sweep is being stopped
         record, reverted = failed_record(job, error, stopwatch.duration.seconds, scoring), []
     record = with_attempts(record.model_copy(update={"rungs": rung_evaluator.curve}), attempts)
     return record, reverted
@@ -225,8 +223,8 @@ def _run(
 def all_seconds(
     phases: Mapping[str, float], stopwatch: Stopwatch, restored: float
 ) -> dict[str, float]:
-    """A record's seconds. `restored`: those of the phases that a checkpoint brought, which earlier
-    attempts ran for; what they ran for beyond that is lost."""
+    """A record's seconds. `restored`: seconds of the phases restored from a checkpoint, which
+    earlier attempts ran; the rest of their time is lost."""
     ran, spent = stopwatch.duration, sum(phases.values())
     found = {**phases, **ran.seconds, "total": max(ran.running, spent)}
     lost = stopwatch.failed - restored

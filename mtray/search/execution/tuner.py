@@ -1,5 +1,5 @@
-"""Run a sweep: Tune asks the ledger for trials, runs them, and the ledger learns from their
-records. The only place that knows Tune."""
+"""Runs a sweep: Tune asks the ledger for trials and runs them, and the ledger reads their records.
+The only module that uses Tune."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mtray.search.execution.searcher import Events, Limits
 
 
-# a trial needs no CPU of its own, its Train workers do; Tune wants some resource, so a megabyte
+# a trial needs no CPU of its own, its Train workers do; Tune requires some resource, so a megabyte
 # of memory
 TRIAL_HOLDS = {"memory": float(1 << 20)}
 
 
 def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> None:
-    """Run until the ledger has no more trials to give or the limits say so; returns when every
-    running trial has ended."""
+    """Run until the ledger has no more trials or the limits are reached; returns when every running
+    trial has ended."""
     from ray import tune
 
     from mtray.search.execution.searcher import StudySearcher
@@ -34,10 +34,10 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
     if not missing:
         return
     run_dir = Path(shared.run_dir)
-    # what Tune saves to restore itself is never read, so it is no news that it cannot be saved
+    # what Tune saves to restore itself is never read, so failures to save it do not matter
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
-        # the work is done by the executors' workers, which hold the CPUs and GPUs
+        # the executors' workers do the work and hold the CPUs and GPUs
         tune.with_resources(
             tune.with_parameters(trainable, shared=shared),
             tune.PlacementGroupFactory([TRIAL_HOLDS]),
@@ -63,8 +63,8 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
 
 
 class StopOnSignal:
-    """Ctrl-C or SIGTERM once: trials stop at their next step and the sweep ends well. Twice: at
-    once."""
+    """Handles Ctrl-C and SIGTERM. The first one stops trials at their next step and ends the sweep
+    cleanly; the second one ends it at once."""
 
     def __init__(self, limits: Limits, progress_actor: Any, say: Callable[[str], None]) -> None:
         self._limits, self._progress_actor, self._say = limits, progress_actor, say

@@ -1,4 +1,4 @@
-"""Names trials that were dispatched and do not start, and the resource they wait for."""
+"""Reports dispatched trials that do not start, and the resource they wait for."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from mtray.schema import Resources
 from mtray.trial.job import Job
 
 PATIENCE = 30.0  # seconds that a trial may take to start its processes
-AGAIN_AFTER = 120.0  # seconds between two lines on one trial
+AGAIN_AFTER = 120.0  # seconds between two reports of one trial
 LOOK_EVERY = 5.0  # seconds
 
-# of the progress actor: the trial's own process is there, its workers are not yet
+# state on the progress actor: the trial's own process runs, its workers do not yet
 STARTING = "starting"
 Amounts = Mapping[str, float]
 
 
 def wanted_by(resources: Resources) -> dict[str, float]:
-    """What the workers of one trial hold together."""
+    """The total resources of the workers of one trial."""
     per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     return {name: n * resources.workers for name, n in per_worker.items() if n}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What there is to run trials on.
+    """The resources of a cluster.
 
-    total, free: amounts of its resources, by Ray's names; executors hold theirs while they start.
-    started: executors of this sweep whose workers are there.
-    places: executors that the sweep wants."""
+    total, free: amounts by Ray's names; executors hold theirs while they start.
+    started: executors of this sweep whose workers run.
+    places: executors that the sweep wants.
+    """
 
     total: Amounts
     free: Amounts
@@ -42,9 +43,9 @@ class Cluster:
 
 
 def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
-    """One plain line on a trial that waits: for what, and what the cluster has of it. A cluster
-    that has enough in all and free is only slow to start processes, or has it on no single
-    machine."""
+    """One line on a waiting trial: what it waits for, and how much of it the cluster has. A
+    cluster with enough in total and free is only slow to start processes, or no single
+    machine has enough."""
     total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
     running = f"{cluster.started} of {cluster.places} executors have started"
@@ -69,9 +70,10 @@ def _amounts(amounts: Amounts, of: Amounts) -> str:
 
 @dataclass
 class Waiting:
-    """Trials that were dispatched: since when each waits, and when it was last named.
+    """Dispatched trials: since when each waits, and when it was last reported.
 
-    Times are seconds of any one clock."""
+    Times are seconds of any one clock.
+    """
 
     dispatched: dict[int, float] = field(default_factory=dict)
     named: dict[int, float] = field(default_factory=dict)
@@ -85,8 +87,8 @@ class Waiting:
         self.named.pop(number, None)
 
     def due(self, states: Mapping[int, str], now: float) -> list[tuple[int, float]]:
-        """(number, seconds waited) of trials to be named now; `states` are those on the progress
-        actor. A trial whose workers run begins to wait anew when it is starting again."""
+        """(number, seconds waited) of trials to be reported now. `states` are those on the progress
+        actor. A running trial that is starting again begins a new wait."""
         found = []
         for number, since in self.dispatched.items():
             if states.get(number, STARTING) != STARTING:
@@ -100,8 +102,8 @@ class Waiting:
 
 
 class Watchdog:
-    """A thread beside the sweep. `look` gives what is on the progress actor and the cluster; errors
-    of it are taken for "not now"."""
+    """A thread beside the sweep. `look` returns the progress actor's states and the cluster; if it
+    raises, the watchdog tries again later."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Watchdog:
         self._thread.join(timeout=LOOK_EVERY)
 
     def lines(self, now: float) -> list[str]:
-        """What is to be said now."""
+        """The lines to print now."""
         progress_actor, cluster = self._look()
         states = {
             number: str(entry.get("state", STARTING)) for number, entry in progress_actor.items()
@@ -150,7 +152,7 @@ class Watchdog:
             try:
                 found = self.lines(time.monotonic())
             except ray.exceptions.RayError:
-                continue  # a busy progress actor is asked again
+                continue  # a busy progress actor is polled again
             for line in found:
                 self._say(line)
 
@@ -158,7 +160,7 @@ class Watchdog:
 def look_at(
     progress_actor: Any, queue: Any, places: int
 ) -> tuple[Mapping[int, Mapping[str, Any]], Cluster]:
-    """What `Watchdog` looks at, in a running cluster."""
+    """The input of `Watchdog` from a running cluster."""
     import ray
 
     snapshot, started = ray.get(

@@ -1,5 +1,5 @@
-"""What the workers of an executor run: one job after another, in the same process and process
-group. A job leaves nothing behind for the next one."""
+"""The loop of an executor's workers: one job after another, in the same process and process group.
+A job leaves no state behind for the next one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from mtray.trial.divergence import divergence_plan
 from mtray.trial.job import DivergencePlan, Job, KeepModel, Outcome, RungPlan, RunOptions
 from mtray.trial.run import run_trial
 
-JOBS = 50  # after so many an executor is started anew
+JOBS = 50  # an executor is restarted after this many jobs
 
 
 class TrialClock:
-    """`should_stop`, which also says so once the trial's minutes are over, of which `spent` seconds
-    were before; `over` tells which."""
+    """A `should_stop` that is also true once the trial's time limit has passed, of which earlier
+    attempts used `spent` seconds. `over`: whether the limit was the reason."""
 
     def __init__(
         self, minutes: float | None, should_stop: Callable[[], bool], spent: float = 0.0
@@ -52,8 +52,8 @@ class TrialClock:
 
 
 def worker_loop(config: dict[str, Any]) -> None:
-    """Runs in every Train worker, until there is nothing more to do. An error ends it, and the
-    executor with it."""
+    """Runs in every Train worker until there are no more jobs. An error ends it and the
+    executor."""
     from ray import train
 
     queue, name = config["shared"].queue, config["executor"]
@@ -63,7 +63,7 @@ def worker_loop(config: dict[str, Any]) -> None:
         workplace = _Workplace(config["shared"], place)
         for position, assignment in enumerate(_assignments(queue, name, place)):
             done = workplace.run(assignment)
-            # an answer that did not arrive is worth an error
+            # an answer that did not arrive is reported as an error
             if not place.rank:
                 ray.get(queue.finish.remote(assignment.ticket, pickle.dumps(done)))
             if workplace.grown() or position + 1 >= JOBS:
@@ -90,7 +90,7 @@ def _assignments(queue: Any, executor: str, place: ProcessGroup) -> Any:
 
 
 class _Workplace:
-    """What a worker keeps from job to job."""
+    """State that a worker keeps between jobs."""
 
     def __init__(self, shared: Shared, place: ProcessGroup) -> None:
         self._shared, self._place = shared, place
@@ -101,13 +101,14 @@ class _Workplace:
         _read_what_trials_need(self._models, shared.study)
 
     def grown(self) -> bool:
-        """Whether jobs left so much memory behind that another process had better go on."""
+        """Whether jobs leaked so much memory that the process should be replaced."""
         give_back_memory()
         self._memory.note()
         return self._memory.grown()
 
     def run(self, assignment: Assignment) -> Done:
-        """Raises what the trial raises, but for a recipe that a worker alone refuses."""
+        """Run a job. Raises what the trial raises, but a single worker returns a ConfigError or
+        DataError as a failure."""
         work, ticket = assignment.work, assignment.ticket
         assert work is not None
         begin_alike()
@@ -116,13 +117,13 @@ class _Workplace:
         except TrialStopped:
             return Done()
         except (ConfigError, DataError) as error:
-            if self._place.world > 1:  # the others may go on and wait for this one
+            if self._place.world > 1:  # other ranks may go on and wait for this one
                 raise
             return Done(failure=pickle.loads(packed_failure(error)))
 
     def _outcome(self, work: Work, ticket: int) -> Outcome:
-        """TrialStopped when it was asked to stop, TimeLimitReached when it was the trial's own time
-        that was over."""
+        """Raises TrialStopped if asked to stop, TimeLimitReached if the trial's own time limit
+        passed."""
         job, study, rank = work.job, self._shared.study, self._place.rank
         reporter = Reporter(self._shared.progress_actor, job.number, rank, ticket=ticket)
         minutes = study.budget.trial_minutes
@@ -148,7 +149,8 @@ class _Workplace:
         return trial_dir(Path(self._shared.run_dir), job.number)
 
     def _divergence_plan(self, job: Job) -> DivergencePlan | None:
-        """One worker has the whole model, and few prompts are not worth sharing."""
+        """The divergence plan of rank 0, which holds the whole model; a few prompts are not worth
+        distributing."""
         if self._place.rank or not job.recipe.parallel_size:
             return None
         suite, run_dir = self._suite, Path(self._shared.run_dir)
@@ -156,7 +158,7 @@ class _Workplace:
 
     def _rung_plan(self, job: Job, should_stop: Callable[[], bool]) -> RungPlan | None:
         rule, progress_actor = self._shared.study.early_stopping, self._shared.progress_actor
-        # a mean over the seeds that got through would flatter
+        # a mean over the seeds that survived would be biased upwards
         if rule is None or job.replicate:
             return None
         part = self._suite.part(rule.segments)
@@ -170,8 +172,8 @@ class _Workplace:
 
 
 def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None:
-    """What keeps the weights of a trial that may be on the front; they are as they were trained,
-    unless the recipe itself goes part of the way back (its intermediate checkpoints are not kept
+    """Saves the trained weights of a trial that may be on the front. They are saved as trained
+    unless the recipe itself reverts part of the update (its intermediate checkpoints are not saved
     then)."""
     if study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
         return None

@@ -1,1 +1,1 @@
-"""The trials of a run: journal, records, resuming. Knows no Ray."""
+"""The trials of a run: journal, records, resuming. Uses no Ray."""

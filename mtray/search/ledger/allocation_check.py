@@ -1,4 +1,4 @@
-"""How the trials of a budget are spent: baselines, searched recipes, repeats, and a confirmation of
+"""Allocation of a budget's trials to baselines, searched recipes, repeats, and a confirmation of
 the recommended recipe."""
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def allocated(
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> BudgetAllocation:
-    """The division of a study's budget. A baseline is not trained again if it is among `taken`, the
-    trials that this start takes over from earlier runs, or was taken over before, according to the
-    run's `records`. `held` and `sums` as in `reference_recipes`."""
+    """The allocation of a study's budget. A baseline is not trained again if it is among `taken`,
+    the trials that this start imports from earlier runs, or was imported before, according to the
+    run's `records`. `held` and `sums` as in `baseline_recipes`."""
     params = baseline_recipes(space, study, held, sums)
     recipes = {role: space.recipe(found) for role, found in params.items()}
     before = [record for record in records if record.taken_from]
@@ -50,8 +50,8 @@ def checked_allocation(
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> BudgetAllocation:
-    """The division of a study's budget, for a new or an existing run. ConfigError if it leaves too
-    few recipes to search, unless the existing run is past that point (`is_past`)."""
+    """The allocation of a study's budget, for a new or an existing run. Raises ConfigError if it
+    leaves too few recipes to search, unless the existing run is past that point (`is_past`)."""
     records = read_records(run_dir).trials if run_dir and run_dir.is_dir() else ()
     division = allocated(study, space, records, taken, held, sums)
     if not is_past(records, division.trials):
@@ -60,8 +60,8 @@ def checked_allocation(
 
 
 def is_past(records: Sequence[TrialRecord], trials: int) -> bool:
-    """Whether a run already has all its `trials`, or has searched enough recipes: then its budget
-    is not checked again."""
+    """Whether a run already has all its `trials`, or has searched enough recipes; its budget is
+    then not checked again."""
     own = [r for r in records if not r.taken_from]
     searched = sum(r.role == "search" and not r.replicate for r in own)
     return len(own) >= trials or searched >= LEAST_SEARCHED

@@ -1,4 +1,4 @@
-"""Whether the sources of a run that goes on are those that its trials were trained on: a file, the
+"""Checks that the sources of a resumed run are those that its trials were trained on: a file, the
 tokenizer or a package may have changed between two starts."""
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mtray.schema import Mix, Study, TrialRecord
 
 
 def check_data(run_dir: Path, study: Study, store: Mapping[str, Table]) -> None:
-    """RunError where a trial of the run would not draw again what its record says; of the trials as
-    many are drawn as it takes to look at every source that was drawn from."""
+    """Raise RunError if a trial of the run would not draw the examples that its record reports.
+    Only as many trials are redrawn as are needed to check every source used."""
     for record in _telling(read_records(run_dir).records):
         recorded = _held_as(record.mix, store)
         found = drawn_again(recorded, study, store, record.recipe, Draw(study.seed))
@@ -30,8 +30,8 @@ def check_data(run_dir: Path, study: Study, store: Mapping[str, Table]) -> None:
 
 
 def _telling(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """Trials of this run with the study's own draw, each of which draws from a source that no
-    earlier one does."""
+    """Trials of this run with the study's own draw, each of which uses a source that no earlier one
+    does."""
     found, known = [], set[str]()
     for record in records:
         sources = {share.source for share in record.mix.shares if share.realised}
@@ -42,7 +42,7 @@ def _telling(records: Iterable[TrialRecord]) -> list[TrialRecord]:
 
 
 def _held_as(recorded: Mix, store: Mapping[str, Table]) -> Mix:
-    """The mix, of which it does not matter how much was held beyond what was drawn."""
+    """The mix with the current source sizes, so that only what was drawn is compared."""
     shares = (
         share.model_copy(update={"held": len(store[share.source])})
         if share.source in store

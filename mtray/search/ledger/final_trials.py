@@ -1,5 +1,5 @@
-"""The last trials of a budget: repeats, the one that confirms the recommended recipe, and, beyond
-the budget, those that settle the answer. The journal records which is which, for a restart."""
+"""The last trials of a budget: repeats, the confirmation of the recommended recipe, and, beyond the
+budget, trials that settle the answer. The journal records the purpose of each, for a restart."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Turn = EnqueuedPoint | Literal["search", "wait", "end"]
 
 
 def kind_of_next(trials: Sequence[FrozenTrial], planned: int, budget: Budget) -> Kind:
-    """What the next trial is for, of a budget of `planned` trials; beyond them: "settle"."""
+    """The purpose of the next trial in a budget of `planned` trials; beyond them: "settle"."""
     counted = own_trials(trials)
     left = planned - sum(t.state != TrialState.WAITING for t in counted)
     if left <= 0:
@@ -48,7 +48,7 @@ def kind_of_next(trials: Sequence[FrozenTrial], planned: int, budget: Budget) ->
 
 
 class FinalTrials:
-    """Of one run. `advice` may be replaced before the first trial is asked for."""
+    """The last trials of one run. `advice` may be replaced before the first trial is requested."""
 
     def __init__(
         self,
@@ -64,18 +64,19 @@ class FinalTrials:
         self._settled: tuple[tuple[int, ...], Proposal | None] | None = None
 
     def planned(self, total: int) -> int:
-        """Trials that the budget is divided over; the rest of `total` may settle the answer."""
+        """Number of trials that the budget is allocated to; the rest of `total` may settle the
+        answer."""
         return total if self._budget.settle is None else min(total, self._budget.trials)
 
     def total(self, trials: Sequence[FrozenTrial]) -> int:
-        """The most trials that the run is to have (`settling_total`)."""
+        """The maximum number of trials of the run (`settling_total`)."""
         return settling_total(
             self._budget, sum(SETTLES not in t.user_attrs for t in own_trials(trials))
         )
 
     def near(self, count: int, total: int) -> bool:
-        """Whether the next trial may be something other than search, by the number of trials alone:
-        avoids reading every trial, which is slow from thousands on."""
+        """Whether the next trial may be something other than search, judged by the number of trials
+        alone. This avoids reading every trial, which is slow from thousands on."""
         planned = self.planned(total)
         return planned - count <= self._budget.replicate_share * planned + 2
 
@@ -83,8 +84,12 @@ class FinalTrials:
         return kind_of_next(trials, self.planned(total), self._budget)
 
     def turn(self, trials: Sequence[FrozenTrial], total: int) -> Turn:
-        """What to enqueue next. "search": what the sampler suggests. "wait": it depends on running
-        trials. "end": the answer is settled."""
+        """What to enqueue next.
+
+        "search": the sampler's suggestion.
+        "wait": it depends on running trials.
+        "end": the answer is settled.
+        """
         kind = self.kind(trials, total)
         if kind == "settle":
             return self._settling(trials)
@@ -112,7 +117,7 @@ class FinalTrials:
 
     def _settling(self, trials: Sequence[FrozenTrial]) -> Turn:
         running = _running(trials)
-        # asked once in any state of the run: the answer may take seconds
+        # asked only once per state of the run: the answer may take seconds
         state = (sum(t.state.is_finished() for t in trials), *(t.number for t in running))
         if self._settled is None or self._settled[0] != state:
             records = self._records()
@@ -125,7 +130,7 @@ class FinalTrials:
         return "wait" if running else "end"
 
     def _records(self) -> tuple[TrialRecord, ...]:
-        """Empty until the base model is measured, with which all are compared."""
+        """Empty until the base model, which all trials are compared with, is measured."""
         if not result_path(self._run_dir, BASE_NUMBER).is_file():
             return ()
         return read_records(self._run_dir).records
@@ -133,10 +138,11 @@ class FinalTrials:
     def _placed(
         self, found: Proposal, trials: Sequence[FrozenTrial], notes: dict[str, Any]
     ) -> EnqueuedPoint:
-        """A proposal for the journal. ValueError for an unknown trial or other parameters."""
+        """A proposal in the journal's form. Raises ValueError for an unknown trial or other
+        parameters."""
         notes = {**notes, WHY: found.why}
         if found.repeats_of is not None:
-            number = found.repeats_of % FURTHER  # who trained it
+            number = found.repeats_of % FURTHER  # the trial that trained it
             if not 0 <= number < len(trials):
                 raise ValueError(f"a proposal repeats trial {found.repeats_of}, which is none")
             params, known = self._repeats.again(trials[number], trials)
@@ -148,7 +154,7 @@ class FinalTrials:
 
 
 def purpose_text(trial: FrozenTrial) -> str:
-    """Why a trial that confirms or settles was requested; empty for any other."""
+    """Why a confirming or settling trial was requested; empty for any other."""
     found = {CONFIRMS: "confirms the recommended recipe", SETTLES: "is to settle the answer"}
     notes = trial.user_attrs
     said = next((text for note, text in found.items() if note in notes), "")
@@ -160,7 +166,7 @@ def _running(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _pending(trial: FrozenTrial) -> Proposal:
-    """A trial that runs, as it was proposed."""
+    """The proposal of a running trial."""
     notes = trial.user_attrs
     params = {**trial.params, **notes.get(EXACT, {})}
     return Proposal(params, notes.get(OF), notes.get(WHY, ""))

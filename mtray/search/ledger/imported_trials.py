@@ -1,5 +1,6 @@
-"""Trials of earlier runs become complete trials of this one, each once: copied, record, draws and
-outputs, under a number of this run, so that everything that reads a run reads them too."""
+"""Imports trials of earlier runs as complete trials of this one, each once. Record, draws and
+outputs are copied under a number of this run, so that everything that reads a run reads them
+too."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from mtray.search.ledger.trial_attributes import IMPORTED, OF, REPLICATE, ROLE, 
 from mtray.search.ledger.warm_start import KNOWN_BY, EarlierTrial, digest
 from mtray.search_space.space import Space
 
-BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # what a trial leaves beside its record
+BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # files of a trial beside its record
 CUT_OFF = "cut off while it was taken over from an earlier run"
 
 
@@ -33,9 +34,11 @@ def import_trials(
     references: Mapping[Role, dict[str, Any]],
     tell: Callable[..., object],
 ) -> None:
-    """Copy those that are not here yet; where an earlier process was cut off, it is done again.
-    `references`: this run's baselines, whose role an equal trial has here. `tell` ends a trial in
-    the journal from its record, or, where there is none, for a reason."""
+    """Copy the trials that are not in this run yet; repeatable if an earlier process was killed.
+
+    `references`: this run's baselines; an equal imported trial gets the baseline's role. `tell`
+    ends a trial in the journal from its record, or for a reason if there is none.
+    """
     for trial in study.trials(TrialState.RUNNING):
         if IMPORTED in trial.user_attrs:
             tell(trial.number, CUT_OFF)
@@ -66,14 +69,15 @@ def _point(
 
 
 def role_here(taken: EarlierTrial, baselines: Mapping[Role, Recipe]) -> Role:
-    """A baseline of the earlier run is one here when this run has the same."""
+    """The imported trial's role: a baseline keeps its role only if this run has the same
+    baseline."""
     record = taken.record
     return record.role if baselines.get(record.role) == record.recipe else "search"
 
 
 def imported_attributes(taken: EarlierTrial, role: Role, of: int | None) -> dict[str, Any]:
-    """What the journal notes on a trial that is taken over; `of`: what it repeats, as numbered
-    here."""
+    """The journal's notes on an imported trial. `of`: the number, in this run, of the trial that it
+    repeats."""
     found: dict[str, Any] = {ROLE: role, IMPORTED: taken.known_by}
     if taken.record.replicate:
         found |= {REPLICATE: taken.record.replicate, OF: of}
@@ -81,7 +85,7 @@ def imported_attributes(taken: EarlierTrial, role: Role, of: int | None) -> dict
 
 
 def copy_trial(taken: EarlierTrial, run_dir: Path, number: int, role: Role, of: int | None) -> None:
-    """Write a trial into this run under its number here, and its further points."""
+    """Write a trial and its further points into this run, under its number here."""
     there, record, reverted = taken.run_dir, taken.record, []
     for other in taken.reverted:
         beyond = other.record.number - record.number
@@ -90,13 +94,13 @@ def copy_trial(taken: EarlierTrial, run_dir: Path, number: int, role: Role, of: 
         reverted.append(_copy(other, there, number + beyond, other.record.role, of_other))
     _copy_beside(there, taken.trial, run_dir, number)
     copy = _copy(taken.trial, there, number, role, of)
-    if digest(copy) != taken.known_by:  # its scores are others here
+    if digest(copy) != taken.known_by:  # its scores differ in this run
         copy = copy.model_copy(update={"extra": {**copy.extra, KNOWN_BY: taken.known_by}})
     write_family(run_dir, copy, reverted)
 
 
 def _copy_beside(there: Path, trial: RecomputedTrial, here: Path, number_here: int) -> None:
-    """What a trial leaves beside its record."""
+    """Copy the files of a trial beside its record."""
     number = trial.record.number
     for name in BESIDE:
         source = trial_dir(there, number) / name
@@ -115,7 +119,7 @@ def _copy(
         "role": role,
         "of": of,
         "taken_from": Origin(run=str(there), number=record.number),
-        # of other shares or segments, perhaps; no trial of this run is to be compared with them
+        # perhaps of other shares or segments; no trial of this run may be compared with them
         "rungs": (),
         "trained_as": None if record.trained_as is None else number % FURTHER,
     }

@@ -1,5 +1,5 @@
-"""The trials that every sweep begins with: baselines, of which the first is trained twice, then
-points that fill the space."""
+"""The initial trials of a sweep: baselines, the first of which is trained twice, then space-filling
+points."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def missing_initial_trials(
     seed: int,
     budget: Budget,
 ) -> list[EnqueuedPoint]:
-    """Those that are still to be enqueued: all in a new study, what is missing where an earlier
-    process was cut off or trials of earlier runs are known."""
+    """The initial trials still to be enqueued: all of them in a new study, the missing ones after
+    an interrupted start or with imported trials."""
     begun, known = initial_trials(trials), imported_trials(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
     missing: list[tuple[str, dict[str, Any]]] = [
         (role, exact) for role, exact in references.items() if role not in roles
     ]
-    if len(known) < STARTUP:  # with as many, the sampler has what it needs
+    if len(known) < STARTUP:  # with that many, the sampler has enough points
         points = SpaceFillingPoints(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
@@ -59,7 +59,8 @@ def missing_initial_trials(
         again = _repeat(trials, next(iter(references.items())), where.distributions, budget, begins)
         if again is not None:
             lined_up.insert(*again)
-    # what a longer budget would go on with; the trials beyond this one settle the answer
+    # a longer budget would continue with the rest, but with `settle` the trials beyond this budget
+    # settle the answer
     room = (
         len(lined_up) if budget.settle is None else max(0, budget.trials - len(own_trials(trials)))
     )
@@ -73,11 +74,11 @@ def _repeat(
     budget: Budget,
     begins: SweepStart,
 ) -> tuple[int, EnqueuedPoint] | None:
-    """The second training of the first baseline, and its place among those that are missing; None
-    where there is none to be."""
+    """The second training of the first baseline and its position among the missing trials; None if
+    there is none to enqueue."""
     role, exact = baseline
     of = _first_baseline(trials, role)
-    after = int(of == len(trials))  # it is itself the first that is missing
+    after = int(of == len(trials))  # the original is itself the first missing trial
     if of is None or not _repeat_fits(trials, budget, begins, after):
         return None
     params, notes = enqueued_point(role, exact, distributions)
@@ -85,8 +86,8 @@ def _repeat(
 
 
 def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:
-    """The number of the first baseline, that of the next trial where it is missing; None where it
-    failed or was repeated already."""
+    """The number of the first baseline, or of the next trial if it is missing; None if it failed or
+    was repeated already."""
     known = [t for t in [*own_trials(trials), *imported_trials(trials)] if role_of(t) == role]
     if not known:
         return len(trials)
@@ -98,8 +99,8 @@ def _first_baseline(trials: Sequence[FrozenTrial], role: Role) -> int | None:
 def _repeat_fits(
     trials: Sequence[FrozenTrial], budget: Budget, begins: SweepStart, after: int
 ) -> bool:
-    """Whether the budget has a repeat for the first baseline, behind `after` that are enqueued
-    before it."""
+    """Whether the budget has room for a repeat of the first baseline after `after` trials that are
+    enqueued before it."""
     counted = own_trials(trials)
     share = reserved_trials(budget, budget.trials, begins)
     spent = sum(REPLICATE in t.user_attrs for t in counted)
@@ -107,7 +108,7 @@ def _repeat_fits(
 
 
 def enqueued_point(role: str, exact: dict[str, Any], distributions: Distributions) -> EnqueuedPoint:
-    """One of them."""
-    # a baseline may lie outside the searched range, or set what the space fixes, on purpose
+    """Parameters and notes of one initial trial."""
+    # a baseline may deliberately lie outside the searched range or set a fixed parameter
     params = {name: nearest(d, exact[name]) for name, d in distributions.items()}
     return params, {ROLE: role} if params == exact else {ROLE: role, EXACT: exact}

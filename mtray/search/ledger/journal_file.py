@@ -1,4 +1,4 @@
-"""The journal's file: what a killed process or a full disk leaves of a line is undone."""
+"""The journal's file; repairs lines cut short by a killed process or a full disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 1 << 16  # bytes
 
 
 def cut_half_line(path: Path) -> None:
-    """Drop what follows the last line feed; needs no room on the disk."""
+    """Truncate the file after its last line feed; needs no free disk space."""
     if not path.is_file():
         return
     end = path.stat().st_size
@@ -31,18 +31,18 @@ def cut_half_line(path: Path) -> None:
 
 
 def mend(path: Path) -> None:
-    """Undo what a process that was killed while writing the journal left: half a line, and Optuna's
-    lock.
+    """Repair what a process that was killed while writing the journal left: a partial line, and
+    Optuna's lock.
 
-    Only for who holds the run's lock.
+    Call only while holding the run's lock.
     """
     lock_of(path).unlink(missing_ok=True)
     cut_half_line(path)
 
 
 class RunJournal(JournalFileBackend):
-    """Optuna's journal, which leaves no half line behind when a write fails, so that what is
-    written later is not glued to it. Raises the OSError of the write."""
+    """Optuna's journal, which removes a partial line after a failed write, so that later writes are
+    not appended to it. Raises the OSError of the write."""
 
     def __init__(self, path: Path) -> None:
         mend(path)

@@ -1,4 +1,4 @@
-"""The search's journal for those who only look: never written, never locked, damage is counted."""
+"""Read-only view of the search's journal: takes no lock, writes nothing and reports damage."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Purpose = Literal["", "taken", "confirm", "settle"]
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial as the journal has it.
+    """A trial as recorded in the journal.
 
-    - `stage`: `started` is dispatched, then running or interrupted.
+    - `stage`: `started` means dispatched; the trial runs or was interrupted.
     - `reason`: why it ended without values.
-    - `purpose`: where it was taken over, confirms the recommended recipe or settles the answer.
-    - `why`: of the last two, what it was asked for.
+    - `purpose`: whether it was imported, confirms the recommended recipe or settles the answer.
+    - `why`: for the last two, why it was requested.
     """
 
     number: int
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Overview:
-    """`damage` says what of the journal could not be read; empty when all of it could."""
+    """`damage` describes what of the journal could not be read; empty if all of it could."""
 
     trials: tuple[Entry, ...]
     damage: str = ""
@@ -59,7 +59,7 @@ class _Lines(BaseJournalBackend):
 
 
 def read_overview(run_dir: Path) -> Overview:
-    """Every trial of the journal; none where there is no journal yet. Raises nothing for damage."""
+    """Every trial of the journal; none if there is no journal yet. Does not raise for damage."""
     path = run_dir / JOURNAL
     if not path.is_file():
         return Overview(())
@@ -75,15 +75,15 @@ def read_overview(run_dir: Path) -> Overview:
         known = [study.study_name for study in storage.get_all_studies()]
         ids = [storage.get_study_id_from_name(name) for name in _current(known, run_dir)]
         trials = [t for i in ids for t in storage.get_all_trials(i, deepcopy=False)]
-    # Optuna replays the lines one by one; where one is missing it may stumble over any other
+    # Optuna replays the lines one by one; a missing one may make it fail at any other
     except Exception as error:
         return Overview((), damage or f"{path}: cannot be replayed: {error!r}")
     return Overview(tuple(map(_entry, trials)), damage)
 
 
 def _current(names: list[str], run_dir: Path) -> list[str]:
-    """Of the names of Optuna's studies that which the run is bound to; the first one where that is
-    not known."""
+    """The one of Optuna's study names that the run is bound to; the first one if that is
+    unknown."""
     try:
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")).get(OPTUNA)
     except (OSError, ValueError, AttributeError):
@@ -92,8 +92,8 @@ def _current(names: list[str], run_dir: Path) -> list[str]:
 
 
 def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
-    """Parsed lines and the numbers of those that are not JSON; the end without a line feed is being
-    written, or was when its process died, and counts as neither."""
+    """Parsed lines, and the numbers of those that are not JSON. A last line without a line feed is
+    still being written, or was when its process died, and counts as neither."""
     found, bad = [], []
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
@@ -115,7 +115,7 @@ def _stage(trial: FrozenTrial) -> Stage:
         return "finished"
     if trial.state.is_finished():
         return "pruned" if trial.state == TrialState.PRUNED else "failed"
-    # a trial that was given back waits again, but keeps the parameters it was dispatched with
+    # a released trial waits again, but keeps the parameters it was dispatched with
     return "started" if trial.state == TrialState.RUNNING or trial.params else "waiting"
 
 

@@ -1,4 +1,4 @@
-"""Which trials' weights stay in a run: those of the front, as far as it is known."""
+"""Which trials' weights are kept in a run: those on the current front."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from mtray.search.ledger.record_family import pending
 
 
 def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[tuple[int, str]]:
-    """The trials whose training a point of the front has, at whatever alpha, and the names of their
-    files of weights, which tell after which share of the steps: all replicates of it."""
+    """The trained weights behind the points of the front, at any alpha: the trial's number and the
+    name of its weights file, which gives the share of the steps. Includes all replicates of a
+    point."""
     groups = group_trials(complete_trials(records))
     if not groups:
         return set()
@@ -26,8 +27,8 @@ def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[tuple[
 
 
 def drop_dominated(run_dir: Path, study: Study) -> None:
-    """Remove the weights of ended trials that are on no point of the front; those of trials that
-    run stay."""
+    """Delete the weights of ended trials that are on no point of the front; running trials keep
+    theirs."""
     if study.training.keep_weights == "none":
         return
     records = read_records(run_dir).records

@@ -1,8 +1,8 @@
-"""The run's study (`RunStudy`) is the only state of the search; this dispatches its trials.
+"""Dispatches the trials of a run. The run's study (`RunStudy`) is the only state of the search.
 
 A trial is dispatched (`Ledger.next`), runs elsewhere, leaves a record in its folder, and is then
-told (`Ledger.tell`). A record that was written but not told before a crash is told on the next
-start; a trial without a record is dispatched again under its number.
+reported to the study (`Ledger.tell`). A record that was written but not reported before a crash is
+reported on the next start; a trial without a record is dispatched again under its number.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Ledger:
-    """Hands out trials and takes their results. One process at a time (the run folder is
-    locked)."""
+    """Dispatches trials and reports their results to the study. One process at a time (the run
+    folder is locked)."""
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class Ledger:
         self._repeats.know(self._study.trials())
 
     def _take_back(self) -> None:
-        """What an earlier process left running is told from its record, or waits to be dispatched
-        under its number."""
+        """Handle trials that an earlier process left running: reported from their records, or
+        enqueued again under their numbers."""
         for number in self.running_numbers():
             self.give_back(number)
         states = {t.number: t.state for t in self._study.trials()}
@@ -118,16 +118,16 @@ class Ledger:
         return self._spec
 
     def give_back(self, number: int) -> None:
-        """A trial that was running when the sweep was stopped: told from its record, or in line
-        again."""
+        """A trial that was running when the sweep was stopped: reported from its record, or
+        enqueued again."""
         if self.records.read(number) is None:
             self.release(number)
         else:
             self.tell(number)
 
     def lose(self, number: int, reason_class: ReasonClass, reason: str) -> bool:
-        """A trial whose process is gone and left no record: enqueued again under its number, or
-        False when it was lost too often. The journal counts, so a restart remembers."""
+        """A trial whose process was lost without a record: enqueued again under its number. False
+        if it was lost too often; the journal keeps the count across restarts."""
         trial = self._study.trial(number)
         attempts = trial.user_attrs.get(ATTEMPTS, [])
         if not may_run_again(reason_class, attempts):
@@ -139,7 +139,7 @@ class Ledger:
         return True
 
     def release(self, number: int) -> None:
-        """Give a trial back unfinished; the next start hands it out again with the same number and
+        """Release a trial unfinished; the next start dispatches it again with the same number and
         recipe."""
         trial = self._study.trial(number)
         if trial.state == TrialState.RUNNING:
@@ -160,16 +160,16 @@ class Ledger:
 
     @property
     def taken_over(self) -> int:
-        """Trials of earlier runs that this one has."""
+        """Number of trials imported from earlier runs."""
         return len(imported_trials(self._study.trials()))
 
     def all_failed(self, at_least: int) -> bool:
-        """Whether `at_least` trials have ended and none of them well."""
+        """Whether at least `at_least` trials have ended and all of them failed."""
         states = [t.state for t in own_trials(self._study.trials()) if t.state.is_finished()]
         return len(states) >= at_least and not set(DONE) & set(states)
 
     def purpose(self, number: int) -> str:
-        """See `purpose_text`; of the base model nothing."""
+        """See `purpose_text`; empty for the base model."""
         return "" if number == BASE_NUMBER else purpose_text(self._study.trial(number))
 
     def needs_base(self) -> bool:
@@ -177,20 +177,20 @@ class Ledger:
 
     @property
     def total(self) -> int:
-        """The most trials that the run is to have."""
+        """The maximum number of trials of the run."""
         return self.ending.total(self._study.trials())
 
     def exhausted(self, total: int) -> bool:
         """Whether `total` trials are finished or running, or the answer is settled."""
         if self._study.count < self.ending.planned(total):
-            return False  # spares a look at every trial
+            return False  # avoids reading every trial
         if self.finished + self.running >= total:
             return True
         return self.ending.settled(self._study.trials(), total)
 
     def next(self, total: int, wait: bool = True) -> Job | None:
-        """The next trial to run; None when the ledger is `exhausted`, while it depends on trials
-        that run, or, unless `wait`, while the suggestion is still being worked out."""
+        """The next trial to run. None if the ledger is `exhausted`, if the choice depends on
+        running trials, or, unless `wait`, if the suggestion is still being computed."""
         if self.exhausted(total):
             return None
         if not self._study.waiting:
@@ -204,7 +204,7 @@ class Ledger:
         return self._job(trial)
 
     def _turn(self, total: int, wait: bool) -> EnqueuedPoint | None:
-        """What is to be enqueued next; None where it is not known yet."""
+        """The point to enqueue next; None if it is not known yet."""
         near = self.ending.near(self._study.count, total)
         turn = self.ending.turn(self._study.trials(), total) if near else "search"
         if turn == "search":
@@ -213,8 +213,8 @@ class Ledger:
         return None if isinstance(turn, str) else turn
 
     def _job(self, trial: FrozenTrial) -> Job:
-        """What a trial is asked to do. A suggestion that repeats an earlier recipe becomes a
-        replicate of it."""
+        """The job of a trial. A suggestion that equals an earlier recipe becomes a replicate
+        of it."""
         known = self._repeats.repeated(trial, self._study.trials())
         self._study.note(trial, known)
         found = {**trial.user_attrs, **known}
@@ -228,8 +228,8 @@ class Ledger:
         return self._space.recipe({**trial.params, **trial.user_attrs.get(EXACT, {})})
 
     def look_ahead(self, total: int) -> None:
-        """Begin to work out the next suggestion while trials run; what ends meanwhile it does not
-        know, which is the price for no worker waiting."""
+        """Start computing the next suggestion while trials run, so that no worker waits for it. It
+        does not use results that arrive in the meantime."""
         if self._study.waiting or self.exhausted(total):
             return
         near = self.ending.near(self._study.count, total)
@@ -240,8 +240,7 @@ class Ledger:
     def tell(
         self, number: int, reason: str = "the trial ended without a record"
     ) -> TrialRecord | None:
-        """Tell the study what a trial's record says; a failure is told as one and never as a
-        number."""
+        """Report a trial's record to the study. A failure is reported as such, never as a value."""
         if number == BASE_NUMBER:
             return None
         trial = self._study.trial(number)
@@ -263,7 +262,7 @@ class Ledger:
         return record
 
     def _tell_measured(self, trial: FrozenTrial, record: TrialRecord) -> None:
-        """Complete, or infeasible by a constraint: the sampler learns from both."""
+        """Complete, or infeasible by a constraint: the sampler uses both."""
         values = [record.objectives[name].value for name in self._spec.objectives]
         observation = Observation(values, self._cost(record), record.constraints)
         self._study.tell_measured(trial, observation)
@@ -273,10 +272,11 @@ class Ledger:
         return record.undisturbed_seconds * self._spec.resources.devices
 
     def _tell_pruned(self, record: TrialRecord) -> None:
-        """A pruned trial has no values, which could put it on the front: its curve is kept beside
-        it, and the sampler gets a guess that keeps it from asking again."""
+        """A pruned trial has no values, which could put it on the front. Its curve is stored as a
+        note, and the sampler gets an extrapolated value that keeps it from suggesting the recipe
+        again."""
         trial = self._study.trial(record.number)
-        # one that runs still has no record yet
+        # a trial that still runs has no record yet
         others = self.records.readable(record.rungs[-1].dominated_by if record.rungs else ())
         guess = expected_values(record, others, self._spec.objectives)
         expected = None
@@ -284,7 +284,7 @@ class Ledger:
             self._suggester.drop(record.number)
         else:
             expected = [guess[name] for name in self._spec.objectives]
-            # what it would have cost in full nobody knows
+            # its cost at full length is unknown
             self._suggester.add(record.number, trial.params, Observation(expected))
         notes = pruned_notes(record, expected)
         self._study.tell_without_values(trial, TrialState.PRUNED, notes)

@@ -1,10 +1,10 @@
-"""A run goes on under a changed study: its records get the objectives that this has, recomputed
-from kept scores and draws, and a new Optuna study in the same journal is told of them.
+"""Continues a run under a changed study: recomputes the objectives in its records from stored
+scores and draws, and fills a new Optuna study in the same journal with them.
 
-The order survives a crash at any point. What is to come is written first (`PENDING` in the run's
-study file, by which everybody who only reads refuses the run); every step gives the same when it is
-done twice; and the study file, written last, makes the new study, the name of its Optuna study and
-the history one."""
+The order is safe against a crash at any point. The target is written first (`PENDING` in the run's
+study file, which makes all readers refuse the run). Every step is idempotent. The study file is
+written last and replaces the study, the name of its Optuna study and the history in one step.
+"""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ from mtray.search.ledger.trial_attributes import COST, EXPECTED, OVER, RUNGS
 from mtray.search.strategy.cost_aware import Observation
 from mtray.search_space.space import Space
 
-# notes that are of the values a trial had
+# notes that depend on a trial's values
 OF_VALUES = (COST, OVER, EXPECTED, RUNGS)
 AS_MEASURED = {RESULT: "as_measured.json", DRAWS_FILE: "as_measured.parquet"}
 GONE = "its record is gone, so it has no values under the changed study"
 
 
 def recomputed(run_dir: Path, study: Study, space: Space) -> tuple[StudyChange, ...]:
-    """The changes for which the run's records are computed anew when it goes on with this study;
-    none where it is new or nothing is. RunError where what is kept does not suffice; for studies
-    that `check_bound` accepts."""
+    """The changes that require recomputing the run's records when it continues with this study;
+    empty for a new run or if nothing is to be recomputed. For studies that `check_bound` accepts.
+    Raises RunError if the stored scores and draws do not suffice."""
     found = _read(run_dir)
     if found is None:
         return ()
     old, old_space = parsed_study(found.get(PENDING, found))
     changes = study_changes(content(old, old_space), content(study, space))
     needed = tuple(c for c in changes if c.needs == Need.RECOMPUTE)
-    if needed and PENDING not in found:  # else records are of two studies until that is finished
+    if needed and PENDING not in found:  # else records belong to two studies for now
         try:
             _restated(run_dir, old, study)
         except RunError as error:
@@ -73,15 +73,15 @@ def recomputed(run_dir: Path, study: Study, space: Space) -> tuple[StudyChange, 
 
 
 def rebind(run_dir: Path, study: Study, space: Space) -> None:
-    """Finish what was cut off, and take the run to this study where that needs more than to note
-    it. For who holds the run's lock. Raises RunError as `recomputed`."""
+    """Finish an interrupted rebinding, and rebind the run to this study if its records must be
+    recomputed. Call while holding the run's lock. Raises RunError as `recomputed`."""
     found = _read(run_dir)
     if found is not None and PENDING in found:
         _finish(run_dir, found)
     if not recomputed(run_dir, study, space):
         return
     found = _read(run_dir) or {}
-    # an earlier version kept only the evaluation of the last start
+    # an earlier version stored only the evaluation of the last start
     first = found.get(AT_BINDING, found["study"]["evaluation"])
     name = f"{study.name}.{len(found.get(BINDINGS, ())) + 2}"
     target = {**content(study, space), OPTUNA: name}
@@ -91,7 +91,7 @@ def rebind(run_dir: Path, study: Study, space: Space) -> None:
 
 
 def _read(run_dir: Path) -> dict[str, Any] | None:
-    """The study file; None where there is none. RunError when it is damaged."""
+    """The study file; None if there is none. Raises RunError if it is damaged."""
     if not (run_dir / STUDY_FILE).is_file():
         return None
     read_bound(run_dir, finished=False)
@@ -116,7 +116,7 @@ def _finish(run_dir: Path, found: dict[str, Any]) -> None:
         write_record(run_dir, trial.record)
     if (run_dir / JOURNAL).is_file():
         before = RunStudy(run_dir, old, old_space.distributions(), optuna_name(run_dir, old))
-        RunStudy.forget(run_dir, target[OPTUNA])  # of an earlier try
+        RunStudy.forget(run_dir, target[OPTUNA])  # left by an interrupted attempt
         after = RunStudy(run_dir, new, new_space.distributions(), target[OPTUNA])
         tell_again(before, after, new, {r.number: r for r in run.records})
     until = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -127,7 +127,8 @@ def _finish(run_dir: Path, found: dict[str, Any]) -> None:
 
 
 def _keep_as_measured(folder: Path) -> None:
-    """Copies of what the trial left, made once: an ability that is dropped goes from its record."""
+    """Copy the trial's original files, once: an ability that is dropped disappears from its
+    record."""
     for name, copy in AS_MEASURED.items():
         if (folder / name).is_file() and not (folder / copy).is_file():
             write_atomically(folder / copy, (folder / name).read_bytes())
@@ -136,7 +137,7 @@ def _keep_as_measured(folder: Path) -> None:
 def tell_again(
     before: RunStudy, after: RunStudy, study: Study, records: Mapping[int, TrialRecord]
 ) -> None:
-    """Every trial under its number in another Optuna study, with the values of its record."""
+    """Add every trial under its number to another Optuna study, with the values of its record."""
     for trial in before.trials():
         after.copy(_without_values(trial))
         here = after.trial(trial.number)
@@ -152,7 +153,7 @@ def tell_again(
 
 
 def _without_values(trial: FrozenTrial) -> FrozenTrial:
-    """Waiting where it waits, else running; what was suggested of it stays."""
+    """The trial without values: waiting if it waits, else running. The sampler's notes are kept."""
     waits = trial.state == TrialState.WAITING
     notes = {name: value for name, value in trial.user_attrs.items() if name not in OF_VALUES}
     return FrozenTrial(

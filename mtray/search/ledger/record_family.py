@@ -1,10 +1,11 @@
-"""A trial's record and those of further points of its training (its model at other alphas, or after
-a part of the steps), which belong together: the trial's is written first, so that no row is there
-without the trial that it comes from.
+"""A trial's record and those of the further points of its training (its model at other alphas, or
+after a part of the steps). The trial's own record is written first, so that no further point exists
+without its trial.
 
-What is still to be written waits in the trial's folder (`PENDING`), and is written there by whoever
-comes next where a process died in between. A trial that left no record runs again, and with it
-goes what waits."""
+Records still to be written are stored in the trial's folder (`PENDING`). If a process dies in
+between, the next one writes them. A trial that left no record runs again, and its pending records
+are deleted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ PENDING = "reverted.json"
 
 
 def pending(run_dir: Path, number: int) -> Path:
-    """Where the further points of a trial wait for the trial's record."""
+    """File of the further points that wait for the trial's record."""
     return trial_dir(run_dir, number) / PENDING
 
 
@@ -35,8 +36,8 @@ def write_family(run_dir: Path, record: TrialRecord, reverted: Sequence[TrialRec
 
 
 def complete_family(run_dir: Path, number: int) -> None:
-    """Write what waits where the trial has a record, and forget it where it has none. RunError when
-    it cannot be read."""
+    """Write the pending records if the trial has a record, delete them if it has none. Raises
+    RunError if they cannot be read."""
     file = pending(run_dir, number)
     if not file.is_file():
         return

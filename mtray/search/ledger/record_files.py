@@ -1,5 +1,5 @@
-"""A run's records as the ledger takes them: a file that cannot be read is moved aside and named, so
-that the sweep goes on without it."""
+"""Reads a run's records for the ledger. A file that cannot be read is moved aside and reported, so
+that the sweep continues without it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from mtray.search.ledger.record_family import PENDING, complete_family, pending
 
 
 class RecordFiles:
-    """`damaged` names every file that was moved aside, why, and what becomes of its trial."""
+    """`damaged` lists every file that was moved aside, the reason, and the consequence for its
+    trial."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
         self.damaged: list[str] = []
 
     def read(self, number: int) -> TrialRecord | None:
-        """A trial's record, if there is one that can be read; without it the trial runs again."""
+        """A trial's record if it exists and can be read; without one the trial runs again."""
         path = result_path(self._run_dir, number)
         try:
             return read_record(path) if path.is_file() else None
@@ -32,7 +33,7 @@ class RecordFiles:
             return None
 
     def readable(self, numbers: Iterable[int]) -> list[TrialRecord]:
-        """Those of some trials' records that are there and sound; moves nothing."""
+        """The existing, readable records of these trials; moves no file."""
         found = []
         for number in numbers:
             with contextlib.suppress(RunError):
@@ -40,7 +41,7 @@ class RecordFiles:
         return found
 
     def set_aside_damaged(self, numbers: Iterable[int]) -> None:
-        """Move away what cannot be read of trials that have been told."""
+        """Move aside unreadable records of trials that the study already knows."""
         broken = {d.path: d.reason for d in read_records(self._run_dir).damaged}
         for path in (result_path(self._run_dir, number) for number in numbers):
             if path in broken:
@@ -48,7 +49,7 @@ class RecordFiles:
                 self._set_aside(path, f"{path}: {broken[path]}", then)
 
     def set_aside_orphans(self, numbers: Iterable[int]) -> None:
-        """Move away further points of trials that ended without a measurement, or run again: an
+        """Move aside further points of trials that ended without a measurement or run again; an
         earlier version wrote them before the trial's own record."""
         for path in (result_path(self._run_dir, number) for number in numbers):
             if path.is_file():
@@ -56,7 +57,7 @@ class RecordFiles:
                 self._set_aside(path, f"{path}: without its trial", then)
 
     def complete_family(self, number: int) -> None:
-        """Write the further points of a trial where a process died before that."""
+        """Write the further points of a trial if a process died before writing them."""
         try:
             complete_family(self._run_dir, number)
         except RunError as error:
@@ -76,8 +77,8 @@ class RecordFiles:
         return not result_path(self._run_dir, BASE_NUMBER).is_file()
 
     def forget_failed_base(self) -> None:
-        """A base model that could not be measured is measured again: without it every trial
-        fails."""
+        """Delete the record of a base model that could not be measured, to measure it again:
+        without it every trial fails."""
         base = self.read(BASE_NUMBER)
         if base is not None and base.state != "complete":
             result_path(self._run_dir, BASE_NUMBER).unlink()

@@ -1,9 +1,10 @@
-"""Which recipes are trained again with another seed, and when.
+"""Decides which recipes are trained again with another seed, and when.
 
 A replicate repeats the recipe of an earlier trial with its own seed and its own draw of the data. A
-share of the budget is kept for them (`mtray.search.strategy.reserved_trials`), and goes to those
-whose place on the front is least sure. The journal says which trial repeats which, so a restart
-knows."""
+share of the budget is reserved for replicates (`mtray.search.strategy.reserved_trials`). They go to
+the recipes whose membership of the front is least certain. The journal records which trial repeats
+which, for a restart.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +28,19 @@ from mtray.schema import Recipe, Study, TrialRecord
 from mtray.search.ledger.trial_attributes import EXACT, OF, REPLICATE, ROLE, SAMPLER_NOTES, role_of
 
 Array = npt.NDArray[np.float64]
-DRAWS = 250  # enough to tell who is least sure
-NEAR = 100  # recipes that are looked at, the outermost
+DRAWS = 250  # enough to find the least certain recipe
+NEAR = 100  # number of outermost recipes that are considered
 
 
 def least_sure(chances: Array, trained: Sequence[int], eligible: Sequence[bool]) -> int | None:
-    """Index of the point that the next replicate goes to; None when none is `eligible`.
+    """Index of the point that the next replicate goes to; None if none is `eligible`.
 
-    `chances`, shape (n,), are the points' probabilities of being on the front, `trained` counts the
-    trials of each. Membership has the variance p (1 - p), and the mean over k trials has a k-th of
-    one trial's, so a further trial takes p (1 - p) (1/k - 1/(k + 1)) off it: the point where this
-    is greatest, that is near p = 0.5 and with few trials. Where all are sure, the members of the
-    front with the fewest trials. Ties go to fewer trials, then to the earlier point.
+    `chances`, shape (n,), are the points' probabilities of being on the front; `trained` counts the
+    trials of each. Membership has the variance p (1 - p), and the mean over k trials has 1/k of one
+    trial's variance, so a further trial reduces it by p (1 - p) (1/k - 1/(k + 1)). The point with
+    the greatest reduction is chosen, that is, one with p near 0.5 and few trials. If all
+    memberships are certain, the members of the front with the fewest trials are chosen. Ties go to
+    fewer trials, then to the earlier point.
     """
     best: tuple[tuple[float, float, int], int] | None = None
     for i, (p, k, allowed) in enumerate(zip(chances, trained, eligible, strict=True)):
@@ -50,8 +52,8 @@ def least_sure(chances: Array, trained: Sequence[int], eligible: Sequence[bool])
 
 
 def outermost(values: Array, least: int) -> npt.NDArray[np.int64]:
-    """Indices of the points, shape (n, m) and more is better, that lie outermost: front after front
-    is taken off until there are `least`, or all."""
+    """Indices of the outermost of the points, shape (n, m), more is better: successive fronts are
+    removed until there are `least` points, or all."""
     rest = np.arange(len(values))
     kept: list[npt.NDArray[np.int64]] = []
     while len(rest) and sum(map(len, kept)) < least:
@@ -62,7 +64,8 @@ def outermost(values: Array, least: int) -> npt.NDArray[np.int64]:
 
 
 class ReplicateSchedule:
-    """Which trials of a run repeat which, and which is repeated next. `recipe` is a trial's."""
+    """Which trials of a run repeat which, and which is repeated next. `recipe` returns a trial's
+    recipe."""
 
     def __init__(
         self, run_dir: Path, study: Study, recipe: Callable[[FrozenTrial], Recipe]
@@ -72,13 +75,13 @@ class ReplicateSchedule:
         self._first: dict[Recipe, int] = {}
 
     def know(self, trials: Sequence[FrozenTrial]) -> None:
-        """The recipes of earlier starts."""
+        """Add the recipes of earlier starts."""
         for trial in trials:
             if trial.params and not trial.user_attrs.get(REPLICATE):
                 self._original(trial, trials)
 
     def next(self, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Parameters and notes of the replicate that is to be enqueued; None when nothing can be
+        """Parameters and notes of the next replicate to enqueue; None if nothing can be
         repeated."""
         number = self._race.pick(trials)
         return None if number is None else self.again(trials[number], trials)
@@ -92,8 +95,8 @@ class ReplicateSchedule:
         return first.params, {SAMPLER_NOTES: {}, **self._notes(first, trials)}
 
     def repeated(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """What is to be noted on a suggestion that repeats an earlier recipe, so that it becomes a
-        replicate; empty for any other, and for a baseline, which stays one."""
+        """Notes that make a suggestion which equals an earlier recipe a replicate of it; empty for
+        any other suggestion, and for a baseline, which keeps its role."""
         if REPLICATE in trial.user_attrs:
             return {}
         first = self._original(trial, trials)
@@ -102,7 +105,7 @@ class ReplicateSchedule:
         return self._notes(first, trials)
 
     def _original(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-        """The first trial of the same recipe that did not come to nothing; else this one."""
+        """The first trial of the same recipe that did not fail; otherwise this trial."""
         recipe = self._recipe(trial)
         first = trials[self._first.setdefault(recipe, trial.number)]
         if first.state in (TrialState.FAIL, TrialState.PRUNED):
@@ -111,8 +114,8 @@ class ReplicateSchedule:
         return first
 
     def _notes(self, first: FrozenTrial, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-        """On the next replicate of a trial: its count, of what, and what it takes over from
-        there."""
+        """Notes on the next replicate of a trial: its count, the trial it repeats, and what it
+        inherits from that trial."""
         counts = [t.user_attrs[REPLICATE] for t in trials if t.user_attrs.get(OF) == first.number]
         kept = {k: first.user_attrs[k] for k in (ROLE, EXACT) if k in first.user_attrs}
         most = max([first.user_attrs.get(REPLICATE, 0), *counts])
@@ -120,7 +123,7 @@ class ReplicateSchedule:
 
 
 class ReplicateChoice:
-    """The complete trials of a run and their draws, read once each."""
+    """The complete trials of a run and their draws, each read once."""
 
     def __init__(self, run_dir: Path, study: Study) -> None:
         self._run_dir, self._study = run_dir, study
@@ -128,14 +131,15 @@ class ReplicateChoice:
         self._draws: dict[int, dict[str, Array]] = {}
 
     def pick(self, trials: Sequence[FrozenTrial]) -> int | None:
-        """Number of the trial to repeat; None before one is complete. The untouched model takes
-        part in the front and is never repeated."""
+        """Number of the trial to repeat; None before one is complete. The base model is part of the
+        front but never repeated."""
         numbers = [BASE_NUMBER, *self._near_the_front(trials)]
         complete = [r for r in map(self._record, numbers) if r is not None]
         groups = group_trials(complete)
         if not groups:
             return None
-        # what is under way counts, and so does what failed: it would be picked for ever
+        # count running and failed replicates, too: a recipe that always fails would be chosen
+        # forever
         more = Counter(t.user_attrs.get(OF) for t in trials if t.state != TrialState.COMPLETE)
         objectives = self._study.objectives
         together = joint(groups, list(objectives), self._few_draws, DRAWS)
@@ -147,7 +151,7 @@ class ReplicateChoice:
         return None if chosen is None else groups[chosen].original.number
 
     def _near_the_front(self, trials: Sequence[FrozenTrial]) -> list[int]:
-        """Complete trials of the recipes that may be on the front, by their means: a run of
+        """Complete trials of the recipes that may be on the front, by their means. A run of
         thousands has thousands that are not."""
         members: dict[int, list[FrozenTrial]] = {}
         for trial in trials:
@@ -165,7 +169,7 @@ class ReplicateChoice:
         if number not in self._records:
             try:
                 record = read_record(result_path(self._run_dir, number))
-            except RunError:  # not there yet, or damaged: it takes no part
+            except RunError:  # missing or damaged: ignored
                 return None
             if record.state != "complete":
                 return None
@@ -173,7 +177,7 @@ class ReplicateChoice:
         return self._records[number]
 
     def _few_draws(self, number: int, names: Sequence[str]) -> dict[str, Array]:
-        """At most `DRAWS` of them, the same of every trial."""
+        """At most `DRAWS` of the draws, the same ones for every trial."""
         if number not in self._draws:
             found = read_draws(self._run_dir, number, list(self._study.objectives))
             self._draws[number] = {n: d[:: -(-len(d) // DRAWS)] for n, d in found.items()}

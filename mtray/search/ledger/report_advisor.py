@@ -1,5 +1,5 @@
-"""Trials that the answer of a run (`mtray.report.answer`) requests from the search: the one that
-confirms the recommended recipe, and those that settle whether it is the best."""
+"""Trials that the answer of a run (`mtray.report.answer`) requests from the search: the
+confirmation of the recommended recipe, and those that settle whether it is the best."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Allowed = Callable[[dict[str, Any]], bool]
 def report_advisor(
     run_dir: Path, study: Study, space: Space, allowed: Allowed | None = None
 ) -> Advisor:
-    """Of one run. `allowed`: which points may be tried at all (None: all of the space)."""
+    """The advisor of one run. `allowed`: which points may be trained (None: the whole space)."""
     found = ReportAdvisor(run_dir, study, space, allowed)
     return Advisor(found.recommend, found.settle)
 
 
 @dataclass(frozen=True)
 class ReportAdvisor:
-    """By the belief of the run's records."""
+    """Advises by the joint posterior of the run's records."""
 
     run_dir: Path
     study: Study
@@ -40,9 +40,12 @@ class ReportAdvisor:
     allowed: Allowed | None = None
 
     def recommend(self, records: Sequence[TrialRecord]) -> Proposal | None:
-        """An untrained recipe where one is expected to be worth more than all trained ones; else
-        the recommended recipe with another seed, or its strongest rival where the recommendation is
-        the base model. None until a recipe is measured."""
+        """The recipe to confirm; None until a recipe is measured.
+
+        An untrained recipe if its expected worth is above that of all trained ones; otherwise the
+        recommended recipe with another seed, or its strongest rival if the base model is
+        recommended.
+        """
         found = self._belief(records)
         if found is None:
             return None
@@ -56,8 +59,8 @@ class ReportAdvisor:
     def settle(
         self, records: Sequence[TrialRecord], pending: Sequence[Proposal]
     ) -> Proposal | None:
-        """The repeat that says most about whether the recommended recipe is the best, with running
-        repeats counted as seeds; None once that has the budget's probability, or where no repeat
+        """The repeat that is most informative about whether the recommended recipe is the best;
+        running repeats count as seeds. None once that has the budget's probability, or if no repeat
         would help."""
         found = self._belief(records)
         if found is None or found.choice.probability >= (self.study.budget.settle or LEVEL):
@@ -92,7 +95,7 @@ class ReportAdvisor:
 
 
 def _with_seeds(found: JointPosterior, more: Mapping[int, int]) -> JointPosterior:
-    """As if the running trials had been measured, to decide which recipe is next."""
+    """The posterior with running trials counted as measured, to decide which recipe is next."""
     evidence = found.evidence
     seeds = tuple(
         n + more[number] for n, number in zip(evidence.seeds, evidence.numbers, strict=True)

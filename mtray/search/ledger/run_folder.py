@@ -1,4 +1,4 @@
-"""A run's folder: made, locked against a second process, and bound to one study and space."""
+"""A run's folder: created, locked against a second process, and bound to one study and space."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from mtray.search.ledger.study_changes import (
 from mtray.search_space.space import Space
 
 AT_BINDING = "evaluation_at_binding"
-# of a run whose study was changed: the name of its Optuna study, what it was bound to before, and
-# what it is being bound to
+# of a run whose study was changed: the name of its Optuna study, its earlier bindings, and the
+# binding in progress
 OPTUNA, BINDINGS, PENDING = "optuna", "bindings", "pending"
-# what reading a file that is none of ours may raise; pydantic's error is a ValueError
+# errors that a file of another program may raise when read; pydantic's error is a ValueError
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @contextlib.contextmanager
 def locked_run(runs: Path, name: str) -> Iterator[Path]:
-    """The run's folder, made if need be and locked. What was made is removed again when nothing was
-    put into it, so that a mistake in the study leaves no trace.
+    """The run's folder, created if necessary and locked. A created folder that stays empty is
+    removed again, so that a mistake in the study leaves no trace.
 
-    Raises ConfigError when it cannot be written, RunError when another live process has it.
+    Raises ConfigError if it cannot be written, RunError if another live process holds it.
     """
     run_dir = (runs / name).absolute()
     made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
@@ -52,13 +52,13 @@ def locked_run(runs: Path, name: str) -> Iterator[Path]:
         finally:
             if made and os.listdir(run_dir) == [LOCK]:
                 (run_dir / LOCK).unlink()
-                with contextlib.suppress(OSError):  # somebody else's run lies there by now
+                with contextlib.suppress(OSError):  # another process has put its run there
                     for folder in made:
                         folder.rmdir()
 
 
 def make_run_dir(run_dir: Path) -> None:
-    """Make the folder and see that it can be written; ConfigError when not."""
+    """Create the folder and check that it is writable; raises ConfigError if not."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         probe = run_dir / f".writable.{os.getpid()}"
@@ -73,8 +73,8 @@ def make_run_dir(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run's lock; RunError when another live process has it. The kernel drops it with the
-    process, however it ends."""
+    """Hold the run's lock; raises RunError if another live process holds it. The kernel releases
+    the lock when the process ends, for whatever reason."""
     with open(run_dir / LOCK, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,10 +95,10 @@ def locked(run_dir: Path) -> Iterator[None]:
 class BoundStudy:
     """What a run is bound to.
 
-    study: as it was at the last start; budget, resources and test segments may have changed.
-    space: what varies.
-    evaluation: as it was at the first start. Its texts are those that leakage was looked for in, so
-        it decides which rows of a source any trial of the run is trained on.
+    study: as of the last start; budget, resources and test segments may have changed.
+    space: the search space.
+    evaluation: as of the first start. The leakage check uses its texts, so it decides which rows of
+        a source any trial of the run is trained on.
     """
 
     study: Study
@@ -107,22 +107,22 @@ class BoundStudy:
 
     @property
     def sources_study(self) -> Study:
-        """The study by which the run's sources are built."""
+        """The study from which the run's sources are built."""
         return sources_study(self.study, self.evaluation)
 
 
 def sources_study(study: Study, evaluation: Evaluation) -> Study:
-    """The study by which the sources of a run are built that was bound with this evaluation:
-    test segments that are named later change no trial's data."""
+    """The study from which the sources of a run bound with this evaluation are built: test segments
+    added later change no trial's data."""
     return study.model_copy(update={"evaluation": evaluation})
 
 
 def check_bound(
     run_dir: Path, study: Study, space: Space, needs: Collection[Need] = SAME_RUN
 ) -> BoundStudy:
-    """What the run is bound to once it goes on with this study. Where a change needs other than
-    `needs`, RunError names every key in which an old run's study or space differs, and the command
-    that goes on."""
+    """What the run is bound to once it continues with this study. If a change needs anything other
+    than `needs`, raises RunError, which names every key in which the old run's study or space
+    differs, and the command that continues."""
     if not (run_dir / STUDY_FILE).is_file():
         return BoundStudy(study, space, study.evaluation)
     old = read_bound(run_dir, finished=False)
@@ -138,8 +138,8 @@ def check_bound(
 
 
 def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
-    """Which trials have a model to ask, and which would be trained again, where no change is one of
-    the training."""
+    """Which trials have stored weights for evaluation and which would be trained again, if no
+    change affects the training."""
     needs = {change.needs for change in changes}
     if Need.ANSWER not in needs or Need.TRAIN in needs:
         return ""
@@ -156,14 +156,14 @@ def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
 
 
 def _with_rate(space: Space) -> Space:
-    """A learning rate that nothing sets was .001 in earlier versions."""
+    """Earlier versions used a learning rate of .001 if nothing set one."""
     rate = {"learning_rate": 1e-3} if "learning_rate" not in space.parameters else {}
     return space.model_copy(update={"fixed": {**rate, **space.fixed}})
 
 
 def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
     """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
-    took its first segments, so this is what they mean."""
+    took its first segments, so old files are read that way."""
     study = dict(found["study"])
     evaluation = study["evaluation"]
     first = {"take": "first"}
@@ -176,8 +176,8 @@ def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
 
 
 def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
-    """Record study and space in the run's folder, at the first start also what decides its data:
-    the study's evaluation, or `first`. Raises RunError as `check_bound`."""
+    """Record study and space in the run's folder, and at the first start also what decides its
+    data: the study's evaluation, or `first`. Raises RunError as `check_bound`."""
     bound = check_bound(run_dir, study, space, (Need.NOTHING,))
     known: dict[str, Any] = {}
     if (run_dir / STUDY_FILE).is_file():
@@ -195,16 +195,16 @@ def load_bound(run_dir: Path) -> tuple[Study, Space]:
 
 
 def read_bound(run_dir: Path, finished: bool = True) -> BoundStudy:
-    """What an existing run is bound to; what an earlier version did not write yet has the defaults.
-    Raises RunError when the folder is no run's; and, where that must be `finished`, when the run
-    was cut off while its study was changed, so that its records are of both."""
+    """What an existing run is bound to; fields that an earlier version did not write have their
+    defaults. Raises RunError if the folder is not a run's. With `finished`, also if an interrupted
+    change of the study left records of both studies."""
     path = run_dir / STUDY_FILE
     if not path.is_file():
         raise RunError(f"{run_dir}: not a run folder (no {STUDY_FILE})")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         study, space = parsed_study(found.get(PENDING, found))
-        # an earlier version kept only the evaluation of the last start
+        # an earlier version stored only the evaluation of the last start
         known = found.get(AT_BINDING)
         evaluation = study.evaluation if known is None else Evaluation.model_validate(known)
     except DAMAGED as error:

@@ -1,5 +1,5 @@
-"""A run's Optuna study and its journal file: trials by number, the queue of those that wait, and
-what is told of them."""
+"""A run's Optuna study and its journal file: trials by number, the queue of waiting trials, and
+their reported results."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from mtray.search.strategy.cost_aware import Observation
 
 
 def optuna_name(run_dir: Path, spec: Study) -> str:
-    """The name of a run's Optuna study in its journal: the study's, another one where that was
-    changed after trials had run (`mtray.search.ledger.rebinding`)."""
+    """The name of a run's Optuna study in its journal: the study's name, or another one if the
+    study was changed after trials had run (`mtray.search.ledger.rebinding`)."""
     try:
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
         return str(found.get(OPTUNA, spec.name))
-    except (OSError, ValueError, AttributeError):  # none yet, or damage that others report
+    except (OSError, ValueError, AttributeError):  # none yet, or damage that is reported elsewhere
         return spec.name
 
 
 class RunStudy:
-    """Of one process: `count` and `waiting` are counted here, since a look at every trial is felt
-    from thousands on."""
+    """The Optuna study of one process. `count` and `waiting` are counted here, because reading
+    every trial is slow from thousands on."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class RunStudy:
 
     @staticmethod
     def forget(run_dir: Path, name: str) -> None:
-        """Delete the Optuna study by this name, where the journal has one."""
+        """Delete the Optuna study of this name if the journal has one."""
         storage = optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL))
         if name in [known.study_name for known in storage.get_all_studies()]:
             storage.delete_study(storage.get_study_id_from_name(name))
 
     def copy(self, trial: FrozenTrial) -> None:
-        """A trial as it is, under the next number."""
+        """Copy a trial unchanged, under the next number."""
         self._storage.create_new_trial(self._study_id, template_trial=trial)
         self.count += 1
         self.waiting += trial.state == TrialState.WAITING
@@ -79,11 +79,11 @@ class RunStudy:
         return list(self._study.get_trials(deepcopy=False, states=states or None))
 
     def trial(self, number: int) -> FrozenTrial:
-        """One trial, without a look at all."""
+        """One trial, without reading all of them."""
         return self._storage.get_trial(self._id_of(number))
 
     def _id_of(self, number: int) -> int:
-        """What the storage calls a trial."""
+        """The storage's id of a trial."""
         found: int = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         return found
 
@@ -93,25 +93,25 @@ class RunStudy:
             self._storage.set_trial_user_attr(trial_id, name, value)
 
     def add_running(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> int:
-        """A trial that is dispatched to nobody; its number."""
+        """Add a trial as running without dispatching it; returns its number."""
         trial = FrozenTrial(
             number=-1, trial_id=-1, state=TrialState.RUNNING, value=None, params=dict(params),
             distributions=self._distributions, user_attrs=dict(notes), system_attrs={},
             intermediate_values={}, datetime_start=datetime.now(), datetime_complete=None,
         )  # fmt: skip
-        # not by `add_trial`, which refuses a baseline outside the range, as there may be on purpose
+        # `add_trial` refuses a baseline outside the range, which is legitimate here
         self._storage.create_new_trial(self._study_id, template_trial=trial)
         self.count += 1
         return self.count - 1
 
     def enqueue(self, params: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a baseline may lie outside the range, on purpose
+            warnings.simplefilter("ignore")  # a baseline may deliberately lie outside the range
             self._study.enqueue_trial(dict(params), user_attrs=dict(notes))
         self.count, self.waiting = self.count + 1, self.waiting + 1
 
     def take(self) -> FrozenTrial:
-        """The enqueued trial with the lowest number, with the parameters it was enqueued with."""
+        """Dispatch the enqueued trial with the lowest number, with its enqueued parameters."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             number = self._study.ask(self._distributions).number
@@ -119,23 +119,24 @@ class RunStudy:
         return self.trial(number)
 
     def requeue(self, trial: FrozenTrial) -> None:
-        """A running trial is enqueued again, under its number."""
+        """Enqueue a running trial again, under its number."""
         self._storage.set_trial_state_values(self._id_of(trial.number), state=TrialState.WAITING)
         self.waiting += 1
 
     def tell_measured(self, trial: FrozenTrial, observation: Observation) -> None:
-        """Complete, or infeasible by a constraint."""
+        """Report a trial as complete or as infeasible by a constraint."""
         self.note(
             trial,
             {COST: observation.cost} | ({OVER: dict(observation.over)} if observation.over else {}),
         )
-        # Optuna's own, for its dashboard and its samplers
+        # Optuna's own constraints, for its dashboard and samplers
         set_constraints(self._study, self._id_of(trial.number), observation.over)
         self._study.tell(trial.number, list(observation.values))
 
     def tell_without_values(
         self, trial: FrozenTrial, state: TrialState, notes: Mapping[str, Any]
     ) -> None:
-        """Failed or pruned: never a number, which could put it on the front."""
+        """Report a trial as failed or pruned, never with a value, which could put it on the
+        front."""
         self.note(trial, notes)
         self._study.tell(trial.number, state=state)

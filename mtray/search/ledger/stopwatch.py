@@ -1,5 +1,5 @@
-"""What a trial takes over all its attempts and starts of the sweep, kept in its folder until it
-ends."""
+"""Running and waiting time of a trial over all its attempts and starts of the sweep, kept in its
+folder until it ends."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from mtray.errors import TimeLimitReached
 from mtray.report.records import write_json
 
 FILE = "time.json"
-KEPT_EVERY = 10.0  # seconds: what a process that is killed may leave uncounted
+KEPT_EVERY = 10.0  # seconds: the most time a killed process may leave uncounted
 
 
 @dataclass(frozen=True)
 class Duration:
-    """Seconds of a trial: `running`, and `waiting` for a place for its workers or for the base
-    model's scores, which is no part of `running`."""
+    """Seconds of a trial.
+
+    running: without `waiting`.
+    waiting: for resources for its workers or for the base model's scores.
+    """
 
     running: float = 0.0
     waiting: float = 0.0
 
     @property
     def seconds(self) -> dict[str, float]:
-        """As a record has them."""
+        """The durations in the form of a record."""
         return {"total": self.running, "waiting": self.waiting}
 
 
 def kept_time(folder: Path) -> Duration:
-    """What the processes of a trial that has no record took so far; nothing where that is not known
-    or damaged."""
+    """The time that earlier processes of a trial without a record used; zero if unknown or
+    damaged."""
     try:
         found = json.loads((folder / FILE).read_bytes())
         return Duration(float(found["running"]), float(found["waiting"]))
@@ -44,7 +47,7 @@ def kept_time(folder: Path) -> Duration:
 
 
 def since_attempts(folder: Path, attempts: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds that a trial ran whose process was lost, since the last of its failed `attempts`."""
+    """Seconds that a lost trial ran since the last of its failed `attempts`."""
     known = sum(float(a.get("seconds", 0.0)) for a in attempts)
     return max(0.0, kept_time(folder).running - known)
 
@@ -54,9 +57,9 @@ def forget_time(folder: Path) -> None:
 
 
 class Stopwatch:
-    """The clock of a trial in its own process. As a context it keeps what it shows in the trial's
-    `folder`, so that whoever runs the trial next goes on from there. `now`: seconds of any clock
-    that does not go backwards."""
+    """The clock of a trial in its own process. As a context manager it saves its time in the
+    trial's `folder`, so that the next process that runs the trial continues from there. `now`:
+    seconds of any monotonic clock."""
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._now = folder, now
@@ -84,7 +87,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """What passes within is waiting."""
+        """Count the time in this context as waiting."""
         with self._lock:
             self._waits_since = self._now()
         try:
@@ -101,12 +104,11 @@ class Stopwatch:
 
     @property
     def failed(self) -> float:
-        """Seconds that earlier attempts ran, those that a stopped or killed process had begun
-        among them."""
+        """Seconds that earlier attempts ran, including those of a stopped or killed process."""
         return self._ended
 
     def check(self, minutes: float | None) -> None:
-        """TimeLimitReached where a trial that may run for so long has done so."""
+        """Raise TimeLimitReached if the trial has run for `minutes`."""
         if minutes is not None and self.duration.running >= minutes * 60:
             raise over_time(minutes)
 
@@ -114,7 +116,7 @@ class Stopwatch:
         over = False
         while not over:
             over = self._over.wait(KEPT_EVERY)
-            with contextlib.suppress(OSError):  # a full disk is for others to notice
+            with contextlib.suppress(OSError):  # a full disk is reported elsewhere
                 write_json(self._folder / FILE, asdict(self.duration))
 
 

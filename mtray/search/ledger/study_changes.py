@@ -1,5 +1,5 @@
-"""What differs between the study and space of a run and those given now, and what each difference
-requires so that the trials of the run stay usable."""
+"""Differences between a run's study and space and the current ones, and what each difference
+requires so that the run's trials stay usable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from mtray.schema import KEPT_BESIDE, Evaluation, Study
 from mtray.search_space.space import Space
 
-# what may change between two starts of one run
+# may change between two starts of one run
 FREE = ("budget", "resources")
 # lists of a study whose members have a name
 NAMED = {"study.sources": "name", "study.evaluation.quality": "direction"}
@@ -20,11 +20,11 @@ SHOWN = 60  # characters of a value
 
 
 class Need(StrEnum):
-    """What a change needs.
+    """What a change requires.
 
     - `NOTHING`: it changes no trial.
-    - `RECOMPUTE`: objectives follow from kept scores and draws.
-    - `SEARCH`: how a run searches or is named; its trials can be used in another run.
+    - `RECOMPUTE`: objectives follow from stored scores and draws.
+    - `SEARCH`: how a run searches or is named; its trials can be imported into another run.
     - `FIT`: some trials fit and others do not.
     - `ANSWER`: other requests or metrics; a stored model can answer them.
     - `TRAIN`: other models.
@@ -46,10 +46,10 @@ WORDS = {
     Need.ANSWER: "every model has to be evaluated again",
     Need.TRAIN: "every trial has to be trained again",
 }
-# the same run goes on; a new run takes trials over
+# the same run continues; a new run imports trials
 SAME_RUN = (Need.NOTHING, Need.RECOMPUTE)
 TAKEN_OVER = (*SAME_RUN, Need.SEARCH, Need.FIT)
-# the first pattern that a key has decides
+# the first pattern that matches a key decides
 RULES: tuple[tuple[str, Need], ...] = (
     (r"space", Need.FIT),
     (r"study\.(name|seed|sampler|defaults|early_stopping)", Need.SEARCH),
@@ -70,8 +70,8 @@ MORE_COMET = re.compile(r"study\.evaluation\.more_comet\.[^.]+")
 class StudyChange:
     """One key that differs, such as `study.training.epochs`.
 
-    - `before`, `now`: its values; None: it is not there.
-    - `needs`: what has to be done about it.
+    - `before`, `now`: its values; None if the key is absent.
+    - `needs`: what the change requires.
     """
 
     key: str
@@ -88,20 +88,21 @@ class StudyChange:
 
 
 def content(study: Study, space: Space | None = None) -> dict[str, Any]:
-    """Study and space as `study_changes` compares them; without a space the study alone."""
+    """Study and space in the form that `study_changes` compares; without a space the study
+    alone."""
     found = {"study": study.model_dump(mode="json")}
     return found if space is None else found | {"space": space.model_dump(mode="json")}
 
 
 def study_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:
-    """All differences between two studies, each as `content` gives it, in the order of their keys;
-    except for keys in `FREE` or `KEPT_BESIDE` and test segments, which no trial of a search
-    sees."""
+    """All differences between two studies, each as returned by `content`, in the order of their
+    keys. Keys in `FREE` or `KEPT_BESIDE` and test segments, which no trial of a search uses, are
+    ignored."""
     return _changes(_lasting(old), _lasting(new))
 
 
 def text_changes(old: Evaluation, new: Evaluation) -> tuple[StudyChange, ...]:
-    """Differences, including test segments, that change the texts checked for leakage."""
+    """Differences, including test segments, that change the texts of the leakage check."""
     before, now = (
         {"study": {"evaluation": _by_name(found.model_dump(mode="json"), "study.evaluation")}}
         for found in (old, new)
@@ -119,14 +120,15 @@ def _need(key: str, before: Any, now: Any) -> Need:
     if ABILITY.fullmatch(key) and now is None:
         return Need.RECOMPUTE
     if FLOOR.fullmatch(key) and isinstance(now, int | float):
-        return Need.RECOMPUTE  # one that the measure works out itself is not kept
+        return Need.RECOMPUTE  # a floor that the measure computes itself is not stored
     if MORE_COMET.fullmatch(key) and None in (before, now):
-        return Need.NOTHING  # no score has the name of another model's
+        return Need.NOTHING  # scores of different models have different names
     return next(need for pattern, need in RULES if re.match(pattern, key))
 
 
 def _lasting(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what may change between two starts, and with lists turned into mappings by name."""
+    """The content without keys that may change between two starts, and with named lists as
+    mappings."""
     study = {key: value for key, value in found["study"].items() if key not in FREE}
     study["training"] = {k: v for k, v in study["training"].items() if k not in KEPT_BESIDE}
     evaluation = study["evaluation"]
@@ -153,14 +155,14 @@ def _by_name(node: Any, key: str) -> Any:
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Key, old and new value of every difference."""
     if key == "study.objectives":
-        # the values in the journal have the order of the objectives
+        # values in the journal are in the order of the objectives
         if list(old.items()) != list(new.items()):
             yield key, old, new
     elif isinstance(old, Mapping) and isinstance(new, Mapping):
         for part in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(part), new.get(part), f"{key}.{part}".strip("."))
         if key == "study.sources" and _order(old, new) != _order(new, old):
-            yield key, list(old), list(new)  # examples are shuffled from the order of the sources
+            yield key, list(old), list(new)  # the order of the sources decides the shuffling
     elif old != new:
         yield key, old, new
 
@@ -177,7 +179,7 @@ def _shown(value: Any) -> str:
 
 
 def change_lines(changes: Sequence[StudyChange]) -> str:
-    """An indented line for each, after a line feed."""
+    """An indented line for each change, preceded by a line feed."""
     return "".join(f"\n  {change.text}" for change in changes)
 
 
@@ -187,7 +189,7 @@ def is_beyond(changes: Sequence[StudyChange], needs: Collection[Need]) -> bool:
 
 
 def how_to_go_on(run: str, changes: Sequence[StudyChange]) -> str:
-    """The command with which a run of another study reuses what it can of this one."""
+    """The command that starts a run of another study and reuses what it can of this one."""
     if not is_beyond(changes, TAKEN_OVER):
         return (
             "restore the old values to continue it, or give the same command another --name and "

@@ -1,4 +1,4 @@
-"""What the journal notes on a trial, and the trials that can be told apart by it."""
+"""User attributes of trials in the journal, and the groups of trials that they define."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mtray.search.strategy.cost_aware import Observation
 from mtray.search.strategy.reserved_trials import SweepStart
 
 ROLE = "role"
-EXACT = "exact"  # a baseline's parameters, where Optuna would not take them
-SAMPLER_NOTES = "sampler"  # on its own suggestion; replicates have them empty
-ATTEMPTS = "attempts"  # that were lost
+EXACT = "exact"  # a baseline's parameters if Optuna would not accept them
+SAMPLER_NOTES = "sampler"  # on its own suggestion; empty for replicates
+ATTEMPTS = "attempts"  # attempts that were lost
 RUNGS = "rungs"  # a pruned trial's partial curve
-EXPECTED = "expected"  # what a pruned trial would have come to, for the sampler alone
+EXPECTED = "expected"  # extrapolated values of a pruned trial, for the sampler alone
 REPLICATE, OF = "replicate", "of"  # its count, above 0, and the trial it repeats
 COST = "cost"  # of training, in device-seconds
-OVER = "over"  # how far beyond each of the study's constraints
+OVER = "over"  # by constraint of the study, the amount of violation
 FIRST_AGAIN = "first_again"  # the repeat of the first baseline, at the start
-CONFIRMS = "confirms"  # the recommended recipe of a budget of so many trials
-SETTLES = "settles"  # beyond the budget: the probability that the answer is to hold with
-WHY = "why"  # in words, of what confirms or settles
-IMPORTED = "taken"  # taken over from an earlier run: what it is known by
+CONFIRMS = "confirms"  # the recommended recipe of a budget of this many trials
+SETTLES = "settles"  # beyond the budget: the probability that settles the answer
+WHY = "why"  # reason in words, for confirming and settling trials
+IMPORTED = "taken"  # imported from an earlier run: its digest
 
 
 def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Without what was taken over from earlier runs, which --trials does not count."""
+    """Trials without imported ones, which --trials does not count."""
     return [t for t in trials if IMPORTED not in t.user_attrs]
 
 
@@ -37,7 +37,7 @@ def imported_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def initial_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Baselines and space-filling points: enqueued at the start, suggested by no sampler."""
+    """Baselines and space-filling points: enqueued at the start, not suggested by a sampler."""
     return [t for t in own_trials(trials) if SAMPLER_NOTES not in t.user_attrs]
 
 
@@ -47,12 +47,12 @@ def role_of(trial: FrozenTrial) -> Role:
 
 
 def is_baseline(trial: FrozenTrial) -> bool:
-    """Whether a trial is a baseline, and no replicate of one."""
+    """Whether a trial is a baseline and not a replicate of one."""
     return role_of(trial) != "search" and REPLICATE not in trial.user_attrs
 
 
 def sweep_start(trials: Iterable[FrozenTrial]) -> SweepStart:
-    """What a run began with."""
+    """The initial trials of a run."""
     every = list(trials)
     first = initial_trials(every)
     baselines = sum(map(is_baseline, first))
@@ -61,14 +61,14 @@ def sweep_start(trials: Iterable[FrozenTrial]) -> SweepStart:
 
 
 def observation_of(trial: FrozenTrial) -> Observation | None:
-    """What the sampler is to know of an ended trial: its values, or else those expected."""
+    """The sampler's observation of an ended trial: its values, or else the extrapolated ones."""
     notes = trial.user_attrs
     values: list[float] | None = trial.values or notes.get(EXPECTED)
     return None if values is None else Observation(values, notes.get(COST), notes.get(OVER, {}))
 
 
 def pruned_notes(record: TrialRecord, expected: list[float] | None) -> dict[str, Any]:
-    """On a pruned trial, which has no values."""
+    """Notes on a pruned trial, which has no values."""
     curve = [rung.model_dump(mode="json") for rung in record.rungs]
     found: dict[str, Any] = {"reason": record.reason, RUNGS: curve}
     return found if expected is None else found | {EXPECTED: expected}

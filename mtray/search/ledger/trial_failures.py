@@ -1,14 +1,14 @@
-"""Why a trial ended badly, in a few classes, and what follows from it: another attempt, a record,
-the end of the sweep. Imports neither Ray nor torch: their errors are known by name.
+"""Classes of trial failures and their consequences: another attempt, a record, the end of the
+sweep. Imports neither Ray nor torch: their errors are recognised by name.
 
-    out_of_memory     of an accelerator, the host, or killed by Ray for the host's sake
+    out_of_memory     of an accelerator, the host, or killed by Ray to protect the host
     not_finite        a loss, an answer's probability or an objective is NaN or infinite
     worker_lost       a process of the trial was killed
-    node_lost         a machine of the cluster went away, and a process of the trial with it
+    node_lost         a machine of the cluster was lost, with a process of the trial
     time_limit        longer than `budget.trial_minutes`
     data_error        the recipe cannot be drawn from the sources, or a file cannot be read
     evaluation_error  something could not be measured
-    disk_full         no space left where the run is kept
+    disk_full         no space left where the run is stored
     bug               anything else
 """
 
@@ -41,7 +41,7 @@ from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
 from mtray.trial.job import Job
 
-# the first that fits counts, so a narrower class stands before its base
+# the first match counts, so a subclass comes before its base
 OWN: tuple[tuple[type[Exception], ReasonClass], ...] = (
     (LossNotFinite, "not_finite"),
     (ValueNotFinite, "not_finite"),
@@ -69,23 +69,23 @@ FOREIGN: dict[str, ReasonClass] = {
     "WorkerHealthCheckTimeoutError": "worker_lost",
     "WorkerGroupStartupFailedError": "worker_lost",
 }
-# of torch on the CPU, of older CUDA paths and of its libraries, which raise a plain RuntimeError
+# of torch on the CPU, of older CUDA paths and CUDA libraries, which raise a plain RuntimeError
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-# of gloo, in the workers that are left when another one went away
+# of gloo, in the remaining workers when another one was lost
 PEER_WORDS = ("Connection closed by peer", "Connection reset by peer")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-# further attempts that a trial has; lost ones count together
+# number of further attempts; all lost attempts count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
 LOST: tuple[ReasonClass, ...] = ("worker_lost", "node_lost")
 
-FIRST, TOO_MANY = 5, 3  # a sweep ends when so many of its first trials have failed
+FIRST, TOO_MANY = 5, 3  # a sweep ends if TOO_MANY of its FIRST trials failed
 
 Attempt = dict[str, Any]
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, then what Ray's wrappers hold and what it was raised from, depth first."""
+    """An error, then the errors in Ray's wrappers and its causes, depth first."""
     waiting, seen = [error], set[int]()
     while waiting:
         found = waiting.pop()
@@ -113,14 +113,14 @@ def full_disk_reason(run_dir: Path) -> str:
 
 
 def classify(error: BaseException, scoring: bool = False) -> ReasonClass:
-    """The class of an error. While `scoring`, what would be a bug is an evaluation that failed."""
+    """The class of an error. While `scoring`, a bug counts as an evaluation error."""
     if is_disk_full(error):
         return "disk_full"
     for found in chain(error):
         for kind, reason_class in OWN:
             if isinstance(found, kind):
                 return reason_class
-    # the innermost first: a wrapper says less
+    # the innermost first: a wrapper is less specific
     for found in reversed([*chain(error)]):
         for name in (c.__name__ for c in type(found).__mro__):
             if name in FOREIGN:
@@ -141,8 +141,9 @@ def _lost_its_peer(error: BaseException) -> bool:
 
 
 def most_telling(errors: Mapping[int, BaseException]) -> BaseException:
-    """Of what a trial's workers raised, by rank: a worker that was lost, then what has a class of
-    its own, then a bug, and last a worker that only missed another; the lowest rank of those."""
+    """The most specific of the errors of a trial's workers, by rank: a lost worker, then an error
+    with a class of its own, then a bug, and last a worker that only lost its peer. Ties go to the
+    lowest rank."""
 
     def order(rank: int) -> tuple[int, int]:
         if _lost_its_peer(errors[rank]):
@@ -158,20 +159,21 @@ def _has_nan(error: ValidationError) -> bool:
 
 
 def state_of(error: BaseException, scoring: bool) -> State:
-    """`infeasible` when the recipe was refused before training, `failed` otherwise."""
+    """`infeasible` if the recipe was refused before training, `failed` otherwise."""
     refused = isinstance(error, ConfigError | DataError) and not scoring
     return "infeasible" if refused else "failed"
 
 
 def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt]) -> bool:
-    """Whether a trial with these failed attempts before has another one after failing like this."""
+    """Whether a trial with these failed attempts may run again after a failure of this class."""
     kind = LOST if reason_class in LOST else (reason_class,)
     before = sum(a["reason_class"] in kind for a in attempts)
     return before < AGAIN.get(reason_class, 0)
 
 
 def attempt(reason_class: ReasonClass, reason: str, then: str, seconds: float) -> Attempt:
-    """A failed attempt, which ran for `seconds`, as the journal and `TrialRecord.extra` keep it."""
+    """A failed attempt that ran for `seconds`, as stored in the journal and in
+    `TrialRecord.extra`."""
     return {"reason_class": reason_class, "reason": reason, "then": then, "seconds": seconds}
 
 
@@ -183,8 +185,8 @@ def one_line(error: BaseException) -> str:
 def failed_record(
     job: Job, error: BaseException, seconds: Mapping[str, float], scoring: bool = False
 ) -> TrialRecord:
-    """A failure is a row: its class, its reason in one line, its traceback kept. `seconds` as in
-    the record."""
+    """The record of a failed trial: its class, its reason in one line, and its traceback. `seconds`
+    as in the record."""
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     return TrialRecord(
         number=job.number, role=job.role, state=state_of(error, scoring), recipe=job.recipe,
@@ -197,18 +199,18 @@ def failed_record(
 
 
 def with_attempts(record: TrialRecord, attempts: Sequence[Attempt]) -> TrialRecord:
-    """The record with the attempts that failed before it, where there are any."""
+    """The record with the failed attempts before it, if any."""
     if not attempts:
         return record
     return record.model_copy(update={"extra": {**record.extra, "attempts": list(attempts)}})
 
 
 def why_to_give_up(ended: Sequence[TrialRecord], had_complete: bool) -> str:
-    """Why the sweep ends, from the trials that ended in this start, in order; empty when it goes
-    on. An infeasible trial counts neither way: it cost nothing.
+    """Why the sweep ends, from the trials that ended in this start, in order; empty if it
+    continues. An infeasible trial is ignored: it cost nothing.
 
-    `had_complete`: an earlier start completed trials, so a few failures are no sign that nothing
-    works, only failures throughout are.
+    `had_complete`: an earlier start completed trials. A few failures at the beginning are then no
+    sign of a general error; only failures throughout are.
     """
     first = [r for r in ended if r.state != "infeasible"][:FIRST]
     failed = [r for r in first if r.state == "failed"]

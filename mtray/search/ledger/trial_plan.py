@@ -1,4 +1,4 @@
-"""How a sweep will spend its trials, and which differences it can detect: for the dry run and the
+"""The allocation of a sweep's trials and the differences it can detect, for the dry run and the
 log."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mtray.search.strategy.reserved_trials import settling_total
 
 
 def trial_plan(prepared: Any, run_dir: Path, division: BudgetAllocation) -> list[str]:
-    """How the trials are spent, and which differences they can tell from none."""
+    """The allocation of the trials, and which differences they can distinguish from zero."""
     study = prepared.study
     records = read_records(run_dir).records if run_dir.is_dir() else ()
     further = settling_lines(study.budget, run_dir)
@@ -29,7 +29,7 @@ def trial_plan(prepared: Any, run_dir: Path, division: BudgetAllocation) -> list
 
 
 def over_lines(records: Sequence[TrialRecord], trials: int) -> list[str]:
-    """What there is to say in the place of a plan where the budget is spent."""
+    """Lines to show instead of a plan once the budget is spent."""
     finished = sum(r.number >= 0 and r.trained_as is None for r in records)
     if finished < trials:
         return []
@@ -40,7 +40,8 @@ def over_lines(records: Sequence[TrialRecord], trials: int) -> list[str]:
 
 
 def most_further(budget: Budget, run_dir: Path) -> int:
-    """The most trials beyond the budget that may settle the answer, by the run's journal."""
+    """The maximum number of trials beyond the budget that may settle the answer, by the run's
+    journal."""
     if budget.settle is None:
         return 0
     entries = read_overview(run_dir).trials
@@ -49,7 +50,7 @@ def most_further(budget: Budget, run_dir: Path) -> int:
 
 
 def settling_lines(budget: Budget, run_dir: Path) -> list[str]:
-    """The trials beyond the budget."""
+    """Lines on the trials beyond the budget."""
     if budget.settle is None:
         return []
     most = most_further(budget, run_dir)
@@ -74,8 +75,9 @@ def segment_sizes(suite: Any) -> dict[str, list[int]]:
 def after_first_repeat(
     run_dir: Path, study: Study, say: Callable[[str], None]
 ) -> Callable[[TrialRecord], None]:
-    """A callback for every trial that ends: it says once which differences the sweep can tell from
-    none, as soon as a recipe has been trained twice, unless one had been when the sweep started."""
+    """A callback for every ended trial. It reports the differences that the sweep can
+    distinguish from zero, once, as soon as a recipe has been trained twice, unless one had
+    been at the start."""
     objectives, draws = list(study.objectives), draws_of(run_dir)
 
     def known() -> list[str]:
@@ -87,7 +89,7 @@ def after_first_repeat(
     def ended(record: TrialRecord) -> None:
         nonlocal told, again
         again = again or record.replicate > 0
-        if told or not again:  # spares a look at every record
+        if told or not again:  # avoids reading every record
             return
         lines = known()
         told = bool(lines)

@@ -1,5 +1,5 @@
-"""What a trial keeps in its folder until it ends, so that it goes on where it was: its checkpoint,
-what was asked and measured at its rungs, and the time it took."""
+"""Files in a trial's folder that let it resume until it ends: its checkpoint, the questions and
+measurements of its rungs, and the time it used."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from mtray.training.checkpoints import forget, kept_step
 
 
 def resume_text(folder: Path) -> str:
-    """Where a trial goes on after it was lost, in words."""
+    """Where a lost trial resumes, in words."""
     step = kept_step(folder)
     return f"again from its checkpoint after step {step}" if step else "again from the first step"
 
 
 def delete_scratch(folder: Path) -> None:
-    """Remove what a trial kept until its end."""
+    """Delete a trial's scratch files."""
     forget(folder)
     forget_time(folder)
     shutil.rmtree(folder / RUNGS, ignore_errors=True)
 
 
 def delete_finished_scratch(run_dir: Path) -> None:
-    """Of all trials that have a record: a process may have died between that and the removal."""
+    """Delete the scratch files of all trials with a record: a process may have died before it did
+    so."""
     for file in (run_dir / "trials").glob(f"*/{RESULT}"):
         delete_scratch(file.parent)

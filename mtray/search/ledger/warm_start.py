@@ -1,8 +1,8 @@
-"""Finished trials of earlier runs, as far as they fit: what `--from RUN` takes over.
+"""Imports finished trials of earlier runs that fit this one (`--from RUN`).
 
-A trial is as good as one of this run when both studies ask the same question (model, sources,
-evaluation, objectives, training) and its recipe lies in the new space, or is that of one of the
-new run's baselines. It is then copied (`mtray.search.ledger.imported_trials`).
+A trial fits if both studies agree (model, sources, evaluation, objectives, training) and its recipe
+lies in the new space or equals a baseline of the new run. It is then copied
+(`mtray.search.ledger.imported_trials`).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from mtray.search.strategy.samplers import holds
 from mtray.search_space.parameters import shown
 from mtray.search_space.space import Space
 
-KNOWN_BY = "known_by"  # of a copy that this run's study has otherwise, among its extras
+KNOWN_BY = "known_by"  # in `extra` of a copy whose record differs under this run's study
 
 
 def digest(record: TrialRecord) -> str:
-    """The same for a trial and all its copies, different for all others."""
+    """A hash that a trial shares with all its copies and with no other trial."""
     if known := record.extra.get(KNOWN_BY):
         return str(known)
     own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
-    # without defaults, so that a field which is new to records changes no name
+    # defaults are excluded, so that a new field of records changes no hash
     text = record.model_dump_json(exclude=own, exclude_defaults=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -55,10 +55,10 @@ def digest(record: TrialRecord) -> str:
 class EarlierTrial:
     """A trial that fits.
 
-    - `trial`: as this run's study has it.
-    - `run_dir`: the run it is in.
-    - `params`: its parameters here.
-    - `known_by`: its name, the same in all runs (`digest`).
+    - `trial`: as recomputed for this run's study.
+    - `run_dir`: its run.
+    - `params`: its parameters in this space.
+    - `known_by`: its `digest`, the same in all runs.
     - `reverted`: further points of its training.
     """
 
@@ -75,8 +75,8 @@ class EarlierTrial:
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What of an earlier run fits, and why the rest does not, trial by trial. `outside`: baselines
-    outside the space, and what makes them so; they fit where this run has the same (`settled`)."""
+    """The trials of an earlier run that fit, and for each other trial why it does not. `outside`:
+    baselines outside the space and the reason; they fit if this run has the same (`settled`)."""
 
     run_dir: Path
     taken: tuple[EarlierTrial, ...]
@@ -93,7 +93,8 @@ class EarlierRun:
 
 
 def find_run(text: str, runs: Path) -> Path:
-    """The folder of a run by its path, or by its name under `runs`. RunError when there is none."""
+    """The folder of a run by its path, or by its name under `runs`. Raises RunError if there is
+    none."""
     for folder in (Path(text), runs / text):
         if (folder / STUDY_FILE).is_file():
             return folder.absolute()
@@ -107,8 +108,8 @@ def find_run(text: str, runs: Path) -> Path:
 def earlier_runs(
     texts: Sequence[str], runs: Path, name: str, bound: BoundStudy
 ) -> list[EarlierRun]:
-    """Every run that `--from` names, looked through for the run `name`. RunError for one that is
-    not there or does not fit at all; ConfigError for the run itself."""
+    """Every run that `--from` names, checked against the run `name`. Raises RunError for one that
+    does not exist or does not fit at all, ConfigError for the run itself."""
     found = [find_run(text, runs) for text in texts]
     for text, run_dir in zip(texts, found, strict=True):
         if run_dir.resolve() == (runs / name).resolve():
@@ -117,16 +118,16 @@ def earlier_runs(
 
 
 def inheriting(texts: Sequence[str], runs: Path, run_dir: Path, bound: BoundStudy) -> BoundStudy:
-    """What a new run is bound to that takes trials over: leakage is looked for in the texts of the
-    earlier run (the first that `--from` names), so that its trials' data are this run's too."""
+    """What a new run that imports trials is bound to: its leakage check uses the texts of the first
+    run that `--from` names, so that the imported trials' data are valid here too."""
     if not texts or (run_dir / STUDY_FILE).is_file():
         return bound
     return replace(bound, evaluation=read_bound(find_run(texts[0], runs)).evaluation)
 
 
 def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
-    """Which trials of a run fit one that is bound so. RunError when its study asks another
-    question, naming every key that differs."""
+    """Which trials of a run fit one that is bound to `bound`. Raises RunError, naming every key
+    that differs, if its study asks another question."""
     old, space, records = read_bound(run_dir), bound.space, read_records(run_dir)
     _check_question(run_dir, old, bound)
     taken: list[EarlierTrial] = []
@@ -134,7 +135,7 @@ def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
     left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
     for record in records.records:
         if record.number == BASE_NUMBER or record.trained_as is not None:
-            continue  # every run measures the untouched model itself
+            continue  # every run measures the base model itself
         try:
             found = _as_here(record, run_dir, old.study, bound, records.records)
         except RunError as error:
@@ -158,8 +159,8 @@ def _as_here(
     bound: BoundStudy,
     records: Sequence[TrialRecord],
 ) -> EarlierTrial:
-    """A trial as this run's study has it. RunError where its mix would be another one, or its
-    scores do not suffice."""
+    """A trial under this run's study. Raises RunError if its mix would differ or its scores do not
+    suffice."""
     now, draws = bound.study, draws_of(run_dir)
     if reason := _other_mix(record.recipe, before, now):
         raise RunError(reason)
@@ -171,8 +172,8 @@ def _as_here(
 
 
 def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
-    """Why a recipe is another mix of the sources of another study; None where each gives what it
-    gave. A source that only one of them has gives nothing in the other."""
+    """Why a recipe gives another mix under the other study; None if every source gives the same. A
+    source that only one of them has must give nothing in the other."""
     if before.sources == now.sources:
         return None
     there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
@@ -196,15 +197,16 @@ def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
 
 
 def _rows(source: Source) -> dict[str, Any]:
-    """What decides the examples of a source, and not how many a recipe takes."""
+    """The fields that decide the examples of a source, without those that decide how many are
+    drawn."""
     return source.model_dump(exclude={"weight", "max_repeats", "licence"})
 
 
 def checked_against_data(
     survey: EarlierRun, study: Study, space: Space, store: Mapping[str, Table]
 ) -> EarlierRun:
-    """The survey once this run's sources are read, and with them its baselines known: those of the
-    earlier run that are the same come along, and what was trained on other data does not."""
+    """The survey once this run's sources are read, which defines its baselines: equal baselines of
+    the earlier run are added, and trials trained on other data are removed."""
     held = {name: len(table) for name, table in store.items()}
     references = baseline_recipes(space, study, held, sums_by_recipe(study, store))
     baselines = {role: space.recipe(params) for role, params in references.items()}
@@ -224,7 +226,7 @@ def checked_against_data(
 
 
 def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
-    """Why a trial was trained on other data than this run's, as far as its record tells."""
+    """Why a trial was trained on other data than this run's, as far as its record shows."""
     found = source_difference(record.mix, store)
     if found is None:
         return None
@@ -236,7 +238,7 @@ def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
 def _other_baseline(
     record: TrialRecord, baselines: Mapping[Role, Recipe], reason: str
 ) -> str | None:
-    """Why a baseline outside the space is none of this run's; None when it is one."""
+    """Why a baseline outside the space is not one of this run; None if it is."""
     here = baselines.get(record.role)
     if here is None:
         return f"{reason}, and this run has no baseline {record.role}"
@@ -268,7 +270,7 @@ def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
 
 
 def _misfit(recipe: Recipe, space: Space) -> str | None:
-    """Why a recipe is none of `space`; None when it is one."""
+    """Why a recipe is not in `space`; None if it is."""
     distributions = space.distributions()
     for name, parameter in space.parameters.items():
         value = getattr(recipe, name)
@@ -283,8 +285,8 @@ def _misfit(recipe: Recipe, space: Space) -> str | None:
 
 
 def search_seed(seed: int, known: Iterable[str]) -> int:
-    """The search's seed where trials of earlier runs are `known`: another one, since the same would
-    suggest the same again."""
+    """The search's seed. With trials of earlier runs (`known`) it changes, because the same seed
+    would suggest the same points again."""
     told = sorted(set(known))
     if not told:
         return seed

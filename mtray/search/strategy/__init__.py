@@ -1,1 +1,1 @@
-"""What to try next. Knows no run folder and no Ray."""
+"""Which point to try next. Uses no run folder and no Ray."""

@@ -1,4 +1,4 @@
-"""Recipes that nobody has to search for: every sweep runs them, and the front is measured against
+"""Baseline recipes, which need no search: every sweep trains them, and the front is compared with
 them."""
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ def baseline_recipes(
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> dict[Role, dict[str, Any]]:
-    """Baselines that every sweep runs: parallel text only; one and two monolingual examples per
-    pair; and equally many examples of every source, whatever its weight, as many together as
-    parallel text only has. Where a study counts tokens, sources of pairs give equally many
-    examples and every other one as many tokens as one of these on average. Of these, those that
-    `budget.baselines` names.
+    """The baselines of a sweep, those that `budget.baselines` names of:
 
-    They hold whatever the space fixes or leaves out. What it varies beyond them is set to the
-    study's `defaults`, else to the middle of its range. `held` is what each source has: where one
-    runs short, or would be repeated more often than it may be, a baseline is made smaller, so that
-    no study is too small for its baselines.
+    - parallel text only;
+    - one and two monolingual examples per pair;
+    - equally many examples of every source, whatever its weight, with the total of parallel text
+      only. If a study counts tokens, every non-parallel source gives the tokens of an average
+      parallel one.
+
+    They keep whatever the space fixes or leaves out. Other varying parameters get the study's
+    `defaults`, else the middle of their range. `held` is the size of each source: a baseline that
+    needs more examples, or more repeats than allowed, is made smaller, so that no study is too
+    small for its baselines.
     `sums`: in a study that counts tokens.
     """
     distributions = space.distributions()
     params = {
         name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
     }
-    # the default word of a parameter where it is a choice, above all full fine-tuning
+    # a categorical parameter keeps its recipe default, above all full fine-tuning
     for name, d in distributions.items():
         default = Recipe.model_fields[name].default
         if isinstance(default, str) and name not in study.defaults:
@@ -69,7 +71,7 @@ def baseline_recipes(
 
 
 def evenly_weighted(sources: Sequence[Source]) -> bool:
-    """Whether the weights share every kind equally."""
+    """Whether the sources of each kind have equal weights."""
     by_kind: dict[Kind, set[float]] = {}
     for source in sources:
         by_kind.setdefault(source.pool, set()).add(source.weight)
@@ -83,7 +85,7 @@ def _fitting(
     most: Mapping[str, int],
     sums: SumsOf,
 ) -> dict[str, Any]:
-    """The same mix with as many pairs as need no more than `most` of any source that it names."""
+    """The same mix with the most pairs that need no more than `most` of any source listed there."""
     while True:
         recipe = space.recipe(params)
         parts = plan(recipe, study.sources, sums(recipe))
@@ -92,15 +94,15 @@ def _fitting(
         )
         if share >= 1 or params["parallel_size"] <= 1:
             return params
-        # rounded down once more for the example that rounding can give a source on top; tokens are
-        # not in proportion, so perhaps not enough
+        # one less again, as rounding can add an example to a source; tokens are not proportional,
+        # so this may not be enough and is repeated
         params = {**params, "parallel_size": max(1, int(params["parallel_size"] * share) - 1)}
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """`value`, or the closest choice where Optuna takes only those."""
+    """`value`, or the closest choice if Optuna accepts only choices."""
     if not isinstance(distribution, CategoricalDistribution) or value in distribution.choices:
         return value
-    if isinstance(value, str):  # words are not near each other
+    if isinstance(value, str):  # strings have no distance
         return distribution.choices[0]
     return min(distribution.choices, key=lambda c: abs(c - value))  # type: ignore[operator,return-value]

@@ -1,5 +1,5 @@
-"""How the trials of a budget are spent: baselines, searched recipes, repeats, and a confirmation
-of the recommended recipe."""
+"""Allocation of a budget's trials to baselines, searched recipes, repeats, and a confirmation of
+the recommended recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BudgetAllocation:
 
     - `baselines`: roles of the baselines that are trained in this run.
     - `first`: the baseline to train twice at the start; None: there are no baselines, or a repeat
-      of it was taken over from an earlier run.
+      of it was imported from an earlier run.
     - `filling_points`: how many of the searched recipes are space-filling points, which come before
       those that the sampler suggests.
     """
@@ -62,13 +62,13 @@ class BudgetAllocation:
 
     @property
     def enough(self) -> bool:
-        """Whether enough recipes remain to be searched; without baselines always."""
+        """Whether enough recipes remain to be searched; always true without baselines."""
         return not self.baselines or self._left >= LEAST_SEARCHED
 
     @property
     def _again(self) -> bool:
-        """Whether the study asks for a second training of the first baseline; the budget may be
-        too small for it."""
+        """Whether the study requests a second training of the first baseline; the budget may be too
+        small for it."""
         return bool(self.first and self.budget.replicate_share)
 
     @property
@@ -78,7 +78,7 @@ class BudgetAllocation:
 
     @property
     def smallest(self) -> BudgetAllocation:
-        """The same division with the fewest trials that are enough."""
+        """The same allocation with the fewest trials that are enough."""
         found = self._with(len(self.baselines) + 1)
         while not found.enough:
             found = self._with(found.trials + 1)
@@ -88,9 +88,9 @@ class BudgetAllocation:
         return replace(self, budget=self.budget.model_copy(update={"trials": trials}))
 
     def text(self) -> str:
-        """Such as `14 trials: 4 baselines (parallel_only, ...), 6 recipes searched, 3 repeats (one
-        of parallel_only, at the start), 1 confirmation of the recommended recipe; plus the base
-        model`."""
+        """For example `14 trials: 4 baselines (parallel_only, ...), 6 recipes searched, 3 repeats
+        (one of parallel_only, at the start), 1 confirmation of the recommended recipe; plus the
+        base model`."""
         again = f" (one of {self.first}, at the start)" if self.first_again else ""
         return (
             f"{counted(self.trials, 'trial')}: {self._baselines()}, "
@@ -100,7 +100,7 @@ class BudgetAllocation:
         )
 
     def lines(self) -> list[str]:
-        """`text`, and a line that says why there is no confirmation, if there is none."""
+        """`text`, and a line with the reason if there is no confirmation."""
         out = [self.text()]
         if self.budget.confirm and not self.confirm:
             out.append(
@@ -110,7 +110,8 @@ class BudgetAllocation:
         return out
 
     def check(self) -> None:
-        """ConfigError where the baselines leave fewer than `LEAST_SEARCHED` recipes to search."""
+        """Raise ConfigError if the baselines leave fewer than `LEAST_SEARCHED` recipes to
+        search."""
         if self.enough:
             return
         least = self.smallest.trials
@@ -125,13 +126,13 @@ class BudgetAllocation:
         )
 
     def _by_option(self, trials: int) -> str:
-        """How the command line sets so many trials; where the answer is to be settled, its
-        `--trials` is the most in all."""
+        """The command-line option for this many trials; if the answer is to be settled, `--trials`
+        is the maximum number in all."""
         return "" if self.budget.settle is not None else f" (`--trials {trials}`)"
 
     @property
     def _fewer(self) -> str:
-        """The baselines with which this budget would do."""
+        """The baselines for which this budget would be enough."""
         one = replace(self, baselines=self.baselines[:1])
         return f"[{self.baselines[0]}]" if one.enough else "none"
 

@@ -1,16 +1,18 @@
-"""mtray's own suggestion: the point with the most expected hypervolume for what it costs.
+"""mtray's own sampler: suggests the point with the highest expected hypervolume improvement for its
+cost.
 
-A Gaussian process for each objective, for each constraint and for the logarithm of the cost. A
-candidate is worth its expected hypervolume improvement over the front of the *predicted* values,
-since observed ones are noisy and their front is optimistic (Daulton et al. 2021, "Parallel Bayesian
-Optimization of Multiple Noisy Objectives with Expected Hypervolume Improvement"),
+It fits a Gaussian process to each objective, each constraint and the logarithm of the cost. The
+acquisition function of a candidate is its expected hypervolume improvement over the front of the
+*predicted* values, since observed ones are noisy and their front is optimistic (Daulton et al.
+2021, "Parallel Bayesian Optimization of Multiple Noisy Objectives with Expected Hypervolume
+Improvement"),
 
   * divided by the square root of its predicted cost (Lee et al. 2020, "Cost-aware Bayesian
     Optimization", divide by the cost itself),
-  * times the probability that it keeps to every constraint (Gardner et al. 2014, "Bayesian
+  * times the probability that it satisfies every constraint (Gardner et al. 2014, "Bayesian
     Optimization with Inequality Constraints"),
-  * times a bell around the user's guesses to a power that falls with the number of points (Hvarfner
-    et al. 2022, "piBO: Augmenting Acquisition Functions with User Beliefs").
+  * times a Gaussian prior around the user's guesses, to a power that falls with the number of
+    points (Hvarfner et al. 2022, "piBO: Augmenting Acquisition Functions with User Beliefs").
 
 Pending points count with their predictions.
 """
@@ -34,22 +36,22 @@ from mtray.search_space.unit_cube import UnitCube
 
 Array = npt.NDArray[np.float64]
 Params = dict[str, Any]
-CANDIDATES = 1024  # spread over the space
-NEAR = 512  # beside the best so far, in each round
-STEPS = (0.2, 0.1, 0.05, 0.02)  # of the rounds, in unit coordinates
-BEST = 8  # that a round starts from
-BEYOND = 0.1  # of the values' extent: how far the reference lies under the worst
+CANDIDATES = 1024  # Sobol points over the space
+NEAR = 512  # candidates near the best ones so far, in each round
+STEPS = (0.2, 0.1, 0.05, 0.02)  # step size of each round, in unit coordinates
+BEST = 8  # best candidates that a round starts from
+BEYOND = 0.1  # distance of the reference below the worst value, as a share of the values' range
 COST_EXPONENT = 0.5
-BELIEF = 20.0  # in points: a guess weighs as much as the bell to the power of BELIEF / points
-BELIEF_WIDTH = 0.25  # of a range, the bell's standard deviation
-FEWEST = 3  # points with values below which there is nothing to model
-LEAST = 1e-300  # an improvement whose logarithm is still finite
+BELIEF = 20.0  # in points: the prior has the power BELIEF / points
+BELIEF_WIDTH = 0.25  # standard deviation of the prior, as a share of the range
+FEWEST = 3  # points with values needed to fit a model
+LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a trial came to: objectives in the study's order, the cost in any unit, and by name how
-    far it is beyond a constraint (above 0: infeasible)."""
+    """Result of a trial: objectives in the study's order, the cost in any unit, and by name the
+    amount by which it violates each constraint (above 0: infeasible)."""
 
     values: Sequence[float]
     cost: float | None = None
@@ -58,8 +60,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Observations:
-    """Ended points, and those that are under way. `signs`: 1 for an objective to maximise, -1 to
-    minimise."""
+    """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise."""
 
     ended: Sequence[tuple[Params, Observation]]
     pending: Sequence[Params]
@@ -72,12 +73,13 @@ class Observations:
 
     @property
     def costs(self) -> Array:
-        """Shape (n,); NaN where it is not known or nothing."""
+        """Shape (n,); NaN if unknown or zero."""
         return np.array([observation.cost or np.nan for _, observation in self.ended])
 
     @property
     def over(self) -> Array:
-        """Shape (n, constraints); a trial that was not measured for one keeps to it."""
+        """Shape (n, constraints); a trial that was not measured for a constraint counts as
+        feasible."""
         names = sorted({name for _, observation in self.ended for name in observation.over})
         rows = [
             [observation.over.get(name, 0.0) for name in names] for _, observation in self.ended
@@ -87,8 +89,13 @@ class Observations:
 
 @dataclass(frozen=True)
 class SearchDomain:
-    """The space, the user's guesses by parameter, what may be tried at all, and the names of what a
-    point's conditions switch off (None: there are no conditions)."""
+    """The space to suggest points in.
+
+    distributions: of the varying parameters.
+    guesses: the user's guesses by parameter.
+    allowed: whether a point may be tried (None: all may).
+    switched_off: parameters that a point's conditions switch off (None: no conditions).
+    """
 
     distributions: Mapping[str, BaseDistribution]
     guesses: Mapping[str, Any] = field(default_factory=dict)
@@ -97,8 +104,8 @@ class SearchDomain:
 
 
 def suggest(where: SearchDomain, known: Observations, seed: int) -> Params:
-    """The point to try next; one that is not allowed where no candidate is. Depends on its
-    arguments alone. ValueError with fewer than `FEWEST` ended points."""
+    """The point to try next; a forbidden one only if no candidate is allowed. Depends on its
+    arguments only. Raises ValueError with fewer than `FEWEST` ended points."""
     if len(known.ended) < FEWEST:
         raise ValueError(f"{len(known.ended)} ended points; {FEWEST} are needed")
     unit_cube = UnitCube(where.distributions)
@@ -116,7 +123,7 @@ def suggest(where: SearchDomain, known: Observations, seed: int) -> Params:
 
 
 class _Acquisition:
-    """Logarithm of what candidates are worth; shape (k, d) -> (k,)."""
+    """Logarithm of the acquisition function of candidates; shape (k, d) -> (k,)."""
 
     def __init__(
         self,
@@ -155,8 +162,8 @@ class _Acquisition:
         return np.asarray(worth - 0.5 * self._belief * np.nansum(away**2, axis=1))
 
     def _features(self, units: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """What the models see, and which coordinates are switched off, shape (k, d). Those are all
-        taken for the middle: the values that nobody used tell nothing apart."""
+        """Features of the models, and which coordinates are switched off, shape (k, d). The latter
+        are set to the middle of their range, so that unused values do not distinguish points."""
         off = np.zeros(units.shape, dtype=np.bool_)
         if self._where.switched_off is not None:
             for row, unit in enumerate(units):
@@ -166,7 +173,7 @@ class _Acquisition:
 
 
 def _with(process: Process, points: Array) -> Process:
-    """The process as if `points` had been measured and had come out as predicted."""
+    """The process conditioned on its own predictions at `points`."""
     return process.with_points(points, process.predict(points)[0]) if len(points) else process
 
 
@@ -180,8 +187,8 @@ def _cost_process(points: Array, costs: Array) -> Process | None:
 def _search(
     worth: Callable[[Array], Array], dimensions: int, starts: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Points spread over the cube, then rounds of ever smaller steps from the best so far; all of
-    them with their worth."""
+    """Random search: Sobol points over the cube, then rounds of ever smaller steps from the best
+    points so far. Returns all points and their acquisition values."""
     from scipy.stats import qmc
 
     inside = np.clip(starts, 0, 1 - 1e-9)
@@ -190,7 +197,7 @@ def _search(
     for step in STEPS:
         best = units[np.argsort(-values, kind="stable")[:BEST]]
         nearby = best[rng.integers(len(best), size=NEAR)]
-        # about two coordinates move at a time; the ends of a range often hold the optimum
+        # about two coordinates move at a time; optima often lie at the ends of a range
         which = rng.random(nearby.shape) < min(1.0, 2 / dimensions)
         nearby = np.clip(nearby + step * which * rng.standard_normal(nearby.shape), 0, 1 - 1e-9)
         units, values = np.vstack([units, nearby]), np.concatenate([values, worth(nearby)])

@@ -13,8 +13,8 @@ from mtray.search_space.space import Space
 def feasibility(
     study: Study, space: Space, held: Mapping[str, int] | None, sums: SumsOf
 ) -> Callable[[dict[str, Any]], bool] | None:
-    """Whether a point repeats no source more often than it may be; None where all are allowed.
-    `held` and `sums` as in `reference_recipes`."""
+    """A predicate: whether a point repeats no source more often than allowed; None if all points
+    are allowed. `held` and `sums` as in `baseline_recipes`."""
     caps = repeat_caps(study.sources, held or {})
     if not caps:
         return None

@@ -1,4 +1,4 @@
-"""The most that any recipe of a space asks of the sources, known before any is drawn."""
+"""Upper bounds on what any recipe of a space draws from the sources, known before any is drawn."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mtray.search_space.extreme_recipes import extreme_recipes
 from mtray.search_space.parameters import shown
 from mtray.search_space.space import Space
 
-# what `plan` and `blended` read: examples of every source rise with each of the numbers
+# what the `plan` of a recipe depends on: examples of every source rise with each of the numbers
 SIZES = ("parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "source_weights")
 
 
 def largest_recipes(space: Space) -> tuple[Recipe, ...]:
-    """Recipes of the space of which, for every recipe of the space, one asks at least as much of
-    every source. One, where no condition switches a size off at the greatest of another."""
+    """Recipes such that for every recipe of the space one of them requests at least as much of
+    every source. A single one, unless a condition switches a size off at the maximum of another."""
     found = {_sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES)}
     return tuple(
         recipe
@@ -35,7 +35,7 @@ def _sizes(recipe: Recipe) -> tuple[float | str, ...]:
 
 
 def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
-    """Whether all numbers are at most the other's, with the same words."""
+    """Whether all numbers are at most the other's and all strings are equal."""
     return all(
         a == b or not (isinstance(a, str) or isinstance(b, str) or a > b)
         for a, b in zip(sizes, other, strict=True)
@@ -45,8 +45,8 @@ def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
 def most_requested(
     recipes: Iterable[Recipe], study: Study, store: Mapping[str, Table] | None = None
 ) -> dict[str, int]:
-    """Examples of each source that are enough for all of `recipes` and for every recipe that asks
-    less. `store`: of a study that counts tokens."""
+    """Number of examples of each source that is enough for all of `recipes` and for every smaller
+    recipe. `store`: in a study that counts tokens."""
     most: dict[str, int] = {}
     for recipe in recipes:
         sums = (
@@ -58,8 +58,8 @@ def most_requested(
 
 
 def at_most(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) -> dict[str, int]:
-    """Examples of each source that are enough for a recipe and for every one that asks less,
-    whichever way rounding goes in these."""
+    """Number of examples of each source that is enough for a recipe and for every smaller one,
+    however these are rounded."""
     parts = plan(recipe, sources, sums)
     if sums is None:
         return {part.source: math.ceil(part.requested) for part in parts}
@@ -76,10 +76,12 @@ def at_most(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None)
 
 
 def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[str, Table]) -> None:
-    """DataError where one of `recipes`, the largest of a space, draws more of a source than it has.
+    """Raise DataError if one of `recipes`, the largest of a space, draws more of a source than it
+    has.
 
-    It is their own plan that counts, and not `most_asked`, which rounding may keep every recipe
-    one example below: a study all of whose recipes can be drawn is not refused."""
+    This uses the recipes' own plans and not `most_requested`: rounding may keep every recipe one
+    example below that bound, and a study whose recipes can all be drawn must not be refused.
+    """
     if study.training.allow_repeats:
         return
     for recipe in recipes:
@@ -95,7 +97,8 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
 
 
 def recipe_sizes(recipe: Recipe) -> str:
-    """What of a recipe decides how much it draws, such as `parallel_size 4096, mono_ratio 1`."""
+    """The parameters that decide how much a recipe draws, such as `parallel_size 4096, mono_ratio
+    1`."""
     found = dict(zip(SIZES, _sizes(recipe), strict=True))
     return ", ".join(
         f"{name} {shown(value)}"

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from mtray.schema import Budget
 
-FEWEST = 2  # repeats near the end; one says little about which recipes are on the front
-LEAST_SEARCHED = 2  # recipes; with one there is nothing to choose from
+FEWEST = 2  # repeats near the end; a single one says little about which recipes are on the front
+LEAST_SEARCHED = 2  # recipes; a single one leaves nothing to choose from
 
 
 @dataclass(frozen=True)
 class SweepStart:
-    """What a sweep begins with.
+    """The initial trials of a sweep.
 
     - `baselines`: number of baselines to train.
     - `filling_points`: number of space-filling points.
-    - `repeatable`: whether there is a first baseline of which no repeat was taken over.
+    - `repeatable`: whether there is a first baseline of which no repeat was imported.
     """
 
     baselines: int
@@ -41,9 +41,9 @@ class ReservedTrials:
 
 def reserved_trials(budget: Budget, total: int, begins: SweepStart) -> ReservedTrials:
     """The reserved ones of `total` trials. The first baseline is repeated if that leaves at least
-    `LEAST_SEARCHED` recipes to search, without which no sweep with baselines starts
-    (`Division.check`). There is a confirmation if that leaves the space-filling points and one
-    recipe suggested by the sampler."""
+    `LEAST_SEARCHED` recipes to search, the minimum for any sweep with baselines
+    (`BudgetAllocation.check`). There is a confirmation if that leaves the space-filling points and
+    one recipe suggested by the sampler."""
     most = total - begins.baselines
     first = bool(budget.replicate_share and begins.repeatable and most > LEAST_SEARCHED)
     start = begins.baselines + begins.filling_points
@@ -62,8 +62,8 @@ def reserved_repeats(total: int, share: float, start: int) -> int:
 
 def settling_total(budget: Budget, trials: int) -> int:
     """The maximum number of trials of a sweep: `budget.trials` or, with `budget.settle`,
-    `budget.ceiling`, by default one and a half times the planned number. `trials`: how many the run
-    has, without those that were requested to settle the answer."""
+    `budget.ceiling`, by default one and a half times the planned number. `trials`: number of trials
+    of the run, without those requested to settle the answer."""
     if budget.settle is None:
         return budget.trials
     planned = max(budget.trials, trials)

@@ -1,5 +1,4 @@
-"""Where the next point comes from: Optuna's samplers by name, and the points that fill the space
-first."""
+"""Samplers: Optuna's by name, and the initial space-filling points."""
 
 from __future__ import annotations
 
@@ -19,10 +18,10 @@ from optuna.distributions import (
 from mtray.errors import ConfigError
 from mtray.search_space.unit_cube import at_quantile
 
-STARTUP = 4  # space-filling points before the model is asked
-BLOCK = 64  # of a Sobol sequence, a power of two
-STEP_TOLERANCE = 1e-8  # of a step, as Optuna takes a value for one of a stepped range
-MODEL_UP_TO = 200  # finished trials up to which `auto` takes Gaussian processes
+STARTUP = 4  # space-filling points before the model is used
+BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
+STEP_TOLERANCE = 1e-8  # of a step; Optuna's tolerance for values of a stepped range
+MODEL_UP_TO = 200  # finished trials up to which `auto` uses Gaussian processes
 
 # (seed, startup) -> sampler
 SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
@@ -35,35 +34,36 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "nsga3": lambda seed, startup: optuna.samplers.NSGAIIISampler(seed=seed),
     "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
 }
-EHVI = "ehvi"  # our own: `mtray.search.strategy.cost_aware`
-AUTO = "auto"  # our own, and TPE where its Gaussian processes would be too slow
-SOBOL = "sobol"  # space-filling all the way, without a model
+EHVI = "ehvi"  # mtray's own: `mtray.search.strategy.cost_aware`
+AUTO = "auto"  # mtray's own, and TPE where its Gaussian processes would be too slow
+SOBOL = "sobol"  # space-filling points throughout, without a model
 NAMES = (AUTO, EHVI, *SAMPLERS, SOBOL)
 
 
 def check_sampler(name: str) -> None:
-    """Raises ConfigError for a sampler that is not known."""
+    """Raise ConfigError for an unknown sampler."""
     if name not in NAMES:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
 
 
 def at_size(name: str, finished: int) -> str:
-    """The sampler that `auto` stands for at so many finished trials; any other as it is."""
+    """The sampler that `auto` stands for at this number of finished trials; any other name
+    unchanged."""
     return name if name != AUTO else EHVI if finished <= MODEL_UP_TO else "tpe"
 
 
 def sampler_for(
     name: str, seed: int, number: int, startup: int = STARTUP
 ) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler for the trial `number`, made anew for each, so that a suggestion after a
-    restart is the same as without one."""
+    """Optuna's sampler for trial `number`. It is created anew for each trial, so that suggestions
+    do not depend on restarts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](seed * 10_007 + number, startup)
 
 
 def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value is one of a range's."""
+    """Whether a distribution contains a value."""
     try:
         number = distribution.to_internal_repr(value)
     except ValueError:  # not one of the choices
@@ -77,9 +77,9 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
 
 
 class KnownSpace(optuna.samplers.BaseSampler):
-    """Optuna's `sampler` on a study whose points all have the same parameters, the `space` of those
-    that vary. Samplers gather it from all points anew for each suggestion, which takes most of the
-    time from a thousand points on."""
+    """Optuna's `sampler` on a study whose points all have the same parameters, the varying ones of
+    `space`. Samplers otherwise infer the space from all points for each suggestion, which dominates
+    the time from a thousand points on."""
 
     def __init__(
         self, sampler: optuna.samplers.BaseSampler, space: Mapping[str, BaseDistribution]
@@ -109,7 +109,7 @@ class KnownSpace(optuna.samplers.BaseSampler):
 def sobol_points(
     distributions: Mapping[str, BaseDistribution], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """The points of a scrambled Sobol sequence over the space, without an end."""
+    """The points of a scrambled Sobol sequence over the space, without end."""
     from scipy.stats import qmc
 
     engine = qmc.Sobol(len(distributions), seed=seed)

@@ -1,5 +1,5 @@
-"""A study in memory that Optuna's samplers are asked on. It leaves no trace in the run's journal,
-so a suggestion can be worked out ahead, while trials run, and be thrown away."""
+"""An in-memory study from which Optuna's samplers suggest points. It leaves no trace in the run's
+journal, so a suggestion can be computed ahead, while trials run, and be discarded."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mtray.search.strategy.cost_aware import Observation
 from mtray.search.strategy.samplers import KnownSpace, holds
 
 Params = dict[str, Any]
-FINE = 100  # whole numbers from which on a range of them is taken for a continuous one
-# number, parameters, what it came to (None: pending), the sampler's notes on it
+FINE = 100  # number of integers from which a range is treated as continuous
+# number, parameters, observation (None: pending), the sampler's notes
 TrackedPoint = tuple[int, Params, Observation | None, Mapping[str, Any]]
 
 
@@ -46,8 +46,8 @@ class ShadowStudy:
     def add(
         self, number: int, params: Params, observation: Observation | None, notes: Mapping[str, Any]
     ) -> None:
-        """A point, or what a pending one came to. Of a point outside the ranges (a baseline may be)
-        the samplers hear nothing: they cannot place it."""
+        """Add a point, or the observation of a pending one. Points outside the ranges (baselines
+        may be) are ignored: samplers cannot represent them."""
         if number not in self._ids:
             if not all(holds(d, params[name]) for name, d in self._exact.items()):
                 return
@@ -72,7 +72,8 @@ class ShadowStudy:
         self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, values)
 
     def _inside(self, params: Params) -> Params:
-        """Whole numbers of a continuous range stand for the unit above them."""
+        """The point with integers of a continuous range moved to the middle of their unit
+        interval."""
         fine = self._fine()
         return {n: v + 0.5 if n in fine else v for n, v in params.items()}
 
@@ -88,7 +89,7 @@ class ShadowStudy:
         }
 
     def drop(self, number: int) -> None:
-        """A pending point will have no values."""
+        """Mark a pending point as failed: it will have no values."""
         if number in self._ids:
             self._fail(self._ids.pop(number))
 
@@ -96,7 +97,7 @@ class ShadowStudy:
         self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> tuple[Params, dict[str, Any]]:
-        """What a sampler suggests, and its notes."""
+        """The suggestion of a sampler, and its notes."""
         if self._varied and not isinstance(sampler, optuna.samplers.RandomSampler):
             sampler = KnownSpace(sampler, self._varied)
         with warnings.catch_warnings():
@@ -108,14 +109,14 @@ class ShadowStudy:
             )
             notes = dict(self._storage.get_trial_system_attrs(trial_id))
             params = self._outside(dict(trial.params))
-            # only asked: as a running trial it would push later points away
+            # never trained: as a running trial it would repel later points
             self._fail(trial_id)
         return params, notes
 
 
 def smooth(d: BaseDistribution) -> BaseDistribution:
-    """A range of many whole numbers as a continuous one, of which the whole part counts: TPE's
-    densities of whole numbers take several times as long."""
+    """A range of many integers as a continuous one whose values are rounded down: TPE's densities
+    of integers take several times as long."""
     if isinstance(d, IntDistribution) and d.step == 1 and d.high - d.low >= FINE:
         return FloatDistribution(d.low, d.high + 1, log=d.log)
     return d

@@ -1,4 +1,4 @@
-"""The space-filling points of a search: a Sobol sequence without what may not be tried."""
+"""The space-filling points of a search: a Sobol sequence without points that may not be tried."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mtray.errors import ConfigError
 from mtray.search.strategy.cost_aware import SearchDomain
 from mtray.search.strategy.samplers import sobol_points
 
-LOOKED_AT = 4096  # points of the sequence in a row that give nothing new: there are no more
+LOOKED_AT = 4096  # consecutive points without a new one after which the search for more ends
 
 Params = dict[str, Any]
 
 
 class SpaceFillingPoints:
-    """The points of a scrambled Sobol sequence by their places, in its order, but for those that
-    are not allowed and those that were there before. It depends on the space and the seed alone, so
-    a place has the same point after a restart. May be read by several threads."""
+    """The points of a scrambled Sobol sequence by index, without forbidden points and duplicates.
+    They depend on the space and the seed only, so an index gives the same point after a restart.
+    Thread-safe."""
 
     def __init__(self, where: SearchDomain, seed: int) -> None:
         self._where, self._sequence = where, sobol_points(where.distributions, seed)
@@ -27,7 +27,7 @@ class SpaceFillingPoints:
         self._lock = Lock()
 
     def __getitem__(self, place: int) -> Params:
-        """A space of fewer points begins again. ConfigError where none is allowed."""
+        """A space with fewer points starts over. Raises ConfigError if no point is allowed."""
         with self._lock:
             while len(self._found) <= place and not self._over:
                 self._look_further()
@@ -39,7 +39,7 @@ class SpaceFillingPoints:
             return dict(self._found[place % len(self._found)])
 
     def _look_further(self) -> None:
-        """One more point, or the end."""
+        """Find one more point, or the end."""
         for _ in range(LOOKED_AT):
             params = next(self._sequence)
             key = self._key(params)
@@ -52,6 +52,6 @@ class SpaceFillingPoints:
         self._over = True
 
     def _key(self, params: Params) -> tuple[tuple[str, Any], ...]:
-        """What tells two points apart: values that are switched off do not."""
+        """Key that identifies a point; parameters that are switched off do not count."""
         off = self._where.switched_off(params) if self._where.switched_off else ()
         return tuple((name, value) for name, value in params.items() if name not in off)

@@ -1,4 +1,4 @@
-"""When a sweep has had enough: device-hours spent, or nothing gained any more."""
+"""Criteria that end a sweep: device-hours spent, or no further gain."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from mtray.schema import Resources, Study, TrialRecord
 
 
 def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
-    """Hours that all trials of this run ran for, failed attempts among them, times the devices that
-    each holds. What a trial waited for them is none."""
+    """Hours that all trials of this run ran for, including failed attempts, times the number of
+    devices that each holds. Time spent waiting for devices does not count."""
     own = [r for r in records if r.taken_from is None and r.trained_as is None]
     seconds = sum(r.total_seconds for r in own)
     return seconds * resources.devices / 3600
 
 
 def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
-    """Hypervolume of the baselines, and after each further complete trial, in the order in which
-    they ended. Against one reference point, so that its steps can be compared."""
-    # a replicate is to make a point surer, not to gain, and who trained nothing was not searched
+    """Hypervolume of the baselines and after each further complete trial, in the order in which
+    they ended. All use one reference point, so that increases can be compared."""
+    # replicates improve estimates, not the front, and points without a training of their own were
+    # not searched
     complete = [
         r for r in records if r.state == "complete" and not r.replicate and r.trained_as is None
     ]
@@ -38,8 +39,8 @@ def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[flo
 
 
 def stalled(course: Sequence[float], patience: int, tolerance: float = 1e-3) -> bool:
-    """Whether the last `patience` trials raised the hypervolume by no more than `tolerance` of
-    it."""
+    """Whether the last `patience` trials raised the hypervolume by no more than a share
+    `tolerance`."""
     if len(course) <= patience:
         return False
     before, now = course[-patience - 1], course[-1]

@@ -1,5 +1,5 @@
-"""What to try next, from what is known so far. Knows no file, no Ray and no clock, so a benchmark
-can drive it with a tabulated objective."""
+"""Suggests the next point from the observations so far. Uses no files, no Ray and no clock, so a
+benchmark can drive it with a tabulated objective."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from mtray.search.strategy.shadow_study import ShadowStudy, TrackedPoint
 from mtray.search.strategy.space_filling import SpaceFillingPoints
 
 Params = dict[str, Any]
-ATTEMPTS = 64  # at a suggestion that is allowed
+ATTEMPTS = 64  # tries to get an allowed suggestion
 
 
 class Suggester:
-    """Points told so far and the sampler's next one. All methods may be called from several
-    threads."""
+    """The observed points and the sampler's next one. All methods are thread-safe."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class Suggester:
 
     @property
     def finished(self) -> int:
-        """Points with values."""
+        """Number of points with values."""
         return len(self._finished)
 
     def add(
@@ -58,8 +57,8 @@ class Suggester:
         observation: Observation | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        """A point under its number, pending while nothing is `observation` of it. `attributes` are
-        what `suggest` gave beside it."""
+        """Add a point under its number; it is pending without an `observation`. `attributes` are
+        those that `suggest` returned with it."""
         with self._lock:
             if params.keys() != self._distributions.keys():
                 return
@@ -70,15 +69,15 @@ class Suggester:
             self._shadow.add(*self._points[number])
 
     def drop(self, number: int) -> None:
-        """A pending point will have no values: it failed, was stopped, or was given back. Nothing
-        happens for a point that is not known."""
+        """Drop a pending point that will have no values: it failed, was stopped, or was released.
+        Unknown numbers are ignored."""
         with self._lock:
             self._points.pop(number, None)
             self._finished.discard(number)
             self._shadow.drop(number)
 
     def suggest(self, number: int) -> tuple[Params, dict[str, Any]]:
-        """The point to try under `number` and the sampler's notes on it. Depends on nothing but the
+        """The point to try under `number` and the sampler's notes on it. Depends only on the
         points, the seed and `number`, so a restart suggests the same."""
         name = at_size(self._sampler, self.finished)
         if name == EHVI and self.finished >= FEWEST:
@@ -111,10 +110,10 @@ class Suggester:
 
 
 class SuggestionPrefetcher:
-    """Works the next suggestion out in a thread while trials run.
+    """Computes the next suggestion in a thread while trials run.
 
-    `refresh` after every event; the newest suggestion that is done is dispatched by `take`, and may
-    not know what happened since it was begun: that is the price for no worker waiting.
+    Call `refresh` after every event. `take` dispatches the newest finished suggestion, which may
+    lack results that arrived after it was started; in return no worker waits.
     """
 
     def __init__(self, suggester: Suggester) -> None:
@@ -125,7 +124,7 @@ class SuggestionPrefetcher:
         self._again: int | None = None
 
     def refresh(self, number: int) -> None:
-        """Begin to work out the point for `number`, from what is known now."""
+        """Start computing the point for `number` from the current observations."""
         self._collect()
         if self._running is None:
             self._begin(number)
@@ -133,8 +132,8 @@ class SuggestionPrefetcher:
             self._again = number
 
     def take(self, number: int, wait: bool = False) -> tuple[Params, dict[str, Any]] | None:
-        """The suggestion for `number`, or None while it is being worked out, unless `wait`. Raises
-        what the sampler raised."""
+        """The suggestion for `number`; None while it is being computed, unless `wait`. Raises what
+        the sampler raised."""
         while True:
             self._collect()
             if self._ready is not None and self._ready[0] == number:
@@ -145,14 +144,14 @@ class SuggestionPrefetcher:
             if not wait:
                 return None
             if self._running is not None:
-                self._running.exception()  # waits; what it raised comes with the next turn
+                self._running.exception()  # waits; an exception is raised at the next turn
 
     def _begin(self, number: int) -> None:
         self._again = None
         self._running = self._pool.submit(lambda: (number, self._suggester.suggest(number)))
 
     def _collect(self) -> None:
-        """Keep what was worked out, and begin anew where something happened meanwhile."""
+        """Store a finished suggestion, and start anew if something happened in the meantime."""
         if self._running is not None and self._running.done():
             done, self._running = self._running, None
             self._ready = done.result()
