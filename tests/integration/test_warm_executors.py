@@ -21,8 +21,8 @@ from mtray.errors import DataError, WorkerLost
 from mtray.evaluation.inference.requests import Request
 from mtray.schema import Recipe, Resources, Source, Training
 from mtray.search.execution.executors import Executors
-from mtray.search.execution.job_queue import start_queue
 from mtray.search.execution.progress import start_progress
+from mtray.search.execution.queue_actor import start_queue
 from mtray.search.execution.ray_connection import start_ray
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.store_transport import SentTable

@@ -11,7 +11,7 @@ from records_factory import make_study
 from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
-from mtray.search.execution.job_queue import Ended
+from mtray.search.execution.job_messages import Ended
 from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()

@@ -7,8 +7,10 @@ import pytest
 
 from mtray.errors import DataError, LossNotFinite, NodeLost, TrainError, WorkerLost
 from mtray.schema import Mix, Recipe
-from mtray.search.execution import job_queue
-from mtray.search.execution.job_queue import END, Done, JobQueue, QueueActor, Work, packed_failure
+from mtray.search.execution import job_messages, queue_actor
+from mtray.search.execution.job_messages import END, Done, Work, packed_failure
+from mtray.search.execution.job_queue import JobQueue
+from mtray.search.execution.queue_actor import QueueActor
 from mtray.trial.job import Job, Outcome
 
 
@@ -210,7 +212,7 @@ def test_an_error_comes_with_its_traceback_and_always_in_a_form_that_travels():
     assert isinstance(found.error, LossNotFinite) and "raise LossNotFinite" in found.traceback
     other = pickle.loads(packed_failure(Unpicklable("a", "b")))
     assert type(other.error) is TrainError and str(other.error) == "Unpicklable: a b"
-    told = str(job_queue.WorkerTraceback(found.traceback))
+    told = str(job_messages.WorkerTraceback(found.traceback))
     assert told.strip().startswith("Traceback")
 
 
@@ -226,7 +228,7 @@ def test_who_asks_the_actor_waits_until_there_is_an_answer(monkeypatch):
         waiting = asyncio.ensure_future(actor.done(ticket))
         await actor.finish(ticket, done())
         assert await waiting == done()
-        monkeypatch.setattr(job_queue, "LONG_POLL", 0.01)
+        monkeypatch.setattr(queue_actor, "LONG_POLL", 0.01)
         assert await actor.take("a", 1) is None, "and asks again"
         await actor.close()
         assert await actor.take("a", 1) == END

@@ -9,7 +9,8 @@ from records_factory import make_study
 from mtray.errors import LossNotFinite, TimeLimitReached, TrialStopped
 from mtray.schema import Budget, Mix, Recipe
 from mtray.search.execution import submit
-from mtray.search.execution.job_queue import Done, JobQueue, packed_failure
+from mtray.search.execution.job_messages import Done, packed_failure
+from mtray.search.execution.job_queue import JobQueue
 from mtray.search.ledger.stopwatch import Duration, Stopwatch
 from mtray.trial.job import Job, Outcome
 

@@ -12,7 +12,7 @@ from mtray.evaluation.output_files import write_outputs
 from mtray.report.records import write_record
 from mtray.run_files import trial_dir
 from mtray.schema import Budget, Mix, Recipe, Training
-from mtray.search.execution.job_queue import Assignment, Work
+from mtray.search.execution.job_messages import Assignment, Work
 from mtray.training.worker import ProcessGroup
 from mtray.trial.job import Job, Outcome
 

@@ -22,7 +22,7 @@ from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
 from mtray.schema import Resources
 from mtray.search.execution.available_resources import fitting
-from mtray.search.execution.job_queue import Ended, packed_failure
+from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.nodes import alive_nodes, lost_error
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop

@@ -212,8 +212,8 @@ def _share(prepared: Any, run_dir: Path) -> Shared:
     """Put what all trials use where every machine of the cluster can read it."""
     import ray
 
-    from mtray.search.execution.job_queue import start_queue
     from mtray.search.execution.progress import start_progress
+    from mtray.search.execution.queue_actor import start_queue
     from mtray.search.execution.shared import Shared
     from mtray.search.execution.store_transport import send_tables
 

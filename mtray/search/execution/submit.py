@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 from mtray.errors import TrialStopped
-from mtray.search.execution.job_queue import Done, Work, WorkerTraceback
+from mtray.search.execution.job_messages import Done, Work, WorkerTraceback
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.shared import Shared
 from mtray.search.ledger.stopwatch import Stopwatch

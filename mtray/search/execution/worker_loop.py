@@ -17,7 +17,7 @@ from mtray.errors import ConfigError, DataError, TrialStopped
 from mtray.run_files import trial_dir, weights_file
 from mtray.schema import Study
 from mtray.search.early_stopping.rung_files import RungQuestion
-from mtray.search.execution.job_queue import Assignment, Done, Work, packed_failure
+from mtray.search.execution.job_messages import Assignment, Done, Work, packed_failure
 from mtray.search.execution.nodes import workers_here
 from mtray.search.execution.progress import Reporter, ask_whether_to_stop
 from mtray.search.execution.shared import Shared
