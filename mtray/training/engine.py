@@ -153,8 +153,21 @@ class DeepSpeedEngine:
         if self._engine.zero_optimization_stage() < 3:
             yield self.module
             return
-        with gathered(self._engine):
+        with gathered(self._engine), self._linear_of_torch():
             yield self.module
+
+    @contextmanager
+    def _linear_of_torch(self) -> Iterator[None]:
+        """Within, linear layers are torch's own: those of ZeRO-3 cast the weights to 16 bits at
+        every call, and stay for as long as the process lives."""
+        import torch
+
+        functional = torch.nn.functional
+        before, functional.linear = functional.linear, self._linear
+        try:
+            yield
+        finally:
+            functional.linear = before
 
     def close(self) -> None:
         """Remove hooks and free buffers; the engine cannot be used afterwards."""

@@ -42,6 +42,8 @@ def group():
         patch.setenv("DS_ACCELERATOR", "cpu")
         for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
             patch.setenv(name, value)
+        # ZeRO-3 puts its own in the place of torch's, for all tests that come later, too
+        patch.setattr(torch.nn.functional, "linear", torch.nn.functional.linear)
         with alone():
             yield
 
@@ -191,3 +193,17 @@ def test_deepspeed_s_own_checkpoint_is_still_a_pickle(build, stage, tmp_path):
     (file,) = tmp_path.glob("one/*_optim_states.pt")
     with pytest.raises(Exception, match=r"Unsupported global: GLOBAL deepspeed\."):
         torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_engine_leaves_torch_as_it_was(build, stage):
+    """ZeRO-3 replaces torch's linear layer, which then casts weights at every call."""
+    functional = torch.nn.functional
+    before = functional.linear
+    engine = trained(build(stage), 1)
+    assert (functional.linear is before) == (stage < 3), "it does so no longer: remove the work"
+    with engine.whole():
+        assert functional.linear is before
+    assert (functional.linear is before) == (stage < 3)
+    engine.close()
+    assert functional.linear is before
