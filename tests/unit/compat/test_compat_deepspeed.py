@@ -42,10 +42,14 @@ def group():
         patch.setenv("DS_ACCELERATOR", "cpu")
         for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
             patch.setenv(name, value)
-        # ZeRO-3 puts its own in the place of torch's, for all tests that come later, too
-        patch.setattr(torch.nn.functional, "linear", torch.nn.functional.linear)
         with alone():
             yield
+
+
+@pytest.fixture(autouse=True)
+def linear(monkeypatch):
+    """ZeRO-3 puts its own in the place of torch's, for all tests that come later, too."""
+    monkeypatch.setattr(torch.nn.functional, "linear", torch.nn.functional.linear)
 
 
 @pytest.fixture
