@@ -25,6 +25,7 @@ from chaos_sweep import (
 )
 
 STARTED = "trial 0 started"
+ORPHANS = 10.0  # seconds until Ray has ended the workers of a driver that was killed
 
 
 def kill_driver(chaos: Chaos, rng: random.Random, times: int = 10) -> str:
@@ -112,7 +113,8 @@ def resumes(chaos: Chaos, rng: random.Random) -> str:
         chaos.end(process)
         process, starts = chaos.start(), chaos.text.count(STARTED)
         chaos.wait_for(lambda n=starts: chaos.text.count(STARTED) > n, "trial 0 starts again")
-        seen = checkpoint_of(chaos) or seen  # a killed driver's workers write a while longer
+        time.sleep(ORPHANS)  # a killed driver's workers write a while longer
+        seen = checkpoint_of(chaos) or seen
     chaos.end(process, 0)
     record, steps = records_of(chaos.run_dir)[0], resumed_of(chaos).get(0, ())
     left = [p.name for p in (chaos.run_dir / "trials" / "0000").glob("checkpoint-*")]
