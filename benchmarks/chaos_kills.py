@@ -106,7 +106,8 @@ def resumes(chaos: Chaos, rng: random.Random) -> str:
         seen = later_checkpoint(chaos, seen)
         pid = chaos.wait_for(lambda n=name: chaos.ray_process(n, process), f"a process {name}")
         os.kill(pid, signal.SIGKILL)
-        time.sleep(0.5)
+        time.sleep(3)  # until what still wrote has ended: the next checkpoint is of a new attempt
+        seen = checkpoint_of(chaos) or seen
     for number in (signal.SIGKILL, signal.SIGTERM):
         seen = later_checkpoint(chaos, seen)
         process.send_signal(number)
