@@ -65,7 +65,7 @@ class RungSchedule:
 
     - `shares`: shares of the trial's steps.
     - `measure`: called on every worker with the module, says whether the trial ends; it must draw
-      no random numbers and leave the module unchanged.
+      no random numbers and leave the module unchanged; may raise TrialStopped on all workers.
     - `points`: intermediate checkpoints, evaluated after the rungs.
     """
 
@@ -164,7 +164,10 @@ class _Loop:
         self._points = {step_after(share, planned) for share in self.rungs.points.shares}
 
     def __call__(self) -> TrainingRecord:
-        self._take(self._kept)  # points whose evaluation was interrupted
+        # a rung or points whose evaluation was interrupted
+        if self.meter.rung_due:
+            self._measure(self._kept)
+        self._take(self._kept)
         for step, rows in enumerate(self.steps[self._kept : self._end], self._kept + 1):
             self._leave_if_asked()
             loss = self._step(step, rows)
@@ -201,8 +204,10 @@ class _Loop:
 
     def _measure(self, step: int) -> None:
         reached = RungPosition(self._marks[step], step, len(self.steps))
+        self.meter.rung_due = True
         with self._at_rest() as module:
             ends = self.rungs.measure(reached, module)
+        self.meter.rung_due = False
         if self.worker.process_group.agree(ends):
             raise TrialPruned(self.meter.record(**self.fixed))
 
@@ -212,21 +217,21 @@ class _Loop:
         if not due:
             return
         record = self.meter.record(**self.fixed)
-        try:
-            with self._at_rest() as module:
-                for share in due:
-                    points.take(share, module, record)
-        except TrialStopped:
-            self._save()
-            raise
+        with self._at_rest() as module:
+            for share in due:
+                points.take(share, module, record)
 
     @contextmanager
     def _at_rest(self) -> Iterator[Any]:
-        """The whole module for evaluation, whose time does not count as training time."""
+        """The whole module for evaluation, whose time does not count as training time. One that is
+        stopped leaves a checkpoint, from which it begins again."""
         before = time.perf_counter()
         try:
             with self.engine.whole() as module:
                 yield module
+        except TrialStopped:
+            self._save()
+            raise
         finally:
             self.meter.started += time.perf_counter() - before  # speed is of training alone
 

@@ -13,7 +13,8 @@ ENTRIES = 50  # approximate number of points in a trial's loss curve
 
 @dataclass
 class Meter:
-    """Sums since the start, and since the last entry of the loss curve."""
+    """Sums since the start, and since the last entry of the loss curve. `rung_due`: whether the
+    rung after the last step is still to be measured."""
 
     started: float = field(default_factory=time.perf_counter)
     steps: int = 0
@@ -22,6 +23,7 @@ class Meter:
     curve: list[tuple[int, float]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     resumed: list[int] = field(default_factory=list)
+    rung_due: bool = False
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint stores; elapsed `seconds` instead of the start time."""

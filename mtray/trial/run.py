@@ -210,8 +210,6 @@ class _Trial:
                 if self._worker.process_group.rank:
                     return False
                 return plan.ask(reached, outputs, time.perf_counter() - start)
-            except TrialStopped:
-                return False  # all workers leave together before their next step
             finally:
                 self._seconds.beside_training("rungs", time.perf_counter() - start)
                 self._tell("training")

@@ -41,11 +41,21 @@ class Lost(Exception):
     """The process is gone."""
 
 
-def train(model, examples, checkpoints=None, dies_after=None, stops_after=None, measured=None):
+def train(
+    model,
+    examples,
+    checkpoints=None,
+    dies_after=None,
+    stops_after=None,
+    measured=None,
+    stops_at_rung=None,
+):
     """The tuned module and its record; `measured` grows by the rungs."""
     steps = []
 
     def measure(reached, module):
+        if reached.rung == stops_at_rung:
+            raise TrialStopped
         if measured is not None:
             measured.append(reached.rung)
         return False
@@ -90,6 +100,23 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     assert torch.equal(flat(again), flat(whole))
     for name in ("steps", "tokens", "accumulated_learning_rate", "trainable_parameters"):
         assert getattr(record, name) == getattr(expected, name)
+
+
+@pytest.mark.parametrize("rung, step", [(0, 2), (1, 4)])
+def test_a_rung_that_was_interrupted_is_measured_again(tokenizer, examples, tmp_path, rung, step):
+    """No step is lost, and no rung."""
+    whole, expected, _ = train(llama(tokenizer), examples)
+    measured = []
+    for _ in range(2):
+        with pytest.raises(TrialStopped):
+            train(llama(tokenizer), examples, Checkpoints(tmp_path, "key"), measured=measured,
+                  stops_at_rung=rung)  # fmt: skip
+        assert kept_step(tmp_path) == step and measured == [0, 1][:rung]
+    again, record, steps = train(
+        llama(tokenizer), examples, Checkpoints(tmp_path, "key"), measured=measured
+    )
+    assert measured == [0, 1] and steps == 8 - step and record.resumed == (step, step)
+    assert record.loss == expected.loss and torch.equal(flat(again), flat(whole))
 
 
 def test_interrupted_twice_and_what_is_kept_beside(tokenizer, examples, tmp_path):
