@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtray.schema import NO_COMET, Evaluation, Study
 from mtray.search_space.space import Space
-
-if TYPE_CHECKING:
-    pass
 
 Say = Callable[[str], None]
 

@@ -10,22 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
+from mtray.preparation import PreparedSweep, check_first, checked
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
 from mtray.search_space.space import Space, load_space
 from mtray.study import load_study
-
-if TYPE_CHECKING:
-    pass
-
-from mtray.preparation import PreparedSweep, check_first, checked
 from mtray.sweep_plan import allocation_of, plan_lines
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -26,9 +26,10 @@ class BaseModels:
     _tokenizers: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
     def read(self, name: str, trust_remote_code: bool = False) -> None:
-        """Read a model ahead of its first use, where it is to be kept."""
+        """Read a model and its tokenizer ahead of their first use, where they are to be kept."""
         if self.keep:
             self._kept(name, trust_remote_code)
+            self._kept_tokenizer(name, trust_remote_code)
 
     def model(self, name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
         """Like `load_model`."""
@@ -56,10 +57,13 @@ class BaseModels:
         """Like `load_tokenizer`."""
         if not self.keep:
             return load_tokenizer(name, trust_remote_code)
+        return copy.deepcopy(self._kept_tokenizer(name, trust_remote_code))
+
+    def _kept_tokenizer(self, name: str, trust_remote_code: bool) -> Any:
         key = name, trust_remote_code
         if key not in self._tokenizers:
             self._tokenizers[key] = load_tokenizer(name, trust_remote_code)
-        return copy.deepcopy(self._tokenizers[key])
+        return self._tokenizers[key]
 
 
 def main_memory() -> int:

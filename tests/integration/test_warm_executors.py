@@ -130,4 +130,6 @@ def test_a_recipe_that_is_refused_costs_no_executor_and_a_lost_process_costs_one
             break
         except WorkerLost:
             time.sleep(1)
+    else:
+        pytest.fail("no trial comes through after the loss")
     assert processes() - before

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtray.compat.transformers import attention_of, takes_plain_cache
 from mtray.data.encoder_decoder import is_encoder_decoder
 from mtray.evaluation.inference.batching import EncodedRequest
 from mtray.unwrapped_model import accepts_argument, unwrapped
-
-if TYPE_CHECKING:
-    pass
 
 
 def device_of(model: Any) -> Any:

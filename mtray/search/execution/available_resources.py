@@ -46,13 +46,17 @@ def cluster(address: str) -> AvailableResources:
         ray.shutdown()
 
 
+def per_worker(resources: Resources) -> dict[str, float]:
+    """What one worker holds, by Ray's names, without what it needs none of."""
+    wanted = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    return {name: amount for name, amount in wanted.items() if amount}
+
+
 def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
     """How many trials fit at a time."""
-    per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     fits = min(
         int(amounts.get(name, 0) // (resources.workers * each))
-        for name, each in per_worker.items()
-        if each
+        for name, each in per_worker(resources).items()
     )
     return min(fits, resources.concurrent_trials) if resources.concurrent_trials else fits
 

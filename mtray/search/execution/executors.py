@@ -20,8 +20,7 @@ import ray
 
 from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
-from mtray.schema import Resources
-from mtray.search.execution.available_resources import fitting
+from mtray.search.execution.available_resources import fitting, per_worker
 from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.nodes import alive_nodes, lost_error
 from mtray.search.execution.shared import Shared
@@ -134,7 +133,7 @@ def trainer(name: str, shared: Shared) -> Any:
         scaling_config=train.ScalingConfig(
             num_workers=wanted.workers,
             use_gpu=bool(wanted.gpus_per_worker),
-            resources_per_worker=_per_worker(wanted),
+            resources_per_worker=per_worker(wanted),
         ),
         run_config=train.RunConfig(
             name=name,
@@ -143,11 +142,6 @@ def trainer(name: str, shared: Shared) -> Any:
             failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
         ),
     )
-
-
-def _per_worker(wanted: Resources) -> dict[str, float]:
-    gpus = {"GPU": wanted.gpus_per_worker} if wanted.gpus_per_worker else {}
-    return {"CPU": wanted.cpus_per_worker, **gpus}
 
 
 def root_cause(error: BaseException, nodes_before: set[str]) -> Exception | None:
@@ -159,8 +153,9 @@ def root_cause(error: BaseException, nodes_before: set[str]) -> Exception | None
         return full_disk_error()
     failures = getattr(error, "worker_failures", None)
     cause = most_telling(failures) if failures else error
-    if classify(cause) in LOST:
+    reason_class = classify(cause)
+    if reason_class in LOST:
         return lost_error("a worker process of the trial ended", nodes_before)
-    if isinstance(cause, MemoryError) or classify(cause) == "out_of_memory":
-        return cause if isinstance(cause, Exception) else MemoryError(str(cause))
+    if reason_class == "out_of_memory" and isinstance(cause, Exception):
+        return cause
     return TrainError(str(cause))

@@ -69,15 +69,19 @@ class WorkerTraceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def packed_failure(error: Exception) -> bytes:
-    """A pickled failure; an error that cannot be pickled becomes a TrainError."""
+def failure_of(error: Exception) -> Failure:
+    """A failure that can be pickled; an error that cannot be becomes a TrainError."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     try:
-        packed = pickle.dumps(Failure(error, text))
-        pickle.loads(packed)  # an exception with arguments of its own may fail only here
-    except Exception:
-        packed = pickle.dumps(Failure(TrainError(f"{type(error).__name__}: {error}"), text))
-    return packed
+        # an exception with arguments of its own may fail only when it is read
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # of whatever kind the exception's own code raises
+        error = TrainError(f"{type(error).__name__}: {error}")
+    return Failure(error, text)
+
+
+def packed_failure(error: Exception) -> bytes:
+    return pickle.dumps(failure_of(error))
 
 
 def unpacked_failure(packed: bytes) -> Failure:

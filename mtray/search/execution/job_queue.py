@@ -105,9 +105,9 @@ class JobQueue:
         """The executor's job at this place, counted from 0 and the same for all its workers; None
         if there is none yet. A new one is taken only when all its workers ask: a worker that has
         done its part does not go on before the others, which may still fail."""
-        if executor in self._ended:
-            return END  # asked by a process that is gone
-        own = self._executors.setdefault(executor, _Executor())
+        own = self._known(executor)
+        if own is None:
+            return END
         own.places[rank] = place
         if place < len(own.jobs):
             return own.jobs[place]
@@ -117,6 +117,12 @@ class JobQueue:
         if found is not None:
             own.jobs.append(found)
         return found
+
+    def _known(self, executor: str) -> _Executor | None:
+        """None once it has ended: a call may come from a process that is gone."""
+        if executor in self._ended:
+            return None
+        return self._executors.setdefault(executor, _Executor())
 
     def _next(self, executor: str) -> Assignment | None:
         running = {e.work.job.number for e in self._entries.values() if e.executor and not e.done}
@@ -139,13 +145,13 @@ class JobQueue:
 
     def retire(self, executor: str) -> None:
         """The executor gets no further job."""
-        if executor not in self._ended:
-            self._executors.setdefault(executor, _Executor()).retire = True
+        if own := self._known(executor):
+            own.retire = True
 
     def fail(self, executor: str, rank: int, failure: bytes) -> None:
         """What a worker raised; its job has failed once `end` says that the executor is gone."""
-        if executor not in self._ended:
-            self._executors.setdefault(executor, _Executor()).failures[rank] = failure
+        if own := self._known(executor):
+            own.failures[rank] = failure
 
     # called by the sweep's driver
 

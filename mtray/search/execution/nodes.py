@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Any
 
 import ray
 
@@ -35,4 +37,15 @@ def workers_here(resources: Resources) -> int:
     amounts: dict[str, float] = next(
         (node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {}
     )
-    return max(1, fitting(resources.model_copy(update={"workers": 1}), amounts))
+    alone = resources.model_copy(update={"workers": 1, "concurrent_trials": None})
+    most = (resources.concurrent_trials or math.inf) * resources.workers
+    return int(max(1, min(fitting(alone, amounts), most)))
+
+
+def start_actor_here(cls: type, soft: bool) -> Any:
+    """An actor without a CPU on the machine of the calling process; `soft`: on another one if there
+    is no room."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=soft)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(cls).remote()

@@ -84,11 +84,9 @@ class ProgressActor:
 def start_progress() -> Any:
     """Start the progress actor on the driver's machine, so that it survives the loss of any
     other."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    from mtray.search.execution.nodes import start_actor_here
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressActor).remote()
+    return start_actor_here(ProgressActor, soft=True)
 
 
 def ask_whether_to_stop(

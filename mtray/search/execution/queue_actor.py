@@ -84,8 +84,6 @@ class QueueActor:
 
 def start_queue() -> Any:
     """Start the queue on the driver's machine: the sweep does not survive its loss anyway."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    from mtray.search.execution.nodes import start_actor_here
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(QueueActor).remote()
+    return start_actor_here(QueueActor, soft=False)

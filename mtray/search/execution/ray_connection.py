@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
-
-if TYPE_CHECKING:
-    pass
 
 CONNECT_WITHIN = 4  # seconds
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mtray.run_files import trial_name
 from mtray.schema import Resources
+from mtray.search.execution.available_resources import per_worker
 from mtray.trial.job import Job
 
 PATIENCE = 30.0  # seconds that a trial may take to start its processes
@@ -23,8 +24,7 @@ Amounts = Mapping[str, float]
 
 def wanted_by(resources: Resources) -> dict[str, float]:
     """The total resources of the workers of one trial."""
-    per_worker = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    return {name: n * resources.workers for name, n in per_worker.items() if n}
+    return {name: n * resources.workers for name, n in per_worker(resources).items()}
 
 
 @dataclass(frozen=True)

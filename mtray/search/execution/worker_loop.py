@@ -17,7 +17,7 @@ from mtray.errors import ConfigError, DataError, TrialStopped
 from mtray.run_files import trial_dir, weights_file
 from mtray.schema import Study
 from mtray.search.early_stopping.rung_files import RungQuestion
-from mtray.search.execution.job_messages import Assignment, Done, Work, packed_failure
+from mtray.search.execution.job_messages import Assignment, Done, Work, failure_of, packed_failure
 from mtray.search.execution.nodes import workers_here
 from mtray.search.execution.progress import Reporter, ask_whether_to_stop
 from mtray.search.execution.shared import Shared
@@ -119,7 +119,7 @@ class _Workplace:
         except (ConfigError, DataError) as error:
             if self._place.world > 1:  # other ranks may go on and wait for this one
                 raise
-            return Done(failure=pickle.loads(packed_failure(error)))
+            return Done(failure=failure_of(error))
 
     def _outcome(self, work: Work, ticket: int) -> Outcome:
         """Raises TrialStopped if asked to stop, TimeLimitReached if the trial's own time limit
@@ -188,4 +188,3 @@ def _read_what_trials_need(models: BaseModels, study: Study) -> None:
 
     import_deepspeed()
     models.read(study.model, study.trust_remote_code)
-    models.tokenizer(study.model, study.trust_remote_code)
