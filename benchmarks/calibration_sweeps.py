@@ -160,14 +160,16 @@ class Simulator:
         s = self.scenario
         sentences, texts, luck = self._effects[recipe]
         lucks = self._lucks(luck, sentences.shape, texts.shape)
-        changes = [("alpha", alpha) for alpha in s.alphas] + [("stop_after", e) for e in s.early]
-        for place, (name, reach) in enumerate([("alpha", 1.0), *changes]):
+        changes = [("reversion_alpha", alpha) for alpha in s.alphas] + [
+            ("stop_after", e) for e in s.early
+        ]
+        for place, (name, reach) in enumerate([("reversion_alpha", 1.0), *changes]):
             row = recipe.model_copy(update={name: reach}) if place else recipe
             quality, kept = (
                 b + reach * (t - b) for b, t in zip((QUALITY, 1.0), self.truth[recipe], strict=True)
             )
             self.truth.setdefault(row, (quality, kept))
-            by_alpha = name == "alpha"
+            by_alpha = name == "reversion_alpha"
             scale, found = (reach, lucks[1.0]) if by_alpha else (1.0, lucks[reach])
             measured = [
                 self._ability(

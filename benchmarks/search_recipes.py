@@ -23,7 +23,7 @@ from search_tables import Array, Params, Problem, Row, from_rows
 from table_summary import OBJECTIVES, RUNGS, SENSES, groups, read_table, seed_variance
 
 from mtray.errors import ConfigError
-from mtray.search.strategy.samplers import holds
+from mtray.search_space.parameters import holds
 from mtray.search_space.space import Space
 
 STAGES = (*RUNGS, "")  # prefixes of columns, by fidelity

@@ -9,7 +9,8 @@ from mtray.data.store import build_store
 from mtray.data.tables import StoredTable
 from mtray.errors import ConfigError
 from mtray.report.printing import aligned
-from mtray.schema import Mix, Recipe, Source, Study
+from mtray.schema import RENAMED, Mix, Recipe, Source, Study
+from mtray.search_space.space import unknown_parameter
 
 
 def chosen(study: Study, name: str | None) -> tuple[Source, ...]:
@@ -30,6 +31,8 @@ def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
     given: dict[str, Any] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")
+        if key in RENAMED:
+            raise unknown_parameter("--recipe", key)
         if not sign or key not in Recipe.model_fields:
             allowed = ", ".join(Recipe.model_fields)
             raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")

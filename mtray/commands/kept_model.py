@@ -27,7 +27,7 @@ def kept_weights(run_dir: Path, record: TrialRecord) -> Path | None:
             trained = read_record(result_path(run_dir, number))
         except RunError:
             return None
-        if trained.recipe.alpha != 1:
+        if trained.recipe.reversion_alpha != 1:
             return None
     file = trial_dir(run_dir, number) / weights_file(record.recipe.stop_after)
     return file if file.is_file() else None
@@ -56,7 +56,7 @@ def kept_outcome(
         origin.take(module)
         load_trainable(module, file)
     settings = settings_of(study.evaluation, module, tokenizer, precision)
-    with origin.at(module, 1.0 if record.trained_as is None else record.recipe.alpha):
+    with origin.at(module, 1.0 if record.trained_as is None else record.recipe.reversion_alpha):
         with seconds.phase("generation"), merged(module):
             answered = answer_part(settings, requests, (0, 1))
         if use is not None:

@@ -151,9 +151,9 @@ def trial_lines(
 
 def further_lines(records: RunRecords) -> list[str]:
     """How many points are not trials, by kind."""
-    trained = {r.number: r.recipe.alpha for r in records.trials}
+    trained = {r.number: r.recipe.reversion_alpha for r in records.trials}
     further = [r for r in records.records if r.trained_as is not None]
-    reverted = sum(trained.get(r.trained_as or 0) != r.recipe.alpha for r in further)
+    reverted = sum(trained.get(r.trained_as or 0) != r.recipe.reversion_alpha for r in further)
     early = len(further) - reverted
     return [
         *([f"reverted: {reverted} points of trained models at other alphas"] if reverted else []),

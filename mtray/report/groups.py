@@ -64,7 +64,7 @@ class Group:
 
     @property
     def alpha(self) -> float:
-        return self.original.recipe.alpha
+        return self.original.recipe.reversion_alpha
 
     @property
     def stop_after(self) -> float:

@@ -113,16 +113,17 @@ def laws(evidence: Evidence, study: Study, space: Space, asked: LawSettings = AL
 def points_of(recipes: Sequence[Recipe]) -> tuple[list[int], Array]:
     """Indices of the recipes that train anything, and these as points (n, 5) of `COLUMNS`. Weights
     reverted to a share alpha of their update count as trained at alpha times the learning rate."""
-    rows = [i for i, r in enumerate(recipes) if r.parallel_size and r.alpha and r.learning_rate]
+    rates = [(r.learning_rate or 0.0) * r.reversion_alpha for r in recipes]
+    rows = [i for i, r in enumerate(recipes) if r.parallel_size and rates[i]]
     found = [
-        [r.parallel_size, r.alpha * (r.learning_rate or 0), *(getattr(r, n) for n in COLUMNS[2:])]
-        for r in (recipes[i] for i in rows)
+        [recipes[i].parallel_size, rates[i], *(getattr(recipes[i], n) for n in COLUMNS[2:])]
+        for i in rows
     ]
     return rows, np.array(found, dtype=np.float64).reshape(len(rows), len(COLUMNS))
 
 
 def _notes(space: Space, untouched: int) -> tuple[str, ...]:
-    unknown = [name for name in space.parameters if name not in (*COLUMNS, "alpha")]
+    unknown = [name for name in space.parameters if name not in (*COLUMNS, "reversion_alpha")]
     notes = []
     if unknown:
         notes.append(f"the laws ignore {', '.join(unknown)}: recipes are fitted together")

@@ -114,7 +114,8 @@ class JointPosterior:
             return 0.0
         names = self.evidence.names
         own = [self.evidence.seed_deviation[names.index(n)] for n in self.objectives]
-        return float(self.recipe(index).alpha * np.sqrt(worth(np.square(own), self.scale**2)))
+        deviation = np.sqrt(worth(np.square(own), self.scale**2))
+        return float(self.recipe(index).reversion_alpha * deviation)
 
     def expected(self, one: int, other: int) -> tuple[Expected, ...]:
         """What candidate `one` gains over candidate `other`, by index."""

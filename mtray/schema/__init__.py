@@ -4,7 +4,7 @@
 from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
-from mtray.schema.recipe import Mix, Recipe, SourceShare
+from mtray.schema.recipe import LORA_SCALE, RENAMED, Mix, Recipe, SourceShare
 from mtray.schema.record import (
     RETENTION_SUMMARIES,
     Estimate,
@@ -44,10 +44,12 @@ __all__ = [
     "BASELINES",
     "HUB_PREFIX",
     "KEPT_BESIDE",
+    "LORA_SCALE",
     "NAME_PATTERN",
     "NO_COMET",
     "POOLS",
     "RECORDED_BESIDE",
+    "RENAMED",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
     "AbilitySpec",

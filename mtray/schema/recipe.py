@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtray.schema.base import Frozen, Kind
+
+# parameters that an earlier version had under another name
+RENAMED = {"alpha": "reversion_alpha"}
+LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
 
 
 class Recipe(Frozen):
@@ -15,8 +19,10 @@ class Recipe(Frozen):
     - `source_weights`: sources of one kind share by the study's `weight`s, or equally.
     - `learning_rate`: there is no default that suits every model; None is for recipes that train
       nothing.
-    - `alpha`: the weights evaluated are w0 + alpha (w - w0), with w0 the base model's and w the
-      tuned ones.
+    - `lora_alpha`: as in peft: the adapter's product is multiplied by lora_alpha / lora_rank; None
+      is twice the rank.
+    - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
+      model's and w the tuned ones.
     - `stop_after`: the share of the planned steps after which training stops; the learning rate
       schedule stays that of the whole plan.
     """
@@ -30,11 +36,28 @@ class Recipe(Frozen):
     freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
     method: Literal["full", "lora", "qlora"] = "full"
     lora_rank: Annotated[int, Field(ge=1)] = 16
-    lora_alpha: Annotated[float, Field(gt=0)] = 2.0
+    lora_alpha: Annotated[float | None, Field(gt=0)] = None
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float | None, Field(gt=0)] = None
-    alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
+    reversion_alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     stop_after: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, found: Any) -> Any:
+        """Its records hold `alpha`, and with it `lora_alpha` as a multiple of the rank."""
+        if not isinstance(found, dict) or "alpha" not in found:
+            return found
+        values = {RENAMED.get(name, name): value for name, value in found.items()}
+        scale = values.pop("lora_alpha", LORA_SCALE)
+        if scale != LORA_SCALE:
+            values["lora_alpha"] = scale * values["lora_rank"]
+        return values
+
+    @property
+    def lora_scale(self) -> float:
+        """The factor of the adapter's product."""
+        return LORA_SCALE if self.lora_alpha is None else self.lora_alpha / self.lora_rank
 
 
 class SourceShare(Frozen):

@@ -123,7 +123,7 @@ ReasonClass = Literal[
 
 
 def moved_by(record: TrainingRecord, share: float) -> TrainingRecord:
-    """The record of the same training at `alpha` = share (`Recipe.alpha`). Weight distances scale
+    """The record of the same training at `reversion_alpha` = share. Weight distances scale
     with it; the KL divergence does not, and is left out."""
     moved = {part: share * value for part, value in record.movement.items()}
     mean = None if record.mean_difference is None else share * record.mean_difference
@@ -148,7 +148,7 @@ class TrialRecord(Frozen):
       and data draw.
     - `of`: the number of that earlier trial.
     - `trained_as`: the trial that trained these weights, where they are another trial's at another
-      `alpha` or after a part of its steps (`Recipe.stop_after`).
+      `reversion_alpha` or after a part of its steps (`Recipe.stop_after`).
     - `objectives`: the values that the search sees.
     - `scores`: everything measured, by name: `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>`
       (raw) and `retention.<ability>`.

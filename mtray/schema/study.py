@@ -161,9 +161,10 @@ class Evaluation(Frozen):
     - `beams`: 1 is greedy decoding.
     - `embedder`: a sentence encoder, for DES between a trial's mix and the evaluation.
     - `reversion`: alphas at which every trained model is evaluated as well, each a point of its own
-      (`Recipe.alpha`).
+      (`Recipe.reversion_alpha`).
     - `intermediate_checkpoints`: shares of the steps after which every training is evaluated as
-      well, each a point of its own (`Recipe.stop_after`), at the recipe's alpha.
+      well, each a point of its own (`Recipe.stop_after`), at the recipe's
+      `reversion_alpha`.
     - `sample_seed`: seed of the samples of all evaluation sets, separate from the study's seed, so
       that studies and replicates with different training seeds are measured on the same segments.
     - `divergence`: recorded in addition to the scores.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Number = int | float
 Value = int | float | str
+STEP_TOLERANCE = 1e-8  # of a step; Optuna's tolerance for values of a stepped range
 
 
 def shown(value: Value) -> str:
@@ -127,6 +128,26 @@ class Choices(_Varied):
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.choices)
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a distribution contains a value."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    try:
+        number = distribution.to_internal_repr(value)
+    except ValueError:  # not one of the choices
+        return False
+    if isinstance(distribution, CategoricalDistribution):
+        return True
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    steps = (number - low) / step if step else 0.0
+    return bool(low <= number <= high and abs(steps - round(steps)) < STEP_TOLERANCE)
 
 
 Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]

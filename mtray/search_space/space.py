@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import Frozen, Recipe
+from mtray.schema import RENAMED, Frozen, Recipe
 from mtray.search_space.parameters import (
     TYPES,
     Choices,
@@ -29,6 +29,7 @@ from mtray.search_space.parameters import (
     IntRange,
     Parameter,
     Value,
+    holds,
     shown,
     values_of,
 )
@@ -80,6 +81,17 @@ class Space(Frozen):
                 off.add(name)
         return off
 
+    def params(self, recipe: Recipe) -> dict[str, Value]:
+        """The recipe's values of the searched parameters. One that is switched off and whose value
+        its range does not contain gets a value of the range."""
+        values = {name: getattr(recipe, name) for name in self.parameters}
+        off = [
+            n
+            for n in self.switched_off(values)
+            if not holds(self.parameters[n].distribution(), values[n])
+        ]
+        return values | {name: values_of(self.parameters[name])[0] for name in off}
+
     def in_order(self) -> list[str]:
         """The searched parameters, each after those that its conditions depend on. Raises
         ConfigError for a cycle."""
@@ -121,8 +133,7 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
     for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
         unknown = [name for name in names if name not in Recipe.model_fields]
         if unknown:
-            allowed = ", ".join(Recipe.model_fields)
-            raise ConfigError(f"{where}: unknown parameter {unknown[0]!r}; allowed: {allowed}")
+            raise unknown_parameter(where, unknown[0])
     fixed = {k: v for k, v in raw.items() if isinstance(v, Value) and not isinstance(v, bool)}
     varied = {k: v for k, v in raw.items() if k not in fixed}
     parameters = {name: _parameter(path, name, found) for name, found in varied.items()}
@@ -140,6 +151,14 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
     _check_conditions(space, path)
     _check_ends(space, path)
     return space
+
+
+def unknown_parameter(where: str, name: str) -> ConfigError:
+    """The error that says what a parameter is called now, or which ones there are."""
+    if name in RENAMED:
+        return ConfigError(f"{where}: the parameter {name!r} is now called {RENAMED[name]}")
+    allowed = ", ".join(Recipe.model_fields)
+    return ConfigError(f"{where}: unknown parameter {name!r}; allowed: {allowed}")
 
 
 def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | Choices:
@@ -165,6 +184,8 @@ def _check_conditions(space: Space, path: Path) -> None:
     for name, p in space.parameters.items():
         for other, condition in p.when.items():
             where = f"{path}: {name}.when.{other}"
+            if other in RENAMED:
+                raise unknown_parameter(where, other)
             if other not in Recipe.model_fields or other == name:
                 allowed = ", ".join(n for n in Recipe.model_fields if n != name)
                 raise ConfigError(f"{where}: not another parameter; allowed: {allowed}")

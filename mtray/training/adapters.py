@@ -70,7 +70,7 @@ def linear_names(model: Any, without: tuple[int, ...] = ()) -> list[str]:
 
 def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> Any:
     """The model with an adapter on every linear layer of the blocks that are not frozen; only
-    adapters are trained. Their output is scaled by `lora_alpha`, which peft calls alpha / rank."""
+    adapters are trained. Their output is scaled by lora_alpha / lora_rank."""
     from peft import LoraConfig, get_peft_model
 
     names = linear_names(model, frozen)
@@ -85,7 +85,7 @@ def with_adapters(model: Any, recipe: Recipe, frozen: tuple[int, ...] = ()) -> A
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     transposed = not hasattr(model.get_submodule(names[0]), "in_features")  # GPT-2's
     config = LoraConfig(
-        r=recipe.lora_rank, lora_alpha=recipe.lora_alpha * recipe.lora_rank,
+        r=recipe.lora_rank, lora_alpha=recipe.lora_scale * recipe.lora_rank,
         lora_dropout=recipe.lora_dropout, target_modules=names, bias="none",
         fan_in_fan_out=transposed,
     )  # fmt: skip

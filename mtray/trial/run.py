@@ -74,7 +74,7 @@ class _Trial:
         self._record: TrainingRecord | None = None
         # the untouched base model has nothing to revert
         wanted = study.evaluation.reversion if job.recipe.parallel_size else ()
-        self._alphas = [alpha for alpha in wanted if alpha != job.recipe.alpha]
+        self._alphas = [alpha for alpha in wanted if alpha != job.recipe.reversion_alpha]
         self._intermediate = IntermediateCheckpoints(self._seconds)
         self._built: Any = None
 
@@ -138,7 +138,7 @@ class _Trial:
         from mtray.training.engine import build_engine
 
         training = self._study.training
-        reverts = self._alphas or self._job.recipe.alpha != 1
+        reverts = self._alphas or self._job.recipe.reversion_alpha != 1
         if reverts or self._measures_weight_distance or self._options.divergence is not None:
             self._origin.take(marked)
         self._built = build_engine(self._options.engine, marked, training, self._loaded.precision)
@@ -232,13 +232,13 @@ class _Trial:
                 with self._seconds.phase("movement"):
                     record = self._with_weight_distance(module, record)
             if record is not None:
-                kl = self._forward_kl(divergence, self._job.recipe.alpha)
+                kl = self._forward_kl(divergence, self._job.recipe.reversion_alpha)
                 record = record.model_copy(update={"forward_kl": kl})
             reverted = tuple(
                 self._reverted(module, requests, alpha, divergence) for alpha in self._alphas
             )
             if self._options.use is not None:
-                with self._origin.at(module, self._job.recipe.alpha):
+                with self._origin.at(module, self._job.recipe.reversion_alpha):
                     self._options.use(module, self._loaded.tokenizer)
         return Outcome(
             outputs, self._mix, record, self._seconds.phases, versions(),
@@ -252,7 +252,7 @@ class _Trial:
         """`alpha` defaults to the recipe's."""
         from mtray.training.adapters import merged
 
-        at = self._job.recipe.alpha if alpha is None else alpha
+        at = self._job.recipe.reversion_alpha if alpha is None else alpha
         with self._origin.at(module, at), merged(module):
             return evaluate_distributed(self._settings(module), asked, self._worker)
 
@@ -266,7 +266,7 @@ class _Trial:
         """The record with the distance of the trained weights from the base model."""
         distances, mean = weight_distances(module, self._origin.weights)
         whole_way = {"movement": distances, "mean_difference": mean}
-        return moved_by(record.model_copy(update=whole_way), self._job.recipe.alpha)
+        return moved_by(record.model_copy(update=whole_way), self._job.recipe.reversion_alpha)
 
     def _divergence(self, module: Any) -> Divergence | None:
         plan = self._options.divergence

@@ -46,8 +46,9 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
     records = {r.number: r for r in read_records(run_dir).sound()}
     assert set(records) == {-1, 0, HALF, EARLY}
     trial, half, early = records[0], records[HALF], records[EARLY]
-    assert (half.recipe.alpha, half.trained_as, trial.recipe.alpha) == (0.5, 0, 1.0)
-    assert half.recipe.model_copy(update={"alpha": 1.0}) == trial.recipe
+    assert (half.recipe.reversion_alpha, half.trained_as) == (0.5, 0)
+    assert trial.recipe.reversion_alpha == 1.0
+    assert half.recipe.model_copy(update={"reversion_alpha": 1.0}) == trial.recipe
     assert half.scores["cost.seconds"] == trial.scores["cost.seconds"]
     assert half.seconds["generation"] == pytest.approx(trial.seconds["reversion"], abs=0.5)
     assert half.training.movement["block 0"] == pytest.approx(

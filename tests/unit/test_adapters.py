@@ -51,11 +51,11 @@ def test_the_adapter_moves_and_nothing_else():
 
 
 def test_alpha_is_a_multiple_of_the_rank():
-    for rank, alpha in ((4, 2.0), (8, 0.5)):
+    for rank, alpha, scale in ((4, 8.0, 2.0), (8, 4.0, 0.5), (8, None, 2.0)):
         recipe = LORA.model_copy(update={"lora_rank": rank, "lora_alpha": alpha})
         model = prepare(llama(byte_level()), recipe, TRAINING, 1).model
         layer = model.get_base_model().model.layers[0].mlp.up_proj
-        assert layer.scaling["default"] == alpha and layer.r["default"] == rank
+        assert layer.scaling["default"] == scale and layer.r["default"] == rank
 
 
 def test_frozen_blocks_have_no_adapter():

@@ -18,7 +18,7 @@ from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_
 from mtray.report.printing import plain, stacked
 from mtray.schema import Recipe
 
-HALF = Recipe(parallel_size=900, alpha=0.5)
+HALF = Recipe(parallel_size=900, reversion_alpha=0.5)
 AGAIN = make_record(3, 0.63, 0.75, of=2, seed=5, replicate=1)
 REVERTED = make_record(1_000_002, 0.6, 0.9, recipe=HALF, trained_as=2)
 MORE = make_record(4, recipe=Recipe(parallel_size=70), scores={
@@ -47,7 +47,9 @@ def test_rows_by_hand():
     assert rows["base"]["quality"] == "0.420 [0.410, 0.430]"
     assert rows["3"]["quality"].startswith("+0.210 [") and rows["3"]["repeats"] == "2"
     assert (rows["3"]["seed"], rows["3"]["role"]) == ("5", "search")
-    assert rows["1000002"]["repeats"] == "weights of 2" and rows["1000002"]["alpha"] == "0.5"
+    assert (
+        rows["1000002"]["repeats"] == "weights of 2" and rows["1000002"]["reversion_alpha"] == "0.5"
+    )
     assert rows["2"]["retention.idioms"] == "-", "it was not measured there"
     assert rows["4"]["retention.idioms"] == "-", "the base model has none to compare with"
     assert rows["4"]["retention.animacy"].startswith("-0.100 [")

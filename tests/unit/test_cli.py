@@ -85,7 +85,7 @@ def test_status_counts_trials_by_state_and_changes_nothing(run_dir, capsys):
 
 
 def test_points_at_other_alphas_are_shown_and_are_no_trials(run_dir, capsys):
-    half = read_record(result_path(run_dir, 2)).recipe.model_copy(update={"alpha": 0.5})
+    half = read_record(result_path(run_dir, 2)).recipe.model_copy(update={"reversion_alpha": 0.5})
     write_record(run_dir, make_record(1_000_002, 0.63, 0.9, recipe=half, trained_as=2))
     assert run("status", run_dir) == 0
     out = capsys.readouterr().out
@@ -94,16 +94,16 @@ def test_points_at_other_alphas_are_shown_and_are_no_trials(run_dir, capsys):
     assert run("export", run_dir, "--out", run_dir / "x") == 0
     rows = list(csv.DictReader((run_dir / "x" / "front.csv").open()))
     found = {row["number"]: row for row in rows}
-    assert (found["1000002"]["alpha"], found["2"]["alpha"]) == ("0.5", "1.0")
+    assert (found["1000002"]["reversion_alpha"], found["2"]["reversion_alpha"]) == ("0.5", "1.0")
     assert found["1000002"]["on_front"] == "True"
     front = json.loads((run_dir / "x" / "front.json").read_text())
     (point,) = [p for p in front["points"] if p["number"] == 1_000_002]
-    assert point["command"].endswith(" 1000002") and point["recipe"]["alpha"] == 0.5
+    assert point["command"].endswith(" 1000002") and point["recipe"]["reversion_alpha"] == 0.5
 
 
 def test_intermediate_checkpoints_are_shown_beside_points_at_other_alphas(run_dir, capsys):
     recipe = read_record(result_path(run_dir, 2)).recipe
-    for number, change in ((1_000_002, {"alpha": 0.5}), (2_000_002, {"stop_after": 0.25}),
+    for number, change in ((1_000_002, {"reversion_alpha": 0.5}), (2_000_002, {"stop_after": 0.25}),
                            (3_000_002, {"stop_after": 0.5})):  # fmt: skip
         changed = recipe.model_copy(update=change)
         write_record(run_dir, make_record(number, 0.63, 0.9, recipe=changed, trained_as=2))

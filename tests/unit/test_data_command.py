@@ -158,6 +158,7 @@ def test_stats_of_a_space_say_the_most_that_is_asked(study, capsys, tmp_path):
     [
         (["peek", "--source", "nope"], "no source 'nope'; it has pairs, mono"),
         (["peek", "--rows", "0"], "--rows: expected 1 or more"),
+        (["stats", "--recipe", "alpha=1"], "'alpha' is now called reversion_alpha"),
         (["stats", "--recipe", "mono=1"], "expected KEY=VALUE with a key of parallel_size"),
         (["stats", "--recipe", "mono_ratio=-1"], "mono_ratio"),
         (["stats", "--recipe", "parallel_size=999"], "holds 64 examples and the recipe asks for"),

@@ -235,7 +235,7 @@ def trial(alpha=1.0, **how):
     pairs = [("English: Hi.\nUkrainian:", " Привіт."), ("English: No.\nUkrainian:", " Ні.")]
     table = build_table(pairs, load_tokenizer("embedded"), 32)
     requests = [Request(prompt, None, 6) for prompt, _ in pairs]
-    recipe = Recipe(parallel_size=2, learning_rate=1e-3, alpha=alpha)
+    recipe = Recipe(parallel_size=2, learning_rate=1e-3, reversion_alpha=alpha)
     job = Job(0, "search", recipe, 1)
     if how.pop("measured", True):
         how["divergence"] = DivergencePlan(requests, lambda: None)

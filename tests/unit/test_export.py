@@ -230,7 +230,7 @@ def test_what_a_training_moved_has_columns(tmp_path):
         forward_kl=0.75,
     )  # fmt: skip
     trained = make_record(1, 0.61, 0.8, training=training)
-    half = trained.recipe.model_copy(update={"alpha": 0.5})
+    half = trained.recipe.model_copy(update={"reversion_alpha": 0.5})
     other = make_record(
         1_000_001, 0.6, 0.9, recipe=half, trained_as=1, training=moved_by(training, 0.5)
     )

@@ -87,10 +87,10 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 
 def test_the_card_says_what_it_is_and_what_it_scored():
     study = make_study(model="some/model")
-    record = make_record(7, 0.61, 0.83, recipe=Recipe(parallel_size=2000, alpha=0.5))
+    record = make_record(7, 0.61, 0.83, recipe=Recipe(parallel_size=2000, reversion_alpha=0.5))
     card = model_card(record, study, "my-run", "adapter", "It gives 3 of 4 ...")
     assert card.startswith("---\nbase_model: some/model\nlibrary_name: peft\n")
-    assert "| `alpha` | 0.5 |" in card and "| `parallel_size` | 2000 |" in card
+    assert "| `reversion_alpha` | 0.5 |" in card and "| `parallel_size` | 2000 |" in card
     assert "| `quality` | 0.610 [0.600, 0.620] |" in card
     assert study_hash(study) in card and "run `my-run`" in card and "It gives 3 of 4" in card
     assert "| parallel | 2,000 | not given |" in card

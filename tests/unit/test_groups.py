@@ -120,7 +120,7 @@ def test_no_interval_leaves_what_a_measure_can_be():
 
 def reverted(record, quality):
     """The weights of a trial half of the way back to the base model."""
-    recipe = record.recipe.model_copy(update={"alpha": 0.5})
+    recipe = record.recipe.model_copy(update={"reversion_alpha": 0.5})
     number = 1_000_000 + record.number
     return make_record(
         number, quality, recipe=recipe, seed=record.seed, replicate=record.replicate,

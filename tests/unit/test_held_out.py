@@ -90,7 +90,7 @@ def test_a_replicate_is_trained_as_it_was():
     assert (job.number, job.seed, job.replicate, job.of, job.draw.seed) == (5, 8, 2, 3, 6)
 
 
-@pytest.mark.parametrize("change", [{"alpha": 0.5}, {"stop_after": 0.25}])
+@pytest.mark.parametrize("change", [{"reversion_alpha": 0.5}, {"stop_after": 0.25}])
 def test_a_further_point_shares_its_training_on_the_test_segments_too(
     tmp_path, monkeypatch, change
 ):

@@ -216,7 +216,7 @@ def test_replicates_keep_what_they_repeat(tmp_path):
         assert records[copy.of].recipe == copy.recipe
 
 
-@pytest.mark.parametrize("change", [{"alpha": 0.5}, {"stop_after": 0.25}])
+@pytest.mark.parametrize("change", [{"reversion_alpha": 0.5}, {"stop_after": 0.25}])
 def test_further_points_of_a_trial_come_with_it(tmp_path, change):
     run(tmp_path / "old", 5)
     old = read_record(result_path(tmp_path / "old", 4))
@@ -243,7 +243,7 @@ def test_of_a_trial_with_other_alphas_all_or_nothing_is_taken_over(tmp_path, mon
     run(tmp_path / "old", 5, evaluation=evaluation)
     old = read_record(result_path(tmp_path / "old", 4))
     for number, alpha in ((1_000_004, 0.25), (2_000_004, 0.5)):
-        recipe = old.recipe.model_copy(update={"alpha": alpha})
+        recipe = old.recipe.model_copy(update={"reversion_alpha": alpha})
         changes = {"number": number, "recipe": recipe, "trained_as": 4}
         write_record(tmp_path / "old", old.model_copy(update=changes))
     found = searched(taken_from(tmp_path / "old", evaluation=evaluation))

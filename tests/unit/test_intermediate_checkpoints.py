@@ -186,7 +186,7 @@ def texts(outputs):
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 def test_a_trial_and_its_points_are_those_trained_alone(trial, method, alpha):
     """Answers, data and record; also of a recipe that goes part of the way back."""
-    recipe = {"method": method, "alpha": alpha, "learning_rate": 1e-2}
+    recipe = {"method": method, "reversion_alpha": alpha, "learning_rate": 1e-2}
     whole, plain = trial((0.5, 0.25), **recipe), trial(**recipe)
     assert texts(whole.outputs) == texts(plain.outputs)
     assert (whole.mix, timeless(whole.training)) == (plain.mix, timeless(plain.training))

@@ -80,7 +80,7 @@ def test_a_trial_leaves_nothing_to_the_next(base):
 
     untouched, first = run(parallel_size=0), run()
     assert first != untouched and run() == first
-    run(seed=2, method="lora", frozen_layers=1, alpha=0.5)
+    run(seed=2, method="lora", frozen_layers=1, reversion_alpha=0.5)
     assert run() == first
     run(training={"packing": "on", "gradient_checkpointing": True}, frozen_layers=1)
     assert run() == first

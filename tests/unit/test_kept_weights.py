@@ -31,7 +31,7 @@ RECORDS = [
     make_record(1, 0.7, 0.7, recipe=recipe(200)),
     make_record(2, 0.4, 0.5, recipe=recipe(300)),  # dominated, but not at alpha 0.5
     make_record(3, 0.66, 0.68, recipe=recipe(200), replicate=1, of=1, seed=2),
-    make_record(1_000_002, 0.3, 0.95, recipe=recipe(300, alpha=0.5), trained_as=2),
+    make_record(1_000_002, 0.3, 0.95, recipe=recipe(300, reversion_alpha=0.5), trained_as=2),
     make_record(2_000_003, 0.2, 0.97, recipe=recipe(200, stop_after=0.25), trained_as=3),
     make_record(3_000_003, 0.1, 0.1, recipe=recipe(200, stop_after=0.75), trained_as=3),
     make_failed(5),
@@ -69,7 +69,7 @@ def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
     assert kept_weights(tmp_path, RECORDS[5]) == trial_dir(tmp_path, 3) / QUARTER
     assert kept_weights(tmp_path, RECORDS[6]) is None, "never those of the whole training"
     # a recipe that goes part of the way back itself keeps no weights to begin from
-    write_record(tmp_path, make_record(2, 0.4, 0.5, recipe=recipe(300, alpha=0.75)))
+    write_record(tmp_path, make_record(2, 0.4, 0.5, recipe=recipe(300, reversion_alpha=0.75)))
     assert kept_weights(tmp_path, RECORDS[4]) is None
 
 
@@ -130,7 +130,9 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha, stop_after):
         mix=Mix(),
         training=None,
         trained_as=None if alpha == stop_after == 1 else 4,
-        recipe=Recipe(parallel_size=9, frozen_layers=1, alpha=alpha, stop_after=stop_after),
+        recipe=Recipe(
+            parallel_size=9, frozen_layers=1, reversion_alpha=alpha, stop_after=stop_after
+        ),
     )
     used = []
     outcome = kept_outcome(

@@ -135,9 +135,9 @@ def test_few_recipes_have_no_law():
 
 def test_weights_part_of_the_way_count_by_their_rate():
     recipes = [
-        Recipe(parallel_size=100, learning_rate=1e-3, alpha=0.5, frozen_layers=2),
+        Recipe(parallel_size=100, learning_rate=1e-3, reversion_alpha=0.5, frozen_layers=2),
         Recipe(parallel_size=0),
-        Recipe(parallel_size=100, learning_rate=1e-3, alpha=0.0),
+        Recipe(parallel_size=100, learning_rate=1e-3, reversion_alpha=0.0),
     ]
     rows, points = points_of(recipes)
     assert rows == [0]

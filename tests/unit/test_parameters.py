@@ -22,7 +22,7 @@ from mtray.report.tables import front_cells, front_sheet, show_front
 from mtray.schema import Recipe
 from mtray.search.execution.console import recipe_text
 
-ADAPTERS = {"method": "lora", "lora_rank": 8, "lora_alpha": 2.0, "lora_dropout": 0.0}
+ADAPTERS = {"method": "lora", "lora_rank": 8, "lora_alpha": 12.0, "lora_dropout": 0.0}
 FULL = dict.fromkeys(("lora_rank", "lora_alpha", "lora_dropout"))
 # recipe -> the parameters that are other than given
 CASES = {
@@ -33,7 +33,7 @@ CASES = {
     "full": (Recipe(parallel_size=9, frozen_layers=2, freeze_policy="top", lora_rank=4), FULL),
     "nothing frozen": (Recipe(parallel_size=9, **ADAPTERS), {"freeze_policy": None}),
     "both": (Recipe(parallel_size=9, freeze_policy="snr"), {**FULL, "freeze_policy": None}),
-    "all on": (Recipe(parallel_size=9, frozen_layers=1, alpha=0.5, **ADAPTERS), {}),
+    "all on": (Recipe(parallel_size=9, frozen_layers=1, reversion_alpha=0.5, **ADAPTERS), {}),
 }
 
 

@@ -12,7 +12,7 @@ from mtray.schema import Budget, Training
 from mtray.search.ledger import record_family
 from mtray.search.ledger.record_family import PENDING, complete_family, pending, write_family
 
-POINTS = ({"alpha": 0.25}, {"stop_after": 0.5})
+POINTS = ({"reversion_alpha": 0.25}, {"stop_after": 0.5})
 EVALUATION = {"reversion": (0.25,), "intermediate_checkpoints": (0.5,)}
 STUDY = {
     "evaluation": study_of().evaluation.model_copy(update=EVALUATION),

@@ -49,7 +49,28 @@ def test_the_largest_value(tmp_path):
     assert space.largest("replay_fraction") is None
 
 
+def test_the_parameters_of_a_recipe(tmp_path):
+    """One that is off may have no value, or one beyond its range: the search still needs one."""
+    lines = """
+method: {type: categorical, choices: [full, lora]}
+lora_rank: {type: int, low: 32, high: 64, when: {method: {among: [lora]}}}
+lora_alpha: {type: float, low: 16, high: 64, log: true, when: {method: {among: [lora]}}}
+"""
+    space = load_space(put(tmp_path, f"parallel_size: 64\nlearning_rate: 0.001\n{lines}"))
+    full = space.recipe({"method": "full", "lora_rank": 40, "lora_alpha": 20.0})
+    assert (full.lora_rank, full.lora_alpha) == (16, None)
+    assert space.params(full) == {"method": "full", "lora_rank": 32, "lora_alpha": 16.0}
+    params = {"method": "lora", "lora_rank": 40, "lora_alpha": 20.0}
+    lora = space.recipe(params)
+    assert space.params(lora) == params and lora.lora_scale == 0.5
+
+
 WRONG = [
+    ("alpha: 0.5", "the parameter 'alpha' is now called reversion_alpha"),
+    (
+        "mono_ratio: {type: float, low: 0, high: 1, when: {alpha: {above: 0.5}}}",
+        "mono_ratio.when.alpha: the parameter 'alpha' is now called reversion_alpha",
+    ),
     (
         "mono_ration: {type: float, low: 0, high: 1}",
         "unknown parameter 'mono_ration'; allowed: parallel_size, mono_ratio",
@@ -119,6 +140,8 @@ def test_defaults_of_the_study_that_no_recipe_takes_are_named(tmp_path):
     path = put(tmp_path, SMALL)
     with pytest.raises(ConfigError, match="defaults: unknown parameter 'replay'; allowed: par"):
         load_space(path, {"replay": 0.1})
+    with pytest.raises(ConfigError, match=r"defaults: .*'alpha' is now called reversion_alpha"):
+        load_space(path, {"alpha": 0.5})
     with pytest.raises(ConfigError, match=r"replay_fraction: .*found 1.5"):
         load_space(path, {"replay_fraction": 1.5})
 

@@ -71,7 +71,7 @@ def test_enough_says_why():
 def test_a_model_at_another_alpha_is_no_trial():
     """It took no training of its own, and is no trial without gain either."""
     records = BASELINES + searched((0.5, 0.9))
-    half = Recipe(parallel_size=2000, alpha=0.5)
+    half = Recipe(parallel_size=2000, reversion_alpha=0.5)
     other = make_record(1_000_001, 0.9, 0.9, recipe=half, trained_as=1, seconds={"total": 9e9})
     assert hypervolume_course([*records, other], make_study()) == hypervolume_course(
         records, make_study()

@@ -7,8 +7,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
-from mtray.search.strategy.samplers import MODEL_UP_TO, NAMES, at_size, holds, space_filling
+from mtray.search.strategy.samplers import MODEL_UP_TO, NAMES, at_size, space_filling
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
+from mtray.search_space.parameters import holds
 
 DISTRIBUTIONS = {
     "a": FloatDistribution(0, 1),

@@ -227,11 +227,11 @@ def test_a_trial_is_written_before_what_it_is_at_other_alphas(at_alphas, tmp_pat
 def test_every_alpha_is_a_row_of_its_own(at_alphas, tmp_path):
     whole, recipe = at_alphas(), Recipe(parallel_size=100)
     assert whole.objectives["quality"].value == 0.6
-    assert (whole.recipe.alpha, whole.trained_as) == (1, None)
+    assert (whole.recipe.reversion_alpha, whole.trained_as) == (1, None)
     rows = {r.number: r for r in read_records(tmp_path).sound()}
     assert list(rows) == FAMILY
     first, second, third = (rows[number] for number in FAMILY[1:])
-    assert first.recipe == recipe.model_copy(update={"alpha": 0.25})
+    assert first.recipe == recipe.model_copy(update={"reversion_alpha": 0.25})
     assert (first.role, first.seed, first.trained_as) == ("search", 2, 7)
     assert (first.replicate, first.of) == (1, 1_000_004), "a replicate of the original's alpha"
     assert first.objectives["quality"].value == 0.4 and third.objectives["quality"].value == 0.5

@@ -95,8 +95,9 @@ def further_points(job: Job, study: Study, outcome: Outcome) -> list[tuple[Job, 
         )
 
     alone = replace(outcome, reverted=(), intermediate=())
+    gone = job.recipe.reversion_alpha
     reverted = (
-        (own(alphas.index(r.alpha), alpha=r.alpha), _at_alpha(alone, r, job.recipe.alpha))
+        (own(alphas.index(r.alpha), reversion_alpha=r.alpha), _at_alpha(alone, r, gone))
         for r in outcome.reverted
     )
     early = (

@@ -133,7 +133,7 @@ class _Workplace:
             rungs=self._rung_plan(job, clock),
             keep_in=self._folder(job),
             use=keep and (lambda module, tokenizer: keep(stop_after, module)),
-            keep=keep if job.recipe.alpha == 1 else None,
+            keep=keep if job.recipe.reversion_alpha == 1 else None,
             divergence=self._divergence_plan(job),
         )
         worker = Worker(self._place, work.batch_share, reporter.progress, clock, self._models)

@@ -15,7 +15,7 @@ from mtray.report.answer_text import chance_text
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.posterior import JointPosterior, posterior_of
 from mtray.run_files import trial_name
-from mtray.schema import Recipe, Study, TrialRecord
+from mtray.schema import Study, TrialRecord
 from mtray.search.strategy.advice import Advisor, Proposal
 from mtray.search_space.space import Space
 
@@ -80,7 +80,7 @@ class ReportAdvisor:
         trained = len(found.numbers)
         ahead = found.worth.mean(axis=0) - found.worth[:, found.choice.best].mean()
         for index in trained + np.argsort(-ahead[trained:], kind="stable"):
-            params = self._params(found.recipe(int(index)))
+            params = self.space.params(found.recipe(int(index)))
             if ahead[index] <= 0:
                 return None
             if self.allowed is None or self.allowed(params):
@@ -88,10 +88,7 @@ class ReportAdvisor:
         return None
 
     def _again(self, found: JointPosterior, number: int, why: str) -> Proposal:
-        return Proposal(self._params(found.evidence.record(number).recipe), number, why)
-
-    def _params(self, recipe: Recipe) -> dict[str, Any]:
-        return {name: getattr(recipe, name) for name in self.space.parameters}
+        return Proposal(self.space.params(found.evidence.record(number).recipe), number, why)
 
 
 def _with_seeds(found: JointPosterior, more: Mapping[int, int]) -> JointPosterior:

@@ -16,6 +16,11 @@ from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
 from mtray.schema import Evaluation, Study
+from mtray.search.ledger.earlier_versions import (
+    CHANGED,
+    changed_parameters,
+    in_current_names,
+)
 from mtray.search.ledger.study_changes import (
     SAME_RUN,
     Need,
@@ -129,12 +134,25 @@ def check_bound(
     changes = study_changes(
         content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
     )
+    _check_names(run_dir)
     if is_beyond(changes, needs):
         raise RunError(
             f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
             f"{how_to_go_on(run_dir.name, changes)}{_who_can_answer(run_dir, changes)}"
         )
     return BoundStudy(study, space, old.evaluation)
+
+
+def _check_names(run_dir: Path) -> None:
+    """Raises RunError if the run searches a parameter that this version names or counts
+    otherwise."""
+    names = changed_parameters(json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")))
+    if names:
+        raise RunError(
+            f"run {run_dir.name!r} was started by an earlier version and searches {names[0]}, "
+            f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
+            f"another --name and --from {run_dir.name}, which takes over its trials"
+        )
 
 
 def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
@@ -164,6 +182,7 @@ def _with_rate(space: Space) -> Space:
 def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
     """Study and space of a run's file. Versions that could not `take` a sample of an evaluation set
     took its first segments, so old files are read that way."""
+    found = in_current_names(found)
     study = dict(found["study"])
     evaluation = study["evaluation"]
     first = {"take": "first"}

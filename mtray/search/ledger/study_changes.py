@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from mtray.schema import KEPT_BESIDE, Evaluation, Study
+from mtray.search.ledger.earlier_versions import CURRENT, NAMES
 from mtray.search_space.space import Space
 
 # may change between two starts of one run
@@ -91,7 +92,9 @@ def content(study: Study, space: Space | None = None) -> dict[str, Any]:
     """Study and space in the form that `study_changes` compares; without a space the study
     alone."""
     found = {"study": study.model_dump(mode="json")}
-    return found if space is None else found | {"space": space.model_dump(mode="json")}
+    if space is None:
+        return found
+    return found | {"space": space.model_dump(mode="json"), NAMES: CURRENT}
 
 
 def study_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:

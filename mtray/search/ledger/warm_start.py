@@ -34,8 +34,7 @@ from mtray.search.ledger.study_changes import (
     text_changes,
 )
 from mtray.search.strategy.baseline_recipes import baseline_recipes
-from mtray.search.strategy.samplers import holds
-from mtray.search_space.parameters import shown
+from mtray.search_space.parameters import holds, shown
 from mtray.search_space.space import Space
 
 KNOWN_BY = "known_by"  # in `extra` of a copy whose record differs under this run's study
@@ -167,7 +166,7 @@ def _as_here(
     base = next((r for r in records if r.number == BASE_NUMBER), None)
     family = [record, *(r for r in records if r.trained_as == record.number)]
     trial, *reverted = (recompute(r, before, now, draws, base) for r in family)
-    params = {name: getattr(record.recipe, name) for name in bound.space.parameters}
+    params = bound.space.params(record.recipe)
     return EarlierTrial(trial, run_dir, params, digest(record), tuple(reverted))
 
 
@@ -271,12 +270,10 @@ def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
 
 def _misfit(recipe: Recipe, space: Space) -> str | None:
     """Why a recipe is not in `space`; None if it is."""
-    distributions = space.distributions()
+    params = space.params(recipe)
     for name, parameter in space.parameters.items():
-        value = getattr(recipe, name)
-        if not holds(distributions[name], value):
-            return f"{name} {shown(value)} is not within {parameter.text()}"
-    params = {name: getattr(recipe, name) for name in space.parameters}
+        if not holds(parameter.distribution(), params[name]):
+            return f"{name} {shown(params[name])} is not within {parameter.text()}"
     here = space.recipe(params)
     for name in Recipe.model_fields:
         if getattr(here, name) != getattr(recipe, name):

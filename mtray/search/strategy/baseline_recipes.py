@@ -45,7 +45,7 @@ def baseline_recipes(
         if isinstance(default, str) and name not in study.defaults:
             params[name] = nearest(d, default)
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
-    params |= {name: 1.0 for name in ("alpha", "stop_after") if name in params}
+    params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
     params["parallel_size"] = space.largest("parallel_size")
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
     count = Counter(source.pool for source in study.sources)

@@ -10,9 +10,6 @@ from typing import Any
 import optuna
 from optuna.distributions import (
     BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
 )
 
 from mtray.errors import ConfigError
@@ -20,7 +17,6 @@ from mtray.search_space.unit_cube import at_quantile
 
 STARTUP = 4  # space-filling points before the model is used
 BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
-STEP_TOLERANCE = 1e-8  # of a step; Optuna's tolerance for values of a stepped range
 MODEL_UP_TO = 200  # finished trials up to which `auto` uses Gaussian processes
 
 # (seed, startup) -> sampler
@@ -60,20 +56,6 @@ def sampler_for(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[name](seed * 10_007 + number, startup)
-
-
-def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a distribution contains a value."""
-    try:
-        number = distribution.to_internal_repr(value)
-    except ValueError:  # not one of the choices
-        return False
-    if isinstance(distribution, CategoricalDistribution):
-        return True
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high, step = distribution.low, distribution.high, distribution.step
-    steps = (number - low) / step if step else 0.0
-    return bool(low <= number <= high and abs(steps - round(steps)) < STEP_TOLERANCE)
 
 
 class KnownSpace(optuna.samplers.BaseSampler):

@@ -14,7 +14,8 @@ from optuna.trial import TrialState
 from mtray.compat.optuna import set_constraints
 from mtray.schema import Sense
 from mtray.search.strategy.cost_aware import Observation
-from mtray.search.strategy.samplers import KnownSpace, holds
+from mtray.search.strategy.samplers import KnownSpace
+from mtray.search_space.parameters import holds
 
 Params = dict[str, Any]
 FINE = 100  # number of integers from which a range is treated as continuous

@@ -1,0 +1,75 @@
+"""Study files of earlier versions: `alpha` is now `reversion_alpha`, and `lora_alpha`, once a
+multiple of the rank, is now as in peft."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtray.schema import LORA_SCALE, RENAMED, Recipe
+
+NAMES = "parameter_names"  # which names a study file uses; absent: those of an earlier version
+CURRENT = 2
+CHANGED = {name: f"which is now {new}" for name, new in RENAMED.items()} | {
+    "lora_alpha": "which is now as in peft, and no longer a multiple of the rank"
+}
+
+
+def in_current_names(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Study and space of a run's file, in the names of this version.
+
+    A searched `lora_alpha` gets the range of its products with all ranks of the space, and its
+    guess and step are dropped, as are conditions on it: they depend on the rank.
+    """
+    if found.get(NAMES) == CURRENT:
+        return dict(found)
+    study, space = found["study"], found["space"]
+    defaults, fixed = _renamed(study.get("defaults", {})), _renamed(space.get("fixed", {}))
+    parameters = {
+        name: {**p, "when": _renamed(p.get("when", {}))}
+        for name, p in _renamed(space["parameters"]).items()
+    }
+    ranks = _values(parameters.get("lora_rank"), {**defaults, **fixed})
+    for values in (defaults, fixed):
+        if "lora_alpha" in values:
+            _scale_fixed(values, ranks)
+    if "lora_alpha" in parameters:
+        parameters["lora_alpha"] = _scaled(parameters["lora_alpha"], ranks)
+        for p in parameters.values():
+            p["when"].pop("lora_alpha", None)
+    return {
+        **found,
+        "study": {**study, "defaults": defaults},
+        "space": {"parameters": parameters, "fixed": fixed},
+    }
+
+
+def changed_parameters(found: Mapping[str, Any]) -> list[str]:
+    """The searched parameters of a run's file that this version names or counts otherwise, under
+    their old names: the run's search cannot go on with them."""
+    if found.get(NAMES) == CURRENT:
+        return []
+    return [n for n in found["space"]["parameters"] if n in CHANGED]
+
+
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(name, name): value for name, value in values.items()}
+
+
+def _values(parameter: Mapping[str, Any] | None, known: Mapping[str, Any]) -> list[float]:
+    if parameter is None:
+        return [known.get("lora_rank", Recipe.model_fields["lora_rank"].default)]
+    return parameter.get("choices") or [parameter["low"], parameter["high"]]
+
+
+def _scale_fixed(values: dict[str, Any], ranks: list[float]) -> None:
+    scale = values.pop("lora_alpha")
+    if scale != LORA_SCALE:  # which is what no `lora_alpha` means, at any rank
+        values["lora_alpha"] = scale * max(ranks)
+
+
+def _scaled(parameter: Mapping[str, Any], ranks: list[float]) -> dict[str, Any]:
+    found = {k: v for k, v in parameter.items() if k not in ("guess", "step")}
+    if "choices" in found:
+        return {**found, "choices": sorted({c * r for c in found["choices"] for r in ranks})}
+    return {**found, "low": found["low"] * min(ranks), "high": found["high"] * max(ranks)}

@@ -1,0 +1,129 @@
+"""Runs of a version whose recipes had `alpha`, and `lora_alpha` as a multiple of the rank."""
+
+import json
+
+import pytest
+from records_factory import make_record, make_study
+
+from mtray.errors import RunError
+from mtray.report.records import read_record, write_record
+from mtray.run_files import result_path
+from mtray.schema import Recipe
+from mtray.search.ledger.run_folder import bind, check_bound, load_bound
+from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
+from mtray.search_space.space import Space
+
+FULL = {"parallel_size": 64, "method": "lora", "lora_rank": 8, "alpha": 0.5}
+RATIO = {"mono_ratio": {"type": "float", "low": 0, "high": 2}}
+
+
+@pytest.mark.parametrize(
+    "found, alpha, scale",
+    [
+        ({"lora_alpha": 2.0}, None, 2.0),
+        ({"lora_alpha": 4.0}, 32.0, 4.0),
+        ({}, None, 2.0),
+    ],
+)
+def test_an_old_record_s_recipe(tmp_path, found, alpha, scale):
+    path = write_record(tmp_path, make_record(3, 0.5, 0.9, recipe=Recipe(parallel_size=64)))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "recipe": FULL | found}))
+    recipe = read_record(result_path(tmp_path, 3)).recipe
+    assert (recipe.reversion_alpha, recipe.lora_alpha, recipe.lora_scale) == (0.5, alpha, scale)
+    assert Recipe.model_validate(recipe.model_dump()) == recipe, "once is enough"
+
+
+def old_run(folder, parameters, fixed=None, defaults=None):
+    """A run's folder as that version left it."""
+    bind(folder, make_study(), Space(parameters={"mono_ratio": ratio()}))
+    path = folder / "study.json"
+    found = json.loads(path.read_text())
+    assert found.pop("parameter_names") == 2
+    found["study"]["defaults"] = defaults or {}
+    found["space"] = {"parameters": RATIO | parameters, "fixed": fixed or {"parallel_size": 64}}
+    path.write_text(json.dumps(found))
+
+
+def ratio(**more):
+    return FloatRange(type="float", low=0, high=2, **more)
+
+
+LORA_ALPHA = {"type": "float", "low": 1, "high": 4, "log": True, "guess": 2.0}
+RANKS = {"type": "int", "low": 4, "high": 16, "log": True}
+CASES = {
+    "neither": ({}, {}, {"mono_ratio": ratio()}, {}),
+    "alpha searched, and a condition on it": (
+        {
+            "mono_ratio": {"type": "float", "low": 0, "high": 2, "when": {"alpha": {"above": 0.5}}},
+            "alpha": {"type": "float", "low": 0.25, "high": 1},
+        },
+        {},
+        {
+            "mono_ratio": ratio(when={"reversion_alpha": Condition(above=0.5)}),
+            "reversion_alpha": FloatRange(type="float", low=0.25, high=1),
+        },
+        {},
+    ),
+    "alpha fixed, the usual scale": (
+        {}, {"alpha": 0.5, "lora_alpha": 2.0}, {"mono_ratio": ratio()}, {"reversion_alpha": 0.5}
+    ),
+    "another scale, of a fixed rank": (
+        {}, {"lora_rank": 8, "lora_alpha": 1.5}, {"mono_ratio": ratio()},
+        {"lora_rank": 8, "lora_alpha": 12.0},
+    ),
+    "the scale searched, of the default rank": (
+        {"lora_alpha": LORA_ALPHA}, {},
+        {
+            "mono_ratio": ratio(),
+            "lora_alpha": FloatRange(type="float", low=16, high=64, log=True),
+        }, {},
+    ),
+    "scale and rank searched": (
+        {"lora_alpha": LORA_ALPHA, "lora_rank": RANKS}, {},
+        {
+            "mono_ratio": ratio(),
+            "lora_alpha": FloatRange(type="float", low=4, high=64, log=True),
+            "lora_rank": IntRange(**RANKS),
+        }, {},
+    ),
+    "one of several": (
+        {
+            "lora_alpha": {"type": "categorical", "choices": [1.0, 2.0]},
+            "lora_rank": {"type": "categorical", "choices": [4, 8]},
+        }, {},
+        {
+            "mono_ratio": ratio(),
+            "lora_alpha": Choices(type="categorical", choices=(4.0, 8.0, 16.0)),
+            "lora_rank": Choices(type="categorical", choices=(4, 8)),
+        }, {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_old_run_s_space(tmp_path, case):
+    parameters, fixed, expected, expected_fixed = CASES[case]
+    old_run(tmp_path, parameters, {"parallel_size": 64} | fixed, fixed)
+    study, space = load_bound(tmp_path)
+    assert space.parameters == expected
+    assert space.fixed == {"parallel_size": 64} | expected_fixed
+    assert study.defaults == expected_fixed
+
+
+def test_an_old_run_goes_on_where_no_searched_name_changed(tmp_path):
+    old_run(tmp_path, {}, {"parallel_size": 64, "alpha": 0.5})
+    study, space = load_bound(tmp_path)
+    bind(tmp_path, study, space)
+    assert json.loads((tmp_path / "study.json").read_text())["parameter_names"] == 2
+    assert load_bound(tmp_path) == (study, space)
+
+
+@pytest.mark.parametrize(
+    "name, says", [("alpha", "now reversion_alpha"), ("lora_alpha", "now as in peft")]
+)
+def test_an_old_run_that_searched_one_does_not(tmp_path, name, says):
+    old_run(tmp_path, {name: {"type": "float", "low": 0.25, "high": 1}})
+    study, space = load_bound(tmp_path)
+    with pytest.raises(RunError, match=rf"searches {name}, which is {says}.*--from"):
+        check_bound(tmp_path, study, space)
