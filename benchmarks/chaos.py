@@ -48,6 +48,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
         "kill -9 of the Train controller of an executor",
         kills.kill_controller,
     ),
+    "kill_queue": ("kill -9 of the job queue", kills.kill_queue),
     "resumes": ("kill -9 of a long trial's worker, actor, driver; SIGTERM", kills.resumes),
     "kill_trial_actor_always": (
         "the same, every attempt of one trial",

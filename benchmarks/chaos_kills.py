@@ -161,6 +161,22 @@ def kill_controller(chaos: Chaos, rng: random.Random) -> str:
     return _kill(chaos, "TrainController")
 
 
+def kill_queue(chaos: Chaos, rng: random.Random) -> str:
+    """Nothing can go on without it: the sweep ends, no trial is blamed, and the same command goes
+    on."""
+    process = chaos.start()
+    chaos.wait_for_text(STARTED)
+    time.sleep(rng.uniform(2, 8))
+    pid = chaos.wait_for(lambda: chaos.ray_process("QueueActor", process), "the job queue")
+    os.kill(pid, signal.SIGKILL)
+    chaos.end(process, 2)
+    failed = [n for n, r in records_of(chaos.run_dir).items() if r.state == "failed"]
+    if failed or "the process of the job queue was lost" not in chaos.text:
+        raise Failed(f"failed: {failed}\n{chaos.text}")
+    chaos.finish()
+    return f"the sweep says so and ends with code 2; continued; {states_text(chaos)}"
+
+
 def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
     """Trial 0 alone, three times."""
     chaos.study["resources"]["concurrent_trials"] = 1

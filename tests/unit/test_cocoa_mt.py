@@ -1,10 +1,10 @@
 """CoCoA-MT's files as they are shipped, few-shot prompts made of them, and `score formality`."""
 
 import json
-from pathlib import Path
 
 import pytest
 from ability_factory import TOOLS
+from public_files import COCOA_MT, needs
 
 from mtray.cli import main
 from mtray.data.benchmarks.cocoa_mt import check_tags, phrases, plain, read_cocoa, read_domains
@@ -15,8 +15,6 @@ from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.metrics.cocoa_matching import register_values
 from mtray.schema import AbilitySpec
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cocoa-mt"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data/cocoa-mt is not here")
 SOURCES = ["You go.", "Your hat!", "I see you."]
 FORMAL = ["[F]Sie gehen[/F].", "[F]Ihr[/F] Hut!", "Ich sehe [F]Sie[/F]."]
 INFORMAL = ["[F]Du gehst[/F].", "[F]Dein[/F] Hut!", "Ich sehe [F]dich[/F]."]
@@ -275,14 +273,14 @@ def test_files_of_unequal_length_are_refused(tmp_path, capsys):
     assert "hyp has 2" in printed.err
 
 
-@needs_data
+@needs(COCOA_MT)
 @pytest.mark.parametrize(
     "language, official, normal", [("de", (551, 540), (598, 570)), ("es", (470, 460), (596, 583))]
 )
 def test_references_against_themselves(language, official, normal):
     """The counts behind the published-data figures: .918 and .900 of 600 for German, .783 and .767
     for Spanish; normalised .997, .950, .993, .972."""
-    ability = build(DATA / "test" / f"en-{language}", direction=f"en-{language}", size=600)
+    ability = build(COCOA_MT / "test" / f"en-{language}", direction=f"en-{language}", size=600)
     texts = [Output(t, -1.0, 1) for pair in ability.references for t in pair]
     counts, extras = ability.counts(texts), ability.extras(texts, TOOLS)
     for form, expected in (("official", official), ("normalised", normal)):
@@ -294,12 +292,12 @@ def test_references_against_themselves(language, official, normal):
     assert ability.measure(texts, TOOLS).point == 1.0
 
 
-@needs_data
+@needs(COCOA_MT)
 def test_shots_of_the_real_train_set():
-    options = {"direction": "en-es", "shots": 5, "shots_path": str(DATA / "train" / "en-es")}
-    ability = build(DATA / "test", size=60, domain=["call_center", "telephony"], **options)
+    options = {"direction": "en-es", "shots": 5, "shots_path": str(COCOA_MT / "train" / "en-es")}
+    ability = build(COCOA_MT / "test", size=60, domain=["call_center", "telephony"], **options)
     assert len(ability.requests) == 120
     assert all(r.prompt.count("\n") == 11 for r in ability.requests)
-    same = [r for r in read_cocoa(DATA / "train", "en", "es") if r.formal == r.informal]
+    same = [r for r in read_cocoa(COCOA_MT / "train", "en", "es") if r.formal == r.informal]
     assert len(same) == 49
     assert not any(f"Spanish: {row.formal}\n" in r.prompt for r in ability.requests for row in same)

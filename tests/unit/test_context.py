@@ -3,10 +3,10 @@
 import json
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from ability_factory import TOOLS
+from public_files import CTXPRO, needs
 
 from mtray.cli import main
 from mtray.data.benchmarks.ctxpro import Item, read_items, with_context
@@ -22,8 +22,6 @@ from mtray.evaluation.metrics.context_matching import (
     last_sentence,
 )
 from mtray.schema import AbilitySpec
-
-SHARED = Path(__file__).resolve().parents[3] / "shared/data/ctxpro"
 
 # text, expected form, whether the official test finds it
 MATCHES = [
@@ -336,13 +334,13 @@ def test_a_truncated_file_is_refused(files, capsys):
     assert "items.json has 4 items" in printed.err and "hyp has 2 lines" in printed.err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="ctxpro's files are not beside the checkout")
+@needs(CTXPRO)
 @pytest.mark.parametrize("split, whole, last", [("dev", 615, 608), ("devtest", 614, 603)])
 def test_ceilings_of_the_real_set(split, whole, last):
     """Of 615 references; the last sentence alone costs 1.1 and 1.8 points."""
     name = f"auxiliary.opensubtitles.en-de.{split}"
-    items = read_items(SHARED / "evalsets" / f"{name}.json")
-    items = with_context(items, SHARED / "evalsets" / name, SHARED / "inputs" / name)
+    items = read_items(CTXPRO / "evalsets" / f"{name}.json")
+    items = with_context(items, CTXPRO / "evalsets" / name, CTXPRO / "inputs" / name)
     references = [i.reference for i in items]
     assert len(items) == 615
     assert max(len(i.context) for i in items) == 9

@@ -67,6 +67,7 @@ class Queue:
         self.jobs, self.ends, self.closed, self.passed_on = list(jobs), [], 0, []
         self.end = SimpleNamespace(remote=self._end)
         self.close = SimpleNamespace(remote=self._close)
+        self.started = SimpleNamespace(remote=lambda: 1)
 
     def _end(self, name, failure, passes_on):
         self.ends.append(failure and type(pickle.loads(failure).error))
@@ -81,7 +82,7 @@ class Queue:
 def cluster(monkeypatch, nodes):
     """Executors whose runs end as listed; the last one runs until the sweep is over."""
     resources = {"CPU": 3.0}
-    monkeypatch.setattr("ray.get", lambda ref: ref)
+    monkeypatch.setattr("ray.get", lambda ref, timeout=None: ref)
     monkeypatch.setattr("ray.cluster_resources", lambda: resources)
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
     names = []
@@ -105,8 +106,11 @@ def cluster(monkeypatch, nodes):
         queue = Queue(jobs)
         study = make_study(resources=Resources(**wanted))
         said = []
-        found = executors.Executors(SimpleNamespace(study=study, queue=queue), said.append)
-        found.said = said
+        progress = SimpleNamespace(stopping=SimpleNamespace(remote=lambda: False))
+        shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress)
+        lost = []
+        found = executors.Executors(shared, said.append, lost.append)
+        found.said, found.lost, found.progress = said, lost, progress
         found.over, found.queue = over, queue
         return found
 
@@ -224,3 +228,25 @@ def test_executors_that_end_with_the_sweep_are_no_failure(cluster):
     sweep.over.set()
     sweep.close()
     assert sweep.queue.ends == [] and len(cluster.names) == 1
+
+
+@pytest.mark.parametrize(
+    "actor, what", [("queue", "job queue"), ("progress", "the trials' progress")]
+)
+def test_without_the_queue_or_the_progress_the_sweep_is_over(cluster, actor, what):
+    """No trial could run: each would fail, until the budget is spent."""
+    import ray
+
+    def gone():
+        raise ray.exceptions.RayActorError
+
+    sweep = cluster(concurrent_trials=1)
+    wait_until(lambda: cluster.names)
+    method = "started" if actor == "queue" else "stopping"
+    setattr(getattr(sweep, actor), method, SimpleNamespace(remote=gone))
+    wait_until(lambda: sweep.lost)
+    (reason,) = sweep.lost
+    assert what in reason and reason.endswith("the same command continues")
+    sweep.over.set()
+    sweep.close()
+    assert len(cluster.names) == 1, "and no executor starts any more"

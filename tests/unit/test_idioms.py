@@ -2,11 +2,11 @@
 
 import json
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ability_factory import TOOLS
+from public_files import IDIOMS, needs
 
 from mtray.cli import main
 from mtray.data.benchmarks.idioms import (
@@ -23,7 +23,6 @@ from mtray.evaluation.abilities.base import Context, floor_of
 from mtray.evaluation.inference.requests import Output
 from mtray.schema import AbilitySpec
 
-SHARED = Path(__file__).resolve().parents[3] / "shared/data/idioms-incontext-mt"
 HEADER = ["// Copyright of somebody.  ", "", "// SPDX-License-Identifier: none", ""]
 SENTENCES = [f"Satz {i // 2} wort{i}." for i in range(1000)]
 
@@ -283,11 +282,11 @@ def test_files_of_unequal_length(files, capsys):
 REAL = [("de-en", "dede-enus", 474), ("en-de", "enus-dede", 496)]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="IdiomsInCtx-MT is not beside the checkout")
+@needs(IDIOMS)
 @pytest.mark.parametrize("direction, stem, clusters", REAL)
 def test_the_real_set(direction, stem, clusters):
     names = {"de": "dede", "en": "enus"}
-    path = {code: str(SHARED / f"idioms_in_context-test.{stem}.{names[code]}") for code in names}
+    path = {code: str(IDIOMS / f"idioms_in_context-test.{stem}.{names[code]}") for code in names}
     spec = AbilitySpec(measure="idioms", path=path, direction=direction, size=1000)
     ability = build_ability(spec, Context("idiom", "labels", 16, None))
     assert len(ability.requests) == 1000

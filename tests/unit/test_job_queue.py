@@ -31,12 +31,21 @@ def queue():
     return JobQueue()
 
 
+def begun(queue, executor="a", place=0):
+    """The executor's next job, which its only worker has begun."""
+    found = queue.take(executor, place)
+    queue.begin(found.ticket)
+    return found
+
+
 def test_jobs_go_to_executors_in_order_and_come_back_once(queue):
     first, second = queue.submit(work(1)), queue.submit(work(2, 0.5))
     assert not queue.begun(first) and queue.done(first) is None
     taken = queue.take("a", 0)
     assert (taken.ticket, taken.work) == (first, work(1))
-    assert queue.take("b", 0).work == work(2, 0.5)
+    assert begun(queue, "b").work == work(2, 0.5)
+    assert not queue.begun(first), "its worker may be gone"
+    assert begun(queue) == taken
     assert queue.begun(first) and queue.begun(second)
     queue.finish(first, done())
     assert queue.done(first) == done()
@@ -57,6 +66,28 @@ def test_all_workers_of_an_executor_take_the_same_jobs(queue):
     assert [queue.take("a", 2) for _ in range(2)] == [END, END]
 
 
+def test_a_job_that_was_given_to_an_executor_that_is_gone_is_not_to_blame(queue):
+    """It is the next one in line again, unless executors keep ending before they begin."""
+    first, second = queue.submit(work(1)), queue.submit(work(2))
+    begun(queue, "a")
+    queue.finish(first, done())
+    lost = packed_failure(WorkerLost("killed"))
+    assert queue.take("a", 1).ticket == second
+    third = queue.submit(work(3))
+    assert queue.end("a", lost, passes_on=False) == (1, "WorkerLost: killed")
+    assert queue.done(second) is None
+    assert queue.take("b", 0).ticket == second
+    assert queue.end("b", lost, passes_on=False) == (0, "WorkerLost: killed")
+    assert queue.take("c", 0).ticket == second
+    assert queue.end("c", lost, passes_on=True).jobs == 0
+    assert isinstance(error_of(queue.done(second)), WorkerLost)
+    assert queue.take("d", 0).ticket == third
+    queue.abandon(3)
+    assert queue.end("d", lost).jobs == 0 and queue.take("e", 0) is None
+    with pytest.raises(KeyError):
+        queue.done(third)
+
+
 def test_two_jobs_of_a_trial_never_run_at_the_same_time(queue):
     """What a lost process of the trial began must end first: both write to one folder."""
     old = queue.submit(work(1))
@@ -74,7 +105,7 @@ def test_what_nobody_waits_for_is_forgotten(queue):
     waiting = queue.submit(work(1))
     assert queue.abandon(1) == [] and queue.take("a", 0) is None
     running = queue.submit(work(2))
-    queue.take("a", 0)
+    begun(queue)
     ended = queue.submit(work(3))
     queue.take("b", 0)
     queue.finish(ended, done())
@@ -108,7 +139,7 @@ PEER = RuntimeError("Connection closed by peer [10.0.0.1]")
 )
 def test_a_job_fails_with_what_tells_most(queue, by_rank, at_the_end, expected):
     ticket = queue.submit(work(1))
-    queue.take("a", 0)
+    begun(queue)
     for rank, error in by_rank.items():
         queue.fail("a", rank, packed_failure(error))
     assert queue.done(ticket) is None, "not while a worker of it may still write"
@@ -157,6 +188,7 @@ def test_workers_go_on_together(queue):
     first, second = queue.submit(work(1)), queue.submit(work(2))
     assert ask(queue, 0, 0) is None and not queue.begun(first), "one of two is there"
     assert ask(queue, 0, 1).ticket == ask(queue, 0, 0).ticket == first
+    queue.begin(first)
     queue.retire("a")
     assert ask(queue, 1, 1) is None
     queue.fail("a", 0, packed_failure(MemoryError("rank 0")))
@@ -193,7 +225,7 @@ def test_a_question_of_a_process_that_is_gone_takes_no_job(queue):
 
 def test_an_error_of_a_class_that_is_not_to_be_had_is_an_error_still(queue):
     ticket = queue.submit(work(1))
-    queue.take("a", 0)
+    begun(queue)
     queue.fail("a", 0, b"no pickle")
     assert "cannot be read here" in queue.end("a", packed_failure(TrainError("x"))).reason
     assert isinstance(error_of(queue.done(ticket)), TrainError)
@@ -224,6 +256,7 @@ def test_who_asks_the_actor_waits_until_there_is_an_answer(monkeypatch):
         ticket = await actor.submit(work(1))
         beginning = asyncio.ensure_future(actor.begun(ticket))
         assert [found.ticket for found in await asyncio.gather(*taking)] == [ticket] * 2
+        await actor.begin(ticket)
         assert await beginning is True
         waiting = asyncio.ensure_future(actor.done(ticket))
         await actor.finish(ticket, done())

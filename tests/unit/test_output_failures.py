@@ -3,9 +3,9 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from public_files import WMT, needs
 
 from mtray.cli import main
 from mtray.data.languages import Guess, candidates, identify, knows, other_language
@@ -21,7 +21,6 @@ from mtray.evaluation.metrics.output_failures import (
     without_punctuation,
 )
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SOURCE = "Die Regierung hat gestern ein neues Gesetz für die Schulen beschlossen."
 REFERENCE = "The government passed a new law for the schools yesterday."
 
@@ -220,10 +219,9 @@ def test_what_is_too_short_to_judge():
     )
 
 
+@needs(WMT)
 def test_human_references_hardly_fail():
-    path = DATA / "wmt" / "test.de-en.json"
-    if not path.exists():
-        pytest.skip("shared/data/wmt is not here")
+    path = WMT / "test.de-en.json"
     rows = [r["translation"] for r in json.loads(path.read_text(encoding="utf-8"))[::10]]
     sources, references = [r["de"] for r in rows], [r["en"] for r in rows]
     good = judge(sources, references, references, "de", "en").measurements("strict")

@@ -63,6 +63,7 @@ def test_what_a_job_waits_for_an_executor_is_no_part_of_its_time(run):
 
     def take():
         taken = run.queue.take("a", 0)
+        run.queue.begin(taken.ticket)
         assert (taken.work.job, taken.work.batch_share, taken.work.spent) == (JOB, 0.5, 0.0)
 
     found = run(
@@ -77,7 +78,7 @@ def test_what_a_job_waits_for_an_executor_is_no_part_of_its_time(run):
 
 def test_a_failure_is_raised_with_the_workers_traceback(run):
     def fail():
-        run.queue.take("a", 0)
+        run.queue.begin(run.queue.take("a", 0).ticket)
         run.queue.end("a", packed_failure(LossNotFinite("nan")))
 
     with pytest.raises(LossNotFinite, match="nan") as raised:
@@ -103,3 +104,16 @@ def test_no_job_is_submitted_for_a_trial_whose_minutes_are_spent(run):
     with pytest.raises(TimeLimitReached):
         run(trial_minutes=1)
     assert run.queue.take("a", 0) is None
+
+
+def test_a_trial_whose_queue_is_gone_has_not_failed(monkeypatch, run):
+    ray = pytest.importorskip("ray")
+
+    def gone(_):
+        raise ray.exceptions.RayActorError
+
+    monkeypatch.undo()
+    monkeypatch.setattr("ray.get", gone)
+    monkeypatch.setattr(submit, "UNTIL_NOTICED", 0.0)
+    with pytest.raises(TrialStopped):
+        run()

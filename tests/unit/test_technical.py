@@ -4,11 +4,11 @@ prompts, the floor, and `score technical`."""
 import json
 import pickle
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 from ability_factory import TOOLS
+from public_files import TICO, needs
 
 from mtray.analysis.uncertainty import difference
 from mtray.analysis.uncertainty import score as interval_of
@@ -24,8 +24,6 @@ from mtray.evaluation.metrics.terminology import find_terms, folded, occurs
 from mtray.evaluation.scoring import Scoring
 from mtray.evaluation.suite import Suite
 from mtray.schema import AbilitySpec
-
-TICO = Path(__file__).resolve().parents[3] / "shared" / "data" / "tico-19"
 
 # term, text, occurs as whole words
 OCCURS = [
@@ -322,7 +320,7 @@ def test_score_technical(tmp_path, capsys):
     assert "a glossary needs the columns" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not TICO.is_dir(), reason="shared/data/tico-19 is not here")
+@needs(TICO)
 def test_tico():
     """The references have all terms, the sources those that are the same in both languages."""
     ability = build(TICO, "all.en-fr.tmx.zip", size=300, glossary_path=str(TICO / "g_en_fr-FR.csv"))

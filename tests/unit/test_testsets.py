@@ -3,16 +3,14 @@ damage."""
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from public_files import WMT, needs
 
 from mtray.data.benchmarks.flores import ISO_639_3, find_file
 from mtray.data.testsets import read_test_set, require_text
 from mtray.errors import ConfigError, DataError
 from mtray.schema import QualitySet
-
-WMT = Path(__file__).resolve().parents[3] / "shared" / "data" / "wmt"
 
 
 def read(path, direction="de-en", **options):
@@ -107,9 +105,8 @@ def test_files_that_do_not_fit(tmp_path):
     require_text(["a"], "f", "translation")
 
 
+@needs(WMT)
 def test_wmt_as_alma_ships_it():
-    if not WMT.is_dir():
-        pytest.skip("the public WMT files are not shared here")
     for direction, count in {"de-en": 1984, "en-de": 2037}.items():
         found = read(str(WMT / f"test.{direction}.json"), direction, size=5000)
         assert len(found.sources) == len(found.references) == count

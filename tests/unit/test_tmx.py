@@ -1,16 +1,16 @@
 """TMX: what is read, and what is refused because it is damaged or could do harm."""
 
 import zipfile
-from pathlib import Path
 
 import pytest
+from public_files import TICO, needs
 
 from mtray.data.readers import byte_streams
 from mtray.data.readers.sources import all_rows, read_columns
 from mtray.data.readers.tmx import read_units
 from mtray.errors import DataError
 
-ZIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "tico-19" / "all.en-fr.tmx.zip"
+ZIP = TICO / "all.en-fr.tmx.zip"
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 DOCTYPE = '<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n'
 BODY = """<tmx version="1.4"><header srclang="en"><prop type="x">y</prop></header><body>
@@ -114,7 +114,7 @@ def test_archives_that_are_refused(tmp_path, monkeypatch):
         read_units(tmp_path / "c.zip")
 
 
-@pytest.mark.skipif(not ZIP.is_file(), reason="shared/data/tico-19 is not here")
+@needs(TICO)
 def test_tico():
     rows = read_columns(str(ZIP), ["en", "fr", "document"])
     assert len(rows) == 3071

@@ -37,15 +37,24 @@ LOOK_EVERY = 2.0  # seconds between two polls of the cluster's resources
 LONGEST_PAUSE = 30.0  # seconds before an executor that cannot start is tried again
 END_WITHIN = 10.0  # seconds for executors to end by themselves
 STARTS = 3  # failed ones in a row after which a waiting trial fails
+ANSWER_WITHIN = 30.0  # seconds for an actor that may be busy
+CONTINUE = "the same command continues"
 RECENTLY = 60.0  # seconds: a machine that was lost before is not why an executor ended
 
 
 class Executors:
-    """The executors of one sweep. `places`: how many trials the cluster has room for now, at least
-    one, so that a waiting trial reports which resource it waits for."""
+    """The executors of one sweep.
 
-    def __init__(self, shared: Shared, say: Callable[[str], None] = print) -> None:
-        self._shared, self._say = shared, say
+    - `places`: how many trials the cluster has room for now, at least one, so that a waiting trial
+      reports which resource it waits for.
+    - `lost`: called with the reason if the process of the queue or of the progress actor is gone,
+      without which no trial can run.
+    """
+
+    def __init__(
+        self, shared: Shared, say: Callable[[str], None], lost: Callable[[str], None]
+    ) -> None:
+        self._shared, self._say, self._lost = shared, say, lost
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._seen: dict[str, float] = {}  # of every machine, when it was last there
@@ -65,7 +74,22 @@ class Executors:
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY):
             with suppress(ray.exceptions.RayError):  # a busy cluster is asked again
+                if what := self._lost_actor():
+                    self._over.set()
+                    self._lost(f"{what} was lost (killed, or out of memory?); {CONTINUE}")
+                    return
                 self._look_once()
+
+    def _lost_actor(self) -> str:
+        for what, ask in (
+            ("the process of the job queue", self._shared.queue.started),
+            ("the process of the trials' progress", self._shared.progress_actor.stopping),
+        ):
+            try:
+                ray.get(ask.remote(), timeout=ANSWER_WITHIN)
+            except ray.exceptions.RayActorError:
+                return what
+        return ""
 
     def _look_once(self) -> None:
         self._seen.update(dict.fromkeys(alive_nodes(), time.monotonic()))

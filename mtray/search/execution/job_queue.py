@@ -25,11 +25,12 @@ _AFTER_ALL_RANKS = 1 << 30  # of two errors of the same class, a worker's own co
 
 @dataclass
 class _Entry:
-    """A submitted job: which executor runs it, and how it ended (a pickled `Done`). No trial waits
-    for an `abandoned` job any more."""
+    """A submitted job: which executor was given it, whether its workers have `begun` it, and how it
+    ended (a pickled `Done`). No trial waits for an `abandoned` job any more."""
 
     work: Work
     executor: str | None = None
+    begun: bool = False
     done: bytes | None = None
     abandoned: bool = False
 
@@ -71,7 +72,7 @@ class JobQueue:
 
     def begun(self, ticket: int) -> bool:
         entry = self._entries[ticket]
-        return entry.executor is not None or entry.done is not None
+        return entry.begun or entry.done is not None
 
     def withdraw(self, ticket: int) -> bool:
         """Remove a job that no executor has taken; False if one has."""
@@ -134,6 +135,11 @@ class JobQueue:
                 return Assignment(ticket, entry.work)
         return None
 
+    def begin(self, ticket: int) -> None:
+        """The rank-0 worker has its job."""
+        if entry := self._entries.get(ticket):
+            entry.begun = True
+
     def finish(self, ticket: int, done: bytes) -> None:
         """Store how a job ended, from its rank-0 worker."""
         entry = self._entries.get(ticket)
@@ -157,20 +163,36 @@ class JobQueue:
 
     def end(self, executor: str, failure: bytes | None, passes_on: bool = True) -> Ended:
         """Record that an executor has ended, with `failure` unless by itself. Its last job fails
-        with the most specific of this failure and its workers' errors. If it took no job, the first
-        waiting job fails where `passes_on` is set."""
+        with the most specific of this failure and its workers' errors; one that had not begun goes
+        back to the head of the queue. If it began no job, the first waiting job fails where
+        `passes_on` is set."""
         own = self._executors.pop(executor, _Executor())
         self._ended.add(executor)
-        jobs, reason = sum(job.work is not None for job in own.jobs), ""
+        tickets = [job.ticket for job in own.jobs if job.work is not None]
+        if tickets and self._give_back(tickets[-1]):
+            tickets.pop()
+        reason = ""
         if failure is not None:
             found = most_specific({**own.failures, _AFTER_ALL_RANKS: failure})
             reason = f"{type(found.error).__name__}: {found.error}"
-            ticket = own.jobs[-1].ticket if own.jobs else None
-            if not own.jobs and passes_on:
+            ticket = tickets[-1] if tickets else None
+            if not tickets and passes_on:
                 ticket = next(iter(self._waiting), None)
             if ticket in self._entries:
                 self._fail_job(ticket, found)
-        return Ended(jobs, reason)
+        return Ended(len(tickets), reason)
+
+    def _give_back(self, ticket: int) -> bool:
+        """Whether the job had not begun; it then waits again, unless it is abandoned."""
+        entry = self._entries.get(ticket)
+        if entry is None or entry.begun or entry.done is not None:
+            return False
+        if entry.abandoned:
+            del self._entries[ticket]
+        else:
+            entry.executor = None
+            self._waiting.appendleft(ticket)
+        return True
 
     def _fail_job(self, ticket: int, failure: Failure) -> None:
         if self._entries[ticket].done is None:

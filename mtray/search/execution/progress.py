@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mtray.search.early_stopping.rung_files import RungQuestion
@@ -99,7 +100,10 @@ def ask_whether_to_stop(
     progress_actor.ask.remote(number, question)
     until = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < until and not should_stop():
-        ends = ray.get(progress_actor.answered.remote(number, question.reached.rung))
+        try:
+            ends = ray.get(progress_actor.answered.remote(number, question.reached.rung))
+        except ray.exceptions.RayError:  # the actor is gone, which ends the sweep
+            return False
         if ends is not None:
             return bool(ends)
         time.sleep(0.1)
@@ -163,6 +167,7 @@ class Reporter:
         if self._answer is None and now - self._asked >= self._interval:
             self._answer, self._asked = self._progress_actor.stopping.remote(self._ticket), now
         elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
-            self._stop = bool(ray.get(self._answer))
+            with suppress(ray.exceptions.RayError):  # as in `stopping`
+                self._stop = bool(ray.get(self._answer))
             self._answer = None
         return self._stop

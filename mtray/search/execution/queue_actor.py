@@ -31,6 +31,9 @@ class QueueActor:
     async def abandon(self, number: int) -> list[int]:
         return await self._change(self._queue.abandon, number)
 
+    async def begin(self, ticket: int) -> None:
+        await self._change(self._queue.begin, ticket)
+
     async def finish(self, ticket: int, done: bytes) -> None:
         await self._change(self._queue.finish, ticket, done)
 
@@ -78,7 +81,6 @@ class QueueActor:
                     return found
                 if left <= 0:
                     return found
-            self._changed.notify_all()  # a job that was taken has begun
         return found
 
 

@@ -249,7 +249,8 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
     from mtray.search.execution.executors import Executors
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 
-    progress_actor, executors = shared.progress_actor, Executors(shared, watch.say)
+    progress_actor = shared.progress_actor
+    executors = Executors(shared, watch.say, lambda reason: limits.stop(reason, fatal=True))
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,

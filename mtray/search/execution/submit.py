@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import Any
 
 from mtray.errors import TrialStopped
@@ -11,6 +12,9 @@ from mtray.search.execution.progress import Reporter
 from mtray.search.execution.shared import Shared
 from mtray.search.ledger.stopwatch import Stopwatch
 from mtray.trial.job import Job, Outcome
+
+# seconds until the driver has noticed that the queue is gone and starts no other trial
+UNTIL_NOTICED = 10.0
 
 
 def run_in_executor(
@@ -42,6 +46,12 @@ def _wait_for_executor(queue: Any, ticket: int, reporter: Reporter) -> None:
 
 
 def _get(reference: Any) -> Any:
+    """The queue's answer. Raises TrialStopped if its process is gone, which is no fault of the
+    trial's and ends the sweep."""
     import ray
 
-    return ray.get(reference)
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayActorError as error:
+        time.sleep(UNTIL_NOTICED)
+        raise TrialStopped from error

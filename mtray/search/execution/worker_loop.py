@@ -85,6 +85,8 @@ def _assignments(queue: Any, executor: str, place: ProcessGroup) -> Any:
             continue
         if found.work is None:
             return
+        if not place.rank:
+            ray.get(queue.begin.remote(found.ticket))
         yield found
         position += 1
 
@@ -183,8 +185,12 @@ def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None
 def _read_what_trials_need(models: BaseModels, study: Study) -> None:
     """Now, while there is no job, and not as a part of what the first one costs."""
     import peft  # noqa: F401
+    import torch
 
     from mtray.training.engine import import_deepspeed
 
     import_deepspeed()
+    if torch.cuda.is_available():
+        some = torch.ones(8, 8, device="cuda")
+        (some @ some).sum().item()  # creates the context and loads cuBLAS
     models.read(study.model, study.trust_remote_code)
