@@ -20,7 +20,8 @@ from mtray.analysis.resampling_units import key_of
 from mtray.analysis.retention import RetainedAbility, retention
 from mtray.analysis.uncertainty import Measurement, ScoreDraws, drawn, mean_measurement, mean_of
 from mtray.report.differences import Joint, joint
-from mtray.report.front import Front, build_front
+from mtray.report.front import Front
+from mtray.report.front_builder import build_front
 from mtray.report.groups import complete_trials, group_trials
 from mtray.schema import Evaluation, QualitySet, Recipe, Role, Source, Study, TrialRecord
 from mtray.search.ledger.replicates import least_sure

@@ -14,7 +14,8 @@ from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_
 from mtray.report.answer import Answer
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.export import FrontResult, write_front
-from mtray.report.front import Front, build_front
+from mtray.report.front import Front
+from mtray.report.front_builder import build_front
 from mtray.report.groups import Draws
 from mtray.report.printing import print_json, print_lines, print_sheet
 from mtray.report.records import read_records

@@ -11,7 +11,8 @@ from mtray.files import write_atomically
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.columnar_files import csv_bytes, parquet_bytes
 from mtray.report.differences import Difference, better_by
-from mtray.report.front import Front, build_front
+from mtray.report.front import Front
+from mtray.report.front_builder import build_front
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json
 from mtray.report.web_page import front_page

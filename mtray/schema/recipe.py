@@ -16,15 +16,29 @@ LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched.
 
+    - `parallel_size`: parallel pairs in the mix.
+    - `mono_ratio`: monolingual examples per parallel pair.
+    - `replay_fraction`: replay's share f of all examples: n_replay = f / (1 - f) (n_parallel +
+      n_mono).
+    - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
+      `shots`).
     - `source_weights`: sources of one kind share by the study's `weight`s, or equally.
-    - `learning_rate`: there is no default that suits every model; None is for recipes that train
-      nothing.
+    - `frozen_layers`: transformer blocks whose weights are not trained; embeddings, norms and head
+      always are.
+    - `freeze_policy`: which blocks: nearest the input (bottom), nearest the output (top), random,
+      most changed since `training.freeze_from`, or with the lowest signal-to-noise ratio (snr).
+    - `method`: all weights (full), adapters on every linear layer of the blocks (lora), or the same
+      on weights quantized to 4 bits (qlora, needs a GPU).
+    - `lora_rank`: rank of the adapters.
     - `lora_alpha`: as in peft: the adapter's product is multiplied by lora_alpha / lora_rank; None
       is twice the rank.
+    - `lora_dropout`: dropout on the input of an adapter during training.
+    - `learning_rate`: peak rate of AdamW (the schedule is the study's), for which no default suits
+      every model; None is for recipes that train nothing.
     - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
-      model's and w the tuned ones.
-    - `stop_after`: the share of the planned steps after which training stops; the learning rate
-      schedule stays that of the whole plan.
+      model's and w the tuned ones; with LoRA the adapter is scaled.
+    - `stop_after`: the share of the planned steps after which the weights are taken; the learning
+      rate schedule stays that of the whole plan (needs `training.schedule: constant`).
     """
 
     parallel_size: Annotated[int, Field(ge=0)]

@@ -7,7 +7,7 @@ from records_factory import make_baselines, make_record, make_score, make_study
 from rich.console import Console
 
 from mtray.report.baseline_gains import against_lines, against_sheet
-from mtray.report.front import build_front
+from mtray.report.front_builder import build_front
 from mtray.report.printing import plain, print_sheet
 from mtray.schema import Recipe
 

@@ -21,7 +21,8 @@ from records_factory import (
 from mtray.errors import RunError
 from mtray.report.axis_labels import comet_name, objective_label
 from mtray.report.export import export_front, front_rows
-from mtray.report.front import Front, build_front
+from mtray.report.front import Front
+from mtray.report.front_builder import build_front
 from mtray.report.hypervolume import reference_point
 from mtray.report.records import write_record
 from mtray.schema import Recipe, Score, TrainingRecord, moved_by

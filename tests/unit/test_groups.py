@@ -10,7 +10,7 @@ from mtray.analysis.seed_variance import PRIOR_FREEDOM, PRIOR_RATIO
 from mtray.analysis.uncertainty import Z95
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import front_rows, read_front
-from mtray.report.front import build_front
+from mtray.report.front_builder import build_front
 from mtray.report.groups import (
     group_trials,
     seed_variance,

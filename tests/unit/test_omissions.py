@@ -31,7 +31,8 @@ from mtray.report.abilities import (
     with_common,
 )
 from mtray.report.export import export_front
-from mtray.report.front import Front, build_front
+from mtray.report.front import Front
+from mtray.report.front_builder import build_front
 from mtray.report.model_card import model_card
 from mtray.report.omissions import omissions, run_notes
 from mtray.report.records import write_record

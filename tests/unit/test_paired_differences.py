@@ -9,7 +9,7 @@ from records_factory import make_baselines, make_record, make_run, make_study
 from mtray.analysis.uncertainty import Z95
 from mtray.errors import ConfigError
 from mtray.report.differences import Difference, joint
-from mtray.report.front import build_front
+from mtray.report.front_builder import build_front
 from mtray.report.groups import group_trials
 from mtray.report.paired_differences import (
     ABSOLUTE,

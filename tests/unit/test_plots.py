@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from records_factory import make_baselines, make_record, make_run, make_study, with_third
 
-from mtray.report.front import build_front
+from mtray.report.front_builder import build_front
 from mtray.report.plot_shapes import staircase
 from mtray.report.plots import draw_front, front_png, label_front
 from mtray.report.web_page import front_page

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mtray.report.displayed_scores import DisplayedScore, shown_score
 from mtray.report.export import FrontResult
-from mtray.report.front import build_front
+from mtray.report.front_builder import build_front
 from mtray.report.parameters import parameter_text
 from mtray.report.printing import framed, plain
 from mtray.report.tables import (
