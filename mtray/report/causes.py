@@ -13,7 +13,6 @@ simulations with 8 to 30 recipes, the intervals of the correlations cover the tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -209,21 +208,6 @@ def _alike(known: Mapping[str, Array]) -> list[tuple[str, ...]]:
         upwards, downwards = tuple(ranks(values)), tuple(ranks(-values))
         found.setdefault(downwards if downwards in found else upwards, []).append(name)
     return [tuple(names) for names in found.values()]
-
-
-def cause_rows(found: Causes) -> list[dict[str, Any]]:
-    """A flat row for each measure and predictor, the best first, for CSV."""
-    return [
-        {
-            "measure": cause.measure, "predictor": " ".join(predictor.names),
-            "correlation": predictor.correlation, "correlation_low": predictor.low,
-            "correlation_high": predictor.high, "error": predictor.error,
-            "constant_error": cause.constant_error, "noise": cause.noise,
-            "recipes": found.recipes, "trainings": found.trainings,
-        }
-        for cause in found.causes
-        for predictor in cause.predictors
-    ]  # fmt: skip
 
 
 def cause_lines(found: Causes) -> list[str]:

@@ -1,14 +1,12 @@
 """Which of what is recorded of a training predicts the losses."""
 
-import csv
 import re
 
 import numpy as np
 import pytest
 from records_factory import make_record
 
-from mtray.report.causes import Causes, cause_lines, cause_rows, causes
-from mtray.report.columnar_files import csv_bytes
+from mtray.report.causes import Causes, cause_lines, causes
 from mtray.report.evidence import Evidence
 from mtray.schema import Recipe, TrainingRecord
 
@@ -91,7 +89,7 @@ def test_what_cannot_be_used_is_said(found):
     }
 
 
-def test_lines_and_rows(found):
+def test_lines(found):
     lines = cause_lines(found)
     assert lines[0].startswith("What predicts the losses, over 12 trained recipes. For each")
     assert re.fullmatch(
@@ -106,9 +104,10 @@ def test_lines_and_rows(found):
     )
     assert lines[5].startswith("quality (error: constant 0.109, measurement alone 0.0")
     assert lines[-1] == "Not used: tokens per trained parameter: the same in all recipes."
-    rows = list(csv.DictReader(csv_bytes(cause_rows(found)).decode().splitlines()))
-    assert [row["measure"] for row in rows] == ["retention"] * 3 + ["quality"] * 3
-    assert rows[0]["predictor"] == "forward_kl" and float(rows[0]["correlation"]) == -1
+    assert [cause.measure for cause in found.causes] == ["retention", "quality"]
+    assert [len(cause.predictors) for cause in found.causes] == [3, 3]
+    first = found.causes[0].predictors[0]
+    assert (first.names, first.correlation) == (("forward_kl",), -1)
     assert Causes.model_validate_json(found.model_dump_json()) == found
 
 
@@ -160,7 +159,7 @@ def test_des_is_that_of_the_measures_own_part(measure, best):
 def test_too_few_trainings_tell_nothing(recipes, of, text):
     records = [record(i, trained_as=of[i], forward_kl=KL[i]) for i in range(recipes)]
     found = causes(evidence_of(records, retention=LOSS[:recipes]))
-    assert found.causes == () and text in cause_lines(found)[0] and cause_rows(found) == []
+    assert found.causes == () and text in cause_lines(found)[0]
 
 
 def test_alphas_of_one_training_widen_the_interval():

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from mtray.analysis.dataset_similarity import embedding_similarity, parameter_difference
+from mtray.analysis.dataset_similarity import embedding_similarity
 from mtray.errors import EvaluationError
 
 
@@ -46,32 +46,6 @@ def test_size_of_a_set_and_scale_do_not_matter():
 def test_bad_embeddings(a, b, message):
     with pytest.raises(EvaluationError, match=message):
         embedding_similarity(a, b)
-
-
-ONE = [("embed", [[0.0, 0.0], [0.0, 0.0]]), ("norm", [1.0, 1.0, 1.0]), ("head", [[2.0]])]
-TWO = [("embed", [[3.0, 0.0], [0.0, 4.0]]), ("norm", [1.0, 1.0, 1.0]), ("head", [[1.0]])]
-
-
-def test_difference_by_hand():
-    # norms 5, 0 and 1
-    assert parameter_difference(ONE, TWO) == 2.0
-    assert parameter_difference(iter(TWO), (pair for pair in ONE)) == 2.0
-    assert parameter_difference(ONE, ONE) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
-        (ONE, TWO[::-1], "embed of shape"),
-        (ONE, TWO[:2], r"head of shape \(1, 1\), nothing"),
-        ([("x", [1.0, 2.0])], [("x", [1.0])], r"x of shape \(2,\), x of shape \(1,\)"),
-        ([], [], "no tensors"),
-        ([("x", [np.inf])], [("x", [1.0])], "not finite"),
-    ],
-)
-def test_bad_tensors(a, b, message):
-    with pytest.raises(EvaluationError, match=message):
-        parameter_difference(a, b)
 
 
 def test_importing_is_light():

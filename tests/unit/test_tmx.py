@@ -6,8 +6,9 @@ import pytest
 from public_files import TICO, needs
 
 from mtray.data.readers import byte_streams
+from mtray.data.readers.byte_streams import open_stream
 from mtray.data.readers.sources import all_rows, read_columns
-from mtray.data.readers.tmx import read_units
+from mtray.data.readers.tmx import units
 from mtray.errors import DataError
 
 ZIP = TICO / "all.en-fr.tmx.zip"
@@ -22,6 +23,11 @@ BODY = """<tmx version="1.4"><header srclang="en"><prop type="x">y</prop></heade
 <tu><tuv xml:lang="en"><seg>alone</seg></tuv></tu>
 </body></tmx>
 """
+
+
+def read_units(path):
+    with open_stream(path) as file:
+        return list(units(file))
 
 
 def write(tmp_path, text, name="a.tmx", encoding="utf-8"):

@@ -6,9 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from mtray.data.readers.byte_streams import ByteStream, open_stream
+from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE
 from mtray.data.readers.markup import Markup
 from mtray.errors import DataError
@@ -100,12 +99,6 @@ def units(file: ByteStream) -> Iterator[Unit]:
         yield from reader.units[:-1]
         del reader.units[:-1]
     yield from reader.units
-
-
-def read_units(path: Path) -> list[Unit]:
-    """Every unit of a TMX file, plain or compressed."""
-    with open_stream(path) as file:
-        return list(units(file))
 
 
 def read_tmx(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
