@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
         recipe=parameters(recipe),
         trained=trained[0] if trained else None,
         measures=tuple(
-            _measure(name, float(means[0, k]), float(deviations[0, k]), base[name])
+            measure_of(name, float(means[0, k]), float(deviations[0, k]), base[name])
             for k, name in enumerate(surface.names)
         ),
         against=tuple(
@@ -88,11 +88,14 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
     )
 
 
-def _measure(name: str, gain: float, deviation: float, base: float) -> PredictedMeasure:
-    low, high = gain - Z95 * deviation, gain + Z95 * deviation
+def measure_of(name: str, gain: float, deviation: float, base: float) -> PredictedMeasure:
+    """The surface's normal distribution for it; a cost is at least 0, which that does not know."""
+    least = 0.0 if name.startswith("cost.") else -inf
+    reach = Z95 * deviation
+    value, low, high = (max(least, base + gain + step) for step in (0.0, -reach, reach))
     return PredictedMeasure(
-        measure=name, value=base + gain, low=base + low, high=base + high,
-        gain=gain, gain_low=low, gain_high=high,
+        measure=name, value=value, low=low, high=high,
+        gain=value - base, gain_low=low - base, gain_high=high - base,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from mtray.errors import ConfigError
 from mtray.report.effects import effects
 from mtray.report.effects_text import direction, left_out_lines
 from mtray.report.leave_one_out import left_out_errors
-from mtray.report.prediction import predicted, recipe_near
+from mtray.report.prediction import measure_of, predicted, recipe_near
 from mtray.report.surface import modelled
 from mtray.schema import Recipe
 
@@ -138,3 +138,16 @@ def test_the_commands_print_and_write(tmp_path, capsys):
     assert {row["parameter"] for row in rows} == set(SPACE.parameters)
     assert (tmp_path / "out/explain.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "out/explain.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("cost.seconds", (2.0, 0.0, 21.6, -8.0, -10.0, 11.6)),
+        ("x", (2.0, -17.6, 21.6, -8, -27.6, 11.6)),
+    ],
+)
+def test_no_cost_is_predicted_below_zero(name, expected):
+    found = measure_of(name, -8.0, 10.0, 10.0)
+    numbers = found.value, found.low, found.high, found.gain, found.gain_low, found.gain_high
+    assert numbers == pytest.approx(expected, abs=1e-3)
