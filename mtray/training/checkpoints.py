@@ -274,8 +274,8 @@ def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict
 
 
 def _stand(partial: Path, home: Path) -> None:
-    """Move a checkpoint to its place, then remove the previous ones. One of the same step, of a rung
-    that was interrupted twice, is moved aside first: it counts until the new one is there."""
+    """Move a checkpoint to its place, then remove the previous ones. One of the same step, of a
+    rung that was interrupted twice, is moved aside first: it counts until the new one is there."""
     sync(partial)
     if home.is_dir():
         aside = home.with_name(home.name + PREVIOUS)
