@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtray.schema import LORA_SCALE, RENAMED, Recipe
+from mtray.schema import LORA_SCALE, RENAMED, Recipe, TrialRecord
 
 NAMES = "parameter_names"  # which names a study file uses; absent: those of an earlier version
 CURRENT = 2
@@ -56,6 +56,22 @@ def changed_parameters(found: Mapping[str, Any]) -> list[str]:
     if "lora_rank" in searched and fixed.get("lora_alpha", LORA_SCALE) != LORA_SCALE:
         names.append("lora_alpha")
     return names
+
+
+def in_earlier_units(record: TrialRecord) -> TrialRecord:
+    """With `lora_alpha` as a multiple of the rank."""
+    recipe = record.recipe
+    if recipe.lora_alpha is None:
+        return record
+    scaled = recipe.model_copy(update={"lora_alpha": recipe.lora_scale})
+    return record.model_copy(update={"recipe": scaled})
+
+
+def in_earlier_names(text: str) -> str:
+    """The JSON text of a record with the names of an earlier version."""
+    for before, now in RENAMED.items():
+        text = text.replace(f'"{now}":', f'"{before}":')
+    return text
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from mtray.report.bootstrap_draws import draws_of
 from mtray.report.recomputed_trials import RecomputedTrial, recompute
 from mtray.report.records import read_records
 from mtray.run_files import BASE_NUMBER, STUDY_FILE
-from mtray.schema import RENAMED, Recipe, Role, Source, Study, TrialRecord
+from mtray.schema import Recipe, Role, Source, Study, TrialRecord
+from mtray.search.ledger.earlier_versions import in_earlier_names, in_earlier_units
 from mtray.search.ledger.run_folder import BoundStudy, read_bound
 from mtray.search.ledger.study_changes import (
     TAKEN_OVER,
@@ -45,20 +46,9 @@ def digest(record: TrialRecord) -> str:
     if known := record.extra.get(KNOWN_BY):
         return str(known)
     own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
-    # defaults are excluded and names are those of before, so that a new version changes no hash
-    text = _in_earlier_units(record).model_dump_json(exclude=own, exclude_defaults=True)
-    for before, now in RENAMED.items():
-        text = text.replace(f'"{now}":', f'"{before}":')
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _in_earlier_units(record: TrialRecord) -> TrialRecord:
-    """With `lora_alpha` as a multiple of the rank."""
-    recipe = record.recipe
-    if recipe.lora_alpha is None:
-        return record
-    scaled = recipe.model_copy(update={"lora_alpha": recipe.lora_scale})
-    return record.model_copy(update={"recipe": scaled})
+    # defaults are excluded, so that a new field of records changes no hash
+    text = in_earlier_units(record).model_dump_json(exclude=own, exclude_defaults=True)
+    return hashlib.sha256(in_earlier_names(text).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
