@@ -50,14 +50,14 @@ class Coordinates:
 
     def _apart(self, recipe: Recipe) -> dict[str, Any]:
         """Fields in which a recipe differs from the space's recipe with the same parameters."""
-        values = recipe.model_dump()
+        values = self._space.written_out(recipe).model_dump()
         alike = self._space.recipe(self._params(recipe))
         return {n: v for n, v in values.items() if v != getattr(alike, n)}
 
     def _params(self, recipe: Recipe) -> dict[str, Any]:
         """The recipe's parameters. A value that no coordinate can represent is replaced by the
         first choice, or the low end of the range."""
-        values = recipe.model_dump()
+        values = self._space.written_out(recipe).model_dump()
         return {
             name: values[name] if _has_place(p, values[name]) else values_of(p)[0]
             for name, p in self._space.parameters.items()

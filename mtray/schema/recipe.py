@@ -65,7 +65,8 @@ class Recipe(Frozen):
         values = {RENAMED.get(name, name): value for name, value in found.items()}
         scale = values.pop("lora_alpha", LORA_SCALE)
         if scale != LORA_SCALE:
-            values["lora_alpha"] = scale * values["lora_rank"]
+            rank = values.get("lora_rank", cls.model_fields["lora_rank"].default)
+            values["lora_alpha"] = scale * rank
         return values
 
     @property

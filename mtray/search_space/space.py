@@ -84,6 +84,7 @@ class Space(Frozen):
     def params(self, recipe: Recipe) -> dict[str, Value]:
         """The recipe's values of the searched parameters. One that is switched off and whose value
         its range does not contain gets a value of the range."""
+        recipe = self.written_out(recipe)
         values = {name: getattr(recipe, name) for name in self.parameters}
         off = [
             n
@@ -91,6 +92,15 @@ class Space(Frozen):
             if not holds(self.parameters[n].distribution(), values[n])
         ]
         return values | {name: values_of(self.parameters[name])[0] for name in off}
+
+    def written_out(self, recipe: Recipe) -> Recipe:
+        """The recipe with a number for `lora_alpha` where the space searches it and it is on."""
+        if "lora_alpha" not in self.parameters or recipe.lora_alpha is not None:
+            return recipe
+        values = {name: getattr(recipe, name) for name in self.parameters}
+        if recipe.method == "full" or "lora_alpha" in self.switched_off(values):
+            return recipe
+        return recipe.model_copy(update={"lora_alpha": recipe.lora_scale * recipe.lora_rank})
 
     def in_order(self) -> list[str]:
         """The searched parameters, each after those that its conditions depend on. Raises

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STATE = "state.json"
 PARTIAL = ".partial"
+PREVIOUS = ".previous"
 FILE_BYTES = 1 << 31  # of one file; safetensors copies what it writes in memory
 RANDOM = "random/"  # prefix of a worker's random number generator states
 
@@ -273,9 +274,13 @@ def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict
 
 
 def _stand(partial: Path, home: Path) -> None:
-    """Move a checkpoint to its place, then remove the previous ones."""
+    """Move a checkpoint to its place, then remove the previous ones. One of the same step, of a
+    rung that was interrupted twice, is moved aside first: it counts until the new one is there."""
     sync(partial)
-    shutil.rmtree(home, ignore_errors=True)  # left by an earlier attempt, and unusable
+    if home.is_dir():
+        aside = home.with_name(home.name + PREVIOUS)
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(home, aside)
     os.replace(partial, home)
     sync(home.parent)
     for old in home.parent.glob("checkpoint-*"):
@@ -284,6 +289,6 @@ def _stand(partial: Path, home: Path) -> None:
 
 
 def _homes(folder: Path) -> list[Path]:
-    """Checkpoints in their final place, newest first."""
+    """Complete checkpoints, newest first."""
     found = [home for home in folder.glob("checkpoint-*") if not home.name.endswith(PARTIAL)]
-    return sorted(found, reverse=True)
+    return sorted(found, key=lambda home: (home.stem, not home.suffix), reverse=True)

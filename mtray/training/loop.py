@@ -227,13 +227,14 @@ class _Loop:
         stopped leaves a checkpoint, from which it begins again."""
         before = time.perf_counter()
         try:
-            with self.engine.whole() as module:
-                yield module
+            try:
+                with self.engine.whole() as module:
+                    yield module
+            finally:
+                self.meter.started += time.perf_counter() - before  # speed is of training alone
         except TrialStopped:
             self._save()
             raise
-        finally:
-            self.meter.started += time.perf_counter() - before  # speed is of training alone
 
     def _keep(self, step: int) -> None:
         """Write a checkpoint after a rung or a point, or when one is due."""

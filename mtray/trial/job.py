@@ -47,7 +47,8 @@ class RungPlan:
 
     - `shares`: shares of its steps.
     - `requests`: the requests that are answered.
-    - `ask`: on rank 0, given the outputs and the seconds they took, says whether the trial ends.
+    - `ask`: on rank 0, given the outputs and the seconds they took, says whether the trial ends;
+      may raise TrialStopped.
     """
 
     shares: tuple[float, ...]

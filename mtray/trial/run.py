@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from mtray.data.store import mixed
@@ -23,7 +24,7 @@ from mtray.training.reversion import InitialWeights
 from mtray.training.weight_distance import weight_distances
 from mtray.training.worker import Worker
 from mtray.trial.base_model import load_base_model
-from mtray.trial.distributed_evaluation import evaluate_distributed
+from mtray.trial.distributed_evaluation import decision_of_rank_0, evaluate_distributed
 from mtray.trial.divergence import Divergence
 from mtray.trial.intermediate_checkpoints import IntermediateCheckpoints, mix_until
 from mtray.trial.job import IntermediatePoint, Job, Outcome, ReversionPoint, RunOptions
@@ -207,9 +208,8 @@ class _Trial:
             start = time.perf_counter()
             try:
                 outputs = self._answers(module, plan.requests)
-                if self._worker.process_group.rank:
-                    return False
-                return plan.ask(reached, outputs, time.perf_counter() - start)
+                ask = partial(plan.ask, reached, outputs, time.perf_counter() - start)
+                return decision_of_rank_0(ask, self._worker.process_group)
             finally:
                 self._seconds.beside_training("rungs", time.perf_counter() - start)
                 self._tell("training")

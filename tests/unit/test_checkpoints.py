@@ -2,7 +2,9 @@
 half written, damaged or of something else is not used."""
 
 import json
+import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -49,11 +51,13 @@ def train(
     stops_after=None,
     measured=None,
     stops_at_rung=None,
+    while_measuring=lambda: None,
 ):
     """The tuned module and its record; `measured` grows by the rungs."""
     steps = []
 
     def measure(reached, module):
+        while_measuring()
         if reached.rung == stops_at_rung:
             raise TrialStopped
         if measured is not None:
@@ -117,6 +121,48 @@ def test_a_rung_that_was_interrupted_is_measured_again(tokenizer, examples, tmp_
     )
     assert measured == [0, 1] and steps == 8 - step and record.resumed == (step, step)
     assert record.loss == expected.loss and torch.equal(flat(again), flat(whole))
+
+
+def stopped_at_rung(tokenizer, examples, folder, **how):
+    with pytest.raises(TrialStopped):
+        train(llama(tokenizer), examples, Checkpoints(folder, "key"), stops_at_rung=0, **how)
+
+
+def test_what_a_rung_that_was_interrupted_took_is_no_training(
+    tokenizer, examples, tmp_path, monkeypatch
+):
+    clock, late = time.perf_counter, [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock() + late[0])
+
+    def pause():
+        late[0] += 10_000
+
+    stopped_at_rung(tokenizer, examples, tmp_path, while_measuring=pause)
+    (state,) = tmp_path.glob("*/state.json")
+    assert json.loads(state.read_text())["loop"]["seconds"] < 5_000
+
+
+def test_a_process_that_dies_while_it_writes_the_same_step_again(
+    tokenizer, examples, tmp_path, monkeypatch
+):
+    """What it went on from is still there."""
+    stopped_at_rung(tokenizer, examples, tmp_path)
+    replace = os.replace
+
+    def dies(old, new):
+        if str(old).endswith(".partial"):
+            raise Lost
+        replace(old, new)
+
+    monkeypatch.setattr("os.replace", dies)
+    with pytest.raises(Lost):
+        train(llama(tokenizer), examples, Checkpoints(tmp_path, "key"), stops_at_rung=0)
+    monkeypatch.undo()
+    assert kept_step(tmp_path) == 2
+    stopped_at_rung(tokenizer, examples, tmp_path)
+    assert [home.name for home in tmp_path.iterdir()] == ["checkpoint-00000002"]
+    record = train(llama(tokenizer), examples, Checkpoints(tmp_path, "key"))[1]
+    assert record.resumed == (2, 2)
 
 
 def test_interrupted_twice_and_what_is_kept_beside(tokenizer, examples, tmp_path):

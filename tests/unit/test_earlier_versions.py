@@ -1,5 +1,6 @@
 """Runs of a version whose recipes had `alpha`, and `lora_alpha` as a multiple of the rank."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,9 +8,11 @@ from records_factory import make_record, make_study
 
 from mtray.errors import RunError
 from mtray.report.records import read_record, write_record
+from mtray.report.surface import Coordinates
 from mtray.run_files import result_path
-from mtray.schema import Recipe
+from mtray.schema import Recipe, TrialRecord
 from mtray.search.ledger.run_folder import bind, check_bound, load_bound
+from mtray.search.ledger.warm_start import _misfit, digest
 from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
 from mtray.search_space.space import Space
 
@@ -32,6 +35,23 @@ def test_an_old_record_s_recipe(tmp_path, found, alpha, scale):
     recipe = read_record(result_path(tmp_path, 3)).recipe
     assert (recipe.reversion_alpha, recipe.lora_alpha, recipe.lora_scale) == (0.5, alpha, scale)
     assert Recipe.model_validate(recipe.model_dump()) == recipe, "once is enough"
+
+
+def test_a_scale_without_a_rank_is_of_the_default_rank():
+    recipe = Recipe.model_validate({"parallel_size": 64, "alpha": 1.0, "lora_alpha": 4.0})
+    assert (recipe.lora_rank, recipe.lora_alpha) == (16, 64.0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    ['"alpha":0.5', '"lora_rank":8,"lora_alpha":4.0', '"lora_rank":8,"lora_alpha":4.0,"alpha":0.5'],
+)
+def test_a_trial_has_the_hash_that_its_copies_know_it_by(changes):
+    """Of the record's text as that version wrote it."""
+    text = f'{{"state":"failed","recipe":{{"parallel_size":64,{changes}}},"seed":1}}'
+    recipe = {"alpha": 1.0, "lora_alpha": 2.0} | json.loads(text)["recipe"]
+    record = TrialRecord(number=3, role="search", state="failed", recipe=recipe, seed=1)
+    assert digest(record) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def old_run(folder, parameters, fixed=None, defaults=None):
@@ -98,6 +118,14 @@ CASES = {
             "lora_rank": Choices(type="categorical", choices=(4, 8)),
         }, {},
     ),
+    "one of several, times any rank": (
+        {"lora_alpha": {"type": "categorical", "choices": [1.0, 2.0]}, "lora_rank": RANKS}, {},
+        {
+            "mono_ratio": ratio(),
+            "lora_alpha": FloatRange(type="float", low=4, high=32, log=True),
+            "lora_rank": IntRange(**RANKS),
+        }, {},
+    ),
 }  # fmt: skip
 
 
@@ -125,5 +153,45 @@ def test_an_old_run_goes_on_where_no_searched_name_changed(tmp_path):
 def test_an_old_run_that_searched_one_does_not(tmp_path, name, says):
     old_run(tmp_path, {name: {"type": "float", "low": 0.25, "high": 1}})
     study, space = load_bound(tmp_path)
-    with pytest.raises(RunError, match=rf"searches {name}, which is {says}.*--from"):
+    with pytest.raises(RunError, match=rf"a range for {name}, which is {says}.*--from"):
         check_bound(tmp_path, study, space)
+
+
+def test_nor_does_one_whose_fixed_scale_was_of_the_ranks_it_searched(tmp_path):
+    """Its trials have the multiple of their own rank, and no space has that."""
+    old_run(tmp_path, {"lora_rank": RANKS}, {"parallel_size": 64, "lora_alpha": 1.5})
+    study, space = load_bound(tmp_path)
+    assert space.fixed["lora_alpha"] == 24.0
+    with pytest.raises(RunError, match=r"a range for lora_alpha, which is now as in peft.*--from"):
+        check_bound(tmp_path, study, space)
+
+
+@pytest.mark.parametrize("kind", ["range", "choices"])
+def test_twice_the_rank_has_its_place_where_lora_alpha_is_searched(tmp_path, kind):
+    """An old trial of the scale 2 has no `lora_alpha`."""
+    scale = {"range": LORA_ALPHA, "choices": {"type": "categorical", "choices": [1.0, 2.0]}}[kind]
+    fixed = {"parallel_size": 64, "method": "lora"}
+    old_run(tmp_path, {"lora_alpha": scale, "lora_rank": RANKS}, fixed)
+    _, space = load_bound(tmp_path)
+    old = {"lora_rank": 10, "mono_ratio": 1.0, "alpha": 1.0, "lora_alpha": 2.0} | fixed
+    recipe = Recipe.model_validate(old)
+    same = recipe.model_copy(update={"lora_alpha": 20.0})
+    assert recipe.lora_alpha is None and space.params(recipe)["lora_alpha"] == 20.0
+    assert _misfit(recipe, space) is None
+    coordinates = Coordinates(space, [recipe])
+    assert coordinates.features([recipe]).tolist() == coordinates.features([same]).tolist()
+
+
+def test_where_it_is_off_nothing_is_written_out():
+    lora = {"method": Condition(among=("lora",))}
+    space = Space(
+        parameters={
+            "method": Choices(type="categorical", choices=("full", "lora")),
+            "lora_alpha": FloatRange(type="float", low=4, high=64, when=lora),
+        },
+        fixed={"parallel_size": 64},
+    )
+    for method, expected in (("full", None), ("lora", 32.0)):
+        assert space.written_out(Recipe(parallel_size=64, method=method)).lora_alpha == expected
+    explicit = Recipe(parallel_size=64, method="lora", lora_alpha=8.0)
+    assert space.written_out(explicit) == explicit

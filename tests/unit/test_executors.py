@@ -118,6 +118,12 @@ def cluster(monkeypatch, nodes):
     return go
 
 
+def gone(*_):
+    import ray
+
+    raise ray.exceptions.RayActorError
+
+
 def wait_until(happened):
     until = threading.Event()
     for _ in range(2000):
@@ -225,6 +231,7 @@ def test_executors_that_end_with_the_sweep_are_no_failure(cluster):
     sweep = cluster(concurrent_trials=1)
     wait_until(lambda: cluster.names)
     sweep._over.set()
+    sweep._closed.set()
     sweep.over.set()
     sweep.close()
     assert sweep.queue.ends == [] and len(cluster.names) == 1
@@ -235,11 +242,6 @@ def test_executors_that_end_with_the_sweep_are_no_failure(cluster):
 )
 def test_without_the_queue_or_the_progress_the_sweep_is_over(cluster, actor, what):
     """No trial could run: each would fail, until the budget is spent."""
-    import ray
-
-    def gone():
-        raise ray.exceptions.RayActorError
-
     sweep = cluster(concurrent_trials=1)
     wait_until(lambda: cluster.names)
     method = "started" if actor == "queue" else "stopping"
@@ -250,3 +252,70 @@ def test_without_the_queue_or_the_progress_the_sweep_is_over(cluster, actor, wha
     sweep.over.set()
     sweep.close()
     assert len(cluster.names) == 1, "and no executor starts any more"
+
+
+def test_how_a_running_executor_ends_is_told_though_the_sweep_is_lost(cluster):
+    """Its trial would wait for ever; the queue is still there."""
+    ends, failure = threading.Event(), group_error(r0=DEAD)
+
+    def trainer(name, shared):
+        def fit():
+            cluster.names.append(name)
+            ends.wait(20)
+            raise failure
+
+        return SimpleNamespace(fit=fit)
+
+    sweep = cluster(jobs=[1], trainer=trainer, concurrent_trials=1)
+    wait_until(lambda: cluster.names)
+    sweep.progress.stopping = SimpleNamespace(remote=gone)
+    wait_until(lambda: sweep.lost)
+    ends.set()
+    wait_until(lambda: sweep.queue.ends)
+    sweep.close()
+    assert sweep.queue.ends == [WorkerLost] and len(cluster.names) == 1
+
+
+def test_an_actor_that_is_out_of_reach_for_a_moment_is_not_lost(cluster):
+    import ray
+
+    asked = []
+
+    def out_of_reach():
+        asked.append(1)
+        raise ray.exceptions.ActorUnavailableError("busy", b"0" * 16)
+
+    sweep = cluster(concurrent_trials=1)
+    sweep.queue.started = SimpleNamespace(remote=out_of_reach)
+    wait_until(lambda: len(asked) > 2)
+    assert not sweep.lost
+    sweep.over.set()
+    sweep.close()
+
+
+@pytest.mark.parametrize("queue_too", [True, False])
+def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
+    cluster, monkeypatch, queue_too
+):
+    """Else the trial would count as lost itself, and a second time, and fail."""
+    from mtray.search.execution import session
+
+    monkeypatch.setattr(executors, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(session, "after_first_repeat", lambda *_: None)
+    sweep = cluster(concurrent_trials=1)
+    sweep.queue.abandon = SimpleNamespace(remote=lambda number: [])
+    sweep.progress.stop = sweep.progress.cancel = SimpleNamespace(remote=lambda *_: None)
+    sweep.progress.stopping = SimpleNamespace(remote=gone)
+    if queue_too:
+        sweep.queue.started = sweep.queue.abandon = SimpleNamespace(remote=gone)
+    watch = SimpleNamespace(say=print)
+    shared = SimpleNamespace(
+        queue=sweep.queue, progress_actor=sweep.progress, run_dir=".", study=None
+    )
+    events = session._events(None, watch, None, shared, sweep)
+    events.abandoned(3)
+    assert len(sweep.lost) == 1
+    events.abandoned(4)
+    assert len(sweep.lost) == 1, "said once"
+    sweep.over.set()
+    sweep.close()

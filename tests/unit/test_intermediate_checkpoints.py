@@ -20,6 +20,7 @@ from mtray.training.engine import TorchEngine
 from mtray.training.loop import CheckpointSchedule, RungSchedule, Tuning, finetune
 from mtray.training.schedule import batches, seen_rows, step_after
 from mtray.training.worker import ProcessGroup, Worker
+from mtray.trial.distributed_evaluation import decision_of_rank_0
 from mtray.trial.intermediate_checkpoints import mix_until
 from mtray.trial.job import Job, RungPlan, RunOptions
 from mtray.trial.run import run_trial
@@ -227,6 +228,47 @@ def test_a_trial_that_a_rung_ends_has_no_later_point(trial):
     plan = RungPlan((0.3,), REQUESTS, lambda reached, outputs, seconds: True)
     found = trial((0.3, 0.6), how=RunOptions("torch", rungs=plan))
     assert found.pruned and found.intermediate == ()
+
+
+def test_a_rung_whose_answer_did_not_come_before_the_stop_is_asked_about_again(trial, tmp_path):
+    answers, asked = [TrialStopped(), True], []
+
+    def ask(reached, outputs, seconds):
+        asked.append((reached.step, len(outputs)))
+        answer = answers.pop(0)
+        if isinstance(answer, TrialStopped):
+            raise answer
+        return answer
+
+    how = RunOptions("torch", rungs=RungPlan((0.3,), REQUESTS, ask), keep_in=tmp_path / "trial")
+    with pytest.raises(TrialStopped):
+        trial(how=how)
+    assert trial(how=how).pruned and asked == [(2, len(REQUESTS))] * 2
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_all_workers_leave_where_rank_0_is_stopped_while_it_waits(rank, answer):
+    """None: it is stopped. Worker 1 asks nobody, and agrees as often."""
+    agreed = []
+
+    def agree(flag):
+        agreed.append(flag)
+        return answer is None
+
+    def ask():
+        assert rank == 0
+        if answer is None:
+            raise TrialStopped
+        return answer
+
+    group = ProcessGroup(rank, 2, agree=agree)
+    if answer is None:
+        with pytest.raises(TrialStopped):
+            decision_of_rank_0(ask, group)
+    else:
+        assert decision_of_rank_0(ask, group) is (answer and not rank)
+    assert agreed == [answer is None and not rank]
 
 
 def test_what_a_checkpoint_keeps_of_points_is_what_they_were(trial, tmp_path):

@@ -165,6 +165,23 @@ def test_who_must_know_now_waits_for_the_answer(clock, answers, monkeypatch):
     assert Reporter(Handle(progress_actor), 1).stopping() is False, "no answer is none"
 
 
+def test_whose_progress_actor_is_gone_stops(clock, answers, monkeypatch):
+    """Nobody else would stop it, and the sweep ends."""
+    import ray
+
+    def ask(error):
+        def get(ref, timeout=None):
+            raise error
+
+        monkeypatch.setattr(ray, "get", get)
+        polling, waiting = (Reporter(Handle(ProgressActor()), 1) for _ in range(2))
+        polling.should_stop()
+        return polling.should_stop(), waiting.stopping()
+
+    assert ask(ray.exceptions.ActorDiedError()) == (True, True)
+    assert ask(ray.exceptions.ActorUnavailableError("busy", b"0" * 16)) == (False, False)
+
+
 def test_the_board_is_asked_at_most_a_few_times_a_second(clock, answers):
     progress_actor = ProgressActor()
     handle = Handle(progress_actor)

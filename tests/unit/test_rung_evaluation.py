@@ -6,7 +6,7 @@ import time
 import pytest
 from records_factory import make_score, make_study
 
-from mtray.errors import EvaluationError
+from mtray.errors import EvaluationError, TrialStopped
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.scoring import SuiteResult
 from mtray.schema import EarlyStopping, Estimate, Recipe
@@ -165,9 +165,12 @@ def test_an_error_of_the_trial_is_not_kept_waiting(rung_evaluator, progress_acto
         raise ValueError("of the trial")
 
 
-def test_a_worker_that_is_asked_to_stop_or_hears_nothing_goes_on(progress_actor, monkeypatch):
+def test_a_worker_that_is_asked_to_stop_does_and_one_that_hears_nothing_goes_on(
+    progress_actor, monkeypatch
+):
     start = time.monotonic()
-    assert ask(progress_actor, "0.3 0.3", should_stop=lambda: True) is False
+    with pytest.raises(TrialStopped):
+        ask(progress_actor, "0.3 0.3", should_stop=lambda: True)
     monkeypatch.setattr(boards, "ANSWER_SECONDS", 0.05)
     assert ask(progress_actor, "0.3 0.3") is False
     assert time.monotonic() - start < 30

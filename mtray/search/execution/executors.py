@@ -22,7 +22,7 @@ from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
 from mtray.search.execution.available_resources import fitting, per_worker
 from mtray.search.execution.job_messages import Ended, packed_failure
-from mtray.search.execution.nodes import alive_nodes, lost_error
+from mtray.search.execution.nodes import alive_nodes, is_gone, lost_error
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
 from mtray.search.ledger.trial_failures import (
@@ -55,7 +55,7 @@ class Executors:
         self, shared: Shared, say: Callable[[str], None], lost: Callable[[str], None]
     ) -> None:
         self._shared, self._say, self._lost = shared, say, lost
-        self._over = threading.Event()
+        self._over, self._closed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._seen: dict[str, float] = {}  # of every machine, when it was last there
         self._look_once()
@@ -66,6 +66,7 @@ class Executors:
         """End idle executors; those that do not end within seconds are ended when Ray shuts
         down."""
         self._over.set()
+        self._closed.set()
         self._shared.queue.close.remote()
         until = time.monotonic() + END_WITHIN
         for thread in (self._watch, *self._threads):
@@ -73,12 +74,20 @@ class Executors:
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY):
+            self.check()
+            if self._over.is_set():
+                return
             with suppress(ray.exceptions.RayError):  # a busy cluster is asked again
-                if what := self._lost_actor():
-                    self._over.set()
-                    self._lost(f"{what} was lost (killed, or out of memory?); {CONTINUE}")
-                    return
                 self._look_once()
+
+    def check(self) -> None:
+        """Call `lost` if the sweep cannot go on. No executor starts any more, but how the running
+        ones end is still told to those who wait for it."""
+        with suppress(ray.exceptions.RayError):
+            what = "" if self._over.is_set() else self._lost_actor()
+            if what:
+                self._over.set()
+                self._lost(f"{what} was lost (killed, or out of memory?); {CONTINUE}")
 
     def _lost_actor(self) -> str:
         for what, ask in (
@@ -87,8 +96,9 @@ class Executors:
         ):
             try:
                 ray.get(ask.remote(), timeout=ANSWER_WITHIN)
-            except ray.exceptions.RayActorError:
-                return what
+            except ray.exceptions.RayActorError as error:
+                if is_gone(error):
+                    return what
         return ""
 
     def _look_once(self) -> None:
@@ -118,12 +128,14 @@ class Executors:
             name = f"executor_{index}_{uuid.uuid4().hex[:8]}"
             try:
                 failure = self._run(name)
-                if self._over.is_set():
+                if self._closed.is_set():
                     return  # nobody waits for an answer any more
                 told = failed + 1 >= STARTS
                 ended = ray.get(self._shared.queue.end.remote(name, failure, told))
             except ray.exceptions.RayError as error:
                 ended = Ended(0, str(error))
+            if self._over.is_set():
+                return
             if ended.reason and not ended.jobs:
                 self._say(f"an executor did not start, and is tried again: {ended.reason}")
             failed = failed + 1 if ended.reason and not ended.jobs else 0
@@ -138,7 +150,7 @@ class Executors:
         except (Exception, SystemExit) as error:
             since = time.monotonic() - RECENTLY
             nodes = {node for node, seen in [*self._seen.items()] if seen > since}
-            cause = None if self._over.is_set() else root_cause(error, nodes)
+            cause = None if self._closed.is_set() else root_cause(error, nodes)
             return packed_failure(cause) if cause else None
         return None
 

@@ -20,6 +20,13 @@ def alive_nodes() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
+def is_gone(error: Exception) -> bool:
+    """Whether an actor's process is gone, not only out of reach for a moment."""
+    return isinstance(error, ray.exceptions.RayActorError) and not isinstance(
+        error, ray.exceptions.ActorUnavailableError
+    )
+
+
 def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
     """NodeLost if a machine of `nodes_before` is gone, else WorkerLost. With several machines,
     waits until Ray would have noticed the loss."""

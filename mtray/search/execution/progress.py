@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
+from mtray.errors import TrialStopped
 from mtray.search.early_stopping.rung_files import RungQuestion
 from mtray.search.early_stopping.rungs import Point
 
@@ -93,17 +93,19 @@ def start_progress() -> Any:
 def ask_whether_to_stop(
     progress_actor: Any, number: int, question: RungQuestion, should_stop: Callable[[], bool]
 ) -> bool:
-    """Whether the trial ends here, as decided by its own process; False if the sweep is being
-    stopped or no answer arrives."""
+    """Whether the trial ends here, as decided by its own process; False if no answer arrives.
+    Raises TrialStopped if the sweep is being stopped, so that the rung is measured again."""
     import ray
 
     progress_actor.ask.remote(number, question)
     until = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < until and not should_stop():
+    while time.monotonic() < until:
+        if should_stop():
+            raise TrialStopped
         try:
             ends = ray.get(progress_actor.answered.remote(number, question.reached.rung))
-        except ray.exceptions.RayError:  # the actor is gone, which ends the sweep
-            return False
+        except ray.exceptions.RayError as error:  # the actor is gone, which ends the sweep
+            raise TrialStopped from error
         if ends is not None:
             return bool(ends)
         time.sleep(0.1)
@@ -147,16 +149,9 @@ class Reporter:
             self._pending, self._written = {}, now
 
     def stopping(self) -> bool:
-        """Whether the progress actor asks to stop now. Waits for its answer; a missing one counts
-        as no."""
-        import ray
-
-        try:
-            self._stop = self._stop or bool(
-                ray.get(self._progress_actor.stopping.remote(self._ticket), timeout=5)
-            )
-        except ray.exceptions.RayError:
-            return self._stop
+        """Whether the progress actor asks to stop now. Waits for its answer."""
+        question = self._progress_actor.stopping
+        self._stop = self._stop or self._says_stop(question.remote(self._ticket))
         return self._stop
 
     def should_stop(self) -> bool:
@@ -167,7 +162,18 @@ class Reporter:
         if self._answer is None and now - self._asked >= self._interval:
             self._answer, self._asked = self._progress_actor.stopping.remote(self._ticket), now
         elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
-            with suppress(ray.exceptions.RayError):  # as in `stopping`
-                self._stop = bool(ray.get(self._answer))
+            self._stop = self._says_stop(self._answer)
             self._answer = None
         return self._stop
+
+    def _says_stop(self, answer: Any) -> bool:
+        """A missing answer counts as what was known, but that of a process that is gone as yes:
+        nobody else would end this job."""
+        import ray
+
+        from mtray.search.execution.nodes import is_gone
+
+        try:
+            return bool(ray.get(answer, timeout=5))
+        except ray.exceptions.RayError as error:
+            return self._stop or is_gone(error)

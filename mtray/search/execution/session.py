@@ -133,8 +133,10 @@ def _events(
         told(record)
 
     def abandoned(number: int) -> None:
-        for ticket in ray.get(shared.queue.abandon.remote(number)):
-            progress_actor.cancel.remote(ticket)
+        executors.check()
+        with contextlib.suppress(ray.exceptions.RayActorError):  # then the sweep ends
+            for ticket in ray.get(shared.queue.abandon.remote(number)):
+                progress_actor.cancel.remote(ticket)
 
     def lost(number: int, reason: str) -> None:
         progress_actor.remove.remote(number)
@@ -250,7 +252,12 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 
     progress_actor = shared.progress_actor
-    executors = Executors(shared, watch.say, lambda reason: limits.stop(reason, fatal=True))
+
+    def lost(reason: str) -> None:
+        limits.stop(reason, fatal=True)
+        progress_actor.stop.remote()  # a trial may wait for another one that has ended
+
+    executors = Executors(shared, watch.say, lost)
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtray.schema import LORA_SCALE, RENAMED, Recipe
+from mtray.schema import LORA_SCALE, RENAMED, Recipe, TrialRecord
 
 NAMES = "parameter_names"  # which names a study file uses; absent: those of an earlier version
 CURRENT = 2
@@ -34,7 +34,8 @@ def in_current_names(found: Mapping[str, Any]) -> dict[str, Any]:
         if "lora_alpha" in values:
             _scale_fixed(values, ranks)
     if "lora_alpha" in parameters:
-        parameters["lora_alpha"] = _scaled(parameters["lora_alpha"], ranks)
+        between = "low" in parameters.get("lora_rank", {})
+        parameters["lora_alpha"] = _scaled(parameters["lora_alpha"], ranks, between)
         for p in parameters.values():
             p["when"].pop("lora_alpha", None)
     return {
@@ -45,11 +46,32 @@ def in_current_names(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changed_parameters(found: Mapping[str, Any]) -> list[str]:
-    """The searched parameters of a run's file that this version names or counts otherwise, under
-    their old names: the run's search cannot go on with them."""
+    """The parameters of a run's file that this version names or counts otherwise, under their old
+    names, and that no space of this version has as that run did: the run's search cannot go on with
+    them. A searched one, or `lora_alpha` fixed at a multiple of searched ranks."""
     if found.get(NAMES) == CURRENT:
         return []
-    return [n for n in found["space"]["parameters"] if n in CHANGED]
+    searched, fixed = found["space"]["parameters"], found["space"].get("fixed", {})
+    names = [name for name in searched if name in CHANGED]
+    if "lora_rank" in searched and fixed.get("lora_alpha", LORA_SCALE) != LORA_SCALE:
+        names.append("lora_alpha")
+    return names
+
+
+def in_earlier_units(record: TrialRecord) -> TrialRecord:
+    """With `lora_alpha` as a multiple of the rank."""
+    recipe = record.recipe
+    if recipe.lora_alpha is None:
+        return record
+    scaled = recipe.model_copy(update={"lora_alpha": recipe.lora_scale})
+    return record.model_copy(update={"recipe": scaled})
+
+
+def in_earlier_names(text: str) -> str:
+    """The JSON text of a record with the names of an earlier version."""
+    for before, now in RENAMED.items():
+        text = text.replace(f'"{now}":', f'"{before}":')
+    return text
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,8 +90,11 @@ def _scale_fixed(values: dict[str, Any], ranks: list[float]) -> None:
         values["lora_alpha"] = scale * max(ranks)
 
 
-def _scaled(parameter: Mapping[str, Any], ranks: list[float]) -> dict[str, Any]:
-    found = {k: v for k, v in parameter.items() if k not in ("guess", "step")}
-    if "choices" in found:
-        return {**found, "choices": sorted({c * r for c in found["choices"] for r in ranks})}
-    return {**found, "low": found["low"] * min(ranks), "high": found["high"] * max(ranks)}
+def _scaled(parameter: Mapping[str, Any], ranks: list[float], between: bool) -> dict[str, Any]:
+    """`between`: there are ranks between these, so that choices become a range."""
+    found = {k: v for k, v in parameter.items() if k not in ("guess", "step", "choices")}
+    scales = _values(parameter, {})
+    if "choices" in parameter and not between:
+        return {**found, "choices": sorted({c * r for c in scales for r in ranks})}
+    ends = {"low": min(scales) * min(ranks), "high": max(scales) * max(ranks)}
+    return {**found, **ends, **({"type": "float", "log": True} if "choices" in parameter else {})}

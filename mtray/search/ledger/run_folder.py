@@ -144,14 +144,13 @@ def check_bound(
 
 
 def _check_names(run_dir: Path) -> None:
-    """Raises RunError if the run searches a parameter that this version names or counts
-    otherwise."""
+    """Raises RunError if this version names or counts a parameter of the run otherwise."""
     names = changed_parameters(json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")))
     if names:
         raise RunError(
-            f"run {run_dir.name!r} was started by an earlier version and searches {names[0]}, "
+            f"run {run_dir.name!r} was started by an earlier version with a range for {names[0]}, "
             f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
-            f"another --name and --from {run_dir.name}, which takes over its trials"
+            f"another --name and --from {run_dir.name}, which takes over the trials that fit"
         )
 
 

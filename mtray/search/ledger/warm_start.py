@@ -24,6 +24,7 @@ from mtray.report.recomputed_trials import RecomputedTrial, recompute
 from mtray.report.records import read_records
 from mtray.run_files import BASE_NUMBER, STUDY_FILE
 from mtray.schema import Recipe, Role, Source, Study, TrialRecord
+from mtray.search.ledger.earlier_versions import in_earlier_names, in_earlier_units
 from mtray.search.ledger.run_folder import BoundStudy, read_bound
 from mtray.search.ledger.study_changes import (
     TAKEN_OVER,
@@ -46,8 +47,8 @@ def digest(record: TrialRecord) -> str:
         return str(known)
     own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
     # defaults are excluded, so that a new field of records changes no hash
-    text = record.model_dump_json(exclude=own, exclude_defaults=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = in_earlier_units(record).model_dump_json(exclude=own, exclude_defaults=True)
+    return hashlib.sha256(in_earlier_names(text).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
 
 def _misfit(recipe: Recipe, space: Space) -> str | None:
     """Why a recipe is not in `space`; None if it is."""
+    recipe = space.written_out(recipe)
     params = space.params(recipe)
     for name, parameter in space.parameters.items():
         if not holds(parameter.distribution(), params[name]):
