@@ -81,8 +81,21 @@ def long_trials(chaos: Chaos) -> None:
     rate = {"type": "float", "low": 4e-4, "high": 5e-4}
     chaos.space = {"parallel_size": 128, "learning_rate": rate}
     chaos.study["resources"]["concurrent_trials"] = 1
-    chaos.study["training"].update(epochs=16, batch_examples=8, checkpoint_minutes=1 / 30)
+    many_steps(chaos, epochs=16)
     chaos.study["early_stopping"] = {"rungs": [0.1, 0.9], "segments": 0.5}
+
+
+def many_steps(chaos: Chaos, epochs: int) -> None:
+    """A checkpoint every two seconds shows that a trial trains."""
+    chaos.study["training"].update(epochs=epochs, batch_examples=8, checkpoint_minutes=1 / 30)
+
+
+def wait_for_training(chaos: Chaos, trials: int = 1) -> None:
+    def training() -> bool:
+        found = {p.parent for p in chaos.run_dir.glob("trials/*/checkpoint-*")}
+        return len(found) >= trials
+
+    chaos.wait_for(training, f"{trials} trials train at a time")
 
 
 def checkpoint_of(chaos: Chaos, number: int = 0) -> int | None:
@@ -128,13 +141,13 @@ def resumes(chaos: Chaos, rng: random.Random) -> str:
 
 
 def _kill(chaos: Chaos, name: str) -> str:
-    """Once the base model is measured every executor has something to do."""
+    """While a trial trains, alone: the job of an executor that is lost without having begun it is
+    only given to another one."""
+    chaos.study["resources"]["concurrent_trials"] = 1
+    many_steps(chaos, epochs=8)
     process = chaos.start()
-    chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
+    wait_for_training(chaos)
     pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
-    time.sleep(2)
-    while pid is None or not title_of(pid):  # it ended by itself meanwhile
-        pid = chaos.wait_for(lambda: chaos.ray_process(name, process), f"a process {name}")
     os.kill(pid, signal.SIGKILL)
     chaos.end(process, 0)
     attempts = {
@@ -237,8 +250,9 @@ def nodes_join(chaos: Chaos, rng: random.Random) -> str:
 def lose_node(chaos: Chaos, rng: random.Random) -> str:
     with a_cluster(chaos) as cluster:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        many_steps(chaos, epochs=16)
         process = chaos.start()
-        chaos.wait_for(lambda: ENDED.search(chaos.text), "the base model was measured")
+        wait_for_training(chaos, trials=2)
 
         def elsewhere() -> Any:
             """A node on which a trial trains, and not the driver's, where its actors are."""

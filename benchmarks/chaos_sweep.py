@@ -116,11 +116,10 @@ class Chaos:
         self.end(self.start(), code)
 
     def ray_process(self, name: str, driver: subprocess.Popen[str]) -> int | None:
-        """The process id of a Ray worker of this sweep whose title holds `name`."""
-        for pid in sorted(descendants(driver.pid)):
-            if f"ray::{name}" in title_of(pid):
-                return pid
-        return None
+        """The process id of the Ray worker of this sweep whose title holds `name`; of several, the
+        one that has computed most."""
+        named = [pid for pid in descendants(driver.pid) if f"ray::{name}" in title_of(pid)]
+        return max(named, key=cpu_ticks, default=None)
 
     def kill_all(self) -> None:
         for process in self.started:
@@ -134,6 +133,15 @@ def title_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
+
+
+def cpu_ticks(pid: int) -> int:
+    """Processor time that a process has used, in clock ticks; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])  # utime and stime
 
 
 def descendants(pid: int) -> set[int]:

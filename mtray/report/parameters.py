@@ -16,6 +16,7 @@ def parameters(recipe: Recipe) -> Parameters:
     of an adapter with `method: full`, and the policy of choosing frozen blocks with `frozen_layers:
     0`."""
     values: Parameters = recipe.model_dump(mode="json")
+    values["lora_alpha"] = recipe.lora_scale * recipe.lora_rank
     empty = list(values) if not recipe.parallel_size else []
     if recipe.method == "full":
         empty += OF_ADAPTERS
