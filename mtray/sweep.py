@@ -19,6 +19,7 @@ from mtray.errors import ConfigError
 from mtray.preparation import PreparedSweep, check_first, checked
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
+from mtray.search.execution.ray_connection import check_address, end_process
 from mtray.search_space.space import Space, load_space
 from mtray.study import load_study
 from mtray.sweep_plan import allocation_of, plan_lines
@@ -92,11 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     with report_errors(args.debug) as outcome:
         outcome.code = _run(args)
+    end_process(outcome.code)
     return outcome.code
 
 
 def _run(args: argparse.Namespace) -> int:
-    from mtray.search.execution.ray_connection import check_address
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
     from mtray.search.ledger.trial_plan import most_further, trial_plan

@@ -16,6 +16,7 @@ from mtray.report.parameters import parameter_text, parameters
 from mtray.report.tables import score_text, varied_parameters
 from mtray.run_files import BASE_NUMBER, trial_name
 from mtray.schema import Recipe, TrialRecord
+from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.trial.job import Job
 
 SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
@@ -153,6 +154,7 @@ class LiveTable:
         self._over.set()
         if self._thread:
             self._thread.join(timeout=5)
+            stay_connected_for([self._thread])
 
     def _redraw(self) -> None:
         import ray

@@ -23,6 +23,7 @@ from mtray.errors import TrainError
 from mtray.search.execution.available_resources import fitting, per_worker
 from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.nodes import alive_nodes, is_gone, lost_error
+from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
 from mtray.search.ledger.trial_failures import (
@@ -63,14 +64,15 @@ class Executors:
         self._watch.start()
 
     def close(self) -> None:
-        """End idle executors; those that do not end within seconds are ended when Ray shuts
-        down."""
+        """End idle executors; those that do not end within seconds, such as those that are still
+        starting, end with the process."""
         self._over.set()
         self._closed.set()
         self._shared.queue.close.remote()
         until = time.monotonic() + END_WITHIN
         for thread in (self._watch, *self._threads):
             thread.join(max(0.0, until - time.monotonic()))
+        stay_connected_for([self._watch, *self._threads])
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+import threading
+from collections.abc import Iterable
 from typing import Any
 
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
 
 CONNECT_WITHIN = 4  # seconds
+_busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 
 
 def start_ray(address: str | None) -> Any:
@@ -37,6 +42,29 @@ def start_ray(address: str | None) -> Any:
             "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
             "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
+
+
+def stay_connected_for(threads: Iterable[threading.Thread]) -> None:
+    """These threads are still in a call of Ray, which ends the whole process with exit code 1 when
+    such a call finds it disconnected."""
+    _busy.extend(threads)
+
+
+def disconnect() -> None:
+    """Leave the cluster, and end one that was started here; with `stay_connected_for` only
+    `end_process` does."""
+    import ray
+
+    if not any(thread.is_alive() for thread in _busy):
+        ray.shutdown()
+
+
+def end_process(code: int) -> None:
+    """End the process now if threads still use Ray. A cluster started here ends with its driver."""
+    if any(thread.is_alive() for thread in _busy):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def check_address(address: str) -> None:

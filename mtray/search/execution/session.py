@@ -169,7 +169,7 @@ def _with_ray(
 ) -> int:
     import ray
 
-    from mtray.search.execution.ray_connection import start_ray
+    from mtray.search.execution.ray_connection import disconnect, start_ray
 
     study = prepared.study
     context = start_ray(address)
@@ -207,7 +207,7 @@ def _with_ray(
             )
         return 128 + received if received else 0
     finally:
-        ray.shutdown()
+        disconnect()
 
 
 def _share(prepared: Any, run_dir: Path) -> Shared:

@@ -11,6 +11,7 @@ from typing import Any
 from mtray.run_files import trial_name
 from mtray.schema import Resources
 from mtray.search.execution.available_resources import per_worker
+from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.trial.job import Job
 
 PATIENCE = 30.0  # seconds that a trial may take to start its processes
@@ -131,6 +132,7 @@ class Watchdog:
     def stop(self) -> None:
         self._over.set()
         self._thread.join(timeout=LOOK_EVERY)
+        stay_connected_for([self._thread])
 
     def lines(self, now: float) -> list[str]:
         """The lines to print now."""
