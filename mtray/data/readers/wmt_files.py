@@ -10,7 +10,7 @@ from html import unescape
 
 from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, text_lines
-from mtray.data.readers.markup import Markup
+from mtray.data.readers.markup import Markup, collapsed
 from mtray.errors import DataError
 
 DOCUMENT = "document"
@@ -35,7 +35,7 @@ def _attribute(attributes: str, name: str) -> str:
 
 
 def _plain(pieces: Sequence[str]) -> str:
-    return " ".join(ENTITY.sub(lambda found: unescape(found[0]), " ".join(pieces)).split())
+    return collapsed(ENTITY.sub(lambda found: unescape(found[0]), " ".join(pieces)))
 
 
 class _Sgm:
@@ -155,7 +155,7 @@ class _Xml(Markup):
         if name == "seg" and self._side is not None and self._segment is not None:
             if self._segment in self._side:
                 raise self.wrong(f"segment {self._segment!r} for the second time")
-            self._side[self._segment] = " ".join("".join(self._text).split())
+            self._side[self._segment] = collapsed("".join(self._text))
             self._segment = None
         elif name in ("src", "ref", "hyp"):
             self._side = None
