@@ -40,10 +40,12 @@ BREAKS = {
     "a<bpt i='1'>&lt;b&gt;</bpt>b<ept i='1'>&lt;/b&gt;</ept>c": "abc",
     "a<ph/>b<ph>&lt;brand/&gt;</ph>c": "abc",
 }
+TWICE = "".join(f"<ref lang='text'><seg id='1'>{text}</seg></ref>" for text in "ab")
 FORBIDDEN = r"3 characters that XML forbids, which are left out \(the first in line 2\)"
 VARIANTS = [
     unit(("en-us", "color"), ("en-gb", "colour"), ("de", "Farbe")),
     unit(("en-gb", "grey"), ("de", "grau"), ("de", "fahl"), ("de-at", "licht")),
+    unit(("en-us", "gray"), ("en-gb", "grey")),
 ]
 MEMORIES = [
     *(
@@ -70,12 +72,19 @@ MEMORIES = [
         remarks=(FORBIDDEN,),
     ),
     Brought(
+        "XML of WMT with two references",
+        "a.xml",
+        f"<dataset><doc>{TWICE}</doc></dataset>",
+        rows=texts("a"),
+        remarks=("1 further references of a document, of which the first is read",),
+    ),
+    Brought(
         "TMX with several variants of a language",
         "a.tmx",
         tmx(*VARIANTS),
         ("en", "de", "en-gb"),
-        (("color", "Farbe", "colour"), ("grey", "grau", "grey")),
-        remarks=("1 further texts in 'en' of a unit", "2 further texts in 'de' of a unit"),
+        (("color", "Farbe", "colour"), ("grey", "grau", "grey"), ("gray", "", "grey")),
+        remarks=("2 further texts in 'en' of a unit", "2 further texts in 'de' of a unit"),
     ),
 ]
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -34,12 +33,12 @@ SENTENCE_ID = re.compile(r"(.+):\d+")
 @dataclass
 class Unit:
     """One translation unit: its first line in the file, its id (may be empty), its first text by
-    lower-case language code, and how many texts it has by that code."""
+    lower-case language code, and how many further ones it has by that code."""
 
     line: int
     id: str
     texts: dict[str, str] = field(default_factory=dict)
-    variants: Counter[str] = field(default_factory=Counter)
+    further: dict[str, int] = field(default_factory=dict)
 
     @property
     def document(self) -> str:
@@ -56,9 +55,16 @@ class Unit:
         varieties = self._codes(language)
         return self.texts[varieties[0]] if varieties else ""
 
+    def add(self, language: str, text: str) -> None:
+        """A text, of which only the first in a language is kept."""
+        if language in self.texts:
+            self.further[language] = self.further.get(language, 0) + 1
+        self.texts.setdefault(language, text)
+
     def unread(self, language: str) -> int:
         """How many texts in a language and its regional varieties `text` leaves out."""
-        return max(0, sum(self.variants[code] for code in self._codes(language)) - 1)
+        codes = self._codes(language)
+        return max(0, len(codes) - 1) + sum(self.further.get(code, 0) for code in codes)
 
     def _codes(self, language: str) -> list[str]:
         return [code for code in self.texts if language in (code, re.split("[-_]", code)[0])]
@@ -106,8 +112,7 @@ class _Reader(Markup):
         elif name == "tuv":
             self._language = None
         elif name == "seg" and self._language and self._text is not None:
-            self.units[-1].texts.setdefault(self._language, collapsed("".join(self._text)))
-            self.units[-1].variants[self._language] += 1
+            self.units[-1].add(self._language, collapsed("".join(self._text)))
             self._text = None
 
     def _end_code(self) -> None:
@@ -140,9 +145,10 @@ def read_tmx(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str
     """A row for each unit: its text in every language of `columns`, empty where it has none, and
     its document under `document`. DataError at the end when no unit has one of the languages."""
     there: set[str] = set()
+    named = {column.lower() for column in columns}
     for unit in units(file):
         there.update(unit.texts)
-        for column in columns:
+        for column in columns if unit.further or unit.texts.keys() - named else ():
             if count := unit.unread(column.lower()):
                 file.remarks.count(file.name, FURTHER.format(column), count)
         yield {c: unit.document if c == DOCUMENT else unit.text(c.lower()) for c in columns}

@@ -14,6 +14,7 @@ from mtray.data.readers.markup import Markup, collapsed
 from mtray.errors import DataError
 
 DOCUMENT = "document"
+FURTHER = "further references of a document, of which the first is read"
 TAG = re.compile(r"<(/?)(doc|seg|!entity)\b([^>]*)>", re.IGNORECASE)
 # the five entities of XML and numeric character references; any other `&` is text
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
@@ -147,8 +148,8 @@ class _Xml(Markup):
         if not language:
             raise self.wrong("a side without lang")
         self.languages.add(language)
-        # further references are discarded
         sides = self.documents[-1].sides
+        self.file.remarks.count(self.file.name, FURTHER, language in sides)
         self._side = {} if language in sides else sides.setdefault(language, {})
 
     def end(self, name: str) -> None:
