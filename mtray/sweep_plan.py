@@ -19,7 +19,8 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
 
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
-    lines += [source_line(name, table) for name, table in prepared.store.items()]
+    for name, table in prepared.store.items():
+        lines += [source_line(name, table), *(f"    note: {what}" for what in table.remarks)]
     lines.append(
         f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
         f"{', '.join(study.evaluation.abilities)}"

@@ -24,7 +24,11 @@ def add_suites(parser: argparse.ArgumentParser) -> None:
 
 def print_score(args: argparse.Namespace) -> int:
     """Print one suite's scores as JSON. Raises MtrayError naming what is wrong."""
-    found = SUITES[args.suite].measure(args)
+    from mtray.data.readers.remarks import collected
+
+    with collected() as remarks:
+        found = SUITES[args.suite].measure(args)
+    found.notes.extend(remarks.lines())
     files = {key: str(value) for key, value in vars(args).items() if isinstance(value, Path)}
     printed = as_json(args.suite, files, found, args.bootstrap, args.seed)
     print(json.dumps(printed, ensure_ascii=False, indent=2))

@@ -18,6 +18,8 @@ import numpy as np
 from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_of
 from mtray.data.leakage import EvaluationIndex, evaluation_index
 from mtray.data.noise import apertium_identity, with_lines
+from mtray.data.readers.folders import data_files, entries_below
+from mtray.data.readers.remarks import Remarks
 from mtray.data.readers.sources import is_data_set, paths_of, source_rows
 from mtray.data.templates import TEMPLATES
 from mtray.data.token_files import (
@@ -142,17 +144,21 @@ class Pipeline:
         self, source: Source, told: dict[str, Any], few_shot: bool = False
     ) -> Iterator[tuple[str, str]]:
         """(prompt, target) of every row that passes the filters. When exhausted, `told` holds the
-        counts `filters`, `allowed` and `rendering` by name, a summary for people as `told`, and as
-        `overlaps` some rows that are also in an evaluation set."""
-        row_filter = self.filter_of(source)
+        counts `filters`, `allowed` and `rendering` by name, a summary for people as `told`, as
+        `overlaps` some rows that are also in an evaluation set, and as `remarks` what the reader
+        left out."""
+        row_filter, remarks = self.filter_of(source), Remarks()
         renderer = build_renderer(source, self.study, self.tokenizer, few_shot)
-        yield from renderer.examples(row_filter.kept(with_lines(source, source_rows(source))))
+        rows = with_lines(source, source_rows(source, remarks))
+        yield from renderer.examples(row_filter.kept(rows))
         counts = row_filter.counts
         told["filters"] = {why: counts[why] for why in (KEPT, *REASONS) if why in counts}
         told["rendering"] = dict(renderer.counts)
         told["allowed"] = row_filter.allowed
         told["overlaps"] = row_filter.examples
         told["told"] = [x for x in row_filter.lines() if x.strip() not in row_filter.examples]
+        told["remarks"] = remarks.lines()
+        told["told"] += [f"  {line}" for line in told["remarks"]]
         made = {k: n for k, n in renderer.counts.items() if k not in ("rows", "examples")}
         if made:
             told["told"].append("  " + ", ".join(f"{k} {n:,}" for k, n in sorted(made.items())))
@@ -171,16 +177,17 @@ def _with_hashes(node: Any, key: str = "") -> Any:
 
 
 def content_hash(path: Path) -> str:
-    """Hash of a file, with the suffixes of its name, which can determine its format; of a folder,
-    with the names in it; of a member of an archive, the archive's hash with the member's name.
-    Anything else (a name on a hub) is returned unchanged."""
+    """Hash of a file, with the suffixes of its name, which can determine its format; of the files
+    of a data set's folder, with their names; of a member of an archive, the archive's hash with the
+    member's name. Anything else (a name on a hub) is returned unchanged. DataError for a folder
+    that is no data set."""
     if path.is_file():
         found = path.stat()
         return "".join(path.suffixes) + " " + _file_hash(path, found.st_size, found.st_mtime_ns)
     if not path.exists() and (archive := next((p for p in path.parents if p.is_file()), None)):
         return f"{path.relative_to(archive)} in {content_hash(archive)}"
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
+        files = data_files(path)
         inside = "\n".join(f"{p.relative_to(path)} {content_hash(p)}" for p in files)
         return hashlib.sha256(inside.encode()).hexdigest()
     return str(path)
@@ -212,7 +219,8 @@ def tokenizer_hash(tokenizer: Any) -> str:
     else:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer.save_pretrained(folder)
-            digest.update(content_hash(Path(folder)).encode())
+            for file in sorted(entries_below(Path(folder))):
+                digest.update(f"{file.relative_to(folder)} {file_hash(file)}".encode())
     return digest.hexdigest()
 
 

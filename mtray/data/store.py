@@ -13,6 +13,7 @@ import numpy as np
 from mtray.data.few_shot import SUFFIX, few_shot_rows, few_shot_table, takes_shots
 from mtray.data.filters import KEPT
 from mtray.data.mixing import OWN_DRAW, Draw, MixPart, Sums, SumsOf, draw, plan, shared_rows
+from mtray.data.readers.folders import data_files
 from mtray.data.readers.sources import is_there, paths_of, source_rows
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, digest_of, token_sums
 from mtray.data.testsets import is_named
@@ -61,6 +62,8 @@ def check_files(study: Study) -> None:
         raise DataError(f"{absent[0]}: no such file")
     for source in study.sources:
         files = [Path(p) for p in paths_of(source.path)]
+        for folder in filter(Path.is_dir, files):
+            data_files(folder)  # DataError where it is no data set
         if all(f.is_file() for f in files) and sum(f.stat().st_size for f in files) <= SMALL:
             _check_rows(source)
 
@@ -124,6 +127,7 @@ def build_store(
             found.folder, source.name, study.seed, rows, rows - made["examples"],
             held.get(source.name), found.built,
             {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
+            tuple(made["remarks"]),
         )  # fmt: skip
     return store
 

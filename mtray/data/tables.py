@@ -90,6 +90,7 @@ class StoredTable:
     - `built`: whether this process built the store.
     - `left_out`: rows of the source dropped by each filter.
     - `allowed`: rows that overlap with evaluation sets and were kept.
+    - `remarks`: what the source's reader left out.
     """
 
     folder: Path
@@ -101,6 +102,7 @@ class StoredTable:
     built: bool = field(default=False, compare=False)
     left_out: Mapping[str, int] = field(default_factory=dict)
     allowed: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     origin: Origin = field(default="mapped", init=False)
 
     def __getstate__(self) -> dict[str, Any]:

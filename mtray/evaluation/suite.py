@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from mtray.data.readers.remarks import collected
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.abilities import build_ability
 from mtray.evaluation.abilities.base import (
@@ -47,6 +48,7 @@ class Suite:
     objectives: what the search optimises.
     beside: what the rows of evaluation sets that were dropped shared with others, so that units
         stay those of the run's earlier trials.
+    notes: what was read in another way than it looks.
     """
 
     directions: list[Direction]
@@ -58,6 +60,7 @@ class Suite:
     objectives: tuple[str, ...] = ()
     comet_device: str = "auto"
     beside: tuple[list[tuple[str, ...]], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def requests(self) -> list[Request]:
@@ -150,16 +153,17 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     targets = [languages_of(name)[1] for name in names]
     metrics = string_metrics(wanted.metrics, "`evaluation.metrics`", targets)
     asking = (study.template, wanted.max_new_tokens, tokenizer, wanted.sample_seed)
-    directions = [build_direction(q, *asking) for q in wanted.quality]
-    abilities = [
-        build_ability(spec, Context(name, *asking)) for name, spec in wanted.abilities.items()
-    ]
+    with collected() as remarks:
+        directions = [build_direction(q, *asking) for q in wanted.quality]
+        abilities = [
+            build_ability(spec, Context(name, *asking)) for name, spec in wanted.abilities.items()
+        ]
     if wanted.comet == NO_COMET:
         check_without_comet(abilities)
     weights = {name: spec.weight for name, spec in wanted.abilities.items()}
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
-        tuple(study.objectives), wanted.comet_device,
+        tuple(study.objectives), wanted.comet_device, notes=tuple(remarks.lines()),
     )  # fmt: skip
 
 
@@ -190,7 +194,8 @@ def check_names(wanted: Evaluation) -> None:
 
 
 def set_lines(suite: Suite) -> list[str]:
-    """The size of every evaluation set, a line each."""
+    """The size of every evaluation set, and a note on how it was read, a line each."""
     sizes = {f"quality {d.name}": d.text() for d in suite.directions}
     sizes |= {f"ability {a.name}": f"{len(a.requests):,} requests" for a in suite.abilities}
-    return [f"  {name}: {size}" for name, size in sizes.items()]
+    lines = [f"  {name}: {size}" for name, size in sizes.items()]
+    return lines + [f"  note: {note}" for note in suite.notes]

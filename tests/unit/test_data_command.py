@@ -8,8 +8,10 @@ import pytest
 
 from mtray.cli import main
 from mtray.data.store import build_store
+from mtray.preparation import prepare
+from mtray.search_space.space import load_space
 from mtray.study import load_study
-from mtray.sweep_plan import source_line
+from mtray.sweep_plan import plan_lines, source_line
 from mtray.training.models import load_tokenizer
 
 STUDY = """
@@ -117,6 +119,26 @@ def test_a_plan_says_what_filters_left_out(study, tmp_path):
         "mono", build_store(load_study(Path(study)), load_tokenizer("embedded"))["mono"]
     )
     assert mono.endswith("65 examples; 1 left out: over max_length 1; 1 allowed: leakage 1")
+
+
+def test_what_readers_leave_out_is_said(study, tmp_path, capsys):
+    """By `data build`, also of a store that is reused, and by `check`, of evaluation sets too."""
+    sides = "".join(f'<tuv lang="{code}"><seg>{code} one\x02</seg></tuv>' for code in ("en", "es"))
+    for name, units in {"pairs.tmx": 12, "dev.tmx": 1}.items():
+        (tmp_path / name).write_text(f"<tmx>{f'<tu>{sides}</tu>' * units}</tmx>")
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace(".tsv", ".tmx").replace(", filters: {duplicates: row}", "")
+        + "filters: {leakage: allow}\nobjectives: {quality: max, cost.seconds: min}\n"
+    )
+    expected = f"{tmp_path}/pairs.tmx: 24 characters that XML forbids"
+    for _ in range(2):
+        assert run(capsys, "build", study)[1].count(f"  {expected}") == 1
+    (tmp_path / "space.yaml").write_text(SPACE)
+    lines = plan_lines(prepare(load_study(Path(study)), load_space(tmp_path / "space.yaml")))
+    (source,) = (line for line in lines if line.startswith("    note: "))
+    (evaluated,) = (line for line in lines if line.startswith("  note: "))
+    assert source.startswith(f"    note: {expected}")
+    assert evaluated.startswith(f"  note: {tmp_path}/dev.tmx: 2 characters that XML forbids")
 
 
 def drawn(out, name):

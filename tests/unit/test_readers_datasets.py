@@ -8,6 +8,7 @@ import pytest
 
 from mtray.data.readers import hub
 from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.remarks import Remarks
 from mtray.data.readers.sources import all_rows, source_rows, stream_columns
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Source
@@ -106,8 +107,69 @@ def test_code_of_a_data_set_is_never_run(tmp_path):
 def test_a_hub_that_cannot_be_reached(monkeypatch):
     monkeypatch.setattr(hub, "why_unreachable", lambda _: "ConnectionError")
     source = Source(name="x", kind="mono", languages=("de",), path="hf:nobody/nothing")
-    with pytest.raises(DataError, match=r"`hf:nobody/nothing`: .* cannot be reached \(Connect"):
+    message = (
+        r"`hf:nobody/nothing`: not in the cache, and .* cannot be reached: ConnectionError; .*"
+        r"`hf download --repo-type dataset nobody/nothing`"
+    )
+    with pytest.raises(DataError, match=message):
         next(source_rows(source))
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, and caches of the hub in a folder of their own."""
+    monkeypatch.setattr(hub, "why_offline", lambda: "no network")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "prepared"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path
+
+
+def prepare(folder, config, commit, texts, split="train"):
+    """A data set as `load_dataset` leaves it in its cache, in one shard or more."""
+    from datasets import Dataset
+
+    place = folder / "prepared" / "some___own_set" / config / "0.0.0" / commit
+    for number, part in enumerate(texts):
+        shard = f"-{number:05d}-of-{len(texts):05d}" if len(texts) > 1 else ""
+        Dataset.from_list([{"text": text} for text in part]).save_to_disk(str(folder / "made"))
+        (made,) = (folder / "made").glob("data-*.arrow")
+        place.mkdir(parents=True, exist_ok=True)
+        made.rename(place / f"own_set-{split}{shard}.arrow")
+    (place / "dataset_info.json").write_text("{}")
+
+
+def hub_rows(name="hf:some/OwnSet", **how):
+    remarks = Remarks()
+    found = list(stream_columns(name, ["text"], ReadOptions(**how), remarks))
+    return [row["text"] for row in found], remarks.lines()
+
+
+def test_a_prepared_set_is_read_offline(offline):
+    prepare(offline, "de", "c0ffee", [["a"], ["b", "c"]])
+    found, lines = hub_rows()
+    assert found == ["a", "b", "c"]
+    assert len(lines) == 1 and "read from the cache, " in lines[0] and "no network" in lines[0]
+    prepare(offline, "fr", "beef", [["d"]])
+    assert hub_rows(config="fr")[0] == ["d"]
+    assert hub_rows(config="de", revision="c0ffee")[0] == ["a", "b", "c"]
+    with pytest.raises(DataError, match=r"which `config`\? Cached are de, fr"):
+        hub_rows()
+    for absent in ({"config": "it"}, {"revision": "dead"}, {"config": "fr", "split": "test"}):
+        with pytest.raises(DataError, match="not in the cache, and no network"):
+            hub_rows(**absent)
+
+
+def test_a_downloaded_set_is_read_offline(offline):
+    home = offline / "hub" / "datasets--some--OwnSet"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("c0ffee")
+    (home / "snapshots" / "c0ffee").mkdir(parents=True)
+    (home / "snapshots" / "c0ffee" / "README.md").write_text("the card alone")
+    with pytest.raises(DataError, match="not in the cache"):
+        hub_rows()
+    (home / "snapshots" / "c0ffee" / "train.jsonl").write_text('{"text": "a"}\n')
+    found, lines = hub_rows()
+    assert found == ["a"] and "c0ffee" in lines[0]
 
 
 def test_a_missing_path_is_no_folder(tmp_path):

@@ -13,6 +13,7 @@ from mtray.data.pipeline import Pipeline, content_hash, tokenizer_hash
 from mtray.data.token_files import (
     key_of,
 )
+from mtray.errors import DataError
 from mtray.runtime import version_of
 from mtray.schema import Filters, Source
 
@@ -100,6 +101,7 @@ def test_versions_are_part_of_the_key_where_they_change_a_token(
 
 def test_a_folder_is_read_by_a_package_that_is_in_the_key(tmp_path, tokenizer):
     (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.parquet").write_bytes(b"")
     source = a_source(tmp_path)
     folder = source.model_copy(update={"path": str(tmp_path / "set")})
     found = [Pipeline(make_study(), tokenizer).inputs(s)["versions"] for s in (source, folder)]
@@ -128,8 +130,13 @@ def test_content_is_of_files_folders_and_members_of_archives(tmp_path):
     (tmp_path / "a.tsv").write_text("a")
     (tmp_path / "b.csv").write_text("a")
     assert content_hash(tmp_path / "a.tsv") != content_hash(tmp_path / "b.csv")
+    with pytest.raises(DataError, match="a folder; expected a file, or a data set"):
+        content_hash(tmp_path)
+    (tmp_path / "a.parquet").write_bytes(b"one")
     before = content_hash(tmp_path)
     (tmp_path / "c.zip").write_bytes(b"zip")
+    assert content_hash(tmp_path) == before, "no part of the data set"
+    (tmp_path / "a.parquet").write_bytes(b"other")
     assert content_hash(tmp_path) != before
     member = content_hash(tmp_path / "c.zip" / "x" / "train.de")
     assert member.startswith("x/train.de in .zip ")

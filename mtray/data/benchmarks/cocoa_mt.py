@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from mtray.data.readers.formats import names_a_format
 from mtray.data.readers.lines import read_lines
+from mtray.data.readers.remarks import current
 from mtray.errors import DataError
 
 REGISTERS = ("formal", "informal")
@@ -48,27 +49,34 @@ def plain(annotated: str) -> str:
     return TAG.sub("", annotated)
 
 
-def check_tags(annotated: str, where: str) -> None:
-    """DataError that begins with `where` unless every `[F]` is closed by `[/F]` before the next
-    one."""
-    is_open = False
-    for tag in TAG.findall(annotated):
-        if is_open == (tag == "[F]"):
-            wrong = "[F] inside [F]...[/F], or never closed" if is_open else "[/F] without [F]"
-            raise DataError(f"{where}: {wrong}: {annotated[:80]!r}")
-        is_open = not is_open
-    if is_open:
-        raise DataError(f"{where}: [F] without [/F]: {annotated[:80]!r}")
+def has_lone_tag(annotated: str) -> bool:
+    """Whether an `[F]` is not closed by `[/F]` before the next one, or the other way round."""
+    tags = TAG.findall(annotated)
+    return tags != ["[F]", "[/F]"] * (len(tags) // 2)
+
+
+def note_lone_tags(annotated: Sequence[str], where: str, unit: str = "line") -> None:
+    """Remark on tags without a partner, as the published informal Japanese references of IWSLT 2022
+    have one. They are read as by the official scorer: a phrase is what `phrases` finds."""
+    lone = [number for number, text in enumerate(annotated, 1) if has_lone_tag(text)]
+    if lone:
+        current().count(
+            where,
+            f"references with [F] or [/F] without its partner (the first in {unit} {lone[0]}); "
+            "they are read as by the official scorer: what stands from [F] to the next [/F] is a "
+            "phrase",
+            len(lone),
+        )
 
 
 def read_annotated(path: Path) -> list[str]:
-    """The lines of an annotated file, stripped as in the official scorer. DataError with the line
-    for an empty reference or an unclosed tag."""
+    """The lines of an annotated file, stripped as in the official scorer, with a remark on tags
+    without a partner. DataError with the line for an empty reference."""
     lines = [line.strip() for line in read_lines(path)]
     for number, line in enumerate(lines, 1):
         if not plain(line).strip():
             raise DataError(f"{path}:{number}: the reference is empty")
-        check_tags(line, f"{path}:{number}")
+    note_lone_tags(lines, str(path))
     if not any(ANNOTATED.search(line) for line in lines):
         raise DataError(f"{path}: no [F]...[/F] in the file; its name usually holds `.annotated`")
     return lines

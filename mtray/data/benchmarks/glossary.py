@@ -6,21 +6,15 @@ only the rows of the direction are used), or `source` and `target`, or the two l
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from pathlib import Path
 
-from mtray.data.readers.lines import read_text
 from mtray.data.readers.sources import read_columns
+from mtray.data.readers.tables import separator_hint
+from mtray.data.readers.whole_rows import header
 from mtray.errors import DataError
 
 LANGUAGES = ("sourceLang", "targetLang")
-
-
-def _header(path: Path) -> list[str]:
-    separator = "\t" if path.suffix == ".tsv" else ","
-    return next(csv.reader(io.StringIO(read_text(path)), delimiter=separator), [])
 
 
 def _speaks(code: str, language: str) -> bool:
@@ -31,18 +25,16 @@ def _speaks(code: str, language: str) -> bool:
 def read_glossary(path: Path, source: str, target: str) -> list[tuple[str, str]]:
     """(term, translation) in file order. DataError naming the required columns, or the languages
     found."""
-    if path.suffix not in (".csv", ".tsv"):
-        raise DataError(f"{path}: unknown format {path.suffix!r} of a glossary; known: .csv, .tsv")
-    header = _header(path)
+    there = header(path, " of a glossary")
     layouts = (("sourceString", "targetString"), ("source", "target"), (source, target))
-    columns = next((pair for pair in layouts if set(pair) <= set(header)), None)
+    columns = next((pair for pair in layouts if set(pair) <= set(there)), None)
     if columns is None:
         wanted = "; or ".join(" and ".join(pair) for pair in layouts)
         raise DataError(
             f"{path}: a glossary needs the columns {wanted}; columns there: "
-            f"{', '.join(header) or 'none'}"
+            f"{', '.join(there) or 'none'}{separator_hint(there)}"
         )
-    marked = set(LANGUAGES) <= set(header)
+    marked = set(LANGUAGES) <= set(there)
     rows = read_columns(str(path), [*columns, *(LANGUAGES if marked else ())])
     kept = [
         row
@@ -50,6 +42,6 @@ def read_glossary(path: Path, source: str, target: str) -> list[tuple[str, str]]
         if not marked or (_speaks(row[LANGUAGES[0]], source) and _speaks(row[LANGUAGES[1]], target))
     ]
     if not kept:
-        there = ", ".join(sorted({"-".join(row[c] for c in LANGUAGES) for row in rows}))
-        raise DataError(f"{path}: no term of {source}-{target}; directions there: {there}")
+        known = ", ".join(sorted({"-".join(row[c] for c in LANGUAGES) for row in rows}))
+        raise DataError(f"{path}: no term of {source}-{target}; directions there: {known}")
     return [(row[columns[0]], row[columns[1]]) for row in kept]

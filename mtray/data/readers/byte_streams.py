@@ -16,11 +16,14 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from mtray.data.readers.git_lfs import MOST_BYTES as POINTER_BYTES
+from mtray.data.readers.git_lfs import refuse_pointer
+from mtray.data.readers.remarks import Remarks, current
 from mtray.errors import DataError
 
 CHUNK = 1 << 16
@@ -34,6 +37,8 @@ SUFFIXES = {".gz": "gz", ".zst": "zst", ".zstd": "zst", ".xz": "xz", ".bz2": "bz
 MAGIC = {
     b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2",
     b"PK\x03\x04": "zip", b"PK\x05\x06": "zip",
+    # a frame without content, with which pzstd and others begin (RFC 8878, 3.1.2)
+    **{bytes([low, 0x2A, 0x4D, 0x18]): "zst" for low in range(0x50, 0x60)},
 }  # fmt: skip
 TAR = slice(257, 262)  # position of the magic bytes in a tar archive
 BROKEN = (
@@ -50,6 +55,7 @@ class ByteStream:
     - `file`: the name whose suffix gives the format.
     - `head`: the first bytes, which `chunks` yields as well.
     - `plain`: the file on disk when it holds exactly these bytes.
+    - `remarks`: what its readers leave out is counted here.
     """
 
     name: str
@@ -57,6 +63,7 @@ class ByteStream:
     head: bytes
     chunks: Iterator[bytes]
     plain: Path | None = None
+    remarks: Remarks = field(default_factory=current)
 
 
 def located(path: Path) -> tuple[Path, str | None]:
@@ -78,19 +85,22 @@ def is_there(path: Path) -> bool:
 
 
 @contextmanager
-def open_stream(path: Path) -> Iterator[ByteStream]:
+def open_stream(path: Path, remarks: Remarks | None = None) -> Iterator[ByteStream]:
     """The bytes of a file or a member as a stream. DataError with the current line, here or while
     reading, when they are missing, damaged or expand too far."""
+    remarks = current() if remarks is None else remarks
     place, member = located(path)
     with ExitStack() as stack:
         raw: Any = stack.enter_context(place.open("rb"))
         name, file, size = str(place), place.name, place.stat().st_size
+        refuse_pointer(place, raw.peek(POINTER_BYTES))
         kind = _compression(raw, file, name)
         if kind == "zip":
             archive, info = _member(raw, place, member, stack)
             raw = stack.enter_context(_entered(archive, info, name))
             name, file, size = f"{place}/{info.filename}", info.filename, info.compress_size
             inner = _compression(raw, file, name)
+            refuse_pointer(place, raw.peek(POINTER_BYTES), info.filename)
             if inner == "zip":
                 raise DataError(f"{name}: an archive in an archive; unpack the outer one")
             chunks = _unpacked(raw, inner, name)
@@ -107,7 +117,8 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
         head = b"".join(first)
         if head[TAR] == b"ustar":
             raise DataError(f"{name}: a tar archive; unpack it")
-        yield ByteStream(name, _without(file), head, chain(first, chunks), None if kind else place)
+        plain = None if kind else place
+        yield ByteStream(name, _without(file), head, chain(first, chunks), plain, remarks)
 
 
 def _without(file: str) -> str:

@@ -19,6 +19,7 @@ ROOTS = {
     "tstset": "sgm",
 }  # fmt: skip
 PARQUET = b"PAR1"
+LINE_END = re.compile(r"\r\n?|\n")
 ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)[\s/>]")
 
 
@@ -65,8 +66,8 @@ def _root(text: str) -> str | None:
 
 def _is_lines(text: str) -> bool:
     """Whether the first line is a complete JSON object and something follows it."""
-    first, _, rest = text.lstrip().partition("\n")
-    return bool(rest.strip()) and _object(first) is not None
+    first, *rest = LINE_END.split(text.lstrip(), maxsplit=1)
+    return bool(rest and rest[0].strip()) and _object(first) is not None
 
 
 def _object(line: str) -> dict[str, object] | None:
@@ -85,7 +86,7 @@ def _by_content(file: ByteStream, columns: Sequence[str]) -> str | None:
         return ROOTS[root or ""]
     if re.match(r"\s*\[\s*\{\s*\"", text):
         return "json"
-    first = text.lstrip().partition("\n")[0].rstrip("\r")
+    first = LINE_END.split(text.lstrip(), maxsplit=1)[0]
     if _object(first) is not None:
         return "jsonl"
     for separator, name in (("\t", "tsv"), (",", "csv")):

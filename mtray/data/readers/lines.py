@@ -1,4 +1,5 @@
-"""Bytes to text and to lines. UTF-8, or UTF-16 with a byte-order mark."""
+"""Bytes to text and to lines. UTF-8, or UTF-16 with a byte-order mark; lines end with LF or CR-LF,
+or all with CR."""
 
 from __future__ import annotations
 
@@ -25,6 +26,17 @@ def marked(head: bytes) -> tuple[str, int]:
     return next(((e, len(m)) for m, e in MARKS.items() if head.startswith(m)), ("UTF-8", 0))
 
 
+def line_end(head: bytes) -> str:
+    """What ends a line, by a file's first bytes: LF (before which a CR belongs to it), or CR where
+    there is no LF."""
+    if b"\r" not in head:
+        return "\n"
+    encoding, mark = marked(head)
+    text = head[mark:].decode(encoding, errors="ignore")
+    # a CR at the end may be half of CR-LF
+    return "\r" if "\n" not in text and "\r" in text.rstrip("\r") else "\n"
+
+
 def decoded(file: ByteStream) -> Iterator[str]:
     """The text in pieces, without a byte-order mark; DataError with the line of the first invalid
     byte."""
@@ -32,24 +44,24 @@ def decoded(file: ByteStream) -> Iterator[str]:
     if encoding == "UTF-32":
         raise DataError(f"{file.name}:1: UTF-32; convert the file to UTF-8")
     decoder = codecs.getincrementaldecoder(encoding)()
-    line = 1
+    line, end = 1, line_end(file.head)
     try:
         for chunk in file.chunks:
             cut = min(skipped, len(chunk))
             skipped -= cut
             text = decoder.decode(chunk[cut:])
             if "\0" in text:
-                line += text.count("\n", 0, text.index("\0"))
+                line += text.count(end, 0, text.index("\0"))
                 raise DataError(
                     f"{file.name}:{line}: a NUL byte; the file is damaged, or no text in UTF-8 "
                     "(`tr -d '\\000'` takes such bytes out)"
                 )
-            line += text.count("\n")
+            line += text.count(end)
             yield text
         decoder.decode(b"", True)
     except UnicodeDecodeError as error:
         # bytes kept by the decoder from the last chunk are part of one character, not a line's end
-        line += error.object[: error.start].count(b"\n") if encoding == "UTF-8" else 0
+        line += error.object[: error.start].count(end.encode()) if encoding == "UTF-8" else 0
         byte = error.object[error.start]
         raise DataError(
             f"{file.name}:{line}: not valid {encoding} (byte 0x{byte:02x}); convert the file to "
@@ -58,11 +70,18 @@ def decoded(file: ByteStream) -> Iterator[str]:
 
 
 def lines(file: ByteStream) -> Iterator[str]:
-    """Lines without their LF; no other character ends a line."""
+    """Lines without their LF; no other character ends a line, but CR in a file of CR alone.
+    DataError where LF follows in such a file."""
     pieces: list[str] = []
-    held, number = 0, 1
+    held, number, end = 0, 1, line_end(file.head)
     for text in decoded(file):
-        first, *more = text.split("\n")
+        if end == "\r" and "\n" in text:
+            number += text.count(end, 0, text.index("\n"))
+            raise DataError(
+                f"{file.name}:{number}: a line ends with LF, and those before it with CR; convert "
+                "the file to one of them"
+            )
+        first, *more = text.split(end)
         pieces.append(first)
         held += len(first)
         if held > MOST_LINE:
@@ -77,7 +96,7 @@ def lines(file: ByteStream) -> Iterator[str]:
 
 
 def text_lines(file: ByteStream) -> Iterator[str]:
-    """Lines without their ends, LF or CR-LF."""
+    """Lines without their ends: LF or CR-LF, or CR alone (`line_end`)."""
     return (line.rstrip("\r") for line in lines(file))
 
 
@@ -88,6 +107,6 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines without their ends (LF or CR-LF, no other character ends a line)."""
+    """Lines without their ends, as `text_lines`."""
     with open_stream(path) as file:
         return list(text_lines(file))

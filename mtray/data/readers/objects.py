@@ -1,7 +1,8 @@
 """JSONL and JSON (a list of objects), and columns within objects.
 
-A column may be a path: `translation.de`, or `messages.0.content` with an index into a list. Keys
-under `translation`, as in WMT's files, are also found without that prefix.
+A column may be a path: `translation.de`, or `messages.0.content` with an index into a list, or
+`messages.user` with the role of a turn (`mtray.data.readers.conversations`). Keys under
+`translation`, as in WMT's files, are also found without that prefix.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mtray.data.readers.byte_streams import ByteStream
+from mtray.data.readers.conversations import KEYS, count_unread, text_of, turns_of
 from mtray.data.readers.lines import MOST_LINE, decoded, text_lines
+from mtray.data.readers.remarks import Remarks
 from mtray.errors import DataError
 
 WITHIN = "translation"
@@ -28,12 +31,34 @@ def field(found: object, column: str) -> object:
     if isinstance(found, Mapping):
         if column in found:
             return found[column]
-        return field(found[head], rest) if rest and head in found else MISSING
-    if isinstance(found, Sequence) and not isinstance(found, str) and head.isdecimal():
+        if rest and head in found:
+            return field(found[head], rest)
+    elif isinstance(found, Sequence) and not isinstance(found, str) and head.isdecimal():
         place = int(head)
-        if place < len(found):
-            return field(found[place], rest) if rest else found[place]
+        if place >= len(found):
+            return MISSING
+        return field(found[place], rest) if rest else found[place]
+    if rest in ("", *(text for _, text in KEYS)) and (turns := turns_of(found)) is not None:
+        return text_of(turns, head)
     return MISSING
+
+
+class UnreadTurns:
+    """Counts what `columns` leave out of the conversations that they are in."""
+
+    def __init__(self, columns: Sequence[str], where: str, remarks: Remarks) -> None:
+        self._where, self._remarks = where, remarks
+        self._roles: dict[str, set[str]] = {}  # by the column of the conversation
+        for column in columns:
+            parts = column.split(".")
+            parts = parts[:-1] if parts[-1] in (text for _, text in KEYS) else parts
+            if len(parts) > 1 and not parts[-1].isdecimal():
+                self._roles.setdefault(".".join(parts[:-1]), set()).add(parts[-1])
+
+    def see(self, found: object) -> None:
+        for column, roles in self._roles.items():
+            if (turns := turns_of(field(found, column))) is not None:
+                count_unread(turns, roles, self._where, self._remarks)
 
 
 def texts(
@@ -61,10 +86,23 @@ def _text(place: str, found: Mapping[str, object], column: str, labels: Sequence
         return str(value)
     if value is not None and not isinstance(value, str):
         kind = "" if value is MISSING else f" but {type(value).__name__}"
+        talks = [key for key, held in found.items() if turns_of(held)]
         raise DataError(
             f"{place}: no text under {column!r}{kind}; keys there: {', '.join(map(str, found))}"
+            f"{conversation_hint(talks)}"
         )
     return value or ""
+
+
+def conversation_hint(columns: Sequence[str]) -> str:
+    """How to name the turns of a conversation in one of these columns; empty without one."""
+    if not columns:
+        return ""
+    at = columns[0]
+    return (
+        f"; {at!r} is a conversation, whose turns are named by their roles, as in "
+        f"`columns: {{prompt: {at}.user, target: {at}.assistant}}`"
+    )
 
 
 def _require_characters(place: str, column: str, text: str) -> None:
@@ -77,10 +115,15 @@ def _require_characters(place: str, column: str, text: str) -> None:
 
 
 def rows_of(
-    objects: Iterable[tuple[str, object]], columns: Sequence[str], labels: Sequence[str]
+    objects: Iterable[tuple[str, object]],
+    columns: Sequence[str],
+    labels: Sequence[str],
+    unread: UnreadTurns,
 ) -> Iterator[dict[str, str]]:
     """Rows of objects with their locations."""
-    return (texts(place, found, columns, labels) for place, found in objects)
+    for place, found in objects:
+        unread.see(found)
+        yield texts(place, found, columns, labels)
 
 
 def jsonl_objects(file: ByteStream) -> Iterator[tuple[str, object]]:

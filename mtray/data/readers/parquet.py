@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mtray.data.readers.byte_streams import LEAST_SUSPECT, MOST_RATIO, ByteStream
-from mtray.data.readers.objects import WITHIN, texts
+from mtray.data.readers.byte_streams import ByteStream
+from mtray.data.readers.conversations import KEYS
+from mtray.data.readers.objects import WITHIN, UnreadTurns, conversation_hint, texts
+from mtray.data.readers.parquet_size import BUFFER, modest_batches
 from mtray.data.readers.tables import require
 from mtray.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-BATCH = 1024  # rows
-BUFFER = 1 << 20  # bytes read at a time from each column
 
 
 @contextmanager
@@ -45,18 +44,39 @@ def read_parquet(
     try:
         with _seekable(file) as place, pq.ParquetFile(place, buffer_size=BUFFER) as held:
             needed = _needed(file.name, held.schema_arrow, columns, labels)
-            _require_modest(file.name, held, needed)
             flat = needed == list(columns) and not labels and "." not in "".join(columns)
-            for batch in held.iter_batches(BATCH, columns=needed):
+            unread = UnreadTurns(columns, file.name, file.remarks)
+            for batch in modest_batches(file.name, place, held, needed):
                 if flat:
                     yield from _flat_rows(batch, columns)
                 else:
                     for i, found in enumerate(batch.to_pylist(), row + 1):
+                        unread.see(found)
                         yield texts(f"{file.name}: row {i:,}", found, columns, labels)
                 row += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        after = f" after row {row:,}" if row else ""
-        raise DataError(f"{file.name}: not a readable Parquet file{after}: {error}") from None
+        raise _unreadable(file.name, row, error) from None
+
+
+def parquet_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
+    """(location, object) of every row, with all columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = 0
+    try:
+        with _seekable(file) as place, pq.ParquetFile(place, buffer_size=BUFFER) as held:
+            for batch in modest_batches(file.name, place, held, held.schema_arrow.names):
+                for found in batch.to_pylist():
+                    row += 1
+                    yield f"{file.name}: row {row:,}", found
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file.name, row, error) from None
+
+
+def _unreadable(name: str, row: int, error: Exception) -> DataError:
+    after = f" after row {row:,}" if row else ""
+    return DataError(f"{name}: not a readable Parquet file{after}: {error}")
 
 
 def _flat_rows(batch: Any, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -78,22 +98,43 @@ def _needed(
         if path not in there:
             head = column.partition(".")[0]
             if head not in schema.names or "." not in column:
-                require(name, [column], list(there))
+                talks = [key for key, kind in there.items() if _is_conversation(kind)]
+                require(name, [column], list(there), conversation_hint(talks))
             # within a list: `texts` looks it up in the whole column
             path, kind = head, pa.string()
         else:
             kind = there[path]
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        fits = (
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_null(kind)
-            or (column in labels and pa.types.is_integer(kind))
-        )
-        if not fits:
+        if not (_is_text(kind) or (column in labels and pa.types.is_integer(kind))):
             raise DataError(f"{name}: column {column!r} holds {kind}, expected text")
         needed.append(path)
     return list(dict.fromkeys(needed))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a type is one of Arrow's strings, or that of a column without any value."""
+    import pyarrow as pa
+
+    return any(
+        is_type(kind)
+        for is_type in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_null,
+        )
+    )
+
+
+def _is_conversation(kind: pa.DataType) -> bool:
+    """Whether a type is that of a list of turns (`mtray.data.readers.conversations`)."""
+    import pyarrow as pa
+
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    turn = kind.value_type
+    names = {turn.field(i).name for i in range(turn.num_fields)}
+    return any(set(keys) <= names for keys in KEYS)
 
 
 def _leaves(prefix: str, fields: Any, names: Sequence[str]) -> Iterator[tuple[str, pa.DataType]]:
@@ -107,20 +148,3 @@ def _leaves(prefix: str, fields: Any, names: Sequence[str]) -> Iterator[tuple[st
             yield from _leaves(f"{prefix}{name}.", kind, parts)
         else:
             yield f"{prefix}{name}", kind
-
-
-def _require_modest(name: str, held: Any, columns: Sequence[str]) -> None:
-    """DataError for a file whose pages expand to far more than its size."""
-    packed = expanded = 0
-    for group in range(held.metadata.num_row_groups):
-        found = held.metadata.row_group(group)
-        for i in range(found.num_columns):
-            column = found.column(i)
-            if any(f"{column.path_in_schema}.".startswith(f"{c}.") for c in columns):
-                packed += column.total_compressed_size
-                expanded += column.total_uncompressed_size
-    if expanded > LEAST_SUSPECT and expanded > MOST_RATIO * packed:
-        raise DataError(
-            f"{name}: {packed:,} bytes expand to {expanded:,}; refused: the limit is {MOST_RATIO} "
-            "times as many"
-        )

@@ -24,9 +24,10 @@ from mtray.data.readers.byte_streams import ByteStream, open_stream
 from mtray.data.readers.formats import format_of, format_of_side
 from mtray.data.readers.hub import read_folder, read_hub
 from mtray.data.readers.lines import read_lines, read_text, text_lines
-from mtray.data.readers.objects import json_objects, jsonl_objects, rows_of
+from mtray.data.readers.objects import UnreadTurns, json_objects, jsonl_objects, rows_of
 from mtray.data.readers.options import BY_FILE_NAME, ReadOptions
 from mtray.data.readers.parquet import read_parquet
+from mtray.data.readers.remarks import Remarks, current
 from mtray.data.readers.suffixes import TABLE_SUFFIXES
 from mtray.data.readers.tables import read_csv, read_tsv, require
 from mtray.data.readers.tmx import read_tmx
@@ -82,13 +83,16 @@ def is_data_set(path: str) -> bool:
     return path.startswith(HUB_PREFIX) or Path(path).is_dir()
 
 
-def _read_file(path: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
-    with open_stream(path) as file:
+def _read_file(
+    path: Path, columns: Sequence[str], read_options: ReadOptions, remarks: Remarks
+) -> Iterator[Row]:
+    with open_stream(path, remarks) as file:
         name = read_options.format or format_of(file, columns)
         if name in KEYED:
             yield from KEYED[name](file, columns)
         elif name in OBJECTS:
-            yield from rows_of(OBJECTS[name](file), columns, read_options.labels)
+            unread = UnreadTurns(columns, file.name, remarks)
+            yield from rows_of(OBJECTS[name](file), columns, read_options.labels, unread)
         elif name == "parquet":
             yield from read_parquet(file, columns, read_options.labels)
         elif len(columns) == 1:
@@ -115,14 +119,14 @@ def _keyed_lines(
 
 
 def _read_parallel(
-    paths: Mapping[str, str], columns: Sequence[str], read_options: ReadOptions
+    paths: Mapping[str, str], columns: Sequence[str], read_options: ReadOptions, remarks: Remarks
 ) -> Iterator[Row]:
     """Rows of a file for each column; for SGM with the document."""
     wanted = [c for c in columns if c != DOCUMENT or c in paths]
     require(next(iter(paths.values())), wanted, list(paths))
     counts = dict.fromkeys(wanted, 0)
     with ExitStack() as stack:
-        files = [stack.enter_context(open_stream(Path(paths[c]))) for c in wanted]
+        files = [stack.enter_context(open_stream(Path(paths[c]), remarks)) for c in wanted]
         sides = [_keyed_lines(f, read_options.format or format_of_side(f)) for f in files]
         for found in zip_longest(*sides):
             for column, side in zip(wanted, found, strict=True):
@@ -144,20 +148,26 @@ def _read_parallel(
         raise DataError(f"line-parallel files must be equally long: {lengths}")
 
 
-def _rows(path: Path_, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
+def _rows(
+    path: Path_, columns: Sequence[str], read_options: ReadOptions, remarks: Remarks
+) -> Iterator[Row]:
     if not isinstance(path, str):
-        return _read_parallel(path, columns, read_options)
+        return _read_parallel(path, columns, read_options, remarks)
     if path.startswith(HUB_PREFIX):
-        return read_hub(path, columns, read_options)
+        return read_hub(path, columns, read_options, remarks)
     if Path(path).is_dir():
-        return read_folder(Path(path), columns, read_options)
-    return _read_file(Path(path), columns, read_options)
+        return read_folder(Path(path), columns, read_options, remarks)
+    return _read_file(Path(path), columns, read_options, remarks)
 
 
 def stream_columns(
-    path: Path_, columns: Sequence[str], read_options: ReadOptions = BY_FILE_NAME
+    path: Path_,
+    columns: Sequence[str],
+    read_options: ReadOptions = BY_FILE_NAME,
+    remarks: Remarks | None = None,
 ) -> Iterator[Row]:
-    """Every row of the named columns, in file order, as a stream; a field may be empty.
+    """Every row of the named columns, in file order, as a stream; a field may be empty. What is
+    left out is counted in `remarks`.
 
     Raises DataError, at the first row or later, when a file is missing, damaged, lacks a column,
     has invalid UTF-8, expands too far, is not as long as the others or has no rows; ConfigError for
@@ -167,15 +177,15 @@ def stream_columns(
         if getattr(read_options, key) and not (isinstance(path, str) and is_data_set(path)):
             raise ConfigError(f"{paths_of(path)[0]}: `{key}` is for data sets, and this is a file")
     row = None
-    for row in _rows(path, columns, read_options):
+    for row in _rows(path, columns, read_options, current() if remarks is None else remarks):
         yield row
     if row is None:
         raise _empty(path, columns, 0)
 
 
-def source_rows(source: Source) -> Iterator[Row]:
+def source_rows(source: Source, remarks: Remarks | None = None) -> Iterator[Row]:
     """The rows of a source by role: `source` and `target` of pairs, `text`, or `prompt` and
-    `target`; and `document` where the source's `columns` name it. Raises like `stream_columns`."""
+    `target`; and `document` where the source's `columns` name it. Like `stream_columns`."""
     roles = ("source", "target") if source.kind == "parallel" else source.roles
     names = [source.columns.get(name, name) for name in source.roles]
     if label := source.columns.get(DOCUMENT):
@@ -183,7 +193,7 @@ def source_rows(source: Source) -> Iterator[Row]:
     read_options = ReadOptions(
         source.format, source.split, source.config, source.revision, (label,) if label else ()
     )
-    for row in stream_columns(source.path, list(dict.fromkeys(names)), read_options):
+    for row in stream_columns(source.path, list(dict.fromkeys(names)), read_options, remarks):
         yield {role: row[name] for role, name in zip(roles, names, strict=True)}
 
 
@@ -191,7 +201,7 @@ def all_rows(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) ->
     """`stream_columns` as a list, which may be empty; `labels` are further columns that may hold
     integers, such as document ids."""
     columns = list(dict.fromkeys([*columns, *labels]))
-    return list(_rows(path, columns, ReadOptions(labels=tuple(labels))))
+    return list(_rows(path, columns, ReadOptions(labels=tuple(labels)), current()))
 
 
 def read_columns(path: Path_, columns: Sequence[str], labels: Sequence[str] = ()) -> list[Row]:

@@ -14,15 +14,38 @@ from mtray.errors import DataError
 Record = tuple[int, list[str]]  # number of its last line in the file, its fields
 
 
-def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
-    """DataError listing the existing columns when one of `columns` is missing or occurs twice."""
+def require(name: str, columns: Sequence[str], found: Sequence[str], hint: str = "") -> None:
+    """DataError listing the existing columns when one of `columns` is missing or occurs twice;
+    `hint`: what may help besides."""
     for column in columns:
         if column not in found:
             raise DataError(
                 f"{name}: no column {column!r}; columns there: {', '.join(found) or 'none'}"
+                f"{separator_hint(found)}{_spelling_hint(column, found)}{hint}"
             )
         if list(found).count(column) > 1:
             raise DataError(f"{name}: column {column!r} is there {list(found).count(column)} times")
+
+
+def separator_hint(fields: Sequence[str]) -> str:
+    """A remark on a line that is a single field because another character separates its fields."""
+    other = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
+    found = [name for mark, name in other.items() if len(fields) == 1 and mark in fields[0]]
+    if not found:
+        return ""
+    return (
+        f"; the fields seem to be separated by {found[0]}: a CSV file has commas and a TSV file "
+        "tabs, so save it as one of them"
+    )
+
+
+def _spelling_hint(column: str, found: Sequence[str]) -> str:
+    """A remark on a column that differs in blanks or case alone."""
+    near = [name for name in found if name.strip().casefold() == column.strip().casefold()]
+    if not near:
+        return ""
+    what = "blanks around its name" if near[0].strip() == column.strip() else "another spelling"
+    return f"; {near[0]!r} is there, with {what}: name it so in `columns`, or correct the header"
 
 
 def read_tsv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -33,6 +56,23 @@ def read_tsv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str
 def read_csv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """A row for each record; a quoted field may contain commas and line ends."""
     return _rows(file.name, _quoted(file), columns)
+
+
+def table_objects(file: ByteStream, kind: str) -> Iterator[tuple[str, object]]:
+    """(location, object) of every row of a `tsv` or `csv` with all columns of its header."""
+    rows = records(file, kind)
+    _, header = next(rows, (1, []))
+    for number, fields in rows:
+        if len(fields) != len(header):
+            raise DataError(
+                f"{file.name}:{number}: expected {len(header)} fields, found {len(fields)}"
+            )
+        yield f"{file.name}:{number}", dict(zip(header, fields, strict=True))
+
+
+def records(file: ByteStream, kind: str) -> Iterator[Record]:
+    """The records of a `tsv` or `csv`, the header first."""
+    return _tabbed(file) if kind == "tsv" else _quoted(file)
 
 
 def _tabbed(file: ByteStream) -> Iterator[Record]:
@@ -74,5 +114,8 @@ def _rows(name: str, records: Iterator[Record], columns: Sequence[str]) -> Itera
         if len(fields) != expected:
             raise DataError(f"{name}:{number}: expected {expected} fields, found {len(fields)}")
         if last >= expected:
-            raise DataError(f"{name}:{number}: {expected} fields, but #{last + 1} is asked for")
+            raise DataError(
+                f"{name}:{number}: {expected} fields, but #{last + 1} is asked for"
+                f"{separator_hint(fields)}"
+            )
         yield {column: fields[place] for column, place in places.items()}

@@ -10,10 +10,11 @@ from html import unescape
 
 from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, text_lines
-from mtray.data.readers.markup import Markup
+from mtray.data.readers.markup import Markup, collapsed
 from mtray.errors import DataError
 
 DOCUMENT = "document"
+FURTHER = "further references of a document, of which the first is read"
 TAG = re.compile(r"<(/?)(doc|seg|!entity)\b([^>]*)>", re.IGNORECASE)
 # the five entities of XML and numeric character references; any other `&` is text
 ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
@@ -35,7 +36,7 @@ def _attribute(attributes: str, name: str) -> str:
 
 
 def _plain(pieces: Sequence[str]) -> str:
-    return " ".join(ENTITY.sub(lambda found: unescape(found[0]), " ".join(pieces)).split())
+    return collapsed(ENTITY.sub(lambda found: unescape(found[0]), " ".join(pieces)))
 
 
 class _Sgm:
@@ -147,15 +148,15 @@ class _Xml(Markup):
         if not language:
             raise self.wrong("a side without lang")
         self.languages.add(language)
-        # further references are discarded
         sides = self.documents[-1].sides
+        self.file.remarks.count(self.file.name, FURTHER, language in sides)
         self._side = {} if language in sides else sides.setdefault(language, {})
 
     def end(self, name: str) -> None:
         if name == "seg" and self._side is not None and self._segment is not None:
             if self._segment in self._side:
                 raise self.wrong(f"segment {self._segment!r} for the second time")
-            self._side[self._segment] = " ".join("".join(self._text).split())
+            self._side[self._segment] = collapsed("".join(self._text))
             self._segment = None
         elif name in ("src", "ref", "hyp"):
             self._side = None

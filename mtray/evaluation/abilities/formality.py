@@ -35,8 +35,8 @@ from mtray.analysis.uncertainty import Array, Measurement
 from mtray.data.benchmarks.cocoa_mt import (
     REGISTERS,
     Contrast,
-    check_tags,
     is_table,
+    note_lone_tags,
     phrases,
     read_domains,
 )
@@ -188,9 +188,8 @@ def _contrasts(
         return [row for rows in found.values() for row in rows], [labels]
     roles = [source, *Contrast._fields[1:]]
     rows = read_rows(spec, roles, path)
-    for row in rows:
-        for role in roles[3:]:
-            check_tags(row[role], f"{path}: column {role}")
+    for role in roles[3:]:
+        note_lone_tags([row[role] for row in rows], f"{path}: column {role}", "row")
     return [Contrast(*(row[role] for role in roles)) for row in rows], strata_of(rows)
 
 

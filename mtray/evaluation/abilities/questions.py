@@ -3,29 +3,27 @@
     {"question": "What is H2O?", "choices": ["salt", "water"], "answer": 1}
 
 `choices` is a list of texts, or an object of `text` and `label` lists, as in ARC; in CSV and TSV it
-is JSON in a cell. `answer` counts from 0, or is a letter, or one of the labels.
+is JSON in a cell. `answer` counts from 0, or is a letter, or one of the labels. The file may be
+compressed, like any corpus.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.data.readers.lines import read_lines, read_text
 from mtray.data.readers.sources import LABELS
+from mtray.data.readers.whole_rows import whole_rows
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import Context, one_line, sampled
 from mtray.schema import AbilitySpec
 
 ROLES = ("question", "choices", "answer")
 LETTERS = string.ascii_uppercase
-SUFFIXES = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def read_questions(path: str, spec: AbilitySpec, context: Context) -> list[Quest
     names. Raises DataError naming file, row and what is wrong; rows that are not measured may
     be invalid."""
     names = {role: spec.columns.get(role, role) for role in ROLES}
-    rows = list(_rows(Path(path)))
+    rows = list(whole_rows(Path(path)))
     if not rows:
         raise DataError(f"{path}: no questions in it")
     labels = [spec.columns[label] for label in LABELS if label in spec.columns]
@@ -69,45 +67,6 @@ def _values(place: str, row: Any, names: Sequence[str]) -> list[Any]:
             f"{place}: nothing under {missing[0]!r}; keys there: {', '.join(map(str, row))}"
         )
     return [row[name] for name in names]
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """(location, row), for error messages and for parsing."""
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; known: {', '.join(SUFFIXES)}")
-    if path.suffix == ".parquet":
-        yield from _parquet(path)
-    elif path.suffix in (".csv", ".tsv"):
-        tab = path.suffix == ".tsv"
-        reader = csv.DictReader(
-            io.StringIO(read_text(path)),
-            delimiter="\t" if tab else ",",
-            quoting=csv.QUOTE_NONE if tab else csv.QUOTE_MINIMAL,
-        )
-        for row in reader:
-            yield f"{path}:{reader.line_num}", row
-    elif path.suffix == ".json":
-        rows = _parsed(str(path), read_text(path))
-        if not isinstance(rows, list):
-            raise DataError(f"{path}: expected a list of objects, found {type(rows).__name__}")
-        yield from ((f"{path}: row {i}", row) for i, row in enumerate(rows, 1))
-    else:
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip():
-                yield f"{path}:{number}", _parsed(f"{path}:{number}", line)
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
-    yield from ((f"{path}: row {i}", row) for i, row in enumerate(rows, 1))
 
 
 def _parsed(place: str, text: str) -> Any:
