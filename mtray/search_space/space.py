@@ -33,7 +33,8 @@ from mtray.search_space.parameters import (
     shown,
     values_of,
 )
-from mtray.study import explain, read_yaml
+from mtray.study import explain
+from mtray.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
