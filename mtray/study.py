@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from mtray.errors import ConfigError
 from mtray.paths import corpora_dir
 from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
-from mtray.yaml_files import read_yaml
+from mtray.yaml_files import read_yaml, shortened
 
 
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
@@ -68,10 +68,6 @@ def _what_is_wrong(item: ErrorDetails) -> str:
         kind = "true or false" if isinstance(value, bool) else "a number"
         return f"expected text, found {value!r}, which YAML reads as {kind}; quote it"
     return message if isinstance(value, Mapping) else f"{message}, found {shortened(repr(value))}"
-
-
-def shortened(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"
 
 
 def _resolve(value: Any, folder: Path) -> Any:

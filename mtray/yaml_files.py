@@ -12,7 +12,7 @@ from yaml.constructor import SafeConstructor
 
 from mtray.errors import ConfigError
 
-MOST_BYTES = 2**20  # of a file
+MOST_BYTES = 2**18  # of a file
 MOST_VALUES = 20_000  # keys and values, each alias counted as what it stands for
 MOST_LEVELS = 40  # of lists and mappings within each other
 STANDARD = "tag:yaml.org,2002:"
@@ -136,9 +136,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         found = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"{path}:{line}: {error.problem}") from None
+        raise ConfigError(f"{path}:{line}: {shortened(str(error.problem))}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+        raise ConfigError(f"{path}: not valid YAML: {shortened(str(error))}") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected keys and values, found {type(found).__name__}")
     return found
@@ -159,3 +159,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: not valid UTF-8 (byte {error.start})") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """A value or message within a line."""
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text):,} characters)"

@@ -87,9 +87,12 @@ class Coordinates:
 
 
 def _has_place(parameter: Parameter, value: Any) -> bool:
-    """Whether a value is one of the choices, or a number that the range's scale can represent."""
+    """Whether a value is one of the choices, or a number that the range's scale can represent. A
+    parameter with one value has no coordinate for others."""
     if isinstance(parameter, Choices):
         return value in parameter.choices
+    if parameter.distribution().single():
+        return bool(value == parameter.low)
     least = -parameter.step / 2 if isinstance(parameter, IntRange) else 0.0
     return value is not None and (not parameter.log or value > least)
 

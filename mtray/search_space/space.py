@@ -147,8 +147,11 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
                 f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
                 f"`{name}: {line}` or one value, or a value to the study's `defaults`"
             )
-    if not space.parameters:
-        raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
+    if all(d.single() for d in space.distributions().values()):
+        raise ConfigError(
+            f"{path}: every parameter is fixed or has one value; at least one needs a range to "
+            f"search, such as `parallel_size: {REQUIRED['parallel_size']}`"
+        )
     _check_conditions(space, path)
     _check_ends(space, path)
     return space
