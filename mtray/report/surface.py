@@ -124,12 +124,14 @@ class ModelledRun:
 
 def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> ModelledRun:
     """The surface of the named measures (default: all in `evidence`). Raises RunError with fewer
-    than `FEWEST` recipes to fit it to."""
+    than `FEWEST` recipes to fit it to, or without a parameter that varies."""
     recipes = [record.recipe for record in evidence.records]
     if len(recipes) < FEWEST:
         raise RunError(f"{len(recipes)} recipes are trained; a response surface needs {FEWEST}")
     names = tuple(names or evidence.names)
     coordinates = Coordinates(space, recipes)
+    if not coordinates.names:
+        raise RunError("every parameter of the run has one value; a surface needs one that varies")
     gaps = np.column_stack([evidence.gap(name) for name in names])
     errors = [evidence.covariance(name) for name in names]
     surface = fit_surface(coordinates.features(recipes), gaps, errors)
