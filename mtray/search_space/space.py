@@ -147,13 +147,13 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
                 f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
                 f"`{name}: {line}` or one value, or a value to the study's `defaults`"
             )
+    _check_conditions(space, path)
+    _check_ends(space, path)
     if all(d.single() for d in space.distributions().values()):
         raise ConfigError(
             f"{path}: every parameter is fixed or has one value; at least one needs a range to "
             f"search, such as `parallel_size: {REQUIRED['parallel_size']}`"
         )
-    _check_conditions(space, path)
-    _check_ends(space, path)
     return space
 
 
