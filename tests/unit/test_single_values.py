@@ -19,7 +19,7 @@ from mtray.report.surface import Coordinates, modelled
 from mtray.report.untrained_recipes import recipes_at, spread_points
 from mtray.schema import Recipe
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
-from mtray.search.strategy.samplers import NAMES
+from mtray.search.strategy.samplers import NAMES, SOBOL
 from mtray.search.strategy.suggester import Suggester
 from mtray.search_space.parameters import FloatRange, IntRange, holds, within
 from mtray.search_space.space import Space, load_space
@@ -69,20 +69,35 @@ def loaded(folder, line, others=WIDE):
     return load_space(path)
 
 
-@pytest.mark.parametrize("sampler", NAMES)
-@pytest.mark.parametrize(("line", "name", "value"), SINGLE.values(), ids=list(SINGLE))
-def test_every_sampler_suggests_it(tmp_path, line, name, value, sampler):
-    space = loaded(tmp_path, line)
+def suggested(space, sampler, count):
+    """Points of a search, each observed before the next, all within their ranges."""
     where = SearchDomain(space.distributions(), space.guesses, None, space.switched_off)
     suggester = Suggester(where, ["max", "max"], sampler)
-    for number in range(7):
+    for number in range(count):
         params, notes = suggester.suggest(number)
-        assert params[name] == value
         assert all(contains(d, params[n]) for n, d in where.distributions.items())
-        recipe = space.recipe(params)
-        assert getattr(recipe, name) == value or name in space.switched_off(params)
-        shares = params["parallel_size"] / 10_000, params["mono_ratio"]
-        suggester.add(number, params, Observation(shares, cost=1.0), notes)
+        yield params
+        values = params["parallel_size"] / 10_000, params["mono_ratio"]
+        suggester.add(number, params, Observation(values, cost=1.0), notes)
+
+
+@pytest.mark.parametrize(("line", "name", "value"), SINGLE.values(), ids=list(SINGLE))
+def test_it_is_suggested(tmp_path, line, name, value):
+    space = loaded(tmp_path, line)
+    for params in suggested(space, SOBOL, 7):
+        assert params[name] == value
+        off = name in space.switched_off(params)
+        expected = Recipe.model_fields[name].default if off else value
+        assert getattr(space.recipe(params), name) == expected
+
+
+@pytest.mark.parametrize("sampler", NAMES)
+def test_every_sampler_suggests_many(tmp_path, sampler):
+    kinds = ("float", "log float", "int", "a word", "switched off")
+    space = loaded(tmp_path, "\n".join(SINGLE[kind][0] for kind in kinds))
+    only = {SINGLE[kind][1]: SINGLE[kind][2] for kind in kinds}
+    for params in suggested(space, sampler, 6):  # a model of 4 or more is fitted
+        assert {name: params[name] for name in only} == only
 
 
 @pytest.mark.parametrize(("line", "name", "value"), SINGLE.values(), ids=list(SINGLE))
