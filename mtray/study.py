@@ -3,59 +3,18 @@ file and key."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mtray.errors import ConfigError
 from mtray.paths import corpora_dir
 from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe loading in which a duplicate key is an error instead of a silent overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                break  # left to the safe loader, whose error names the place
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 requires a point in a number with an exponent and reads 1e-3 as text
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping a YAML file holds. Raises ConfigError with file and line."""
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    try:
-        # a subclass of SafeLoader: builds plain data only
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not valid UTF-8 (byte {error.start})") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"{path}:{line}: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(found).__name__}")
-    return found
+from mtray.yaml_files import read_yaml, shortened
 
 
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
@@ -89,42 +48,58 @@ def explain(
     """A validation error as one line per mistake: file, key, what is wrong, value found, allowed
     keys."""
     lines = []
-    for item in error.errors():
-        parts = [prefix] if prefix else []
-        key = ".".join([*parts, *map(str, item["loc"])]) or "(top level)"
+    found = error.errors()
+    for item in found:
+        key = ".".join([*([prefix] if prefix else []), *map(str, item["loc"])]) or "(top level)"
         if item["type"] == "extra_forbidden":
             allowed = allowed_keys(model, item["loc"])
             lines.append(f"{path}: unknown key {key}; allowed here: {allowed}")
         elif item["type"] == "missing":
             lines.append(f"{path}: key {key} is missing")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            shown = "" if isinstance(item["input"], Mapping) else f", found {item['input']!r}"
-            lines.append(f"{path}: {key}: {message}{shown}")
+        elif item["type"] != "too_short" or not item["input"] or len(found) == 1:
+            # else: pydantic counts only the valid items of a list, and the others are named
+            lines.append(f"{path}: {key}: {_what_is_wrong(item)}")
     return ConfigError("\n".join(lines))
 
 
-def _resolve(value: Any, folder: Path, corpora: Path | None) -> Any:
+def _what_is_wrong(item: ErrorDetails) -> str:
+    message, value = item["msg"].removeprefix("Value error, "), item["input"]
+    if item["type"] == "string_type" and isinstance(value, bool | int | float):
+        kind = "true or false" if isinstance(value, bool) else "a number"
+        return f"expected text, found {value!r}, which YAML reads as {kind}; quote it"
+    return message if isinstance(value, Mapping) else f"{message}, found {shortened(repr(value))}"
+
+
+def _resolve(value: Any, folder: Path) -> Any:
+    """A path, or a dict of paths, made absolute. Raises ValueError for a home folder that there is
+    not."""
     if isinstance(value, dict):
-        return {k: _resolve(v, folder, corpora) for k, v in value.items()}
-    if not isinstance(value, str):
+        return {k: _resolve(v, folder) for k, v in value.items()}
+    if not isinstance(value, str) or value.startswith((SACREBLEU_PREFIX, HUB_PREFIX)):
         return value
-    if value.startswith((SACREBLEU_PREFIX, HUB_PREFIX)):
-        return value
-    if corpora is not None:
-        value = value.replace("{corpora}", str(corpora))
-    expanded = Path(value).expanduser()
+    if "{corpora}" in value:
+        value = value.replace("{corpora}", str(corpora_dir()))
+    expanded = _expanded(value)
     return str(expanded if expanded.is_absolute() else (folder / expanded).resolve())
 
 
-def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
+def _expanded(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{value!r} names a home folder that there is not; write the path out"
+        ) from None
+
+
+def _walk_paths(node: Any, folder: Path) -> Any:
     if isinstance(node, list):
-        return [_walk_paths(item, folder, corpora) for item in node]
+        return [_walk_paths(item, folder) for item in node]
     if isinstance(node, dict):
         return {
-            key: _resolve(value, folder, corpora)
+            key: _resolve(value, folder)
             if key == "path" or key.endswith("_path")
-            else _walk_paths(value, folder, corpora)
+            else _walk_paths(value, folder)
             for key, value in node.items()
         }
     return node
@@ -132,12 +107,12 @@ def _walk_paths(node: Any, folder: Path, corpora: Path | None) -> Any:
 
 def _resolve_name(value: Any, folder: Path) -> Any:
     """The absolute path of a model's folder given relative to the study; any other value (a hub
-    name, `embedded`, `none`) unchanged."""
-    if value in ("embedded", NO_COMET):
+    name, `embedded`, `none`) unchanged. Raises ValueError like `_resolve`."""
+    if value in ("embedded", NO_COMET) or not isinstance(value, str) or not value:
         return value
-    if isinstance(value, str) and value and (folder / Path(value).expanduser()).exists():
-        return str((folder / Path(value).expanduser()).resolve())
-    return value
+    place = folder / _expanded(value)
+    # in contrast to Path.exists, False for a name that is too long for a file
+    return str(place.resolve()) if os.path.exists(place) else value
 
 
 def _named_models(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -158,14 +133,13 @@ def load_study(path: Path, **overrides: Any) -> Study:
     A path may contain `{corpora}`, the folder of the embedded study's corpora, which need not exist
     yet (`mtray.embedded.corpora.fetch_corpora`). Raises ConfigError.
     """
-    raw = read_yaml(path)
-    corpora = None
-    if "{corpora}" in path.read_text(encoding="utf-8"):
-        corpora = corpora_dir()
-    folder = path.resolve().parent
-    resolved = _walk_paths(raw, folder, corpora)
-    for table, key in _named_models(resolved):
-        table[key] = _resolve_name(table[key], folder)
+    raw, folder = read_yaml(path), path.resolve().parent
+    try:
+        resolved = _walk_paths(raw, folder)
+        for table, key in _named_models(resolved):
+            table[key] = _resolve_name(table[key], folder)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     for key, value in overrides.items():
         if value is not None:
             resolved[key] = value

@@ -10,15 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mtray.data.language_names import language_name
 from mtray.errors import ConfigError
-
-LANGUAGE_NAMES = {
-    "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "de": "German",
-    "en": "English", "es": "Spanish", "fi": "Finnish", "fr": "French", "ha": "Hausa", "hi": "Hindi",
-    "is": "Icelandic", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
-    "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sw": "Swahili", "ta": "Tamil",
-    "uk": "Ukrainian", "zh": "Chinese",
-}  # fmt: skip
 
 # `labels` is the shortest; `alma` is ALMA's (Xu et al. 2023); `mfti...` are the six of mFTI (Li et
 # al. 2023): three, each with and without the source language
@@ -34,18 +27,6 @@ TEMPLATES = {
     "mfti_sentence_target": "The {target_name} translation of sentence '{source}' is:",
 }
 ARROW = "{source} ->"
-
-
-def language_name(code: str) -> str:
-    """English display name of a two-letter code. Raises ConfigError for a code not in
-    `LANGUAGE_NAMES`."""
-    try:
-        return LANGUAGE_NAMES[code]
-    except KeyError:
-        allowed = ", ".join(sorted(LANGUAGE_NAMES))
-        raise ConfigError(
-            f"language {code!r} has no display name; known codes: {allowed}"
-        ) from None
 
 
 def translation_prompt(

@@ -17,7 +17,8 @@ from typing import Any
 from mtray.data.chat import chat_form, chat_prompt
 from mtray.data.content_draws import choice_by_content
 from mtray.data.instructions import INSTRUCTIONS
-from mtray.data.templates import TEMPLATES, language_name, translation_prompt, with_examples
+from mtray.data.language_names import language_name
+from mtray.data.templates import TEMPLATES, translation_prompt, with_examples
 from mtray.errors import ConfigError
 
 Pair = tuple[str, str]

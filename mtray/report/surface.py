@@ -87,9 +87,12 @@ class Coordinates:
 
 
 def _has_place(parameter: Parameter, value: Any) -> bool:
-    """Whether a value is one of the choices, or a number that the range's scale can represent."""
+    """Whether a value is one of the choices, or a number that the range's scale can represent. A
+    parameter with one value has no coordinate for others."""
     if isinstance(parameter, Choices):
         return value in parameter.choices
+    if parameter.distribution().single():
+        return bool(value == parameter.low)
     least = -parameter.step / 2 if isinstance(parameter, IntRange) else 0.0
     return value is not None and (not parameter.log or value > least)
 
@@ -121,12 +124,14 @@ class ModelledRun:
 
 def modelled(evidence: Evidence, space: Space, names: Sequence[str] = ()) -> ModelledRun:
     """The surface of the named measures (default: all in `evidence`). Raises RunError with fewer
-    than `FEWEST` recipes to fit it to."""
+    than `FEWEST` recipes to fit it to, or without a parameter that varies."""
     recipes = [record.recipe for record in evidence.records]
     if len(recipes) < FEWEST:
         raise RunError(f"{len(recipes)} recipes are trained; a response surface needs {FEWEST}")
     names = tuple(names or evidence.names)
     coordinates = Coordinates(space, recipes)
+    if not coordinates.names:
+        raise RunError("every parameter of the run has one value; a surface needs one that varies")
     gaps = np.column_stack([evidence.gap(name) for name in names])
     errors = [evidence.covariance(name) for name in names]
     surface = fit_surface(coordinates.features(recipes), gaps, errors)

@@ -65,9 +65,10 @@ class Filters(Frozen):
 
 
 def check_filters(given: dict[str, Any]) -> dict[str, Any]:
-    """The keys of `Filters` that a source overrides, checked. ValueError naming the key."""
+    """The keys of `Filters` that a source overrides, with values of their types. ValueError naming
+    the key."""
     try:
-        Filters.model_validate(given)
+        return Filters.model_validate(given).model_dump(exclude_unset=True)
     except ValidationError as error:
         found = error.errors()[0]
         key = ".".join(map(str, found["loc"]))
@@ -76,4 +77,3 @@ def check_filters(given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"unknown key {key!r}; allowed: {allowed}") from None
         message = found["msg"].removeprefix("Value error, ")
         raise ValueError(f"{key}: {message}, found {found['input']!r}") from None
-    return given

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Number = int | float
 Value = int | float | str
 STEP_TOLERANCE = 1e-8  # of a step; Optuna's tolerance for values of a stepped range
+ROUNDING = 1e-12  # of an end; values of a log scale were suggested beyond it by this much
 
 
 def shown(value: Value) -> str:
@@ -84,6 +85,8 @@ class _Range(_Varied):
 
     def text(self) -> str:
         """The range in words, such as `128 to 4096, log scale`."""
+        if self.low == self.high:
+            return f"{self.low:g}"
         step = type(self).model_fields["step"].default
         steps = f", in steps of {self.step:g}" if self.step not in (None, step) else ""
         return f"{self.low:g} to {self.high:g}{', log scale' if self.log else ''}{steps}"
@@ -131,7 +134,7 @@ class Choices(_Varied):
 
 
 def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a distribution contains a value."""
+    """Whether a distribution contains a value, up to rounding."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -147,7 +150,18 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     steps = (number - low) / step if step else 0.0
-    return bool(low <= number <= high and abs(steps - round(steps)) < STEP_TOLERANCE)
+    slack = ROUNDING * max(abs(low), abs(high))
+    reached = low - slack <= number <= high + slack
+    return bool(reached and abs(steps - round(steps)) < STEP_TOLERANCE)
+
+
+def within(distribution: BaseDistribution, value: Any) -> Any:
+    """The value, or the end of the range that it lies beyond."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return value
+    return min(max(value, distribution.low), distribution.high)
 
 
 Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]

@@ -33,7 +33,8 @@ from mtray.search_space.parameters import (
     shown,
     values_of,
 )
-from mtray.study import explain, read_yaml
+from mtray.study import explain
+from mtray.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -156,10 +157,13 @@ def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space
                 f"{path}: {name} is neither searched nor fixed; add a line for it, such as "
                 f"`{name}: {line}` or one value, or a value to the study's `defaults`"
             )
-    if not space.parameters:
-        raise ConfigError(f"{path}: every parameter is fixed; at least one needs a range to search")
     _check_conditions(space, path)
     _check_ends(space, path)
+    if all(d.single() for d in space.distributions().values()):
+        raise ConfigError(
+            f"{path}: every parameter is fixed or has one value; at least one needs a range to "
+            f"search, such as `parallel_size: {REQUIRED['parallel_size']}`"
+        )
     return space
 
 

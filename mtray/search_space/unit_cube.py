@@ -15,6 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from mtray.search_space.parameters import within
+
 Array = npt.NDArray[np.float64]
 
 
@@ -68,7 +70,8 @@ class UnitCube:
 
 
 def at_quantile(distribution: BaseDistribution, u: float) -> Any:
-    """The value at quantile `u` in [0, 1) of a range, on its own scale."""
+    """The value at quantile `u` in [0, 1) of a range, on its own scale; within the range, which
+    `exp(log(low))` may not be."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(u * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -80,7 +83,9 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
         value = math.exp(math.log(low) + u * (math.log(top) - math.log(low)))
     else:
         value = low + u * (top - low)
-    return min(high, low + int((value - low) / step) * step) if step else value
+    if step:
+        value = low + int((value - low) / step) * step
+    return within(distribution, value)
 
 
 def _ends(d: BaseDistribution) -> tuple[float, float, float]:

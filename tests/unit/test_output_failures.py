@@ -245,7 +245,7 @@ def test_command(tmp_path, capsys):
     assert main(["score", "failures", *files, *languages]) == 2
     assert "equally many lines" in capsys.readouterr().err
     assert main(["score", "failures", *files, *languages[:-1], "xx"]) == 2
-    assert "no display name" in capsys.readouterr().err
+    assert "is not in ISO 639" in capsys.readouterr().err
 
 
 def test_importing_is_light():

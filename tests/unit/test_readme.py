@@ -27,8 +27,9 @@ from mtray.schema import (
     Training,
 )
 from mtray.search_space.space import load_space
-from mtray.study import load_study, read_yaml
+from mtray.study import load_study
 from mtray.sweep import arguments
+from mtray.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -11,7 +11,8 @@ from mtray.data.templates import TEMPLATES
 from mtray.errors import ConfigError
 from mtray.schema import BASELINES, Budget, Evaluation, Recipe
 from mtray.search_space.space import load_space
-from mtray.study import load_study, read_yaml
+from mtray.study import load_study
+from mtray.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "sweeps").glob("**/*.yaml"))

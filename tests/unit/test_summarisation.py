@@ -154,7 +154,7 @@ WRONG = [
     ({"prompt": "{article} {x}"}, "needs the slot {article}, and may have {language}"),
     ({"prompt": "{article"}, "`prompt`: expected '}'"),
     ({"max_article_tokens": 0}, "`max_article_tokens`: .*greater than or equal to 1"),
-    ({"language": "xx"}, "language 'xx' has no display name"),
+    ({"language": "xx"}, "language 'xx' is not in ISO 639"),
     ({"columns": {"text": "x"}}, "unknown key 'text' in `columns`; allowed: article, summary"),
 ]
 

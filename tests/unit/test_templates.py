@@ -2,11 +2,11 @@
 
 import pytest
 
+from mtray.data.language_names import language_name
 from mtray.data.templates import (
     TEMPLATES,
     completed,
     few_shot_prompt,
-    language_name,
     translation_prompt,
 )
 from mtray.errors import ConfigError
@@ -46,7 +46,7 @@ def test_one_space_before_the_target():
 
 
 def test_unknown_names_are_errors_that_list_the_known():
-    with pytest.raises(ConfigError, match=r"language 'xx' has no display name; .*en, es.*uk"):
+    with pytest.raises(ConfigError, match=r"language 'xx' is not in ISO 639; .* uk or ukr$"):
         language_name("xx")
     with pytest.raises(ConfigError, match="template 'lables' is unknown; known: alma, labels"):
         translation_prompt("Hi", "en", "uk", "lables")

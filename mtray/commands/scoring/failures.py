@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> SuiteScores:
     """Rates of both forms, 0 to 1, and how many outputs have each label, or have it as their
     first."""
-    from mtray.data.templates import language_name
+    from mtray.data.language_names import language_name
     from mtray.evaluation.metrics.output_failures import FORMS, judge
 
     languages = (args.source_language, args.target_language)

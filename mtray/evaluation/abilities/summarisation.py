@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement
-from mtray.data.templates import language_name
+from mtray.data.language_names import language_name
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,

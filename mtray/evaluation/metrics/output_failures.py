@@ -40,8 +40,8 @@ from typing import Any
 import numpy as np
 
 from mtray.analysis.uncertainty import Measurement, share_measurement
+from mtray.data.language_names import names
 from mtray.data.languages import WITHOUT_SPACES, Guess, candidates, identify, knows, other_language
-from mtray.data.templates import LANGUAGE_NAMES
 from mtray.errors import EvaluationError
 from mtray.evaluation.metrics.quality import Clusters
 
@@ -51,7 +51,9 @@ FORMS = {"strict": STRICT, "coded": CODED}
 COPY_BLEU = 50.0
 CODED_TOKENIZER = "13a"  # sacrebleu's default
 LONGEST_NGRAM, LEAST_REPEATS, LEAST_TOKENS = 6, 3, 6
-TAG = re.compile(r"\[(" + "|".join(sorted(set(LANGUAGE_NAMES.values()))) + r")\b[^\[\]]*\]")
+# of the languages with a code of two letters: names of others (Are, Day, Even) are words as well
+TAGGED = sorted({re.escape(name) for code, name in names().items() if len(code) == 2})
+TAG = re.compile(rf"\[({'|'.join(TAGGED)})\b[^\[\]]*\]")
 
 Labels = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from mtray.compat.optuna import set_constraints
 from mtray.schema import Sense
 from mtray.search.strategy.cost_aware import Observation
 from mtray.search.strategy.samplers import KnownSpace
-from mtray.search_space.parameters import holds
+from mtray.search_space.parameters import holds, within
 
 Params = dict[str, Any]
 FINE = 100  # number of integers from which a range is treated as continuous
@@ -52,7 +52,8 @@ class ShadowStudy:
         if number not in self._ids:
             if not all(holds(d, params[name]) for name, d in self._exact.items()):
                 return
-            self._ids[number] = self._create(self._inside(params), notes)
+            exact = {name: within(d, params[name]) for name, d in self._exact.items()}
+            self._ids[number] = self._create(self._inside(exact), notes)
         if observation is not None:
             self._finish(self._ids[number], observation)
 
