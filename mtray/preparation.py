@@ -90,7 +90,7 @@ def check_metric(study: Study) -> None:
     if study.evaluation.embedder is not None:
         from mtray.evaluation.source_similarity import load_encoder
 
-        load_encoder(study.evaluation.embedder)
+        load_encoder(study.evaluation.embedder, study.trust_remote_code)
     for name, model in study.evaluation.more_comet.items():
         try:
             load_comet(model)
