@@ -139,10 +139,10 @@ def _check_safetensors(file: Path) -> None:
         cut = len(start) < HEADER or HEADER + length > size
         header = b"" if cut else opened.read(length)
     try:
-        tensors = {} if cut else dict(json.loads(header))
+        tensors = {} if cut else json.loads(header)
         tensors.pop("__metadata__", None)
         needed = HEADER + length + max((t["data_offsets"][1] for t in tensors.values()), default=0)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             f"model {file.parent}: {file.name} is no safetensors file ({error}); copy or download "
             "it again"

@@ -4,8 +4,10 @@ tokenizers, its question about remote code, and what it reads beside weights. Te
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 TOKENIZER_LOGGER = "transformers.tokenization_utils_base"
@@ -99,3 +101,21 @@ def misplaced_settings(config: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = getattr(config, "_get_non_default_generation_parameters", dict)()
     return found
+
+
+def readable_sentencepiece() -> None:
+    """Make folders with a SentencePiece model alone readable where protobuf is older than
+    sentencepiece's description of its files (0.2.1 and later need protobuf 5.26): transformers
+    converts them by that, and has the same description for older ones.
+
+    Private: both modules' names. Where transformers' is missing, such folders cannot be read.
+    """
+    with suppress(ImportError):
+        import sentencepiece
+
+        try:
+            from sentencepiece import sentencepiece_model_pb2  # noqa: F401
+        except ImportError:
+            own = import_module("transformers.utils.sentencepiece_model_pb2_new")
+            sys.modules["sentencepiece.sentencepiece_model_pb2"] = own
+            vars(sentencepiece)["sentencepiece_model_pb2"] = own

@@ -19,6 +19,7 @@ from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_o
 from mtray.data.leakage import EvaluationIndex, evaluation_index
 from mtray.data.noise import apertium_identity, with_lines
 from mtray.data.readers.sources import is_data_set, paths_of, source_rows
+from mtray.data.special_tokens import PREFIX, special_token_line
 from mtray.data.templates import TEMPLATES
 from mtray.data.token_files import (
     ROWS,
@@ -153,7 +154,13 @@ class Pipeline:
         told["allowed"] = row_filter.allowed
         told["overlaps"] = row_filter.examples
         told["told"] = [x for x in row_filter.lines() if x.strip() not in row_filter.examples]
-        made = {k: n for k, n in renderer.counts.items() if k not in ("rows", "examples")}
+        if line := special_token_line(renderer.counts, "rows"):
+            told["told"].append(f"  {line}")
+        made = {
+            name: count
+            for name, count in renderer.counts.items()
+            if name not in ("rows", "examples") and not name.startswith(PREFIX)
+        }
         if made:
             told["told"].append("  " + ", ".join(f"{k} {n:,}" for k, n in sorted(made.items())))
 

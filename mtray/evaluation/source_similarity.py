@@ -85,11 +85,12 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from mtray.compat.transformers import never_ask, whole_weights_only
+    from mtray.compat.transformers import never_ask, readable_sentencepiece, whole_weights_only
     from mtray.model_folder import check_no_code
     from mtray.model_paths import on_one_line, resolve_model
 
     never_ask()
+    readable_sentencepiece()
     try:
         path = resolve_model(name)
         check_no_code(path, trust_remote_code)

@@ -8,7 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtray.compat.transformers import never_ask, whole_weights_only, without_false_alarm
+from mtray.compat.transformers import (
+    never_ask,
+    readable_sentencepiece,
+    whole_weights_only,
+    without_false_alarm,
+)
 from mtray.errors import ModelError
 from mtray.model_folder import check_no_code
 from mtray.model_paths import on_one_line, resolve_model
@@ -20,6 +25,7 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
 
     path = resolve_model(name)
     never_ask()
+    readable_sentencepiece()
     try:
         with without_false_alarm(path):
             return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
