@@ -125,7 +125,7 @@ def check_looked_up(
     rows = embedding_rows(load_config(study.model, study.trust_remote_code))
     if not outside(tokenizer, rows):
         return
-    sides = {"the evaluation": prompt_ids_batch(tokenizer, prompts)}
+    sides: dict[str, Sequence[Any]] = {"the evaluation": prompt_ids_batch(tokenizer, prompts)}
     sides |= {f"source {name!r}": _examples(table) for name, table in store.items()}
     for where, examples in sides.items():
         for ids in examples:
