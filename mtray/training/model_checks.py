@@ -120,8 +120,8 @@ def _tokens_outside(name: str, tokenizer: Any, rows: int) -> list[str]:
 def check_looked_up(
     study: Study, tokenizer: Any, store: Mapping[str, Any], prompts: Sequence[str]
 ) -> None:
-    """ModelError where a text of the sources or of the evaluation spells a special token that has
-    no embedding. Quick where all have one."""
+    """ModelError where a text of the sources or of the evaluation spells a token that has no
+    embedding. Quick where all have one."""
     rows = embedding_rows(load_config(study.model, study.trust_remote_code))
     if not outside(tokenizer, rows):
         return
@@ -132,8 +132,8 @@ def check_looked_up(
             if (most := max(map(int, ids), default=0)) >= rows:
                 token = tokenizer.convert_ids_to_tokens(most)
                 raise ModelError(
-                    f"model {study.model!r}: {where} has a text with {token!r}, a special token "
-                    "that the model has no embedding of; leave that text out, or write the token "
+                    f"model {study.model!r}: {where} has a text with {token!r}, a token that "
+                    "the model has no embedding of; leave that text out, or write the token "
                     "in another way"
                 )
 
