@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.errors import ModelError
+from mtray.model_folder import ADAPTER_CONFIG, check_folder
 from mtray.paths import BASE_MODEL
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -30,18 +32,7 @@ def resolve_model(name: str) -> str:
 
 
 def _checked_folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ModelError(
-            f"model {path}: not a folder; give the folder that holds config.json and the weights"
-        )
-    if not (path / "config.json").is_file():
-        raise ModelError(f"model {path}: no config.json in that folder")
-    if not any(path.glob("*.safetensors")):
-        old = ", ".join(p.name for p in sorted(path.glob("*.bin"))[:3])
-        hint = f" ({old} is a pickle and is not loaded; convert it to safetensors)" if old else ""
-        raise ModelError(f"model {path}: no weights (*.safetensors) in that folder{hint}")
-    if not any((path / f).is_file() for f in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-        raise ModelError(f"model {path}: no tokenizer (tokenizer.json) in that folder")
+    check_folder(path)
     return path
 
 
@@ -51,16 +42,37 @@ def _checked_hub_name(name: str) -> str:
     try:
         if isinstance(try_to_load_from_cache(name, "config.json"), str):
             return name
-        HfApi().model_info(name, timeout=HUB_TIMEOUT)
+        found = HfApi().model_info(name, timeout=HUB_TIMEOUT)
     # every network or hub failure means the same to the user
     except Exception as error:
         raise ModelError(
             f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give "
-            f"it ({_on_one_line(error)[:120]}); check the name and the network, or pass a folder"
+            f"it ({on_one_line(error)[:120]}); check the name and the network, or pass a folder"
         ) from None
+    _check_listed(name, [file.rfilename for file in getattr(found, "siblings", None) or ()])
     return name
 
 
-def _on_one_line(error: Exception) -> str:
+def _check_listed(name: str, files: Sequence[str]) -> None:
+    """ModelError where the hub lists no weights that are loaded."""
+    weights = [file for file in files if file.endswith(".safetensors")]
+    if files and "config.json" not in files and ADAPTER_CONFIG in files:
+        raise ModelError(
+            f"model {name!r}: is an adapter ({ADAPTER_CONFIG}), not a whole model; merge it with "
+            "its base model (peft's `merge_and_unload`, then `save_pretrained`) and give that "
+            "folder"
+        )
+    if files and not weights:
+        old = [file for file in files if file.endswith((".bin", ".pt", ".pth"))]
+        hint = f" ({old[0]} is a pickle and is not loaded; convert it)" if old else ""
+        raise ModelError(f"model {name!r}: the hub has no weights (*.safetensors) of it{hint}")
+
+
+def on_one_line(error: Exception) -> str:
     """The start of an error's text; its first line alone is often only a heading."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs code of its own (`auto_map` in its JSON files), and the study's "
+            "`trust_remote_code` is false; set it to true if you trust that code"
+        )
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

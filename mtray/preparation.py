@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 class PreparedSweep:
     """A checked study with everything its trials share, and trials imported from earlier runs.
 
-    - `seen`: notes on evaluation texts in the sources.
+    - `seen`: notes on the model and on evaluation texts in the sources.
     - `first`: the evaluation that the sources' rows depend on, where a new run has it from an
       earlier one.
     """
@@ -31,15 +31,17 @@ class PreparedSweep:
     first: Evaluation | None = None
 
 
-def check_model(study: Study, space: Space) -> None:
-    """Check that the model exists and can be trained as the space requires, and that the sampler is
-    known. Takes seconds, before any corpus is read."""
+def check_model(study: Study, space: Space) -> list[str]:
+    """Check that the model exists and can be trained as the study and the space require, and that
+    the sampler is known. Takes seconds, before any corpus is read. Returns notes on the model."""
+    from mtray.search.strategy.samplers import check_sampler
+    from mtray.training.model_checks import check_model_fits
     from mtray.training.recipe_checks import check_recipes
 
+    notes = check_model_fits(study)
     check_recipes(study, space)
-    from mtray.search.strategy.samplers import check_sampler
-
     check_sampler(study.sampler)
+    return notes
 
 
 def prepare(
@@ -50,6 +52,7 @@ def prepare(
     ConfigError before any trial starts."""
     from mtray.data.contamination import new_contamination_lines
     from mtray.data.few_shot import check_share
+    from mtray.data.special_token_notes import special_token_notes
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import sets_without_test, study_on_test
     from mtray.evaluation.score_names import check_measured
@@ -57,6 +60,7 @@ def prepare(
     from mtray.generated_replay import check_generated, with_replay
     from mtray.search.strategy.baseline_recipes import baseline_recipes
     from mtray.search.strategy.largest_recipes import check_source_sizes, largest_recipes
+    from mtray.training.model_checks import check_looked_up
     from mtray.training.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
@@ -72,12 +76,13 @@ def prepare(
     share = max(recipe.few_shot_share for recipe in (*largest, *references))
     check_share(share, study.sources)
     store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
+    texts = (text for r in suite.requests for text in (r.prompt, r.target) if text)
+    check_looked_up(study, tokenizer, store, list(texts))
     held = {name: len(table) for name, table in store.items()}
     fitting = baseline_recipes(space, study, held, sums_by_recipe(study, store)).values()
     check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
-    return PreparedSweep(
-        study, space, store, suite, seen=tuple(new_contamination_lines(study, generated))
-    )
+    seen = new_contamination_lines(study, generated) + special_token_notes(generated, tokenizer)
+    return PreparedSweep(study, space, store, suite, seen=tuple(seen))
 
 
 def check_metric(study: Study) -> None:
@@ -90,7 +95,7 @@ def check_metric(study: Study) -> None:
     if study.evaluation.embedder is not None:
         from mtray.evaluation.source_similarity import load_encoder
 
-        load_encoder(study.evaluation.embedder)
+        load_encoder(study.evaluation.embedder, study.trust_remote_code)
     for name, model in study.evaluation.more_comet.items():
         try:
             load_comet(model)
@@ -107,10 +112,10 @@ def checked(
 
     fetch_corpora(study)
     check_files(study)
-    check_model(study, space)
+    notes = check_model(study, space)
     prepared = prepare(study, space, say, sources)
     check_metric(study)
-    return prepared
+    return replace(prepared, seen=(*notes, *prepared.seen))
 
 
 def check_first(

@@ -36,8 +36,9 @@ def check(
 def model_lines(study: Study) -> list[str]:
     comet = study.evaluation.comet
     without = "none, so quality is not measured"
+    blocks = block_count(study.model, study.trust_remote_code)
     return [
-        f"  model: {study.model}, {block_count(study.model)} transformer blocks",
+        f"  model: {study.model}, {blocks} transformer blocks",
         f"  metric: {without if comet == NO_COMET else f'{comet} loads'}",
         *(f"  metric {name}: {m} loads" for name, m in study.evaluation.more_comet.items()),
     ]

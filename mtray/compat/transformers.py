@@ -1,11 +1,13 @@
-"""transformers: a model's attention implementation, the cache that it accepts, and a warning of its
-tokenizers. Tested with 4.57.6."""
+"""transformers: a model's attention implementation, the cache that it accepts, a warning of its
+tokenizers, its question about remote code, and what it reads beside weights. Tested with 4.57.6."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 TOKENIZER_LOGGER = "transformers.tokenization_utils_base"
@@ -54,3 +56,66 @@ def without_false_alarm(path: str) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(true)
+
+
+def never_ask() -> None:
+    """From now on code that comes with a model is refused where no caller has decided about it,
+    as within other libraries. transformers would ask on standard input, which may hold a "y".
+
+    Private: `TIME_OUT_REMOTE_CODE`, the seconds that it waits for an answer; with 0 it raises.
+    Every call of ours passes `trust_remote_code`, so nothing asks without it either.
+    """
+    from transformers import dynamic_module_utils
+
+    vars(dynamic_module_utils)["TIME_OUT_REMOTE_CODE"] = 0
+
+
+@contextmanager
+def whole_weights_only() -> Iterator[None]:
+    """In this context an `adapter_config.json` beside whole weights is ignored. transformers would
+    load the base model that it names instead of the weights.
+
+    Private: the function that finds the file, in the two modules that call it. There is no public
+    way; where the function has another name, the file is found as before.
+    """
+    from transformers import modeling_utils
+    from transformers.models.auto import auto_factory
+
+    name = "find_adapter_config_file"
+    callers = [vars(module) for module in (modeling_utils, auto_factory) if name in vars(module)]
+    before = [caller[name] for caller in callers]
+    for caller in callers:
+        caller[name] = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        for caller, function in zip(callers, before, strict=True):
+            caller[name] = function
+
+
+def misplaced_settings(config: Any) -> dict[str, Any]:
+    """Settings of generation that a model's config holds, as older ones do, apart from defaults.
+
+    Private: `_get_non_default_generation_parameters`, by which `save_pretrained` moves them into
+    the generation config. Without it none are found.
+    """
+    found: dict[str, Any] = getattr(config, "_get_non_default_generation_parameters", dict)()
+    return found
+
+
+def readable_sentencepiece() -> None:
+    """Make folders with a SentencePiece model alone readable where protobuf is older than
+    sentencepiece's description of its files (0.2.1 and later need protobuf 5.26): transformers
+    converts them by that, and has the same description for older ones.
+
+    Private: both modules' names. Where transformers' is missing, such folders cannot be read.
+    """
+    with suppress(ImportError):
+        import sentencepiece
+
+        try:
+            from sentencepiece import sentencepiece_model_pb2  # noqa: F401
+        except ImportError:
+            own = import_module("transformers.utils.sentencepiece_model_pb2_new")
+            sys.modules["sentencepiece.sentencepiece_model_pb2"] = own
+            vars(sentencepiece)["sentencepiece_model_pb2"] = own

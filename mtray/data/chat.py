@@ -3,10 +3,12 @@ follows an answer.
 
 A prompt that ends in the text that the template puts between the user's message and the assistant's
 answer is a chat prompt; no other mark is needed. The template itself decides about the begin token.
+Models that think before an answer are asked not to: what is trained and measured is the answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +17,11 @@ from typing import Any
 from mtray.errors import ConfigError
 
 USER, ASSISTANT = "mtray-user", "mtray-assistant"
+# names by which templates (Qwen3, GLM 4.5, SmolLM3; DeepSeek V3.1, Granite 3.2) take whether to
+# think, as variables, not as a key of a message or within a text
+SWITCHES = re.compile(r"""(?<![\w.'"])(enable_thinking|thinking)(?![\w'"])""")
+# how a thought begins and ends: DeepSeek R1, QwQ and many others; Seed-OSS; Magistral
+THOUGHTS = (("<think>", "</think>"), ("<seed:think>", "</seed:think>"), ("[THINK]", "[/THINK]"))
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class ChatForm:
 
     - `lead`: spaces before an answer that are not part of the generation prompt.
     - `tail`: without trailing white space, from which nothing is learned.
+    - `thought`: how the model is kept from thinking, where the template would have it think.
     """
 
     head: str
     turn: str
     lead: str
     tail: str
+    thought: str = ""
 
     def is_prompt(self, text: str) -> bool:
         return text.endswith(self.turn)
@@ -58,15 +67,37 @@ def _form(tokenizer: Any, template: str) -> ChatForm:
         )
     # a longer difference, such as an empty thought, is not what a generated answer begins with
     lead = before.removeprefix(asked) if before.startswith(asked) else ""
-    return ChatForm(head, turn, lead if not lead.strip(" ") else "", tail.rstrip())
+    lead = lead if not lead.strip(" ") else ""
+    return ChatForm(head, turn, lead, tail.rstrip(), _thought(tokenizer, asked))
 
 
-def _rendered(tokenizer: Any, turns: Sequence[tuple[str, str]], generation: bool) -> str:
+def _thought(tokenizer: Any, asked: str) -> str:
+    thinking = _rendered(tokenizer, [("user", USER)], True, thinks=True)
+    if thinking == asked:
+        return ""
+    names = sorted(set(SWITCHES.findall(str(tokenizer.chat_template))))
+    if names and _rendered(tokenizer, [("user", USER)], True, closes=False) != thinking:
+        return f"they are off ({', '.join(f'{name}: false' for name in names)})"
+    return "its prompt opens one, which is closed at once, empty"
+
+
+def _rendered(
+    tokenizer: Any,
+    turns: Sequence[tuple[str, str]],
+    generation: bool,
+    thinks: bool = False,
+    closes: bool = True,
+) -> str:
+    """`thinks`: as the template is by itself. `closes`: a thought that a prompt opens is closed."""
     messages = [{"role": role, "content": content} for role, content in turns]
+    switches = dict.fromkeys(SWITCHES.findall(str(tokenizer.chat_template)), False)
     try:
-        return str(
+        text = str(
             tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=generation
+                messages,
+                tokenize=False,
+                add_generation_prompt=generation,
+                **({} if thinks else switches),
             )
         )
     # a template is a third-party program and may fail in any way
@@ -74,6 +105,14 @@ def _rendered(tokenizer: Any, turns: Sequence[tuple[str, str]], generation: bool
         raise ConfigError(
             f"the tokenizer's chat template cannot be used: {type(error).__name__}: {error}"
         ) from None
+    return _closed(text) if generation and closes and not thinks else text
+
+
+def _closed(text: str) -> str:
+    """A prompt with the thought closed that it opens at its end, as models write an empty one."""
+    shown = text.rstrip()
+    end = next((end for begin, end in THOUGHTS if shown.endswith(begin)), None)
+    return f"{shown}\n\n{end}\n\n" if end else text
 
 
 def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()) -> str:

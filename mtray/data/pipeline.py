@@ -21,6 +21,7 @@ from mtray.data.noise import apertium_identity, with_lines
 from mtray.data.readers.folders import data_files, entries_below
 from mtray.data.readers.remarks import Remarks
 from mtray.data.readers.sources import is_data_set, paths_of, source_rows
+from mtray.data.special_tokens import PREFIX, special_token_line
 from mtray.data.templates import TEMPLATES
 from mtray.data.token_files import (
     ROWS,
@@ -159,7 +160,13 @@ class Pipeline:
         told["told"] = [x for x in row_filter.lines() if x.strip() not in row_filter.examples]
         told["remarks"] = remarks.lines()
         told["told"] += [f"  {line}" for line in told["remarks"]]
-        made = {k: n for k, n in renderer.counts.items() if k not in ("rows", "examples")}
+        if line := special_token_line(renderer.counts, "rows"):
+            told["told"].append(f"  {line}")
+        made = {
+            name: count
+            for name, count in renderer.counts.items()
+            if name not in ("rows", "examples") and not name.startswith(PREFIX)
+        }
         if made:
             told["told"].append("  " + ", ".join(f"{k} {n:,}" for k, n in sorted(made.items())))
 

@@ -24,12 +24,17 @@ MANY, COMPARED = 128, 16  # texts from which the fast backend is used, and texts
 def prefix_ids(tokenizer: Any) -> Ids:
     """The special tokens at the beginning of a text: each exactly once, whether or not the
     tokenizer adds them itself."""
+    own = own_prefix_ids(tokenizer)
+    if own or tokenizer.bos_token_id is None:
+        return own
+    return [tokenizer.bos_token_id]
+
+
+def own_prefix_ids(tokenizer: Any) -> Ids:
+    """The special tokens that the tokenizer itself puts before a text."""
     probe = tokenizer("a", return_special_tokens_mask=True)
     mask = probe["special_tokens_mask"]
-    own = probe["input_ids"][: mask.index(0) if 0 in mask else 0]
-    if own or tokenizer.bos_token_id is None:
-        return list(own)
-    return [tokenizer.bos_token_id]
+    return list(probe["input_ids"][: mask.index(0) if 0 in mask else 0])
 
 
 def texts_tokenised() -> int:

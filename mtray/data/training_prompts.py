@@ -23,6 +23,7 @@ from mtray.data.documents import joined_texts, with_previous
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
 from mtray.data.readers.sources import Row
+from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
 from mtray.data.translation_prompts import Pair, PromptBuilder
 from mtray.errors import ConfigError
@@ -56,8 +57,11 @@ class Renderer:
             self.counts.update(self.noise.counts)
 
     def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
+        special = special_token_pattern(self.tokenizer)
         for row in rows:
             self.counts["rows"] += 1
+            texts = (text for role, text in row.items() if role != "document")
+            count_in(special, texts, self.counts)
             yield row
 
     def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:

@@ -233,7 +233,7 @@ def save(
     partial.replace(checkpoint)
     weights = {k: v.to(torch.bfloat16) for k, v in model.state_dict().items()}
     LlamaForCausalLM.from_pretrained(
-        None, config=model.config, state_dict=weights, dtype=torch.bfloat16
+        None, config=model.config, state_dict=weights, dtype=torch.bfloat16, trust_remote_code=False
     ).save_pretrained(work / "model")
     tokenizer.save_pretrained(work / "model")
 

@@ -79,21 +79,31 @@ def prompts_by_part(parts: Sequence[str], requests: Sequence[Any]) -> dict[str, 
     return found
 
 
-def load_encoder(name: str) -> Embed:
+def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
     """A sentence encoder by folder or hub name: its pooled output if it has one, as LaBSE does,
     otherwise the mean over its tokens. Raises ModelError if it cannot be loaded."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from mtray.model_paths import resolve_model
+    from mtray.compat.transformers import never_ask, readable_sentencepiece, whole_weights_only
+    from mtray.model_folder import check_no_code
+    from mtray.model_paths import on_one_line, resolve_model
 
-    path = resolve_model(name)
+    never_ask()
+    readable_sentencepiece()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModel.from_pretrained(path, use_safetensors=True).eval()
+        path = resolve_model(name)
+        check_no_code(path, trust_remote_code)
+        with whole_weights_only():
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+            model = AutoModel.from_pretrained(
+                path, use_safetensors=True, trust_remote_code=trust_remote_code
+            ).eval()
+    except ModelError as error:
+        raise ModelError(f"`evaluation.embedder`: {error}") from None
     except Exception as error:  # the loading library may raise anything
         raise ModelError(
-            f"`evaluation.embedder` {name!r}: cannot be loaded: {str(error)[:200]}"
+            f"`evaluation.embedder` {name!r}: cannot be loaded: {on_one_line(error)}"
         ) from None
 
     def embed(texts: Sequence[str]) -> Array:

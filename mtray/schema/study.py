@@ -227,6 +227,8 @@ class Study(Frozen):
     """What is fixed during a search. Relative paths are relative to the study's file; `{corpora}`
     stands for the corpora of the embedded study.
 
+    - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
+      encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
     - `defaults`: values of recipe parameters that the search space does not set.
     """

@@ -13,6 +13,7 @@ from typing import Any
 from mtray.compat.peft import adapted_layers, added_by_adapters, name_without_adapter
 from mtray.errors import ConfigError, TrainError
 from mtray.files import share, sync
+from mtray.training.generation_settings import hand_on, write_own
 
 
 def check_empty(folder: Path) -> None:
@@ -59,6 +60,8 @@ def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
         few_bits = getattr(module, "is_quantized", False)
         module, adapter = plain(module) if few_bits else module.merge_and_unload(), False
     module.save_pretrained(folder)
+    if not adapter:
+        write_own(module, folder)
     tokenizer.save_pretrained(folder)
     return "adapter" if adapter else "model"
 
@@ -77,7 +80,7 @@ def plain(module: Any) -> Any:
     for name, layer in adapted_layers(inner):
         for added in added_by_adapters(layer):
             state[f"{name}.weight"] += added.float().cpu()
-    made = unquantised(inner.config)
+    made = unquantised(inner)
     # for tied weights, `named_parameters` yields only the first name, as above
     kept = {n for n, _ in [*made.named_parameters(), *made.named_buffers()]} & set(
         made.state_dict()
@@ -86,15 +89,13 @@ def plain(module: Any) -> Any:
         raise TrainError(f"weights that cannot be merged: {', '.join(sorted(lacking)[:3])}")
     made.load_state_dict({name: state[name] for name in kept}, strict=False)
     made.tie_weights()
-    made.generation_config = inner.generation_config
+    hand_on(inner, made)
     return made
 
 
-def unquantised(config: Any) -> Any:
-    """A new fp32 model of a config, without its quantization settings."""
-    from mtray.training.models import class_for
-
-    kept = {k: v for k, v in config.to_dict().items() if k != "quantization_config"}
-    config = type(config).from_dict(kept)
+def unquantised(model: Any) -> Any:
+    """A new fp32 model of the same class and config, without its quantization settings."""
+    kept = {k: v for k, v in model.config.to_dict().items() if k != "quantization_config"}
+    config = type(model.config).from_dict(kept)
     config.dtype = "float32"
-    return class_for(config).from_config(config)
+    return type(model)(config)

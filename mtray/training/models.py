@@ -1,5 +1,5 @@
-"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no remote code
-unless asked for."""
+"""Load models and tokenizers: `embedded`, a folder, or a hub name. Safetensors only; no code that
+comes with a model runs unless the study says `trust_remote_code: true`, and nothing ever asks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mtray.compat.transformers import without_false_alarm
+from mtray.compat.transformers import (
+    never_ask,
+    readable_sentencepiece,
+    whole_weights_only,
+    without_false_alarm,
+)
 from mtray.errors import ModelError
-from mtray.model_paths import _on_one_line, resolve_model
+from mtray.model_folder import check_no_code
+from mtray.model_paths import on_one_line, resolve_model
+from mtray.training.generation_settings import set_aside
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
     from transformers import AutoTokenizer
 
     path = resolve_model(name)
+    never_ask()
+    readable_sentencepiece()
     try:
         with without_false_alarm(path):
             return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     # a damaged file can raise any exception of the library that reads it
     except Exception as error:
         raise ModelError(
-            f"model {name!r}: its tokenizer cannot be loaded: {_on_one_line(error)}"
+            f"model {name!r}: its tokenizer cannot be loaded: {on_one_line(error)}"
         ) from None
 
 
@@ -31,23 +40,24 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
     """The language model, causal or encoder-decoder, in fp32, on the GPU where there is one, else
     on the CPU; `in_4_bits` needs a GPU (QLoRA)."""
     import torch
-    from transformers import AutoConfig
 
     path = resolve_model(name)
+    check_no_code(path, trust_remote_code)
+    config = load_config(name, trust_remote_code)
     options: dict[str, Any] = {"dtype": torch.float32}
     if in_4_bits:
         options = _few_bits()
     try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model, found = class_for(config).from_pretrained(
-            path,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **options,
-        )
+        with whole_weights_only():
+            model, found = class_for(config).from_pretrained(
+                path,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **options,
+            )
     except Exception as error:
-        raise ModelError(f"model {name!r}: cannot be loaded: {_on_one_line(error)}") from None
+        raise ModelError(f"model {name!r}: cannot be loaded: {on_one_line(error)}") from None
     if found["missing_keys"]:
         # transformers only warns, and leaves them randomly initialised
         missing = ", ".join(sorted(found["missing_keys"])[:3])
@@ -55,6 +65,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
         raise ModelError(
             f"model {name!r}: cannot be loaded: its files lack {count} weights ({missing}, ...)"
         )
+    set_aside(model)
     return model.to("cuda") if torch.cuda.is_available() and not in_4_bits else model
 
 
@@ -110,17 +121,23 @@ def _opened(folder: Path) -> Iterator[Callable[[str], Any]]:
         yield look_up
 
 
-def block_count(name: str) -> int:
-    """Number of transformer blocks of a model, from its config alone."""
+def load_config(name: str, trust_remote_code: bool = False) -> Any:
+    """A model's config. Raises ModelError."""
     path = resolve_model(name)
     from transformers import AutoConfig  # after the checks that need no slow import
 
+    never_ask()
     try:
-        config = AutoConfig.from_pretrained(path)
+        return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     except Exception as error:
         raise ModelError(
-            f"model {name!r}: its config cannot be read: {_on_one_line(error)}"
+            f"model {name!r}: its config cannot be read: {on_one_line(error)}"
         ) from None
+
+
+def block_count(name: str, trust_remote_code: bool = False) -> int:
+    """Number of transformer blocks of a model, from its config alone."""
+    config = load_config(name, trust_remote_code)
     if config.is_encoder_decoder:
         names = (("encoder_layers", "num_layers"), ("decoder_layers", "num_decoder_layers"))
         return sum(
@@ -133,15 +150,16 @@ def block_count(name: str) -> int:
 
 
 def empty_model(name: str, trust_remote_code: bool = False) -> Any:
-    """A model without weights (shapes only), from its config alone."""
-    path = resolve_model(name)
+    """A model without weights (shapes only), from its config alone. Raises ModelError."""
+    config = load_config(name, trust_remote_code)
     import torch
-    from transformers import AutoConfig
 
-    with torch.device("meta"):
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = class_for(config).from_config(config, trust_remote_code=trust_remote_code)
-    model.tie_weights()
+    try:
+        with torch.device("meta"):
+            model = class_for(config).from_config(config, trust_remote_code=trust_remote_code)
+        model.tie_weights()
+    except Exception as error:
+        raise ModelError(f"model {name!r}: cannot be made: {on_one_line(error)}") from None
     return model
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from mtray.training.models import empty_model
 
 
-def trainable_parameter_count(name: str, frozen_layers: int, rank: int | None = None) -> int:
+def trainable_parameter_count(
+    name: str, frozen_layers: int, rank: int | None = None, trust_remote_code: bool = False
+) -> int:
     """The number of trainable parameters of a model, from its config alone: in full fine-tuning, or
     of adapters of this rank, which have two factors for every linear layer."""
     from mtray.training.freezing import transformer_blocks
 
-    model = empty_model(name)
+    model = empty_model(name, trust_remote_code)
     if rank is not None:
         from mtray.training.adapters import linear_names
 

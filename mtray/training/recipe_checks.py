@@ -22,7 +22,10 @@ def check_recipes(study: Study, space: Space) -> None:
     Takes seconds."""
     check_stops(study, space)
     recipes = extreme_recipes(space, "frozen_layers", "freeze_policy", "method")
-    blocks, most = block_count(study.model), max(r.frozen_layers for r in recipes)
+    blocks, most = (
+        block_count(study.model, study.trust_remote_code),
+        max(r.frozen_layers for r in recipes),
+    )
     if most > blocks:
         raise ConfigError(
             f"frozen_layers goes up to {most}, but {study.model} has {blocks} transformer blocks"

@@ -60,7 +60,10 @@ def write_files(folder: Path) -> None:
 
 def save_model(folder: Path) -> str:
     tokenizer = byte_level()
-    llama(tokenizer).save_pretrained(folder)
+    model = llama(tokenizer)
+    # room for the token that `change_tokenizer` adds
+    model.resize_token_embeddings(len(tokenizer) + 1, mean_resizing=False)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
 

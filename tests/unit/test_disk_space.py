@@ -24,7 +24,7 @@ def space(**fixed):
 def million(monkeypatch):
     """A model of a million parameters, of which half are in its blocks, on a disk of 100 MB."""
 
-    def moved(name, frozen, rank):
+    def moved(name, frozen, rank, trusted):
         return rank * 1e3 if rank else 5e5 if frozen else 1e6
 
     monkeypatch.setattr(disk_space, "trainable_parameter_count", moved)

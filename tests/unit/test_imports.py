@@ -15,7 +15,8 @@ COMMANDS = {"commands", "commands.scoring"}
 # package: what it may import, within functions too. What is missing here imports nothing.
 ALLOWED = {
     "errors": {"schema"},
-    "model_paths": BASICS,
+    "model_folder": BASICS,
+    "model_paths": BASICS | {"model_folder"},
     "cli_errors": BASICS,
     "budget_options": BASICS,
     "yaml_files": {"errors"},
@@ -26,13 +27,13 @@ ALLOWED = {
     "data.readers": BASICS,
     "data.benchmarks": BASICS | {"data.readers"},
     "data": BASICS | {"data.readers", "data.benchmarks"},
-    "training": BASICS | DATA | {"model_paths", "search_space", "unwrapped_model"},
+    "training": BASICS | DATA | {"model_folder", "model_paths", "search_space", "unwrapped_model"},
     "evaluation.inference": BASICS | DATA | {"unwrapped_model"},
     "evaluation.metrics": BASICS | DATA | {"analysis"},
     "evaluation.abilities": BASICS
     | DATA
     | {"analysis", "evaluation.inference", "evaluation.metrics"},
-    "evaluation": BASICS | DATA | {"analysis", "model_paths"} | EVALUATION,
+    "evaluation": BASICS | DATA | {"analysis", "model_folder", "model_paths"} | EVALUATION,
     "generated_replay": BASICS | DATA | {"evaluation.inference", "model_paths", "training"},
     "trial": BASICS | DATA | EVALUATION | {"training"},
     "search.strategy": BASICS | {"analysis", "data", "report", "search_space"},

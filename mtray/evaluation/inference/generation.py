@@ -24,6 +24,7 @@ from mtray.evaluation.inference.batching import (
     by_length,
 )
 from mtray.evaluation.inference.requests import Output
+from mtray.unwrapped_model import unwrapped
 
 if TYPE_CHECKING:
     from mtray.evaluation.inference.transformers_generate import GenerationInput
@@ -80,6 +81,14 @@ def end_ids(model: Any, tokenizer: Any) -> Ids:
     return sorted({i for i in ends if i is not None})
 
 
+def padding_id(model: Any, tokenizer: Any, stops: Ids) -> int:
+    """A token before shorter prompts, which is masked but looked up: the pad token, or another
+    where there is none or the model has no embedding of it."""
+    pad = tokenizer.pad_token_id
+    rows = unwrapped(model).config.get_text_config().vocab_size
+    return pad if pad is not None and pad < rows else (stops or [0])[0]
+
+
 def generating_batches(
     settings: Settings, jobs: Sequence[EncodedRequest], max_tokens: int
 ) -> list[Batch]:
@@ -115,12 +124,11 @@ def _generate(
     stops = sorted({*ends, *(newline_ids(tokenizer) if settings.stop_at_newline else [])})
     begins = settings.stop_at_newline and settings.suppresses_empty_line
     suppressed = blank_line_ids(tokenizer) if begins else []
-    pad = tokenizer.pad_token_id
     if is_encoder_decoder(model):  # an encoder may count its positions from the first column
         sources = [source_ids(model.config, job[1]) for job in batch]
         ids, mask = right_padded(sources, device_of(model))
     else:
-        ids, mask = left_padded(batch, pad if pad is not None else (stops or [0])[0])
+        ids, mask = left_padded(batch, padding_id(model, tokenizer, stops))
         ids, mask = ids.to(device_of(model)), mask.to(device_of(model))
     limits = [job[2] for job in batch]
     asked = transformers_generate.GenerationInput(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mtray.compat.transformers import never_ask
 from mtray.errors import ModelError
 
 ALLOWED = (
@@ -120,6 +121,7 @@ def read_checkpoint(checkpoint: Path) -> Any:
     local = encoder.startswith(".") or is_local(encoder)
     if not local:
         require_hub(f"comet: {checkpoint} needs the config and tokenizer of {encoder!r}")
+    never_ask()  # comet's own calls of `from_pretrained` do not say
     with quiet(), contextlib.ExitStack() as stack:
         from comet import load_from_checkpoint
 

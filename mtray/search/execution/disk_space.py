@@ -27,7 +27,10 @@ def checkpoint_bytes(study: Study, space: Space) -> int:
     for recipe in recipes:
         rank = None if recipe.method == "full" else recipe.lora_rank
         least[rank] = min(recipe.frozen_layers, least.get(rank, recipe.frozen_layers))
-    return BYTES * max(trainable_parameter_count(study.model, n, rank) for rank, n in least.items())
+    return BYTES * max(
+        trainable_parameter_count(study.model, frozen, rank, study.trust_remote_code)
+        for rank, frozen in least.items()
+    )
 
 
 def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str:

@@ -239,7 +239,7 @@ def _similar(prepared: Any) -> Any:
     from mtray.training.models import load_tokenizer
 
     return mean_embeddings(
-        load_encoder(study.evaluation.embedder),
+        load_encoder(study.evaluation.embedder, study.trust_remote_code),
         prepared.store,
         load_tokenizer(study.model, study.trust_remote_code),
         prompts_by_part(prepared.suite.parts, prepared.suite.requests),
