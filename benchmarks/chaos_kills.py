@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -202,7 +203,8 @@ def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
         os.kill(pid, signal.SIGKILL)
         chaos.wait_for(
             lambda b=before: (
-                chaos.text.count("trial 0 runs again") > b or "(parallel_only) FAILED" in chaos.text
+                chaos.text.count("trial 0 runs again") > b
+                or re.search(r"trial 0 \(parallel_only\).* FAILED", chaos.text)
             ),
             "the loss was seen",
         )
