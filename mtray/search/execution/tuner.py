@@ -34,8 +34,8 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
     if not missing:
         return
     run_dir = Path(shared.run_dir)
-    # the searcher reports a trial that was lost, without Tune's traceback; what Tune saves to restore
-    # itself is never read, so failures to save it do not matter
+    # the searcher reports a trial that was lost, without Tune's traceback; what Tune saves to
+    # restore itself is never read, so failures to save it do not matter
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         # the executors' workers do the work and hold the CPUs and GPUs
