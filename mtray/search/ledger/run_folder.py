@@ -151,7 +151,7 @@ def _check_names(run_dir: Path) -> None:
         raise RunError(
             f"run {run_dir.name!r} was started by an earlier version and searches {names[0]}, "
             f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
-            f"another --name and --from {run_dir.name}, which takes over its trials"
+            f"another --name and --from {shlex.quote(run_dir.name)}, which takes over its trials"
         )
 
 
