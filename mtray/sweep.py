@@ -15,7 +15,7 @@ from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number
-from mtray.preparation import PreparedSweep, check_first, checked
+from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
@@ -108,6 +108,8 @@ def _run(args: argparse.Namespace) -> int:
     study, space = load(args)
     if args.address:
         check_address(args.address)
+    else:
+        check_machine(partial(say, console))
     name = args.name or study.name
 
     def ready(run_dir: Path) -> PreparedSweep:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mtray.errors import RunError
@@ -50,14 +51,32 @@ def _init(address: str, **more: Any) -> Any:
 
 def _start_local() -> Any:
     keep_token()
-    with _ignored(signal.SIGHUP):
+    folder = session_folder()
+    # Ray's processes make sockets of their own among the temporary files
+    short = {"TMPDIR": str(folder.path)} if folder.note else {}
+    with _ignored(signal.SIGHUP), _environment(short):
         return _init(
             "local",
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             resources={PRIVATE: 1},
-            _temp_dir=str(session_folder().path / "ray"),
+            _temp_dir=str(folder.path / "ray"),
         )
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -91,13 +110,11 @@ def _check_not_private(address: str, context: Any) -> None:
 
 
 def cluster_lines(context: Any, address: str | None) -> list[str]:
-    """What is said of the cluster once it is there: which one was joined, where its dashboard is,
-    and where its files are if that is not as asked for."""
+    """What is said of the cluster once it is there: which one was joined, and where its dashboard
+    is."""
     lines = []
     if address:
         lines.append(f"joined the Ray cluster at {context.address_info['gcs_address']}")
-    elif note := session_folder().note:
-        lines.append(f"note: {note}")
     dashboard = f"http://{context.dashboard_url}  (token: {token_command()})"
     return [*lines, f"Ray dashboard: {dashboard}"]
 

@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mtray.errors import ConfigError, RunError
+from mtray.file_locks import lock
 from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
 from mtray.schema import Evaluation, Study
@@ -78,12 +79,13 @@ def make_run_dir(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run's lock; raises RunError if another live process holds it. The kernel releases
-    the lock when the process ends, for whatever reason."""
-    with open(run_dir / LOCK, "a+") as file:
+    """Hold the run's lock; raises RunError if another live process holds it, ConfigError if the
+    folder cannot be written or has no locks. The kernel releases the lock when the process ends,
+    for whatever reason."""
+    with _opened(run_dir / LOCK) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, run_dir)
+        except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
@@ -94,6 +96,16 @@ def locked(run_dir: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}")
         file.flush()
         yield
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return open(path, "a+")
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent}: cannot be written ({error.strerror}), and what is measured is kept "
+            "there; copy the run to a folder you may write to, and name that"
+        ) from None
 
 
 @dataclass(frozen=True)
