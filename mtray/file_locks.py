@@ -21,7 +21,7 @@ def lock(file: IO[str] | int, how: int, where: object) -> None:
         if error.errno in HELD:
             raise BlockingIOError(error.errno, error.strerror) from None
         raise ConfigError(
-            f"{where}: the file system there has no locks (flock: {error.strerror}), by which mtray "
-            "keeps two processes from writing the same files; choose a folder on a local disk "
-            "(--runs-dir, MTRAY_CACHE, MTRAY_STORE), or mount it with locks"
+            f"{where}: the file system there has no locks (flock: {error.strerror}), by which "
+            "mtray keeps two processes from writing the same files; choose a folder on a local "
+            "disk (--runs-dir, MTRAY_CACHE, MTRAY_STORE), or mount it with locks"
         ) from None

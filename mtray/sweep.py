@@ -98,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.execution.ray_connection import check_address
+    from mtray.search.ledger.moved_files import relocate
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
     from mtray.search.ledger.trial_plan import most_further, trial_plan
@@ -145,6 +146,8 @@ def _run(args: argparse.Namespace) -> int:
             tell(line)
         return 0
     with locked_run(args.runs_dir, name) as run_dir:
+        for line in relocate(run_dir, study):
+            tell(line)
         prepared = ready(run_dir)
         from mtray.search.execution.session import run_session
 

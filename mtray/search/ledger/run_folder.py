@@ -22,6 +22,7 @@ from mtray.search.ledger.earlier_versions import (
     changed_parameters,
     in_current_names,
 )
+from mtray.search.ledger.moved_files import FILES, digests
 from mtray.search.ledger.study_changes import (
     SAME_RUN,
     Need,
@@ -216,7 +217,9 @@ def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = N
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
         known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
     evaluation = (first or bound.evaluation).model_dump(mode="json")
-    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation, **known})
+    now = content(study, space)
+    files = digests({"bound": now["study"], "first": evaluation})
+    write_json(run_dir / STUDY_FILE, {**now, AT_BINDING: evaluation, FILES: files, **known})
 
 
 def load_bound(run_dir: Path) -> tuple[Study, Space]:
