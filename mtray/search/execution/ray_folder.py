@@ -39,7 +39,7 @@ def session_folder(short: Path = SHORT) -> SessionFolder:
     if not problem:
         return SessionFolder(asked)
     if asked == short or (instead := _problem(short)):
-        also = "" if asked == short else f", and {short} {instead}"
+        also = "" if asked == short else f"; {short}: {instead}"
         raise RunError(
             f"{variable or 'the folder for temporary files'} {asked}: {problem}{also}; set "
             "RAY_TMPDIR to a folder with a short path that you may write to"
