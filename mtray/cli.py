@@ -21,8 +21,8 @@ DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
 
 exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
-base model, or failed trials and none complete); 2 invalid input, named in the message; 130 stopped
-by Ctrl-C"""
+base model, or failed trials and none complete); 2 invalid input, or a place that is full or cannot
+be written, named in the message; 130 stopped by Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

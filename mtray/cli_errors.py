@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtray.errors import MtrayError
+from mtray.errors import ConfigError, MtrayError
 from mtray.paths import CACHE_VARIABLE, cache_dir
 from mtray.streams import printable
 
@@ -62,7 +62,9 @@ def machine_text(error: OSError) -> str:
 
 
 def _other_place(name: object) -> str:
-    path, cache = Path(str(name)).absolute(), cache_dir().absolute()
-    if path.is_relative_to(cache) or cache.is_relative_to(path):
-        return f"set {CACHE_VARIABLE} to a folder you own"
+    path = Path(str(name)).absolute()
+    with contextlib.suppress(ConfigError):  # there is no cache folder
+        cache = cache_dir().absolute()
+        if path.is_relative_to(cache) or cache.is_relative_to(path):
+            return f"set {CACHE_VARIABLE} to a folder you own"
     return "choose a folder you may write to (--runs-dir, --out), or get the permission"

@@ -396,7 +396,7 @@ def test_few_processes_are_said(monkeypatch, tmp_path, most, used, level):
     (finding,) = doctor_ray.processes()
     assert finding.level == level
     if level == "MISSING":
-        with pytest.raises(RunError, match=r"300 processes and threads, 290 are used.*raise it"):
+        with pytest.raises(RunError, match=r"300 processes and threads \(290 in use\).*raise it"):
             process_limit.check_processes(root)
     else:
         assert bool(process_limit.check_processes(root)) is (level == "note")

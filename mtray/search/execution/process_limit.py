@@ -11,9 +11,10 @@ from pathlib import Path
 
 from mtray.errors import RunError
 
-# measured with Ray 2.60 on two cores: 436 threads with one worker, and a start that fails at 150
-LEAST = 200
-EACH_CORE = 120
+# measured with Ray 2.60 on two cores: 436 threads with one worker; with 300 allowed it does not
+# start within 75 s, with 150 it fails
+LEAST = 300
+BASE, EACH_CORE = 200, 120
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class ProcessLimit:
 
     @property
     def text(self) -> str:
-        return f"{self.what} allows {self.allowed:,} processes and threads, {self.used:,} are used"
+        return f"{self.what} allows {self.allowed:,} processes and threads ({self.used:,} in use)"
 
 
 def wanted(cores: int | None = None) -> int:
     """How many a sweep of this machine starts, roughly."""
-    return LEAST + EACH_CORE * (cores or os.cpu_count() or 1)
+    return BASE + EACH_CORE * (cores or os.cpu_count() or 1)
 
 
 def process_limit(root: Path = Path("/")) -> ProcessLimit | None:
