@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import sys
@@ -125,3 +126,9 @@ def _encodable(stream: TextIO | None) -> TextIO:
 def is_unicode(stream: TextIO) -> bool:
     """Whether the stream takes every character as it is."""
     return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
+def json_text(value: Any, stream: TextIO) -> str:
+    """JSON to print on the stream. What it cannot show as it is, is an escape of JSON."""
+    text = json.dumps(value, indent=1, ensure_ascii=not is_unicode(stream), allow_nan=False)
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtray.commands.scoring import SUITES
 from mtray.commands.scoring.suite_scores import as_json
-from mtray.report.printing import json_text
+from mtray.streams import json_text
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:

@@ -3,12 +3,10 @@ aligned plain text, never wrapped, for a file or a pipe."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, TextIO
 
 from pydantic import BaseModel
 from rich import box
@@ -17,7 +15,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from mtray.streams import CONTROL, is_unicode
+from mtray.streams import json_text
 
 EMPTY = "-"
 
@@ -124,12 +122,6 @@ def print_sheet(wide: Sheet, console: Console, terminal: Sheet | None = None) ->
 def print_json(found: BaseModel) -> None:
     """A report as JSON."""
     print(json_text(found.model_dump(mode="json"), sys.stdout))
-
-
-def json_text(value: Any, stream: TextIO) -> str:
-    """JSON to print on the stream. What it cannot show as it is, is an escape of JSON."""
-    text = json.dumps(value, indent=1, ensure_ascii=not is_unicode(stream), allow_nan=False)
-    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_lines(lines: Iterable[str], console: Console) -> None:

@@ -24,7 +24,7 @@ from mtray.report.columnar_files import csv_bytes
 from mtray.report.compare import _verdict
 from mtray.report.console import new_console
 from mtray.report.differences import Difference
-from mtray.report.printing import json_text, print_lines
+from mtray.report.printing import print_lines
 from mtray.report.records import write_record
 from mtray.search.execution import memory_kills, nodes, process_limit, ray_connection, ray_folder
 from mtray.search.execution.memory_kills import MemoryKills, kills
@@ -36,7 +36,7 @@ from mtray.search.ledger.run_folder import bind, check_bound, locked
 from mtray.search.ledger.trial_failures import classify
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
-from mtray.streams import LastingStream, PrintableStream, entry_streams, printable
+from mtray.streams import LastingStream, PrintableStream, entry_streams, json_text, printable
 from mtray.sweep import arguments
 
 SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
