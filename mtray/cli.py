@@ -7,7 +7,6 @@ packages are missing.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,24 +15,25 @@ from typing import NamedTuple
 from mtray.cli_errors import report_errors
 from mtray.commands import arguments
 from mtray.errors import ConfigError
+from mtray.streams import discard, entry_streams
 
 DESCRIPTION = """\
 The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
 
 exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
-base model, or failed trials and none complete); 2 invalid input, named in the message; 130 stopped
-by Ctrl-C"""
+base model, or failed trials and none complete); 2 invalid input, or a place that is full or cannot
+be written, named in the message; 130 stopped by Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. SystemExit for --help and wrong options."""
     args = _parser().parse_args(argv)
     try:
-        with report_errors(getattr(args, "debug", False)) as outcome:
+        with entry_streams(), report_errors(getattr(args, "debug", False)) as outcome:
             outcome.code = args.run(args)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         return 141
     return outcome.code
 

@@ -8,8 +8,15 @@ import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from mtray.errors import MtrayError
+from mtray.errors import ConfigError, MtrayError
+from mtray.paths import CACHE_VARIABLE, cache_dir
+from mtray.streams import printable
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# a place that cannot be written; ENOTDIR, where a part of the path is no folder, such as HOME
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @dataclass
@@ -19,22 +26,45 @@ class ExitCode:
 
 @contextlib.contextmanager
 def report_errors(debug: bool = False) -> Iterator[ExitCode]:
-    """Turn a MtrayError, or a full disk, into a message on stderr and an exit code; other errors
-    are bugs and keep their traceback."""
+    """Turn a MtrayError, or a place that is full or cannot be written, into a message on stderr and
+    an exit code; other errors are bugs and keep their traceback."""
     outcome = ExitCode()
     try:
         yield outcome
     except MtrayError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _say(str(error))
         outcome.code = error.exit_code
     except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        text = machine_text(error)
+        if debug or not text:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}no space left there; make room and try again", file=sys.stderr)
+        _say(text)
         outcome.code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         outcome.code = 130
+
+
+def _say(text: str) -> None:
+    print(f"error: {printable(text)}", file=sys.stderr)
+
+
+def machine_text(error: OSError) -> str:
+    """What the user can do about an error of the machine; empty for any other error."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in FULL:
+        return f"{where}no space left there; make room and try again"
+    if error.errno not in REFUSED or not error.filename:
+        return ""
+    return f"{where}cannot be read or written ({error.strerror}); {_other_place(error.filename)}"
+
+
+def _other_place(name: object) -> str:
+    path = Path(str(name)).absolute()
+    with contextlib.suppress(ConfigError):  # there is no cache folder
+        cache = cache_dir().absolute()
+        if path.is_relative_to(cache) or cache.is_relative_to(path):
+            return f"set {CACHE_VARIABLE} to a folder you own"
+    return "choose a folder you may write to (--runs-dir, --out), or get the permission"

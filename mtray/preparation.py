@@ -118,6 +118,17 @@ def checked(
     return replace(prepared, seen=(*notes, *prepared.seen))
 
 
+def check_machine(say: Say) -> None:
+    """Check that Ray can start here, and say what it has to do otherwise. Takes milliseconds.
+    Raises RunError."""
+    from mtray.search.execution.process_limit import check_processes
+    from mtray.search.execution.ray_folder import session_folder
+
+    for note in (session_folder().note, check_processes()):
+        if note:
+            say(f"note: {note}")
+
+
 def check_first(
     study: Study,
     space: Space,

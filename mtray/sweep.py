@@ -11,16 +11,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
-from mtray.preparation import PreparedSweep, check_first, checked
+from mtray.finite_numbers import finite_number
+from mtray.preparation import PreparedSweep, check_first, check_machine, checked
+from mtray.report.console import new_console
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
 from mtray.search_space.space import Space, load_space
+from mtray.streams import entry_streams
 from mtray.study import load_study
 from mtray.sweep_plan import allocation_of, plan_lines
 
@@ -48,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--settle",
-        type=float,
+        type=finite_number,
         metavar="P",
         help="after the budget, run further trials until the answer holds with this probability; "
         "--trials is then the limit on all trials (default: half as many again)",
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
-    add("--max-minutes", type=float, help="start no trial after this time")
+    add("--max-minutes", type=finite_number, help="start no trial after this time")
     add("--runs-dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
@@ -91,23 +92,26 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
-    with report_errors(args.debug) as outcome:
+    with entry_streams(goes_on=True), report_errors(args.debug) as outcome:
         outcome.code = _run(args)
     end_process(outcome.code)
     return outcome.code
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mtray.search.ledger.moved_files import relocate
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
     from mtray.search.ledger.trial_plan import most_further, trial_plan
     from mtray.search.ledger.warm_start import checked_against_data, earlier_runs, inheriting
 
-    console = Console()
+    console = new_console()
     started = time.monotonic()
     study, space = load(args)
     if args.address:
         check_address(args.address)
+    else:
+        check_machine(partial(say, console))
     name = args.name or study.name
 
     def ready(run_dir: Path) -> PreparedSweep:
@@ -143,6 +147,8 @@ def _run(args: argparse.Namespace) -> int:
             tell(line)
         return 0
     with locked_run(args.runs_dir, name) as run_dir:
+        for line in relocate(run_dir, study):
+            tell(line)
         prepared = ready(run_dir)
         from mtray.search.execution.session import run_session
 

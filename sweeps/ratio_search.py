@@ -3,6 +3,10 @@
 `python sweeps/ratio_search.py --help`."""
 
 import sys
+from pathlib import Path
+
+# this checkout's own code, whichever one is installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mtray.sweep import main
 

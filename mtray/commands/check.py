@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtray.preparation import check_first, checked
+from mtray.preparation import check_first, check_machine, checked
 from mtray.schema import NO_COMET, Study
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.ray_connection import check_address
@@ -23,6 +23,8 @@ def check(
     study, space = load(arguments(options))
     if address:
         check_address(address)
+    else:
+        check_machine(print)
     concurrent = check_first(study, space, address)
     prepared = checked(study, space)
     lines = [*plan_lines(prepared), f"  {allocation_of(prepared).text()}", *model_lines(study)]

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from mtray.finite_numbers import finite_number
+
 
 def add_actions(parser: argparse.ArgumentParser) -> None:
     """A sub-command for each action."""
@@ -64,13 +66,13 @@ def _add_clean(actions: Any) -> None:
     clean = actions.add_parser("clean", help=text, description=f"{text}.")
     clean.add_argument(
         "--days",
-        type=float,
+        type=finite_number,
         default=30,
         help="delete stores not used for this many days (default: 30)",
     )
     clean.add_argument(
         "--max-gb",
-        type=float,
+        type=finite_number,
         help="also delete the least recently used, until at most this many GB are left",
     )
     clean.add_argument("--yes", action="store_true", help="delete (default: only list)")

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
 
 from mtray.commands.data_tables import mix_lines, tables_of
@@ -15,6 +14,7 @@ from mtray.data.pipeline import Pipeline, encoded
 from mtray.data.store import mixed
 from mtray.data.tables import Example, StoredTable
 from mtray.errors import ConfigError
+from mtray.report.console import new_console
 from mtray.schema import Recipe, Source, Study
 
 PROMPT, TARGET, SPECIAL = "dim", "bold green", "bold magenta"
@@ -27,7 +27,7 @@ def peek(
     draws from each source. A source without a store is read in file order, which is fast."""
     if rows < 1:
         raise ConfigError(f"--rows: expected 1 or more, found {rows}")
-    console = Console(highlight=False, soft_wrap=True)
+    console = new_console(highlight=False, soft_wrap=True)
     drawn = _drawn(study, tokenizer, rows, recipe) if recipe else {}
     for source in sources:
         found, where = drawn.get(source.name) or _first(study, source, tokenizer, rows)

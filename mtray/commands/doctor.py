@@ -12,29 +12,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from mtray.commands.doctor_ray import processes, ray_files
+from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
 
 ROOT = Path(__file__).resolve().parents[2]
-Level = Literal["ok", "note", "MISSING"]
 GB = 1 << 30
 # rough needs of the embedded study: Ray's own processes, one or two workers, the token store
 MEMORY_GB, DISK_GB, SHM_GB = 4, 2, 1
 SUPPORTED = ((3, 10), (3, 13))  # from, below
 DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`MISSING` prevents a sweep from running, `note` affects how well it runs."""
-
-    level: Level
-    what: str
-    text: str
 
 
 def doctor(runs_dir: Path, offline: bool) -> int:
@@ -60,8 +50,10 @@ def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
         "memory": memory,
         "shared memory": shared_memory,
         "CPU cores": cores,
+        "processes": processes,
         "GPU": gpus,
         "bf16": bf16,
+        "Ray's files": ray_files,
         "Ray's dashboard": dashboard,
     }
     for what, check in checks.items():

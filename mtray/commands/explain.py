@@ -15,6 +15,7 @@ from mtray.errors import ConfigError
 from mtray.files import write_atomically
 from mtray.report.causes import cause_lines, causes
 from mtray.report.columnar_files import csv_bytes
+from mtray.report.console import new_console
 from mtray.report.effects import effect_rows, effects
 from mtray.report.effects_plot import effects_png
 from mtray.report.effects_text import importance_sheet, left_out_lines, left_out_sheet
@@ -33,7 +34,7 @@ def explain(path: Path, out: Path | None) -> int:
     evidence = evidence_of(run_dir, study)
     found = effects(modelled(evidence, space), space)
     by_laws, by_causes = laws(evidence, study, space), causes(evidence)
-    console = Console()
+    console = new_console()
     for sheet in (importance_sheet(found, space), left_out_sheet(found)):
         _titled(sheet, console)
     print_lines([*left_out_lines(found), "", *law_lines(by_laws)], console)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from mtray.commands.changed_study import changed_run
 from mtray.commands.run_argument import run_folder
@@ -13,6 +12,7 @@ from mtray.errors import ConfigError
 from mtray.report.all_trials import AllTrials, all_trials, trials_lines, trials_sheet
 from mtray.report.answer import Answer
 from mtray.report.bootstrap_draws import draws_of
+from mtray.report.console import new_console
 from mtray.report.export import FrontResult, write_front
 from mtray.report.front import Front
 from mtray.report.front_builder import build_front
@@ -85,8 +85,8 @@ def print_front(path: Path, view: ViewOptions, as_json: bool) -> int:
         print_json(front)
         return 0
     show_front(FrontResult(front, {}))
-    more = f" --study {view.study} --out FOLDER" if view.study else ""
-    print(f"as files: python -m mtray export {path}{more}")
+    more = f" --study {shlex.quote(str(view.study))} --out FOLDER" if view.study else ""
+    print(f"as files: python -m mtray export {shlex.quote(str(path))}{more}")
     return 0
 
 
@@ -103,7 +103,7 @@ def print_all(path: Path, view: ViewOptions, as_json: bool) -> int:
 
 
 def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
-    console = Console()
+    console = new_console()
     print_sheet(trials_sheet(found), console, trials_sheet(found, short_text))
     print_lines([*trials_lines(found), *(f"note: {note}" for note in notes)], console)
     return 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from mtray.commands.run_argument import run_folder
 from mtray.report.answer_text import expected_sheet, prediction_head, prediction_sheet
 from mtray.report.bootstrap_draws import draws_of
+from mtray.report.console import new_console
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.posterior import study_posterior
 from mtray.report.prediction import predicted, recipe_near
@@ -34,7 +33,7 @@ def predict(path: Path, pairs: Sequence[str], as_json: bool) -> int:
     if as_json:
         print_json(result)
         return 0
-    console = Console()
+    console = new_console()
     print_lines([*prediction_head(result), f"parameters not given: as in {where}", ""], console)
     print_sheet(prediction_sheet(result), console)
     print_lines([""], console)

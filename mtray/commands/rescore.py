@@ -3,6 +3,7 @@ again."""
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, RESCORED_FILE, trial_dir,
 from mtray.schema import NO_COMET, Score, Study, TrialRecord
 from mtray.search.ledger.run_folder import load_bound
 
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> int:
     """Measure the kept outputs of complete trials, write `rescored.json` next to each record and
@@ -51,8 +54,7 @@ def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> 
     if not found:
         raise RunError(f"{run_dir}: none of the trials has kept its outputs ({OUTPUTS_FILE})")
     base = found.get(BASE_NUMBER)
-    for number, measured in found.items():
-        write_rescored(trial_dir(run_dir, number), entries(measured, None if number < 0 else base))
+    written = write_all(run_dir, found)
     without = [trial_name(r.number) for r in records if r.number not in found]
     lines = [line for name in next(iter(found.values())) for line in table(name, found, base)]
     if without:
@@ -62,8 +64,23 @@ def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> 
     lines += changed([r for r in records if r.number in found], found)
     if kept := ability_sentences(ability_sets(records)):
         lines.append(f"note: abilities are not measured again. As recorded: {' '.join(kept)}")
-    print("\n".join([*lines, f"written: {run_dir}/trials/*/{RESCORED_FILE}"]))
+    print("\n".join([*lines, written]))
     return 0
+
+
+def write_all(run_dir: Path, found: Mapping[int, Mapping[str, ScoreDraws]]) -> str:
+    """Write the scores of every trial next to its record; returns a line on where they are. A run
+    that is only readable keeps none, and what was measured is still printed."""
+    base = found.get(BASE_NUMBER)
+    try:
+        for number, measured in found.items():
+            scores = entries(measured, None if number < 0 else base)
+            write_rescored(trial_dir(run_dir, number), scores)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        return f"note: {run_dir} cannot be written ({error.strerror}), so the scores are not kept"
+    return f"written: {run_dir}/trials/*/{RESCORED_FILE}"
 
 
 def chosen(run_dir: Path, study: Study, trials: str | None) -> list[TrialRecord]:

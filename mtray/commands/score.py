@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from pathlib import Path
 
 from mtray.commands.scoring import SUITES
 from mtray.commands.scoring.suite_scores import as_json
+from mtray.streams import json_text
 
 
 def add_suites(parser: argparse.ArgumentParser) -> None:
@@ -31,5 +32,5 @@ def print_score(args: argparse.Namespace) -> int:
     found.notes.extend(remarks.lines())
     files = {key: str(value) for key, value in vars(args).items() if isinstance(value, Path)}
     printed = as_json(args.suite, files, found, args.bootstrap, args.seed)
-    print(json.dumps(printed, ensure_ascii=False, indent=2))
+    print(json_text(printed, sys.stdout))
     return 0

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mtray.commands.run_argument import run_folder
-from mtray.errors import RunError
+from mtray.errors import ConfigError, RunError
+from mtray.file_locks import lock
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.records import RunRecords, read_records
@@ -105,10 +106,10 @@ def lock_holder(run_dir: Path) -> str | None:
     try:
         with open(run_dir / LOCK) as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
+                lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB, run_dir)
+            except BlockingIOError:
                 return file.read().strip() or "an unnamed process"
-    except OSError:
+    except (OSError, ConfigError):  # no such file, or a file system without locks
         return None
     return None
 

@@ -21,6 +21,7 @@ from mtray.data.content_draws import uniform_by_content
 from mtray.data.readers.sources import source_rows
 from mtray.data.token_files import file_hash, key_of
 from mtray.errors import DataError
+from mtray.file_locks import lock
 from mtray.files import write_atomically
 from mtray.paths import cache_dir
 from mtray.schema import Source
@@ -85,7 +86,7 @@ class StoredReplay:
                 "a folder that can be written"
             ) from None
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, fcntl.LOCK_EX, self.path.parent)
             yield
 
     def keep(self, pairs: Sequence[Pair], made: Mapping[str, Any]) -> None:

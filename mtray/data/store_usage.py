@@ -18,6 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtray.errors import ConfigError
+from mtray.file_locks import lock
+
 MANIFEST = "manifest.json"
 USED, LOCK = ".used", ".lock"
 STORES = re.compile(r"[0-9a-f]{32}$|\.[0-9a-f]{32}\.")  # other names are not mtray's
@@ -28,7 +31,7 @@ def hold(folder: Path) -> None:
     """Mark the store as used now, and prevent its deletion as long as this process lives. Does
     nothing where the files next to it cannot be written; then nobody here can delete it either."""
     mark = folder.with_name(folder.name + USED)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ConfigError):
         if mark not in _HELD or not _is(mark, _HELD[mark]):
             _HELD[mark] = _lock(mark, fcntl.LOCK_SH)
         os.utime(mark)
@@ -49,8 +52,8 @@ def _lock(path: Path, how: int) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(file, how)
-        except OSError:
+            lock(file, how, path.parent)
+        except (OSError, ConfigError):
             os.close(file)
             raise
         if _is(path, file):  # else it was deleted before we got the lock

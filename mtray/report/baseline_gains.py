@@ -56,6 +56,11 @@ def against_lines(front: Front) -> list[str]:
         lines.append(f"{WITHIN}: worse than the baseline in another objective, but within noise.")
     if any(gain.number is None for gain in gains):
         lines.append("none as good: every point of the front is worse in the other objectives.")
+    if any(gain.verdict == "no interval" for gain in gains):
+        lines.append(
+            "no interval: a cost is measured once, without segments to resample, so how much of "
+            "the difference is chance is not known. It never counts as beyond noise."
+        )
     if metrics := sorted({g.agreement_metric for g in gains if g.agreement_metric}):
         lines.append(
             "raters: the share of human raters expected to agree with a difference of this size "

@@ -4,6 +4,7 @@ all of its cells are empty."""
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
 from typing import Any, get_args
@@ -14,15 +15,26 @@ import pyarrow.parquet as pq
 from mtray.schema import Recipe
 
 Row = Mapping[str, Any]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 
 
 def csv_bytes(rows: Sequence[Row]) -> bytes:
-    """None becomes an empty cell. Every row has the keys of the first."""
+    """None becomes an empty cell. Every row has the keys of the first. Text that a spreadsheet
+    would run as a formula has an apostrophe before it."""
     buffer = StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_no_formula, rows[0]))
+    for row in rows:
+        writer.writerow([_no_formula(row[name]) for name in rows[0]])
     return buffer.getvalue().encode()
+
+
+def _no_formula(value: Any) -> Any:
+    """The cell as text, not as a formula (CWE-1236); a number keeps its sign."""
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    return value if NUMBER.fullmatch(value) else f"'{value}"
 
 
 def parquet_bytes(rows: Sequence[Row]) -> bytes:

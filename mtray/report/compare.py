@@ -14,9 +14,9 @@ from typing import Literal
 
 from mtray.analysis.human_agreement import curve_of, expected_agreement
 from mtray.report.differences import Difference, Joint, better_by, widened
-from mtray.schema import Frozen, Role, Sense, TrialRecord
+from mtray.schema import Frozen, Role, Sense, TrialRecord, is_cost
 
-Verdict = Literal["better", "within noise", "not better", "none as good"]
+Verdict = Literal["better", "within noise", "not better", "none as good", "no interval"]
 
 ROLE_NAMES: dict[Role, str] = {
     "search": "search",
@@ -61,8 +61,8 @@ class Gain(Frozen):
 
 
 class Comparison(Frozen):
-    """The front compared with one baseline. `better`: some gain is beyond noise even after picking
-    among all recipes."""
+    """The front compared with one baseline. `better`: some gain, other than in a cost, is beyond
+    noise even after picking among all recipes."""
 
     role: Role
     number: int
@@ -102,7 +102,7 @@ class BaselineComparison:
         curve = curve_of(signature) if found.gap > 0 else None
         return Gain(
             objective=name, number=best.number, matched=matched, gain=found.gap, low=found.low,
-            high=found.high, candidates=self._candidates, verdict=_verdict(found),
+            high=found.high, candidates=self._candidates, verdict=_verdict(name, found),
             agreement=expected_agreement(signature, found.gap) if curve else None,
             agreement_metric=curve.metric if curve else None,
         )  # fmt: skip
@@ -144,7 +144,11 @@ def _comparison(front: Sequence[TrialRecord], against: BaselineComparison) -> Co
     )
 
 
-def _verdict(found: Difference) -> Verdict:
+def _verdict(name: str, found: Difference) -> Verdict:
+    """A gain in a cost is no evidence: it has no segments to resample, so its interval is that of
+    the seeds, or nothing."""
     if found.gap <= 0:
         return "not better"
+    if is_cost(name):
+        return "no interval"
     return "better" if found.low > 0 else "within noise"

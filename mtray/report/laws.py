@@ -44,7 +44,7 @@ from mtray.report.law_text import (
     verdict_of,
 )
 from mtray.report.leave_one_out import LeftOutError, Model
-from mtray.schema import Recipe, Study
+from mtray.schema import Recipe, Study, is_cost
 from mtray.search_space.parameters import Choices, Value, values_of
 from mtray.search_space.space import Space
 
@@ -94,7 +94,7 @@ def laws(evidence: Evidence, study: Study, space: Space, asked: LawSettings = AL
     """Laws of every measure of the evidence except costs; critical ratios at the space's largest
     size."""
     rows, points = points_of([record.recipe for record in evidence.records])
-    skipped = {name: "it is a cost" for name in evidence.names if name.startswith("cost.")}
+    skipped = {name: "it is a cost" for name in evidence.names if is_cost(name)}
     notes = _notes(space, len(evidence.records) - len(rows))
     names = [n for n in asked.measures or evidence.names if n not in skipped]
     if len(rows) < LEAST_RECIPES:

@@ -15,7 +15,7 @@ from mtray.report.parameters import Parameters, parameters
 from mtray.report.posterior import DRAWS, SEED, AgainstBaseline, expected_between
 from mtray.report.surface import ModelledRun
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Frozen, Recipe, Role, Sense
+from mtray.schema import Frozen, Recipe, Role, Sense, is_cost
 from mtray.search_space.parameters import Choices, IntRange, Parameter, Value
 from mtray.search_space.space import Space
 
@@ -90,7 +90,7 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
 
 def measure_of(name: str, gain: float, deviation: float, base: float) -> PredictedMeasure:
     """The surface's normal distribution for it; a cost is at least 0, which that does not know."""
-    least = 0.0 if name.startswith("cost.") else -inf
+    least = 0.0 if is_cost(name) else -inf
     reach = Z95 * deviation
     value, low, high = (max(least, base + gain + step) for step in (0.0, -reach, reach))
     return PredictedMeasure(

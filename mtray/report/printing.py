@@ -3,7 +3,7 @@ aligned plain text, never wrapped, for a file or a pipe."""
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+
+from mtray.streams import json_text
 
 EMPTY = "-"
 
@@ -119,8 +121,7 @@ def print_sheet(wide: Sheet, console: Console, terminal: Sheet | None = None) ->
 
 def print_json(found: BaseModel) -> None:
     """A report as JSON."""
-    plain = found.model_dump(mode="json")
-    print(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False))
+    print(json_text(found.model_dump(mode="json"), sys.stdout))
 
 
 def print_lines(lines: Iterable[str], console: Console) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from mtray.report.answer_text import answer_head, answer_lines, command_lines, expected_sheet
 from mtray.report.baseline_gains import against_lines, against_sheet
 from mtray.report.compare import recipe_name
+from mtray.report.console import new_console
 from mtray.report.displayed_scores import (
     DisplayedScore,
     head,
@@ -195,7 +196,7 @@ def show_answer(front: Front, console: Console) -> None:
 def show_front(result: FrontResult, console: Console | None = None) -> None:
     """Print the front, its gains over the baselines, and the summary: framed on a terminal that is
     wide enough, plain and never wrapped if the output is no terminal."""
-    console, front = console or Console(), result.front
+    console, front = console or new_console(), result.front
     show_answer(front, console)
     print_sheet(front_sheet(front), console, front_sheet(front, show=short_text))
     if not console.is_terminal:

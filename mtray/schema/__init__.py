@@ -16,6 +16,7 @@ from mtray.schema.record import (
     State,
     TrainingRecord,
     TrialRecord,
+    is_cost,
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise
@@ -92,5 +93,6 @@ __all__ = [
     "beyond",
     "broken_reason",
     "check_stop",
+    "is_cost",
     "moved_by",
 ]

@@ -14,6 +14,11 @@ from mtray.schema.recipe import Mix, Recipe
 RETENTION_SUMMARIES = ("mean", "worst", "common")
 
 
+def is_cost(name: str) -> bool:
+    """Whether a measure is a cost of the training: measured once, without an interval."""
+    return name.startswith("cost.")
+
+
 class Score(Frozen):
     """A measured value.
 

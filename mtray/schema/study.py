@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from mtray.schema.base import POOLS, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
+from mtray.schema.record import is_cost
 from mtray.schema.rendering import Rendered
 from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.training import Resources, Training, check_stop, check_training
@@ -266,7 +267,7 @@ class Study(Frozen):
             raise ValueError(
                 "`objectives` needs at least two; a front of one objective is a single point"
             )
-        costs = [name for name in self.objectives if name.startswith("cost.")]
+        costs = [name for name in self.objectives if is_cost(name)]
         if self.early_stopping and costs:
             raise ValueError(
                 f"`early_stopping` compares trials at a rung, where {costs[0]!r} has no value yet; "

@@ -22,6 +22,7 @@ from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
 from mtray.search.execution.available_resources import fitting, per_worker
 from mtray.search.execution.job_messages import Ended, packed_failure
+from mtray.search.execution.memory_kills import WATCH
 from mtray.search.execution.nodes import alive_nodes, is_gone, lost_error
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
@@ -104,6 +105,7 @@ class Executors:
         return ""
 
     def _look_once(self) -> None:
+        WATCH.look()
         self._seen.update(dict.fromkeys(alive_nodes(), time.monotonic()))
         self.places = max(1, fitting(self._shared.study.resources, ray.cluster_resources()))
         self._grow()

@@ -8,9 +8,10 @@ from typing import Any
 
 import ray
 
-from mtray.errors import NodeLost, WorkerLost
+from mtray.errors import KilledForMemory, NodeLost, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution.available_resources import fitting
+from mtray.search.execution.memory_kills import WATCH
 
 NODE_SECONDS = 20.0  # Ray's health check declares a machine dead after five failures, 3 s apart
 
@@ -27,14 +28,17 @@ def is_gone(error: Exception) -> bool:
     )
 
 
-def lost_error(what: str, nodes_before: set[str]) -> WorkerLost:
-    """NodeLost if a machine of `nodes_before` is gone, else WorkerLost. With several machines,
-    waits until Ray would have noticed the loss."""
+def lost_error(what: str, nodes_before: set[str]) -> WorkerLost | KilledForMemory:
+    """NodeLost if a machine of `nodes_before` is gone, KilledForMemory if the kernel of this
+    machine has just killed a process for its memory, else WorkerLost. With several machines, waits
+    until Ray would have noticed the loss."""
     until = time.monotonic() + (NODE_SECONDS if len(nodes_before) > 1 else 0)
     while not (gone := nodes_before - alive_nodes()) and time.monotonic() < until:
         time.sleep(0.5)
     if gone:
         return NodeLost(f"{what} when a node of the cluster was lost")
+    if WATCH.recent():
+        return KilledForMemory(WATCH.reason(what))
     return WorkerLost(f"{what} (killed, or out of memory?)")
 
 

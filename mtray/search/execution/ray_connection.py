@@ -2,46 +2,124 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
+from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
 CONNECT_WITHIN = 4  # seconds
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
+# a resource of the cluster that a sweep has started for itself, by which others know it
+PRIVATE = "mtray_sweep"
 
 
 def start_ray(address: str | None) -> Any:
     """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
-    interface)."""
+    interface). Raises RunError if no cluster can be joined there, or it is another sweep's own."""
     ray_environment.apply()
-    import ray
-
-    local: dict[str, Any] = (
-        {"include_dashboard": True, "dashboard_host": "127.0.0.1"} if not address else {}
-    )
+    if not address:
+        return _start_local()
     try:
-        return ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level="ERROR",
-            runtime_env={"env_vars": ray_environment.TRAIN},
-            **local,
-        )
+        context = _init(address)
     except (ConnectionError, RuntimeError) as error:
-        if not address:
-            raise
         last = str(error).strip().splitlines()[-1]
         raise RunError(
             f"--address {address}: no Ray cluster could be joined there: {last}\n"
             "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
             "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
+    _check_not_private(address, context)
+    return context
+
+
+def _init(address: str, **more: Any) -> Any:
+    import ray
+
+    return ray.init(
+        address=address,
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": ray_environment.of_workers()},
+        **more,
+    )
+
+
+def _start_local() -> Any:
+    keep_token()
+    folder = session_folder()
+    # Ray's processes make sockets of their own among the temporary files
+    short = {"TMPDIR": str(folder.path)} if folder.note else {}
+    with _ignored(signal.SIGHUP), _environment(short):
+        return _init(
+            "local",
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            resources={PRIVATE: 1},
+            _temp_dir=str(folder.path / "ray"),
+        )
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _ignored(number: int) -> Iterator[None]:
+    """Ignore a signal here and, for good, in the processes that are started meanwhile: the terminal
+    sends it to Ray's processes as well, which a sweep needs to end its trials cleanly."""
+    try:
+        before = signal.signal(number, signal.SIG_IGN)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _check_not_private(address: str, context: Any) -> None:
+    """Raise RunError if the cluster is one that another sweep has started for itself: it ends with
+    that sweep, and its resources are taken."""
+    import ray
+
+    if PRIVATE not in ray.cluster_resources():
+        return
+    ray.shutdown()
+    raise RunError(
+        f"--address {address}: the cluster there ({context.address_info['gcs_address']}) was "
+        "started by another sweep for itself, and ends with it; leave --address out, or start a "
+        "cluster for both with `ray start --head` and name it HOST:PORT"
+    )
+
+
+def cluster_lines(context: Any, address: str | None) -> list[str]:
+    """What is said of the cluster once it is there: which one was joined, and where its dashboard
+    is."""
+    lines = []
+    if address:
+        lines.append(f"joined the Ray cluster at {context.address_info['gcs_address']}")
+    dashboard = f"http://{context.dashboard_url}  (token: {token_command()})"
+    return [*lines, f"Ray dashboard: {dashboard}"]
 
 
 def stay_connected_for(threads: Iterable[threading.Thread]) -> None:

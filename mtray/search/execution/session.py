@@ -46,7 +46,7 @@ def run_session(
     prepared: Any, run_dir: Path, address: str | None, console: Console, started: float
 ) -> int:
     """Run or continue the sweep in `run_dir`, which the caller has locked. Returns the exit code
-    (0, or 128 + signal if stopped by one).
+    (0, 1 if no trial is complete, or 128 + signal if stopped by one).
 
     `started` is the time.monotonic() that --max-minutes counts from.
     """
@@ -80,8 +80,8 @@ def run_session(
         why = "and the answer is settled" if missing else "--trials N with a larger N adds some"
         say(console, f"{run_dir}: all {ledger.finished} trials are finished; {why}")
         code = 0
-    finish(run_dir, prepared.study, prepared.space, console)
-    return code
+    found = finish(run_dir, prepared.study, prepared.space, console)
+    return code or found
 
 
 def note_start(
@@ -101,13 +101,17 @@ def note_start(
         file.write(json.dumps(entry) + "\n")
 
 
-def finish(run_dir: Path, study: Any, space: Any, console: Console) -> None:
-    """Export and show the front if there is one."""
+def finish(run_dir: Path, study: Any, space: Any, console: Console) -> int:
+    """Export and show the front if there is one; 1 if no trial is complete, which is no result."""
     complete = [r for r in read_records(run_dir).records if r.state == "complete"]
     if not complete:
         say(console, "no trial is complete, so there is no front")
-        return
+        return 1
     show_front(export_front(run_dir, study, space), console)
+    if all(record.number == BASE_NUMBER for record in complete):
+        say(console, "no trial is complete: the front is the base model alone")
+        return 1
+    return 0
 
 
 def _events(
@@ -169,7 +173,7 @@ def _with_ray(
 ) -> int:
     import ray
 
-    from mtray.search.execution.ray_connection import disconnect, start_ray
+    from mtray.search.execution.ray_connection import cluster_lines, disconnect, start_ray
 
     study = prepared.study
     context = start_ray(address)
@@ -184,7 +188,8 @@ def _with_ray(
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
         watch = LiveTable(console, limits.trials, ledger.finished, concurrent)
-        watch.say(f"Ray dashboard: http://{context.dashboard_url}  (token: ray get-auth-token)")
+        for line in cluster_lines(context, address):
+            watch.say(line)
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         if short := shortage(study.resources, room):
             watch.say(f"{short}; waiting for machines to join")

@@ -64,8 +64,9 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
 
 
 class StopOnSignal:
-    """Handles Ctrl-C and SIGTERM. The first one stops trials at their next step and ends the sweep
-    cleanly; the second one ends it at once."""
+    """Handles Ctrl-C, SIGTERM, and the SIGHUP of a terminal that goes, except under nohup. The
+    first one stops trials at their next step and ends the sweep cleanly; the second one ends it at
+    once."""
 
     def __init__(self, limits: Limits, progress_actor: Any, say: Callable[[str], None]) -> None:
         self._limits, self._progress_actor, self._say = limits, progress_actor, say
@@ -73,7 +74,9 @@ class StopOnSignal:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             self._previous[number] = signal.signal(number, self._handle)
         return self
 

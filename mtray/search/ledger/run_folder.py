@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mtray.errors import ConfigError, RunError
+from mtray.file_locks import lock
 from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
 from mtray.schema import Evaluation, Study
@@ -21,6 +22,7 @@ from mtray.search.ledger.earlier_versions import (
     changed_parameters,
     in_current_names,
 )
+from mtray.search.ledger.moved_files import FILES, digests
 from mtray.search.ledger.study_changes import (
     SAME_RUN,
     Need,
@@ -78,12 +80,13 @@ def make_run_dir(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold the run's lock; raises RunError if another live process holds it. The kernel releases
-    the lock when the process ends, for whatever reason."""
-    with open(run_dir / LOCK, "a+") as file:
+    """Hold the run's lock; raises RunError if another live process holds it, ConfigError if the
+    folder cannot be written or has no locks. The kernel releases the lock when the process ends,
+    for whatever reason."""
+    with _opened(run_dir / LOCK) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, run_dir)
+        except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise RunError(
@@ -94,6 +97,16 @@ def locked(run_dir: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}")
         file.flush()
         yield
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return open(path, "a+")
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent}: cannot be written ({error.strerror}), and what is measured is kept "
+            "there; copy the run to a folder you may write to, and name that"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,8 @@ def _check_names(run_dir: Path) -> None:
         raise RunError(
             f"run {run_dir.name!r} was started by an earlier version with a range for {names[0]}, "
             f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
-            f"another --name and --from {run_dir.name}, which takes over the trials that fit"
+            f"another --name and --from {shlex.quote(run_dir.name)}, which takes over the trials "
+            "that fit"
         )
 
 
@@ -203,7 +217,9 @@ def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = N
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
         known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
     evaluation = (first or bound.evaluation).model_dump(mode="json")
-    write_json(run_dir / STUDY_FILE, {**content(study, space), AT_BINDING: evaluation, **known})
+    now = content(study, space)
+    files = digests({"bound": now["study"], "first": evaluation})
+    write_json(run_dir / STUDY_FILE, {**now, AT_BINDING: evaluation, FILES: files, **known})
 
 
 def load_bound(run_dir: Path) -> tuple[Study, Space]:

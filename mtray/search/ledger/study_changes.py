@@ -4,6 +4,7 @@ requires so that the run's trials stay usable."""
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -196,7 +197,8 @@ def how_to_go_on(run: str, changes: Sequence[StudyChange]) -> str:
     if not is_beyond(changes, TAKEN_OVER):
         return (
             "restore the old values to continue it, or give the same command another --name and "
-            f"--from {run}, which takes over every trial that fits and lists those that do not"
+            f"--from {shlex.quote(run)}, which takes over every trial that fits and lists those "
+            "that do not"
         )
     return (
         "none of its trials fits the new study: restore the old values to continue it, or give "

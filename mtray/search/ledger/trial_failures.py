@@ -1,7 +1,7 @@
 """Classes of trial failures and their consequences: another attempt, a record, the end of the
 sweep. Imports neither Ray nor torch: their errors are recognised by name.
 
-    out_of_memory     of an accelerator, the host, or killed by Ray to protect the host
+    out_of_memory     of an accelerator, the host, or killed by Ray or the kernel for its sake
     not_finite        a loss, an answer's probability or an objective is NaN or infinite
     worker_lost       a process of the trial was killed
     node_lost         a machine of the cluster was lost, with a process of the trial
@@ -30,6 +30,7 @@ from mtray.errors import (
     ConfigError,
     DataError,
     EvaluationError,
+    KilledForMemory,
     LossNotFinite,
     ModelError,
     NodeLost,
@@ -46,6 +47,7 @@ OWN: tuple[tuple[type[Exception], ReasonClass], ...] = (
     (LossNotFinite, "not_finite"),
     (ValueNotFinite, "not_finite"),
     (TimeLimitReached, "time_limit"),
+    (KilledForMemory, "out_of_memory"),
     (NodeLost, "node_lost"),
     (WorkerLost, "worker_lost"),
     (EvaluationError, "evaluation_error"),

@@ -1,0 +1,18 @@
+"""Numbers of the command line. Imports no third-party package."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from math import isfinite
+
+
+def finite_number(text: str) -> float:
+    """The type of every option that takes a number: `nan` and `inf` are numbers to Python, and no
+    comparison with them holds. Raises ArgumentTypeError, which argparse shows with the option."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found):
+        raise ArgumentTypeError(f"expected a finite number, found {text!r}")
+    return found

@@ -1,0 +1,89 @@
+"""Whether the kernel has killed processes of this machine because memory ran out, by the counters
+of the control group that this process is in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+RECENTLY = 30.0  # seconds between a kill and the loss of a worker that it explains
+LIMITS = ("memory.max", "memory.limit_in_bytes")
+UNLIMITED = 1 << 60  # version 1 has no word for it
+GB = 1 << 30
+
+
+def group_folders(root: Path = Path("/")) -> Iterator[Path]:
+    """Where the memory counters of this process's control group may be, the most specific first: of
+    version 2 and version 1, each also as a container sees them."""
+    mounted = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield mounted / path.strip("/")
+            yield mounted
+        elif "memory" in controllers.split(","):
+            yield mounted / "memory" / path.strip("/")
+            yield mounted / "memory"
+
+
+def kills(root: Path = Path("/")) -> int:
+    """How many processes the kernel has killed so far for lack of memory in this process's control
+    group or, where it has no counter, on this machine; 0 if no counter can be read."""
+    files = [f / n for f in group_folders(root) for n in ("memory.events", "memory.oom_control")]
+    for file in (*files, root / "proc/vmstat"):
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def limit_text(root: Path = Path("/")) -> str:
+    """The group's limit, such as `of 4 GB `; empty if there is none."""
+    for file in (f / name for f in group_folders(root) for name in LIMITS):
+        try:
+            most = int(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        if most < UNLIMITED:
+            return f"of {most / GB:.3g} GB "
+    return ""
+
+
+class MemoryKills:
+    """Notes when the counter rises. `look` is called every few seconds, so that a kill of long ago
+    explains no loss of today."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root, self._count, self._risen = root, kills(root), float("-inf")
+        self._lock = threading.Lock()
+
+    def look(self) -> None:
+        count = kills(self._root)
+        with self._lock:
+            if count > self._count:
+                self._count, self._risen = count, time.monotonic()
+
+    def recent(self) -> bool:
+        """Whether the kernel has killed a process a moment ago."""
+        self.look()
+        return time.monotonic() - self._risen < RECENTLY
+
+    def reason(self, what: str) -> str:
+        """`what` ended, and what to do about it."""
+        return (
+            f"{what}: the kernel killed it because the memory {limit_text(self._root)}was used up; "
+            "lower `resources.concurrent_trials`"
+        )
+
+
+WATCH = MemoryKills()  # of this process and its executors
