@@ -81,7 +81,9 @@ def _front(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     if args.model and args.study:
-        raise ConfigError("--study: a model is exported as its run trained it; leave it out")
+        raise ConfigError(
+            "--study cannot be used with --model: a model is exported as its run trained it"
+        )
     if args.model:
         from mtray.commands.export_model import export_model
 

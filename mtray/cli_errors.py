@@ -33,7 +33,7 @@ def report_errors(debug: bool = False) -> Iterator[ExitCode]:
         if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}no space left there; make room and try again", file=sys.stderr)
+        print(f"error: {where}no space left there; free some and try again", file=sys.stderr)
         outcome.code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

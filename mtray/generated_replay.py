@@ -97,8 +97,8 @@ def _given(
                 made = made_up(settings(), asking, source, told)
             if not made.pairs:
                 raise DataError(
-                    f"source {source.name!r}: `replay: {source.replay}` made no whole example "
-                    f"({_counts(made.counts)}); raise `generation: {{max_new_tokens: ...}}`"
+                    f"source {source.name!r}: `replay: {source.replay}` generated no complete "
+                    f"example ({_counts(made.counts)}); raise `generation: {{max_new_tokens: ...}}`"
                 )
             kept.keep(made.pairs, {"counts": made.counts})
         manifest = known or kept.manifest() or {}

@@ -27,7 +27,7 @@ class _StrictLoader(yaml.SafeLoader):
                 break  # left to the safe loader, whose error names the place
             if key in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
+                    problem=f"key {key!r} occurs twice", problem_mark=key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -171,7 +171,7 @@ def by_apertium(texts: list[str], mode: str) -> list[str]:
     found = done.stdout.strip("\n").split("\n\n")
     if len(found) != len(texts):
         raise DataError(
-            f"noise: apertium {mode} gave {len(found):,} texts for {len(texts):,}; "
+            f"noise: apertium {mode} returned {len(found):,} texts for {len(texts):,}; "
             "translate the source with it yourself and give the file: `noise: {path: FILE}`"
         )
     return [" ".join(text.split()) for text in found]

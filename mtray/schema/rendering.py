@@ -85,7 +85,7 @@ class Rendered(Frozen):
         fitting = {"parallel": PARALLEL, "mono": ("documents",)}.get(kind, GENERATED)
         for key in (*PARALLEL, "documents", *GENERATED):
             if key not in fitting and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"`{key}` is not for a {kind} source")
+                raise ValueError(f"`{key}` cannot be given for a {kind} source")
         if kind == "parallel":
             self._check_parallel(languages)
 
@@ -97,10 +97,10 @@ class Rendered(Frozen):
                     f"`directions` names {direction!r}; allowed: {' and '.join(known)}"
                 )
         if self.shots[0] > self.shots[1]:
-            raise ValueError("`shots` is (least, most), and the least is more than the most")
+            raise ValueError("`shots` is [least, most], but the least exceeds the most")
         if self.noise and set(self.directions) - {known[0]}:
             raise ValueError(
-                f"`noise` is on a side of {known[0]}; take a source of its own for {known[1]}"
+                f"`noise` is on a side of {known[0]}; define a separate source for {known[1]}"
             )
 
 

@@ -94,7 +94,7 @@ class EarlyStopping(Frozen):
             raise ValueError("`rungs` must increase strictly")
         if len(self.rungs) == 1 and not self.floors:
             raise ValueError(
-                "`rungs` holds one rung, and the first ends no trial without `floors`; give two"
+                "`rungs` has one rung, and without `floors` the first ends no trial; give two"
             )
         if self.others < self.dominating:
             raise ValueError(

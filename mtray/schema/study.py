@@ -62,7 +62,7 @@ class Source(Rendered):
             )
         self.check_rendering(self.kind, self.languages)
         if not self.path and self.replay != "self":
-            raise ValueError("`path` is missing; only `replay: self` does without")
+            raise ValueError("`path` is missing; only `replay: self` needs none")
         return self
 
     @model_validator(mode="after")
@@ -202,15 +202,15 @@ class Evaluation(Frozen):
             return given
         found = {"metrics": [name for name in METRICS if name != "comet"], **given}
         if isinstance(found["metrics"], list | tuple) and "comet" in found["metrics"]:
-            raise ValueError("`metrics` names comet, and `comet` is none; drop one of the two")
+            raise ValueError("`metrics` names comet, but `comet` is none; change one of the two")
         return found
 
     @model_validator(mode="after")
     def _alphas_and_shares_differ(self) -> Evaluation:
         if len(set(self.reversion)) < len(self.reversion):
-            raise ValueError("`reversion` holds an alpha twice")
+            raise ValueError("`reversion` has an alpha twice")
         if len(set(self.intermediate_checkpoints)) < len(self.intermediate_checkpoints):
-            raise ValueError("`intermediate_checkpoints` holds a share twice")
+            raise ValueError("`intermediate_checkpoints` has a share twice")
         return self
 
     @property
@@ -254,7 +254,7 @@ class Study(Frozen):
         names = [s.name for s in self.sources]
         twice = sorted(n for n in names if names.count(n) > 1)
         if twice:
-            raise ValueError(f"`sources` holds a name twice: {twice[0]!r}")
+            raise ValueError(f"`sources` has a name twice: {twice[0]!r}")
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")
         check_training(self.training, self.resources)

@@ -85,8 +85,8 @@ def test_status_says_what_confirmed_and_what_settles(tmp_path):
     confirmed, settling = ending_lines(entries, SETTLING, tmp_path)
     assert confirmed == "confirmation: trial 13 (finished): too close to trial 6"
     assert settling == (
-        "settling: 3 further trials so far, 1 of them not ended; the last is trial 16: too close "
-        "to trial 6"
+        "settling: 3 further trials so far, 1 of them not finished; the last is trial 16: too "
+        "close to trial 6"
     )
     assert most_further(SETTLING, tmp_path) == 7, "the same throughout"
     assert ledger.total == 21

@@ -28,7 +28,7 @@ def test_what_is_compressed_needs_no_suffix(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", PACK)
 def test_a_suffix_that_is_wrong(tmp_path, kind):
-    message = rf"not a readable {kind} archive: it does not begin like one"
+    message = rf"not a readable {kind} archive: its first bytes are not those of one"
     refused(put(tmp_path, f"a.txt.{kind}", "<html>not found</html>"), message)
 
 
@@ -106,9 +106,9 @@ def test_members_with_odd_paths_are_only_read(tmp_path, name):
 
 def test_archives_that_are_refused(tmp_path):
     link = archive({"a.tsv": "/etc/passwd"}, links=["a.tsv"])
-    refused(put(tmp_path, "a.zip", link), "a.tsv is a link; refused")
+    refused(put(tmp_path, "a.zip", link), "a.tsv is a link, which is refused")
     refused(
-        put(tmp_path, "b.zip", archive({"b.zip": archive({"c": "x"})})), "an archive in an arch"
+        put(tmp_path, "b.zip", archive({"b.zip": archive({"c": "x"})})), "an archive within an arch"
     )
     locked = archive({"a.tsv": "text\tb\n"})
     locked = locked.replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")

@@ -90,7 +90,7 @@ def test_without_yes_nothing_goes(root, capsys):
     before = sorted(root.rglob("*"))
     assert main(["data", "clean", "--max-gb", "0"]) == 0
     out = capsys.readouterr().out
-    assert out.count("would go") == 4 and "4 stores" in out and "4 to take away" in out
+    assert out.count("would be deleted") == 4 and "4 stores" in out and "4 to delete" in out
     assert "over 0 GB" in out and sorted(root.rglob("*")) == before
     assert main(["data", "clean"]) == 0
     assert capsys.readouterr().out.count("would go") == 2

@@ -37,7 +37,8 @@ def measure(args: argparse.Namespace) -> SuiteScores:
         for kind, measured in judged.measurements(form).items()
     }
     notes = [
-        f"{form}: off_target is not judged, the detector does not know {' or '.join(languages)}"
+        f"{form}: off_target is not judged, since the detector does not know "
+        f"{' or '.join(languages)}"
         for form in FORMS
         if "off_target" not in judged.kinds[form]
     ]

@@ -32,7 +32,7 @@ def measure(args: argparse.Namespace) -> SuiteScores:
     notes = []
     if not counts["official.FORMAL"] + counts["official.INFORMAL"]:
         notes.append(
-            "no output holds annotated phrases of one register alone: the accuracy is 0, as the "
-            "official scorer has it"
+            "no output contains annotated phrases of only one register: the accuracy is 0, as in "
+            "the official scorer"
         )
     return SuiteScores(values, counts, notes)

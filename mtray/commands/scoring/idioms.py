@@ -87,7 +87,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--ref-spans and --hyp-spans: Score_MWE needs both")
     for switch in SWITCHES:
         if getattr(args, switch) and not args.spans:
-            raise ConfigError(f"--{switch} is LitTER's, which needs --spans")
+            raise ConfigError(f"--{switch} is an option of LitTER, which needs --spans")
 
 
 def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
     lines = {role: without_header(read_lines(path)) for role, path in paths.items()}
     if len({len(found) for found in lines.values()}) > 1 or not lines["hyp"]:
         counts = ", ".join(f"{paths[role]} has {len(found):,}" for role, found in lines.items())
-        raise DataError(f"expected files of equally many sentences, and some: {counts}")
+        raise DataError(f"expected files with equally many sentences, at least one, found {counts}")
     return lines
 
 

@@ -63,7 +63,7 @@ def located(path: Path) -> tuple[Path, str | None]:
     """The file, and the member where the path leads into a zip archive. DataError when it does not
     exist."""
     if path.is_dir():
-        raise DataError(f"{path}: a folder; expected a file")
+        raise DataError(f"{path}: is a folder; expected a file")
     if path.is_file():
         return path, None
     for folder in path.parents:
@@ -92,7 +92,7 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
             name, file, size = f"{place}/{info.filename}", info.filename, info.compress_size
             inner = _compression(raw, file, name)
             if inner == "zip":
-                raise DataError(f"{name}: an archive in an archive; unpack the outer one")
+                raise DataError(f"{name}: is an archive within an archive; unpack the outer one")
             chunks = _unpacked(raw, inner, name)
             kind = f"{inner} in a zip" if inner else kind
         else:
@@ -125,7 +125,9 @@ def _compression(stream: Any, file: str, name: str) -> str | None:
     found = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     said = SUFFIXES.get(Path(file).suffix.lower())
     if said and found != said:
-        raise DataError(f"{name}: not a readable {said} archive: it does not begin like one")
+        raise DataError(
+            f"{name}: not a readable {said} archive: its first bytes are not those of one"
+        )
     return found
 
 
@@ -153,7 +155,7 @@ def _member(
             f"name one: {place.name}/MEMBER"
         )
     if stat.S_ISLNK(wanted[0].external_attr >> 16):
-        raise DataError(f"{place}: {wanted[0].filename} is a link; refused")
+        raise DataError(f"{place}: {wanted[0].filename} is a link, which is refused")
     return archive, wanted[0]
 
 
@@ -196,7 +198,7 @@ def _xz(raw: IO[bytes]) -> Iterator[bytes]:
         elif decoder.needs_input and not rest:
             rest = raw.read(CHUNK)
             if not rest:
-                raise EOFError("it ends before its content does")
+                raise EOFError("it is truncated")
         found, rest = decoder.decompress(rest, CHUNK), b""
         if found:
             yield found

@@ -24,11 +24,13 @@ SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
 def read_folder(folder: Path, columns: Sequence[str], read_options: ReadOptions) -> Iterator[Row]:
     """The rows of a data set's folder. DataError when it is not one."""
     if read_options.revision:
-        raise ConfigError(f"{folder}: `revision` is for a data set of the hub ({HUB_PREFIX}NAME)")
+        raise ConfigError(
+            f"{folder}: `revision` is only for data sets on the hub ({HUB_PREFIX}NAME)"
+        )
     if read_options.config:
         folder = folder / read_options.config
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder, by the source's `config`")
+            raise DataError(f"{folder}: no such folder (named by the source's `config`)")
     if (folder / SAVED).is_file() or (folder / SAVED_SPLITS).is_file():
         return _saved(folder, columns, read_options)
     if not any(folder.rglob("*.parquet")):

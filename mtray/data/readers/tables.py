@@ -22,7 +22,7 @@ def require(name: str, columns: Sequence[str], found: Sequence[str]) -> None:
                 f"{name}: no column {column!r}; columns there: {', '.join(found) or 'none'}"
             )
         if list(found).count(column) > 1:
-            raise DataError(f"{name}: column {column!r} is there {list(found).count(column)} times")
+            raise DataError(f"{name}: column {column!r} occurs {list(found).count(column)} times")
 
 
 def read_tsv(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
@@ -74,5 +74,5 @@ def _rows(name: str, records: Iterator[Record], columns: Sequence[str]) -> Itera
         if len(fields) != expected:
             raise DataError(f"{name}:{number}: expected {expected} fields, found {len(fields)}")
         if last >= expected:
-            raise DataError(f"{name}:{number}: {expected} fields, but #{last + 1} is asked for")
+            raise DataError(f"{name}:{number}: {expected} fields, but #{last + 1} is requested")
         yield {column: fields[place] for column, place in places.items()}

@@ -48,7 +48,7 @@ def choose_shots(query: Texts, pool: Sequence[Texts], count: int) -> list[Texts]
             taken |= sides
         if len(chosen) == count:
             return chosen
-    raise DataError(f"the shots' file has too few pairs other than {query[0][:60]!r}: {len(pool)}")
+    raise DataError(f"the file of shots has too few pairs besides {query[0][:60]!r}: {len(pool)}")
 
 
 class Options(Frozen):

@@ -159,7 +159,9 @@ def split_segments(
     names = [s.document or f"{i}" for i, s in enumerate(segments)]
     order = sorted(set(names))
     if len(order) < 2:
-        raise DataError(f"{path}: all segments are of one document; name a pool by `shots_path`")
+        raise DataError(
+            f"{path}: all segments belong to one document; give a file of shots in `shots_path`"
+        )
     random.Random(split.seed).shuffle(order)
     sizes = Counter(names)
     tested: set[str] = set()
@@ -199,7 +201,7 @@ def _test_and_pool(
     elif options.split is not None:
         raise ConfigError(
             f"ability {context.name!r}: measure {spec.measure}: `split` is for a `path` that "
-            "holds the pool too; drop it or `shots_path`"
+            "also contains the shots; remove it or `shots_path`"
         )
     else:
         codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]

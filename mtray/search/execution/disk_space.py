@@ -48,7 +48,7 @@ def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str
     limit = study.resources.checkpoint_gb
     mend = (
         "lower `resources.concurrent_trials`, or set `training.checkpoints: false` (a trial that "
-        "is lost then begins anew)"
+        "is lost then starts from the beginning)"
     )
     if limit is not None and wanted > limit * GB:
         allowed = f"`resources.checkpoint_gb` allows {limit:g} GB; raise it"

@@ -83,7 +83,7 @@ class Executors:
     def _lost_actor(self) -> str:
         for what, ask in (
             ("the process of the job queue", self._shared.queue.started),
-            ("the process of the trials' progress", self._shared.progress_actor.stopping),
+            ("the process that tracks the trials' progress", self._shared.progress_actor.stopping),
         ):
             try:
                 ray.get(ask.remote(), timeout=ANSWER_WITHIN)
@@ -125,7 +125,7 @@ class Executors:
             except ray.exceptions.RayError as error:
                 ended = Ended(0, str(error))
             if ended.reason and not ended.jobs:
-                self._say(f"an executor did not start, and is tried again: {ended.reason}")
+                self._say(f"an executor did not start and will be tried again: {ended.reason}")
             failed = failed + 1 if ended.reason and not ended.jobs else 0
             pause = min(LONGEST_PAUSE, 2.0**failed - 1)
 
