@@ -122,7 +122,7 @@ def _worth_line(answer: Answer) -> str:
 
 def _sure_line(answer: Answer) -> str:
     sure = (
-        f"Probability that no other trained recipe is worth more by over {answer.margin:g}: "
+        f"Probability that no other trained recipe is worth over {answer.margin:g} more: "
         + _sure_text(answer)
     )
     if answer.settled:

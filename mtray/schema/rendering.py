@@ -20,8 +20,8 @@ class Noise(Frozen):
     - `level`: `word` translates word by word with a dictionary, `sentence` takes the output of a
       weaker system.
     - `rate`: the share of rows.
-    - `path`: for `word` the dictionary, a word, a tab and its translation into this side's language
-      a line; for `sentence` a file with one line for each row of the source.
+    - `path`: for `word` a dictionary, whose lines have a word, a tab and its translation into this
+      side's language; for `sentence` a file with one line for each row of the source.
     - `apertium`: for `sentence`, an Apertium mode such as `eng-spa` that translates, instead of
       `path`.
     """
@@ -47,7 +47,7 @@ class Generation(Frozen):
 
     - `examples`: how many of the source's prompts are answered (`replay: gr`), or how many prompts
       the model makes up (`replay: self`).
-    - `temperature`, `top_p`: sampling of the prompts that the model makes up.
+    - `temperature`, `top_p`: how the prompts that the model makes up are sampled.
     """
 
     examples: Annotated[int, Field(ge=1)] = 1000

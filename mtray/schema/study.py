@@ -25,14 +25,14 @@ Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm",
 
 
 class Source(Rendered):
-    """One corpus. `split`, `config` and `revision` are for data sets, `licence` is for readers.
+    """One corpus. `split`, `config` and `revision` are for data sets; `licence` is only shown.
 
     - `path`: one file, a file for each language (line-parallel text, WMT's SGM), a data set's
       folder, or `hf:` and a data set's name (`mtray.data.readers.sources`).
-    - `columns`: default to the language codes, to `text` for monolingual data, and to `prompt` and
-      `target` for replay and instruct, which differ in name only; `document` names the column of
-      document ids.
-    - `format`: needed where neither the file's name nor its content shows it.
+    - `columns`: names of its columns, by default the language codes, `text` for monolingual data,
+      and `prompt` and `target` for replay and instruct (two names for one kind); `document` names
+      the column of document ids.
+    - `format`: needed if neither the file's name nor its content shows it.
     - `weight`: its share among the sources of its kind.
     - `max_repeats`: a recipe that would repeat the source more often is infeasible (with
       `training.allow_repeats`; None: no cap).
@@ -99,8 +99,8 @@ class QualitySet(Frozen):
     - `size`: how many segments are used.
     - `take`: a sample stratified by domains and documents, or the first ones
       (`mtray.data.stratified_sample`).
-    - `test`: the keys, above all `path`, that differ for the held-out segments, which no search
-      sees.
+    - `test`: the keys, above all `path`, that differ for the held-out test segments, which no
+      search sees.
     """
 
     direction: Direction
@@ -154,12 +154,13 @@ class Evaluation(Frozen):
     """How trials are evaluated.
 
     - `comet`: the metric that defines quality: a hub name, a checkpoint's path, `embedded` (the
-      embedded study's small metric, only under this name), or `none`, with which there is no
-      quality.
+      embedded study's small metric, only under this name), or `none`, with which quality is not
+      measured.
     - `more_comet`: further COMET models, by the name under which they are reported.
     - `max_new_tokens`: the limit on every generation.
     - `beams`: 1 is greedy decoding.
-    - `embedder`: a sentence encoder, for DES between a trial's mix and the evaluation.
+    - `embedder`: a sentence encoder, for DES (the cosine of mean embeddings) between a trial's mix
+      and the evaluation.
     - `reversion`: alphas at which every trained model is evaluated as well, each a point of its own
       (`Recipe.reversion_alpha`).
     - `intermediate_checkpoints`: shares of the steps after which every training is evaluated as

@@ -199,7 +199,7 @@ def open_answer(found, probability=0.9, **settling):
     "settling, said",
     [
         ({}, "train trial 1 and trial 2 3 more times with other seeds, about 5 minutes"),
-        ({"repeats": 0, "segments": 1.0}, "Beside trial 1 and trial 2 alone it would hold"),
+        ({"repeats": 0, "segments": 1.0}, "Against trial 1 and trial 2 alone it would hold"),
         ({"repeats": None, "segments": 1.01}, "use 1.1 times as many evaluation segments"),
         ({"repeats": None}, "both are needed"),
     ],
