@@ -195,7 +195,7 @@ COMMANDS = (
     ),
     Command(
         "rescore",
-        "Score a run's kept outputs with other metrics",
+        "Score a run's stored outputs with other metrics",
         arguments.add_rescore,
         _rescore,
     ),
@@ -207,7 +207,7 @@ COMMANDS = (
     ),
     Command(
         "data",
-        "Tokenise a study's sources, inspect rows, count",
+        "Tokenise a study's sources, inspect rows, and count them",
         arguments.add_data,
         _data,
     ),

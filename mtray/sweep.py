@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--trials",
         type=int,
-        help="total number of trials, with this run's finished ones (the base model is extra)",
+        help="total number of trials, including this run's finished ones (the base model is extra)",
     )
     add(
         "--settle",

@@ -21,7 +21,7 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     lines += [source_line(name, table) for name, table in prepared.store.items()]
     lines.append(
-        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
+        f"  evaluation: {len(prepared.suite.requests):,} requests per trial, "
         f"{', '.join(study.evaluation.abilities)}"
     )
     lines += set_lines(prepared.suite)

@@ -102,7 +102,7 @@ def test_what_is_missing_is_named(tmp_path):
         ((SOURCES, [FORMAL[0], "[F][/F]", FORMAL[2]], INFORMAL), r"annotated:2: the reference is"),
         ((SOURCES, [FORMAL[0], "", FORMAL[2]], INFORMAL), r":2: the reference is empty"),
         (([*SOURCES[:2], " "], FORMAL, INFORMAL), r"en-de:3: the source sentence is empty"),
-        ((SOURCES, ["a", "b", "c"], INFORMAL), r"no \[F\]...\[/F\] in the file"),
+        ((SOURCES, ["a", "b", "c"], INFORMAL), r"no \[F\]...\[/F\] phrase"),
         (([], [], []), r"no \[F\]"),
     ],
 )

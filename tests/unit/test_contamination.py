@@ -58,7 +58,7 @@ def test_a_source_s_own_filters_count(tmp_path):
         Contamination("mono", None, None),
     ]
     assert contamination_lines(contaminated_texts(study, study)) == [
-        "source pairs holds 3 rows with a text of the dev segments and 5 with one of the test "
+        "source pairs has 3 rows with a text of the dev segments and 5 with one of the test "
         "segments, and trials are trained on them",
         "source mono: not checked for evaluation texts (`leakage: null`)",
     ]
@@ -92,8 +92,8 @@ def test_a_sweep_says_what_its_sources_hold_of_test_segments_named_later(tmp_pat
         head == "  note: `test` was added after the first start of the run, so it changes no "
         "trial's data"
     )
-    assert "source pairs holds 0 rows with a text of the dev segments and 5 with one of" in pairs
-    assert "source mono holds 0 rows with a text of the dev segments and 2 with one of" in mono
+    assert "source pairs has 0 rows with a text of the dev segments and 5 with one of" in pairs
+    assert "source mono has 0 rows with a text of the dev segments and 2 with one of" in mono
     other = tmp_path / "test.tsv"
     other.write_text("en\tuk\nadd ace dab fed ebb\tdad bee add fed ace\n" * 4)
     found = lines_at_start(run_dir, study_in(tmp_path, model, True))
@@ -124,7 +124,7 @@ def test_a_test_says_so_too(tmp_path, model, monkeypatch, gone):
         )
     else:
         assert (
-            "source pairs holds 0 rows with a text of the dev segments and 5 with one of the test "
+            "source pairs has 0 rows with a text of the dev segments and 5 with one of the test "
             "segments, and trials are trained on them"
         ) in notes
 

@@ -59,7 +59,7 @@ def test_columns_by_number(tmp_path):
     assert all_rows(put(tmp_path, "b", "Go.\tГеть!\n"), ["#2"]) == [{"#2": "Геть!"}]
     refused(path, r"a\.tsv:1: 3 fields, but #4 is requested", ["#1", "#4"])
     refused(put(tmp_path, "c.tsv", "a\tb\na\n"), r"c\.tsv:2: expected 2 fields, found 1", ["#1"])
-    refused(put(tmp_path, "d.tsv", "a\ta\nx\ty\n"), r"column 'a' is there 2 times", ["a"])
+    refused(put(tmp_path, "d.tsv", "a\ta\nx\ty\n"), r"column 'a' occurs 2 times", ["a"])
 
 
 NESTED = {"translation": {"de": "Ja.", "en": "Yes."}, "a.b": "x", "n": 7, "chat": [{"text": "t"}]}

@@ -76,7 +76,7 @@ def test_what_is_used_stays_until_its_user_ends(root, capsys):
         assert not delete_store(by_name[B]) and (root / B / MANIFEST).is_file()
         assert main(["data", "clean", "--days", "0", "--yes"]) == 0
         out = capsys.readouterr().out
-        assert re.search(rf"{B} +pairs +\S+ \S+ +0.0 +in use", out) and "; 3 taken away" in out
+        assert re.search(rf"{B} +pairs +\S+ \S+ +0.0 +in use", out) and "; 3 deleted" in out
         assert sorted(p.name for p in root.iterdir()) == [B, f"{B}.lock", f"{B}.used", "somebody's"]
     finally:
         user.kill()

@@ -13,7 +13,7 @@ TEXT = "Shares of failed translations: off-target, copied, repeated, empty, too 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--src", type=Path, required=True, help="source texts")
     add("--ref", type=Path, required=True, help="references")
     add("--source-language", required=True, help="such as de")

@@ -12,7 +12,7 @@ TEXT = "Register of translations, by CoCoA-MT's annotated references"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--formal", type=Path, required=True, help="formal references with [F]...[/F]")
     add("--informal", type=Path, required=True, help="informal references with [F]...[/F]")
     add("--language", required=True, help="target language, such as de")

@@ -19,13 +19,13 @@ SWITCHES = ("compounds", "partial", "fuzzy")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--src", type=Path, required=True, help="sources; IdiomsInCtx-MT's header is skipped")
     add("--ref", type=Path, required=True, help="references, read like the sources")
     add("--source-language", required=True, help="such as de")
     add("--target-language", required=True, help="such as en")
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
-    add("--dictionary", type=Path, help="word TAB translation a line; for the proxy and LitTER")
+    add("--dictionary", type=Path, help="lines of word TAB translation; for the proxy and LitTER")
     add("--reverse-dictionary", type=Path, help="dictionary of the other direction, added to it")
     add("--spans", type=Path, help="idioms in the sources, `label TAB [(start, end)]`; for LitTER")
     add("--ref-spans", type=Path, help="their spans in the references; for Score_MWE")

@@ -42,7 +42,7 @@ def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str
     held = sum(map(kept_bytes, there.glob("trials/*")))  # of resumed trials: these are overwritten
     free = shutil.disk_usage(there).free + held
     text = (
-        f"{each / GB:.3g} GB a trial, {concurrent} at a time and twice while one is replaced: up "
+        f"{each / GB:.3g} GB per trial, {concurrent} at a time and twice while one is replaced: up "
         f"to {wanted / GB:.3g} GB"
     )
     limit = study.resources.checkpoint_gb
