@@ -21,19 +21,19 @@ def clean(days: float, most: float | None, yes: bool) -> int:
     root = store_dir()
     stores = all_stores(root)
     chosen = oldest(stores, days, None if most is None else most * GIGABYTE)
-    rows, gone = [["store", "source", "last used", "MB", ""]], []
+    rows, deleted = [["store", "source", "last used", "MB", ""]], []
     for kept in stores:
         fate = _fate(kept, kept in chosen, yes)
-        gone += [kept] * (fate in (GONE, WOULD_GO))
+        deleted += [kept] * (fate in (GONE, WOULD_GO))
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.used))
         name = kept.name or "incomplete"
         rows.append([kept.folder.name[:33], name, used, f"{kept.bytes / 1e6:,.1f}", fate])
     if stores:
         print("\n".join(aligned(rows, left=3)))
-    size, left = (sum(k.bytes for k in some) / GIGABYTE for some in (gone, stores))
+    size, left = (sum(k.bytes for k in some) / GIGABYTE for some in (deleted, stores))
     what = "deleted" if yes else "to delete with --yes"
     print(
-        f"{root}: {len(stores):,} stores, {left:,.3f} GB; {len(gone):,} {what}, {size:,.3f} GB "
+        f"{root}: {len(stores):,} stores, {left:,.3f} GB; {len(deleted):,} {what}, {size:,.3f} GB "
         f"(unused for {days:g} days{'' if most is None else f', or over {most:g} GB'})"
     )
     return 0

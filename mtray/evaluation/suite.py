@@ -186,8 +186,8 @@ def check_names(wanted: Evaluation) -> None:
                 f"`evaluation.more_comet`: {name!r} is already taken; choose another name"
             )
     for name in wanted.abilities:
-        taken = (*RESERVED_PREFIXES, *wanted.more_comet)
-        if name in RETENTION_SUMMARIES or name.split(".")[0] in taken:
+        reserved = (*RESERVED_PREFIXES, *wanted.more_comet)
+        if name in RETENTION_SUMMARIES or name.split(".")[0] in reserved:
             raise ConfigError(
                 f"`evaluation.abilities`: {name!r} is already taken; choose another name"
             )

@@ -84,7 +84,7 @@ def test_members_of_an_archive(tmp_path):
     path = put(tmp_path, "a.zip", archive({"x/t.de": "Ja.\n", "x/t.en": "Yes.\n", "README": "r"}))
     pair = {"de": f"{path}/x/t.de", "en": f"{path}/x/t.en"}
     assert all_rows(pair, ["de", "en"]) == [{"de": "Ja.", "en": "Yes."}]
-    refused(path, r"expected one file in the archive, found 3; it holds x/t.de, x/t.en, README")
+    refused(path, r"expected one file in the archive, found 3; it contains x/t.de, x/t.en, README")
     with pytest.raises(DataError, match=r"expected a member 'x/t.fr' in the archive, found 0"):
         all_rows(f"{path}/x/t.fr", ["text"])
     with pytest.raises(DataError, match=r"b\.zip/x: no such file"):
@@ -113,7 +113,7 @@ def test_archives_that_are_refused(tmp_path):
     locked = archive({"a.tsv": "text\tb\n"})
     locked = locked.replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")
     refused(put(tmp_path, "c.zip", locked), "not a readable zip archive: .*encrypted")
-    refused(put(tmp_path, "d.zip", archive({"a/": ""})), "found 0; it holds nothing")
+    refused(put(tmp_path, "d.zip", archive({"a/": ""})), "found 0; it contains nothing")
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w:gz") as made:
         made.addfile(tarfile.TarInfo("x"))

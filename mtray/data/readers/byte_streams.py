@@ -100,10 +100,10 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
         if kind:
             chunks = _counted(chunks, size, name, kind)
         first: list[bytes] = []
-        held = 0
-        while held < HEAD and (chunk := next(chunks, b"")):
+        length = 0
+        while length < HEAD and (chunk := next(chunks, b"")):
             first.append(chunk)
-            held += len(chunk)
+            length += len(chunk)
         head = b"".join(first)
         if head[TAR] == b"ustar":
             raise DataError(f"{name}: a tar archive; unpack it")
@@ -149,9 +149,9 @@ def _member(
         wanted = known or files
     if len(wanted) != 1:
         what = f"a member {member!r}" if member else "one file"
-        held = ", ".join(i.filename for i in files[:8]) or "nothing"
+        names = ", ".join(i.filename for i in files[:8]) or "nothing"
         raise DataError(
-            f"{place}: expected {what} in the archive, found {len(wanted)}; it holds {held}; "
+            f"{place}: expected {what} in the archive, found {len(wanted)}; it contains {names}; "
             f"name one: {place.name}/MEMBER"
         )
     if stat.S_ISLNK(wanted[0].external_attr >> 16):

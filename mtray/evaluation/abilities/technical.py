@@ -208,8 +208,8 @@ def _test_and_pool(
         rows = read_columns(options.shots_path, codes)
         places = shot_places(len(rows), spec.take, context.sample_seed)
         pool = [(one_line(rows[i][codes[0]]), one_line(rows[i][codes[1]])) for i in places]
-    taken = {side.casefold() for s in segments for side in (s.source, s.reference)}
-    return segments, [pair for pair in pool if not {side.casefold() for side in pair} & taken]
+    tested = {side.casefold() for s in segments for side in (s.source, s.reference)}
+    return segments, [pair for pair in pool if not {side.casefold() for side in pair} & tested]
 
 
 def build(spec: AbilitySpec, context: Context) -> Technical:
