@@ -131,7 +131,7 @@ def table(
     name: str, found: Mapping[int, Mapping[str, ScoreDraws]], base: Mapping[str, ScoreDraws] | None
 ) -> list[str]:
     """One score of every trial, with its paired difference from the base model."""
-    rows = [("trial", "value", "difference to base", "")]
+    rows = [("trial", "value", "difference from base", "")]
     for number, measured in found.items():
         score = measured[name].score
         row = (trial_name(number), score_text(score), "", "")
