@@ -128,8 +128,8 @@ def _notes(pairs: Sequence[tuple[SourceShare, SourceShare]]) -> Iterator[str]:
     drawn = [(old, new) for old, new in pairs if old.realised]
     if without := [old.source for old, _ in drawn if not old.digest]:
         yield (
-            "the record is of an older version, without digests of the draw, so for "
-            f"{', '.join(without)} only counts were compared"
+            "the record is of an older version, without digests of the draw, so only "
+            f"the counts of {', '.join(without)} were compared"
         )
     for old, new in drawn:
         if old.store_key and new.store_key and old.store_key != new.store_key:

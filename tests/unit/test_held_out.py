@@ -192,7 +192,7 @@ def test_the_test_segments_are_touched_once(run, capsys):
     again = capsys.readouterr().out
     assert "nothing was measured now" in again
     assert again.splitlines()[:8] == first.splitlines()[:8]
-    assert "by 4 trials, 3 of them trained again: quality en-uk: 30" in again
+    assert "with 4 trials, 3 of them trained again: quality en-uk: 30" in again
     assert "2 requests of the test are also among those of the search" in again
 
 
@@ -244,7 +244,7 @@ def test_records_without_digests_are_said_once(run):
     found = [note for note in result.notes if "without digests" in note]
     assert found == [
         "trials 0, 1, 3: the record is of an older version, without digests of the draw, so "
-        "of parallel only counts were compared"
+        "only the counts of parallel were compared"
     ]
 
 

@@ -204,7 +204,7 @@ def test_a_record_of_an_older_version_is_compared_by_its_counts(
     other_code(monkeypatch)
     assert again("rerun", run_dir, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "without digests of the draw, so for pairs, mono only counts were compared" in said
+    assert "without digests of the draw, so only the counts of pairs, mono were compared" in said
     assert "all counts are the same as recorded" in said
     # the old store is still there to say what changed
     change_lines(tmp_path, model, run_dir, monkeypatch)
