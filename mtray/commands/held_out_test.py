@@ -155,7 +155,7 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
             pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             raise WorkerLost(
-                "the process of the trial ended (killed, or out of memory?); the same command  "
+                "the process of the trial ended (killed, or out of memory?); the same command "
                 "continues with it"
             ) from None
 
