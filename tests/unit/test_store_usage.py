@@ -93,7 +93,7 @@ def test_without_yes_nothing_goes(root, capsys):
     assert out.count("would be deleted") == 4 and "4 stores" in out and "4 to delete" in out
     assert "over 0 GB" in out and sorted(root.rglob("*")) == before
     assert main(["data", "clean"]) == 0
-    assert capsys.readouterr().out.count("would go") == 2
+    assert capsys.readouterr().out.count("would be deleted") == 2
     assert main(["data", "clean", "--days", "-1"]) == 2
 
 
