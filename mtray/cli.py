@@ -81,7 +81,9 @@ def _front(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     if args.model and args.study:
-        raise ConfigError("--study: a model is exported as its run trained it; leave it out")
+        raise ConfigError(
+            "--study cannot be used with --model: a model is exported as its run trained it"
+        )
     if args.model:
         from mtray.commands.export_model import export_model
 
@@ -193,7 +195,7 @@ COMMANDS = (
     ),
     Command(
         "rescore",
-        "Score a run's kept outputs with other metrics",
+        "Score a run's stored outputs with other metrics",
         arguments.add_rescore,
         _rescore,
     ),
@@ -205,7 +207,7 @@ COMMANDS = (
     ),
     Command(
         "data",
-        "Tokenise a study's sources, inspect rows, count",
+        "Tokenise a study's sources, inspect rows, and count them",
         arguments.add_data,
         _data,
     ),

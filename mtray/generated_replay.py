@@ -90,15 +90,15 @@ def _given(
     with kept.alone():
         known = None if force else kept.manifest()
         if known is None:
-            told = _tell(say, f"replay of {source.name}")
+            report_progress = _tell(say, f"replay of {source.name}")
             if source.replay == "gr":
-                made = answered(settings(), asking, prompts, source.generation, told)
+                made = answered(settings(), asking, prompts, source.generation, report_progress)
             else:
-                made = made_up(settings(), asking, source, told)
+                made = made_up(settings(), asking, source, report_progress)
             if not made.pairs:
                 raise DataError(
-                    f"source {source.name!r}: `replay: {source.replay}` made no whole example "
-                    f"({_counts(made.counts)}); raise `generation: {{max_new_tokens: ...}}`"
+                    f"source {source.name!r}: `replay: {source.replay}` generated no complete "
+                    f"example ({_counts(made.counts)}); raise `generation: {{max_new_tokens: ...}}`"
                 )
             kept.keep(made.pairs, {"counts": made.counts})
         manifest = known or kept.manifest() or {}

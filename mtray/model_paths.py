@@ -46,8 +46,9 @@ def _checked_hub_name(name: str) -> str:
     # every network or hub failure means the same to the user
     except Exception as error:
         raise ModelError(
-            f"model {name!r}: not a folder here, not in the hub's cache, and the hub did not give "
-            f"it ({on_one_line(error)[:120]}); check the name and the network, or pass a folder"
+            f"model {name!r}: not a folder here, not in the hub's cache, and could not be "
+            f"downloaded ({on_one_line(error)[:120]}); check the name and the network, or "
+            "pass a folder"
         ) from None
     _check_listed(name, [file.rfilename for file in getattr(found, "siblings", None) or ()])
     return name

@@ -79,7 +79,7 @@ def recorded_sources(study: Study, record: TrialRecord, job: Job, tokenizer: Any
         raise RunError(
             f"trial {name} cannot be trained again as it was: {difference.text}"
             + (f" (also: {', '.join(changed)})" if changed else "")
-            + "; put back what has changed and run this again, or draw anew, as another "
+            + "; restore what has changed and run this again, or draw new data, as another "
             f"experiment: `mtray rerun RUN {name} --seed N`"
         )
     return store

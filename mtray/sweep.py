@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--trials",
         type=int,
-        help="total number of trials, with this run's finished ones (the base model is extra)",
+        help="total number of trials, including this run's finished ones (the base model is extra)",
     )
     add(
         "--settle",
@@ -125,19 +125,19 @@ def _run(args: argparse.Namespace) -> int:
         earlier = earlier_runs(texts, args.runs_dir, name, bound)
         prepared = checked(study, space, tell, bound.sources_study)
         earlier = [checked_against_data(found, study, space, prepared.store) for found in earlier]
-        taken = tuple(one for found in earlier for one in found.taken)
-        prepared = replace(prepared, taken=taken, first=bound.evaluation)
-        said = [line for found in earlier for line in found.lines()]
+        imported = tuple(trial for run in earlier for trial in run.taken)
+        prepared = replace(prepared, taken=imported, first=bound.evaluation)
+        import_lines = [line for run in earlier for line in run.lines()]
         division = allocation_of(prepared, run_dir)
-        for line in [*said, *plan_lines(prepared)]:
+        for line in [*import_lines, *plan_lines(prepared)]:
             tell(line)
         for line in trial_plan(prepared, run_dir, division):
             tell(f"  {line}")
         return prepared
 
     run_dir, tell = args.runs_dir / name, partial(say, console)
-    taken = bool(vars(args)["from"])
-    concurrent = check_first(study, space, args.address, run_dir, taken, waits=not args.dry_run)
+    imports = bool(vars(args)["from"])
+    concurrent = check_first(study, space, args.address, run_dir, imports, waits=not args.dry_run)
     if args.dry_run:
         from mtray.search.execution.time_estimate import estimate_lines
 

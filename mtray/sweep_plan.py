@@ -22,7 +22,7 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     for name, table in prepared.store.items():
         lines += [source_line(name, table), *(f"    note: {what}" for what in table.remarks)]
     lines.append(
-        f"  evaluation: {len(prepared.suite.requests):,} requests a trial, "
+        f"  evaluation: {len(prepared.suite.requests):,} requests per trial, "
         f"{', '.join(study.evaluation.abilities)}"
     )
     lines += set_lines(prepared.suite)

@@ -67,7 +67,7 @@ def too_little(floor: float, base: float, draws: Array) -> str | None:
         return None
     return (
         f"the base model's {base:.4g} is not above the floor {floor:.4g} by {MARGIN:g} standard "
-        f"errors of {error:.2g}: too little to say how much of it is kept"
+        f"errors of {error:.2g}: too little to tell how much of it is kept"
     )
 
 

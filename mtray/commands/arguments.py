@@ -55,7 +55,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         help="parameters that differ from the recommended recipe, such as mono_ratio=1 "
         "parallel_size=20000",
     )
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:

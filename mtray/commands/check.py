@@ -31,7 +31,7 @@ def check(
     # the default folder of runs; the sweep checks its own again
     lines.append(check_disk(study, space, Path("runs").absolute(), concurrent))
     print("\n".join(filter(None, lines)))
-    print("everything a sweep needs is in order")
+    print("everything that a sweep needs is in order")
     return 0
 
 

@@ -37,7 +37,7 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--space",
                 type=Path,
-                help="search space; adds the most examples that any of its recipes asks for",
+                help="search space; also show the most examples that any of its recipes needs",
             )
         if name == "peek":
             sub.add_argument("--rows", type=int, default=3, help="rows per source (default: 3)")
@@ -58,11 +58,11 @@ def _add_generate(actions: Any) -> None:
     generate = actions.add_parser("generate", help=text, description=f"{text}.")
     generate.add_argument("study", metavar="STUDY", type=Path, help="study file (YAML)")
     generate.add_argument("--model", help="folder or hub name, instead of the study's model")
-    generate.add_argument("--force", action="store_true", help="generate existing replay again")
+    generate.add_argument("--force", action="store_true", help="generate replay even if it exists")
 
 
 def _add_clean(actions: Any) -> None:
-    text = "List the token stores of all studies, and delete those not used for long"
+    text = "List the token stores of all studies, and delete those not used recently"
     clean = actions.add_parser("clean", help=text, description=f"{text}.")
     clean.add_argument(
         "--days",

@@ -34,7 +34,7 @@ def doctor(runs_dir: Path, offline: bool) -> int:
     for finding in findings:
         print(f"{finding.level:8}{finding.what:{width}}  {finding.text}")
     missing = sum(f.level == "MISSING" for f in findings)
-    print(f"{missing} missing" if missing else "everything that is needed is there")
+    print(f"{missing} missing" if missing else "nothing is missing")
     return 1 if missing else 0
 
 
@@ -72,7 +72,7 @@ def python_version(found: tuple[int, int] | None = None) -> Iterable[Finding]:
         yield Finding("ok", "Python", f"{name} at {sys.executable}")
         return
     yield Finding(
-        "MISSING", "Python", f"{name}; needed is 3.10, 3.11 or 3.12: make sweep PYTHON=/path/to/one"
+        "MISSING", "Python", f"{name}; 3.10, 3.11 or 3.12 is needed: make sweep PYTHON=/path/to/one"
     )
 
 
@@ -176,8 +176,8 @@ def memory() -> Iterable[Finding]:
     text = f"{available:.0f} of {total:.0f} GB available"
     if level == "note":
         text += (
-            f"; a trial of the default study wants about {MEMORY_GB} GB with Ray: close "
-            "something, or set `resources: {concurrent_trials: 1}`"
+            f"; a trial of the default study needs about {MEMORY_GB} GB with Ray: close "
+            "other programs, or set `resources: {concurrent_trials: 1}`"
         )
     yield Finding(level, "memory", text)
 
@@ -207,11 +207,13 @@ def _limit(*names: str) -> float:
 def shared_memory(path: Path = Path("/dev/shm")) -> Iterable[Finding]:
     """Ray keeps the token store there."""
     if not path.is_dir():
-        yield Finding("note", "shared memory", f"no {path}; Ray uses the temporary folder, slower")
+        yield Finding(
+            "note", "shared memory", f"no {path}; Ray uses the temporary folder, which is slower"
+        )
         return
     size = shutil.disk_usage(path).free / GB
     if size < SHM_GB:
-        text = f"{path} has {size:.2f} GB; Ray uses the temporary folder, slower; a container wants"
+        text = f"{path} has {size:.2f} GB; Ray uses the slower temporary folder; give a container"
         yield Finding("note", "shared memory", f"{text} --shm-size=2g")
         return
     yield Finding("ok", "shared memory", f"{path} has {size:.0f} GB free")
@@ -219,7 +221,7 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Iterable[Finding]:
 
 def cores() -> Iterable[Finding]:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("ok", "CPU cores", f"{count}; without a GPU that many trials run at a time")
+    yield Finding("ok", "CPU cores", f"{count}; without a GPU as many trials run at a time")
 
 
 def gpus() -> Iterable[Finding]:
@@ -247,11 +249,14 @@ def bf16() -> Iterable[Finding]:
         yield Finding("ok", "bf16", "decided by the GPU when a trial starts")
         return
     text = Path("/proc/cpuinfo").read_text()
-    auto, differs = "`precision: auto` takes", "so scores differ a little from machines that do not"
+    auto, differs = (
+        "`precision: auto` uses",
+        "so scores differ a little from those of other machines",
+    )
     if "avx512_bf16" in text or "amx_bf16" in text:
-        yield Finding("ok", "bf16", f"this CPU computes in it; {auto} it, {differs}")
+        yield Finding("ok", "bf16", f"supported by this CPU; {auto} it, {differs}")
     else:
-        yield Finding("ok", "bf16", f"not in this CPU; {auto} fp32, {differs}")
+        yield Finding("ok", "bf16", f"not supported by this CPU; {auto} fp32, {differs}")
 
 
 def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
@@ -259,7 +264,9 @@ def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            text = f"port {port} is taken; Ray takes the next free one and the sweep prints its URL"
+            text = (
+                f"port {port} is in use; Ray takes the next free one and the sweep prints its URL"
+            )
             yield Finding("note", "Ray's dashboard", text)
             return
     yield Finding("ok", "Ray's dashboard", f"port {port} is free")

@@ -46,7 +46,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     bound = read_bound(run_dir)
     study, record = as_written(bound.study), find_record(run_dir, trial)
     if not record.recipe.parallel_size:
-        raise ConfigError(f"--model {trial}: the base model untouched is {study.model} itself")
+        raise ConfigError(f"--model {trial}: the untouched base model is {study.model} itself")
     if merge and record.recipe.method == "full":
         raise ConfigError(f"--merge: trial {trial} has no adapter (its method is full)")
     check_empty(out)

@@ -17,7 +17,7 @@ def add_shown(parser: argparse.ArgumentParser) -> None:
         "--against",
         metavar="RECIPE",
         help="show differences from this recipe: base, parallel_only, another baseline's name, or "
-        "a trial's number (default: base or, where it is not complete, the first baseline)",
+        "a trial's number (default: base or, if that is not complete, the first baseline)",
     )
     shown.add_argument(
         "--absolute", action="store_true", help="show absolute values instead of differences"
@@ -44,4 +44,4 @@ def add_front(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list every complete trial with objectives, abilities and recipe instead of the front",
     )
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON instead")

@@ -79,12 +79,13 @@ def read_result(file: Path) -> report.HeldOut:
 def _since(result: report.HeldOut, wanted: list[int], file: Path) -> list[str]:
     """Notes on an earlier test."""
     known = {touch.trial for touch in result.touched}
-    said = ["nothing was touched now"]
+    said = ["nothing was measured now"]
     if new := [trial_name(n) for n in wanted if n not in known]:
         said.append(
-            f"note: trials {', '.join(new)} have come to the front since and are not tested. "
-            "Whoever chooses by the test segments has none left; to test these as well, move "
-            f"{file} away and run this again: the others are not touched a second time"
+            f"note: trials {', '.join(new)} have joined the front since then and are not tested. "
+            "If you choose a recipe by the test segments, they are no longer held "
+            f"out; to test these as well, move {file} "
+            "away and run this again: the others are not measured a second time"
         )
     return said
 
@@ -154,8 +155,8 @@ def apart(function: Callable[..., None], *arguments: Any) -> None:
             pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             raise WorkerLost(
-                "the process of the trial ended (killed, or out of memory?); the same command goes "
-                "on with it"
+                "the process of the trial ended (killed, or out of memory?); the same command "
+                "continues with it"
             ) from None
 
 
@@ -192,11 +193,11 @@ def _notes(
     recorded: tuple[TrialRecord, ...], tested: list[TrialRecord], repeated: int
 ) -> list[str]:
     notes = [
-        "dev values of the front flatter it, since it was picked by them; test values do not, as "
-        "long as nothing is chosen by them"
+        "dev values of the front are too optimistic, since it was selected by them; test values "
+        "are not, as long as nothing is selected by them"
     ]
     if repeated:
-        notes.append(f"{repeated} requests of the test are among those of the search, too")
+        notes.append(f"{repeated} requests of the test are also among those of the search")
     before = {r.number: r for r in recorded}
     notes += _data_notes(before, tested)
     for record in tested:
@@ -231,4 +232,4 @@ def _seen(study: Study, sources: Study) -> list[str]:
     try:
         return contamination_lines(contaminated_texts(study, with_replay(sources)))
     except DataError as error:  # with kept weights the sources are no longer needed
-        return [f"evaluation texts were not looked for in the sources: {error}"]
+        return [f"the sources were not checked for evaluation texts: {error}"]

@@ -74,7 +74,7 @@ def _folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out {folder}: cannot be made ({error.strerror})") from None
+        raise ConfigError(f"--out {folder}: cannot be created ({error.strerror})") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"--out {folder}: cannot be written; choose another folder")
     return folder

@@ -111,7 +111,7 @@ def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
     strings = string_metrics(names, "--metrics", targets)
     scorers: dict[str, CometScorer] = {}
     if COMET in names and evaluation.comet == NO_COMET:
-        raise ConfigError("--metrics comet: the study has `comet: none`; name a model by --comet")
+        raise ConfigError("--metrics comet: the study has `comet: none`; name a model with --comet")
     if COMET in names:
         scorers[COMET] = load_comet(evaluation.comet, gpu=True)
     if comet is not None:
@@ -140,7 +140,7 @@ def write_rescored(folder: Path, new: Mapping[str, Any]) -> Path:
         try:
             known = json.loads(file.read_text(encoding="utf-8"))["scores"]
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{file}: not a file of rescore ({error!r}); delete it") from None
+            raise RunError(f"{file}: not written by `rescore` ({error!r}); delete it") from None
     return write_json(file, {"scores": {**known, **new}})
 
 
@@ -148,7 +148,7 @@ def table(
     name: str, found: Mapping[int, Mapping[str, ScoreDraws]], base: Mapping[str, ScoreDraws] | None
 ) -> list[str]:
     """One score of every trial, with its paired difference from the base model."""
-    rows = [("trial", "value", "difference to base", "")]
+    rows = [("trial", "value", "difference from base", "")]
     for number, measured in found.items():
         score = measured[name].score
         row = (trial_name(number), score_text(score), "", "")
@@ -183,6 +183,6 @@ def changed(
         return []
     shown = ", ".join(moved[:4]) + (", ..." if len(moved) > 4 else "")
     return [
-        f"note: {shown} came out otherwise than recorded: the test set's references or a library "
-        "have changed since, so the new values are to be compared among themselves only"
+        f"note: no longer as recorded: {shown}; the test set's references or a library "
+        "have changed since then, so compare the new values only with each other"
     ]

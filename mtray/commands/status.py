@@ -68,7 +68,7 @@ def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> lis
         open_ = sum(e.stage in ("waiting", "started") for e in further)
         lines.append(
             f"settling: {counted(len(further), 'further trial')} so far, {open_} of them not "
-            f"ended; the last is trial {further[-1].number}: {further[-1].why}"
+            f"finished; the last is trial {further[-1].number}: {further[-1].why}"
         )
     elif budget.settle is not None:
         lines.append(f"settling: {settling_lines(budget, run_dir)[0]}")
@@ -119,7 +119,7 @@ def trial_lines(
 ) -> list[str]:
     """Trials by state."""
     trials, rest = records.trials, without_record(records, entries)
-    taken = [r.number for r in trials if r.taken_from]
+    imported = [r.number for r in trials if r.taken_from]
     complete = [r.number for r in trials if r.state == "complete" and not r.taken_from]
     pruned = {r.number: r.reason or "" for r in trials if r.state == "pruned"}
     refused = {r.number: r.reason or "" for r in trials if r.state == "infeasible"}
@@ -131,11 +131,11 @@ def trial_lines(
     further = sum(e.purpose == "settle" for e in entries)
     total = f" of {study.budget.trials} asked for" if study else ""
     total += f" and {further} to settle the answer" if further else ""
-    early = f"{len(pruned)} pruned, " if pruned else ""
-    early += f"{len(refused)} infeasible, " if refused else ""
-    counts = f"trials: {len(complete)} complete, {early}{len(failed)} failed{total}"
+    other = f"{len(pruned)} pruned, " if pruned else ""
+    other += f"{len(refused)} infeasible, " if refused else ""
+    counts = f"trials: {len(complete)} complete, {other}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
-    lines += [f"taken over from earlier runs: {len(taken)} trials"] if taken else []
+    lines += [f"imported from earlier runs: {len(imported)} trials"] if imported else []
     lines += further_lines(records)
     lines.append(_base_line(records))
     if started and running:

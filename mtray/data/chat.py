@@ -123,14 +123,14 @@ def chat_prompt(tokenizer: Any, user: str, shots: Sequence[tuple[str, str]] = ()
     if form is None:
         raise ConfigError(
             "`template: chat` needs a tokenizer with a chat template, and the model's has none; "
-            "take an instruction-tuned model, or another `template` (such as pool)"
+            "use an instruction-tuned model, or another `template` (such as pool)"
         )
     turns = [turn for u, a in shots for turn in (("user", u), ("assistant", a))]
     text = _rendered(tokenizer, [*turns, ("user", user)], True)
     if not form.is_prompt(text):
         raise ConfigError(
             f"the tokenizer's chat template ends a conversation in {text[-40:]!r}, and a single "
-            f"turn in {form.turn!r}; prompt and answer cannot be told apart"
+            f"turn in {form.turn!r}; so prompt and answer cannot be separated"
         )
     return text
 

@@ -73,10 +73,10 @@ def contamination_lines(found: Iterable[Contamination]) -> list[str]:
     lines = []
     for source, dev, test in found:
         if dev is None or test is None:
-            lines.append(f"source {source}: evaluation texts were not looked for (`leakage: null`)")
+            lines.append(f"source {source}: not checked for evaluation texts (`leakage: null`)")
         elif dev or test:
             lines.append(
-                f"source {source} holds {dev:,} rows with a text of the dev segments and {test:,} "
+                f"source {source} has {dev:,} rows with a text of the dev segments and {test:,} "
                 "with one of the test segments, and trials are trained on them"
             )
     return lines
@@ -86,6 +86,6 @@ def new_contamination_lines(study: Study, bound: Study) -> list[str]:
     """What a sweep reports where test segments were added or changed after its run was bound."""
     if study.evaluation == bound.evaluation:
         return []
-    head = "`test` was named after the run was bound, so no trial's data change by it"
+    head = "`test` was added after the first start of the run, so it changes no trial's data"
     found = contamination_lines(contaminated_texts(study, bound))
-    return [head, *(found or ["no source holds a text of the dev or test segments"])]
+    return [head, *(found or ["no source contains a text of the dev or test segments"])]

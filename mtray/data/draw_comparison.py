@@ -25,8 +25,8 @@ COUNTS = (
 ASKED = ("kind", "requested", "requested_tokens", "realised")  # for a source without examples drawn
 ALLOWED = ("code", "versions")  # inputs of a store that can change without changing tokens
 WORDS = {
-    "filter": "its filters, or evaluation texts that leakage is looked for in",
-    "evaluation_texts": "evaluation texts that leakage is looked for in",
+    "filter": "its filters, or the evaluation texts of the leakage check",
+    "evaluation_texts": "the evaluation texts of the leakage check",
     "code": "mtray's code",
     "tokenizer": "the tokenizer",
     "seed": "the study's seed",
@@ -82,7 +82,7 @@ def source_difference(recorded: Mix, store: Mapping[str, Table]) -> Difference |
 def compared(recorded: Mix, now: Mix) -> Comparison:
     """Compare the mix of a record with one drawn for the same recipe, seed and replicate."""
     if not recorded.shares:
-        reason = "the record holds no mix, so what is drawn now cannot be compared with it"
+        reason = "the record has no mix, so the present draw cannot be compared with it"
         return Comparison(notes=(reason,))
     before, after = ({s.source: s for s in mix.shares} for mix in (recorded, now))
     # ignore sources that only one of the studies has and that the recipe does not use
@@ -128,14 +128,14 @@ def _notes(pairs: Sequence[tuple[SourceShare, SourceShare]]) -> Iterator[str]:
     drawn = [(old, new) for old, new in pairs if old.realised]
     if without := [old.source for old, _ in drawn if not old.digest]:
         yield (
-            "the record is of an older version, without digests of what was drawn, so of "
-            f"{', '.join(without)} only counts were compared"
+            "the record is of an older version, without digests of the draw, so only "
+            f"the counts of {', '.join(without)} were compared"
         )
     for old, new in drawn:
         if old.store_key and new.store_key and old.store_key != new.store_key:
             same = "the tokens drawn are the same" if old.digest else "all counts are the same"
             yield (
-                f"source {old.source}: {same} as recorded, from another token store; "
+                f"source {old.source}: {same} as recorded, but from another token store; "
                 f"{cause(old.store_key, new.store_key)}"
             )
 

@@ -35,7 +35,7 @@ def check_share(share: float, sources: Sequence[Source]) -> None:
     if share and not any(map(takes_shots, sources)):
         raise ConfigError(
             "`few_shot_share` is above 0, but every parallel source of the study has `context`, "
-            "which shots do not go with"
+            "which cannot be combined with shots"
         )
 
 
@@ -92,7 +92,7 @@ def few_shot_table(store: Mapping[str, Table], share: float) -> Mapping[str, Tab
         return alone
     twins = {name: store[name + SUFFIX] for name in alone if name + SUFFIX in store}
     if not twins:
-        raise ConfigError("`few_shot_share` is above 0, and no source was tokenised with shots")
+        raise ConfigError("`few_shot_share` is above 0, but no source was tokenised with shots")
     return alone | {
         name: FewShotTable(name, alone[name], shown, share) for name, shown in twins.items()
     }

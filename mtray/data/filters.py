@@ -283,6 +283,6 @@ def build_filter(source: Source, study: Study, index: EvaluationIndex | None = N
         index = evaluation_index(study)
     notes = []
     if looks and (missed := unread(study)):
-        notes = [f"leakage: not looked for in {', '.join(missed)}"]
+        notes = [f"leakage: not checked in {', '.join(missed)}"]
     languages = sorted({code for other in study.sources for code in other.languages})
     return RowFilter(source, filters, index if looks else None, notes, languages)

@@ -135,10 +135,10 @@ def apertium_identity(mode: str) -> str:
     files it names, where they are installed next to the program. Raises ConfigError where Apertium
     is not installed."""
     program = apertium_program()
-    told = subprocess.run(
+    completed = subprocess.run(
         [program, "-V"], stdin=subprocess.DEVNULL, capture_output=True, timeout=APERTIUM_SECONDS
     )
-    digest = hashlib.sha256(told.stdout)
+    digest = hashlib.sha256(completed.stdout)
     file = Path(program).resolve().parents[1] / "share" / "apertium" / "modes" / f"{mode}.mode"
     if file.is_file():
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -171,7 +171,7 @@ def by_apertium(texts: list[str], mode: str) -> list[str]:
     found = done.stdout.strip("\n").split("\n\n")
     if len(found) != len(texts):
         raise DataError(
-            f"noise: apertium {mode} gave {len(found):,} texts for {len(texts):,}; "
+            f"noise: apertium {mode} returned {len(found):,} texts for {len(texts):,}; "
             "translate the source with it yourself and give the file: `noise: {path: FILE}`"
         )
     return [" ".join(text.split()) for text in found]

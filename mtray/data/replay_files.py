@@ -51,7 +51,7 @@ def prompts_of(source: Source) -> list[str]:
         if len(heap) > wanted:
             held.discard(heapq.heappop(heap)[1])
     if not heap:
-        raise DataError(f"source {source.name!r}: it has no prompt that replay could answer")
+        raise DataError(f"source {source.name!r}: it has no prompt for the model to answer")
     return [prompt for _, prompt in sorted(heap, reverse=True)]
 
 
@@ -82,8 +82,8 @@ class StoredReplay:
             file = open(self.path.with_suffix(".lock"), "a")  # noqa: SIM115
         except OSError as error:
             raise DataError(
-                f"{self.path.parent}: replay cannot be kept ({error.strerror}); set MTRAY_CACHE to "
-                "a folder that can be written"
+                f"{self.path.parent}: replay cannot be stored ({error.strerror}); set MTRAY_CACHE "
+                "to a writable folder"
             ) from None
         with file:
             lock(file, fcntl.LOCK_EX, self.path.parent)

@@ -55,8 +55,8 @@ def whole_test_set(spec: QualitySet) -> tuple[Segments, str]:
         )
     if spec.split is not None and kind != "flores":
         raise ConfigError(
-            f"`evaluation.quality` {spec.direction}: `split` is for a FLORES folder, and "
-            f"{spec.path} is none"
+            f"`evaluation.quality` {spec.direction}: `split` is only for a FLORES folder, and "
+            f"{spec.path} is not one"
         )
     if kind == "file":
         return _from_file(spec, sides)
@@ -94,5 +94,5 @@ def require_text(
     for place in range(len(lines)) if places is None else places:
         if not lines[place] or not lines[place].strip():
             raise DataError(
-                f"{where}: {unit} {place + 1} has no {what}; take the segment out of all files"
+                f"{where}: {unit} {place + 1} has no {what}; remove the segment from all files"
             )

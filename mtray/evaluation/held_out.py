@@ -36,7 +36,7 @@ def study_on_test(study: Study) -> Study:
         raise ConfigError(
             f"`evaluation`: no test segments for {', '.join(missing)}; give each set "
             "`test: {path: FILE}` in the study's file, and start the sweep's command once more, "
-            "which takes them into the run"
+            "which adds them to the run"
         )
     evaluation = study.evaluation
     changed = {
@@ -50,11 +50,11 @@ def _moved(name: str, spec: Spec) -> Spec:
     where = f"`evaluation`: {name}: `test`"
     own = {**spec.model_dump(exclude_defaults=True), "path": spec.path}
     own.pop("test", None)
-    if taken := sorted(set(SAME) & set(spec.test)):
-        raise ConfigError(f"{where}: {taken[0]!r} is the same on test segments; leave it out")
+    if fixed := sorted(set(SAME) & set(spec.test)):
+        raise ConfigError(f"{where}: {fixed[0]!r} cannot differ on test segments; leave it out")
     moved = {**own, **spec.test}
     if (moved["path"], moved.get("split")) == (own["path"], own.get("split")):
-        raise ConfigError(f"{where}: these are the segments of the search; give others")
+        raise ConfigError(f"{where}: these are the segments of the search; give different ones")
     try:
         return type(spec).model_validate(moved)
     except ValidationError as error:

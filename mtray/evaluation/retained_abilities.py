@@ -39,5 +39,7 @@ def kept_abilities(
     }
     if not kept:
         listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise EvaluationError(f"the base model has none of the abilities to keep. {listed}")
+        raise EvaluationError(
+            f"the base model has none of the abilities that retention averages. {listed}"
+        )
     return kept, left_out

@@ -186,11 +186,15 @@ def check_names(wanted: Evaluation) -> None:
     """Raise ConfigError if a metric or an ability has a name that other scores have."""
     for name in wanted.more_comet:
         if name in RETENTION_SUMMARIES + RESERVED_PREFIXES:
-            raise ConfigError(f"`evaluation.more_comet`: {name!r} is taken; choose another name")
+            raise ConfigError(
+                f"`evaluation.more_comet`: {name!r} is already taken; choose another name"
+            )
     for name in wanted.abilities:
-        taken = (*RESERVED_PREFIXES, *wanted.more_comet)
-        if name in RETENTION_SUMMARIES or name.split(".")[0] in taken:
-            raise ConfigError(f"`evaluation.abilities`: {name!r} is taken; choose another name")
+        reserved = (*RESERVED_PREFIXES, *wanted.more_comet)
+        if name in RETENTION_SUMMARIES or name.split(".")[0] in reserved:
+            raise ConfigError(
+                f"`evaluation.abilities`: {name!r} is already taken; choose another name"
+            )
 
 
 def set_lines(suite: Suite) -> list[str]:

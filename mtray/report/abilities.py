@@ -83,7 +83,7 @@ def ability_sentences(sets: AbilitySets) -> tuple[str, ...]:
         return (said,)
     each = "; ".join(f"{trials_text(s.trials)}: {', '.join(s.kept)}" for s in sets)
     return said, (
-        "Trials disagree on the abilities that retention averages, so it does not compare between "
+        "Trials disagree on the abilities that retention averages, so it is not comparable between "
         f"them ({each})."
     )
 
@@ -134,7 +134,7 @@ def between_sides(
             parts[-1] += f" ({trials_text(found.trials)})" if len(sets) > 1 else ""
             parts[-1] += f", without {_reasons(found)}" if found.left_out else ""
     return (
-        f"Retention {names[0]} and {names[1]} are not of the same abilities and do not compare: "
+        f"Retention {names[0]} and {names[1]} average different abilities and are not comparable: "
         f"{'; '.join(parts)}.",
     )
 
@@ -143,7 +143,7 @@ def common_sentence(before: AbilitySets, now: AbilitySets) -> str:
     """A sentence that defines `retention.common`."""
     both = common_abilities((*before, *now))
     if not both:
-        return "No ability is in both, so there is no retention that compares."
+        return "No ability is in both, so there is no comparable retention."
     return f"`{COMMON}` is the weighted mean over the abilities that both have: {', '.join(both)}."
 
 

@@ -66,7 +66,7 @@ def all_trials(
     """Raises RunError if no trial is complete, ConfigError if no recipe is called `against`."""
     complete = complete_trials(records)
     if not complete:
-        raise RunError(f"{run_dir}: no trial is complete yet; `status` says what they are at")
+        raise RunError(f"{run_dir}: no trial is complete yet; `status` shows their progress")
     groups = group_trials(complete)
     reference = reference_number(groups, against)
     objectives, abilities = tuple(study.objectives), _abilities(complete)

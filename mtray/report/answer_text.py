@@ -109,7 +109,7 @@ def _worth_line(answer: Answer) -> str:
         if scale
     )
     source = (
-        "Expected values come from a model of all recipes, so that no lucky measurement decides"
+        "Expected values come from a model of all recipes, so that measurement errors do not decide"
         if answer.modelled
         else "Expected values are the recipes' own means: there are too few recipes for a model"
     )
@@ -150,7 +150,7 @@ def _looked_best_line(found: BestObserved) -> str:
         f"{name} {number_text(gap, of=base[name])}" for name, gap in found.observed.items()
     )
     return (
-        f"Measured alone, {_whose(found.number)} is worth more (compared with the answer: "
+        f"By its measured values, {_whose(found.number)} is worth more (compared with the answer: "
         f"{measured}); part of that is probably measurement error, and the model of all recipes "
         f"expects less ({gains_text(found.expected)})."
     )
@@ -160,8 +160,8 @@ def _settling_line(found: Settling, level: float) -> str:
     who = " and ".join(map(_whose, found.numbers))
     if found.repeats == 0:
         return (
-            f"Beside {who} alone it would hold; several recipes together keep it open (the sweep's "
-            f"command with `--settle {level:g}` chooses what to repeat)."
+            f"Against {who} alone it would hold; several recipes together leave it open (the "
+            f"sweep's command with `--settle {level:g}` chooses what to repeat)."
         )
     ways = []
     if found.repeats is not None:
@@ -175,7 +175,7 @@ def _settling_line(found: Settling, level: float) -> str:
         times_more = ceil(10 * found.segments) / 10
         ways.append(f"use {times_more:g} times as many evaluation segments")
     if not ways:
-        return "Neither more seeds nor more segments alone would settle it; it needs more of both."
+        return "Neither more seeds nor more segments alone would settle it; both are needed."
     return (
         "To settle it, if the expected lead over the strongest rival stays as it is: "
         f"{', or '.join(ways)}."

@@ -50,7 +50,7 @@ def against_lines(front: Front) -> list[str]:
         "objective among those not worse than the baseline in the others. Its 95 % interval holds "
         "for all "
         f"{gains[0].candidates} recipes, {len(front.comparisons)} baselines and "
-        f"{len(front.objectives)} objectives at once, so it allows for the choice of the point."
+        f"{len(front.objectives)} objectives at once, so it accounts for the choice of the point."
     ]
     if any(gain.matched == "noise" for gain in gains):
         lines.append(f"{WITHIN}: worse than the baseline in another objective, but within noise.")

@@ -65,7 +65,7 @@ def read_draws(run_dir: Path, number: int, names: Sequence[str] | None) -> dict[
         table = pq.read_table(path, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise RunError(
-            f"{path}: damaged ({error}); delete it, and this run's trials are compared by their "
+            f"{path}: damaged ({error}); if you delete it, this run's trials are compared by their "
             "intervals, without pairing"
         ) from None
     found = {name: table.column(name).to_numpy().astype(np.float64) for name in wanted}

@@ -220,7 +220,7 @@ def cause_lines(found: Causes) -> list[str]:
         return [f"What predicts the losses: {of} are too few to say; {LEAST} trainings are needed."]
     lines = [
         f"What predicts the losses, over {of}. For each predictor: Spearman's rank correlation "
-        "with the difference to the base model [95 % interval], and the leave-one-out error of a "
+        "with the difference from the base model [95 % interval], and the leave-one-out error of a "
         "linear fit on its ranks, beside that of a constant."
     ]
     for cause in found.causes:

@@ -27,22 +27,24 @@ def caveats(
     if not searched:
         return ("No trial of the search is complete yet: all points are baselines.",)
     notes = [
-        f"The points were picked as the best of {searched} recipes on the same segments that they "
-        "are shown with, so the best look better than they are. Measure a chosen recipe again on "
-        "held-out segments, with another seed.",
+        f"The points were selected as the best of {searched} recipes on the same segments that "
+        "their scores come from, so the best look better than they are. Measure a chosen recipe "
+        "again on held-out segments, with another seed.",
         _seeds_note(groups, together),
     ]
     if not together.paired:
         notes.append(
             "P(front) draws every objective from its 95 % interval, independently of the other "
-            "trials. Intervals of differences take the two scores as independent; on shared "
-            "segments they are wider than need be."
+            "trials. Intervals of differences treat the two scores as independent; on shared "
+            "segments they are wider than necessary."
         )
     missing = {"base", "parallel_only", "mono_one_to_one"} - {r.role for r in records}
     if missing:
         notes.append(f"No complete trial of the baselines: {', '.join(sorted(missing))}.")
     if len(missing) == 3:
-        notes.append("Without baselines the reference point moves as trials are added.")
+        notes.append(
+            "Without baselines the reference point of the hypervolume changes as trials are added."
+        )
     if mixed := [n for n, found in versions(records).items() if ", " in found]:
         notes.append(f"Trials were measured with different versions of: {', '.join(mixed)}.")
     return tuple(notes)
@@ -52,13 +54,13 @@ def _seeds_note(groups: Sequence[Group], together: Joint) -> str:
     repeated = [g for g in groups if g.n_seeds > 1]
     if not repeated:
         return (
-            "No recipe was trained with a second seed: how much seed and draw of the data change "
-            "is assumed (as much as the choice of segments does), not measured, and all intervals "
-            "except the base model's are wider for it."
+            "No recipe was trained with a second seed: how much the seed and the draw of the data "
+            "matter is assumed, not measured, and all intervals "
+            "except the base model's are wider because of it."
         )
     return (
         f"{len(repeated)} of {len(groups)} recipes were trained with more than one seed; their "
-        "values are means over seeds. All intervals except the base model's cover segments and "
+        "values are means over seeds. All intervals except the base model's are over segments and "
         "seeds. The variance over seeds, used also for recipes with one seed, comes from those "
         f"recipes ({together.spread.repeats} degrees of freedom) and a prior ({PRIOR_FREEDOM:g})."
     )

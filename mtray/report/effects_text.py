@@ -23,7 +23,7 @@ def importance_sheet(found: Sequence[MeasureEffects], space: Space) -> Sheet:
         ["measure", *names],
         rows,
         left=frozenset(("measure",)),
-        title="Importance: share of the variance over the space that a parameter has a part in",
+        title="Importance: share of the variance over the space in which a parameter is involved",
         caption="[95 %]. / or \\: higher or lower at the end of the range than at its start; "
         "~: within noise.",
     )

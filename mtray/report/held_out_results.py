@@ -209,7 +209,7 @@ def lines(result: HeldOut) -> list[str]:
     touched = sorted(touch.when for touch in result.touched)
     trained = sum(touch.trained for touch in result.touched)
     found.append(
-        f"the test segments were touched from {touched[0]} to {touched[-1]}, by "
+        f"the test segments were measured from {touched[0]} to {touched[-1]}, with "
         f"{len(touched)} trials, {trained} of them trained again: {'; '.join(result.sets)}"
     )
     return found + [f"note: {note}" for note in result.notes]

@@ -278,7 +278,7 @@ def _optimum_text(found: Optimum) -> str:
 def law_lines(found: Laws) -> list[str]:
     """Lines for a terminal."""
     lines = [
-        f"Laws fitted to the differences of {found.recipes} recipes to the base model [95 % "
+        f"Laws fitted to the differences of {found.recipes} recipes from the base model [95 % "
         f"interval]. {SYMBOLS}"
     ]
     for m in found.measures:

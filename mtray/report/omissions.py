@@ -24,20 +24,21 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
     by_number = sorted(records, key=lambda r: r.number)
     own = [r for r in by_number if r.trained_as is None]  # not those that share a training
     found = [
-        _listed("Examples over `max_length` tokens are in no mix", _too_long(own)),
+        _listed("Examples over `max_length` tokens, left out of every mix", _too_long(own)),
         _listed("Articles cut to `max_article_tokens`", _articles_cut(own)),
-        _listed("Answers cut off at `max_new_tokens`, the most of any trial", _cut_off(by_number)),
-        _listed("Answers in another language (`off_target`) are not looked for, since the detector "
-                "does not know the right one, in", _not_judged(by_number)),
-        _listed("Over characters, since MeCab is not installed", _characters(by_number)),
+        _listed("Answers cut off at `max_new_tokens`, in the trial with the most",
+                _cut_off(by_number)),
+        _listed("Answers in another language (`off_target`) are not detected, since the detector "
+                "does not know the target language, for", _not_judged(by_number)),
+        _listed("BLEU over characters, since MeCab is not installed", _characters(by_number)),
         _listed("At rungs, on a part of the segments, retention also leaves out", _at_rungs(own)),
         _listed("Rungs that were not measured, so the trial went on", _rungs_not_measured(own)),
-        _listed("Baselines with fewer pairs, since a source runs short", _short_baselines(own)),
+        _listed("Baselines with fewer pairs, since a source is too small", _short_baselines(own)),
         _listed("More than one attempt", _attempts(own)),
-        _listed("Trained from the first step, since the checkpoint was of no use", _anew(own)),
+        _listed("Trained from the first step, since the checkpoint could not be used", _anew(own)),
         _listed("KL divergence from the base model not recorded", _not_compared(own)),
         _listed("Trained in different precisions, which `precision: auto` chose", _precisions(own)),
-        _listed("Not measured alike in all trials, so not to be compared between them",
+        _listed("Not measured in the same way in all trials, so not comparable between them",
                 _signatures(by_number)),
     ]  # fmt: skip
     return tuple(sentence for sentence in found if sentence)

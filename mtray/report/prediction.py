@@ -120,7 +120,7 @@ def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
         whose = ", ".join(space.parameters[unused[0]].when)
         raise ConfigError(
             f"{unused[0]}={params[unused[0]]}: it is switched off by {whose} in this recipe; give "
-            f"a value of {whose} with which it is on, too"
+            f"a value of {whose} that switches it on as well"
         )
     defaults = {name: Recipe.model_fields[name].default for name in off}
     return Recipe.model_validate({**start.model_dump(), **params, **defaults})

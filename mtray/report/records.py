@@ -26,7 +26,7 @@ class DamagedFile:
     def error(self) -> RunError:
         return RunError(
             f"{self.path}: {self.reason}; start the sweep again, which moves the file away and "
-            "says what becomes of the trial"
+            "says what happens to the trial"
         )
 
 

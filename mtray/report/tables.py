@@ -147,16 +147,16 @@ def legend(front: Front) -> list[str]:
     if reference is not None:
         measures = [*(o.name for o in front.objectives), *second_names(front)]
         lines.append(
-            f"{', '.join(measures)}: minus {whose(reference)}, whose row shows its own values "
-            "(--absolute: every row)."
+            f"{', '.join(measures)}: minus those of {whose(reference)}, whose row shows its own "
+            "values (--absolute: every row)."
         )
     lines += [
         f"±: longer side of the {interval_name(front)}.",
         "P(front): probability of being on the front.",
-        "seeds: how many trainings each mean is over.",
+        "seeds: number of trainings in each mean.",
     ]
     if any(pair.disagreements for pair in front.second_metrics):
-        lines.append("!: the two quality metrics disagree about the gain, see the notes.")
+        lines.append("!: the two quality metrics disagree about the gain (see the notes).")
     return lines
 
 

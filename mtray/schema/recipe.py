@@ -22,19 +22,20 @@ class Recipe(Frozen):
       n_mono).
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
-    - `source_weights`: sources of one kind share by the study's `weight`s, or equally.
+    - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
     - `frozen_layers`: transformer blocks whose weights are not trained; embeddings, norms and head
       always are.
-    - `freeze_policy`: which blocks: nearest the input (bottom), nearest the output (top), random,
-      most changed since `training.freeze_from`, or with the lowest signal-to-noise ratio (snr).
-    - `method`: all weights (full), adapters on every linear layer of the blocks (lora), or the same
-      on weights quantized to 4 bits (qlora, needs a GPU).
+    - `freeze_policy`: which blocks are frozen: those nearest the input (bottom), nearest the output
+      (top), random ones, those most changed since `training.freeze_from`, or those with the lowest
+      signal-to-noise ratio (snr).
+    - `method`: what is trained: all weights (full), adapters on every linear layer of the blocks
+      (lora), or the same on weights quantized to 4 bits (qlora, needs a GPU).
     - `lora_rank`: rank of the adapters.
     - `lora_alpha`: as in peft: the adapter's product is multiplied by lora_alpha / lora_rank; None
       is twice the rank.
     - `lora_dropout`: dropout on the input of an adapter during training.
-    - `learning_rate`: peak rate of AdamW (the schedule is the study's), for which no default suits
-      every model; None is for recipes that train nothing.
+    - `learning_rate`: peak rate of AdamW (the schedule is the study's), without a default, since
+      none suits every model; None is for recipes that train nothing.
     - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
       model's and w the tuned ones; with LoRA the adapter is scaled.
     - `stop_after`: the share of the planned steps after which the weights are taken; the learning
@@ -93,7 +94,7 @@ class SourceShare(Frozen):
       machine, or empty for neither.
     - `store_key`: key of that token store.
     - `few_shot`: how many of the examples drawn are few-shot examples.
-    - `dropped`: examples of the source that are longer than `max_length`, and so in no mix.
+    - `dropped`: examples of the source that are longer than `max_length` and therefore in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).
     - `seen`: of a training that stopped early (`Recipe.stop_after`), how many distinct examples it

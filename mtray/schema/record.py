@@ -85,11 +85,12 @@ class TrainingRecord(Frozen):
     - `resumed`: the steps at which an interrupted training was resumed from its checkpoint.
     - `packed`: whether examples were trained on in packed rows.
     - `frozen_blocks`: transformer blocks that were not trained.
-    - `block_scores`: what they were chosen by: the distance of every block from the earlier model,
-      or its signal-to-noise rank.
+    - `block_scores`: the score of every block by which they were chosen: its distance from the
+      earlier model, or its signal-to-noise rank.
     - `tokens_per_parameter`: tokens seen per trainable parameter.
     - `movement`: ||w - w0|| / ||w0|| of the trained weights, by block, embeddings, head and rest.
-    - `mean_difference`: the mean of ||w - w0|| over tensors, which is MPD to the base model.
+    - `mean_difference`: the mean of ||w - w0|| over tensors, which is the MPD from the base model
+      (2410.16006).
     - `forward_kl`: KL(base || tuned) of these weights on the quality prompts, nats per token
       (`mtray.evaluation.divergence`).
     """
@@ -152,7 +153,7 @@ class TrialRecord(Frozen):
     - `replicate`: above 0 for a trial that repeats the recipe of an earlier one with its own `seed`
       and data draw.
     - `of`: the number of that earlier trial.
-    - `trained_as`: the trial that trained these weights, where they are another trial's at another
+    - `trained_as`: the trial that trained these weights, if they are another trial's at another
       `reversion_alpha` or after a part of its steps (`Recipe.stop_after`).
     - `objectives`: the values that the search sees.
     - `scores`: everything measured, by name: `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>`

@@ -20,8 +20,8 @@ class Noise(Frozen):
     - `level`: `word` translates word by word with a dictionary, `sentence` takes the output of a
       weaker system.
     - `rate`: the share of rows.
-    - `path`: for `word` the dictionary, a word, a tab and its translation into this side's language
-      a line; for `sentence` a file with one line for each row of the source.
+    - `path`: for `word` a dictionary, whose lines have a word, a tab and its translation into this
+      side's language; for `sentence` a file with one line for each row of the source.
     - `apertium`: for `sentence`, an Apertium mode such as `eng-spa` that translates, instead of
       `path`.
     """
@@ -47,7 +47,7 @@ class Generation(Frozen):
 
     - `examples`: how many of the source's prompts are answered (`replay: gr`), or how many prompts
       the model makes up (`replay: self`).
-    - `temperature`, `top_p`: sampling of the prompts that the model makes up.
+    - `temperature`, `top_p`: how the prompts that the model makes up are sampled.
     """
 
     examples: Annotated[int, Field(ge=1)] = 1000
@@ -85,7 +85,7 @@ class Rendered(Frozen):
         fitting = {"parallel": PARALLEL, "mono": ("documents",)}.get(kind, GENERATED)
         for key in (*PARALLEL, "documents", *GENERATED):
             if key not in fitting and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"`{key}` is not for a {kind} source")
+                raise ValueError(f"`{key}` cannot be given for a {kind} source")
         if kind == "parallel":
             self._check_parallel(languages)
 
@@ -97,10 +97,10 @@ class Rendered(Frozen):
                     f"`directions` names {direction!r}; allowed: {' and '.join(known)}"
                 )
         if self.shots[0] > self.shots[1]:
-            raise ValueError("`shots` is (least, most), and the least is more than the most")
+            raise ValueError("`shots` is [least, most], but the least exceeds the most")
         if self.noise and set(self.directions) - {known[0]}:
             raise ValueError(
-                f"`noise` is on a side of {known[0]}; take a source of its own for {known[1]}"
+                f"`noise` is on a side of {known[0]}; define a separate source for {known[1]}"
             )
 
 

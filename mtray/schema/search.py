@@ -28,11 +28,12 @@ class Budget(Frozen):
     - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
-    - `confirm`: number of trials at the end that train the recommended recipe again.
+    - `confirm`: number of trials at the end that train the recommended recipe, again or for the
+      first time.
     - `settle`: the probability with which the answer must hold; further trials beyond `trials` are
       run until it does.
-    - `ceiling`: the most trials in all, with the further ones of `settle`; None: half as many
-      again.
+    - `ceiling`: the most trials in all, including the further ones of `settle`; None: half as many
+      again as `trials`.
     - `max_minutes`: limit on the wall-clock time of one start of the sweep.
     - `trial_minutes`: limit on the running time of one trial over all its attempts and all starts
       of the sweep, without time spent waiting for workers.
@@ -55,14 +56,14 @@ class Budget(Frozen):
     def _room(self) -> Budget:
         if self.ceiling is not None and self.ceiling < self.trials:
             raise ValueError(
-                f"`ceiling` is {self.ceiling}, and `trials` is {self.trials} already; set it to as "
-                "many or more"
+                f"`ceiling` is {self.ceiling}, which is below `trials` ({self.trials}); set it to "
+                "at least as many"
             )
         return self
 
 
 class EarlyStopping(Frozen):
-    """Both objectives are measured on a part of the segments after given shares of a trial's steps
+    """All objectives are measured on a part of the segments after given shares of a trial's steps
     (rungs), and a trial that is clearly worse ends there (`mtray.search.early_stopping.rungs`). A
     trial ends when its quality is in the `worst` share of the rung's trials and `dominating` of
     them are better in every objective. It also ends when an objective is below its floor. The first
@@ -72,7 +73,7 @@ class EarlyStopping(Frozen):
     - `segments`: the share of every evaluation set that is measured at a rung.
     - `margin`: how many standard errors a difference must exceed: combined ones between two trials,
       the trial's own below a floor.
-    - `worst`: the share of a rung's trials by quality, from the worst, that may end.
+    - `worst`: only the trials in this share of the rung, the worst by quality, may end.
     - `dominating`: how many trials must be better in every objective.
     - `others`: how many other trials must have been measured at the rung.
     - `floors`: the floor of an objective, by its name.
@@ -94,7 +95,7 @@ class EarlyStopping(Frozen):
             raise ValueError("`rungs` must increase strictly")
         if len(self.rungs) == 1 and not self.floors:
             raise ValueError(
-                "`rungs` holds one rung, and the first ends no trial without `floors`; give two"
+                "`rungs` has one rung, and without `floors` the first ends no trial; give two"
             )
         if self.others < self.dominating:
             raise ValueError(

@@ -26,14 +26,14 @@ Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm",
 
 
 class Source(Rendered):
-    """One corpus. `split`, `config` and `revision` are for data sets, `licence` is for readers.
+    """One corpus. `split`, `config` and `revision` are for data sets; `licence` is only shown.
 
     - `path`: one file, a file for each language (line-parallel text, WMT's SGM), a data set's
       folder, or `hf:` and a data set's name (`mtray.data.readers.sources`).
-    - `columns`: default to the language codes, to `text` for monolingual data, and to `prompt` and
-      `target` for replay and instruct, which differ in name only; `document` names the column of
-      document ids.
-    - `format`: needed where neither the file's name nor its content shows it.
+    - `columns`: names of its columns, by default the language codes, `text` for monolingual data,
+      and `prompt` and `target` for replay and instruct (two names for one kind); `document` names
+      the column of document ids.
+    - `format`: needed if neither the file's name nor its content shows it.
     - `weight`: its share among the sources of its kind.
     - `max_repeats`: a recipe that would repeat the source more often is infeasible (with
       `training.allow_repeats`; None: no cap).
@@ -63,7 +63,7 @@ class Source(Rendered):
             )
         self.check_rendering(self.kind, self.languages)
         if not self.path and self.replay != "self":
-            raise ValueError("`path` is missing; only `replay: self` does without")
+            raise ValueError("`path` is missing; only `replay: self` needs none")
         return self
 
     @model_validator(mode="after")
@@ -100,8 +100,8 @@ class QualitySet(Frozen):
     - `size`: how many segments are used.
     - `take`: a sample stratified by domains and documents, or the first ones
       (`mtray.data.stratified_sample`).
-    - `test`: the keys, above all `path`, that differ for the held-out segments, which no search
-      sees.
+    - `test`: the keys, above all `path`, that differ for the held-out test segments, which no
+      search sees.
     """
 
     direction: Direction
@@ -155,12 +155,13 @@ class Evaluation(Frozen):
     """How trials are evaluated.
 
     - `comet`: the metric that defines quality: a hub name, a checkpoint's path, `embedded` (the
-      embedded study's small metric, only under this name), or `none`, with which there is no
-      quality.
+      embedded study's small metric, only under this name), or `none`, with which quality is not
+      measured.
     - `more_comet`: further COMET models, by the name under which they are reported.
     - `max_new_tokens`: the limit on every generation.
     - `beams`: 1 is greedy decoding.
-    - `embedder`: a sentence encoder, for DES between a trial's mix and the evaluation.
+    - `embedder`: a sentence encoder, for DES (the cosine of mean embeddings) between a trial's mix
+      and the evaluation.
     - `reversion`: alphas at which every trained model is evaluated as well, each a point of its own
       (`Recipe.reversion_alpha`).
     - `intermediate_checkpoints`: shares of the steps after which every training is evaluated as
@@ -203,15 +204,15 @@ class Evaluation(Frozen):
             return given
         found = {"metrics": [name for name in METRICS if name != "comet"], **given}
         if isinstance(found["metrics"], list | tuple) and "comet" in found["metrics"]:
-            raise ValueError("`metrics` names comet, and `comet` is none; drop one of the two")
+            raise ValueError("`metrics` names comet, but `comet` is none; change one of the two")
         return found
 
     @model_validator(mode="after")
     def _alphas_and_shares_differ(self) -> Evaluation:
         if len(set(self.reversion)) < len(self.reversion):
-            raise ValueError("`reversion` holds an alpha twice")
+            raise ValueError("`reversion` has an alpha twice")
         if len(set(self.intermediate_checkpoints)) < len(self.intermediate_checkpoints):
-            raise ValueError("`intermediate_checkpoints` holds a share twice")
+            raise ValueError("`intermediate_checkpoints` has a share twice")
         return self
 
     @property
@@ -257,7 +258,7 @@ class Study(Frozen):
         names = [s.name for s in self.sources]
         twice = sorted(n for n in names if names.count(n) > 1)
         if twice:
-            raise ValueError(f"`sources` holds a name twice: {twice[0]!r}")
+            raise ValueError(f"`sources` has a name twice: {twice[0]!r}")
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")
         check_training(self.training, self.resources)

@@ -105,7 +105,7 @@ def check_training(training: Training, resources: Resources) -> None:
         most = getattr(training, name)
         if most is not None and most < training.max_length:
             raise ValueError(
-                f"`training.{name}` is {most}, and one example may have {training.max_length} "
+                f"`training.{name}` is {most}, but one example may have {training.max_length} "
                 "tokens (`max_length`): raise the first or lower the second"
             )
     if training.batch_tokens is None and training.batch_examples < resources.workers:

@@ -111,7 +111,7 @@ class Space(Frozen):
             return [n for n in TopologicalSorter(before).static_order() if n in self.parameters]
         except CycleError as error:
             raise ConfigError(
-                f"`when` goes in a circle: {' -> '.join(map(str, error.args[1]))}"
+                f"`when` conditions are circular: {' -> '.join(map(str, error.args[1]))}"
             ) from None
 
     def values(self, name: str) -> tuple[Value, ...]:
@@ -214,7 +214,10 @@ def _check_conditions(space: Space, path: Path) -> None:
             held = {condition.holds(value) for value in _looked_at(found, other, condition)}
             if len(held) == 1:
                 how = "always" if held == {True} else "never"
-                raise ConfigError(f"{where}: {how} holds for {other} {found.text()}")
+                raise ConfigError(
+                    f"{where}: the condition {how} holds for {other} {found.text()}; "
+                    "drop or change it"
+                )
     space.in_order()
 
 

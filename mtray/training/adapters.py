@@ -47,7 +47,8 @@ def checkpoint_gradients(model: Any, zero_stage: int) -> None:
     """
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise ConfigError(
-            f"training.gradient_checkpointing: {type(model).__name__} cannot; set it to false"
+            f"training.gradient_checkpointing: {type(model).__name__} does not support it; "
+            "set it to false"
         )
     reentrant = zero_stage == 3
     model.gradient_checkpointing_enable({"use_reentrant": reentrant})

@@ -19,12 +19,14 @@ from mtray.training.generation_settings import hand_on, write_own
 def check_empty(folder: Path) -> None:
     """ConfigError unless a model can be written there: the folder must be absent or empty."""
     if folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{folder}: not empty; give a folder that is not there yet, or remove it")
+        raise ConfigError(
+            f"{folder}: not empty; give a folder that does not exist yet, or remove it"
+        )
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: is a file; give a folder that is not there yet")
+        raise ConfigError(f"{folder}: is a file; give a folder that does not exist yet")
     home = next(p for p in folder.absolute().parents if p.exists())
     if not home.is_dir() or not os.access(home, os.W_OK):
-        raise ConfigError(f"{folder}: cannot be made, {home} cannot be written; choose another one")
+        raise ConfigError(f"{folder}: cannot be created, {home} is not writable; choose another")
 
 
 @contextmanager

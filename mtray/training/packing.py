@@ -233,7 +233,7 @@ def check_packing(model: Any) -> None:
 
 def _cannot(model: Any, why: str) -> ConfigError:
     return ConfigError(
-        f"training.packing is on, but {type(model).__name__} cannot take packed rows: {why}; "
+        f"training.packing is on, but {type(model).__name__} cannot use packed rows: {why}; "
         "allowed: auto, off"
     )
 

@@ -49,7 +49,9 @@ def load_trainable(module: Any, path: Path) -> None:
         with safe_open(path, "pt") as file, torch.no_grad():  # type: ignore[no-untyped-call]
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             if shapes != {name: tuple(weight.shape) for name, weight in wanted.items()}:
-                raise RunError(f"{path}: holds other weights than the trial's recipe moves")
+                raise RunError(
+                    f"{path}: has other weights than those that the trial's recipe trains"
+                )
             for name, weight in wanted.items():
                 weight.copy_(file.get_tensor(name))
     except (OSError, SafetensorError) as error:

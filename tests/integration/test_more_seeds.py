@@ -79,6 +79,6 @@ def test_replicates_and_a_warm_start(sweep, small, tmp_path):
     assert sorted(taken) == list(range(6)), "baselines outside the choices, too"
     assert {n: r.role for n, r in taken.items()} == {n: records[n].role for n in taken}
     assert all(r.mix == records[n].mix for n, r in taken.items())
-    assert f"{len(taken)} trials of earlier runs are taken over" in output
+    assert f"{len(taken)} trials of earlier runs were imported" in output
     assert len(second) == len(taken) + 2, "the base model and the one trial that was asked for"
     assert "6 of 6 trials fit; the base model is measured anew" in output

@@ -65,5 +65,5 @@ def test_a_table_in_memory_is_sent(ray):
 def test_without_a_copy_it_is_an_error(ray, table):
     handed = store_transport.send_tables({"a": table})
     shutil.rmtree(table.folder)
-    with pytest.raises(DataError, match="does not see the token store of source 'a'"):
+    with pytest.raises(DataError, match="cannot see the token store of source 'a'"):
         store_transport.receive_tables(handed)

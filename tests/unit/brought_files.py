@@ -205,7 +205,7 @@ TABLES = [
         "a.csv",
         "x;y\n",
         ("#1", "#2"),
-        message=r"a\.csv:1: 1 fields, but #2 is asked for; the fields seem to be separated by semi",
+        message=r"a\.csv:1: 1 fields, but #2 is requested; the fields seem to be separated by semi",
     ),
     Brought("commas in TSV", "a.tsv", "text,b\nx,y\n", message="separated by commas"),
     Brought(

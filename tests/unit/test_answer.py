@@ -199,9 +199,9 @@ def open_answer(found, probability=0.9, **settling):
     "settling, said",
     [
         ({}, "train trial 1 and trial 2 3 more times with other seeds, about 5 minutes"),
-        ({"repeats": 0, "segments": 1.0}, "Beside trial 1 and trial 2 alone it would hold"),
+        ({"repeats": 0, "segments": 1.0}, "Against trial 1 and trial 2 alone it would hold"),
         ({"repeats": None, "segments": 1.01}, "use 1.1 times as many evaluation segments"),
-        ({"repeats": None}, "it needs more of both"),
+        ({"repeats": None}, "both are needed"),
     ],
 )
 def test_what_would_settle_it_in_words(found, settling, said):
@@ -239,7 +239,8 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     assert found.observed == pytest.approx({"quality": 0.02, "retention": 0.01})
     assert [gain.gain for gain in found.expected] == pytest.approx([-0.002, -0.01])
     assert any(
-        "Measured alone, trial 2 is worth more" in line for line in answer_lines(answer(lucky))
+        "By its measured values, trial 2 is worth more" in line
+        for line in answer_lines(answer(lucky))
     )
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
     even = Evidence(**{**vars(told.evidence), "gaps": gaps})

@@ -81,7 +81,7 @@ def on_gpu(**evaluation):
 
 WITHOUT_ONE = [
     (make_study(resources={"gpus_per_worker": 1}), RunError, "this machine has 4 CPU, 0 GPU"),
-    (on_gpu(), ConfigError, r"`evaluation\.comet_device` is gpu, and this machine has no GPU"),
+    (on_gpu(), ConfigError, r"`evaluation\.comet_device` is gpu, but this machine has no GPU"),
     (on_gpu(comet="none", more_comet={"a": "b/c"}), ConfigError, "comet_device"),
 ]
 

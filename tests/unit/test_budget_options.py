@@ -48,12 +48,12 @@ def test_values_that_are_none(given, said):
 
 
 def test_trials_above_the_study_s_ceiling_are_the_user_s_mistake():
-    with pytest.raises(ConfigError, match="--trials 20: `ceiling` is 14, and `trials` is 20"):
+    with pytest.raises(ConfigError, match=r"--trials 20: `ceiling` is 14, .* `trials` \(20\)"):
         with_options(Budget(trials=14, ceiling=14), arguments(["--trials", "20"]))
 
 
 def test_a_ceiling_below_the_budget_is_refused():
-    with pytest.raises(ValidationError, match="`ceiling` is 13, and `trials` is 14 already"):
+    with pytest.raises(ValidationError, match=r"`ceiling` is 13, which is below `trials` \(14\)"):
         Budget(trials=14, ceiling=13)
 
 
@@ -85,8 +85,8 @@ def test_status_says_what_confirmed_and_what_settles(tmp_path):
     confirmed, settling = ending_lines(entries, SETTLING, tmp_path)
     assert confirmed == "confirmation: trial 13 (finished): too close to trial 6"
     assert settling == (
-        "settling: 3 further trials so far, 1 of them not ended; the last is trial 16: too close "
-        "to trial 6"
+        "settling: 3 further trials so far, 1 of them not finished; the last is trial 16: too "
+        "close to trial 6"
     )
     assert most_further(SETTLING, tmp_path) == 7, "the same throughout"
     assert ledger.total == 21

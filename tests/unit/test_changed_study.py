@@ -67,8 +67,8 @@ SOURCE_CASES = {
                                    2: "mono_ratio is above 0 but the study has no source"}),
     "another file": (
         (PAIRS, changed(MONO, path="other.txt"), REPLAY),
-        {0: "source mono, of which it was trained on 500 examples, is another here",
-         2: "source mono, of which it was trained on 600 examples, is another here"}),
+        {0: "source mono, of which it was trained on 500 examples, differs here",
+         2: "source mono, of which it was trained on 600 examples, differs here"}),
     "another weight, of the only one of its kind": ((PAIRS, changed(MONO, weight=3.0), REPLAY), {}),
 }  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_a_refusal_names_all_that_stands_in_the_way(old):
     said = str(refused.value)
     for key in ("study.model = ", "study.training.epochs = 1, now it is 2", "study.sources.chat"):
         assert key in said
-    assert said.endswith("leave out --from, which trains anew")
+    assert said.endswith("leave out --from to train anew")
 
 
 def test_another_objective_that_was_recorded_comes_along(tmp_path):
@@ -210,7 +210,7 @@ def test_a_new_run_looks_for_leakage_where_the_earlier_one_did(tmp_path):
     evaluation = study_of().evaluation.model_copy(update={"quality": (tested,)})
     study = study_of(**leakage, evaluation=evaluation)
     bound = BoundStudy(study, SPACE, study.evaluation)
-    with pytest.raises(RunError, match="leakage was looked for in other texts"):
+    with pytest.raises(RunError, match="leakage was checked against other texts"):
         earlier_run(runs / "old", bound)
     assert inheriting([], runs, runs / "new", bound) == bound
     mine = inheriting(["old"], runs, runs / "new", bound)

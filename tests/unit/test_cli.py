@@ -209,7 +209,7 @@ MISTAKES = {
     "no number": (["rerun", "{run}", "two"], "expected a trial's number or base, found 'two'"),
     "negative seed": (["rerun", "{run}", "2", "--seed", "-1"], "--seed: expected 0 or more"),
     "rerun into a file": (
-        ["rerun", "{run}", "2", "--out", "{run}/study.json"], "study.json: cannot be made",
+        ["rerun", "{run}", "2", "--out", "{run}/study.json"], "study.json: cannot be created",
     ),
     "study not there": (["check", "--study", "{tmp}/no.yaml"], "{tmp}/no.yaml: no such file"),
     "space not there": (["check", "--space", "{tmp}/no.yaml"], "{tmp}/no.yaml: no such file"),
@@ -317,7 +317,7 @@ def test_a_rerun_shows_what_is_not_measured_any_more_and_says_why():
     row = next(line for line in lines if line.startswith("retention.b"))
     assert row.split() == ["retention.b", "0.250", "[0.240,", "0.260]", "-"]
     assert lines[-1] == (
-        "note: Retention as recorded and now are not of the same abilities and do not compare: as "
-        "recorded it is the weighted mean over a, b; now it is the weighted mean over a, without "
-        "b, since it is weak."
+        "note: Retention as recorded and now average different abilities and are not comparable: "
+        "as recorded it is the weighted mean over a, b; now it is the weighted mean over a, "
+        "without b, since it is weak."
     )

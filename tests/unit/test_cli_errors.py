@@ -12,7 +12,7 @@ def test_a_full_disk_is_one_plain_line(capsys):
     with report_errors() as outcome:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/x/study.json")
     assert outcome.code == 2
-    expected = "error: runs/x/study.json: no space left there; make room and try again\n"
+    expected = "error: runs/x/study.json: no space left there; free some and try again\n"
     assert capsys.readouterr().err == expected
 
 

@@ -95,7 +95,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DataError, match=r"no source file; looked for .*en-de.en, .*en-de"):
         read_cocoa(tmp_path, "en", "de")
     write(tmp_path, "formality-control.train.telephony.en-de", ".en", ".de")
-    with pytest.raises(DataError, match="holds train and test files"):
+    with pytest.raises(DataError, match="has train and test files"):
         read_cocoa(tmp_path, "en", "de")
 
 
@@ -106,7 +106,7 @@ def test_what_is_missing_is_named(tmp_path):
         ((SOURCES, [FORMAL[0], "[F][/F]", FORMAL[2]], INFORMAL), r"annotated:2: the reference is"),
         ((SOURCES, [FORMAL[0], "", FORMAL[2]], INFORMAL), r":2: the reference is empty"),
         (([*SOURCES[:2], " "], FORMAL, INFORMAL), r"en-de:3: the source sentence is empty"),
-        ((SOURCES, ["a", "b", "c"], INFORMAL), r"no \[F\]...\[/F\] in the file"),
+        ((SOURCES, ["a", "b", "c"], INFORMAL), r"no \[F\]...\[/F\] phrase"),
         (([], [], []), r"no \[F\]"),
     ],
 )
@@ -229,7 +229,7 @@ def test_the_zero_shot_prompt_of_a_folder(folders):
 
 def test_options_that_do_not_fit_are_refused(folders):
     for options in ({"shots": 2}, {"shots_path": "x"}):
-        with pytest.raises(ConfigError, match="need each other"):
+        with pytest.raises(ConfigError, match="must be given together"):
             build(folders / "test", **options)
     with pytest.raises(ConfigError, match="`instruction` cannot be false"):
         build(folders / "test", instruction=False)

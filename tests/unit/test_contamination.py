@@ -58,9 +58,9 @@ def test_a_source_s_own_filters_count(tmp_path):
         Contamination("mono", None, None),
     ]
     assert contamination_lines(contaminated_texts(study, study)) == [
-        "source pairs holds 3 rows with a text of the dev segments and 5 with one of the test "
+        "source pairs has 3 rows with a text of the dev segments and 5 with one of the test "
         "segments, and trials are trained on them",
-        "source mono: evaluation texts were not looked for (`leakage: null`)",
+        "source mono: not checked for evaluation texts (`leakage: null`)",
     ]
 
 
@@ -89,14 +89,15 @@ def test_a_sweep_says_what_its_sources_hold_of_test_segments_named_later(tmp_pat
     assert lines_at_start(tmp_path / "fresh", study_in(tmp_path, model, True)) == []
     head, pairs, mono = lines_at_start(run_dir, study_in(tmp_path, model, True))
     assert (
-        head == "  note: `test` was named after the run was bound, so no trial's data change by it"
+        head == "  note: `test` was added after the first start of the run, so it changes no "
+        "trial's data"
     )
-    assert "source pairs holds 0 rows with a text of the dev segments and 5 with one of" in pairs
-    assert "source mono holds 0 rows with a text of the dev segments and 2 with one of" in mono
+    assert "source pairs has 0 rows with a text of the dev segments and 5 with one of" in pairs
+    assert "source mono has 0 rows with a text of the dev segments and 2 with one of" in mono
     other = tmp_path / "test.tsv"
     other.write_text("en\tuk\nadd ace dab fed ebb\tdad bee add fed ace\n" * 4)
     found = lines_at_start(run_dir, study_in(tmp_path, model, True))
-    assert found[1:] == ["  note: no source holds a text of the dev or test segments"]
+    assert found[1:] == ["  note: no source contains a text of the dev or test segments"]
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -118,12 +119,12 @@ def test_a_test_says_so_too(tmp_path, model, monkeypatch, gone):
     notes = json.loads((run_dir / "test.json").read_text())["notes"]
     if gone:
         assert any(
-            "were not looked for in the sources: " in note and "no such file" in note
+            "sources were not checked for evaluation texts: " in note and "no such file" in note
             for note in notes
         )
     else:
         assert (
-            "source pairs holds 0 rows with a text of the dev segments and 5 with one of the test "
+            "source pairs has 0 rows with a text of the dev segments and 5 with one of the test "
             "segments, and trials are trained on them"
         ) in notes
 

@@ -117,7 +117,7 @@ def test_documents_are_resampled_together():
 def test_lengths_must_be_equal_and_a_reference_right():
     with pytest.raises(EvaluationError, match="4 items but 3 outputs"):
         judge(ITEMS, REFERENCES[:3], "de")
-    with pytest.raises(DataError, match="no reference holds"):
+    with pytest.raises(DataError, match="no reference contains"):
         judge([item("x", "y")], ["x"], "de")
 
 

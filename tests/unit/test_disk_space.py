@@ -34,14 +34,14 @@ def million(monkeypatch):
 def test_weights_and_two_moments_twice_for_each_trial(tmp_path):
     line = disk_space.check_disk(make_study(), space(), tmp_path / "runs" / "new", 4)
     assert line == (
-        "  checkpoints: 0.012 GB a trial, 4 at a time and twice while one is replaced: up to "
+        "  checkpoints: 0.012 GB per trial, 4 at a time and twice while one is replaced: up to "
         "0.096 GB of 0.1 GB free"
     )
-    assert "0.006 GB a trial" in disk_space.check_disk(
+    assert "0.006 GB per trial" in disk_space.check_disk(
         SEARCH_ALONE, space(frozen_layers=2), tmp_path, 1
     )
     # a baseline freezes nothing, whatever the space does
-    assert "0.012 GB a trial" in disk_space.check_disk(
+    assert "0.012 GB per trial" in disk_space.check_disk(
         make_study(), space(frozen_layers=2), tmp_path, 1
     )
 
@@ -75,10 +75,10 @@ def test_parameters_are_counted_as_the_model_itself_has_them():
 def test_of_adapters_the_highest_rank_counts(tmp_path):
     ranks = IntRange(type="int", low=4, high=64, log=True)
     lora = Space(parameters={"lora_rank": ranks}, fixed={"parallel_size": 10, "method": "lora"})
-    assert "0.000768 GB a trial" in disk_space.check_disk(make_study(), lora, tmp_path, 1)
+    assert "0.000768 GB per trial" in disk_space.check_disk(make_study(), lora, tmp_path, 1)
     both = Choices(type="categorical", choices=["lora", "full"])
     either = Space(parameters={"lora_rank": ranks, "method": both}, fixed={"parallel_size": 10})
-    assert "0.012 GB a trial" in disk_space.check_disk(make_study(), either, tmp_path, 1)
+    assert "0.012 GB per trial" in disk_space.check_disk(make_study(), either, tmp_path, 1)
 
 
 EITHER = "method: {type: categorical, choices: [lora, full]}\nparallel_size: 10\n"
@@ -101,7 +101,7 @@ def test_conditions_of_the_space_count(tmp_path, name):
     text, size = CONDITIONAL[name]
     (tmp_path / "space.yaml").write_text(text)
     found = load_space(tmp_path / "space.yaml", {"learning_rate": 0.1})
-    assert f"{size} GB a trial" in disk_space.check_disk(SEARCH_ALONE, found, tmp_path, 1)
+    assert f"{size} GB per trial" in disk_space.check_disk(SEARCH_ALONE, found, tmp_path, 1)
 
 
 def test_adapters_are_counted_as_they_are_made():

@@ -174,7 +174,7 @@ def test_only_the_third_start_in_a_row_that_fails_is_the_fault_of_a_trial(cluste
     sweep.over.set()
     sweep.close()
     assert sweep.queue.passed_on == [False, False, True, False, False]
-    assert len(sweep.said) == 4 and "is tried again: 'no such file'" in sweep.said[0]
+    assert len(sweep.said) == 4 and "will be tried again: 'no such file'" in sweep.said[0]
 
 
 def test_there_is_no_executor_without_a_place(cluster):

@@ -157,7 +157,7 @@ def test_what_has_no_known_language_is_said_not_to_be_looked_at():
 def test_tasks_that_fetch_their_own_documents_are_named(tmp_path):
     harness = {"hella": {"measure": "lm_eval", "task": "hellaswag"}}
     made = study(tmp_path, abilities=harness)
-    assert build_filter(made.sources[0], made).notes == ["leakage: not looked for in hella"]
+    assert build_filter(made.sources[0], made).notes == ["leakage: not checked in hella"]
     off = study(tmp_path, abilities=harness, filters={"leakage": None, "shots_leakage": None})
     assert build_filter(off.sources[0], off).notes == []
 

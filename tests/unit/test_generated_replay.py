@@ -115,7 +115,7 @@ def test_answers_that_were_cut_off_are_left_out(tmp_path):
     told = []
     short = asked(tmp_path, generation=Generation(max_new_tokens=3))
     with pytest.raises(
-        DataError, match=r"'chat': `replay: gr` made no whole example \(.*cut_off 3"
+        DataError, match=r"'chat': `replay: gr` generated no complete example \(.*cut_off 3"
     ):
         resolved(short, told.append)
     tokenizer = models.load_tokenizer("embedded")
@@ -232,7 +232,7 @@ def test_a_source_that_was_not_generated_is_refused(tmp_path):
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MTRAY_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"replay cannot be kept .*MTRAY_CACHE"):
+    with pytest.raises(DataError, match=r"replay cannot be stored .*MTRAY_CACHE"):
         resolved(asked(tmp_path))
 
 

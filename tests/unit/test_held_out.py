@@ -59,7 +59,7 @@ def test_every_set_needs_test_segments():
     [
         ({"path": "dev.tsv"}, "quality en-uk: `test`: these are the segments of the search"),
         ({"size": 20}, "these are the segments of the search"),
-        ({"path": "t.tsv", "direction": "uk-en"}, "'direction' is the same on test segments"),
+        ({"path": "t.tsv", "direction": "uk-en"}, "'direction' cannot differ on test segments"),
         ({"path": "t.tsv", "size": 0}, "size: Input should be greater"),
         ({"path": "t.tsv", "shots": 3}, "shots: Extra inputs"),
     ],
@@ -190,10 +190,10 @@ def test_the_test_segments_are_touched_once(run, capsys):
     assert held_out_test.run_test(run.path) == 0
     assert len(run.calls) == 5
     again = capsys.readouterr().out
-    assert "nothing was touched now" in again
+    assert "nothing was measured now" in again
     assert again.splitlines()[:8] == first.splitlines()[:8]
-    assert "by 4 trials, 3 of them trained again: quality en-uk: 30" in again
-    assert "2 requests of the test are among those of the search" in again
+    assert "with 4 trials, 3 of them trained again: quality en-uk: 30" in again
+    assert "2 requests of the test are also among those of the search" in again
 
 
 def test_dev_and_test_stand_side_by_side(run, capsys):
@@ -220,7 +220,7 @@ def test_who_comes_to_the_front_later_is_named(run, capsys):
     held_out_test.run_test(run.path)
     write_trial(run.path, 7, (0.9, 0.99), np.random.default_rng(1))
     held_out_test.run_test(run.path)
-    assert "trials 7 have come to the front since and are not tested" in capsys.readouterr().out
+    assert "trials 7 have joined the front since then and are not tested" in capsys.readouterr().out
     assert 7 not in run.calls
 
 
@@ -243,8 +243,8 @@ def test_records_without_digests_are_said_once(run):
     result = held_out_test.read_result(run.path / "test.json")
     found = [note for note in result.notes if "without digests" in note]
     assert found == [
-        "trials 0, 1, 3: the record is of an older version, without digests of what was drawn, so "
-        "of parallel only counts were compared"
+        "trials 0, 1, 3: the record is of an older version, without digests of the draw, so "
+        "only the counts of parallel were compared"
     ]
 
 
@@ -252,7 +252,7 @@ def test_records_without_digests_are_said_once(run):
 SHARES = {"few": (0.9, 0.05), "icl": (0.7, 0.1)}
 LACK = "the base model's 1 is not above the floor 1"
 BOTH = (
-    "note: Retention on dev and on test are not of the same abilities and do not compare: on dev "
+    "note: Retention on dev and on test average different abilities and are not comparable: on dev "
     f"it is the weighted mean over few, icl; on test it is the weighted mean over few, without "
     f"icl, since {LACK}.",
     "note: `retention.common` is the weighted mean over the abilities that both have: few.",
@@ -321,7 +321,7 @@ def test_without_an_ability_in_common_nothing_is_averaged(two_abilities, run, ca
     for number in VALUES:
         give_abilities(run.path, number, ("icl",))
     result = two_abilities(("few",))
-    assert "No ability is in both, so there is no retention that compares." in result.notes
+    assert "No ability is in both, so there is no comparable retention." in result.notes
     assert {name for row in result.rows for name in row.objectives} == {"quality", "retention"}
     assert "retention.common" not in capsys.readouterr().out
 
@@ -363,7 +363,7 @@ def test_a_trial_runs_in_a_process_of_its_own(tmp_path):
     assert (tmp_path / "made").is_dir()
     with pytest.raises(RunError, match="no such thing"):
         held_out_test.apart(refuse, "no such thing")
-    with pytest.raises(WorkerLost, match="the same command goes on"):
+    with pytest.raises(WorkerLost, match="the same command continues"):
         held_out_test.apart(os.abort)
 
 

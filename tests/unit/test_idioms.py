@@ -105,9 +105,9 @@ WRONG_SPANS = [
     ("kick\t__import__('os').getcwd()", "expected a label, a tab and a list"),
     ("kick\t[(0, '4')]", "expected pairs of whole numbers"),
     ("kick\t[(0, 1, 2)]", "expected pairs of whole numbers"),
-    ("kick\t[(4, 4)]", r"\(4, 4\) is no part of a sentence of 8 characters"),
-    ("kick\t[(0, 9)]", "is no part of a sentence of 8 characters"),
-    ("kick\t[(-2, 3)]", "is no part of a sentence"),
+    ("kick\t[(4, 4)]", r"\(4, 4\) is outside a sentence of 8 characters"),
+    ("kick\t[(0, 9)]", "is outside a sentence of 8 characters"),
+    ("kick\t[(-2, 3)]", "is outside a sentence"),
 ]
 
 
@@ -260,7 +260,7 @@ def test_score_with_spans(files, capsys):
 WRONG_ARGUMENTS = [
     (["--spans", "x"], "LitTER needs --dictionary"),
     (["--ref-spans", "x"], "Score_MWE needs both"),
-    (["--fuzzy"], "--fuzzy is LitTER's, which needs --spans"),
+    (["--fuzzy"], "--fuzzy is an option of LitTER, which needs --spans"),
     (["--reverse-dictionary", "x"], "needs --dictionary"),
 ]
 

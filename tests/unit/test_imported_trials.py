@@ -134,7 +134,7 @@ def test_taken_trials_are_complete_trials_of_the_new_run(old, tmp_path):
     assert find_record(new, "3").taken_from.number == found[3].record.number
     lines = trial_lines(read_records(new), read_overview(new).trials, study_of(), False)
     assert lines[0].startswith("trials: 7 complete, 0 failed")
-    assert "taken over from earlier runs: 9 trials" in lines
+    assert "imported from earlier runs: 9 trials" in lines
 
 
 def test_with_enough_of_them_no_space_filling_points_are_needed(old, tmp_path):

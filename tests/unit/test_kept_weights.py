@@ -106,7 +106,7 @@ def test_only_what_moved_is_kept_and_it_is_the_model(tmp_path):
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
     )
-    with pytest.raises(RunError, match="other weights than the trial's recipe moves"):
+    with pytest.raises(RunError, match="other weights than those that the trial's recipe trains"):
         load_trainable(llama(byte_level()), tmp_path / "0001" / WEIGHTS_FILE)
     (tmp_path / "0001" / WEIGHTS_FILE).write_bytes(b"cut")
     with pytest.raises(RunError, match="not a readable file of weights"):

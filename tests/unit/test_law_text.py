@@ -155,7 +155,7 @@ def test_the_grid_holds_the_corners():
 def test_lines_and_json(found):
     lines = law_lines(found)
     assert lines[0].startswith(
-        "Laws fitted to the differences of 20 recipes to the base model [95 %"
+        "Laws fitted to the differences of 20 recipes from the base model [95 %"
     )
     assert any(line.startswith("retention: loss = K n^a") for line in lines)
     assert any(line.startswith("best recipe by the laws: parallel_size") for line in lines)

@@ -267,7 +267,7 @@ def test_a_damaged_record_of_what_was_told_is_moved_aside_and_named(tmp_path):
     path.write_bytes(path.read_bytes()[:50])
     ledger = ledger_in(tmp_path)
     (text,) = ledger.records.damaged
-    assert text.startswith(f"{path}: ") and "the front does without the trial" in text
+    assert text.startswith(f"{path}: ") and "the front leaves out the trial" in text
     assert not path.exists() and ledger.finished == 2 and ledger.next(3).number == 2
     assert ledger_in(tmp_path).records.damaged == []
 

@@ -162,7 +162,7 @@ def test_trials_that_disagree_are_named():
     said = run_notes(records)
     assert said[0] == SENTENCE
     assert said[1] == (
-        "Trials disagree on the abilities that retention averages, so it does not compare between "
+        "Trials disagree on the abilities that retention averages, so it is not comparable between "
         "them (trials base, 0, 1: animacy; trial 2: animacy, spanish)."
     )
     assert set(said[:2]) <= set(build_front(records, make_study(), Path("run")).notes)
@@ -184,17 +184,17 @@ SIDES = {
     "the same": (kept("a", "b"), kept("a", "b"), ""),
     "fewer on test": (
         kept("a", "b"), kept("a", b="it is weak"),
-        "Retention on dev and on test are not of the same abilities and do not compare: on dev it "
-        "is the weighted mean over a, b; on test it is the weighted mean over a, without b, since "
-        "it is weak. | `retention.common` is the weighted mean over the abilities that both have: "
-        "a.",
+        "Retention on dev and on test average different abilities and are not comparable: on dev "
+        "it is the weighted mean over a, b; on test it is the weighted mean over a, "
+        "without b, since it is weak. | `retention.common` is the weighted mean over the "
+        "abilities that both have: a.",
     ),
     "none in common": (
         kept("b", a="it is weak"), kept("a", b="it is weak"),
-        "Retention on dev and on test are not of the same abilities and do not compare: on dev it "
-        "is the weighted mean over b, without a, since it is weak; on test it is the weighted mean "
-        "over a, without b, since it is weak. | No ability is in both, so there is no retention "
-        "that compares.",
+        "Retention on dev and on test average different abilities and are not comparable: on dev "
+        "it is the weighted mean over b, without a, since it is weak; on test it is the "
+        "weighted mean over a, without b, since it is weak. | No ability is in both, so there "
+        "is no comparable retention.",
     ),
 }  # fmt: skip
 
@@ -285,7 +285,7 @@ def shorter_baseline(record):
 CASES = {
     "too long": (
         long_examples,
-        "Examples over `max_length` tokens are in no mix: 100 of 1,000 of pairs.",
+        "Examples over `max_length` tokens, left out of every mix: 100 of 1,000 of pairs.",
     ),
     "articles": (
         count("news", articles_cut=12.0, segments=100.0),
@@ -293,22 +293,22 @@ CASES = {
     ),
     "answers cut off": (
         lambda r: count("quality.en-uk", truncated=3.0 + r.number, segments=200.0)(r),
-        "Answers cut off at `max_new_tokens`, the most of any trial: 5 of 200 in quality.en-uk "
-        "(trial 2).",
+        "Answers cut off at `max_new_tokens`, in the trial with the most: 5 of 200 in "
+        "quality.en-uk (trial 2).",
     ),
     "answers of a harness cut off": (
         count("mmlu", truncated=7.0, requests=50.0, documents=10.0),
-        "Answers cut off at `max_new_tokens`, the most of any trial: 7 of 50 in mmlu (the base "
-        "model).",
+        "Answers cut off at `max_new_tokens`, in the trial with the most: 7 of 50 in mmlu (the "
+        "base model).",
     ),
     "off target": (
         count("failures.en-xx", **{"strict.empty": 0.0, "strict.copy": 1.0}),
-        "Answers in another language (`off_target`) are not looked for, since the detector does "
-        "not know the right one, in: en-xx.",
+        "Answers in another language (`off_target`) are not detected, since the detector does "
+        "not know the target language, for: en-xx.",
     ),
     "characters": (
         signed("bleu.en-ja", lambda _: "BLEU|nrefs:1|tok:char|smooth:exp"),
-        "Over characters, since MeCab is not installed: bleu.en-ja.",
+        "BLEU over characters, since MeCab is not installed: bleu.en-ja.",
     ),
     "retention at rungs": (
         rungs(make_rung(0.5, 0.9, left_out=("spanish", "few"))),
@@ -321,8 +321,8 @@ CASES = {
     ),
     "a shorter baseline": (
         shorter_baseline,
-        "Baselines with fewer pairs, since a source runs short: mono_one_to_one 800, parallel_only "
-        "2,000.",
+        "Baselines with fewer pairs, since a source is too small: mono_one_to_one 800, "
+        "parallel_only 2,000.",
     ),
     "attempts": (
         extra(attempts=lost(("out_of_memory", "again at half the micro-batch"))),
@@ -330,7 +330,7 @@ CASES = {
     ),
     "a checkpoint": (
         extra(checkpoint="begun anew: it is of another recipe"),
-        "Trained from the first step, since the checkpoint was of no use: trial 2 (it is of "
+        "Trained from the first step, since the checkpoint could not be used: trial 2 (it is of "
         "another recipe).",
     ),
     "a divergence": (
@@ -344,7 +344,7 @@ CASES = {
     ),
     "signatures": (
         signed("kiwi.en-uk", lambda number: f"kiwi|{number == 2}"),
-        "Not measured alike in all trials, so not to be compared between them: kiwi.en-uk.",
+        "Not measured in the same way in all trials, so not comparable between them: kiwi.en-uk.",
     ),
 }  # fmt: skip
 

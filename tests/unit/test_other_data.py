@@ -82,7 +82,7 @@ CHANGES = [
     (change_lines, ALL_OF_MONO, r"source 'mono': digest was \w{32} and is \w{32} now; changed "
                                 "since: the content of its file"),
     (change_dev, PLAIN, "source 'pairs': available was 197 and is 167 now; changed since: .*"
-                        "evaluation texts that leakage is looked for in"),
+                        "evaluation texts of the leakage check"),
     (change_tokenizer, PLAIN, r"source 'pairs': (tokens|digest) was \w+ and is \w+ now; "
                               "changed since: the tokenizer"),
     (change_order, PLAIN, r"source 'pairs': (tokens|digest) was \w+ and is \w+ now; its "
@@ -103,7 +103,7 @@ def test_other_data_are_refused_before_the_training(
         assert again(command, run_dir, tmp_path) == 2, command
         said = capsys.readouterr().err
         assert re.search("trial 0 cannot be trained again as it was: " + message, said), said
-        assert "put back what has changed" in said and "mtray rerun RUN 0 --seed N" in said
+        assert "restore what has changed" in said and "mtray rerun RUN 0 --seed N" in said
         assert 0 not in commands and "Traceback" not in said
     assert main(["rerun", str(run_dir), "0", "--seed", "7"]) == 0, "another draw on purpose"
     assert main(["rerun", str(run_dir), "0", "--seed", "1"]) == 2, "the same draw by its seed"
@@ -185,8 +185,8 @@ def test_the_same_tokens_by_other_code_are_the_same_training(
         assert found.ids == expected.ids
         assert found.mix.shares[0].store_key != expected.mix.shares[0].store_key
         assert (
-            "source pairs: the tokens drawn are the same as recorded, from another token store; "
-            "changed since: mtray's code"
+            "source pairs: the tokens drawn are the same as recorded, but from another token "
+            "store; changed since: mtray's code"
         ) in capsys.readouterr().out
 
 
@@ -204,7 +204,7 @@ def test_a_record_of_an_older_version_is_compared_by_its_counts(
     other_code(monkeypatch)
     assert again("rerun", run_dir, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "without digests of what was drawn, so of pairs, mono only counts were compared" in said
+    assert "without digests of the draw, so only the counts of pairs, mono were compared" in said
     assert "all counts are the same as recorded" in said
     # the old store is still there to say what changed
     change_lines(tmp_path, model, run_dir, monkeypatch)
@@ -223,7 +223,7 @@ def test_a_record_without_a_mix_is_said_to_have_none(tmp_path, model, commands, 
     failed = {"state": "failed", "objectives": {}, "scores": {}, "reason": "killed"}
     record(run_dir, PLAIN, Mix(), **failed)
     assert again("rerun", run_dir, tmp_path) == 0
-    assert "note: the record holds no mix" in capsys.readouterr().out
+    assert "note: the record has no mix" in capsys.readouterr().out
 
 
 def test_of_a_source_that_gives_nothing_the_file_does_not_matter(

@@ -179,7 +179,7 @@ def test_a_language_that_the_detector_does_not_know_is_not_judged():
 @pytest.mark.parametrize("sizes", [(1, 2, 2), (2, 2, 1), (0, 0, 0)])
 def test_bad_input(sizes):
     a, b, c = (["x"] * n for n in sizes)
-    with pytest.raises(EvaluationError, match="as many of each"):
+    with pytest.raises(EvaluationError, match="equally many of each"):
         judge(a, b, c, "de", "en")
 
 

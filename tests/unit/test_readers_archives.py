@@ -28,7 +28,7 @@ def test_what_is_compressed_needs_no_suffix(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", PACK)
 def test_a_suffix_that_is_wrong(tmp_path, kind):
-    message = rf"not a readable {kind} archive: it does not begin like one"
+    message = rf"not a readable {kind} archive: its first bytes are not those of one"
     refused(put(tmp_path, f"a.txt.{kind}", "<html>not found</html>"), message)
 
 
@@ -84,7 +84,7 @@ def test_members_of_an_archive(tmp_path):
     path = put(tmp_path, "a.zip", archive({"x/t.de": "Ja.\n", "x/t.en": "Yes.\n", "README": "r"}))
     pair = {"de": f"{path}/x/t.de", "en": f"{path}/x/t.en"}
     assert all_rows(pair, ["de", "en"]) == [{"de": "Ja.", "en": "Yes."}]
-    refused(path, r"expected one file in the archive, found 3; it holds x/t.de, x/t.en, README")
+    refused(path, r"expected one file in the archive, found 3; it contains x/t.de, x/t.en, README")
     with pytest.raises(DataError, match=r"expected a member 'x/t.fr' in the archive, found 0"):
         all_rows(f"{path}/x/t.fr", ["text"])
     with pytest.raises(DataError, match=r"b\.zip/x: no such file"):
@@ -106,14 +106,14 @@ def test_members_with_odd_paths_are_only_read(tmp_path, name):
 
 def test_archives_that_are_refused(tmp_path):
     link = archive({"a.tsv": "/etc/passwd"}, links=["a.tsv"])
-    refused(put(tmp_path, "a.zip", link), "a.tsv is a link; refused")
+    refused(put(tmp_path, "a.zip", link), "a.tsv is a link, which is refused")
     refused(
-        put(tmp_path, "b.zip", archive({"b.zip": archive({"c": "x"})})), "an archive in an arch"
+        put(tmp_path, "b.zip", archive({"b.zip": archive({"c": "x"})})), "an archive within an arch"
     )
     locked = archive({"a.tsv": "text\tb\n"})
     locked = locked.replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1")
     refused(put(tmp_path, "c.zip", locked), "not a readable zip archive: .*encrypted")
-    refused(put(tmp_path, "d.zip", archive({"a/": ""})), "found 0; it holds nothing")
+    refused(put(tmp_path, "d.zip", archive({"a/": ""})), "found 0; it contains nothing")
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w:gz") as made:
         made.addfile(tarfile.TarInfo("x"))

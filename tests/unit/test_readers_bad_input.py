@@ -93,7 +93,7 @@ def test_a_file_that_is_empty(tmp_path):
 def test_a_folder_is_no_file(tmp_path):
     refused(str(tmp_path), "a folder; expected a file, or a data set")
     refused({"text": str(tmp_path)}, "a folder; expected a file")
-    with pytest.raises(ConfigError, match="`split` is for data sets, and this is a file"):
+    with pytest.raises(ConfigError, match="`split` is only for data sets, and this is a file"):
         list(stream_columns(put(tmp_path, "a.txt", "x"), ["text"], ReadOptions(split="train")))
 
 

@@ -43,7 +43,7 @@ def test_saved_to_disk(saved):
         rows(saved / "one", ["fr"])
     with pytest.raises(DataError, match="one: row 1: no text under 'id' but int"):
         rows(saved / "one", ["id"])
-    with pytest.raises(ConfigError, match="`revision` is for a data set of the hub"):
+    with pytest.raises(ConfigError, match="`revision` is only for data sets on the hub"):
         rows(saved / "one", revision="main")
 
 
@@ -71,7 +71,7 @@ def test_a_folder_of_parquet_files(tmp_path):
         rows(folder)
     with pytest.raises(DataError, match=r"which `split`\? There are test, train"):
         rows(folder, split="validation")
-    with pytest.raises(DataError, match="no such folder, by the source's `config`"):
+    with pytest.raises(DataError, match=r"no such folder \(named by the source's `config`\)"):
         rows(tmp_path / "set", config="fr-en")
     (folder / "test.parquet").unlink()
     assert len(rows(folder)) == 7

@@ -57,9 +57,9 @@ def test_columns_by_number(tmp_path):
     path = put(tmp_path, "a.tsv", "Go.\tГеть!\tCC-BY\nHi.\tПривіт.\tCC-BY\n")
     assert all_rows(path, ["#1", "#2"])[1] == {"#1": "Hi.", "#2": "Привіт."}
     assert all_rows(put(tmp_path, "b", "Go.\tГеть!\n"), ["#2"]) == [{"#2": "Геть!"}]
-    refused(path, r"a\.tsv:1: 3 fields, but #4 is asked for", ["#1", "#4"])
+    refused(path, r"a\.tsv:1: 3 fields, but #4 is requested", ["#1", "#4"])
     refused(put(tmp_path, "c.tsv", "a\tb\na\n"), r"c\.tsv:2: expected 2 fields, found 1", ["#1"])
-    refused(put(tmp_path, "d.tsv", "a\ta\nx\ty\n"), r"column 'a' is there 2 times", ["a"])
+    refused(put(tmp_path, "d.tsv", "a\ta\nx\ty\n"), r"column 'a' occurs 2 times", ["a"])
 
 
 NESTED = {"translation": {"de": "Ja.", "en": "Yes."}, "a.b": "x", "n": 7, "chat": [{"text": "t"}]}
@@ -86,7 +86,7 @@ WRONG_JSON = [
     ('[{"text": "a"},\n]', r":2: not JSON"),
     ('[\n"a"]', r":2: expected an object, found str"),
     ('[{"text": "a"},\n 17]', r":2: expected an object, found number"),
-    ('[\n{"text": "\\ud83d"}]', r":2: half a character \(\\ud83d\) under 'text'"),
+    ('[\n{"text": "\\ud83d"}]', r":2: an unpaired surrogate \(\\ud83d\) under 'text'"),
     ('[\n{"text": ' + "[" * 100_000, r":2: not JSON that can be read: nested too deeply"),
     ('[{"text": "a",\n"n": ' + "9" * 5000 + "}]", r":1: not JSON that can be read: Exceeds"),
     ('[{"text": "a\n"}]', r":1: not JSON: Invalid control character"),
@@ -104,7 +104,7 @@ def test_wrong_jsonl(tmp_path):
     head = '{"text": null}\n'
     for line, message in {
         "[" * 100_000: "nested too deeply",
-        '{"text": "\\udc00"}': "half a character",
+        '{"text": "\\udc00"}': "an unpaired surrogate",
         '{"text": 1}': "no text under 'text' but int",
         "17": "expected an object, found int",
     }.items():

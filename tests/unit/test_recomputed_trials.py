@@ -269,7 +269,7 @@ def test_a_run_is_shown_and_exported_as_another_study_has_it(run_dir, sets, caps
 
 REFUSED = [
     ({"model": "other", "drop": ["spanish"]}, [],
-     ["study.model = 'embedded', now it is 'other'", "abilities.spanish = {", "trains anew"]),
+     ["study.model = 'embedded', now it is 'other'", "abilities.spanish = {", "to train anew"]),
     ({"objectives": {"quality": "max", "chrf++.en-uk": "max"}}, [],
      ["trials base, 0, 1: objective 'chrf++.en-uk' was not measured", "study.objectives = "]),
     ({}, ["--model", "0", "x"], ["a model is exported as its run trained it"]),

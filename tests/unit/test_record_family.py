@@ -101,7 +101,7 @@ def test_rows_without_their_trial_are_moved_away(begun, failed):
     ledger = ledger_in(run_dir, **STUDY)
     assert rows(run_dir) == [0, 1, *([2] if failed else []), 1_000_001, 2_000_001]
     assert len(ledger.records.damaged) == 2
-    assert "1000002/result.json: without its trial; moved to" in ledger.records.damaged[0]
+    assert "1000002/result.json: its trial is missing; moved to" in ledger.records.damaged[0]
     assert ledger_in(run_dir, **STUDY).records.damaged == []
 
 

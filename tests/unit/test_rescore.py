@@ -144,7 +144,7 @@ def test_a_value_that_is_not_the_recorded_one_is_pointed_out(run_dir, capsys):
     for value, said in ((right, False), (right.model_copy(update={"value": 40.0}), True)):
         write_record(run_dir, old.model_copy(update={"scores": {"chrf.en-uk": value}}))
         assert run("rescore", run_dir, "--metrics", "chrf") == 0
-        assert ("chrf.en-uk of 2 came out otherwise" in capsys.readouterr().out) is said
+        assert ("no longer as recorded: chrf.en-uk of 2" in capsys.readouterr().out) is said
 
 
 def test_without_the_base_model_there_is_no_difference(run_dir, capsys):
@@ -178,7 +178,7 @@ def test_damage_is_named(run_dir, capsys):
     file = trial_dir(run_dir, 2) / "rescored.json"
     file.write_text("[]")
     assert run("rescore", run_dir, "--metrics", "bleu") == 2
-    assert f"{file}: not a file of rescore" in capsys.readouterr().err
+    assert f"{file}: not written by `rescore`" in capsys.readouterr().err
     for path in run_dir.rglob("outputs.parquet"):
         path.unlink()
     assert run("rescore", run_dir, "--metrics", "bleu") == 2

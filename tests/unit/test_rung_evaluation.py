@@ -146,7 +146,7 @@ def test_before_the_base_model_is_measured_nobody_waits_and_nothing_is_lost(
     there.append(["base"])
     found.finish()
     assert [r.objectives["quality"].value for r in found.curve] == [0.3, 0.3]
-    assert found.curve[1].decision.startswith("went on, measured too late: rung 2")
+    assert found.curve[1].decision.startswith("continued, since it was measured too late: rung 2")
 
 
 def test_without_rungs_and_for_the_base_model_nothing_runs(rung_evaluator, progress_actor):

@@ -183,7 +183,7 @@ BROKEN = [
     ("[0.25, 1.0]", "less than 1"),
     ("[0.0, 0.5]", "greater than 0"),
     ("[]", "at least 1 item"),
-    ("[0.5]", "the first ends no trial without `floors`"),
+    ("[0.5]", "without `floors` the first ends no trial"),
     ("[0.25, 0.5], floors: {bleu: 20}", "names 'bleu'; `objectives` has quality, retention"),
     ("[0.25, 0.5], segments: 0", "early_stopping.segments"),
     ("[0.25, 0.5], dominating: 5", "fewer than the 5 `dominating`"),

@@ -91,7 +91,7 @@ def test_documents_are_resampled_together(files, tmp_path, capsys):
         (("hyp", "ref"), ["--metrics", "comet"], "say which model with --comet"),
         (("hyp", "ref"), ["--metrics", ""], "none given"),
         (("hyp", "ref"), ["--comet", "embedded"], "--comet needs --src"),
-        (("src", "hyp", "ref"), ["--comet", "./nowhere"], "no file, folder or hub name"),
+        (("src", "hyp", "ref"), ["--comet", "./nowhere"], "not a file, folder or hub name"),
     ],
 )
 def test_options_that_do_not_fit(files, capsys, roles, options, message):

@@ -117,7 +117,7 @@ WRONG = [
     ),
     ("replay_fraction: {type: float, low: 0, high: 1}", "replay_fraction: .*less than 1, found 1"),
     ("frozen_layers: {type: categorical, choices: [0, 1.5]}", "frozen_layers: .*found 1.5"),
-    ("mono_ratio: {type: int, low: 0, high: 1}\nmono_ratio: 1", "key 'mono_ratio' stands twice"),
+    ("mono_ratio: {type: int, low: 0, high: 1}\nmono_ratio: 1", "key 'mono_ratio' occurs twice"),
 ]
 
 
@@ -257,7 +257,7 @@ def test_conditions_in_a_circle(tmp_path):
     mono_ratio: {type: float, low: 0, high: 2, when: {replay_fraction: {above: 0.1}}}
     replay_fraction: {type: float, low: 0, high: 0.3, when: {mono_ratio: {above: 1}}}
     """
-    with pytest.raises(ConfigError, match=r"in a circle: .*mono_ratio"):
+    with pytest.raises(ConfigError, match=r"conditions are circular: .*mono_ratio"):
         load_space(put(tmp_path, text))
 
 

@@ -76,7 +76,7 @@ def test_what_is_used_stays_until_its_user_ends(root, capsys):
         assert not delete_store(by_name[B]) and (root / B / MANIFEST).is_file()
         assert main(["data", "clean", "--days", "0", "--yes"]) == 0
         out = capsys.readouterr().out
-        assert re.search(rf"{B} +pairs +\S+ \S+ +0.0 +in use", out) and "; 3 taken away" in out
+        assert re.search(rf"{B} +pairs +\S+ \S+ +0.0 +in use", out) and "; 3 deleted" in out
         assert sorted(p.name for p in root.iterdir()) == [B, f"{B}.lock", f"{B}.used", "somebody's"]
     finally:
         user.kill()
@@ -90,10 +90,10 @@ def test_without_yes_nothing_goes(root, capsys):
     before = sorted(root.rglob("*"))
     assert main(["data", "clean", "--max-gb", "0"]) == 0
     out = capsys.readouterr().out
-    assert out.count("would go") == 4 and "4 stores" in out and "4 to take away" in out
+    assert out.count("would be deleted") == 4 and "4 stores" in out and "4 to delete" in out
     assert "over 0 GB" in out and sorted(root.rglob("*")) == before
     assert main(["data", "clean"]) == 0
-    assert capsys.readouterr().out.count("would go") == 2
+    assert capsys.readouterr().out.count("would be deleted") == 2
     assert main(["data", "clean", "--days", "-1"]) == 2
 
 

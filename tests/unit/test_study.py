@@ -109,8 +109,8 @@ WRONG = [
         "objectives: {quality: max, cost.seconds: min}\nearly_stopping: {rungs: [0.2, 0.5]}\n",
         "'cost.seconds' has no value yet; drop one",
     ),
-    ("name: again\n", r":10: key 'name' stands twice"),
-    ("training: {epochs: 1, epochs: 2}\n", r":10: key 'epochs' stands twice"),
+    ("name: again\n", r":10: key 'name' occurs twice"),
+    ("training: {epochs: 1, epochs: 2}\n", r":10: key 'epochs' occurs twice"),
     ("a: [1\n", ":11: expected"),
     ("? [1, 2]\n: x\n", r":10: .*unhashable key"),
     ("model: {{corpora}}\n", r":10: .*unhashable key"),
@@ -135,7 +135,7 @@ WRONG_WITHIN = [
     ("kind: parallel", "kind: parallel, columns: {fr: x}", "sources.0: .*'fr' .*: en"),
     ("languages: [en, uk]", "languages: [en]", "sources.0: .*needs 2 `languages`, found 1"),
     ("languages: [en, uk]", "languages: [en, ukrainian]", "sources.0.languages.1: .*'ukrainian'"),
-    ("name: lines", "name: pairs", "`sources` holds a name twice: 'pairs'"),
+    ("name: lines", "name: pairs", "`sources` has a name twice: 'pairs'"),
     ("kind: parallel, languages: [en, uk]", "kind: mono, languages: [en]", "one of kind parallel"),
     ("size: 10", "sise: 10", "key evaluation.quality.0.sise; allowed here: direction, path"),
     ("measure: few_shot, ", "", "key evaluation.abilities.few.measure is missing"),
@@ -212,7 +212,7 @@ MISSING = "`comet` is missing; give a COMET model .*`none` .*, or `embedded`"
 UNNAMED = [
     ("  comet: owner/comet\n", "", MISSING),
     ("owner/comet", "null", MISSING),
-    ("owner/comet", "none\n  metrics: [comet, chrf]", "`metrics` names comet, and `comet` is none"),
+    ("owner/comet", "none\n  metrics: [comet, chrf]", "`metrics` names comet, but `comet` is none"),
     ("owner/comet", "none\n  metrics: 3", "metrics: .*found 3"),
 ]
 

@@ -133,7 +133,7 @@ def test_a_space_is_compared_by_parameter():
 
 REFUSED = [
     (study_of(seed=2, objectives={"retention": "max", "quality": "max"}), "--from mine, which"),
-    (study_of(seed=2, training=Training(epochs=2)), "--name, which trains anew"),
+    (study_of(seed=2, training=Training(epochs=2)), "--name to train anew"),
 ]
 
 
@@ -192,4 +192,4 @@ def test_a_new_ability_says_which_trials_can_be_asked(tmp_path):
     ]
     with pytest.raises(RunError) as refused:
         bind(tmp_path, TWO.model_copy(update={"model": "other"}), SPACE)
-    assert str(refused.value).endswith("--name, which trains anew")
+    assert str(refused.value).endswith("--name to train anew")

@@ -106,7 +106,7 @@ def test_where_no_recipe_is_allowed_it_says_so(sampler):
     for number in range(4):
         params = {"a": number / 4, "b": 3, "c": 0}
         found.add(number, params, Observation([params["a"], params["b"]]))
-    with pytest.raises(ConfigError, match=r"none of 4,096 recipes .* keeps to the `max_repeats`"):
+    with pytest.raises(ConfigError, match=r"none of 4,096 recipes .* respects the `max_repeats`"):
         found.suggest(4)
 
 

@@ -149,7 +149,7 @@ def test_the_split_of_text_without_documents():
     test, pool = split_segments(segments(*[None] * 10), Split(test=0.7), "x")
     assert (len(test), len(pool)) == (7, 3)
     assert len(split_segments(segments("a", "b"), Split(test=0.99), "x")[1]) == 1
-    with pytest.raises(DataError, match="x: all segments are of one document"):
+    with pytest.raises(DataError, match="x: all segments belong to one document"):
         split_segments(segments("a", "a"), Split(), "x")
 
 

@@ -47,7 +47,7 @@ def test_columns_and_documents(tmp_path):
     assert read(path, columns={"de": "german"}).documents is None
     with pytest.raises(ConfigError, match=r"unknown key 'fr'.*allowed: de, en, domain, document"):
         read(path, columns={"fr": "german"})
-    with pytest.raises(ConfigError, match=r"`split` is for a FLORES folder"):
+    with pytest.raises(ConfigError, match=r"`split` is only for a FLORES folder"):
         read(path, split="dev")
 
 

@@ -107,7 +107,7 @@ def test_the_base_model_baselines_and_repeats_are_counted():
     assert found.total(division, 1) == 60 + 240 + 100 + (8 + 2 + 1) * 30, "the first one twice"
     assert found.lines(division, 2) == [
         "  about 60 s for the base model, 120 s (100 to 140) for a baseline, 30 s (20 to 40) for a "
-        "recipe of the space, as measured here",
+        "searched recipe, as measured here",
         "  about 6m05s for the base model and 14 trials, 2 at a time",
     ]
     assert found.lines(division, 2, further=7)[2:] == [

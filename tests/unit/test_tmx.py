@@ -104,9 +104,9 @@ def test_an_archive(tmp_path):
 
 
 def test_archives_that_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"found 2; it holds a.tmx, b.tmx"):
+    with pytest.raises(DataError, match=r"found 2; it contains a.tmx, b.tmx"):
         read_units(zipped(tmp_path, a_tmx=BODY, b_tmx=BODY))
-    with pytest.raises(DataError, match=r"found 0; it holds nothing"):
+    with pytest.raises(DataError, match=r"found 0; it contains nothing"):
         read_units(zipped(tmp_path))
     bomb = zipped(tmp_path, a_tmx=BODY.replace("alone", " " * (20 << 20)))
     with pytest.raises(DataError, match=r"bytes expand to over .*; refused"):

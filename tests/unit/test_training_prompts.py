@@ -256,15 +256,15 @@ def test_context_is_cut_where_it_would_not_fit():
     [
         ({"directions": {"en-de": 1}}, "names 'en-de'; allowed: en-uk and uk-en"),
         ({"directions": {"en-uk": 0}}, "greater than 0"),
-        ({"shots": (3, 2)}, "the least is more than the most"),
-        ({"documents": True}, "`documents` is not for a parallel source"),
-        ({"replay": "gr"}, "`replay` is not for a parallel source"),
+        ({"shots": (3, 2)}, "the least exceeds the most"),
+        ({"documents": True}, "`documents` cannot be given for a parallel source"),
+        ({"replay": "gr"}, "`replay` cannot be given for a parallel source"),
         ({"noise": {"side": "source", "level": "word", "rate": 0.5}}, "needs `path`"),
         ({"noise": {"side": "source", "level": "sentence", "rate": 0.5}}, "one of `path` and"),
         ({"noise": {"side": "both", "level": "word", "rate": 0.5}}, "'source' or 'target'"),
         ({"directions": {"uk-en": 1},
           "noise": {"side": "source", "level": "word", "rate": 0.5, "path": "d"}},
-         "on a side of en-uk; take a source of its own for uk-en"),
+         "on a side of en-uk; define a separate source for uk-en"),
     ],
 )  # fmt: skip
 def test_keys_that_do_not_fit(keys, reason):
@@ -273,7 +273,7 @@ def test_keys_that_do_not_fit(keys, reason):
 
 
 def test_keys_of_other_kinds():
-    with pytest.raises(ValidationError, match="`context` is not for a mono source"):
+    with pytest.raises(ValidationError, match="`context` cannot be given for a mono source"):
         Source(name="m", kind="mono", path="m.txt", languages=("en",), context=2)
     with pytest.raises(ValidationError, match="`path` is missing"):
         Source(name="r", kind="replay")

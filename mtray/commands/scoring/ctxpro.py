@@ -13,7 +13,7 @@ TEXT = "Context-dependent words in translations, by ctxpro's items"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one item a line")
+    add("--hyp", type=Path, required=True, help="translations, one item per line")
     add("--items", type=Path, required=True, help="the evaluation set, a JSON file")
     add("--target", required=True, help="target language, such as de")
     add(

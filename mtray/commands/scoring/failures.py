@@ -13,7 +13,7 @@ TEXT = "Shares of failed translations: off-target, copied, repeated, empty, too 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--src", type=Path, required=True, help="source texts")
     add("--ref", type=Path, required=True, help="references")
     add("--source-language", required=True, help="such as de")
@@ -37,7 +37,8 @@ def measure(args: argparse.Namespace) -> SuiteScores:
         for kind, measured in judged.measurements(form).items()
     }
     notes = [
-        f"{form}: off_target is not judged, the detector does not know {' or '.join(languages)}"
+        f"{form}: off_target is not judged, since the detector does not know "
+        f"{' or '.join(languages)}"
         for form in FORMS
         if "off_target" not in judged.kinds[form]
     ]

@@ -12,7 +12,7 @@ TEXT = "Register of translations, by CoCoA-MT's annotated references"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--formal", type=Path, required=True, help="formal references with [F]...[/F]")
     add("--informal", type=Path, required=True, help="informal references with [F]...[/F]")
     add("--language", required=True, help="target language, such as de")
@@ -32,7 +32,7 @@ def measure(args: argparse.Namespace) -> SuiteScores:
     notes = []
     if not counts["official.FORMAL"] + counts["official.INFORMAL"]:
         notes.append(
-            "no output holds annotated phrases of one register alone: the accuracy is 0, as the "
-            "official scorer has it"
+            "no output contains annotated phrases of only one register: the accuracy is 0, as in "
+            "the official scorer"
         )
     return SuiteScores(values, counts, notes)

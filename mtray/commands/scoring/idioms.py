@@ -19,13 +19,13 @@ SWITCHES = ("compounds", "partial", "fuzzy")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
     add("--src", type=Path, required=True, help="sources; IdiomsInCtx-MT's header is skipped")
     add("--ref", type=Path, required=True, help="references, read like the sources")
     add("--source-language", required=True, help="such as de")
     add("--target-language", required=True, help="such as en")
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
-    add("--dictionary", type=Path, help="word TAB translation a line; for the proxy and LitTER")
+    add("--dictionary", type=Path, help="lines of word TAB translation; for the proxy and LitTER")
     add("--reverse-dictionary", type=Path, help="dictionary of the other direction, added to it")
     add("--spans", type=Path, help="idioms in the sources, `label TAB [(start, end)]`; for LitTER")
     add("--ref-spans", type=Path, help="their spans in the references; for Score_MWE")
@@ -87,7 +87,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--ref-spans and --hyp-spans: Score_MWE needs both")
     for switch in SWITCHES:
         if getattr(args, switch) and not args.spans:
-            raise ConfigError(f"--{switch} is LitTER's, which needs --spans")
+            raise ConfigError(f"--{switch} is an option of LitTER, which needs --spans")
 
 
 def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def _lines(args: argparse.Namespace) -> dict[str, list[str]]:
     lines = {role: without_header(read_lines(path)) for role, path in paths.items()}
     if len({len(found) for found in lines.values()}) > 1 or not lines["hyp"]:
         counts = ", ".join(f"{paths[role]} has {len(found):,}" for role, found in lines.items())
-        raise DataError(f"expected files of equally many sentences, and some: {counts}")
+        raise DataError(f"expected files with equally many sentences, at least one, found {counts}")
     return lines
 
 

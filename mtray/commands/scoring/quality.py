@@ -18,9 +18,11 @@ DEFAULT = "bleu,chrf"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
-    add("--src", type=Path, help="sources, one a line; for --comet")
-    add("--ref", type=Path, help="references, one a line; a reference-free COMET model needs none")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
+    add("--src", type=Path, help="sources, one per line; for --comet")
+    add(
+        "--ref", type=Path, help="references, one per line; a reference-free COMET model needs none"
+    )
     add("--docs", type=Path, help="document of each line; intervals then resample documents")
     add("--language", required=True, help="target language, such as de")
     add(

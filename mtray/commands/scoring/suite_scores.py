@@ -45,5 +45,5 @@ def parallel_lines(**paths: Path) -> dict[str, list[str]]:
     lines = {role: read_lines(path) for role, path in paths.items()}
     if len({len(found) for found in lines.values()}) > 1 or not next(iter(lines.values())):
         counts = ", ".join(f"{paths[role]} has {len(found):,}" for role, found in lines.items())
-        raise DataError(f"expected files of equally many lines, and some: {counts}")
+        raise DataError(f"expected files with equally many lines, at least one, found {counts}")
     return lines

@@ -12,8 +12,8 @@ TEXT = "Summaries by chrF, ROUGE-L and length"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="summaries, one a line")
-    add("--ref", type=Path, required=True, help="references, one a line")
+    add("--hyp", type=Path, required=True, help="summaries, one per line")
+    add("--ref", type=Path, required=True, help="references, one per line")
     add("--language", required=True, help="language of the summaries, such as de")
 
 

@@ -12,9 +12,9 @@ TEXT = "Translations of a specialised domain, by chrF, COMET and glossary terms"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--hyp", type=Path, required=True, help="translations, one a line")
-    add("--src", type=Path, required=True, help="sources, one a line")
-    add("--ref", type=Path, required=True, help="references, one a line")
+    add("--hyp", type=Path, required=True, help="translations, one per line")
+    add("--src", type=Path, required=True, help="sources, one per line")
+    add("--ref", type=Path, required=True, help="references, one per line")
     add("--docs", type=Path, help="document of each line; intervals then resample documents")
     add("--glossary", type=Path, help=".csv or .tsv; columns as in TICO-19, or source and target")
     add("--source-language", default="en", help="source language (default: en)")

@@ -78,7 +78,9 @@ def read_annotated(path: Path) -> list[str]:
             raise DataError(f"{path}:{number}: the reference is empty")
     note_lone_tags(lines, str(path))
     if not any(ANNOTATED.search(line) for line in lines):
-        raise DataError(f"{path}: no [F]...[/F] in the file; its name usually holds `.annotated`")
+        raise DataError(
+            f"{path}: no [F]...[/F] phrase; annotated files usually have `.annotated` in their name"
+        )
     return lines
 
 
@@ -127,7 +129,7 @@ def _stems(path: Path, source: str, target: str) -> list[Path]:
             f"formality-control.{{train,test}}.[DOMAIN.]{' or '.join(codes)}[.SUFFIX]"
         )
     if len(set(found.values())) > 1:
-        raise DataError(f"{folder}: holds train and test files; give the folder of one of them")
+        raise DataError(f"{folder}: has train and test files; give the folder of one of them")
     return [folder / name for name in sorted(found)]
 
 
@@ -163,7 +165,9 @@ def _read_stem(stem: Path, source: str, target: str) -> list[Contrast]:
     if len({len(sources), *map(len, references)}) > 1 or not sources:
         lengths = zip(files.values(), (sources, *references), strict=True)
         counts = ", ".join(f"{file.name} has {len(lines):,}" for file, lines in lengths)
-        raise DataError(f"{stem.parent}: expected files of equally many lines, and some: {counts}")
+        raise DataError(
+            f"{stem.parent}: expected files with equally many lines, at least one, found {counts}"
+        )
     for number, line in enumerate(sources, 1):
         if not line.strip():
             raise DataError(f"{files['source']}:{number}: the source sentence is empty")

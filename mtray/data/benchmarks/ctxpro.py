@@ -47,7 +47,7 @@ def read_items(path: Path) -> list[Item]:
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from None
     if not isinstance(found, list) or not found:
-        raise DataError(f"{path}: expected a list of items, and some; this is no ctxpro set")
+        raise DataError(f"{path}: expected a list with at least one item; this is not a ctxpro set")
     return [_item(path, number, raw) for number, raw in enumerate(found, 1)]
 
 
@@ -94,7 +94,7 @@ def with_context(items: Sequence[Item], items_path: Path, path: Path) -> list[It
         if last != " ".join(item.source.split()):
             raise DataError(
                 f"{path}:{number}: ends in {last[:60]!r}, but item {number} of {items_path} is "
-                f"{item.source[:60]!r}; take the inputs that belong to the items"
+                f"{item.source[:60]!r}; use the inputs file that belongs to the items"
             )
         found.append(replace(item, context=tuple(part for part in before if part)))
     return found

@@ -50,13 +50,13 @@ def find_file(folder: Path, split: str, language: str, code: str | None = None) 
         found = exact or sorted(name for name in known if name.split("_")[0] == stem and not code)
         if len(found) > 1:
             raise ConfigError(
-                f"{place}: {language} may be {' or '.join(found)}; say which: "
+                f"{place}: {language} may be {' or '.join(found)}; choose one: "
                 f"`columns: {{{language}: {found[0]}}}`"
             )
         if found:
             return known[found[0]]
     raise ConfigError(
-        f"{place}: no file for {language} ({', '.join(stems)}); say which code stands for it in "
+        f"{place}: no file for {language} ({', '.join(stems)}); say which code to use for it in "
         f"`columns: {{{language}: CODE}}`; codes there: {', '.join(sorted(known))}"
     )
 

@@ -109,7 +109,7 @@ def read_dictionary(path: Path, reverse: Path | None = None) -> Dictionary:
         pairs = [(f[0].strip(), f[1].strip()) for f in fields if len(f) == 2 and all(f)]
         if not pairs:
             raise DataError(
-                f"{file}: no line holds a word and its translation, divided by a tab or a space"
+                f"{file}: no line holds a word and its translation, separated by a tab or a space"
             )
         skipped += len(lines) - len(pairs)
         for word, translation in pairs:
@@ -154,5 +154,5 @@ def _marked(where: str, line: str, length: int) -> MarkedIdiom | None:
         if not whole or not all(isinstance(n, int) and not isinstance(n, bool) for n in span):
             raise DataError(f"{where}: expected pairs of whole numbers, found {span!r}")
         if not 0 <= span[0] < span[1] <= length:
-            raise DataError(f"{where}: {span!r} is no part of a sentence of {length} characters")
+            raise DataError(f"{where}: {span!r} is outside a sentence of {length} characters")
     return MarkedIdiom(label, tuple((s[0], s[1]) for s in found)) if found else None

@@ -64,7 +64,7 @@ def read_wmt(name: str, direction: str) -> Segments:
     if len(reference_files) != 1:
         raise ConfigError(
             f"`{PREFIX}{name}` {direction} has {len(reference_files)} references for each segment; "
-            "one is needed, so take another of sacrebleu's names for the set"
+            "exactly one is needed, so use another of sacrebleu's names for the set"
         )
     wanted = {"source": files[fields.index("src")], "reference": reference_files[0]}
     for role, names in NAMES.items():
@@ -73,5 +73,7 @@ def read_wmt(name: str, direction: str) -> Segments:
     lines = {role: read_lines(file) for role, file in wanted.items()}
     if len({len(found) for found in lines.values()}) > 1:
         counts = ", ".join(f"{file} has {len(lines[role]):,}" for role, file in wanted.items())
-        raise DataError(f"expected files of equally many lines: {counts}; fetch the set anew")
+        raise DataError(
+            f"expected files with equally many lines, found {counts}; download the set again"
+        )
     return Segments(lines["source"], lines["reference"], lines.get("document"), lines.get("domain"))

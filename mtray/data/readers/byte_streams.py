@@ -70,7 +70,7 @@ def located(path: Path) -> tuple[Path, str | None]:
     """The file, and the member where the path leads into a zip archive. DataError when it does not
     exist."""
     if path.is_dir():
-        raise DataError(f"{path}: a folder; expected a file")
+        raise DataError(f"{path}: is a folder; expected a file")
     if path.is_file():
         return path, None
     for folder in path.parents:
@@ -102,7 +102,7 @@ def open_stream(path: Path, remarks: Remarks | None = None) -> Iterator[ByteStre
             inner = _compression(raw, file, name)
             refuse_pointer(place, raw.peek(POINTER_BYTES), info.filename)
             if inner == "zip":
-                raise DataError(f"{name}: an archive in an archive; unpack the outer one")
+                raise DataError(f"{name}: is an archive within an archive; unpack the outer one")
             chunks = _unpacked(raw, inner, name)
             kind = f"{inner} in a zip" if inner else kind
         else:
@@ -110,10 +110,10 @@ def open_stream(path: Path, remarks: Remarks | None = None) -> Iterator[ByteStre
         if kind:
             chunks = _counted(chunks, size, name, kind)
         first: list[bytes] = []
-        held = 0
-        while held < HEAD and (chunk := next(chunks, b"")):
+        length = 0
+        while length < HEAD and (chunk := next(chunks, b"")):
             first.append(chunk)
-            held += len(chunk)
+            length += len(chunk)
         head = b"".join(first)
         if head[TAR] == b"ustar":
             raise DataError(f"{name}: a tar archive; unpack it")
@@ -136,7 +136,9 @@ def _compression(stream: Any, file: str, name: str) -> str | None:
     found = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None)
     said = SUFFIXES.get(Path(file).suffix.lower())
     if said and found != said:
-        raise DataError(f"{name}: not a readable {said} archive: it does not begin like one")
+        raise DataError(
+            f"{name}: not a readable {said} archive: its first bytes are not those of one"
+        )
     return found
 
 
@@ -158,13 +160,13 @@ def _member(
         wanted = known or files
     if len(wanted) != 1:
         what = f"a member {member!r}" if member else "one file"
-        held = ", ".join(i.filename for i in files[:8]) or "nothing"
+        names = ", ".join(i.filename for i in files[:8]) or "nothing"
         raise DataError(
-            f"{place}: expected {what} in the archive, found {len(wanted)}; it holds {held}; "
+            f"{place}: expected {what} in the archive, found {len(wanted)}; it contains {names}; "
             f"name one: {place.name}/MEMBER"
         )
     if stat.S_ISLNK(wanted[0].external_attr >> 16):
-        raise DataError(f"{place}: {wanted[0].filename} is a link; refused")
+        raise DataError(f"{place}: {wanted[0].filename} is a link, which is refused")
     return archive, wanted[0]
 
 
@@ -207,7 +209,7 @@ def _xz(raw: IO[bytes]) -> Iterator[bytes]:
         elif decoder.needs_input and not rest:
             rest = raw.read(CHUNK)
             if not rest:
-                raise EOFError("it ends before its content does")
+                raise EOFError("it is truncated")
         found, rest = decoder.decompress(rest, CHUNK), b""
         if found:
             yield found

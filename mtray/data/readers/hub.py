@@ -32,11 +32,13 @@ def read_folder(
 ) -> Iterator[Row]:
     """The rows of a data set's folder. DataError when it is not one."""
     if read_options.revision:
-        raise ConfigError(f"{folder}: `revision` is for a data set of the hub ({HUB_PREFIX}NAME)")
+        raise ConfigError(
+            f"{folder}: `revision` is only for data sets on the hub ({HUB_PREFIX}NAME)"
+        )
     if read_options.config:
         folder = folder / read_options.config
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder, by the source's `config`")
+            raise DataError(f"{folder}: no such folder (named by the source's `config`)")
     if (folder / SAVED).is_file() or (folder / SAVED_SPLITS).is_file():
         return _saved(folder, columns, read_options, remarks)
     return _shards(folder, columns, read_options, remarks)

@@ -53,8 +53,8 @@ def decoded(file: ByteStream) -> Iterator[str]:
             if "\0" in text:
                 line += text.count(end, 0, text.index("\0"))
                 raise DataError(
-                    f"{file.name}:{line}: a NUL byte; the file is damaged, or no text in UTF-8 "
-                    "(`tr -d '\\000'` takes such bytes out)"
+                    f"{file.name}:{line}: a NUL byte; the file is damaged or is not UTF-8 text "
+                    "(`tr -d '\\000'` removes such bytes)"
                 )
             line += text.count(end)
             yield text

@@ -110,7 +110,7 @@ def _require_characters(place: str, column: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{place}: half a character (\\u{ord(text[error.start]):04x}) under {column!r}"
+            f"{place}: an unpaired surrogate (\\u{ord(text[error.start]):04x}) under {column!r}"
         ) from None
 
 

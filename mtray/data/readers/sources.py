@@ -136,7 +136,7 @@ def _read_parallel(
             keys = {key: place for place, key, _ in found if key is not None}
             if len(keys) > 1:
                 (a, at_a), (b, at_b), *_ = keys.items()
-                raise DataError(f"{at_a}: document and segment {a} stand opposite {b} ({at_b})")
+                raise DataError(f"{at_a}: document and segment {a} are paired with {b} ({at_b})")
             row = {column: text for column, (_, _, text) in zip(wanted, found, strict=True)}
             if DOCUMENT in columns and DOCUMENT not in row:
                 if not keys:
@@ -175,7 +175,9 @@ def stream_columns(
     """
     for key in ("split", "config", "revision"):
         if getattr(read_options, key) and not (isinstance(path, str) and is_data_set(path)):
-            raise ConfigError(f"{paths_of(path)[0]}: `{key}` is for data sets, and this is a file")
+            raise ConfigError(
+                f"{paths_of(path)[0]}: `{key}` is only for data sets, and this is a file"
+            )
     row = None
     for row in _rows(path, columns, read_options, current() if remarks is None else remarks):
         yield row

@@ -24,7 +24,7 @@ def require(name: str, columns: Sequence[str], found: Sequence[str], hint: str =
                 f"{separator_hint(found)}{_spelling_hint(column, found)}{hint}"
             )
         if list(found).count(column) > 1:
-            raise DataError(f"{name}: column {column!r} is there {list(found).count(column)} times")
+            raise DataError(f"{name}: column {column!r} occurs {list(found).count(column)} times")
 
 
 def separator_hint(fields: Sequence[str]) -> str:
@@ -115,7 +115,7 @@ def _rows(name: str, records: Iterator[Record], columns: Sequence[str]) -> Itera
             raise DataError(f"{name}:{number}: expected {expected} fields, found {len(fields)}")
         if last >= expected:
             raise DataError(
-                f"{name}:{number}: {expected} fields, but #{last + 1} is asked for"
+                f"{name}:{number}: {expected} fields, but #{last + 1} is requested"
                 f"{separator_hint(fields)}"
             )
         yield {column: fields[place] for column, place in places.items()}

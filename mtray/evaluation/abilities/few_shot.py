@@ -37,18 +37,18 @@ def choose_shots(query: Texts, pool: Sequence[Texts], count: int) -> list[Texts]
     """
     digest = hashlib.sha256("\t".join(query).encode()).digest()
     order = random.Random(int.from_bytes(digest[:8], "big"))
-    taken = {side.casefold() for side in query}
+    used = {side.casefold() for side in query}
     chosen: list[Texts] = []
     # of a large pool, about twice as many as wanted are enough; a full shuffle for each query is
     # slow
     for pair in order.sample(pool, min(len(pool), 2 * count + 50)):
         sides = {side.casefold() for side in pair}
-        if not sides & taken:
+        if not sides & used:
             chosen.append(pair)
-            taken |= sides
+            used |= sides
         if len(chosen) == count:
             return chosen
-    raise DataError(f"the shots' file has too few pairs other than {query[0][:60]!r}: {len(pool)}")
+    raise DataError(f"the file of shots has too few pairs besides {query[0][:60]!r}: {len(pool)}")
 
 
 class Options(Frozen):

@@ -167,13 +167,13 @@ def _checked(name: str, spec: AbilitySpec) -> Options:
     """The options; raises ConfigError for a combination that does not fit together."""
     options, where = options_of(name, spec, Options), f"ability {name!r}: measure {spec.measure}"
     if bool(options.shots) != bool(options.shots_path):
-        raise ConfigError(f"{where}: `shots` over 0 and `shots_path` need each other")
+        raise ConfigError(f"{where}: `shots` above 0 and `shots_path` must be given together")
     if not options.shots and options.instruction is False:
         raise ConfigError(f"{where}: without `shots`, `instruction` cannot be false")
     if is_table(spec.path) and options.domain:
         raise ConfigError(f"{where}: `domain` is for CoCoA-MT's folders; {spec.path} is a table")
     if spec.columns and not (is_table(spec.path) or is_table(options.shots_path or "")):
-        raise ConfigError(f"{where}: `columns` is for tables; {spec.path} is none")
+        raise ConfigError(f"{where}: `columns` is for tables, and {spec.path} is not one")
     return options
 
 
@@ -239,7 +239,7 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
     if not all(covered):
         register = REGISTERS[covered.index(0)]
         raise DataError(
-            f"{spec.path}: no {register} reference holds its own [F]...[/F] phrases; "
+            f"{spec.path}: no {register} reference contains [F]...[/F] phrases of its own; "
             "nothing can be measured"
         )
     return replace(ability, floor=control_floor(*covered))

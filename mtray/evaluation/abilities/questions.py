@@ -48,7 +48,7 @@ def read_questions(path: str, spec: AbilitySpec, context: Context) -> list[Quest
     names = {role: spec.columns.get(role, role) for role in ROLES}
     rows = list(whole_rows(Path(path)))
     if not rows:
-        raise DataError(f"{path}: no questions in it")
+        raise DataError(f"{path}: contains no questions")
     labels = [spec.columns[label] for label in LABELS if label in spec.columns]
     strata = [[_values(place, row, [name])[0] for place, row in rows] for name in labels]
     return [

@@ -159,7 +159,9 @@ def split_segments(
     names = [s.document or f"{i}" for i, s in enumerate(segments)]
     order = sorted(set(names))
     if len(order) < 2:
-        raise DataError(f"{path}: all segments are of one document; name a pool by `shots_path`")
+        raise DataError(
+            f"{path}: all segments belong to one document; give a file of shots in `shots_path`"
+        )
     random.Random(split.seed).shuffle(order)
     sizes = Counter(names)
     tested: set[str] = set()
@@ -199,15 +201,15 @@ def _test_and_pool(
     elif options.split is not None:
         raise ConfigError(
             f"ability {context.name!r}: measure {spec.measure}: `split` is for a `path` that "
-            "holds the pool too; drop it or `shots_path`"
+            "also contains the shots; remove it or `shots_path`"
         )
     else:
         codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]
         rows = read_columns(options.shots_path, codes)
         places = shot_places(len(rows), spec.take, context.sample_seed)
         pool = [(one_line(rows[i][codes[0]]), one_line(rows[i][codes[1]])) for i in places]
-    taken = {side.casefold() for s in segments for side in (s.source, s.reference)}
-    return segments, [pair for pair in pool if not {side.casefold() for side in pair} & taken]
+    tested = {side.casefold() for s in segments for side in (s.source, s.reference)}
+    return segments, [pair for pair in pool if not {side.casefold() for side in pair} & tested]
 
 
 def build(spec: AbilitySpec, context: Context) -> Technical:

@@ -182,7 +182,9 @@ def _generating_jobs(settings: Settings, requests: Sequence[Request]) -> list[En
     encoded = prompt_ids_batch(settings.tokenizer, [r.prompt for _, r in chosen])
     for (index, request), ids in zip(chosen, encoded, strict=True):
         if not ids:
-            raise EvaluationError("an empty prompt gives a model without a begin token no start")
+            raise EvaluationError(
+                "the prompt is empty and the model has no begin token, so nothing can be generated"
+            )
         check_length(settings.model, len(ids) + request.max_new_tokens, request.prompt)
         jobs.append((index, ids, request.max_new_tokens))
     return jobs

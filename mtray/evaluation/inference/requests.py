@@ -53,6 +53,6 @@ def check_length(model: Any, length: int, prompt: str) -> None:
     if limit is not None and length > limit:
         raise EvaluationError(
             f"a request of {length} tokens (with room for the answer) is longer than the "
-            f"model's {limit}: {prompt[:60]!r}; take fewer `shots`, "
+            f"model's {limit}: {prompt[:60]!r}; use fewer `shots`, "
             "shorter texts or a smaller `max_new_tokens`"
         )

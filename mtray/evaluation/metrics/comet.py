@@ -64,7 +64,7 @@ class CometScorer:
         if len(set(lengths)) != 1:
             raise EvaluationError(
                 f"{self.signature}: {lengths[0]} sources, {lengths[1]} hypotheses and "
-                f"{lengths[2]} references; as many of each are needed"
+                f"{lengths[2]} references; expected equally many of each"
             )
         seen = references if self.references else [""] * len(references)
         triples = list(zip(sources, hypotheses, seen, strict=True))
@@ -119,7 +119,7 @@ def load_comet(name: str, gpu: bool = False) -> CometScorer:
         found = find_checkpoint(path.absolute())
         return _load(str(found), found.parents[1].name, gpu)
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.suffix == ".ckpt":
-        raise ModelError(f"comet: {name!r} is no file, folder or hub name; {ALLOWED}")
+        raise ModelError(f"comet: {name!r} is not a file, folder or hub name; {ALLOWED}")
     return _load(str(download(name)), name, gpu)
 
 
@@ -130,7 +130,7 @@ def loader(device: str) -> Callable[[str], CometScorer]:
 
     if device == "gpu" and not torch.cuda.is_available():
         raise ModelError(
-            "`evaluation.comet_device` is gpu, but the process that scores sees none; take auto "
+            "`evaluation.comet_device` is gpu, but the process that scores sees no GPU; use auto "
             "or cpu"
         )
     return functools.partial(load_comet, gpu=device != "cpu")

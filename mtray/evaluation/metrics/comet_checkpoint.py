@@ -75,7 +75,7 @@ def download(name: str) -> Path:
     try:
         cached = Path(snapshot_download(name, local_files_only=True)) / "checkpoints" / "model.ckpt"
     except HFValidationError as error:
-        raise ModelError(f"comet: {name!r} is no hub name: {error}; {ALLOWED}") from error
+        raise ModelError(f"comet: {name!r} is not a hub name: {error}; {ALLOWED}") from error
     except LocalEntryNotFoundError:
         cached = Path()
     if cached.is_file():
@@ -100,7 +100,7 @@ def require_hub(why: str) -> None:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise ModelError(f"{why}, and HF_HUB_OFFLINE forbids to ask the hub; {ALLOWED}")
+        raise ModelError(f"{why}, and HF_HUB_OFFLINE forbids asking the hub; {ALLOWED}")
     try:
         requests.head(constants.ENDPOINT, timeout=REACH_SECONDS)
     except requests.RequestException as error:
@@ -132,7 +132,7 @@ def read_checkpoint(checkpoint: Path) -> Any:
         except pickle.UnpicklingError as error:
             reason = str(error).splitlines()[0]
             raise ModelError(
-                f"comet: {checkpoint} is no checkpoint that torch reads with weights_only: "
+                f"comet: {checkpoint} is not a checkpoint that torch can read with weights_only: "
                 f"{reason} (if you trust the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)"
             ) from error
         except Exception as error:  # comet may raise anything for a file of another kind

@@ -184,7 +184,7 @@ def judge(
     pairs = list(zip(items, found, references, strict=True))
     ceiling = np.array([holds(reference, item.expected) for item, _, reference in pairs])
     if not ceiling.any():
-        raise DataError("ctxpro: no reference holds its expected form; nothing can be measured")
+        raise DataError("ctxpro: no reference contains its expected form; nothing can be measured")
     forms = {item.expected.lower() for item in items}
     degenerate = f"|all-expect:{forms.pop()}" if len(forms) == 1 else ""
     scored = f"last:sentence_splitter-{version('sentence-splitter')}" if split else "last:whole"

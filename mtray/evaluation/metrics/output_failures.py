@@ -210,7 +210,7 @@ def judge(
     if not len(sources) == len(outputs) == len(references) or not sources:
         raise EvaluationError(
             f"failures: {len(sources)} sources, {len(outputs)} outputs, {len(references)} "
-            "references; expected as many of each, and some"
+            "references; expected equally many of each, at least one"
         )
     pair = (source_language, target_language)
     among = candidates(*pair)

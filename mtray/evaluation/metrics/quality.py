@@ -70,7 +70,7 @@ def _sacrebleu(
     if len(hypotheses) != len(references) or not hypotheses:
         raise EvaluationError(
             f"{name}: {len(hypotheses)} hypotheses and {len(references)} references; "
-            "expected as many of each, and some"
+            "expected equally many of each, at least one"
         )
     stats = segment_statistics(metric, hypotheses, references)
     signature = f"{name}|{metric.get_signature().format()}"

@@ -155,7 +155,9 @@ class RungEvaluator:
             )
         elif decision.stop:
             decision = Decision(
-                False, f"went on, measured too late: {decision.reason}", decision.dominated_by
+                False,
+                f"continued, since it was measured too late: {decision.reason}",
+                decision.dominated_by,
             )
         spent = question.seconds + time.perf_counter() - start
         rung = Rung(

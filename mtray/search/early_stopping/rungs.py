@@ -99,7 +99,7 @@ def decide(
     if above < (1 - rule.worst) * among:
         return Decision(False, f"{place}, not in the worst {rule.worst:.0%}", better)
     if len(better) < rule.dominating:
-        reason = f"{len(better)} trials are better all round, {rule.dominating} are needed"
+        reason = f"{len(better)} trials are better in every objective, {rule.dominating} are needed"
         return Decision(False, reason, better)
     by = f"better in every objective by more than {rule.margin:g} standard errors"
     return Decision(True, f"{where}: {place}, and {_trials(better)} {by}", better)

@@ -89,8 +89,7 @@ def check_resources(study: Study, room: AvailableResources, waits: bool = False)
     there is none."""
     if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
         raise ConfigError(
-            f"`evaluation.comet_device` is gpu, and {room.where} has no GPU; allowed are auto and "
-            "cpu as well"
+            f"`evaluation.comet_device` is gpu, but {room.where} has no GPU; use auto or cpu"
         )
     if waits and shortage(study.resources, room):
         return 1

@@ -45,13 +45,13 @@ def check_disk(study: Study, space: Space, folder: Path, concurrent: int) -> str
     held = sum(map(kept_bytes, there.glob("trials/*")))  # of resumed trials: these are overwritten
     free = shutil.disk_usage(there).free + held
     text = (
-        f"{each / GB:.3g} GB a trial, {concurrent} at a time and twice while one is replaced: up "
+        f"{each / GB:.3g} GB per trial, {concurrent} at a time and twice while one is replaced: up "
         f"to {wanted / GB:.3g} GB"
     )
     limit = study.resources.checkpoint_gb
     mend = (
         "lower `resources.concurrent_trials`, or set `training.checkpoints: false` (a trial that "
-        "is lost then begins anew)"
+        "is lost then starts from the beginning)"
     )
     if limit is not None and wanted > limit * GB:
         allowed = f"`resources.checkpoint_gb` allows {limit:g} GB; raise it"

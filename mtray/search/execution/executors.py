@@ -95,7 +95,7 @@ class Executors:
     def _lost_actor(self) -> str:
         for what, ask in (
             ("the process of the job queue", self._shared.queue.started),
-            ("the process of the trials' progress", self._shared.progress_actor.stopping),
+            ("the process that tracks the trials' progress", self._shared.progress_actor.stopping),
         ):
             try:
                 ray.get(ask.remote(), timeout=ANSWER_WITHIN)
@@ -141,7 +141,7 @@ class Executors:
             if self._over.is_set():
                 return
             if ended.reason and not ended.jobs:
-                self._say(f"an executor did not start, and is tried again: {ended.reason}")
+                self._say(f"an executor did not start and will be tried again: {ended.reason}")
             failed = failed + 1 if ended.reason and not ended.jobs else 0
             pause = min(LONGEST_PAUSE, 2.0**failed - 1)
 

@@ -59,7 +59,7 @@ def run_session(
     delete_finished_scratch(run_dir)
     drop_dominated(run_dir, prepared.study)
     if ledger.taken_over:
-        say(console, f"{ledger.taken_over} trials of earlier runs are taken over")
+        say(console, f"{ledger.taken_over} trials of earlier runs were imported")
     for text in ledger.records.damaged:
         say(console, text)
     total = ledger.total
@@ -208,7 +208,7 @@ def _with_ray(
             watch.say(limits.reason)
         if ledger.all_failed(1) and not received:
             raise RunError(
-                f"no trial came through; {limits.reason or 'see the records under trials/'}"
+                f"no trial was completed; {limits.reason or 'see the records under trials/'}"
             )
         return 128 + received if received else 0
     finally:

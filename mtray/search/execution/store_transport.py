@@ -71,8 +71,8 @@ def receive_tables(handed: Mapping[str, SentTable]) -> dict[str, Table]:
         else:
             assert given.table is not None
             raise DataError(
-                f"{given.table.folder}: this machine does not see the token store of source "
-                f"{name!r}; let MTRAY_STORE name a folder that all machines share, or start the "
+                f"{given.table.folder}: this machine cannot see the token store of source "
+                f"{name!r}; set MTRAY_STORE to a folder that all machines share, or start the "
                 "sweep again with all machines in the cluster"
             )
     return tables

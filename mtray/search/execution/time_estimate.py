@@ -70,7 +70,7 @@ class Estimate:
         shown = [f"{_seconds([self.base])} for the base model"]
         if self.baselines:
             shown.append(f"{_seconds(self.baselines)} for a baseline")
-        shown.append(f"{_seconds(self.searched)} for a recipe of the space")
+        shown.append(f"{_seconds(self.searched)} for a searched recipe")
         total = duration_text(self.total(division, concurrent))
         trials = counted(division.trials, "trial")
         at_once = f"{concurrent} at a time" if concurrent > 1 else "one after another"

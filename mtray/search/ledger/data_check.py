@@ -24,7 +24,7 @@ def check_data(run_dir: Path, study: Study, store: Mapping[str, Table]) -> None:
         if difference is not None:
             raise RunError(
                 f"run {run_dir.name!r}: trial {record.number} was trained on other data than "
-                f"there are now: {difference.text}; put back what has changed, or choose another "
+                f"the present ones: {difference.text}; restore what has changed, or choose another "
                 "--name"
             )
 

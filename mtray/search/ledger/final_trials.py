@@ -155,7 +155,7 @@ class FinalTrials:
 
 def purpose_text(trial: FrozenTrial) -> str:
     """Why a confirming or settling trial was requested; empty for any other."""
-    found = {CONFIRMS: "confirms the recommended recipe", SETTLES: "is to settle the answer"}
+    found = {CONFIRMS: "confirms the recommended recipe", SETTLES: "may settle the answer"}
     notes = trial.user_attrs
     said = next((text for note, text in found.items() if note in notes), "")
     return said and f"{said}: {notes[WHY]}"

@@ -23,7 +23,7 @@ from mtray.search.ledger.warm_start import KNOWN_BY, EarlierTrial, digest
 from mtray.search_space.space import Space
 
 BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # files of a trial beside its record
-CUT_OFF = "cut off while it was taken over from an earlier run"
+CUT_OFF = "interrupted while it was imported from an earlier run"
 
 
 def import_trials(

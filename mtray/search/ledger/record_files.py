@@ -45,7 +45,7 @@ class RecordFiles:
         broken = {d.path: d.reason for d in read_records(self._run_dir).damaged}
         for path in (result_path(self._run_dir, number) for number in numbers):
             if path in broken:
-                then = "the front does without the trial, of which the search keeps the values"
+                then = "the front leaves out the trial, whose values the search keeps"
                 self._set_aside(path, f"{path}: {broken[path]}", then)
 
     def set_aside_orphans(self, numbers: Iterable[int]) -> None:
@@ -53,8 +53,10 @@ class RecordFiles:
         earlier version wrote them before the trial's own record."""
         for path in (result_path(self._run_dir, number) for number in numbers):
             if path.is_file():
-                then = "the trial that it comes from was not measured, and writes it anew if it is"
-                self._set_aside(path, f"{path}: without its trial", then)
+                then = (
+                    "the trial that it belongs to was not measured, and writes it again once it is"
+                )
+                self._set_aside(path, f"{path}: its trial is missing", then)
 
     def complete_family(self, number: int) -> None:
         """Write the further points of a trial if a process died before writing them."""

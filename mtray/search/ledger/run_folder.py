@@ -74,7 +74,7 @@ def make_run_dir(run_dir: Path) -> None:
     except OSError as error:
         raise ConfigError(
             f"--runs-dir {run_dir.parent}: {run_dir} cannot be written ({error.strerror}); "
-            "choose a folder you may write to"
+            "choose a folder that you can write to"
         ) from None
 
 
@@ -163,8 +163,8 @@ def _check_names(run_dir: Path) -> None:
         raise RunError(
             f"run {run_dir.name!r} was started by an earlier version with a range for {names[0]}, "
             f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
-            f"another --name and --from {shlex.quote(run_dir.name)}, which takes over the trials "
-            "that fit"
+            f"another --name and --from {shlex.quote(run_dir.name)}, which imports the trials that "
+            "fit"
         )
 
 

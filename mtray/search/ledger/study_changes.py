@@ -44,7 +44,7 @@ WORDS = {
     Need.NOTHING: "changes no trial",
     Need.RECOMPUTE: "is recomputed from stored scores and draws",
     Need.SEARCH: "cannot change within a run; every trial fits another run",
-    Need.FIT: "cannot change within a run; trials that fit can be taken over",
+    Need.FIT: "cannot change within a run; trials that fit can be imported",
     Need.ANSWER: "every model has to be evaluated again",
     Need.TRAIN: "every trial has to be trained again",
 }
@@ -197,10 +197,10 @@ def how_to_go_on(run: str, changes: Sequence[StudyChange]) -> str:
     if not is_beyond(changes, TAKEN_OVER):
         return (
             "restore the old values to continue it, or give the same command another --name and "
-            f"--from {shlex.quote(run)}, which takes over every trial that fits and lists those "
-            "that do not"
+            f"--from {shlex.quote(run)}, which imports every trial that fits and lists those that "
+            "do not"
         )
     return (
         "none of its trials fits the new study: restore the old values to continue it, or give "
-        "the same command another --name, which trains anew"
+        "the same command another --name to train anew"
     )

@@ -109,8 +109,8 @@ def full_disk_error() -> OSError:
 
 def full_disk_reason(run_dir: Path) -> str:
     return (
-        f"{run_dir}: no space left there; make room and run the same command again, it goes on "
-        "with what is missing"
+        f"{run_dir}: no space left there; free some space and run the same command again to "
+        "continue with what is missing"
     )
 
 

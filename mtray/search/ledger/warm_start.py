@@ -192,7 +192,7 @@ def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
                 f"sources' weights (source_weights {recipe.source_weights})"
             )
         if gave and _rows(there[name]) != _rows(here[name]):
-            return f"source {name}, of which it was trained on {gave:,} examples, is another here"
+            return f"source {name}, of which it was trained on {gave:,} examples, differs here"
     return None
 
 
@@ -256,16 +256,16 @@ def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
         raise RunError(
             f"--from {run_dir}: none of its trials fits, since that run has"
             f"{change_lines(changes)}\n"
-            "go back to the old values, or leave out --from, which trains anew"
+            "restore the old values, or leave out --from to train anew"
         )
     if not looks_for_leakage(new.study):
         return
     if changes := text_changes(old.evaluation, new.evaluation):
         raise RunError(
-            f"--from {run_dir}: leakage was looked for in other texts when that run was bound, so "
-            f"none of its trials fits; there{change_lines(changes)}\n"
-            "give --from runs that were bound with the same evaluation sets, to a --name that is "
-            "new"
+            f"--from {run_dir}: when that run was started, leakage was checked against other "
+            f"texts, so none of its trials fits; there{change_lines(changes)}\n"
+            "give the same command a new --name, with --from only for runs that were started with "
+            "the same evaluation sets"
         )
 
 

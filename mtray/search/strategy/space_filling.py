@@ -33,7 +33,7 @@ class SpaceFillingPoints:
                 self._look_further()
             if not self._found:
                 raise ConfigError(
-                    f"none of {LOOKED_AT:,} recipes spread over the space keeps to the "
+                    f"none of {LOOKED_AT:,} recipes spread over the space respects the "
                     "`max_repeats` of every source; raise it, add data or lower the search range"
                 )
             return dict(self._found[place % len(self._found)])

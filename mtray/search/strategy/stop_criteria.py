@@ -53,7 +53,7 @@ def enough(records: Sequence[TrialRecord], study: Study) -> str | None:
     spent = device_hours(records, study.resources)
     if budget.device_hours is not None and spent >= budget.device_hours:
         limit = f"`budget.device_hours` {budget.device_hours:g}"
-        return f"{spent:.3g} device-hours are spent, of {limit}"
+        return f"{spent:.3g} device-hours are spent, the limit is {limit}"
     if budget.patience is not None:
         course = hypervolume_course(records, study)
         if stalled(course, budget.patience):
