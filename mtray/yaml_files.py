@@ -87,7 +87,7 @@ class _Loader(yaml.SafeLoader):
                 continue  # left to the safe loader, whose error names the place
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                    problem=f"key {key.value!r} occurs twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
             if key.tag.removeprefix(STANDARD) in SCALARS:
