@@ -55,7 +55,7 @@ def machine_text(error: OSError) -> str:
     """What the user can do about an error of the machine; empty for any other error."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in FULL:
-        return f"{where}no space left there; make room and try again"
+        return f"{where}no space left there; free some and try again"
     if error.errno not in REFUSED or not error.filename:
         return ""
     return f"{where}cannot be read or written ({error.strerror}); {_other_place(error.filename)}"

@@ -70,6 +70,12 @@ class Recipe(Frozen):
             values["lora_alpha"] = scale * rank
         return values
 
+    def hashed_fields(self) -> dict[str, Any]:
+        """All fields in the names and units in which earlier versions hashed them."""
+        names = {now: before for before, now in RENAMED.items()}
+        fields = {names.get(k, k): v for k, v in self.model_dump(mode="json").items()}
+        return fields | {"lora_alpha": self.lora_scale}
+
     @property
     def lora_scale(self) -> float:
         """The factor of the adapter's product."""

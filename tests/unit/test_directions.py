@@ -61,8 +61,8 @@ def test_a_quick_look_takes_the_metrics_of_the_objectives_alone(study):  # noqa:
     ("change", "message"),
     [
         ({"metrics": ["comet", "Bleu"]}, r"`evaluation.metrics`: unknown metric 'Bleu'; allowed: "),
-        ({"more_comet": {"chrf": "x"}}, r"`evaluation.more_comet`: 'chrf' is taken"),
-        ({"more_comet": {"spanish": "x"}}, r"`evaluation.abilities`: 'spanish' is taken"),
+        ({"more_comet": {"chrf": "x"}}, r"`evaluation.more_comet`: 'chrf' is already taken"),
+        ({"more_comet": {"spanish": "x"}}, r"`evaluation.abilities`: 'spanish' is already taken"),
     ],
 )
 def test_names_that_cannot_be(study, change, message):  # noqa: F811

@@ -140,7 +140,7 @@ def test_apertium_that_is_missing_or_fails(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="apertium eng-ukr failed: no such mode"):
         rendered(source)
     monkeypatch.setenv("PATH", apertium(tmp_path / "b", "echo one line; cat > /dev/null") + system)
-    with pytest.raises(DataError, match="apertium eng-ukr gave 1 texts for 400"):
+    with pytest.raises(DataError, match="apertium eng-ukr returned 1 texts for 400"):
         rendered(source)
 
 

@@ -83,7 +83,7 @@ def log_at_a_restart(records, tmp_path, capsys):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_with_ray", lambda *_: 0)
-        patch.setattr(session, "finish", lambda *_: None)
+        patch.setattr(session, "finish", lambda *_: 0)
         patch.setattr(session, "check_data", lambda *_: None)
         assert session.run_session(prepared, folder, None, Console(file=out), 0.0) == 0
     return out.getvalue()

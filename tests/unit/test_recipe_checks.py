@@ -117,7 +117,7 @@ def test_a_model_without_a_list_of_blocks(folder, monkeypatch):
         with pytest.raises(ConfigError, match="Linear: no stack of transformer blocks found"):
             check(folder, space)
     check(folder)  # nothing is frozen
-    with pytest.raises(ConfigError, match="gradient_checkpointing: Linear cannot"):
+    with pytest.raises(ConfigError, match="gradient_checkpointing: Linear does not support it"):
         check(folder, training={"gradient_checkpointing": True})
 
 

@@ -1,5 +1,7 @@
 """Who is trained again, when, and that the journal remembers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -225,7 +227,8 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
     path.write_text("en\tuk\n" + "\n".join(f"a{i}\tb{i}" for i in range(2000)))
     sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
     study, recipe = make_study(sources=sources), Recipe(parallel_size=200)
-    monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: None)
+    suite = SimpleNamespace(requests=())
+    monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
     monkeypatch.setattr("mtray.evaluation.score_names.check_measured", lambda *_: None)
     space = Space(parameters={}, fixed={"parallel_size": 200})
     store = preparation.prepare(study, space).store

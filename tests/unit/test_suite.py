@@ -263,7 +263,7 @@ def test_outputs_on_disk(study, tmp_path):
 def test_names_that_are_taken(study, name):
     abilities = study["evaluation"]["abilities"]
     abilities[name] = abilities.pop("spanish")
-    with pytest.raises(ConfigError, match="is taken"):
+    with pytest.raises(ConfigError, match="is already taken; choose another name"):
         suite_of(study)
 
 

@@ -108,7 +108,7 @@ def test_a_run_that_looked_for_leakage_in_other_texts_does_not_fit(tmp_path):
     bind(tmp_path / "old", study, SPACE)  # later
     other = BoundStudy(study, SPACE, study.evaluation)
     with pytest.raises(
-        RunError, match=r"(?s)when that run was bound.*quality\.en-uk\.test\.path = None"
+        RunError, match=r"(?s)when that run was started.*quality\.en-uk\.test\.path = None"
     ):
         earlier_run(tmp_path / "old", other)
     same = BoundStudy(study, SPACE, study_of(**leakage).evaluation)

@@ -72,7 +72,7 @@ def test_sgm_beside_plain_lines(tmp_path):
 
 WRONG_SGM = [
     (SOURCE.replace("docid='abc.2'", 'docid="abc.1"'), r"a\.sgm:10: document 'abc.1' .* second"),
-    (SOURCE.replace("docid='abc.2'", 'docid="abc.3"'), r"a\.sgm:11: .*'abc.3'.* opposite .*b:6"),
+    (SOURCE.replace("docid='abc.2'", 'docid="abc.3"'), r"a\.sgm:11: .*'abc.3'.* paired with .*b:6"),
     (SOURCE.replace("Brot</seg>", "Brot"), r"a\.sgm:6: <seg> within the <seg> of line 4"),
     (SOURCE.replace("<seg id='2'>", ""), r"a\.sgm:11: </seg> without <seg>"),
     (SOURCE[: SOURCE.index("Nein")], r"a\.sgm:11: <seg> is never closed"),
