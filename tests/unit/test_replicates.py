@@ -230,6 +230,7 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
     suite = SimpleNamespace(requests=())
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
     monkeypatch.setattr("mtray.evaluation.score_names.check_measured", lambda *_: None)
+    monkeypatch.setattr("mtray.data.special_token_notes.special_token_notes", lambda *_: [])
     space = Space(parameters={}, fixed={"parallel_size": 200})
     store = preparation.prepare(study, space).store
     parts = plan(recipe, sources)
