@@ -93,8 +93,7 @@ def many_steps(chaos: Chaos, epochs: int) -> None:
 
 def wait_for_training(chaos: Chaos, trials: int = 1) -> None:
     def training() -> bool:
-        found = {p.parent for p in chaos.run_dir.glob("trials/*/checkpoint-*")}
-        return len(found) >= trials
+        return sum(bool(checkpoint_of(chaos, n)) for n in range(chaos.trials)) >= trials
 
     chaos.wait_for(training, f"{trials} trials train at a time")
 
