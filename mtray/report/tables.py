@@ -147,7 +147,7 @@ def legend(front: Front) -> list[str]:
     if reference is not None:
         measures = [*(o.name for o in front.objectives), *second_names(front)]
         lines.append(
-            f"{', '.join(measures)}: minus those of {whose(reference)}, whose row shows its own "
+            f"{', '.join(measures)}: minus {whose(reference)}, whose row shows its own "
             "values (--absolute: every row)."
         )
     lines += [
