@@ -88,7 +88,7 @@ def test_models_of_a_sweep(sweep, small, tmp_path):
     for number in tested.keys() - {-1}:
         assert "training" not in tested[number].seconds
         assert tested[number].training == records[number].training
-    assert f"by {len(tested)} trials, 0 of them trained again" in done.stdout
+    assert f"with {len(tested)} trials, 0 of them trained again" in done.stdout
 
 
 def small_model():
