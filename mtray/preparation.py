@@ -81,7 +81,8 @@ def prepare(
     held = {name: len(table) for name, table in store.items()}
     fitting = baseline_recipes(space, study, held, sums_by_recipe(study, store)).values()
     check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
-    seen = new_contamination_lines(study, generated) + special_token_notes(generated, tokenizer)
+    seen = new_contamination_lines(study, generated)
+    seen += special_token_notes(generated, tokenizer, store)
     return PreparedSweep(study, space, store, suite, seen=tuple(seen))
 
 

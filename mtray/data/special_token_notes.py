@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from mtray.data.evaluation_texts import evaluation_texts
-from mtray.data.pipeline import Pipeline
 from mtray.data.special_tokens import count_in, special_token_line, special_token_pattern
+from mtray.data.tables import StoredTable
 from mtray.schema import Study
 
 
-def special_token_notes(study: Study, tokenizer: Any) -> list[str]:
-    """A note for each source whose store was built, and one for the evaluation's dev segments."""
-    pipeline, notes = Pipeline(study, tokenizer), []
+def special_token_notes(
+    study: Study, tokenizer: Any, store: Mapping[str, StoredTable]
+) -> list[str]:
+    """A note for each source, and one for the evaluation's dev segments."""
+    notes = []
     for source in study.sources:
-        found = pipeline.found(source)
-        if found and (line := special_token_line(found.manifest["rendering"], "rows")):
+        if line := special_token_line(store[source.name].rendering, "rows"):
             notes.append(f"source {source.name}: {line}")
     pattern, counts = special_token_pattern(tokenizer), Counter[str]()
     for text in evaluation_texts(study, "dev") if pattern else ():

@@ -127,7 +127,7 @@ def build_store(
             found.folder, source.name, study.seed, rows, rows - made["examples"],
             held.get(source.name), found.built,
             {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
-            tuple(made["remarks"]),
+            tuple(made["remarks"]), made["rendering"],
         )  # fmt: skip
     return store
 

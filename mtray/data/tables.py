@@ -91,6 +91,7 @@ class StoredTable:
     - `left_out`: rows of the source dropped by each filter.
     - `allowed`: rows that overlap with evaluation sets and were kept.
     - `remarks`: what the source's reader left out.
+    - `rendering`: counts of what its rows became, such as of special tokens in them.
     """
 
     folder: Path
@@ -103,6 +104,7 @@ class StoredTable:
     left_out: Mapping[str, int] = field(default_factory=dict)
     allowed: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    rendering: Mapping[str, int] = field(default_factory=dict)
     origin: Origin = field(default="mapped", init=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -208,9 +208,9 @@ def test_special_tokens_of_a_study_are_noted(tmp_path, monkeypatch):
     evaluation = Evaluation(comet="none", quality=(quality,), abilities={})
     study, tokenizer = make_study(sources=(source,), evaluation=evaluation), byte_level()
     said = []
-    build_store(study, tokenizer, say=said.append)
+    store = build_store(study, tokenizer, say=said.append)
     assert any("1 rows hold special tokens as text (</s> 1)" in line for line in said)
-    source_note, evaluation_note = special_token_notes(study, tokenizer)
+    source_note, evaluation_note = special_token_notes(study, tokenizer, store)
     assert source_note.startswith("source pairs: 1 rows hold special tokens as text (</s> 1)")
     assert evaluation_note.startswith("evaluation: 2 texts hold special tokens as text (<s> 2)")
 
