@@ -22,7 +22,8 @@ MOST = 1000  # files of a folder
 
 def digests(study: Mapping[str, Any]) -> dict[str, str]:
     """Digest of every file and folder that a study names and that exists, by its path."""
-    found = {path: _digest(Path(path)) for _, path in sorted(_paths(study))}
+    paths = sorted({path for _, path in _paths(study)})  # several keys may name one file
+    found = {path: _digest(Path(path)) for path in paths}
     return {path: digest for path, digest in found.items() if digest}
 
 
