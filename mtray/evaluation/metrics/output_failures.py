@@ -33,7 +33,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -51,9 +51,6 @@ FORMS = {"strict": STRICT, "coded": CODED}
 COPY_BLEU = 50.0
 CODED_TOKENIZER = "13a"  # sacrebleu's default
 LONGEST_NGRAM, LEAST_REPEATS, LEAST_TOKENS = 6, 3, 6
-# of the languages with a code of two letters: names of others (Are, Day, Even) are words as well
-TAGGED = sorted({re.escape(name) for code, name in names().items() if len(code) == 2})
-TAG = re.compile(rf"\[({'|'.join(TAGGED)})\b[^\[\]]*\]")
 
 Labels = tuple[str, ...]
 
@@ -151,13 +148,21 @@ def _coded(
     return (*labels, *length_label(len(found), len(expected)))
 
 
+@cache
+def _language_tag() -> re.Pattern[str]:
+    """Of the languages with a code of two letters: names of others (Are, Day, Even) are words as
+    well. Made when it is needed: reading the names takes .4 s."""
+    tagged = sorted({re.escape(name) for code, name in names().items() if len(code) == 2})
+    return re.compile(rf"\[({'|'.join(tagged)})\b[^\[\]]*\]")
+
+
 def _strict(target: str, output: str, reference: str, guess: Guess | None, copied: bool) -> Labels:
     segmented = target not in WITHOUT_SPACES
     found, expected = tokens(output, segmented), tokens(reference, segmented)
     if expected and not found:
         return ("empty",)
     labels = ["oscillation"] if oscillates(found) and not oscillates(expected) else []
-    labels += ["template"] if TAG.search(output) else []
+    labels += ["template"] if _language_tag().search(output) else []
     labels += ["copy"] if copied else []
     labels += ["off_target"] if guess and other_language(output, guess, target) else []
     return (*labels, *length_label(len(found), len(expected)))
