@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+
+from mtray.search.execution.control_group import control_group_folders
 
 RECENTLY = 30.0  # seconds between a kill and the loss of a worker that it explains
 LIMITS = ("memory.max", "memory.limit_in_bytes")
@@ -14,28 +15,11 @@ UNLIMITED = 1 << 60  # version 1 has no word for it
 GB = 1 << 30
 
 
-def group_folders(root: Path = Path("/")) -> Iterator[Path]:
-    """Where the memory counters of this process's control group may be, the most specific first: of
-    version 2 and version 1, each also as a container sees them."""
-    mounted = root / "sys/fs/cgroup"
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            yield mounted / path.strip("/")
-            yield mounted
-        elif "memory" in controllers.split(","):
-            yield mounted / "memory" / path.strip("/")
-            yield mounted / "memory"
-
-
 def kills(root: Path = Path("/")) -> int:
     """How many processes the kernel has killed so far for lack of memory in this process's control
     group or, where it has no counter, on this machine; 0 if no counter can be read."""
-    files = [f / n for f in group_folders(root) for n in ("memory.events", "memory.oom_control")]
+    folders = control_group_folders("memory", root)
+    files = [f / n for f in folders for n in ("memory.events", "memory.oom_control")]
     for file in (*files, root / "proc/vmstat"):
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
@@ -49,7 +33,7 @@ def kills(root: Path = Path("/")) -> int:
 
 def limit_text(root: Path = Path("/")) -> str:
     """The group's limit, such as `of 4 GB `; empty if there is none."""
-    for file in (f / name for f in group_folders(root) for name in LIMITS):
+    for file in (f / name for f in control_group_folders("memory", root) for name in LIMITS):
         try:
             most = int(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # no such file, or "max"

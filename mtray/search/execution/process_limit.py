@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.errors import RunError
+from mtray.search.execution.control_group import control_group_folders
 
 # measured with Ray 2.60 on two cores: 436 threads with one worker; with 300 allowed it does not
 # start within 75 s, with 150 it fails
@@ -52,28 +53,13 @@ def _limits(root: Path) -> Iterator[ProcessLimit]:
     soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     if soft != resource.RLIM_INFINITY and os.getuid():  # the kernel exempts root
         yield ProcessLimit("ulimit -u", soft, _threads_of(os.getuid(), root))
-    for folder in _group_folders(root):
+    for folder in control_group_folders("pids", root):
         try:
             most = int((folder / "pids.max").read_text(encoding="utf-8"))
             used = int((folder / "pids.current").read_text(encoding="utf-8"))
         except (OSError, ValueError):  # no such controller, or "max"
             continue
         yield ProcessLimit(f"the control group ({folder / 'pids.max'})", most, used)
-
-
-def _group_folders(root: Path) -> list[Path]:
-    """Where the limit of this process's control group may be, of version 2 and version 1."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers or controllers == "pids":
-            top = root / "sys/fs/cgroup" / controllers
-            found += [top / path.strip("/"), top]
-    return list(dict.fromkeys(found))
 
 
 def _threads_of(user: int, root: Path) -> int:
