@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import ModelError
+from mtray.git_lfs import MOST_BYTES, is_pointer
 
-LFS_POINTER = b"version https://git-lfs"  # how the file begins that Git LFS puts in a file's place
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -133,7 +133,7 @@ def _check_safetensors(file: Path) -> None:
     size = file.stat().st_size
     with file.open("rb") as opened:
         start = opened.read(HEADER)
-        _refuse_pointer(file, start + opened.read(len(LFS_POINTER)))
+        _refuse_pointer(file, start + opened.read(MOST_BYTES))
         opened.seek(HEADER)
         length = int.from_bytes(start, "little")
         cut = len(start) < HEADER or HEADER + length > size
@@ -159,7 +159,7 @@ def _check_tokenizer(path: Path) -> None:
     found = [path / name for name in TOKENIZERS if (path / name).is_file()]
     for file in found:
         with file.open("rb") as opened:
-            _refuse_pointer(file, opened.read(len(LFS_POINTER)))
+            _refuse_pointer(file, opened.read(MOST_BYTES))
     settings = path / "tokenizer_config.json"
     of = _read_json(settings).get("tokenizer_class") if settings.is_file() else None
     if not found and of not in BYTE_TOKENIZERS:
@@ -170,7 +170,7 @@ def _check_tokenizer(path: Path) -> None:
 
 
 def _refuse_pointer(file: Path, start: bytes) -> None:
-    if start.startswith(LFS_POINTER):
+    if is_pointer(start):
         raise ModelError(
             f"model {file.parent}: {file.name} is a Git LFS pointer, not the file itself; run "
             "`git lfs pull` in that folder"

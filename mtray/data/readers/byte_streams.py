@@ -21,10 +21,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from mtray.data.readers.git_lfs import MOST_BYTES as POINTER_BYTES
 from mtray.data.readers.git_lfs import refuse_pointer
 from mtray.data.readers.remarks import Remarks, current
 from mtray.errors import DataError
+from mtray.git_lfs import MOST_BYTES as POINTER_BYTES
 
 CHUNK = 1 << 16
 HEAD = 1 << 16  # bytes used for type detection

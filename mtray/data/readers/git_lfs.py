@@ -7,16 +7,13 @@ import shlex
 from pathlib import Path
 
 from mtray.errors import DataError
-
-# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
-BEGIN = b"version https://git-lfs.github.com/spec/v1"
-MOST_BYTES = 1024  # of a pointer, by its specification
+from mtray.git_lfs import MOST_BYTES, is_pointer
 
 
 def refuse_pointer(place: Path, head: bytes, member: str = "") -> None:
     """DataError for the pointer of a file, or of a member of an archive; `head`: its first
     bytes."""
-    if not head.startswith(BEGIN):
+    if not is_pointer(head):
         return
     size = re.search(rb"^size (\d+)$", head[:MOST_BYTES], re.MULTILINE)
     bytes_ = f" of {int(size[1]):,} bytes" if size else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from mtray.data.readers.byte_streams import open_stream
 from mtray.data.readers.folders import data_files, entries_below
-from mtray.data.readers.git_lfs import MOST_BYTES, refuse_pointer
+from mtray.data.readers.git_lfs import refuse_pointer
 from mtray.data.readers.hub_cache import downloaded_set, prepared_set
 from mtray.data.readers.objects import WITHIN, UnreadTurns, texts
 from mtray.data.readers.options import ReadOptions
@@ -20,6 +20,7 @@ from mtray.data.readers.parquet_size import BATCH
 from mtray.data.readers.reachability import short_timeouts, why_unreachable
 from mtray.data.readers.remarks import Remarks
 from mtray.errors import ConfigError, DataError
+from mtray.git_lfs import MOST_BYTES
 from mtray.schema import HUB_PREFIX
 
 Row = dict[str, str]
