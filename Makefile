@@ -40,7 +40,7 @@ test: setup
 	echo "tests: unit and the lighter integration, in two processes"; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(LIGHT) tests/unit && \
 	echo "tests: integration, real sweeps" && \
-	$(BIN)/python -m pytest -m "not gpu" tests/integration $(addprefix --ignore ,$(LIGHT))
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/integration $(addprefix --ignore ,$(LIGHT))
 
 # an environment over $(VENV), with another Ray before it
 compat: setup

@@ -13,7 +13,6 @@ from pathlib import Path
 import optuna
 import pyarrow.parquet as pq
 import pytest
-from optuna.trial import TrialState
 
 from mtray.report.records import read_records
 from mtray.schema import TrialRecord
@@ -38,24 +37,64 @@ def wait_for(process, text: str) -> list[str]:
     raise AssertionError(f"{text!r} never came:\n{''.join(lines)}")
 
 
-def finished_numbers(run_dir: Path) -> list[int]:
-    return sorted(r.number for r in read_records(run_dir).sound())
+def finished(run_dir):
+    """When each trial ended, by number."""
+    return {r.number: r.finished for r in read_records(run_dir).sound()}
 
 
-def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
-    first = sweep("--trials", "3")
-    output = first.communicate()[0]
-    assert first.returncode == 0, output
+# SIGTERM, and kills in the middle of a trial: `resumes` of test_chaos.py
+def test_a_sweep_is_interrupted_killed_continued_and_extended(sweep, tmp_path):
+    """One run, since every start of a sweep takes its time: what is found at its end is what a run
+    that was never stopped leaves, too."""
+    process, run_dir = sweep("--trials", "3"), tmp_path / "small"
+    lines = wait_for(process, "run folder")
+    second = sweep("--trials", "3")
+    refused = second.communicate()[0]
+    assert second.returncode == 2
+    assert "in use by process" in refused and "--name" in refused and "Traceback" not in refused
+    output = "".join(lines + wait_for(process, "trial 0 started"))
     assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
     assert "3 trials: 1 baseline (parallel_only), 2 recipes searched, no repeats, " in output
     assert "smallest difference beyond noise" in output
-    run_dir = tmp_path / "small"
+    wait_for(process, "trial base (base)")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate()[0]
+    assert process.returncode == 128 + signal.SIGINT, output
+    assert "Traceback" not in output
+    assert states(run_dir)["RUNNING"] == 0
+    before = finished(run_dir)
+    assert -1 in before and 1 not in before
+    process = sweep("--trials", "3")
+    wait_for(process, "trial 1 quality")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = finished(run_dir)
+    assert 1 in killed and before.items() <= killed.items()
+    assert sweep("--trials", "3").wait() == 0
+    ended = finished(run_dir)
+    assert sorted(ended) == [-1, 0, 1, 2]
+    assert killed.items() <= ended.items(), "none ran twice"
+    counts = states(run_dir)
+    assert counts["COMPLETE"] == 3 and counts["RUNNING"] == counts["FAIL"] == 0
+    check_what_a_sweep_leaves(run_dir)
+
+    again = sweep("--trials", "3")
+    assert "all 3 trials are finished" in again.communicate()[0]
+    more = sweep("--trials", "4")
+    assert "continuing" in more.communicate()[0]
+    after = finished(run_dir)
+    assert sorted(after) == [-1, 0, 1, 2, 3] and ended.items() <= after.items()
+    other = sweep("--trials", "4", "--seed", "7")
+    assert other.wait() == 2
+    assert "study.seed" in other.stdout.read()
+
+
+def check_what_a_sweep_leaves(run_dir: Path) -> None:
+    """The records, the front, and that a trial can be run again."""
     records = {r.number: r for r in read_records(run_dir).sound()}
-    assert sorted(records) == [-1, 0, 1, 2]
     assert {r.state for r in records.values()} == {"complete"}
     assert [records[n].role for n in (-1, 0, 1)] == ["base", "parallel_only", "search"]
     assert records[-1].objectives["retention"].value == 1.0
-    assert states(run_dir) == {"COMPLETE": 3, "WAITING": 2}
     for record in records.values():
         assert {"quality", "retention"} == set(record.objectives)
         assert all(s.low <= s.value <= s.high and s.n > 0 for s in record.scores.values())
@@ -80,58 +119,3 @@ def test_a_sweep_leaves_a_front_and_is_extended(sweep, tmp_path):
     assert rerun.mix == records[0].mix and all(s.digest for s in rerun.mix.shares if s.realised)
     for name, score in records[0].objectives.items():
         assert rerun.objectives[name].value == pytest.approx(score.value, abs=1e-6)
-
-    again = sweep("--trials", "3")
-    assert "all 3 trials are finished" in again.communicate()[0]
-    more = sweep("--trials", "4")
-    assert "continuing" in more.communicate()[0]
-    after = {r.number: r for r in read_records(run_dir).sound()}
-    assert sorted(after) == [-1, 0, 1, 2, 3]
-    assert {n: r.finished for n, r in after.items() if n < 3} == {
-        n: r.finished for n, r in records.items()
-    }
-    other = sweep("--trials", "4", "--seed", "7")
-    assert other.wait() == 2
-    assert "study.seed" in other.stdout.read()
-
-
-# SIGTERM, and kills in the middle of a trial: `resumes` of test_chaos.py
-def test_a_sweep_that_is_interrupted_and_then_killed_goes_on(sweep, tmp_path):
-    process, run_dir = sweep("--trials", "3"), tmp_path / "small"
-    wait_for(process, "trial 0 started")
-    wait_for(process, "trial base (base)")
-    process.send_signal(signal.SIGINT)
-    output = process.communicate()[0]
-    assert process.returncode == 128 + signal.SIGINT, output
-    assert "Traceback" not in output
-    assert states(run_dir)["RUNNING"] == 0
-    before = finished(run_dir)
-    assert -1 in before and 1 not in before
-    process = sweep("--trials", "3")
-    wait_for(process, "trial 1 quality")
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    later = finished(run_dir)
-    assert 1 in later and before.items() <= later.items()
-    assert sweep("--trials", "3").wait() == 0
-    assert finished_numbers(run_dir) == [-1, 0, 1, 2]
-    assert later.items() <= finished(run_dir).items(), "none ran twice"
-    counts = states(run_dir)
-    assert counts["RUNNING"] == 0 and counts["COMPLETE"] == 3
-    assert TrialState.FAIL.name not in counts
-
-
-def finished(run_dir):
-    """When each trial ended, by number."""
-    return {r.number: r.finished for r in read_records(run_dir).sound()}
-
-
-def test_two_runs_of_one_name_at_once(sweep, tmp_path):
-    process = sweep("--trials", "3")
-    wait_for(process, "run folder")
-    second = sweep("--trials", "3")
-    output = second.communicate()[0]
-    assert second.returncode == 2
-    assert "in use by process" in output and "--name" in output and "Traceback" not in output
-    process.send_signal(signal.SIGINT)
-    process.wait()

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import ray
 
@@ -68,7 +70,7 @@ def sweep(cluster, tmp_path):
             progress_actor=start_progress(),
             queue=start_queue(),
         )
-        started.append(Executors(shared))
+        started.append(Executors(shared, say=print, lost=print))
         numbers = iter(range(100))
 
         def run(recipe, seed=1):
@@ -87,15 +89,12 @@ def sweep(cluster, tmp_path):
 
 
 def processes() -> set[int]:
-    """Process ids of Train workers."""
+    """Process ids of this cluster's Train workers; another test's sweep may run at the time."""
     found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"ray::RayTrainWorker" in title:
-            found.add(int(folder.name))
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if process.cmdline()[:1] and "ray::RayTrainWorker" in process.cmdline()[0]:
+                found.add(process.pid)
     return found
 
 
