@@ -27,15 +27,26 @@ be written, named in the message; 130 stopped by Ctrl-C"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. SystemExit for --help and wrong options."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     try:
         with entry_streams(), report_errors(getattr(args, "debug", False)) as outcome:
-            outcome.code = args.run(args)
+            outcome.code = args.run(args) if "run" in args else _without_command(parser, args)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         discard(sys.stdout)
         return 141
     return outcome.code
+
+
+def _without_command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if args.version:
+        from mtray.runtime import version_of
+
+        print(f"mtray {version_of('mtray') or '(not installed)'}")
+    else:
+        parser.print_help()
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
         parents=[debug],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         text = command.text
         sub = commands.add_parser(command.name, help=text, description=f"{text}.", parents=[debug])
@@ -118,6 +130,16 @@ def _rescore(args: argparse.Namespace) -> int:
     return rescore(args.path, args.metrics, args.comet, args.trials)
 
 
+def _outputs(args: argparse.Namespace) -> int:
+    from mtray.commands.outputs import Wanted, show_outputs
+    from mtray.report.translations import Order
+
+    order: Order = "best" if args.best else "first" if args.first else "worst"
+    count = args.best or args.first or args.worst or 10
+    wanted = Wanted(args.against, args.set, args.metric, order, count, args.label)
+    return show_outputs(args.path, args.trial, wanted, args.json)
+
+
 def _test(args: argparse.Namespace) -> int:
     from mtray.commands.held_out_test import run_test
 
@@ -186,6 +208,12 @@ COMMANDS = (
         "Show the effect of each parameter of a run, and how certain it is",
         arguments.add_explain,
         _explain,
+    ),
+    Command(
+        "outputs",
+        "Read the translations of a trial beside those of another",
+        arguments.add_outputs,
+        _outputs,
     ),
     Command(
         "rerun",

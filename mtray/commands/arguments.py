@@ -92,6 +92,49 @@ def add_rescore(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("trial", metavar="NUMBER", help="the trial's number, or base")
+    parser.add_argument(
+        "--against",
+        default="base",
+        metavar="NUMBER",
+        help="the trial beside it: base, a number, or none (default: base)",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME",
+        help="one evaluation set: a direction such as en-uk, or an ability's name (default: every "
+        "direction)",
+    )
+    parser.add_argument(
+        "--metric",
+        default="chrf",
+        choices=("chrf", "chrf++", "comet"),
+        help="segment scores of translations (default: chrf)",
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    for order, text in (
+        ("worst", "N segments that score lowest, compared with --against (default: 10)"),
+        ("best", "N segments that score highest, compared with --against"),
+        ("first", "the first N segments"),
+    ):
+        chosen.add_argument(f"--{order}", type=_at_least_one, metavar="N", help=text)
+    parser.add_argument(
+        "--label",
+        default="",
+        metavar="LABEL",
+        help="only translations with this failure label, such as copy or off_target",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     from mtray.commands.data_arguments import add_actions
 

@@ -12,11 +12,9 @@ from typing import Any
 
 from mtray.analysis.human_agreement import agreement_text
 from mtray.analysis.uncertainty import ScoreDraws
+from mtray.commands.kept_outputs import quality_directions
 from mtray.commands.run_argument import run_folder
-from mtray.data.translation_prompts import CHATS
-from mtray.embedded.corpora import fetch_corpora
 from mtray.errors import ConfigError, RunError
-from mtray.evaluation.directions import build_direction
 from mtray.evaluation.metrics.comet import load_comet
 from mtray.evaluation.metrics.quality import COMET, CometScorer, string_metrics
 from mtray.evaluation.rescoring import Rescorer, entries, paired
@@ -117,18 +115,7 @@ def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
     if comet is not None:
         scorer = load_comet(comet, gpu=True)
         scorers[scorer.signature.split("|")[0].rsplit("/", 1)[-1]] = scorer
-    fetch_corpora(study)
-    tokenizer = None
-    if study.template in CHATS:
-        from mtray.training.models import load_tokenizer
-
-        tokenizer = load_tokenizer(study.model, study.trust_remote_code)
-    directions = [
-        build_direction(
-            q, study.template, evaluation.max_new_tokens, tokenizer, evaluation.sample_seed
-        )
-        for q in evaluation.quality
-    ]
+    directions = quality_directions(study)
     return Rescorer(directions, strings, scorers, evaluation.bootstrap, study.seed)
 
 

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from mtray.errors import RunError
 
+RUNS = Path("runs")  # where a sweep puts its run if not told otherwise
+
 
 def run_folder(path: Path) -> Path:
-    """The run's folder as an absolute path. RunError, listing the runs that exist, when it is not
-    one."""
+    """The run's folder as an absolute path; a name alone is looked for in `runs/`, too. RunError,
+    listing the runs that exist, when it is not one."""
+    if not path.exists() and path.name == str(path) and (RUNS / path).is_dir():
+        path = RUNS / path
     if path.is_dir():
         if (path / "study.json").is_file() or (path / "trials").is_dir():
             return path.absolute()
         raise RunError(f"{path}: not a run folder (no study.json){_others(path)}")
-    raise RunError(f"{path}: no such run folder{_others(path.parent)}")
+    raise RunError(f"{path}: no such run folder{_others(path.parent) or _others(RUNS)}")
 
 
 def _others(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,7 @@ def read_outputs(
 ) -> list[Output]:
     """The outputs of exactly these requests, in this order; they are all requests or those of the
     named parts of the suite. Raises RunError if the file is damaged or holds other requests."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(f"{path}: not a readable file of outputs: {error}") from None
+    rows = _rows(path)
     if parts is not None:
         by_part: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -64,4 +59,39 @@ def read_outputs(
                 f"{path}: {row['suite']} {row['index']} was asked {row['prompt'][:60]!r}, "
                 f"the study asks {request.prompt[:60]!r}; use the study the run was made with"
             )
-    return [Output(r["text"], r["log_likelihood"], r["tokens"], r["truncated"]) for r in rows]
+    return [_output(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class KeptOutput:
+    """An output with its request, as the file has them. `index`: the request's place in its part of
+    the suite."""
+
+    index: int
+    prompt: str
+    target: str | None
+    output: Output
+
+
+def read_all_outputs(path: Path, part: str) -> list[KeptOutput]:
+    """The outputs of a part of the suite with their requests, in its order. Raises RunError if the
+    file is damaged or has no such part."""
+    rows = [row for row in _rows(path) if row["suite"] == part]
+    if not rows:
+        raise RunError(f"{path}: no outputs of {part!r}")
+    return [KeptOutput(r["index"], r["prompt"], r["target"], _output(r)) for r in rows]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=list(COLUMNS)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{path}: not a readable file of outputs: {error}") from None
+    return rows
+
+
+def _output(row: dict[str, Any]) -> Output:
+    return Output(row["text"], row["log_likelihood"], row["tokens"], row["truncated"])

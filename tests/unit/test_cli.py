@@ -246,7 +246,7 @@ def test_debug_gives_the_traceback(tmp_path, argv):
         run(*argv, tmp_path / "none")
 
 
-@pytest.mark.parametrize("argv", [[], ["frond"], ["status"], ["rerun", "x"], ["check", "--studdy"]])
+@pytest.mark.parametrize("argv", [["frond"], ["status"], ["rerun", "x"], ["check", "--studdy"]])
 def test_a_wrong_command_line_is_a_2_of_argparse(argv, capsys):
     with pytest.raises(SystemExit) as ended:
         main(argv)

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from records_factory import make_failed, make_record, make_study
+from kept_outputs_factory import REFERENCES, RESAMPLES, SEED, answers, make_run
+from records_factory import make_record
 from sacrebleu.metrics import CHRF
 
 from mtray.analysis.resampling_units import shared_units
@@ -13,22 +14,14 @@ from mtray.analysis.uncertainty import difference, score
 from mtray.cli import main
 from mtray.commands import rescore
 from mtray.evaluation.directions import build_direction, measure_direction
-from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.metrics import quality
-from mtray.evaluation.output_files import read_outputs, write_outputs
+from mtray.evaluation.output_files import read_outputs
 from mtray.report.records import write_record
 from mtray.run_files import trial_dir
-from mtray.schema import AbilitySpec, Evaluation, QualitySet
-from mtray.search.ledger.run_folder import bind
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
 
 SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
-REFERENCES = {
-    "en-uk": [f"кіт номер {i} сидить на килимі {i % 7}" for i in range(30)],
-    "uk-en": [f"cat number {i} sits on the mat {i % 7}" for i in range(30)],
-}
-RESAMPLES, SEED = 200, 1
 UNITS = shared_units([list(zip(*REFERENCES.values(), strict=True))])[0]
 
 
@@ -41,42 +34,10 @@ class WordComet:
         return np.array([len(h.split()) / 100 for h in hypotheses])
 
 
-def answers(direction, dropped):
-    """References, of every third one as many words less as `dropped`."""
-    texts = [r.split() for r in REFERENCES[direction]]
-    kept = [t[: len(t) - dropped * (i % 3 == 0)] for i, t in enumerate(texts)]
-    return [Output(" ".join(t), -1.0, 3) for t in kept]
-
-
 @pytest.fixture
 def run_dir(tmp_path, monkeypatch):
-    """The base model, trials 2 and 3, one that failed and one without outputs; two directions."""
-    (tmp_path / "en-uk.jsonl").write_text(
-        "\n".join(json.dumps({"uk": u, "en": e}) for u, e in zip(*REFERENCES.values(), strict=True))
-    )
-    path = str(tmp_path / "en-uk.jsonl")
-    sets = tuple(QualitySet(direction=d, path=path, size=30) for d in REFERENCES)
-    abilities = {"a": AbilitySpec(measure="choice", path="a.jsonl")}
-    study = make_study(
-        evaluation=Evaluation(
-            comet="embedded", quality=sets, abilities=abilities, bootstrap=RESAMPLES
-        ),
-        seed=SEED,
-    )
-    folder = tmp_path / "runs" / "mine"
-    folder.mkdir(parents=True)
-    bind(folder, study, SPACE)
-    directions = [build_direction(q, study.template, 64) for q in sets]
-    requests = [r for d in directions for r in d.requests] + [Request("other", None, 8)]
-    parts = [f"quality.{d.name}" for d in directions for _ in d.requests] + ["a"]
-    for number, dropped in {-1: 3, 2: 1, 3: 0}.items():
-        write_record(folder, make_record(number, role="base" if number < 0 else "search"))
-        found = [o for d in REFERENCES for o in answers(d, dropped)] + [Output("x", -1.0, 1)]
-        write_outputs(trial_dir(folder, number) / "outputs.parquet", parts, requests, found)
-    write_record(folder, make_record(4))
-    write_record(folder, make_failed(5))
     monkeypatch.setattr(rescore, "load_comet", lambda name, gpu: WordComet())
-    return folder
+    return make_run(tmp_path)
 
 
 def run(*argv):
