@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ from mtray.errors import ConfigError, RunError
 from mtray.file_locks import lock
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
+from mtray.report.printing import duration_text
 from mtray.report.records import RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.run_files import BASE_NUMBER, LOCK
 from mtray.schema import Budget, Study, TrialRecord
 from mtray.search.ledger.allocation_check import allocated
 from mtray.search.ledger.journal_overview import Entry, read_overview
+from mtray.search.ledger.live_progress import read_progress
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search.ledger.trial_plan import settling_lines
 from mtray.search.strategy.budget_allocation import counted
@@ -46,7 +49,7 @@ def show_status(path: Path) -> int:
         f"a sweep is running ({holder})" if holder else "no sweep is running",
         *([allocated(study, space, records.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
-        *trial_lines(records, overview.trials, study, bool(holder)),
+        *trial_lines(records, overview.trials, study, _running(run_dir) if holder else None),
         *(best_lines(records.records, study) if study else []),
         *ability_sentences(ability_sets(r for r in records.records if r.scores)),
         *(f"note: {sentence}" for sentence in omissions(records.records)),
@@ -115,9 +118,10 @@ def lock_holder(run_dir: Path) -> str | None:
 
 
 def trial_lines(
-    records: RunRecords, entries: Sequence[Entry], study: Study | None, running: bool
+    records: RunRecords, entries: Sequence[Entry], study: Study | None, running: list[str] | None
 ) -> list[str]:
-    """Trials by state."""
+    """Trials by state. `running`: lines on those that run now, may be empty; None: no sweep
+    runs."""
     trials, rest = records.trials, without_record(records, entries)
     imported = [r.number for r in trials if r.taken_from]
     complete = [r.number for r in trials if r.state == "complete" and not r.taken_from]
@@ -138,8 +142,8 @@ def trial_lines(
     lines += [f"imported from earlier runs: {len(imported)} trials"] if imported else []
     lines += further_lines(records)
     lines.append(_base_line(records))
-    if started and running:
-        lines.append(f"running: {_listed(started)}")
+    if running is not None:
+        lines += running or ([f"running: {_listed(started)}"] if started else [])
     elif started:
         lines.append(
             f"interrupted: {_listed(started)}; the same command runs them again under these numbers"
@@ -147,6 +151,18 @@ def trial_lines(
     lines += [f"pruned: trial {number}: {reason}" for number, reason in sorted(pruned.items())]
     lines += [f"infeasible: trial {number}: {reason}" for number, reason in sorted(refused.items())]
     lines += [f"failed: trial {number}: {reason}" for number, reason in sorted(failed.items())]
+    return lines
+
+
+def _running(run_dir: Path) -> list[str]:
+    """What each running trial does, and the time left, if the sweep has written it."""
+    now = time.time()
+    progress = read_progress(run_dir, now)
+    if progress is None:
+        return []
+    lines = [f"running: {trial.text(now)}" for trial in progress.trials]
+    if progress.seconds_left is not None:
+        lines.append(f"about {duration_text(progress.seconds_left)} left")
     return lines
 
 

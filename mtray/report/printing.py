@@ -142,3 +142,9 @@ def aligned(rows: Sequence[Sequence[str]], left: int | None = None) -> list[str]
         ).rstrip()
         for row in rows
     ]
+
+
+def duration_text(seconds: float) -> str:
+    """For example `12s` or `3m04s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -132,7 +132,7 @@ def test_taken_trials_are_complete_trials_of_the_new_run(old, tmp_path):
     front = read_front(new, study_of())
     assert len(front.points) == 9 + 7 + 1
     assert find_record(new, "3").taken_from.number == found[3].record.number
-    lines = trial_lines(read_records(new), read_overview(new).trials, study_of(), False)
+    lines = trial_lines(read_records(new), read_overview(new).trials, study_of(), None)
     assert lines[0].startswith("trials: 7 complete, 0 failed")
     assert "imported from earlier runs: 9 trials" in lines
 

@@ -114,10 +114,10 @@ def test_status_shows_them_with_their_reason(tmp_path):
     ledger.tell(job.number)
     entries = read_overview(tmp_path).trials
     assert (entries[2].stage, entries[2].reason) == ("pruned", "rung 2: too bad")
-    lines = trial_lines(read_records(tmp_path), entries, make_study(), False)
+    lines = trial_lines(read_records(tmp_path), entries, make_study(), None)
     assert lines[0].startswith("trials: 2 complete, 1 pruned, 0 failed of 14 asked for")
     assert "pruned: trial 2: rung 2: too bad" in lines
-    without = trial_lines(RunRecords(()), entries, None, False)
+    without = trial_lines(RunRecords(()), entries, None, None)
     assert "pruned: trial 2: rung 2: too bad" in without
 
 

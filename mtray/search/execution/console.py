@@ -1,9 +1,12 @@
-"""Console output of a running sweep: a live table on a terminal, plain lines elsewhere."""
+"""Console output of a running sweep: a live table on a terminal, plain lines elsewhere; and its
+progress, for `status`."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from rich.console import Console
@@ -13,10 +16,12 @@ from rich.table import Table
 
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.parameters import parameter_text, parameters
+from mtray.report.printing import duration_text
 from mtray.report.tables import score_text, varied_parameters
 from mtray.run_files import BASE_NUMBER, trial_name
 from mtray.schema import Recipe, TrialRecord
 from mtray.search.execution.ray_connection import stay_connected_for
+from mtray.search.ledger.live_progress import EVERY, LiveProgress, running_trial
 from mtray.trial.job import Job
 
 SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
@@ -47,22 +52,29 @@ def _attempted(record: TrialRecord) -> str:
     return f" (attempts before: {'; '.join(ends)})" if ends else ""
 
 
-def duration_text(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
-
-
 def say(console: Console, text: str) -> None:
     """Print a plain line, neither wrapped nor parsed as markup."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveTable:
-    """Prints which trials start and end; on a terminal also a table that is redrawn every
-    second."""
+    """Prints which trials start and end; on a terminal also a table that is redrawn every second.
 
-    def __init__(self, console: Console, total: int, finished: int, concurrent: int) -> None:
+    - `publish`: takes the sweep's progress every few seconds.
+    - `ending`: whether no further trial starts, so that there is no time left to estimate.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        total: int,
+        finished: int,
+        concurrent: int,
+        publish: Callable[[LiveProgress], None] = lambda found: None,
+        ending: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._console, self._total, self._concurrent = console, total, concurrent
+        self._publish, self._ending = publish, ending
         self._done, self._already = 0, finished
         self._started = time.monotonic()
         self._jobs: dict[int, Job] = {}
@@ -115,12 +127,25 @@ class LiveTable:
         return time.strftime("%H:%M:%S")
 
     def _left(self) -> str:
-        """Estimated time left, from the mean pace so far."""
+        seconds = self._seconds_left()
+        return "" if seconds is None else f"about {duration_text(seconds)} left"
+
+    def _seconds_left(self) -> float | None:
+        """Estimated from the mean pace so far."""
         missing = self._total - self._already - self._done
-        if not self._done or missing <= 0:
-            return ""
-        pace = (time.monotonic() - self._started) / self._done
-        return f"about {duration_text(missing * pace)} left"
+        if not self._done or missing <= 0 or self._ending():
+            return None
+        return missing * (time.monotonic() - self._started) / self._done
+
+    def progress(self) -> LiveProgress:
+        """The running trials, as the progress actor last knew them."""
+        with self._lock:
+            numbers, snapshot = list(self._jobs), dict(self._snapshot)
+        return LiveProgress(
+            written=time.time(), finished=self._already + self._done, total=self._total,
+            seconds_left=self._seconds_left(),
+            trials=tuple(running_trial(n, snapshot.get(n, {})) for n in numbers),
+        )  # fmt: skip
 
     def table(self) -> Table:
         """The running trials."""
@@ -146,9 +171,8 @@ class LiveTable:
 
     def start(self, progress_actor: Any) -> None:
         self._progress_actor = progress_actor
-        if self._console.is_terminal:
-            self._thread = threading.Thread(target=self._redraw, daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="progress")
+        self._thread.start()
 
     def stop(self) -> None:
         self._over.set()
@@ -156,15 +180,17 @@ class LiveTable:
             self._thread.join(timeout=5)
             stay_connected_for([self._thread])
 
-    def _redraw(self) -> None:
+    def _watch(self) -> None:
+        shown = Live(self.table(), console=self._console, refresh_per_second=2, transient=True)
+        with shown if self._console.is_terminal else nullcontext():
+            self._publish(self.progress())
+            while not self._over.wait(1.0 if self._console.is_terminal else EVERY):
+                self._look()
+                self._publish(self.progress())
+                shown.update(self.table())
+
+    def _look(self) -> None:
         import ray
 
-        with Live(
-            self.table(), console=self._console, refresh_per_second=2, transient=True
-        ) as live:
-            while not self._over.wait(1.0):
-                try:
-                    self._snapshot = ray.get(self._progress_actor.snapshot.remote(), timeout=5)
-                except ray.exceptions.RayError:
-                    continue  # a slow progress actor only makes the table stale
-                live.update(self.table())
+        with suppress(ray.exceptions.RayError):  # a slow progress actor only makes the table stale
+            self._snapshot = ray.get(self._progress_actor.snapshot.remote(), timeout=5)

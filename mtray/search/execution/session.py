@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,20 @@ from mtray.data.store import sums_by_recipe
 from mtray.errors import RunError
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import export_front
+from mtray.report.printing import duration_text
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
 from mtray.search.early_stopping.rungs import points_of
 from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
-from mtray.search.execution.console import LiveTable, duration_text, say
+from mtray.search.execution.console import LiveTable, say
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.watchdog import Watchdog, look_at
 from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
+from mtray.search.ledger.live_progress import remove_progress, write_progress
 from mtray.search.ledger.rebinding import rebind
 from mtray.search.ledger.run_folder import bind
 from mtray.search.ledger.trial_failures import is_disk_full
@@ -187,7 +190,10 @@ def _with_ray(
         shared = _share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
-        watch = LiveTable(console, limits.trials, ledger.finished, concurrent)
+        watch = LiveTable(
+            console, limits.trials, ledger.finished, concurrent,
+            partial(write_progress, run_dir), lambda: bool(limits.reason),
+        )  # fmt: skip
         for line in cluster_lines(context, address):
             watch.say(line)
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
@@ -279,6 +285,7 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
         executors.close()
         watchdog.stop()
         watch.stop()
+        remove_progress(Path(shared.run_dir))
         with _full_disk_later():
             for number in ledger.running_numbers():
                 ledger.give_back(number)

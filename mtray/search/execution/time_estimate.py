@@ -14,8 +14,8 @@ from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import plan
 from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
+from mtray.report.printing import duration_text
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study
-from mtray.search.execution.console import duration_text
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
 from mtray.search.strategy.largest_recipes import largest_recipes
