@@ -20,6 +20,7 @@ from mtray.evaluation.directions import build_direction
 from mtray.evaluation.metrics.comet import load_comet
 from mtray.evaluation.metrics.quality import COMET, CometScorer, string_metrics
 from mtray.evaluation.rescoring import Rescorer, entries, paired
+from mtray.evaluation.suite import asking_of
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import read_front
 from mtray.report.printing import aligned
@@ -124,10 +125,7 @@ def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
 
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     directions = [
-        build_direction(
-            q, study.template, evaluation.max_new_tokens, tokenizer, evaluation.sample_seed
-        )
-        for q in evaluation.quality
+        build_direction(q, *asking_of(study, evaluation, tokenizer)) for q in evaluation.quality
     ]
     return Rescorer(directions, strings, scorers, evaluation.bootstrap, study.seed)
 

@@ -22,6 +22,7 @@ from mtray.data.content_draws import choice_by_content, uniform_by_content
 from mtray.data.documents import joined_texts, with_previous
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
+from mtray.data.readers.paragraphs import continued, has_break, joined
 from mtray.data.readers.sources import Row
 from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
@@ -30,6 +31,7 @@ from mtray.errors import ConfigError
 from mtray.schema import Source, Study
 
 SHOT_POOL = 5000  # rows of a source from which shots are drawn
+SEVERAL_LINES = "several_lines"  # the count of rows with a text of several lines
 
 
 @dataclass
@@ -60,9 +62,16 @@ class Renderer:
         special = special_token_pattern(self.tokenizer)
         for row in rows:
             self.counts["rows"] += 1
-            texts = (text for role, text in row.items() if role != "document")
+            texts = [text for role, text in row.items() if role != "document"]
             count_in(special, texts, self.counts)
+            if any(map(has_break, texts)):
+                self.counts[SEVERAL_LINES] += 1
             yield row
+
+    def _trained(self, row: Row) -> Row:
+        if self.prompt_builder.keeps_breaks or not any(has_break(row[side]) for side in SIDES):
+            return row
+        return row | {side: joined(row[side]) for side in SIDES}
 
     def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:
         source = self.source
@@ -74,6 +83,7 @@ class Renderer:
             return (Example("", text) for text in texts)
         if source.kind != "parallel":
             return (Example(self.prompt_builder.anything(r["prompt"]), r["target"]) for r in rows)
+        rows = map(self._trained, rows)
         if self.noise is not None:
             rows = self.noise.rows(rows)
         if self.few_shot:
@@ -123,8 +133,8 @@ class Renderer:
         direction = self._direction(row)
         for start in range(len(previous) + 1):
             rows = [*previous[start:], row]
-            sides = (" ".join(" ".join(r[side].split()) for r in rows) for side in SIDES)
-            text, answer = sides
+            asked = self.prompt_builder.asked
+            text, answer = (continued([asked(r[side]) for r in rows]) for side in SIDES)
             example = self._asked((text, answer) if len(rows) > 1 else _texts(row), direction)
             if len(rows) == 1 or (yield example):
                 break
@@ -210,6 +220,7 @@ def build_renderer(
             f"source {source.name!r}: its replay is not generated yet; run "
             "`python -m mtray data generate STUDY`"
         )
-    asking = PromptBuilder(study.template, tokenizer, f"{study.seed}/{source.name}")
+    key = f"{study.seed}/{source.name}"
+    asking = PromptBuilder(study.template, tokenizer, key, study.paragraphs)
     noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
     return Renderer(source, asking, tokenizer, study.training.max_length, noise, few_shot)

@@ -20,6 +20,7 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
 Take = Literal["sample", "first"]
+Paragraphs = Literal["auto", "keep", "join"]
 SACREBLEU_PREFIX = "wmt:"  # before sacrebleu's name of a test set, in place of a path
 HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, in place of a path
 Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml"]
@@ -229,6 +230,9 @@ class Study(Frozen):
     """What is fixed during a search. Relative paths are relative to the study's file; `{corpora}`
     stands for the corpora of the embedded study.
 
+    - `paragraphs`: whether the line breaks of texts that are translated stay (`keep`), in prompts,
+      training rows and answers, or become spaces (`join`); `auto`: they stay in chat templates, and
+      not in templates of one line (`mtray.data.translation_prompts.is_one_line`).
     - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
       encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
@@ -238,6 +242,7 @@ class Study(Frozen):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     model: str = "embedded"
     template: str = "labels"
+    paragraphs: Paragraphs = "auto"
     seed: Annotated[int, Field(ge=0)] = 1
     sampler: str = "auto"
     trust_remote_code: bool = False
