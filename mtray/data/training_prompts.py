@@ -19,10 +19,10 @@ from itertools import accumulate
 from typing import Any
 
 from mtray.data.content_draws import choice_by_content, uniform_by_content
-from mtray.data.documents import joined_texts, with_previous
+from mtray.data.documents import joined_pairs, joined_texts, with_previous
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
-from mtray.data.readers.paragraphs import continued, has_break, joined
+from mtray.data.readers.paragraphs import BREAK, continued, has_break, joined
 from mtray.data.readers.sources import Row
 from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
@@ -86,6 +86,8 @@ class Renderer:
         rows = map(self._trained, rows)
         if self.noise is not None:
             rows = self.noise.rows(rows)
+        if source.documents:
+            rows = joined_pairs(rows, source.name, self._joined, self._fits)
         if self.few_shot:
             pool, kept = _pool(rows, self.prompt_builder.key)
             return fitted_examples((self._with_shots(row, pool) for row in kept), self._fit)
@@ -100,6 +102,17 @@ class Renderer:
 
     def _fit(self, examples: Sequence[Example]) -> list[bool]:
         return fitting(self.tokenizer, examples, self.max_length)
+
+    def _joined(self, row: Row, following: Row) -> Row:
+        """Two rows of a document as one, line after line, or on one line where the study's texts
+        are."""
+        separator = BREAK if self.prompt_builder.keeps_breaks else " "
+        return row | {side: f"{row[side]}{separator}{following[side]}" for side in SIDES}
+
+    def _fits(self, row: Row) -> bool:
+        pair, directions = _texts(row), self.source.directions or ["-".join(self.source.languages)]
+        asked = [self._asked(pair, (d.split("-")[0], d.split("-")[1])) for d in directions]
+        return all(self._fit(asked))
 
     def _direction(self, row: Row) -> tuple[str, str]:
         """Source and target language, by the shares of `directions`."""

@@ -14,7 +14,7 @@ from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.inference.translation_requests import translation_request
 from mtray.evaluation.metrics import quality
 from mtray.evaluation.metrics.output_failures import FailureLabels, judge
-from mtray.schema import Paragraphs, QualitySet
+from mtray.schema import Paragraphs, QualitySet, Unit
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Direction:
 
     documents: the document of each segment, if the set has them.
     available: number of segments in the whole set.
+    unit: what a segment is, one or the whole text of a document.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Direction:
     references: list[str]
     documents: list[str] | None = None
     available: int = 0
+    unit: Unit = "segment"
 
     def part(self, share: float) -> Direction:
         """The direction on `evenly` chosen segments."""
@@ -50,8 +52,8 @@ class Direction:
 
     def text(self) -> str:
         """The set in a few words, such as `200 of 1,984 segments, 12 documents`."""
-        found = f"{len(self.requests):,} of {self.available:,} segments"
-        if self.documents is None:
+        found = f"{len(self.requests):,} of {self.available:,} {self.unit}s"
+        if self.documents is None or self.unit == "document":
             return found
         count = len(set(self.documents))
         few = " (too few to resample: intervals are over segments)"
@@ -77,7 +79,13 @@ def build_direction(
         for s in sources
     ]
     return Direction(
-        spec.direction, requests, found.sources, found.references, found.documents, available
+        spec.direction,
+        requests,
+        found.sources,
+        found.references,
+        found.documents,
+        available,
+        spec.unit,
     )
 
 

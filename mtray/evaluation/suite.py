@@ -3,7 +3,7 @@ from the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -207,9 +207,12 @@ def check_names(wanted: Evaluation) -> None:
             )
 
 
-def set_lines(suite: Suite) -> list[str]:
-    """The size of every evaluation set, and a note on how it was read, a line each."""
+def set_lines(suite: Suite, lengths: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """The size of every evaluation set, and a note on how it was read, a line each. `lengths`:
+    further lines by set (`mtray.evaluation.set_lengths`)."""
     sizes = {f"quality {d.name}": d.text() for d in suite.directions}
     sizes |= {f"ability {a.name}": f"{len(a.requests):,} requests" for a in suite.abilities}
-    lines = [f"  {name}: {size}" for name, size in sizes.items()]
+    lines = []
+    for name, size in sizes.items():
+        lines += [f"  {name}: {size}", *(f"    {line}" for line in (lengths or {}).get(name, ()))]
     return lines + [f"  note: {note}" for note in suite.notes]

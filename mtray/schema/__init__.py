@@ -39,6 +39,7 @@ from mtray.schema.study import (
     Source,
     Study,
     Take,
+    Unit,
 )
 from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop
 
@@ -92,6 +93,7 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "Unit",
     "beyond",
     "broken_reason",
     "check_stop",

@@ -85,10 +85,9 @@ class Technical:
         return "set its `metric: chrf`" if self.metric == "comet" else ""
 
     def _against(self) -> quality.Segments:
-        sources, references = ([s[side] or "" for s in self.segments] for side in (0, 1))
         documents = [s.document for s in self.segments if s.document is not None]
         clusters = quality.document_clusters(documents or None)
-        return quality.Segments(sources, references, self.language, clusters)
+        return quality.Segments(self.sources, self.references, self.language, clusters)
 
     def _values(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         check_outputs(self.name, self.requests, outputs)
@@ -103,7 +102,7 @@ class Technical:
         return {name: value for name, value in found.items() if name != self.metric}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
-        found = output_counts([s.source for s in self.segments], outputs)
+        found = output_counts(self.sources, outputs)
         documents = {s.document for s in self.segments if s.document is not None}
         found |= {"documents": float(len(documents))} if documents else {}
         return found | (self.terms.counts([o.text for o in outputs]) if self.terms else {})
@@ -114,6 +113,14 @@ class Technical:
             return self.floor
         sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
         return quality.comet(tools.comet(), sources, sources, references).point
+
+    @property
+    def sources(self) -> list[str]:
+        return [s.source for s in self.segments]
+
+    @property
+    def references(self) -> list[str]:
+        return [s.reference for s in self.segments]
 
     def texts(self) -> list[tuple[str, ...]]:
         grouped = self._against().clusters is not None
