@@ -45,8 +45,9 @@ def joined_pairs(
     """The documents' pairs, which `join` puts together one by one, cut between rows into as few
     pieces as possible that each fit; a piece that does not is a single row."""
     for _, group in groupby(rows, key=lambda row: document_of(row, source)):
-        piece = next(group)
-        for row in group:
+        rest = iter(group)
+        piece = next(rest)
+        for row in rest:
             more = join(piece, row)
             if fits(more):
                 piece = more

@@ -235,8 +235,8 @@ class Study(Frozen):
     stands for the corpora of the embedded study.
 
     - `paragraphs`: whether the line breaks of texts that are translated stay (`keep`), in prompts,
-      training rows and answers, or become spaces (`join`); `auto`: they stay in chat templates, and
-      not in templates of one line (`mtray.data.translation_prompts.is_one_line`).
+      training rows and answers, or become spaces (`join`). With `auto` they stay in the templates
+      of a chat, and become spaces in the others, which are of one line.
     - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
       encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
