@@ -150,11 +150,8 @@ def test_scores_are_those_of_the_official_command_line(tmp_path, metric):
         files[name] = tmp_path / name
         files[name].write_text("".join(f"{joined(text)}\n" for text in texts))
     options = {"bleu": ["bleu"], "chrf": ["chrf"], "chrf++": ["chrf", "--chrf-word-order", "2"]}
+    asked = [files["ref"], "-i", files["hyp"], "-b", "-w", "6", "-m", *options[metric]]
     done = subprocess.run(
-        [sys.executable, "-m", "sacrebleu", files["ref"], "-i", files["hyp"], "-b", "-w", "6"]
-        + ["-m", *options[metric]],
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-m", "sacrebleu", *asked], capture_output=True, text=True, check=True
     )
     assert ours == pytest.approx(float(done.stdout), abs=1e-5)

@@ -153,9 +153,8 @@ def test_a_source_of_one_line_has_an_answer_of_one_line():
     assert found == Request("p", None, max(8, 3 * count), one_line=False, within_positions=True)
     assert translation_request("p", "a\nb", 99, tokenizer).max_new_tokens == 99
     assert translation_request("p", "a\nb", 8, None).max_new_tokens == 8
-    assert (
-        asked_text(found, " a \n b") == "a\nb" and asked_text(Request("p", None), "a\nb") == "a b"
-    )
+    assert asked_text(found, " a \n b") == "a\nb"
+    assert asked_text(Request("p", None), " a \n b") == "a b"
 
 
 def test_the_room_of_an_answer_of_several_lines_is_what_the_positions_leave():
@@ -175,9 +174,9 @@ def test_what_ends_an_answer(beams, monkeypatch):
     plan = [*after, *breaks, *after, tokenizer.eos_token_id, *after]
     plain = model.forward
 
-    def planned(input_ids, past_key_values=None, **options):
-        out = plain(input_ids=input_ids, past_key_values=past_key_values, **options)
-        step = past_key_values.get_seq_length() - start
+    def planned(input_ids, attention_mask, **options):
+        out = plain(input_ids=input_ids, attention_mask=attention_mask, **options)
+        step = attention_mask.shape[-1] - start
         out.logits[:, -1] = -1e4
         out.logits[:, -1, plan[min(step, len(plan) - 1)]] = 1e4
         return out
