@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class PreparedSweep:
     - `seen`: notes on the model and on evaluation texts in the sources.
     - `first`: the evaluation that the sources' rows depend on, where a new run has it from an
       earlier one.
+    - `lengths`: lines on the lengths of every evaluation set, by its name
+      (`mtray.evaluation.set_lengths`).
     """
 
     study: Study
@@ -29,6 +31,7 @@ class PreparedSweep:
     taken: tuple[Any, ...] = ()
     seen: tuple[str, ...] = ()
     first: Evaluation | None = None
+    lengths: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def check_model(study: Study, space: Space) -> list[str]:
@@ -56,12 +59,13 @@ def prepare(
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import sets_without_test, study_on_test
     from mtray.evaluation.score_names import check_measured
+    from mtray.evaluation.set_lengths import length_lines
     from mtray.evaluation.suite import build_suite, with_dropped_units
     from mtray.generated_replay import check_generated, with_replay
     from mtray.search.strategy.baseline_recipes import baseline_recipes
     from mtray.search.strategy.largest_recipes import check_source_sizes, largest_recipes
     from mtray.training.model_checks import check_looked_up
-    from mtray.training.models import load_tokenizer
+    from mtray.training.models import load_config, load_tokenizer
 
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     suite = build_suite(study, tokenizer)
@@ -83,7 +87,11 @@ def prepare(
     check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
     seen = new_contamination_lines(study, generated)
     seen += special_token_notes(generated, tokenizer, store)
-    return PreparedSweep(study, space, store, suite, seen=tuple(seen))
+    positions = getattr(
+        load_config(study.model, study.trust_remote_code), "max_position_embeddings", None
+    )
+    lengths = length_lines(suite, study, tokenizer, positions)
+    return PreparedSweep(study, space, store, suite, seen=tuple(seen), lengths=lengths)
 
 
 def check_metric(study: Study) -> None:

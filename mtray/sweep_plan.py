@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mtray.search_space.parameters import shown
 
 if TYPE_CHECKING:
+    from mtray.schema import Study
     from mtray.search.strategy.budget_allocation import BudgetAllocation
 from mtray.preparation import PreparedSweep
 
@@ -20,12 +21,13 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     for name, table in prepared.store.items():
-        lines += [source_line(name, table), *(f"    note: {what}" for what in table.remarks)]
+        lines += [source_line(name, table), *(f"    {line}" for line in row_lines(study, table))]
+        lines += [f"    note: {what}" for what in table.remarks]
     lines.append(
         f"  evaluation: {len(prepared.suite.requests):,} requests per trial, "
         f"{', '.join(study.evaluation.abilities)}"
     )
-    lines += set_lines(prepared.suite)
+    lines += set_lines(prepared.suite, prepared.lengths)
     lines += [f"  note: {line}" for line in prepared.seen]
     if has_test(study) and (missing := sets_without_test(study)):
         lines.append(f"  note: `mtray test` needs test segments for {', '.join(missing)} as well")
@@ -49,6 +51,23 @@ def source_line(name: str, table: Any) -> str:
             by_filter = ", ".join(f"{why} {count:,}" for why, count in counts.items())
             parts.append(f"{sum(counts.values()):,} {what}: {by_filter}")
     return f"  source {name}: {'; '.join(parts)}"
+
+
+def row_lines(study: Study, table: Any) -> list[str]:
+    """The lengths of a source's examples, and how many of its rows have several lines."""
+    from mtray.data.training_prompts import SEVERAL_LINES
+    from mtray.data.translation_prompts import keeps_breaks
+    from mtray.evaluation.set_lengths import join_reason, spread
+
+    lines = [f"median tokens: examples {spread(table.sizes())}"]
+    several = table.rendering.get(SEVERAL_LINES, 0)
+    if not several:
+        return lines
+    source = next(s for s in study.sources if s.name == table.source)
+    found = f"{several:,} rows have line breaks"
+    if source.kind == "parallel" and not keeps_breaks(study.template, study.paragraphs):
+        return [*lines, f"note: {found}, which become spaces{join_reason(study)}"]
+    return [*lines, f"{found}, which examples keep"]
 
 
 def allocation_of(prepared: PreparedSweep, run_dir: Path | None = None) -> BudgetAllocation:

@@ -9,6 +9,7 @@ from mtray.data.translation_prompts import CHATS
 from mtray.embedded.corpora import fetch_corpora
 from mtray.errors import RunError
 from mtray.evaluation.directions import Direction, build_direction
+from mtray.evaluation.suite import asking_of
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, trial_dir, trial_name
 from mtray.schema import Study
 
@@ -22,7 +23,7 @@ def quality_directions(study: Study) -> list[Direction]:
         from mtray.training.models import load_tokenizer
 
         tokenizer = load_tokenizer(study.model, study.trust_remote_code)
-    asking = (study.template, evaluation.max_new_tokens, tokenizer, evaluation.sample_seed)
+    asking = asking_of(study, evaluation, tokenizer)
     return [build_direction(q, *asking) for q in evaluation.quality]
 
 

@@ -39,6 +39,24 @@ def joined_texts(
         yield "\n".join(piece)
 
 
+def joined_pairs(
+    rows: Iterable[Row], source: str, join: Callable[[Row, Row], Row], fits: Callable[[Row], bool]
+) -> Iterator[Row]:
+    """The documents' pairs, which `join` puts together one by one, cut between rows into as few
+    pieces as possible that each fit; a piece that does not is a single row."""
+    for _, group in groupby(rows, key=lambda row: document_of(row, source)):
+        rest = iter(group)
+        piece = next(rest)
+        for row in rest:
+            more = join(piece, row)
+            if fits(more):
+                piece = more
+            else:
+                yield piece
+                piece = row
+        yield piece
+
+
 def with_previous(
     rows: Iterable[Row], source: str, count: int
 ) -> Iterator[tuple[Row, tuple[Row, ...]]]:

@@ -26,16 +26,16 @@ SUFFIX = "+few_shot"  # source names cannot contain a plus
 
 
 def takes_shots(source: Source) -> bool:
-    """Whether the source has a second table: pairs without `context` do."""
-    return source.kind == "parallel" and not source.context
+    """Whether the source has a second table: pairs without `context` and `documents` do."""
+    return source.kind == "parallel" and not source.context and not source.documents
 
 
 def check_share(share: float, sources: Sequence[Source]) -> None:
     """ConfigError where no source can be used with shots, but the share is above 0."""
     if share and not any(map(takes_shots, sources)):
         raise ConfigError(
-            "`few_shot_share` is above 0, but every parallel source of the study has `context`, "
-            "which cannot be combined with shots"
+            "`few_shot_share` is above 0, but every parallel source of the study has `context` or "
+            "`documents`, which cannot be combined with shots"
         )
 
 

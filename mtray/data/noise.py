@@ -22,6 +22,7 @@ from pathlib import Path
 from mtray.data.benchmarks.idioms import Dictionary, read_dictionary
 from mtray.data.content_draws import uniform_by_content
 from mtray.data.readers.options import ReadOptions
+from mtray.data.readers.paragraphs import one_line
 from mtray.data.readers.sources import Row, stream_columns
 from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
@@ -106,7 +107,16 @@ class NoiseMaker:
 
 def gloss(text: str, dictionary: Dictionary) -> tuple[str, int, int]:
     """The text translated word by word, its number of words, and how many of them are in the
-    dictionary. Punctuation around a word is kept."""
+    dictionary. Punctuation around a word is kept, and line breaks are."""
+    lines = [_gloss_of_line(line, dictionary) for line in text.split("\n")]
+    return (
+        "\n".join(out for out, _, _ in lines),
+        sum(w for _, w, _ in lines),
+        sum(known for _, _, known in lines),
+    )
+
+
+def _gloss_of_line(text: str, dictionary: Dictionary) -> tuple[str, int, int]:
     out, words, known = [], 0, 0
     for token in text.split():
         inner = [i for i, c in enumerate(token) if unicodedata.category(c)[0] not in "PS"]
@@ -150,12 +160,17 @@ def apertium_identity(mode: str) -> str:
 
 
 def by_apertium(texts: list[str], mode: str) -> list[str]:
-    """Apertium's translations, unknown words unmarked. Texts are separated by an empty line, at
-    which its reader ends a sentence. Raises ConfigError where it cannot be run, DataError for
-    unexpected output."""
-    if not texts:
-        return []
-    given = "\n\n".join(" ".join(text.split()) for text in texts)
+    """Apertium's translations, unknown words unmarked, line by line. Raises ConfigError where it
+    cannot be run, DataError for unexpected output."""
+    split = [text.split("\n") for text in texts]
+    lines = [line for of_text in split for line in of_text if line.strip()]
+    found = iter(_lines_by_apertium(lines, mode) if lines else ())
+    return ["\n".join(next(found) if line.strip() else "" for line in of_text) for of_text in split]
+
+
+def _lines_by_apertium(texts: list[str], mode: str) -> list[str]:
+    """They are separated by an empty line, at which Apertium's reader ends a sentence."""
+    given = "\n\n".join(map(one_line, texts))
     try:
         done = subprocess.run(
             [apertium_program(), "-u", mode], input=given, capture_output=True, text=True,
@@ -174,4 +189,4 @@ def by_apertium(texts: list[str], mode: str) -> list[str]:
             f"noise: apertium {mode} returned {len(found):,} texts for {len(texts):,}; "
             "translate the source with it yourself and give the file: `noise: {path: FILE}`"
         )
-    return [" ".join(text.split()) for text in found]
+    return list(map(one_line, found))

@@ -35,6 +35,7 @@ from mtray.data.token_files import (
 )
 from mtray.data.tokenization import encode_examples
 from mtray.data.training_prompts import build_renderer
+from mtray.data.translation_prompts import keeps_breaks
 from mtray.errors import DataError
 from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
@@ -83,6 +84,7 @@ class Pipeline:
             "filter": row_filter.signature,
             "evaluation_texts": row_filter.texts_signature,
             "template": study.template,
+            "keeps_breaks": keeps_breaks(study.template, study.paragraphs),
             "max_length": study.training.max_length,
             "tokenizer": self._tokenizer_hash,
             "code": code_hash(Path(__file__).parent),

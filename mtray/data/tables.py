@@ -157,6 +157,11 @@ class StoredTable:
     def lengths(self) -> Index:
         return self._lengths
 
+    def sizes(self) -> Index:
+        """Tokens of every example that fits, in the order of the file."""
+        lengths = self._file.lengths()
+        return lengths[lengths > 0].astype(np.int64)
+
     def hashes(self) -> Hashes:
         return self._file.hashes()[self._order]
 

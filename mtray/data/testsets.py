@@ -42,8 +42,20 @@ def read_test_set(spec: QualitySet, seed: int = 0) -> tuple[Segments, int]:
 
 
 def whole_test_set(spec: QualitySet) -> tuple[Segments, str]:
-    """The whole set, whose unmeasured segments may be empty, and the unit of its positions: lines
-    or rows."""
+    """The whole set, whose unmeasured segments may be empty, and the unit of its positions: lines,
+    rows or documents. Raises ConfigError for `unit: document` of a set without documents."""
+    found, unit = _segments(spec)
+    if spec.unit == "segment":
+        return found, unit
+    if found.documents is None:
+        raise ConfigError(
+            f"`evaluation.quality` {spec.direction}: `unit: document` needs the document of every "
+            "segment, and the set has none; name its column: `columns: {document: COLUMN}`"
+        )
+    return found.by_document(), "document"
+
+
+def _segments(spec: QualitySet) -> tuple[Segments, str]:
     source, target = spec.direction.split("-")
     kind = _kind(spec)
     sides = (source, target)

@@ -19,9 +19,10 @@ from itertools import accumulate
 from typing import Any
 
 from mtray.data.content_draws import choice_by_content, uniform_by_content
-from mtray.data.documents import joined_texts, with_previous
+from mtray.data.documents import joined_pairs, joined_texts, with_previous
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
+from mtray.data.readers.paragraphs import BREAK, continued, has_break, joined
 from mtray.data.readers.sources import Row
 from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
@@ -30,6 +31,7 @@ from mtray.errors import ConfigError
 from mtray.schema import Source, Study
 
 SHOT_POOL = 5000  # rows of a source from which shots are drawn
+SEVERAL_LINES = "several_lines"  # the count of rows with a text of several lines
 
 
 @dataclass
@@ -60,9 +62,16 @@ class Renderer:
         special = special_token_pattern(self.tokenizer)
         for row in rows:
             self.counts["rows"] += 1
-            texts = (text for role, text in row.items() if role != "document")
+            texts = [text for role, text in row.items() if role != "document"]
             count_in(special, texts, self.counts)
+            if any(map(has_break, texts)):
+                self.counts[SEVERAL_LINES] += 1
             yield row
+
+    def _trained(self, row: Row) -> Row:
+        if self.prompt_builder.keeps_breaks or not any(has_break(row[side]) for side in SIDES):
+            return row
+        return row | {side: joined(row[side]) for side in SIDES}
 
     def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:
         source = self.source
@@ -74,8 +83,11 @@ class Renderer:
             return (Example("", text) for text in texts)
         if source.kind != "parallel":
             return (Example(self.prompt_builder.anything(r["prompt"]), r["target"]) for r in rows)
+        rows = map(self._trained, rows)
         if self.noise is not None:
             rows = self.noise.rows(rows)
+        if source.documents:
+            rows = joined_pairs(rows, source.name, self._joined, self._fits)
         if self.few_shot:
             pool, kept = _pool(rows, self.prompt_builder.key)
             return fitted_examples((self._with_shots(row, pool) for row in kept), self._fit)
@@ -90,6 +102,17 @@ class Renderer:
 
     def _fit(self, examples: Sequence[Example]) -> list[bool]:
         return fitting(self.tokenizer, examples, self.max_length)
+
+    def _joined(self, row: Row, following: Row) -> Row:
+        """Two rows of a document as one, line after line, or on one line where the study's texts
+        are."""
+        separator = BREAK if self.prompt_builder.keeps_breaks else " "
+        return row | {side: f"{row[side]}{separator}{following[side]}" for side in SIDES}
+
+    def _fits(self, row: Row) -> bool:
+        pair, directions = _texts(row), self.source.directions or ["-".join(self.source.languages)]
+        asked = [self._asked(pair, (d.split("-")[0], d.split("-")[1])) for d in directions]
+        return all(self._fit(asked))
 
     def _direction(self, row: Row) -> tuple[str, str]:
         """Source and target language, by the shares of `directions`."""
@@ -123,8 +146,8 @@ class Renderer:
         direction = self._direction(row)
         for start in range(len(previous) + 1):
             rows = [*previous[start:], row]
-            sides = (" ".join(" ".join(r[side].split()) for r in rows) for side in SIDES)
-            text, answer = sides
+            asked = self.prompt_builder.asked
+            text, answer = (continued([asked(r[side]) for r in rows]) for side in SIDES)
             example = self._asked((text, answer) if len(rows) > 1 else _texts(row), direction)
             if len(rows) == 1 or (yield example):
                 break
@@ -210,6 +233,7 @@ def build_renderer(
             f"source {source.name!r}: its replay is not generated yet; run "
             "`python -m mtray data generate STUDY`"
         )
-    asking = PromptBuilder(study.template, tokenizer, f"{study.seed}/{source.name}")
+    key = f"{study.seed}/{source.name}"
+    asking = PromptBuilder(study.template, tokenizer, key, study.paragraphs)
     noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
     return Renderer(source, asking, tokenizer, study.training.max_length, noise, few_shot)

@@ -6,6 +6,10 @@ trained.
     pool        one of `INSTRUCTIONS`, drawn by content, before the labelled text
     chat        a fixed request as the user's turn of the tokenizer's chat template
     chat_pool   the same with a request of `INSTRUCTIONS`
+
+A template is of one line or not (`is_one_line`). A template of one line ends an answer at a line
+break, so its texts are put on one line, unless the study says `paragraphs: keep`; the others end an
+answer with the end of the turn, and their texts keep their line breaks.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from mtray.data.chat import chat_form, chat_prompt
 from mtray.data.content_draws import choice_by_content
 from mtray.data.instructions import INSTRUCTIONS
 from mtray.data.language_names import language_name
+from mtray.data.readers.paragraphs import lines_kept, one_line
 from mtray.data.templates import TEMPLATES, translation_prompt, with_examples
 from mtray.errors import ConfigError
+from mtray.schema import Paragraphs
 
 Pair = tuple[str, str]
 POOL, CHAT, CHAT_POOL = "pool", "chat", "chat_pool"
@@ -36,17 +42,41 @@ def check_template(template: str, tokenizer: Any) -> None:
         chat_prompt(tokenizer, "")  # its error says what is missing
 
 
+def is_one_line(template: str) -> bool:
+    """Whether the next example, or whatever a pretrained model writes after an answer, begins on a
+    new line. So do all templates but those of a chat, whose turns have marks of their own."""
+    return template not in CHATS
+
+
+def keeps_breaks(template: str, paragraphs: Paragraphs) -> bool:
+    """Whether the texts of a study's translations keep their line breaks."""
+    return not is_one_line(template) if paragraphs == "auto" else paragraphs == "keep"
+
+
 @dataclass(frozen=True)
 class PromptBuilder:
-    """`key`: what draws depend on besides the text. Evaluation leaves it empty, so that a segment
-    has the same prompt in every study. Raises ConfigError like `check_template`."""
+    """Raises ConfigError like `check_template`.
+
+    - `key`: what draws depend on besides the text. Evaluation leaves it empty, so that a segment
+      has the same prompt in every study.
+    - `paragraphs`: that of the study.
+    """
 
     template: str
     tokenizer: Any = None
     key: str = ""
+    paragraphs: Paragraphs = "auto"
 
     def __post_init__(self) -> None:
         check_template(self.template, self.tokenizer)
+
+    @property
+    def keeps_breaks(self) -> bool:
+        return keeps_breaks(self.template, self.paragraphs)
+
+    def asked(self, text: str) -> str:
+        """A text as evaluation puts it into a prompt."""
+        return lines_kept(text) if self.keeps_breaks else one_line(text)
 
     def translation(
         self,

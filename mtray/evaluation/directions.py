@@ -9,20 +9,22 @@ from typing import Any
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.testsets import read_test_set
 from mtray.data.translation_prompts import PromptBuilder
-from mtray.evaluation.abilities.base import evenly, languages_of, one_line
+from mtray.evaluation.abilities.base import evenly, languages_of
 from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.inference.translation_requests import translation_request
 from mtray.evaluation.metrics import quality
 from mtray.evaluation.metrics.output_failures import FailureLabels, judge
-from mtray.schema import QualitySet
+from mtray.schema import Paragraphs, QualitySet, Unit
 
 
 @dataclass(frozen=True)
 class Direction:
     """One direction's segments, requested with the study's template. Texts are unchanged, so that
-    metrics get the same text as elsewhere; only a prompt is put on one line.
+    metrics get the same text as elsewhere; only prompts have less white space.
 
     documents: the document of each segment, if the set has them.
     available: number of segments in the whole set.
+    unit: what a segment is, one or the whole text of a document.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Direction:
     references: list[str]
     documents: list[str] | None = None
     available: int = 0
+    unit: Unit = "segment"
 
     def part(self, share: float) -> Direction:
         """The direction on `evenly` chosen segments."""
@@ -49,8 +52,8 @@ class Direction:
 
     def text(self) -> str:
         """The set in a few words, such as `200 of 1,984 segments, 12 documents`."""
-        found = f"{len(self.requests):,} of {self.available:,} segments"
-        if self.documents is None:
+        found = f"{len(self.requests):,} of {self.available:,} {self.unit}s"
+        if self.documents is None or self.unit == "document":
             return found
         count = len(set(self.documents))
         few = " (too few to resample: intervals are over segments)"
@@ -63,17 +66,27 @@ def build_direction(
     max_new_tokens: int,
     tokenizer: Any = None,
     sample_seed: int = 0,
+    paragraphs: Paragraphs = "auto",
 ) -> Direction:
     """Read the segments that are measured; the tokenizer has the template of a chat model. Raises
     ConfigError or DataError."""
     source, target = languages_of(spec.direction)
     found, available = read_test_set(spec, sample_seed)
-    asking = PromptBuilder(template, tokenizer)
-    prompts = [asking.translation(one_line(s), source, target) for s in found.sources]
+    asking = PromptBuilder(template, tokenizer, paragraphs=paragraphs)
+    sources = list(map(asking.asked, found.sources))
+    requests = [
+        translation_request(asking.translation(s, source, target), s, max_new_tokens, tokenizer)
+        for s in sources
+    ]
     return Direction(
-        spec.direction, [Request(prompt, None, max_new_tokens) for prompt in prompts],
-        found.sources, found.references, found.documents, available,
-    )  # fmt: skip
+        spec.direction,
+        requests,
+        found.sources,
+        found.references,
+        found.documents,
+        available,
+        spec.unit,
+    )
 
 
 def measure_direction(

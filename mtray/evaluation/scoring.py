@@ -10,9 +10,10 @@ from typing import Protocol
 from mtray.analysis.resampling_units import Keys, shared_units
 from mtray.analysis.retention import retention
 from mtray.analysis.uncertainty import Array, Measurement, ScoreDraws, drawn, mean_of
-from mtray.evaluation.abilities.base import Ability, Tools, floor_of, one_line, output_counts
+from mtray.evaluation.abilities.base import Ability, Tools, floor_of, output_counts
 from mtray.evaluation.directions import Direction, judge_direction, measure_direction
 from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.inference.translation_requests import asked_text, paragraph_counts
 from mtray.evaluation.metrics.quality import COMET, CometScorer
 from mtray.evaluation.retained_abilities import kept_abilities
 from mtray.schema import Score
@@ -87,8 +88,10 @@ class Scoring:
                 known = on_units(measurement, keys)
                 by_metric.setdefault(metric, []).append(known)
                 self.enter(f"{metric}.{direction.name}", self._drawn(known))
-            asked = list(map(one_line, direction.sources))
-            self.result.counts[f"quality.{direction.name}"] = output_counts(asked, found)
+            asked = list(map(asked_text, direction.requests, direction.sources))
+            counts = output_counts(asked, found)
+            counts |= paragraph_counts(direction.requests, asked, found)
+            self.result.counts[f"quality.{direction.name}"] = counts
         for metric, measurements in by_metric.items():
             # off-target is not measured for a language that the detector does not know
             if len(measurements) == len(self.suite.directions) > 1:

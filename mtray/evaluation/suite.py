@@ -3,7 +3,7 @@ from the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.metrics.quality import COMET, METRICS, CometScorer, string_metrics
 from mtray.evaluation.scoring import Scoring, SuiteResult, ability_texts, suite_units
-from mtray.schema import NO_COMET, RETENTION_SUMMARIES, Evaluation, Study
+from mtray.schema import NO_COMET, RETENTION_SUMMARIES, Evaluation, Paragraphs, Study
 
 # the first part of other scores' names
 RESERVED_PREFIXES = (COMET, *METRICS, "quality", "retention", "cost", "failures")
@@ -142,6 +142,16 @@ class Suite:
         return scoring.result
 
 
+def asking_of(
+    study: Study, evaluation: Evaluation, tokenizer: Any
+) -> tuple[str, int, Any, int, Paragraphs]:
+    """How translations are asked for, as `build_direction` and `Context` take it."""
+    return (
+        study.template, evaluation.max_new_tokens, tokenizer, evaluation.sample_seed,
+        study.paragraphs,
+    )  # fmt: skip
+
+
 def build_suite(study: Study, tokenizer: Any) -> Suite:
     """Read every evaluation file of a study whose paths are resolved. Raises ConfigError or
     DataError naming the error."""
@@ -152,7 +162,7 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     check_names(wanted)
     targets = [languages_of(name)[1] for name in names]
     metrics = string_metrics(wanted.metrics, "`evaluation.metrics`", targets)
-    asking = (study.template, wanted.max_new_tokens, tokenizer, wanted.sample_seed)
+    asking = asking_of(study, wanted, tokenizer)
     with collected() as remarks:
         directions = [build_direction(q, *asking) for q in wanted.quality]
         abilities = [
@@ -172,7 +182,7 @@ def with_dropped_units(suite: Suite, study: Study, earlier: Evaluation, tokenize
     Bootstrap draws are paired with those of the run's trials only on the same units. Reads the
     files of dropped abilities; raises ConfigError or DataError."""
     wanted = study.evaluation
-    asking = (study.template, earlier.max_new_tokens, tokenizer, earlier.sample_seed)
+    asking = asking_of(study, earlier, tokenizer)
     gone = [
         build_ability(spec, Context(name, *asking))
         for name, spec in earlier.abilities.items()
@@ -197,9 +207,12 @@ def check_names(wanted: Evaluation) -> None:
             )
 
 
-def set_lines(suite: Suite) -> list[str]:
-    """The size of every evaluation set, and a note on how it was read, a line each."""
+def set_lines(suite: Suite, lengths: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """The size of every evaluation set, and a note on how it was read, a line each. `lengths`:
+    further lines by set (`mtray.evaluation.set_lengths`)."""
     sizes = {f"quality {d.name}": d.text() for d in suite.directions}
     sizes |= {f"ability {a.name}": f"{len(a.requests):,} requests" for a in suite.abilities}
-    lines = [f"  {name}: {size}" for name, size in sizes.items()]
+    lines = []
+    for name, size in sizes.items():
+        lines += [f"  {name}: {size}", *(f"    {line}" for line in (lengths or {}).get(name, ()))]
     return lines + [f"  note: {note}" for note in suite.notes]

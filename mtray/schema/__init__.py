@@ -33,11 +33,13 @@ from mtray.schema.study import (
     Format,
     Language,
     MetricName,
+    Paragraphs,
     QualitySet,
     Sense,
     Source,
     Study,
     Take,
+    Unit,
 )
 from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop
 
@@ -74,6 +76,7 @@ __all__ = [
     "Mixing",
     "Noise",
     "Origin",
+    "Paragraphs",
     "QualitySet",
     "ReasonClass",
     "Recipe",
@@ -90,6 +93,7 @@ __all__ = [
     "Training",
     "TrainingRecord",
     "TrialRecord",
+    "Unit",
     "beyond",
     "broken_reason",
     "check_stop",

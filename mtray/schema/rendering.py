@@ -58,15 +58,15 @@ class Generation(Frozen):
 
 class Rendered(Frozen):
     """How the rows of a source become examples. `directions`, `shots`, `context` and `noise` are
-    for parallel sources, `documents` for monolingual ones, `replay` and `generation` for replay and
-    instructions.
+    for parallel sources, `documents` for parallel and monolingual ones, `replay` and `generation`
+    for replay and instructions.
 
     - `directions`: the share of each translation direction (default: all rows from the first
       language into the second).
     - `shots`: the least and the most other rows of the source that precede a few-shot example; a
       recipe's `few_shot_share` says how many such examples there are.
     - `context`: how many preceding sentences of the document are put before every row.
-    - `documents`: join the rows of a document up to `training.max_length`.
+    - `documents`: join the rows of a document, a line each, up to `training.max_length`.
     - `replay`: what is replayed: the given examples (`er`), the base model's answers to the given
       prompts (`gr`), or prompts and answers that the model makes up (`self`).
     - `generation`: how the prompts and answers of `gr` and `self` are generated.
@@ -82,7 +82,9 @@ class Rendered(Frozen):
 
     def check_rendering(self, kind: Kind, languages: tuple[str, ...]) -> None:
         """ValueError for keys that do not fit the source's kind, its languages or each other."""
-        fitting = {"parallel": PARALLEL, "mono": ("documents",)}.get(kind, GENERATED)
+        fitting = {"parallel": (*PARALLEL, "documents"), "mono": ("documents",)}.get(
+            kind, GENERATED
+        )
         for key in (*PARALLEL, "documents", *GENERATED):
             if key not in fitting and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"`{key}` cannot be given for a {kind} source")
@@ -98,6 +100,8 @@ class Rendered(Frozen):
                 )
         if self.shots[0] > self.shots[1]:
             raise ValueError("`shots` is [least, most], but the least exceeds the most")
+        if self.documents and self.context:
+            raise ValueError("`documents` joins whole documents; drop it or `context`")
         if self.noise and set(self.directions) - {known[0]}:
             raise ValueError(
                 f"`noise` is on a side of {known[0]}; define a separate source for {known[1]}"

@@ -20,6 +20,8 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Sense = Literal["max", "min"]
 Take = Literal["sample", "first"]
+Paragraphs = Literal["auto", "keep", "join"]
+Unit = Literal["segment", "document"]
 SACREBLEU_PREFIX = "wmt:"  # before sacrebleu's name of a test set, in place of a path
 HUB_PREFIX = "hf:"  # before a data set's name on the Hugging Face hub, in place of a path
 Format = Literal["text", "tsv", "csv", "jsonl", "json", "parquet", "tmx", "sgm", "wmt-xml"]
@@ -97,7 +99,9 @@ class QualitySet(Frozen):
     - `path`: a file, a file for each language, a FLORES folder (with `split`), or `wmt:` and
       sacrebleu's name of the set.
     - `columns`: may name a `document`, whose segments are resampled together, and a `domain`.
-    - `size`: how many segments are used.
+    - `unit`: what is translated at once; the segments of a `document` are joined, each on a line of
+      its own.
+    - `size`: how many of these units are used.
     - `take`: a sample stratified by domains and documents, or the first ones
       (`mtray.data.stratified_sample`).
     - `test`: the keys, above all `path`, that differ for the held-out test segments, which no
@@ -108,6 +112,7 @@ class QualitySet(Frozen):
     path: str | dict[Language, str]
     split: Literal["dev", "devtest"] | None = None
     columns: dict[str, str] = {}
+    unit: Unit = "segment"
     size: Annotated[int, Field(ge=1)] = 200
     take: Take = "sample"
     test: dict[str, Any] = {}
@@ -229,6 +234,9 @@ class Study(Frozen):
     """What is fixed during a search. Relative paths are relative to the study's file; `{corpora}`
     stands for the corpora of the embedded study.
 
+    - `paragraphs`: whether the line breaks of texts that are translated stay (`keep`), in prompts,
+      training rows and answers, or become spaces (`join`). With `auto` they stay in the templates
+      of a chat, and become spaces in the others, which are of one line.
     - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
       encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
@@ -238,6 +246,7 @@ class Study(Frozen):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     model: str = "embedded"
     template: str = "labels"
+    paragraphs: Paragraphs = "auto"
     seed: Annotated[int, Field(ge=0)] = 1
     sampler: str = "auto"
     trust_remote_code: bool = False

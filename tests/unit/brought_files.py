@@ -30,13 +30,15 @@ POINTERS = [
 ]
 
 BREAKS = {
-    "a<ph type='lb'/>b": "a b",
-    "a<it pos='begin' type='x-br'>c</it>b": "a b",
-    "a<ph>&lt;br/&gt;</ph>b": "a b",
+    "a<ph type='lb'/>b": "a\nb",
+    "a<it pos='begin' type='x-br'>c</it>b": "a\nb",
+    "a<ph>&lt;br/&gt;</ph>b": "a\nb",
+    "<ph>&lt;p&gt;</ph>a<ph>&lt;/p&gt;</ph><ph>&lt;p&gt;</ph>b<ph>&lt;/p&gt;</ph>": "a\n\nb",
     "a<ph>&lt;w:tab/&gt;</ph>b": "a b",
-    "a<ph>\\line</ph>b": "a b",
-    "a<ph>\n</ph>b": "a b",
-    "a <ph type='lb'/> b": "a b",
+    "a<ph>\\line</ph>b": "a\nb",
+    "a<ph>\\t</ph>b<ph> </ph>c": "a b c",
+    "a<ph>\n</ph>b": "a\nb",
+    "a <ph type='lb'/> b": "a\nb",
     "a<bpt i='1'>&lt;b&gt;</bpt>b<ept i='1'>&lt;/b&gt;</ept>c": "abc",
     "a<ph/>b<ph>&lt;brand/&gt;</ph>c": "abc",
 }
@@ -127,6 +129,47 @@ LINES = [
         "a" * 65_535 + "\r\nb",
         rows=texts("a" * 65_535, "b"),
     ),
+]
+
+# a segment of two paragraphs, and a third after a line break
+PARAGRAPHS = "The bridge was closed.\n\nNobody was hurt.\nIt opens again on Monday."
+MARKED = PARAGRAPHS.replace("\n", "&#10;")
+CODED = PARAGRAPHS.replace("\n", "<ph type='lb'/>")
+WRITTEN = PARAGRAPHS.replace("\n", "\\n")
+INDENTED = PARAGRAPHS.replace("\n", "\n   ")
+WMT = "<dataset><doc><src lang='text'><p><seg id='1'>{}</seg></p></src></doc></dataset>"
+SGM = "<srcset><doc docid='a'><seg id='1'>{}</seg></doc></srcset>"
+BROKEN = {
+    "JSONL": ("a.jsonl", jsonl({"text": PARAGRAPHS})),
+    "JSONL with CR-LF within": ("a.jsonl", jsonl({"text": PARAGRAPHS.replace("\n", "\r\n")})),
+    "JSONL with blank lines around": ("a.jsonl", jsonl({"text": f"\n \r\n{PARAGRAPHS}\n\n"})),
+    "JSON": ("a.json", json.dumps([{"text": PARAGRAPHS}])),
+    "the JSON of WMT": ("a.json", json.dumps([{"translation": {"text": PARAGRAPHS}}])),
+    "CSV": ("a.csv", f'text,b\n"{PARAGRAPHS}",x\n'),
+    "CSV with CR-LF": ("a.csv", f'text,b\n"{PARAGRAPHS}",x\n'.replace("\n", "\r\n")),
+    "CSV of CR alone": ("a.csv", f'text,b\n"{PARAGRAPHS}",x\n'.replace("\n", "\r")),
+    "Parquet": ("a.parquet", parquet([PARAGRAPHS])),
+    "TMX": ("a.tmx", tmx(unit(("text", PARAGRAPHS)))),
+    "TMX with codes": ("a.tmx", tmx(unit(("text", CODED)))),
+    "TMX with indented lines": ("a.tmx", tmx(unit(("text", f"\n   {INDENTED}\n  ")))),
+    "XML of WMT": ("a.xml", WMT.format(PARAGRAPHS)),
+    "XML of WMT with references": ("a.xml", WMT.format(MARKED)),
+}
+SEGMENTS = [
+    *(Brought(f"breaks in {k}", *file, rows=texts(PARAGRAPHS)) for k, file in BROKEN.items()),
+    Brought(
+        "breaks in a chat",
+        "a.jsonl",
+        jsonl(talk(("user", PARAGRAPHS), ("assistant", f"{PARAGRAPHS}\n"))),
+        ("messages.user", "messages.assistant"),
+        ((PARAGRAPHS, PARAGRAPHS),),
+    ),
+    Brought("lines of SGM", "a.sgm", SGM.format("a\n  b\n\nc"), rows=texts("a b c")),
+    *(
+        Brought(f"written breaks in {k}", f"a.{k}", f"{head}{WRITTEN}\n", rows=texts(WRITTEN))
+        for k, head in {"txt": "", "tsv": "text\n"}.items()
+    ),
+    Brought("a file of blank texts", "a.jsonl", jsonl({"text": "\n \n"}), rows=texts("")),
 ]
 
 S, U, A = ("system", "Be kind."), ("user", "Hi?"), ("assistant", "Ho.")
@@ -235,4 +278,4 @@ FRAMES = [
     )
 ]
 
-BROUGHT = [*STRINGS, *BOMBS, *POINTERS, *MEMORIES, *LINES, *CHAT, *TABLES, *FRAMES]
+BROUGHT = [*STRINGS, *BOMBS, *POINTERS, *MEMORIES, *LINES, *SEGMENTS, *CHAT, *TABLES, *FRAMES]

@@ -94,12 +94,12 @@ def test_documents_become_clusters(study, tmp_path):  # noqa: F811
     assert part.documents == [f"d{i // 4:02d}" for i in range(0, SEGMENTS, 2)]
 
 
-def test_metrics_see_the_texts_as_they_are_and_the_model_one_line(study, tmp_path):  # noqa: F811
+def test_metrics_see_the_texts_as_they_are_and_the_model_single_spaces(study, tmp_path):  # noqa: F811
     path = tmp_path / "odd.jsonl"
     path.write_text(json.dumps({"en": "a  bad\u00a0cab\n", "uk": " одне  таксі"}))
     study["evaluation"]["quality"][0]["path"] = str(path)
     (direction,) = suite_of(study).directions
-    assert direction.sources == ["a  bad\u00a0cab\n"] and direction.references == [" одне  таксі"]
+    assert direction.sources == ["a  bad\u00a0cab"] and direction.references == [" одне  таксі"]
     assert direction.requests[0].prompt == "English: a bad cab\nUkrainian:"
     suite = suite_of(study)
     found = [Output("a bad cab", -1.0, 1), *outputs(suite_of(study), "x", 1.0, 0.1)[1:]]

@@ -38,7 +38,7 @@ def write(tmp_path, text, name="a.tmx", encoding="utf-8"):
 
 def test_units(tmp_path):
     first, second, third = read_units(write(tmp_path, HEAD + DOCTYPE + BODY))
-    assert first.texts == {"en": "a < b & c", "pt-br": "um"}
+    assert first.texts == {"en": "a < b\n& c", "pt-br": "um"}
     assert second.texts == {"en": "see bold", "pt-pt": "dois"}
     assert [u.document for u in (first, second)] == ["A_1", "A_1"]
     assert third.document == "unit at line 9"

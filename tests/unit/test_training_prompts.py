@@ -257,7 +257,7 @@ def test_context_is_cut_where_it_would_not_fit():
         ({"directions": {"en-de": 1}}, "names 'en-de'; allowed: en-uk and uk-en"),
         ({"directions": {"en-uk": 0}}, "greater than 0"),
         ({"shots": (3, 2)}, "the least exceeds the most"),
-        ({"documents": True}, "`documents` cannot be given for a parallel source"),
+        ({"documents": True, "context": 2}, "drop it or `context`"),
         ({"replay": "gr"}, "`replay` cannot be given for a parallel source"),
         ({"noise": {"side": "source", "level": "word", "rate": 0.5}}, "needs `path`"),
         ({"noise": {"side": "source", "level": "sentence", "rate": 0.5}}, "one of `path` and"),

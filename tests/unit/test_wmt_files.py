@@ -99,7 +99,7 @@ def test_xml(tmp_path):
     path = put(tmp_path, "a.xml", XML)
     assert all_rows(path, ["de", "en", "document"]) == [
         {"de": "Fisch & Brot", "en": "Fish", "document": "n.1"},
-        {"de": "eins zwei", "en": "one two", "document": "n.1"},
+        {"de": "eins\nzwei", "en": "one two", "document": "n.1"},
         {"de": "Ja.", "en": "Yes.", "document": "n.2"},
         {"de": "Nein.", "en": "", "document": "n.2"},
     ]

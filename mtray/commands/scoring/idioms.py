@@ -40,8 +40,8 @@ def measure(args: argparse.Namespace) -> SuiteScores:
 
     from mtray.data.benchmarks.idioms import has_header, read_dictionary
     from mtray.data.readers.lines import read_lines
+    from mtray.data.readers.paragraphs import one_line
     from mtray.data.testsets import require_text
-    from mtray.evaluation.abilities.base import one_line
     from mtray.evaluation.abilities.idioms import clusters_of, gloss_counts, measure_idioms
     from mtray.evaluation.metrics.gloss import gloss
     from mtray.evaluation.metrics.quality import Segments

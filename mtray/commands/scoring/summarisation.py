@@ -20,8 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> SuiteScores:
     """The measures of the ability `summarisation`."""
     from mtray.data.language_names import language_name
+    from mtray.data.readers.paragraphs import one_line
     from mtray.data.testsets import require_text
-    from mtray.evaluation.abilities.base import one_line
     from mtray.evaluation.metrics.summaries import measure_summaries
 
     language_name(args.language)

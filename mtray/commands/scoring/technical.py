@@ -25,8 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(args: argparse.Namespace) -> SuiteScores:
     """chrF, COMET if a model is given, and term accuracy if a glossary is."""
     from mtray.data.benchmarks.glossary import read_glossary
+    from mtray.data.readers.paragraphs import one_line
     from mtray.data.testsets import require_text
-    from mtray.evaluation.abilities.base import one_line
     from mtray.evaluation.abilities.technical import measure_technical
     from mtray.evaluation.metrics import quality
     from mtray.evaluation.metrics.terminology import find_terms

@@ -22,6 +22,13 @@ from mtray.errors import DataError
 SPACE = re.compile("[ \t\r\n]+")
 
 
+def collapsed_lines(text: str) -> str:
+    """`collapsed` of every line, without blank lines before and after the text."""
+    if "\n" not in text:
+        return collapsed(text)
+    return "\n".join(map(collapsed, text.split("\n"))).strip("\n")
+
+
 def collapsed(text: str) -> str:
     """The text with every run of XML's white space as one space, and none around it."""
     if text.isascii():  # faster, and the same where XML allows the characters

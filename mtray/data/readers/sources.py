@@ -26,6 +26,7 @@ from mtray.data.readers.hub import read_folder, read_hub
 from mtray.data.readers.lines import read_lines, read_text, text_lines
 from mtray.data.readers.objects import UnreadTurns, json_objects, jsonl_objects, rows_of
 from mtray.data.readers.options import BY_FILE_NAME, ReadOptions
+from mtray.data.readers.paragraphs import as_read, has_break
 from mtray.data.readers.parquet import read_parquet
 from mtray.data.readers.remarks import Remarks, current
 from mtray.data.readers.suffixes import TABLE_SUFFIXES
@@ -148,7 +149,20 @@ def _read_parallel(
         raise DataError(f"line-parallel files must be equally long: {lengths}")
 
 
+def _as_read(row: Row) -> Row:
+    """The row with its texts as `mtray.data.readers.paragraphs` says, whatever the format."""
+    if any(map(has_break, row.values())):
+        return {column: as_read(text) for column, text in row.items()}
+    return row
+
+
 def _rows(
+    path: Path_, columns: Sequence[str], read_options: ReadOptions, remarks: Remarks
+) -> Iterator[Row]:
+    return map(_as_read, _rows_of(path, columns, read_options, remarks))
+
+
+def _rows_of(
     path: Path_, columns: Sequence[str], read_options: ReadOptions, remarks: Remarks
 ) -> Iterator[Row]:
     if not isinstance(path, str):

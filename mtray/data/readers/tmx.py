@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 
 from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE
-from mtray.data.readers.markup import Markup, collapsed
+from mtray.data.readers.markup import Markup, collapsed_lines
 from mtray.errors import DataError
 
 DOCUMENT = "document"  # the column of a unit's document; all other columns are languages
 # elements of a segment whose content is markup of the original format, not text
 CODES = {"bpt", "ept", "it", "ph", "ut"}
-# codes that stand for white space, by their type (TMX 1.4b, 4.3: line, page and column break)
+# codes that stand for a line break, by their type (TMX 1.4b, 4.3: line, page and column break)
 BREAK_TYPES = {"lb", "pb", "cb", "br"}
 # or by their content: a tag of HTML or of office formats, or an escape of C or RTF
 BREAK_CONTENT = re.compile(
-    r"\s*(?:</?\s*(?:\w+:)?(?:br|cr|lb|tab|p|div|li|tr|td)\d*\b|\\(?:n|r|t|line|par|tab|page)\b|$)",
+    r"\s*(?:</?\s*(?:\w+:)?(?:br|cr|lb|p|div|li|tr)\d*\b|\\(?:n|r|line|par|page)\b)|\s*\n\s*$",
     re.IGNORECASE,
 )
+# those that stand for other white space
+SPACE_CONTENT = re.compile(r"\s*(?:</?\s*(?:\w+:)?(?:tab|td)\b|\\(?:t|tab)\b|$)", re.IGNORECASE)
 FURTHER = (
     "further texts in {!r} of a unit, of which the first is read (another variety by its own code, "
     "such as pt-br)"
@@ -112,15 +114,17 @@ class _Reader(Markup):
         elif name == "tuv":
             self._language = None
         elif name == "seg" and self._language and self._text is not None:
-            self.units[-1].add(self._language, collapsed("".join(self._text)))
+            self.units[-1].add(self._language, collapsed_lines("".join(self._text)))
             self._text = None
 
     def _end_code(self) -> None:
-        """A code that stands for white space divides the words around it."""
+        """A code that stands for white space divides the words around it, or begins a line."""
         if self._text is None or self._codes:
             return
         content = "".join(self._code)
-        if self._is_break or (content and BREAK_CONTENT.match(content)):
+        if self._is_break or BREAK_CONTENT.match(content):
+            self._text.append("\n")
+        elif content and SPACE_CONTENT.match(content):
             self._text.append(" ")
 
     def characters(self, text: str) -> None:

@@ -10,7 +10,7 @@ from html import unescape
 
 from mtray.data.readers.byte_streams import ByteStream
 from mtray.data.readers.lines import MOST_LINE, text_lines
-from mtray.data.readers.markup import Markup, collapsed
+from mtray.data.readers.markup import Markup, collapsed, collapsed_lines
 from mtray.errors import DataError
 
 DOCUMENT = "document"
@@ -89,7 +89,8 @@ class _Sgm:
 
 
 def sgm_segments(file: ByteStream) -> Iterator[Segment]:
-    """The segments of an SGM file, with white space collapsed. DataError with the line when it is
+    """The segments of an SGM file, with white space collapsed; lines are joined, as WMT's own
+    `mteval` reads them. DataError with the line when it is
     damaged, or when a document occurs twice, as with several references."""
     return _Sgm(file).segments()
 
@@ -156,7 +157,7 @@ class _Xml(Markup):
         if name == "seg" and self._side is not None and self._segment is not None:
             if self._segment in self._side:
                 raise self.wrong(f"segment {self._segment!r} for the second time")
-            self._side[self._segment] = collapsed("".join(self._text))
+            self._side[self._segment] = collapsed_lines("".join(self._text))
             self._segment = None
         elif name in ("src", "ref", "hyp"):
             self._side = None
@@ -169,9 +170,9 @@ class _Xml(Markup):
 
 
 def read_wmt_xml(file: ByteStream, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """A row for each segment: its text in every language of `columns`, empty where there is none,
-    and its document under `document`. Of several references of a document the first is used.
-    DataError when the file has no text in one of the languages."""
+    """A row for each segment: its text in every language of `columns`, with its line breaks,
+    empty where there is none, and its document under `document`. Of several references of a
+    document the first is used. DataError when the file has no text in one of the languages."""
     reader = _Xml(file)
     languages = [column for column in columns if column != DOCUMENT]
     for _ in reader.run():

@@ -15,8 +15,9 @@ from mtray.data.stratified_sample import Strata, sample_indices
 from mtray.data.translation_prompts import PromptBuilder
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.inference.translation_requests import translation_request
 from mtray.evaluation.metrics.quality import CometScorer
-from mtray.schema import AbilitySpec, Frozen
+from mtray.schema import AbilitySpec, Frozen, Paragraphs
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,16 @@ class Context:
     max_new_tokens: int
     tokenizer: Any
     sample_seed: int = 0
+    paragraphs: Paragraphs = "auto"
 
     @property
     def prompt_builder(self) -> PromptBuilder:
         """Builds the study's translation prompts."""
-        return PromptBuilder(self.template, self.tokenizer)
+        return PromptBuilder(self.template, self.tokenizer, paragraphs=self.paragraphs)
+
+    def translation_request(self, prompt: str, source: str) -> Request:
+        """The request for a translation of `source`, which is as it is in the prompt."""
+        return translation_request(prompt, source, self.max_new_tokens, self.tokenizer)
 
 
 @dataclass(frozen=True)
@@ -173,12 +179,6 @@ def languages_of(direction: str) -> tuple[str, str]:
     """Source and target language of a direction such as en-uk."""
     source, target = direction.split("-")
     return source, target
-
-
-def one_line(text: str) -> str:
-    """The text on one line, as prompts and answers need it: any run of white space becomes one
-    space."""
-    return " ".join(text.split())
 
 
 def check_outputs(name: str, requests: Sequence[Request], outputs: Sequence[Output]) -> None:

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.benchmarks.ctxpro import Item, read_items, with_context
+from mtray.data.readers.paragraphs import one_line
 from mtray.errors import ConfigError
 from mtray.evaluation.abilities.base import (
     Context,
@@ -30,7 +31,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     output_counts,
     sampled,

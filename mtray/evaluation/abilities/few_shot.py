@@ -11,12 +11,12 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from mtray.data.evaluation_texts import shot_places
+from mtray.data.readers.paragraphs import one_line
 from mtray.data.templates import few_shot_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
     Context,
     languages_of,
-    one_line,
     options_of,
     read_rows,
     sampled_rows,
@@ -66,8 +66,9 @@ def build(spec: AbilitySpec, context: Context) -> Translation:
     places = shot_places(len(rows), spec.take, context.sample_seed)
     pool = _pairs([rows[i] for i in places], roles)
     prompts = [few_shot_prompt(choose_shots(pair, pool, options.shots), pair[0]) for pair in pairs]
-    return build_translation(context.name, prompts, pairs, context.max_new_tokens)
+    return build_translation(context, prompts, pairs)
 
 
 def _pairs(rows: Sequence[dict[str, str]], roles: Sequence[str]) -> list[Pair]:
+    """On one line each, whatever the study's template: the next example begins on a new one."""
     return [(one_line(row[roles[0]]), one_line(row[roles[1]])) for row in rows]

@@ -51,7 +51,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     read_rows,
     sampled,
@@ -204,9 +203,11 @@ def _prompts(
     for row in rows:
         shots = choose_shots(row, pool, options.shots) if options.shots else []
         for register in REGISTERS:
-            shown = [(one_line(s.source), one_line(getattr(s, register))) for s in shots]
+            shown = [(asking.asked(s.source), asking.asked(getattr(s, register))) for s in shots]
             name = register if named else None
-            prompts.append(asking.translation(one_line(row.source), source, target, name, shown))
+            prompts.append(
+                asking.translation(asking.asked(row.source), source, target, name, shown)
+            )
     return prompts
 
 
@@ -226,7 +227,8 @@ def build(spec: AbilitySpec, context: Context) -> Formality:
         # a pair that is equal in both registers demonstrates neither
         pool = [read[i] for i in places if read[i].formal != read[i].informal]
     prompts = _prompts(rows, pool, options, context.prompt_builder)
-    requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
+    sources = [context.prompt_builder.asked(row.source) for row in rows for _ in REGISTERS]
+    requests = list(map(context.translation_request, prompts, sources))
     expected = [(phrases(r.formal_annotated), phrases(r.informal_annotated)) for r in rows]
     references = [(row.formal, row.informal) for row in rows]
     target = languages_of(options.direction)[1]

@@ -26,7 +26,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     output_counts,
     read_rows,
@@ -150,7 +149,7 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
             f"ability {context.name!r}: `reverse_dictionary_path` needs `dictionary_path`"
         )
     source, target = languages_of(options.direction)
-    whole, clusters, labels = _read(spec, (source, target), context.name)
+    whole, clusters, labels = _read(spec, (source, target), context)
     keep = sampled(spec, context, range(len(whole)), [*labels, clusters])
     pairs = [whole[i] for i in keep]
     glosses = []
@@ -161,14 +160,17 @@ def build(spec: AbilitySpec, context: Context) -> Idioms:
         )
         glosses = [gloss(text, dictionary) for text, _ in pairs]
     prompts = [context.prompt_builder.translation(s, source, target) for s, _ in pairs]
-    requests = [Request(prompt, None, context.max_new_tokens) for prompt in prompts]
+    requests = [
+        context.translation_request(prompt, s)
+        for prompt, (s, _) in zip(prompts, pairs, strict=True)
+    ]
     return Idioms(
         context.name, requests, pairs, [clusters[i] for i in keep], glosses, pairs, target
     )
 
 
 def _read(
-    spec: AbilitySpec, languages: tuple[str, str], name: str
+    spec: AbilitySpec, languages: tuple[str, str], context: Context
 ) -> tuple[list[tuple[str, str]], list[int], Strata]:
     """Sources with references, their clusters, and the labels if a table has them."""
     labels: Strata = ()
@@ -178,12 +180,12 @@ def _read(
         sides = [[row[code] for row in rows] for code in languages]
     elif spec.columns or spec.path.keys() != set(languages):
         raise ConfigError(
-            f"ability {name!r}: measure {spec.measure} takes a file for each language "
+            f"ability {context.name!r}: measure {spec.measure} takes a file for each language "
             f"({', '.join(languages)}) without `columns`, or one table; "
             f"found {', '.join(spec.path)}"
         )
     else:
         sides = [read_idioms(Path(spec.path[code])) for code in languages]
-    sources, references = (list(map(one_line, side)) for side in sides)
+    sources, references = (list(map(context.prompt_builder.asked, side)) for side in sides)
     clusters = clusters_of(sources, references, languages, pairs=not isinstance(spec.path, str))
     return list(zip(sources, references, strict=True)), clusters, labels

@@ -24,6 +24,7 @@ from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement, mean_measurement, share_measurement
 from mtray.data.languages import letters
+from mtray.data.readers.paragraphs import one_line
 from mtray.data.templates import TEMPLATES, translation_prompt
 from mtray.errors import DataError
 from mtray.evaluation.abilities.base import (
@@ -32,7 +33,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     output_counts,
     sampled_rows,
@@ -147,6 +147,7 @@ def build(spec: AbilitySpec, context: Context) -> Instructions:
     options = options_of(context.name, spec, Options)
     source, target = languages_of(options.direction)
     rows = sampled_rows(spec, context, [source, target])
+    # on one line, as in a template of this ability the source is within a line
     pairs = [(one_line(row[source]), one_line(row[target])) for row in rows]
     is_copy = copy_rule(copy_tokenizer(source))
     kept = [(s, t) for s, t in pairs if letters(t) and not is_copy(t, s)]

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from mtray.analysis.uncertainty import Array, Measurement
+from mtray.data.readers.paragraphs import lines_kept
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
     check_outputs,
     evenly,
-    one_line,
     options_of,
     sampled_rows,
 )
@@ -94,6 +94,6 @@ class Options(Frozen):
 def build(spec: AbilitySpec, context: Context) -> Perplexity:
     """Options: `language`; one column, `text`."""
     language = options_of(context.name, spec, Options).language
-    texts = [one_line(row["text"]) for row in sampled_rows(spec, context, ["text"])]
+    texts = [lines_kept(row["text"]) for row in sampled_rows(spec, context, ["text"])]
     requests = [Request("", text, 1) for text in texts]
     return Perplexity(context.name, requests, unigram_floor(texts, context.tokenizer), language)

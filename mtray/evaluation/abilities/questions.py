@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtray.data.readers.paragraphs import one_line
 from mtray.data.readers.sources import LABELS
 from mtray.data.readers.whole_rows import whole_rows
 from mtray.errors import DataError
-from mtray.evaluation.abilities.base import Context, one_line, sampled
+from mtray.evaluation.abilities.base import Context, sampled
 from mtray.schema import AbilitySpec
 
 ROLES = ("question", "choices", "answer")

@@ -20,12 +20,12 @@ from pydantic import Field, field_validator
 
 from mtray.analysis.uncertainty import Measurement
 from mtray.data.language_names import language_name
+from mtray.data.readers.paragraphs import one_line
 from mtray.evaluation.abilities.base import (
     Context,
     Tools,
     check_outputs,
     evenly,
-    one_line,
     options_of,
     output_counts,
     sampled_rows,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -29,7 +29,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     output_counts,
     read_rows,
@@ -86,10 +85,9 @@ class Technical:
         return "set its `metric: chrf`" if self.metric == "comet" else ""
 
     def _against(self) -> quality.Segments:
-        sources, references = ([s[side] or "" for s in self.segments] for side in (0, 1))
         documents = [s.document for s in self.segments if s.document is not None]
         clusters = quality.document_clusters(documents or None)
-        return quality.Segments(sources, references, self.language, clusters)
+        return quality.Segments(self.sources, self.references, self.language, clusters)
 
     def _values(self, outputs: Sequence[Output], tools: Tools) -> dict[str, Measurement]:
         check_outputs(self.name, self.requests, outputs)
@@ -104,7 +102,7 @@ class Technical:
         return {name: value for name, value in found.items() if name != self.metric}
 
     def counts(self, outputs: Sequence[Output]) -> dict[str, float]:
-        found = output_counts([s.source for s in self.segments], outputs)
+        found = output_counts(self.sources, outputs)
         documents = {s.document for s in self.segments if s.document is not None}
         found |= {"documents": float(len(documents))} if documents else {}
         return found | (self.terms.counts([o.text for o in outputs]) if self.terms else {})
@@ -115,6 +113,14 @@ class Technical:
             return self.floor
         sources, references = [s for s, _ in self.whole], [r for _, r in self.whole]
         return quality.comet(tools.comet(), sources, sources, references).point
+
+    @property
+    def sources(self) -> list[str]:
+        return [s.source for s in self.segments]
+
+    @property
+    def references(self) -> list[str]:
+        return [s.reference for s in self.segments]
 
     def texts(self) -> list[tuple[str, ...]]:
         grouped = self._against().clusters is not None
@@ -178,13 +184,13 @@ def split_segments(
     return test, pool
 
 
-def _read(spec: AbilitySpec, direction: str) -> list[Segment]:
-    """The segments of `path`, with their documents and domains if it has them."""
+def _read(spec: AbilitySpec, direction: str, asked: Callable[[str], str]) -> list[Segment]:
+    """The segments of `path`, as they are `asked`, with documents and domains if it has them."""
     source, target = languages_of(direction)
     if isinstance(spec.path, str) and spec.path.endswith(TMX):
         spec = spec.model_copy(update={"columns": {DOCUMENT: DOCUMENT, **spec.columns}})
     return [
-        Segment(one_line(row[source]), one_line(row[target]), row.get(DOCUMENT), row.get(DOMAIN))
+        Segment(asked(row[source]), asked(row[target]), row.get(DOCUMENT), row.get(DOMAIN))
         for row in read_rows(spec, [source, target])
     ]
 
@@ -193,7 +199,8 @@ def _test_and_pool(
     spec: AbilitySpec, options: Options, context: Context
 ) -> tuple[list[Segment], list[Pair]]:
     """All tested segments, and the pool without pairs that share a side with one of them."""
-    segments = _read(spec, options.direction)
+    asked = context.prompt_builder.asked
+    segments = _read(spec, options.direction, asked)
     if options.shots_path is None:
         path = ", ".join(paths_of(spec.path))
         segments, rest = split_segments(segments, options.split or Split(), path)
@@ -207,7 +214,7 @@ def _test_and_pool(
         codes = [spec.columns.get(code, code) for code in languages_of(options.direction)]
         rows = read_columns(options.shots_path, codes)
         places = shot_places(len(rows), spec.take, context.sample_seed)
-        pool = [(one_line(rows[i][codes[0]]), one_line(rows[i][codes[1]])) for i in places]
+        pool = [(asked(rows[i][codes[0]]), asked(rows[i][codes[1]])) for i in places]
     tested = {side.casefold() for s in segments for side in (s.source, s.reference)}
     return segments, [pair for pair in pool if not {side.casefold() for side in pair} & tested]
 
@@ -228,7 +235,7 @@ def build(spec: AbilitySpec, context: Context) -> Technical:
     for pair in pairs:
         shots = choose_shots(pair, pool, options.shots)
         prompt = context.prompt_builder.translation(pair[0], source, target, shots=shots)
-        requests.append(Request(prompt, None, context.max_new_tokens))
+        requests.append(context.translation_request(prompt, pair[0]))
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
     terms = None
     if options.glossary_path is not None:

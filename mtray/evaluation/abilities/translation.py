@@ -13,7 +13,6 @@ from mtray.evaluation.abilities.base import (
     check_outputs,
     evenly,
     languages_of,
-    one_line,
     options_of,
     output_counts,
     sampled_rows,
@@ -58,12 +57,12 @@ class Translation:
 
 
 def build_translation(
-    name: str, prompts: Sequence[str], pairs: Sequence[tuple[str, str]], max_new_tokens: int
+    context: Context, prompts: Sequence[str], pairs: Sequence[tuple[str, str]]
 ) -> Translation:
     """The ability of answering `prompts` with the second part of `pairs`."""
     sources, references = [s for s, _ in pairs], [t for _, t in pairs]
-    requests = [Request(prompt, None, max_new_tokens) for prompt in prompts]
-    return Translation(name, requests, sources, references, chrf(sources, references).point)
+    requests = list(map(context.translation_request, prompts, sources))
+    return Translation(context.name, requests, sources, references, chrf(sources, references).point)
 
 
 class Options(Frozen):
@@ -74,6 +73,7 @@ def build(spec: AbilitySpec, context: Context) -> Translation:
     """Options: `direction`; columns named after its two languages."""
     source, target = languages_of(options_of(context.name, spec, Options).direction)
     rows = sampled_rows(spec, context, [source, target])
-    pairs = [(one_line(r[source]), one_line(r[target])) for r in rows]
-    prompts = [context.prompt_builder.translation(s, source, target) for s, _ in pairs]
-    return build_translation(context.name, prompts, pairs, context.max_new_tokens)
+    asking = context.prompt_builder
+    pairs = [(asking.asked(r[source]), asking.asked(r[target])) for r in rows]
+    prompts = [asking.translation(s, source, target) for s, _ in pairs]
+    return build_translation(context, prompts, pairs)

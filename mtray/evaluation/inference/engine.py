@@ -1,5 +1,5 @@
-"""Requests to a causal language model, answered in batches: a one-line answer, greedy or by beam
-search, or the log-likelihood of a given one.
+"""Requests to a causal language model, answered in batches: an answer of one line or of several,
+greedy or by beam search, or the log-likelihood of a given one.
 
     run_requests(model, tokenizer, [Request("English: Hi.\\nUkrainian:", None, 64)])
     -> [Output(text="Привіт.", log_likelihood=-2.1, tokens=4, truncated=False)]
@@ -21,7 +21,13 @@ from mtray.compat.deepspeed import is_sharded
 from mtray.data.tokenization import prompt_ids_batch
 from mtray.errors import EvaluationError, TrialStopped, ValueNotFinite
 from mtray.evaluation.inference.batching import Batch, EncodedRequest, Settings, share_of
-from mtray.evaluation.inference.requests import Output, Progress, Request, check_length
+from mtray.evaluation.inference.requests import (
+    Output,
+    Progress,
+    Request,
+    check_length,
+    new_tokens,
+)
 
 
 def run_requests(
@@ -185,6 +191,7 @@ def _generating_jobs(settings: Settings, requests: Sequence[Request]) -> list[En
             raise EvaluationError(
                 "the prompt is empty and the model has no begin token, so nothing can be generated"
             )
-        check_length(settings.model, len(ids) + request.max_new_tokens, request.prompt)
-        jobs.append((index, ids, request.max_new_tokens))
+        limit = new_tokens(settings.model, request, len(ids))
+        check_length(settings.model, len(ids) + limit, request.prompt)
+        jobs.append((index, ids, limit))
     return jobs

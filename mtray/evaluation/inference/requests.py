@@ -15,11 +15,14 @@ Progress = Callable[[int, int], None]
 class Request:
     """One request to a model.
 
-    target: if None, the model generates an answer of at most `max_new_tokens`, on one line or on as
-        many as it likes. Otherwise the request is for the log-likelihood of `target` after `prompt`
-        and a space; with an empty prompt, without context.
+    target: if None, the model generates an answer of at most `max_new_tokens`. Otherwise the
+        request is for the log-likelihood of `target` after `prompt` and a space; with an empty
+        prompt, without context.
+    one_line: whether a line break ends an answer, and not only an end token.
     may_begin_empty: whether a one-line answer may begin with a line feed, as pretrained models
         often generate, and is empty then.
+    within_positions: whether `max_new_tokens` is lowered to what the model's positions leave after
+        the prompt.
     """
 
     prompt: str
@@ -27,6 +30,7 @@ class Request:
     max_new_tokens: int = 64
     one_line: bool = True
     may_begin_empty: bool = False
+    within_positions: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,24 @@ class Output:
     truncated: bool = False
 
 
+def positions_of(model: Any) -> int | None:
+    """The most tokens of a text, None where the model does not say."""
+    found: int | None = getattr(model.config, "max_position_embeddings", None)
+    return found
+
+
+def new_tokens(model: Any, request: Request, prompt: int) -> int:
+    """The most tokens of a request's answer after a prompt of this many."""
+    positions = positions_of(model)
+    if not request.within_positions or positions is None:
+        return request.max_new_tokens
+    return max(1, min(request.max_new_tokens, positions - prompt))
+
+
 def check_length(model: Any, length: int, prompt: str) -> None:
     """Raise EvaluationError if a request of this many tokens, with its answer, is too long for the
     model."""
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = positions_of(model)
     if limit is not None and length > limit:
         raise EvaluationError(
             f"a request of {length} tokens (with room for the answer) is longer than the "

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from mtray.analysis.uncertainty import Array, Measurement
 from mtray.data.benchmarks.cocoa_mt import REGISTERS, phrases, plain
 from mtray.data.languages import WITHOUT_SPACES
+from mtray.data.readers.paragraphs import joined
 
 LABELS = ("FORMAL", "INFORMAL", "NEUTRAL", "OTHER")
 # written without spaces between words: phrases are searched as substrings, as the official scorer
@@ -59,6 +60,7 @@ def label_official(
     """The label of CoCoA-MT's scorer: a phrase matches if the set of its tokens, split at single
     spaces, is a subset of the hypothesis' set; case and attached punctuation count. In unsegmented
     text it matches as a substring."""
+    hypothesis = joined(hypothesis)
     tokens = set(hypothesis.split(" "))
 
     def holds(phrase: str) -> bool:

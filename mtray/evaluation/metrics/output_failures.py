@@ -42,6 +42,7 @@ import numpy as np
 from mtray.analysis.uncertainty import Measurement, share_measurement
 from mtray.data.language_names import names
 from mtray.data.languages import WITHOUT_SPACES, Guess, candidates, identify, knows, other_language
+from mtray.data.readers.paragraphs import joined
 from mtray.errors import EvaluationError
 from mtray.evaluation.metrics.quality import Clusters
 
@@ -109,7 +110,9 @@ def copy_rule(tokenizer: str) -> Callable[[str, str], bool]:
     from sacrebleu.metrics import BLEU
 
     metric: Any = BLEU(tokenize=tokenizer, effective_order=True)
-    return lambda text, source: bool(metric.sentence_score(text, [source]).score > COPY_BLEU)
+    return lambda text, source: bool(
+        metric.sentence_score(joined(text), [joined(source)]).score > COPY_BLEU
+    )
 
 
 def copy_tokenizer(source_language: str) -> str:

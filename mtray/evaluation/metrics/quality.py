@@ -1,5 +1,6 @@
 """Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
-scores.
+scores. String metrics see a segment on one line (`mtray.data.readers.paragraphs.joined`), so their
+scores are those of sacrebleu's command line on WMT's files; learned metrics see its line breaks.
 
 A study names string metrics by the keys of `METRICS`. `measure` scores trials, rescored trials and
 outputs produced elsewhere.
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from mtray.analysis.uncertainty import Array, Measurement, mean_measurement
 from mtray.compat.sacrebleu import score_of_sums, segment_statistics
+from mtray.data.readers.paragraphs import joined
 from mtray.errors import ConfigError, EvaluationError
 from mtray.evaluation.metrics.spbleu import spm_bleu
 
@@ -72,7 +74,9 @@ def _sacrebleu(
             f"{name}: {len(hypotheses)} hypotheses and {len(references)} references; "
             "expected equally many of each, at least one"
         )
-    stats = segment_statistics(metric, hypotheses, references)
+    # tokenizers differ in what they make of a line break: 13a deletes a hyphen before it
+    lines = [[joined(text) for text in texts] for texts in (hypotheses, references)]
+    stats = segment_statistics(metric, *lines)
     signature = f"{name}|{metric.get_signature().format()}"
     values = np.asarray(stats, dtype=np.float64)
     return Measurement(values, FromSums(metric), signature, clusters, bounds=(0.0, 100.0))
