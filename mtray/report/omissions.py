@@ -38,6 +38,7 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
         _listed("Trained from the first step, since the checkpoint could not be used", _anew(own)),
         _listed("KL divergence from the base model not recorded", _not_compared(own)),
         _listed("Trained in different precisions, which `precision: auto` chose", _precisions(own)),
+        _listed("Attention", _attentions(own)),
         _listed("Not measured in the same way in all trials, so not comparable between them",
                 _signatures(by_number)),
     ]  # fmt: skip
@@ -153,6 +154,10 @@ def _not_compared(records: Sequence[TrialRecord]) -> list[str]:
         for r in records
         if r.extra.get("divergence")
     ]
+
+
+def _attentions(records: Sequence[TrialRecord]) -> list[str]:
+    return [str(r.extra["attention"]) for r in records if r.extra.get("attention")]
 
 
 def _precisions(records: Sequence[TrialRecord]) -> list[str]:

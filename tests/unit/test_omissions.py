@@ -342,6 +342,10 @@ CASES = {
         "Trained in different precisions, which `precision: auto` chose: fp32 (trials 0, 1); bf16 "
         "(trial 2).",
     ),
+    "attention": (
+        extra(attention="eager, since sdpa leaves out a cap"),
+        "Attention: eager, since sdpa leaves out a cap.",
+    ),
     "signatures": (
         signed("kiwi.en-uk", lambda number: f"kiwi|{number == 2}"),
         "Not measured in the same way in all trials, so not comparable between them: kiwi.en-uk.",
