@@ -108,7 +108,7 @@ def _inputs(model: Any) -> Iterator[dict[str, torch.Tensor]]:
     rows padded on the left."""
     text = model.config.get_text_config()
     device = next(model.parameters()).device
-    tokens = model.get_input_embeddings().num_embeddings
+    tokens = int(model.get_input_embeddings().num_embeddings)
     longest = int(getattr(text, "max_position_embeddings", None) or 1 << 30)
 
     def ids(rows: int, width: int) -> torch.Tensor:
@@ -140,5 +140,4 @@ def _given(model: Any, ids: torch.Tensor, mask: Any = None) -> dict[str, torch.T
 def _logits(model: Any, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Of all tokens but padding, shape (tokens, vocabulary)."""
     found: torch.Tensor = model(**given, use_cache=False).logits.float()
-    real: torch.Tensor = found[given["attention_mask"] > 0] if "attention_mask" in given else found
-    return real.flatten(0, -2)
+    return found[given["attention_mask"] > 0] if "attention_mask" in given else found[0]
