@@ -9,18 +9,21 @@ from records_factory import make_baselines, make_record, make_score, make_study
 from mtray.commands.rescore import gap_text
 from mtray.report import held_out_results as held_out
 from mtray.report.all_trials import all_trials, trials_sheet
-from mtray.report.answer_text import expected_sheet, gain_text
+from mtray.report.answer_text import gain_text
 from mtray.report.baseline_gains import against_sheet
 from mtray.report.effects import MeasureEffects
 from mtray.report.effects_text import left_out_sheet
 from mtray.report.evidence import evidence
 from mtray.report.front_builder import build_front
+from mtray.report.groups import no_draws
 from mtray.report.held_out_results import Gap, HeldOut, Row, lines
 from mtray.report.leave_one_out import LeftOutError
-from mtray.report.posterior import Expected
+from mtray.report.posterior import Expected, posterior_of
 from mtray.report.tables import front_cells, score_text
 from mtray.report.units import in_points
 from mtray.schema import Recipe, Score
+from mtray.search_space.parameters import FloatRange
+from mtray.search_space.space import Space
 
 BLEU = {"signature": "BLEU|x", "least": 0.0, "most": 100.0}
 NUMBER = re.compile(r"\d\.(\d+)")
@@ -54,6 +57,7 @@ def test_a_score_has_the_decimals_of_those_beside_it():
     assert score_text(score(9.96, **BLEU)) == "10.0 [9.5, 10.5]"
 
 
+SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
 STUDY = make_study(objectives={"bleu.en-uk": "max", "retention": "max"})
 VALUES = {-1: 9.4, 0: 9.96, 1: 10.4, 2: 9.8, 3: 11.0}
 
@@ -84,13 +88,14 @@ def test_every_table_has_one_decimal_for_bleu(bounds):
         assert decimals_of(row[place] for row in rows) == {1}
         assert decimals_of(row[place + 1] for row in rows) == {3}
         sheet = trials_sheet(trials.model_copy(update=update))
-        place = sheet.head.index("bleu.en-uk")
+        place = list(sheet.head).index("bleu.en-uk")
         assert decimals_of(row[place] for row in sheet.rows) == {1}
     against = [row for row in against_sheet(front).rows if row[1] == "bleu.en-uk"]
     assert decimals_of(row[2] for row in against) == {1}
     told = evidence(found, list(STUDY.objectives))
     assert told.in_points("bleu.en-uk") and not told.in_points("retention")
-    assert decimals_of(row[2] for row in expected_sheet(front.answer.against).rows[::2]) == {1}
+    told = posterior_of(found, STUDY, SPACE, no_draws)
+    assert [gain.points for gain in told.expected(1, 0)] == [True, False]
 
 
 def test_gains_of_both_kinds():
