@@ -17,6 +17,9 @@ RAY_TESTS := $(addprefix unit/test_,executors.py worker_loop.py searcher.py tune
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
+# environments that uv made have no pip
+with_pip = $(1)/bin/python -m pip --version > /dev/null 2>&1 || $(1)/bin/python -m ensurepip > /dev/null 2>&1 || \
+	{ echo "error: $(1) has no pip, and its Python no ensurepip; uv pip install -p $(1) pip, or remove $(1)"; exit 1; }
 
 .PHONY: help sweep test compat lint docs reference setup corpora constraints clean
 .SILENT:
@@ -73,7 +76,7 @@ corpora: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	echo "packages: installing what constraints.txt pins into $(VENV) (minutes; log: $(VENV)/install.log)"
-	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
+	$(call with_pip,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" \
 		> $(VENV)/install.log 2>&1 || { tail -n 20 $(VENV)/install.log; \
 		echo "error: pip could not install the packages; the whole log: $(VENV)/install.log"; exit 1; }
@@ -82,6 +85,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 # pip knows dependency groups from 25.1 on
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(DOCS)/bin/python
 	echo "packages: those of the documentation into $(DOCS) (log: $(DOCS)/install.log)"
+	$(call with_pip,$(DOCS))
 	{ $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1,<27" && \
 	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group docs; } \
 		> $(DOCS)/install.log 2>&1 || { tail -n 20 $(DOCS)/install.log; \

@@ -5,10 +5,16 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
 
+CODE = "code"  # among the versions: that of the code which a trial's values depend on
+# its folders; the others decide what is tried and how it is shown
+TRIAL_FOLDERS = ("compat", "data", "evaluation", "schema", "training", "trial")
+CODE_DIGITS = 12
+GIT_SECONDS = 10.0
 # elements of a batch's logits: 1 GiB in fp32
 LOGITS_AT_ONCE = 2**28
 # numbers of glibc's mallopt(3)
@@ -54,7 +60,8 @@ def versions() -> dict[str, str]:
         "unbabel-comet", "sacrebleu", "lingua-language-detector",
     )  # fmt: skip
     found = {"python": platform.python_version()}
-    return found | {name: there for name in packages if (there := version_of(name)) is not None}
+    found |= {name: there for name in packages if (there := version_of(name)) is not None}
+    return found | {CODE: trial_code()}
 
 
 def version_of(package: str) -> str | None:
@@ -67,7 +74,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def code_hash(folder: Path) -> str:
     """Hash of the Python files in a folder and below: another version of the code may produce
     something else from the same inputs."""
@@ -75,3 +82,25 @@ def code_hash(folder: Path) -> str:
     for file in sorted(folder.rglob("*.py")):
         digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def trial_code() -> str:
+    """Hash of the code that a trial's values depend on, as of its first call in this process."""
+    package = Path(__file__).parent
+    hashes = [code_hash(package / folder) for folder in TRIAL_FOLDERS]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:CODE_DIGITS]
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this code is in, with `-dirty` where files differ from it;
+    None outside a checkout or without git."""
+    root = Path(__file__).parents[1]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", f"--abbrev={CODE_DIGITS}"]
+    command += ["--exclude=*"]  # no tags: always the commit
+    if not (root / ".git").exists():  # an installed copy may lie in another project's checkout
+        return None
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None

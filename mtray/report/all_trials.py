@@ -16,6 +16,7 @@ from mtray.report.paired_differences import reference_note, reference_number, tr
 from mtray.report.parameters import Parameters, parameter_text, parameters
 from mtray.report.printing import EMPTY, Sheet
 from mtray.report.tables import shown_text, varied_parameters
+from mtray.report.units import in_points
 from mtray.run_files import trial_name
 from mtray.schema import Frozen, Role, Score, TrialRecord
 
@@ -139,9 +140,13 @@ def _cell(found: AllTrials, trial: Trial, name: str, show: Callable[[DisplayedSc
     if name not in trial.scores:
         return EMPTY
     if found.reference in (None, trial.number):
-        return show(shown_score(trial.scores[name]))
+        return show(shown_score(trial.scores[name], _points(found, name)))
     gap = trial.differences.get(name)
-    return EMPTY if gap is None else show(shown_difference(gap, trial.scores[name]))
+    return EMPTY if gap is None else show(shown_difference(gap, _points(found, name)))
+
+
+def _points(found: AllTrials, name: str) -> bool:
+    return in_points(trial.scores[name] for trial in found.trials if name in trial.scores)
 
 
 def trials_lines(found: AllTrials) -> list[str]:

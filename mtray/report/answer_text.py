@@ -12,26 +12,24 @@ from mtray.report.parameters import recipe_text
 from mtray.report.posterior import AgainstBaseline, Expected
 from mtray.report.prediction import Prediction
 from mtray.report.printing import Sheet
-from mtray.report.units import in_points
+from mtray.report.units import POINTS, decimals
 from mtray.run_files import BASE_NUMBER
 
 
-def number_text(value: float, sign: str = "+", of: float | None = None) -> str:
-    """The value with three decimals, or with one if the measure is in points, such as BLEU. Which
-    of the two is decided by `of`, a value of the measure (None: `value` itself)."""
-    digits = 1 if in_points(value if of is None else of) else 3
+def number_text(value: float, sign: str = "+", points: bool = False) -> str:
+    """The value with three decimals, or with one if the measure is in points, such as BLEU."""
+    digits = decimals(points)
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0 avoids -0.000
 
 
-def interval_text(low: float, high: float, sign: str = "+", of: float | None = None) -> str:
-    return f"[{number_text(low, sign, of)}, {number_text(high, sign, of)}]"
+def interval_text(low: float, high: float, sign: str = "+", points: bool = False) -> str:
+    return f"[{number_text(low, sign, points)}, {number_text(high, sign, points)}]"
 
 
 def gain_text(gain: Expected) -> str:
     """For example `+0.025 [+0.011, +0.040]`."""
-    return (
-        f"{number_text(gain.gain, of=gain.base)} {interval_text(gain.low, gain.high, of=gain.base)}"
-    )
+    number = number_text(gain.gain, points=gain.points)
+    return f"{number} {interval_text(gain.low, gain.high, points=gain.points)}"
 
 
 def gains_text(gains: Sequence[Expected]) -> str:
@@ -102,9 +100,9 @@ def answer_lines(answer: Answer) -> list[str]:
 
 
 def _worth_line(answer: Answer) -> str:
-    base = {gain.objective: gain.base for each in answer.against for gain in each.gains}
+    points = {gain.objective: gain.points for each in answer.against for gain in each.gains}
     reach = ", ".join(
-        f"{name} {number_text(scale, '', base.get(name))}"
+        f"{name} {number_text(scale, '', points.get(name, scale >= POINTS))}"
         for name, scale in answer.scale.items()
         if scale
     )
@@ -145,9 +143,9 @@ def _whose(number: int) -> str:
 
 
 def _looked_best_line(found: BestObserved) -> str:
-    base = {gain.objective: gain.base for gain in found.expected}
+    points = {gain.objective: gain.points for gain in found.expected}
     measured = ", ".join(
-        f"{name} {number_text(gap, of=base[name])}" for name, gap in found.observed.items()
+        f"{name} {number_text(gap, points=points[name])}" for name, gap in found.observed.items()
     )
     return (
         f"By its measured values, {_whose(found.number)} is worth more (compared with the answer: "
@@ -217,10 +215,10 @@ def prediction_sheet(found: Prediction) -> Sheet:
     rows = [
         [
             m.measure,
-            number_text(m.value, ""),
-            interval_text(m.low, m.high, "", m.value),
-            number_text(m.gain, of=m.value),
-            interval_text(m.gain_low, m.gain_high, of=m.value),
+            number_text(m.value, "", m.points),
+            interval_text(m.low, m.high, "", m.points),
+            number_text(m.gain, points=m.points),
+            interval_text(m.gain_low, m.gain_high, points=m.points),
         ]
         for m in found.measures
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mtray.report.compare import ROLE_NAMES, Gain
+from mtray.report.displayed_scores import points_on
 from mtray.report.front import Front
 from mtray.report.printing import EMPTY, Sheet
-from mtray.report.units import in_points
+from mtray.report.units import decimals
 
 WITHIN = "~"  # after the number of a point that is worse in another objective, within noise
 
@@ -35,8 +36,7 @@ def against_sheet(front: Front, once: bool = False) -> Sheet:
 def _cells(front: Front, gain: Gain) -> list[str]:
     if gain.number is None:
         return [gain.objective, EMPTY, gain.verdict, EMPTY]
-    value = front.point(gain.number).objectives[gain.objective].value
-    digits = 1 if in_points(value) else 3
+    digits = decimals(points_on(front, gain.objective))
     gap, low, high = (f"{v:+.{digits}f}" for v in (gain.gain, gain.low, gain.high))
     number = f"{gain.number}{WITHIN if gain.matched == 'noise' else ''}"
     return [gain.objective, f"{gap} [{low}, {high}]", gain.verdict, number]

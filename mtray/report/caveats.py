@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mtray.analysis.seed_variance import PRIOR_FREEDOM
 from mtray.report.differences import Joint
 from mtray.report.groups import Group
+from mtray.runtime import CODE
 from mtray.schema import TrialRecord
 
 
@@ -45,7 +46,8 @@ def caveats(
         notes.append(
             "Without baselines the reference point of the hypervolume changes as trials are added."
         )
-    if mixed := [n for n, found in versions(records).items() if ", " in found]:
+    # the code has a note of its own, with the trials
+    if mixed := [n for n, v in versions(records).items() if ", " in v and n != CODE]:
         notes.append(f"Trials were measured with different versions of: {', '.join(mixed)}.")
     return tuple(notes)
 

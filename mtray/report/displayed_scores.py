@@ -27,13 +27,18 @@ class DisplayedScore:
     points: bool = False
 
 
-def shown_score(score: Score) -> DisplayedScore:
-    return DisplayedScore(score.value, score.low, score.high, points=in_points(score.value))
+def shown_score(score: Score, points: bool) -> DisplayedScore:
+    return DisplayedScore(score.value, score.low, score.high, points=points)
 
 
-def shown_difference(found: Difference, score: Score) -> DisplayedScore:
-    """The displayed difference; `score` is either of the two values."""
-    return DisplayedScore(found.gap, found.low, found.high, True, in_points(score.value))
+def shown_difference(found: Difference, points: bool) -> DisplayedScore:
+    return DisplayedScore(found.gap, found.low, found.high, True, points)
+
+
+def points_on(front: Front, name: str) -> bool:
+    """Whether a measure of the front is in points."""
+    known = ({**point.scores, **point.objectives}.get(name) for point in front.points)
+    return in_points(score for score in known if score is not None)
 
 
 def reference_point(front: Front) -> Point | None:
@@ -46,9 +51,9 @@ def shown(front: Front, point: Point, name: str) -> DisplayedScore | None:
     one, the value; None if it was not measured."""
     score = {**point.scores, **point.objectives}.get(name)
     if score is None or front.reference in (None, point.number):
-        return None if score is None else shown_score(score)
+        return None if score is None else shown_score(score, points_on(front, name))
     found = point.differences.get(front.reference, {}).get(name)
-    return None if found is None else shown_difference(found, score)
+    return None if found is None else shown_difference(found, points_on(front, name))
 
 
 def plotted(front: Front, point: Point, name: str) -> DisplayedScore:

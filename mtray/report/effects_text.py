@@ -46,7 +46,7 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
         [
             "" if place else each.measure,
             left.model,
-            f"{left.error:.4f}",
+            f"{left.error:.3g}",
             f"{left.coverage:.0%}",
             f"{left.log_density:.2f}",
         ]
@@ -58,8 +58,9 @@ def left_out_sheet(found: Sequence[MeasureEffects]) -> Sheet:
         rows,
         left=frozenset(("measure", "model")),
         title="Every recipe predicted from the others (leave-one-out)",
-        caption="error: root mean squared error. covered: share of measured values within their "
-        "95 % prediction interval. log density: mean over the measured values, higher is better.",
+        caption="error: root mean squared error, in the measure's unit. covered: share of measured "
+        "values within their 95 % prediction interval. log density: mean over the measured values, "
+        "higher is better.",
     )
 
 

@@ -15,6 +15,7 @@ from mtray.errors import RunError
 from mtray.report.abilities import ability_measures
 from mtray.report.differences import joint
 from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured, no_draws
+from mtray.report.units import in_points
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
 
@@ -63,6 +64,11 @@ class Evidence:
     def base_of(self, names: Iterable[str]) -> dict[str, float]:
         """The base model's value of every named measure."""
         return {name: float(self.base[self.names.index(name)]) for name in names}
+
+    def in_points(self, name: str) -> bool:
+        """Whether a measure is in points, such as BLEU."""
+        scores = (measured(record).get(name) for record in self.records)
+        return in_points(score for score in scores if score is not None)
 
     def gap(self, name: str) -> Array:
         """The gaps of one measure, shape (n,)."""

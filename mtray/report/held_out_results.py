@@ -28,6 +28,7 @@ from mtray.report.parameters import Parameters, parameters
 from mtray.report.printing import aligned
 from mtray.report.seed_means import mean_records
 from mtray.report.tables import score_text
+from mtray.report.units import decimals, in_points
 from mtray.schema import Frozen, Role, Score, TrialRecord
 
 
@@ -187,8 +188,16 @@ def compared(
     )
 
 
-def gap_text(gap: Gap | None) -> str:
-    return "-" if gap is None else f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+def gap_text(gap: Gap | None, points: bool = False) -> str:
+    """`points`: whether the measure is in points, such as BLEU."""
+    if gap is None:
+        return "-"
+    value, low, high = (f"{v:+.{decimals(points)}f}" for v in (gap.value, gap.low, gap.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _sides(score: TestedScore) -> tuple[Score, Score]:
+    return score.dev, score.test
 
 
 def lines(result: HeldOut) -> list[str]:
@@ -196,15 +205,18 @@ def lines(result: HeldOut) -> list[str]:
     segments."""
     found = []
     for name in dict.fromkeys(name for row in result.rows for name in row.objectives):
-        cells = [("number", "", f"{name}, dev", "test", "to the base, dev", "test")]
+        cells: list[tuple[str, ...]] = [
+            ("number", "", f"{name}, dev", "test", "to the base, dev", "test")
+        ]
+        scores = [s for row in result.rows for s in _sides(row.objectives[name])]
+        points = in_points(scores)
         for row in result.rows:
             measured = row.objectives[name]
             number = "base" if row.role == "base" else str(row.number)
             mark = "front" if row.on_front else ROLE_NAMES[row.role]
-            cells.append(
-                (number, mark, score_text(measured.dev), score_text(measured.test),
-                 gap_text(measured.dev_gap), gap_text(measured.test_gap))
-            )  # fmt: skip
+            dev, test = (score_text(side, scores) for side in _sides(measured))
+            gaps = (gap_text(gap, points) for gap in (measured.dev_gap, measured.test_gap))
+            cells.append((number, mark, dev, test, *gaps))
         found += [*aligned(cells), ""]
     touched = sorted(touch.when for touch in result.touched)
     trained = sum(touch.trained for touch in result.touched)

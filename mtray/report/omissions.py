@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mtray.report.abilities import ability_notes, ability_sets
 from mtray.run_files import trial_name, trials_text
+from mtray.runtime import CODE
 from mtray.schema import TrialRecord
 
 MOST = 5  # items of a sentence; the rest are counted
@@ -38,6 +39,9 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
         _listed("Trained from the first step, since the checkpoint could not be used", _anew(own)),
         _listed("KL divergence from the base model not recorded", _not_compared(own)),
         _listed("Trained in different precisions, which `precision: auto` chose", _precisions(own)),
+        _listed("Attention", _attentions(own)),
+        _listed("Made by different versions of mtray's code, so comparable only where its changes "
+                "do not affect them", _codes(own)),
         _listed("Not measured in the same way in all trials, so not comparable between them",
                 _signatures(by_number)),
     ]  # fmt: skip
@@ -155,12 +159,28 @@ def _not_compared(records: Sequence[TrialRecord]) -> list[str]:
     ]
 
 
+def _attentions(records: Sequence[TrialRecord]) -> list[str]:
+    return [str(r.extra["attention"]) for r in records if r.extra.get("attention")]
+
+
 def _precisions(records: Sequence[TrialRecord]) -> list[str]:
     found: dict[str, list[int]] = {}
     for record in records:
         if record.training is not None:
             found.setdefault(record.training.precision, []).append(record.number)
     return [f"{p} ({trials_text(n)})" for p, n in found.items()] if len(found) > 1 else []
+
+
+def _codes(records: Sequence[TrialRecord]) -> list[str]:
+    """Earlier versions recorded no code."""
+    found: dict[str, list[int]] = {}
+    for record in records:
+        if record.scores:
+            code = record.versions.get(CODE)
+            found.setdefault(f"code {code}" if code else "an earlier version", []).append(
+                record.number
+            )
+    return [f"{c} ({trials_text(n)})" for c, n in found.items()] if len(found) > 1 else []
 
 
 def _signatures(records: Sequence[TrialRecord]) -> list[str]:

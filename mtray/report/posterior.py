@@ -40,6 +40,7 @@ class Expected(Frozen):
     - `base`: the base model's value of the objective.
     - `low`, `high`: the gain's 95 % interval.
     - `better`: probability that the gain is above 0.
+    - `points`: whether the objective is in points, such as BLEU.
     """
 
     objective: str
@@ -48,6 +49,7 @@ class Expected(Frozen):
     low: float
     high: float
     better: float
+    points: bool = False
 
 
 class AgainstBaseline(Frozen):
@@ -119,15 +121,19 @@ class JointPosterior:
 
     def expected(self, one: int, other: int) -> tuple[Expected, ...]:
         """What candidate `one` gains over candidate `other`, by index."""
-        base = self.evidence.base_of(self.objectives)
-        return expected_between(self.means, self.draws, (one, other), base)
+        pair = (one, other)
+        return expected_between(self.means, self.draws, pair, self.evidence, self.objectives)
 
 
 def expected_between(
-    means: Array, draws: Array, pair: tuple[int, int], base: Mapping[str, float]
+    means: Array,
+    draws: Array,
+    pair: tuple[int, int],
+    evidence: Evidence,
+    objectives: Iterable[str],
 ) -> tuple[Expected, ...]:
-    """What the first of two candidates gains over the second; `means` of shape (k, m), `draws` of
-    shape (draws, k, m), more is better. `base`: the base model's value by objective."""
+    """What the first of two candidates gains over the second in these objectives of the evidence;
+    `means` of shape (k, m), `draws` of shape (draws, k, m), more is better."""
     one, other = pair
     apart, gaps = draws[:, one] - draws[:, other], means[one] - means[other]
     low, high = np.quantile(apart, TAILS, axis=0)
@@ -135,8 +141,9 @@ def expected_between(
         Expected(
             objective=name, gain=float(gaps[k]), base=value, low=float(min(low[k], gaps[k])),
             high=float(max(high[k], gaps[k])), better=float((apart[:, k] > 0).mean()),
+            points=evidence.in_points(name),
         )
-        for k, (name, value) in enumerate(base.items())
+        for k, (name, value) in enumerate(evidence.base_of(objectives).items())
     )  # fmt: skip
 
 

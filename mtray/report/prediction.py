@@ -26,6 +26,7 @@ class PredictedMeasure(Frozen):
     - `measure`: its name.
     - `value`, `low`, `high`: the expected value and its 95 % interval, in the measure's own unit.
     - `gain`, `gain_low`, `gain_high`: the same minus the base model's value.
+    - `points`: whether the measure is in points, such as BLEU.
     """
 
     measure: str
@@ -35,6 +36,7 @@ class PredictedMeasure(Frozen):
     gain: float
     gain_low: float
     gain_high: float
+    points: bool = False
 
 
 class Prediction(Frozen):
@@ -72,14 +74,20 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
         recipe=parameters(recipe),
         trained=trained[0] if trained else None,
         measures=tuple(
-            measure_of(name, float(means[0, k]), float(deviations[0, k]), base[name])
+            measure_of(
+                name,
+                float(means[0, k]),
+                float(deviations[0, k]),
+                base[name],
+                evidence.in_points(name),
+            )
             for k, name in enumerate(surface.names)
         ),
         against=tuple(
             AgainstBaseline(
                 role=role,
                 number=number,
-                gains=expected_between(expected, draws, (0, i), evidence.base_of(objectives)),
+                gains=expected_between(expected, draws, (0, i), evidence, objectives),
             )
             for i, (role, number) in enumerate(others, start=1)
             if number not in trained
@@ -88,7 +96,9 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
     )
 
 
-def measure_of(name: str, gain: float, deviation: float, base: float) -> PredictedMeasure:
+def measure_of(
+    name: str, gain: float, deviation: float, base: float, points: bool = False
+) -> PredictedMeasure:
     """The surface's normal distribution for it; a cost is at least 0, which that does not know."""
     least = 0.0 if is_cost(name) else -inf
     reach = Z95 * deviation
@@ -96,6 +106,7 @@ def measure_of(name: str, gain: float, deviation: float, base: float) -> Predict
     return PredictedMeasure(
         measure=name, value=value, low=low, high=high,
         gain=value - base, gain_low=low - base, gain_high=high - base,
+        points=points,
     )  # fmt: skip
 
 

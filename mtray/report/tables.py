@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
 
@@ -27,13 +27,15 @@ from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
 from mtray.report.parameters import Parameters, parameter_text
 from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
+from mtray.report.units import decimals, in_points
 from mtray.run_files import trial_name
 from mtray.schema import Recipe, Score
 
 
-def score_text(score: Score) -> str:
-    """Value and 95 % interval, such as `0.612 [0.598, 0.626]`."""
-    return shown_text(shown_score(score))
+def score_text(score: Score, beside: Iterable[Score] = ()) -> str:
+    """Value and 95 % interval, such as `0.612 [0.598, 0.626]`, with the decimals of the same
+    measure's scores `beside` it."""
+    return shown_text(shown_score(score, in_points([score, *beside])))
 
 
 def shown_text(found: DisplayedScore) -> str:
@@ -45,15 +47,11 @@ def shown_text(found: DisplayedScore) -> str:
 def short_text(found: DisplayedScore) -> str:
     """Value and the longer side of its 95 % interval, such as `0.612 ±0.014`."""
     side = max(found.high - found.value, found.value - found.low)
-    return f"{_number(found.value, found)} ±{side:.{_digits(found)}f}"
+    return f"{_number(found.value, found)} ±{side:.{decimals(found.points)}f}"
 
 
 def _number(value: float, found: DisplayedScore) -> str:
-    return f"{value:{'+' if found.difference else ''}.{_digits(found)}f}"
-
-
-def _digits(found: DisplayedScore) -> int:
-    return 1 if found.points else 3
+    return f"{value:{'+' if found.difference else ''}.{decimals(found.points)}f}"
 
 
 # shown even if all recipes have the default

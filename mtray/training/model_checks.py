@@ -26,6 +26,8 @@ BOOKKEEPING = ("transformers_version", "_from_model_config")  # keys of a genera
 def check_model_fits(study: Study) -> list[str]:
     """Notes on what of the model is not used. Raises ModelError for one that cannot be trained,
     ConfigError for a study that it does not fit. Takes seconds."""
+    from mtray.training.attention import attention_note
+
     path = resolve_model(study.model)
     check_no_code(path, study.trust_remote_code)
     model = empty_model(study.model, study.trust_remote_code)
@@ -45,6 +47,8 @@ def check_model_fits(study: Study) -> list[str]:
             f"the model's generation_config.json ({', '.join(sorted(own))}) does not affect "
             "evaluation; exported models have it as it is"
         )
+    if why := attention_note(model):
+        notes.append(f"the model's attention is {why}; its micro-batches are not packed")
     return notes + (_template_notes(tokenizer) if study.template in CHATS else [])
 
 

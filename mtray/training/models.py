@@ -38,8 +38,11 @@ def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
 
 def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = False) -> Any:
     """The language model, causal or encoder-decoder, in fp32, on the GPU where there is one, else
-    on the CPU; `in_4_bits` needs a GPU (QLoRA)."""
+    on the CPU; `in_4_bits` needs a GPU (QLoRA). Its attention gives the scores of transformers'
+    plain one."""
     import torch
+
+    from mtray.training.attention import compare_with_eager, honour_settings
 
     path = resolve_model(name)
     check_no_code(path, trust_remote_code)
@@ -66,7 +69,11 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
             f"model {name!r}: cannot be loaded: its files lack {count} weights ({missing}, ...)"
         )
     set_aside(model)
-    return model.to("cuda") if torch.cuda.is_available() and not in_4_bits else model
+    honour_settings(model)
+    if torch.cuda.is_available() and not in_4_bits:
+        model = model.to("cuda")
+    compare_with_eager(model)
+    return model
 
 
 def _few_bits() -> dict[str, Any]:
@@ -154,12 +161,15 @@ def empty_model(name: str, trust_remote_code: bool = False) -> Any:
     config = load_config(name, trust_remote_code)
     import torch
 
+    from mtray.training.attention import honour_settings
+
     try:
         with torch.device("meta"):
             model = class_for(config).from_config(config, trust_remote_code=trust_remote_code)
         model.tie_weights()
     except Exception as error:
         raise ModelError(f"model {name!r}: cannot be made: {on_one_line(error)}") from None
+    honour_settings(model)
     return model
 
 

@@ -18,19 +18,17 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mtray.compat.transformers import attention_of
+from mtray.compat.transformers import attention_of, set_attention
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
+from mtray.training.attention import tolerance
 from mtray.training.examples import Example, collate
 from mtray.training.schedule import micro_batches
 from mtray.unwrapped_model import accepts_argument, unwrapped
 
 NAME = "mtray_packed"  # in transformers' registry of attention functions
 WASTE = 0.25  # largest share of padding in a group's attention rows
-# largest difference of packed from unpacked logits, relative to the largest logit; rounding is 1e-6
-# in fp32 and 1e-2 in 16 bits, which quantized weights compute in as well
-TOLERANCE, TOLERANCE_16_BITS = 1e-3, 5e-2
 TRIED = (3, 40)  # examples of the check, and tokens of each
 
 
@@ -180,11 +178,11 @@ def packed_attention(model: Any) -> Iterator[None]:
     inner = unwrapped(model)
     before = attention_of(inner.config)
     AttentionInterface.register(NAME, _attention)
-    inner.set_attn_implementation(NAME)
+    set_attention(inner, NAME)
     try:
         yield
     finally:
-        inner.set_attn_implementation(before)
+        set_attention(inner, before)
 
 
 def packed_loss(engine: Any, examples: Sequence[Example]) -> torch.Tensor:
@@ -270,12 +268,4 @@ def _why_not(model: Any, examples: Sequence[Example]) -> str:
         model.train(was_training)
     wanted = torch.cat(alone)[row.before]
     far = float((found - wanted).abs().max() / wanted.abs().max())
-    return "" if far <= _tolerance(model) else f"its scores differ by {far:.2g} from those alone"
-
-
-def _tolerance(model: Any) -> float:
-    """The larger one for a model that computes in 16 bits without autocast."""
-    few = getattr(model, "is_quantized", False) or any(
-        p.is_floating_point() and p.itemsize == 2 for p in model.parameters()
-    )
-    return TOLERANCE_16_BITS if few else TOLERANCE
+    return "" if far <= tolerance(model) else f"its scores differ by {far:.2g} from those alone"

@@ -15,6 +15,14 @@ class LoadedModel(NamedTuple):
     tokenizer: Any
     precision: str
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What of it differs from transformers' choice, for the record."""
+        from mtray.training.attention import attention_note
+
+        attention = attention_note(self.model)
+        return {"attention": attention} if attention else {}
+
 
 def load_base_model(
     study: Study, recipe: Recipe, seed: int, models: BaseModels | None = None

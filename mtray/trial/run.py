@@ -69,8 +69,7 @@ class _Trial:
 
     def __init__(self, job: Job, study: Study, options: RunOptions, worker: Worker) -> None:
         self._job, self._study, self._options, self._worker = job, study, options, worker
-        self._seconds, self._notes = PhaseTimer(), dict[str, Any]()
-        self._restored = 0.0
+        self._seconds, self._notes, self._restored = PhaseTimer(), dict[str, Any](), 0.0
         self._origin, self._mix = InitialWeights(), Mix()
         self._record: TrainingRecord | None = None
         # the untouched base model has nothing to revert
@@ -93,6 +92,7 @@ class _Trial:
             self._loaded = load_base_model(
                 self._study, self._job.recipe, self._job.seed, self._worker.models
             )
+        self._notes |= self._loaded.notes
         self._whole: AbstractContextManager[Any] = nullcontext(self._loaded.model)
 
     def close(self) -> None:
@@ -217,10 +217,10 @@ class _Trial:
         return RungSchedule(plan.shares, measure, points)
 
     def pruned(self, record: TrainingRecord) -> Outcome:
-        phases = self._seconds.phases
         return Outcome(
-            [], self._mix, record, phases, versions(), True, self._notes, restored=self._restored
-        )
+            [], self._mix, record, self._seconds.phases, versions(), pruned=True,
+            notes=self._notes, restored=self._restored,
+        )  # fmt: skip
 
     def evaluated(self, requests: Sequence[Request]) -> Outcome:
         self._tell("evaluating")
@@ -292,7 +292,7 @@ class _Trial:
         self._tell(f"evaluating at alpha {alpha:g}")
         with self._seconds.phase("reversion"):
             found = self._answers(module, requests, alpha)
-        seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
         return ReversionPoint(alpha, found, seconds, self._forward_kl(divergence, alpha))
 
     def _tell(self, state: str) -> None:

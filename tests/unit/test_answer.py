@@ -251,13 +251,13 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
 
 
 @pytest.mark.parametrize(
-    "value, of, text",
+    "value, points, text",
     [
-        (0.02549, None, "+0.025"),
-        (-0.0001, None, "+0.000"),
-        (-0.04, 43.8, "+0.0"),
-        (4.46, 43.8, "+4.5"),
+        (0.02549, False, "+0.025"),
+        (-0.0001, False, "+0.000"),
+        (-0.04, True, "+0.0"),
+        (4.46, True, "+4.5"),
     ],
 )
-def test_a_gain_has_the_decimals_of_its_measure(value, of, text):
-    assert number_text(value, of=of) == text
+def test_a_gain_has_the_decimals_of_its_measure(value, points, text):
+    assert number_text(value, points=points) == text

@@ -276,6 +276,10 @@ def signed(name, signature_of):
     return change
 
 
+def coded(code_of):
+    return lambda r: r.model_copy(update={"versions": {**r.versions, **code_of(r.number)}})
+
+
 def shorter_baseline(record):
     if record.role != "mono_one_to_one":
         return record
@@ -342,6 +346,15 @@ CASES = {
         "Trained in different precisions, which `precision: auto` chose: fp32 (trials 0, 1); bf16 "
         "(trial 2).",
     ),
+    "attention": (
+        extra(attention="eager, since sdpa leaves out a cap"),
+        "Attention: eager, since sdpa leaves out a cap.",
+    ),
+    "code": (
+        coded(lambda number: {} if number < 0 else {"code": "b" if number == 2 else "a"}),
+        "Made by different versions of mtray's code, so comparable only where its changes do not "
+        "affect them: an earlier version (trial base); code a (trials 0, 1); code b (trial 2).",
+    ),
     "signatures": (
         signed("kiwi.en-uk", lambda number: f"kiwi|{number == 2}"),
         "Not measured in the same way in all trials, so not comparable between them: kiwi.en-uk.",
@@ -363,6 +376,14 @@ def test_nothing_is_said_where_all_went_as_asked_for():
     same = rungs(make_rung(0.5, 0.9, left_out=("spanish",)))
     records = [with_left_out(few(same(r)), spanish=WHY) for r in records_of(lambda r: r)]
     assert run_notes(records) == (SENTENCE,), "half a per cent; and left out of the whole, too"
+
+
+def test_one_code_is_no_mixture_whether_recorded_or_not():
+    records = records_of(coded(lambda number: {"code": "a"}))
+    assert run_notes(records) == run_notes(records_of(lambda r: r)) == ()
+    # what failed has no values
+    failed = make_failed(3).model_copy(update={"versions": {"code": "b"}})
+    assert omissions([*records, failed]) == ()
 
 
 def test_long_lists_are_cut_and_counted():

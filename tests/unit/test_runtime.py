@@ -1,12 +1,16 @@
-"""Settings of the process's allocator."""
+"""Settings of the process's allocator, and which code runs."""
 
 import ctypes
 import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from mtray.runtime import keep_freed_memory, show_gpus
+from mtray import runtime
+from mtray.runtime import code_hash, keep_freed_memory, show_gpus, trial_code, versions
 
 
 class C:
@@ -52,3 +56,57 @@ def test_gpus_that_ray_hid_are_seen_again(before, after, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
     show_gpus()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == after
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A copy of the package in a folder of its own, as the running code."""
+    source = Path(runtime.__file__).parent
+    package = shutil.copytree(source, tmp_path / "mtray", ignore=lambda *_: ["weights"])
+    monkeypatch.setattr(runtime, "__file__", str(package / "runtime.py"))
+    yield package
+    code_hash.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("training/losses.py", True),
+        ("evaluation/metrics/new.py", True),
+        ("report/tables.py", False),
+        ("search/strategy/samplers.py", False),
+        ("training/README.md", False),
+    ],
+)
+def test_the_code_of_a_trial_is_what_its_values_depend_on(file, counts, checkout):
+    before = trial_code()
+    (checkout / file).write_text("# another version\n")
+    assert trial_code() == before, "as of the first call in this process"
+    code_hash.cache_clear()
+    assert (trial_code() != before) == counts
+    assert versions()["code"] == trial_code()
+
+
+def test_the_commit_is_that_of_the_own_checkout(checkout):
+    root = checkout.parent
+
+    def git(*arguments):
+        own = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(root), *own, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert runtime.commit() is None
+    git("init", "-q")
+    assert runtime.commit() is None, "nothing is committed yet"
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    git("tag", "v1")
+    assert runtime.commit() == git("rev-parse", "--short=12", "HEAD")
+    (checkout / "runtime.py").write_text("")
+    assert runtime.commit() == git("rev-parse", "--short=12", "HEAD") + "-dirty"
+
+
+def test_without_git_there_is_no_commit(checkout, monkeypatch):
+    (checkout.parent / ".git").mkdir()
+    monkeypatch.setenv("PATH", str(checkout))
+    assert runtime.commit() is None

@@ -41,7 +41,7 @@ def shown(front, terminal, width=120):
 def test_numbers():
     score = Score(value=0.6123, low=0.5981, high=0.6259, n=9, signature="x")
     assert score_text(score) == "0.612 [0.598, 0.626]"
-    assert short_text(shown_score(score)) == "0.612 ±0.014"
+    assert short_text(shown_score(score, False)) == "0.612 ±0.014"
     bleu = Score(value=27.88, low=25.2, high=31.0, n=9, signature="x")
     assert score_text(bleu) == "27.9 [25.2, 31.0]"
     gap = DisplayedScore(0.0127, -0.002, 0.0341, difference=True)
@@ -138,7 +138,7 @@ def test_a_second_metric_stands_beside_and_is_marked_where_it_disagrees():
     front = made_front([base, gamed, sound])
     head, rows = front_cells(front)
     cells = {row[0]: row[head.index("bleu.en-uk_vs_base")] for row in rows}
-    assert cells["2"].endswith("!") and cells["2"].startswith("+0.100")
+    assert cells["2"].endswith("!") and cells["2"].startswith("+0.1 ")
     assert cells["3"].startswith("+10.0") and "!" not in cells["3"]
     assert any(line.startswith("!: the two quality metrics disagree") for line in legend(front))
     assert "trial 2: quality +0.1 [" in front.notes[0] and "trial 3" not in front.notes[0]

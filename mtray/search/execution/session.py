@@ -26,6 +26,7 @@ from mtray.search.execution.available_resources import AvailableResources, check
 from mtray.search.execution.console import LiveTable, say
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.watchdog import Watchdog, look_at
+from mtray.search.ledger.code_check import other_code_note
 from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
@@ -75,6 +76,8 @@ def run_session(
                 f"continuing {run_dir}: {ledger.finished} trials are finished, "
                 f"{'at most ' if prepared.study.budget.settle else ''}{missing} to go",
             )
+        if note := other_code_note(run_dir, read_records(run_dir).records):
+            say(console, f"note: {note}")
         base = ledger.records.read(BASE_NUMBER)  # measured by an earlier start
         for sentence in ability_sentences(ability_sets([base] if base else [])):
             say(console, sentence)

@@ -16,6 +16,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.file_locks import lock
 from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
+from mtray.runtime import CODE, commit, trial_code
 from mtray.schema import Evaluation, Study
 from mtray.search.ledger.earlier_versions import (
     CHANGED,
@@ -39,6 +40,7 @@ AT_BINDING = "evaluation_at_binding"
 # of a run whose study was changed: the name of its Optuna study, its earlier bindings, and the
 # binding in progress
 OPTUNA, BINDINGS, PENDING = "optuna", "bindings", "pending"
+BEGUN_BY = "begun_by"  # the code and the commit of the first start
 # errors that a file of another program may raise when read; pydantic's error is a ValueError
 DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -209,13 +211,15 @@ def parsed_study(found: dict[str, Any]) -> tuple[Study, Space]:
 
 def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = None) -> None:
     """Record study and space in the run's folder, and at the first start also what decides its
-    data: the study's evaluation, or `first`. Raises RunError as `check_bound`."""
+    data, the study's evaluation or `first`, and by which code it begins. Raises RunError as
+    `check_bound`."""
     bound = check_bound(run_dir, study, space, (Need.NOTHING,))
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {BEGUN_BY: {CODE: trial_code(), "commit": commit()}}
     if (run_dir / STUDY_FILE).is_file():
         read_bound(run_dir)
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
-        known, first = {key: found[key] for key in (OPTUNA, BINDINGS) if key in found}, None
+        kept = (OPTUNA, BINDINGS, BEGUN_BY)
+        known, first = {key: found[key] for key in kept if key in found}, None
     evaluation = (first or bound.evaluation).model_dump(mode="json")
     now = content(study, space)
     files = digests({"bound": now["study"], "first": evaluation})

@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from attention_families import FAMILIES, made
 from tiny_models import byte_level, llama
 from transformers import (
     LlamaConfig,
@@ -11,12 +12,15 @@ from transformers import (
     MambaConfig,
     MambaForCausalLM,
     PretrainedConfig,
+    PreTrainedModel,
 )
 
 from mtray.compat.transformers import (
+    MARK,
     REGEX_WARNING,
     TOKENIZER_LOGGER,
     attention_of,
+    set_attention,
     takes_plain_cache,
     without_false_alarm,
 )
@@ -31,6 +35,27 @@ def test_the_attention_that_was_set_is_read(name):
 
 def test_without_the_attribute_no_attention_is_known():
     assert attention_of(object()) == "" == attention_of(PretrainedConfig())
+
+
+def attentions(model):
+    parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
+    return {attention_of(part.config) for part in parts}
+
+
+@pytest.mark.parametrize("name", ["t5gemma, soft cap", "gemma 3, window"])
+def test_every_part_follows_each_time(name):
+    model = made(FAMILIES[name])
+    for attention in ("eager", "sdpa", "eager", "sdpa"):
+        set_attention(model, attention)
+        assert attentions(model) == {attention}
+        assert MARK not in str(model.config.to_dict())
+
+
+def test_one_that_is_unknown_is_refused():
+    model = made(FAMILIES["llama"])
+    with pytest.raises(ValueError, match="nonesuch"):
+        set_attention(model, "nonesuch")
+    assert attentions(model) == {"sdpa"}
 
 
 SMALL = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1}
