@@ -9,6 +9,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from mtray.metrics_python import COMET, comet_version
+
 # elements of a batch's logits: 1 GiB in fp32
 LOGITS_AT_ONCE = 2**28
 # numbers of glibc's mallopt(3)
@@ -46,15 +48,17 @@ def show_gpus() -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions that results depend on."""
+    """The versions that results depend on; comet's is that of the metrics interpreter."""
     import platform
 
     packages = (
         "mtray", "torch", "transformers", "tokenizers", "numpy", "deepspeed", "ray", "optuna",
-        "unbabel-comet", "sacrebleu", "lingua-language-detector",
+        "sacrebleu", "lingua-language-detector",
     )  # fmt: skip
     found = {"python": platform.python_version()}
-    return found | {name: there for name in packages if (there := version_of(name)) is not None}
+    found |= {name: there for name in packages if (there := version_of(name)) is not None}
+    comet = comet_version()
+    return found if comet is None else found | {COMET: comet}
 
 
 def version_of(package: str) -> str | None:

@@ -75,7 +75,7 @@ def run_dir(tmp_path, monkeypatch):
         write_outputs(trial_dir(folder, number) / "outputs.parquet", parts, requests, found)
     write_record(folder, make_record(4))
     write_record(folder, make_failed(5))
-    monkeypatch.setattr(rescore, "load_comet", lambda name, gpu: WordComet())
+    monkeypatch.setattr(rescore, "load_comet", lambda name, device: WordComet())
     return folder
 
 
