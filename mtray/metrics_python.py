@@ -57,7 +57,13 @@ def metrics_python() -> MetricsPython:
     below 5. Raises ModelError if there is none, or if the first of these cannot run comet."""
     named = os.environ.get(VARIABLE)
     if named:
-        return _checked(str(Path(named).expanduser()), f"{VARIABLE}={named}")
+        path = Path(named).expanduser()
+        if not path.is_absolute() and len(path.parts) > 1:
+            raise ModelError(
+                f"comet: {VARIABLE}={named} is relative, and trials run in other folders; give an "
+                "absolute path"
+            )
+        return _checked(str(path), f"{VARIABLE}={named}")
     for place in _beside():
         if place.is_file():
             return _checked(str(place), str(place))

@@ -85,6 +85,12 @@ def test_a_name_that_is_nowhere_is_an_error(machine, monkeypatch):
         metrics_python.metrics_python()
 
 
+def test_a_relative_path_is_refused(machine, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "env/bin/python")
+    with pytest.raises(ModelError, match=r"env/bin/python is relative.*give an absolute path"):
+        metrics_python.metrics_python()
+
+
 def test_a_record_has_the_version_that_scores(machine, monkeypatch):
     monkeypatch.setenv(VARIABLE, machine("elsewhere/python", {**GOOD, "unbabel-comet": "2.2.9"}))
     assert runtime.versions()["unbabel-comet"] == "2.2.9"

@@ -57,6 +57,20 @@ def test_comet_is_comets(files, capsys, itself):  # noqa: F811
     assert list(found["scores"]) == ["comet", "chrf"]
 
 
+def test_segments_that_comet_cuts_are_counted_and_said(tmp_path, capsys):
+    for role, lines in (("src", ["s", "s"]), ("hyp", ["casa " * 300, "h"]), ("ref", ["r", "r"])):
+        (tmp_path / role).write_text("\n".join(lines) + "\n")
+    files = [part for role in ("src", "hyp", "ref") for part in (f"--{role}", tmp_path / role)]
+    options = ["--language", "es", "--metrics", "chrf", "--comet", "embedded"]
+    found = score(capsys, *files, *options)
+    assert {name: s["truncated"] for name, s in found["scores"].items()} == {
+        "comet": 1, "chrf": None,
+    }  # fmt: skip
+    assert found["notes"] == [
+        "comet: 1 of 2 segments are longer than the model reads; it scored the beginning alone"
+    ]
+
+
 def test_a_model_without_references_needs_none(files, capsys, reference_free):  # noqa: F811
     options = ["--language", "es", "--comet", reference_free]
     found = score(capsys, *given(files, "src", "hyp"), *options)

@@ -56,7 +56,7 @@ class MetricProcess:
         self._child: Child | None = None
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
-        atexit.register(self.stop)
+        atexit.register(self._at_exit)
 
     def load(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to `load` with the keys of `model`; asked once of a running process. Raises
@@ -134,6 +134,12 @@ class MetricProcess:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _at_exit(self) -> None:
+        """Not while another thread has a request: that process sees the end of its input."""
+        if self._lock.acquire(timeout=1.0):
+            self.stop()
+            self._lock.release()
 
     def stop(self) -> None:
         """End the process, if there is one; the next request starts another."""
