@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
+METRICS := .venv-metrics
+METRICS_STAMP := $(METRICS)/.installed
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py store_transport.py dashboard.py workers.py)
@@ -31,7 +33,7 @@ help:
 	echo "make compat RAY=V the tests that depend on Ray, with version V of it"
 	echo "make docs         the documentation as a site, in site/, with all links checked"
 	echo "make reference    the generated parts of docs/reference/ anew"
-	echo "make setup        $(VENV) with everything pinned, and the corpora in the cache"
+	echo "make setup        $(VENV) and $(METRICS) with everything pinned, and the corpora in the cache"
 	echo "make constraints  pin the newest versions that fit together anew (needs uv)"
 	echo "make clean        remove the environments and caches; runs/ and the corpora stay"
 
@@ -68,7 +70,7 @@ docs: $(DOCS_STAMP)
 reference: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tools/reference.py
 
-setup: corpora
+setup: corpora $(METRICS_STAMP)
 
 corpora: $(STAMP)
 	echo "corpora: from the cache, or fetched once (85 MB)"
@@ -92,7 +94,17 @@ $(DOCS_STAMP): pyproject.toml constraints.txt | $(DOCS)/bin/python
 		echo "error: pip could not install the packages; the whole log: $(DOCS)/install.log"; exit 1; }
 	touch $@
 
-$(BIN)/python $(DOCS)/bin/python:
+# COMET needs older packages than the rest; --no-compile saves a third of the time
+$(METRICS_STAMP): constraints-metrics.txt | $(METRICS)/bin/python
+	echo "packages: COMET's into $(METRICS) (log: $(METRICS)/install.log)"
+	{ $(METRICS)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1,<27" && \
+	$(METRICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		-c constraints-metrics.txt --group metrics; } \
+		> $(METRICS)/install.log 2>&1 || { tail -n 20 $(METRICS)/install.log; \
+		echo "error: pip could not install the packages; the whole log: $(METRICS)/install.log"; exit 1; }
+	touch $@
+
+$(BIN)/python $(DOCS)/bin/python $(METRICS)/bin/python:
 	for p in $(CANDIDATES); do \
 		if command -v "$$p" > /dev/null && "$$p" -c "$(USABLE)" 2> /dev/null; then found="$$p"; break; fi; \
 	done; \
@@ -110,9 +122,11 @@ constraints:
 	command -v uv > /dev/null || { echo "error: uv is needed: pip install uv"; exit 1; }
 	uv pip compile --quiet --universal --upgrade --python-version 3.10 --no-header --no-annotate \
 		--no-emit-index-url --all-extras --group docs pyproject.toml -o constraints.txt
-	echo "wrote constraints.txt; make test shows whether the new versions work"
+	uv pip compile --quiet --universal --upgrade --python-version 3.10 --no-header --no-annotate \
+		--no-emit-index-url --group metrics -o constraints-metrics.txt
+	echo "wrote constraints.txt and constraints-metrics.txt; make test shows whether the new versions work"
 
 clean:
-	rm -rf $(VENV) $(DOCS) site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS) $(METRICS) site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +
-	echo "removed $(VENV), $(DOCS) and caches; kept runs/ and the corpora's cache"
+	echo "removed $(VENV), $(DOCS), $(METRICS) and caches; kept runs/ and the corpora's cache"

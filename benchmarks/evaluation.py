@@ -5,13 +5,12 @@ the straightforward implementation.
     python benchmarks/evaluation.py [--rounds 3] [--threads 1] [--precision auto] [--json FILE]
 
 Both sides have the same model, prompts, limits and end tokens, each in a process of its own, in
-turn. Imports and loading the model are excluded, loading the metric is included, on both. The
+turn. Imports and loading the models are excluded on both. The
 straightforward implementation: for every evaluation set `generate` in the file's order, eight
-prompts at a time, left-padded; a loop of batches of eight for log-likelihoods; sacrebleu; and COMET
-as `comet-score` calls it (`load_from_checkpoint`, then `predict` of the file with its batch size of
-16). mtray: its engine and its suite, which also counts failures and computes every bootstrap
-interval. Checked: how many answers are identical, and the differences of log-likelihoods and
-scores.
+prompts at a time, left-padded; a loop of batches of eight for log-likelihoods; sacrebleu; and
+comet's `predict` of every file, in the process for metrics, whose start is excluded on both. mtray:
+its engine and its suite, which also counts failures and computes every bootstrap interval. Checked:
+how many answers are identical, and the differences of log-likelihoods and scores.
 
 One thread, as for a trial of the default study, so that two trials run on two cores. On a busy
 machine several threads wait for each other, and the small batches of the straightforward
@@ -34,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 ROWS = 8
-COMET_ROWS = 16
 SIDES = ("plain", "mtray")
 
 
@@ -87,23 +85,17 @@ def plain_scores(suite: Any, outputs: Sequence[Any]) -> dict[str, float]:
 
     from mtray.evaluation.abilities.base import Tools
     from mtray.evaluation.abilities.translation import Translation
-    from mtray.evaluation.metrics.comet_checkpoint import find_checkpoint, quiet, read_checkpoint
-    from mtray.paths import COMET_MODEL
+    from mtray.evaluation.metrics.comet import load_comet
 
+    metric = load_comet("embedded")
     by_direction, by_ability = suite.split(outputs)
     found = {}
     for direction, answers in zip(suite.directions, by_direction, strict=True):
         texts = [o.text for o in answers]
         found[f"bleu.{direction.name}"] = BLEU().corpus_score(texts, [direction.references]).score
         found[f"chrf.{direction.name}"] = CHRF().corpus_score(texts, [direction.references]).score
-        samples = [
-            {"src": s, "mt": t, "ref": r}
-            for s, t, r in zip(direction.sources, texts, direction.references, strict=True)
-        ]
-        metric = read_checkpoint(find_checkpoint(Path(COMET_MODEL)))
-        with quiet():
-            scored = metric.predict(samples, batch_size=COMET_ROWS, gpus=0, progress_bar=False)
-        found[f"comet.{direction.name}"] = float(scored["system_score"])
+        scored = metric.scores(direction.sources, texts, direction.references)
+        found[f"comet.{direction.name}"] = float(scored.mean())
     for ability, answers in zip(suite.abilities, by_ability, strict=True):
         if isinstance(ability, Translation):
             texts = [o.text for o in answers]
@@ -115,10 +107,10 @@ def plain_scores(suite: Any, outputs: Sequence[Any]) -> dict[str, float]:
 
 def measure(side: str, precision: str, study_file: str | None, out: Path) -> None:
     """One pass of one side in this process; answers, scores and seconds go to `out`."""
-    import comet  # noqa: F401  # imports are not counted
     import torch
 
     from mtray.evaluation.inference.engine import run_requests
+    from mtray.evaluation.metrics.comet import load_comet
     from mtray.evaluation.suite import build_suite
     from mtray.runtime import keep_freed_memory
     from mtray.sweep import arguments, load
@@ -128,6 +120,7 @@ def measure(side: str, precision: str, study_file: str | None, out: Path) -> Non
     study, _ = load(arguments(["--study", study_file] if study_file else []))
     model, tokenizer = load_model(study.model), load_tokenizer(study.model)
     suite = build_suite(study, tokenizer)
+    load_comet("embedded")  # its process starts before anything is timed
     parts = [d.requests for d in suite.directions] + [a.requests for a in suite.abilities]
     warm = [r for part in parts for r in part[:2]]
     training = study.training.model_copy(update={"precision": precision})

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtray.schema import NO_COMET, Evaluation, Study
 from mtray.search_space.space import Space
+
+if TYPE_CHECKING:
+    from mtray.evaluation.metrics.comet import CometScorer
 
 Say = Callable[[str], None]
 
@@ -94,22 +98,45 @@ def prepare(
     return PreparedSweep(study, space, store, suite, seen=tuple(seen), lengths=lengths)
 
 
-def check_metric(study: Study) -> None:
-    """Check that the quality metric, further metrics and the sentence encoder can be loaded."""
-    from mtray.errors import ModelError
-    from mtray.evaluation.metrics.comet import load_comet
-
-    if study.evaluation.comet != NO_COMET:
-        load_comet(study.evaluation.comet)
+def check_metric(study: Study) -> dict[str, CometScorer]:
+    """Check that the quality metric, further metrics and the sentence encoder can be loaded.
+    Returns the metrics by name."""
     if study.evaluation.embedder is not None:
         from mtray.evaluation.source_similarity import load_encoder
 
         load_encoder(study.evaluation.embedder, study.trust_remote_code)
-    for name, model in study.evaluation.more_comet.items():
+    return _learned_metrics(study.evaluation)
+
+
+def _learned_metrics(wanted: Evaluation) -> dict[str, CometScorer]:
+    """All that a study names, loaded on the CPU; an error of a further one names its key."""
+    from mtray.errors import ModelError
+    from mtray.evaluation.metrics.comet import load_comet
+    from mtray.evaluation.metrics.command_metric import load_command
+
+    found = {} if wanted.comet == NO_COMET else {"comet": load_comet(wanted.comet)}
+    asked: list[tuple[str, str, Callable[[], CometScorer]]] = [
+        ("more_comet", name, partial(load_comet, model))
+        for name, model in wanted.more_comet.items()
+    ]
+    asked += [
+        ("more_metrics", name, partial(load_command, name, command, "cpu"))
+        for name, command in wanted.more_metrics.items()
+    ]
+    for key, name, load in asked:
         try:
-            load_comet(model)
+            found[name] = load()
         except ModelError as error:
-            raise ModelError(f"`evaluation.more_comet.{name}`: {error}") from error
+            raise ModelError(f"`evaluation.{key}.{name}`: {error}") from error
+    return found
+
+
+def check_metrics_python(study: Study) -> None:
+    """Raise ModelError if the study needs COMET and no interpreter here can run it."""
+    from mtray.metrics_python import metrics_python
+
+    if study.evaluation.comet != NO_COMET or study.evaluation.more_comet:
+        metrics_python()
 
 
 def checked(
@@ -118,13 +145,16 @@ def checked(
     """Everything read and checked, cheapest checks first; see `prepare`. Raises MtrayError."""
     from mtray.data.store import check_files
     from mtray.embedded.corpora import fetch_corpora
+    from mtray.evaluation.metrics.truncated_references import truncation_notes
 
+    check_metrics_python(study)
     fetch_corpora(study)
     check_files(study)
     notes = check_model(study, space)
     prepared = prepare(study, space, say, sources)
-    check_metric(study)
-    return replace(prepared, seen=(*notes, *prepared.seen))
+    references = {d.name: d.references for d in prepared.suite.directions}
+    unread = truncation_notes(check_metric(study), references)
+    return replace(prepared, seen=(*notes, *prepared.seen, *unread))
 
 
 def check_machine(say: Say) -> None:

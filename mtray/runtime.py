@@ -10,6 +10,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from mtray.metrics_python import COMET, comet_version
+
 CODE = "code"  # among the versions: that of the code which a trial's values depend on
 # its folders; the others decide what is tried and how it is shown
 TRIAL_FOLDERS = ("compat", "data", "evaluation", "schema", "training", "trial")
@@ -52,15 +54,17 @@ def show_gpus() -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions that results depend on."""
+    """The versions that results depend on; comet's is that of the metrics interpreter."""
     import platform
 
     packages = (
         "mtray", "torch", "transformers", "tokenizers", "numpy", "deepspeed", "ray", "optuna",
-        "unbabel-comet", "sacrebleu", "lingua-language-detector",
+        "sacrebleu", "lingua-language-detector",
     )  # fmt: skip
     found = {"python": platform.python_version()}
     found |= {name: there for name in packages if (there := version_of(name)) is not None}
+    if (comet := comet_version()) is not None:
+        found[COMET] = comet
     return found | {CODE: trial_code()}
 
 

@@ -126,6 +126,22 @@ def _named_models(raw: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return [(t, key) for t, keys in tables if isinstance(t, dict) for key in keys if key in t]
 
 
+def _resolve_commands(raw: dict[str, Any], folder: Path) -> None:
+    """The parts of own metrics' commands that begin with `./` or `../`, made absolute."""
+    evaluation = raw.get("evaluation")
+    commands = evaluation.get("more_metrics") if isinstance(evaluation, dict) else None
+    if not isinstance(commands, dict):
+        return
+    for name, command in commands.items():
+        if isinstance(command, list):
+            commands[name] = [_resolve_part(part, folder) for part in command]
+
+
+def _resolve_part(part: Any, folder: Path) -> Any:
+    relative = isinstance(part, str) and part.startswith(("./", "../"))
+    return str((folder / part).resolve()) if relative else part
+
+
 def load_study(path: Path, **overrides: Any) -> Study:
     """The study of a YAML file with absolute paths (relative ones are relative to the file);
     `overrides` replace its keys.
@@ -138,6 +154,7 @@ def load_study(path: Path, **overrides: Any) -> Study:
         resolved = _walk_paths(raw, folder)
         for table, key in _named_models(resolved):
             table[key] = _resolve_name(table[key], folder)
+        _resolve_commands(resolved, folder)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
     for key, value in overrides.items():

@@ -45,6 +45,7 @@ class Measurement:
       alone, by its index.
     - `bounds`: minimum and maximum of the metric.
     - `proportion`: whether this is a share of segments, each of which counts 0 or 1.
+    - `truncated`: number of segments of which the metric read only a part; None: unknown.
     """
 
     stats: Array
@@ -53,6 +54,7 @@ class Measurement:
     clusters: Keys | None = None
     bounds: tuple[float, float] = (-inf, inf)
     proportion: bool = False
+    truncated: int | None = None
 
     def __post_init__(self) -> None:
         if self.stats.ndim != 2 or not len(self.stats):
@@ -221,7 +223,13 @@ def drawn(measurement: Measurement, resamples: int, seed: int) -> ScoreDraws:
         worth = point * (1 - point) / variance if variance > 0 else float(measurement.n)
         ends = wilson(point, min(worth, float(len(measurement.stats))))
     score = bounded_score(point, ends, measurement.n, measurement.signature, measurement.bounds)
-    return ScoreDraws(score, draws)
+    return ScoreDraws(with_truncated(score, [measurement]), draws)
+
+
+def with_truncated(score: Score, parts: Sequence[Measurement]) -> Score:
+    """The score of these measurements, with the segments that the metric truncated in all."""
+    known = [part.truncated for part in parts if part.truncated is not None]
+    return score.model_copy(update={"truncated": sum(known)}) if known else score
 
 
 def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:
@@ -238,7 +246,8 @@ def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> S
     signature = f"mean:{len(parts)}|{parts[0].signature}"
     least, most = zip(*(m.bounds for m in parts), strict=True)
     bounds = float(np.mean(least)), float(np.mean(most))
-    return drawn_score(point, np.mean(draws, axis=0), n, signature, bounds)
+    found = drawn_score(point, np.mean(draws, axis=0), n, signature, bounds)
+    return replace(found, score=with_truncated(found.score, parts))
 
 
 def apart(measurements: Iterable[Measurement]) -> list[Measurement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mtray.preparation import check_first, check_machine, checked
@@ -36,11 +37,12 @@ def check(
 
 
 def model_lines(study: Study) -> list[str]:
-    comet = study.evaluation.comet
+    comet, own = study.evaluation.comet, study.evaluation.more_metrics
     without = "none, so quality is not measured"
     blocks = block_count(study.model, study.trust_remote_code)
     return [
         f"  model: {study.model}, {blocks} transformer blocks",
         f"  metric: {without if comet == NO_COMET else f'{comet} loads'}",
         *(f"  metric {name}: {m} loads" for name, m in study.evaluation.more_comet.items()),
+        *(f"  metric {name}: {shlex.join(c)} loads" for name, c in own.items()),
     ]

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from mtray.commands.doctor_metrics import metrics
 from mtray.commands.doctor_ray import processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
@@ -46,6 +47,7 @@ def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
         "packages": packages,
         "C++ compiler": compiler,
         "weights": weights,
+        "metrics": metrics,
         "corpora": lambda: corpora(offline),
         "cache folder": lambda: folder("cache folder", _cache(), "set MTRAY_CACHE to one you own"),
         "runs folder": lambda: folder("runs folder", runs_dir, "pass --runs-dir with one you own"),

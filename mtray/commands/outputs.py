@@ -117,7 +117,7 @@ def _translations(
 ) -> list[Segment]:
     if metric == COMET and study.evaluation.comet == NO_COMET:
         raise ConfigError("--metric comet: the study has `comet: none`; use chrf")
-    score = segment_scores(metric, lambda: load_comet(study.evaluation.comet, gpu=True))
+    score = segment_scores(metric, lambda: load_comet(study.evaluation.comet, "auto"))
     return [
         segment
         for direction in quality_directions(study)

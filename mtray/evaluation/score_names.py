@@ -26,6 +26,7 @@ def score_names(suite: Suite) -> list[str]:
     """Objectives and scores of a complete trial, without the extras of abilities
     (`extra_names`)."""
     learned = [*([COMET] if suite.comet != NO_COMET else []), *suite.more_comet]
+    learned += suite.more_metrics
     names = ["quality"] if COMET in learned else []
     names += ["retention"] if suite.abilities else []
     directions = [d.name for d in suite.directions]

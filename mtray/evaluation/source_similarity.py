@@ -97,7 +97,10 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
         with whole_weights_only():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
             model = AutoModel.from_pretrained(
-                path, use_safetensors=True, trust_remote_code=trust_remote_code
+                path,
+                dtype=torch.float32,  # transformers 5 would take that of the files
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
             ).eval()
     except ModelError as error:
         raise ModelError(f"`evaluation.embedder`: {error}") from None

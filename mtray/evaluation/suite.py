@@ -45,6 +45,7 @@ class Suite:
     comet: the metric's name, loaded when scores are computed (`none`: no metric and no quality).
     metrics: string metrics.
     more_comet: names of further models by the name under which they are reported.
+    more_metrics: commands of the study's own metrics, in the same way.
     objectives: what the search optimises.
     beside: what the rows of evaluation sets that were dropped shared with others, so that units
         stay those of the run's earlier trials.
@@ -61,6 +62,7 @@ class Suite:
     comet_device: str = "auto"
     beside: tuple[list[tuple[str, ...]], ...] = ()
     notes: tuple[str, ...] = ()
+    more_metrics: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def requests(self) -> list[Request]:
@@ -85,6 +87,7 @@ class Suite:
             self,
             metrics=tuple(name for name in self.metrics if name in looked_at),
             more_comet={n: model for n, model in self.more_comet.items() if n in looked_at},
+            more_metrics={n: what for n, what in self.more_metrics.items() if n in looked_at},
             directions=[d.part(share) for d in self.directions],
             abilities=[a.part(share) for a in self.abilities],
         )
@@ -111,6 +114,16 @@ class Suite:
             for i in spaced(len(found), k)
         ]
 
+    def _commands(self) -> dict[str, CometScorer]:
+        if not self.more_metrics:
+            return {}
+        from mtray.evaluation.metrics.command_metric import load_command
+
+        return {
+            name: load_command(name, command, self.comet_device)
+            for name, command in self.more_metrics.items()
+        }
+
     def score(
         self,
         outputs: Sequence[Output],
@@ -133,6 +146,7 @@ class Suite:
         tools = Tools(partial(load_comet, self.comet))
         scorers = {COMET: tools.comet()} if self.comet != NO_COMET else {}
         scorers |= {name: load_comet(model) for name, model in self.more_comet.items()}
+        scorers |= self._commands()
         scoring = Scoring(self, scorers, tools, resamples, seed)
         units, ability_units = suite_units(self)
         scoring.quality(by_direction, units)
@@ -174,6 +188,7 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
         tuple(study.objectives), wanted.comet_device, notes=tuple(remarks.lines()),
+        more_metrics=dict(wanted.more_metrics),
     )  # fmt: skip
 
 
@@ -194,13 +209,16 @@ def with_dropped_units(suite: Suite, study: Study, earlier: Evaluation, tokenize
 
 def check_names(wanted: Evaluation) -> None:
     """Raise ConfigError if a metric or an ability has a name that other scores have."""
-    for name in wanted.more_comet:
-        if name in RETENTION_SUMMARIES + RESERVED_PREFIXES:
-            raise ConfigError(
-                f"`evaluation.more_comet`: {name!r} is already taken; choose another name"
-            )
+    taken = [*RETENTION_SUMMARIES, *RESERVED_PREFIXES]
+    for key, names in (("more_comet", wanted.more_comet), ("more_metrics", wanted.more_metrics)):
+        for name in names:
+            if name in taken:
+                raise ConfigError(
+                    f"`evaluation.{key}`: {name!r} is already taken; choose another name"
+                )
+        taken += names
     for name in wanted.abilities:
-        reserved = (*RESERVED_PREFIXES, *wanted.more_comet)
+        reserved = (*RESERVED_PREFIXES, *wanted.more_comet, *wanted.more_metrics)
         if name in RETENTION_SUMMARIES or name.split(".")[0] in reserved:
             raise ConfigError(
                 f"`evaluation.abilities`: {name!r} is already taken; choose another name"

@@ -29,6 +29,8 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
         _listed("Articles cut to `max_article_tokens`", _articles_cut(own)),
         _listed("Answers cut off at `max_new_tokens`, in the trial with the most",
                 _cut_off(by_number)),
+        _listed("Segments longer than the metric reads, of which it scored the beginning alone, in "
+                "the trial with the most", _unread(by_number)),
         _listed("Answers in another language (`off_target`) are not detected, since the detector "
                 "does not know the target language, for", _not_judged(by_number)),
         _listed("BLEU over characters, since MeCab is not installed", _characters(by_number)),
@@ -83,6 +85,16 @@ def _cut_off(records: Sequence[TrialRecord]) -> list[str]:
         f"{cut:,.0f} of {asked:,.0f} in {part} ({_name(number)})"
         for part, (_, cut, asked, number) in worst.items()
     ]
+
+
+def _unread(records: Sequence[TrialRecord]) -> list[str]:
+    """For each score, the trial with the most segments that its metric truncated."""
+    worst: dict[str, tuple[int, int]] = {}
+    for record in records:
+        for name, score in record.scores.items():
+            if (score.truncated or 0) > worst.get(name, (0, 0))[0]:
+                worst[name] = score.truncated or 0, record.number
+    return [f"{cut:,} in {name} ({_name(number)})" for name, (cut, number) in worst.items()]
 
 
 def _name(number: int) -> str:

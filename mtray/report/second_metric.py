@@ -35,6 +35,7 @@ from mtray.schema import Frozen, Score, Sense
 
 COMPARABLE = 1 / 3
 COMET = "comet"
+LEARNED = ("|comet:", "|protocol:")  # in signatures
 QUALITY = "quality"  # the objective that is COMET's mean over the directions
 STRINGS = ("chrf++", "chrf", "bleu", "spbleu", "spbleu101")  # preferred second metric first
 SHORTFALL = "second less comparable"
@@ -100,7 +101,7 @@ def _overall(metric: str, scores: Mapping[str, Score]) -> list[str]:
 
 
 def _is_learned(score: Score | None) -> bool:
-    return score is not None and "|comet:" in score.signature
+    return score is not None and any(mark in score.signature for mark in LEARNED)
 
 
 def second_metrics(

@@ -27,6 +27,8 @@ class Score(Frozen):
     - `n`: the number of independent units (documents, sentences).
     - `signature`: how it was measured.
     - `least`, `most`: the measure's lower and upper bound; None: unbounded.
+    - `truncated`: number of segments with a text longer than the metric reads, of which it saw the
+      beginning alone; None: not known.
     """
 
     value: float
@@ -36,6 +38,7 @@ class Score(Frozen):
     signature: str
     least: float | None = None
     most: float | None = None
+    truncated: int | None = None
 
     @model_validator(mode="after")
     def _finite(self) -> Score:

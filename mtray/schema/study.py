@@ -18,6 +18,7 @@ from mtray.schema.training import Resources, Training, check_stop, check_trainin
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+Command = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 Sense = Literal["max", "min"]
 Take = Literal["sample", "first"]
 Paragraphs = Literal["auto", "keep", "join"]
@@ -162,7 +163,12 @@ class Evaluation(Frozen):
     - `comet`: the metric that defines quality: a hub name, a checkpoint's path, `embedded` (the
       embedded study's small metric, only under this name), or `none`, with which quality is not
       measured.
+    - `comet_device`: the device on which learned metrics run.
     - `more_comet`: further COMET models, by the name under which they are reported.
+    - `more_metrics`: the study's own metrics, by the name under which they are reported: a command
+      each, as a list of its parts, that speaks the protocol of
+      `mtray.evaluation.metrics.worker.protocol`. It is run as it stands, without a shell; parts
+      that begin with `./` or `../` are relative to the study's file.
     - `max_new_tokens`: the limit on every generation.
     - `beams`: 1 is greedy decoding.
     - `embedder`: a sentence encoder, for DES (the cosine of mean embeddings) between a trial's mix
@@ -180,6 +186,7 @@ class Evaluation(Frozen):
     comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
     more_comet: dict[MetricName, str] = {}
+    more_metrics: dict[MetricName, Command] = {}
     metrics: tuple[str, ...] = METRICS
     quality: Annotated[tuple[QualitySet, ...], Field(min_length=1)]
     abilities: dict[str, AbilitySpec]

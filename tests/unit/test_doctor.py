@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mtray import metrics_python
 from mtray.cli import main
-from mtray.commands import doctor, installed_packages
+from mtray.commands import doctor, doctor_metrics, installed_packages
 from mtray.commands.doctor import Finding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,7 @@ def test_another_version_than_pinned_is_a_note(tmp_path, monkeypatch):
 
 def test_what_mtray_requires_leaves_extras_out():
     found = installed_packages.required()
-    assert {"ray", "torch", "unbabel-comet"} <= found.keys()
+    assert {"ray", "torch", "sacrebleu"} <= found.keys()
     assert not {"pytest", "mypy"} & found.keys()
 
 
@@ -169,3 +170,14 @@ def test_it_runs_where_nothing_is_installed(tmp_path):
     )
     assert done.returncode == 1 and done.stderr == ""
     assert "MISSING packages" in done.stdout and "mtray is not installed here" in done.stdout
+
+
+def test_an_interpreter_for_metrics_that_scores_otherwise_is_missing(monkeypatch):
+    good = only(doctor_metrics.metrics())
+    assert good.level == "ok" and "transformers 4." in good.text and "0.9816" in good.text
+    monkeypatch.setattr(doctor_metrics, "SCORE", 0.9)
+    other = only(doctor_metrics.metrics())
+    assert other.level == "MISSING" and "not 0.9: make setup" in other.text
+    monkeypatch.setenv(metrics_python.VARIABLE, "/absent/python")
+    absent = only(doctor_metrics.metrics())
+    assert absent.level == "MISSING" and "MTRAY_METRICS_PYTHON=/absent/python" in absent.text

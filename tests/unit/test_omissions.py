@@ -280,6 +280,13 @@ def coded(code_of):
     return lambda r: r.model_copy(update={"versions": {**r.versions, **code_of(r.number)}})
 
 
+def unread(record):
+    """Each trial has another number of truncated segments; the base model's is not known."""
+    cut = {-1: None, 0: 2, 1: 0, 2: 3}[record.number]
+    score = make_score(0.7).model_copy(update={"truncated": cut})
+    return record.model_copy(update={"scores": {**record.scores, "comet.en-uk": score}})
+
+
 def shorter_baseline(record):
     if record.role != "mono_one_to_one":
         return record
@@ -299,6 +306,11 @@ CASES = {
         lambda r: count("quality.en-uk", truncated=3.0 + r.number, segments=200.0)(r),
         "Answers cut off at `max_new_tokens`, in the trial with the most: 5 of 200 in "
         "quality.en-uk (trial 2).",
+    ),
+    "segments longer than the metric reads": (
+        unread,
+        "Segments longer than the metric reads, of which it scored the beginning alone, in the "
+        "trial with the most: 3 in comet.en-uk (trial 2).",
     ),
     "answers of a harness cut off": (
         count("mmlu", truncated=7.0, requests=50.0, documents=10.0),

@@ -4,11 +4,10 @@ import json
 
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
-from test_comet import SEGMENTS, reference_free  # noqa: F401
+from test_comet import SEGMENTS, computed_by_comet, itself, reference_free  # noqa: F401
 
 from mtray.cli import main
 from mtray.evaluation.metrics.comet import load_comet
-from mtray.evaluation.metrics.comet_checkpoint import quiet
 
 SOURCES, HYPOTHESES, REFERENCES = (list(column) for column in zip(*SEGMENTS, strict=True))
 
@@ -48,16 +47,28 @@ def test_string_metrics_are_sacrebleus(files, capsys):
     assert list(default["scores"]) == ["bleu", "chrf"]
 
 
-def test_comet_is_comets(files, capsys):
+def test_comet_is_comets(files, capsys, itself):  # noqa: F811
     options = ["--language", "es", "--metrics", "chrf", "--comet", "embedded"]
-    load_comet("embedded", True).memory.clear()
+    load_comet("embedded", "auto").memory.clear()
     found = score(capsys, *given(files, "src", "hyp", "ref"), *options)
-    samples = [{"src": s, "mt": h, "ref": r} for s, h, r in SEGMENTS]
-    with quiet():
-        model = load_comet("embedded", True).model
-        expected = model.predict(samples, gpus=0, num_workers=0, progress_bar=False)
-    assert found["scores"]["comet"]["value"] == pytest.approx(expected["system_score"], abs=1e-12)
+    expected = sum(computed_by_comet(itself)["embedded"]) / len(SEGMENTS)
+    assert found["scores"]["comet"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert found["scores"]["comet"]["truncated"] == 0
     assert list(found["scores"]) == ["comet", "chrf"]
+
+
+def test_segments_that_comet_cuts_are_counted_and_said(tmp_path, capsys):
+    for role, lines in (("src", ["s", "s"]), ("hyp", ["casa " * 300, "h"]), ("ref", ["r", "r"])):
+        (tmp_path / role).write_text("\n".join(lines) + "\n")
+    files = [part for role in ("src", "hyp", "ref") for part in (f"--{role}", tmp_path / role)]
+    options = ["--language", "es", "--metrics", "chrf", "--comet", "embedded"]
+    found = score(capsys, *files, *options)
+    assert {name: s["truncated"] for name, s in found["scores"].items()} == {
+        "comet": 1, "chrf": None,
+    }  # fmt: skip
+    assert found["notes"] == [
+        "comet: 1 of 2 segments are longer than the model reads; it scored the beginning alone"
+    ]
 
 
 def test_a_model_without_references_needs_none(files, capsys, reference_free):  # noqa: F811

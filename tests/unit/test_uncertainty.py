@@ -1,6 +1,7 @@
 """Intervals from segment statistics: by hand, and that they cover as often as they say."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,3 +153,16 @@ def test_what_cannot_be_measured_is_an_error():
     undefined = Measurement(np.zeros((3, 2)), lambda s: s[..., 0] / s[..., 1], "x")
     with np.errstate(invalid="ignore"), pytest.raises(ValueNotFinite, match="nan"):
         _ = undefined.point
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [((None, None), None), ((2, None), 2), ((0, 0), 0), ((2, 3), 5)],
+)
+def test_truncated_segments_are_counted_over_all_parts(parts, whole):
+    found = [
+        replace(mean_measurement([0.1, 0.5, 0.9], "comet"), truncated=truncated)
+        for truncated in parts
+    ]
+    assert [drawn(part, 100, 0).score.truncated for part in found] == list(parts)
+    assert mean_of(found, 100, 0).score.truncated == whole

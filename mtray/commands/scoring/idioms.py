@@ -65,7 +65,7 @@ def measure(args: argparse.Namespace) -> SuiteScores:
     if args.comet:
         from mtray.evaluation.metrics.comet import load_comet
 
-        scorer = load_comet(args.comet, gpu=True)
+        scorer = load_comet(args.comet, device="auto")
     segments = Segments(sources, references, args.target_language, clusters)
     values = measure_idioms(segments, lines["hyp"], glosses, scorer)
     if glosses:

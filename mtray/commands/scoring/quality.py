@@ -77,7 +77,7 @@ def _scorer(args: argparse.Namespace) -> CometScorer:
 
     if args.src is None:
         raise ConfigError("--comet needs --src")
-    scorer = load_comet(args.comet, gpu=True)
+    scorer = load_comet(args.comet, device="auto")
     if scorer.references and args.ref is None:
         raise ConfigError(f"--comet {args.comet}: this model needs --ref")
     return scorer

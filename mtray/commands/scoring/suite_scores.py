@@ -28,12 +28,18 @@ def as_json(
     from mtray.analysis.uncertainty import score
 
     scores = {name: score(m, resamples, seed).model_dump() for name, m in found.values.items()}
+    unread = [
+        f"{name}: {m.truncated:,} of {len(m.stats):,} segments are longer than the model reads; it "
+        "scored the beginning alone"
+        for name, m in found.values.items()
+        if m.truncated
+    ]
     return {
         "suite": suite,
         "files": files,
         "scores": scores,
         "counts": found.counts,
-        "notes": found.notes,
+        "notes": [*found.notes, *unread],
     }
 
 

@@ -51,6 +51,6 @@ def measure(args: argparse.Namespace) -> SuiteScores:
     if args.comet:
         from mtray.evaluation.metrics.comet import load_comet
 
-        scorer = load_comet(args.comet, gpu=True)
+        scorer = load_comet(args.comet, device="auto")
     segments = quality.Segments(sources, references, args.language, clusters)
     return SuiteScores(measure_technical(segments, hypotheses, terms, scorer), counts, notes)

@@ -1,61 +1,98 @@
 """COMET segment scores (Rei et al. 2020): of mtray's own model, a checkpoint on disk, or one of the
-hub."""
+hub. comet itself runs in a process of its own (`metric_process`), never in this one."""
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from mtray.analysis.uncertainty import Array
 from mtray.errors import EvaluationError, ModelError
-from mtray.evaluation.metrics.comet_checkpoint import (
-    ALLOWED,
-    download,
-    find_checkpoint,
-    quiet,
-    read_checkpoint,
-    sees_references,
-    sha256,
-)
+from mtray.evaluation.metrics.metric_process import MetricProcess, comet_process
+from mtray.evaluation.metrics.quality import SegmentScores
+from mtray.evaluation.metrics.worker.checkpoint import ALLOWED, is_hub_name
+from mtray.evaluation.metrics.worker.protocol import VERSION, read_scores, read_truncated
 from mtray.paths import COMET_MODEL
 
 EMBEDDED_NAME = "mtray-comet-tiny"  # its scores are not comparable with wmt22-comet-da
-BATCH = 64
 REMEMBERED = 100_000  # triples; some 100 MB of text
 Triple = tuple[str, str, str]
 
 
+class Scored(NamedTuple):
+    """Scores of triples, and for each the letters of the texts that were cut (`worker.protocol`);
+    None where the metric does not say."""
+
+    scores: list[float]
+    truncated: list[str] | None
+
+
+class Model(Protocol):
+    def score(self, triples: Sequence[Triple]) -> Scored: ...
+
+
+@dataclass(frozen=True)
+class ProcessModel:
+    """A model that a process has loaded, or loads again after its end; `about` are the keys of the
+    request that name it."""
+
+    process: MetricProcess
+    about: Mapping[str, str]
+
+    def score(self, triples: Sequence[Triple]) -> Scored:
+        found = self.process.score(self.about, triples)
+        try:
+            return Scored(
+                read_scores(found.get("scores"), len(triples)),
+                read_truncated(found.get("truncated"), len(triples)),
+            )
+        except ValueError as error:
+            raise EvaluationError(f"{self.process.what}: its answer has {error}") from None
+
+
 @dataclass(frozen=True)
 class CometScorer:
-    """A loaded model; `gpus` is 0 or 1. `signature` holds name, comet's version, weights' SHA-256
-    (first 12 digits), the score of an empty hypothesis and, for a model that uses source and
-    hypothesis only (CometKiwi), `reference:none`.
+    """A loaded model.
 
-    Up to `REMEMBERED` scores are cached for the life of the process: trials often give the same
-    answers, and the base model's are scored with every trial.
+    signature: name, comet's version, weights' SHA-256 (first 12 digits), the score of an empty
+        hypothesis and, for a model that uses source and hypothesis only (CometKiwi),
+        `reference:none`.
+    references: whether the model uses references.
+    empty: the score of an empty hypothesis; None: the model scores it.
+    max_length: the tokens of one text that it reads; None: unknown.
+    device: where it runs, cpu or gpu.
+    memory: up to `REMEMBERED` scores, cached for the life of the process: trials often give the
+        same answers, and the base model's are scored with every trial.
     """
 
-    model: Any
+    model: Model
     signature: str
-    gpus: int = 0
     references: bool = True
-    memory: dict[Triple, float] = field(default_factory=dict, repr=False, compare=False)
+    empty: float | None = 0.0
+    max_length: int | None = None
+    device: str = "cpu"
+    memory: dict[Triple, tuple[float, str | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def scores(
         self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
     ) -> Array:
-        """Segment scores of `model.predict`, float64, shape (n,), in the order given; higher is
-        better.
+        """The values of `segment_scores`."""
+        return self.segment_scores(sources, hypotheses, references).values
 
-        Equal triples are scored once per process. An empty hypothesis never reaches the model,
-        which may score it highly: it gets 0, or the call's lowest score if that is lower still. The
+    def segment_scores(
+        self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+    ) -> SegmentScores:
+        """Segment scores of the model, float64, shape (n,), in the order given; higher is better.
+
+        Equal triples are scored once per process. An empty hypothesis never reaches COMET, which
+        may score it highly: it gets `empty`, or the call's lowest score if that is lower still. The
         last digits of a score depend on the batch in which it was first computed, through its
         padding: masked positions change a float32 sum by rounding, about 1e-6. Raises
         EvaluationError for lists of unequal length and for scores that are not finite.
@@ -68,38 +105,46 @@ class CometScorer:
             )
         seen = references if self.references else [""] * len(references)
         triples = list(zip(sources, hypotheses, seen, strict=True))
-        asked = [t for t in dict.fromkeys(triples) if t[1].strip()]
+        asked = [t for t in dict.fromkeys(triples) if self.empty is None or t[1].strip()]
         known = {t: self.memory[t] for t in asked if t in self.memory}
         new = [t for t in asked if t not in known]
         fresh = dict(zip(new, self._predict(new), strict=True))
         self._remember(fresh)
         known |= fresh
-        empty = min([0.0, *known.values()])
-        return np.array([known.get(t, empty) for t in triples], dtype=np.float64)
+        lowest = min([self.empty or 0.0, *(score for score, _ in known.values())])
+        found = [known.get(t, (lowest, "")) for t in triples]
+        cut = [letters for _, letters in found if letters is not None]
+        return SegmentScores(
+            np.array([score for score, _ in found], dtype=np.float64),
+            sum(map(bool, cut)) if len(cut) == len(found) else None,
+        )
 
-    def _remember(self, found: dict[Triple, float]) -> None:
+    def _remember(self, found: dict[Triple, tuple[float, str | None]]) -> None:
         if len(self.memory) + len(found) > REMEMBERED:
             self.memory.clear()
         if len(found) <= REMEMBERED:
             self.memory.update(found)
 
-    def _predict(self, triples: list[Triple]) -> list[float]:
+    def _predict(self, triples: list[Triple]) -> list[tuple[float, str | None]]:
         if not triples:
             return []
-        parts = ("src", "mt", "ref") if self.references else ("src", "mt")
-        samples = [dict(zip(parts, t, strict=False)) for t in triples]
-        with quiet():
-            found = self.model.predict(
-                samples, batch_size=BATCH, gpus=self.gpus, num_workers=0, progress_bar=False
-            )["scores"]
+        found, truncated = self.model.score(triples)
         for triple, value in zip(triples, found, strict=True):
             if not np.isfinite(value):
                 raise EvaluationError(f"{self.signature}: the score of {triple} is {value}")
-        return [float(value) for value in found]
+        cut: Sequence[str | None] = truncated or [None] * len(found)
+        return list(zip(found, cut, strict=True))
+
+    def truncated(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than the model reads; 0 where that is unknown."""
+        if self.max_length is None or not isinstance(self.model, ProcessModel):
+            return 0
+        return self.model.process.count(self.model.about, texts)
 
 
-def load_comet(name: str, gpu: bool = False) -> CometScorer:
-    """The metric called `name`, loaded once per process; on a GPU if `gpu` and CUDA is available.
+def load_comet(name: str, device: str = "cpu") -> CometScorer:
+    """The metric called `name`, loaded once per process. `device` as `evaluation.comet_device`:
+    auto uses a GPU if the process of the metric sees one, gpu requires one, cpu uses none.
 
     `embedded` is mtray-comet-tiny; otherwise a checkpoint file, a folder that holds
     checkpoints/*.ckpt beside hparams.yaml, or a hub name, downloaded by comet into the hub's cache.
@@ -111,40 +156,44 @@ def load_comet(name: str, gpu: bool = False) -> CometScorer:
     a checkpoint and its encoder can be moved together. Raises ModelError if it cannot be loaded.
     """
     if name == "embedded":
-        return _load(str(COMET_MODEL), EMBEDDED_NAME, gpu)
+        return _load(str(COMET_MODEL), EMBEDDED_NAME, device)
     path = Path(name).expanduser()
     if path.exists():
-        # symlinks are not resolved: the hub's cache links to files that are far from their
-        # hparams.yaml
-        found = find_checkpoint(path.absolute())
-        return _load(str(found), found.parents[1].name, gpu)
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) or path.suffix == ".ckpt":
+        return _load(str(path.absolute()), "", device)
+    if not is_hub_name(name):
         raise ModelError(f"comet: {name!r} is not a file, folder or hub name; {ALLOWED}")
-    return _load(str(download(name)), name, gpu)
+    return _load(name, "", device)
 
 
 def loader(device: str) -> Callable[[str], CometScorer]:
-    """`load_comet` for `evaluation.comet_device`: auto uses a GPU if this process sees one, gpu
-    requires one (ModelError), cpu uses none."""
-    import torch
-
-    if device == "gpu" and not torch.cuda.is_available():
-        raise ModelError(
-            "`evaluation.comet_device` is gpu, but the process that scores sees no GPU; use auto "
-            "or cpu"
-        )
-    return functools.partial(load_comet, gpu=device != "cpu")
+    """`load_comet` for `evaluation.comet_device`."""
+    return functools.partial(load_comet, device=device)
 
 
 @functools.cache
-def _load(path: str, name: str, gpu: bool) -> CometScorer:
-    import torch
+def _load(model: str, name: str, device: str) -> CometScorer:
+    process = comet_process()
+    return scorer_of(process, {"model": model, "name": name, "device": device})
 
-    checkpoint = find_checkpoint(Path(path))
-    model = read_checkpoint(checkpoint)
-    version = importlib.metadata.version("unbabel-comet")
-    signature = f"{name}|comet:{version}|weights:{sha256(checkpoint)[:12]}|empty:0-or-min"
-    references = sees_references(model)
-    if not references:
-        signature += "|reference:none"
-    return CometScorer(model, signature, int(gpu and torch.cuda.is_available()), references)
+
+def scorer_of(process: MetricProcess, about: Mapping[str, str], mark: str = "") -> CometScorer:
+    """The scorer of a model that a process loads; `mark` is a part of its signature. Raises
+    ModelError if it cannot be loaded, or answers in another form than the protocol's."""
+    found = process.load(about)
+    try:
+        signature, empty = found["signature"], found.get("empty")
+        length, references = found.get("max_length"), found.get("references", True)
+        if not isinstance(signature, str) or not signature or not isinstance(references, bool):
+            raise ValueError("`signature` (text) and `references` (true or false)")
+        if empty is not None:
+            [empty] = read_scores([empty], 1)
+            signature += f"|empty:{empty:g}-or-min"
+        if length is not None and (not isinstance(length, int) or length < 1):
+            raise ValueError("`max_length` (a whole number)")
+    except (KeyError, ValueError) as error:
+        raise ModelError(
+            f"{process.what}: its answer to `load` must have {error}; protocol version {VERSION}"
+        ) from None
+    signature += mark if references else f"{mark}|reference:none"
+    device = str(found.get("device", "cpu"))
+    return CometScorer(ProcessModel(process, about), signature, references, empty, length, device)

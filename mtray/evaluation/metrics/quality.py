@@ -9,8 +9,8 @@ outputs produced elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,23 @@ class CometScorer(Protocol):
     ) -> Array:
         """A score for each segment, shape (segments,), higher is better."""
         ...
+
+
+class SegmentScores(NamedTuple):
+    """Scores, shape (segments,), and how many segments have a text that the metric cut; None where
+    it does not say."""
+
+    values: Array
+    truncated: int | None
+
+
+@runtime_checkable
+class ReportsTruncation(Protocol):
+    """A learned metric that says what it cut."""
+
+    def segment_scores(
+        self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
+    ) -> SegmentScores: ...
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,7 @@ def string_metrics(names: Sequence[str], key: str, languages: Sequence[str] = ()
         if name != COMET and name not in METRICS:
             raise ConfigError(
                 f"{key}: unknown metric {name!r}; allowed: {', '.join([COMET, *METRICS])} "
-                "(further COMET models: `evaluation.more_comet`)"
+                "(further learned metrics: `evaluation.more_comet`, `evaluation.more_metrics`)"
             )
     chosen = [name for name in dict.fromkeys(names) if name != COMET]
     for name in chosen:
@@ -182,9 +199,14 @@ def comet(
     clusters: Clusters = None,
 ) -> Measurement:
     """Mean COMET (Rei et al. 2020), in the scale of the scorer's model."""
-    found = np.asarray(scorer.scores(sources, hypotheses, references), dtype=np.float64)
+    texts, truncated = (sources, hypotheses, references), None
+    if isinstance(scorer, ReportsTruncation):
+        scores, truncated = scorer.segment_scores(*texts)
+    else:
+        scores = scorer.scores(*texts)
+    found = np.asarray(scores, dtype=np.float64)
     if found.shape != (len(sources),):
         raise EvaluationError(
             f"{scorer.signature}: {len(sources)} segments gave scores of shape {found.shape}"
         )
-    return mean_measurement(found, scorer.signature, clusters)
+    return replace(mean_measurement(found, scorer.signature, clusters), truncated=truncated)

@@ -98,4 +98,5 @@ def check_resources(study: Study, room: AvailableResources, waits: bool = False)
 
 def _scores_on_a_gpu(study: Study) -> bool:
     wanted = study.evaluation
-    return wanted.comet_device == "gpu" and bool(wanted.comet != NO_COMET or wanted.more_comet)
+    scores = wanted.comet != NO_COMET or wanted.more_comet or wanted.more_metrics
+    return wanted.comet_device == "gpu" and bool(scores)

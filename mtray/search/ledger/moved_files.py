@@ -65,7 +65,8 @@ def _paths(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _names_a_file(key: str) -> bool:
     last = key.rsplit(".", 1)[-1]
-    return last == "path" or last.endswith("_path") or last in MODELS or ".more_comet." in key
+    named = last == "path" or last.endswith("_path") or last in MODELS
+    return named or ".more_comet." in key or ".more_metrics." in key
 
 
 def _replaced(node: Any, moved: Mapping[str, str]) -> Any:

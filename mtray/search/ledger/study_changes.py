@@ -65,7 +65,7 @@ RULES: tuple[tuple[str, Need], ...] = (
 )
 ABILITY = re.compile(r"study\.evaluation\.abilities\.[^.]+")
 FLOOR = re.compile(r"study\.evaluation\.abilities\.[^.]+\.floor")
-MORE_COMET = re.compile(r"study\.evaluation\.more_comet\.[^.]+")
+MORE_METRICS = re.compile(r"study\.evaluation\.more_(comet|metrics)\.[^.]+")
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def _need(key: str, before: Any, now: Any) -> Need:
         return Need.RECOMPUTE
     if FLOOR.fullmatch(key) and isinstance(now, int | float):
         return Need.RECOMPUTE  # a floor that the measure computes itself is not stored
-    if MORE_COMET.fullmatch(key) and None in (before, now):
-        return Need.NOTHING  # scores of different models have different names
+    if MORE_METRICS.fullmatch(key) and None in (before, now):
+        return Need.NOTHING  # scores of different metrics have different names
     return next(need for pattern, need in RULES if re.match(pattern, key))
 
 

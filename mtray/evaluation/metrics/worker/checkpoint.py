@@ -1,4 +1,5 @@
-"""Finds a COMET checkpoint on disk by its name and loads it with comet."""
+"""Finds a COMET checkpoint by its name and loads it with comet. Needs the standard library alone
+until something is loaded."""
 
 from __future__ import annotations
 
@@ -6,15 +7,14 @@ import contextlib
 import hashlib
 import logging
 import pickle
+import re
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mtray.compat.transformers import never_ask
-from mtray.errors import ModelError
+from .hparams import read_hparams
 
 ALLOWED = (
     "allowed are `embedded`, a checkpoint file or a folder that holds checkpoints/*.ckpt beside "
@@ -25,30 +25,22 @@ TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")
 _CHATTY = ("pytorch_lightning", "lightning_fabric", "lightning_utilities", "comet", "transformers")
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress tips, warnings and progress of Lightning and comet; errors are still shown.
+class Unloadable(Exception):
+    """A model cannot be loaded; a ModelError on the main side."""
 
-    Restores what they change for the whole process: the first import of comet configures the root
-    logger, and `predict` adds a warnings filter.
-    """
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    loggers = [logging.getLogger(name) for name in _CHATTY]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import comet  # noqa: F401  # first, since Lightning sets its loggers' levels on import
 
-        levels = [logger.level for logger in loggers]
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, before in zip(loggers, levels, strict=True):
-                logger.setLevel(before)
-            root.handlers[:] = handlers
-            root.setLevel(level)
+def silence() -> None:
+    """No tips, warnings and progress of Lightning and comet; errors are still written."""
+    warnings.simplefilter("ignore")
+    import comet  # noqa: F401  # first, since Lightning sets its loggers' levels on import
+
+    logging.getLogger().setLevel(logging.ERROR)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def is_hub_name(name: str) -> bool:
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name)) and Path(name).suffix != ".ckpt"
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -56,11 +48,11 @@ def find_checkpoint(path: Path) -> Path:
     files = [path] if path.is_file() else sorted(path.glob("checkpoints/*.ckpt"))
     if len(files) != 1:
         names = ", ".join(f.name for f in files) or "none"
-        raise ModelError(
+        raise Unloadable(
             f"comet: {path} must hold one checkpoints/*.ckpt, found {names}; {ALLOWED}"
         )
     if not (files[0].parents[1] / "hparams.yaml").is_file():
-        raise ModelError(
+        raise Unloadable(
             f"comet: {files[0]} is not a COMET checkpoint: {files[0].parents[1]} has no "
             f"hparams.yaml; {ALLOWED}"
         )
@@ -75,36 +67,36 @@ def download(name: str) -> Path:
     try:
         cached = Path(snapshot_download(name, local_files_only=True)) / "checkpoints" / "model.ckpt"
     except HFValidationError as error:
-        raise ModelError(f"comet: {name!r} is not a hub name: {error}; {ALLOWED}") from error
+        raise Unloadable(f"comet: {name!r} is not a hub name: {error}; {ALLOWED}") from error
     except LocalEntryNotFoundError:
         cached = Path()
     if cached.is_file():
         return cached
     require_hub(f"comet: {name!r} is not in the hub's cache")
-    with quiet():
-        from comet import download_model
+    silence()
+    from comet import download_model
 
-        try:
-            return find_checkpoint(Path(download_model(name)))
-        except KeyError as error:
-            cause: BaseException = error  # raised for any failure; the first cause is specific
-            while cause.__context__:
-                cause = cause.__context__
-            raise ModelError(f"comet: {name!r} cannot be downloaded: {cause}; {ALLOWED}") from error
+    try:
+        return find_checkpoint(Path(download_model(name)))
+    except KeyError as error:
+        cause: BaseException = error  # raised for any failure; the first cause is specific
+        while cause.__context__:
+            cause = cause.__context__
+        raise Unloadable(f"comet: {name!r} cannot be downloaded: {cause}; {ALLOWED}") from error
 
 
 def require_hub(why: str) -> None:
-    """Raise ModelError within `REACH_SECONDS` if the hub cannot be reached; comet itself would
+    """Raise Unloadable within `REACH_SECONDS` if the hub cannot be reached; comet itself would
     wait."""
     import requests
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
-        raise ModelError(f"{why}, and HF_HUB_OFFLINE forbids asking the hub; {ALLOWED}")
+        raise Unloadable(f"{why}, and HF_HUB_OFFLINE forbids asking the hub; {ALLOWED}")
     try:
         requests.head(constants.ENDPOINT, timeout=REACH_SECONDS)
     except requests.RequestException as error:
-        raise ModelError(f"{why}, and {constants.ENDPOINT} cannot be reached; {ALLOWED}") from error
+        raise Unloadable(f"{why}, and {constants.ENDPOINT} cannot be reached; {ALLOWED}") from error
 
 
 def sha256(path: Path) -> str:
@@ -116,13 +108,17 @@ def sha256(path: Path) -> str:
 
 
 def read_checkpoint(checkpoint: Path) -> Any:
-    """`comet.load_from_checkpoint`, querying the hub for an encoder's config only if necessary."""
+    """`comet.load_from_checkpoint`, querying the hub for an encoder's config only if necessary.
+
+    A `pretrained_model` that starts with "." is relative to its hparams.yaml.
+    """
     encoder = encoder_of(checkpoint)
     local = encoder.startswith(".") or is_local(encoder)
     if not local:
         require_hub(f"comet: {checkpoint} needs the config and tokenizer of {encoder!r}")
     never_ask()  # comet's own calls of `from_pretrained` do not say
-    with quiet(), contextlib.ExitStack() as stack:
+    silence()
+    with contextlib.ExitStack() as stack:
         from comet import load_from_checkpoint
 
         moved = encoder.startswith(".")
@@ -131,35 +127,38 @@ def read_checkpoint(checkpoint: Path) -> Any:
             model = load_from_checkpoint(str(placed), moved, local_files_only=local)
         except pickle.UnpicklingError as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(
+            raise Unloadable(
                 f"comet: {checkpoint} is not a checkpoint that torch can read with weights_only: "
                 f"{reason} (if you trust the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1)"
             ) from error
         except Exception as error:  # comet may raise anything for a file of another kind
-            raise ModelError(f"comet: {checkpoint} cannot be loaded: {error!r}") from error
+            raise Unloadable(f"comet: {checkpoint} cannot be loaded: {error!r}") from error
     require_all_weights(model, checkpoint)
     return model
 
 
+def never_ask() -> None:
+    """Code that comes with a model is refused. transformers would ask on standard input.
+
+    Private: `TIME_OUT_REMOTE_CODE`, the seconds that it waits for an answer; with 0 it raises.
+    """
+    from transformers import dynamic_module_utils
+
+    vars(dynamic_module_utils)["TIME_OUT_REMOTE_CODE"] = 0
+
+
 def encoder_of(checkpoint: Path) -> str:
     """`pretrained_model` in hparams.yaml: a hub name or a folder."""
-    import yaml
-
     file = checkpoint.parents[1] / "hparams.yaml"
     try:
-        return str(yaml.safe_load(file.read_text())["pretrained_model"])
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ModelError(f"comet: {file} is not of a COMET model: no `pretrained_model`") from error
-
-
-def sees_references(model: Any) -> bool:
-    """Whether a loaded model takes references.
-
-    A unified model (UniTE, xCOMET) that works with and without reports `requires_references` as
-    false; with `ref` among its segments it is meant to be used with them.
-    """
-    segments = model.hparams.get("input_segments") or []
-    return bool(model.requires_references()) or "ref" in segments
+        found = read_hparams(file)["pretrained_model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unloadable(
+            f"comet: {file} is not of a COMET model: no `pretrained_model` ({error})"
+        ) from error
+    if not isinstance(found, str):
+        raise Unloadable(f"comet: {file} is not of a COMET model: `pretrained_model` is no text")
+    return found
 
 
 def is_local(encoder: str) -> bool:
@@ -185,7 +184,7 @@ def require_all_weights(model: Any, checkpoint: Path) -> None:
     )
     lacking = sorted({name for name, _ in model.named_parameters()} - set(saved["state_dict"]))
     if lacking:
-        raise ModelError(
+        raise Unloadable(
             f"comet: {checkpoint} lacks {len(lacking)} of the model's weights, such as {lacking[0]}"
         )
 
@@ -193,13 +192,13 @@ def require_all_weights(model: Any, checkpoint: Path) -> None:
 def beside_encoder(checkpoint: Path, stack: contextlib.ExitStack) -> Path:
     """The checkpoint, as a link in a temporary folder with hparams.yaml made absolute.
 
-    comet resolves a relative `pretrained_model` in the current directory, which differs in a Ray
-    worker. With its `reload_hparams`, this hparams.yaml replaces the checkpoint's.
+    comet resolves a relative `pretrained_model` in the current directory, which may be any. With
+    its `reload_hparams`, this hparams.yaml replaces the checkpoint's.
     """
     import yaml
 
     folder = checkpoint.parents[1]
-    hparams = yaml.safe_load((folder / "hparams.yaml").read_text())
+    hparams = read_hparams(folder / "hparams.yaml")
     hparams["pretrained_model"] = str((folder / hparams["pretrained_model"]).resolve())
     view = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mtray-comet-")))
     (view / "checkpoints").mkdir()

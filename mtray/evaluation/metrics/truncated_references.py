@@ -1,0 +1,24 @@
+"""Says before any training which references are longer than a metric reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mtray.evaluation.metrics.comet import CometScorer
+
+
+def truncation_notes(
+    scorers: Mapping[str, CometScorer], references: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """A line for each metric with such references, by direction. A translation is about as long as
+    its reference, so its end is not scored either."""
+    notes = []
+    for name, scorer in scorers.items():
+        cut = {where: scorer.truncated(texts) for where, texts in references.items()}
+        found = [f"{n:,} of {len(references[where]):,} in {where}" for where, n in cut.items() if n]
+        if found:
+            notes.append(
+                f"references longer than the {scorer.max_length} tokens that {name} reads: "
+                f"{', '.join(found)}; of longer texts it scores the beginning alone"
+            )
+    return notes
