@@ -5,6 +5,12 @@ from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kin
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import LORA_SCALE, RENAMED, Mix, Recipe, SourceShare
+from mtray.schema.recipe_training import (
+    TRAINING_PARAMETERS,
+    recipe_elsewhere,
+    study_of,
+    training_of,
+)
 from mtray.schema.record import (
     RETENTION_SUMMARIES,
     Estimate,
@@ -39,7 +45,7 @@ from mtray.schema.study import (
     Study,
     Take,
 )
-from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop
+from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, check_training
 
 __all__ = [
     "BASELINES",
@@ -53,6 +59,7 @@ __all__ = [
     "RENAMED",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
+    "TRAINING_PARAMETERS",
     "AbilitySpec",
     "Baseline",
     "Between",
@@ -93,6 +100,10 @@ __all__ = [
     "beyond",
     "broken_reason",
     "check_stop",
+    "check_training",
     "is_cost",
     "moved_by",
+    "recipe_elsewhere",
+    "study_of",
+    "training_of",
 ]

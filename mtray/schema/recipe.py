@@ -7,10 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from mtray.schema.base import Frozen, Kind
+from mtray.schema.training import Schedule
 
 # parameters that an earlier version had under another name
 RENAMED = {"alpha": "reversion_alpha"}
 LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
+# what the random choice of frozen blocks depends on; a field added here would change the blocks of
+# recorded trials
+HASHED = (
+    "parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "frozen_layers",
+    "freeze_policy", "method", "lora_rank", "lora_alpha", "lora_dropout", "learning_rate",
+    "reversion_alpha",
+)  # fmt: skip
 
 
 class Recipe(Frozen):
@@ -34,12 +42,14 @@ class Recipe(Frozen):
     - `lora_alpha`: as in peft: the adapter's product is multiplied by lora_alpha / lora_rank; None
       is twice the rank.
     - `lora_dropout`: dropout on the input of an adapter during training.
-    - `learning_rate`: peak rate of AdamW (the schedule is the study's), without a default, since
-      none suits every model; None is for recipes that train nothing.
+    - `learning_rate`: peak rate of AdamW, without a default, since none suits every model; None is
+      for recipes that train nothing.
+    - `schedule`, `warmup`, `weight_decay`, `epochs`, `batch_examples`: as in the study's
+      `training`, instead of its value; None: the study's.
     - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
       model's and w the tuned ones; with LoRA the adapter is scaled.
     - `stop_after`: the share of the planned steps after which the weights are taken; the learning
-      rate schedule stays that of the whole plan (needs `training.schedule: constant`).
+      rate schedule stays that of the whole plan (needs a constant `schedule`).
     """
 
     parallel_size: Annotated[int, Field(ge=0)]
@@ -54,6 +64,11 @@ class Recipe(Frozen):
     lora_alpha: Annotated[float | None, Field(gt=0)] = None
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float | None, Field(gt=0)] = None
+    schedule: Schedule | None = None
+    warmup: Annotated[float | None, Field(ge=0, le=1)] = None
+    weight_decay: Annotated[float | None, Field(ge=0)] = None
+    epochs: Annotated[float | None, Field(gt=0)] = None
+    batch_examples: Annotated[int | None, Field(ge=1)] = None
     reversion_alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     stop_after: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -71,9 +86,10 @@ class Recipe(Frozen):
         return values
 
     def hashed_fields(self) -> dict[str, Any]:
-        """All fields in the names and units in which earlier versions hashed them."""
+        """The fields that earlier versions hashed, in their names and units."""
         names = {now: before for before, now in RENAMED.items()}
-        fields = {names.get(k, k): v for k, v in self.model_dump(mode="json").items()}
+        known = self.model_dump(mode="json")
+        fields = {names.get(name, name): known[name] for name in HASHED}
         return fields | {"lora_alpha": self.lora_scale}
 
     @property
@@ -103,9 +119,11 @@ class SourceShare(Frozen):
     - `dropped`: examples of the source that are longer than `max_length` and therefore in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).
-    - `seen`: of a training that stopped early (`Recipe.stop_after`), how many distinct examples it
-      was trained on; None: not counted, since training ran to its end.
+    - `seen`: of a training that stopped early (`Recipe.stop_after`), or of less than an epoch, how
+      many distinct examples it was trained on; None: all of them.
     - `seen_tokens`: the tokens of those examples.
+    - `trained`: of a training whose last epoch is a part of one, how many examples it was planned
+      to train on, each counted once per epoch; None: `realised` times the epochs.
     """
 
     source: str
@@ -125,6 +143,7 @@ class SourceShare(Frozen):
     digest: str = ""
     seen: int | None = None
     seen_tokens: int | None = None
+    trained: int | None = None
 
     @property
     def examples(self) -> int:

@@ -99,10 +99,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
 
 
 def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
-    # fields added to recipes later would make recorded trials freeze other blocks
-    later = ("source_weights", "stop_after")
-    fields = {k: v for k, v in recipe.hashed_fields().items() if k not in later}
-    text = json.dumps([seed, fields], sort_keys=True)
+    text = json.dumps([seed, recipe.hashed_fields()], sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 

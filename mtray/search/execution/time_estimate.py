@@ -14,7 +14,7 @@ from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import plan
 from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
-from mtray.schema import POOLS, Mix, Recipe, Resources, Study
+from mtray.schema import POOLS, Mix, Recipe, Resources, Study, training_of
 from mtray.search.execution.console import duration_text
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
@@ -135,9 +135,9 @@ def _scoring(study: Study, part: Any, outputs: Sequence[Any]) -> float:
     return time.perf_counter() - start
 
 
-def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0) -> float:
-    """Seconds of a trial that trains on this mix, or for this share of the steps."""
-    training, workers = study.training, study.resources.workers
+def trained_seconds(pace: Pace, study: Study, mix: Mix, recipe: Recipe) -> float:
+    """Seconds of a trial that trains on this mix by the recipe's settings."""
+    training, workers = training_of(recipe, study.training), study.resources.workers
     tokens: float = mix.tokens * training.epochs
     if training.max_steps is not None and training.batch_tokens is not None:
         tokens = min(tokens, training.max_steps * training.batch_tokens)
@@ -147,7 +147,7 @@ def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0)
     evaluations = 1.0 + study.evaluation.further_points
     if rule := study.early_stopping:
         evaluations += len(rule.rungs) * rule.segments
-    training_seconds = stop_after * tokens / (pace.tokens_per_second * workers)
+    training_seconds = recipe.stop_after * tokens / (pace.tokens_per_second * workers)
     return training_seconds + pace.fixed + evaluations * _evaluation(pace, workers)
 
 
@@ -164,7 +164,7 @@ def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
 
     def seconds(params: dict[str, Any]) -> float:
         recipe = space.recipe(params)
-        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe.stop_after)
+        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe)
 
     return Estimate(base, tuple(map(seconds, baselines)), tuple(map(seconds, points)))
 

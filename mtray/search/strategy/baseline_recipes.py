@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtray.data.mixing import SumsOf, plan, repeat_caps
-from mtray.schema import Kind, Recipe, Role, Source, Study
+from mtray.schema import TRAINING_PARAMETERS, Kind, Recipe, Role, Source, Study
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
 
@@ -30,7 +30,7 @@ def baseline_recipes(
       parallel one.
 
     They keep whatever the space fixes or leaves out. Other varying parameters get the study's
-    `defaults`, else the middle of their range. `held` is the size of each source: a baseline that
+    `defaults`, else its `training` setting of that name, else the middle of their range. `held` is the size of each source: a baseline that
     needs more examples, or more repeats than allowed, is made smaller, so that no study is too
     small for its baselines.
     `sums`: in a study that counts tokens.
@@ -44,6 +44,8 @@ def baseline_recipes(
         default = Recipe.model_fields[name].default
         if isinstance(default, str) and name not in study.defaults:
             params[name] = nearest(d, default)
+    given = {*TRAINING_PARAMETERS} & distributions.keys() - study.defaults.keys()
+    params |= {name: getattr(study.training, name) for name in given}
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
     params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
     params["parallel_size"] = space.largest("parallel_size")
