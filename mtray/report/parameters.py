@@ -3,7 +3,9 @@ empty, not at its default."""
 
 from __future__ import annotations
 
-from mtray.schema import Recipe
+from collections.abc import Iterable
+
+from mtray.schema import Recipe, default_of
 
 Value = int | float | str
 Parameters = dict[str, Value | None]
@@ -25,6 +27,11 @@ def parameters(recipe: Recipe) -> Parameters:
     return values | dict.fromkeys(empty)
 
 
+def weights_of(recipes: Iterable[Parameters]) -> list[str]:
+    """The weights of sources that some recipe gives, which the others lack."""
+    return sorted({n for recipe in recipes for n in recipe if n not in Recipe.model_fields})
+
+
 def parameter_text(value: Value | None) -> str:
     """Three significant digits, with thousands separators; `-` if it has no meaning."""
     if value is None:
@@ -37,6 +44,5 @@ def parameter_text(value: Value | None) -> str:
 def recipe_text(recipe: Parameters) -> str:
     """The parameters of a recipe that differ from their defaults, such as `parallel_size 4096,
     mono_ratio 1`."""
-    defaults = {name: field.default for name, field in Recipe.model_fields.items()}
-    said = {n: v for n, v in recipe.items() if v is not None and v != defaults[n]}
+    said = {n: v for n, v in recipe.items() if v is not None and v != default_of(n)}
     return ", ".join(f"{name} {parameter_text(value)}" for name, value in said.items())

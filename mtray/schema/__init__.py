@@ -1,13 +1,30 @@
 """All data models of mtray: frozen, and unknown keys are errors. `mtray.study` and
 `mtray.search_space.space` read files into them."""
 
-from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
+from mtray.schema.base import (
+    BASELINES,
+    NAME_PATTERN,
+    POOLS,
+    Baseline,
+    Direction,
+    Frozen,
+    Kind,
+)
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
-from mtray.schema.recipe import LORA_SCALE, RENAMED, Mix, Recipe, SourceShare
+from mtray.schema.recipe import (
+    LORA_SCALE,
+    RENAMED,
+    SIZE_OF,
+    WEIGHT,
+    Mix,
+    Recipe,
+    SourceShare,
+    default_of,
+    is_parameter,
+)
 from mtray.schema.recipe_training import (
     TRAINING_PARAMETERS,
-    recipe_elsewhere,
     study_of,
     training_of,
 )
@@ -29,7 +46,6 @@ from mtray.schema.rendering import Generation, Noise
 from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
-    NAME_PATTERN,
     NO_COMET,
     RECORDED_BESIDE,
     SACREBLEU_PREFIX,
@@ -59,7 +75,9 @@ __all__ = [
     "RENAMED",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
+    "SIZE_OF",
     "TRAINING_PARAMETERS",
+    "WEIGHT",
     "AbilitySpec",
     "Baseline",
     "Between",
@@ -101,9 +119,10 @@ __all__ = [
     "broken_reason",
     "check_stop",
     "check_training",
+    "default_of",
     "is_cost",
+    "is_parameter",
     "moved_by",
-    "recipe_elsewhere",
     "study_of",
     "training_of",
 ]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from mtray.schema.base import Frozen, Kind
+from mtray.schema.base import NAME_PATTERN, Frozen, Kind
 from mtray.schema.training import Schedule
 
 # parameters that an earlier version had under another name
 RENAMED = {"alpha": "reversion_alpha"}
+WEIGHT = "weight."  # then a source's name: the parameters that are no fields of `Recipe`
+# the parameter that decides how much of a kind a recipe has
+SIZE_OF: dict[Kind, str] = {
+    "parallel": "parallel_size", "mono": "mono_ratio", "replay": "replay_fraction",
+}  # fmt: skip
 LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
 # what the random choice of frozen blocks depends on; a field added here would change the blocks of
 # recorded trials
@@ -31,6 +38,8 @@ class Recipe(Frozen):
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
+    - `weight.SOURCE`: the weight of a source among those of its kind, instead of the one that
+      `source_weights` gives it; 0 leaves the source out. Not a key of every recipe.
     - `frozen_layers`: transformer blocks whose weights are not trained; embeddings, norms and head
       always are.
     - `freeze_policy`: which blocks are frozen: those nearest the input (bottom), nearest the output
@@ -51,6 +60,9 @@ class Recipe(Frozen):
     - `stop_after`: the share of the planned steps after which the weights are taken; the learning
       rate schedule stays that of the whole plan (needs a constant `schedule`).
     """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -85,6 +97,35 @@ class Recipe(Frozen):
             values["lora_alpha"] = scale * rank
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_order(cls, found: Any) -> Any:
+        """Weights sorted, so that equal recipes have equal texts; nothing else is allowed beside
+        the fields. It stands after, so it runs before, the reader of an earlier version's names."""
+        if not isinstance(found, dict):
+            return found
+        others = [name for name in found if name not in (*cls.model_fields, *RENAMED)]
+        for name in others:
+            if not is_parameter(name):
+                raise ValueError(f"unknown parameter {name!r}")
+        fields = {name: value for name, value in found.items() if name not in others}
+        return fields | {name: found[name] for name in sorted(others) if found[name] is not None}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights that it gives, by source."""
+        return {n.removeprefix(WEIGHT): v for n, v in (self.model_extra or {}).items()}
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter by its name; None of a weight that it does not give."""
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        return self.weights.get(name.removeprefix(WEIGHT))
+
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values of some parameters; a weight of None is not given."""
+        return Recipe.model_validate(self.model_dump() | dict(values))
+
     def hashed_fields(self) -> dict[str, Any]:
         """The fields that earlier versions hashed, in their names and units."""
         names = {now: before for before, now in RENAMED.items()}
@@ -96,6 +137,17 @@ class Recipe(Frozen):
     def lora_scale(self) -> float:
         """The factor of the adapter's product."""
         return LORA_SCALE if self.lora_alpha is None else self.lora_alpha / self.lora_rank
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a recipe may have a value of this name."""
+    source = name.removeprefix(WEIGHT)
+    return name in Recipe.model_fields or (source != name and bool(re.match(NAME_PATTERN, source)))
+
+
+def default_of(name: str) -> Any:
+    """A parameter's value in a recipe that does not give it; None of a weight."""
+    return Recipe.model_fields[name].default if name in Recipe.model_fields else None
 
 
 class SourceShare(Frozen):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-
 from mtray.schema.recipe import Recipe
 from mtray.schema.study import Study
 from mtray.schema.training import Training
@@ -21,12 +19,3 @@ def training_of(recipe: Recipe, training: Training) -> Training:
 def study_of(recipe: Recipe, study: Study) -> Study:
     """The study with the settings that the recipe trains with."""
     return study.model_copy(update={"training": training_of(recipe, study.training)})
-
-
-def recipe_elsewhere(recipe: Recipe, there: Training, here: Training, names: Container[str]) -> Recipe:
-    """A recipe of one study as another one writes it: with a value for each of `names`, which its
-    space sets, and without the other settings where both studies have the same."""
-    used = training_of(recipe, there)
-    values = {name: getattr(used, name) for name in TRAINING_PARAMETERS}
-    left = {n for n, v in values.items() if n not in names and v == getattr(here, n)}
-    return recipe.model_copy(update=values | dict.fromkeys(left))

@@ -69,7 +69,7 @@ def trained_rows(lengths: Index, training: Training, seed: int, stop_after: floa
     is there twice."""
     steps = batches(lengths, training, seed)
     done = steps[: step_after(stop_after, len(steps))]
-    return np.concatenate([lengths[:0], *done]).astype(np.int64, copy=False)
+    return np.asarray(np.concatenate([lengths[:0], *done]), dtype=np.int64)
 
 
 def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:

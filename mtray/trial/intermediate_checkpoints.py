@@ -91,7 +91,7 @@ def mix_until(
 
     def counted(of: Index, weights: Index | None = None) -> list[int]:
         source = np.searchsorted(ends, of, side="right")
-        return np.bincount(source, weights, len(ends)).astype(int).tolist()
+        return list(map(int, np.bincount(source, weights, len(ends))))
 
     found = {"trained": counted(rows)} if parts else {}
     if stop_after < 1 or training.epochs < 1:
