@@ -40,8 +40,10 @@ class Recipe(Frozen):
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
     - `weight.SOURCE`: the weight of a source among those of its kind, instead of the one that
       `source_weights` gives it; 0 leaves the source out. Not a key of every recipe.
-    - `frozen_layers`: transformer blocks whose weights are not trained; embeddings, norms and head
-      always are.
+    - `frozen_layers`: transformer blocks whose weights are not trained; norms and head are, and
+      embeddings unless `freeze_embeddings` says so.
+    - `freeze_embeddings`: which embeddings are not trained: none, those of the input (and with
+      tied weights those of the output), or those of input and output (both).
     - `freeze_policy`: which blocks are frozen: those nearest the input (bottom), nearest the output
       (top), random ones, those most changed since `training.freeze_from`, or those with the lowest
       signal-to-noise ratio (snr).
@@ -55,6 +57,8 @@ class Recipe(Frozen):
       for recipes that train nothing.
     - `schedule`, `warmup`, `weight_decay`, `epochs`, `batch_examples`: as in the study's
       `training`, instead of its value; None: the study's.
+    - `max_length`: examples with more tokens are left out, at most as many as the study's
+      `training.max_length`, up to which sources are tokenised; None: the study's.
     - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
       model's and w the tuned ones; with LoRA the adapter is scaled.
     - `stop_after`: the share of the planned steps after which the weights are taken; the learning
@@ -70,6 +74,7 @@ class Recipe(Frozen):
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     source_weights: Literal["study", "equal"] = "study"
     frozen_layers: Annotated[int, Field(ge=0)] = 0
+    freeze_embeddings: Literal["none", "input", "both"] = "none"
     freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
     method: Literal["full", "lora", "qlora"] = "full"
     lora_rank: Annotated[int, Field(ge=1)] = 16
@@ -81,6 +86,7 @@ class Recipe(Frozen):
     weight_decay: Annotated[float | None, Field(ge=0)] = None
     epochs: Annotated[float | None, Field(gt=0)] = None
     batch_examples: Annotated[int | None, Field(ge=1)] = None
+    max_length: Annotated[int | None, Field(ge=8)] = None
     reversion_alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     stop_after: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -158,10 +164,12 @@ class SourceShare(Frozen):
     - `available`: how many examples the source holds.
     - `held`: how many of them, the first in the study's order, the draw is taken from (0: not
       recorded; in older records less than `available`).
+    - `fitting`: how many of these are within the recipe's own `max_length`; the draw is taken from
+      them (None: it has none, or all are).
     - `shared`: in a replicate, how many of the examples drawn are also in the study's own draw of
       the same size.
     - `tokens`: tokens that the model sees in one epoch.
-    - `repeats`: realised / available.
+    - `repeats`: realised / available, or / fitting.
     - `requested_tokens`: what the recipe asks for in tokens, where it counts those (`mixing:
       {count: tokens}`).
     - `store`: where the tokens came from: `mapped` from the token store, `sent` from it by another
@@ -184,6 +192,7 @@ class SourceShare(Frozen):
     realised: int
     available: int
     held: int = 0
+    fitting: int | None = None
     shared: int = 0
     tokens: int
     repeats: float

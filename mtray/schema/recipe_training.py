@@ -7,7 +7,14 @@ from mtray.schema.study import Study
 from mtray.schema.training import Training
 
 # parameters of a recipe that are keys of a study's `training` too, of the same meaning
-TRAINING_PARAMETERS = ("schedule", "warmup", "weight_decay", "epochs", "batch_examples")
+TRAINING_PARAMETERS = (
+    "schedule",
+    "warmup",
+    "weight_decay",
+    "epochs",
+    "batch_examples",
+    "max_length",
+)
 
 
 def training_of(recipe: Recipe, training: Training) -> Training:

@@ -69,6 +69,8 @@ def check_settings(study: Study, space: Space) -> None:
             "the space sets `batch_examples`, and the study's batches are counted in tokens "
             f"(`training.batch_tokens` {study.training.batch_tokens}); drop one of the two"
         )
+    if "max_length" in given:
+        _check_lengths(study, space)
     if not given and not early:
         return
     for recipe in extreme_recipes(space, *given, "stop_after"):
@@ -76,6 +78,23 @@ def check_settings(study: Study, space: Space) -> None:
             _check_setting(study, recipe)
         except ValueError as error:
             raise ConfigError(f"{error}{_whose(recipe, given)}") from None
+
+
+def _check_lengths(study: Study, space: Space) -> None:
+    """ConfigError where a recipe's limit is beyond the study's, or rows were joined up to that."""
+    most = study.training.max_length
+    if space.largest("max_length") > most:
+        raise ConfigError(
+            f"max_length goes up to {shown(space.largest('max_length'))}, and sources are tokenised "
+            f"up to the study's `training.max_length` of {most}; raise that or lower the range"
+        )
+    joined = [source.name for source in study.sources if source.documents]
+    if joined and min(map(float, space.values("max_length"))) < most:
+        raise ConfigError(
+            f"the space sets `max_length` below the study's ({most}), up to which source "
+            f"{joined[0]!r} joins the rows of a document, so that most of it would be left out; "
+            "drop `documents` there, or `max_length` from the space"
+        )
 
 
 def _check_setting(study: Study, recipe: Recipe) -> None:

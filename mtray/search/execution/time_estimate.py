@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import plan
+from mtray.data.recipe_tables import held_rows, recipe_tables
 from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study, training_of
@@ -157,7 +157,8 @@ def _evaluation(pace: Pace, workers: int) -> float:
 
 def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
     """Estimates for every baseline at its own size and for recipes that fill the space."""
-    held, sums = {name: len(table) for name, table in store.items()}, sums_by_recipe(study, store)
+    held = held_rows(store, space.values("max_length"))
+    sums = sums_by_recipe(study, store)
     baselines = baseline_recipes(space, study, held, sums).values()
     points = space_filling(space.distributions(), POINTS, study.seed)
     base = pace.fixed + _evaluation(pace, study.resources.workers)
@@ -170,7 +171,7 @@ def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
 
 
 def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
-    tables = few_shot_table(store, recipe.few_shot_share)
+    tables = recipe_tables(recipe, store)
     parts = plan(recipe, study.sources, sums_of(study, tables))
     return select(tables, parts, study.training.allow_repeats)[1]
 

@@ -31,8 +31,11 @@ def recipe_here(recipe: Recipe, there: Study, here: Study, space: Space) -> Reci
 
 def set_by_recipes(key: str, space: Space) -> bool:
     """Whether a key of a study, such as `study.training.epochs`, is without effect here, since
-    every recipe of the space has its own value."""
+    every recipe of the space has its own value. Not `max_length`, up to which sources are
+    tokenised."""
     name = key.removeprefix("study.training.")
+    if name == "max_length":
+        return False
     return name in TRAINING_PARAMETERS and name in {*space.parameters, *space.fixed}
 
 

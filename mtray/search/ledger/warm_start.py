@@ -15,6 +15,7 @@ from typing import Any
 
 from mtray.data.draw_comparison import source_difference
 from mtray.data.filters import looks_for_leakage
+from mtray.data.recipe_tables import held_rows
 from mtray.data.store import sums_by_recipe
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
@@ -181,7 +182,7 @@ def checked_against_data(
 ) -> EarlierRun:
     """The survey once this run's sources are read, which defines its baselines: equal baselines of
     the earlier run are added, and trials trained on other data are removed."""
-    held = {name: len(table) for name, table in store.items()}
+    held = held_rows(store, space.values("max_length"))
     references = baseline_recipes(space, study, held, sums_by_recipe(study, store))
     baselines = {role: space.recipe(params) for role, params in references.items()}
     left_out, taken = list(survey.left_out), []

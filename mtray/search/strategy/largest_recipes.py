@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import Sums, examples_for, plan, tokens_of
+from mtray.data.recipe_tables import recipe_tables
 from mtray.data.store import sums_of
 from mtray.data.tables import Table
 from mtray.errors import DataError
@@ -24,7 +24,9 @@ def largest_recipes(space: Space) -> tuple[Recipe, ...]:
     least as much of it. A single one, unless a condition switches a size off at the maximum of
     another, or the weights of sources are searched."""
     weights = [name for name in space.parameters if name.startswith(WEIGHT)]
-    found = {_sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES, *weights)}
+    found = {
+        _sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES, "max_length", *weights)
+    }
     return tuple(
         recipe
         for sizes, recipe in found.items()
@@ -35,7 +37,8 @@ def largest_recipes(space: Space) -> tuple[Recipe, ...]:
 def _sizes(recipe: Recipe) -> tuple[float | str, ...]:
     # as text, since more of one weight is less of another
     weights = ", ".join(f"{source} {shown(w)}" for source, w in recipe.weights.items())
-    return *(getattr(recipe, name) for name in SIZES), weights
+    # a lower limit leaves fewer examples; None is the study's, which no recipe exceeds
+    return *(getattr(recipe, name) for name in SIZES), -(recipe.max_length or math.inf), weights
 
 
 def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
@@ -54,9 +57,7 @@ def most_requested(
     recipe. `store`: in a study that counts tokens."""
     most: dict[str, int] = {}
     for recipe in recipes:
-        sums = (
-            None if store is None else sums_of(study, few_shot_table(store, recipe.few_shot_share))
-        )
+        sums = None if store is None else sums_of(study, recipe_tables(recipe, store))
         for name, count in at_most(recipe, study.sources, sums).items():
             most[name] = max(most.get(name, 0), count)
     return most
@@ -90,9 +91,9 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
     if study.training.allow_repeats:
         return
     for recipe in recipes:
-        sums = sums_of(study, few_shot_table(store, recipe.few_shot_share))
-        for part in plan(recipe, study.sources, sums):
-            held = len(store[part.source])
+        tables = recipe_tables(recipe, store)
+        for part in plan(recipe, study.sources, sums_of(study, tables)):
+            held = len(tables[part.source])
             if part.count > held:
                 raise DataError(
                     f"source {part.source!r} holds {held:,} examples and the largest recipe "
@@ -104,7 +105,7 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
 def recipe_sizes(recipe: Recipe) -> str:
     """The parameters that decide how much a recipe draws, such as `parallel_size 4096, mono_ratio
     1`."""
-    found = {name: recipe.value(name) for name in SIZES}
+    found = {name: recipe.value(name) for name in (*SIZES, "max_length")}
     found |= {f"{WEIGHT}{source}": weight for source, weight in recipe.weights.items()}
     return ", ".join(
         f"{name} {shown(value)}" for name, value in found.items() if value != default_of(name)
