@@ -15,7 +15,7 @@ OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout")
 
 def parameters(recipe: Recipe) -> Parameters:
     """Every parameter by name; None if it has no meaning: all of the untrained base model's, those
-    of an adapter with `method: full`, what is done to embeddings with another one, and the policy of
+    of an adapter with `method: full`, `freeze_embeddings` with another one, and the policy of
     choosing frozen blocks with `frozen_layers: 0`."""
     values: Parameters = recipe.model_dump(mode="json")
     values["lora_alpha"] = recipe.lora_scale * recipe.lora_rank

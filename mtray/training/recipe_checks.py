@@ -18,7 +18,7 @@ from mtray.schema import (
 from mtray.search_space.extreme_recipes import extreme_recipes
 from mtray.search_space.parameters import shown
 from mtray.training.adapters import checkpoint_gradients, linear_names
-from mtray.training.freezing import earlier_model, transformer_blocks
+from mtray.training.freezing import earlier_model, freeze_embeddings, transformer_blocks
 from mtray.training.models import block_count, empty_model
 from mtray.training.quantization import check_qlora
 
@@ -49,9 +49,12 @@ def check_recipes(study: Study, space: Space) -> None:
         resolve_model(earlier_model(study.training.freeze_from))
     adapted = [r.frozen_layers for r in recipes if r.method != "full"]
     training = study.training
-    if most or adapted or training.gradient_checkpointing or training.packing == "on":
+    embeddings = [w for w in map(str, space.values("freeze_embeddings")) if w != "none"]
+    if most or adapted or embeddings or training.gradient_checkpointing or training.packing == "on":
         model = empty_model(study.model, study.trust_remote_code)
         _check_shape(model, study, most, max(adapted, default=None))
+        for which in embeddings:
+            freeze_embeddings(model, which)
 
 
 def check_settings(study: Study, space: Space) -> None:
@@ -83,9 +86,9 @@ def check_settings(study: Study, space: Space) -> None:
 def _check_lengths(study: Study, space: Space) -> None:
     """ConfigError where a recipe's limit is beyond the study's, or rows were joined up to that."""
     most = study.training.max_length
-    if space.largest("max_length") > most:
+    if (longest := space.largest("max_length")) > most:
         raise ConfigError(
-            f"max_length goes up to {shown(space.largest('max_length'))}, and sources are tokenised "
+            f"max_length goes up to {shown(longest)}, and sources are tokenised "
             f"up to the study's `training.max_length` of {most}; raise that or lower the range"
         )
     joined = [source.name for source in study.sources if source.documents]

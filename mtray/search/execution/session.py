@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from mtray.data.recipe_tables import held_rows
 from mtray.data.store import sums_by_recipe
 from mtray.errors import RunError
 from mtray.report.abilities import ability_sentences, ability_sets
