@@ -59,6 +59,7 @@ def prepare(
     ConfigError before any trial starts."""
     from mtray.data.contamination import new_contamination_lines
     from mtray.data.few_shot import check_share
+    from mtray.data.recipe_tables import held_rows
     from mtray.data.special_token_notes import special_token_notes
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import sets_without_test, study_on_test
@@ -86,7 +87,7 @@ def prepare(
     store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
     texts = (text for r in suite.requests for text in (r.prompt, r.target) if text)
     check_looked_up(study, tokenizer, store, list(texts))
-    held = {name: len(table) for name, table in store.items()}
+    held = held_rows(store, space.values("max_length"))
     fitting = baseline_recipes(space, study, held, sums_by_recipe(study, store)).values()
     check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
     seen = new_contamination_lines(study, generated)

@@ -87,7 +87,7 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
     study = study.model_copy(update={"budget": with_options(study.budget, args)})
-    return study, load_space(args.space, study.defaults)
+    return study, load_space(args.space, study.defaults, study.sources)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

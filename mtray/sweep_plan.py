@@ -73,9 +73,11 @@ def row_lines(study: Study, table: Any) -> list[str]:
 def allocation_of(prepared: PreparedSweep, run_dir: Path | None = None) -> BudgetAllocation:
     """How the trials of the budget are allocated. ConfigError where the baselines leave too few to
     search."""
+    from mtray.data.recipe_tables import held_rows
     from mtray.data.store import sums_by_recipe
     from mtray.search.ledger.allocation_check import checked_allocation
 
-    study, held = prepared.study, {name: len(table) for name, table in prepared.store.items()}
+    study = prepared.study
+    held = held_rows(prepared.store, prepared.space.values("max_length"))
     sums = sums_by_recipe(study, prepared.store)
     return checked_allocation(study, prepared.space, run_dir, prepared.taken, held, sums)

@@ -45,7 +45,7 @@ def run_data(args: argparse.Namespace) -> int:
 
         peek(study, wanted, tokenizer, args.rows, recipe)
     else:
-        space = load_space(args.space, study.defaults) if args.space else None
+        space = load_space(args.space, study.defaults, study.sources) if args.space else None
         stats(study, wanted, tokenizer, recipe, space)
     return 0
 
@@ -54,7 +54,7 @@ def shots_wanted(study: Study, space: Path | None) -> bool:
     """Whether some recipe may use few-shot examples: judged by the space, the study's defaults, or
     a source that sets `shots`."""
     if space is not None:
-        largest = largest_recipes(load_space(space, study.defaults))
+        largest = largest_recipes(load_space(space, study.defaults, study.sources))
         return any(recipe.few_shot_share > 0 for recipe in largest)
     asked = any("shots" in source.model_fields_set for source in study.sources)
     return asked or float(study.defaults.get("few_shot_share", 0)) > 0

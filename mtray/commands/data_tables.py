@@ -9,7 +9,8 @@ from mtray.data.store import build_store
 from mtray.data.tables import StoredTable
 from mtray.errors import ConfigError
 from mtray.report.printing import aligned
-from mtray.schema import RENAMED, Mix, Recipe, Source, Study
+from mtray.schema import RENAMED, WEIGHT, Mix, Recipe, Source, Study, is_parameter
+from mtray.search_space.source_weights import check_names
 from mtray.search_space.space import unknown_parameter
 
 
@@ -33,11 +34,12 @@ def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
         key, sign, value = pair.partition("=")
         if key in RENAMED:
             raise unknown_parameter("--recipe", key)
-        if not sign or key not in Recipe.model_fields:
-            allowed = ", ".join(Recipe.model_fields)
+        if not sign or not is_parameter(key):
+            allowed = ", ".join((*Recipe.model_fields, f"{WEIGHT}SOURCE"))
             raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")
         given[key] = value
-    known = {k: v for k, v in study.defaults.items() if k in Recipe.model_fields}
+    check_names("--recipe", list(given), study.sources)
+    known = {k: v for k, v in study.defaults.items() if is_parameter(k)}
     try:
         return Recipe.model_validate({"parallel_size": 1000, **known, **given})
     except ValueError as error:

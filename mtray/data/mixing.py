@@ -1,8 +1,9 @@
 """The number of examples of each source for a recipe. `plan` is the only reader of `parallel_size`,
-`mono_ratio`, `replay_fraction` and `source_weights`.
+`mono_ratio`, `replay_fraction`, `source_weights` and `weight.SOURCE`.
 
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
-n_mono). Within a kind the sources share by weight, or equally where the recipe says so;
+n_mono). Within a kind the sources share by weight, or equally where the recipe says so; a
+weight of 0 leaves a source out;
 instructions are drawn like replay and count as replay. Numbers are rounded once, here, by largest
 remainder.
 
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.errors import ConfigError, DataError
-from mtray.schema import Kind, Recipe, Source
+from mtray.schema import SIZE_OF, WEIGHT, Kind, Recipe, Source
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # cumulative tokens of each source's examples in the order drawn
@@ -84,8 +85,10 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
 
 
 def weighted(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
-    """Every source with its weight among the sources of its kind."""
-    return [(s, s.weight if recipe.source_weights == "study" else 1.0) for s in sources]
+    """Every source with its weight among the sources of its kind: the recipe's own, or what its
+    `source_weights` says."""
+    own, study = recipe.weights, recipe.source_weights == "study"
+    return [(s, own.get(s.name, s.weight if study else 1.0)) for s in sources]
 
 
 def _shared(
@@ -96,12 +99,14 @@ def _shared(
     for kind, size in sizes.items():
         members = [(s, weight) for s, weight in sources if s.pool == kind]
         if size > 0 and not members:
-            knob = {"mono": "mono_ratio", "replay": "replay_fraction", "parallel": "parallel_size"}[
-                kind
-            ]
-            raise ConfigError(f"{knob} is above 0 but the study has no source of kind {kind!r}")
+            raise ConfigError(
+                f"{SIZE_OF[kind]} is above 0 but the study has no source of kind {kind!r}"
+            )
         total = sum(weight for _, weight in members)
-        parts += [(s, size * weight / total) for s, weight in members]
+        if size > 0 and not total:
+            left_out = ", ".join(f"{WEIGHT}{s.name}" for s, _ in members)
+            raise ConfigError(f"every source of kind {kind!r} has weight 0: {left_out}")
+        parts += [(s, size * weight / total if size else 0.0) for s, weight in members]
     return parts
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.few_shot import SUFFIX, few_shot_rows, few_shot_table, takes_shots
+from mtray.data.few_shot import SUFFIX, takes_shots
 from mtray.data.filters import KEPT
 from mtray.data.mixing import OWN_DRAW, Draw, MixPart, Sums, SumsOf, draw, plan, shared_rows
 from mtray.data.readers.folders import data_files
 from mtray.data.readers.sources import is_there, paths_of, source_rows
+from mtray.data.recipe_tables import few_shot_count, recipe_tables, whole_table
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, digest_of, token_sums
 from mtray.data.testsets import is_named
 from mtray.data.tokenization import texts_tokenised
@@ -138,14 +139,15 @@ def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) ->
 
 
 def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:
-    """`sums_of` for any recipe, since few-shot examples are longer. The sums of the last share are
-    cached."""
+    """`sums_of` for any recipe, since few-shot examples are longer and a recipe may leave out long
+    ones. The last sums are cached."""
 
     @lru_cache(maxsize=1)
-    def of_share(share: float) -> Sums | None:
-        return sums_of(study, few_shot_table(store, share))
+    def of(share: float, limit: int | None) -> Sums | None:
+        recipe = Recipe(parallel_size=0, few_shot_share=share, max_length=limit)
+        return sums_of(study, recipe_tables(recipe, store))
 
-    return lambda recipe: of_share(recipe.few_shot_share)
+    return lambda recipe: of(recipe.few_shot_share, recipe.max_length)
 
 
 def select(
@@ -160,6 +162,7 @@ def select(
     shares = []
     for part in parts:
         table, rows = store[part.source], drawn[part.source]
+        whole = whole_table(table)
         shares.append(
             SourceShare(
                 source=part.source,
@@ -167,14 +170,15 @@ def select(
                 requested=part.requested,
                 requested_tokens=part.requested_tokens,
                 realised=len(rows),
-                available=table.available,
-                held=len(table),
+                available=whole.available,
+                held=len(whole),
+                fitting=None if table is whole else len(table),
                 shared=shared_rows(rows, which),
                 tokens=int(table.lengths()[rows].sum()) if len(rows) else 0,
                 repeats=len(rows) / max(1, table.available),
                 store=table.origin,
                 store_key=table.key,
-                few_shot=few_shot_rows(table, rows),
+                few_shot=few_shot_count(table, rows),
                 dropped=table.dropped,
                 digest=digest_of(table, rows),
             )
@@ -187,6 +191,6 @@ def mixed(
     study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw = OWN_DRAW
 ) -> tuple[Examples, Mix]:
     """The examples of a recipe and its mix, as every trial draws them."""
-    tables = few_shot_table(store, recipe.few_shot_share)
+    tables = recipe_tables(recipe, store)
     parts = plan(recipe, study.sources, sums_of(study, tables, which))
     return select(tables, parts, study.training.allow_repeats, which)

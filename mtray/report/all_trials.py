@@ -114,7 +114,7 @@ def trials_sheet(found: AllTrials, show: Callable[[DisplayedScore], str] = shown
             _repeats(trial),
             str(trial.seed),
             *(_cell(found, trial, name, show) for name in measures),
-            *(parameter_text(trial.recipe[name]) for name in varied),
+            *(parameter_text(trial.recipe.get(name)) for name in varied),
         ]
         for trial in found.trials
     ]

@@ -116,11 +116,9 @@ def _curve_points(surface: ModelledRun, space: Space, name: str) -> tuple[list[V
     """Values of a parameter, g of them, and the features of the background at each, shape (g, b,
     f)."""
     background = spread_points(len(surface.coordinates.names), BACKGROUND)
-    place = surface.coordinates.names.index(name)
     values, found = [], []
     for unit in _grid(space, name):
-        units = background.copy()
-        units[:, place] = unit
+        units = surface.coordinates.moved(background, name, unit)
         values.append(surface.coordinates.params(units[0])[name])
         found.append(_features(surface, units))
     return values, np.stack(found)

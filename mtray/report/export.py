@@ -13,6 +13,7 @@ from mtray.report.columnar_files import csv_bytes, parquet_bytes
 from mtray.report.differences import Difference, better_by
 from mtray.report.front import Front
 from mtray.report.front_builder import build_front
+from mtray.report.parameters import weights_of
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json
 from mtray.report.web_page import front_page
@@ -81,6 +82,7 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
     """
     names = list(dict.fromkeys(name for point in front.points for name in point.scores))
     trained = list(dict.fromkeys(name for point in front.points for name in point.training))
+    weights = weights_of(point.recipe for point in front.points)
     rows = []
     for point in front.points:
         row: dict[str, Any] = {
@@ -88,7 +90,7 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
             "trials": " ".join(map(str, point.trials)), "on_front": point.on_front,
             "knee": point.knee, "p_front": point.p_front,
         }  # fmt: skip
-        row |= point.recipe
+        row |= dict.fromkeys(weights) | point.recipe
         for objective in front.objectives:
             row |= _score_columns(objective.name, point.objectives[objective.name])
             gap = point.differences.get(BASE_NUMBER, {}).get(objective.name)

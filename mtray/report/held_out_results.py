@@ -24,7 +24,7 @@ from mtray.report.compare import ROLE_NAMES
 from mtray.report.differences import Joint, joint
 from mtray.report.groups import complete_trials, group_trials
 from mtray.report.omissions import omissions
-from mtray.report.parameters import Parameters, parameters
+from mtray.report.parameters import Parameters, parameters, weights_of
 from mtray.report.printing import aligned
 from mtray.report.seed_means import mean_records
 from mtray.report.tables import score_text
@@ -230,13 +230,14 @@ def lines(result: HeldOut) -> list[str]:
 def parquet(result: HeldOut) -> bytes:
     """One flat row for each recipe; an objective `x` has `x_dev`, `x_test` and, as difference to
     the base model, `x_dev_gap`, `x_test_gap`, each with `_low` and `_high`."""
-    flat = []
+    flat, weights = [], weights_of(row.recipe for row in result.rows)
     for row in result.rows:
         found: dict[str, Any] = {
             "number": row.number,
             "role": row.role,
             "on_front": row.on_front,
             "trials": " ".join(map(str, row.trials)),
+            **dict.fromkeys(weights),
             **row.recipe,
         }
         for name, measured in row.objectives.items():

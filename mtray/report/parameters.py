@@ -3,7 +3,9 @@ empty, not at its default."""
 
 from __future__ import annotations
 
-from mtray.schema import Recipe
+from collections.abc import Iterable
+
+from mtray.schema import Recipe, default_of
 
 Value = int | float | str
 Parameters = dict[str, Value | None]
@@ -13,16 +15,20 @@ OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout")
 
 def parameters(recipe: Recipe) -> Parameters:
     """Every parameter by name; None if it has no meaning: all of the untrained base model's, those
-    of an adapter with `method: full`, and the policy of choosing frozen blocks with `frozen_layers:
-    0`."""
+    of an adapter with `method: full`, `freeze_embeddings` with another one, and the policy of
+    choosing frozen blocks with `frozen_layers: 0`."""
     values: Parameters = recipe.model_dump(mode="json")
     values["lora_alpha"] = recipe.lora_scale * recipe.lora_rank
     empty = list(values) if not recipe.parallel_size else []
-    if recipe.method == "full":
-        empty += OF_ADAPTERS
+    empty += OF_ADAPTERS if recipe.method == "full" else ["freeze_embeddings"]
     if not recipe.frozen_layers:
         empty.append("freeze_policy")
     return values | dict.fromkeys(empty)
+
+
+def weights_of(recipes: Iterable[Parameters]) -> list[str]:
+    """The weights of sources that some recipe gives, which the others lack."""
+    return sorted({n for recipe in recipes for n in recipe if n not in Recipe.model_fields})
 
 
 def parameter_text(value: Value | None) -> str:
@@ -37,6 +43,5 @@ def parameter_text(value: Value | None) -> str:
 def recipe_text(recipe: Parameters) -> str:
     """The parameters of a recipe that differ from their defaults, such as `parallel_size 4096,
     mono_ratio 1`."""
-    defaults = {name: field.default for name, field in Recipe.model_fields.items()}
-    said = {n: v for n, v in recipe.items() if v is not None and v != defaults[n]}
+    said = {n: v for n, v in recipe.items() if v is not None and v != default_of(n)}
     return ", ".join(f"{name} {parameter_text(value)}" for name, value in said.items())

@@ -15,8 +15,9 @@ from mtray.report.parameters import Parameters, parameters
 from mtray.report.posterior import DRAWS, SEED, AgainstBaseline, expected_between
 from mtray.report.surface import ModelledRun
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Frozen, Recipe, Role, Sense, is_cost
+from mtray.schema import Frozen, Recipe, Role, Sense, default_of, is_cost
 from mtray.search_space.parameters import Choices, IntRange, Parameter, Value
+from mtray.search_space.simplex import with_given
 from mtray.search_space.space import Space
 
 
@@ -114,8 +115,8 @@ def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
     """The recipe given by `key=value` pairs, with the values of `start` for the rest, even if the
     space does not contain them. Raises ConfigError for a key that is no parameter of the space, a
     value beyond its range, where a surface cannot predict, or a parameter that the others switch
-    off."""
-    params = {name: getattr(start, name) for name in space.parameters}
+    off. The weights of sources that are not given keep their proportions."""
+    params = {name: start.value(name) for name in space.parameters}
     given = set[str]()
     for pair in pairs:
         name, sign, text = pair.partition("=")
@@ -128,13 +129,13 @@ def recipe_near(pairs: Sequence[str], start: Recipe, space: Space) -> Recipe:
         given.add(name)
     off = space.switched_off(params)
     if unused := sorted(given & off):
-        whose = ", ".join(space.parameters[unused[0]].when)
+        whose = ", ".join(space.switched_by(unused[0]))
         raise ConfigError(
             f"{unused[0]}={params[unused[0]]}: it is switched off by {whose} in this recipe; give "
             f"a value of {whose} that switches it on as well"
         )
-    defaults = {name: Recipe.model_fields[name].default for name in off}
-    return Recipe.model_validate({**start.model_dump(), **params, **defaults})
+    params = with_given(params, space.groups, given)
+    return start.with_values({**params, **{name: default_of(name) for name in off}})
 
 
 def _value(name: str, text: str, parameter: Parameter) -> Value:

@@ -44,6 +44,10 @@ class Coordinates:
         """The parameter values at unit coordinates, shape (d,)."""
         return self._unit_cube.params(units)
 
+    def moved(self, units: Array, name: str, unit: float) -> Array:
+        """`UnitCube.moved`."""
+        return self._unit_cube.moved(units, name, unit)
+
     def recipe(self, params: Params) -> Recipe:
         """The recipe of parameter values."""
         return self._space.recipe(dict(params))
@@ -52,12 +56,13 @@ class Coordinates:
         """Fields in which a recipe differs from the space's recipe with the same parameters."""
         values = self._space.written_out(recipe).model_dump()
         alike = self._space.recipe(self._params(recipe))
-        return {n: v for n, v in values.items() if v != getattr(alike, n)}
+        return {n: v for n, v in values.items() if v != alike.value(n)}
 
     def _params(self, recipe: Recipe) -> dict[str, Any]:
         """The recipe's parameters. A value that no coordinate can represent is replaced by the
         first choice, or the low end of the range."""
-        values = self._space.written_out(recipe).model_dump()
+        written = self._space.written_out(recipe)
+        values = {name: written.value(name) for name in self._space.parameters}
         return {
             name: values[name] if _has_place(p, values[name]) else values_of(p)[0]
             for name, p in self._space.parameters.items()

@@ -25,11 +25,11 @@ from mtray.report.displayed_scores import (
 )
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
-from mtray.report.parameters import Parameters, parameter_text
+from mtray.report.parameters import Parameters, parameter_text, weights_of
 from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
 from mtray.report.units import decimals, in_points
 from mtray.run_files import trial_name
-from mtray.schema import Recipe, Score
+from mtray.schema import Recipe, Score, default_of
 
 
 def score_text(score: Score, beside: Iterable[Score] = ()) -> str:
@@ -60,10 +60,11 @@ ALWAYS = ("parallel_size", "mono_ratio", "replay_fraction", "frozen_layers", "le
 
 def varied_parameters(recipes: Sequence[Parameters]) -> list[str]:
     """The parameters that get a column: the first ones, and those that some recipe sets."""
+    names = [*Recipe.model_fields, *weights_of(recipes)]
     return [
         name
-        for name, field in Recipe.model_fields.items()
-        if name in ALWAYS or any(r[name] not in (None, field.default) for r in recipes)
+        for name in names
+        if name in ALWAYS or any(r.get(name) not in (None, default_of(name)) for r in recipes)
     ]
 
 
@@ -103,7 +104,7 @@ def _cells(
         *(_measured(front, point, name, show) for name in measures),
         f"{point.p_front:.2f}",
         EMPTY if point.role == "base" else str(point.replicates),
-        *(parameter_text(point.recipe[name]) for name in parameters),
+        *(parameter_text(point.recipe.get(name)) for name in parameters),
     ]
 
 

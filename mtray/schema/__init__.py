@@ -1,10 +1,33 @@
 """All data models of mtray: frozen, and unknown keys are errors. `mtray.study` and
 `mtray.search_space.space` read files into them."""
 
-from mtray.schema.base import BASELINES, POOLS, Baseline, Direction, Frozen, Kind
+from mtray.schema.base import (
+    BASELINES,
+    NAME_PATTERN,
+    POOLS,
+    Baseline,
+    Direction,
+    Frozen,
+    Kind,
+)
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
-from mtray.schema.recipe import LORA_SCALE, RENAMED, Mix, Recipe, SourceShare
+from mtray.schema.recipe import (
+    LORA_SCALE,
+    RENAMED,
+    SIZE_OF,
+    WEIGHT,
+    Mix,
+    Recipe,
+    SourceShare,
+    default_of,
+    is_parameter,
+)
+from mtray.schema.recipe_training import (
+    TRAINING_PARAMETERS,
+    study_of,
+    training_of,
+)
 from mtray.schema.record import (
     RETENTION_SUMMARIES,
     Estimate,
@@ -23,7 +46,6 @@ from mtray.schema.rendering import Generation, Noise
 from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
-    NAME_PATTERN,
     NO_COMET,
     RECORDED_BESIDE,
     SACREBLEU_PREFIX,
@@ -41,7 +63,7 @@ from mtray.schema.study import (
     Take,
     Unit,
 )
-from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop
+from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, check_training
 
 __all__ = [
     "BASELINES",
@@ -55,6 +77,9 @@ __all__ = [
     "RENAMED",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
+    "SIZE_OF",
+    "TRAINING_PARAMETERS",
+    "WEIGHT",
     "AbilitySpec",
     "Baseline",
     "Between",
@@ -97,6 +122,11 @@ __all__ = [
     "beyond",
     "broken_reason",
     "check_stop",
+    "check_training",
+    "default_of",
     "is_cost",
+    "is_parameter",
     "moved_by",
+    "study_of",
+    "training_of",
 ]

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from mtray.schema.base import Frozen, Kind
+from mtray.schema.base import NAME_PATTERN, Frozen, Kind
+from mtray.schema.training import Schedule
 
 # parameters that an earlier version had under another name
 RENAMED = {"alpha": "reversion_alpha"}
+WEIGHT = "weight."  # then a source's name: the parameters that are no fields of `Recipe`
+# the parameter that decides how much of a kind a recipe has
+SIZE_OF: dict[Kind, str] = {
+    "parallel": "parallel_size", "mono": "mono_ratio", "replay": "replay_fraction",
+}  # fmt: skip
 LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
+# what the random choice of frozen blocks depends on; a field added here would change the blocks of
+# recorded trials
+HASHED = (
+    "parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "frozen_layers",
+    "freeze_policy", "method", "lora_rank", "lora_alpha", "lora_dropout", "learning_rate",
+    "reversion_alpha",
+)  # fmt: skip
 
 
 class Recipe(Frozen):
@@ -23,8 +38,12 @@ class Recipe(Frozen):
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
-    - `frozen_layers`: transformer blocks whose weights are not trained; embeddings, norms and head
-      always are.
+    - `weight.SOURCE`: the weight of a source among those of its kind, instead of the one that
+      `source_weights` gives it; 0 leaves the source out. Not a key of every recipe.
+    - `frozen_layers`: transformer blocks whose weights are not trained; norms and head are, and
+      embeddings unless `freeze_embeddings` says so.
+    - `freeze_embeddings`: which embeddings are not trained: none, those of the input (and with
+      tied weights those of the output), or those of input and output (both).
     - `freeze_policy`: which blocks are frozen: those nearest the input (bottom), nearest the output
       (top), random ones, those most changed since `training.freeze_from`, or those with the lowest
       signal-to-noise ratio (snr).
@@ -34,13 +53,20 @@ class Recipe(Frozen):
     - `lora_alpha`: as in peft: the adapter's product is multiplied by lora_alpha / lora_rank; None
       is twice the rank.
     - `lora_dropout`: dropout on the input of an adapter during training.
-    - `learning_rate`: peak rate of AdamW (the schedule is the study's), without a default, since
-      none suits every model; None is for recipes that train nothing.
+    - `learning_rate`: peak rate of AdamW, without a default, since none suits every model; None is
+      for recipes that train nothing.
+    - `schedule`, `warmup`, `weight_decay`, `epochs`, `batch_examples`: as in the study's
+      `training`, instead of its value; None: the study's.
+    - `max_length`: examples with more tokens are left out, at most as many as the study's
+      `training.max_length`, up to which sources are tokenised; None: the study's.
     - `reversion_alpha`: the weights evaluated are w0 + reversion_alpha (w - w0), with w0 the base
       model's and w the tuned ones; with LoRA the adapter is scaled.
     - `stop_after`: the share of the planned steps after which the weights are taken; the learning
-      rate schedule stays that of the whole plan (needs `training.schedule: constant`).
+      rate schedule stays that of the whole plan (needs a constant `schedule`).
     """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(ge=0)]] = Field(init=False)
 
     parallel_size: Annotated[int, Field(ge=0)]
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
@@ -48,12 +74,19 @@ class Recipe(Frozen):
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     source_weights: Literal["study", "equal"] = "study"
     frozen_layers: Annotated[int, Field(ge=0)] = 0
+    freeze_embeddings: Literal["none", "input", "both"] = "none"
     freeze_policy: Literal["bottom", "top", "random", "most_changed", "snr"] = "bottom"
     method: Literal["full", "lora", "qlora"] = "full"
     lora_rank: Annotated[int, Field(ge=1)] = 16
     lora_alpha: Annotated[float | None, Field(gt=0)] = None
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float | None, Field(gt=0)] = None
+    schedule: Schedule | None = None
+    warmup: Annotated[float | None, Field(ge=0, le=1)] = None
+    weight_decay: Annotated[float | None, Field(ge=0)] = None
+    epochs: Annotated[float | None, Field(gt=0)] = None
+    batch_examples: Annotated[int | None, Field(ge=1)] = None
+    max_length: Annotated[int | None, Field(ge=8)] = None
     reversion_alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     stop_after: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -70,16 +103,57 @@ class Recipe(Frozen):
             values["lora_alpha"] = scale * rank
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_one_order(cls, found: Any) -> Any:
+        """Weights sorted, so that equal recipes have equal texts; nothing else is allowed beside
+        the fields. It stands after, so it runs before, the reader of an earlier version's names."""
+        if not isinstance(found, dict):
+            return found
+        others = [name for name in found if name not in (*cls.model_fields, *RENAMED)]
+        for name in others:
+            if not is_parameter(name):
+                raise ValueError(f"unknown parameter {name!r}")
+        fields = {name: value for name, value in found.items() if name not in others}
+        return fields | {name: found[name] for name in sorted(others) if found[name] is not None}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights that it gives, by source."""
+        return {n.removeprefix(WEIGHT): v for n, v in (self.model_extra or {}).items()}
+
+    def value(self, name: str) -> Any:
+        """The value of a parameter by its name; None of a weight that it does not give."""
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        return self.weights.get(name.removeprefix(WEIGHT))
+
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values of some parameters; a weight of None is not given."""
+        return Recipe.model_validate(self.model_dump() | dict(values))
+
     def hashed_fields(self) -> dict[str, Any]:
-        """All fields in the names and units in which earlier versions hashed them."""
+        """The fields that earlier versions hashed, in their names and units."""
         names = {now: before for before, now in RENAMED.items()}
-        fields = {names.get(k, k): v for k, v in self.model_dump(mode="json").items()}
+        known = self.model_dump(mode="json")
+        fields = {names.get(name, name): known[name] for name in HASHED}
         return fields | {"lora_alpha": self.lora_scale}
 
     @property
     def lora_scale(self) -> float:
         """The factor of the adapter's product."""
         return LORA_SCALE if self.lora_alpha is None else self.lora_alpha / self.lora_rank
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a recipe may have a value of this name."""
+    source = name.removeprefix(WEIGHT)
+    return name in Recipe.model_fields or (source != name and bool(re.match(NAME_PATTERN, source)))
+
+
+def default_of(name: str) -> Any:
+    """A parameter's value in a recipe that does not give it; None of a weight."""
+    return Recipe.model_fields[name].default if name in Recipe.model_fields else None
 
 
 class SourceShare(Frozen):
@@ -90,10 +164,12 @@ class SourceShare(Frozen):
     - `available`: how many examples the source holds.
     - `held`: how many of them, the first in the study's order, the draw is taken from (0: not
       recorded; in older records less than `available`).
+    - `fitting`: how many of these are within the recipe's own `max_length`; the draw is taken from
+      them (None: it has none, or all are).
     - `shared`: in a replicate, how many of the examples drawn are also in the study's own draw of
       the same size.
     - `tokens`: tokens that the model sees in one epoch.
-    - `repeats`: realised / available.
+    - `repeats`: realised / available, or / fitting.
     - `requested_tokens`: what the recipe asks for in tokens, where it counts those (`mixing:
       {count: tokens}`).
     - `store`: where the tokens came from: `mapped` from the token store, `sent` from it by another
@@ -103,9 +179,11 @@ class SourceShare(Frozen):
     - `dropped`: examples of the source that are longer than `max_length` and therefore in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).
-    - `seen`: of a training that stopped early (`Recipe.stop_after`), how many distinct examples it
-      was trained on; None: not counted, since training ran to its end.
+    - `seen`: of a training that stopped early (`Recipe.stop_after`), or of less than an epoch, how
+      many distinct examples it was trained on; None: all of them.
     - `seen_tokens`: the tokens of those examples.
+    - `trained`: of a training whose last epoch is a part of one, how many examples it was planned
+      to train on, each counted once per epoch; None: `realised` times the epochs.
     """
 
     source: str
@@ -114,6 +192,7 @@ class SourceShare(Frozen):
     realised: int
     available: int
     held: int = 0
+    fitting: int | None = None
     shared: int = 0
     tokens: int
     repeats: float
@@ -125,6 +204,7 @@ class SourceShare(Frozen):
     digest: str = ""
     seen: int | None = None
     seen_tokens: int | None = None
+    trained: int | None = None
 
     @property
     def examples(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mtray.schema.base import POOLS, Direction, Frozen, Kind
+from mtray.schema.base import NAME_PATTERN, POOLS, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.record import is_cost
@@ -15,7 +15,6 @@ from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.training import Resources, Training, check_stop, check_training
 
 # names of runs and their folders: no path, no hidden file, nothing that reads as an option
-NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Command = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]

@@ -10,12 +10,16 @@ from mtray.schema.base import Frozen
 
 # keys of `Training` that affect what is kept and recorded, not what is trained
 KEPT_BESIDE = frozenset({"checkpoints", "checkpoint_minutes", "keep_weights", "movement"})
+Schedule = Literal["cosine", "linear", "constant"]
 OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> lowest ZeRO stage that supports it
 
 
 class Training(Frozen):
-    """Settings of every training.
+    """Settings of every training; a recipe may have its own `epochs`, `batch_examples`, `warmup`,
+    `schedule` and `weight_decay` (`mtray.schema.recipe_training`).
 
+    - `epochs`: how often every example of the mix is trained on; a part of an epoch is the first
+      part of its random order, such as a quarter of all examples after two epochs with 2.25.
     - `batch_examples`: examples in the global batch, which is split over the workers.
     - `batch_tokens`: the most tokens in the global batch, instead of `batch_examples`.
     - `micro_batch_tokens`: the most tokens in a worker's micro-batch (None: 4096, or fewer for a
@@ -33,14 +37,14 @@ class Training(Frozen):
     - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 1
+    epochs: Annotated[int | float, Field(gt=0)] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     max_length: Annotated[int, Field(ge=8)] = 256
     max_steps: Annotated[int, Field(ge=1)] | None = None
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Schedule = "cosine"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_clipping: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -3,11 +3,12 @@ parameters has its maximum and minimum over the space at one of them."""
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
 from itertools import product
 
 from mtray.schema import Recipe
-from mtray.search_space.parameters import Value, values_of
+from mtray.search_space.parameters import Share, Value, values_of
 from mtray.search_space.space import Space
 
 
@@ -22,13 +23,26 @@ def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
     Whether a parameter is on depends on conditions, which compare another parameter with a
     threshold. Every part of a range between thresholds therefore has its own two ends here. An end
     cut off by a threshold is the last value before it.
+
+    Searched weights of sources cannot all be at an end. With one of a kind among `names`, each
+    source of that kind has all of it in one recipe, which is the most that it can have.
     """
     needed = _with_what_they_depend_on(space, names)
-    options = {
-        name: _options(space, name, name in names) if name in needed else values_of(p)[:1]
+    options: list[list[dict[str, Value]]] = [
+        [
+            {name: value}
+            for value in (
+                _options(space, name, name in names) if name in needed else values_of(p)[:1]
+            )
+        ]
         for name, p in space.parameters.items()
-    }
-    combined = (dict(zip(options, values, strict=True)) for values in product(*options.values()))
+        if not isinstance(p, Share)
+    ]
+    for group, whole in space.groups.values():
+        corners: list[dict[str, Value]] = [{n: whole * (n == m) for n in group} for m in group]
+        alike: dict[str, Value] = dict.fromkeys(group, whole / len(group))
+        options.append(corners if set(group) & set(names) else [alike])
+    combined = (dict(ChainMap(*values)) for values in product(*options))
     return list(dict.fromkeys(map(space.recipe, combined)))
 
 

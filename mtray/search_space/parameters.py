@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtray.schema import Frozen
+from mtray.schema import Frozen, Kind
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -113,6 +113,31 @@ class IntRange(_Range):
         return IntDistribution(self.low, self.high, log=self.log, step=self.step)
 
 
+class Share(FloatRange):
+    """The weight of a source (`weight.SOURCE`), searched together with those of the other sources
+    of its kind: they sum to 1, and every division of it is equally likely before anything is
+    measured. A source of the kind whose weight is fixed keeps it, and the others divide the rest.
+
+    - `guess`: a share believed to be good.
+    - `high`, `pool`, `count`: what the searched weights of the kind sum to, the kind, and how many
+      they are. They follow from the file's other lines and from the study.
+    """
+
+    type: Literal["share"]  # type: ignore[assignment]
+    low: float = 0.0
+    high: float = 1.0
+    pool: Kind = "parallel"
+    count: int = 0
+
+    def text(self) -> str:
+        return f"0 to {self.high:g}, a share of the {self.pool} sources"
+
+    def distribution(self) -> BaseDistribution:
+        from mtray.search_space.shares import ShareDistribution
+
+        return ShareDistribution(self.pool, self.high, self.count)
+
+
 class Choices(_Varied):
     type: Literal["categorical"]
     choices: Annotated[tuple[Value, ...], Field(min_length=1)]
@@ -164,11 +189,12 @@ def within(distribution: BaseDistribution, value: Any) -> Any:
     return min(max(value, distribution.low), distribution.high)
 
 
-Parameter = Annotated[FloatRange | IntRange | Choices, Field(discriminator="type")]
-TYPES: dict[str, type[FloatRange | IntRange | Choices]] = {
+Parameter = Annotated[FloatRange | IntRange | Choices | Share, Field(discriminator="type")]
+TYPES: dict[str, type[FloatRange | IntRange | Choices | Share]] = {
     "float": FloatRange,
     "int": IntRange,
     "categorical": Choices,
+    "share": Share,
 }
 
 

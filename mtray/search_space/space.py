@@ -1,5 +1,5 @@
 """Read a search space: YAML -> `Space` -> Optuna distributions. One parameter is one line; its name
-is a field of `Recipe`.
+is a field of `Recipe`, or `weight.` and the name of a source.
 
 parallel_size: {type: int, low: 256, high: 8192, log: true}
 mono_ratio: {type: float, low: 0.0, high: 2.0}
@@ -8,11 +8,12 @@ replay_fraction: 0.1          # fixed
 frozen_layers: {type: int, low: 0, high: 4, when: {mono_ratio: {above: 0.5}}}
 method: {type: categorical, choices: [full, lora]}
 lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
+weight.news: {type: share}    # with `weight.web: {type: share}`: they sum to 1
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,30 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import RENAMED, Frozen, Recipe
+from mtray.schema import (
+    RENAMED,
+    SIZE_OF,
+    WEIGHT,
+    Frozen,
+    Kind,
+    Recipe,
+    Source,
+    default_of,
+    is_parameter,
+)
 from mtray.search_space.parameters import (
     TYPES,
     Choices,
     Condition,
-    FloatRange,
-    IntRange,
     Parameter,
+    Share,
     Value,
     holds,
     shown,
     values_of,
 )
+from mtray.search_space.simplex import on_simplex
+from mtray.search_space.source_weights import check_names, with_groups
 from mtray.study import explain
 from mtray.yaml_files import read_yaml
 
@@ -68,37 +80,64 @@ class Space(Frozen):
     def recipe(self, params: Mapping[str, Value]) -> Recipe:
         """The recipe of a suggestion; a parameter switched off by its condition has its field's
         default."""
-        values = {**self.fixed, **params}
-        values |= {name: Recipe.model_fields[name].default for name in self.switched_off(params)}
+        values = {**self.fixed, **self.on_simplex(params)}
+        values |= {name: default_of(name) for name in self.switched_off(params)}
         return Recipe.model_validate(values)
 
+    @property
+    def groups(self) -> dict[Kind, tuple[list[str], float]]:
+        """The searched weights by kind: their names, and what they sum to."""
+        found: dict[Kind, tuple[list[str], float]] = {}
+        for name, p in self.parameters.items():
+            if isinstance(p, Share):
+                found.setdefault(p.pool, ([], p.high))[0].append(name)
+        return found
+
+    def on_simplex(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """The parameters with the weights of every kind divided so that they sum to 1."""
+        return on_simplex(params, self.groups)
+
     def switched_off(self, params: Mapping[str, Value]) -> set[str]:
-        """The names in a suggestion whose condition fails."""
+        """The names in a suggestion whose condition fails, and the weights of a kind of which it
+        has no text."""
         values, off = {**self.fixed, **params}, set()
         for name in self.in_order():
             conditions = self.parameters[name].when if name in params else {}
             if not all(c.holds(_value(values, other)) for other, c in conditions.items()):
-                values[name] = Recipe.model_fields[name].default
+                values[name] = default_of(name)
                 off.add(name)
+        for pool, (names, _) in self.groups.items():
+            if _value(values, SIZE_OF[pool]) == 0:
+                off |= {*names} & params.keys()
         return off
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether a parameter can be switched off."""
+        return bool(self.groups) or any(p.when for p in self.parameters.values())
+
+    def switched_by(self, name: str) -> list[str]:
+        """The parameters that can switch this one off."""
+        p = self.parameters[name]
+        return [*p.when, *([SIZE_OF[p.pool]] if isinstance(p, Share) else [])]
 
     def params(self, recipe: Recipe) -> dict[str, Value]:
         """The recipe's values of the searched parameters. One that is switched off and whose value
         its range does not contain gets a value of the range."""
         recipe = self.written_out(recipe)
-        values = {name: getattr(recipe, name) for name in self.parameters}
+        values = {name: recipe.value(name) for name in self.parameters}
         off = [
             n
             for n in self.switched_off(values)
             if not holds(self.parameters[n].distribution(), values[n])
         ]
-        return values | {name: values_of(self.parameters[name])[0] for name in off}
+        return self.on_simplex(values | {name: values_of(self.parameters[name])[0] for name in off})
 
     def written_out(self, recipe: Recipe) -> Recipe:
         """The recipe with a number for `lora_alpha` where the space searches it and it is on."""
         if "lora_alpha" not in self.parameters or recipe.lora_alpha is not None:
             return recipe
-        values = {name: getattr(recipe, name) for name in self.parameters}
+        values = {name: recipe.value(name) for name in self.parameters}
         if recipe.method == "full" or "lora_alpha" in self.switched_off(values):
             return recipe
         return recipe.model_copy(update={"lora_alpha": recipe.lora_scale * recipe.lora_rank})
@@ -133,24 +172,27 @@ class Space(Frozen):
 
 
 def _value(values: Mapping[str, Value], name: str) -> Value:
-    found: Value = values.get(name, Recipe.model_fields[name].default)
+    found: Value = values.get(name, default_of(name))
     return found
 
 
-def load_space(path: Path, defaults: Mapping[str, Value] | None = None) -> Space:
-    """The space of a YAML file; `defaults` (from the study) fix parameters that the file does not
-    name. Raises ConfigError."""
+def load_space(
+    path: Path, defaults: Mapping[str, Value] | None = None, sources: Sequence[Source] = ()
+) -> Space:
+    """The space of a YAML file. Of the study: `defaults` fix parameters that the file does not
+    name, and `sources` may have weights. Raises ConfigError."""
     raw = read_yaml(path)
     for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
-        unknown = [name for name in names if name not in Recipe.model_fields]
+        unknown = [name for name in names if not is_parameter(name)]
         if unknown:
             raise unknown_parameter(where, unknown[0])
+        check_names(where, list(names), sources)
     fixed = {k: v for k, v in raw.items() if isinstance(v, Value) and not isinstance(v, bool)}
     varied = {k: v for k, v in raw.items() if k not in fixed}
     parameters = {name: _parameter(path, name, found) for name, found in varied.items()}
     fixed = {**{k: v for k, v in (defaults or {}).items() if k not in varied}, **fixed}
     _check_recipe(path, fixed)
-    space = Space(parameters=parameters, fixed=fixed)
+    space = Space(parameters=with_groups(path, parameters, fixed, sources), fixed=fixed)
     for name, line in REQUIRED.items():
         if name not in parameters and name not in fixed:
             raise ConfigError(
@@ -171,11 +213,11 @@ def unknown_parameter(where: str, name: str) -> ConfigError:
     """The error that says what a parameter is called now, or which ones there are."""
     if name in RENAMED:
         return ConfigError(f"{where}: the parameter {name!r} is now called {RENAMED[name]}")
-    allowed = ", ".join(Recipe.model_fields)
+    allowed = ", ".join((*Recipe.model_fields, f"{WEIGHT}SOURCE"))
     return ConfigError(f"{where}: unknown parameter {name!r}; allowed: {allowed}")
 
 
-def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | Choices:
+def _parameter(path: Path, name: str, found: object) -> Parameter:
     """One line of a space file, checked against the model of its `type`."""
     if not isinstance(found, dict):
         raise ConfigError(
@@ -187,6 +229,8 @@ def _parameter(path: Path, name: str, found: object) -> FloatRange | IntRange | 
         raise ConfigError(
             f"{path}: {name}.type: expected one of {kinds}, found {found.get('type')!r}"
         )
+    if model is Share and (more := [key for key in found if key not in ("type", "guess")]):
+        raise ConfigError(f"{path}: {name}: a share has no key {more[0]}; allowed: type, guess")
     try:
         return model.model_validate(found)
     except ValidationError as error:
@@ -224,7 +268,7 @@ def _check_conditions(space: Space, path: Path) -> None:
 def _looked_at(parameter: Parameter, name: str, condition: Condition) -> list[Value]:
     """Values on either side of the thresholds of a condition on `name`, with its default where it
     can be switched off itself."""
-    off: list[Value] = [Recipe.model_fields[name].default] if parameter.when else []
+    off: list[Value] = [default_of(name)] if parameter.when else []
     return values_of(parameter, [condition]) + off
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mtray.runtime import code_hash, version_of
-from mtray.schema import KEPT_BESIDE, Mix, Recipe, Study
+from mtray.schema import KEPT_BESIDE, TRAINING_PARAMETERS, Mix, Recipe, Study, training_of
 from mtray.training.examples import Example
 from mtray.training.loop import example_lengths
 
@@ -25,14 +25,16 @@ LOOKED_AT = 64  # evenly spaced examples of a mix whose tokens are part of the k
 def checkpoint_key(
     study: Study, recipe: Recipe, seed: int, examples: Sequence[Example], mix: Mix, engine: str
 ) -> str:
-    """`engine`: its name and precision."""
+    """`engine`: its name and precision. A setting that the recipe gives counts like the study's
+    own."""
+    training = training_of(recipe, study.training)
     shares = [
         share.model_dump(mode="json", exclude={"store"})  # depends on the machine
         for share in mix.shares
     ]
     inputs = {
-        "recipe": recipe.model_dump(mode="json"), "seed": seed,
-        "training": study.training.model_dump(mode="json", exclude=set(KEPT_BESIDE)),
+        "recipe": recipe.model_dump(mode="json", exclude=set(TRAINING_PARAMETERS)), "seed": seed,
+        "training": training.model_dump(mode="json", exclude=set(KEPT_BESIDE)),
         # a trial's checkpoint also holds the intermediate checkpoints evaluated so far
         "intermediate": study.evaluation.intermediate_checkpoints,
         "model": [study.model, *_files(study.model)], "mix": shares, "data": _data_hash(examples),

@@ -63,8 +63,8 @@ def _stack(model: nn.Module) -> list[nn.Module]:
 
 
 def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = None) -> FrozenBlocks:
-    """Freeze `frozen_layers` blocks by the recipe's `freeze_policy`. Embeddings, norms and head are
-    always trained.
+    """Freeze `frozen_layers` blocks by the recipe's `freeze_policy`, and embeddings by its
+    `freeze_embeddings`. Norms are always trained.
 
     bottom, top: the blocks nearest the input or the output. random: drawn by seed and recipe (LF_H1
     of "Exploring Two-Phase Continual Instruction Fine-tuning", 2410.16006). most_changed: those
@@ -73,6 +73,7 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
 
     Raises ConfigError when the model has fewer blocks.
     """
+    freeze_embeddings(model, recipe.freeze_embeddings)
     layers = recipe.frozen_layers
     if not layers:
         return FrozenBlocks()
@@ -98,11 +99,23 @@ def freeze(model: nn.Module, recipe: Recipe, seed: int, earlier: str | None = No
     return FrozenBlocks(tuple(chosen), tuple(scores.tolist()))
 
 
+def freeze_embeddings(model: nn.Module, which: str) -> None:
+    """Freeze the embeddings of the input, or of input and output (`Recipe.freeze_embeddings`).
+    Where both are one tensor, it is frozen in either case."""
+    getters = {"none": (), "input": ("get_input_embeddings",),
+               "both": ("get_input_embeddings", "get_output_embeddings")}  # fmt: skip
+    for getter in getters[which]:
+        found = getattr(model, getter)()
+        if found is None:
+            raise ConfigError(
+                f"freeze_embeddings is {which}, and {type(model).__name__} has no such embeddings; "
+                "allowed: none, input"
+            )
+        found.requires_grad_(False)
+
+
 def _generator(recipe: Recipe, seed: int) -> np.random.Generator:
-    # fields added to recipes later would make recorded trials freeze other blocks
-    later = ("source_weights", "stop_after")
-    fields = {k: v for k, v in recipe.hashed_fields().items() if k not in later}
-    text = json.dumps([seed, fields], sort_keys=True)
+    text = json.dumps([seed, recipe.hashed_fields()], sort_keys=True)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import ConfigError
 from mtray.model_paths import resolve_model
-from mtray.schema import Study, check_stop
+from mtray.schema import (
+    TRAINING_PARAMETERS,
+    Recipe,
+    Study,
+    check_stop,
+    check_training,
+    training_of,
+)
 from mtray.search_space.extreme_recipes import extreme_recipes
+from mtray.search_space.parameters import shown
 from mtray.training.adapters import checkpoint_gradients, linear_names
-from mtray.training.freezing import earlier_model, transformer_blocks
+from mtray.training.freezing import earlier_model, freeze_embeddings, transformer_blocks
 from mtray.training.models import block_count, empty_model
 from mtray.training.quantization import check_qlora
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
 def check_recipes(study: Study, space: Space) -> None:
     """ConfigError naming the first setting that no trial, or not every trial, could train with.
     Takes seconds."""
-    check_stops(study, space)
+    check_settings(study, space)
     recipes = extreme_recipes(space, "frozen_layers", "freeze_policy", "method")
     blocks, most = (
         block_count(study.model, study.trust_remote_code),
@@ -40,25 +49,72 @@ def check_recipes(study: Study, space: Space) -> None:
         resolve_model(earlier_model(study.training.freeze_from))
     adapted = [r.frozen_layers for r in recipes if r.method != "full"]
     training = study.training
-    if most or adapted or training.gradient_checkpointing or training.packing == "on":
+    embeddings = [w for w in map(str, space.values("freeze_embeddings")) if w != "none"]
+    if most or adapted or embeddings or training.gradient_checkpointing or training.packing == "on":
         model = empty_model(study.model, study.trust_remote_code)
         _check_shape(model, study, most, max(adapted, default=None))
+        for which in embeddings:
+            freeze_embeddings(model, which)
 
 
-def check_stops(study: Study, space: Space) -> None:
-    """ConfigError where a recipe ends before its last step and must not."""
-    shares = [share for share in map(float, space.values("stop_after")) if share < 1]
-    if not shares:
-        return
-    if study.evaluation.intermediate_checkpoints:
+def check_settings(study: Study, space: Space) -> None:
+    """ConfigError where settings of `training` that the recipes give contradict each other, the
+    study's, or the end of a training before its last step."""
+    given = [name for name in TRAINING_PARAMETERS if space.values(name)]
+    early = any(float(share) < 1 for share in space.values("stop_after"))
+    if early and study.evaluation.intermediate_checkpoints:
         raise ConfigError(
             "the space sets `stop_after`, and the study has `evaluation.intermediate_checkpoints`, "
             "shares of all steps, which not every training takes; drop one of the two"
         )
-    try:
-        check_stop(min(shares), "stop_after", study.training)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
+    if "batch_examples" in given and study.training.batch_tokens is not None:
+        raise ConfigError(
+            "the space sets `batch_examples`, and the study's batches are counted in tokens "
+            f"(`training.batch_tokens` {study.training.batch_tokens}); drop one of the two"
+        )
+    if "max_length" in given:
+        _check_lengths(study, space)
+    if not given and not early:
+        return
+    for recipe in extreme_recipes(space, *given, "stop_after"):
+        try:
+            _check_setting(study, recipe)
+        except ValueError as error:
+            raise ConfigError(f"{error}{_whose(recipe, given)}") from None
+
+
+def _check_lengths(study: Study, space: Space) -> None:
+    """ConfigError where a recipe's limit is beyond the study's, or rows were joined up to that."""
+    most = study.training.max_length
+    if (longest := space.largest("max_length")) > most:
+        raise ConfigError(
+            f"max_length goes up to {shown(longest)}, and sources are tokenised "
+            f"up to the study's `training.max_length` of {most}; raise that or lower the range"
+        )
+    joined = [source.name for source in study.sources if source.documents]
+    if joined and min(map(float, space.values("max_length"))) < most:
+        raise ConfigError(
+            f"the space sets `max_length` below the study's ({most}), up to which source "
+            f"{joined[0]!r} joins the rows of a document, so that most of it would be left out; "
+            "drop `documents` there, or `max_length` from the space"
+        )
+
+
+def _check_setting(study: Study, recipe: Recipe) -> None:
+    """ValueError where a recipe cannot be trained by its settings."""
+    training = training_of(recipe, study.training)
+    check_training(training, study.resources)
+    for share in study.evaluation.intermediate_checkpoints:
+        check_stop(share, "evaluation.intermediate_checkpoints", training)
+    if recipe.stop_after < 1:
+        check_stop(recipe.stop_after, "stop_after", training)
+
+
+def _whose(recipe: Recipe, names: Sequence[str]) -> str:
+    """Which values of the space are meant, where it gives any."""
+    given = ((name, getattr(recipe, name)) for name in names)
+    said = [f"{name} {shown(value)}" for name, value in given if value is not None]
+    return f" (in a recipe of the space, with {', '.join(said)})" if said else ""
 
 
 def _check_shape(model: Any, study: Study, frozen: int, adapted: int | None) -> None:

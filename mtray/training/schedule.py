@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,15 +34,29 @@ def learning_rate_at(step: int, steps: int, peak: float, training: Training) -> 
 def batches(lengths: Index, training: Training, seed: int) -> list[Index]:
     """The rows of every step, reshuffled in each epoch, independent of the number of workers. The
     last batch of an epoch may be smaller. `lengths` (examples,) in tokens."""
-    order, size = np.random.default_rng(seed), training.batch_examples
     out: list[Index] = []
-    for _ in range(training.epochs):
-        rows = order.permutation(len(lengths))
+    for rows in epoch_rows(len(lengths), training.epochs, seed):
         if training.batch_tokens is None:
+            size = training.batch_examples
             out += [rows[i : i + size] for i in range(0, len(rows), size)]
         else:
             out += filled(rows, lengths, training.batch_tokens)
     return out[: training.max_steps]
+
+
+def epoch_rows(count: int, epochs: float, seed: int) -> Iterator[Index]:
+    """The rows of every epoch in random order. The last one may be a part of an epoch: the first
+    rows of the order that the whole epoch would have, rounded to a whole number of them, and at
+    least one in all. So a training of 1.5 epochs sees what one of two epochs sees first."""
+    order = np.random.default_rng(seed)
+    whole, part = divmod(epochs, 1)
+    for _ in range(int(whole)):
+        yield order.permutation(count)
+    rest = math.floor(part * count + 0.5)
+    if not whole:
+        rest = max(1, rest)
+    if rest:
+        yield order.permutation(count)[:rest]
 
 
 def step_after(share: float, steps: int) -> int:
@@ -50,11 +64,17 @@ def step_after(share: float, steps: int) -> int:
     return math.ceil(share * steps - 1e-9)
 
 
-def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
-    """The distinct rows of all steps up to `stop_after`, shape (rows,), ascending."""
+def trained_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
+    """The rows of all steps up to `stop_after`, in their order, shape (rows,); a row of two epochs
+    is there twice."""
     steps = batches(lengths, training, seed)
     done = steps[: step_after(stop_after, len(steps))]
-    return np.asarray(np.unique(np.concatenate([lengths[:0], *done])), dtype=np.int64)
+    return np.asarray(np.concatenate([lengths[:0], *done]), dtype=np.int64)
+
+
+def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
+    """The distinct ones of `trained_rows`, shape (rows,), ascending."""
+    return np.unique(trained_rows(lengths, training, seed, stop_after))
 
 
 def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:

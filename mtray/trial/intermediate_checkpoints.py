@@ -14,7 +14,7 @@ from mtray.evaluation.inference.requests import Output
 from mtray.schema import Mix, Training, TrainingRecord
 from mtray.training.examples import Example
 from mtray.training.loop import CheckpointSchedule, example_lengths
-from mtray.training.schedule import seen_rows
+from mtray.training.schedule import Index, seen_rows, trained_rows
 from mtray.trial.job import IntermediatePoint, KeepModel
 from mtray.trial.phase_timer import PhaseTimer
 
@@ -79,16 +79,25 @@ class IntermediateCheckpoints:
 def mix_until(
     mix: Mix, examples: Sequence[Example], training: Training, seed: int, stop_after: float
 ) -> Mix:
-    """The mix with counts of what a training sees of it up to this share of its steps. `examples`
-    are the mix's, source by source."""
+    """The mix with counts of what a training sees of it up to this share of its steps, where that
+    is not all of it in whole epochs. `examples` are the mix's, source by source."""
+    parts = training.epochs % 1 != 0
+    if stop_after == 1 and not parts:
+        return mix
     lengths = example_lengths(examples)
-    rows = seen_rows(lengths, training, seed, stop_after)
+    rows = trained_rows(lengths, training, seed, stop_after)
+    seen = seen_rows(lengths, training, seed, stop_after)
     ends = np.cumsum([share.realised for share in mix.shares])
-    source = np.searchsorted(ends, rows, side="right")
-    counts = np.bincount(source, minlength=len(ends))
-    tokens = np.bincount(source, weights=lengths[rows], minlength=len(ends))
+
+    def counted(of: Index, weights: Index | None = None) -> list[int]:
+        source = np.searchsorted(ends, of, side="right")
+        return list(map(int, np.bincount(source, weights, len(ends))))
+
+    found = {"trained": counted(rows)} if parts else {}
+    if stop_after < 1 or training.epochs < 1:
+        found |= {"seen": counted(seen), "seen_tokens": counted(seen, lengths[seen])}
     shares = (
-        share.model_copy(update={"seen": int(count), "seen_tokens": int(total)})
-        for share, count, total in zip(mix.shares, counts, tokens, strict=True)
+        share.model_copy(update={name: values[i] for name, values in found.items()})
+        for i, share in enumerate(mix.shares)
     )
     return mix.model_copy(update={"shares": tuple(shares)})

@@ -15,7 +15,7 @@ from mtray.errors import ConfigError, TrialPruned, TrialStopped
 from mtray.evaluation.inference.batching import Settings, settings_of
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.runtime import keep_freed_memory, versions
-from mtray.schema import Mix, Study, TrainingRecord, moved_by
+from mtray.schema import Mix, Study, TrainingRecord, moved_by, study_of
 from mtray.training.checkpoint_key import checkpoint_key
 from mtray.training.checkpoints import Checkpoints
 from mtray.training.examples import Example
@@ -68,7 +68,8 @@ class _Trial:
     """A worker's state of its trial, from the base model's weights to the outputs."""
 
     def __init__(self, job: Job, study: Study, options: RunOptions, worker: Worker) -> None:
-        self._job, self._study, self._options, self._worker = job, study, options, worker
+        self._job, self._options, self._worker = job, options, worker
+        self._study = study_of(job.recipe, study)
         self._seconds, self._notes, self._restored = PhaseTimer(), dict[str, Any](), 0.0
         self._origin, self._mix = InitialWeights(), Mix()
         self._record: TrainingRecord | None = None
@@ -105,8 +106,7 @@ class _Trial:
         recipe, draw = self._job.recipe, self._job.draw
         with self._seconds.phase("mix"):
             examples, self._mix = mixed(self._study, store, recipe, draw)
-            if recipe.stop_after < 1:
-                self._mix = self._seen(examples, recipe.stop_after)
+            self._mix = self._seen(examples, recipe.stop_after)
         return examples
 
     def _seen(self, examples: Sequence[Example], stop_after: float) -> Mix:

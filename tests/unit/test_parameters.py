@@ -128,7 +128,8 @@ def test_every_output_leaves_it_empty(exported, read):
 
 @pytest.mark.parametrize("roles", [("base",), ("base", "search"), ("search",)])
 def test_columns_have_the_same_types_whatever_rows_are_there(roles):
-    trained = Recipe(parallel_size=5, learning_rate=1e-3, **ADAPTERS)
+    own = {"schedule": "linear", "warmup": 0.1, "weight_decay": 0.0, "epochs": 1.0}
+    trained = Recipe(parallel_size=5, learning_rate=1e-3, batch_examples=8, **own, **ADAPTERS)
     made = {"base": Recipe(parallel_size=0), "search": trained}
     rows = [{"number": 1, **parameters(made[role]), "bleu.en-uk": None} for role in roles]
     schema = pq.read_schema(BytesIO(parquet_bytes(rows)))

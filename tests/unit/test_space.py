@@ -102,7 +102,7 @@ WRONG = [
     ("frozen_layers: {type: categorical, choices: [a]}", "frozen_layers: Input should be a valid"),
     (
         "mono_ratio: {type: real, low: 0, high: 1}",
-        "mono_ratio.type: expected one of float, int, categorical, found 'real'",
+        "mono_ratio.type: expected one of float, int, categorical, share, found 'real'",
     ),
     ("mono_ratio: {low: 0, high: 1}", "mono_ratio.type: expected one of float"),
     (

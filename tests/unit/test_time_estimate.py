@@ -88,16 +88,35 @@ SECONDS = [
 ]
 
 
+WHOLE = Recipe(parallel_size=200)
+# a recipe's own settings -> seconds of training, where the study has one epoch
+OWN = [
+    ({"epochs": 2.5}, {}, 25),
+    ({"epochs": 0.5}, {}, 5),
+    ({"epochs": 0.5, "stop_after": 0.5}, {}, 2.5),
+    ({"batch_examples": 4}, {"max_steps": 1}, 4),
+    ({"epochs": 1.0, "warmup": 0.5, "weight_decay": 0.1, "schedule": "linear"}, {}, 10),
+]
+
+
+@pytest.mark.parametrize("own, training, seconds", OWN)
+def test_settings_of_the_recipe_count(own, training, seconds):
+    study = make_study(training=Training(**training))
+    recipe = WHOLE.model_copy(update=own)
+    assert trained_seconds(PACE, study, mix_of(200), recipe) == pytest.approx(114 + seconds)
+
+
 @pytest.mark.parametrize("changes, evaluation, seconds", SECONDS)
 def test_a_trial_by_hand(changes, evaluation, seconds):
     study = make_study(**changes)
     changed = study.evaluation.model_copy(update=evaluation)
     study = study.model_copy(update={"evaluation": changed})
-    assert trained_seconds(PACE, study, mix_of(200)) == pytest.approx(seconds)
+    assert trained_seconds(PACE, study, mix_of(200), WHOLE) == pytest.approx(seconds)
 
 
 def test_a_trial_that_stops_early_by_hand():
-    assert trained_seconds(PACE, make_study(), mix_of(200), 0.25) == pytest.approx(10 + 2.5 + 104)
+    early = WHOLE.model_copy(update={"stop_after": 0.25})
+    assert trained_seconds(PACE, make_study(), mix_of(200), early) == pytest.approx(10 + 2.5 + 104)
 
 
 def test_the_base_model_baselines_and_repeats_are_counted():

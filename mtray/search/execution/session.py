@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from mtray.data.recipe_tables import held_rows
 from mtray.data.store import sums_by_recipe
 from mtray.errors import RunError
 from mtray.report.abilities import ability_sentences, ability_sets
@@ -57,7 +58,7 @@ def run_session(
     check_data(run_dir, prepared.study, prepared.store)
     rebind(run_dir, prepared.study, prepared.space)
     bind(run_dir, prepared.study, prepared.space, prepared.first)
-    held = {name: len(table) for name, table in prepared.store.items()}
+    held = held_rows(prepared.store, prepared.space.values("max_length"))
     sums = sums_by_recipe(prepared.study, prepared.store)
     ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
     delete_finished_scratch(run_dir)

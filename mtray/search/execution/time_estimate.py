@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import plan
+from mtray.data.recipe_tables import held_rows, recipe_tables
 from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
 from mtray.report.printing import duration_text
-from mtray.schema import POOLS, Mix, Recipe, Resources, Study
+from mtray.schema import POOLS, Mix, Recipe, Resources, Study, training_of
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
 from mtray.search.strategy.largest_recipes import largest_recipes
@@ -135,9 +135,9 @@ def _scoring(study: Study, part: Any, outputs: Sequence[Any]) -> float:
     return time.perf_counter() - start
 
 
-def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0) -> float:
-    """Seconds of a trial that trains on this mix, or for this share of the steps."""
-    training, workers = study.training, study.resources.workers
+def trained_seconds(pace: Pace, study: Study, mix: Mix, recipe: Recipe) -> float:
+    """Seconds of a trial that trains on this mix by the recipe's settings."""
+    training, workers = training_of(recipe, study.training), study.resources.workers
     tokens: float = mix.tokens * training.epochs
     if training.max_steps is not None and training.batch_tokens is not None:
         tokens = min(tokens, training.max_steps * training.batch_tokens)
@@ -147,7 +147,7 @@ def trained_seconds(pace: Pace, study: Study, mix: Mix, stop_after: float = 1.0)
     evaluations = 1.0 + study.evaluation.further_points
     if rule := study.early_stopping:
         evaluations += len(rule.rungs) * rule.segments
-    training_seconds = stop_after * tokens / (pace.tokens_per_second * workers)
+    training_seconds = recipe.stop_after * tokens / (pace.tokens_per_second * workers)
     return training_seconds + pace.fixed + evaluations * _evaluation(pace, workers)
 
 
@@ -157,20 +157,21 @@ def _evaluation(pace: Pace, workers: int) -> float:
 
 def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
     """Estimates for every baseline at its own size and for recipes that fill the space."""
-    held, sums = {name: len(table) for name, table in store.items()}, sums_by_recipe(study, store)
+    held = held_rows(store, space.values("max_length"))
+    sums = sums_by_recipe(study, store)
     baselines = baseline_recipes(space, study, held, sums).values()
     points = space_filling(space.distributions(), POINTS, study.seed)
     base = pace.fixed + _evaluation(pace, study.resources.workers)
 
     def seconds(params: dict[str, Any]) -> float:
         recipe = space.recipe(params)
-        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe.stop_after)
+        return trained_seconds(pace, study, mix_of(recipe, study, store), recipe)
 
     return Estimate(base, tuple(map(seconds, baselines)), tuple(map(seconds, points)))
 
 
 def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
-    tables = few_shot_table(store, recipe.few_shot_share)
+    tables = recipe_tables(recipe, store)
     parts = plan(recipe, study.sources, sums_of(study, tables))
     return select(tables, parts, study.training.allow_repeats)[1]
 

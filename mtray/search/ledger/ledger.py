@@ -71,10 +71,9 @@ class Ledger:
         self._study = RunStudy(run_dir, study, self._distributions)
         known = {t.user_attrs[IMPORTED] for t in imported_trials(self._study.trials())}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
-        conditions = any(p.when for p in space.parameters.values())
         where = SearchDomain(
             self._distributions, space.guesses, feasibility(study, space, held, sums),
-            space.switched_off if conditions else None,
+            space.switched_off if space.has_conditions else None,
         )  # fmt: skip
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = SuggestionPrefetcher(self._suggester)

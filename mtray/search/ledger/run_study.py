@@ -21,6 +21,7 @@ from mtray.search.ledger.journal_file import RunJournal
 from mtray.search.ledger.run_folder import OPTUNA
 from mtray.search.ledger.trial_attributes import COST, OVER
 from mtray.search.strategy.cost_aware import Observation
+from mtray.search_space.shares import plain
 
 
 def optuna_name(run_dir: Path, spec: Study) -> str:
@@ -45,7 +46,7 @@ class RunStudy:
         name: str | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._distributions = dict(distributions)
+        self._distributions = {name: plain(d) for name, d in distributions.items()}
         self._storage = optuna.storages.JournalStorage(RunJournal(run_dir / JOURNAL))
         self._study = optuna.create_study(
             storage=self._storage,

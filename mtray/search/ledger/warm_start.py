@@ -15,7 +15,7 @@ from typing import Any
 
 from mtray.data.draw_comparison import source_difference
 from mtray.data.filters import looks_for_leakage
-from mtray.data.mixing import plan
+from mtray.data.recipe_tables import held_rows
 from mtray.data.store import sums_by_recipe
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
@@ -23,7 +23,8 @@ from mtray.report.bootstrap_draws import draws_of
 from mtray.report.recomputed_trials import RecomputedTrial, recompute
 from mtray.report.records import read_records
 from mtray.run_files import BASE_NUMBER, STUDY_FILE
-from mtray.schema import Recipe, Role, Source, Study, TrialRecord
+from mtray.schema import WEIGHT, Recipe, Role, Study, TrialRecord
+from mtray.search.ledger.earlier_recipes import mix_difference, recipe_here, set_by_recipes
 from mtray.search.ledger.earlier_versions import in_earlier_names, in_earlier_units
 from mtray.search.ledger.run_folder import BoundStudy, read_bound
 from mtray.search.ledger.study_changes import (
@@ -143,7 +144,7 @@ def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
             continue
         if found.record.state != "complete":
             left_out.append(f"trial {record.number}: {found.record.state}, not complete")
-        elif (reason := _misfit(record.recipe, space)) is None:
+        elif (reason := _misfit(found.record.recipe, space)) is None:
             taken.append(found)
         elif record.role == "search":
             left_out.append(f"trial {record.number}: {reason}")
@@ -162,44 +163,18 @@ def _as_here(
     """A trial under this run's study. Raises RunError if its mix would differ or its scores do not
     suffice."""
     now, draws = bound.study, draws_of(run_dir)
-    if reason := _other_mix(record.recipe, before, now):
+    if reason := mix_difference(record.recipe, before, now, bound.space):
         raise RunError(reason)
     base = next((r for r in records if r.number == BASE_NUMBER), None)
+
+    def _rewritten(trial: RecomputedTrial) -> RecomputedTrial:
+        recipe = recipe_here(trial.record.recipe, before, now, bound.space)
+        return replace(trial, record=trial.record.model_copy(update={"recipe": recipe}))
+
     family = [record, *(r for r in records if r.trained_as == record.number)]
-    trial, *reverted = (recompute(r, before, now, draws, base) for r in family)
-    params = bound.space.params(record.recipe)
+    trial, *reverted = (_rewritten(recompute(r, before, now, draws, base)) for r in family)
+    params = bound.space.params(trial.record.recipe)
     return EarlierTrial(trial, run_dir, params, digest(record), tuple(reverted))
-
-
-def _other_mix(recipe: Recipe, before: Study, now: Study) -> str | None:
-    """Why a recipe gives another mix under the other study; None if every source gives the same. A
-    source that only one of them has must give nothing in the other."""
-    if before.sources == now.sources:
-        return None
-    there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
-    try:
-        was, now_is = (
-            {part.source: part.count for part in plan(recipe, study.sources)}
-            for study in (before, now)
-        )
-    except ConfigError as error:
-        return str(error)
-    for name in dict.fromkeys([*there, *here]):
-        gave, gives = was.get(name, 0), now_is.get(name, 0)
-        if gave != gives:
-            return (
-                f"source {name} gave {gave:,} examples there and gives {gives:,} here, by the "
-                f"sources' weights (source_weights {recipe.source_weights})"
-            )
-        if gave and _rows(there[name]) != _rows(here[name]):
-            return f"source {name}, of which it was trained on {gave:,} examples, differs here"
-    return None
-
-
-def _rows(source: Source) -> dict[str, Any]:
-    """The fields that decide the examples of a source, without those that decide how many are
-    drawn."""
-    return source.model_dump(exclude={"weight", "max_repeats", "licence"})
 
 
 def checked_against_data(
@@ -207,7 +182,7 @@ def checked_against_data(
 ) -> EarlierRun:
     """The survey once this run's sources are read, which defines its baselines: equal baselines of
     the earlier run are added, and trials trained on other data are removed."""
-    held = {name: len(table) for name, table in store.items()}
+    held = held_rows(store, space.values("max_length"))
     references = baseline_recipes(space, study, held, sums_by_recipe(study, store))
     baselines = {role: space.recipe(params) for role, params in references.items()}
     left_out, taken = list(survey.left_out), []
@@ -242,8 +217,8 @@ def _other_baseline(
     here = baselines.get(record.role)
     if here is None:
         return f"{reason}, and this run has no baseline {record.role}"
-    for name in Recipe.model_fields:
-        was, now = getattr(record.recipe, name), getattr(here, name)
+    for name in _names(record.recipe, here):
+        was, now = record.recipe.value(name), here.value(name)
         if was != now:
             words = f"{name} {shown(was)} there and {shown(now)} here"
             return f"{reason}, and the baseline {record.role} has {words}"
@@ -251,7 +226,8 @@ def _other_baseline(
 
 
 def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
-    changes = study_changes(content(old.study), content(new.study))
+    found = study_changes(content(old.study), content(new.study))
+    changes = tuple(c for c in found if not set_by_recipes(c.key, new.space))
     if is_beyond(changes, TAKEN_OVER):
         raise RunError(
             f"--from {run_dir}: none of its trials fits, since that run has"
@@ -277,10 +253,16 @@ def _misfit(recipe: Recipe, space: Space) -> str | None:
         if not holds(parameter.distribution(), params[name]):
             return f"{name} {shown(params[name])} is not within {parameter.text()}"
     here = space.recipe(params)
-    for name in Recipe.model_fields:
-        if getattr(here, name) != getattr(recipe, name):
-            return f"{name} is {getattr(recipe, name)!r}, here fixed to {getattr(here, name)!r}"
+    for name in _names(recipe, here):
+        if here.value(name) != recipe.value(name):
+            return f"{name} is {recipe.value(name)!r}, here fixed to {here.value(name)!r}"
     return None
+
+
+def _names(*recipes: Recipe) -> list[str]:
+    """The names of all parameters that the recipes may have."""
+    weights = (f"{WEIGHT}{source}" for recipe in recipes for source in recipe.weights)
+    return list(dict.fromkeys([*Recipe.model_fields, *weights]))
 
 
 def search_seed(seed: int, known: Iterable[str]) -> int:

@@ -10,7 +10,15 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from mtray.data.mixing import SumsOf, plan, repeat_caps
-from mtray.schema import Kind, Recipe, Role, Source, Study
+from mtray.schema import (
+    TRAINING_PARAMETERS,
+    WEIGHT,
+    Kind,
+    Role,
+    Source,
+    Study,
+    default_of,
+)
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
 
@@ -30,9 +38,9 @@ def baseline_recipes(
       parallel one.
 
     They keep whatever the space fixes or leaves out. Other varying parameters get the study's
-    `defaults`, else the middle of their range. `held` is the size of each source: a baseline that
-    needs more examples, or more repeats than allowed, is made smaller, so that no study is too
-    small for its baselines.
+    `defaults`, else its `training` setting or source weight of that name, else the middle of their
+    range. `held` is the size of each source: a baseline that needs more examples, or more repeats
+    than allowed, is made smaller, so that no study is too small for its baselines.
     `sums`: in a study that counts tokens.
     """
     distributions = space.distributions()
@@ -41,23 +49,27 @@ def baseline_recipes(
     }
     # a categorical parameter keeps its recipe default, above all full fine-tuning
     for name, d in distributions.items():
-        default = Recipe.model_fields[name].default
+        default = default_of(name)
         if isinstance(default, str) and name not in study.defaults:
             params[name] = nearest(d, default)
+    given = {*TRAINING_PARAMETERS} & distributions.keys() - study.defaults.keys()
+    params |= {name: getattr(study.training, name) for name in given}
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
     params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
     params["parallel_size"] = space.largest("parallel_size")
+    params |= space.on_simplex(study_weights(space, study))
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
-    count = Counter(source.pool for source in study.sources)
+    used = [s for s in study.sources if space.fixed.get(f"{WEIGHT}{s.name}") != 0]
+    count = Counter(source.pool for source in used)
     if count["mono"]:
         out["mono_one_to_one"] = {**params, "mono_ratio": 1.0}
         out["mono_two_to_one"] = {**params, "mono_ratio": 2.0}
-    equal = {} if evenly_weighted(study.sources) else {"source_weights": "equal"}
-    if count["mono"] or count["replay"] or equal:
+    uneven = not evenly_weighted(used)
+    if count["mono"] or count["replay"] or uneven:
         every = count.total()
         out["uniform"] = {
             **params,
-            **equal,
+            **equal_weights(space, used),
             "parallel_size": max(1, int(params["parallel_size"] * count["parallel"] / every)),
             "mono_ratio": count["mono"] / count["parallel"],
             "replay_fraction": count["replay"] / every,
@@ -68,6 +80,22 @@ def baseline_recipes(
     if study.training.allow_repeats:
         held = repeat_caps(study.sources, held)
     return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
+
+
+def study_weights(space: Space, study: Study) -> dict[str, Any]:
+    """The weights that the space searches, as the study has them: of `defaults`, else the sources'
+    own; of each kind up to a common factor."""
+    own = {f"{WEIGHT}{source.name}": source.weight for source in study.sources}
+    names = [name for group, _ in space.groups.values() for name in group]
+    return {name: study.defaults.get(name, own.get(name, 1.0)) for name in names}
+
+
+def equal_weights(space: Space, sources: Sequence[Source]) -> dict[str, Any]:
+    """What gives all sources of a kind the same weight, but for those that the space fixes."""
+    searched = {name for group, _ in space.groups.values() for name in group}
+    alike = space.on_simplex(dict.fromkeys(searched, 0.0))
+    others = [s for s in sources if f"{WEIGHT}{s.name}" not in {*searched, *space.fixed}]
+    return alike | ({} if evenly_weighted(others) else {"source_weights": "equal"})
 
 
 def evenly_weighted(sources: Sequence[Source]) -> bool:

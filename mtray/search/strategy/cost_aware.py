@@ -148,6 +148,7 @@ class _Acquisition:
         self._belief = BELIEF / len(ended)
 
     def __call__(self, units: Array) -> Array:
+        units = self._unit_cube.stored(units)
         features, off = self._features(units)
         found = [p.predict(features) for p in self._objectives]
         mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))

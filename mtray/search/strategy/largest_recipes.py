@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from mtray.data.few_shot import few_shot_table
 from mtray.data.mixing import Sums, examples_for, plan, tokens_of
+from mtray.data.recipe_tables import recipe_tables
 from mtray.data.store import sums_of
 from mtray.data.tables import Table
 from mtray.errors import DataError
-from mtray.schema import Recipe, Source, Study
+from mtray.schema import WEIGHT, Recipe, Source, Study, default_of
 from mtray.search_space.extreme_recipes import extreme_recipes
 from mtray.search_space.parameters import shown
 from mtray.search_space.space import Space
@@ -20,9 +20,13 @@ SIZES = ("parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "so
 
 
 def largest_recipes(space: Space) -> tuple[Recipe, ...]:
-    """Recipes such that for every recipe of the space one of them requests at least as much of
-    every source. A single one, unless a condition switches a size off at the maximum of another."""
-    found = {_sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES)}
+    """Recipes such that for every recipe of the space and every source one of them requests at
+    least as much of it. A single one, unless a condition switches a size off at the maximum of
+    another, or the weights of sources are searched."""
+    weights = [name for name in space.parameters if name.startswith(WEIGHT)]
+    found = {
+        _sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES, "max_length", *weights)
+    }
     return tuple(
         recipe
         for sizes, recipe in found.items()
@@ -31,13 +35,17 @@ def largest_recipes(space: Space) -> tuple[Recipe, ...]:
 
 
 def _sizes(recipe: Recipe) -> tuple[float | str, ...]:
-    return tuple(getattr(recipe, name) for name in SIZES)
+    # as text, since more of one weight is less of another
+    weights = ", ".join(f"{source} {shown(w)}" for source, w in recipe.weights.items())
+    # a lower limit leaves fewer examples; None is the study's, which no recipe exceeds
+    return *(getattr(recipe, name) for name in SIZES), -(recipe.max_length or math.inf), weights
 
 
 def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
-    """Whether all numbers are at most the other's and all strings are equal."""
+    """Whether all numbers are at most the other's and all strings are equal, or empty: then the
+    recipe has nothing of what the other one divides."""
     return all(
-        a == b or not (isinstance(a, str) or isinstance(b, str) or a > b)
+        a in ("", b) or not (isinstance(a, str) or isinstance(b, str) or a > b)
         for a, b in zip(sizes, other, strict=True)
     )
 
@@ -49,9 +57,7 @@ def most_requested(
     recipe. `store`: in a study that counts tokens."""
     most: dict[str, int] = {}
     for recipe in recipes:
-        sums = (
-            None if store is None else sums_of(study, few_shot_table(store, recipe.few_shot_share))
-        )
+        sums = None if store is None else sums_of(study, recipe_tables(recipe, store))
         for name, count in at_most(recipe, study.sources, sums).items():
             most[name] = max(most.get(name, 0), count)
     return most
@@ -85,9 +91,9 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
     if study.training.allow_repeats:
         return
     for recipe in recipes:
-        sums = sums_of(study, few_shot_table(store, recipe.few_shot_share))
-        for part in plan(recipe, study.sources, sums):
-            held = len(store[part.source])
+        tables = recipe_tables(recipe, store)
+        for part in plan(recipe, study.sources, sums_of(study, tables)):
+            held = len(tables[part.source])
             if part.count > held:
                 raise DataError(
                     f"source {part.source!r} holds {held:,} examples and the largest recipe "
@@ -99,9 +105,8 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
 def recipe_sizes(recipe: Recipe) -> str:
     """The parameters that decide how much a recipe draws, such as `parallel_size 4096, mono_ratio
     1`."""
-    found = dict(zip(SIZES, _sizes(recipe), strict=True))
+    found = {name: recipe.value(name) for name in (*SIZES, "max_length")}
+    found |= {f"{WEIGHT}{source}": weight for source, weight in recipe.weights.items()}
     return ", ".join(
-        f"{name} {shown(value)}"
-        for name, value in found.items()
-        if value != Recipe.model_fields[name].default
+        f"{name} {shown(value)}" for name, value in found.items() if value != default_of(name)
     )

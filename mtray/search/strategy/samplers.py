@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 
 from mtray.errors import ConfigError
-from mtray.search_space.unit_cube import at_quantile
+from mtray.search_space.unit_cube import at_quantile, divided
 
 STARTUP = 4  # space-filling points before the model is used
 BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
@@ -97,10 +97,11 @@ def sobol_points(
     engine = qmc.Sobol(len(distributions), seed=seed)
     while True:
         for row in engine.random(BLOCK):
-            yield {
+            found = {
                 name: at_quantile(d, float(u))
                 for (name, d), u in zip(distributions.items(), row, strict=True)
             }
+            yield divided(distributions, found)
 
 
 def space_filling(

@@ -16,6 +16,8 @@ from mtray.schema import Sense
 from mtray.search.strategy.cost_aware import Observation
 from mtray.search.strategy.samplers import KnownSpace
 from mtray.search_space.parameters import holds, within
+from mtray.search_space.shares import ShareDistribution
+from mtray.search_space.unit_cube import at_quantile, divided, unit_of
 
 Params = dict[str, Any]
 FINE = 100  # number of integers from which a range is treated as continuous
@@ -75,13 +77,19 @@ class ShadowStudy:
 
     def _inside(self, params: Params) -> Params:
         """The point with integers of a continuous range moved to the middle of their unit
-        interval."""
-        fine = self._fine()
-        return {n: v + 0.5 if n in fine else v for n, v in params.items()}
+        interval, and with the coordinates of shares: uniform ones give uniform shares."""
+        fine, shares = self._fine(), self._shares()
+        found = {n: v + 0.5 if n in fine else v for n, v in params.items()}
+        return found | {n: unit_of(d, params[n]) for n, d in shares.items()}
 
     def _outside(self, params: Params) -> Params:
-        fine = self._fine()
-        return {n: min(int(v), fine[n].high) if n in fine else v for n, v in params.items()}
+        fine, shares = self._fine(), self._shares()
+        found = {n: min(int(v), fine[n].high) if n in fine else v for n, v in params.items()}
+        found |= {n: at_quantile(d, params[n]) for n, d in shares.items()}
+        return divided(self._exact, found)
+
+    def _shares(self) -> dict[str, ShareDistribution]:
+        return {n: d for n, d in self._exact.items() if isinstance(d, ShareDistribution)}
 
     def _fine(self) -> dict[str, IntDistribution]:
         return {
@@ -118,7 +126,9 @@ class ShadowStudy:
 
 def smooth(d: BaseDistribution) -> BaseDistribution:
     """A range of many integers as a continuous one whose values are rounded down: TPE's densities
-    of integers take several times as long."""
+    of integers take several times as long. A share as its coordinate."""
+    if isinstance(d, ShareDistribution):
+        return FloatDistribution(0.0, 1.0)
     if isinstance(d, IntDistribution) and d.step == 1 and d.high - d.low >= FINE:
         return FloatDistribution(d.low, d.high + 1, log=d.log)
     return d

@@ -1,0 +1,104 @@
+"""A recipe of an earlier run as a new run would write it: what the study decided there and the
+space decides here is written out, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isclose
+from typing import Any
+
+from mtray.data.mixing import plan, weighted
+from mtray.errors import ConfigError
+from mtray.schema import SIZE_OF, TRAINING_PARAMETERS, WEIGHT, Recipe, Source, Study, training_of
+from mtray.search_space.space import Space
+
+Shares = dict[str, float]  # a source's part of its kind, by its name
+
+
+def recipe_here(recipe: Recipe, there: Study, here: Study, space: Space) -> Recipe:
+    """A recipe of the study `there` in the terms of this study and space. It gives the same
+    training, as far as this one's sources go (`mtray.search.ledger.warm_start` compares the
+    mixes)."""
+    given = {*space.parameters, *space.fixed}
+    used = training_of(recipe, there.training)
+    values: dict[str, Any] = {}
+    for name in TRAINING_PARAMETERS:
+        value = getattr(used, name)
+        alike = name not in given and value == getattr(here.training, name)
+        values[name] = None if alike else value
+    return recipe.with_values(values | _weights(recipe, there, here, space))
+
+
+def set_by_recipes(key: str, space: Space) -> bool:
+    """Whether a key of a study, such as `study.training.epochs`, is without effect here, since
+    every recipe of the space has its own value. Not `max_length`, up to which sources are
+    tokenised."""
+    name = key.removeprefix("study.training.")
+    if name == "max_length":
+        return False
+    return name in TRAINING_PARAMETERS and name in {*space.parameters, *space.fixed}
+
+
+def mix_difference(recipe: Recipe, before: Study, now: Study, space: Space) -> str | None:
+    """Why a recipe gives another mix under the other study; None if every source gives the same. A
+    source that only one of them has must give nothing in the other."""
+    if before.sources == now.sources:
+        return None
+    there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
+    as_here = recipe_here(recipe, before, now, space)
+    try:
+        was, now_is = (
+            {part.source: part.count for part in plan(written, study.sources)}
+            for written, study in ((recipe, before), (as_here, now))
+        )
+    except ConfigError as error:
+        return str(error)
+    for name in dict.fromkeys([*there, *here]):
+        gave, gives = was.get(name, 0), now_is.get(name, 0)
+        if gave != gives:
+            return (
+                f"source {name} gave {gave:,} examples there and gives {gives:,} here, by the "
+                f"sources' weights (source_weights {recipe.source_weights})"
+            )
+        if gave and _rows(there[name]) != _rows(here[name]):
+            return f"source {name}, of which it was trained on {gave:,} examples, differs here"
+    return None
+
+
+def _rows(source: Source) -> dict[str, Any]:
+    """The fields that decide the examples of a source, without those that decide how many are
+    drawn."""
+    return source.model_dump(exclude={"weight", "max_repeats", "licence"})
+
+
+def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[str, Any]:
+    """The weights of the sources, and `source_weights`."""
+    was, known = _shares(recipe, there), {source.name for source in here.sources}
+    values: dict[str, Any] = {f"{WEIGHT}{name}": None for name in recipe.weights}
+    fixed = {n: float(v) for n, v in space.fixed.items() if n.startswith(WEIGHT)}
+    plain = Recipe.model_validate(
+        {"parallel_size": 1, "source_weights": recipe.source_weights, **fixed}
+    )
+    would = _shares(plain, here)
+    for pool in dict.fromkeys(source.pool for source in here.sources):
+        names = [source.name for source in here.sources if source.pool == pool]
+        own: dict[str, float | None] = {f"{WEIGHT}{n}": was.get(n, 0.0) for n in names}
+        none = pool in space.groups and recipe.value(SIZE_OF[pool]) == 0
+        if none or (pool not in space.groups and _alike(was, would, names)):
+            own = {f"{WEIGHT}{name}": fixed.get(f"{WEIGHT}{name}") for name in names}
+        values |= own
+    everywhere = all(f"{WEIGHT}{name}" in {*space.parameters, *space.fixed} for name in known)
+    return values | ({"source_weights": "study"} if everywhere else {})
+
+
+def _shares(recipe: Recipe, study: Study) -> Shares:
+    """Every source's part of its kind."""
+    given: list[tuple[Source, float]] = weighted(recipe, study.sources)
+    totals: dict[str, float] = {}
+    for source, weight in given:
+        totals[source.pool] = totals.get(source.pool, 0.0) + weight
+    return {s.name: w / totals[s.pool] if totals[s.pool] else 0.0 for s, w in given}
+
+
+def _alike(one: Mapping[str, float], other: Mapping[str, float], names: list[str]) -> bool:
+    return all(isclose(one.get(n, 0.0), other.get(n, 0.0), abs_tol=1e-9) for n in names)
