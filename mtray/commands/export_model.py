@@ -15,6 +15,7 @@ from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.model_card import model_card
+from mtray.report.model_usage import usage_lines
 from mtray.retrain import (
     as_written,
     find_record,
@@ -26,9 +27,10 @@ from mtray.retrain import (
 )
 from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
-from mtray.schema import TrialRecord
+from mtray.schema import Study, TrialRecord
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
+from mtray.training.models import load_config
 
 COMPARED = 32  # of the trial's requests are answered again by the exported model
 
@@ -68,7 +70,8 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
         else:
             outcome = train(job, study, store, asked, keep)
         agreed = agreement(before, outcome.outputs)
-        card = model_card(record, bound.study, run_dir.name, saved.kind, agreed)
+        usage = how_to_ask(suite, study, tokenizer, saved.kind, out)
+        card = model_card(record, bound.study, run_dir.name, saved.kind, agreed, usage)
         (folder / "README.md").write_text(card, encoding="utf-8")
     changed = version_changes(record.versions, versions())
     if kept is None:
@@ -76,6 +79,14 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     notes = [f"note: {note}" for note in changed]
     print("\n".join(filter(None, [f"{saved.kind}: {out}", agreed, *notes])))
     return 0
+
+
+def how_to_ask(suite: Suite, study: Study, tokenizer: Any, kind: str, out: Path) -> list[str]:
+    """`usage_lines` for the first request; none for an encoder-decoder model."""
+    config = load_config(study.model, study.trust_remote_code)
+    if not suite.requests or getattr(config, "is_encoder_decoder", False):
+        return []
+    return usage_lines(suite.requests[0], tokenizer, kind, out.name)
 
 
 def stride(suite: Suite) -> int:

@@ -9,7 +9,7 @@ from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.parameters import parameter_text, parameters
 from mtray.report.tables import score_text
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Study, Training, TrialRecord, training_of
 
 
 def study_hash(study: Study) -> str:
@@ -17,9 +17,16 @@ def study_hash(study: Study) -> str:
     return hashlib.sha256(study.model_dump_json().encode()).hexdigest()
 
 
-def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: str) -> str:
+def model_card(
+    record: TrialRecord,
+    study: Study,
+    run: str,
+    kind: str,
+    agreed: str,
+    usage: Sequence[str] = (),
+) -> str:
     """Markdown with the metadata header of the Hugging Face hub. `kind`: model or adapter;
-    `agreed`: how its outputs compare with the trial's."""
+    `agreed`: how its outputs compare with the trial's; `usage`: lines on how to ask it."""
     library = "peft" if kind == "adapter" else "transformers"
     head = ["---", f"base_model: {study.model}", f"library_name: {library}",
             "tags: [translation, mtray]", "---", ""]  # fmt: skip
@@ -32,6 +39,9 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
         f"This is {what}.",
         *([agreed] if agreed else []),
         "",
+        *usage,
+        "## Training",
+        "",
         *_table(
             ("parameter", "value"),
             [
@@ -40,6 +50,9 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
                 if value is not None
             ],
         ),
+        *_settings(training_of(record.recipe, study.training)),
+        "## Scores",
+        "",
         *_table(
             ("score", "value and 95 % interval", "measured with"),
             [
@@ -59,6 +72,23 @@ def model_card(record: TrialRecord, study: Study, run: str, kind: str, agreed: s
         f"Versions: {', '.join(f'{n} {v}' for n, v in record.versions.items())}.",
     ]
     return "\n".join([*head, *lines, ""])
+
+
+def _settings(training: Training) -> list[str]:
+    """What every trial of the study was trained with, the recipe's own values included."""
+    batch = (
+        f"{training.batch_examples:,} examples"
+        if training.batch_tokens is None
+        else f"at most {training.batch_tokens:,} tokens"
+    )
+    steps = "" if training.max_steps is None else f", at most {training.max_steps:,} steps"
+    sentence = (
+        f"Epochs {training.epochs:g}{steps}; batches of {batch}; AdamW with weight decay "
+        f"{training.weight_decay:g}; {training.schedule} schedule after a warm-up over "
+        f"{training.warmup:.0%} of the steps; gradients clipped at "
+        f"{training.gradient_clipping:g}; examples of at most {training.max_length:,} tokens."
+    )
+    return [sentence, ""]
 
 
 def _paragraph(sentences: Sequence[str]) -> list[str]:

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from records_factory import make_record, make_study
-from tiny_models import byte_level, llama
+from tiny_models import byte_level, llama, metaspace
 
 from mtray.errors import ConfigError
-from mtray.evaluation.inference.requests import Output
+from mtray.evaluation.inference.engine import run_requests
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.report.model_card import model_card, study_hash
-from mtray.schema import Recipe
+from mtray.report.model_usage import usage_lines
+from mtray.schema import Recipe, Training
 from mtray.training.export import check_empty, save_model, whole_folder
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
@@ -96,6 +98,39 @@ def test_the_card_says_what_it_is_and_what_it_scored():
     assert "| parallel | 2,000 | not given |" in card
     assert "library_name: transformers" in model_card(record, study, "r", "model", "")
     assert study_hash(study) != study_hash(make_study(model="other"))
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "call"),
+    [
+        (byte_level(), "'<s>' + prompt, add_special_tokens=False"),
+        (byte_level(bos=False), "tokenizer(prompt, return_tensors"),
+        (metaspace(adds_bos=True), "tokenizer(prompt, return_tensors"),
+        (metaspace(adds_bos=False), "'<s>' + prompt, add_special_tokens=False"),
+    ],
+    ids=["begin token by hand", "none", "its own begin token", "not its own"],
+)
+@pytest.mark.parametrize("one_line", [True, False])
+def test_the_card_s_code_asks_as_the_trial_was_asked(
+    tokenizer, call, one_line, tmp_path, monkeypatch, capsys
+):
+    model = llama(tokenizer, seed=4)
+    save_model(model, tokenizer, tmp_path / "out", merge=False)
+    request = Request("a bad cab ->", None, 12, one_line=one_line)
+    usage = "\n".join(usage_lines(request, tokenizer, "model", "out"))
+    assert call in usage
+    monkeypatch.chdir(tmp_path)
+    exec(usage.split("```python\n")[1].split("```")[0], {})
+    assert capsys.readouterr().out.strip() == run_requests(model, tokenizer, [request])[0].text
+
+
+def test_a_card_has_the_training_s_settings():
+    training = Training(epochs=2, batch_examples=8, schedule="linear", warmup=0.1, max_steps=50)
+    study = make_study(training=training)
+    card = model_card(make_record(2), study, "r", "model", "", ["## Use", "", "ask", ""])
+    assert "## Use\n\nask\n\n## Training\n" in card
+    assert "Epochs 2, at most 50 steps; batches of 8 examples; AdamW with weight decay 0" in card
+    assert "linear schedule after a warm-up over 10% of the steps" in card
 
 
 def test_answers_are_compared_word_for_word():
