@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from paragraph_factory import FORMS, SEGMENTS, put_set
@@ -189,3 +190,17 @@ def test_scores_are_those_of_the_official_command_line(tmp_path, metric):
         [sys.executable, "-m", "sacrebleu", *asked], capture_output=True, text=True, check=True
     )
     assert ours == pytest.approx(float(done.stdout), abs=1e-5)
+
+
+def test_a_learned_metric_sees_one_line():
+    from mtray.evaluation.metrics import quality
+
+    class Lines:
+        signature = "lines"
+
+        def scores(self, *sides):
+            return np.array([[text.count("\n") for text in texts] for texts in sides]).sum(axis=0)
+
+    texts = ["a\n\nb", "c"]
+    segments = quality.Segments(texts, texts, "en")
+    assert quality.measure(segments, texts, [], {"lines": Lines()})["lines"].point == 0

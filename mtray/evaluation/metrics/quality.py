@@ -1,6 +1,6 @@
 """Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
-scores. String metrics see a segment on one line (`mtray.data.readers.paragraphs.joined`), so their
-scores are those of sacrebleu's command line on WMT's files; learned metrics see its line breaks.
+scores. Both see a segment on one line (`mtray.data.readers.paragraphs.joined`), as in WMT's files,
+so string metrics are those of sacrebleu's command line on such files.
 
 A study names string metrics by the keys of `METRICS`. `measure` scores trials, rescored trials and
 outputs produced elsewhere.
@@ -182,6 +182,9 @@ def comet(
     clusters: Clusters = None,
 ) -> Measurement:
     """Mean COMET (Rei et al. 2020), in the scale of the scorer's model."""
+    sources, hypotheses, references = (
+        list(map(joined, texts)) for texts in (sources, hypotheses, references)
+    )
     found = np.asarray(scorer.scores(sources, hypotheses, references), dtype=np.float64)
     if found.shape != (len(sources),):
         raise EvaluationError(
