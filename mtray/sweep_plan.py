@@ -66,7 +66,7 @@ def row_lines(study: Study, table: Any) -> list[str]:
     source = next(s for s in study.sources if s.name == table.source)
     found = f"{several:,} rows have line breaks"
     if source.kind == "parallel" and not keeps_breaks(study.template, study.paragraphs):
-        return [*lines, f"note: {found}, which become spaces{join_reason(study)}"]
+        return [*lines, f"note: {found}, which are joined{join_reason(study)}"]
     return [*lines, f"{found}, which examples keep"]
 
 

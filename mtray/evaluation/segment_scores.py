@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mtray.data.readers.paragraphs import joined
 from mtray.errors import ConfigError
 from mtray.evaluation.directions import Direction
 from mtray.evaluation.metrics.quality import COMET, METRICS, CometScorer
@@ -22,7 +23,10 @@ def segment_scores(
     if metric == COMET:
         scorer = load()
         return lambda direction, texts: [
-            float(x) for x in scorer.scores(direction.sources, texts, direction.references)
+            float(x)
+            for x in scorer.scores(
+                *(list(map(joined, t)) for t in (direction.sources, texts, direction.references))
+            )
         ]
     if metric not in SEGMENT_METRICS:
         raise ConfigError(
@@ -33,6 +37,6 @@ def segment_scores(
     def score(direction: Direction, texts: Sequence[str]) -> list[float]:
         sentence: Any = METRICS[metric]("").sentence_score
         pairs = zip(texts, direction.references, strict=True)
-        return [float(sentence(text, [reference]).score) for text, reference in pairs]
+        return [float(sentence(joined(text), [joined(ref)]).score) for text, ref in pairs]
 
     return score

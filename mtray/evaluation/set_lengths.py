@@ -27,30 +27,22 @@ class SetTexts:
     references: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Tokens of a training example (`max_length`), and of a request with its answer (`positions` of
-    the model, None where it does not say)."""
-
-    max_length: int
-    positions: int | None = None
-
-
 def length_lines(
     suite: Suite, study: Study, tokenizer: Any, positions: int | None
 ) -> dict[str, list[str]]:
     """What `check` says of every set, by the set's name in its list: token lengths, texts of
     several lines, and notes on what does not fit."""
-    limits = Limits(study.training.max_length, positions)
-    sets = {
-        f"quality {d.name}": SetTexts(d.requests, d.sources, d.references) for d in suite.directions
-    } | {f"ability {a.name}": _of_ability(a) for a in suite.abilities}
-    kept = keeps_breaks(study.template, study.paragraphs)
-    return {
-        name: [*_lines(found, tokenizer, limits), *_break_notes(found, study, kept)]
-        for name, found in sets.items()
-        if found.requests
-    }
+    found = {}
+    for direction in suite.directions:
+        texts = SetTexts(direction.requests, direction.sources, direction.references)
+        counted = TokenCounts(texts, tokenizer)
+        notes = [*counted.over_training(study.training.max_length), *_break_notes(texts, study)]
+        found[f"quality {direction.name}"] = [*counted.lines(positions), *notes]
+    for ability in suite.abilities:
+        texts = _of_ability(ability)
+        lines = TokenCounts(texts, tokenizer).lines(positions) if texts.requests else []
+        found[f"ability {ability.name}"] = [*lines, *_break_notes(texts, study)]
+    return found
 
 
 def _of_ability(ability: Any) -> SetTexts:
@@ -76,65 +68,84 @@ def spread(counts: Sequence[int]) -> str:
     return f"{np.median(counts):.0f} (at most {max(counts):,})"
 
 
-def _lines(found: SetTexts, tokenizer: Any, limits: Limits) -> list[str]:
-    asked = found.requests
-    prompts = [len(ids) for ids in prompt_ids_batch(tokenizer, [r.prompt for r in asked])]
-    counted = {"prompts": prompts} if any(r.prompt for r in asked) else {}
-    # the answers that a model should give: a reference as its request wants it, or a target
-    answers = list(map(asked_text, asked, found.references)) or [r.target or "" for r in asked]
-    lengths = token_counts(tokenizer, answers)
-    if found.sources:
-        counted = {"sources": token_counts(tokenizer, found.sources), **counted}
-    if any(lengths):
-        counted["expected answers" if asked[0].target is None else "scored texts"] = lengths
-    sizes = ", ".join(f"{what} {spread(counts)}" for what, counts in counted.items())
-    return [f"median tokens: {sizes}", *_notes(asked, prompts, lengths, limits)]
+class TokenCounts:
+    """The tokens of a set's texts: of its sources, of its prompts and of the answers that a model
+    should give (references as their requests want them, or the targets that are scored)."""
 
+    def __init__(self, texts: SetTexts, tokenizer: Any) -> None:
+        self._asked = asked = texts.requests
+        answers = list(map(asked_text, asked, texts.references)) or [r.target or "" for r in asked]
+        self._sources = token_counts(tokenizer, texts.sources)
+        self._prompts = [len(i) for i in prompt_ids_batch(tokenizer, [r.prompt for r in asked])]
+        self._answers = token_counts(tokenizer, answers)
 
-def _notes(
-    asked: Sequence[Request], prompts: Sequence[int], answers: Sequence[int], limits: Limits
-) -> list[str]:
-    """What is longer than an answer may be, than any training example, or than the model's
-    positions."""
-    notes = []
-    rows = list(zip(asked, prompts, answers, strict=True))
-    # an answer ends with a token that counts
-    cut = [n for r, _, n in rows if r.target is None and n + 1 > r.max_new_tokens]
-    if cut:
-        notes.append(
-            f"note: {len(cut):,} of {len(rows):,} references are longer than an answer may be; the "
-            f"longest needs `max_new_tokens: {max(cut) + 1}`"
-        )
-    wholes = [p + n + 1 for _, p, n in rows]
-    if long := [n for n in wholes if n > limits.max_length]:
-        notes.append(
-            f"note: {len(long):,} of {len(rows):,} prompts with their answers are longer than any "
-            f"training example (`training.max_length: {limits.max_length}`), the longest "
-            f"{max(long):,} tokens"
-        )
-    rooms = [p + (1 if r.within_positions else r.max_new_tokens) for r, p, _ in rows]
-    if limits.positions is not None and max(rooms) > limits.positions:
-        notes.append(
+    def lines(self, positions: int | None) -> list[str]:
+        """Medians and maxima, and what is longer than answers or the model's positions allow."""
+        generated = self._asked[0].target is None
+        counted = {
+            "sources": self._sources,
+            "prompts": self._prompts if any(r.prompt for r in self._asked) else [],
+            "expected answers" if generated else "scored texts": self._answers,
+        }
+        sizes = [f"{what} {spread(counts)}" for what, counts in counted.items() if any(counts)]
+        return [f"median tokens: {', '.join(sizes)}", *self._cut(), *self._beyond(positions)]
+
+    def _cut(self) -> list[str]:
+        rows = zip(self._asked, self._answers, strict=True)
+        # the end token counts
+        cut = [n + 1 for r, n in rows if r.target is None and n + 1 > r.max_new_tokens]
+        if not cut:
+            return []
+        return [
+            f"note: {len(cut):,} of {len(self._asked):,} references are longer than an answer may "
+            f"be; the longest needs `max_new_tokens: {max(cut)}`"
+        ]
+
+    def _beyond(self, positions: int | None) -> list[str]:
+        rooms = [
+            prompt + (1 if r.within_positions else r.max_new_tokens if r.target is None else answer)
+            for r, prompt, answer in zip(self._asked, self._prompts, self._answers, strict=True)
+        ]
+        if positions is None or max(rooms) <= positions:
+            return []
+        return [
             f"note: a prompt with room for its answer takes {max(rooms):,} tokens, and the model "
-            f"has {limits.positions:,} positions: evaluation will fail"
-        )
-    return notes
+            f"has {positions:,} positions: its evaluation will fail"
+        ]
+
+    def over_training(self, max_length: int) -> list[str]:
+        """What is longer than any training example."""
+        wholes = [p + n + 1 for p, n in zip(self._prompts, self._answers, strict=True)]
+        if not (long := [n for n in wholes if n > max_length]):
+            return []
+        return [
+            f"note: {len(long):,} of {len(wholes):,} prompts with their answers are longer than "
+            f"any training example (`training.max_length: {max_length}`), the longest "
+            f"{max(long):,} tokens"
+        ]
 
 
-def _break_notes(found: SetTexts, study: Study, kept: bool) -> list[str]:
+def _break_notes(found: SetTexts, study: Study) -> list[str]:
     """The texts of several lines, and what becomes of their line breaks."""
-    counts = {
-        what: sum(map(has_break, texts))
-        for what, texts in (("sources", found.sources), ("references", found.references))
-    }
-    if not any(counts.values()):
-        return []
-    shown = " and ".join(f"{n:,} {what}" for what, n in counts.items() if n)
-    several = f"{shown} of {len(found.requests):,} have line breaks"
-    if any(not r.one_line for r in found.requests):
-        return [f"{several}, which prompts and answers keep"]
-    why = "" if kept else join_reason(study)
-    return [f"note: {several}, and prompts and answers are on one line{why}"]
+    total, sources = len(found.requests), sum(map(has_break, found.sources))
+    lone = sum(
+        has_break(text) and request.one_line
+        for request, text in zip(found.requests, found.references, strict=False)
+    )
+    if any(not request.one_line for request in found.requests):
+        lines = [f"{sources:,} of {total:,} sources have line breaks, which prompts keep"]
+    elif sources:
+        kept = keeps_breaks(study.template, study.paragraphs)
+        why = " (its prompts are of one line)" if kept else join_reason(study)
+        return [f"note: {sources:,} of {total:,} sources have line breaks, which are joined{why}"]
+    else:
+        lines = []
+    if lone:
+        lines.append(
+            f"note: {lone:,} of {total:,} references have line breaks and their sources have none: "
+            "answers end at the first one"
+        )
+    return lines
 
 
 def join_reason(study: Study) -> str:

@@ -1,8 +1,13 @@
 """A test set like those of WMT since 2024, from our own text: documents of paragraphs, one of which
 has two more line breaks; in the forms in which such sets are published."""
 
+import csv
+import io
 import json
 from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 # (document, domain, English, Spanish)
 SEGMENTS = [
@@ -18,9 +23,9 @@ SEGMENTS = [
 ]
 
 
-def wmt24pp(segments):
+def rows_of(segments):
     """The keys of google/wmt24pp."""
-    rows = [
+    return [
         {
             "lp": "en-es_MX",
             "domain": domain,
@@ -32,7 +37,34 @@ def wmt24pp(segments):
         }
         for number, (document, domain, source, target) in enumerate(segments)
     ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def jsonl(segments):
+    return "".join(json.dumps(row) + "\n" for row in rows_of(segments))
+
+
+def comma(segments):
+    rows = rows_of(segments)
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def parquet(segments):
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows_of(segments)), stream)
+    return stream.getvalue()
+
+
+def tmx(segments):
+    units = "".join(
+        f'<tu tuid="{document}:{number}"><tuv xml:lang="en"><seg>{escape(source)}</seg></tuv>'
+        f'<tuv xml:lang="es"><seg>{escape(target)}</seg></tuv></tu>'
+        for number, (document, _, source, target) in enumerate(segments)
+    )
+    return f'<tmx version="1.4"><body>{units}</body></tmx>'
 
 
 def wmt_xml(segments):
@@ -56,13 +88,18 @@ def wmt_xml(segments):
 NAMED = {"en": "source", "es": "target", "document": "document_id", "domain": "domain"}
 # file, its content, and `columns` of the study
 FORMS = {
-    "wmt24pp": ("wmt24pp.jsonl", wmt24pp, NAMED),
+    "wmt24pp": ("wmt24pp.jsonl", jsonl, NAMED),
+    "json": ("wmt24.json", lambda segments: json.dumps(rows_of(segments)), NAMED),
+    "csv": ("wmt24.csv", comma, NAMED),
+    "parquet": ("wmt24.parquet", parquet, NAMED),
     "xml": ("wmt24.xml", wmt_xml, {"document": "document"}),
+    "tmx": ("wmt24.tmx", tmx, {"document": "document"}),
 }
 
 
 def put_set(folder, form, segments=SEGMENTS):
     """A quality set of a study."""
     name, written, columns = FORMS[form]
-    (folder / name).write_text(written(segments), encoding="utf-8")
+    content = written(segments)
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return {"direction": "en-es", "path": str(folder / name), "columns": columns}

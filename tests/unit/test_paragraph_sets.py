@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from paragraph_factory import FORMS, SEGMENTS, put_set
@@ -13,7 +14,7 @@ from mtray.errors import ConfigError
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.evaluation.suite import build_suite, set_lines
 from mtray.preparation import prepare
-from mtray.schema import Recipe
+from mtray.schema import AbilitySpec, Recipe
 from mtray.search_space.space import load_space
 from mtray.study import load_study
 from mtray.sweep_plan import plan_lines
@@ -56,6 +57,40 @@ def prepared(study, tmp_path):
     return prepare(study, load_space(tmp_path / "space.yaml"))
 
 
+ABILITIES = {
+    # measure: its options, whether requests keep line breaks, and the first one's text
+    "translation": ({"direction": "en-es"}, True, "English: The ferry is late.\n\nWe wait at the "),
+    "technical": (
+        {"direction": "en-es", "shots": 1, "split": {"test": 0.5}, "metric": "chrf"},
+        True,
+        None,
+    ),
+    "few_shot": ({"direction": "en-es", "shots": 1}, False, " ->"),
+    "instructions": ({"direction": "en-es"}, False, "The ferry is late. We wait at the pier. ["),
+    "perplexity": ({"language": "en", "columns": {"text": "source"}}, False, "late.\n\nWe wait"),
+}
+
+
+@pytest.mark.parametrize("measure", ABILITIES)
+def test_abilities_keep_line_breaks_or_have_prompts_of_one_line(made, tmp_path, measure):
+    options, kept, shown = ABILITIES[measure]
+    wanted = put_set(tmp_path, "wmt24pp")
+    columns = {k: v for k, v in wanted["columns"].items() if measure != "perplexity" or k == "text"}
+    more = {"shots_path": wanted["path"]} if measure == "few_shot" else {}
+    spec = {"measure": measure, "path": wanted["path"], "columns": columns, **more, **options}
+    study = made()
+    evaluation = study.evaluation.model_copy(
+        update={"abilities": {"kept": AbilitySpec.model_validate(spec)}}
+    )
+    study = study.model_copy(update={"evaluation": evaluation})
+    (ability,) = build_suite(study, load_tokenizer("embedded")).abilities
+    assert any(not request.one_line for request in ability.requests) == kept
+    texts = [f"{request.prompt}{request.target or ''}" for request in ability.requests]
+    assert shown is None or any(shown in text for text in texts)
+    if measure in ("few_shot", "instructions"):
+        assert all("\n\n" not in text for text in texts)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_set_is_the_same_in_every_form(made, form):
     study = made(form)
@@ -70,7 +105,7 @@ def test_a_set_is_the_same_in_every_form(made, form):
 def test_check_says_how_long_texts_are_and_that_they_have_line_breaks(made, tmp_path):
     text = "\n".join(plan_lines(prepared(made(), tmp_path)))
     assert "  quality en-es: 4 of 4 segments, 2 documents" in text
-    assert "    2 sources and 2 references of 4 have line breaks, which prompts and answers" in text
+    assert "    2 of 4 sources have line breaks, which prompts keep" in text
     assert "    2 rows have line breaks, which examples keep" in text
     assert "median tokens: examples " in text and "median tokens: sources " in text
     assert "note:" not in text
@@ -83,10 +118,10 @@ def test_check_says_how_long_texts_are_and_that_they_have_line_breaks(made, tmp_
     assert "note: 2 of 4 references are longer than an answer may be; the longest needs " in text
     assert "prompts with their answers are longer than any training example" in text
     text = "\n".join(plan_lines(prepared(made(paragraphs="auto"), tmp_path)))
-    assert "have line breaks, and prompts and answers are on one line (`template: labels`" in text
-    assert "note: 2 rows have line breaks, which become spaces (`template: labels` is" in text
+    assert "note: 2 of 4 sources have line breaks, which are joined (`template: labels` is" in text
+    assert "note: 2 rows have line breaks, which are joined (`template: labels` is one" in text
     text = "\n".join(plan_lines(prepared(made(paragraphs="join"), tmp_path)))
-    assert "on one line (`paragraphs: join`)" in text
+    assert "which are joined (`paragraphs: join`)" in text
 
 
 def test_from_training_to_scores_and_outputs(made, tmp_path):
@@ -155,3 +190,17 @@ def test_scores_are_those_of_the_official_command_line(tmp_path, metric):
         [sys.executable, "-m", "sacrebleu", *asked], capture_output=True, text=True, check=True
     )
     assert ours == pytest.approx(float(done.stdout), abs=1e-5)
+
+
+def test_a_learned_metric_sees_one_line():
+    from mtray.evaluation.metrics import quality
+
+    class Lines:
+        signature = "lines"
+
+        def scores(self, *sides):
+            return np.array([[text.count("\n") for text in texts] for texts in sides]).sum(axis=0)
+
+    texts = ["a\n\nb", "c"]
+    segments = quality.Segments(texts, texts, "en")
+    assert quality.measure(segments, texts, [], {"lines": Lines()})["lines"].point == 0

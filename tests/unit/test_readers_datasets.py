@@ -47,6 +47,13 @@ def test_saved_to_disk(saved):
         rows(saved / "one", revision="main")
 
 
+def test_line_breaks_are_as_in_every_format(tmp_path):
+    from datasets import Dataset
+
+    Dataset.from_list([{"text": "\na\r\n\nb\n"}]).save_to_disk(str(tmp_path / "set"))
+    assert rows(tmp_path / "set", ["text"]) == [{"text": "a\n\nb"}]
+
+
 def test_saved_to_disk_and_damaged(saved):
     (file,) = (saved / "one").glob("*.arrow")
     whole = file.read_bytes()

@@ -45,7 +45,7 @@ def lines_kept(text: str) -> str:
 
 def joined(text: str) -> str:
     """On one line without any other change, as WMT's files and tools have paragraphs: a break, with
-    the white space around it, is one space. For string metrics, whose official command lines take a
+    the white space around it, is one space. For metrics, whose official command lines take a
     segment a line, and for training rows of templates of one line."""
     if BREAK not in text:
         return text

@@ -1,6 +1,6 @@
 """Translation quality as measurements: sacrebleu's own per-segment statistics, and COMET's segment
-scores. String metrics see a segment on one line (`mtray.data.readers.paragraphs.joined`), so their
-scores are those of sacrebleu's command line on WMT's files; learned metrics see its line breaks.
+scores. Both see a segment on one line (`mtray.data.readers.paragraphs.joined`), as in WMT's files,
+so string metrics are those of sacrebleu's command line on such files.
 
 A study names string metrics by the keys of `METRICS`. `measure` scores trials, rescored trials and
 outputs produced elsewhere.
@@ -199,7 +199,8 @@ def comet(
     clusters: Clusters = None,
 ) -> Measurement:
     """Mean COMET (Rei et al. 2020), in the scale of the scorer's model."""
-    texts, truncated = (sources, hypotheses, references), None
+    texts = tuple(list(map(joined, some)) for some in (sources, hypotheses, references))
+    truncated = None
     if isinstance(scorer, ReportsTruncation):
         scores, truncated = scorer.segment_scores(*texts)
     else:
