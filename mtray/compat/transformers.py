@@ -1,8 +1,10 @@
 """transformers: a model's attention implementation, the cache that it accepts, a warning of its
-tokenizers, its question about remote code, and what it reads beside weights. Tested with 4.57.6."""
+tokenizers, its question about remote code, and what it reads beside weights. Tested with 4.57.6 and
+5.24.0; where the two differ, the docstring says how."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,8 +12,15 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
-TOKENIZER_LOGGER = "transformers.tokenization_utils_base"
+# of transformers 4 and 5
+TOKENIZER_LOGGERS = (
+    "transformers.tokenization_utils_base", "transformers.tokenization_utils_tokenizers",
+)  # fmt: skip
 REGEX_WARNING = "incorrect regex pattern"
+# the argument of `forward` that takes the cache, from 5.20 on and before
+CACHE_ARGUMENTS = ("cache", "past_key_values")
+# layers of a cache that hold keys and values alone, or, of layers that use another one's, nothing
+PLAIN_LAYERS = ("DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer")
 
 
 def attention_of(config: Any) -> str:
@@ -23,15 +32,37 @@ def attention_of(config: Any) -> str:
     return str(getattr(config, "_attn_implementation", None) or "")
 
 
+def cache_argument(model: Any) -> str:
+    """The name of the argument of a model's `forward` that takes the cache; empty if it has none.
+
+    transformers 5.20 renamed it, and 5.40 drops the old name. Code that comes with a model may have
+    either with any version.
+    """
+    accepted = inspect.signature(model.forward).parameters
+    return next((name for name in CACHE_ARGUMENTS if name in accepted), "")
+
+
 def takes_plain_cache(model: Any) -> bool:
     """Whether a model's state during generation is keys and values in a `DynamicCache`; that of
-    state-space models is not.
+    state-space models and of linear attention is not, in all layers or in some.
 
-    Private: `_is_stateful` and `_supports_default_dynamic_cache`, by which `generate` decides.
-    Without the second the first decides, and without both every model counts as accepting it.
+    Private: `_is_stateful` and `_supports_default_dynamic_cache`, by which `generate` decides, and
+    the classes of a cache's layers: transformers 5 keeps all kinds of state in a `DynamicCache`.
+    Without the second the others decide, and without any every model counts as accepting it.
     """
     plain = getattr(model, "_supports_default_dynamic_cache", None)
-    return not getattr(model, "_is_stateful", False) and (plain is None or bool(plain()))
+    if getattr(model, "_is_stateful", False) or (plain is not None and not plain()):
+        return False
+    return all(type(layer).__name__ in PLAIN_LAYERS for layer in _cache_layers(model))
+
+
+def _cache_layers(model: Any) -> list[Any]:
+    config = getattr(model, "config", None)
+    if config is None:
+        return []
+    from transformers import DynamicCache
+
+    return list(DynamicCache(config=config.get_text_config(decoder=True)).layers)
 
 
 @contextmanager
@@ -39,23 +70,25 @@ def without_false_alarm(path: str) -> Iterator[None]:
     """transformers from 4.57.3 on warns that any large tokenizer of a folder which it wrote itself
     has Mistral's wrong pattern. In this context it warns only for Mistral models.
 
-    Private: the logger's name and the warning's text. The public way, to load with
+    Private: the loggers' names and the warning's text. The public way, to load with
     `fix_mistral_regex`, would change Mistral's tokenizers, or mark them as correct. If the text
     differs, the warning is shown.
     """
     from transformers import PretrainedConfig
 
     model_type = PretrainedConfig.get_config_dict(path)[0].get("model_type", "")
-    logger = logging.getLogger(TOKENIZER_LOGGER)
+    loggers = [logging.getLogger(name) for name in TOKENIZER_LOGGERS]
 
     def true(record: logging.LogRecord) -> bool:
         return REGEX_WARNING not in record.getMessage() or "tral" in model_type
 
-    logger.addFilter(true)
+    for logger in loggers:
+        logger.addFilter(true)
     try:
         yield
     finally:
-        logger.removeFilter(true)
+        for logger in loggers:
+            logger.removeFilter(true)
 
 
 def never_ask() -> None:
@@ -70,19 +103,45 @@ def never_ask() -> None:
     vars(dynamic_module_utils)["TIME_OUT_REMOTE_CODE"] = 0
 
 
+def without_progress_bars() -> None:
+    """From now on no bar is drawn for the weights of a model that is read or written, as
+    transformers 5 does for each; those of downloads stay.
+
+    Public, but new in transformers 5: `set_tqdm_hook`. transformers 4 draws one only where the
+    weights are in several files.
+    """
+    from transformers.utils import logging as own
+
+    if hasattr(own, "set_tqdm_hook"):
+        own.set_tqdm_hook(lambda bar, args, options: bar(*args, **options | {"disable": True}))
+
+
+def checkpoint_activations(model: Any, reentrant: bool) -> None:
+    """Gradient checkpointing, by the name that the version has for it: transformers 5 warns of the
+    older one, which 6 drops."""
+    options = {"use_reentrant": reentrant}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(options)
+
+
 @contextmanager
 def whole_weights_only() -> Iterator[None]:
     """In this context an `adapter_config.json` beside whole weights is ignored. transformers would
     load the base model that it names instead of the weights.
 
-    Private: the function that finds the file, in the two modules that call it. There is no public
-    way; where the function has another name, the file is found as before.
+    Private: the function that finds the file, in the modules that call it: the last of these with
+    transformers 5, the one before with 4. There is no public way; where the function has another
+    name, the file is found as before.
     """
     from transformers import modeling_utils
+    from transformers.integrations import peft
     from transformers.models.auto import auto_factory
 
     name = "find_adapter_config_file"
-    callers = [vars(module) for module in (modeling_utils, auto_factory) if name in vars(module)]
+    modules = (auto_factory, modeling_utils, peft)
+    callers = [vars(module) for module in modules if name in vars(module)]
     before = [caller[name] for caller in callers]
     for caller in callers:
         caller[name] = lambda *_, **__: None
@@ -96,10 +155,13 @@ def whole_weights_only() -> Iterator[None]:
 def misplaced_settings(config: Any) -> dict[str, Any]:
     """Settings of generation that a model's config holds, as older ones do, apart from defaults.
 
-    Private: `_get_non_default_generation_parameters`, by which `save_pretrained` moves them into
-    the generation config. Without it none are found.
+    Private: `_get_non_default_generation_parameters`, by which `save_pretrained` of transformers 4
+    moves them into the generation config, and `_get_generation_parameters`, for which that of
+    transformers 5 raises. Without them none are found.
     """
-    found: dict[str, Any] = getattr(config, "_get_non_default_generation_parameters", dict)()
+    names = ("_get_non_default_generation_parameters", "_get_generation_parameters")
+    settings = next((getattr(config, name) for name in names if hasattr(config, name)), dict)
+    found: dict[str, Any] = settings()
     return found
 
 

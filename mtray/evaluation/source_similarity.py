@@ -85,11 +85,17 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from mtray.compat.transformers import never_ask, readable_sentencepiece, whole_weights_only
+    from mtray.compat.transformers import (
+        never_ask,
+        readable_sentencepiece,
+        whole_weights_only,
+        without_progress_bars,
+    )
     from mtray.model_folder import check_no_code
     from mtray.model_paths import on_one_line, resolve_model
 
     never_ask()
+    without_progress_bars()
     readable_sentencepiece()
     try:
         path = resolve_model(name)
@@ -97,7 +103,10 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
         with whole_weights_only():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
             model = AutoModel.from_pretrained(
-                path, use_safetensors=True, trust_remote_code=trust_remote_code
+                path,
+                dtype=torch.float32,  # transformers 5 would take that of the files
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
             ).eval()
     except ModelError as error:
         raise ModelError(f"`evaluation.embedder`: {error}") from None

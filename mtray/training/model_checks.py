@@ -20,7 +20,11 @@ from mtray.training.models import empty_model, load_config, load_tokenizer
 WRAPPED = ("text_config", "vision_config", "audio_config")
 # modules with an embedding for each position: GPT-2; OPT, BART and Marian; BERT; others
 POSITION_TABLES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
-BOOKKEEPING = ("transformers_version", "_from_model_config")  # keys of a generation config
+# keys of a generation config that no answer depends on; transformers 5 writes most of these always
+BOOKKEEPING = (
+    "transformers_version", "_from_model_config", "use_cache", "output_attentions",
+    "output_hidden_states", "output_scores", "return_dict_in_generate",
+)  # fmt: skip
 
 
 def check_model_fits(study: Study) -> list[str]:

@@ -13,6 +13,7 @@ from mtray.compat.transformers import (
     readable_sentencepiece,
     whole_weights_only,
     without_false_alarm,
+    without_progress_bars,
 )
 from mtray.errors import ModelError
 from mtray.model_folder import check_no_code
@@ -44,6 +45,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
     path = resolve_model(name)
     check_no_code(path, trust_remote_code)
     config = load_config(name, trust_remote_code)
+    without_progress_bars()
     options: dict[str, Any] = {"dtype": torch.float32}
     if in_4_bits:
         options = _few_bits()

@@ -35,6 +35,7 @@ from mtray.evaluation.inference.model_calls import (
     left_padded,
     plain_attention,
     supports_own_loop,
+    with_cache,
 )
 
 # rows leave when this share of the batch has ended: leaving copies the cache, staying wastes
@@ -160,7 +161,8 @@ def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]
 
     ids, mask, limits, stops, stop_if_asked, suppressed = asked
     device = ids.device
-    extra = last_only(model)
+    cache = DynamicCache()
+    extra = last_only(model) | with_cache(model, cache)
     rows: list[Ids] = [[] for _ in limits]
     sums = torch.zeros(len(limits), dtype=torch.float64, device=device)
     alive = torch.arange(len(limits), device=device)
@@ -170,7 +172,6 @@ def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]
     width = ids.shape[1]
     mask = torch.cat([mask, mask.new_ones((len(limits), max(limits)))], dim=1)
     position = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache()
     plain = plain_attention(model)
     for step in range(max(limits)):
         if step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1:
@@ -180,9 +181,8 @@ def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]
             # the internal form; transformers derives the same from two dimensions, but slower
             seen = seen[:, None, None].bool()
         logits = model(
-            input_ids=ids, attention_mask=seen, position_ids=position,
-            past_key_values=cache, use_cache=True, **extra,
-        ).logits[:, -1]  # fmt: skip
+            input_ids=ids, attention_mask=seen, position_ids=position, **extra
+        ).logits[:, -1]
         allowed = logits
         if suppressed and not step:
             allowed = logits.index_fill(1, torch.tensor(suppressed, device=device), -torch.inf)

@@ -16,6 +16,7 @@ from mtray.evaluation.inference.model_calls import (
     last_only,
     left_padded,
     supports_own_loop,
+    with_cache,
 )
 from mtray.evaluation.inference.requests import Output, Request, check_length
 from mtray.runtime import LOGITS_AT_ONCE
@@ -179,10 +180,10 @@ def _score_shared(
     ids, mask = ids.to(device), mask.to(device)
     position = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache()
+    cached = with_cache(model, cache)
     logits = model(
-        input_ids=ids, attention_mask=mask, position_ids=position, past_key_values=cache,
-        use_cache=True, **last_only(model),
-    ).logits[:, -1]  # fmt: skip
+        input_ids=ids, attention_mask=mask, position_ids=position, **cached, **last_only(model)
+    ).logits[:, -1]
     targets = [(owner, *target) for owner, c in enumerate(batch) for target in c.targets]
     owners = torch.tensor([owner for owner, _, _ in targets], device=device)
     first = torch.tensor([tokens[0] for _, _, tokens in targets], device=device)
@@ -198,8 +199,7 @@ def _score_shared(
             input_ids=read,
             attention_mask=torch.cat([mask[owners], seen], dim=1),
             position_ids=position[owners, -1:] + ahead,
-            past_key_values=cache,
-            use_cache=True,
+            **cached,
         ).logits
         for place, row in enumerate(rows):
             rest = torch.tensor(targets[row][2][1:], device=device)

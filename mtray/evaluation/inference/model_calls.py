@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mtray.compat.transformers import attention_of, takes_plain_cache
+from mtray.compat.transformers import attention_of, cache_argument, takes_plain_cache
 from mtray.data.encoder_decoder import is_encoder_decoder
 from mtray.evaluation.inference.batching import EncodedRequest
 from mtray.unwrapped_model import accepts_argument, unwrapped
@@ -20,10 +20,16 @@ def supports_own_loop(model: Any) -> bool:
     example, do not."""
     inner = unwrapped(model)
     return (
-        accepts_argument(model, "past_key_values", "position_ids")
+        bool(cache_argument(inner))
+        and accepts_argument(model, "position_ids")
         and not is_encoder_decoder(inner)
         and takes_plain_cache(inner)
     )
+
+
+def with_cache(model: Any, cache: Any) -> dict[str, Any]:
+    """The arguments with which the model reads and extends the cache."""
+    return {cache_argument(unwrapped(model)): cache, "use_cache": True}
 
 
 def plain_attention(model: Any) -> bool:
