@@ -30,6 +30,8 @@ BOOKKEEPING = (
 def check_model_fits(study: Study) -> list[str]:
     """Notes on what of the model is not used. Raises ModelError for one that cannot be trained,
     ConfigError for a study that it does not fit. Takes seconds."""
+    from mtray.training.packing import packing_note  # imports torch
+
     path = resolve_model(study.model)
     check_no_code(path, study.trust_remote_code)
     model = empty_model(study.model, study.trust_remote_code)
@@ -49,6 +51,8 @@ def check_model_fits(study: Study) -> list[str]:
             f"the model's generation_config.json ({', '.join(sorted(own))}) does not affect "
             "evaluation; exported models have it as it is"
         )
+    if padded := packing_note(model, study.training):
+        notes.append(padded)
     return notes + (_template_notes(tokenizer) if study.template in CHATS else [])
 
 

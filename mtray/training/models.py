@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.compat.transformers import (
+    auto_tokenizer,
     never_ask,
     readable_sentencepiece,
     whole_weights_only,
@@ -22,14 +23,12 @@ from mtray.training.generation_settings import set_aside
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
-    from transformers import AutoTokenizer
-
     path = resolve_model(name)
     never_ask()
     readable_sentencepiece()
     try:
         with without_false_alarm(path):
-            return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+            return auto_tokenizer(path, trust_remote_code)
     # a damaged file can raise any exception of the library that reads it
     except Exception as error:
         raise ModelError(
