@@ -20,6 +20,13 @@ REGEX_WARNING = "incorrect regex pattern"
 MARK = "_attn_was_changed"
 # the argument of `forward` that takes the cache, from 5.20 on and before
 CACHE_ARGUMENTS = ("cache", "past_key_values")
+# classes of a tokenizer that is nothing but its tokenizer.json, in transformers 4 and 5
+PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# what normalizers, pre-tokenizers, and decoders treat differently
+PROBES = (
+    "Hello, world!  Two  spaces\n\nand lines.\tTab ", "It's 12,345.67 o'clock; don't.",
+    " Grüße, cafe\u0301 — “quotes” …", "Ви знаєте? 日本語のテキスト。한국어 नमस्ते ﬁ　ｗｉｄｅ 🙂",
+)  # fmt: skip
 # layers of a cache that hold keys and values alone, or, of layers that use another one's, nothing
 PLAIN_LAYERS = ("DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer")
 
@@ -82,6 +89,56 @@ def _cache_layers(model: Any) -> list[Any]:
     return list(DynamicCache(config=config.get_text_config(decoder=True)).layers)
 
 
+def auto_tokenizer(path: str, trust_remote_code: bool) -> Any:
+    """The tokenizer of a folder or hub name, which splits text as its tokenizer.json says, if it has
+    one. Raises what transformers raises.
+
+    transformers 5 builds the tokenizers of many classes anew from the vocabulary in that file and
+    drops its normalizer, pre-tokenizer, and decoder; and for some types of models it takes such a
+    class although the folder names the plain one. Where the result differs from the file, or cannot
+    be built, the file is read as it is, as transformers 4 does.
+
+    Private: `get_tokenizer_config` and `cached_file`, which find both files as transformers does.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+    from transformers.utils import cached_file
+
+    def chosen() -> Any:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+
+    config = get_tokenizer_config(path)
+    file = cached_file(path, "tokenizer.json", _raise_exceptions_for_missing_entries=False)
+    if PreTrainedTokenizerFast.__name__ == PLAIN_TOKENIZERS[0] or "auto_map" in config or not file:
+        return chosen()
+    plain = PreTrainedTokenizerFast.from_pretrained(path)
+    if config.get("tokenizer_class") in PLAIN_TOKENIZERS:
+        return plain
+    try:
+        if _splits(found := chosen()) == _splits(plain):
+            return found
+    except Exception:  # of a class that cannot be built from this vocabulary
+        return plain
+    return _with_tokens_of(found, plain)
+
+
+def _splits(tokenizer: Any) -> list[tuple[list[int], str]]:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:  # that of another library
+        return []
+    ids = [backend.encode(text, add_special_tokens=False).ids for text in PROBES]
+    return [(found, backend.decode(found)) for found in ids]
+
+
+def _with_tokens_of(other: Any, plain: Any) -> Any:
+    """The plain tokenizer with the special tokens that the other one has by its class alone."""
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        token = getattr(other, name, None)
+        if getattr(plain, name) is None and token in plain.get_vocab():
+            setattr(plain, name, token)
+    return plain
+
+
 @contextmanager
 def without_false_alarm(path: str) -> Iterator[None]:
     """transformers from 4.57.3 on warns that any large tokenizer of a folder which it wrote itself
@@ -118,6 +175,29 @@ def never_ask() -> None:
     from transformers import dynamic_module_utils
 
     vars(dynamic_module_utils)["TIME_OUT_REMOTE_CODE"] = 0
+
+
+def without_progress_bars() -> None:
+    """From now on no bar is drawn for the weights of a model that is read or written, as
+    transformers 5 does for each; those of downloads stay.
+
+    Public, but new in transformers 5: `set_tqdm_hook`. transformers 4 draws one only where the
+    weights are in several files.
+    """
+    from transformers.utils import logging as own
+
+    if hasattr(own, "set_tqdm_hook"):
+        own.set_tqdm_hook(lambda bar, args, options: bar(*args, **options | {"disable": True}))
+
+
+def checkpoint_activations(model: Any, reentrant: bool) -> None:
+    """Gradient checkpointing, by the name that the version has for it: transformers 5 warns of the
+    older one, which 6 drops."""
+    options = {"use_reentrant": reentrant}
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable(options)
+    else:
+        model.gradient_checkpointing_enable(options)
 
 
 @contextmanager

@@ -83,19 +83,26 @@ def load_encoder(name: str, trust_remote_code: bool = False) -> Embed:
     """A sentence encoder by folder or hub name: its pooled output if it has one, as LaBSE does,
     otherwise the mean over its tokens. Raises ModelError if it cannot be loaded."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    from mtray.compat.transformers import never_ask, readable_sentencepiece, whole_weights_only
+    from mtray.compat.transformers import (
+        auto_tokenizer,
+        never_ask,
+        readable_sentencepiece,
+        whole_weights_only,
+        without_progress_bars,
+    )
     from mtray.model_folder import check_no_code
     from mtray.model_paths import on_one_line, resolve_model
 
     never_ask()
+    without_progress_bars()
     readable_sentencepiece()
     try:
         path = resolve_model(name)
         check_no_code(path, trust_remote_code)
         with whole_weights_only():
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+            tokenizer = auto_tokenizer(path, trust_remote_code)
             model = AutoModel.from_pretrained(
                 path,
                 dtype=torch.float32,  # transformers 5 would take that of the files

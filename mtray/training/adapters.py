@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtray.compat.peft import is_base_weight
+from mtray.compat.transformers import checkpoint_activations
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, Training
 from mtray.training.freezing import FrozenBlocks, freeze, transformer_blocks
@@ -51,7 +52,7 @@ def checkpoint_gradients(model: Any, zero_stage: int) -> None:
             "set it to false"
         )
     reentrant = zero_stage == 3
-    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    checkpoint_activations(model, reentrant)
     if reentrant:
         model.enable_input_require_grads()
 

@@ -14,6 +14,7 @@ from mtray.compat.peft import adapted_layers, added_by_adapters, name_without_ad
 from mtray.errors import ConfigError, TrainError
 from mtray.files import share, sync
 from mtray.training.generation_settings import hand_on, write_own
+from mtray.training.older_readers import write_for_older
 
 
 def check_empty(folder: Path) -> None:
@@ -65,6 +66,7 @@ def save_model(module: Any, tokenizer: Any, folder: Path, merge: bool) -> str:
     if not adapter:
         write_own(module, folder)
     tokenizer.save_pretrained(folder)
+    write_for_older(folder)
     return "adapter" if adapter else "model"
 
 

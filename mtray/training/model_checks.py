@@ -20,7 +20,7 @@ from mtray.training.models import empty_model, load_config, load_tokenizer
 WRAPPED = ("text_config", "vision_config", "audio_config")
 # modules with an embedding for each position: GPT-2; OPT, BART and Marian; BERT; others
 POSITION_TABLES = ("wpe", "embed_positions", "position_embeddings", "pos_emb")
-# keys of a generation config that no answer depends on; transformers 5 writes the last five always
+# keys of a generation config that no answer depends on; transformers 5 writes most of these always
 BOOKKEEPING = (
     "transformers_version", "_from_model_config", "use_cache", "output_attentions",
     "output_hidden_states", "output_scores", "return_dict_in_generate",
@@ -31,6 +31,7 @@ def check_model_fits(study: Study) -> list[str]:
     """Notes on what of the model is not used. Raises ModelError for one that cannot be trained,
     ConfigError for a study that it does not fit. Takes seconds."""
     from mtray.training.attention import attention_note
+    from mtray.training.packing import packing_note  # imports torch
 
     path = resolve_model(study.model)
     check_no_code(path, study.trust_remote_code)
@@ -53,6 +54,8 @@ def check_model_fits(study: Study) -> list[str]:
         )
     if why := attention_note(model):
         notes.append(f"the model's attention is {why}; its micro-batches are not packed")
+    elif padded := packing_note(model, study.training):
+        notes.append(padded)
     return notes + (_template_notes(tokenizer) if study.template in CHATS else [])
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mtray.compat.transformers import (
+    auto_tokenizer,
     never_ask,
     readable_sentencepiece,
     whole_weights_only,
     without_false_alarm,
+    without_progress_bars,
 )
 from mtray.errors import ModelError
 from mtray.model_folder import check_no_code
@@ -21,14 +23,12 @@ from mtray.training.generation_settings import set_aside
 
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
-    from transformers import AutoTokenizer
-
     path = resolve_model(name)
     never_ask()
     readable_sentencepiece()
     try:
         with without_false_alarm(path):
-            return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+            return auto_tokenizer(path, trust_remote_code)
     # a damaged file can raise any exception of the library that reads it
     except Exception as error:
         raise ModelError(
@@ -47,6 +47,7 @@ def load_model(name: str, trust_remote_code: bool = False, in_4_bits: bool = Fal
     path = resolve_model(name)
     check_no_code(path, trust_remote_code)
     config = load_config(name, trust_remote_code)
+    without_progress_bars()
     options: dict[str, Any] = {"dtype": torch.float32}
     if in_4_bits:
         options = _few_bits()

@@ -18,7 +18,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from mtray.compat.transformers import attention_of, set_attention
+from mtray.compat.transformers import attention_of, set_attention, takes_plain_cache
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
@@ -222,6 +222,14 @@ def use_packing(model: Any, examples: Sequence[Example], training: Training) -> 
     return not why
 
 
+def packing_note(model: Any, training: Training) -> str:
+    """Why the micro-batches of a model are padded rows although the study leaves it to mtray; empty
+    where they may be packed, where the study decides, and for encoder-decoder models, which are
+    never packed."""
+    why = "" if training.packing != "auto" or is_encoder_decoder(model) else _why_never(model)
+    return f"the model's micro-batches are padded, not packed: {why}" if why else ""
+
+
 def check_packing(model: Any) -> None:
     """ConfigError where no model of that class and config accepts packed rows, whatever its
     weights."""
@@ -239,6 +247,8 @@ def _cannot(model: Any, why: str) -> ConfigError:
 def _why_never(model: Any) -> str:
     if is_encoder_decoder(model):
         return "it has an encoder"
+    if not takes_plain_cache(model):
+        return "some of its layers carry a state from one token to the next, past an example's end"
     if not accepts_argument(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
     if attention_of(model.config.get_text_config()) != "sdpa":

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_models import byte_level, llama, t5
 
+from mtray.compat.transformers import checkpoint_activations
 from mtray.paths import BASE_MODEL
 from mtray.training import base_model
 from mtray.training.base_model import BaseModels, copied
@@ -20,14 +21,18 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
 
 
+def checkpoints(model):
+    return any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
+
+
 def spoil(model):
     """What a trial may do to its model."""
     for parameter in model.parameters():
         parameter.data.add_(1.0)
         parameter.requires_grad_(False)
-    model.config.use_cache = "spoilt"
+    model.config.use_cache = not model.config.use_cache
     model.register_forward_hook(lambda *_: pytest.fail("a hook of an earlier trial"))
-    model.gradient_checkpointing_enable()
+    checkpoint_activations(model, reentrant=False)
 
 
 def test_every_trial_gets_the_untouched_model():
@@ -38,10 +43,11 @@ def test_every_trial_gets_the_untouched_model():
     ids = torch.tensor([[5, 6, 7]])
     logits = first(input_ids=ids).logits
     spoil(first)
+    assert checkpoints(first)
     second = models.model(NAME)
     assert second is not first and same(expected, weights(second))
     assert all(p.requires_grad for p in second.parameters())
-    assert second.config.to_dict() == config and not second.is_gradient_checkpointing
+    assert second.config.to_dict() == config and not checkpoints(second)
     assert torch.equal(second(input_ids=ids).logits, logits)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_models import byte_level, llama, other_models
 
+from mtray.compat.transformers import checkpoint_activations
 from mtray.data.encoder_decoder import IGNORED
 from mtray.errors import ConfigError
 from mtray.schema import Training
@@ -97,7 +98,7 @@ def test_gradient_checkpointing_changes_nothing():
     model = llama(byte_level()).train()
     with packed_attention(model):
         plain = gradients(model, packed_loss)
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint_activations(model, reentrant=False)
         again = gradients(model.train(), packed_loss)
     assert again[0] == plain[0]
     assert all(torch.equal(again[1][n], g) for n, g in plain[1].items())

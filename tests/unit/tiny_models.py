@@ -141,3 +141,68 @@ def other_models(tokenizer: PreTrainedTokenizerFast) -> dict:
         "alibi": BloomForCausalLM(bloom),
     }
     return {name: model.eval() for name, model in made.items()}
+
+
+SMALL = {
+    "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 8, "initializer_range": 0.4,
+}  # fmt: skip
+
+
+def gemma4(**ids):
+    """Windows in some layers, wider heads in the others, layers that use another one's keys, an
+    embedding for each layer, a soft cap on the logits."""
+    from transformers import Gemma4ForCausalLM, Gemma4TextConfig
+
+    kinds = ["sliding_attention", "full_attention"]
+    return Gemma4ForCausalLM(
+        Gemma4TextConfig(
+            **SMALL, **ids, num_hidden_layers=4, layer_types=kinds * 2, sliding_window=8,
+            global_head_dim=16, num_kv_shared_layers=2, hidden_size_per_layer_input=8,
+            vocab_size_per_layer_input=ids["vocab_size"], final_logit_softcapping=30.0,
+        )
+    )  # fmt: skip
+
+
+LINEAR = {
+    "num_hidden_layers": 4, "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}  # fmt: skip
+
+
+def qwen35(**ids):
+    """Linear attention in three of four layers."""
+    from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
+
+    return Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SMALL, **LINEAR, **ids))
+
+
+def qwen35_experts(**ids):
+    """The same with experts, whose weights are one tensor in memory."""
+    from transformers import Qwen3_5MoeForCausalLM, Qwen3_5MoeTextConfig
+
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+               "shared_expert_intermediate_size": 16}  # fmt: skip
+    return Qwen3_5MoeForCausalLM(Qwen3_5MoeTextConfig(**SMALL, **LINEAR, **experts, **ids))
+
+
+def ministral3(**ids):
+    """Rotary positions stretched by YaRN, queries scaled by their position."""
+    from transformers import Ministral3Config, Ministral3ForCausalLM
+
+    return Ministral3ForCausalLM(Ministral3Config(**SMALL, **ids, num_hidden_layers=2))
+
+
+NEWEST = {"Gemma 4": gemma4, "Qwen 3.5": qwen35, "Qwen 3.5 MoE": qwen35_experts,
+          "Ministral 3": ministral3}  # fmt: skip
+
+
+def newest(name: str, tokenizer: PreTrainedTokenizerFast):
+    """A model that transformers has from version 5 on, with random weights."""
+    import torch
+
+    torch.manual_seed(0)
+    ids = {"vocab_size": len(tokenizer), "bos_token_id": 0, "pad_token_id": tokenizer.pad_token_id,
+           "eos_token_id": tokenizer.eos_token_id}  # fmt: skip
+    return NEWEST[name](**ids).eval()
