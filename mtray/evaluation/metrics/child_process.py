@@ -14,13 +14,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtray.errors import EvaluationError, ModelError
+from mtray.errors import EvaluationError, MetricOutOfMemory, ModelError
 from mtray.evaluation.metrics.worker.protocol import KINDS, VERSION, line, parsed
 
 START_SECONDS = 300.0  # until the process has said hello
 STOP_SECONDS = 2.0  # to end by itself once its standard input has ended
 MOST_BYTES = 2**28  # of one answer
 STDERR_LINES, STDERR_WIDTH = 5, 300  # what an error repeats
+ERRORS = dict(zip(KINDS, (ModelError, EvaluationError, MetricOutOfMemory), strict=True))
 GARBAGE = 80  # characters of it that an error repeats
 
 
@@ -105,7 +106,7 @@ class Child:
             raise
         self._busy = False
         if "error" in found:
-            kind = ModelError if found["error"] == KINDS[0] else EvaluationError
+            kind = ERRORS.get(str(found["error"]), EvaluationError)
             raise kind(str(found.get("message", "an error without a message")))
         return found
 
