@@ -113,7 +113,7 @@ class Child:
     def _write(self, data: bytes, until: float) -> None:
         left = memoryview(data)
         while left:
-            self._wait([], [self._to], until)
+            _wait(self._to, select.POLLOUT, until)
             try:
                 left = left[os.write(self._to, left[:65536]) :]
             except BlockingIOError:
@@ -127,7 +127,7 @@ class Child:
         start = 0
         while (end := self._rest.find(b"\n", start)) < 0:
             start = len(self._rest)
-            self._wait([self._from], [], until)
+            _wait(self._from, select.POLLIN, until)
             if not (block := os.read(self._from, 1 << 20)):
                 raise ChildEnded(self._end())
             self._rest += block
@@ -139,11 +139,6 @@ class Child:
             return parsed(found)
         except ValueError:
             raise self._garbage(found[:GARBAGE].decode(errors="replace")) from None
-
-    def _wait(self, readable: list[int], writable: list[int], until: float) -> None:
-        left = until - time.monotonic()
-        if left <= 0 or not any(select.select(readable, writable, [], left)):
-            raise TimeoutError
 
     def _garbage(self, found: str) -> EvaluationError:
         return EvaluationError(
@@ -202,3 +197,13 @@ class Child:
         self._popen.stdout.close()
         if not self._drain.is_alive():  # else a process of its own holds the pipe
             self._popen.stderr.close()
+
+
+def _wait(descriptor: int, event: int, until: float) -> None:
+    """Until the descriptor is ready or its other end closed; TimeoutError after `until`. By poll,
+    since select takes no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    left = until - time.monotonic()
+    if left <= 0 or not poll.poll(left * 1000):
+        raise TimeoutError
