@@ -60,6 +60,10 @@ class EvaluationError(MtrayError, RuntimeError):
     """A measurement failed. It is never replaced by a number."""
 
 
+class MetricOutOfMemory(EvaluationError):
+    """The process of a metric ran out of memory."""
+
+
 class ValueNotFinite(EvaluationError):
     """A measured value, or a log-likelihood of the model, is NaN or infinite."""
 

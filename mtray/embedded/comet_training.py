@@ -214,5 +214,5 @@ def train(given: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)  # Lightning's tips
     train(Path(sys.argv[1]), Path(sys.argv[2]))

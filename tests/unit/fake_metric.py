@@ -50,6 +50,8 @@ for line in sys.stdin:
         say(id=number + 1, scores=[])
     elif MODE == "cannot score":
         say(id=number, error="evaluation", message="fake: the judge refused")
+    elif MODE == "needs more memory":
+        say(id=number, error="memory", message="fake: out of memory")
     elif MODE == "too few":
         say(id=number, scores=[1.0])
     elif MODE == "not finite":

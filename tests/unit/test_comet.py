@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import comet_itself
@@ -372,6 +373,25 @@ def test_a_hub_name_without_network_fails_in_seconds(offline: MetricProcess) -> 
     with pytest.raises(ModelError, match=r"mtray-test/absent.*cannot be reached.*allowed are"):
         scorer_of(offline, {"model": "mtray-test/absent", "name": "", "device": "cpu"})
     assert time.monotonic() - started < 4 * REACH_SECONDS  # with the import of the hub's library
+
+
+def test_one_model_is_loaded_for_all_names_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver checks on the CPU and then scores on `auto`: the memory is not taken twice."""
+    from mtray.evaluation.metrics.worker import serve
+
+    loads: list[str] = []
+
+    def load(model: str, name: str, device: str) -> tuple[Any, dict[str, Any]]:
+        loads.append(device)
+        return SimpleNamespace(gpus=serve.gpus_of(device)), {"device": device}
+
+    monkeypatch.setattr(serve, "load", load)
+    monkeypatch.setattr(serve, "gpus_of", {"cpu": 0, "auto": 0, "gpu": 1}.__getitem__)
+    server = serve.Server()
+    for device in ("cpu", "auto", "gpu", "cpu"):
+        answer = server.answer({"do": "load", "model": "m", "name": "n", "device": device})
+        assert "error" not in answer
+    assert loads == ["cpu", "gpu"]
 
 
 def test_the_device_is_the_one_asked_for() -> None:

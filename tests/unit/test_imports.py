@@ -256,3 +256,14 @@ def test_a_circle_is_found(tmp_path, case):
         (path.parent / "__init__.py").touch()
     edges = {package: set(others) for package, others in by_package(tmp_path).items()}
     assert len(circles(edges)) == len(circles(graph(tmp_path))) == expected
+
+
+def test_comet_is_imported_in_the_metrics_interpreter_alone():
+    """It ties its process to transformers below 5, NumPy 1 and protobuf 4."""
+    foreign = {"comet", "pytorch_lightning", "torchmetrics"}
+    importers = {
+        name
+        for name, path in modules(ROOT).items()
+        if {found.split(".")[0] for found in imported(path)} & foreign
+    }
+    assert importers == {"evaluation.metrics.worker.checkpoint", "embedded.comet_training"}

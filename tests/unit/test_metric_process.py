@@ -10,7 +10,7 @@ from pathlib import Path
 import fake_metric_values
 import pytest
 
-from mtray.errors import EvaluationError, ModelError
+from mtray.errors import EvaluationError, MetricOutOfMemory, ModelError
 from mtray.evaluation.metrics import child_process, metric_process
 from mtray.evaluation.metrics.comet import CometScorer, ProcessModel, scorer_of
 from mtray.evaluation.metrics.metric_process import MetricProcess
@@ -83,6 +83,7 @@ def test_text_of_any_kind_and_size_arrives(process_of):
         ("other version", ModelError, r"^fake: it speaks version 2 of the protocol, and this mtra"),
         ("cannot load", ModelError, r"^fake: no such model; name another$"),
         ("cannot score", EvaluationError, r"^fake: the judge refused$"),
+        ("needs more memory", MetricOutOfMemory, r"^fake: out of memory$"),
         ("dies", EvaluationError, r"^fake: twice it was killed by SIGKILL \(memory may have run "
          r"out\); it wrote last: first the disk \| then the memory$"),
         ("prints", EvaluationError, r"^fake: 'Loading weights: 100 %' on its standard output, whi"),

@@ -8,6 +8,11 @@ import pytest
 from mtray import metrics_python, runtime
 from mtray.errors import ModelError
 from mtray.metrics_python import FOLDER, VARIABLE, comet_version
+from mtray.preparation import check_metrics_python, checked
+from mtray.search_space.space import load_space
+from mtray.study import load_study
+
+ROOT = Path(__file__).resolve().parents[2]
 
 GOOD = {"python": "3.11.7", "unbabel-comet": "2.2.7", "transformers": "4.57.6", "numpy": "1.26.4"}
 NEW = {**GOOD, "transformers": "5.24.0"}
@@ -96,6 +101,22 @@ def test_a_record_has_the_version_that_scores(machine, monkeypatch):
     assert runtime.versions()["unbabel-comet"] == "2.2.9"
     monkeypatch.setenv(VARIABLE, "/absent/python")
     assert "unbabel-comet" not in runtime.versions()
+
+
+def test_a_study_that_needs_none_does_not_look(machine, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "/absent/python")
+    study = load_study(ROOT / "sweeps/default.yaml")
+    evaluation = study.evaluation.model_copy(update={"comet": "none", "metrics": ("chrf",)})
+    check_metrics_python(study.model_copy(update={"evaluation": evaluation}))
+
+
+def test_a_study_that_needs_one_fails_before_anything_is_read(machine, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "/absent/python")
+    monkeypatch.setattr("mtray.embedded.corpora.fetch_corpora", pytest.fail)
+    study = load_study(ROOT / "sweeps/default.yaml")
+    space = load_space(ROOT / "search_spaces/ratio.yaml")
+    with pytest.raises(ModelError, match="MTRAY_METRICS_PYTHON=/absent/python"):
+        checked(study, space)
 
 
 def test_this_checkout_has_one():

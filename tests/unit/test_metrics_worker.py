@@ -21,6 +21,7 @@ from mtray.evaluation.metrics.worker.protocol import (
     read_truncated,
     written,
 )
+from mtray.evaluation.metrics.worker.serve import is_memory
 from mtray.evaluation.metrics.worker.truncation import count_cut, cut_texts
 
 FOLDER = Path(worker.__file__).parent
@@ -75,6 +76,19 @@ def test_letters_that_name_no_text_are_errors(given):
 def test_lines_that_hold_no_message(sent):
     with pytest.raises(ValueError):
         parsed(sent)
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("size mismatch"), False),
+    ],
+)
+def test_errors_of_memory(error, memory):
+    assert is_memory(error) is memory
 
 
 BOMB = "a: &a [x, x]\n" + "".join(

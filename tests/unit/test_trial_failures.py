@@ -12,6 +12,7 @@ from mtray.errors import (
     DataError,
     EvaluationError,
     LossNotFinite,
+    MetricOutOfMemory,
     ModelError,
     NodeLost,
     TimeLimitReached,
@@ -55,6 +56,7 @@ ActorDiedError = named("ActorDiedError", named("RayActorError"))
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 CLASSES = [
+    (MetricOutOfMemory("comet: no memory"), "out_of_memory"),
     (MemoryError(), "out_of_memory"),
     (named("OutOfMemoryError", RuntimeError)("CUDA: tried to allocate"), "out_of_memory"),
     (RuntimeError("CUDA error: out of memory"), "out_of_memory"),

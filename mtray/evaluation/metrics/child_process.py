@@ -14,13 +14,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtray.errors import EvaluationError, ModelError
+from mtray.errors import EvaluationError, MetricOutOfMemory, ModelError
 from mtray.evaluation.metrics.worker.protocol import KINDS, VERSION, line, parsed
 
 START_SECONDS = 300.0  # until the process has said hello
 STOP_SECONDS = 2.0  # to end by itself once its standard input has ended
 MOST_BYTES = 2**28  # of one answer
 STDERR_LINES, STDERR_WIDTH = 5, 300  # what an error repeats
+ERRORS = dict(zip(KINDS, (ModelError, EvaluationError, MetricOutOfMemory), strict=True))
 GARBAGE = 80  # characters of it that an error repeats
 
 
@@ -105,14 +106,14 @@ class Child:
             raise
         self._busy = False
         if "error" in found:
-            kind = ModelError if found["error"] == KINDS[0] else EvaluationError
+            kind = ERRORS.get(str(found["error"]), EvaluationError)
             raise kind(str(found.get("message", "an error without a message")))
         return found
 
     def _write(self, data: bytes, until: float) -> None:
         left = memoryview(data)
         while left:
-            self._wait([], [self._to], until)
+            _wait(self._to, select.POLLOUT, until)
             try:
                 left = left[os.write(self._to, left[:65536]) :]
             except BlockingIOError:
@@ -126,7 +127,7 @@ class Child:
         start = 0
         while (end := self._rest.find(b"\n", start)) < 0:
             start = len(self._rest)
-            self._wait([self._from], [], until)
+            _wait(self._from, select.POLLIN, until)
             if not (block := os.read(self._from, 1 << 20)):
                 raise ChildEnded(self._end())
             self._rest += block
@@ -138,11 +139,6 @@ class Child:
             return parsed(found)
         except ValueError:
             raise self._garbage(found[:GARBAGE].decode(errors="replace")) from None
-
-    def _wait(self, readable: list[int], writable: list[int], until: float) -> None:
-        left = until - time.monotonic()
-        if left <= 0 or not any(select.select(readable, writable, [], left)):
-            raise TimeoutError
 
     def _garbage(self, found: str) -> EvaluationError:
         return EvaluationError(
@@ -201,3 +197,13 @@ class Child:
         self._popen.stdout.close()
         if not self._drain.is_alive():  # else a process of its own holds the pipe
             self._popen.stderr.close()
+
+
+def _wait(descriptor: int, event: int, until: float) -> None:
+    """Until the descriptor is ready or its other end closed; TimeoutError after `until`. By poll,
+    since select takes no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    left = until - time.monotonic()
+    if left <= 0 or not poll.poll(left * 1000):
+        raise TimeoutError

@@ -71,16 +71,7 @@ def load(model: str, name: str, device: str) -> tuple[Loaded, dict[str, Any]]:
     else:
         raise Unloadable(f"comet: {model!r} is not a file, folder or hub name")
     found = read_checkpoint(find_checkpoint(checkpoint))
-    import torch
-
-    loaded = Loaded(
-        found, int(device != "cpu" and torch.cuda.is_available()), sees_references(found)
-    )
-    if device == "gpu" and not loaded.gpus:
-        raise Unloadable(
-            "`evaluation.comet_device` is gpu, but the process that scores sees no GPU; use auto "
-            "or cpu"
-        )
+    loaded = Loaded(found, gpus_of(device), sees_references(found))
     version = importlib.metadata.version(PACKAGE)
     return loaded, {
         "signature": f"{name}|comet:{version}|weights:{sha256(checkpoint)[:12]}",
@@ -89,6 +80,19 @@ def load(model: str, name: str, device: str) -> tuple[Loaded, dict[str, Any]]:
         "max_length": max_length(found),
         "device": "gpu" if loaded.gpus else "cpu",
     }
+
+
+def gpus_of(device: str) -> int:
+    """0 or 1 for auto, cpu or gpu. Raises Unloadable if there is none and gpu is asked for."""
+    import torch
+
+    gpus = int(device != "cpu" and torch.cuda.is_available())
+    if device == "gpu" and not gpus:
+        raise Unloadable(
+            "`evaluation.comet_device` is gpu, but the process that scores sees no GPU; use auto "
+            "or cpu"
+        )
+    return gpus
 
 
 def sees_references(model: Any) -> bool:

@@ -9,8 +9,8 @@ request in order, with the request's `id`, until its standard input ends:
         -> {"id": 2, "scores": [0.81, ...], "truncated": ["", "sr", ...]}
     {"id": 3, "do": "count", "texts": ["text", ...]}      only where `max_length` was given
         -> {"id": 3, "truncated": 4}
-    an error
-        -> {"id": 2, "error": "model" or "evaluation", "message": "what is wrong, and how to go on"}
+    an error: of the model, the evaluation or memory
+        -> {"id": 2, "error": "model", "message": "what is wrong, and how to go on"}
 
 A `load` may also say `empty`, the score of an empty hypothesis, which is then never sent; without
 it one is scored like any other. Higher scores are better. `truncated` says for each segment which
@@ -28,7 +28,7 @@ import re
 from typing import Any
 
 VERSION = 1
-KINDS = ("model", "evaluation")  # of errors
+KINDS = ("model", "evaluation", "memory")  # of errors
 PARTS = "shr"  # source, hypothesis, reference
 
 

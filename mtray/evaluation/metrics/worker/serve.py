@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from .checkpoint import Unloadable
-from .comet_model import Loaded, load
+from .comet_model import Loaded, gpus_of, load
 from .protocol import VERSION, line, parsed
 
 PACKAGES = ("unbabel-comet", "transformers", "torch", "numpy", "pytorch-lightning", "protobuf")
@@ -44,10 +44,10 @@ def lines(descriptor: int) -> Iterator[bytes]:
 
 
 class Server:
-    """The models that were loaded, by model and device."""
+    """The models that were loaded, with their answers to `load`, by model, name and device."""
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._loaded: dict[tuple[str, str, str], tuple[Loaded, dict[str, Any]]] = {}
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The answer without its id."""
@@ -57,21 +57,36 @@ class Server:
             return {"error": "model", "message": str(error)}
         except Exception as error:  # told to whoever asked; the process goes on
             kind = "model" if asked.get("do") == "load" else "evaluation"
+            kind = "memory" if is_memory(error) else kind
             return {"error": kind, "message": f"comet: {type(error).__name__}: {error}"}
 
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        model, device = str(asked["model"]), str(asked.get("device", "auto"))
+        model, name = str(asked["model"]), str(asked.get("name", ""))
+        device = str(asked.get("device", "auto"))
         if asked["do"] == "load":
-            loaded, about = load(model, str(asked.get("name", "")), device)
-            self._loaded[model, device] = loaded
-            return about
-        loaded = self._loaded[model, device]
+            found = self._held(model, name, device) or load(model, name, device)
+            self._loaded[model, name, device] = found
+            return found[1]
+        loaded = self._loaded[model, name, device][0]
         if asked["do"] == "score":
             use_threads(asked.get("threads"))
             return loaded.score(asked["segments"])
         if asked["do"] == "count":
             return loaded.count(asked["texts"])
         return {"error": "evaluation", "message": f"comet: unknown request {asked['do']!r}"}
+
+    def _held(self, model: str, name: str, device: str) -> tuple[Loaded, dict[str, Any]] | None:
+        """The same model under another name of the same device: auto may be the CPU."""
+        for (held, called, _), found in self._loaded.items():
+            if (held, called) == (model, name) and found[0].gpus == gpus_of(device):
+                return found
+        return None
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether memory of the machine or the GPU ran out; torch raises RuntimeError for both."""
+    words = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def use_threads(count: int | None) -> None:
