@@ -226,7 +226,8 @@ def test_a_spreadsheet_runs_no_cell(cell, written):
         ("quality", 0.1, 0.05, "better"),
         ("quality", 0.1, -0.05, "within noise"),
         ("cost.seconds", 0.1, 0.1, "no interval"),
-        ("cost.device_hours", 0.1, 0.05, "no interval"),
+        ("cost.device_hours", 0.1, 0.05, "cheaper"),
+        ("cost.device_hours", 0.1, -0.05, "within noise"),
         ("cost.seconds", -0.1, -0.1, "not better"),
     ],
 )
