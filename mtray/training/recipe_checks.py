@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.errors import ConfigError
 from mtray.model_paths import resolve_model
-from mtray.schema import Study, check_stop
+from mtray.schema import Recipe, Study, check_stop
 from mtray.search_space.extreme_recipes import extreme_recipes
 from mtray.training.adapters import checkpoint_gradients, linear_names
 from mtray.training.freezing import earlier_model, transformer_blocks
@@ -43,6 +43,21 @@ def check_recipes(study: Study, space: Space) -> None:
     if most or adapted or training.gradient_checkpointing or training.packing == "on":
         model = empty_model(study.model, study.trust_remote_code)
         _check_shape(model, study, most, max(adapted, default=None))
+
+
+def adapter_notes(space: Space) -> list[str]:
+    """A note where every `lora_alpha` is below every rank: it may be meant as a multiple of the
+    rank, which it was in earlier versions."""
+    adapted = any(method != "full" for method in space.values("method"))
+    ranks = list(space.values("lora_rank")) or [Recipe.model_fields["lora_rank"].default]
+    most = space.largest("lora_alpha")
+    if not adapted or most is None or most >= min(ranks):
+        return []
+    return [
+        f"lora_alpha is at most {most:g} and lora_rank at least {min(ranks):g}, so adapters are "
+        f"scaled by at most {most / min(ranks):.3g} (lora_alpha / lora_rank, as in peft); if "
+        f"{most:g} times is meant, set lora_alpha to {most * min(ranks):g} for that rank"
+    ]
 
 
 def check_stops(study: Study, space: Space) -> None:
