@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
-BASICS |= {"compat", "file_locks", "finite_numbers", "git_lfs", "pip_command"}
+BASICS |= {"compat", "file_locks", "finite_numbers", "git_lfs", "pip_command", "control_group"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 DATA = {"data", "data.readers", "data.benchmarks"}
 SEARCH = {"search.strategy", "search.early_stopping", "search.ledger", "search.execution"}
