@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.errors import ConfigError, MtrayError
+from mtray.files import READ_ONLY
 from mtray.paths import CACHE_VARIABLE, cache_dir
 from mtray.streams import printable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# a place that cannot be written; ENOTDIR, where a part of the path is no folder, such as HOME
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+# ENOTDIR, where a part of the path is no folder, such as HOME
+REFUSED = (*READ_ONLY, errno.ENOTDIR)
 
 
 @dataclass

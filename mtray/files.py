@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # of a place that cannot be written
 
 
 def sync(path: Path) -> None:

@@ -43,12 +43,12 @@ def check_model(study: Study, space: Space) -> list[str]:
     the sampler is known. Takes seconds, before any corpus is read. Returns notes on the model."""
     from mtray.search.strategy.samplers import check_sampler
     from mtray.training.model_checks import check_model_fits
-    from mtray.training.recipe_checks import check_recipes
+    from mtray.training.recipe_checks import adapter_notes, check_recipes
 
     notes = check_model_fits(study)
     check_recipes(study, space)
     check_sampler(study.sampler)
-    return notes
+    return notes + adapter_notes(space)
 
 
 def prepare(

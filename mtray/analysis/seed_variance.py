@@ -115,8 +115,14 @@ def pooled_variance(families: Sequence[Sequence[RepeatedTraining]]) -> SeedVaria
 def with_prior(observed: SeedVariance, errors: npt.ArrayLike) -> SeedVariance:
     """The posterior under a scaled inverse chi squared prior with `PRIOR_FREEDOM` degrees of
     freedom, centred at `PRIOR_RATIO` times the objectives' standard errors over segments, shape
-    (m,) (Gelman et al. 2013, "Bayesian Data Analysis", 2.6 and 3.3)."""
-    centre = (PRIOR_RATIO * np.asarray(errors, dtype=np.float64)) ** 2 + observed.within
+    (m,) (Gelman et al. 2013, "Bayesian Data Analysis", 2.6 and 3.3).
+
+    A cost has no segments, so its standard error says nothing of its variance over seeds: its prior
+    is centred at the observed variance, where one at 0 would shrink it to a fifth after one repeat.
+    """
+    known = np.asarray(errors, dtype=np.float64)
+    centre = (PRIOR_RATIO * known) ** 2 + observed.within
+    centre = np.where(known > 0, centre, observed.variance)
     freedom = PRIOR_FREEDOM + observed.repeats
     whole = PRIOR_FREEDOM * centre + observed.repeats * observed.variance
     return SeedVariance(whole / freedom, observed.within, freedom, observed.repeats)

@@ -18,6 +18,7 @@ from mtray.commands.doctor_metrics import metrics
 from mtray.commands.doctor_ray import processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
+from mtray.control_group import memory_limit
 from mtray.errors import RunError
 from mtray.pip_command import pip_command
 
@@ -184,7 +185,7 @@ def folder(what: str, path: Path, fix: str) -> Iterable[Finding]:
 
 
 def memory() -> Iterable[Finding]:
-    total = min(_total_memory(), _limit("memory.max", "memory/memory.limit_in_bytes")) / GB
+    total = min(_total_memory(), memory_limit() or float("inf")) / GB
     available = min(total, _available_memory() / GB)
     level: Level = "ok" if available >= MEMORY_GB else "note"
     text = f"{available:.0f} of {total:.0f} GB available"
@@ -206,16 +207,6 @@ def _available_memory() -> float:
             if line.startswith("MemAvailable:"):
                 return float(line.split()[1]) * 1024
     return _total_memory()
-
-
-def _limit(*names: str) -> float:
-    """A container's limit in bytes; infinite where there is none."""
-    for name in names:
-        try:
-            return float((Path("/sys/fs/cgroup") / name).read_text())
-        except (OSError, ValueError):  # no such controller, or "max"
-            continue
-    return float("inf")
 
 
 def shared_memory(path: Path = Path("/dev/shm")) -> Iterable[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mtray.commands.finding import Finding
 from mtray.errors import RunError
-from mtray.search.execution.process_limit import LEAST, process_limit, wanted
+from mtray.search.execution.process_limit import LEAST, process_limit
 from mtray.search.execution.ray_folder import session_folder
 
 
@@ -22,8 +22,7 @@ def ray_files() -> Iterable[Finding]:
 
 def processes() -> Iterable[Finding]:
     found = process_limit()
-    if found is None or found.left >= wanted():
+    if found is None or found.enough:
         yield Finding("ok", "processes", found.text if found else "no limit")
         return
-    text = f"{found.text}, and a sweep starts about {wanted():,}: raise the limit"
-    yield Finding("MISSING" if found.left < LEAST else "note", "processes", text)
+    yield Finding("MISSING" if found.left < LEAST else "note", "processes", found.shortage)

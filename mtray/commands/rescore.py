@@ -3,7 +3,6 @@ again."""
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.evaluation.metrics.comet import load_comet
 from mtray.evaluation.metrics.quality import COMET, CometScorer, string_metrics
 from mtray.evaluation.rescoring import Rescorer, entries, paired
+from mtray.files import READ_ONLY
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import read_front
 from mtray.report.printing import aligned
@@ -28,8 +28,6 @@ from mtray.retrain import find_record
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, RESCORED_FILE, trial_dir, trial_name
 from mtray.schema import NO_COMET, Score, Study, TrialRecord
 from mtray.search.ledger.run_folder import load_bound
-
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def rescore(path: Path, metrics: str, comet: str | None, trials: str | None) -> int:

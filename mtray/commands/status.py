@@ -47,7 +47,7 @@ def show_status(path: Path) -> int:
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
-        *([allocated(study, space, records.trials).text()] if study and space else []),
+        *([allocated(study, space, overview.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
         *trial_lines(records, overview.trials, study, _running(run_dir) if holder else None),
         *(best_lines(records.records, study) if study else []),

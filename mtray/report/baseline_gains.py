@@ -58,8 +58,13 @@ def against_lines(front: Front) -> list[str]:
         lines.append("none as good: every point of the front is worse in the other objectives.")
     if any(gain.verdict == "no interval" for gain in gains):
         lines.append(
-            "no interval: a cost is measured once, without segments to resample, so how much of "
-            "the difference is chance is not known. It never counts as beyond noise."
+            "no interval: a cost has no segments to resample, and no recipe was trained twice, so "
+            "how much of the difference is chance is not known."
+        )
+    if any(gain.verdict == "cheaper" for gain in gains):
+        lines.append(
+            "cheaper: beyond the spread of the cost over repeated trainings, which alone does not "
+            "make the front better than a baseline."
         )
     if metrics := sorted({g.agreement_metric for g in gains if g.agreement_metric}):
         lines.append(

@@ -16,7 +16,8 @@ from mtray.analysis.human_agreement import curve_of, expected_agreement
 from mtray.report.differences import Difference, Joint, better_by, widened
 from mtray.schema import Frozen, Role, Sense, TrialRecord, is_cost
 
-Verdict = Literal["better", "within noise", "not better", "none as good", "no interval"]
+# `cheaper`: a cost that is beyond its spread over seeds, which alone makes no front better
+Verdict = Literal["better", "cheaper", "within noise", "not better", "none as good", "no interval"]
 
 ROLE_NAMES: dict[Role, str] = {
     "search": "search",
@@ -145,10 +146,12 @@ def _comparison(front: Sequence[TrialRecord], against: BaselineComparison) -> Co
 
 
 def _verdict(name: str, found: Difference) -> Verdict:
-    """A gain in a cost is no evidence: it has no segments to resample, so its interval is that of
-    the seeds, or nothing."""
+    """A cost has no segments to resample: its interval is that of the seeds, or nothing where no
+    recipe was trained twice."""
     if found.gap <= 0:
         return "not better"
-    if is_cost(name):
+    if is_cost(name) and found.low == found.high:
         return "no interval"
-    return "better" if found.low > 0 else "within noise"
+    if found.low <= 0:
+        return "within noise"
+    return "cheaper" if is_cost(name) else "better"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from mtray.control_group import memory_limit
 from mtray.training.models import load_model, load_tokenizer
 
 # share of the machine's memory that the base models of all its workers together may take
 SHARE = 0.3
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
 @dataclass
@@ -71,10 +70,7 @@ def main_memory() -> int:
     import psutil
 
     total = int(psutil.virtual_memory().total)
-    try:
-        return min(total, int(CGROUP_LIMIT.read_text()))
-    except (OSError, ValueError):  # none, or "max"
-        return total
+    return min(total, memory_limit() or total)
 
 
 def copied(model: Any) -> Any:

@@ -57,6 +57,21 @@ def check_recipes(study: Study, space: Space) -> None:
             freeze_embeddings(model, which)
 
 
+def adapter_notes(space: Space) -> list[str]:
+    """A note where every `lora_alpha` is below every rank: it may be meant as a multiple of the
+    rank, which it was in earlier versions."""
+    adapted = any(method != "full" for method in space.values("method"))
+    ranks = list(space.values("lora_rank")) or [Recipe.model_fields["lora_rank"].default]
+    most = space.largest("lora_alpha")
+    if not adapted or most is None or most >= min(ranks):
+        return []
+    return [
+        f"lora_alpha is at most {most:g} and lora_rank at least {min(ranks):g}, so adapters are "
+        f"scaled by at most {most / min(ranks):.3g} (lora_alpha / lora_rank, as in peft); if "
+        f"{most:g} times is meant, set lora_alpha to {most * min(ranks):g} for that rank"
+    ]
+
+
 def check_settings(study: Study, space: Space) -> None:
     """ConfigError where settings of `training` that the recipes give contradict each other, the
     study's, or the end of a training before its last step."""

@@ -110,6 +110,45 @@ def test_it_is_what_a_sweep_does(tmp_path, trials, baselines):
     assert found.searched == trials - spent
 
 
+def go_on(ledger, trials, most):
+    """So many further trials of a budget, or as many as it has left."""
+    for _ in range(most):
+        if (job := ledger.next(trials)) is None:
+            break
+        write_lucky(ledger._run_dir, job)
+        ledger.tell(job.number)
+
+
+@pytest.mark.parametrize("begun", [1, 3, 5, 8])
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ("all", ["parallel_only"]),
+        ("all", ["uniform"]),
+        ("all", "none"),
+        (["parallel_only"], "all"),
+        (["uniform"], ["parallel_only"]),
+    ],
+)
+def test_a_run_that_goes_on_with_other_baselines_does_what_is_said(tmp_path, begun, before, now):
+    """Those that it has begun, or enqueued, count whether they are named now or not."""
+    trials, budget = 20, Budget(trials=20, baselines=now)
+    write_lucky(tmp_path, base_job(study_of()))
+    go_on(ledger_in(tmp_path, budget=Budget(trials=trials, baselines=before)), trials, begun)
+    found = checked_allocation(study_of(budget=budget), SPACE, tmp_path)
+    ledger = ledger_in(tmp_path, budget=budget)
+    go_on(ledger, trials, trials)
+    done = ledger._study.trials()
+    confirms = [t for t in done if CONFIRMS in t.user_attrs]
+    repeats = [t for t in done if REPLICATE in t.user_attrs and t not in confirms]
+    trained = [t.user_attrs["role"] for t in done if is_baseline(t)]
+    again = [t.user_attrs["role"] for t in done if FIRST_AGAIN in t.user_attrs]
+    assert sorted(trained) == sorted(found.baselines)
+    assert (len(done), len(repeats), len(confirms)) == (trials, found.repeats, found.confirm)
+    assert again == [found.first] * found.first_again
+    assert found.searched == trials - len(trained) - len(repeats) - len(confirms)
+
+
 def test_a_first_baseline_of_an_earlier_run_is_trained_again_here_once(tmp_path):
     budget = Budget(trials=14)
     run(tmp_path / "old", 8, space=OPEN, budget=Budget(trials=8, replicate_share=0))

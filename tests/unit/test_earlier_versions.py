@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from optuna.distributions import FloatDistribution
 from records_factory import make_record, make_study
 
 from mtray.errors import RunError
@@ -11,7 +12,9 @@ from mtray.report.records import read_record, write_record
 from mtray.report.surface import Coordinates
 from mtray.run_files import result_path
 from mtray.schema import Recipe, TrialRecord
-from mtray.search.ledger.run_folder import bind, check_bound, load_bound
+from mtray.search.ledger.rebinding import rebind
+from mtray.search.ledger.run_folder import bind, check_bound, load_bound, read_bound
+from mtray.search.ledger.run_study import RunStudy
 from mtray.search.ledger.warm_start import _misfit, digest
 from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
 from mtray.search_space.space import Space
@@ -155,6 +158,31 @@ def test_an_old_run_that_searched_one_does_not(tmp_path, name, says):
     study, space = load_bound(tmp_path)
     with pytest.raises(RunError, match=rf"a range for {name}, which is {says}.*--from"):
         check_bound(tmp_path, study, space)
+
+
+def test_one_that_was_cut_off_while_its_study_was_changed_can_be_reported(tmp_path):
+    """The change is finished first, with the old names in the journal and in the file."""
+    old_run(tmp_path, {"alpha": {"type": "float", "low": 0.25, "high": 1}})
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    changed = {**found["study"], "objectives": {"retention": "max", "quality": "max"}}
+    target = {"study": changed, "space": found["space"], "optuna": "made-up.2"}
+    path.write_text(json.dumps({**found, "pending": target}))
+    before = RunStudy(tmp_path, make_study(), {"alpha": FloatDistribution(0.25, 1)}, "made-up")
+    before.enqueue({"alpha": 0.5}, {})
+    before.take()
+    with pytest.raises(RunError, match="was cut off while its study was changed; start the sweep"):
+        load_bound(tmp_path)
+    bound = read_bound(tmp_path, finished=False)
+    check_bound(tmp_path, bound.study, bound.space)
+    with pytest.raises(RunError, match=r"range for alpha, .* it can still be reported"):
+        rebind(tmp_path, bound.study, bound.space)
+    study, _ = load_bound(tmp_path)
+    assert list(study.objectives) == ["retention", "quality"]
+    after = RunStudy(tmp_path, study, {"alpha": FloatDistribution(0.25, 1)})
+    assert [trial.params for trial in after.trials()] == [{"alpha": 0.5}]
+    with pytest.raises(RunError, match="it can still be reported"):
+        check_bound(tmp_path, study, bound.space)
 
 
 def test_nor_does_one_whose_fixed_scale_was_of_the_ranks_it_searched(tmp_path):

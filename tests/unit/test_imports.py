@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
-BASICS |= {"compat", "file_locks", "finite_numbers", "git_lfs", "metrics_python", "pip_command"}
+BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
+BASICS |= {"metrics_python", "pip_command"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}

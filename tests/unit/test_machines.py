@@ -17,6 +17,7 @@ from rich.console import Console
 
 from mtray.cli_errors import report_errors
 from mtray.commands import doctor_ray
+from mtray.control_group import memory_limit
 from mtray.errors import ConfigError, KilledForMemory, RunError, WorkerLost
 from mtray.file_locks import lock
 from mtray.paths import cache_dir
@@ -226,7 +227,8 @@ def test_a_spreadsheet_runs_no_cell(cell, written):
         ("quality", 0.1, 0.05, "better"),
         ("quality", 0.1, -0.05, "within noise"),
         ("cost.seconds", 0.1, 0.1, "no interval"),
-        ("cost.device_hours", 0.1, 0.05, "no interval"),
+        ("cost.device_hours", 0.1, 0.05, "cheaper"),
+        ("cost.device_hours", 0.1, -0.05, "within noise"),
         ("cost.seconds", -0.1, -0.1, "not better"),
     ],
 )
@@ -340,6 +342,24 @@ KILLS = {
     "no group": {"proc/vmstat": "nr_free 5\noom_kill {n}\n"},
     "nothing": {},
 }
+
+
+@pytest.mark.parametrize("where", KILLS)
+def test_the_limit_of_memory_is_read(tmp_path, where):
+    root = made_root(tmp_path, KILLS[where])
+    assert memory_limit(root) == (None if where in ("no group", "nothing") else 1 << 32)
+
+
+def test_the_tightest_limit_counts(tmp_path):
+    """That of a scope may be wider than that of the container around it."""
+    files = {
+        "proc/self/cgroup": "0::/user/scope\n",
+        "sys/fs/cgroup/user/scope/memory.max": "8589934592\n",
+        "sys/fs/cgroup/memory.max": "4294967296\n",
+    }
+    assert memory_limit(made_root(tmp_path, files)) == 1 << 32
+    unlimited = {"sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/user/scope/memory.max": "max"}
+    assert memory_limit(made_root(tmp_path, files | unlimited)) is None
 
 
 @pytest.mark.parametrize("where", KILLS)

@@ -7,7 +7,7 @@ from torch import nn
 
 from mtray.errors import ConfigError, ModelError
 from mtray.schema import Training
-from mtray.search_space.parameters import Choices, Condition, IntRange
+from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
 from mtray.search_space.space import Space
 from mtray.training import recipe_checks
 from mtray.training.engine import TorchEngine
@@ -49,6 +49,31 @@ def test_more_frozen_layers_than_layers(folder):
         check(folder, layers(3))
     with pytest.raises(ConfigError, match="nothing is left to adapt"):
         check(folder, layers(2) | words("method", "full", "lora"))
+
+
+LORA = {"method": "lora"}
+RANKS = {"lora_rank": IntRange(type="int", low=8, high=64)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fixed", "scale"),
+    [
+        ({}, {**LORA, "lora_alpha": 2.0}, "0.125"),  # the default rank is 16
+        (RANKS, {**LORA, "lora_alpha": 2.0}, "0.25"),
+        (RANKS | {"lora_alpha": FloatRange(type="float", low=1, high=4)}, LORA, "0.5"),
+        (words("method", "full", "qlora"), {"lora_rank": 8, "lora_alpha": 7.0}, "0.875"),
+        (RANKS, {**LORA, "lora_alpha": 8.0}, None),
+        (RANKS | {"lora_alpha": FloatRange(type="float", low=1, high=64)}, LORA, None),
+        (RANKS, LORA, None),
+        (RANKS, {"lora_alpha": 2.0}, None),  # without adapters
+    ],
+)
+def test_a_scale_that_may_be_meant_as_a_factor_is_noted(parameters, fixed, scale):
+    space = Space(parameters=parameters, fixed={"parallel_size": 10, **fixed})
+    notes = recipe_checks.adapter_notes(space)
+    assert [f"scaled by at most {scale} (" in note for note in notes] == [True] * (
+        scale is not None
+    )
 
 
 CONSTANT = {"schedule": "constant", "warmup": 0.1}

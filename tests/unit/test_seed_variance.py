@@ -63,6 +63,15 @@ def test_the_prior_by_hand():
     assert (alone.freedom, alone.repeats) == (PRIOR_FREEDOM, 0)
 
 
+@pytest.mark.parametrize("repeats", [0, 1, 5])
+def test_a_cost_keeps_the_variance_that_was_observed(repeats):
+    """Its standard error over segments is 0."""
+    found = with_prior(variance(3.0 if repeats else 0.0, repeats), [0.0])
+    assert found.variance.tolist() == pytest.approx([9.0 if repeats else 0.0])
+    wide = t.ppf(0.975, PRIOR_FREEDOM + repeats) * (3.0 if repeats else 0.0)
+    assert found.half_width().tolist() == pytest.approx([wide], rel=1e-3)
+
+
 @pytest.mark.parametrize("families", [[], [[]], [[[1.0, 2.0]]], [[[[1.0]], [[1.0, 2.0]]]]])
 def test_other_shapes_are_errors(families):
     with pytest.raises(ValueError, match="shape"):

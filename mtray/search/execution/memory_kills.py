@@ -7,11 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-from mtray.search.execution.control_group import control_group_folders
+from mtray.control_group import control_group_folders, memory_limit
 
 RECENTLY = 30.0  # seconds between a kill and the loss of a worker that it explains
-LIMITS = ("memory.max", "memory.limit_in_bytes")
-UNLIMITED = 1 << 60  # version 1 has no word for it
 GB = 1 << 30
 
 
@@ -33,14 +31,8 @@ def kills(root: Path = Path("/")) -> int:
 
 def limit_text(root: Path = Path("/")) -> str:
     """The group's limit, such as `of 4 GB `; empty if there is none."""
-    for file in (f / name for f in control_group_folders("memory", root) for name in LIMITS):
-        try:
-            most = int(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-        if most < UNLIMITED:
-            return f"of {most / GB:.3g} GB "
-    return ""
+    most = memory_limit(root)
+    return "" if most is None else f"of {most / GB:.3g} GB "
 
 
 class MemoryKills:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtray.control_group import control_group_folders
 from mtray.errors import RunError
-from mtray.search.execution.control_group import control_group_folders
 
 # measured with Ray 2.60 on two cores: 436 threads with one worker; with 300 allowed it does not
 # start within 75 s, with 150 it fails
@@ -35,8 +35,20 @@ class ProcessLimit:
         return self.allowed - self.used
 
     @property
+    def enough(self) -> bool:
+        return self.left >= wanted()
+
+    @property
     def text(self) -> str:
         return f"{self.what} allows {self.allowed:,} processes and threads ({self.used:,} in use)"
+
+    @property
+    def shortage(self) -> str:
+        """What to say where there are not enough."""
+        return (
+            f"{self.text}, and a sweep on this machine starts about {wanted():,}: raise it "
+            f"(`ulimit -u {self.used + wanted()}`, or the container's limit)"
+        )
 
 
 def wanted(cores: int | None = None) -> int:
@@ -77,10 +89,8 @@ def check_processes(root: Path = Path("/")) -> str:
     """A line if there are fewer left than a sweep wants; empty if there are enough. Raises RunError
     if Ray cannot start at all."""
     found = process_limit(root)
-    if found is None or found.left >= wanted():
+    if found is None or found.enough:
         return ""
-    text = f"{found.text}, and a sweep on this machine starts about {wanted():,}"
-    raise_it = f"raise it (`ulimit -u {found.used + wanted()}`, or the container's limit)"
     if found.left < LEAST:
-        raise RunError(f"{text}: {raise_it}")
-    return f"{text}; if processes fail to start, {raise_it}"
+        raise RunError(found.shortage)
+    return found.shortage

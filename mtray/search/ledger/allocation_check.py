@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mtray.data.mixing import SumsOf
 from mtray.report.records import read_records
-from mtray.schema import Study, TrialRecord
+from mtray.schema import BASELINES, Study, TrialRecord
 from mtray.search.ledger.imported_trials import role_here
+from mtray.search.ledger.journal_overview import Entry, read_overview
 from mtray.search.ledger.warm_start import EarlierTrial
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation
@@ -21,22 +22,26 @@ from mtray.search_space.space import Space
 def allocated(
     study: Study,
     space: Space,
-    records: Sequence[TrialRecord] = (),
+    entries: Sequence[Entry] = (),
     taken: Sequence[EarlierTrial] = (),
     held: Mapping[str, int] | None = None,
     sums: SumsOf = lambda recipe: None,
 ) -> BudgetAllocation:
     """The allocation of a study's budget. A baseline is not trained again if it is among `taken`,
     the trials that this start imports from earlier runs, or was imported before, according to the
-    run's `records`. `held` and `sums` as in `baseline_recipes`."""
+    `entries` of the run's journal. One that the run has begun or enqueued counts, whether the study
+    still names it or not. `held` and `sums` as in `baseline_recipes`."""
     params = baseline_recipes(space, study, held, sums)
     recipes = {role: space.recipe(found) for role, found in params.items()}
-    before = [record for record in records if record.taken_from]
-    here = [(role_here(found, recipes), found.record) for found in taken]
-    known = [*((record.role, record) for record in before), *here]
-    roles = tuple(role for role in recipes if role not in {role for role, _ in known})
-    first = next(iter(recipes), None)
-    if any(role == first and record.replicate for role, record in known):
+    before = [entry for entry in entries if entry.purpose == "taken"]
+    here = [(role_here(found, recipes), found.record.replicate) for found in taken]
+    known = [*((entry.role, entry.replicate) for entry in before), *here]
+    begun = {entry.role for entry in entries if entry.is_baseline}
+    wanted = {role for role in recipes if role not in {role for role, _ in known}}
+    roles = tuple(role for role in BASELINES if role in wanted | begun)
+    again = next((entry.role for entry in entries if entry.first_again), None)
+    first = again or next(iter(recipes), None)
+    if not again and any(role == first and replicate for role, replicate in known):
         first = None
     filled = max(len(before), len(here)) >= STARTUP
     return BudgetAllocation(study.budget, roles, first, 0 if filled else STARTUP)
@@ -52,8 +57,10 @@ def checked_allocation(
 ) -> BudgetAllocation:
     """The allocation of a study's budget, for a new or an existing run. Raises ConfigError if it
     leaves too few recipes to search, unless the existing run is past that point (`is_past`)."""
-    records = read_records(run_dir).trials if run_dir and run_dir.is_dir() else ()
-    division = allocated(study, space, records, taken, held, sums)
+    records, entries = tuple[TrialRecord, ...](), tuple[Entry, ...]()
+    if run_dir is not None and run_dir.is_dir():
+        records, entries = read_records(run_dir).trials, read_overview(run_dir).trials
+    division = allocated(study, space, entries, taken, held, sums)
     if not is_past(records, division.trials):
         division.check()
     return division

@@ -76,6 +76,8 @@ def _repeat(
 ) -> tuple[int, EnqueuedPoint] | None:
     """The second training of the first baseline and its position among the missing trials; None if
     there is none to enqueue."""
+    if any(FIRST_AGAIN in t.user_attrs for t in trials):
+        return None  # perhaps of another one, which the study no longer names
     role, exact = baseline
     of = _first_baseline(trials, role)
     after = int(of == len(trials))  # the original is itself the first missing trial

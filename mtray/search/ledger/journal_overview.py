@@ -13,8 +13,17 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from mtray.run_files import JOURNAL, STUDY_FILE
+from mtray.schema import Role
 from mtray.search.ledger.run_folder import OPTUNA
-from mtray.search.ledger.trial_attributes import CONFIRMS, IMPORTED, SETTLES, WHY
+from mtray.search.ledger.trial_attributes import (
+    CONFIRMS,
+    FIRST_AGAIN,
+    IMPORTED,
+    REPLICATE,
+    SETTLES,
+    WHY,
+    role_of,
+)
 
 Stage = Literal["waiting", "started", "finished", "pruned", "failed"]
 Purpose = Literal["", "taken", "confirm", "settle"]
@@ -28,6 +37,8 @@ class Entry:
     - `reason`: why it ended without values.
     - `purpose`: whether it was imported, confirms the recommended recipe or settles the answer.
     - `why`: for the last two, why it was requested.
+    - `role`, `replicate`: as in the record.
+    - `first_again`: whether it repeats the first baseline, at the start.
     """
 
     number: int
@@ -35,6 +46,14 @@ class Entry:
     reason: str = ""
     purpose: Purpose = ""
     why: str = ""
+    role: Role = "search"
+    replicate: int = 0
+    first_again: bool = False
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is a baseline of this run, and not a replicate of one."""
+        return self.role != "search" and not self.replicate and self.purpose != "taken"
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,11 @@ def _entry(trial: FrozenTrial) -> Entry:
     notes = trial.user_attrs
     failed = trial.state.is_finished() and trial.state != TrialState.COMPLETE
     reason = str(notes.get("reason", "")) if failed else ""
-    return Entry(trial.number, _stage(trial), reason, _purpose(trial), why=str(notes.get(WHY, "")))
+    return Entry(
+        trial.number, _stage(trial), reason, _purpose(trial), why=str(notes.get(WHY, "")),
+        role=role_of(trial), replicate=int(notes.get(REPLICATE, 0)),
+        first_again=FIRST_AGAIN in notes,
+    )  # fmt: skip
 
 
 def _stage(trial: FrozenTrial) -> Stage:

@@ -30,6 +30,7 @@ from mtray.search.ledger.run_folder import (
     BINDINGS,
     OPTUNA,
     PENDING,
+    check_names,
     parsed_study,
     read_bound,
 )
@@ -74,10 +75,12 @@ def recomputed(run_dir: Path, study: Study, space: Space) -> tuple[StudyChange, 
 
 def rebind(run_dir: Path, study: Study, space: Space) -> None:
     """Finish an interrupted rebinding, and rebind the run to this study if its records must be
-    recomputed. Call while holding the run's lock. Raises RunError as `recomputed`."""
+    recomputed. Call while holding the run's lock. Raises RunError as `recomputed` and, once an
+    interrupted one is finished, as `check_names`."""
     found = _read(run_dir)
     if found is not None and PENDING in found:
         _finish(run_dir, found)
+        check_names(run_dir)
     if not recomputed(run_dir, study, space):
         return
     found = _read(run_dir) or {}

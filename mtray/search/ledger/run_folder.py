@@ -149,7 +149,7 @@ def check_bound(
     changes = study_changes(
         content(old.study, _with_rate(old.space)), content(study, _with_rate(space))
     )
-    _check_names(run_dir)
+    check_names(run_dir)
     if is_beyond(changes, needs):
         raise RunError(
             f"run {run_dir.name!r} was started with{change_lines(changes)}\n"
@@ -158,10 +158,12 @@ def check_bound(
     return BoundStudy(study, space, old.evaluation)
 
 
-def _check_names(run_dir: Path) -> None:
-    """Raises RunError if this version names or counts a parameter of the run otherwise."""
-    names = changed_parameters(json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")))
-    if names:
+def check_names(run_dir: Path) -> None:
+    """Raises RunError if this version names or counts a parameter of the run otherwise; an
+    interrupted change of its study must be finished before, so that it can be reported."""
+    found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
+    names = changed_parameters(found)
+    if names and PENDING not in found:
         raise RunError(
             f"run {run_dir.name!r} was started by an earlier version with a range for {names[0]}, "
             f"{CHANGED[names[0]]}; it can still be reported. To go on, give the same command "
