@@ -15,8 +15,8 @@ OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> lowest ZeRO stage t
 
 
 class Training(Frozen):
-    """Settings of every training; a recipe may have its own `epochs`, `batch_examples`, `warmup`,
-    `schedule` and `weight_decay` (`mtray.schema.recipe_training`).
+    """Settings of every training. A recipe may have its own `epochs`, `batch_examples`, `warmup`,
+    `schedule`, `weight_decay` and `max_length`.
 
     - `epochs`: how often every example of the mix is trained on; a part of an epoch is the first
       part of its random order, such as a quarter of all examples after two epochs with 2.25.
