@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 from ledger_factory import SOURCES as LEDGER_SOURCES
 from ledger_factory import SPACE, ledger_in, trials_in
 from optuna.distributions import FloatDistribution, distribution_to_json
-from records_factory import make_study
+from records_factory import make_record, make_study
+from surface_factory import OBJECTIVES, MadeUp
 from warmstart_factory import STORE, Held, run, searched, taken_from
 
 from mtray.data.mixing import plan, repeat_caps
 from mtray.data.store import select
 from mtray.data.tables import TokenTable
 from mtray.errors import ConfigError
+from mtray.report.effects import effects
 from mtray.report.parameters import parameters, recipe_text
 from mtray.report.prediction import recipe_near
+from mtray.report.surface import modelled
 from mtray.report.tables import varied_parameters
 from mtray.schema import Budget, Recipe, Source
 from mtray.search.strategy.baseline_recipes import baseline_recipes
@@ -437,3 +440,40 @@ def test_an_old_trial_is_one_with_weight_0(tmp_path):
         "the baseline mono_one_to_one has weight.mono 1 there and 0.5 here" in reason
         for reason in found.left_out
     )
+
+
+# the response surface
+
+
+def made_up(space, count=24):
+    """Quality rises by .3 with the share of web; retention falls by .2 with that of news."""
+    rng, records, kept = np.random.default_rng(0), [make_record(-1, 0.5, 1.0, "base")], {}
+    for number, params in enumerate(space_filling(space.distributions(), count, 5)):
+        web, news = params["weight.web"], params["weight.news"]
+        found = 0.5 + 0.3 * web, 1 - 0.2 * news
+        records.append(make_record(number, *found, recipe=space.recipe(params), half=0.005))
+    for record in records:
+        values = [record.objectives[name].value for name in OBJECTIVES]
+        drawn = np.array(values) + rng.normal(0, 0.003, (200, 2))
+        kept[record.number] = dict(zip(OBJECTIVES, drawn.T, strict=True))
+    return MadeUp(
+        records, lambda number, names: {n: d for n, d in kept[number].items() if n in names}
+    )
+
+
+def test_importance_and_curve_of_a_weight(space):
+    surface = modelled(made_up(space).evidence(), space, tuple(OBJECTIVES))
+    quality, retention = effects(surface, space)
+    assert quality.effects[0].parameter == "weight.web" and quality.effects[0].share > 0.4
+    assert retention.effects[0].parameter == "weight.news"
+    curve = next(e for e in quality.effects if e.parameter == "weight.web").curve
+    assert [curve[0].value, curve[-1].value] == pytest.approx([0, 1])
+    assert curve[-1].mean - curve[0].mean == pytest.approx(0.3, abs=0.05)
+    # .3 per unit of the share, whatever the others are
+    found = surface.predict([space.recipe(at(web, 1 - web)) for web in (0.2, 0.7)])[0][:, 0]
+    assert found[1] - found[0] == pytest.approx(0.15, abs=0.03)
+
+
+def at(web, news):
+    return {"parallel_size": 300, "mono_ratio": 1.0, "weight.web": web, "weight.news": news,
+            "weight.books": 0.0}  # fmt: skip
