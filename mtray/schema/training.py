@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from mtray.schema.base import Frozen
 
@@ -12,6 +12,11 @@ from mtray.schema.base import Frozen
 KEPT_BESIDE = frozenset({"checkpoints", "checkpoint_minutes", "keep_weights", "movement"})
 Schedule = Literal["cosine", "linear", "constant"]
 OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> lowest ZeRO stage that supports it
+
+
+def _as_written(number: float) -> int | float:
+    """Whole numbers without a fraction, as in studies of earlier versions."""
+    return int(number) if number == int(number) else number
 
 
 class Training(Frozen):
@@ -37,7 +42,9 @@ class Training(Frozen):
     - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).
     """
 
-    epochs: Annotated[int | float, Field(gt=0)] = 1
+    epochs: Annotated[
+        float, Field(gt=0), AfterValidator(_as_written), PlainSerializer(_as_written)
+    ] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None

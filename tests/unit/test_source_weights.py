@@ -1,6 +1,7 @@
 """Weights of sources as parameters: what they draw, how they are searched, and how they are read,
 reported and taken over."""
 
+import pickle
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from records_factory import make_record, make_study
 from surface_factory import OBJECTIVES, MadeUp
 from warmstart_factory import STORE, Held, run, searched, taken_from
 
+from mtray.commands.data_tables import recipe_of
 from mtray.data.mixing import plan, repeat_caps
 from mtray.data.store import select
 from mtray.data.tables import TokenTable
@@ -136,6 +138,8 @@ def test_the_order_of_the_weights_does_not_matter():
     assert one == other and hash(one) == hash(other)
     assert one.model_dump_json() == other.model_dump_json()
     assert Recipe.model_validate_json(one.model_dump_json()) == one
+    early = pickle.loads(pickle.dumps(one)).model_copy(update={"stop_after": 0.5})
+    assert early.weights == one.weights == {"news": 0.8, "web": 0.2} and early != one
     # of the sources neither, as far as nothing is rounded
     assert counts(recipe(web=0.5, news=0.25, books=0.25), SOURCES[::-1]) == {
         "pairs": 60, "web": 30, "news": 15, "books": 15,
@@ -477,3 +481,19 @@ def test_importance_and_curve_of_a_weight(space):
 def at(web, news):
     return {"parallel_size": 300, "mono_ratio": 1.0, "weight.web": web, "weight.news": news,
             "weight.books": 0.0}  # fmt: skip
+
+
+def test_the_data_command_mixes_at_given_weights():
+    study = make_study(sources=SOURCES, defaults={"weight.news": 0.25})
+    found = recipe_of(["mono_ratio=1", "weight.web=0.75", "epochs=1.5"], study)
+    assert found.weights == {"news": 0.25, "web": 0.75} and found.epochs == 1.5
+    for pair, message in (
+        (
+            "weight.wbe=1",
+            "--recipe: weight.wbe: the study has no such source; allowed: weight.pairs",
+        ),
+        ("wieght.web=1", r"expected KEY=VALUE with a key of .*, weight.SOURCE; found wieght.web=1"),
+        ("weight.web=-1", r"--recipe weight.web=-1: `weight.web`;   Input should be greater"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            recipe_of([pair], study)

@@ -116,7 +116,7 @@ WRONG = [
     ("modle: x\n", "unknown key modle; allowed here: name, model, template"),
     ("training: {epoch: 2}\n", "unknown key training.epoch; allowed here: epochs, batch_examples"),
     ("training: {epochs: two}\n", "training.epochs: .*found 'two'"),
-    ("training: {epochs: 0}\n", "training.epochs: .*greater than or equal to 1, found 0"),
+    ("training: {epochs: 0}\n", "training.epochs: .*greater than 0, found 0"),
     ("training: {schedule: cosin}\n", "training.schedule: .*'cosine', 'linear' or 'constant'"),
     ("objectives: {quality: max}\n", "`objectives` needs at least two"),
     ("objectives: {quality: up, retention: max}\n", "objectives.quality: .*'max' or 'min'"),
