@@ -29,7 +29,9 @@ HASHED = (
 
 
 class Recipe(Frozen):
-    """What one trial does to the base model; `parallel_size` 0 leaves it untouched.
+    """What one trial does to the base model; `parallel_size` 0 leaves it untouched. A recipe may
+    also have `weight.SOURCE` for any source of the study: its weight among the sources of its kind,
+    instead of the one that `source_weights` gives it; 0 leaves the source out.
 
     - `parallel_size`: parallel pairs in the mix.
     - `mono_ratio`: monolingual examples per parallel pair.
@@ -38,8 +40,6 @@ class Recipe(Frozen):
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
-    - `weight.SOURCE`: the weight of a source among those of its kind, instead of the one that
-      `source_weights` gives it; 0 leaves the source out. Not a key of every recipe.
     - `frozen_layers`: transformer blocks whose weights are not trained; norms and head are, and
       embeddings unless `freeze_embeddings` says so.
     - `freeze_embeddings`: which embeddings are not trained: none, those of the input (and with
@@ -182,8 +182,8 @@ class SourceShare(Frozen):
     - `seen`: of a training that stopped early (`Recipe.stop_after`), or of less than an epoch, how
       many distinct examples it was trained on; None: all of them.
     - `seen_tokens`: the tokens of those examples.
-    - `trained`: of a training whose last epoch is a part of one, how many examples it was planned
-      to train on, each counted once per epoch; None: `realised` times the epochs.
+    - `trained`: of a training whose last epoch is a part of one, how many examples it was trained
+      on, each counted once per epoch; None: `realised` times the epochs.
     """
 
     source: str

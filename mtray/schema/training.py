@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, PlainSerializer
 
 from mtray.schema.base import Frozen
 
@@ -14,9 +14,14 @@ Schedule = Literal["cosine", "linear", "constant"]
 OFFLOAD = {"none": 0, "optimizer": 1, "parameters": 3}  # -> lowest ZeRO stage that supports it
 
 
+def _as_written(number: float) -> int | float:
+    """Whole numbers without a fraction, as in studies of earlier versions."""
+    return int(number) if number == int(number) else number
+
+
 class Training(Frozen):
-    """Settings of every training; a recipe may have its own `epochs`, `batch_examples`, `warmup`,
-    `schedule` and `weight_decay` (`mtray.schema.recipe_training`).
+    """Settings of every training. A recipe may have its own `epochs`, `batch_examples`, `warmup`,
+    `schedule`, `weight_decay` and `max_length`.
 
     - `epochs`: how often every example of the mix is trained on; a part of an epoch is the first
       part of its random order, such as a quarter of all examples after two epochs with 2.25.
@@ -37,7 +42,9 @@ class Training(Frozen):
     - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).
     """
 
-    epochs: Annotated[int | float, Field(gt=0)] = 1
+    epochs: Annotated[
+        float, Field(gt=0), AfterValidator(_as_written), PlainSerializer(_as_written)
+    ] = 1
     batch_examples: Annotated[int, Field(ge=1)] = 64
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None

@@ -252,9 +252,8 @@ def _check_conditions(space: Space, path: Path) -> None:
             found = space.parameters.get(other)
             if found is None:
                 value = _value(space.fixed, other)
-                raise ConfigError(
-                    f"{where}: {other} is fixed at {shown(value)}; drop the condition"
-                )
+                how = "the study's" if value is None else f"fixed at {shown(value)}"
+                raise ConfigError(f"{where}: {other} is {how}; drop the condition")
             held = {condition.holds(value) for value in _looked_at(found, other, condition)}
             if len(held) == 1:
                 how = "always" if held == {True} else "never"

@@ -12,7 +12,9 @@ from records_factory import make_mix, make_study
 from tiny_models import byte_level, llama
 from warmstart_factory import run, searched, taken_from
 
+from mtray.data.draw_comparison import drawn_again
 from mtray.data.few_shot import SUFFIX
+from mtray.data.mixing import OWN_DRAW
 from mtray.data.recipe_tables import FittingTable, held_rows, recipe_tables
 from mtray.data.store import build_store, build_table, mixed, sums_by_recipe
 from mtray.errors import ConfigError, DataError, RunError
@@ -140,6 +142,12 @@ def test_whole_epochs_leave_the_record_as_it_was():
         batches(ones, Training(epochs=2), 1), batches(ones, Training(epochs=2.0), 1), strict=True
     ):
         assert one.tolist() == other.tolist()
+
+
+def test_a_study_says_epochs_as_before():
+    """Whole ones without a fraction, also in `study.json` and hashes of it."""
+    for epochs, text in ((2, "2"), (2.0, "2"), (0.5, "0.5")):
+        assert f'"epochs":{text},' in Training(epochs=epochs).model_dump_json()
 
 
 # a trial
@@ -309,6 +317,16 @@ def test_a_shorter_limit_is_a_study_with_that_limit(study):
         DataError, match=f"holds {size} examples and the recipe asks for {size + 1}"
     ):
         mixed(study, store, with_own(parallel_size=size + 1, max_length=50))
+
+
+def test_a_recorded_draw_with_a_limit_is_drawn_again(study):
+    store, recipe = build_store(study, byte_level()), with_own(max_length=50)
+    mix = mixed(study, store, recipe)[1]
+    held = {s.source: s.held for s in mix.shares}
+    again = build_store(study, byte_level(), held)
+    assert drawn_again(mix, study, again, recipe, OWN_DRAW) == (None, ())
+    found = drawn_again(mix, study, again, with_own(max_length=45), OWN_DRAW).difference
+    assert found is not None and found.source == "pairs"
 
 
 def test_the_studys_own_limit_changes_nothing(study):

@@ -1,6 +1,7 @@
 """Weights of sources as parameters: what they draw, how they are searched, and how they are read,
 reported and taken over."""
 
+import pickle
 import re
 
 import numpy as np
@@ -10,15 +11,19 @@ from hypothesis import strategies as st
 from ledger_factory import SOURCES as LEDGER_SOURCES
 from ledger_factory import SPACE, ledger_in, trials_in
 from optuna.distributions import FloatDistribution, distribution_to_json
-from records_factory import make_study
+from records_factory import make_record, make_study
+from surface_factory import OBJECTIVES, MadeUp
 from warmstart_factory import STORE, Held, run, searched, taken_from
 
+from mtray.commands.data_tables import recipe_of
 from mtray.data.mixing import plan, repeat_caps
 from mtray.data.store import select
 from mtray.data.tables import TokenTable
 from mtray.errors import ConfigError
+from mtray.report.effects import effects
 from mtray.report.parameters import parameters, recipe_text
 from mtray.report.prediction import recipe_near
+from mtray.report.surface import modelled
 from mtray.report.tables import varied_parameters
 from mtray.schema import Budget, Recipe, Source
 from mtray.search.strategy.baseline_recipes import baseline_recipes
@@ -133,6 +138,8 @@ def test_the_order_of_the_weights_does_not_matter():
     assert one == other and hash(one) == hash(other)
     assert one.model_dump_json() == other.model_dump_json()
     assert Recipe.model_validate_json(one.model_dump_json()) == one
+    early = pickle.loads(pickle.dumps(one)).model_copy(update={"stop_after": 0.5})
+    assert early.weights == one.weights == {"news": 0.8, "web": 0.2} and early != one
     # of the sources neither, as far as nothing is rounded
     assert counts(recipe(web=0.5, news=0.25, books=0.25), SOURCES[::-1]) == {
         "pairs": 60, "web": 30, "news": 15, "books": 15,
@@ -437,3 +444,56 @@ def test_an_old_trial_is_one_with_weight_0(tmp_path):
         "the baseline mono_one_to_one has weight.mono 1 there and 0.5 here" in reason
         for reason in found.left_out
     )
+
+
+# the response surface
+
+
+def made_up(space, count=24):
+    """Quality rises by .3 with the share of web; retention falls by .2 with that of news."""
+    rng, records, kept = np.random.default_rng(0), [make_record(-1, 0.5, 1.0, "base")], {}
+    for number, params in enumerate(space_filling(space.distributions(), count, 5)):
+        web, news = params["weight.web"], params["weight.news"]
+        found = 0.5 + 0.3 * web, 1 - 0.2 * news
+        records.append(make_record(number, *found, recipe=space.recipe(params), half=0.005))
+    for record in records:
+        values = [record.objectives[name].value for name in OBJECTIVES]
+        drawn = np.array(values) + rng.normal(0, 0.003, (200, 2))
+        kept[record.number] = dict(zip(OBJECTIVES, drawn.T, strict=True))
+    return MadeUp(
+        records, lambda number, names: {n: d for n, d in kept[number].items() if n in names}
+    )
+
+
+def test_importance_and_curve_of_a_weight(space):
+    surface = modelled(made_up(space).evidence(), space, tuple(OBJECTIVES))
+    quality, retention = effects(surface, space)
+    assert quality.effects[0].parameter == "weight.web" and quality.effects[0].share > 0.4
+    assert retention.effects[0].parameter == "weight.news"
+    curve = next(e for e in quality.effects if e.parameter == "weight.web").curve
+    assert [curve[0].value, curve[-1].value] == pytest.approx([0, 1])
+    assert curve[-1].mean - curve[0].mean == pytest.approx(0.3, abs=0.05)
+    # .3 per unit of the share, whatever the others are
+    found = surface.predict([space.recipe(at(web, 1 - web)) for web in (0.2, 0.7)])[0][:, 0]
+    assert found[1] - found[0] == pytest.approx(0.15, abs=0.03)
+
+
+def at(web, news):
+    return {"parallel_size": 300, "mono_ratio": 1.0, "weight.web": web, "weight.news": news,
+            "weight.books": 0.0}  # fmt: skip
+
+
+def test_the_data_command_mixes_at_given_weights():
+    study = make_study(sources=SOURCES, defaults={"weight.news": 0.25})
+    found = recipe_of(["mono_ratio=1", "weight.web=0.75", "epochs=1.5"], study)
+    assert found.weights == {"news": 0.25, "web": 0.75} and found.epochs == 1.5
+    for pair, message in (
+        (
+            "weight.wbe=1",
+            "--recipe: weight.wbe: the study has no such source; allowed: weight.pairs",
+        ),
+        ("wieght.web=1", r"expected KEY=VALUE with a key of .*, weight.SOURCE; found wieght.web=1"),
+        ("weight.web=-1", r"--recipe weight.web=-1: `weight.web`;   Input should be greater"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            recipe_of([pair], study)

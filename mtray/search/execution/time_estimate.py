@@ -197,7 +197,7 @@ def estimate_lines(
     pace = measure(study, store, prepared.suite, middle)
     found = estimated(pace, study, space, store)
     speed = f"  training: {pace.tokens_per_second:,.0f} tokens/s with one worker here"
-    return [*lines, speed, *found.lines(division, concurrent, further)]
+    return [*dict.fromkeys(lines), speed, *found.lines(division, concurrent, further)]
 
 
 def _sizes(mix: Mix) -> str:
