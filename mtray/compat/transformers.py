@@ -90,7 +90,7 @@ def _cache_layers(model: Any) -> list[Any]:
 
 
 def auto_tokenizer(path: str, trust_remote_code: bool) -> Any:
-    """The tokenizer of a folder or hub name, which splits text as its tokenizer.json says, if it has
+    """The tokenizer of a folder or hub name. It splits text as its tokenizer.json says, if it has
     one. Raises what transformers raises.
 
     transformers 5 builds the tokenizers of many classes anew from the vocabulary in that file and
