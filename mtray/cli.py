@@ -131,13 +131,9 @@ def _rescore(args: argparse.Namespace) -> int:
 
 
 def _outputs(args: argparse.Namespace) -> int:
-    from mtray.commands.outputs import Wanted, show_outputs
-    from mtray.report.translations import Order
+    from mtray.commands.outputs import show_outputs, wanted_of
 
-    order: Order = "best" if args.best else "first" if args.first else "worst"
-    count = args.best or args.first or args.worst or 10
-    wanted = Wanted(args.against, args.set, args.metric, order, count, args.label)
-    return show_outputs(args.path, args.trial, wanted, args.json)
+    return show_outputs(args.path, args.trial, wanted_of(args), args.json)
 
 
 def _test(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.commands.kept_model import kept_outcome, kept_weights
+from mtray.commands.model_usage import usage_lines
 from mtray.commands.run_argument import run_folder
 from mtray.data.draw_comparison import compared
 from mtray.errors import ConfigError, RunError
@@ -15,7 +16,6 @@ from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.model_card import model_card
-from mtray.report.model_usage import usage_lines
 from mtray.retrain import (
     as_written,
     find_record,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,13 @@ class Wanted:
     order: Order = "worst"
     count: int = 10
     label: str = ""
+
+
+def wanted_of(args: argparse.Namespace) -> Wanted:
+    """From the options of `mtray.commands.arguments.add_outputs`."""
+    order: Order = "best" if args.best else "first" if args.first else "worst"
+    count = args.best or args.first or args.worst or Wanted.count
+    return Wanted(args.against, args.set, args.metric, order, count, args.label)
 
 
 def show_outputs(path: Path, trial: str, wanted: Wanted, as_json: bool = False) -> int:

@@ -5,11 +5,11 @@ import torch
 from records_factory import make_record, make_study
 from tiny_models import byte_level, llama, metaspace
 
+from mtray.commands.model_usage import usage_lines
 from mtray.errors import ConfigError
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.report.model_card import model_card, study_hash
-from mtray.report.model_usage import usage_lines
 from mtray.schema import Recipe, Training
 from mtray.training.export import check_empty, save_model, whole_folder
 
