@@ -17,6 +17,7 @@ TOKENIZER_LOGGERS = (
     "transformers.tokenization_utils_base", "transformers.tokenization_utils_tokenizers",
 )  # fmt: skip
 REGEX_WARNING = "incorrect regex pattern"
+MODEL_LOGGER = "transformers.modeling_utils"
 MARK = "_attn_was_changed"
 # the argument of `forward` that takes the cache, from 5.20 on and before
 CACHE_ARGUMENTS = ("cache", "past_key_values")
@@ -40,20 +41,27 @@ def attention_of(config: Any) -> str:
     return str(getattr(config, "_attn_implementation", None) or "")
 
 
-def set_attention(model: Any, name: str) -> None:
-    """`set_attn_implementation`, for all parts of a model however often it is called. Raises what
-    that raises for a name which the model does not support.
+def set_attention(model: Any, name: str) -> bool:
+    """`set_attn_implementation`, for all parts of a model however often it is called. False where
+    the model's code has no other attention to choose (Falcon, StableLM). Raises what that raises
+    for a name which the model does not support.
 
     Private: `_attn_was_changed`, a mark on the config of every part, which keeps a later call from
     changing that part. T5Gemma keeps it, and would save it with its config; other models lose it
-    within the call. Without the mark nothing is done.
+    within the call. Without the mark nothing is done. And the logger's name, by which it warns of
+    what is returned here; with another name the warning is shown.
     """
+    logger = logging.getLogger(MODEL_LOGGER)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         model.set_attn_implementation(name)
     finally:
+        logger.setLevel(before)
         for part in model.modules():
             if hasattr(config := getattr(part, "config", None), MARK):
                 delattr(config, MARK)
+    return attention_of(model.config) == name
 
 
 def cache_argument(model: Any) -> str:

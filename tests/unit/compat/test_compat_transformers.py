@@ -15,10 +15,13 @@ from transformers import (
     MambaForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
+    StableLmConfig,
+    StableLmForCausalLM,
 )
 
 from mtray.compat.transformers import (
     MARK,
+    MODEL_LOGGER,
     REGEX_WARNING,
     TOKENIZER_LOGGERS,
     attention_of,
@@ -48,9 +51,19 @@ def attentions(model):
 def test_every_part_follows_each_time(name):
     model = made(FAMILIES[name])
     for attention in ("eager", "sdpa", "eager", "sdpa"):
-        set_attention(model, attention)
+        assert set_attention(model, attention)
         assert attentions(model) == {attention}
         assert MARK not in str(model.config.to_dict())
+
+
+def test_a_model_without_a_choice_is_said_to_have_none(caplog):
+    config = StableLmConfig(**SMALL, intermediate_size=8, num_attention_heads=2)
+    model = StableLmForCausalLM(config)
+    assert attention_of(model.config) == "sdpa"
+    assert set_attention(model, "eager") is False and set_attention(model, "sdpa") is True
+    assert attentions(model) == {"sdpa"} and not caplog.records
+    model.set_attn_implementation("eager")
+    assert [r.name for r in caplog.records] == [MODEL_LOGGER], "else the warning is shown"
 
 
 def test_one_that_is_unknown_is_refused():
