@@ -41,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _without_command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.version:
-        from mtray.runtime import version_of
+        from importlib.metadata import version
 
-        print(f"mtray {version_of('mtray') or '(not installed)'}")
+        print(f"mtray {version('mtray')}")
     else:
         parser.print_help()
     return 0
