@@ -19,7 +19,7 @@ TOKENIZER_LOGGERS = (
 REGEX_WARNING = "incorrect regex pattern"
 MODEL_LOGGER = "transformers.modeling_utils"
 MARK = "_attn_was_changed"
-# the argument of `forward` that takes the cache, from 5.20 on and before
+# the argument of `forward` that takes the cache: in newer releases (5.24), and in older (5.20)
 CACHE_ARGUMENTS = ("cache", "past_key_values")
 # classes of a tokenizer that is nothing but its tokenizer.json, in transformers 4 and 5
 PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
@@ -67,8 +67,8 @@ def set_attention(model: Any, name: str) -> bool:
 def cache_argument(model: Any) -> str:
     """The name of the argument of a model's `forward` that takes the cache; empty if it has none.
 
-    transformers 5.20 renamed it, and 5.40 drops the old name. Code that comes with a model may have
-    either with any version.
+    transformers renamed it between 5.20 and 5.24, and 5.40 drops the old name. Code that comes with
+    a model may have either with any version.
     """
     accepted = inspect.signature(model.forward).parameters
     return next((name for name in CACHE_ARGUMENTS if name in accepted), "")
@@ -98,8 +98,8 @@ def _cache_layers(model: Any) -> list[Any]:
 
 
 def auto_tokenizer(path: str, trust_remote_code: bool) -> Any:
-    """The tokenizer of a folder or hub name. It splits text as its tokenizer.json says, if it has
-    one. Raises what transformers raises.
+    """The tokenizer of a folder or hub name, which splits text as its tokenizer.json says, if there
+    is one. Raises what transformers raises.
 
     transformers 5 builds the tokenizers of many classes anew from the vocabulary in that file and
     drops its normalizer, pre-tokenizer, and decoder; and for some types of models it takes such a
@@ -119,7 +119,7 @@ def auto_tokenizer(path: str, trust_remote_code: bool) -> Any:
     file = cached_file(path, "tokenizer.json", _raise_exceptions_for_missing_entries=False)
     if PreTrainedTokenizerFast.__name__ == PLAIN_TOKENIZERS[0] or "auto_map" in config or not file:
         return chosen()
-    plain = PreTrainedTokenizerFast.from_pretrained(path)
+    plain = PreTrainedTokenizerFast.from_pretrained(path, trust_remote_code=trust_remote_code)
     if config.get("tokenizer_class") in PLAIN_TOKENIZERS:
         return plain
     try:

@@ -180,9 +180,8 @@ def _greedy(model: Any, asked: GenerationInput) -> tuple[list[Ids], list[float]]
         if step and plain:
             # the internal form; transformers derives the same from two dimensions, but slower
             seen = seen[:, None, None].bool()
-        logits = model(input_ids=ids, attention_mask=seen, position_ids=position, **extra).logits[
-            :, -1
-        ]
+        given = {"input_ids": ids, "attention_mask": seen, "position_ids": position}
+        logits = model(**given, **extra).logits[:, -1]
         allowed = logits
         if suppressed and not step:
             allowed = logits.index_fill(1, torch.tensor(suppressed, device=device), -torch.inf)

@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import logging
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attention_families import FAMILIES, made
-from tiny_models import byte_level, llama
+from tiny_models import byte_level, llama, metaspace
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -20,14 +22,20 @@ from transformers import (
 )
 
 from mtray.compat.transformers import (
+    CACHE_ARGUMENTS,
     MARK,
     MODEL_LOGGER,
     REGEX_WARNING,
     TOKENIZER_LOGGERS,
     attention_of,
+    auto_tokenizer,
+    cache_argument,
+    checkpoint_activations,
+    misplaced_settings,
     set_attention,
     takes_plain_cache,
     without_false_alarm,
+    without_progress_bars,
 )
 
 
@@ -115,3 +123,61 @@ def test_the_warning_has_those_words_and_that_logger():
     found = [spec for name in TOKENIZER_LOGGERS if (spec := importlib.util.find_spec(name))]
     sources = [Path(str(spec.origin)).read_text() for spec in found]
     assert any(REGEX_WARNING in source for source in sources)
+
+
+def test_the_cache_is_taken_by_the_name_that_the_version_has():
+    model = llama(byte_level())
+    assert cache_argument(model) in CACHE_ARGUMENTS
+    for name in CACHE_ARGUMENTS:
+        scope = {}
+        exec(f"def forward(input_ids, {name}=None): pass", scope)
+        assert cache_argument(SimpleNamespace(forward=scope["forward"])) == name
+    assert cache_argument(SimpleNamespace(forward=lambda input_ids: None)) == ""
+
+
+def test_no_bar_is_drawn_for_weights(tmp_path, capfd):
+    llama(byte_level()).save_pretrained(tmp_path)
+    without_progress_bars()
+    capfd.readouterr()
+    LlamaForCausalLM.from_pretrained(tmp_path)
+    assert "%|" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_activations_are_checkpointed_without_a_warning(reentrant):
+    model = llama(byte_level())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        checkpoint_activations(model, reentrant)
+    assert model.model.gradient_checkpointing
+    assert model.model._gradient_checkpointing_func.keywords == {"use_reentrant": reentrant}
+
+
+def test_settings_of_generation_in_a_config():
+    config = LlamaConfig(**SMALL, num_attention_heads=2, temperature=0.5)
+    assert misplaced_settings(config).items() >= {"temperature": 0.5}.items()
+    assert "temperature" not in misplaced_settings(LlamaConfig(**SMALL, num_attention_heads=2))
+
+
+CLASSES = ["PreTrainedTokenizer", "LlamaTokenizer", "GemmaTokenizer", "T5Tokenizer"]
+TYPES = ["llama", "qwen2", "gemma2"]  # transformers 5 has a class of tokenizers for the last two
+TEXT = "a bad  cab\n abba. Dad's 12 fed"
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("declared", CLASSES)
+@pytest.mark.parametrize("make", [byte_level, metaspace], ids=["bytes", "space"])
+def test_texts_are_split_as_the_file_says(tmp_path, make, declared, model_type):
+    """Whatever class the folder names, and whatever class the type of its model has."""
+    tokenizer = make()
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    file = tmp_path / "tokenizer_config.json"
+    names = {"tokenizer_class": f"{declared}Fast"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | names))
+    found = auto_tokenizer(str(tmp_path), False)
+    expected = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    assert found(TEXT, add_special_tokens=False)["input_ids"] == expected
+    assert found.decode(expected) == tokenizer.decode(expected)
+    specials = (found.bos_token, found.eos_token)
+    assert specials == (tokenizer.bos_token, tokenizer.eos_token)
