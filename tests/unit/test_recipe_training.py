@@ -325,7 +325,7 @@ def test_a_recorded_draw_with_a_limit_is_drawn_again(study):
     held = {s.source: s.held for s in mix.shares}
     again = build_store(study, byte_level(), held)
     assert drawn_again(mix, study, again, recipe, OWN_DRAW) == (None, ())
-    found = drawn_again(mix, study, again, with_own(max_length=45), OWN_DRAW).difference
+    found = drawn_again(mix, study, again, with_own(max_length=30), OWN_DRAW).difference
     assert found is not None and found.source == "pairs"
 
 
