@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mtray.errors import ConfigError
-from mtray.schema import WEIGHT, Source
+from mtray.schema import SIZE_OF, WEIGHT, Source
 from mtray.search_space.parameters import Parameter, Share, Value, shown
 from mtray.search_space.simplex import ROUNDING
 
@@ -45,6 +45,11 @@ def with_groups(
             whole = _left(path, pool, names, searched, fixed)
             group = {"pool": pool, "high": whole, "count": len(searched)}
             found |= {name: _in_group(path, name, parameters[name], group) for name in searched}
+        elif names and all(fixed.get(name) == 0 for name in names):
+            raise ConfigError(
+                f"{path}: {', '.join(names)}: every source of kind {pool} has weight 0; to leave "
+                f"the kind out, fix {SIZE_OF[pool]} at 0"
+            )
     return found
 
 

@@ -31,9 +31,15 @@ CASES = {
         dict.fromkeys(Recipe.model_fields),
     ),
     "full": (Recipe(parallel_size=9, frozen_layers=2, freeze_policy="top", lora_rank=4), FULL),
-    "nothing frozen": (Recipe(parallel_size=9, **ADAPTERS), {"freeze_policy": None}),
+    "nothing frozen": (
+        Recipe(parallel_size=9, **ADAPTERS),
+        {"freeze_policy": None, "freeze_embeddings": None},
+    ),
     "both": (Recipe(parallel_size=9, freeze_policy="snr"), {**FULL, "freeze_policy": None}),
-    "all on": (Recipe(parallel_size=9, frozen_layers=1, reversion_alpha=0.5, **ADAPTERS), {}),
+    "adapters": (
+        Recipe(parallel_size=9, frozen_layers=1, reversion_alpha=0.5, **ADAPTERS),
+        {"freeze_embeddings": None},
+    ),
 }
 
 
@@ -129,7 +135,8 @@ def test_every_output_leaves_it_empty(exported, read):
 @pytest.mark.parametrize("roles", [("base",), ("base", "search"), ("search",)])
 def test_columns_have_the_same_types_whatever_rows_are_there(roles):
     own = {"schedule": "linear", "warmup": 0.1, "weight_decay": 0.0, "epochs": 1.0}
-    trained = Recipe(parallel_size=5, learning_rate=1e-3, batch_examples=8, **own, **ADAPTERS)
+    own |= {"batch_examples": 8, "max_length": 64}
+    trained = Recipe(parallel_size=5, learning_rate=1e-3, **own, **ADAPTERS)
     made = {"base": Recipe(parallel_size=0), "search": trained}
     rows = [{"number": 1, **parameters(made[role]), "bleu.en-uk": None} for role in roles]
     schema = pq.read_schema(BytesIO(parquet_bytes(rows)))

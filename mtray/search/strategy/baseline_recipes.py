@@ -43,21 +43,7 @@ def baseline_recipes(
     than allowed, is made smaller, so that no study is too small for its baselines.
     `sums`: in a study that counts tokens.
     """
-    distributions = space.distributions()
-    params = {
-        name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
-    }
-    # a categorical parameter keeps its recipe default, above all full fine-tuning
-    for name, d in distributions.items():
-        default = default_of(name)
-        if isinstance(default, str) and name not in study.defaults:
-            params[name] = nearest(d, default)
-    given = {*TRAINING_PARAMETERS} & distributions.keys() - study.defaults.keys()
-    params |= {name: getattr(study.training, name) for name in given}
-    params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
-    params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
-    params["parallel_size"] = space.largest("parallel_size")
-    params |= space.on_simplex(study_weights(space, study))
+    params = _parallel_only(space, study)
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
     used = [s for s in study.sources if space.fixed.get(f"{WEIGHT}{s.name}") != 0]
     count = Counter(source.pool for source in used)
@@ -80,6 +66,24 @@ def baseline_recipes(
     if study.training.allow_repeats:
         held = repeat_caps(study.sources, held)
     return {role: _fitting(found, space, study, held, sums) for role, found in out.items()}
+
+
+def _parallel_only(space: Space, study: Study) -> dict[str, Any]:
+    distributions = space.distributions()
+    params = {
+        name: study.defaults.get(name, at_quantile(d, 0.5)) for name, d in distributions.items()
+    }
+    # a categorical parameter keeps its recipe default, above all full fine-tuning
+    for name, d in distributions.items():
+        default = default_of(name)
+        if isinstance(default, str) and name not in study.defaults:
+            params[name] = nearest(d, default)
+    given = {*TRAINING_PARAMETERS} & distributions.keys() - study.defaults.keys()
+    params |= {name: getattr(study.training, name) for name in given}
+    params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
+    params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
+    params["parallel_size"] = space.largest("parallel_size")
+    return params | space.on_simplex(study_weights(space, study))
 
 
 def study_weights(space: Space, study: Study) -> dict[str, Any]:
