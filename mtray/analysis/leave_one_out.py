@@ -19,6 +19,7 @@ import numpy.typing as npt
 from mtray.analysis.uncertainty import Z95
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Predict(Protocol):
@@ -97,10 +98,10 @@ def leave_one_out(fit: Fit, points: Array, values: Array, covariance: Array) -> 
     return LeftOut(np.asarray(values, dtype=np.float64), means, np.sqrt(variances))
 
 
-def held_out(fit: Fit, points: Array, values: Array, covariance: Array, known: Array) -> LeftOut:
+def held_out(fit: Fit, points: Array, values: Array, covariance: Array, known: Flags) -> LeftOut:
     """The same for one split: fitted to the `known`, shape (n,) of booleans, and predicting the
     others."""
-    new = ~known
+    new = np.logical_not(known)
     predict = fit(points[known], values[known], covariance[np.ix_(known, known)])
     own = np.diag(covariance)[new]
     means, variances = predict(points[new], covariance[np.ix_(new, known)], own)

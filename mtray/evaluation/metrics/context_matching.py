@@ -104,7 +104,7 @@ class ContextMatches:
         """Right outputs per right reference among the items to `keep`."""
         places = np.arange(len(self.items)) if keep is None else np.flatnonzero(keep)
         stats = np.stack([right[places], self.ceiling[places]], axis=1).astype(np.float64)
-        documents = document_clusters([self.items[i].document for i in places])
+        documents = document_clusters([self.items[int(i)].document for i in places])
         signature = f"{name}|{self.signature}"
         return Measurement(stats, share_of_ceiling, signature, documents, bounds=(0.0, math.inf))
 
