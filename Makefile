@@ -13,9 +13,12 @@ METRICS_STAMP := $(METRICS)/.installed
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py store_transport.py dashboard.py workers.py)
-# the first of these that is 3.10 to 3.12 and can make virtual environments
 # what depends on Ray's API
 RAY_TESTS := $(addprefix unit/test_,executors.py worker_loop.py searcher.py tuner.py) $(addprefix integration/test_,warm_executors.py workers.py)
+# what depends on transformers', and what else transformers 4 needs
+TRANSFORMERS_TESTS := unit/compat $(addprefix unit/test_,pinned_scores.py model_folders.py engine.py packing.py)
+BESIDE_4 := "huggingface_hub<1" "tokenizers>=0.22,<0.23" "datasets>=4,<5"
+# the first of these that is 3.10 to 3.12 and can make virtual environments
 PYTHON ?=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.10 python3 python)
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
@@ -30,7 +33,7 @@ help:
 	echo "make sweep        set up, then search recipes on the default study (ARGS=... for options)"
 	echo "make test         set up, then run unit and integration tests"
 	echo "make lint         ruff and mypy, as CI runs them"
-	echo "make compat RAY=V the tests that depend on Ray, with version V of it"
+	echo "make compat RAY=V the tests that depend on Ray, with version V of it (also TRANSFORMERS=V)"
 	echo "make docs         the documentation as a site, in site/, with all links checked"
 	echo "make reference    the generated parts of docs/reference/ anew"
 	echo "make setup        $(VENV) and $(METRICS) with everything pinned, and the corpora in the cache"
@@ -47,16 +50,20 @@ test: setup
 	echo "tests: integration, real sweeps" && \
 	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/integration $(addprefix --ignore ,$(LIGHT))
 
-# an environment over $(VENV), with another Ray before it
+# an environment over $(VENV), with another version of Ray or of transformers before it
 compat: setup
-	if [ -z "$(RAY)" ]; then echo "make compat RAY=2.50.0 (a version of Ray)"; exit 2; fi; \
+	if [ -n "$(RAY)" ]; then set -- "ray==$(RAY)"; name=ray; tests="$(addprefix tests/,$(RAY_TESTS))"; \
+	elif [ -n "$(TRANSFORMERS)" ]; then set -- "transformers==$(TRANSFORMERS)"; name=transformers; \
+		tests="$(addprefix tests/,$(TRANSFORMERS_TESTS))"; \
+		case "$(TRANSFORMERS)" in 4.*) set -- "$$@" $(BESIDE_4);; esac; \
+	else echo "make compat RAY=2.50.0, or TRANSFORMERS=4.57.6 (a version of either)"; exit 2; fi; \
 	rm -rf .venv-compat; $(BIN)/python -m venv .venv-compat; \
 	own=$$(.venv-compat/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	all=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	echo "import site; site.addsitedir('$$all')" > "$$own/outer.pth"; \
-	.venv-compat/bin/python -m pip install -q --no-deps "ray==$(RAY)" && \
-	.venv-compat/bin/python -c "import ray; print('ray', ray.__version__)" && \
-	.venv-compat/bin/python -m pytest -q $(addprefix tests/,$(RAY_TESTS))
+	.venv-compat/bin/python -m pip install -q --no-deps "$$@" && \
+	.venv-compat/bin/python -c "import $$name; print('$$name', $$name.__version__)" && \
+	.venv-compat/bin/python -m pytest -q $$tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
