@@ -1,6 +1,7 @@
 """How answers begin, and what a token of them costs."""
 
 from dataclasses import replace
+from functools import wraps
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ def beginning_with_a_line_end(tokenizer):
     (newline,) = tokenizer("\n", add_special_tokens=False)["input_ids"]
     logits = model.forward
 
+    @wraps(logits)  # with its signature, which names the argument of the cache
     def forward(*args, **options):
         found = logits(*args, **options)
         found.logits[..., newline] = found.logits.max() + 1

@@ -1,6 +1,8 @@
 """What becomes of a line break: the laws of `mtray.data.readers.paragraphs`, and the places that
 read, ask, answer and measure."""
 
+from functools import wraps
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,9 +176,11 @@ def test_what_ends_an_answer(beams, monkeypatch):
     plan = [*after, *breaks, *after, tokenizer.eos_token_id, *after]
     plain = model.forward
 
-    def planned(input_ids, attention_mask, **options):
-        out = plain(input_ids=input_ids, attention_mask=attention_mask, **options)
-        step = attention_mask.shape[-1] - start
+    @wraps(plain)  # with its signature, which names the argument of the cache
+    def planned(input_ids, **options):
+        cache = options.get("cache", options.get("past_key_values"))
+        step = (cache.get_seq_length() if cache is not None else 0) + input_ids.shape[-1] - start
+        out = plain(input_ids=input_ids, **options)
         out.logits[:, -1] = -1e4
         out.logits[:, -1, plan[min(step, len(plan) - 1)]] = 1e4
         return out

@@ -227,7 +227,7 @@ def test_replicates_of_the_largest_recipe_draw_from_the_whole_source(tmp_path, m
     path.write_text("en\tuk\n" + "\n".join(f"a{i}\tb{i}" for i in range(2000)))
     sources = (Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk")),)
     study, recipe = make_study(sources=sources), Recipe(parallel_size=200)
-    suite = SimpleNamespace(requests=())
+    suite = SimpleNamespace(requests=(), directions=(), abilities=())
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
     monkeypatch.setattr("mtray.evaluation.score_names.check_measured", lambda *_: None)
     monkeypatch.setattr("mtray.data.special_token_notes.special_token_notes", lambda *_: [])
