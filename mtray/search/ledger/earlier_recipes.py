@@ -7,7 +7,17 @@ from typing import Any
 
 from mtray.data.mixing import plan, weighted
 from mtray.errors import ConfigError
-from mtray.schema import SIZE_OF, TRAINING_PARAMETERS, WEIGHT, Recipe, Source, Study, training_of
+from mtray.schema import (
+    SIZE_OF,
+    TRAINING_PARAMETERS,
+    WEIGHT,
+    Recipe,
+    Source,
+    Study,
+    default_of,
+    training_of,
+)
+from mtray.search_space.simplex import ROUNDING
 from mtray.search_space.space import Space
 
 Shares = dict[str, float]  # a source's part of its kind, by its name
@@ -73,20 +83,32 @@ def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[st
     """The weights of the sources, and `source_weights`. A kind that the recipe has none of, or
     whose weights the space does not search, has only those that the space fixes: what that changes
     is in the mix."""
-    was, given = _shares(recipe, there), {*space.parameters, *space.fixed}
+    was = _shares(recipe, there)
     values: dict[str, Any] = {f"{WEIGHT}{name}": None for name in recipe.weights}
     for source in here.sources:
         name = f"{WEIGHT}{source.name}"
         searched = source.pool in space.groups and recipe.value(SIZE_OF[source.pool]) > 0
         values[name] = was.get(source.name, 0.0) if searched else space.fixed.get(name)
-    everywhere = all(f"{WEIGHT}{source.name}" in given for source in here.sources)
-    return values | ({"source_weights": "study"} if everywhere else {})
+    if "source_weights" not in space.parameters and _without_effect(recipe, here, space):
+        values["source_weights"] = space.fixed.get("source_weights", default_of("source_weights"))
+    return values
+
+
+def _without_effect(recipe: Recipe, here: Study, space: Space) -> bool:
+    """Whether `source_weights` divides no kind that a recipe has: each has one source, or a weight
+    in the space for every source."""
+    given = {*space.parameters, *space.fixed}
+    pools = [source.pool for source in here.sources if recipe.value(SIZE_OF[source.pool]) > 0]
+    return all(
+        f"{WEIGHT}{source.name}" in given for source in here.sources if pools.count(source.pool) > 1
+    )
 
 
 def _shares(recipe: Recipe, study: Study) -> Shares:
-    """Every source's part of its kind."""
+    """Every source's part of its kind; weights that sum to 1 are parts as they are."""
     given: list[tuple[Source, float]] = weighted(recipe, study.sources)
     totals: dict[str, float] = {}
     for source, weight in given:
         totals[source.pool] = totals.get(source.pool, 0.0) + weight
-    return {s.name: w / totals[s.pool] if totals[s.pool] else 0.0 for s, w in given}
+    wholes = {pool: 1.0 if abs(total - 1) <= ROUNDING else total for pool, total in totals.items()}
+    return {s.name: w / wholes[s.pool] if w else 0.0 for s, w in given}
