@@ -3,13 +3,21 @@ space decides here is written out, and the other way round."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import isclose
 from typing import Any
 
 from mtray.data.mixing import plan, weighted
 from mtray.errors import ConfigError
-from mtray.schema import SIZE_OF, TRAINING_PARAMETERS, WEIGHT, Recipe, Source, Study, training_of
+from mtray.schema import (
+    SIZE_OF,
+    TRAINING_PARAMETERS,
+    WEIGHT,
+    Recipe,
+    Source,
+    Study,
+    default_of,
+    training_of,
+)
+from mtray.search_space.simplex import ROUNDING
 from mtray.search_space.space import Space
 
 Shares = dict[str, float]  # a source's part of its kind, by its name
@@ -42,10 +50,10 @@ def set_by_recipes(key: str, space: Space) -> bool:
 def mix_difference(recipe: Recipe, before: Study, now: Study, space: Space) -> str | None:
     """Why a recipe gives another mix under the other study; None if every source gives the same. A
     source that only one of them has must give nothing in the other."""
-    if before.sources == now.sources:
+    as_here = recipe_here(recipe, before, now, space)
+    if before.sources == now.sources and as_here.weights == recipe.weights:
         return None
     there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
-    as_here = recipe_here(recipe, before, now, space)
     try:
         was, now_is = (
             {part.source: part.count for part in plan(written, study.sources)}
@@ -72,33 +80,35 @@ def _rows(source: Source) -> dict[str, Any]:
 
 
 def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[str, Any]:
-    """The weights of the sources, and `source_weights`."""
-    was, known = _shares(recipe, there), {source.name for source in here.sources}
+    """The weights of the sources, and `source_weights`. A kind that the recipe has none of, or
+    whose weights the space does not search, has only those that the space fixes: what that changes
+    is in the mix."""
+    was = _shares(recipe, there)
     values: dict[str, Any] = {f"{WEIGHT}{name}": None for name in recipe.weights}
-    fixed = {n: float(v) for n, v in space.fixed.items() if n.startswith(WEIGHT)}
-    plain = Recipe.model_validate(
-        {"parallel_size": 1, "source_weights": recipe.source_weights, **fixed}
+    for source in here.sources:
+        name = f"{WEIGHT}{source.name}"
+        searched = source.pool in space.groups and recipe.value(SIZE_OF[source.pool]) > 0
+        values[name] = was.get(source.name, 0.0) if searched else space.fixed.get(name)
+    if "source_weights" not in space.parameters and _without_effect(recipe, here, space):
+        values["source_weights"] = space.fixed.get("source_weights", default_of("source_weights"))
+    return values
+
+
+def _without_effect(recipe: Recipe, here: Study, space: Space) -> bool:
+    """Whether `source_weights` divides no kind that a recipe has: each has one source, or a weight
+    in the space for every source."""
+    given = {*space.parameters, *space.fixed}
+    pools = [source.pool for source in here.sources if recipe.value(SIZE_OF[source.pool]) > 0]
+    return all(
+        f"{WEIGHT}{source.name}" in given for source in here.sources if pools.count(source.pool) > 1
     )
-    would = _shares(plain, here)
-    for pool in dict.fromkeys(source.pool for source in here.sources):
-        names = [source.name for source in here.sources if source.pool == pool]
-        own: dict[str, float | None] = {f"{WEIGHT}{n}": was.get(n, 0.0) for n in names}
-        none = pool in space.groups and recipe.value(SIZE_OF[pool]) == 0
-        if none or (pool not in space.groups and _alike(was, would, names)):
-            own = {f"{WEIGHT}{name}": fixed.get(f"{WEIGHT}{name}") for name in names}
-        values |= own
-    everywhere = all(f"{WEIGHT}{name}" in {*space.parameters, *space.fixed} for name in known)
-    return values | ({"source_weights": "study"} if everywhere else {})
 
 
 def _shares(recipe: Recipe, study: Study) -> Shares:
-    """Every source's part of its kind."""
+    """Every source's part of its kind; weights that sum to 1 are parts as they are."""
     given: list[tuple[Source, float]] = weighted(recipe, study.sources)
     totals: dict[str, float] = {}
     for source, weight in given:
         totals[source.pool] = totals.get(source.pool, 0.0) + weight
-    return {s.name: w / totals[s.pool] if totals[s.pool] else 0.0 for s, w in given}
-
-
-def _alike(one: Mapping[str, float], other: Mapping[str, float], names: list[str]) -> bool:
-    return all(isclose(one.get(n, 0.0), other.get(n, 0.0), abs_tol=1e-9) for n in names)
+    wholes = {pool: 1.0 if abs(total - 1) <= ROUNDING else total for pool, total in totals.items()}
+    return {s.name: w / wholes[s.pool] if w else 0.0 for s, w in given}
