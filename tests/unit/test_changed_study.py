@@ -96,6 +96,18 @@ def test_equal_shares_count_a_source_too(old):
     )
 
 
+def test_a_trial_with_weights_of_its_own_fits_where_the_mix_is_the_same(tmp_path):
+    bind(tmp_path, study_of(sources=(PAIRS, MONO, EXTRA, REPLAY)), SPACE)
+    for number, extra in enumerate((0.0, 0.2)):
+        weights = {"weight.mono": 1 - extra, "weight.extra": extra}
+        recipe = Recipe(parallel_size=500, mono_ratio=1.0, learning_rate=1e-3, **REST)
+        write_record(tmp_path, make_record(number, recipe=recipe.with_values(weights)))
+    found = earlier_run(tmp_path, bound_of(sources=(PAIRS, MONO, REPLAY)))
+    assert [(t.record.number, t.record.recipe.weights) for t in found.taken] == [(0, {})]
+    (left,) = found.left_out
+    assert left.startswith("trial 1: source mono gave 400 examples there and gives 500 here")
+
+
 def test_a_mix_with_a_source_that_gives_nothing_is_the_same_mix():
     def share(source, count):
         return SourceShare(source=source, kind="mono", requested=count, realised=count,

@@ -52,6 +52,12 @@ CASES = {
     "searched there, and another mix": (
         recipe(web=0.7, news=0.2, books=0.1), STUDY, STUDY, "",
         f"source web gave 42 examples there and gives 30 here, {GIVEN}"),
+    "another one, fixed beside those searched": (
+        recipe(web=0.4, news=0.4, books=0.2), STUDY, STUDY, FIXED,
+        f"source web gave 24 examples there and gives 42 here, {GIVEN}"),
+    "others instead, searched": (
+        recipe(), make_study(sources=(SOURCES[0], source("old"))), STUDY, SHARES,
+        f"source old gave 60 examples there and gives 0 here, {GIVEN}"),
     "none of the kind": (
         recipe().with_values({"mono_ratio": 0.0}), STUDY, MORE, "weight.web: 5\n", {"web": 5}),
     "none of the kind, searched": (

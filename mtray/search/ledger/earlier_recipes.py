@@ -17,7 +17,7 @@ from mtray.schema import (
     default_of,
     training_of,
 )
-from mtray.search_space.simplex import ROUNDING
+from mtray.search_space.simplex import ROUNDING, on_simplex
 from mtray.search_space.space import Space
 
 Shares = dict[str, float]  # a source's part of its kind, by its name
@@ -80,15 +80,17 @@ def _rows(source: Source) -> dict[str, Any]:
 
 
 def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[str, Any]:
-    """The weights of the sources, and `source_weights`. A kind that the recipe has none of, or
-    whose weights the space does not search, has only those that the space fixes: what that changes
-    is in the mix."""
+    """The weights of the sources, and `source_weights`: those that the space searches, of kinds
+    that the recipe has, are the parts that it has of them; others are as fixed. Where that is
+    another mix, `mix_difference` says so."""
     was = _shares(recipe, there)
+    groups = {p: group for p, group in space.groups.items() if recipe.value(SIZE_OF[p]) > 0}
+    searched = {name for names, _ in groups.values() for name in names}
     values: dict[str, Any] = {f"{WEIGHT}{name}": None for name in recipe.weights}
     for source in here.sources:
         name = f"{WEIGHT}{source.name}"
-        searched = source.pool in space.groups and recipe.value(SIZE_OF[source.pool]) > 0
-        values[name] = was.get(source.name, 0.0) if searched else space.fixed.get(name)
+        values[name] = was.get(source.name, 0.0) if name in searched else space.fixed.get(name)
+    values = on_simplex(values, groups)
     if "source_weights" not in space.parameters and _without_effect(recipe, here, space):
         values["source_weights"] = space.fixed.get("source_weights", default_of("source_weights"))
     return values
