@@ -43,13 +43,14 @@ def attention_of(config: Any) -> str:
 
 def set_attention(model: Any, name: str) -> bool:
     """`set_attn_implementation`, for all parts of a model however often it is called. False where
-    the model's code has no other attention to choose (Falcon, StableLM). Raises what that raises
-    for a name which the model does not support.
+    the model's code has no other attention to choose (Falcon; with 4, StableLM). Raises what that
+    raises for a name which the model does not support.
 
     Private: `_attn_was_changed`, a mark on the config of every part, which keeps a later call from
-    changing that part. T5Gemma keeps it, and would save it with its config; other models lose it
-    within the call. Without the mark nothing is done. And the logger's name, by which it warns of
-    what is returned here; with another name the warning is shown.
+    changing that part. With transformers 4 T5Gemma keeps it, and would save it with its config;
+    other models lose it within the call, and 5 has no mark. Without it nothing is done. And the
+    logger's name, by which it warns of what is returned here; with another name the warning is
+    shown.
     """
     logger = logging.getLogger(MODEL_LOGGER)
     before = logger.level

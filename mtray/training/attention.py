@@ -1,19 +1,21 @@
 """Which attention a model computes with: the one that transformers chose, mostly torch's own
 (`sdpa`), or transformers' plain one (`eager`) where the chosen one leaves out a setting that
-changes the scores. torch's has no soft cap, for example, and Gemma 2 is not Gemma 2 without it."""
+changes the scores. torch's has no soft cap, for example, and Gemma 2 is not Gemma 2 without it:
+transformers 5 chooses `eager` for it, transformers 4 does not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from mtray.compat.transformers import attention_of, set_attention
 from mtray.data.encoder_decoder import is_encoder_decoder
+from mtray.model_paths import on_one_line
 from mtray.unwrapped_model import accepts_argument
 
-EAGER = "eager"
+EAGER, TORCHS = "eager", "sdpa"
 # settings of a config that are known to be left out by torch's attention
 LEFT_OUT = ("attn_logit_softcapping",)
 # settings that limit how far back a token attends
@@ -26,47 +28,47 @@ LONGEST_WINDOW = 512
 # largest difference between logits, relative to the largest one; rounding is 1e-6 in fp32 and 1e-2
 # in 16 bits, which quantized weights compute in as well
 TOLERANCE, TOLERANCE_16_BITS = 1e-3, 5e-2
+# raised where there is no other attention, and by code that comes with a model
+ERRORS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, ImportError)
 REASON = "_mtray_attention"  # attribute of a model, which its copies have as well
 
 
 def setting_left_out(model: Any) -> str:
-    """The setting of the model's config that its attention is known to leave out, with its value;
-    empty without one."""
-    if attention_of(model.config) in ("", EAGER):
-        return ""
+    """The setting of the model's config that torch's attention is known to leave out, with its
+    value; empty without one."""
     text = model.config.get_text_config()
     found = [f"{name} {getattr(text, name):g}" for name in LEFT_OUT if getattr(text, name, None)]
     return ", ".join(found)
 
 
 def honour_settings(model: Any) -> None:
-    """Let a model compute with `eager` where its attention is known to leave out a setting. Needs
-    no weights."""
-    if left_out := setting_left_out(model):
-        _set_eager(model, f"leaves out {left_out}")
+    """Let a model compute with `eager` where its attention is known to leave out a setting, and
+    note why, also where transformers chose it. Needs no weights."""
+    chosen, left_out = attention_of(model.config), setting_left_out(model)
+    if chosen and left_out:
+        _set_eager(model, TORCHS if chosen == EAGER else chosen, f"leaves out {left_out}")
 
 
 def compare_with_eager(model: Any) -> None:
-    """The same where the logits of a few rows differ from those of `eager` by more than rounding.
-    Models without another attention, or whose code does not accept the rows, are left as they
-    are."""
+    """The same where a few rows fail with its attention, as the soft cap does with torch's in
+    transformers 5, or their logits differ from those of `eager` by more than rounding. Models
+    without another attention, or whose code does not accept the rows, are left as they are."""
     chosen = attention_of(model.config)
     if chosen in ("", EAGER):
         return
     try:
-        difference = _difference(model)
-    # raised where there is no other attention, and by code that comes with a model
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, ImportError):
+        why = _why_eager(model)
+    except ERRORS:
         return
     finally:
         set_attention(model, chosen)
-    if not difference <= tolerance(model):
-        _set_eager(model, f"gives other scores (by {difference:.2g} of the largest)")
+    if why:
+        _set_eager(model, chosen, why)
 
 
 def attention_note(model: Any) -> str:
-    """Why the model computes with another attention than transformers chose; empty where it does
-    not."""
+    """Why the model computes with `eager`; empty where it does not, or where its class has nothing
+    else and no setting is known to need it."""
     return str(getattr(model, REASON, ""))
 
 
@@ -78,26 +80,38 @@ def tolerance(model: Any) -> float:
     return TOLERANCE_16_BITS if few else TOLERANCE
 
 
-def _set_eager(model: Any, why: str) -> None:
-    chosen = attention_of(model.config)
+def _set_eager(model: Any, other: str, why: str) -> None:
     if set_attention(model, EAGER):
-        setattr(model, REASON, f"{EAGER}, since {chosen} {why}")
+        setattr(model, REASON, f"{EAGER}, since {other} {why}")
 
 
-def _difference(model: Any) -> float:
-    """Largest difference of the logits from those of `eager`, relative to the largest. NaN where
-    one of the two is not finite. Leaves the model with `eager`."""
+def _why_eager(model: Any) -> str:
+    """Empty where the model's attention gives the logits of `eager`. Raises one of `ERRORS` where
+    `eager` fails too. Leaves the model with `eager`."""
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
             inputs = list(_inputs(model))
-            chosen = [_logits(model, given) for given in inputs]
+            try:
+                chosen = [_logits(model, given) for given in inputs]
+            except ERRORS as error:
+                chosen, failed = [], on_one_line(error)
             if not set_attention(model, EAGER):
                 raise NotImplementedError("there is nothing to compare with")
             eager = [_logits(model, given) for given in inputs]
     finally:
         model.train(was_training)
+    if not chosen:
+        return f"fails: {failed}"
+    far = _difference(chosen, eager)
+    same = far <= tolerance(model)
+    return "" if same else f"gives other scores (by {far:.2g} of the largest)"
+
+
+def _difference(chosen: Sequence[torch.Tensor], eager: Sequence[torch.Tensor]) -> float:
+    """Largest difference of logits, relative to the largest of `eager`. NaN where one of the two
+    is not finite."""
     pairs = zip(chosen, eager, strict=True)
     # not `max` of Python, which drops NaN
     differences = torch.stack([(a - b).abs().max() / b.abs().max() for a, b in pairs])

@@ -22,7 +22,7 @@ from mtray.compat.transformers import attention_of, set_attention, takes_plain_c
 from mtray.data.encoder_decoder import IGNORED, is_encoder_decoder
 from mtray.errors import ConfigError
 from mtray.schema import Training
-from mtray.training.attention import tolerance
+from mtray.training.attention import TORCHS, tolerance
 from mtray.training.examples import Example, collate
 from mtray.training.schedule import micro_batches
 from mtray.unwrapped_model import accepts_argument, unwrapped
@@ -251,8 +251,8 @@ def _why_never(model: Any) -> str:
         return "some of its layers carry a state from one token to the next, past an example's end"
     if not accepts_argument(model, "logits_to_keep", "position_ids"):
         return "it takes no `logits_to_keep` or no `position_ids`"
-    if attention_of(model.config.get_text_config()) != "sdpa":
-        return "its attention is not torch's own (sdpa)"
+    if (name := attention_of(model.config.get_text_config())) != TORCHS:
+        return f"its attention is {name or 'unknown'}, not torch's own ({TORCHS})"
     return ""
 
 

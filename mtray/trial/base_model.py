@@ -17,7 +17,7 @@ class LoadedModel(NamedTuple):
 
     @property
     def notes(self) -> dict[str, str]:
-        """What of it differs from transformers' choice, for the record."""
+        """Why its attention is transformers' plain one, for the record; empty for another."""
         from mtray.training.attention import attention_note
 
         attention = attention_note(self.model)

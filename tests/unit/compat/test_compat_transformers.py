@@ -8,17 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from attention_families import FAMILIES, made
+from attention_families import FAMILIES, choose_sdpa, made
 from tiny_models import byte_level, llama, metaspace
 from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     PretrainedConfig,
     PreTrainedModel,
-    StableLmConfig,
-    StableLmForCausalLM,
 )
 
 from mtray.compat.transformers import (
@@ -56,7 +56,8 @@ def attentions(model):
 
 
 @pytest.mark.parametrize("name", ["t5gemma, soft cap", "gemma 3, window"])
-def test_every_part_follows_each_time(name):
+def test_every_part_follows_each_time(name, monkeypatch):
+    choose_sdpa(monkeypatch)
     model = made(FAMILIES[name])
     for attention in ("eager", "sdpa", "eager", "sdpa"):
         assert set_attention(model, attention)
@@ -65,8 +66,8 @@ def test_every_part_follows_each_time(name):
 
 
 def test_a_model_without_a_choice_is_said_to_have_none(caplog):
-    config = StableLmConfig(**SMALL, intermediate_size=8, num_attention_heads=2)
-    model = StableLmForCausalLM(config)
+    config = FalconConfig(**SMALL, num_attention_heads=2, bos_token_id=0, eos_token_id=1)
+    model = FalconForCausalLM(config)
     assert attention_of(model.config) == "sdpa"
     assert set_attention(model, "eager") is False and set_attention(model, "sdpa") is True
     assert attentions(model) == {"sdpa"} and not caplog.records
