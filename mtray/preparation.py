@@ -63,6 +63,7 @@ def prepare(
     from mtray.data.special_token_notes import special_token_notes
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import sets_without_test, study_on_test
+    from mtray.evaluation.inference.requests import positions_of
     from mtray.evaluation.score_names import check_measured
     from mtray.evaluation.set_lengths import length_lines
     from mtray.evaluation.suite import build_suite, with_dropped_units
@@ -92,9 +93,7 @@ def prepare(
     check_source_sizes([*largest, *map(space.recipe, fitting)], study, store)
     seen = new_contamination_lines(study, generated)
     seen += special_token_notes(generated, tokenizer, store)
-    positions = getattr(
-        load_config(study.model, study.trust_remote_code), "max_position_embeddings", None
-    )
+    positions = positions_of(load_config(study.model, study.trust_remote_code))
     lengths = length_lines(suite, study, tokenizer, positions)
     return PreparedSweep(study, space, store, suite, seen=tuple(seen), lengths=lengths)
 

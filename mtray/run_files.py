@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+RUNS = Path("runs")  # where a sweep puts its run if not told otherwise
 WEIGHTS_FILE = "weights.safetensors"  # in a trial's folder
 ANY_WEIGHTS_FILE = "weights*.safetensors"
 STUDY_FILE = "study.json"

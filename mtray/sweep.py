@@ -17,6 +17,7 @@ from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
+from mtray.run_files import RUNS
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
-    add("--runs-dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
+    add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

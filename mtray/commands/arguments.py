@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtray.run_files import RUNS
+
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
@@ -149,7 +151,7 @@ def add_score(parser: argparse.ArgumentParser) -> None:
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--runs-dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)"
+        "--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)"
     )
     parser.add_argument(
         "--offline", action="store_true", help="do not query the package index for the corpora"

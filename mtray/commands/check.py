@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from mtray.preparation import check_first, check_machine, checked
+from mtray.run_files import RUNS
 from mtray.schema import NO_COMET, Study
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.ray_connection import check_address
@@ -30,7 +31,7 @@ def check(
     prepared = checked(study, space)
     lines = [*plan_lines(prepared), f"  {allocation_of(prepared).text()}", *model_lines(study)]
     # the default folder of runs; the sweep checks its own again
-    lines.append(check_disk(study, space, Path("runs").absolute(), concurrent))
+    lines.append(check_disk(study, space, RUNS.absolute(), concurrent))
     print("\n".join(filter(None, lines)))
     print("everything that a sweep needs is in order")
     return 0

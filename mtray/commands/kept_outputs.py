@@ -10,7 +10,7 @@ from mtray.embedded.corpora import fetch_corpora
 from mtray.errors import RunError
 from mtray.evaluation.directions import Direction, build_direction
 from mtray.evaluation.suite import asking_of
-from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, trial_dir, trial_name
+from mtray.run_files import OUTPUTS_FILE, trial_dir, trial_name
 from mtray.schema import Study
 
 
@@ -27,9 +27,8 @@ def quality_directions(study: Study) -> list[Direction]:
     return [build_direction(q, *asking) for q in evaluation.quality]
 
 
-def outputs_file(run_dir: Path, trial: str) -> Path:
-    """The file with a trial's outputs; `trial` is its name. RunError when it has none."""
-    number = BASE_NUMBER if trial == "base" else int(trial)
+def outputs_file(run_dir: Path, number: int) -> Path:
+    """The file with a trial's outputs. RunError when it has none."""
     file = trial_dir(run_dir, number) / OUTPUTS_FILE
     if not file.is_file():
         raise RunError(

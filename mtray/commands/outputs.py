@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mtray.evaluation.metrics.comet import load_comet
 from mtray.evaluation.metrics.output_failures import STRICT
 from mtray.evaluation.metrics.quality import COMET
 from mtray.evaluation.output_files import KeptOutput, read_all_outputs, read_outputs
-from mtray.evaluation.segment_scores import segment_scores
+from mtray.evaluation.segment_scores import SegmentScores, segment_scores
 from mtray.report.console import new_console
 from mtray.report.printing import print_json, print_lines
 from mtray.report.translations import (
@@ -79,8 +79,9 @@ def list_outputs(path: Path, trial: str, wanted: Wanted) -> Listing:
         raise ConfigError(f"--label: no label {wanted.label!r}; allowed: {', '.join(STRICT)}")
     run_dir = run_folder(path)
     study, _ = load_bound(run_dir)
-    names = _names(run_dir, trial, wanted.against)
-    files = [outputs_file(run_dir, name) for name in names]
+    numbers = _numbers(run_dir, trial, wanted.against)
+    files = [outputs_file(run_dir, number) for number in numbers]
+    names = list(map(trial_name, numbers))
     parts, abilities = _parts(study, wanted.part)
     if abilities:
         if wanted.label:
@@ -96,15 +97,15 @@ def list_outputs(path: Path, trial: str, wanted: Wanted) -> Listing:
     )  # fmt: skip
 
 
-def _names(run_dir: Path, trial: str, against: str) -> list[str]:
+def _numbers(run_dir: Path, trial: str, against: str) -> list[int]:
     """The trial, and the one that it is compared with, if any."""
     number = find_record(run_dir, trial).number
     if against == "none" or (against == "base" and number == BASE_NUMBER):
-        return [trial_name(number)]
+        return [number]
     other = find_record(run_dir, against).number
     if other == number:
         raise ConfigError(f"--against: trial {against} is the trial itself")
-    return [trial_name(number), trial_name(other)]
+    return [number, other]
 
 
 def _parts(study: Study, part: str | None) -> tuple[list[str], list[str]]:
@@ -135,9 +136,7 @@ def _translations(
 
 
 def _direction_segments(
-    direction: Direction,
-    files: Sequence[Path],
-    score: Callable[[Direction, Sequence[str]], list[float]],
+    direction: Direction, files: Sequence[Path], score: SegmentScores
 ) -> list[Segment]:
     part = QUALITY + direction.name
     answers = [
@@ -153,13 +152,9 @@ def _direction_segments(
     ]  # fmt: skip
 
 
-def _judged(
-    direction: Direction,
-    outputs: Sequence[Output],
-    score: Callable[[Direction, Sequence[str]], list[float]],
-) -> list[Answer]:
+def _judged(direction: Direction, outputs: Sequence[Output], score: SegmentScores) -> list[Answer]:
     labels = judge_direction(direction, outputs).labels["strict"]
-    scores = score(direction, [o.text for o in outputs])
+    scores = score(direction, outputs)
     return [
         Answer(text=o.text, score=value, labels=found, truncated=o.truncated)
         for o, value, found in zip(outputs, scores, labels, strict=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtray.errors import RunError
-
-RUNS = Path("runs")  # where a sweep puts its run if not told otherwise
+from mtray.run_files import RUNS
 
 
 def run_folder(path: Path) -> Path:

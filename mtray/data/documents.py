@@ -25,24 +25,22 @@ def document_of(row: Row, source: str) -> str:
 def joined_texts(
     rows: Iterable[Row], source: str, limit: int, lengths: Callable[[Sequence[str]], list[int]]
 ) -> Iterator[str]:
-    """The documents' texts, one row a line, cut between rows into as few pieces as possible of up
-    to `limit` tokens each. `lengths` counts the tokens of texts; a piece over `limit` is a single
-    row."""
-    for _, group in groupby(rows, key=lambda row: document_of(row, source)):
-        piece: list[str] = []
-        for row in group:
-            text = row["text"]
-            if piece and lengths(["\n".join([*piece, text])])[0] > limit:
-                yield "\n".join(piece)
-                piece = []
-            piece.append(text)
-        yield "\n".join(piece)
+    """The documents' texts, one row a line, in pieces (`joined_rows`) of up to `limit` tokens each.
+    `lengths` counts the tokens of texts."""
+
+    def join(row: Row, following: Row) -> Row:
+        return row | {"text": f"{row['text']}\n{following['text']}"}
+
+    def fits(row: Row) -> bool:
+        return lengths([row["text"]])[0] <= limit
+
+    return (row["text"] for row in joined_rows(rows, source, join, fits))
 
 
-def joined_pairs(
+def joined_rows(
     rows: Iterable[Row], source: str, join: Callable[[Row, Row], Row], fits: Callable[[Row], bool]
 ) -> Iterator[Row]:
-    """The documents' pairs, which `join` puts together one by one, cut between rows into as few
+    """The documents' rows, which `join` puts together one by one, cut between rows into as few
     pieces as possible that each fit; a piece that does not is a single row."""
     for _, group in groupby(rows, key=lambda row: document_of(row, source)):
         rest = iter(group)

@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import Any
 
 from mtray.data.content_draws import choice_by_content, uniform_by_content
-from mtray.data.documents import joined_pairs, joined_texts, with_previous
+from mtray.data.documents import joined_rows, joined_texts, with_previous
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
 from mtray.data.readers.paragraphs import BREAK, continued, has_break, joined
@@ -87,7 +87,7 @@ class Renderer:
         if self.noise is not None:
             rows = self.noise.rows(rows)
         if source.documents:
-            rows = joined_pairs(rows, source.name, self._joined, self._fits)
+            rows = joined_rows(rows, source.name, self._joined, self._fits)
         if self.few_shot:
             pool, kept = _pool(rows, self.prompt_builder.key)
             return fitted_examples((self._with_shots(row, pool) for row in kept), self._fit)

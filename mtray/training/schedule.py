@@ -72,11 +72,6 @@ def trained_rows(lengths: Index, training: Training, seed: int, stop_after: floa
     return np.asarray(np.concatenate([lengths[:0], *done]), dtype=np.int64)
 
 
-def seen_rows(lengths: Index, training: Training, seed: int, stop_after: float) -> Index:
-    """The distinct ones of `trained_rows`, shape (rows,), ascending."""
-    return np.unique(trained_rows(lengths, training, seed, stop_after))
-
-
 def filled(rows: Index, lengths: Index, max_tokens: int) -> list[Index]:
     """Rows in their order, cut into groups of at most `max_tokens` tokens in total; a longer
     example is a group by itself."""

@@ -14,7 +14,7 @@ from mtray.evaluation.inference.requests import Output
 from mtray.schema import Mix, Training, TrainingRecord
 from mtray.training.examples import Example
 from mtray.training.loop import CheckpointSchedule, example_lengths
-from mtray.training.schedule import Index, seen_rows, trained_rows
+from mtray.training.schedule import Index, trained_rows
 from mtray.trial.job import IntermediatePoint, KeepModel
 from mtray.trial.phase_timer import PhaseTimer
 
@@ -86,7 +86,6 @@ def mix_until(
         return mix
     lengths = example_lengths(examples)
     rows = trained_rows(lengths, training, seed, stop_after)
-    seen = seen_rows(lengths, training, seed, stop_after)
     ends = np.cumsum([share.realised for share in mix.shares])
 
     def counted(of: Index, weights: Index | None = None) -> list[int]:
@@ -95,6 +94,7 @@ def mix_until(
 
     found = {"trained": counted(rows)} if parts else {}
     if stop_after < 1 or training.epochs < 1:
+        seen = np.unique(rows)
         found |= {"seen": counted(seen), "seen_tokens": counted(seen, lengths[seen])}
     shares = (
         share.model_copy(update={name: values[i] for name, values in found.items()})

@@ -18,7 +18,7 @@ from mtray.schema import Mix, Recipe, Source, SourceShare, Training
 from mtray.training.checkpoints import Checkpoints, kept_step
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import CheckpointSchedule, RungSchedule, Tuning, finetune
-from mtray.training.schedule import batches, seen_rows, step_after
+from mtray.training.schedule import batches, step_after, trained_rows
 from mtray.training.worker import ProcessGroup, Worker
 from mtray.trial.distributed_evaluation import decision_of_rank_0
 from mtray.trial.intermediate_checkpoints import mix_until
@@ -329,7 +329,8 @@ def test_what_was_seen_by_hand():
     assert list(map(len, steps)) == [2, 2, 1, 2, 2, 1]
     first = sorted(steps[0])
     for share, rows in ((1 / 6, first), (0.5, [0, 1, 2, 3, 4]), (0.9, [0, 1, 2, 3, 4])):
-        assert seen_rows(np.array(lengths), training, 5, share).tolist() == rows
+        seen = np.unique(trained_rows(np.array(lengths), training, 5, share))
+        assert seen.tolist() == rows
         found = mix_until(mix, examples, training, 5, share)
         counts = [sum(row < 3 for row in rows), 0, sum(row >= 3 for row in rows)]
         assert [s.seen for s in found.shares] == counts == [s.examples for s in found.shares]
@@ -343,6 +344,7 @@ def test_the_first_steps_are_a_fair_draw_of_the_mix():
     the variance of a draw without putting back, 20 * 3/4 * 1/4 * 60/79 = 2.85."""
     lengths = np.full(80, 7)
     training = CONSTANT.model_copy(update={"batch_examples": 4, "epochs": 1})
-    pairs = [(seen_rows(lengths, training, seed, 0.25) < 60).sum() for seed in range(400)]
+    seen = (np.unique(trained_rows(lengths, training, seed, 0.25)) for seed in range(400))
+    pairs = [(rows < 60).sum() for rows in seen]
     assert np.mean(pairs) == pytest.approx(15, abs=3 * (2.85 / 400) ** 0.5)
     assert np.var(pairs) == pytest.approx(2.85, rel=0.25)

@@ -50,15 +50,15 @@ class Output:
     truncated: bool = False
 
 
-def positions_of(model: Any) -> int | None:
-    """The most tokens of a text, None where the model does not say."""
-    found: int | None = getattr(model.config, "max_position_embeddings", None)
+def positions_of(config: Any) -> int | None:
+    """The most tokens of a text, None where the model's config does not say."""
+    found: int | None = getattr(config, "max_position_embeddings", None)
     return found
 
 
 def new_tokens(model: Any, request: Request, prompt: int) -> int:
     """The most tokens of a request's answer after a prompt of this many."""
-    positions = positions_of(model)
+    positions = positions_of(model.config)
     if not request.within_positions or positions is None:
         return request.max_new_tokens
     return max(1, min(request.max_new_tokens, positions - prompt))
@@ -67,7 +67,7 @@ def new_tokens(model: Any, request: Request, prompt: int) -> int:
 def check_length(model: Any, length: int, prompt: str) -> None:
     """Raise EvaluationError if a request of this many tokens, with its answer, is too long for the
     model."""
-    limit = positions_of(model)
+    limit = positions_of(model.config)
     if limit is not None and length > limit:
         raise EvaluationError(
             f"a request of {length} tokens (with room for the answer) is longer than the "

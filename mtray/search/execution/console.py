@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -181,13 +181,20 @@ class LiveTable:
             stay_connected_for([self._thread])
 
     def _watch(self) -> None:
-        shown = Live(self.table(), console=self._console, refresh_per_second=2, transient=True)
-        with shown if self._console.is_terminal else nullcontext():
+        if not self._console.is_terminal:
+            self._follow(EVERY, lambda: None)
+            return
+        with Live(
+            self.table(), console=self._console, refresh_per_second=2, transient=True
+        ) as live:
+            self._follow(1.0, lambda: live.update(self.table()))
+
+    def _follow(self, every: float, redraw: Callable[[], None]) -> None:
+        self._publish(self.progress())
+        while not self._over.wait(every):
+            self._look()
             self._publish(self.progress())
-            while not self._over.wait(1.0 if self._console.is_terminal else EVERY):
-                self._look()
-                self._publish(self.progress())
-                shown.update(self.table())
+            redraw()
 
     def _look(self) -> None:
         import ray
