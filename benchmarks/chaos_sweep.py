@@ -18,13 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from small_study import SPACE, small_study
 
 ROOT = Path(__file__).resolve().parents[1]
-SPACE = {
-    "parallel_size": {"type": "int", "low": 32, "high": 128, "log": True},
-    "mono_ratio": {"type": "float", "low": 0.0, "high": 1.0},
-    "replay_fraction": {"type": "float", "low": 0.0, "high": 0.4},
-}
 ENDED = re.compile(
     r"trial (base|\d+)(?: \(\w+\))?  ?(?:quality|FAILED|INFEASIBLE|PRUNED)", re.MULTILINE
 )
@@ -47,13 +43,8 @@ class Chaos:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
+        self.study = small_study(self.folder)
         self.study["name"] = "chaos"
-        self.study["budget"]["baselines"] = ["parallel_only"]
-        self.study["evaluation"]["bootstrap"] = 200
-        evaluation = self.study["evaluation"]
-        for part in (*evaluation["quality"], *evaluation["abilities"].values()):
-            part["size"] = 24
         self.space: dict[str, Any] = dict(SPACE)
 
     @property

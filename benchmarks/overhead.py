@@ -8,9 +8,10 @@ Both sides run the same trials of the embedded study (the same worker code: load
 DeepSpeed, generate), two at a time, each side in a fresh process with a cluster of its own, in
 turn. A trial's cost is slot time: wall time of all trials, times how many run at once, divided by
 their number. Overhead is that minus the seconds spent training, generating and scoring. Imports and
-loading are overhead on both sides. The time for which mtray's first trials wait for their executors
-is start-up of the sweep, reported separately; the plain recipe starts its workers anew for every
-trial. The plain recipe: a Tune function that runs `TorchTrainer.fit()` with `TuneReportCallback`.
+loading are overhead on both sides. Start-up of mtray's sweep is reported separately: the time until
+the process of the first trial at each place has started, and until the executor that it waits for
+has; the plain recipe starts its workers anew for every trial. The plain recipe: a Tune function
+that runs `TorchTrainer.fit()` with `TuneReportCallback`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
 
     from mtray.preparation import prepare
     from mtray.report.records import read_records
+    from mtray.run_files import result_path
     from mtray.search.execution.session import STARTS, run_session
     from mtray.search.ledger.run_folder import locked_run
 
@@ -69,9 +71,15 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
     console = Console(file=StringIO())
     with locked_run(folder, "overhead") as run_dir:
         run_session(prepared, run_dir, None, console, time.monotonic())
-    records = read_records(folder / "overhead").sound()
-    start = json.loads((folder / "overhead" / STARTS).read_text())
-    return summary(start["seconds"], [r.seconds for r in records], concurrent)
+    seconds = {r.number: r.seconds for r in read_records(folder / "overhead").sound()}
+    written = {n: result_path(folder / "overhead", n).stat().st_mtime for n in seconds}
+    note = folder / "overhead" / STARTS  # written when the trials have ended
+    wall = json.loads(note.read_text())["seconds"]
+    began = note.stat().st_mtime - wall
+    starts = [written[n] - s["total"] - s.get("waiting", 0.0) - began for n, s in seconds.items()]
+    waited = sum(s.get("waiting", 0.0) for s in seconds.values())
+    start = sum(sorted(starts)[:concurrent]) + waited
+    return summary(wall, [*seconds.values()], concurrent, start)
 
 
 def plain_loop(config: dict[str, Any]) -> None:
@@ -140,11 +148,14 @@ def measure_plain(trials: int, concurrent: int, folder: Path) -> dict[str, float
     return summary(wall, found, concurrent)
 
 
-def summary(wall: float, seconds: list[dict[str, float]], concurrent: int) -> dict[str, float]:
-    """Slot seconds a trial: all, and of them work, start-up, overhead."""
+def summary(
+    wall: float, seconds: list[dict[str, float]], concurrent: int, start: float = 0.0
+) -> dict[str, float]:
+    """Slot seconds a trial: all, and of them work, start-up, overhead. `start`: that of all
+    places."""
     slot = wall * concurrent / len(seconds)
     work = sum(sum(s.get(k, 0.0) for k in WORK) for s in seconds) / len(seconds)
-    start = sum(s.get("waiting", 0.0) for s in seconds) / len(seconds)
+    start /= len(seconds)
     return {
         "trials": len(seconds), "slot": slot, "work": work, "start": start,
         "overhead": slot - work - start,

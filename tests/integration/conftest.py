@@ -1,5 +1,5 @@
 """A study in the shape of the default one, small enough for a test: the embedded model and real
-text, few segments."""
+text, few segments. It runs one trial at a time, since two of these tests run at once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from small_study import SPACE, small_study
+
 ROOT = Path(__file__).resolve().parents[2]
-SPACE = {
-    "parallel_size": {"type": "int", "low": 32, "high": 128, "log": True},
-    "mono_ratio": {"type": "float", "low": 0.0, "high": 1.0},
-    "replay_fraction": {"type": "float", "low": 0.0, "high": 0.4},
-}
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory) -> Path:
     """A folder with `study.yaml` and `space.yaml`."""
     folder = tmp_path_factory.mktemp("small")
-    study = yaml.safe_load((ROOT / "sweeps" / "default.yaml").read_text())
+    study = small_study(folder)
     study["name"] = "small"
-    study["budget"]["baselines"] = ["parallel_only"]  # the others take longer and test no more
     study["budget"]["replicate_share"] = 0  # repeats: test_more_seeds.py
-    study["evaluation"]["bootstrap"] = 200
-    for part in (*study["evaluation"]["quality"], *study["evaluation"]["abilities"].values()):
-        part["size"] = 24
+    study["resources"]["concurrent_trials"] = 1
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
     (folder / "space.yaml").write_text(yaml.safe_dump(SPACE))
     return folder

@@ -23,8 +23,6 @@ def hopeless(small, tmp_path):
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["training"] |= {"batch_examples": 8}
     study["sources"] = [s for s in study["sources"] if s["kind"] == "parallel"]
-    study["resources"]["concurrent_trials"] = 1  # the baseline is measured before the search
-    study["budget"]["replicate_share"] = 0
     study["early_stopping"] = {"rungs": [0.25, 0.5], "segments": 0.5, "others": 1, "dominating": 1,
                                "worst": 1.0}  # fmt: skip
     space = {

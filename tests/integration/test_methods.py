@@ -24,7 +24,6 @@ def test_a_sweep_over_methods_and_policies(sweep, small, tmp_path):
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["sources"] = [s for s in study["sources"] if s["kind"] == "parallel"]
     study["training"] |= {"gradient_checkpointing": True, "batch_examples": 16}
-    study["budget"]["replicate_share"] = 0
     for name, content in (("study", study), ("space", space)):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
     options = [o for n in ("study", "space") for o in (f"--{n}", str(tmp_path / f"{n}.yaml"))]

@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from mtray.report.records import read_records
 from mtray.schema import TrialRecord
@@ -42,10 +43,20 @@ def finished(run_dir):
     return {r.number: r.finished for r in read_records(run_dir).sound()}
 
 
+@pytest.fixture
+def two_at_once(sweep, small, tmp_path):
+    """Start the sweep with two trials at a time."""
+    study = yaml.safe_load((small / "study.yaml").read_text())
+    study["resources"]["concurrent_trials"] = 2
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    return lambda *options: sweep("--study", str(tmp_path / "study.yaml"), *options)
+
+
 # SIGTERM, and kills in the middle of a trial: `resumes` of test_chaos.py
-def test_a_sweep_is_interrupted_killed_continued_and_extended(sweep, tmp_path):
+def test_a_sweep_is_interrupted_killed_continued_and_extended(two_at_once, tmp_path):
     """One run, since every start of a sweep takes its time: what is found at its end is what a run
     that was never stopped leaves, too."""
+    sweep = two_at_once
     process, run_dir = sweep("--trials", "3"), tmp_path / "small"
     lines = wait_for(process, "run folder")
     second = sweep("--trials", "3")

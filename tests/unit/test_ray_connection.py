@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from mtray.errors import RunError
 from mtray.search.execution import ray_connection
 
 
@@ -34,3 +35,36 @@ def test_ray_is_not_shut_down_under_a_thread_that_uses_it(ended, alive, expected
     assert ended == expected
     over.set()
     thread.join()
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_a_busy_machine_gets_a_second_attempt_and_then_a_message(monkeypatch, failures):
+    """Ray raises a plain Exception, and its attempt is undone before the next one."""
+    ray, calls = pytest.importorskip("ray"), []
+
+    def init(**settings):
+        calls.append("init")
+        if calls.count("init") <= failures:
+            raise Exception("The current node timed out during startup.")
+        return settings["address"]
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    if failures < 2:
+        assert ray_connection.start_ray(None) == "local"
+    else:
+        with pytest.raises(RunError, match=r"(?s)2 attempts\): The current node.*doctor.*again"):
+            ray_connection.start_ray(None)
+    assert calls[:4] == ["init", "shutdown", "init", "shutdown"][: len(calls)]
+    assert calls.count("init") == min(2, failures + 1) and calls.count("shutdown") == failures
+
+
+def test_a_full_disk_is_no_busy_machine(monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def init(**_):
+        raise OSError(28, "No space left on device", "/tmp/ray")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(OSError, match="No space"):
+        ray_connection.start_ray(None)

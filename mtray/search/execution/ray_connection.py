@@ -16,6 +16,7 @@ from mtray.search.execution import ray_environment
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
 CONNECT_WITHIN = 4  # seconds
+STARTS = 2  # attempts to start a cluster
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 # a resource of the cluster that a sweep has started for itself, by which others know it
 PRIVATE = "mtray_sweep"
@@ -58,13 +59,34 @@ def _start_local() -> Any:
     # Ray's processes make sockets of their own among the temporary files
     short = {"TMPDIR": str(folder.path)} if folder.note else {}
     with _ignored(signal.SIGHUP), _environment(short):
-        return _init(
-            "local",
+        return _started(
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             resources={PRIVATE: 1},
             _temp_dir=str(folder.path / "ray"),
         )
+
+
+def _started(**settings: Any) -> Any:
+    """A cluster on this machine. Its processes may not come up in time where many others run, so
+    it is tried twice. Raises RunError."""
+    import ray
+
+    error: Exception | None = None
+    for _ in range(STARTS):
+        try:
+            return _init("local", **settings)
+        except OSError:  # of the machine, such as a full disk
+            raise
+        except Exception as found:  # Ray raises nothing more special
+            error = found
+            ray.shutdown()
+    last = str(error).strip().splitlines() or [type(error).__name__]
+    raise RunError(
+        f"Ray did not start on this machine ({STARTS} attempts): {last[-1]}\n"
+        f"The load is {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores; `python -m mtray doctor` "
+        "looks at memory and limits, and the same command tries again"
+    ) from error
 
 
 @contextlib.contextmanager
