@@ -13,6 +13,9 @@ METRICS_STAMP := $(METRICS)/.installed
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py store_transport.py dashboard.py workers.py)
+# the others, the longest first
+LONG := $(addprefix tests/integration/test_,chaos.py sweep.py more_seeds.py export_model.py)
+LONG += $(filter-out $(LIGHT) $(LONG),$(wildcard tests/integration/test_*.py))
 # what depends on Ray's API
 RAY_TESTS := $(addprefix unit/test_,executors.py worker_loop.py searcher.py tuner.py) $(addprefix integration/test_,warm_executors.py workers.py)
 # what depends on transformers', and what else transformers 4 needs
@@ -48,7 +51,7 @@ test: setup
 	echo "tests: unit and the lighter integration, in two processes"; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile $(LIGHT) tests/unit && \
 	echo "tests: integration, real sweeps" && \
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile tests/integration $(addprefix --ignore ,$(LIGHT))
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder $(LONG)
 
 # an environment over $(VENV), with another version of Ray or of transformers before it
 compat: setup
