@@ -5,16 +5,18 @@ import hashlib
 import re
 
 import pytest
+from records_factory import make_failed, make_record, make_run, make_study
 
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import thinned, trial_row, trials_table
 from mtray.report.web_page import KEPT, LIVE, joined, kept_page, live_files, page_files
-from records_factory import make_failed, make_record, make_run, make_study
 
 MODULES = {
     "kept.js": 'import { a } from "./one.js";\nimport { b } from "./two.js";\nshow(a, b);\n',
     "one.js": "const hidden = 1;\nexport const a = hidden;\n",
-    "two.js": 'import { a } from "./one.js";\nconst hidden = 2;\nexport function b() { return a; }\n',
+    "two.js": (
+        'import { a } from "./one.js";\nconst hidden = 2;\nexport function b() { return a; }\n'
+    ),
 }
 
 
