@@ -136,6 +136,12 @@ def _outputs(args: argparse.Namespace) -> int:
     return show_outputs(args.path, args.trial, wanted_of(args), args.json)
 
 
+def _serve(args: argparse.Namespace) -> int:
+    from mtray.serving.command import serve
+
+    return serve(args.paths, args.port, args.beside_sweep)
+
+
 def _test(args: argparse.Namespace) -> int:
     from mtray.commands.held_out_test import run_test
 
@@ -210,6 +216,12 @@ COMMANDS = (
         "Read the translations of a trial beside those of another",
         arguments.add_outputs,
         _outputs,
+    ),
+    Command(
+        "serve",
+        "Show runs in a browser, also while they are running",
+        arguments.add_serve,
+        _serve,
     ),
     Command(
         "rerun",

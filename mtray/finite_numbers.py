@@ -16,3 +16,11 @@ def finite_number(text: str) -> float:
     if not isfinite(found):
         raise ArgumentTypeError(f"expected a finite number, found {text!r}")
     return found
+
+
+def port_number(text: str) -> int:
+    """The type of an option that takes a port; 0 stands for any free one. Raises ArgumentTypeError
+    for anything else."""
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise ArgumentTypeError(f"expected a port from 0 to 65535, found {text!r}")
+    return int(text)

@@ -7,6 +7,7 @@ import argparse
 import re
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
-from mtray.finite_numbers import finite_number
+from mtray.finite_numbers import finite_number, port_number
+from mtray.page_process import page_beside
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.run_files import RUNS
@@ -68,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
+    add("--page", choices=("on", "off"), default="on",
+        help="show the sweep in a browser on this machine (default: on)")  # fmt: skip
+    add("--page-port", type=port_number, default=0, help="port of the page (default: any free one)")
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -153,4 +158,5 @@ def _run(args: argparse.Namespace) -> int:
         prepared = ready(run_dir)
         from mtray.search.execution.session import run_session
 
-        return run_session(prepared, run_dir, args.address, console, started)
+        with page_beside(run_dir, args.page_port, tell) if args.page == "on" else nullcontext():
+            return run_session(prepared, run_dir, args.address, console, started)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtray.finite_numbers import port_number
 from mtray.run_files import RUNS
 
 
@@ -135,6 +136,16 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", metavar="RUN", type=Path, nargs="+", help="run folders, such as runs/my-study"
+    )
+    parser.add_argument(
+        "--port", type=port_number, default=0, help="port of this machine (default: any free one)"
+    )
+    parser.add_argument("--beside-sweep", action="store_true", help=argparse.SUPPRESS)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

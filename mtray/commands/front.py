@@ -65,7 +65,10 @@ def seen(path: Path, view: ViewOptions) -> ViewedRun:
 
 def front_of(path: Path, view: ViewOptions) -> Front:
     """The front from the current records. RunError when there is none or a record is damaged."""
-    run = seen(path, view)
+    return _front(seen(path, view), view)
+
+
+def _front(run: ViewedRun, view: ViewOptions) -> Front:
     front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
     front = front.model_copy(update={"notes": (*front.notes, *run.notes)})
     if view.study is not None and front.answer is not None:
@@ -114,10 +117,11 @@ def export(path: Path, out: Path | None, view: ViewOptions) -> int:
     when files of another study would replace the run's own."""
     if view.study and out is None:
         raise ConfigError(f"--study {view.study}: give --out FOLDER, since RUN keeps its own front")
-    front = front_of(path, view)
+    run = seen(path, view)
+    front = _front(run, view)
     folder = out or Path(front.run)
     try:
-        files = write_front(front, folder)
+        files = write_front(front, folder, run.records)
     except OSError as error:
         raise ConfigError(
             f"--out {folder}: cannot be written ({error.strerror}); choose another folder"

@@ -140,7 +140,7 @@ def _direction_segments(
 ) -> list[Segment]:
     part = QUALITY + direction.name
     answers = [
-        _judged(direction, read_outputs(file, direction.requests, [part]), score) for file in files
+        judged(direction, read_outputs(file, direction.requests, [part]), score) for file in files
     ]
     rows = zip(direction.sources, direction.references, *answers, strict=True)
     return [
@@ -152,7 +152,8 @@ def _direction_segments(
     ]  # fmt: skip
 
 
-def _judged(direction: Direction, outputs: Sequence[Output], score: SegmentScores) -> list[Answer]:
+def judged(direction: Direction, outputs: Sequence[Output], score: SegmentScores) -> list[Answer]:
+    """The outputs of a direction as answers, with their scores and failure labels."""
     labels = judge_direction(direction, outputs).labels["strict"]
     scores = score(direction, outputs)
     return [
@@ -167,13 +168,14 @@ def _ability_segments(name: str, files: Sequence[Path]) -> list[Segment]:
     return [
         Segment(
             part=name, index=kept[0].index, source=kept[0].prompt, reference=kept[0].target or "",
-            answer=_kept(kept[0]), other=_kept(kept[1]) if len(kept) > 1 else None,
+            answer=kept_answer(kept[0]), other=kept_answer(kept[1]) if len(kept) > 1 else None,
         )
         for kept in rows
     ]  # fmt: skip
 
 
-def _kept(found: KeptOutput) -> Answer:
+def kept_answer(found: KeptOutput) -> Answer:
+    """An output of an ability; its score is the log-likelihood of a target that was scored."""
     output, scored = found.output, found.target is not None
     score = output.log_likelihood if scored else None
     return Answer(text="" if scored else output.text, score=score, truncated=output.truncated)

@@ -3,6 +3,7 @@ atomically."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from mtray.report.columnar_files import csv_bytes, parquet_bytes
 from mtray.report.differences import Difference, better_by
 from mtray.report.front import Front
 from mtray.report.front_builder import build_front
+from mtray.report.kept_page import front_page
 from mtray.report.parameters import weights_of
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json
-from mtray.report.web_page import front_page
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Score, Sense, Study
+from mtray.schema import Score, Sense, Study, TrialRecord
 from mtray.search_space.space import Space
 
 
@@ -39,8 +40,9 @@ def export_front(
     Raises RunError if a record is damaged, no trial is complete, or one lacks an objective of the
     study.
     """
-    front = read_front(run_dir, study, space=space)
-    return FrontResult(front, write_front(front, folder or run_dir))
+    records = read_records(run_dir).sound()
+    front = build_front(records, study, run_dir, draws_of(run_dir), space=space)
+    return FrontResult(front, write_front(front, folder or run_dir, records))
 
 
 def read_front(
@@ -53,15 +55,16 @@ def read_front(
     return build_front(records, study, run_dir, draws_of(run_dir), against, space)
 
 
-def write_front(front: Front, folder: Path) -> dict[str, Path]:
-    """Write the files of a front, atomically; returns their paths by extension."""
+def write_front(front: Front, folder: Path, records: Sequence[TrialRecord] = ()) -> dict[str, Path]:
+    """Write the files of a front, atomically; returns their paths by extension. `records`: all of
+    the run, for the page's table."""
     rows = front_rows(front)
     data = front.model_dump(mode="json")
     content = {
         "csv": csv_bytes(rows),
         "parquet": parquet_bytes(rows),
         "png": front_png(front),
-        "html": front_page(data).encode(),
+        "html": front_page(front, records).encode(),
     }
     files = {"json": write_json(folder / "front.json", data)}
     for ending, content_bytes in content.items():

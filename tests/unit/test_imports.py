@@ -73,7 +73,7 @@ ALLOWED = {
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"sweep_plan"},
+    | {"page_process", "sweep_plan"},
     "commands.scoring": BASICS | DATA | EVALUATION | {"analysis"},
     "commands": BASICS
     | DATA
@@ -82,7 +82,8 @@ ALLOWED = {
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {"retrain", "search_space", "study", "sweep", "sweep_plan", "training", "trial"}
     | {"commands.scoring"},
-    "cli": COMMANDS | {"cli_errors", "errors", "streams"},
+    "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
+    "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
 }

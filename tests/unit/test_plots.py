@@ -17,10 +17,10 @@ from matplotlib.text import Annotation
 from records_factory import make_baselines, make_record, make_run, make_study, with_third
 
 from mtray.report.front_builder import build_front
+from mtray.report.kept_page import front_page
+from mtray.report.page_front import page_front
 from mtray.report.plot_shapes import staircase
 from mtray.report.plots import draw_front, front_png, label_front
-from mtray.report.web_page import front_page
-from mtray.schema import Recipe
 
 THREE = {"quality": "max", "retention": "max", "off_target": "min"}
 RUNS = {
@@ -110,24 +110,28 @@ class Page(HTMLParser):
 
 
 def page_of(records, **changes):
-    front = build_front(records, make_study(**changes), Path("run")).model_dump(mode="json")
-    return front, front_page(front)
+    front = build_front(records, make_study(**changes), Path("run"))
+    return front, front_page(front, records)
 
 
 @pytest.mark.parametrize("records, changes", RUNS.values(), ids=list(RUNS))
-def test_the_page_holds_the_front(records, changes):
+def test_the_page_holds_the_front_and_all_trials(records, changes):
     front, text = page_of(records, **changes)
-    assert json.loads(Page(text).data) == json.loads(json.dumps(front))
+    data = json.loads(Page(text).data)
+    assert data["front"] == json.loads(json.dumps(page_front(front)))
+    assert [row["number"] for row in data["table"]["rows"]] == [r.number for r in records]
 
 
 def test_the_page_asks_for_nothing():
     _, text = page_of(make_run(3))
     page = Page(text)
     assert "://" not in text
-    assert not [tag for tag, attrs in page.tags if {"src", "href"} & set(attrs)]
+    links = {attrs[name] for _, attrs in page.tags for name in ("src", "href") if name in attrs}
+    assert links == {"data:,", "#app"}
     assert not re.search(r"@import|url\(|fetch\(|innerHTML|eval\(", text)
     policy = [a["content"] for t, a in page.tags if a.get("http-equiv")]
     assert policy and policy[0].startswith("default-src 'none'")
+    assert "unsafe" not in policy[0] and "https:" not in policy[0]
 
 
 def test_text_of_a_record_cannot_become_markup():
@@ -138,23 +142,20 @@ def test_text_of_a_record_cannot_become_markup():
     _, harmless = page_of([make_record(2)])
     page = Page(text)
     assert [t for t, _ in page.tags] == [t for t, _ in Page(harmless).tags]
-    assert json.loads(page.data)["failed"]["3"] == evil == front["versions"]["torch"]
+    data = json.loads(page.data)
+    assert data["front"]["failed"]["3"] == evil == front.versions["torch"]
+    assert data["table"]["rows"][1]["reason"] == evil
 
 
 def test_the_title_is_escaped():
     front, _ = page_of([make_record(2)])
-    assert "<title>&lt;b&gt;: Pareto" in front_page(front | {"study": "<b>"})
+    text = front_page(front.model_copy(update={"study": "<b>"}))
+    assert "<title>&lt;b&gt;: Pareto" in text
 
 
 def test_a_recipe_with_other_parameters_is_shown_too():
-    class Wider(Recipe):
-        freeze_policy: str = "bottom"
-
-    record = make_record(2)
-    wider = record.model_copy(update={"recipe": Wider(**record.recipe.model_dump())})
-    front = build_front([record], make_study(), Path("run"))
-    point = front.points[0].model_copy(update={"recipe": wider.recipe})
-    text = front_page(
-        front.model_copy(update={"points": (point,)}).model_dump(mode="json", serialize_as_any=True)
-    )
-    assert json.loads(Page(text).data)["points"][0]["recipe"]["freeze_policy"] == "bottom"
+    front, _ = page_of([make_record(2)])
+    wider = front.points[0].recipe | {"freeze_policy": "bottom", "weight.news": 0.25}
+    point = front.points[0].model_copy(update={"recipe": wider})
+    text = front_page(front.model_copy(update={"points": (point,)}))
+    assert json.loads(Page(text).data)["front"]["points"][0]["recipe"] == wider

@@ -15,6 +15,16 @@ from mtray.search.early_stopping.rungs import Point
 ANSWER_SECONDS = 600.0
 
 
+CURVE = 200  # points of a running trial's loss that are kept
+
+
+def with_point(curve: list[tuple[int, float]], step: int, loss: float) -> list[tuple[int, float]]:
+    """The curve with a further point. One that starts again, from the beginning or a checkpoint,
+    loses what it repeats; one that becomes too long loses every second point."""
+    kept = [*(point for point in curve if point[0] < step), (step, loss)]
+    return kept if len(kept) <= CURVE else kept[::-1][::2][::-1]
+
+
 class ProgressActor:
     """State of every running trial, by number. A Ray actor that reserves no CPU."""
 
@@ -38,6 +48,8 @@ class ProgressActor:
             answered = {**entry.get("answered", {}), **fields["answered"]}
             fields = {**fields, "answered": answered, "step": sum(answered.values())}
         entry.update(fields)
+        if "loss" in fields and "step" in fields:
+            entry["curve"] = with_point(entry.get("curve", []), fields["step"], fields["loss"])
 
     def remove(self, number: int) -> None:
         self._trials.pop(number, None)

@@ -14,7 +14,7 @@ from mtray.run_files import trial_name
 from mtray.schema.base import Frozen
 
 FILE = "progress.json"
-EVERY = 2.0  # seconds between two writings
+EVERY = 1.0  # seconds between two writings
 STALE = 60.0  # seconds after which the file says nothing of now
 
 
@@ -25,6 +25,7 @@ class RunningTrial(Frozen):
     - `since`: when that began, in seconds of the epoch; None: not known yet.
     - `step`, `steps`: of training, or answered requests and all of them.
     - `tokens_per_second`, `loss`: the latest of training.
+    - `curve`: pairs of a step and the loss there, from the beginning.
     """
 
     number: int
@@ -34,6 +35,7 @@ class RunningTrial(Frozen):
     steps: int | None = None
     tokens_per_second: float | None = None
     loss: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
 
     def text(self, now: float) -> str:
         """For example `trial 3: training, step 120 of 400, 5,210 tokens/s, for 31 s`."""

@@ -1,0 +1,50 @@
+"""A run's page as one file: the same page that is served, with its data inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mtray.report.front import Front
+from mtray.report.page_front import page_front, rounded
+from mtray.report.page_trials import trial_row, trials_table
+from mtray.report.web_page import kept_page
+from mtray.schema import TrialRecord
+
+EXPLAINED = "explain.json"  # what `explain` has written into the run's folder
+
+
+def front_page(front: Front, records: Sequence[TrialRecord] = ()) -> str:
+    """The page of a front with all trials of its run, as HTML text."""
+    return kept_page(page_data(front, records), f"{front.study}: Pareto front")
+
+
+def page_data(front: Front, records: Sequence[TrialRecord] = ()) -> dict[str, Any]:
+    """The data of a kept page, by part (`mtray.serving.run_data`). It says nothing of a sweep that
+    runs."""
+    names = [objective.name for objective in front.objectives]
+    return {
+        "state": {
+            "run": Path(front.run).name, "study": front.study, "model": "", "planned": None,
+            "warnings": [], "lines": [], "sweep": None,
+        },
+        "table": trials_table(map(trial_row, records), names),
+        "front": page_front(front),
+        "effects": explained(Path(front.run)),
+    }  # fmt: skip
+
+
+def explained(run_dir: Path) -> dict[str, Any] | None:
+    """What `explain` has found of the run: `effects` and `laws`; None before it has run, or where
+    trials have ended since."""
+    file = run_dir / EXPLAINED
+    try:
+        made = file.stat().st_mtime
+        if any(f.stat().st_mtime > made for f in run_dir.glob("trials/*/result.json")):
+            return None
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {name: rounded(found[name]) for name in ("effects", "laws")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
