@@ -111,9 +111,10 @@ def check_metric(study: Study) -> dict[str, CometScorer]:
 def _learned_metrics(wanted: Evaluation) -> dict[str, CometScorer]:
     """All that a study names, loaded on the CPU; an error of a further one names its key."""
     from mtray.errors import ModelError
-    from mtray.evaluation.metrics.comet import load_comet
+    from mtray.evaluation.metrics.comet import loader
     from mtray.evaluation.metrics.command_metric import load_command
 
+    load_comet = loader("cpu", wanted.comet_long)
     found = {} if wanted.comet == NO_COMET else {"comet": load_comet(wanted.comet)}
     asked: list[tuple[str, str, Callable[[], CometScorer]]] = [
         ("more_comet", name, partial(load_comet, model))

@@ -13,8 +13,9 @@ share sentences keep their correlation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import inf, isfinite, sqrt
 from statistics import NormalDist
@@ -46,6 +47,7 @@ class Measurement:
     - `bounds`: minimum and maximum of the metric.
     - `proportion`: whether this is a share of segments, each of which counts 0 or 1.
     - `truncated`: number of segments of which the metric read only a part; None: unknown.
+    - `divided`: number of segments that were scored in parts, by how they were divided.
     """
 
     stats: Array
@@ -55,6 +57,7 @@ class Measurement:
     bounds: tuple[float, float] = (-inf, inf)
     proportion: bool = False
     truncated: int | None = None
+    divided: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.stats.ndim != 2 or not len(self.stats):
@@ -227,9 +230,15 @@ def drawn(measurement: Measurement, resamples: int, seed: int) -> ScoreDraws:
 
 
 def with_truncated(score: Score, parts: Sequence[Measurement]) -> Score:
-    """The score of these measurements, with the segments that the metric truncated in all."""
+    """The score of these measurements, with the segments that the metric truncated, or scored in
+    parts, in all."""
     known = [part.truncated for part in parts if part.truncated is not None]
-    return score.model_copy(update={"truncated": sum(known)}) if known else score
+    if not known:
+        return score
+    divided: Counter[str] = Counter()
+    for part in parts:
+        divided.update(part.divided)
+    return score.model_copy(update={"truncated": sum(known), "divided": dict(divided)})
 
 
 def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Score:

@@ -126,7 +126,8 @@ def _translations(
 ) -> list[Segment]:
     if metric == COMET and study.evaluation.comet == NO_COMET:
         raise ConfigError("--metric comet: the study has `comet: none`; use chrf")
-    score = segment_scores(metric, lambda: load_comet(study.evaluation.comet, "auto"))
+    wanted = study.evaluation
+    score = segment_scores(metric, lambda: load_comet(wanted.comet, "auto", wanted.comet_long))
     return [
         segment
         for direction in quality_directions(study)

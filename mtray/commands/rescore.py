@@ -110,9 +110,9 @@ def build_rescorer(study: Study, metrics: str, comet: str | None) -> Rescorer:
     if COMET in names and evaluation.comet == NO_COMET:
         raise ConfigError("--metrics comet: the study has `comet: none`; name a model with --comet")
     if COMET in names:
-        scorers[COMET] = load_comet(evaluation.comet, device="auto")
+        scorers[COMET] = load_comet(evaluation.comet, "auto", evaluation.comet_long)
     if comet is not None:
-        scorer = load_comet(comet, device="auto")
+        scorer = load_comet(comet, "auto", evaluation.comet_long)
         scorers[scorer.signature.split("|")[0].rsplit("/", 1)[-1]] = scorer
     directions = quality_directions(study)
     return Rescorer(directions, strings, scorers, evaluation.bootstrap, study.seed)

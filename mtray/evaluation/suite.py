@@ -46,6 +46,7 @@ class Suite:
     metrics: string metrics.
     more_comet: names of further models by the name under which they are reported.
     more_metrics: commands of the study's own metrics, in the same way.
+    comet_long: how COMET models score what is longer than they read.
     objectives: what the search optimises.
     beside: what the rows of evaluation sets that were dropped shared with others, so that units
         stay those of the run's earlier trials.
@@ -63,6 +64,7 @@ class Suite:
     beside: tuple[list[tuple[str, ...]], ...] = ()
     notes: tuple[str, ...] = ()
     more_metrics: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    comet_long: str = "truncate"
 
     @property
     def requests(self) -> list[Request]:
@@ -141,7 +143,7 @@ class Suite:
         if load_comet is None:
             from mtray.evaluation.metrics.comet import loader
 
-            load_comet = loader(self.comet_device)
+            load_comet = loader(self.comet_device, self.comet_long)
         by_direction, by_ability = self.split(outputs)
         tools = Tools(partial(load_comet, self.comet))
         scorers = {COMET: tools.comet()} if self.comet != NO_COMET else {}
@@ -188,7 +190,7 @@ def build_suite(study: Study, tokenizer: Any) -> Suite:
     return Suite(
         directions, abilities, weights, wanted.comet, tuple(metrics), dict(wanted.more_comet),
         tuple(study.objectives), wanted.comet_device, notes=tuple(remarks.lines()),
-        more_metrics=dict(wanted.more_metrics),
+        more_metrics=dict(wanted.more_metrics), comet_long=wanted.comet_long,
     )  # fmt: skip
 
 

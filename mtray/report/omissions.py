@@ -29,8 +29,11 @@ def omissions(records: Iterable[TrialRecord]) -> tuple[str, ...]:
         _listed("Articles cut to `max_article_tokens`", _articles_cut(own)),
         _listed("Answers cut off at `max_new_tokens`, in the trial with the most",
                 _cut_off(by_number)),
-        _listed("Segments longer than the metric reads, of which it scored the beginning alone, in "
-                "the trial with the most", _unread(by_number)),
+        _listed("Segments longer than the metric reads, of which it scored the beginning alone "
+                "(`evaluation.comet_long` scores them in parts), in the trial with the most",
+                _unread(by_number)),
+        _listed("Segments longer than the metric reads, which were scored in parts, in the trial "
+                "with the most", _in_parts(by_number)),
         _listed("Answers in another language (`off_target`) are not detected, since the detector "
                 "does not know the target language, for", _not_judged(by_number)),
         _listed("BLEU over characters, since MeCab is not installed", _characters(by_number)),
@@ -95,6 +98,17 @@ def _unread(records: Sequence[TrialRecord]) -> list[str]:
             if (score.truncated or 0) > worst.get(name, (0, 0))[0]:
                 worst[name] = score.truncated or 0, record.number
     return [f"{cut:,} in {name} ({_name(number)})" for name, (cut, number) in worst.items()]
+
+
+def _in_parts(records: Sequence[TrialRecord]) -> list[str]:
+    """For each score, the trial with the most segments that were scored in parts."""
+    worst: dict[str, tuple[int, str]] = {}
+    for record in records:
+        for name, score in record.scores.items():
+            if (count := sum(score.divided.values())) > worst.get(name, (0, ""))[0]:
+                ways = ", ".join(f"{n:,} by {way}" for way, n in score.divided.items())
+                worst[name] = count, f"{ways} ({_name(record.number)})"
+    return [f"{count:,} in {name}: {how}" for name, (count, how) in worst.items()]
 
 
 def _name(number: int) -> str:

@@ -29,6 +29,8 @@ class Score(Frozen):
     - `least`, `most`: the measure's lower and upper bound; None: unbounded.
     - `truncated`: number of segments with a text longer than the metric reads, of which it saw the
       beginning alone; None: not known.
+    - `divided`: number of segments that were scored in parts (`evaluation.comet_long`), by how
+      they were divided: `lines`, `sentences` or `pieces`.
     """
 
     value: float
@@ -39,6 +41,7 @@ class Score(Frozen):
     least: float | None = None
     most: float | None = None
     truncated: int | None = None
+    divided: dict[str, int] = {}
 
     @model_validator(mode="after")
     def _finite(self) -> Score:

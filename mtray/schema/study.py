@@ -14,7 +14,6 @@ from mtray.schema.rendering import Rendered
 from mtray.schema.search import Budget, EarlyStopping, Limit
 from mtray.schema.training import Resources, Training, check_stop, check_training
 
-# names of runs and their folders: no path, no hidden file, nothing that reads as an option
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 Command = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
@@ -140,8 +139,6 @@ class AbilitySpec(Frozen):
 
 NO_COMET = "none"  # as `evaluation.comet`: no learned metric, and no quality
 METRICS = ("comet", "bleu", "chrf")  # the default
-
-
 # keys of `Evaluation` for what is recorded in addition to the scores
 RECORDED_BESIDE = frozenset({"divergence"})
 
@@ -163,6 +160,8 @@ class Evaluation(Frozen):
       embedded study's small metric, only under this name), or `none`, with which quality is not
       measured.
     - `comet_device`: the device on which learned metrics run.
+    - `comet_long`: how COMET scores segments that are longer than it reads: their beginning, or in
+      parts (`mtray.evaluation.metrics.long_texts`). All others have the same score with each.
     - `more_comet`: further COMET models, by the name under which they are reported.
     - `more_metrics`: the study's own metrics, by the name under which they are reported: a command
       each, as a list of its parts, that speaks the protocol of
@@ -184,6 +183,7 @@ class Evaluation(Frozen):
 
     comet: str
     comet_device: Literal["auto", "cpu", "gpu"] = "auto"
+    comet_long: Literal["truncate", "sentences", "sliding"] = "truncate"
     more_comet: dict[MetricName, str] = {}
     more_metrics: dict[MetricName, Command] = {}
     metrics: tuple[str, ...] = METRICS

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TEXT = "Translations by BLEU, chrF, chrF++, spBLEU and COMET models"
 DEFAULT = "bleu,chrf"
+COMET_LONG = ("truncate", "sentences", "sliding")  # those of `evaluation.comet_long`
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"comma-separated: bleu, chrf, chrf++, spbleu, spbleu101 (default: {DEFAULT})",
     )
     add("--comet", metavar="NAME", help="a checkpoint, its folder, a hub name, or embedded")
+    add(
+        "--comet-long",
+        choices=COMET_LONG,
+        default=COMET_LONG[0],
+        help="how --comet scores lines that are longer than it reads: their beginning, or in parts",
+    )
 
 
 def measure(args: argparse.Namespace) -> SuiteScores:
@@ -77,7 +84,7 @@ def _scorer(args: argparse.Namespace) -> CometScorer:
 
     if args.src is None:
         raise ConfigError("--comet needs --src")
-    scorer = load_comet(args.comet, device="auto")
+    scorer = load_comet(args.comet, "auto", args.comet_long)
     if scorer.references and args.ref is None:
         raise ConfigError(f"--comet {args.comet}: this model needs --ref")
     return scorer

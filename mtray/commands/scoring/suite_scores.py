@@ -34,6 +34,12 @@ def as_json(
         for name, m in found.values.items()
         if m.truncated
     ]
+    unread += [
+        f"{name}: {sum(m.divided.values()):,} of {len(m.stats):,} segments are longer than the "
+        f"model reads and were scored in parts: {', '.join(f'{n} by {w}' for w, n in parts)}"
+        for name, m in found.values.items()
+        if (parts := m.divided.items())
+    ]
     return {
         "suite": suite,
         "files": files,

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from mtray.analysis.uncertainty import Array
+from mtray.data.readers.paragraphs import joined
 from mtray.errors import EvaluationError, ModelError
+from mtray.evaluation.metrics.long_texts import TRUNCATE, Triple, score_in_parts, ways_of
 from mtray.evaluation.metrics.metric_process import MetricProcess, comet_process
 from mtray.evaluation.metrics.quality import SegmentScores
 from mtray.evaluation.metrics.worker.checkpoint import ALLOWED, is_hub_name
@@ -21,7 +23,6 @@ from mtray.paths import COMET_MODEL
 
 EMBEDDED_NAME = "mtray-comet-tiny"  # its scores are not comparable with wmt22-comet-da
 REMEMBERED = 100_000  # triples; some 100 MB of text
-Triple = tuple[str, str, str]
 
 
 class Scored(NamedTuple):
@@ -65,6 +66,7 @@ class CometScorer:
     references: whether the model uses references.
     empty: the score of an empty hypothesis; None: the model scores it.
     max_length: the tokens of one text that it reads; None: unknown.
+    long: how segments with a longer text are scored (`long_texts.FORMS`).
     device: where it runs, cpu or gpu.
     memory: up to `REMEMBERED` scores, cached for the life of the process: trials often give the
         same answers, and the base model's are scored with every trial.
@@ -75,6 +77,7 @@ class CometScorer:
     references: bool = True
     empty: float | None = 0.0
     max_length: int | None = None
+    long: str = TRUNCATE
     device: str = "cpu"
     memory: dict[Triple, tuple[float, str | None]] = field(
         default_factory=dict, repr=False, compare=False
@@ -91,11 +94,12 @@ class CometScorer:
     ) -> SegmentScores:
         """Segment scores of the model, float64, shape (n,), in the order given; higher is better.
 
-        Equal triples are scored once per process. An empty hypothesis never reaches COMET, which
-        may score it highly: it gets `empty`, or the call's lowest score if that is lower still. The
-        last digits of a score depend on the batch in which it was first computed, through its
-        padding: masked positions change a float32 sum by rounding, about 1e-6. Raises
-        EvaluationError for lists of unequal length and for scores that are not finite.
+        Each text is scored on one line (`mtray.data.readers.paragraphs.joined`). Equal triples are
+        scored once per process. An empty hypothesis never reaches COMET, which may score it highly:
+        it gets `empty`, or the call's lowest score if that is lower still. The last digits of a
+        score depend on the batch in which it was first computed, through its padding: masked
+        positions change a float32 sum by rounding, about 1e-6. Raises EvaluationError for lists of
+        unequal length and for scores that are not finite.
         """
         lengths = len(sources), len(hypotheses), len(references)
         if len(set(lengths)) != 1:
@@ -105,19 +109,40 @@ class CometScorer:
             )
         seen = references if self.references else [""] * len(references)
         triples = list(zip(sources, hypotheses, seen, strict=True))
-        asked = [t for t in dict.fromkeys(triples) if self.empty is None or t[1].strip()]
+        known = self._read([t for t in triples if self.empty is None or t[1].strip()])
+        lowest = min([self.empty or 0.0, *(score for score, _ in known.values())])
+        found = [known.get(t, (lowest, "")) for t in triples]
+        if self.long == TRUNCATE:
+            cut = [letters for _, letters in found if letters is not None]
+            truncated = sum(map(bool, cut)) if len(cut) == len(found) else None
+            return SegmentScores(np.array([score for score, _ in found]), truncated)
+        return self._in_parts(triples, found, lowest)
+
+    def _in_parts(
+        self, triples: Sequence[Triple], found: Sequence[tuple[float, str | None]], lowest: float
+    ) -> SegmentScores:
+        """The scores, with those of segments that were cut replaced by those of their parts."""
+        cut = {t: letters for t, (_, letters) in zip(triples, found, strict=True) if letters}
+        parts = score_in_parts(cut, self._read, self.long, lowest)
+        values, truncated = [], 0
+        for triple, (whole, _) in zip(triples, found, strict=True):
+            part = parts.get(triple)
+            values.append(whole if part is None else part.value)
+            truncated += triple in cut if part is None else part.truncated
+        return SegmentScores(
+            np.array(values), truncated, ways_of(parts.get(triple) for triple in triples)
+        )
+
+    def _read(self, triples: Sequence[Triple]) -> dict[Triple, tuple[float, str | None]]:
+        """COMET's scores of triples, on one line each, and the letters of what it cut."""
+        lines = {t: (joined(t[0]), joined(t[1]), joined(t[2])) for t in triples}
+        asked = list(dict.fromkeys(lines.values()))
         known = {t: self.memory[t] for t in asked if t in self.memory}
         new = [t for t in asked if t not in known]
         fresh = dict(zip(new, self._predict(new), strict=True))
         self._remember(fresh)
         known |= fresh
-        lowest = min([self.empty or 0.0, *(score for score, _ in known.values())])
-        found = [known.get(t, (lowest, "")) for t in triples]
-        cut = [letters for _, letters in found if letters is not None]
-        return SegmentScores(
-            np.array([score for score, _ in found], dtype=np.float64),
-            sum(map(bool, cut)) if len(cut) == len(found) else None,
-        )
+        return {triple: known[line] for triple, line in lines.items()}
 
     def _remember(self, found: dict[Triple, tuple[float, str | None]]) -> None:
         if len(self.memory) + len(found) > REMEMBERED:
@@ -142,9 +167,10 @@ class CometScorer:
         return self.model.process.count(self.model.about, texts)
 
 
-def load_comet(name: str, device: str = "cpu") -> CometScorer:
+def load_comet(name: str, device: str = "cpu", long: str = TRUNCATE) -> CometScorer:
     """The metric called `name`, loaded once per process. `device` as `evaluation.comet_device`:
-    auto uses a GPU if the process of the metric sees one, gpu requires one, cpu uses none.
+    auto uses a GPU if the process of the metric sees one, gpu requires one, cpu uses none. `long`
+    as `evaluation.comet_long`.
 
     `embedded` is mtray-comet-tiny; otherwise a checkpoint file, a folder that holds
     checkpoints/*.ckpt beside hparams.yaml, or a hub name, downloaded by comet into the hub's cache.
@@ -156,22 +182,25 @@ def load_comet(name: str, device: str = "cpu") -> CometScorer:
     a checkpoint and its encoder can be moved together. Raises ModelError if it cannot be loaded.
     """
     if name == "embedded":
-        return _load(str(COMET_MODEL), EMBEDDED_NAME, device)
+        return _load(str(COMET_MODEL), EMBEDDED_NAME, device, long)
     path = Path(name).expanduser()
     if path.exists():
-        return _load(str(path.absolute()), "", device)
+        return _load(str(path.absolute()), "", device, long)
     if not is_hub_name(name):
         raise ModelError(f"comet: {name!r} is not a file, folder or hub name; {ALLOWED}")
-    return _load(name, "", device)
+    return _load(name, "", device, long)
 
 
-def loader(device: str) -> Callable[[str], CometScorer]:
-    """`load_comet` for `evaluation.comet_device`."""
-    return functools.partial(load_comet, device=device)
+def loader(device: str, long: str = TRUNCATE) -> Callable[[str], CometScorer]:
+    """`load_comet` for `evaluation.comet_device` and `evaluation.comet_long`."""
+    return functools.partial(load_comet, device=device, long=long)
 
 
 @functools.cache
-def _load(model: str, name: str, device: str) -> CometScorer:
+def _load(model: str, name: str, device: str, long: str) -> CometScorer:
+    if long != TRUNCATE:  # the same model, and the same memory of scores
+        scorer = _load(model, name, device, TRUNCATE)
+        return replace(scorer, long=long, signature=f"{scorer.signature}|long:{long}")
     process = comet_process()
     return scorer_of(process, {"model": model, "name": name, "device": device})
 
@@ -196,4 +225,6 @@ def scorer_of(process: MetricProcess, about: Mapping[str, str], mark: str = "") 
         ) from None
     signature += mark if references else f"{mark}|reference:none"
     device = str(found.get("device", "cpu"))
-    return CometScorer(ProcessModel(process, about), signature, references, empty, length, device)
+    return CometScorer(
+        ProcessModel(process, about), signature, references, empty, length, device=device
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,16 +54,21 @@ class CometScorer(Protocol):
 
 
 class SegmentScores(NamedTuple):
-    """Scores, shape (segments,), and how many segments have a text that the metric cut; None where
-    it does not say."""
+    """Scores of segments.
+
+    - `values`: shape (segments,).
+    - `truncated`: how many segments have a text that the metric cut; None where it does not say.
+    - `divided`: how many were scored in parts, by how they were divided (`long_texts.WAYS`).
+    """
 
     values: Array
     truncated: int | None
+    divided: Mapping[str, int] = MappingProxyType({})
 
 
 @runtime_checkable
 class ReportsTruncation(Protocol):
-    """A learned metric that says what it cut."""
+    """A learned metric that says what it cut. It gets texts with their line breaks."""
 
     def segment_scores(
         self, sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
@@ -199,15 +205,15 @@ def comet(
     clusters: Clusters = None,
 ) -> Measurement:
     """Mean COMET (Rei et al. 2020), in the scale of the scorer's model."""
-    texts = tuple(list(map(joined, some)) for some in (sources, hypotheses, references))
-    truncated = None
     if isinstance(scorer, ReportsTruncation):
-        scores, truncated = scorer.segment_scores(*texts)
+        found = scorer.segment_scores(sources, hypotheses, references)
     else:
-        scores = scorer.scores(*texts)
-    found = np.asarray(scores, dtype=np.float64)
-    if found.shape != (len(sources),):
+        texts = (list(map(joined, some)) for some in (sources, hypotheses, references))
+        found = SegmentScores(scorer.scores(*texts), None)
+    scores = np.asarray(found.values, dtype=np.float64)
+    if scores.shape != (len(sources),):
         raise EvaluationError(
-            f"{scorer.signature}: {len(sources)} segments gave scores of shape {found.shape}"
+            f"{scorer.signature}: {len(sources)} segments gave scores of shape {scores.shape}"
         )
-    return replace(mean_measurement(found, scorer.signature, clusters), truncated=truncated)
+    measured = mean_measurement(scores, scorer.signature, clusters)
+    return replace(measured, truncated=found.truncated, divided=dict(found.divided))

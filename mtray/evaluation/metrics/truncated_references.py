@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtray.evaluation.metrics.comet import CometScorer
+from mtray.evaluation.metrics.long_texts import TRUNCATE
+
+HINT = " (`evaluation.comet_long: sentences` scores them in parts)"
 
 
 def truncation_notes(
@@ -19,6 +22,13 @@ def truncation_notes(
         if found:
             notes.append(
                 f"references longer than the {scorer.max_length} tokens that {name} reads: "
-                f"{', '.join(found)}; of longer texts it scores the beginning alone"
+                f"{', '.join(found)}; {_what_becomes(scorer)}"
             )
     return notes
+
+
+def _what_becomes(scorer: CometScorer) -> str:
+    if scorer.long != TRUNCATE:
+        return f"they are scored in parts (`evaluation.comet_long: {scorer.long}`)"
+    hint = HINT if "|comet:" in scorer.signature else ""
+    return f"of longer texts it scores the beginning alone{hint}"
