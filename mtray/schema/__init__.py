@@ -13,6 +13,7 @@ from mtray.schema.base import (
 from mtray.schema.filters import Between, Filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import (
+    DIRECTION,
     LORA_SCALE,
     RENAMED,
     SIZE_OF,
@@ -22,6 +23,7 @@ from mtray.schema.recipe import (
     SourceShare,
     default_of,
     is_parameter,
+    parameter_names,
 )
 from mtray.schema.recipe_training import (
     TRAINING_PARAMETERS,
@@ -42,7 +44,7 @@ from mtray.schema.record import (
     is_cost,
     moved_by,
 )
-from mtray.schema.rendering import Generation, Noise
+from mtray.schema.rendering import Generation, Noise, NoiseLevel, NoiseSide
 from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
@@ -67,6 +69,7 @@ from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, 
 
 __all__ = [
     "BASELINES",
+    "DIRECTION",
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "LORA_SCALE",
@@ -100,6 +103,8 @@ __all__ = [
     "Mix",
     "Mixing",
     "Noise",
+    "NoiseLevel",
+    "NoiseSide",
     "Origin",
     "Paragraphs",
     "QualitySet",
@@ -127,6 +132,7 @@ __all__ = [
     "is_cost",
     "is_parameter",
     "moved_by",
+    "parameter_names",
     "study_of",
     "training_of",
 ]

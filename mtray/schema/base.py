@@ -12,8 +12,9 @@ POOLS: dict[Kind, Kind] = {"instruct": "replay"}
 # recipes that need no search (`mtray.search.strategy.baseline_recipes`)
 Baseline = Literal["parallel_only", "mono_one_to_one", "mono_two_to_one", "uniform"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+DIRECTION_PATTERN = r"^[a-z]{2,3}-[a-z]{2,3}$"
 Direction = Annotated[
-    str, Field(pattern=r"^[a-z]{2,3}-[a-z]{2,3}$", description="source-target, such as en-uk")
+    str, Field(pattern=DIRECTION_PATTERN, description="source-target, such as en-uk")
 ]
 
 
