@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mtray.schema.base import DIRECTION_PATTERN, NAME_PATTERN, Frozen, Kind
+from mtray.schema.base import DIRECTION_PATTERN, NAME_PATTERN, Frozen, Kind, Pool
 from mtray.schema.rendering import NoiseLevel, NoiseSide
 from mtray.schema.training import Schedule
 
@@ -16,10 +16,16 @@ from mtray.schema.training import Schedule
 RENAMED = {"alpha": "reversion_alpha"}
 # parameters that are no fields of `Recipe`: then a source's name, or a direction such as en-uk
 WEIGHT, DIRECTION = "weight.", "direction."
-# the parameter that decides how much of a kind a recipe has
-SIZE_OF: dict[Kind, str] = {
+# the parameter that decides how much of a kind, or of all directions, a recipe has
+SIZE_OF: dict[Pool, str] = {
     "parallel": "parallel_size", "mono": "mono_ratio", "replay": "replay_fraction",
+    "directions": "parallel_size",
 }  # fmt: skip
+# how rows are rendered, and directions
+RENDERING_PARAMETERS = (
+    "few_shot_share", "shots", "template", "instructions", "noise_rate", "noise_side",
+    "noise_level",
+)  # fmt: skip
 LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
 # what the random choice of frozen blocks depends on; a field added here would change the blocks of
 # recorded trials
@@ -129,7 +135,8 @@ class Recipe(Frozen):
     @classmethod
     def _in_one_order(cls, found: Any) -> Any:
         """Weights and directions sorted, so that equal recipes have equal texts; nothing else is
-        allowed beside the fields. It stands after, so it runs before, the reader of an earlier version's names."""
+        allowed beside the fields. It stands after, so it runs before, the reader of an earlier
+        version's names."""
         if not isinstance(found, dict):
             return found
         others = [name for name in found if name not in (*cls.model_fields, *RENAMED)]
