@@ -2,6 +2,7 @@
 these settings would make of it."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from records_factory import make_study
@@ -18,7 +19,6 @@ from mtray.errors import ConfigError
 from mtray.schema import Recipe, Source, Training
 from mtray.search_space.extreme_recipes import rendering_recipes
 from mtray.search_space.space import load_space
-
 
 
 def a_token_a_byte():
@@ -58,9 +58,7 @@ def pairs(tmp_path, monkeypatch):
         (tmp_path / f"{side}.txt").write_text("".join(line + "\n" for line in noisy))
 
     def source(**keys):
-        return Source(
-            name="pairs", kind="parallel", path=str(path), languages=("en", "uk"), **keys
-        )
+        return Source(name="pairs", kind="parallel", path=str(path), languages=("en", "uk"), **keys)
 
     return source
 
@@ -145,8 +143,8 @@ def test_rows_keep_their_direction_and_noise_as_shares_rise(pairs, tmp_path):
         assert mix.noisy == len(of) and abs(len(of) - share * SIZE) < 26
         noisy.append(of)
     # rows of both are the same, but for the one that is too long in a single rendering
-    assert all(len(a - b) <= 1 for a, b in zip(turned, turned[1:], strict=False))
-    assert all(len(a - b) <= 1 for a, b in zip(noisy, noisy[1:], strict=False))
+    assert all(len(a - b) <= 1 for a, b in pairwise(turned))
+    assert all(len(a - b) <= 1 for a, b in pairwise(noisy))
 
 
 @pytest.mark.parametrize("side", ["source", "target"])
@@ -172,9 +170,7 @@ def test_shots_and_instructions(pairs):
         used[number] = [text.splitlines()[0] for text in texts]
     kinds = {number: set(lines) for number, lines in used.items()}
     assert [len(kinds[n]) for n in (1, 2, 5)] == [1, 2, 5] and len(kinds[36]) > 25
-    first = [
-        line.format(source_name="English", target_name="Ukrainian") for line in INSTRUCTIONS
-    ]
+    first = [line.format(source_name="English", target_name="Ukrainian") for line in INSTRUCTIONS]
     assert kinds[5] == set(first[:5]) and kinds[2] == set(first[:2]) and kinds[1] == {first[0]}
     kept = [(few, all_of_them) for few, all_of_them in zip(used[5], used[36], strict=True)
             if all_of_them in kinds[5]]  # fmt: skip
@@ -200,7 +196,7 @@ def test_the_shares_of_directions_are_those_of_the_pairs():
     for given, expected in cases.items():
         recipe = Recipe.model_validate({"parallel_size": 100, **dict(given)})
         assert tuple(part.count for part in plan(recipe, sources)) == expected
-    nothing = dict.fromkeys((f"direction.{a}-{b}" for a, b in ("en uk".split(), "uk en".split())), 0)
+    nothing = dict.fromkeys((f"direction.{a}-{b}" for a, b in (["en", "uk"], ["uk", "en"])), 0)
     recipe = Recipe.model_validate({"parallel_size": 9, "direction.en-es": 0, **nothing})
     with pytest.raises(ConfigError, match="every direction of the sources has share 0"):
         plan(recipe, sources)
