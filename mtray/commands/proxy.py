@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mtray.commands.held_out_test import apart
+from mtray.commands.predict import evidence_of
 from mtray.commands.run_argument import run_folder
 from mtray.errors import ConfigError
 from mtray.merged_models import MergeSession, merged_records, pure_records
@@ -48,7 +49,9 @@ def proxy(path: Path, measured: int, ranked: int) -> int:
         further = [r for r in spread_mixtures(bound.space, measured) if r not in wanted]
         wanted += further[: max(0, measured - len(wanted))]
         merged = merged_records(session, pure, wanted, apart)
-        found = proxy_of(records, trained, merged, bound.space, study.objectives, ranked)
+        known = evidence_of(run_dir, study)
+        seeds = dict(zip(known.names, known.seed_deviation.tolist(), strict=True))
+        found = proxy_of(records, trained, merged, bound.space, study.objectives, seeds, ranked)
         file = write_json(run_dir / RESULT, found.model_dump(mode="json"))
     print_lines([*proxy_lines(found), f"json: {file}"], new_console())
     return 0

@@ -44,6 +44,21 @@ class Correlation(Frozen):
     gain_high: float | None = None
 
 
+class Spread(Frozen):
+    """How far recipes differ in a measure, and how much of it is seeds.
+
+    - `recipes`: standard deviation of the trained values over recipes.
+    - `seeds`: of one training's value over seeds.
+    - `ceiling`: the correlation that a perfect prediction of the recipes would have with values
+      that vary over seeds (Spearman 1904, American Journal of Psychology 15:72); None if the
+      recipes differ by no more than seeds do.
+    """
+
+    recipes: float
+    seeds: float
+    ceiling: float | None
+
+
 class RankedMixture(Frozen):
     """A mixture of the ranked ones that no other is predicted to beat in every objective, with its
     interpolated scores."""
@@ -58,7 +73,7 @@ class Proxy(Frozen):
     - `trials`: numbers of the recipes that are compared, each trained once or more.
     - `pure`, `merged`: how many pure models were trained and merged models measured.
     - `pure_seconds`, `merged_seconds`: the mean time of one.
-    - `correlations`: by objective; empty with too few recipes.
+    - `correlations`, `spread`: by objective; empty with too few recipes.
     - `ranked`: how many mixtures were ranked by the interpolated scores.
     - `front`: those of them that are predicted to be on the front.
     - `left_out`: trials that are not compared, by reason.
@@ -70,6 +85,7 @@ class Proxy(Frozen):
     pure_seconds: float
     merged_seconds: float
     correlations: dict[str, tuple[Correlation, ...]]
+    spread: dict[str, Spread]
     ranked: int
     front: tuple[RankedMixture, ...]
     left_out: dict[str, tuple[int, ...]]
@@ -137,6 +153,16 @@ def correlations(predicted: Mapping[str, Array], trained: Array) -> tuple[Correl
             )
         )
     return tuple(out)
+
+
+def spread_of(trained: Array, n_seeds: Sequence[int], seeds: float) -> Spread:
+    """The spread of means over `n_seeds` seeds, shape (n,) each; `seeds`: the standard deviation of
+    one."""
+    recipes = float(np.std(trained, ddof=1))
+    noise = seeds**2 * float(np.mean(1 / np.asarray(n_seeds)))
+    known = recipes**2 - noise
+    ceiling = (known / recipes**2) ** 0.5 if known > 0 else None
+    return Spread(recipes=recipes, seeds=seeds, ceiling=ceiling)
 
 
 def objective_values(records: Sequence[TrialRecord], names: Sequence[str]) -> Array:
@@ -234,25 +260,30 @@ def proxy_of(
     merged: Sequence[TrialRecord],
     space: Space,
     senses: Mapping[str, Sense],
+    seeds: Mapping[str, float],
     count: int,
 ) -> Proxy:
     """The proxy of a run from its records and those of pure and merged models, which include one
-    for every compared recipe; `count`: how many mixtures are ranked. ValueError with fewer than
-    `FEWEST` pure and merged models."""
+    for every compared recipe. `seeds`: by objective, the standard deviation of one training's value
+    over seeds; `count`: how many mixtures are ranked. ValueError with fewer than `FEWEST` pure and
+    merged models."""
     if len(pure) + len(merged) < FEWEST:
         raise ValueError(f"a surface needs {FEWEST} models, found {len(pure) + len(merged)}")
     names, compared = list(senses), compared_recipes(records, space)
     surface = merged_surface([*pure, *merged], space, names)
     trained = mean_values(compared.groups, names)
     found: dict[str, tuple[Correlation, ...]] = {}
+    spread: dict[str, Spread] = {}
     if len(compared.groups) >= LEAST:
         known = predictions(compared, pure, {r.recipe: r for r in merged}, surface, space)
         found = {n: correlations(known[n], trained[:, k]) for k, n in enumerate(names)}
+        n_seeds = [group.n_seeds for group in compared.groups]
+        spread = {n: spread_of(trained[:, k], n_seeds, seeds[n]) for k, n in enumerate(names)}
     return Proxy(
         trials=tuple(group.original.number for group in compared.groups),
         pure=len(pure), merged=len(merged),
         pure_seconds=_mean_seconds(pure), merged_seconds=_mean_seconds(merged),
-        correlations=found, ranked=count,
+        correlations=found, spread=spread, ranked=count,
         front=ranked_front(surface, spread_mixtures(space, count), list(senses.values())),
         left_out=compared.left_out,
     )  # fmt: skip

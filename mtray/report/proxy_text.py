@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mtray.report.printing import aligned, duration_text
-from mtray.report.proxy import LABELS, LEAST, Correlation, Proxy, RankedMixture
+from mtray.report.proxy import LABELS, LEAST, Correlation, Proxy, RankedMixture, Spread
 from mtray.run_files import trials_text
 from mtray.search_space.parameters import shown
 
@@ -28,6 +28,7 @@ def proxy_lines(found: Proxy) -> list[str]:
         lines += [
             f"{name}: rank correlation with the trained values of {len(found.trials)} recipes "
             "[95 % interval], and how far the measured merged models are above it",
+            f"  {_spread_text(found.spread[name])}",
             *(f"  {line}" for line in aligned([_row(c) for c in each], left=1)),
         ]
     lines.append(
@@ -35,6 +36,13 @@ def proxy_lines(found: Proxy) -> list[str]:
         f"predictions has {len(found.front)}, among them:"
     )
     return [*lines, *(f"  {mixture_text(m)}" for m in _spread(found.front))]
+
+
+def _spread_text(found: Spread) -> str:
+    said = f"standard deviation over recipes {found.recipes:.4f}, over seeds {found.seeds:.4f}: "
+    if found.ceiling is None:
+        return f"{said}recipes differ no more than seeds do, so nothing can predict them"
+    return f"{said}a perfect prediction would have a correlation of about {found.ceiling:.2f}"
 
 
 def _row(found: Correlation) -> tuple[str, str, str]:

@@ -15,12 +15,14 @@ from mtray.report.proxy import (
     linear_prediction,
     proxy_of,
     spread_mixtures,
+    spread_of,
 )
 from mtray.report.proxy_text import proxy_lines
 from mtray.schema import Recipe
 from mtray.search_space.mixture_corners import corner_shares, corners
 
 SENSES = {"quality": "max", "retention": "max"}
+SEEDS = {"quality": 0.001, "retention": 0.001}
 # what a source is worth: the score of a mixture is the mean over its pure recipes, plus a curve
 WORTH = {"web": 0.3, "news": 0.6, "books": 0.9}
 
@@ -78,6 +80,22 @@ def test_a_predictor_has_no_gain_over_itself_and_more_recipes_say_more():
     assert widths[1] < widths[0] / 2
 
 
+@pytest.mark.parametrize(
+    "trained, n_seeds, seeds, expected",
+    [
+        ([1.0, 3.0, 2.0], [1, 1, 1], 0.6, 0.8),  # variance 1, of which .36 are seeds
+        ([1.0, 3.0, 2.0], [4, 4, 4], 1.2, 0.8),
+        ([1.0, 3.0, 2.0], [1, 2, 2], 0.9, (1 - 0.81 * 2 / 3) ** 0.5),
+        ([1.0, 3.0, 2.0], [1, 1, 1], 0.0, 1.0),
+        ([1.0, 3.0, 2.0], [1, 1, 1], 1.0, None),
+    ],
+)
+def test_what_seeds_leave_to_predict_by_hand(trained, n_seeds, seeds, expected):
+    found = spread_of(np.array(trained), n_seeds, seeds)
+    assert (found.recipes, found.seeds) == (1.0, seeds)
+    assert found.ceiling == (expected if expected is None else pytest.approx(expected))
+
+
 def test_what_is_compared(mixtures):
     inside = mixtures.recipe({"mono_ratio": 1.0, "replay_fraction": 0.1, NAMED[0]: 1, NAMED[1]: 1,
                               NAMED[2]: 1})  # fmt: skip
@@ -119,7 +137,9 @@ def run_of(mixtures, trained=14, further=10, error=lambda recipe: 0.0):
 
 def test_a_perfect_proxy_of_a_curved_measure(mixtures):
     trials, pure, merged = run_of(mixtures)
-    found = proxy_of([make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, 50)
+    found = proxy_of(
+        [make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, SEEDS, 50
+    )
     by = {c.predictor: c for c in found.correlations["quality"]}
     assert list(by) == [MERGED, INTERPOLATED, LINEAR, SIZE]
     assert (
@@ -139,7 +159,9 @@ def test_a_perfect_proxy_of_a_curved_measure(mixtures):
 def test_a_proxy_that_is_noise_shows_it(mixtures):
     rng = np.random.default_rng(0)
     trials, pure, merged = run_of(mixtures, trained=30, error=lambda r: rng.normal())
-    found = proxy_of([make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, 10)
+    found = proxy_of(
+        [make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, SEEDS, 10
+    )
     first, *others = found.correlations["quality"]
     assert abs(first.value) < 0.5 and first.low < 0 < first.high
     linear = next(c for c in others if c.predictor == LINEAR)
@@ -148,20 +170,21 @@ def test_a_proxy_that_is_noise_shows_it(mixtures):
 
 def test_too_few_recipes_have_no_correlation(mixtures):
     trials, pure, merged = run_of(mixtures, trained=5)
-    found = proxy_of(trials, pure, merged, mixtures, SENSES, 10)
+    found = proxy_of(trials, pure, merged, mixtures, SENSES, SEEDS, 10)
     assert found.correlations == {}
     assert "5 recipes are too few for a correlation; 6 are needed" in proxy_lines(found)
     with pytest.raises(ValueError, match="a surface needs 5 models, found 2"):
-        proxy_of(trials, pure[:2], [], mixtures, SENSES, 10)
+        proxy_of(trials, pure[:2], [], mixtures, SENSES, SEEDS, 10)
 
 
 def test_what_is_printed(mixtures):
     trials, pure, merged = run_of(mixtures)
     trials.append(record(20, corners(mixtures)[0], role="parallel_only"))
-    lines = proxy_lines(proxy_of(trials, pure, merged, mixtures, SENSES, 50))
+    lines = proxy_lines(proxy_of(trials, pure, merged, mixtures, SENSES, SEEDS, 50))
     assert lines[0].startswith("8 pure models trained (about 42s each), 24 merged models measured")
     assert lines[1] == "not compared, a pure model's recipe: trial 20"
     assert "the trained values of 14 recipes" in lines[2]
-    assert "+1.00 [+1.00, +1.00]" in lines[3] and lines[3].split()[:2] == ["merged", "models,"]
+    assert "over seeds 0.0010: a perfect prediction would have a correlation of about 1" in lines[3]
+    assert "+1.00 [+1.00, +1.00]" in lines[4] and lines[4].split()[:2] == ["merged", "models,"]
     assert any(line.startswith("50 mixtures ranked by interpolation, not") for line in lines)
     assert "weight.books=" in lines[-1] and "retention 0." in lines[-1]
