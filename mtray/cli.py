@@ -118,6 +118,12 @@ def _explain(args: argparse.Namespace) -> int:
     return explain(args.path, args.out)
 
 
+def _proxy(args: argparse.Namespace) -> int:
+    from mtray.commands.proxy import proxy
+
+    return proxy(args.path, args.measure, args.rank)
+
+
 def _rerun(args: argparse.Namespace) -> int:
     from mtray.commands.rerun import rerun
 
@@ -210,6 +216,12 @@ COMMANDS = (
         "Show the effect of each parameter of a run, and how certain it is",
         arguments.add_explain,
         _explain,
+    ),
+    Command(
+        "proxy",
+        "Merge models trained on one source each, and compare them with a run's trials",
+        arguments.add_proxy,
+        _proxy,
     ),
     Command(
         "outputs",

@@ -66,6 +66,25 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for the files (default: the run's)")
 
 
+def add_proxy(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "--measure",
+        type=_at_least_one,
+        default=30,
+        metavar="N",
+        help="measure the merged models of N mixtures, those of the run's recipes and others "
+        "(default: 30)",
+    )
+    parser.add_argument(
+        "--rank",
+        type=_at_least_one,
+        default=200,
+        metavar="N",
+        help="rank N mixtures by interpolation between these (default: 200)",
+    )
+
+
 def add_rerun(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("trial", metavar="NUMBER", help="the trial's number, or base")

@@ -64,6 +64,10 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"embedded", "generated_replay", "report", "training", "trial"},
+    "merged_models": BASICS
+    | DATA
+    | EVALUATION
+    | {"report", "retrain", "search_space", "training", "trial"},
     "preparation": BASICS
     | DATA
     | EVALUATION
@@ -80,7 +84,16 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"retrain", "search_space", "study", "sweep", "sweep_plan", "training", "trial"}
+    | {
+        "merged_models",
+        "retrain",
+        "search_space",
+        "study",
+        "sweep",
+        "sweep_plan",
+        "training",
+        "trial",
+    }
     | {"commands.scoring"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
     "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},

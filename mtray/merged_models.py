@@ -1,0 +1,177 @@
+"""Models trained on one source each, and their weighted means measured in place of models trained
+on mixtures, for `mtray proxy`. Without Ray; every step that is on disk is not repeated."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mtray.errors import RunError
+from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.output_files import read_outputs
+from mtray.report.records import read_record, write_record
+from mtray.retrain import build_sources, train
+from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, WEIGHTS_FILE, result_path, trial_dir
+from mtray.runtime import keep_freed_memory, versions
+from mtray.schema import Mix, Recipe, Study, TrialRecord
+from mtray.search_space.mixture_corners import corner_shares
+from mtray.search_space.space import Space
+from mtray.trial.job import Job, Outcome
+from mtray.trial.phase_timer import PhaseTimer
+from mtray.trial.record import record_trial
+
+PURE, MERGED = "pure", "merged"  # folders, laid out like a run's
+
+
+@dataclass(frozen=True)
+class MergeSession:
+    """What all steps share, of one run.
+
+    - `folder`: where they are kept.
+    - `study`, `space`: of the run.
+    - `sources`: the study by which the trials' sources are built.
+    """
+
+    run_dir: Path
+    folder: Path
+    study: Study
+    sources: Study
+    space: Space
+    suite: Any
+    tokenizer: Any
+
+    def base_outputs(self) -> list[Output]:
+        """Raises RunError while the base model is not measured."""
+        file = trial_dir(self.run_dir, BASE_NUMBER) / OUTPUTS_FILE
+        if not file.is_file():
+            raise RunError(
+                f"{self.run_dir.name}: the base model is not measured yet, and retention is a "
+                "share of its scores; start the sweep again"
+            )
+        return read_outputs(file, self.suite.requests, self.suite.parts)
+
+    def pure_files(self, recipes: Sequence[Recipe]) -> dict[str, Path]:
+        """The weights of every pure model, by name."""
+        return {
+            corner_name(i): trial_dir(self.folder / PURE, i) / WEIGHTS_FILE
+            for i in range(len(recipes))
+        }
+
+
+def corner_name(place: int) -> str:
+    return f"{place:04d}"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def known_record(folder: Path, number: int, recipe: Recipe) -> TrialRecord | None:
+    """The record of this recipe under this number, if there is one."""
+    file = result_path(folder, number)
+    found = read_record(file) if file.is_file() else None
+    return found if found and found.recipe == recipe else None
+
+
+def train_pure(session: MergeSession, number: int, recipe: Recipe) -> None:
+    """Train the model of one corner as a trial of the run is trained, with the study's seed, keep
+    its whole weights, and record its scores."""
+    from mtray.training.merging import save_whole
+
+    folder, job = session.folder / PURE, Job(number, "search", recipe, session.study.seed)
+    base, file = session.base_outputs(), trial_dir(session.folder / PURE, number) / WEIGHTS_FILE
+    store = build_sources(session.sources, job, {}, session.tokenizer)
+    started = time.perf_counter()
+    outcome = train(
+        job, session.study, store, session.suite.requests,
+        use=lambda module, _: save_whole(module, file),
+    )  # fmt: skip
+    write_record(folder, _timed(session, job, outcome, base, started))
+
+
+def measure_merged(
+    session: MergeSession, pure: Sequence[Recipe], wanted: Mapping[int, Recipe]
+) -> None:
+    """Measure the mean of the pure models for every wanted mixture, by number, and record it."""
+    from mtray.training.merging import load_merged
+    from mtray.trial.base_model import load_base_model
+
+    keep_freed_memory()
+    places = {recipe: corner_name(i) for i, recipe in enumerate(pure)}
+    base, files = session.base_outputs(), session.pure_files(pure)
+    plain = pure[0].model_copy(update={"method": "full"})
+    loaded = load_base_model(session.study, plain, session.study.seed)
+    module = loaded.model.eval()
+    answer = partial(_answers, session, loaded)
+    for count, (number, recipe) in enumerate(wanted.items(), 1):
+        say(f"merged model {count} of {len(wanted)}")
+        shares = corner_shares(session.space, recipe)
+        assert shares is not None, "only recipes of the space are wanted"
+        started = time.perf_counter()
+        load_merged(module, files, {places[corner]: s for corner, s in shares.items()})
+        job = Job(number, "search", recipe, session.study.seed)
+        outcome = answer(module, session.suite.requests)
+        write_record(session.folder / MERGED, _timed(session, job, outcome, base, started))
+
+
+def _answers(
+    session: MergeSession, loaded: Any, module: Any, requests: Sequence[Request]
+) -> Outcome:
+    from mtray.evaluation.inference.batching import settings_of
+    from mtray.evaluation.inference.engine import answer_part, joined
+
+    seconds = PhaseTimer()
+    settings = settings_of(session.study.evaluation, module, loaded.tokenizer, loaded.precision)
+    with seconds.phase("generation"):
+        answered = answer_part(settings, requests, (0, 1))
+    return Outcome(joined(requests, [answered]), Mix(), None, seconds.phases, versions())
+
+
+def _timed(
+    session: MergeSession, job: Job, outcome: Outcome, base: Sequence[Output], started: float
+) -> TrialRecord:
+    record, _ = record_trial(job, session.study, session.suite, outcome, base)
+    total = {"total": time.perf_counter() - started}
+    return record.model_copy(update={"seconds": record.seconds | total})
+
+
+def pure_records(
+    session: MergeSession, pure: Sequence[Recipe], apart: Callable[..., None]
+) -> list[TrialRecord]:
+    """The records of all pure models; those that are missing are trained, each in a process of its
+    own (`apart`)."""
+    folder, found = session.folder / PURE, []
+    for number, recipe in enumerate(pure):
+        kept = (trial_dir(folder, number) / WEIGHTS_FILE).is_file()
+        if not (kept and known_record(folder, number, recipe)):
+            say(f"pure model {number + 1} of {len(pure)}")
+            apart(train_pure, session, number, recipe)
+        found.append(read_record(result_path(folder, number)))
+    return found
+
+
+def merged_records(
+    session: MergeSession,
+    pure: Sequence[Recipe],
+    wanted: Sequence[Recipe],
+    apart: Callable[..., None],
+) -> list[TrialRecord]:
+    """The records of the merged models of all wanted mixtures; those that are missing are measured
+    in one process (`apart`)."""
+    folder, numbers, missing = session.folder / MERGED, dict[Recipe, int](), dict[int, Recipe]()
+    for file in sorted((folder / "trials").glob("*/result.json")):
+        record = read_record(file)
+        numbers[record.recipe] = record.number
+    free = max(numbers.values(), default=-1) + 1
+    for recipe in dict.fromkeys(wanted):
+        if recipe not in numbers:
+            numbers[recipe], missing[free] = free, recipe
+            free += 1
+    if missing:
+        apart(measure_merged, session, pure, missing)
+    return [read_record(result_path(folder, numbers[recipe])) for recipe in wanted]
