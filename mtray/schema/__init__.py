@@ -11,6 +11,7 @@ from mtray.schema.base import (
     Kind,
 )
 from mtray.schema.filters import Between, Filters
+from mtray.schema.lineage import Lineage
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import (
     LORA_SCALE,
@@ -96,6 +97,7 @@ __all__ = [
     "Kind",
     "Language",
     "Limit",
+    "Lineage",
     "MetricName",
     "Mix",
     "Mixing",

@@ -34,7 +34,8 @@ class Training(Frozen):
     - `packing`: packed rows, or padded rows of similar length; `auto` packs where the model's
       attention supports it.
     - `offload`: what ZeRO keeps in CPU memory.
-    - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`.
+    - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`, or
+      `run:NAME/7` as in `model`; without it the model that a trial's model was trained from.
     - `movement`: whether the distance of the trained weights from the base model is recorded.
     - `keep_weights`: whether the trained weights of the trials on the front are kept.
     - `checkpoints`: whether a running trial keeps a checkpoint to resume from, written after every

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mtray.lineage import lineage_of
 from mtray.schema import Recipe, Study
 from mtray.training.base_model import BaseModels
 
 
 class LoadedModel(NamedTuple):
-    """A base model at the start of a trial; `precision`: of its computation."""
+    """A base model at the start of a trial; `precision`: of its computation; `lineage`: the trial
+    that trained it, in words, if one did."""
 
     model: Any
     tokenizer: Any
     precision: str
+    lineage: str = ""
 
     @property
     def notes(self) -> dict[str, str]:
-        """Why its attention is transformers' plain one, for the record; empty for another."""
+        """For the record: why its attention is transformers' plain one, and where it comes from."""
         from mtray.training.attention import attention_note
 
-        attention = attention_note(self.model)
-        return {"attention": attention} if attention else {}
+        found = {"attention": attention_note(self.model), "base_model": self.lineage}
+        return {name: text for name, text in found.items() if text}
 
 
 def load_base_model(
@@ -39,4 +42,5 @@ def load_base_model(
     model = models.model(study.model, study.trust_remote_code, in_4_bits)
     tokenizer = models.tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
-    return LoadedModel(model, tokenizer, precision)
+    origin = lineage_of(study.model)
+    return LoadedModel(model, tokenizer, precision, "" if origin is None else origin.text)

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
 BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
-BASICS |= {"metrics_python", "pip_command"}
+BASICS |= {"lineage", "metrics_python", "pip_command", "separate_process"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}
@@ -24,6 +24,8 @@ ALLOWED = {
     "runtime": {"metrics_python"},
     "file_locks": {"errors"},
     "pip_command": {"errors"},
+    "separate_process": {"errors"},
+    "lineage": {"errors", "files", "schema"},
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
     "cli_errors": BASICS,
@@ -64,6 +66,8 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"embedded", "generated_replay", "report", "training", "trial"},
+    "kept_model": BASICS | EVALUATION | {"report", "training", "trial"},
+    "run_models": BASICS | {"kept_model", "retrain", "search.ledger", "training"},
     "preparation": BASICS
     | DATA
     | EVALUATION
@@ -73,14 +77,15 @@ ALLOWED = {
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"sweep_plan"},
+    | {"run_models", "sweep_plan"},
     "commands.scoring": BASICS | DATA | EVALUATION | {"analysis"},
     "commands": BASICS
     | DATA
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"retrain", "search_space", "study", "sweep", "sweep_plan", "training", "trial"}
+    | {"kept_model", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {"training", "trial"}
     | {"commands.scoring"},
     "cli": COMMANDS | {"cli_errors", "errors", "streams"},
     "__main__": {"cli"},

@@ -50,12 +50,13 @@ def kept_outcome(
     keep_freed_memory()
     seconds = PhaseTimer()
     with seconds.phase("load"):
-        model, tokenizer, precision = load_base_model(study, record.recipe, record.seed)
+        loaded = load_base_model(study, record.recipe, record.seed)
+        model, tokenizer = loaded.model, loaded.tokenizer
         module = prepare(model, record.recipe, study.training, record.seed).model.eval()
         origin = InitialWeights()
         origin.take(module)
         load_trainable(module, file)
-    settings = settings_of(study.evaluation, module, tokenizer, precision)
+    settings = settings_of(study.evaluation, module, tokenizer, loaded.precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.reversion_alpha):
         with seconds.phase("generation"), merged(module):
             answered = answer_part(settings, requests, (0, 1))
