@@ -22,6 +22,7 @@ from mtray.run_models import with_run_models
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
+from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space, load_space
 from mtray.streams import entry_streams
 from mtray.study import load_study
@@ -91,7 +92,9 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     study = load_study(args.study, model=args.model, seed=args.seed)
     study = with_run_models(study, args.runs_dir, print)
     study = study.model_copy(update={"budget": with_options(study.budget, args)})
-    return study, load_space(args.space, study.defaults, study.sources)
+    space = load_space(args.space, study.defaults, study.sources)
+    given_points(space, study.budget.recipes)  # only to find errors
+    return study, space
 
 
 def main(argv: Sequence[str] | None = None) -> int:
