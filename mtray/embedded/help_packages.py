@@ -15,10 +15,10 @@ from urllib.parse import unquote
 
 from mtray.errors import DataError
 
-VERSION = "4:7.4.7-1+deb12u14"
 POOL = "https://deb.debian.org/debian/pool/main/libr/libreoffice"
+HELP_VERSION = "4:7.4.7-1+deb12u14"
 # set by a user who has the packages in a folder, or wants those of another version
-FOLDER_VARIABLE, VERSION_VARIABLE = "MTRAY_DEBIAN_PACKAGES", "MTRAY_HELP_VERSION"
+FOLDER_VARIABLE, HELP_VERSION_VARIABLE = "MTRAY_DEBIAN_PACKAGES", "MTRAY_HELP_VERSION"
 SECONDS = 120.0
 
 
@@ -78,19 +78,19 @@ class FetchedPackage:
             return ""
         return (
             f"{self.name} is version {self.version} (sha256 {self.sha256}), not the pinned "
-            f"{VERSION}: its text may differ from that of the results in docs/"
+            f"{HELP_VERSION}: its text may differ from that of the results in docs/"
         )
 
 
-def named_version() -> str:
+def help_version() -> str:
     """The version that the user names, or the pinned one."""
-    return os.environ.get(VERSION_VARIABLE) or VERSION
+    return os.environ.get(HELP_VERSION_VARIABLE) or HELP_VERSION
 
 
 def fetch_package(package: HelpPackage, into: Path) -> FetchedPackage:
     """Find or download one package. Another version than the pinned one is accepted only where the
     user names it. Raises DataError naming what to do."""
-    version, given = named_version(), os.environ.get(FOLDER_VARIABLE)
+    version, given = help_version(), os.environ.get(FOLDER_VARIABLE)
     if given:
         path = _in_folder(package, Path(given).expanduser(), version)
     elif shutil.which("apt-get"):
@@ -99,10 +99,10 @@ def fetch_package(package: HelpPackage, into: Path) -> FetchedPackage:
         path = _from_pool(package, version, into)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     pinned = digest == package.sha256
-    if version == VERSION and not pinned:
+    if version == HELP_VERSION and not pinned:
         raise DataError(
-            f"{path}: sha256 is {digest}, expected {package.sha256} for version {VERSION}; the "
-            "file was not used"
+            f"{path}: sha256 is {digest}, expected {package.sha256} for version {HELP_VERSION}; "
+            "the file was not used"
         )
     return FetchedPackage(path, package.name, version, digest, pinned)
 
@@ -116,7 +116,7 @@ def _in_folder(package: HelpPackage, folder: Path, version: str) -> Path:
     raise DataError(
         f"{FOLDER_VARIABLE}={folder}: no {package.name}_{wanted}_all.deb; versions of it there: "
         f"{there}. Put it there (`apt-get download {package.name}`), or name the version that is "
-        f"there with {VERSION_VARIABLE}=VERSION"
+        f"there with {HELP_VERSION_VARIABLE}=VERSION"
     )
 
 
@@ -142,8 +142,8 @@ def _by_apt(package: HelpPackage, version: str, into: Path) -> Path:
     raise DataError(
         f"{package.name} {version}: apt-get could not download it: {why}\n"
         f"versions that this machine's archive has: {', '.join(dict.fromkeys(versions)) or 'none'}"
-        f". Run `apt-get update`, name one of them with {VERSION_VARIABLE}=VERSION (its hash is "
-        f"recorded, and the text may differ), or put the packages into a folder and set "
+        f". Run `apt-get update`, name one of them with {HELP_VERSION_VARIABLE}=VERSION (its hash "
+        f"is recorded, and the text may differ), or put the packages into a folder and set "
         f"{FOLDER_VARIABLE} to it"
     )
 
@@ -157,6 +157,6 @@ def _from_pool(package: HelpPackage, version: str, into: Path) -> Path:
         raise DataError(
             f"{POOL}/{file}: could not be downloaded ({error}); the archive keeps only the present "
             f"versions. Put the packages into a folder and set {FOLDER_VARIABLE} to it, or name a "
-            f"version that is there with {VERSION_VARIABLE}=VERSION"
+            f"version that is there with {HELP_VERSION_VARIABLE}=VERSION"
         ) from None
     return into / file
