@@ -20,7 +20,7 @@ def lineage_of(model: str) -> Lineage | None:
     """Where a model comes from; None for a hub name, and for a folder that no trial of ours
     made. Raises ModelError where the folder's file is damaged."""
     file = Path(os.path.expanduser(model)) / LINEAGE_FILE
-    if not file.is_file():
+    if not model or not file.is_file():
         return None
     try:
         return Lineage.model_validate_json(file.read_bytes())

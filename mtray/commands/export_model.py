@@ -14,7 +14,6 @@ from mtray.errors import ConfigError, RunError
 from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
-from mtray.kept_model import kept_outcome, kept_weights
 from mtray.lineage import file_hash, lineage, write_lineage
 from mtray.report.model_card import model_card
 from mtray.retrain import (
@@ -29,6 +28,7 @@ from mtray.retrain import (
 from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
 from mtray.schema import Study, TrialRecord
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 from mtray.training.models import load_config

@@ -14,7 +14,6 @@ from mtray.errors import DataError, RunError
 from mtray.evaluation.held_out import study_on_test
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.files import write_atomically
-from mtray.kept_model import kept_outcome, kept_weights
 from mtray.report import held_out_results as report
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import read_front
@@ -23,6 +22,7 @@ from mtray.report.records import read_record, read_records, write_json, write_re
 from mtray.retrain import as_written, load_suite, mix_notes, recorded_job, recorded_sources, train
 from mtray.run_files import BASE_NUMBER, result_path, trial_dir, trial_name
 from mtray.schema import Study, TrialRecord
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import BoundStudy, locked, read_bound
 from mtray.separate_process import apart
 from mtray.trial.record import record_trial

@@ -10,20 +10,23 @@ from mtray.training.base_model import BaseModels
 
 
 class LoadedModel(NamedTuple):
-    """A base model at the start of a trial; `precision`: of its computation; `lineage`: the trial
-    that trained it, in words, if one did."""
+    """A base model at the start of a trial; `precision`: of its computation."""
 
     model: Any
     tokenizer: Any
     precision: str
-    lineage: str = ""
 
     @property
     def notes(self) -> dict[str, str]:
-        """For the record: why its attention is transformers' plain one, and where it comes from."""
+        """For the record: why its attention is transformers' plain one, and the trial of ours that
+        it comes from."""
         from mtray.training.attention import attention_note
 
-        found = {"attention": attention_note(self.model), "base_model": self.lineage}
+        origin = lineage_of(getattr(self.model, "name_or_path", ""))
+        found = {
+            "attention": attention_note(self.model),
+            "base_model": "" if origin is None else origin.text,
+        }
         return {name: text for name, text in found.items() if text}
 
 
@@ -42,5 +45,4 @@ def load_base_model(
     model = models.model(study.model, study.trust_remote_code, in_4_bits)
     tokenizer = models.tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
-    origin = lineage_of(study.model)
-    return LoadedModel(model, tokenizer, precision, "" if origin is None else origin.text)
+    return LoadedModel(model, tokenizer, precision)

@@ -66,8 +66,7 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"embedded", "generated_replay", "report", "training", "trial"},
-    "kept_model": BASICS | EVALUATION | {"report", "training", "trial"},
-    "run_models": BASICS | {"kept_model", "retrain", "search.ledger", "training"},
+    "run_models": BASICS | {"retrain", "search.ledger", "training"},
     "preparation": BASICS
     | DATA
     | EVALUATION
@@ -84,7 +83,7 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"kept_model", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {"retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
     | {"training", "trial"}
     | {"commands.scoring"},
     "cli": COMMANDS | {"cli_errors", "errors", "streams"},

@@ -50,13 +50,12 @@ def kept_outcome(
     keep_freed_memory()
     seconds = PhaseTimer()
     with seconds.phase("load"):
-        loaded = load_base_model(study, record.recipe, record.seed)
-        model, tokenizer = loaded.model, loaded.tokenizer
+        model, tokenizer, precision = load_base_model(study, record.recipe, record.seed)
         module = prepare(model, record.recipe, study.training, record.seed).model.eval()
         origin = InitialWeights()
         origin.take(module)
         load_trainable(module, file)
-    settings = settings_of(study.evaluation, module, tokenizer, loaded.precision)
+    settings = settings_of(study.evaluation, module, tokenizer, precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.reversion_alpha):
         with seconds.phase("generation"), merged(module):
             answered = answer_part(settings, requests, (0, 1))
