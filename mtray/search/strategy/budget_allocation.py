@@ -95,7 +95,8 @@ class BudgetAllocation:
         return (
             f"{counted(self.trials, 'trial')}: {self._baselines()}, "
             f"{counted(self.searched, 'recipe')} searched{self._given()}, "
-            f"{counted(self.repeats, 'repeat')}{again}, {counted(self.confirm, 'confirmation')} of the recommended recipe; "
+            f"{counted(self.repeats, 'repeat')}{again}, "
+            f"{counted(self.confirm, 'confirmation')} of the recommended recipe; "
             "plus the base model"
         )
 
