@@ -18,6 +18,8 @@ from mtray.papers.pages import markdown, needs_sheet, setup_sheet
 from mtray.papers.preset import ROOT, SCALES, Preset, Scale, load_preset, preset_ids
 from mtray.report.console import new_console
 from mtray.report.printing import Sheet, print_lines, print_sheet
+from mtray.run_files import STUDY_FILE
+from mtray.run_models import PREFIX
 
 SWEEP = ROOT / "sweeps" / "ratio_search.py"
 
@@ -113,17 +115,29 @@ def _start(
     """Check one run, or run it as `sweeps/ratio_search.py` does, which also resumes it."""
     study, space = files
     print_lines(["", f"{run.run}: {preset.runs[run.run].about}"], console)
+    begins = str(run.study.get("model", ""))
+    model = None if begins.startswith(PREFIX) else options.model
     if action == "check":
         from mtray.commands.check import check
 
-        return check(study, space, options.model, options.address)
+        if before := awaited_run(begins, options.runs_dir):
+            print_lines([f"begins with a model of {before}: checked once that has ended"], console)
+            return 0
+        return check(study, space, model, options.address, options.runs_dir)
     arguments = ["--study", str(study), "--space", str(space), "--name", run.name]
     arguments += ["--runs-dir", str(options.runs_dir)]
-    for key, value in (("--model", options.model), ("--address", options.address)):
+    for key, value in (("--model", model), ("--address", options.address)):
         arguments += [key, value] if value else []
     print_lines([f"python sweeps/ratio_search.py {shlex.join(arguments)}"], console)
     sys.stdout.flush()
     return _awaited([sys.executable, str(SWEEP), *arguments])
+
+
+def awaited_run(model: str, runs_dir: Path) -> str | None:
+    """The run that a study's model is of, if that has not been started yet."""
+    name = model.removeprefix(PREFIX).rpartition("/")[0]
+    there = not model.startswith(PREFIX) or (runs_dir / name / STUDY_FILE).is_file()
+    return None if there else name
 
 
 def _awaited(command: Sequence[str]) -> int:

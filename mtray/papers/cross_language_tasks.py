@@ -6,12 +6,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mtray.papers.preset import Scale
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
-
 from mtray.embedded.help_corpora import read_pages
 from mtray.embedded.help_packages import PACKAGES, fetch_package
 from mtray.embedded.help_summaries import write_summaries
+from mtray.papers.preset import Scale
+from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import Recipe, training_of
 

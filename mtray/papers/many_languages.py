@@ -9,15 +9,15 @@ from math import hypot
 from pathlib import Path
 
 import numpy as np
-from mtray.papers.preset import Scale
-from mtray.papers.rank_test import rank_test
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 
 from mtray.data.testsets import read_test_set
 from mtray.embedded.corpora import prepare as prepare_corpora
 from mtray.embedded.pivoted_pairs import prepare as prepare_pivoted
 from mtray.evaluation.metrics.output_failures import STRICT
 from mtray.evaluation.metrics.quality import chrf
+from mtray.papers.preset import Scale
+from mtray.papers.rank_test import rank_test
+from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 from mtray.report.differences import Difference
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import QualitySet, TrialRecord

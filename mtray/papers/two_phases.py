@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from mtray.papers.preset import Scale
-from mtray.papers.rank_test import rank_test
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 
 from mtray.embedded.corpora import prepare as prepare_corpora
 from mtray.embedded.two_phase_corpora import prepare as prepare_two_phase
+from mtray.papers.preset import Scale
+from mtray.papers.rank_test import rank_test
+from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import Recipe, TrialRecord
 
