@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from mtray.papers.results import PaperResults, RunResults
 from records_factory import make_record, make_score, make_study
 
 from mtray.papers.many_languages import (
@@ -16,6 +15,7 @@ from mtray.papers.many_languages import (
     text_similarity,
     unpaired,
 )
+from mtray.papers.results import PaperResults, RunResults
 from mtray.report.groups import no_draws
 from mtray.schema import Evaluation, Mix, QualitySet, Recipe, Source, SourceShare
 from mtray.search_space.space import Space

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from mtray.papers.results import PaperResults, RunResults
 from records_factory import make_record, make_score, make_study
 
+from mtray.papers.results import PaperResults, RunResults
 from mtray.papers.two_phases import (
     PUBLISHED,
     distance_sheet,
