@@ -58,8 +58,8 @@ def prepare(
     the sources are built, where the run was bound with another evaluation. Raises DataError or
     ConfigError before any trial starts."""
     from mtray.data.contamination import new_contamination_lines
-    from mtray.data.few_shot import check_share
     from mtray.data.recipe_tables import held_rows
+    from mtray.data.rendering_checks import check_renderings
     from mtray.data.special_token_notes import special_token_notes
     from mtray.data.store import build_store, sums_by_recipe
     from mtray.evaluation.held_out import sets_without_test, study_on_test
@@ -69,7 +69,12 @@ def prepare(
     from mtray.evaluation.suite import build_suite, with_dropped_units
     from mtray.generated_replay import check_generated, with_replay
     from mtray.search.strategy.baseline_recipes import baseline_recipes
-    from mtray.search.strategy.largest_recipes import check_source_sizes, largest_recipes
+    from mtray.search.strategy.largest_recipes import (
+        check_source_sizes,
+        counts_tokens,
+        largest_recipes,
+    )
+    from mtray.search_space.extreme_recipes import rendering_recipes
     from mtray.training.model_checks import check_looked_up
     from mtray.training.models import load_config, load_tokenizer
 
@@ -79,13 +84,13 @@ def prepare(
     check_measured(study, suite)
     if not sets_without_test(study):  # only to find errors: test segments are for `mtray test`
         build_suite(study_on_test(study), tokenizer)
-    largest = largest_recipes(space)
+    largest = largest_recipes(space, counts_tokens(study))
     check_generated(study, largest)
-    generated = with_replay(sources or study, say)
     references = map(space.recipe, baseline_recipes(space, study).values())
-    share = max(recipe.few_shot_share for recipe in (*largest, *references))
-    check_share(share, study.sources)
-    store = build_store(generated, tokenizer, say=say, few_shot=share > 0)
+    rendered = [*rendering_recipes(space), *references]
+    check_renderings(rendered, study, tokenizer)
+    generated = with_replay(sources or study, say)
+    store = build_store(generated, tokenizer, say=say, recipes=rendered)
     texts = (text for r in suite.requests for text in (r.prompt, r.target) if text)
     check_looked_up(study, tokenizer, store, list(texts))
     held = held_rows(store, space.values("max_length"))

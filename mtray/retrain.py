@@ -97,8 +97,7 @@ def build_sources(
 
     given = with_replay(study, partial(print, file=sys.stderr))
     seeded = given.model_copy(update={"seed": job.draw.seed})
-    few_shot = job.recipe.few_shot_share > 0
-    return dict(build_store(seeded, tokenizer, held, few_shot=few_shot))
+    return dict(build_store(seeded, tokenizer, held, recipes=[job.recipe]))
 
 
 def train(

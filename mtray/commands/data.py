@@ -7,17 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtray.commands.data_tables import chosen, mix_lines, most_lines, recipe_of, tables_of
-from mtray.data.few_shot import SUFFIX, takes_shots
+from mtray.commands.data_tables import (
+    chosen,
+    default_recipe,
+    mix_lines,
+    most_lines,
+    recipe_of,
+    tables_of,
+)
 from mtray.data.pipeline import Pipeline
-from mtray.data.store import mixed
+from mtray.data.rendering_checks import check_renderings
+from mtray.data.store import mixed, wanted_draws, wanted_variants
 from mtray.data.store_usage import all_stores
 from mtray.data.token_files import Store, store_dir
 from mtray.report.printing import aligned
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
 from mtray.schema import Recipe, Source, Study
-from mtray.search.strategy.largest_recipes import largest_recipes, most_requested
+from mtray.search.strategy.largest_recipes import (
+    counts_tokens,
+    largest_recipes,
+    most_requested,
+)
+from mtray.search_space.extreme_recipes import rendering_recipes
 from mtray.search_space.space import Space, load_space
 from mtray.study import load_study
 
@@ -41,7 +53,7 @@ def run_data(args: argparse.Namespace) -> int:
     recipe = recipe_of(args.recipe, study) if args.action != "build" else None
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     if args.action == "build":
-        build(study, wanted, tokenizer, shots_wanted(study, args.space))
+        build(study, wanted, tokenizer, recipes_wanted(study, args.space))
     elif args.action == "peek":
         from mtray.commands.data_peek import peek
 
@@ -52,24 +64,31 @@ def run_data(args: argparse.Namespace) -> int:
     return 0
 
 
-def shots_wanted(study: Study, space: Path | None) -> bool:
-    """Whether some recipe may use few-shot examples: judged by the space, the study's defaults, or
-    a source that sets `shots`."""
+def recipes_wanted(study: Study, space: Path | None) -> list[Recipe]:
+    """Recipes that have every rendering which a recipe of the space may have; without a space, the
+    study's defaults, with shots where a source sets `shots`."""
     if space is not None:
-        largest = largest_recipes(load_space(space, study.defaults, study.sources))
-        return any(recipe.few_shot_share > 0 for recipe in largest)
-    asked = any("shots" in source.model_fields_set for source in study.sources)
-    return asked or float(study.defaults.get("few_shot_share", 0)) > 0
+        return rendering_recipes(load_space(space, study.defaults, study.sources))
+    found = default_recipe(study)
+    if any("shots" in source.model_fields_set for source in study.sources):
+        found = found.model_copy(update={"few_shot_share": 1.0})
+    return [found]
 
 
-def build(study: Study, sources: Sequence[Source], tokenizer: Any, few_shot: bool) -> None:
+def build(
+    study: Study, sources: Sequence[Source], tokenizer: Any, recipes: Sequence[Recipe]
+) -> None:
     """Build missing stores, and print what every store holds."""
+    check_renderings(recipes, study, tokenizer)
     pipeline = Pipeline(study, tokenizer)
     print(f"stores in {store_dir()}")
-    for source in sources:
-        for shown in (False, True) if few_shot and takes_shots(source) else (False,):
-            found = pipeline.store(source, shown)
-            print("\n".join(_store_lines(source.name + SUFFIX * shown, found, study)))
+    names = {source.name for source in sources}
+    for name, (source, variant) in wanted_variants(study, recipes).items():
+        if source.name in names:
+            print("\n".join(_store_lines(name, pipeline.store(source, variant), study)))
+    for name, (source, joins) in wanted_draws(study, recipes).items():
+        if source.name in names:
+            print("\n".join(_store_lines(name, pipeline.draws(source, joins), study)))
 
 
 def _store_lines(name: str, found: Store, study: Study) -> list[str]:
@@ -98,9 +117,10 @@ def stats(
     that any recipe of a space asks for."""
     import numpy as np
 
-    largest = largest_recipes(space) if space else ()
+    largest = largest_recipes(space, counts_tokens(study)) if space else ()
     needed = study.sources if recipe or space else sources
-    tables = tables_of(study, needed, tokenizer, recipe, *largest)
+    rendered = rendering_recipes(space) if space else ()
+    tables = tables_of(study, needed, tokenizer, recipe, *rendered)
     head = ["source", "kind", "languages", "examples", "too long", "MB", "tokens", "mean"]
     rows = [[*head, *(f"p{p}" if p < 100 else "max" for p in PERCENTILES)]]
     for source in sources:

@@ -30,8 +30,8 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--space",
                 type=Path,
-                help="search space; if its `few_shot_share` can exceed 0, few-shot tables are "
-                "built as well",
+                help="search space; all that its recipes can draw from is built, such as few-shot "
+                "tables if its `few_shot_share` can exceed 0",
             )
         if name == "stats":
             sub.add_argument(

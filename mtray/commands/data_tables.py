@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtray.data.rendering_checks import check_renderings
 from mtray.data.store import build_store
 from mtray.data.tables import StoredTable
 from mtray.errors import ConfigError
 from mtray.report.printing import aligned
-from mtray.schema import RENAMED, WEIGHT, Mix, Recipe, Source, Study, is_parameter
-from mtray.search_space.source_weights import check_names
+from mtray.schema import RENAMED, Mix, Recipe, Source, Study, is_parameter, parameter_names
+from mtray.search_space.share_groups import check_names
 from mtray.search_space.space import unknown_parameter
 
 
@@ -35,24 +36,31 @@ def recipe_of(pairs: Sequence[str], study: Study) -> Recipe | None:
         if key in RENAMED:
             raise unknown_parameter("--recipe", key)
         if not sign or not is_parameter(key):
-            allowed = ", ".join((*Recipe.model_fields, f"{WEIGHT}SOURCE"))
-            raise ConfigError(f"--recipe: expected KEY=VALUE with a key of {allowed}; found {pair}")
+            raise ConfigError(
+                f"--recipe: expected KEY=VALUE with a key of {parameter_names()}; found {pair}"
+            )
         given[key] = value
     check_names("--recipe", list(given), study.sources)
-    known = {k: v for k, v in study.defaults.items() if is_parameter(k)}
     try:
-        return Recipe.model_validate({"parallel_size": 1000, **known, **given})
+        return default_recipe(study, given)
     except ValueError as error:
         reason = "; ".join(str(error).splitlines()[1:3])
         raise ConfigError(f"--recipe {' '.join(pairs)}: {reason}") from None
 
 
+def default_recipe(study: Study, given: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe of the study's defaults, and of what is given instead. Raises ValueError."""
+    known = {k: v for k, v in study.defaults.items() if is_parameter(k)}
+    return Recipe.model_validate({"parallel_size": 1000, **known, **(given or {})})
+
+
 def tables_of(
     study: Study, sources: Sequence[Source], tokenizer: Any, *recipes: Recipe | None
 ) -> dict[str, StoredTable]:
-    few_shot = any(recipe is not None and recipe.few_shot_share > 0 for recipe in recipes)
+    given = [recipe for recipe in recipes if recipe is not None]
+    check_renderings(given, study, tokenizer)
     only = study.model_copy(update={"sources": tuple(sources)})
-    return build_store(only, tokenizer, say=print, few_shot=few_shot)
+    return build_store(only, tokenizer, say=print, recipes=given)
 
 
 def most_lines(most: Mapping[str, int], tables: Mapping[str, StoredTable]) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mtray.data.mixing import Draw
+from mtray.data.recipe_tables import rendered_tables
 from mtray.data.store import mixed
 from mtray.data.store_usage import MANIFEST
 from mtray.data.tables import Table
@@ -20,7 +21,8 @@ from mtray.data.token_files import store_dir
 from mtray.schema import Mix, Recipe, SourceShare, Study
 
 COUNTS = (
-    "kind", "requested", "requested_tokens", "realised", "few_shot", "available", "held", "tokens",
+    "kind", "requested", "requested_tokens", "realised", "few_shot", "directions", "noisy",
+    "available", "held", "tokens",
 )  # fmt: skip
 ASKED = ("kind", "requested", "requested_tokens", "realised")  # for a source without examples drawn
 ALLOWED = ("code", "versions")  # inputs of a store that can change without changing tokens
@@ -64,15 +66,16 @@ def drawn_again(
     recorded: Mix, study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw
 ) -> Comparison:
     """Compare the mix of a record with what would be drawn for it from these sources."""
-    if found := source_difference(recorded, store):
+    if found := source_difference(recorded, rendered_tables(recipe, store, study)):
         return Comparison(found)  # there may be too few examples to draw
     return compared(recorded, mixed(study, store, recipe, which)[1])
 
 
-def source_difference(recorded: Mix, store: Mapping[str, Table]) -> Difference | None:
-    """The first source that was drawn from and whose number of examples has changed."""
+def source_difference(recorded: Mix, tables: Mapping[str, Table]) -> Difference | None:
+    """The first source that was drawn from and whose number of examples has changed; `tables` are
+    those that the recipe draws from."""
     for share in recorded.shares:
-        table = store.get(share.source)
+        table = tables.get(share.source)
         if share.realised and table is not None and share.available != table.available:
             why = cause(share.store_key.split("+")[0], table.key)
             return Difference(share.source, "available", share.available, table.available, why)

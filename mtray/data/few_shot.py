@@ -1,7 +1,8 @@
 """A recipe's `few_shot_share`: this share of the pairs is preceded by other pairs of their source.
 
 Every parallel source is tokenised twice, with its rows in one order: each pair alone, and after
-shots (if any fit, else alone). Which rows a trial takes from the second table is drawn per row, so
+shots (if any fit, else alone); where the recipe decides how rows are rendered, each of its variants
+is (`mtray.data.variants`). Which rows a trial takes from the second table is drawn per row, so
 that the few-shot rows of one share are also few-shot at a higher share, and a smaller mix is part
 of a larger one.
 """
@@ -9,7 +10,7 @@ of a larger one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,15 +20,9 @@ import numpy.typing as npt
 from mtray.data.mixing import Index
 from mtray.data.tables import Example, Origin, Table
 from mtray.data.token_files import Hashes
+from mtray.data.variants import takes_shots
 from mtray.errors import ConfigError
 from mtray.schema import Source
-
-SUFFIX = "+few_shot"  # source names cannot contain a plus
-
-
-def takes_shots(source: Source) -> bool:
-    """Whether the source has a second table: pairs without `context` and `documents` do."""
-    return source.kind == "parallel" and not source.context and not source.documents
 
 
 def check_share(share: float, sources: Sequence[Source]) -> None:
@@ -82,20 +77,6 @@ class FewShotTable:
 
     def example(self, row: int) -> Example:
         return (self.shown if self.few_shot[row] else self.alone).example(row)
-
-
-def few_shot_table(store: Mapping[str, Table], share: float) -> Mapping[str, Table]:
-    """The tables that a recipe with this share draws from. ConfigError where the share is above 0
-    and no source was tokenised with shots."""
-    alone = {name: table for name, table in store.items() if not name.endswith(SUFFIX)}
-    if not share:
-        return alone
-    twins = {name: store[name + SUFFIX] for name in alone if name + SUFFIX in store}
-    if not twins:
-        raise ConfigError("`few_shot_share` is above 0, but no source was tokenised with shots")
-    return alone | {
-        name: FewShotTable(name, alone[name], shown, share) for name, shown in twins.items()
-    }
 
 
 def few_shot_rows(table: Table, rows: Index) -> int:

@@ -1,5 +1,6 @@
 """The number of examples of each source for a recipe. `plan` is the only reader of `parallel_size`,
-`mono_ratio`, `replay_fraction`, `source_weights` and `weight.SOURCE`.
+`mono_ratio`, `replay_fraction`, `source_weights` and `weight.SOURCE`, and with them of what the
+shares of directions (`direction.xx-yy`) make each parallel source give.
 
 n_mono = mono_ratio * n_parallel; n_replay = replay_fraction / (1 - replay_fraction) * (n_parallel +
 n_mono). Within a kind the sources share by weight, or equally where the recipe says so; a
@@ -26,7 +27,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.errors import ConfigError, DataError
-from mtray.schema import SIZE_OF, WEIGHT, Kind, Recipe, Source
+from mtray.schema import (
+    DIRECTION,
+    SIZE_OF,
+    WEIGHT,
+    Kind,
+    Recipe,
+    Source,
+    all_directions,
+    with_directions,
+)
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # cumulative tokens of each source's examples in the order drawn
@@ -85,8 +95,20 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
 
 
 def weighted(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
-    """Every source with its weight among the sources of its kind: the recipe's own, or what its
-    `source_weights` says."""
+    """Every source with its weight among the sources of its kind: of parallel ones what the
+    recipe's directions make of it (`mtray.schema.directions`). ConfigError where they leave no
+    pair."""
+    given = given_weights(recipe, sources)
+    found = with_directions(recipe, given)
+    pairs = [w for s, w in given if s.kind == "parallel"]
+    if any(pairs) and not any(w for s, w in found if s.kind == "parallel"):
+        none = ", ".join(f"{DIRECTION}{name}" for name in all_directions(sources))
+        raise ConfigError(f"every direction of the sources has share 0: {none}")
+    return found
+
+
+def given_weights(recipe: Recipe, sources: Sequence[Source]) -> list[tuple[Source, float]]:
+    """Every source with the recipe's own weight, or what its `source_weights` says."""
     own, study = recipe.weights, recipe.source_weights == "study"
     return [(s, own.get(s.name, s.weight if study else 1.0)) for s in sources]
 

@@ -20,10 +20,10 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 from mtray.data.benchmarks.idioms import Dictionary, read_dictionary
-from mtray.data.content_draws import uniform_by_content
 from mtray.data.readers.options import ReadOptions
 from mtray.data.readers.paragraphs import one_line
 from mtray.data.readers.sources import Row, stream_columns
+from mtray.data.row_draws import noise_draw
 from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
 from mtray.schema import Noise, Source
@@ -36,7 +36,7 @@ APERTIUM_SECONDS = 600
 def with_lines(source: Source, rows: Iterable[Row]) -> Iterator[Row]:
     """Every row of the source's file with its line of the weaker system's output, if there is one.
     Must be called before any row is dropped. DataError unless the numbers of lines match."""
-    noise = source.noise
+    noise = source.own_noise
     if noise is None or noise.level != "sentence" or noise.path is None:
         yield from rows
         return
@@ -66,7 +66,7 @@ class NoiseMaker:
             apertium_program()
 
     def chosen(self, row: Row) -> bool:
-        return uniform_by_content("noise", self.key, row["source"], row["target"]) < self.noise.rate
+        return noise_draw(self.key, (row["source"], row["target"])) < self.noise.rate
 
     def rows(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows in their order. Raises DataError, and ConfigError where Apertium is needed but

@@ -21,6 +21,7 @@ from mtray.data.noise import apertium_identity, with_lines
 from mtray.data.readers.folders import data_files, entries_below
 from mtray.data.readers.remarks import Remarks
 from mtray.data.readers.sources import is_data_set, paths_of, source_rows
+from mtray.data.row_draws import DRAWS, draw_chunks
 from mtray.data.special_tokens import PREFIX, special_token_line
 from mtray.data.templates import TEMPLATES
 from mtray.data.token_files import (
@@ -34,8 +35,9 @@ from mtray.data.token_files import (
     store_dir,
 )
 from mtray.data.tokenization import encode_examples
-from mtray.data.training_prompts import build_renderer
+from mtray.data.training_prompts import build_renderer, trained_row
 from mtray.data.translation_prompts import keeps_breaks
+from mtray.data.variants import Variant
 from mtray.errors import DataError
 from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
@@ -53,6 +55,11 @@ CHAT_VERSIONS = ("jinja2",)  # fills a chat template
 SLOW_VERSIONS = ("sentencepiece", "regex")  # used by slow (Python) tokenizers
 SET_VERSIONS = ("datasets",)  # reads data set folders and hub data sets
 SEEDLESS_TEMPLATES = {*TEMPLATES, "chat"}
+OWN = Variant()
+# of a store of draws: what the manifests of other stores say of their rows
+NOTHING_TOLD: dict[str, Any] = {
+    "filters": {}, "rendering": {}, "allowed": {}, "overlaps": [], "told": [], "remarks": [],
+}  # fmt: skip
 
 
 @dataclass
@@ -75,9 +82,11 @@ class Pipeline:
         looks = filters.leakage is not None or filters.shots_leakage is not None
         return build_filter(source, self.study, self._index if looks else None)
 
-    def inputs(self, source: Source, few_shot: bool = False) -> dict[str, Any]:
-        """Everything that a source's tokens depend on, as JSON."""
-        study, row_filter = self.study, self.filter_of(source)
+    def inputs(self, source: Source, variant: Variant = OWN) -> dict[str, Any]:
+        """Everything that the tokens of a variant of a source depend on, as JSON: as in a study in
+        which the source is like that."""
+        source, study = variant.of(source), self._study_of(variant)
+        row_filter = self.filter_of(source)
         options = source.model_dump(mode="json", exclude=OUTSIDE)
         inputs: dict[str, Any] = {
             "source": _with_hashes(options),
@@ -90,14 +99,21 @@ class Pipeline:
             "code": code_hash(Path(__file__).parent),
             "versions": self._versions(source, row_filter),
         }
-        if source.noise and source.noise.apertium:
-            inputs |= {"apertium": apertium_identity(source.noise.apertium)}
-        if few_shot:
+        if source.own_noise and source.own_noise.apertium:
+            inputs |= {"apertium": apertium_identity(source.own_noise.apertium)}
+        if variant.few_shot:
             inputs |= {"few_shot": source.shots}
+        if variant.instructions:
+            inputs |= {"instructions": variant.instructions}
         given = source.model_dump(exclude_defaults=True, exclude=OUTSIDE).keys()
-        if few_shot or given - SEEDLESS or study.template not in SEEDLESS_TEMPLATES:
+        if variant.few_shot or given - SEEDLESS or study.template not in SEEDLESS_TEMPLATES:
             inputs |= {"seed": study.seed, "name": source.name}
         return inputs
+
+    def _study_of(self, variant: Variant) -> Study:
+        if not variant.template:
+            return self.study
+        return self.study.model_copy(update={"template": variant.template})
 
     def _versions(self, source: Source, row_filter: RowFilter) -> dict[str, str | None]:
         """Versions of everything outside mtray that affects the source's examples."""
@@ -111,23 +127,49 @@ class Pipeline:
         # unicode: character classes and case mapping, used by filters and templates
         return {name: version_of(name) for name in names} | {"unicode": unidata_version}
 
-    def store(self, source: Source, few_shot: bool = False) -> Store:
-        """The source's store, built if necessary; `few_shot`: of its few-shot examples. Raises
-        DataError, also when no example is left."""
-        inputs = self.inputs(source, few_shot)
-        return get_store(inputs, lambda writer: self._write(source, writer, few_shot))
+    def store(self, source: Source, variant: Variant = OWN) -> Store:
+        """The store of a source's variant, built if necessary. Raises DataError, also when no
+        example is left."""
+        inputs = self.inputs(source, variant)
+        return get_store(inputs, lambda writer: self._write(source, writer, variant))
+
+    def draws(self, source: Source, joins: bool = False) -> Store:
+        """The store of the draws for a source's rows (`mtray.data.row_draws`), built if necessary.
+        `joins`: for texts with the line breaks that those of the study's template do not have, or
+        without those that they have."""
+        source = source.model_copy(update={"noise": None})
+        row_filter, study = self.filter_of(source), self.study
+        options = source.model_dump(mode="json", exclude=OUTSIDE | {"directions", "shots"})
+        breaks = keeps_breaks(study.template, study.paragraphs) != joins
+        inputs = {
+            "draws": "of direction and noise", "source": _with_hashes(options),
+            "filter": row_filter.signature, "evaluation_texts": row_filter.texts_signature,
+            "keeps_breaks": breaks, "seed": study.seed, "name": source.name,
+            "code": code_hash(Path(__file__).parent),
+            "versions": self._versions(source, row_filter),
+        }  # fmt: skip
+        return get_store(inputs, lambda writer: self._write_draws(source, writer, breaks))
+
+    def _write_draws(self, source: Source, writer: TokenWriter, breaks: bool) -> dict[str, Any]:
+        rows = (
+            trained_row(row, breaks) for row in self.filter_of(source).kept(source_rows(source))
+        )
+        pairs = ((row["source"], row["target"]) for row in rows)
+        for chunk in draw_chunks(pairs, f"{self.study.seed}/{source.name}", ROWS):
+            writer.add(*chunk)
+        return {"name": f"{source.name}{DRAWS}", **NOTHING_TOLD}
 
     def found(self, source: Source) -> Store | None:
         """The source's store if it was built before."""
         return find_store(store_dir() / key_of(self.inputs(source)))
 
-    def _write(self, source: Source, writer: TokenWriter, few_shot: bool) -> dict[str, Any]:
+    def _write(self, source: Source, writer: TokenWriter, variant: Variant) -> dict[str, Any]:
         told: dict[str, Any] = {}
         limit = self.study.training.max_length
         # tokenizers releases the GIL: one chunk is encoded while the next is read
         with ThreadPoolExecutor(1) as other:
             before: Future[Any] | None = None
-            for chunk in _chunks(self.examples(source, told, few_shot)):
+            for chunk in _chunks(self.examples(source, told, variant)):
                 now = other.submit(encoded, chunk, self.tokenizer, limit)
                 if before is not None:
                     writer.add(*before.result())
@@ -144,14 +186,16 @@ class Pipeline:
         return {"name": source.name, **told}
 
     def examples(
-        self, source: Source, told: dict[str, Any], few_shot: bool = False
+        self, source: Source, told: dict[str, Any], variant: Variant = OWN
     ) -> Iterator[tuple[str, str]]:
-        """(prompt, target) of every row that passes the filters. When exhausted, `told` holds the
-        counts `filters`, `allowed` and `rendering` by name, a summary for people as `told`, as
-        `overlaps` some rows that are also in an evaluation set, and as `remarks` what the reader
-        left out."""
-        row_filter, remarks = self.filter_of(source), Remarks()
-        renderer = build_renderer(source, self.study, self.tokenizer, few_shot)
+        """(prompt, target) of every row that passes the filters, as in the variant. When exhausted,
+        `told` holds the counts `filters`, `allowed` and `rendering` by name, a summary for people
+        as `told`, as `overlaps` some rows that are also in an evaluation set, and as `remarks` what
+        the reader left out."""
+        source, row_filter, remarks = variant.of(source), self.filter_of(source), Remarks()
+        renderer = build_renderer(
+            source, self._study_of(variant), self.tokenizer, variant.few_shot, variant.instructions
+        )
         rows = with_lines(source, source_rows(source, remarks))
         yield from renderer.examples(row_filter.kept(rows))
         counts = row_filter.counts

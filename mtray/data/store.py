@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.few_shot import SUFFIX, takes_shots
 from mtray.data.filters import KEPT
 from mtray.data.mixing import OWN_DRAW, Draw, MixPart, Sums, SumsOf, draw, plan, shared_rows
 from mtray.data.readers.folders import data_files
 from mtray.data.readers.sources import is_there, paths_of, source_rows
-from mtray.data.recipe_tables import few_shot_count, recipe_tables, whole_table
+from mtray.data.recipe_tables import realised_counts, recipe_tables, whole_table
 from mtray.data.tables import Examples, StoredTable, Table, TokenTable, digest_of, token_sums
 from mtray.data.testsets import is_named
+from mtray.data.token_files import Store
 from mtray.data.tokenization import texts_tokenised
+from mtray.data.variant_tables import draws_name
+from mtray.data.variants import Variant, all_variants
 from mtray.errors import DataError
-from mtray.schema import AbilitySpec, Mix, Recipe, Source, SourceShare
+from mtray.schema import (
+    RENDERING_PARAMETERS,
+    AbilitySpec,
+    Mix,
+    Recipe,
+    Source,
+    SourceShare,
+)
 
 if TYPE_CHECKING:
     from mtray.schema import Study
@@ -70,8 +79,8 @@ def check_files(study: Study) -> None:
 
 
 def _source_paths(source: Source) -> list[str]:
-    noise = [source.noise.path] if source.noise and source.noise.path else []
-    return [*filter(None, paths_of(source.path)), *noise]
+    noise = [noise.path for noise in source.noises]
+    return [path for path in (*paths_of(source.path), *noise) if path]
 
 
 def _check_rows(source: Source) -> None:
@@ -102,35 +111,66 @@ def build_store(
     tokenizer: Any,
     held: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
-    few_shot: bool = False,
+    recipes: Sequence[Recipe] = (),
 ) -> dict[str, StoredTable]:
     """Every source of the study, by name, in the study's order, tokenised where no store exists;
-    with `few_shot` also its few-shot examples (`mtray.data.few_shot`). `held`: how many examples of
-    a source a recorded trial drew from, which the draw of a replicate depends on; all for sources
-    without an entry."""
+    and what else `recipes` draw from: few-shot examples (`mtray.data.few_shot`) and the variants of
+    each source (`mtray.data.variants`). `held`: how many examples of a source a recorded trial drew
+    from, which the draw of a replicate depends on; all for sources without an entry."""
     from mtray.data.pipeline import Pipeline
 
-    held = held or {}
     pipeline, store = Pipeline(study, tokenizer), {}
-    twins = [(s, SUFFIX) for s in study.sources if few_shot and takes_shots(s)]
-    for source, suffix in (*((s, "") for s in study.sources), *twins):
-        name = source.name + suffix
-        found = pipeline.store(source, bool(suffix))
-        made = found.manifest
-        rows, seconds = made["rows"], made["seconds"]
-        if found.built:
-            say(f"store of {name}: {rows:,} rows tokenised in {seconds:.1f} s ({found.key})")
-        else:
-            say(f"store of {name}: reused ({found.key}, built {made['built']})")
-        for line in made["told"]:
-            say(f"  {line}")
-        store[name] = StoredTable(
-            found.folder, source.name, study.seed, rows, rows - made["examples"],
-            held.get(source.name), found.built,
-            {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
-            tuple(made["remarks"]), made["rendering"],
-        )  # fmt: skip
+    wanted = wanted_variants(study, recipes)
+    plain = (Variant(), Variant(few_shot=True))
+    # trials that have others draw from all examples, and no table of them has as many as they
+    rendered = {source.name for source, variant in wanted.values() if variant not in plain}
+    for name, (source, variant) in wanted.items():
+        most = None if source.name in rendered else (held or {}).get(source.name)
+        store[name] = _stored(name, pipeline.store(source, variant), source, study, most, say)
+    for name, (source, joins) in wanted_draws(study, recipes).items():
+        store[name] = _stored(name, pipeline.draws(source, joins), source, study, None, say)
     return store
+
+
+def _stored(
+    name: str,
+    found: Store,
+    source: Source,
+    study: Study,
+    wanted: int | None,
+    say: Callable[[str], None],
+) -> StoredTable:
+    made = found.manifest
+    rows, seconds = made["rows"], made["seconds"]
+    if found.built:
+        say(f"store of {name}: {rows:,} rows tokenised in {seconds:.1f} s ({found.key})")
+    else:
+        say(f"store of {name}: reused ({found.key}, built {made['built']})")
+    for line in made["told"]:
+        say(f"  {line}")
+    return StoredTable(
+        found.folder, source.name, study.seed, rows, rows - made["examples"], wanted, found.built,
+        {why: n for why, n in made["filters"].items() if why != KEPT}, made["allowed"],
+        tuple(made["remarks"]), made["rendering"],
+    )  # fmt: skip
+
+
+def wanted_variants(study: Study, recipes: Sequence[Recipe]) -> dict[str, tuple[Source, Variant]]:
+    """All variants that some recipes draw from by the names of their stores: the study's own of
+    each source first. Raises ConfigError for a rendering that is impossible."""
+    every = [(source, all_variants(recipes, source, study)[0]) for source in study.sources]
+    found = {source.name: (source, Variant()) for source in study.sources}
+    found |= {source.name + v.suffix: (source, v) for source, variants in every for v in variants}
+    return found
+
+
+def wanted_draws(study: Study, recipes: Sequence[Recipe]) -> dict[str, tuple[Source, bool]]:
+    """The stores of draws for rows that some recipes need, likewise."""
+    return {
+        draws_name(source.name, joins): (source, joins)
+        for source in study.sources
+        for joins in all_variants(recipes, source, study)[1]
+    }
 
 
 def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums | None:
@@ -139,15 +179,24 @@ def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) ->
 
 
 def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:
-    """`sums_of` for any recipe, since few-shot examples are longer and a recipe may leave out long
-    ones. The last sums are cached."""
+    """`sums_of` for any recipe, since lengths depend on how it has its sources rendered, and it may
+    leave out long examples. The last sums are cached."""
+    if study.mixing.count != "tokens":
+        return lambda recipe: None
 
     @lru_cache(maxsize=1)
-    def of(share: float, limit: int | None) -> Sums | None:
-        recipe = Recipe(parallel_size=0, few_shot_share=share, max_length=limit)
-        return sums_of(study, recipe_tables(recipe, store))
+    def of(alike: Recipe) -> Sums | None:
+        return sums_of(study, recipe_tables(alike, store, study))
 
-    return lambda recipe: of(recipe.few_shot_share, recipe.max_length)
+    return lambda recipe: of(_rendered_alike(recipe))
+
+
+def _rendered_alike(recipe: Recipe) -> Recipe:
+    """A recipe that draws from the same tables, and is the same for all that do."""
+    same = {name: getattr(recipe, name) for name in (*RENDERING_PARAMETERS, "max_length")}
+    weights = {"source_weights": recipe.source_weights} if recipe.directions else {}
+    extra = recipe.model_extra if recipe.directions else {}
+    return Recipe.model_validate({"parallel_size": 0, **same, **weights, **(extra or {})})
 
 
 def select(
@@ -178,7 +227,7 @@ def select(
                 repeats=len(rows) / max(1, table.available),
                 store=table.origin,
                 store_key=table.key,
-                few_shot=few_shot_count(table, rows),
+                **realised_counts(table, rows),
                 dropped=table.dropped,
                 digest=digest_of(table, rows),
             )
@@ -191,6 +240,6 @@ def mixed(
     study: Study, store: Mapping[str, Table], recipe: Recipe, which: Draw = OWN_DRAW
 ) -> tuple[Examples, Mix]:
     """The examples of a recipe and its mix, as every trial draws them."""
-    tables = recipe_tables(recipe, store)
+    tables = recipe_tables(recipe, store, study)
     parts = plan(recipe, study.sources, sums_of(study, tables, which))
     return select(tables, parts, study.training.allow_repeats, which)

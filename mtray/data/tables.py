@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.data.mixing import OWN_DRAW, Draw, Index, Sums, source_order
+from mtray.data.row_draws import Draws, as_draws
 from mtray.data.token_files import TOKENS, Hashes, TokenFile, row_hashes
 
 Example = tuple[npt.NDArray[np.int32], int]
@@ -55,6 +56,7 @@ class TokenTable:
     - `ends`: exclusive end of each example, shape (examples,).
     - `loss_from`: shape (examples,).
     - `known`: its hashes, where they need not be computed.
+    - `places_known`: its `places`, where examples were left out.
     """
 
     ids: npt.NDArray[np.int32]
@@ -65,9 +67,19 @@ class TokenTable:
     origin: Origin = ""
     key: str = ""
     known: Hashes | None = None
+    places_known: Index | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def places(self) -> Index:
+        """See `StoredTable.places`."""
+        return np.arange(len(self)) if self.places_known is None else self.places_known
+
+    @property
+    def draws(self) -> Draws:
+        """See `StoredTable.draws`."""
+        return as_draws(self.ids)
 
     def lengths(self) -> Index:
         return np.diff(self.ends, prepend=0)
@@ -154,6 +166,19 @@ class StoredTable:
             order, lengths = order[kept], lengths[kept]
         return order.copy(), lengths.astype(np.int64)
 
+    def places(self) -> Index:
+        """Where each example stands among all rows in the study's order, of which some are too
+        long, shape (len,)."""
+        if not self.dropped:
+            return np.arange(len(self))
+        order = source_order(self.seed, self.source, self.rows)
+        return np.flatnonzero(self._file.lengths()[order])[: len(self)]
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Of a table of draws (`mtray.data.row_draws`): those of each row in the study's order."""
+        return as_draws(self._file.all_ids())[self._order]
+
     def lengths(self) -> Index:
         return self._lengths
 
@@ -178,8 +203,9 @@ class StoredTable:
             ids[start:end], loss_from[row] = self.example(row)
             start = end
         return TokenTable(
-            ids, ends, loss_from, self.dropped, self.available, "sent", self.key, self.hashes()
-        )
+            ids, ends, loss_from, self.dropped, self.available, "sent", self.key, self.hashes(),
+            self.places() if self.dropped else None,
+        )  # fmt: skip
 
 
 class Examples(Sequence[Example]):

@@ -125,6 +125,10 @@ class TokenFile:
         """Hash of every row (`row_hashes`), shape (rows,)."""
         return np.concatenate(self._hashes) if self._hashes else np.empty(0, np.uint64)
 
+    def all_ids(self) -> Ids:
+        """The ids of all rows, concatenated, shape (tokens,)."""
+        return np.concatenate(self._ids) if self._ids else np.empty(0, np.int32)
+
     def row(self, row: int) -> tuple[Ids, int]:
         chunk, place = divmod(row, ROWS)
         offsets = self._offsets[chunk]

@@ -11,19 +11,19 @@ from __future__ import annotations
 import heapq
 import json
 import tempfile
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from mtray.data.content_draws import choice_by_content, uniform_by_content
 from mtray.data.documents import joined_rows, joined_texts, with_previous
+from mtray.data.instructions import INSTRUCTIONS
 from mtray.data.length_fitting import Draft, Example, fitted_examples
 from mtray.data.noise import NoiseMaker
 from mtray.data.readers.paragraphs import BREAK, continued, has_break, joined
 from mtray.data.readers.sources import Row
+from mtray.data.row_draws import direction_draw, place_of_share
 from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
 from mtray.data.translation_prompts import Pair, PromptBuilder
@@ -68,11 +68,6 @@ class Renderer:
                 self.counts[SEVERAL_LINES] += 1
             yield row
 
-    def _trained(self, row: Row) -> Row:
-        if self.prompt_builder.keeps_breaks or not any(has_break(row[side]) for side in SIDES):
-            return row
-        return row | {side: joined(row[side]) for side in SIDES}
-
     def _examples(self, rows: Iterable[Row]) -> Iterator[Example]:
         source = self.source
         if source.kind == "mono":
@@ -83,7 +78,7 @@ class Renderer:
             return (Example("", text) for text in texts)
         if source.kind != "parallel":
             return (Example(self.prompt_builder.anything(r["prompt"]), r["target"]) for r in rows)
-        rows = map(self._trained, rows)
+        rows = (trained_row(row, self.prompt_builder.keeps_breaks) for row in rows)
         if self.noise is not None:
             rows = self.noise.rows(rows)
         if source.documents:
@@ -119,11 +114,8 @@ class Renderer:
         shares = self.source.directions or {"-".join(self.source.languages): 1.0}
         place = 0
         if len(shares) > 1:
-            drawn = uniform_by_content("direction", self.prompt_builder.key, *_texts(row)) * sum(
-                shares.values()
-            )
-            ends = list(accumulate(shares.values()))
-            place = min(bisect_right(ends, drawn), len(ends) - 1)  # rounding
+            drawn = direction_draw(self.prompt_builder.key, _texts(row))
+            place = place_of_share(drawn, shares.values())
         direction = list(shares)[place]
         self.counts[f"direction.{direction}"] += 1
         source, target = direction.split("-")
@@ -192,6 +184,13 @@ class Renderer:
 SIDES = ("source", "target")
 
 
+def trained_row(row: Row, keeps_breaks: bool) -> Row:
+    """A pair as it is trained on: with its line breaks, or on one line."""
+    if keeps_breaks or not any(has_break(row[side]) for side in SIDES):
+        return row
+    return row | {side: joined(row[side]) for side in SIDES}
+
+
 def _texts(row: Row) -> Pair:
     return row["source"], row["target"]
 
@@ -224,16 +223,22 @@ def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
 
 
 def build_renderer(
-    source: Source, study: Study, tokenizer: Any, few_shot: bool = False
+    source: Source,
+    study: Study,
+    tokenizer: Any,
+    few_shot: bool = False,
+    instructions: int | None = None,
 ) -> Renderer:
-    """Raises ConfigError for a template that the tokenizer cannot fill, or replay that was not
-    generated; DataError for a `noise` file that cannot be read."""
+    """`instructions`: how many of the pool are used (None: all). Raises ConfigError for a template
+    that the tokenizer cannot fill, or replay that was not generated; DataError for a `noise` file
+    that cannot be read."""
     if source.replay != "er":
         raise ConfigError(
             f"source {source.name!r}: its replay is not generated yet; run "
             "`python -m mtray data generate STUDY`"
         )
     key = f"{study.seed}/{source.name}"
-    asking = PromptBuilder(study.template, tokenizer, key, study.paragraphs)
-    noise = NoiseMaker(source, source.noise, study.seed) if source.noise else None
+    number = instructions or len(INSTRUCTIONS)
+    asking = PromptBuilder(study.template, tokenizer, key, study.paragraphs, number)
+    noise = NoiseMaker(source, source.own_noise, study.seed) if source.own_noise else None
     return Renderer(source, asking, tokenizer, study.training.max_length, noise, few_shot)

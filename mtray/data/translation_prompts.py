@@ -29,7 +29,7 @@ from mtray.schema import Paragraphs
 
 Pair = tuple[str, str]
 POOL, CHAT, CHAT_POOL = "pool", "chat", "chat_pool"
-CHATS = (CHAT, CHAT_POOL)
+CHATS, POOLED = (CHAT, CHAT_POOL), (POOL, CHAT_POOL)
 REQUEST = "Translate the following text from {source_name} into {target_name}."
 
 
@@ -53,6 +53,15 @@ def keeps_breaks(template: str, paragraphs: Paragraphs) -> bool:
     return not is_one_line(template) if paragraphs == "auto" else paragraphs == "keep"
 
 
+def nested_choice(count: int, *parts: object) -> int:
+    """One of the first `count` instructions, all equally likely: the same as with more of them,
+    unless that is beyond the first `count`."""
+    place = choice_by_content(len(INSTRUCTIONS), *parts)
+    while place >= count:  # with one instruction fewer, only its texts get another one
+        place = choice_by_content(place, *parts, place)
+    return place
+
+
 @dataclass(frozen=True)
 class PromptBuilder:
     """Raises ConfigError like `check_template`.
@@ -60,12 +69,14 @@ class PromptBuilder:
     - `key`: what draws depend on besides the text. Evaluation leaves it empty, so that a segment
       has the same prompt in every study.
     - `paragraphs`: that of the study.
+    - `instructions`: how many of `INSTRUCTIONS` are used, the first ones.
     """
 
     template: str
     tokenizer: Any = None
     key: str = ""
     paragraphs: Paragraphs = "auto"
+    instructions: int = len(INSTRUCTIONS)
 
     def __post_init__(self) -> None:
         check_template(self.template, self.tokenizer)
@@ -111,7 +122,7 @@ class PromptBuilder:
         if self.template == CHAT:
             return REQUEST
         return INSTRUCTIONS[
-            choice_by_content(len(INSTRUCTIONS), "request", self.key, source, target, text)
+            nested_choice(self.instructions, "request", self.key, source, target, text)
         ]
 
     def anything(self, prompt: str) -> str:

@@ -9,13 +9,24 @@ from mtray.schema.base import (
     Direction,
     Frozen,
     Kind,
+    Pool,
+)
+from mtray.schema.directions import (
+    all_directions,
+    directions_of,
+    own_directions,
+    own_shares,
+    source_directions,
+    with_directions,
 )
 from mtray.schema.filters import Between, Filters
 from mtray.schema.lineage import Lineage
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import (
+    DIRECTION,
     LORA_SCALE,
     RENAMED,
+    RENDERING_PARAMETERS,
     SIZE_OF,
     WEIGHT,
     Mix,
@@ -23,6 +34,7 @@ from mtray.schema.recipe import (
     SourceShare,
     default_of,
     is_parameter,
+    parameter_names,
 )
 from mtray.schema.recipe_training import (
     TRAINING_PARAMETERS,
@@ -43,7 +55,7 @@ from mtray.schema.record import (
     is_cost,
     moved_by,
 )
-from mtray.schema.rendering import Generation, Noise
+from mtray.schema.rendering import Generation, Noise, NoiseLevel, NoiseSide
 from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
@@ -68,6 +80,7 @@ from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, 
 
 __all__ = [
     "BASELINES",
+    "DIRECTION",
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "LORA_SCALE",
@@ -76,6 +89,7 @@ __all__ = [
     "POOLS",
     "RECORDED_BESIDE",
     "RENAMED",
+    "RENDERING_PARAMETERS",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
     "SIZE_OF",
@@ -102,8 +116,11 @@ __all__ = [
     "Mix",
     "Mixing",
     "Noise",
+    "NoiseLevel",
+    "NoiseSide",
     "Origin",
     "Paragraphs",
+    "Pool",
     "QualitySet",
     "ReasonClass",
     "Recipe",
@@ -121,14 +138,21 @@ __all__ = [
     "TrainingRecord",
     "TrialRecord",
     "Unit",
+    "all_directions",
     "beyond",
     "broken_reason",
     "check_stop",
     "check_training",
     "default_of",
+    "directions_of",
     "is_cost",
     "is_parameter",
     "moved_by",
+    "own_directions",
+    "own_shares",
+    "parameter_names",
+    "source_directions",
     "study_of",
     "training_of",
+    "with_directions",
 ]

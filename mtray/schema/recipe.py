@@ -8,16 +8,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from mtray.schema.base import NAME_PATTERN, Frozen, Kind
+from mtray.schema.base import DIRECTION_PATTERN, NAME_PATTERN, Frozen, Kind, Pool
+from mtray.schema.rendering import NoiseLevel, NoiseSide
 from mtray.schema.training import Schedule
 
 # parameters that an earlier version had under another name
 RENAMED = {"alpha": "reversion_alpha"}
-WEIGHT = "weight."  # then a source's name: the parameters that are no fields of `Recipe`
-# the parameter that decides how much of a kind a recipe has
-SIZE_OF: dict[Kind, str] = {
+# parameters that are no fields of `Recipe`: then a source's name, or a direction such as en-uk
+WEIGHT, DIRECTION = "weight.", "direction."
+# the parameter that decides how much of a kind, or of all directions, a recipe has
+SIZE_OF: dict[Pool, str] = {
     "parallel": "parallel_size", "mono": "mono_ratio", "replay": "replay_fraction",
+    "directions": "parallel_size",
 }  # fmt: skip
+# how rows are rendered, and directions
+RENDERING_PARAMETERS = (
+    "few_shot_share", "shots", "template", "instructions", "noise_rate", "noise_side",
+    "noise_level",
+)  # fmt: skip
 LORA_SCALE = 2.0  # of a recipe without `lora_alpha`
 # what the random choice of frozen blocks depends on; a field added here would change the blocks of
 # recorded trials
@@ -31,7 +39,9 @@ HASHED = (
 class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. A recipe may
     also have `weight.SOURCE` for any source of the study: its weight among the sources of its kind,
-    instead of the one that `source_weights` gives it; 0 leaves the source out.
+    instead of the one that `source_weights` gives it; 0 leaves the source out. And it may have
+    `direction.xx-yy` for any direction between two languages of a parallel source: its share of
+    the pairs, instead of that which the sources' `directions` give it; 0 leaves the direction out.
 
     - `parallel_size`: parallel pairs in the mix.
     - `mono_ratio`: monolingual examples per parallel pair.
@@ -39,6 +49,18 @@ class Recipe(Frozen):
       n_mono).
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
+    - `shots`: how many pairs precede a few-shot example, where they fit; None: between the least
+      and the most of its source's `shots`.
+    - `template`: the template by which examples are written, instead of the study's, which
+      evaluation keeps; None: the study's.
+    - `instructions`: how many different instructions a template with a pool uses, the first of
+      those of a larger number; None: all.
+    - `noise_rate`: the share of the rows that have noise, of sources that declare it; None: the
+      `rate` that the source's `noise` has.
+    - `noise_side`: the side that it is on, source or target, in the direction of the example;
+      None: that of the source's noise.
+    - `noise_level`: which level of the source's `noise` is used, word or sentence; None: that of
+      the source's noise.
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
     - `frozen_layers`: transformer blocks whose weights are not trained; norms and head are, and
       embeddings unless `freeze_embeddings` says so.
@@ -72,6 +94,12 @@ class Recipe(Frozen):
     mono_ratio: Annotated[float, Field(ge=0)] = 0.0
     replay_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     few_shot_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shots: Annotated[int | None, Field(ge=1, le=50)] = None
+    template: Annotated[str | None, Field(min_length=1)] = None
+    instructions: Annotated[int | None, Field(ge=1)] = None
+    noise_rate: Annotated[float | None, Field(ge=0, le=1)] = None
+    noise_side: NoiseSide | None = None
+    noise_level: NoiseLevel | None = None
     source_weights: Literal["study", "equal"] = "study"
     frozen_layers: Annotated[int, Field(ge=0)] = 0
     freeze_embeddings: Literal["none", "input", "both"] = "none"
@@ -106,8 +134,9 @@ class Recipe(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _in_one_order(cls, found: Any) -> Any:
-        """Weights sorted, so that equal recipes have equal texts; nothing else is allowed beside
-        the fields. It stands after, so it runs before, the reader of an earlier version's names."""
+        """Weights and directions sorted, so that equal recipes have equal texts; nothing else is
+        allowed beside the fields. It stands after, so it runs before, the reader of an earlier
+        version's names."""
         if not isinstance(found, dict):
             return found
         others = [name for name in found if name not in (*cls.model_fields, *RENAMED)]
@@ -120,16 +149,27 @@ class Recipe(Frozen):
     @property
     def weights(self) -> dict[str, float]:
         """The weights that it gives, by source."""
-        return {n.removeprefix(WEIGHT): v for n, v in (self.model_extra or {}).items()}
+        return self._named(WEIGHT)
+
+    @property
+    def directions(self) -> dict[str, float]:
+        """The shares that it gives, by direction."""
+        return self._named(DIRECTION)
+
+    def _named(self, prefix: str) -> dict[str, float]:
+        extra = self.model_extra or {}
+        return {n.removeprefix(prefix): v for n, v in extra.items() if n.startswith(prefix)}
 
     def value(self, name: str) -> Any:
-        """The value of a parameter by its name; None of a weight that it does not give."""
+        """The value of a parameter by its name; None of a weight or direction that it does not
+        give."""
         if name in type(self).model_fields:
             return getattr(self, name)
-        return self.weights.get(name.removeprefix(WEIGHT))
+        return (self.model_extra or {}).get(name)
 
     def with_values(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with other values of some parameters; a weight of None is not given."""
+        """The recipe with other values of some parameters; a weight or direction of None is not
+        given."""
         return Recipe.model_validate(self.model_dump() | dict(values))
 
     def hashed_fields(self) -> dict[str, Any]:
@@ -147,12 +187,20 @@ class Recipe(Frozen):
 
 def is_parameter(name: str) -> bool:
     """Whether a recipe may have a value of this name."""
-    source = name.removeprefix(WEIGHT)
-    return name in Recipe.model_fields or (source != name and bool(re.match(NAME_PATTERN, source)))
+    patterns = {WEIGHT: NAME_PATTERN, DIRECTION: DIRECTION_PATTERN}
+    return name in Recipe.model_fields or any(
+        name.startswith(prefix) and re.match(pattern, name.removeprefix(prefix))
+        for prefix, pattern in patterns.items()
+    )
+
+
+def parameter_names() -> str:
+    """All parameters in words, for messages."""
+    return ", ".join((*Recipe.model_fields, f"{WEIGHT}SOURCE", f"{DIRECTION}xx-yy"))
 
 
 def default_of(name: str) -> Any:
-    """A parameter's value in a recipe that does not give it; None of a weight."""
+    """A parameter's value in a recipe that does not give it; None of a weight or direction."""
     return Recipe.model_fields[name].default if name in Recipe.model_fields else None
 
 
@@ -176,6 +224,9 @@ class SourceShare(Frozen):
       machine, or empty for neither.
     - `store_key`: key of that token store.
     - `few_shot`: how many of the examples drawn are few-shot examples.
+    - `directions`: examples drawn by direction, where the recipe gives directions.
+    - `noisy`: how many of the examples drawn differ from the clean ones, where the recipe says
+      anything about noise.
     - `dropped`: examples of the source that are longer than `max_length` and therefore in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).
@@ -200,6 +251,8 @@ class SourceShare(Frozen):
     store: Literal["", "mapped", "sent"] = ""
     store_key: str = ""
     few_shot: int = 0
+    directions: dict[str, int] = {}
+    noisy: int | None = None
     dropped: int = 0
     digest: str = ""
     seen: int | None = None

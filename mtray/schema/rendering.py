@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from mtray.schema.base import Direction, Frozen, Kind
 
 Replay = Literal["er", "gr", "self"]
+NoiseSide = Literal["source", "target"]
+NoiseLevel = Literal["word", "sentence"]
 
 
 class Noise(Frozen):
@@ -16,18 +24,18 @@ class Noise(Frozen):
     imitation of a bad translation of the other side. Rows that are noisy at one `rate` are also
     noisy at any higher one.
 
-    - `side`: the side that is replaced.
+    - `side`: the side that is replaced, of the first language into the second.
     - `level`: `word` translates word by word with a dictionary, `sentence` takes the output of a
       weaker system.
-    - `rate`: the share of rows.
+    - `rate`: the share of rows; with 0 only recipes with a `noise_rate` use it.
     - `path`: for `word` a dictionary, whose lines have a word, a tab and its translation into this
       side's language; for `sentence` a file with one line for each row of the source.
     - `apertium`: for `sentence`, an Apertium mode such as `eng-spa` that translates, instead of
       `path`.
     """
 
-    side: Literal["source", "target"]
-    level: Literal["word", "sentence"]
+    side: NoiseSide
+    level: NoiseLevel
     rate: Annotated[float, Field(ge=0, le=1)]
     path: str | None = None
     apertium: Annotated[str, Field(pattern=r"^[A-Za-z_]{2,9}-[A-Za-z_]{2,9}$")] | None = None
@@ -39,6 +47,13 @@ class Noise(Frozen):
         if self.level == "sentence" and (self.path is None) == (self.apertium is None):
             raise ValueError("noise by sentence needs one of `path` and `apertium`")
         return self
+
+
+def _one_or_several(found: Any, _: ValidatorFunctionWrapHandler) -> Any:
+    """One noise stays one, and errors name its keys and not both forms."""
+    if isinstance(found, list | tuple):
+        return TypeAdapter(tuple[Noise, ...]).validate_python(found)
+    return None if found is None else Noise.model_validate(found)
 
 
 class Generation(Frozen):
@@ -66,6 +81,8 @@ class Rendered(Frozen):
     - `shots`: the least and the most other rows of the source that precede a few-shot example; a
       recipe's `few_shot_share` says how many such examples there are.
     - `context`: how many preceding sentences of the document are put before every row.
+    - `noise`: one, or a list of all that a recipe may choose from, each with another side or
+      level; at most one of a list has a `rate` above 0, which recipes have that do not choose.
     - `documents`: join the rows of a document, a line each, up to `training.max_length`.
     - `replay`: what is replayed: the given examples (`er`), the base model's answers to the given
       prompts (`gr`), or prompts and answers that the model makes up (`self`).
@@ -75,10 +92,22 @@ class Rendered(Frozen):
     directions: dict[Direction, Annotated[float, Field(gt=0)]] = {}
     shots: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1, le=50)]] = (1, 5)
     context: Annotated[int, Field(ge=0)] = 0
-    noise: Noise | None = None
+    noise: Annotated[Noise | tuple[Noise, ...] | None, WrapValidator(_one_or_several)] = None
     documents: bool = False
     replay: Replay = "er"
     generation: Generation = Generation()
+
+    @property
+    def noises(self) -> tuple[Noise, ...]:
+        """All noise that recipes may choose from."""
+        return self.noise if isinstance(self.noise, tuple) else (self.noise,) if self.noise else ()
+
+    @property
+    def own_noise(self) -> Noise | None:
+        """The noise of recipes that do not choose one."""
+        if isinstance(self.noise, tuple):
+            return next((noise for noise in self.noise if noise.rate), None)
+        return self.noise
 
     def check_rendering(self, kind: Kind, languages: tuple[str, ...]) -> None:
         """ValueError for keys that do not fit the source's kind, its languages or each other."""
@@ -102,9 +131,20 @@ class Rendered(Frozen):
             raise ValueError("`shots` is [least, most], but the least exceeds the most")
         if self.documents and self.context:
             raise ValueError("`documents` joins whole documents; drop it or `context`")
-        if self.noise and set(self.directions) - {known[0]}:
+        self._check_noises()
+        if self.own_noise and set(self.directions) - {known[0]}:
             raise ValueError(
                 f"`noise` is on a side of {known[0]}; define a separate source for {known[1]}"
+            )
+
+    def _check_noises(self) -> None:
+        kinds = [f"{noise.side} by {noise.level}" for noise in self.noises]
+        if twice := next((kind for kind in kinds if kinds.count(kind) > 1), None):
+            raise ValueError(f"`noise` has noise on the {twice} twice; drop one")
+        if len([noise for noise in self.noises if noise.rate]) > 1:
+            raise ValueError(
+                "`noise` has a `rate` above 0 more than once; set it to 0 for all but the noise of "
+                "recipes that choose none"
             )
 
 

@@ -7,12 +7,21 @@ from collections import ChainMap
 from collections.abc import Sequence
 from itertools import product
 
-from mtray.schema import Recipe
-from mtray.search_space.parameters import Share, Value, values_of
+from mtray.schema import RENDERING_PARAMETERS, Recipe
+from mtray.search_space.parameters import Choices, IntRange, Share, Value, values_of
 from mtray.search_space.space import Space
 
 
-def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
+def rendering_recipes(space: Space) -> list[Recipe]:
+    """Recipes of the space that have every rendering which any of its recipes has: every value of
+    a categorical or whole parameter, both ends of shares and rates, and all directions that are
+    searched."""
+    names = [name for name in RENDERING_PARAMETERS if name in space.parameters]
+    names.append("parallel_size")  # without pairs there are no directions
+    return extreme_recipes(space, *names, every=("template", "instructions", "shots"))
+
+
+def extreme_recipes(space: Space, *names: str, every: Sequence[str] = ()) -> list[Recipe]:
     """Recipes of the space that bound every other one in the parameters `names`.
 
     For every recipe of the space and every choice of an end (minimum or maximum) for each number
@@ -24,6 +33,8 @@ def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
     threshold. Every part of a range between thresholds therefore has its own two ends here. An end
     cut off by a threshold is the last value before it.
 
+    Of the parameters in `every` all values are there, not only the ends.
+
     Searched weights of sources cannot all be at an end. With one of a kind among `names`, each
     source of that kind has all of it in one recipe, which is the most that it can have.
     """
@@ -32,7 +43,9 @@ def extreme_recipes(space: Space, *names: str) -> list[Recipe]:
         [
             {name: value}
             for value in (
-                _options(space, name, name in names) if name in needed else values_of(p)[:1]
+                _options(space, name, name in names, name in every)
+                if name in needed
+                else values_of(p)[:1]
             )
         ]
         for name, p in space.parameters.items()
@@ -55,12 +68,18 @@ def _with_what_they_depend_on(space: Space, names: Sequence[str]) -> set[str]:
     return found
 
 
-def _options(space: Space, name: str, ends: bool) -> list[Value]:
-    """For every part of a parameter's range in which each condition on it has the same result: one
-    value or, with `ends`, its categories, its minimum and its maximum."""
+def _options(space: Space, name: str, ends: bool, every: bool = False) -> list[Value]:
+    """With `every`, all values. Else, for every part of a parameter's range in which each condition
+    on it has the same result: one value or, with `ends`, its categories, its minimum and its
+    maximum."""
+    parameter = space.parameters[name]
+    if every and isinstance(parameter, Choices):
+        return list(parameter.choices)
+    if every and isinstance(parameter, IntRange):
+        return list(range(parameter.low, parameter.high + 1, parameter.step))
     conditions = [p.when[name] for p in space.parameters.values() if name in p.when]
     parts: dict[tuple[bool, ...], list[Value]] = {}
-    for value in values_of(space.parameters[name], conditions):
+    for value in values_of(parameter, conditions):
         parts.setdefault(tuple(c.holds(value) for c in conditions), []).append(value)
     found: list[Value] = []
     for part in parts.values():

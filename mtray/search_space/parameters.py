@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mtray.schema import Frozen, Kind
+from mtray.schema import Frozen, Pool
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -115,22 +115,24 @@ class IntRange(_Range):
 
 class Share(FloatRange):
     """The weight of a source (`weight.SOURCE`), searched together with those of the other sources
-    of its kind: they sum to 1, and every division of it is equally likely before anything is
-    measured. A source of the kind whose weight is fixed keeps it, and the others divide the rest.
+    of its kind, or the share of a direction (`direction.xx-yy`), with those of all directions: they
+    sum to 1, and every division of it is equally likely before anything is measured. One that is
+    fixed keeps its value, and the others divide the rest.
 
     - `guess`: a share believed to be good.
-    - `high`, `pool`, `count`: what the searched weights of the kind sum to, the kind, and how many
+    - `high`, `pool`, `count`: what the searched shares sum to, of which kind they are, and how many
       they are. They follow from the file's other lines and from the study.
     """
 
     type: Literal["share"]  # type: ignore[assignment]
     low: float = 0.0
     high: float = 1.0
-    pool: Kind = "parallel"
+    pool: Pool = "parallel"
     count: int = 0
 
     def text(self) -> str:
-        return f"0 to {self.high:g}, a share of the {self.pool} sources"
+        whole = self.pool if self.pool == "directions" else f"{self.pool} sources"
+        return f"0 to {self.high:g}, a share of the {whole}"
 
     def distribution(self) -> BaseDistribution:
         from mtray.search_space.shares import ShareDistribution

@@ -1,10 +1,11 @@
-"""Shares: weights of the sources of one kind, which are searched together on a simplex.
+"""Shares: weights of the sources of one kind, or shares of directions, which are searched together
+on a simplex.
 
 Each of the k shares of a group has a coordinate u in [0, 1). The shares are x_i / sum(x) of what is
 left for them, with x_i = -log(1 - u_i). Uniform coordinates give independent exponential variables,
 so the shares are uniform on the simplex, as of Dirichlet(1, ..., 1) (Devroye 1986, "Non-Uniform
 Random Variate Generation", chapter XI.4). In contrast to breaking a stick into k - 1 parts, all
-shares are treated alike, so the order of the sources does not matter. In return there is one
+shares are treated alike, so their order does not matter. In return there is one
 coordinate too many: points whose x differ by a factor are the same. A model therefore gets the
 shares themselves, and stored points the coordinates whose x sum to k, their expected value.
 """
@@ -24,7 +25,7 @@ NEAREST = 1e-12  # of a coordinate to 1, where x would be infinite
 class ShareDistribution(FloatDistribution):
     """One of the shares of a group.
 
-    - `group`: the kind of the sources.
+    - `group`: the kind of the sources, or `directions`.
     - `whole`: what the shares of the group sum to.
     - `count`: how many there are.
     """

@@ -1,4 +1,5 @@
-"""Parameters whose values sum to a whole: the searched weights of the sources of one kind."""
+"""Parameters whose values sum to a whole: the searched weights of the sources of one kind,
+or shares of directions."""
 
 from __future__ import annotations
 

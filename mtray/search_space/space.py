@@ -1,5 +1,5 @@
 """Read a search space: YAML -> `Space` -> Optuna distributions. One parameter is one line; its name
-is a field of `Recipe`, or `weight.` and the name of a source.
+is a field of `Recipe`, `weight.` and the name of a source, or `direction.` and two languages.
 
 parallel_size: {type: int, low: 256, high: 8192, log: true}
 mono_ratio: {type: float, low: 0.0, high: 2.0}
@@ -9,6 +9,7 @@ frozen_layers: {type: int, low: 0, high: 4, when: {mono_ratio: {above: 0.5}}}
 method: {type: categorical, choices: [full, lora]}
 lora_rank: {type: int, low: 4, high: 64, log: true, when: {method: {among: [lora]}}}
 weight.news: {type: share}    # with `weight.web: {type: share}`: they sum to 1
+direction.en-uk: {type: share}    # with `direction.uk-en: {type: share}`, likewise
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from mtray.errors import ConfigError
 from mtray.schema import (
     RENAMED,
     SIZE_OF,
-    WEIGHT,
     Frozen,
-    Kind,
+    Pool,
     Recipe,
     Source,
     default_of,
     is_parameter,
+    parameter_names,
 )
 from mtray.search_space.parameters import (
     TYPES,
@@ -43,8 +44,8 @@ from mtray.search_space.parameters import (
     shown,
     values_of,
 )
+from mtray.search_space.share_groups import check_names, with_groups
 from mtray.search_space.simplex import on_simplex
-from mtray.search_space.source_weights import check_names, with_groups
 from mtray.study import explain
 from mtray.yaml_files import read_yaml
 
@@ -85,16 +86,16 @@ class Space(Frozen):
         return Recipe.model_validate(values)
 
     @property
-    def groups(self) -> dict[Kind, tuple[list[str], float]]:
-        """The searched weights by kind: their names, and what they sum to."""
-        found: dict[Kind, tuple[list[str], float]] = {}
+    def groups(self) -> dict[Pool, tuple[list[str], float]]:
+        """The searched weights by kind, and directions: their names, and what they sum to."""
+        found: dict[Pool, tuple[list[str], float]] = {}
         for name, p in self.parameters.items():
             if isinstance(p, Share):
                 found.setdefault(p.pool, ([], p.high))[0].append(name)
         return found
 
     def on_simplex(self, params: Mapping[str, Value]) -> dict[str, Value]:
-        """The parameters with the weights of every kind divided so that they sum to 1."""
+        """The parameters with the shares of every group divided so that they sum to its whole."""
         return on_simplex(params, self.groups)
 
     def switched_off(self, params: Mapping[str, Value]) -> set[str]:
@@ -180,7 +181,7 @@ def load_space(
     path: Path, defaults: Mapping[str, Value] | None = None, sources: Sequence[Source] = ()
 ) -> Space:
     """The space of a YAML file. Of the study: `defaults` fix parameters that the file does not
-    name, and `sources` may have weights. Raises ConfigError."""
+    name, and `sources` may have weights and directions. Raises ConfigError."""
     raw = read_yaml(path)
     for where, names in ((str(path), raw), ("the study's defaults", defaults or {})):
         unknown = [name for name in names if not is_parameter(name)]
@@ -213,8 +214,7 @@ def unknown_parameter(where: str, name: str) -> ConfigError:
     """The error that says what a parameter is called now, or which ones there are."""
     if name in RENAMED:
         return ConfigError(f"{where}: the parameter {name!r} is now called {RENAMED[name]}")
-    allowed = ", ".join((*Recipe.model_fields, f"{WEIGHT}SOURCE"))
-    return ConfigError(f"{where}: unknown parameter {name!r}; allowed: {allowed}")
+    return ConfigError(f"{where}: unknown parameter {name!r}; allowed: {parameter_names()}")
 
 
 def _parameter(path: Path, name: str, found: object) -> Parameter:

@@ -9,6 +9,7 @@ from typing import Any
 from mtray.data.chat import chat_form, end_of_turn_ids
 from mtray.data.tokenization import own_prefix_ids, prompt_ids_batch
 from mtray.data.translation_prompts import CHATS
+from mtray.data.variant_tables import is_draws
 from mtray.errors import ConfigError, ModelError
 from mtray.model_folder import check_no_code, generation_settings, left_over_adapter
 from mtray.model_paths import resolve_model
@@ -137,7 +138,9 @@ def check_looked_up(
     if not outside(tokenizer, rows):
         return
     sides: dict[str, Sequence[Any]] = {"the evaluation": prompt_ids_batch(tokenizer, prompts)}
-    sides |= {f"source {name!r}": _examples(table) for name, table in store.items()}
+    sides |= {
+        f"source {name!r}": _examples(table) for name, table in store.items() if not is_draws(name)
+    }
     for where, examples in sides.items():
         for ids in examples:
             if (most := max(map(int, ids), default=0)) >= rows:

@@ -7,15 +7,18 @@ import pytest
 from records_factory import make_study
 from tiny_models import byte_level
 
-from mtray.data.few_shot import SUFFIX, FewShotTable, check_share, few_shot_table
+from mtray.data.few_shot import FewShotTable, check_share
 from mtray.data.mixing import Draw, plan
+from mtray.data.recipe_tables import rendered_tables
 from mtray.data.store import build_store, build_table, select, sums_by_recipe, sums_of
+from mtray.data.variants import FEW_SHOT
 from mtray.errors import ConfigError
 from mtray.schema import Mixing, Recipe, Source, Training
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
 
+SHOWN = Recipe(parallel_size=1, few_shot_share=1)
 WORDS = ["a", "bad", "cab", "abba", "dad", "fed", "bee", "beef"]
 
 
@@ -41,7 +44,7 @@ def study(tmp_path, monkeypatch):
 
 @pytest.fixture
 def store(study):
-    return build_store(study, byte_level(), few_shot=True)
+    return build_store(study, byte_level(), recipes=[SHOWN])
 
 
 def texts(examples):
@@ -50,8 +53,8 @@ def texts(examples):
 
 
 def test_both_tables_have_the_same_rows_in_one_order(store, study):
-    assert list(store) == ["pairs", "mono", "pairs" + SUFFIX]
-    alone, shown = store["pairs"], store["pairs" + SUFFIX]
+    assert list(store) == ["pairs", "mono", "pairs" + FEW_SHOT]
+    alone, shown = store["pairs"], store["pairs" + FEW_SHOT]
     assert len(alone) == len(shown) == 256 and alone.dropped == shown.dropped == 3
     tokenizer = byte_level()
     for row in range(len(alone)):
@@ -68,7 +71,7 @@ OWN = Draw(1, 0)
 
 def drawn(store, study, share, size=200, which=OWN, mono=0.0):
     recipe = Recipe(parallel_size=size, few_shot_share=share, mono_ratio=mono)
-    tables = few_shot_table(store, recipe.few_shot_share)
+    tables = rendered_tables(recipe, store, study)
     parts = plan(recipe, study.sources, sums_of(study, tables, which))
     return select(tables, parts, False, which)
 
@@ -137,9 +140,9 @@ def test_a_share_that_no_source_can_give(store, study, tmp_path):
         check_share(0.1, [with_context, study.sources[1]])
     check_share(0.0, [with_context])
     check_share(0.1, [with_context, study.sources[0]])
-    only = {name: table for name, table in store.items() if name != "pairs" + SUFFIX}
+    only = {name: table for name, table in store.items() if name != "pairs" + FEW_SHOT}
     with pytest.raises(ConfigError, match="no source was tokenised with shots"):
-        few_shot_table(only, 0.1)
+        rendered_tables(Recipe(parallel_size=1, few_shot_share=0.1), only, study)
 
 
 def test_baselines_of_a_study_that_counts_tokens_fit_with_the_shots_they_show(study, store):
@@ -153,8 +156,8 @@ def test_baselines_of_a_study_that_counts_tokens_fit_with_the_shots_they_show(st
     sums = sums_by_recipe(study, store)
     for params in baseline_recipes(space, study, held, sums).values():
         recipe = space.recipe(params)
-        assert sums(recipe)["pairs"][-1] == store["pairs" + SUFFIX].lengths().sum()
-        tables = few_shot_table(store, recipe.few_shot_share)
+        assert sums(recipe)["pairs"][-1] == store["pairs" + FEW_SHOT].lengths().sum()
+        tables = rendered_tables(recipe, store, study)
         select(tables, plan(recipe, study.sources, sums_of(study, tables)), False)
     alone = Recipe(parallel_size=1)
     assert sums(alone)["pairs"][-1] == store["pairs"].lengths().sum()

@@ -7,10 +7,10 @@ from records_factory import make_study
 from tiny_models import byte_level
 
 from mtray.data.draw_comparison import drawn_again
-from mtray.data.few_shot import SUFFIX
 from mtray.data.mixing import OWN_DRAW
 from mtray.data.recipe_tables import FittingTable, held_rows, recipe_tables
 from mtray.data.store import build_store, mixed, sums_by_recipe
+from mtray.data.variants import FEW_SHOT
 from mtray.errors import DataError
 from mtray.schema import (
     Mixing,
@@ -77,18 +77,18 @@ def test_a_recorded_draw_with_a_limit_is_drawn_again(study):
 
 def test_the_studys_own_limit_changes_nothing(study):
     store = build_store(study, byte_level())
-    assert recipe_tables(with_own(max_length=80), store)["pairs"] is store["pairs"]
+    assert recipe_tables(with_own(max_length=80), store, study)["pairs"] is store["pairs"]
     one, other = (mixed(study, store, recipe) for recipe in (RECIPE, with_own(max_length=80)))
     assert one[1] == other[1] and one[1].shares[0].fitting is None
     assert [ids.tolist() for ids, _ in one[0]] == [ids.tolist() for ids, _ in other[0]]
 
 
 def test_shots_count_to_the_length(study):
-    store = build_store(study, byte_level(), few_shot=True)
-    tables = recipe_tables(with_own(few_shot_share=0.5, max_length=50), store)
+    store = build_store(study, byte_level(), recipes=[Recipe(parallel_size=1, few_shot_share=1)])
+    tables = recipe_tables(with_own(few_shot_share=0.5, max_length=50), store, study)
     table = tables["pairs"]
     assert isinstance(table, FittingTable) and max(table.lengths()) <= 50
-    assert len(table) < len(recipe_tables(with_own(max_length=50), store)["pairs"])
+    assert len(table) < len(recipe_tables(with_own(max_length=50), store, study)["pairs"])
     _, mix = mixed(study, store, with_own(few_shot_share=0.5, max_length=50))
     rows = table.rows[:6]
     assert mix.shares[0].few_shot == table.whole.few_shot[rows].sum()
@@ -96,12 +96,12 @@ def test_shots_count_to_the_length(study):
 
 
 def pairs_only(held):
-    return {name: count for name, count in held.items() if not name.endswith(SUFFIX)}
+    return {name: count for name, count in held.items() if not name.endswith(FEW_SHOT)}
 
 
 def test_the_shortest_limit_of_a_space_decides_how_much_there_is(study):
     store = build_store(study, byte_level())
-    fits = len(recipe_tables(with_own(max_length=50), store)["pairs"])
+    fits = len(recipe_tables(with_own(max_length=50), store, study)["pairs"])
     space = Space(parameters={"max_length": IntRange(type="int", low=50, high=80)},
                   fixed={"parallel_size": fits, "learning_rate": 1e-3})  # fmt: skip
     assert held_rows(store, space.values("max_length")) == {"pairs": fits}

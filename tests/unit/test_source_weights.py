@@ -189,7 +189,10 @@ def test_the_data_command_mixes_at_given_weights():
             "weight.wbe=1",
             "--recipe: weight.wbe: the study has no such source; allowed: weight.pairs",
         ),
-        ("wieght.web=1", r"expected KEY=VALUE with a key of .*, weight.SOURCE; found wieght.web=1"),
+        (
+            "wieght.web=1",
+            r"KEY=VALUE with a key of .*, weight.SOURCE, direction.xx-yy; found wieght.web=1",
+        ),
         ("weight.web=-1", r"--recipe weight.web=-1: `weight.web`;   Input should be greater"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -18,7 +18,7 @@ from mtray.report.printing import duration_text
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study, training_of
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
-from mtray.search.strategy.largest_recipes import largest_recipes
+from mtray.search.strategy.largest_recipes import counts_tokens, largest_recipes
 from mtray.search.strategy.samplers import space_filling
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
@@ -171,7 +171,7 @@ def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
 
 
 def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
-    tables = recipe_tables(recipe, store)
+    tables = recipe_tables(recipe, store, study)
     parts = plan(recipe, study.sources, sums_of(study, tables))
     return select(tables, parts, study.training.allow_repeats)[1]
 
@@ -188,7 +188,10 @@ def estimate_lines(
     trials beyond the budget."""
     study, space, store = prepared.study, prepared.space, prepared.store
     middle = space.recipe({n: at_quantile(d, 0.5) for n, d in space.distributions().items()})
-    named = [("middle", middle), *(("largest", recipe) for recipe in largest_recipes(space))]
+    named = [
+        ("middle", middle),
+        *(("largest", recipe) for recipe in largest_recipes(space, counts_tokens(study))),
+    ]
     lines = [f"  {label} recipe: {_sizes(mix_of(r, study, store))}" for label, r in named]
     say(
         f"measuring the time of {STEPS} steps and about {REQUESTS} requests on this machine "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mtray.data.draw_comparison import drawn_again
 from mtray.data.mixing import Draw
+from mtray.data.recipe_tables import rendered_tables
 from mtray.data.tables import Table
 from mtray.errors import RunError
 from mtray.report.records import read_records
@@ -18,7 +19,7 @@ def check_data(run_dir: Path, study: Study, store: Mapping[str, Table]) -> None:
     """Raise RunError if a trial of the run would not draw the examples that its record reports.
     Only as many trials are redrawn as are needed to check every source used."""
     for record in _telling(read_records(run_dir).records):
-        recorded = _held_as(record.mix, store)
+        recorded = _held_as(record.mix, rendered_tables(record.recipe, store, study))
         found = drawn_again(recorded, study, store, record.recipe, Draw(study.seed))
         difference = found.difference
         if difference is not None:
@@ -41,11 +42,11 @@ def _telling(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     return found
 
 
-def _held_as(recorded: Mix, store: Mapping[str, Table]) -> Mix:
+def _held_as(recorded: Mix, tables: Mapping[str, Table]) -> Mix:
     """The mix with the current source sizes, so that only what was drawn is compared."""
     shares = (
-        share.model_copy(update={"held": len(store[share.source])})
-        if share.source in store
+        share.model_copy(update={"held": len(tables[share.source])})
+        if share.source in tables
         else share
         for share in recorded.shares
     )

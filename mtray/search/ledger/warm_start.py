@@ -15,7 +15,7 @@ from typing import Any
 
 from mtray.data.draw_comparison import source_difference
 from mtray.data.filters import looks_for_leakage
-from mtray.data.recipe_tables import held_rows
+from mtray.data.recipe_tables import held_rows, rendered_tables
 from mtray.data.store import sums_by_recipe
 from mtray.data.tables import Table
 from mtray.errors import ConfigError, RunError
@@ -23,7 +23,7 @@ from mtray.report.bootstrap_draws import draws_of
 from mtray.report.recomputed_trials import RecomputedTrial, recompute
 from mtray.report.records import read_records
 from mtray.run_files import BASE_NUMBER, STUDY_FILE
-from mtray.schema import WEIGHT, Recipe, Role, Study, TrialRecord
+from mtray.schema import Recipe, Role, Study, TrialRecord
 from mtray.search.ledger.earlier_recipes import mix_difference, recipe_here, set_by_recipes
 from mtray.search.ledger.earlier_versions import in_earlier_names, in_earlier_units
 from mtray.search.ledger.run_folder import BoundStudy, read_bound
@@ -190,7 +190,7 @@ def checked_against_data(
     both = [*survey.taken, *(found for found, _ in survey.outside)]
     for found in sorted(both, key=lambda found: found.record.number):
         record = found.record
-        reason = _other_data(record, store)
+        reason = _other_data(record, study, store)
         if reason is None and record.number in reasons:
             reason = _other_baseline(record, baselines, reasons[record.number])
         if reason is None:
@@ -200,9 +200,12 @@ def checked_against_data(
     return EarlierRun(survey.run_dir, tuple(taken), tuple(left_out))
 
 
-def _other_data(record: TrialRecord, store: Mapping[str, Table]) -> str | None:
+def _other_data(record: TrialRecord, study: Study, store: Mapping[str, Table]) -> str | None:
     """Why a trial was trained on other data than this run's, as far as its record shows."""
-    found = source_difference(record.mix, store)
+    try:
+        found = source_difference(record.mix, rendered_tables(record.recipe, store, study))
+    except ConfigError as error:  # a rendering that no recipe of this run's space has
+        return str(error)
     if found is None:
         return None
     return (
@@ -261,8 +264,8 @@ def _misfit(recipe: Recipe, space: Space) -> str | None:
 
 def _names(*recipes: Recipe) -> list[str]:
     """The names of all parameters that the recipes may have."""
-    weights = (f"{WEIGHT}{source}" for recipe in recipes for source in recipe.weights)
-    return list(dict.fromkeys([*Recipe.model_fields, *weights]))
+    others = (name for recipe in recipes for name in recipe.model_extra or {})
+    return list(dict.fromkeys([*Recipe.model_fields, *others]))
 
 
 def search_seed(seed: int, known: Iterable[str]) -> int:

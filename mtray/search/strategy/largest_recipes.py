@@ -6,26 +6,30 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from mtray.data.mixing import Sums, examples_for, plan, tokens_of
-from mtray.data.recipe_tables import recipe_tables
+from mtray.data.recipe_tables import held_rows, recipe_tables
 from mtray.data.store import sums_of
 from mtray.data.tables import Table
 from mtray.errors import DataError
-from mtray.schema import WEIGHT, Recipe, Source, Study, default_of
+from mtray.schema import RENDERING_PARAMETERS, Recipe, Source, Study, default_of
 from mtray.search_space.extreme_recipes import extreme_recipes
-from mtray.search_space.parameters import shown
+from mtray.search_space.parameters import Share, shown
 from mtray.search_space.space import Space
 
+RENDERINGS = tuple(name for name in RENDERING_PARAMETERS if name != "few_shot_share")
 # what the `plan` of a recipe depends on: examples of every source rise with each of the numbers
 SIZES = ("parallel_size", "mono_ratio", "replay_fraction", "few_shot_share", "source_weights")
 
 
-def largest_recipes(space: Space) -> tuple[Recipe, ...]:
+def largest_recipes(space: Space, tokens: bool = False) -> tuple[Recipe, ...]:
     """Recipes such that for every recipe of the space and every source one of them requests at
     least as much of it. A single one, unless a condition switches a size off at the maximum of
-    another, or the weights of sources are searched."""
-    weights = [name for name in space.parameters if name.startswith(WEIGHT)]
+    another, or the weights of sources or shares of directions are searched. `tokens`: where ratios
+    count tokens, of which other renderings have more or fewer."""
+    shares = [name for name, p in space.parameters.items() if isinstance(p, Share)]
+    names = [*SIZES, "max_length", *shares, *(RENDERINGS if tokens else ())]
     found = {
-        _sizes(recipe): recipe for recipe in extreme_recipes(space, *SIZES, "max_length", *weights)
+        _sizes(recipe, tokens): recipe
+        for recipe in extreme_recipes(space, *names, every=RENDERINGS if tokens else ())
     }
     return tuple(
         recipe
@@ -34,11 +38,17 @@ def largest_recipes(space: Space) -> tuple[Recipe, ...]:
     )
 
 
-def _sizes(recipe: Recipe) -> tuple[float | str, ...]:
+def counts_tokens(study: Study) -> bool:
+    return study.mixing.count == "tokens"
+
+
+def _sizes(recipe: Recipe, tokens: bool) -> tuple[float | str, ...]:
     # as text, since more of one weight is less of another
-    weights = ", ".join(f"{source} {shown(w)}" for source, w in recipe.weights.items())
+    shares = ", ".join(f"{name} {shown(w)}" for name, w in (recipe.model_extra or {}).items())
+    rendered = ", ".join(str(getattr(recipe, name)) for name in RENDERINGS) if tokens else ""
     # a lower limit leaves fewer examples; None is the study's, which no recipe exceeds
-    return *(getattr(recipe, name) for name in SIZES), -(recipe.max_length or math.inf), weights
+    limit = -(recipe.max_length or math.inf)
+    return *(getattr(recipe, name) for name in SIZES), limit, shares, rendered
 
 
 def _within(sizes: Sequence[float | str], other: Sequence[float | str]) -> bool:
@@ -57,7 +67,7 @@ def most_requested(
     recipe. `store`: in a study that counts tokens."""
     most: dict[str, int] = {}
     for recipe in recipes:
-        sums = None if store is None else sums_of(study, recipe_tables(recipe, store))
+        sums = None if store is None else sums_of(study, recipe_tables(recipe, store, study))
         for name, count in at_most(recipe, study.sources, sums).items():
             most[name] = max(most.get(name, 0), count)
     return most
@@ -91,9 +101,10 @@ def check_source_sizes(recipes: Iterable[Recipe], study: Study, store: Mapping[s
     if study.training.allow_repeats:
         return
     for recipe in recipes:
-        tables = recipe_tables(recipe, store)
+        tables = recipe_tables(recipe, store, study)
+        least = held_rows(store, [recipe.max_length])
         for part in plan(recipe, study.sources, sums_of(study, tables)):
-            held = len(tables[part.source])
+            held = min(len(tables[part.source]), least[part.source])
             if part.count > held:
                 raise DataError(
                     f"source {part.source!r} holds {held:,} examples and the largest recipe "
@@ -106,7 +117,7 @@ def recipe_sizes(recipe: Recipe) -> str:
     """The parameters that decide how much a recipe draws, such as `parallel_size 4096, mono_ratio
     1`."""
     found = {name: recipe.value(name) for name in (*SIZES, "max_length")}
-    found |= {f"{WEIGHT}{source}": weight for source, weight in recipe.weights.items()}
+    found |= recipe.model_extra or {}
     return ", ".join(
         f"{name} {shown(value)}" for name, value in found.items() if value != default_of(name)
     )
