@@ -3,8 +3,8 @@ English pairs for phase 1, pairs of another language for phase 2, and the Englis
 2's prompts, for replay.
 
 The paper's first phase is English instructions. The embedded model follows none, so phase 1
-teaches it a task whose answers are English, translation from Ukrainian, and phase 2 one whose
-answers are Ukrainian. No English sentence is in both.
+teaches it one with English answers, a request for a translation from Ukrainian in a form that it
+has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from mtray.data.templates import translation_prompt
 
 LAST = "english.parquet"  # the file that is put in place last
+TEMPLATE = "mfti_sentence"  # in which both phases ask; the embedded model knows `labels` alone
 REPLAYED = 2_000  # prompts with an English answer
 
 Row = dict[str, str]
@@ -38,7 +39,7 @@ def build_tables(pairs: list[Row]) -> dict[str, list[Row]]:
 
 def english_version(row: Row) -> Row:
     """A pair of phase 2 as a task of phase 1: the same sentences, with the English answer."""
-    return {"prompt": translation_prompt(row["uk"], "uk", "en"), "target": row["en"]}
+    return {"prompt": translation_prompt(row["uk"], "uk", "en", TEMPLATE), "target": row["en"]}
 
 
 def prepare(corpora: Path, target: Path) -> Path:

@@ -72,6 +72,10 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"embedded", "generated_replay", "search_space", "training"},
+    "papers": BASICS
+    | DATA
+    | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
+    | {"study", "yaml_files"},
     "sweep_plan": BASICS | DATA | EVALUATION | SEARCH | {"preparation", "search_space"},
     "sweep": BASICS
     | SEARCH
@@ -84,7 +88,7 @@ ALLOWED = {
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {"retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
-    | {"training", "trial"}
+    | {"papers", "training", "trial"}
     | {"commands.scoring"},
     "cli": COMMANDS | {"cli_errors", "errors", "streams"},
     "__main__": {"cli"},

@@ -58,6 +58,7 @@ def test_dominated_ones_go_and_those_that_run_stay(tmp_path):
     for number, name in ((3, QUARTER), (3, LATER), (5, QUARTER), (9, QUARTER)):
         (trial_dir(tmp_path, number) / name).write_bytes(b"x")
     drop_dominated(tmp_path, make_study())
+    drop_dominated(tmp_path, make_study(training=Training(keep_weights="all")))
     assert len(list(tmp_path.glob(f"trials/*/{ANY_WEIGHTS_FILE}"))) == 10
     drop_dominated(tmp_path, KEEPS)
     left = {(int(f.parent.name), f.name) for f in tmp_path.glob(f"trials/*/{ANY_WEIGHTS_FILE}")}

@@ -1,7 +1,7 @@
 """The data of the small two-phase study."""
 
 from mtray.data.templates import translation_prompt
-from mtray.embedded.two_phase_corpora import build_tables, phase_of
+from mtray.embedded.two_phase_corpora import TEMPLATE, build_tables, phase_of
 
 PAIRS = [{"en": f"Sentence {i // 2}.", "uk": f"Речення {i}."} for i in range(400)]
 
@@ -17,6 +17,9 @@ def test_no_english_sentence_is_in_both_phases():
 def test_replay_is_the_english_version_of_phase_2():
     tables = build_tables(PAIRS)
     first = tables["phase-2"][0]
-    expected = {"prompt": translation_prompt(first["uk"], "uk", "en"), "target": first["en"]}
+    expected = {
+        "prompt": translation_prompt(first["uk"], "uk", "en", TEMPLATE),
+        "target": first["en"],
+    }
     assert tables["english"][0] == expected
     assert len(tables["english"]) == len(tables["phase-2"])
