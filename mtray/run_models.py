@@ -134,7 +134,8 @@ def _no_weights(named: _Named) -> str:
     return (
         f"`{named.key}`: {named.text!r}: the run has no weights of trial {named.record.number}; "
         f"{there} (its `training.keep_weights` is {setting}; front keeps those of trials on its "
-        f"front, all those of all). Train it again as recorded, {named.export}, and give that folder as `{named.key}`"
+        f"front, all those of all). Train it again as recorded, {named.export}, and give that "
+        f"folder as `{named.key}`"
     )
 
 
