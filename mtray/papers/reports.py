@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mtray.papers import paradox
+from mtray.papers import noisy_data, paradox
 from mtray.papers.preset import Scale
 from mtray.papers.results import PaperResults, Report
 
@@ -24,5 +24,6 @@ class PaperCode(NamedTuple):
 
 
 CODE = {
+    "2404.14122": PaperCode(noisy_data.report, noisy_data.prepare),
     "2405.20089": PaperCode(paradox.report),
 }
