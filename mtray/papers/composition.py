@@ -1,8 +1,9 @@
 """The studies and spaces of a preset at one scale: its files with every `$name` replaced.
 
 A text that is a name and nothing else becomes the value, of whatever type; in a list, one that
-stands for a list becomes its elements. Within a longer text, `$name` or `${name}` becomes the
-value's text. `$$` is a dollar sign. Beside the preset's `values` there are:
+stands for a list becomes its elements, and a key of a mapping (`$name:`, without a value) becomes
+the entries of the mapping that it stands for. Within a longer text, `$name` or `${name}` becomes
+the value's text. `$$` is a dollar sign. Beside the preset's `values` there are:
 
 - `data`: the folder of `--data`.
 - `prepared`: the folder of files that the preset makes at set-up.
@@ -12,7 +13,7 @@ value's text. `$$` is a dollar sign. Beside the preset's `values` there are:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def replaced(path: Path, values: Values) -> dict[str, Any]:
 def substituted(node: Any, values: Values) -> Any:
     """A value with its names replaced. Raises KeyError for an unknown one."""
     if isinstance(node, dict):
-        return {key: substituted(value, values) for key, value in node.items()}
+        return dict(entry for item in node.items() for entry in _entries(*item, values))
     if isinstance(node, list):
         return [part for item in node for part in _parts(item, values)]
     if not isinstance(node, str):
@@ -103,6 +104,14 @@ def _parts(item: Any, values: Values) -> list[Any]:
     them."""
     found = substituted(item, values)
     return found if isinstance(item, str) and isinstance(found, list) else [found]
+
+
+def _entries(key: str, value: Any, values: Values) -> Iterable[tuple[str, Any]]:
+    """The same for an entry of a mapping."""
+    if value is None and NAME.fullmatch(key):
+        found: dict[str, Any] = substituted(key, values)
+        return found.items()
+    return [(key, substituted(value, values))]
 
 
 def written(run: ComposedRun, folder: Path, command: str) -> tuple[Path, Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from mtray.papers import cross_language_tasks, many_languages, paradox, two_phases
+from mtray.papers import cross_language_tasks, many_languages, noisy_data, paradox, two_phases
 from mtray.papers.preset import Scale
 from mtray.papers.results import PaperResults, Report
 
@@ -26,6 +26,7 @@ class PaperCode(NamedTuple):
 CODE = {
     "004": PaperCode(cross_language_tasks.report, cross_language_tasks.prepare),
     "2305.15083": PaperCode(many_languages.report, many_languages.prepare),
+    "2404.14122": PaperCode(noisy_data.report, noisy_data.prepare),
     "2405.20089": PaperCode(paradox.report),
     "2410.16006": PaperCode(two_phases.report, two_phases.prepare),
 }

@@ -83,16 +83,26 @@ class RunResults:
     def gains(self, records: Sequence[TrialRecord], name: str) -> tuple[Array, Array]:
         """The differences of recipes to the base model, shape (k,), and draws of their errors,
         shape (draws, k). Raises KeyError where one lacks the measure."""
-        found = self._joint(name)
+        gains, errors = self.joint_gains(records, [name])
+        return gains[:, 0], errors[:, :, 0]
+
+    def joint_gains(
+        self, records: Sequence[TrialRecord], names: Sequence[str]
+    ) -> tuple[Array, Array]:
+        """The same in several measures: shapes (k, m) and (draws, k, m)."""
+        found = self._joint(*names)
         place = {} if found is None else {number: i for i, number in enumerate(found.numbers)}
         rows, base = [place[r.number] for r in records], place[BASE_NUMBER]
         assert found is not None
-        errors = found.errors[:, rows, 0] - found.errors[:, [base], 0]
-        return found.values[rows, 0] - found.values[base, 0], errors
+        return (
+            found.values[rows] - found.values[base],
+            found.errors[:, rows] - found.errors[:, [base]],
+        )
 
-    def _joint(self, name: str) -> Joint | None:
-        having = [g for g in self.groups if all(name in measured(t) for t in g.trials)]
-        return joint(having, [name], self.draws) if having else None
+    def _joint(self, *names: str) -> Joint | None:
+        """The joint errors of all recipes that have these measures; None without any."""
+        having = [g for g in self.groups if all(n in measured(t) for t in g.trials for n in names)]
+        return joint(having, list(names), self.draws) if having else None
 
     def evidence(self) -> Evidence:
         return evidence(self.records, list(self.study.objectives), self.draws, self.folder)

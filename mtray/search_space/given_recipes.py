@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mtray.errors import ConfigError
 from mtray.schema import Recipe, is_parameter
-from mtray.search_space.parameters import holds, shown
+from mtray.search_space.parameters import Share, holds, shown
 from mtray.search_space.space import Space, unknown_parameter
 
 Given = Mapping[str, Any]
@@ -23,6 +23,7 @@ def given_points(space: Space, recipes: Sequence[Given]) -> list[dict[str, Any]]
 
 def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
     _check_names(space, given, where)
+    given = _with_zeros(space, given)
     try:
         recipe = Recipe.model_validate({"parallel_size": 0, **space.fixed, **given})
     except ValidationError as error:
@@ -30,12 +31,21 @@ def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
         raise ConfigError(
             f"{where}: {found['loc'][0]}: {found['msg']}, found {found['input']!r}"
         ) from None
+    for name, parameter in space.parameters.items():
+        if isinstance(parameter, Share) and recipe.value(name) is None:
+            _refuse(space, given, where, name, None)
     params = space.params(recipe)
     off = space.switched_off(params)
     for name, distribution in space.distributions().items():
         if name not in off and not holds(distribution, params[name]):
             _refuse(space, given, where, name, params[name])
     return params
+
+
+def _with_zeros(space: Space, given: Given) -> Given:
+    """Of weights or directions that together are a whole, those left out are 0 if one is given."""
+    groups = [names for names, _ in space.groups.values() if {*names} & {*given}]
+    return {**{name: 0.0 for names in groups for name in names}, **given}
 
 
 def _check_names(space: Space, given: Given, where: str) -> None:
