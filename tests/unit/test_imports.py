@@ -74,6 +74,8 @@ ALLOWED = {
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
     | {"sweep_plan"},
+    "papers": BASICS
+    | {"analysis", "embedded", "report", "search.ledger", "search_space", "study", "yaml_files"},
     "commands.scoring": BASICS | DATA | EVALUATION | {"analysis"},
     "commands": BASICS
     | DATA
@@ -81,7 +83,7 @@ ALLOWED = {
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {"retrain", "search_space", "study", "sweep", "sweep_plan", "training", "trial"}
-    | {"commands.scoring"},
+    | {"commands.scoring", "papers"},
     "cli": COMMANDS | {"cli_errors", "errors", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
