@@ -72,15 +72,15 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"embedded", "generated_replay", "search_space", "training"},
-    "papers": BASICS
-    | DATA
-    | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
-    | {"study", "yaml_files"},
     "sweep_plan": BASICS | DATA | EVALUATION | SEARCH | {"preparation", "search_space"},
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
     | {"run_models", "sweep_plan"},
+    "papers": BASICS
+    | DATA
+    | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
+    | {"study", "yaml_files"},
     "commands.scoring": BASICS | DATA | EVALUATION | {"analysis"},
     "commands": BASICS
     | DATA
@@ -88,8 +88,8 @@ ALLOWED = {
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {"retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
-    | {"papers", "training", "trial"}
-    | {"commands.scoring"},
+    | {"training", "trial"}
+    | {"commands.scoring", "papers"},
     "cli": COMMANDS | {"cli_errors", "errors", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
