@@ -170,6 +170,18 @@ def _score(args: argparse.Namespace) -> int:
     return print_score(args)
 
 
+def _paper(args: argparse.Namespace) -> int:
+    from mtray.commands.paper import PaperOptions, list_presets, paper
+
+    if args.paper is None:
+        return list_presets()
+    action = "check" if args.check else "report" if args.report else "run"
+    options = PaperOptions(
+        args.scale, tuple(args.run_names), args.data, args.runs_dir, args.model, args.address
+    )
+    return paper(args.paper, options, action)
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
@@ -264,6 +276,12 @@ COMMANDS = (
         "Score outputs that were made elsewhere and print JSON",
         arguments.add_score,
         _score,
+    ),
+    Command(
+        "paper",
+        "Run the experiments of a paper at some scale, and print its figures beside ours",
+        arguments.add_paper,
+        _paper,
     ),
     Command(
         "doctor",

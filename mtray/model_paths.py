@@ -26,7 +26,7 @@ def resolve_model(name: str) -> str:
     if not HUB_NAME.match(name):
         raise ModelError(
             f"model {name!r}: no such folder, and not a hub name (owner/name); "
-            "allowed: 'embedded', a folder, a hub name"
+            "allowed: 'embedded', a folder, a hub name, and in a study run:NAME/NUMBER"
         )
     return _checked_hub_name(name)
 

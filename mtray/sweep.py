@@ -20,9 +20,11 @@ from mtray.page_process import page_beside
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.run_files import RUNS
+from mtray.run_models import with_run_models
 from mtray.schema import NAME_PATTERN, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
+from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space, load_space
 from mtray.streams import entry_streams
 from mtray.study import load_study
@@ -83,7 +85,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
-    """Study and space with the command line's options applied. Reads only YAML."""
+    """Study and space with the command line's options applied. Reads only YAML, unless the study
+    begins with the model of a run (`mtray.run_models`), which is written as a folder then."""
     if args.name is not None and not re.fullmatch(NAME_PATTERN, args.name):
         raise ConfigError(
             f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
@@ -92,8 +95,11 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
+    study = with_run_models(study, args.runs_dir, print)
     study = study.model_copy(update={"budget": with_options(study.budget, args)})
-    return study, load_space(args.space, study.defaults, study.sources)
+    space = load_space(args.space, study.defaults, study.sources)
+    given_points(space, study.budget.recipes)  # only to find errors
+    return study, space
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from mtray.search.ledger.base_model_check import check_base_model
     from mtray.search.ledger.moved_files import relocate
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
@@ -123,6 +130,7 @@ def _run(args: argparse.Namespace) -> int:
     def ready(run_dir: Path) -> PreparedSweep:
         """Prepare this run, with the trials that `--from` imports; prints the plan."""
         bound = check_bound(run_dir, study, space)
+        check_base_model(run_dir, study)
         for change in recomputed(run_dir, study, space):
             tell(f"changed: {change.text}")
         # `from` is a keyword, so it cannot be read as an attribute

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtray.lineage import lineage_of
 from mtray.search_space.parameters import shown
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
 
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
+    if origin := lineage_of(study.model):
+        lines.append(f"  the base model is {origin.text}")
     tables = {name: t for name, t in prepared.store.items() if not is_draws(name)}
     for name, table in tables.items():
         lines += [source_line(name, table), *(f"    {line}" for line in row_lines(study, table))]

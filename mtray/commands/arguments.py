@@ -179,6 +179,40 @@ def add_score(parser: argparse.ArgumentParser) -> None:
     add_suites(parser)
 
 
+def add_paper(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "paper",
+        metavar="ID",
+        nargs="?",
+        help="the paper, such as 2405.20089 (default: list all presets)",
+    )
+    add(
+        "--scale",
+        choices=("tiny", "small", "full"),
+        default="tiny",
+        help="tiny: the embedded model and corpora, minutes on two cores; small: a small real "
+        "model; full: as published (default: tiny)",
+    )
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--check", action="store_true", help="check the data and every run, and run nothing"
+    )
+    chosen.add_argument("--report", action="store_true", help="only print from finished runs")
+    add(
+        "--run",
+        dest="run_names",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="only this run of the preset (may be given several times)",
+    )
+    add("--data", type=Path, help="folder of the files that the preset does not fetch")
+    add("--model", help="folder or hub name, instead of the scale's model")
+    add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
+    add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)"

@@ -8,6 +8,7 @@ from mtray.errors import RunError
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.recomputed_trials import RecomputedRun, recompute_run
 from mtray.report.records import read_records
+from mtray.run_models import with_run_models
 from mtray.schema import Study
 from mtray.search.ledger.study_changes import (
     SAME_RUN,
@@ -27,7 +28,7 @@ def changed_run(
 ) -> tuple[Study, RecomputedRun, tuple[str, ...]]:
     """The study of a file, the run under it, and notes on what differs. RunError naming every
     change when one needs more than the run's trials have stored."""
-    study = load_study(path)
+    study = with_run_models(load_study(path), run_dir.parent)
     changes = study_changes(content(bound), content(study))
     if is_beyond(changes, (*SAME_RUN, Need.SEARCH)):
         raise RunError(

@@ -16,11 +16,15 @@ from mtray.training.models import block_count
 
 
 def check(
-    study_path: Path | None, space_path: Path | None, model: str | None, address: str | None
+    study_path: Path | None,
+    space_path: Path | None,
+    model: str | None,
+    address: str | None,
+    runs: Path = RUNS,
 ) -> int:
     """Print the contents of a study; 0 when it can be run here or on the cluster at `address`.
-    Raises MtrayError naming what is wrong."""
-    given = {"--study": study_path, "--space": space_path, "--model": model}
+    `runs`: the folder of all runs. Raises MtrayError naming what is wrong."""
+    given = {"--study": study_path, "--space": space_path, "--model": model, "--runs-dir": runs}
     options = [part for key, value in given.items() if value for part in (key, str(value))]
     study, space = load(arguments(options))
     if address:
@@ -30,8 +34,8 @@ def check(
     concurrent = check_first(study, space, address)
     prepared = checked(study, space)
     lines = [*plan_lines(prepared), f"  {allocation_of(prepared).text()}", *model_lines(study)]
-    # the default folder of runs; the sweep checks its own again
-    lines.append(check_disk(study, space, RUNS.absolute(), concurrent))
+    # by default the default folder of runs; the sweep checks its own again
+    lines.append(check_disk(study, space, runs.absolute(), concurrent))
     print("\n".join(filter(None, lines)))
     print("everything that a sweep needs is in order")
     return 0

@@ -21,6 +21,8 @@ from mtray.data.store import mixed, wanted_draws, wanted_variants
 from mtray.data.store_usage import all_stores
 from mtray.data.token_files import Store, store_dir
 from mtray.report.printing import aligned
+from mtray.run_files import RUNS
+from mtray.run_models import with_run_models
 from mtray.schema import Recipe, Source, Study
 from mtray.search.strategy.largest_recipes import (
     counts_tokens,
@@ -44,7 +46,7 @@ def run_data(args: argparse.Namespace) -> int:
     from mtray.generated_replay import with_replay
     from mtray.training.models import load_tokenizer
 
-    study = load_study(args.study, model=args.model, seed=args.seed)
+    study = with_run_models(load_study(args.study, model=args.model, seed=args.seed), RUNS)
     fetch_corpora(study)
     study = with_replay(study, print)
     wanted = chosen(study, args.source)

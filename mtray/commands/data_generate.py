@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mtray.errors import ConfigError
 from mtray.generated_replay import with_replay
+from mtray.run_files import RUNS
+from mtray.run_models import with_run_models
 from mtray.study import load_study
 
 
@@ -16,7 +18,7 @@ def generate(study_path: Path, model: str | None, force: bool) -> int:
     MtrayError, also when no source uses generated replay."""
     if model and Path(model).expanduser().exists():
         model = str(Path(model).expanduser().resolve())
-    study = load_study(study_path, model=model)
+    study = with_run_models(load_study(study_path, model=model), RUNS)
     wanted = [source.name for source in study.sources if source.replay != "er"]
     if not wanted:
         raise ConfigError(

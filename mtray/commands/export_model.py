@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.model_usage import usage_lines
 from mtray.commands.run_argument import run_folder
 from mtray.data.draw_comparison import compared
@@ -15,6 +14,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
+from mtray.lineage import file_hash, lineage, write_lineage
 from mtray.report.model_card import model_card
 from mtray.retrain import (
     as_written,
@@ -28,6 +28,7 @@ from mtray.retrain import (
 from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
 from mtray.schema import Study, TrialRecord
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 from mtray.training.models import load_config
@@ -59,7 +60,7 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
     store = {}
     if kept is None:
         store = recorded_sources(as_written(bound.sources_study), record, job, tokenizer)
-    saved = Saved()
+    saved, digest = Saved(), None if kept is None else file_hash(kept)
     with whole_folder(out) as folder:
 
         def keep(module: Any, tokenizer: Any) -> None:
@@ -72,6 +73,8 @@ def export_model(path: Path, trial: str, out: Path, merge: bool) -> int:
         agreed = agreement(before, outcome.outputs)
         usage = how_to_ask(suite, study, tokenizer, saved.kind, out)
         card = model_card(record, bound.study, run_dir.name, saved.kind, agreed, usage)
+        if saved.kind == "model":
+            write_lineage(lineage(record, bound.study, run_dir.name, digest), folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
     changed = version_changes(record.versions, versions())
     if kept is None:

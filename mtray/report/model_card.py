@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
+from mtray.lineage import lineage_of, study_hash
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.parameters import parameter_text, parameters
 from mtray.report.tables import score_text
 from mtray.schema import Study, Training, TrialRecord, training_of
-
-
-def study_hash(study: Study) -> str:
-    """A hash of the whole study; equal for two runs of one study."""
-    return hashlib.sha256(study.model_dump_json().encode()).hexdigest()
 
 
 def model_card(
@@ -28,7 +23,9 @@ def model_card(
     """Markdown with the metadata header of the Hugging Face hub. `kind`: model or adapter;
     `agreed`: how its outputs compare with the trial's; `usage`: lines on how to ask it."""
     library = "peft" if kind == "adapter" else "transformers"
-    head = ["---", f"base_model: {study.model}", f"library_name: {library}",
+    origin = lineage_of(study.model)
+    first = study.model if origin is None else origin.first
+    head = ["---", f"base_model: {first}", f"library_name: {library}",
             "tags: [translation, mtray]", "---", ""]  # fmt: skip
     what = "an adapter, to be loaded on the base model" if library == "peft" else "the whole model"
     licences = {source.name: source.licence for source in study.sources}
@@ -37,6 +34,7 @@ def model_card(
         "",
         f"Fine-tuned by mtray in run `{run}`: seed {record.seed}, study `{study_hash(study)}`. "
         f"This is {what}.",
+        *([] if origin is None else [f"It was trained on from {origin.text}."]),
         *([agreed] if agreed else []),
         "",
         *usage,

@@ -20,6 +20,7 @@ from mtray.schema.directions import (
     with_directions,
 )
 from mtray.schema.filters import Between, Filters
+from mtray.schema.lineage import Lineage
 from mtray.schema.mixing import Mixing
 from mtray.schema.recipe import (
     DIRECTION,
@@ -111,6 +112,7 @@ __all__ = [
     "Kind",
     "Language",
     "Limit",
+    "Lineage",
     "MetricName",
     "Mix",
     "Mixing",

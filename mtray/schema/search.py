@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,12 +21,28 @@ def _baselines(given: object) -> tuple[str, ...]:
     return tuple(name for name in BASELINES if name in found)
 
 
+def _expanded(given: Sequence[Any]) -> list[Any]:
+    """Every recipe of a list in which a list of values stands for each of them; the last parameter
+    that has one varies fastest."""
+    out: list[Any] = []
+    for found in given:
+        if not isinstance(found, dict):
+            return list(given)  # which is then refused, with its place
+        choices = [v if isinstance(v, list | tuple) else [v] for v in found.values()]
+        out += [dict(zip(found, values, strict=True)) for values in product(*choices)]
+    return out
+
+
 class Budget(Frozen):
     """What a sweep may spend. No trial starts after `max_minutes`, once `device_hours` are spent,
     or after `patience` trials without a gain.
 
-    - `trials`: baselines, searched recipes, replicates and the confirmation together.
+    - `trials`: baselines, searched recipes, replicates and the confirmation together (default: 14,
+      or as many as `recipes`).
     - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
+    - `recipes`: recipes that are trained after the baselines and before any that the search
+      suggests, in this order; a list of values stands for each of them. Each gives every searched
+      parameter that has no default; one that stands a second time is trained with another seed.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
     - `confirm`: number of trials at the end that train the recommended recipe, again or for the
@@ -43,6 +60,7 @@ class Budget(Frozen):
 
     trials: Annotated[int, Field(ge=1)] = 14
     baselines: Annotated[tuple[Baseline, ...], BeforeValidator(_baselines)] = BASELINES
+    recipes: tuple[dict[str, int | float | str], ...] = ()
     replicate_share: Annotated[float, Field(ge=0, le=0.5)] = 0.25
     confirm: Annotated[int, Field(ge=0, le=1)] = 1
     settle: Annotated[float, Field(gt=0.5, lt=1)] | None = None
@@ -51,6 +69,15 @@ class Budget(Frozen):
     trial_minutes: Annotated[float, Field(gt=0)] | None = None
     device_hours: Annotated[float, Field(gt=0)] | None = None
     patience: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipes(cls, given: Any) -> Any:
+        found = given.get("recipes") if isinstance(given, dict) else None
+        if not isinstance(found, list | tuple) or not found:
+            return given
+        recipes = _expanded(found)
+        return {"trials": len(recipes), **given, "recipes": recipes}
 
     @model_validator(mode="after")
     def _room(self) -> Budget:

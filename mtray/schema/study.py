@@ -237,9 +237,11 @@ class Evaluation(Frozen):
 
 
 class Study(Frozen):
-    """What is fixed during a search. Relative paths are relative to the study's file; `{corpora}`
-    stands for the corpora of the embedded study.
+    """What is fixed during a search. Relative paths are relative to its file; `{corpora}` stands
+    for the corpora of the embedded study.
 
+    - `model`: `embedded`, a folder, a hub name, or `run:NAME/7`: the model of trial 7 of our run
+      NAME, from its kept weights (`run:NAME/base`: the one that the run began with).
     - `paragraphs`: whether the line breaks of texts that are translated stay (`keep`), in prompts,
       training rows and answers, or become spaces (`join`). With `auto` they stay in the templates
       of a chat, and become spaces in the others, which are of one line.

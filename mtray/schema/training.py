@@ -34,9 +34,10 @@ class Training(Frozen):
     - `packing`: packed rows, or padded rows of similar length; `auto` packs where the model's
       attention supports it.
     - `offload`: what ZeRO keeps in CPU memory.
-    - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`.
+    - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`, or
+      `run:NAME/7` as in `model`; without it the model that a trial's model was trained from.
     - `movement`: whether the distance of the trained weights from the base model is recorded.
-    - `keep_weights`: whether the trained weights of the trials on the front are kept.
+    - `keep_weights`: of which trials the trained weights are kept: those on the front, or all.
     - `checkpoints`: whether a running trial keeps a checkpoint to resume from, written after every
       rung and every `checkpoint_minutes`.
     - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).
@@ -62,7 +63,7 @@ class Training(Frozen):
     freeze_from: str | None = None
     allow_repeats: bool = False
     movement: bool = True
-    keep_weights: Literal["none", "front"] = "none"
+    keep_weights: Literal["none", "front", "all"] = "none"
     checkpoints: bool = True
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0
 

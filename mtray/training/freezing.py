@@ -125,7 +125,8 @@ def earlier_model(folder: str | None) -> str:
     if folder is None:
         raise ConfigError(
             "freeze_policy is most_changed, which compares with an earlier model: set "
-            "`training.freeze_from` to its folder"
+            "`training.freeze_from` to its folder or to run:NAME/NUMBER; with `model: "
+            "run:NAME/NUMBER` it is the model that this trial began with"
         )
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mtray.lineage import lineage_of
 from mtray.schema import Recipe, Study
 from mtray.training.base_model import BaseModels
 
@@ -17,11 +18,16 @@ class LoadedModel(NamedTuple):
 
     @property
     def notes(self) -> dict[str, str]:
-        """Why its attention is transformers' plain one, for the record; empty for another."""
+        """For the record: why its attention is transformers' plain one, and the trial of ours that
+        it comes from."""
         from mtray.training.attention import attention_note
 
-        attention = attention_note(self.model)
-        return {"attention": attention} if attention else {}
+        origin = lineage_of(getattr(self.model, "name_or_path", ""))
+        found = {
+            "attention": attention_note(self.model),
+            "base_model": "" if origin is None else origin.text,
+        }
+        return {name: text for name, text in found.items() if text}
 
 
 def load_base_model(

@@ -9,7 +9,8 @@ from mtray.commands.model_usage import usage_lines
 from mtray.errors import ConfigError
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.inference.requests import Output, Request
-from mtray.report.model_card import model_card, study_hash
+from mtray.lineage import study_hash
+from mtray.report.model_card import model_card
 from mtray.schema import Recipe, Training
 from mtray.training.export import check_empty, save_model, whole_folder
 

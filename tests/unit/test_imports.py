@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
 BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
-BASICS |= {"metrics_python", "pip_command"}
+BASICS |= {"lineage", "metrics_python", "pip_command", "separate_process"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}
@@ -24,6 +24,8 @@ ALLOWED = {
     "runtime": {"metrics_python"},
     "file_locks": {"errors"},
     "pip_command": {"errors"},
+    "separate_process": {"errors"},
+    "lineage": {"errors", "files", "schema"},
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
     "cli_errors": BASICS,
@@ -68,6 +70,7 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"report", "retrain", "search_space", "training", "trial"},
+    "run_models": BASICS | {"retrain", "search.ledger", "training"},
     "preparation": BASICS
     | DATA
     | EVALUATION
@@ -77,24 +80,20 @@ ALLOWED = {
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"page_process", "sweep_plan"},
+    | {"page_process", "run_models", "sweep_plan"},
+    "papers": BASICS
+    | DATA
+    | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
+    | {"study", "yaml_files"},
     "commands.scoring": BASICS | DATA | EVALUATION | {"analysis"},
     "commands": BASICS
     | DATA
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {
-        "merged_models",
-        "retrain",
-        "search_space",
-        "study",
-        "sweep",
-        "sweep_plan",
-        "training",
-        "trial",
-    }
-    | {"commands.scoring"},
+    | {"merged_models", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {"training", "trial"}
+    | {"commands.scoring", "papers"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
     "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
     "__main__": {"cli"},

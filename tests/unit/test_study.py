@@ -15,8 +15,9 @@ from mtray.study import load_study
 from mtray.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
-STUDIES = sorted((ROOT / "sweeps").glob("**/*.yaml"))
-SPACES = sorted((ROOT / "search_spaces").glob("**/*.yaml"))
+# those of papers are incomplete without a scale: test_papers
+STUDIES = sorted((ROOT / "sweeps").glob("*.yaml"))
+SPACES = sorted((ROOT / "search_spaces").glob("*.yaml"))
 SMALL = """
 name: small
 sources:

@@ -44,7 +44,8 @@ def allocated(
     if not again and any(role == first and replicate for role, replicate in known):
         first = None
     filled = max(len(before), len(here)) >= STARTUP
-    return BudgetAllocation(study.budget, roles, first, 0 if filled else STARTUP)
+    filling_points = len(study.budget.recipes) or (0 if filled else STARTUP)
+    return BudgetAllocation(study.budget, roles, first, filling_points)
 
 
 def checked_allocation(

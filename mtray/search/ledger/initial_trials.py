@@ -1,5 +1,5 @@
-"""The initial trials of a sweep: baselines, the first of which is trained twice, then space-filling
-points."""
+"""The initial trials of a sweep: baselines, the first of which is trained twice, then the recipes
+that the study gives, or space-filling points."""
 
 from __future__ import annotations
 
@@ -39,16 +39,19 @@ def missing_initial_trials(
     where: SearchDomain,
     seed: int,
     budget: Budget,
+    given: Sequence[dict[str, Any]] = (),
 ) -> list[EnqueuedPoint]:
     """The initial trials still to be enqueued: all of them in a new study, the missing ones after
-    an interrupted start or with imported trials."""
+    an interrupted start or with imported trials. `given`: the points of `budget.recipes`."""
     begun, known = initial_trials(trials), imported_trials(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
     missing: list[tuple[str, dict[str, Any]]] = [
         (role, exact) for role, exact in references.items() if role not in roles
     ]
-    if len(known) < STARTUP:  # with that many, the sampler has enough points
+    if given:
+        missing += [("search", params) for params in not_begun(given, begun)]
+    elif len(known) < STARTUP:  # with that many, the sampler has enough points
         points = SpaceFillingPoints(where, seed)
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
@@ -65,6 +68,20 @@ def missing_initial_trials(
         len(lined_up) if budget.settle is None else max(0, budget.trials - len(own_trials(trials)))
     )
     return lined_up[:room]
+
+
+def not_begun(
+    given: Sequence[dict[str, Any]], begun: Sequence[FrozenTrial]
+) -> list[dict[str, Any]]:
+    """The given points without those that initial trials have, each as often as it stands there."""
+    left = [t.params | t.user_attrs.get(EXACT, {}) for t in begun if role_of(t) == "search"]
+    out = []
+    for params in given:
+        if params in left:
+            left.remove(params)
+        else:
+            out.append(params)
+    return out
 
 
 def _repeat(

@@ -27,9 +27,9 @@ def trained_on_front(records: Sequence[TrialRecord], study: Study) -> set[tuple[
 
 
 def drop_dominated(run_dir: Path, study: Study) -> None:
-    """Delete the weights of ended trials that are on no point of the front; running trials keep
-    theirs."""
-    if study.training.keep_weights == "none":
+    """Delete the weights of ended trials that are on no point of the front, unless all are kept;
+    running trials keep theirs."""
+    if study.training.keep_weights != "front":
         return
     records = read_records(run_dir).records
     kept = trained_on_front(records, study)

@@ -45,6 +45,7 @@ from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
 from mtray.search.strategy.feasible_points import feasibility
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
+from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space
 from mtray.trial.job import Job
 
@@ -89,7 +90,10 @@ class Ledger:
         import_trials(self._study, run_dir, space, taken, references, self.tell)
         self._take_back()
         begun = self._study.trials()
-        for found in missing_initial_trials(begun, references, where, self._seed, study.budget):
+        given = given_points(space, study.budget.recipes)
+        for found in missing_initial_trials(
+            begun, references, where, self._seed, study.budget, given
+        ):
             self._study.enqueue(*found)
         self._repeats.know(self._study.trials())
 

@@ -23,7 +23,7 @@ MOST = 1000  # files of a folder
 def digests(study: Mapping[str, Any]) -> dict[str, str]:
     """Digest of every file and folder that a study names and that exists, by its path."""
     paths = sorted({path for _, path in _paths(study)})  # several keys may name one file
-    found = {path: _digest(Path(path)) for path in paths}
+    found = {path: path_digest(Path(path)) for path in paths}
     return {path: digest for path, digest in found.items() if digest}
 
 
@@ -42,7 +42,8 @@ def relocate(run_dir: Path, study: Study) -> list[str]:
     moved = {
         old: after[key]
         for key, old in before.items()
-        if after.get(key, old) != old and known.get(old) == (_digest(Path(after[key])) or "none")
+        if after.get(key, old) != old
+        and known.get(old) == (path_digest(Path(after[key])) or "none")
     }
     if not moved:
         return []
@@ -77,7 +78,7 @@ def _replaced(node: Any, moved: Mapping[str, str]) -> Any:
     return moved.get(node, node) if isinstance(node, str) else node
 
 
-def _digest(path: Path) -> str:
+def path_digest(path: Path) -> str:
     """Of a file's content, or of the names and contents of a folder's files; empty if there is
     nothing readable."""
     try:

@@ -18,6 +18,7 @@ from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
 from mtray.runtime import CODE, commit, trial_code
 from mtray.schema import Evaluation, Study
+from mtray.search.ledger.base_model_check import LINEAGE, recorded_lineage
 from mtray.search.ledger.earlier_versions import (
     CHANGED,
     changed_parameters,
@@ -217,10 +218,11 @@ def bind(run_dir: Path, study: Study, space: Space, first: Evaluation | None = N
     `check_bound`."""
     bound = check_bound(run_dir, study, space, (Need.NOTHING,))
     known: dict[str, Any] = {BEGUN_BY: {CODE: trial_code(), "commit": commit()}}
+    known |= recorded_lineage(study)
     if (run_dir / STUDY_FILE).is_file():
         read_bound(run_dir)
         found = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8"))
-        kept = (OPTUNA, BINDINGS, BEGUN_BY)
+        kept = (OPTUNA, BINDINGS, BEGUN_BY, LINEAGE)
         known, first = {key: found[key] for key in kept if key in found}, None
     evaluation = (first or bound.evaluation).model_dump(mode="json")
     now = content(study, space)

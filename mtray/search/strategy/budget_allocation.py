@@ -23,8 +23,8 @@ class BudgetAllocation:
     - `baselines`: roles of the baselines that are trained in this run.
     - `first`: the baseline to train twice at the start; None: there are no baselines, or a repeat
       of it was imported from an earlier run.
-    - `filling_points`: how many of the searched recipes are space-filling points, which come before
-      those that the sampler suggests.
+    - `filling_points`: how many of the searched recipes are space-filling points, or given by the
+      study (`budget.recipes`), which come before those that the sampler suggests.
     """
 
     budget: Budget
@@ -94,8 +94,9 @@ class BudgetAllocation:
         again = f" (one of {self.first}, at the start)" if self.first_again else ""
         return (
             f"{counted(self.trials, 'trial')}: {self._baselines()}, "
-            f"{counted(self.searched, 'recipe')} searched, {counted(self.repeats, 'repeat')}{again}"
-            f", {counted(self.confirm, 'confirmation')} of the recommended recipe; "
+            f"{counted(self.searched, 'recipe')} searched{self._given()}, "
+            f"{counted(self.repeats, 'repeat')}{again}, "
+            f"{counted(self.confirm, 'confirmation')} of the recommended recipe; "
             "plus the base model"
         )
 
@@ -135,6 +136,10 @@ class BudgetAllocation:
         """The baselines for which this budget would be enough."""
         one = replace(self, baselines=self.baselines[:1])
         return f"[{self.baselines[0]}]" if one.enough else "none"
+
+    def _given(self) -> str:
+        given = min(len(self.budget.recipes), self.searched)
+        return f" ({given} of them given)" if given else ""
 
     def _baselines(self) -> str:
         named = f" ({', '.join(self.baselines)})" if self.baselines else ""

@@ -1,0 +1,60 @@
+"""The data of the small two-phase study (2410.16006), from the corpora of the default study:
+English pairs for phase 1, pairs of another language for phase 2, and the English versions of phase
+2's prompts, for replay.
+
+The paper's first phase is English instructions. The embedded model follows none, so phase 1
+teaches it one with English answers, a request for a translation from Ukrainian in a form that it
+has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from mtray.data.templates import translation_prompt
+
+LAST = "english.parquet"  # the file that is put in place last
+TEMPLATE = "mfti_sentence"  # in which both phases ask; the embedded model knows `labels` alone
+REPLAYED = 2_000  # prompts with an English answer
+
+Row = dict[str, str]
+
+
+def phase_of(english: str) -> int:
+    """1 or 2, by the hash of the English sentence, which is the same in every pair of it."""
+    return 1 + hashlib.sha256(f"phase {english.strip().lower()}".encode()).digest()[0] % 2
+
+
+def build_tables(pairs: list[Row]) -> dict[str, list[Row]]:
+    """The tables by file name. `pairs` have the keys `en` and `uk`."""
+    found: dict[str, list[Row]] = {"phase-1": [], "phase-2": []}
+    for row in pairs:
+        found[f"phase-{phase_of(row['en'])}"].append(row)
+    replayed = found["phase-2"][:REPLAYED]
+    return found | {"english": [english_version(row) for row in replayed]}
+
+
+def english_version(row: Row) -> Row:
+    """A pair of phase 2 as a task of phase 1: the same sentences, with the English answer."""
+    return {"prompt": translation_prompt(row["uk"], "uk", "en", TEMPLATE), "target": row["en"]}
+
+
+def prepare(corpora: Path, target: Path) -> Path:
+    """Create the Parquet files unless they exist."""
+    if (target / LAST).is_file():
+        return target
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = corpora / "parallel.en-uk.finetune.parquet"
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
+        out = Path(scratch)
+        for name, rows in build_tables(pq.read_table(file).to_pylist()).items():
+            pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
+        for file in sorted(out.iterdir(), key=lambda file: file.name == LAST):
+            os.replace(file, target / file.name)
+    return target

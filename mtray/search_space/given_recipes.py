@@ -1,0 +1,67 @@
+"""The recipes that a study gives (`budget.recipes`), as points of its space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from mtray.errors import ConfigError
+from mtray.schema import Recipe, is_parameter
+from mtray.search_space.parameters import Share, holds, shown
+from mtray.search_space.space import Space, unknown_parameter
+
+Given = Mapping[str, Any]
+
+
+def given_points(space: Space, recipes: Sequence[Given]) -> list[dict[str, Any]]:
+    """The searched parameters of every given recipe. Raises ConfigError for one that the space does
+    not contain."""
+    return [_point(space, given, f"`budget.recipes` {n}") for n, given in enumerate(recipes, 1)]
+
+
+def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
+    _check_names(space, given, where)
+    given = _with_zeros(space, given)
+    try:
+        recipe = Recipe.model_validate({"parallel_size": 0, **space.fixed, **given})
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise ConfigError(
+            f"{where}: {found['loc'][0]}: {found['msg']}, found {found['input']!r}"
+        ) from None
+    for name, parameter in space.parameters.items():
+        if isinstance(parameter, Share) and recipe.value(name) is None:
+            _refuse(space, given, where, name, None)
+    params = space.params(recipe)
+    off = space.switched_off(params)
+    for name, distribution in space.distributions().items():
+        if name not in off and not holds(distribution, params[name]):
+            _refuse(space, given, where, name, params[name])
+    return params
+
+
+def _with_zeros(space: Space, given: Given) -> Given:
+    """Of weights or directions that together are a whole, those left out are 0 if one is given."""
+    groups = [names for names, _ in space.groups.values() if {*names} & {*given}]
+    return {**{name: 0.0 for names in groups for name in names}, **given}
+
+
+def _check_names(space: Space, given: Given, where: str) -> None:
+    for name, value in given.items():
+        if not is_parameter(name):
+            raise unknown_parameter(where, name)
+        if name not in space.parameters and space.fixed.get(name) != value:
+            how = f"is fixed at {shown(space.fixed[name])}" if name in space.fixed else "is not"
+            raise ConfigError(
+                f"{where}: {name} is {shown(value)}, but it {how} in the space; searched are "
+                f"{', '.join(space.parameters)}"
+            )
+
+
+def _refuse(space: Space, given: Given, where: str, name: str, value: Any) -> None:
+    text = space.parameters[name].text()
+    if name not in given:
+        raise ConfigError(f"{where}: {name} is missing; the space has {text}")
+    raise ConfigError(f"{where}: {name} is {shown(value)}; the space has {text}")
