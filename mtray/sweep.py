@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
         help="import the compatible finished trials of an earlier run (a path, or a name under "
         "--runs-dir; may be given several times)",
     )
+    add(
+        "--train-again",
+        choices=("front", "all"),
+        help="with --from and other evaluation sets: first train those trials again that cannot be "
+        "measured anew, as trials of this run's budget; of each run those on its front, or all",
+    )
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
@@ -101,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.ledger.moved_files import relocate
+    from mtray.search.ledger.new_measurements import planned
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
     from mtray.search.ledger.trial_plan import most_further, trial_plan
@@ -126,6 +133,9 @@ def _run(args: argparse.Namespace) -> int:
         earlier = earlier_runs(texts, args.runs_dir, name, bound)
         prepared = checked(study, space, tell, bound.sources_study)
         earlier = [checked_against_data(found, study, space, prepared.store) for found in earlier]
+        earlier = [
+            planned(found, study, prepared.suite, run_dir, args.train_again) for found in earlier
+        ]
         imported = tuple(trial for run in earlier for trial in run.taken)
         prepared = replace(prepared, taken=imported, first=bound.evaluation)
         import_lines = [line for run in earlier for line in run.lines()]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.model_usage import usage_lines
 from mtray.commands.run_argument import run_folder
 from mtray.data.draw_comparison import compared
@@ -17,7 +16,6 @@ from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
 from mtray.report.model_card import model_card
 from mtray.retrain import (
-    as_written,
     find_record,
     load_suite,
     recorded_job,
@@ -27,7 +25,8 @@ from mtray.retrain import (
 )
 from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Study, TrialRecord, as_written
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder
 from mtray.training.models import load_config

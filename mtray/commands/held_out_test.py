@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.commands.run_argument import run_folder
-from mtray.errors import DataError, RunError, WorkerLost
+from mtray.errors import DataError, RunError
 from mtray.evaluation.held_out import study_on_test
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.files import write_atomically
@@ -23,11 +19,13 @@ from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import read_front
 from mtray.report.front import Front
 from mtray.report.records import read_record, read_records, write_json, write_record
-from mtray.retrain import as_written, load_suite, mix_notes, recorded_job, recorded_sources, train
+from mtray.retrain import load_suite, mix_notes, recorded_job, recorded_sources, train
 from mtray.run_files import BASE_NUMBER, result_path, trial_dir, trial_name
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Study, TrialRecord, as_written
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import BoundStudy, locked, read_bound
 from mtray.trial.record import record_trial
+from mtray.trial.separate_process import apart
 
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
 OUTPUTS = "outputs.parquet"
@@ -145,19 +143,6 @@ def _measure_front(
         abilities=found.abilities,
         notes=(*_notes(recorded, tested, repeated), *_seen(written, sources), *found.notes),
     )  # fmt: skip
-
-
-def apart(function: Callable[..., None], *arguments: Any) -> None:
-    """Call it in a separate process, which frees all its main and GPU memory at exit. Raises what
-    it raises, and WorkerLost when the process dies."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            pool.submit(function, *arguments).result()
-        except BrokenProcessPool:
-            raise WorkerLost(
-                "the process of the trial ended (killed, or out of memory?); the same command "
-                "continues with it"
-            ) from None
 
 
 def _measure_trial(session: _TestSession, old: TrialRecord) -> None:

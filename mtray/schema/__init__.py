@@ -64,6 +64,7 @@ from mtray.schema.study import (
     Unit,
 )
 from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, check_training
+from mtray.schema.written import as_written
 
 __all__ = [
     "BASELINES",
@@ -119,6 +120,7 @@ __all__ = [
     "TrainingRecord",
     "TrialRecord",
     "Unit",
+    "as_written",
     "beyond",
     "broken_reason",
     "check_stop",

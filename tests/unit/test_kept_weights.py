@@ -7,13 +7,13 @@ import torch
 from records_factory import make_failed, make_record, make_study
 from tiny_models import byte_level, llama
 
-from mtray.commands.kept_model import kept_outcome, kept_weights
 from mtray.errors import RunError
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.inference.requests import Request
 from mtray.report.records import write_record
 from mtray.run_files import ANY_WEIGHTS_FILE, WEIGHTS_FILE, trial_dir, weights_file
 from mtray.schema import Mix, Recipe, Training
+from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.kept_weights import drop_dominated, trained_on_front
 from mtray.search.ledger.record_family import pending
 from mtray.training.reversion import InitialWeights
