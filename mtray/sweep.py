@@ -90,6 +90,8 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
             f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
             f"found {args.name!r}"
         )
+    if args.train_again and not vars(args)["from"]:
+        raise ConfigError(f"--train-again {args.train_again}: needs --from RUN")
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
