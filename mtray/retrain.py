@@ -35,12 +35,6 @@ def recorded_held(record: TrialRecord) -> dict[str, int]:
     return {s.source: s.held for s in record.mix.shares if s.held}
 
 
-def as_written(study: Study) -> Study:
-    """The study without the defaults that its record spells out: an ability rejects options that it
-    does not know, even empty ones."""
-    return Study.model_validate(study.model_dump(exclude_defaults=True))
-
-
 def find_record(run_dir: Path, trial: str) -> TrialRecord:
     """The record of trial `trial`, a number or `base`. RunError, listing those that exist, when
     there is none."""

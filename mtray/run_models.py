@@ -16,9 +16,9 @@ from typing import Any
 
 from mtray.errors import ConfigError, ModelError, MtrayError, RunError
 from mtray.lineage import file_hash, lineage, lineage_of, write_lineage
-from mtray.retrain import as_written, find_record
+from mtray.retrain import find_record
 from mtray.run_files import ANY_WEIGHTS_FILE, BASE_NUMBER, STUDY_FILE, trial_dir, trials_text
-from mtray.schema import Lineage, Study, TrialRecord
+from mtray.schema import Lineage, Study, TrialRecord, as_written
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
 from mtray.separate_process import apart

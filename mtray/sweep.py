@@ -68,6 +68,12 @@ def parser() -> argparse.ArgumentParser:
         help="import the compatible finished trials of an earlier run (a path, or a name under "
         "--runs-dir; may be given several times)",
     )
+    add(
+        "--train-again",
+        choices=("front", "all"),
+        help="with --from and other evaluation sets: first train those trials again that cannot be "
+        "measured anew, as trials of this run's budget; of each run those on its front, or all",
+    )
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
@@ -92,6 +98,8 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
             f"--name: expected letters, digits, '_', and after the first also '.' and '-', "
             f"found {args.name!r}"
         )
+    if args.train_again and not vars(args)["from"]:
+        raise ConfigError(f"--train-again {args.train_again}: needs --from RUN")
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
@@ -113,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from mtray.search.ledger.base_model_check import check_base_model
     from mtray.search.ledger.moved_files import relocate
+    from mtray.search.ledger.new_measurements import planned
     from mtray.search.ledger.rebinding import recomputed
     from mtray.search.ledger.run_folder import check_bound, locked_run
     from mtray.search.ledger.trial_plan import most_further, trial_plan
@@ -139,6 +148,9 @@ def _run(args: argparse.Namespace) -> int:
         earlier = earlier_runs(texts, args.runs_dir, name, bound)
         prepared = checked(study, space, tell, bound.sources_study)
         earlier = [checked_against_data(found, study, space, prepared.store) for found in earlier]
+        earlier = [
+            planned(found, study, prepared.suite, run_dir, args.train_again) for found in earlier
+        ]
         imported = tuple(trial for run in earlier for trial in run.taken)
         prepared = replace(prepared, taken=imported, first=bound.evaluation)
         import_lines = [line for run in earlier for line in run.lines()]

@@ -17,7 +17,6 @@ from mtray.evaluation.suite import Suite
 from mtray.lineage import file_hash, lineage, write_lineage
 from mtray.report.model_card import model_card
 from mtray.retrain import (
-    as_written,
     find_record,
     load_suite,
     recorded_job,
@@ -27,7 +26,7 @@ from mtray.retrain import (
 )
 from mtray.run_files import OUTPUTS_FILE, trial_dir
 from mtray.runtime import versions
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Study, TrialRecord, as_written
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
 from mtray.training.export import check_empty, save_model, whole_folder

@@ -19,9 +19,9 @@ from mtray.report.bootstrap_draws import write_draws
 from mtray.report.export import read_front
 from mtray.report.front import Front
 from mtray.report.records import read_record, read_records, write_json, write_record
-from mtray.retrain import as_written, load_suite, mix_notes, recorded_job, recorded_sources, train
+from mtray.retrain import load_suite, mix_notes, recorded_job, recorded_sources, train
 from mtray.run_files import BASE_NUMBER, result_path, trial_dir, trial_name
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Study, TrialRecord, as_written
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import BoundStudy, locked, read_bound
 from mtray.separate_process import apart

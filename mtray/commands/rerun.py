@@ -17,7 +17,6 @@ from mtray.report.printing import aligned
 from mtray.report.records import write_json
 from mtray.report.tables import score_text
 from mtray.retrain import (
-    as_written,
     find_record,
     load_suite,
     mix_notes,
@@ -27,7 +26,7 @@ from mtray.retrain import (
     version_changes,
 )
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, RESULT, trial_dir, trial_name
-from mtray.schema import Score, TrialRecord
+from mtray.schema import Score, TrialRecord, as_written
 from mtray.search.ledger.run_folder import read_bound
 from mtray.trial.divergence import divergence_plan
 from mtray.trial.record import record_trial

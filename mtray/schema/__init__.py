@@ -78,6 +78,7 @@ from mtray.schema.study import (
     Unit,
 )
 from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, check_training
+from mtray.schema.written import as_written
 
 __all__ = [
     "BASELINES",
@@ -140,6 +141,7 @@ __all__ = [
     "TrialRecord",
     "Unit",
     "all_directions",
+    "as_written",
     "beyond",
     "broken_reason",
     "check_stop",

@@ -70,26 +70,35 @@ CASES = [
     (study_of(), evaluated(metrics=("bleu", "chrf", "chrf++")), {"evaluation.metrics": "nothing"}),
     (study_of(), evaluated(more_comet={"kiwi": "a"}), {"evaluation.more_comet.kiwi": "nothing"}),
     (evaluated(more_comet={"kiwi": "a"}), evaluated(more_comet={"kiwi": "b"}),
-     {"evaluation.more_comet.kiwi": "answer"}),
+     {"evaluation.more_comet.kiwi": "measure"}),
     (study_of(), evaluated(more_metrics={"own": ("a",)}),
      {"evaluation.more_metrics.own": "nothing"}),
     (evaluated(more_metrics={"own": ("a",)}), evaluated(more_metrics={"own": ("a", "b")}),
-     {"evaluation.more_metrics.own": "answer"}),
+     {"evaluation.more_metrics.own": "measure"}),
     (study_of(), evaluated(batch_tokens=64), {"evaluation.batch_tokens": "nothing"}),
     (TWO, abilities(animacy=ANIMACY), {"evaluation.abilities.idioms": "recompute"}),
-    (abilities(animacy=ANIMACY), TWO, {"evaluation.abilities.idioms": "answer"}),
+    (abilities(animacy=ANIMACY), TWO, {"evaluation.abilities.idioms": "measure"}),
     (TWO, abilities(idioms=IDIOMS, animacy=ANIMACY), {}),
     (TWO, abilities(animacy=changed(ANIMACY, weight=2.0), idioms=IDIOMS),
      {"evaluation.abilities.animacy.weight": "recompute"}),
     (TWO, abilities(animacy=changed(ANIMACY, path="b.jsonl"), idioms=IDIOMS),
-     {"evaluation.abilities.animacy.path": "answer"}),
+     {"evaluation.abilities.animacy.path": "measure"}),
     (abilities(arc=TASK), abilities(arc=with_floor(0.3)),
      {"evaluation.abilities.arc.floor": "recompute"}),
     (abilities(arc=with_floor(0.3)), abilities(arc=TASK),
-     {"evaluation.abilities.arc.floor": "answer"}),
-    (study_of(), evaluated(quality=(QUALITY, FRENCH)), {"evaluation.quality.en-fr": "answer"}),
+     {"evaluation.abilities.arc.floor": "measure"}),
+    (study_of(), evaluated(quality=(QUALITY, FRENCH)), {"evaluation.quality.en-fr": "measure"}),
     (evaluated(quality=(QUALITY, FRENCH)), evaluated(quality=(FRENCH, QUALITY)), {}),
-    (study_of(), evaluated(bootstrap=500), {"evaluation.bootstrap": "answer"}),
+    (study_of(), evaluated(bootstrap=500), {"evaluation.bootstrap": "measure"}),
+    (study_of(), evaluated(comet="none", metrics=("chrf",)),
+     {"evaluation.comet": "measure", "evaluation.metrics": "nothing"}),
+    (study_of(), evaluated(sample_seed=3), {"evaluation.sample_seed": "measure"}),
+    (evaluated(quality=(QUALITY, FRENCH)), study_of(), {"evaluation.quality.en-fr": "measure"}),
+    (study_of(), evaluated(quality=(changed(QUALITY, size=9),)),
+     {"evaluation.quality.en-uk.size": "measure"}),
+    (study_of(), evaluated(beams=4, max_new_tokens=9),
+     {"evaluation.beams": "answer", "evaluation.max_new_tokens": "answer"}),
+    (study_of(), evaluated(reversion=(0.5,)), {"evaluation.reversion": "answer"}),
     (study_of(), study_of(objectives={"chrf.en-uk": "max", "retention": "max"}),
      {"objectives": "recompute"}),
     (study_of(), study_of(objectives={"retention": "max", "quality": "max"}),
@@ -138,6 +147,8 @@ def test_a_space_is_compared_by_parameter():
 REFUSED = [
     (study_of(seed=2, objectives={"retention": "max", "quality": "max"}), "--from mine, which"),
     (study_of(seed=2, training=Training(epochs=2)), "--name to train anew"),
+    (evaluated(beams=4, max_new_tokens=9), "--name to train anew"),
+    (evaluated(quality=(QUALITY, FRENCH), comet="other"), "--from mine, which"),
 ]
 
 
@@ -182,18 +193,18 @@ def test_a_long_value_is_cut():
     assert not is_beyond([found], [Need.FIT]) and is_beyond([found], [Need.TRAIN])
 
 
-def test_a_new_ability_says_which_trials_can_be_asked(tmp_path):
+def test_another_generation_says_which_trials_can_be_asked(tmp_path):
     bind(tmp_path, study_of(), SPACE)
     for number in range(3):
         write_record(tmp_path, make_record(number))
     (trial_dir(tmp_path, 1) / WEIGHTS_FILE).touch()
     with pytest.raises(RunError) as refused:
-        bind(tmp_path, TWO, SPACE)
+        bind(tmp_path, evaluated(beams=4), SPACE)
     assert str(refused.value).splitlines()[-2:] == [
         f"  weights are kept of trial 1, as a model to ask by `python -m mtray export {tmp_path} "
         "--model 1 OUT`",
         "  trials 0, 2 would have to be trained again to answer",
     ]
     with pytest.raises(RunError) as refused:
-        bind(tmp_path, TWO.model_copy(update={"model": "other"}), SPACE)
+        bind(tmp_path, evaluated(beams=4).model_copy(update={"model": "other"}), SPACE)
     assert str(refused.value).endswith("--name to train anew")

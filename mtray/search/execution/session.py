@@ -32,6 +32,7 @@ from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
 from mtray.search.ledger.live_progress import remove_progress, write_progress
+from mtray.search.ledger.measured_imports import forget_measured, measured_imports
 from mtray.search.ledger.rebinding import rebind
 from mtray.search.ledger.run_folder import bind
 from mtray.search.ledger.trial_failures import is_disk_full
@@ -60,7 +61,10 @@ def run_session(
     bind(run_dir, prepared.study, prepared.space, prepared.first)
     held = held_rows(prepared.store, prepared.space.values("max_length"))
     sums = sums_by_recipe(prepared.study, prepared.store)
-    ledger = Ledger(run_dir, prepared.study, prepared.space, prepared.taken, held, sums)
+    tell = partial(say, console)
+    taken = measured_imports(run_dir, prepared.study, prepared.suite, prepared.taken, tell)
+    ledger = Ledger(run_dir, prepared.study, prepared.space, taken, held, sums)
+    forget_measured(run_dir)
     delete_finished_scratch(run_dir)
     drop_dominated(run_dir, prepared.study)
     if ledger.taken_over:

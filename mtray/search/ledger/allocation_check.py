@@ -9,9 +9,9 @@ from pathlib import Path
 from mtray.data.mixing import SumsOf
 from mtray.report.records import read_records
 from mtray.schema import BASELINES, Study, TrialRecord
+from mtray.search.ledger.earlier_trials import EarlierTrial
 from mtray.search.ledger.imported_trials import role_here
 from mtray.search.ledger.journal_overview import Entry, read_overview
-from mtray.search.ledger.warm_start import EarlierTrial
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.budget_allocation import BudgetAllocation
 from mtray.search.strategy.reserved_trials import LEAST_SEARCHED

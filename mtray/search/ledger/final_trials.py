@@ -16,6 +16,7 @@ from mtray.schema import Budget, TrialRecord
 from mtray.search.ledger.initial_trials import EnqueuedPoint, enqueued_point
 from mtray.search.ledger.replicates import ReplicateSchedule
 from mtray.search.ledger.trial_attributes import (
+    AGAIN,
     CONFIRMS,
     EXACT,
     OF,
@@ -154,8 +155,12 @@ class FinalTrials:
 
 
 def purpose_text(trial: FrozenTrial) -> str:
-    """Why a confirming or settling trial was requested; empty for any other."""
-    found = {CONFIRMS: "confirms the recommended recipe", SETTLES: "may settle the answer"}
+    """Why a trial was requested that was not suggested; empty for any other."""
+    found = {
+        CONFIRMS: "confirms the recommended recipe",
+        SETTLES: "may settle the answer",
+        AGAIN: "is trained again",
+    }
     notes = trial.user_attrs
     said = next((text for note, text in found.items() if note in notes), "")
     return said and f"{said}: {notes[WHY]}"

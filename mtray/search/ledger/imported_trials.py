@@ -15,11 +15,20 @@ from mtray.report.bootstrap_draws import read_draws, write_draws
 from mtray.report.recomputed_trials import RecomputedTrial
 from mtray.run_files import DRAWS_FILE, FURTHER, OUTPUTS_FILE, trial_dir
 from mtray.schema import Origin, Recipe, Role, TrialRecord
+from mtray.search.ledger.earlier_trials import KNOWN_BY, EarlierTrial, digest
 from mtray.search.ledger.initial_trials import Distributions, enqueued_point
 from mtray.search.ledger.record_family import write_family
 from mtray.search.ledger.run_study import RunStudy
-from mtray.search.ledger.trial_attributes import IMPORTED, OF, REPLICATE, ROLE, imported_trials
-from mtray.search.ledger.warm_start import KNOWN_BY, EarlierTrial, digest
+from mtray.search.ledger.trial_attributes import (
+    AGAIN,
+    IMPORTED,
+    OF,
+    REPLICATE,
+    ROLE,
+    SAMPLER_NOTES,
+    WHY,
+    imported_trials,
+)
 from mtray.search_space.space import Space
 
 BESIDE = (DRAWS_FILE, OUTPUTS_FILE)  # files of a trial beside its record
@@ -34,7 +43,8 @@ def import_trials(
     references: Mapping[Role, dict[str, Any]],
     tell: Callable[..., object],
 ) -> None:
-    """Copy the trials that are not in this run yet; repeatable if an earlier process was killed.
+    """Copy the trials that are not in this run yet, and enqueue those that are to be trained again;
+    repeatable if an earlier process was killed.
 
     `references`: this run's baselines; an equal imported trial gets the baseline's role. `tell`
     ends a trial in the journal from its record, or for a reason if there is none.
@@ -45,15 +55,30 @@ def import_trials(
     baselines = {role: space.recipe(params) for role, params in references.items()}
     have = {t.user_attrs[IMPORTED]: t.number for t in imported_trials(study.trials())}
     numbers: dict[tuple[Path, int | None], int] = {}
+    _enqueue_again(study, [found for found in taken if found.again])
     for found in taken:
+        if found.again:
+            continue
         number, of = have.get(found.known_by), numbers.get((found.run_dir, found.record.of))
         if number is None:
+            if found.asked is not None:
+                raise ValueError(f"trial {found.record.number} was to be measured anew first")
             role = role_here(found, baselines)
             params, notes = _point(found, role, references, space.distributions())
             number = study.add_running(params, notes | imported_attributes(found, role, of))
             copy_trial(found, run_dir, number, role, of)
             tell(number)
         have[found.known_by] = numbers[found.run_dir, found.record.number] = number
+
+
+def _enqueue_again(study: RunStudy, trials: Sequence[EarlierTrial]) -> None:
+    """Enqueue trials of earlier runs as trials of this one, each once."""
+    have = {t.user_attrs[AGAIN] for t in study.trials() if AGAIN in t.user_attrs}
+    for found in trials:
+        if found.known_by not in have:
+            why = f"trial {found.record.number} of {found.run_dir.name}"
+            notes = {ROLE: "search", SAMPLER_NOTES: {}, AGAIN: found.known_by, WHY: why}
+            study.enqueue(found.params, notes)
 
 
 def _point(
@@ -89,10 +114,10 @@ def copy_trial(taken: EarlierTrial, run_dir: Path, number: int, role: Role, of: 
     there, record, reverted = taken.run_dir, taken.record, []
     for other in taken.reverted:
         beyond = other.record.number - record.number
-        _copy_beside(there, other, run_dir, number + beyond)
+        _copy_beside(taken.files, other, run_dir, number + beyond)
         of_other = None if of is None else of + beyond
         reverted.append(_copy(other, there, number + beyond, other.record.role, of_other))
-    _copy_beside(there, taken.trial, run_dir, number)
+    _copy_beside(taken.files, taken.trial, run_dir, number)
     copy = _copy(taken.trial, there, number, role, of)
     if digest(copy) != taken.known_by:  # its scores differ in this run
         copy = copy.model_copy(update={"extra": {**copy.extra, KNOWN_BY: taken.known_by}})

@@ -1,16 +1,17 @@
-"""A trial's model from its kept weights, without training again."""
+"""A trial's model from its kept weights, or the untouched base model, without training again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mtray.errors import RunError
 from mtray.evaluation.inference.requests import Request
 from mtray.report.records import read_record
 from mtray.run_files import result_path, trial_dir, weights_file
 from mtray.runtime import keep_freed_memory, versions
-from mtray.schema import Study, TrialRecord
+from mtray.schema import Mix, Recipe, Study, TrialRecord
 from mtray.training.trainable_weights import load_trainable
 from mtray.trial.base_model import load_base_model
 from mtray.trial.job import Outcome, UseModel
@@ -42,9 +43,7 @@ def kept_outcome(
 ) -> Outcome:
     """The outputs of the kept model, with the mix and the training of the record; `use` is called
     with the model and its tokenizer."""
-    from mtray.evaluation.inference.batching import settings_of
-    from mtray.evaluation.inference.engine import answer_part, joined
-    from mtray.training.adapters import merged, prepare
+    from mtray.training.adapters import prepare
     from mtray.training.reversion import InitialWeights
 
     keep_freed_memory()
@@ -55,11 +54,36 @@ def kept_outcome(
         origin = InitialWeights()
         origin.take(module)
         load_trainable(module, file)
-    settings = settings_of(study.evaluation, module, tokenizer, precision)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.reversion_alpha):
-        with seconds.phase("generation"), merged(module):
-            answered = answer_part(settings, requests, (0, 1))
+        outputs = _answered(study, module, tokenizer, precision, requests, seconds)
         if use is not None:
             use(module, tokenizer)
-    outputs = joined(requests, [answered])
     return Outcome(outputs, record.mix, record.training, seconds.phases, versions())
+
+
+def base_outcome(study: Study, requests: Sequence[Request]) -> Outcome:
+    """The outputs of the base model."""
+    keep_freed_memory()
+    seconds = PhaseTimer()
+    with seconds.phase("load"):
+        model, tokenizer, precision = load_base_model(study, Recipe(parallel_size=0), study.seed)
+    outputs = _answered(study, model.eval(), tokenizer, precision, requests, seconds)
+    return Outcome(outputs, Mix(), None, seconds.phases, versions())
+
+
+def _answered(
+    study: Study,
+    module: Any,
+    tokenizer: Any,
+    precision: Any,
+    requests: Sequence[Request],
+    seconds: PhaseTimer,
+) -> Any:
+    from mtray.evaluation.inference.batching import settings_of
+    from mtray.evaluation.inference.engine import answer_part, joined
+    from mtray.training.adapters import merged
+
+    settings = settings_of(study.evaluation, module, tokenizer, precision)
+    with seconds.phase("generation"), merged(module):
+        answered = answer_part(settings, requests, (0, 1))
+    return joined(requests, [answered])

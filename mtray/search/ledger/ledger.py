@@ -17,6 +17,7 @@ from mtray.data.mixing import SumsOf
 from mtray.run_files import BASE_NUMBER, further_number, trial_dir
 from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
 from mtray.search.early_stopping.rungs import expected_values
+from mtray.search.ledger.earlier_trials import EarlierTrial
 from mtray.search.ledger.final_trials import FinalTrials, purpose_text
 from mtray.search.ledger.imported_trials import import_trials
 from mtray.search.ledger.initial_trials import EnqueuedPoint, missing_initial_trials
@@ -26,6 +27,7 @@ from mtray.search.ledger.report_advisor import report_advisor
 from mtray.search.ledger.run_study import RunStudy
 from mtray.search.ledger.stopwatch import since_attempts
 from mtray.search.ledger.trial_attributes import (
+    AGAIN,
     ATTEMPTS,
     EXACT,
     IMPORTED,
@@ -40,7 +42,7 @@ from mtray.search.ledger.trial_attributes import (
 )
 from mtray.search.ledger.trial_failures import attempt, may_run_again
 from mtray.search.ledger.trial_scratch import resume_text
-from mtray.search.ledger.warm_start import EarlierTrial, search_seed
+from mtray.search.ledger.warm_start import search_seed
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
 from mtray.search.strategy.feasible_points import feasibility
@@ -71,6 +73,7 @@ class Ledger:
         self._distributions = space.distributions()
         self._study = RunStudy(run_dir, study, self._distributions)
         known = {t.user_attrs[IMPORTED] for t in imported_trials(self._study.trials())}
+        known |= {t.user_attrs[AGAIN] for t in self._study.trials() if AGAIN in t.user_attrs}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
         where = SearchDomain(
             self._distributions, space.guesses, feasibility(study, space, held, sums),

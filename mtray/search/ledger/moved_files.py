@@ -27,6 +27,16 @@ def digests(study: Mapping[str, Any]) -> dict[str, str]:
     return {path: digest for path, digest in found.items() if digest}
 
 
+def changed_files(run_dir: Path, now: Mapping[str, Any]) -> list[str]:
+    """The files and folders that this part of a study names by a path that the run's study names as
+    well, with other content than at the run's last start."""
+    try:
+        known = json.loads((run_dir / STUDY_FILE).read_text(encoding="utf-8")).get(FILES, {})
+    except (OSError, ValueError, AttributeError):  # said by whoever reads the study
+        return []
+    return [p for p, digest in digests(now).items() if known.get(p, digest) != digest]
+
+
 def relocate(run_dir: Path, study: Study) -> list[str]:
     """Let the run's study file name the files where this study has them, if they are the same ones;
     returns a line for each. Call while holding the run's lock. Nothing for a run of an earlier
@@ -66,7 +76,7 @@ def _paths(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def _names_a_file(key: str) -> bool:
     last = key.rsplit(".", 1)[-1]
-    named = last == "path" or last.endswith("_path") or last in MODELS
+    named = last == "path" or last.endswith("_path") or last in MODELS or ".path." in key
     return named or ".more_comet." in key or ".more_metrics." in key
 
 

@@ -174,8 +174,8 @@ def check_names(run_dir: Path) -> None:
 
 
 def _who_can_answer(run_dir: Path, changes: Sequence[StudyChange]) -> str:
-    """Which trials have stored weights for evaluation and which would be trained again, if no
-    change affects the training."""
+    """Which trials have stored weights for evaluation and which would be trained again, if a new
+    run cannot measure them and no change affects the training."""
     needs = {change.needs for change in changes}
     if Need.ANSWER not in needs or Need.TRAIN in needs:
         return ""

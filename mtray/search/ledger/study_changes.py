@@ -28,7 +28,9 @@ class Need(StrEnum):
     - `RECOMPUTE`: objectives follow from stored scores and draws.
     - `SEARCH`: how a run searches or is named; its trials can be imported into another run.
     - `FIT`: some trials fit and others do not.
-    - `ANSWER`: other requests or metrics; a stored model can answer them.
+    - `MEASURE`: other requests or metrics. Another run scores stored answers anew, and asks kept
+      weights for those that are missing.
+    - `ANSWER`: another generation of every answer.
     - `TRAIN`: other models.
     """
 
@@ -36,6 +38,7 @@ class Need(StrEnum):
     RECOMPUTE = "recompute"
     SEARCH = "search"
     FIT = "fit"
+    MEASURE = "measure"
     ANSWER = "answer"
     TRAIN = "train"
 
@@ -45,12 +48,16 @@ WORDS = {
     Need.RECOMPUTE: "is recomputed from stored scores and draws",
     Need.SEARCH: "cannot change within a run; every trial fits another run",
     Need.FIT: "cannot change within a run; trials that fit can be imported",
+    Need.MEASURE: (
+        "cannot change within a run; another run scores stored answers anew and asks kept weights "
+        "for the others"
+    ),
     Need.ANSWER: "every model has to be evaluated again",
     Need.TRAIN: "every trial has to be trained again",
 }
 # the same run continues; a new run imports trials
 SAME_RUN = (Need.NOTHING, Need.RECOMPUTE)
-TAKEN_OVER = (*SAME_RUN, Need.SEARCH, Need.FIT)
+TAKEN_OVER = (*SAME_RUN, Need.SEARCH, Need.FIT, Need.MEASURE)
 # the first pattern that matches a key decides
 RULES: tuple[tuple[str, Need], ...] = (
     (r"space", Need.FIT),
@@ -60,6 +67,8 @@ RULES: tuple[tuple[str, Need], ...] = (
     (r"study\.sources\.", Need.FIT),
     (r"study\.evaluation\.(comet_device|batch_tokens|divergence|embedder|metrics)", Need.NOTHING),
     (r"study\.evaluation\.abilities\.[^.]+\.weight$", Need.RECOMPUTE),
+    (r"study\.evaluation\.(quality|abilities|more_comet|more_metrics)\.", Need.MEASURE),
+    (r"study\.evaluation\.(comet|bootstrap|sample_seed)$", Need.MEASURE),
     (r"study\.evaluation\.", Need.ANSWER),
     (r"", Need.TRAIN),
 )
@@ -112,7 +121,8 @@ def text_changes(old: Evaluation, new: Evaluation) -> tuple[StudyChange, ...]:
         for found in (old, new)
     )
     found = _changes(before, now)
-    return tuple(c for c in found if c.needs == Need.ANSWER or ABILITY.fullmatch(c.key))
+    others = (Need.MEASURE, Need.ANSWER)
+    return tuple(c for c in found if c.needs in others or ABILITY.fullmatch(c.key))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[StudyChange, ...]:

@@ -25,6 +25,7 @@ CONFIRMS = "confirms"  # the recommended recipe of a budget of this many trials
 SETTLES = "settles"  # beyond the budget: the probability that settles the answer
 WHY = "why"  # reason in words, for confirming and settling trials
 IMPORTED = "taken"  # imported from an earlier run: its digest
+AGAIN = "again"  # trains a trial of an earlier run again: its digest
 
 
 def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -1,17 +1,17 @@
 """Imports finished trials of earlier runs that fit this one (`--from RUN`).
 
-A trial fits if both studies agree (model, sources, evaluation, objectives, training) and its recipe
-lies in the new space or equals a baseline of the new run. It is then copied
-(`mtray.search.ledger.imported_trials`).
+A trial fits if both studies agree on what a model is trained on and how, and its recipe lies in the
+new space or equals a baseline of the new run. It is then copied
+(`mtray.search.ledger.imported_trials`). Where the new study measures something else, it is measured
+anew first (`mtray.search.ledger.new_measurements`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mtray.data.draw_comparison import source_difference
 from mtray.data.filters import looks_for_leakage
@@ -25,10 +25,12 @@ from mtray.report.records import read_records
 from mtray.run_files import BASE_NUMBER, STUDY_FILE
 from mtray.schema import Recipe, Role, Study, TrialRecord
 from mtray.search.ledger.earlier_recipes import mix_difference, recipe_here, set_by_recipes
-from mtray.search.ledger.earlier_versions import in_earlier_names, in_earlier_units
+from mtray.search.ledger.earlier_trials import EarlierRun, EarlierTrial, digest
+from mtray.search.ledger.new_measurements import measured_otherwise
 from mtray.search.ledger.run_folder import BoundStudy, read_bound
 from mtray.search.ledger.study_changes import (
     TAKEN_OVER,
+    StudyChange,
     change_lines,
     content,
     is_beyond,
@@ -39,58 +41,7 @@ from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search_space.parameters import holds, shown
 from mtray.search_space.space import Space
 
-KNOWN_BY = "known_by"  # in `extra` of a copy whose record differs under this run's study
-
-
-def digest(record: TrialRecord) -> str:
-    """A hash that a trial shares with all its copies and with no other trial."""
-    if known := record.extra.get(KNOWN_BY):
-        return str(known)
-    own = {"number", "role", "of", "trained_as", "taken_from", "extra"}
-    # defaults are excluded, so that a new field of records changes no hash
-    text = in_earlier_units(record).model_dump_json(exclude=own, exclude_defaults=True)
-    return hashlib.sha256(in_earlier_names(text).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class EarlierTrial:
-    """A trial that fits.
-
-    - `trial`: as recomputed for this run's study.
-    - `run_dir`: its run.
-    - `params`: its parameters in this space.
-    - `known_by`: its `digest`, the same in all runs.
-    - `reverted`: further points of its training.
-    """
-
-    trial: RecomputedTrial
-    run_dir: Path
-    params: dict[str, Any]
-    known_by: str
-    reverted: tuple[RecomputedTrial, ...] = ()
-
-    @property
-    def record(self) -> TrialRecord:
-        return self.trial.record
-
-
-@dataclass(frozen=True)
-class EarlierRun:
-    """The trials of an earlier run that fit, and for each other trial why it does not. `outside`:
-    baselines outside the space and the reason; they fit if this run has the same (`settled`)."""
-
-    run_dir: Path
-    taken: tuple[EarlierTrial, ...]
-    left_out: tuple[str, ...]
-    outside: tuple[tuple[EarlierTrial, str], ...] = ()
-
-    def lines(self) -> list[str]:
-        whole = len(self.taken) + len(self.left_out) + len(self.outside)
-        head = (
-            f"--from {self.run_dir}: {len(self.taken)} of {whole} trials fit; the base model is "
-            "measured anew"
-        )
-        return [head, *(f"  left out: {reason}" for reason in self.left_out)]
+Recomputed = Callable[[TrialRecord], RecomputedTrial]
 
 
 def find_run(text: str, runs: Path) -> Path:
@@ -130,7 +81,15 @@ def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
     """Which trials of a run fit one that is bound to `bound`. Raises RunError, naming every key
     that differs, if its study asks another question."""
     old, space, records = read_bound(run_dir), bound.space, read_records(run_dir)
-    _check_question(run_dir, old, bound)
+    changes = _check_question(run_dir, old, bound)
+    anew = measured_otherwise(run_dir, changes, records.records, bound.study)
+    base = next((r for r in records.records if r.number == BASE_NUMBER), None)
+    draws = draws_of(run_dir)
+
+    def under_this_study(record: TrialRecord) -> RecomputedTrial:
+        return recompute(record, old.study, bound.study, draws, base)
+
+    recomputed = None if anew else under_this_study
     taken: list[EarlierTrial] = []
     outside: list[tuple[EarlierTrial, str]] = []
     left_out = [f"{damaged.path.parent.name}: {damaged.reason}" for damaged in records.damaged]
@@ -138,11 +97,12 @@ def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
         if record.number == BASE_NUMBER or record.trained_as is not None:
             continue  # every run measures the base model itself
         try:
-            found = _as_here(record, run_dir, old.study, bound, records.records)
+            family = [record, *(r for r in records.records if r.trained_as == record.number)]
+            found = _as_here(family, run_dir, old.study, bound, recomputed)
         except RunError as error:
             left_out.append(f"trial {record.number}: {error}")
             continue
-        if found.record.state != "complete":
+        if not _is_measured(found.record, bool(anew)):
             left_out.append(f"trial {record.number}: {found.record.state}, not complete")
         elif (reason := _misfit(found.record.recipe, space)) is None:
             taken.append(found)
@@ -150,31 +110,39 @@ def earlier_run(run_dir: Path, bound: BoundStudy) -> EarlierRun:
             left_out.append(f"trial {record.number}: {reason}")
         else:
             outside.append((found, reason))
-    return EarlierRun(run_dir, tuple(taken), tuple(left_out), tuple(outside))
+    return EarlierRun(
+        run_dir, tuple(taken), tuple(left_out), tuple(outside), before=old.study, anew=anew
+    )
+
+
+def _is_measured(record: TrialRecord, anew: bool) -> bool:
+    """Whether a trial has values for this run. Whether one that broke a constraint still does is
+    known once it is measured anew."""
+    return record.state == "complete" or (anew and record.state == "infeasible")
 
 
 def _as_here(
-    record: TrialRecord,
+    family: Sequence[TrialRecord],
     run_dir: Path,
     before: Study,
     bound: BoundStudy,
-    records: Sequence[TrialRecord],
+    recomputed: Recomputed | None,
 ) -> EarlierTrial:
-    """A trial under this run's study. Raises RunError if its mix would differ or its scores do not
-    suffice."""
-    now, draws = bound.study, draws_of(run_dir)
+    """A trial, with the further points of its training, under this run's study; without
+    `recomputed` as recorded, to be measured anew. Raises RunError if its mix would differ or its
+    scores do not suffice."""
+    record, now = family[0], bound.study
     if reason := mix_difference(record.recipe, before, now, bound.space):
         raise RunError(reason)
-    base = next((r for r in records if r.number == BASE_NUMBER), None)
 
     def _rewritten(trial: RecomputedTrial) -> RecomputedTrial:
         recipe = recipe_here(trial.record.recipe, before, now, bound.space)
         return replace(trial, record=trial.record.model_copy(update={"recipe": recipe}))
 
-    family = [record, *(r for r in records if r.trained_as == record.number)]
-    trial, *reverted = (_rewritten(recompute(r, before, now, draws, base)) for r in family)
+    trial, *reverted = (_rewritten((recomputed or RecomputedTrial)(r)) for r in family)
     params = bound.space.params(trial.record.recipe)
-    return EarlierTrial(trial, run_dir, params, digest(record), tuple(reverted))
+    asked = None if recomputed else dict[str, int]()
+    return EarlierTrial(trial, run_dir, params, digest(record), tuple(reverted), asked)
 
 
 def checked_against_data(
@@ -197,7 +165,7 @@ def checked_against_data(
             taken.append(found)
         else:
             left_out.append(f"trial {record.number}: {reason}")
-    return EarlierRun(survey.run_dir, tuple(taken), tuple(left_out))
+    return replace(survey, taken=tuple(taken), left_out=tuple(left_out), outside=())
 
 
 def _other_data(record: TrialRecord, study: Study, store: Mapping[str, Table]) -> str | None:
@@ -228,7 +196,8 @@ def _other_baseline(
     return None
 
 
-def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
+def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> tuple[StudyChange, ...]:
+    """The changes of the study. Raises RunError if no trial can fit."""
     found = study_changes(content(old.study), content(new.study))
     changes = tuple(c for c in found if not set_by_recipes(c.key, new.space))
     if is_beyond(changes, TAKEN_OVER):
@@ -238,14 +207,15 @@ def _check_question(run_dir: Path, old: BoundStudy, new: BoundStudy) -> None:
             "restore the old values, or leave out --from to train anew"
         )
     if not looks_for_leakage(new.study):
-        return
-    if changes := text_changes(old.evaluation, new.evaluation):
+        return changes
+    if others := text_changes(old.evaluation, new.evaluation):
         raise RunError(
             f"--from {run_dir}: when that run was started, leakage was checked against other "
-            f"texts, so none of its trials fits; there{change_lines(changes)}\n"
+            f"texts, so none of its trials fits; there{change_lines(others)}\n"
             "give the same command a new --name, with --from only for runs that were started with "
             "the same evaluation sets"
         )
+    return changes
 
 
 def _misfit(recipe: Recipe, space: Space) -> str | None:
