@@ -10,6 +10,7 @@ DOCS := .venv-docs
 DOCS_STAMP := $(DOCS)/.installed
 METRICS := .venv-metrics
 METRICS_STAMP := $(METRICS)/.installed
+SHARED_STAMP := $(METRICS)/.shared
 ARGS ?=
 # integration tests that mostly wait, beside which the unit tests run
 LIGHT := $(addprefix tests/integration/test_,bad_input.py resume.py store_transport.py dashboard.py workers.py)
@@ -80,7 +81,7 @@ docs: $(DOCS_STAMP)
 reference: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tools/reference.py
 
-setup: corpora $(METRICS_STAMP)
+setup: corpora $(METRICS_STAMP) $(SHARED_STAMP)
 
 corpora: $(STAMP)
 	echo "corpora: from the cache, or fetched once (85 MB)"
@@ -112,6 +113,11 @@ $(METRICS_STAMP): constraints-metrics.txt | $(METRICS)/bin/python
 		-c constraints-metrics.txt --group metrics; } \
 		> $(METRICS)/install.log 2>&1 || { tail -n 20 $(METRICS)/install.log; \
 		echo "error: pip could not install the packages; the whole log: $(METRICS)/install.log"; exit 1; }
+	touch $@
+
+# both have the same torch: 0.7 GB
+$(SHARED_STAMP): $(STAMP) $(METRICS_STAMP)
+	$(BIN)/python tools/share_files.py $(VENV) $(METRICS)
 	touch $@
 
 $(BIN)/python $(DOCS)/bin/python $(METRICS)/bin/python:

@@ -397,7 +397,7 @@ def test_one_model_is_loaded_for_all_names_of_a_device(monkeypatch: pytest.Monke
 def test_the_device_is_the_one_asked_for() -> None:
     import torch
 
-    assert loader("auto").keywords == {"device": "auto"}
+    assert loader("auto").keywords == {"device": "auto", "long": "truncate"}
     assert load_comet("embedded").device == "cpu"
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -17,18 +17,18 @@ from mtray.schema import Evaluation, Score
 
 
 class First:
-    """Reads ten characters of each text; the score is the share of equal ones in translation and
-    reference. Notes what it is asked."""
+    """Reads the first characters of each text; the score is the share of equal ones in translation
+    and reference."""
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
+    def __init__(self, size: int = 10) -> None:
+        self.size = size
 
     def score(self, triples: Any) -> Scored:
-        self.asked += triples
-        found = [(h[:10], r[:10]) for _, h, r in triples]
+        found = [(h[: self.size], r[: self.size]) for _, h, r in triples]
         scores = [sum(map(str.__eq__, h, r)) / max(len(h), len(r)) for h, r in found]
         letters = [
-            "".join(n for n, t in zip("shr", x, strict=True) if len(t) > 10) for x in triples
+            "".join(n for n, t in zip("shr", texts, strict=True) if len(t) > self.size)
+            for texts in triples
         ]
         return Scored(scores, letters)
 

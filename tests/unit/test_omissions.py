@@ -287,6 +287,13 @@ def unread(record):
     return record.model_copy(update={"scores": {**record.scores, "comet.en-uk": score}})
 
 
+def in_parts(record):
+    """Each trial has another number of segments that were scored in parts."""
+    ways = {0: {"lines": 1}, 1: {}, 2: {"lines": 1, "sentences": 4}}.get(record.number, {})
+    score = make_score(0.7).model_copy(update={"divided": ways})
+    return record.model_copy(update={"scores": {**record.scores, "comet.en-uk": score}})
+
+
 def shorter_baseline(record):
     if record.role != "mono_one_to_one":
         return record
@@ -309,8 +316,14 @@ CASES = {
     ),
     "segments longer than the metric reads": (
         unread,
-        "Segments longer than the metric reads, of which it scored the beginning alone, in the "
-        "trial with the most: 3 in comet.en-uk (trial 2).",
+        "Segments longer than the metric reads, of which it scored the beginning alone "
+        "(`evaluation.comet_long` scores them in parts), in the trial with the most: 3 in "
+        "comet.en-uk (trial 2).",
+    ),
+    "segments scored in parts": (
+        in_parts,
+        "Segments longer than the metric reads, which were scored in parts, in the trial with the "
+        "most: 5 in comet.en-uk: 1 by lines, 4 by sentences (trial 2).",
     ),
     "answers of a harness cut off": (
         count("mmlu", truncated=7.0, requests=50.0, documents=10.0),

@@ -99,7 +99,7 @@ class Lengths:
 
 
 def test_scores_of_the_study_s_comet(run_dir, capsys, monkeypatch):
-    monkeypatch.setattr(outputs, "load_comet", lambda name, device: Lengths())
+    monkeypatch.setattr(outputs, "load_comet", lambda name, device, long: Lengths())
     found = listed(capsys, run_dir, "2", "--against", "none", "--metric", "comet", "--best", 1)
     longest = max(len(o.text) for d in REFERENCES for o in answers(d, 1))
     assert [s["answer"]["score"] for s in found["segments"]] == [longest]

@@ -92,7 +92,7 @@ def test_check_names_the_key_of_a_metric_that_cannot_start(study, tmp_path):  # 
 class Long:
     """A scorer that reads three letters."""
 
-    max_length = 3
+    max_length, long, signature = 3, "truncate", "long|protocol:1"
 
     def truncated(self, texts):
         return sum(len(text) > 3 for text in texts)

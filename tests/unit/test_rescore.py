@@ -36,7 +36,7 @@ class WordComet:
 
 @pytest.fixture
 def run_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(rescore, "load_comet", lambda name, device: WordComet())
+    monkeypatch.setattr(rescore, "load_comet", lambda name, device, long: WordComet())
     return make_run(tmp_path)
 
 
