@@ -15,6 +15,7 @@ from mtray.report.proxy import compared_recipes, proxy_of, spread_mixtures
 from mtray.report.proxy_text import proxy_lines
 from mtray.report.records import read_records, write_json
 from mtray.retrain import load_suite
+from mtray.schema import as_written
 from mtray.search.ledger.run_folder import locked, make_run_dir, read_bound
 from mtray.search_space.mixture_corners import corners
 
