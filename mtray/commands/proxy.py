@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtray.commands.held_out_test import apart
 from mtray.commands.predict import evidence_of
 from mtray.commands.run_argument import run_folder
 from mtray.errors import ConfigError
@@ -18,6 +17,7 @@ from mtray.retrain import load_suite
 from mtray.schema import as_written
 from mtray.search.ledger.run_folder import locked, make_run_dir, read_bound
 from mtray.search_space.mixture_corners import corners
+from mtray.separate_process import apart
 
 FOLDER, RESULT = "proxy", "proxy.json"
 
