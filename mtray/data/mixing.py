@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,13 @@ from mtray.schema import (
 
 Index = npt.NDArray[np.int64]
 Sums = Mapping[str, Index]  # cumulative tokens of each source's examples in the order drawn
+
+
+class AllTokenSums(dict[str, Index]):
+    """The sums of a study in which `parallel_size` counts tokens too
+    (`mixing: {parallel: tokens}`)."""
+
+
 SumsOf = Callable[[Recipe], Sums | None]  # the sums for a recipe; None: examples are counted
 
 
@@ -135,11 +142,29 @@ def _shared(
 def _plan_by_tokens(recipe: Recipe, sources: Sequence[Source], sums: Sums) -> list[MixPart]:
     given = weighted(recipe, sources)
     pairs = _shared({"parallel": float(recipe.parallel_size)}, given)
-    counts = largest_remainder([share for _, share in pairs], recipe.parallel_size)
-    parts = [MixPart(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
+    if isinstance(sums, AllTokenSums):
+        parts = _at_least_one(_nearest(pairs, sums))
+    else:
+        counts = largest_remainder([share for _, share in pairs], recipe.parallel_size)
+        parts = [MixPart(s.name, s.kind, r, c) for (s, r), c in zip(pairs, counts, strict=True)]
     sizes = kind_sizes(recipe, float(sum(tokens_of(sums[p.source], p.count) for p in parts)))
     del sizes["parallel"]
-    for source, wanted in _shared(sizes, given):
+    return [*parts, *_nearest(_shared(sizes, given), sums)]
+
+
+def _at_least_one(parts: list[MixPart]) -> list[MixPart]:
+    """The parts, with one example where fewer tokens than half an example are asked for: a recipe
+    with parallel data trains on some."""
+    most = max(parts, key=lambda part: part.requested)
+    if most.requested == 0 or any(part.count for part in parts):
+        return parts
+    return [replace(part, count=1) if part is most else part for part in parts]
+
+
+def _nearest(shares: Sequence[tuple[Source, float]], sums: Sums) -> list[MixPart]:
+    """The numbers of examples that come nearest to shares in tokens, source by source."""
+    parts = []
+    for source, wanted in shares:
         requested = examples_for(sums[source.name], wanted)
         count = math.floor(requested + 0.5)
         parts.append(MixPart(source.name, source.kind, requested, count, wanted))

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtray.data.filters import KEPT
-from mtray.data.mixing import OWN_DRAW, Draw, MixPart, Sums, SumsOf, draw, plan, shared_rows
+from mtray.data.mixing import (
+    OWN_DRAW,
+    AllTokenSums,
+    Draw,
+    MixPart,
+    Sums,
+    SumsOf,
+    draw,
+    plan,
+    shared_rows,
+)
 from mtray.data.readers.folders import data_files
 from mtray.data.readers.sources import is_there, paths_of, source_rows
 from mtray.data.recipe_tables import realised_counts, recipe_tables, whole_table
@@ -175,7 +185,10 @@ def wanted_draws(study: Study, recipes: Sequence[Recipe]) -> dict[str, tuple[Sou
 
 def sums_of(study: Study, store: Mapping[str, Table], which: Draw = OWN_DRAW) -> Sums | None:
     """The token sums that `plan` needs; None where the study counts examples."""
-    return token_sums(store, which) if study.mixing.count == "tokens" else None
+    if study.mixing.count != "tokens":
+        return None
+    sums = token_sums(store, which)
+    return AllTokenSums(sums) if study.mixing.parallel == "tokens" else sums
 
 
 def sums_by_recipe(study: Study, store: Mapping[str, Table]) -> SumsOf:

@@ -190,7 +190,8 @@ def error_sentence(
 def critical_sentence(found: CriticalValue) -> str:
     """The critical value in words, including `no value up to ...` and `not needed`."""
     name = found.parameter.replace("_", " ")
-    at = f"{found.recipe.parallel_size:,} pairs and learning rate {found.recipe.learning_rate:g}"
+    size, rate = found.recipe.parallel_size, found.recipe.learning_rate
+    at = f"parallel size {size:,} and learning rate {rate:g}"
     shown = "no value" if found.value is None else f"{found.value:.3g}"
     if found.value == 0:
         shown = "0 (not needed)"

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from records_factory import make_study
 
-from mtray.data.mixing import plan
+from mtray.data.mixing import AllTokenSums, plan
 from mtray.errors import DataError
 from mtray.schema import Source, Training
 from mtray.search.strategy.largest_recipes import (
@@ -117,9 +117,9 @@ texts = st.lists(st.integers(1, 12), min_size=30, max_size=60)
 
 @pytest.mark.filterwarnings("ignore:The distribution is specified by")
 @settings(max_examples=100, deadline=None)
-@given(spaces(), st.data(), st.tuples(*[texts] * 5))
-def test_nor_where_tokens_are_counted(space, data, found):
-    sums = {s.name: np.cumsum(f) for s, f in zip(SOURCES, found, strict=True)}
+@given(spaces(), st.data(), st.tuples(*[texts] * 5), st.sampled_from([dict, AllTokenSums]))
+def test_nor_where_tokens_are_counted(space, data, found, unit):
+    sums = unit({s.name: np.cumsum(f) for s, f in zip(SOURCES, found, strict=True)})
     recipe = data.draw(suggestions(space))
     most = dict.fromkeys(sums, 0)
     for large in largest_recipes(space):

@@ -90,7 +90,7 @@ def test_the_critical_replay_fraction_by_hand(found):
     assert critical.value == pytest.approx(0.0935, abs=0.002)
     assert critical.recipe == Recipe(parallel_size=4096, mono_ratio=0.5, learning_rate=5e-4)
     assert critical.text.startswith(
-        "least replay fraction that keeps the loss at 0.05 or below, with 4,096 pairs and learning"
+        "least replay fraction that keeps the loss at 0.05 or below, with parallel size 4,096 and "
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mtray.data.mixing import (
     OWN_DRAW,
+    AllTokenSums,
     Draw,
     MixPart,
     draw,
@@ -20,7 +21,7 @@ from mtray.data.mixing import (
     tokens_of,
 )
 from mtray.errors import ConfigError, DataError
-from mtray.schema import Recipe, Source
+from mtray.schema import Mixing, Recipe, Source
 
 LANGUAGES = {"parallel": ("en", "uk"), "mono": ("en",), "replay": (), "instruct": ()}
 
@@ -262,6 +263,63 @@ def test_a_larger_recipe_by_token_draws_no_less(one, other, ratio, a, b):
         for n in sorted((one, other))
     )
     assert all(x <= y for x, y in zip(small, large, strict=True))
+
+
+# three examples of p have 3, 1 and 4 tokens, two of q 5 and 5, all of m 2. 12 tokens of parallel,
+# weights 2 : 1, are 8 of p and 4 of q: all 3 examples of p, and of q .8, so 1: 13 tokens
+BY_TOKEN = [
+    ({"p": 1.0, "q": 1.0}, 8, 0.0, {"p": 2, "q": 1, "m": 0}),  # 4 and 4: p 3 + 1; q .8
+    ({"p": 2.0, "q": 1.0}, 12, 0.0, {"p": 3, "q": 1, "m": 0}),
+    ({"p": 2.0, "q": 1.0}, 12, 1.0, {"p": 3, "q": 1, "m": 7}),  # 13 tokens: 6.5, rounded up
+    ({"p": 2.0, "q": 1.0}, 24, 0.0, {"p": 6, "q": 2, "m": 0}),  # p is repeated
+]
+
+
+@pytest.mark.parametrize("weights, size, ratio, counts", BY_TOKEN)
+def test_parallel_tokens_by_hand(weights, size, ratio, counts):
+    sources = [source("parallel", n, w) for n, w in weights.items()] + [source("mono", "m")]
+    found = {"p": [3, 1, 4], "q": [5, 5], "m": [2]}
+    sums = AllTokenSums({name: np.cumsum(f) for name, f in found.items()})
+    parts = plan(Recipe(parallel_size=size, mono_ratio=ratio), sources, sums)
+    assert {part.source: part.count for part in parts} == counts
+    asked = [part.requested_tokens for part in parts]
+    total = sum(weights.values())
+    assert asked[:2] == pytest.approx([size * w / total for w in weights.values()])
+    by_example = plan(Recipe(parallel_size=3), sources, dict(sums))
+    assert [part.requested_tokens for part in by_example] == [None, None, 0.0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(100, 900), st.integers(100, 900), st.floats(0, 3), st.tuples(*[lengths] * 3))
+def test_laws_of_parallel_tokens(one, other, ratio, found):
+    """Every source comes nearest to its share, the shares sum to the size, and a larger recipe
+    draws no less."""
+    names, kinds = ["p", "q", "m"], ["parallel", "parallel", "mono"]
+    sources = [source(k, n, w) for k, n, w in zip(kinds, names, (1, 2, 1), strict=True)]
+    sums = AllTokenSums({n: np.cumsum(f) for n, f in zip(names, found, strict=True)})
+    small, large = (
+        plan(Recipe(parallel_size=n, mono_ratio=ratio), sources, sums) for n in sorted((one, other))
+    )
+    assert all(a.count <= b.count for a, b in zip(small, large, strict=True))
+    for part in small:
+        realised = tokens_of(sums[part.source], part.count)
+        longest = max(found[names.index(part.source)])
+        assert abs(realised - part.requested_tokens) <= longest / 2 + 1e-6
+    pairs = [part for part in small if part.kind == "parallel"]
+    assert sum(part.requested_tokens for part in pairs) == pytest.approx(min(one, other))
+
+
+@pytest.mark.parametrize("size, counts", [(0, [0, 0]), (1, [0, 1]), (4, [0, 1]), (12, [1, 1])])
+def test_few_tokens_of_pairs_are_an_example(size, counts):
+    """2 of 9 tokens and 2 of 7 round to no example; a recipe with parallel data has one."""
+    sums = AllTokenSums({"p": np.cumsum([9, 9]), "q": np.cumsum([7, 7])})
+    sources = [source("parallel", "p"), source("parallel", "q")]
+    assert [p.count for p in plan(Recipe(parallel_size=size), sources, sums)] == counts
+
+
+def test_tokens_of_pairs_need_ratios_in_tokens():
+    with pytest.raises(ValueError, match="`parallel: tokens` needs `count: tokens`"):
+        Mixing(parallel="tokens")
 
 
 def test_tokens_by_hand():

@@ -157,7 +157,7 @@ def test_a_narrow_table_and_a_card_list_what_has_a_meaning(exported):
 
 def test_the_log_names_no_parameter_without_a_meaning():
     recipe = Recipe(parallel_size=9, freeze_policy="top", lora_rank=4, learning_rate=2e-4)
-    assert recipe_text(recipe) == "pairs 9 mono 0 replay 0 frozen 0 lr 0.0002"
+    assert recipe_text(recipe) == "parallel 9 mono 0 replay 0 frozen 0 lr 0.0002"
     assert recipe_text(Recipe(parallel_size=0)) == "base model, untouched"
 
 

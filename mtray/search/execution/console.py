@@ -24,7 +24,7 @@ from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.ledger.live_progress import EVERY, LiveProgress, running_trial
 from mtray.trial.job import Job
 
-SHORT = {"parallel_size": "pairs", "mono_ratio": "mono", "replay_fraction": "replay",
+SHORT = {"parallel_size": "parallel", "mono_ratio": "mono", "replay_fraction": "replay",
          "frozen_layers": "frozen", "learning_rate": "lr"}  # fmt: skip
 
 

@@ -79,13 +79,13 @@ def at_most(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None)
     parts = plan(recipe, sources, sums)
     if sums is None:
         return {part.source: math.ceil(part.requested) for part in parts}
-    pairs = [part for part in parts if part.requested_tokens is None]
+    pairs = [part for part in parts if part.kind == "parallel"]
     tokens = sum(tokens_of(sums[p.source], p.count) for p in pairs)
     most = sum(tokens_of(sums[p.source], math.ceil(p.requested)) for p in pairs)
     found = {}
     for part in parts:
         asked = part.requested
-        if part.requested_tokens is not None:
+        if part.requested_tokens is not None and part.kind != "parallel":
             asked = examples_for(sums[part.source], part.requested_tokens * most / max(1, tokens))
         found[part.source] = math.ceil(asked)
     return found
