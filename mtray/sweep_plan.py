@@ -16,6 +16,7 @@ from mtray.preparation import PreparedSweep
 
 def plan_lines(prepared: PreparedSweep) -> list[str]:
     """What a sweep would do: for --dry-run and at the start."""
+    from mtray.data.variant_tables import is_draws
     from mtray.evaluation.held_out import has_test, sets_without_test
     from mtray.evaluation.suite import set_lines
 
@@ -23,7 +24,8 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
     if origin := lineage_of(study.model):
         lines.append(f"  the base model is {origin.text}")
-    for name, table in prepared.store.items():
+    tables = {name: t for name, t in prepared.store.items() if not is_draws(name)}
+    for name, table in tables.items():
         lines += [source_line(name, table), *(f"    {line}" for line in row_lines(study, table))]
         lines += [f"    note: {what}" for what in table.remarks]
     lines.append(

@@ -10,7 +10,16 @@ from mtray.data.store import build_store
 from mtray.data.tables import StoredTable
 from mtray.errors import ConfigError
 from mtray.report.printing import aligned
-from mtray.schema import RENAMED, Mix, Recipe, Source, Study, is_parameter, parameter_names
+from mtray.schema import (
+    RENAMED,
+    Mix,
+    Recipe,
+    Source,
+    SourceShare,
+    Study,
+    is_parameter,
+    parameter_names,
+)
 from mtray.search_space.share_groups import check_names
 from mtray.search_space.space import unknown_parameter
 
@@ -89,4 +98,12 @@ def mix_lines(recipe: Recipe, mix: Mix) -> list[str]:
         ])  # fmt: skip
     told = ", ".join(f"{parameter} {getattr(recipe, parameter):g}" for parameter in parameters)
     total = f"{mix.examples:,} examples, {mix.tokens:,} tokens"
-    return ["", f"mix of {told}: {total}", *aligned(rows, left=2)]
+    drawn = [f"  {s.source}: {said}" for s in mix.shares if (said := _realised(s))]
+    return ["", f"mix of {told}: {total}", *aligned(rows, left=2), *drawn]
+
+
+def _realised(share: SourceShare) -> str:
+    """How the examples drawn from a source are rendered, where the recipe decides that."""
+    parts = [f"{count:,} {direction}" for direction, count in share.directions.items()]
+    parts += [] if share.noisy is None else [f"{share.noisy:,} noisy"]
+    return ", ".join([*parts, *([f"{share.few_shot:,} few-shot"] if share.few_shot else [])])

@@ -37,11 +37,13 @@ def chosen_noise(recipe: Recipe, source: Source, directions: Sequence[str]) -> C
     if not source.noises or not (given or (own and set(directions) - {first})):
         return None
     rate = recipe.noise_rate if recipe.noise_rate is not None else own.rate if own else 0.0
+    if not rate:  # whichever noise it would be
+        return ChosenNoise(0.0, {}, False)
     kind = _only_kind(recipe, source, directions)
     kinds = {
         d: kind_of(n) for d in directions for n in source.noises if _seen(source, n, d) == kind
     }
-    if rate and kinds and (source.context or source.documents):
+    if kinds and (source.context or source.documents):
         key = "context" if source.context else "documents"
         raise ConfigError(
             f"source {source.name!r} joins rows (`{key}`), so a recipe cannot choose which of them "

@@ -184,10 +184,11 @@ def _divided(
             "of the two to 0, or drop `documents`"
         )
     rate = 0.0 if noises is None else noises.rate
+    noisy_itself = source.own_noise is not None and source.own_noise.rate > 0
     parts, clean, shown = [], [], []
     for direction in shares:
         named = replace(base, direction="" if own == [direction] else direction)
-        without = replace(named, noise=CLEAN if source.own_noise else "")
+        without = replace(named, noise=CLEAN if noisy_itself else "")
         noise = noises.kinds.get(direction) if noises else None
         for noisy in (False, True) if noises is not None else (False,):
             if noisy and (noise is None or not rate):

@@ -36,6 +36,7 @@ from mtray.schema.recipe import (
     is_parameter,
     parameter_names,
 )
+from mtray.schema.recipe_rendering import rendering_of_study
 from mtray.schema.recipe_training import (
     TRAINING_PARAMETERS,
     study_of,
@@ -151,6 +152,7 @@ __all__ = [
     "own_directions",
     "own_shares",
     "parameter_names",
+    "rendering_of_study",
     "source_directions",
     "study_of",
     "training_of",

@@ -17,6 +17,11 @@ from mtray.schema import (
     default_of,
     training_of,
 )
+from mtray.search.ledger.earlier_renderings import (
+    directions_here,
+    renderings_here,
+    renders_otherwise,
+)
 from mtray.search_space.simplex import ROUNDING, on_simplex
 from mtray.search_space.space import Space
 
@@ -34,6 +39,7 @@ def recipe_here(recipe: Recipe, there: Study, here: Study, space: Space) -> Reci
         value = getattr(used, name)
         alike = name not in given and value == getattr(here.training, name)
         values[name] = None if alike else value
+    values |= renderings_here(recipe, there, here, space)
     return recipe.with_values(values | _weights(recipe, there, here, space))
 
 
@@ -51,7 +57,7 @@ def mix_difference(recipe: Recipe, before: Study, now: Study, space: Space) -> s
     """Why a recipe gives another mix under the other study; None if every source gives the same. A
     source that only one of them has must give nothing in the other."""
     as_here = recipe_here(recipe, before, now, space)
-    if before.sources == now.sources and as_here.weights == recipe.weights:
+    if before.sources == now.sources and as_here.model_extra == recipe.model_extra:
         return None
     there, here = {s.name: s for s in before.sources}, {s.name: s for s in now.sources}
     try:
@@ -70,13 +76,16 @@ def mix_difference(recipe: Recipe, before: Study, now: Study, space: Space) -> s
             )
         if gave and _rows(there[name]) != _rows(here[name]):
             return f"source {name}, of which it was trained on {gave:,} examples, differs here"
+        if gave and renders_otherwise(name, (recipe, before), (as_here, now)):
+            return f"source {name} has other directions or noise here"
     return None
 
 
 def _rows(source: Source) -> dict[str, Any]:
     """The fields that decide the examples of a source, without those that decide how many are
     drawn."""
-    return source.model_dump(exclude={"weight", "max_repeats", "licence"})
+    decided = {"directions", "noise"}  # by its recipe: `renders_otherwise`
+    return source.model_dump(exclude={"weight", "max_repeats", "licence", *decided})
 
 
 def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[str, Any]:
@@ -90,6 +99,7 @@ def _weights(recipe: Recipe, there: Study, here: Study, space: Space) -> dict[st
     for source in here.sources:
         name = f"{WEIGHT}{source.name}"
         values[name] = was.get(source.name, 0.0) if name in searched else space.fixed.get(name)
+    values |= directions_here(recipe, there, here, space)
     values = on_simplex(values, groups)
     if "source_weights" not in space.parameters and _without_effect(recipe, here, space):
         values["source_weights"] = space.fixed.get("source_weights", default_of("source_weights"))

@@ -9,8 +9,10 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from mtray.data.instructions import INSTRUCTIONS
 from mtray.data.mixing import SumsOf, plan, repeat_caps
 from mtray.schema import (
+    DIRECTION,
     TRAINING_PARAMETERS,
     WEIGHT,
     Kind,
@@ -18,6 +20,8 @@ from mtray.schema import (
     Source,
     Study,
     default_of,
+    own_shares,
+    rendering_of_study,
 )
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
@@ -38,10 +42,10 @@ def baseline_recipes(
       parallel one.
 
     They keep whatever the space fixes or leaves out. Other varying parameters get the study's
-    `defaults`, else its `training` setting or source weight of that name, else the middle of their
-    range. `held` is the size of each source: a baseline that needs more examples, or more repeats
-    than allowed, is made smaller, so that no study is too small for its baselines.
-    `sums`: in a study that counts tokens.
+    `defaults`, else its `training` setting, rendering (template, noise, shots, all instructions),
+    source weight or direction of that name, else the middle of their range. `held` is the size of
+    each source: a baseline that needs more examples, or more repeats than allowed, is made smaller,
+    so that no study is too small for its baselines. `sums`: in a study that counts tokens.
     """
     params = _parallel_only(space, study)
     out: dict[Role, dict[str, Any]] = {"parallel_only": params}
@@ -80,6 +84,13 @@ def _parallel_only(space: Space, study: Study) -> dict[str, Any]:
             params[name] = nearest(d, default)
     given = {*TRAINING_PARAMETERS} & distributions.keys() - study.defaults.keys()
     params |= {name: getattr(study.training, name) for name in given}
+    rendered = rendering_of_study(study) | {"instructions": len(INSTRUCTIONS)}
+    rendered["noise_rate"] = rendered["noise_rate"] or 0.0  # also where sources differ
+    params |= {
+        name: nearest(distributions[name], value)
+        for name, value in rendered.items()
+        if value is not None and name in distributions.keys() - study.defaults.keys()
+    }
     params |= {"replay_fraction": 0.0, "mono_ratio": 0.0, "frozen_layers": 0}
     params |= {name: 1.0 for name in ("reversion_alpha", "stop_after") if name in params}
     params["parallel_size"] = space.largest("parallel_size")
@@ -87,17 +98,25 @@ def _parallel_only(space: Space, study: Study) -> dict[str, Any]:
 
 
 def study_weights(space: Space, study: Study) -> dict[str, Any]:
-    """The weights that the space searches, as the study has them: of `defaults`, else the sources'
-    own; of each kind up to a common factor."""
+    """The weights and directions that the space searches, as the study has them: of `defaults`,
+    else the sources' own; of each kind up to a common factor."""
     own = {f"{WEIGHT}{source.name}": source.weight for source in study.sources}
+    equal = {**study.defaults, **space.fixed}.get("source_weights") == "equal"
+    weights = [
+        (s, float(space.fixed.get(f"{WEIGHT}{s.name}", 1.0 if equal else s.weight)))
+        for s in study.sources
+    ]
+    own |= {f"{DIRECTION}{name}": share for name, share in own_shares(weights).items()}
     names = [name for group, _ in space.groups.values() for name in group]
     return {name: study.defaults.get(name, own.get(name, 1.0)) for name in names}
 
 
 def equal_weights(space: Space, sources: Sequence[Source]) -> dict[str, Any]:
-    """What gives all sources of a kind the same weight, but for those that the space fixes."""
+    """What gives all sources of a kind the same weight, but for those that the space fixes, with
+    their own directions."""
     searched = {name for group, _ in space.groups.values() for name in group}
-    alike = space.on_simplex(dict.fromkeys(searched, 0.0))
+    shares = {f"{DIRECTION}{d}": s for d, s in own_shares([(s, 1.0) for s in sources]).items()}
+    alike = space.on_simplex({name: shares.get(name, 0.0) for name in searched})
     others = [s for s in sources if f"{WEIGHT}{s.name}" not in {*searched, *space.fixed}]
     return alike | ({} if evenly_weighted(others) else {"source_weights": "equal"})
 
