@@ -12,7 +12,7 @@ from mtray.errors import ModelError
 from mtray.files import write_atomically
 from mtray.schema import Lineage, Study, TrialRecord
 
-LINEAGE_FILE = "mtray.json"
+LINEAGE_FILE = "lineage.json"
 BLOCK = 1 << 22  # bytes read at once
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtray.errors import ConfigError
-from mtray.schema import Recipe, is_parameter
+from mtray.schema import SIZE_OF, Recipe, is_parameter
 from mtray.search_space.parameters import Share, holds, shown
 from mtray.search_space.space import Space, unknown_parameter
 
@@ -32,7 +32,9 @@ def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
             f"{where}: {found['loc'][0]}: {found['msg']}, found {found['input']!r}"
         ) from None
     for name, parameter in space.parameters.items():
-        if isinstance(parameter, Share) and recipe.value(name) is None:
+        # shares of a kind of which there is nothing have no meaning
+        of_some = isinstance(parameter, Share) and recipe.value(SIZE_OF[parameter.pool])
+        if of_some and recipe.value(name) is None:
             _refuse(space, given, where, name, None)
     params = space.params(recipe)
     off = space.switched_off(params)

@@ -140,7 +140,7 @@ def test_the_command_lists_presets_and_names_missing_files(capsys, tmp_path):
     assert main(["paper"]) == 0
     assert "2405.20089: The Fine-Tuning Paradox" in capsys.readouterr().out
     assert main(["paper", "1706.03762"]) == 2
-    assert "there are 2404.14122, " in capsys.readouterr().err
+    assert "there are 004, " in capsys.readouterr().err
     command = ["paper", "2405.20089", "--scale", "small", "--check", "--runs-dir", str(tmp_path)]
     assert main([*command, "--data", str(tmp_path)]) == 2
     shown = capsys.readouterr()
