@@ -73,5 +73,8 @@ def _draw(axes: object, panel: Panel, labels: Sequence[str], log: bool) -> None:
         )  # fmt: skip
     if log:
         axes.set_xscale("log")
+        places = sorted({x for line in panel.lines for x in line.x})
+        axes.set_xticks(places, [f"{x:g}" for x in places])
+        axes.set_xticks([], minor=True)
     axes.set_title(panel.title, fontsize=8, color=INK)
     axes.tick_params(labelsize=7)

@@ -86,7 +86,8 @@ def correlation_sheet(run: RunResults) -> Sheet:
     head = ["measure", "parallel text alone", "mono 1:1", "paper"]
     return Sheet(
         head, rows, title="Rank correlation with the number of pairs", left=frozenset(head),
-        caption="Interval over trainings and segments; p of a two-sided permutation test.",
+        caption="Interval over trainings and segments, from six trainings on (at 1 or -1 resampled "
+        "trainings are in order as well: read p); p of a two-sided permutation test.",
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from mtray.analysis.rank_prediction import (
 )
 from mtray.analysis.uncertainty import Array
 
+LEAST = 6  # trainings; an interval of fewer is not shown
 PERMUTATIONS = 10_000  # all of them where there are not more
 TOLERANCE = 1e-12
 
@@ -24,7 +25,8 @@ TOLERANCE = 1e-12
 class RankTest:
     """A rank correlation of `n` trainings.
 
-    - `low`, `high`: its 95 % interval, over the trainings and the segments.
+    - `low`, `high`: its 95 % interval, over the trainings and the segments. If every training is in
+      the order of the sizes, resampled ones are as well, and it covers the segments alone.
     - `p`: the two-sided permutation test's.
     """
 
@@ -36,7 +38,8 @@ class RankTest:
 
     def text(self) -> str:
         p = "p < .001" if self.p < 0.001 else f"p = {self.p:.3f}".replace("0.", ".")
-        return f"{self.rho:+.2f} [{self.low:+.2f}, {self.high:+.2f}], {p}, {self.n} trainings"
+        ends = f" [{self.low:+.2f}, {self.high:+.2f}]" if self.n >= LEAST else ""
+        return f"{self.rho:+.2f}{ends}, {p}, {self.n} trainings"
 
 
 def rank_test(x: Array, y: Array, drawn: Array | None = None) -> RankTest:

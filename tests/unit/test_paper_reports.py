@@ -81,7 +81,9 @@ def test_the_rank_test_is_spearmans_with_an_interval_that_holds_it():
     assert found.low < 0.9 <= found.high <= 1 and found.n == 5
     noisy = rank_test(x, y, y + np.random.default_rng(1).normal(0, 3, (500, 5)))
     assert noisy.low < found.low
-    assert rank_test(x, -x).text() == "-1.00 [-1.00, -1.00], p = .017, 5 trainings"
+    assert rank_test(x, -x).text() == "-1.00, p = .017, 5 trainings"  # 2 / 5!
+    six = np.arange(6.0)
+    assert rank_test(six, six).text() == "+1.00 [+1.00, +1.00], p = .003, 6 trainings"
 
 
 SIZES = [512, 1024, 2560, 5120]
