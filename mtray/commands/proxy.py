@@ -11,7 +11,7 @@ from mtray.errors import ConfigError
 from mtray.merged_models import MergeSession, merged_records, pure_records
 from mtray.report.console import new_console
 from mtray.report.printing import print_lines
-from mtray.report.proxy import compared_recipes, proxy_of, spread_mixtures
+from mtray.report.proxy import ProxyRecords, compared_recipes, proxy_of, spread_mixtures
 from mtray.report.proxy_text import proxy_lines
 from mtray.report.records import read_records, write_json
 from mtray.retrain import as_written, load_suite
@@ -51,7 +51,8 @@ def proxy(path: Path, measured: int, ranked: int) -> int:
         merged = merged_records(session, pure, wanted, apart)
         known = evidence_of(run_dir, study)
         seeds = dict(zip(known.names, known.seed_deviation.tolist(), strict=True))
-        found = proxy_of(records, trained, merged, bound.space, study.objectives, seeds, ranked)
+        all_records = ProxyRecords(records, trained, merged)
+        found = proxy_of(all_records, bound.space, study.objectives, seeds, ranked)
         file = write_json(run_dir / RESULT, found.model_dump(mode="json"))
     print_lines([*proxy_lines(found), f"json: {file}"], new_console())
     return 0

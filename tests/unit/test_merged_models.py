@@ -23,6 +23,7 @@ SPACE = Space(
     parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)},
     fixed={"parallel_size": 8, "learning_rate": 0.01},
 )
+MEASURES = {"quality", "retention", "retention.animacy"}
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_pure_models_are_trained_once_and_merged_ones_measured_once(run, monkeyp
     assert [r.recipe for r in merged] == spread_mixtures(SPACE, 9), "the run's seven and two others"
     found = Proxy.model_validate_json((run_dir / RESULT).read_bytes())
     assert (found.pure, found.merged, found.ranked) == (2, 9, 20)
-    assert found.trials == tuple(range(7)) and set(found.correlations) == {"quality", "retention"}
+    assert found.trials == tuple(range(7)) and set(found.correlations) == MEASURES
     assert "2 pure models trained" in capsys.readouterr().out
     answered.clear()
     assert proxy(run_dir, 9, 30) == 0 and answered == {}, "nothing is measured again"
@@ -99,8 +100,7 @@ def test_merged_with_one_share_it_answers_as_the_pure_model(run, monkeypatch):
     session = merged_models.MergeSession(
         run_dir, run_dir / "proxy", study, study, SPACE, suite, tokenizer
     )
-    for number, recipe in enumerate(pure):
-        merged_models.train_pure(session, number, recipe)
+    merged_models.train_pure(session, dict(enumerate(pure)))
     merged_models.measure_merged(session, pure, {0: pure[0], 1: pure[1], 2: between(pure)})
     for number in (0, 1):
         assert answered[number, True] == answered[number, False]
