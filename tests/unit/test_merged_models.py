@@ -2,11 +2,11 @@
 
 import pytest
 from bound_run import save_model, study_in, write_files
-from records_factory import make_record
+from records_factory import make_record, make_study
 
 from mtray import merged_models, retrain
 from mtray.commands import proxy as command
-from mtray.commands.proxy import RESULT, proxy
+from mtray.commands.proxy import RESULT, check_evaluation, proxy
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.output_files import write_outputs
 from mtray.merged_models import MERGED, PURE
@@ -105,6 +105,15 @@ def test_merged_with_one_share_it_answers_as_the_pure_model(run, monkeypatch):
     for number in (0, 1):
         assert answered[number, True] == answered[number, False]
     assert len(answered[2, True]) == len(suite.requests)
+
+
+def test_another_evaluation_needs_new_measurements(tmp_path):
+    study = make_study()
+    check_evaluation(tmp_path, study)
+    check_evaluation(tmp_path, study)
+    longer = study.evaluation.model_copy(update={"max_new_tokens": 7})
+    with pytest.raises(RunError, match="measured before the run's evaluation was changed; remove"):
+        check_evaluation(tmp_path, study.model_copy(update={"evaluation": longer}))
 
 
 def between(pure: tuple[Recipe, ...]) -> Recipe:
