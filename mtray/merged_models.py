@@ -15,7 +15,7 @@ from mtray.errors import RunError
 from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.output_files import read_outputs
 from mtray.report.records import read_record, write_record
-from mtray.retrain import build_sources, train
+from mtray.retrain import alone, build_sources, train_alone
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, WEIGHTS_FILE, result_path, trial_dir
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Mix, Recipe, Study, TrialRecord
@@ -78,20 +78,29 @@ def known_record(folder: Path, number: int, recipe: Recipe) -> TrialRecord | Non
     return found if found and found.recipe == recipe else None
 
 
-def train_pure(session: MergeSession, number: int, recipe: Recipe) -> None:
-    """Train the model of one corner as a trial of the run is trained, with the study's seed, keep
-    its whole weights, and record its scores."""
+def train_pure(session: MergeSession, wanted: Mapping[int, Recipe]) -> None:
+    """Train the models of the wanted corners, by number, as trials of the run are trained, with the
+    study's seed; keep their whole weights, and record their scores."""
+    base, folder = session.base_outputs(), session.folder / PURE
+    store = dict[str, Any]()
+    with alone():
+        for count, (number, recipe) in enumerate(wanted.items(), 1):
+            say(f"pure model {count} of {len(wanted)}")
+            job = Job(number, "search", recipe, session.study.seed)
+            store = store or build_sources(session.sources, job, {}, session.tokenizer)
+            file = trial_dir(folder, number) / WEIGHTS_FILE
+            started = time.perf_counter()
+            outcome = train_alone(
+                job, session.study, store, session.suite.requests,
+                use=partial(_keep, file),
+            )  # fmt: skip
+            write_record(folder, _timed(session, job, outcome, base, started))
+
+
+def _keep(file: Path, module: Any, tokenizer: Any) -> None:
     from mtray.training.merging import save_whole
 
-    folder, job = session.folder / PURE, Job(number, "search", recipe, session.study.seed)
-    base, file = session.base_outputs(), trial_dir(session.folder / PURE, number) / WEIGHTS_FILE
-    store = build_sources(session.sources, job, {}, session.tokenizer)
-    started = time.perf_counter()
-    outcome = train(
-        job, session.study, store, session.suite.requests,
-        use=lambda module, _: save_whole(module, file),
-    )  # fmt: skip
-    write_record(folder, _timed(session, job, outcome, base, started))
+    save_whole(module, file)
 
 
 def measure_merged(
@@ -143,16 +152,18 @@ def _timed(
 def pure_records(
     session: MergeSession, pure: Sequence[Recipe], apart: Callable[..., None]
 ) -> list[TrialRecord]:
-    """The records of all pure models; those that are missing are trained, each in a process of its
-    own (`apart`)."""
-    folder, found = session.folder / PURE, []
-    for number, recipe in enumerate(pure):
-        kept = (trial_dir(folder, number) / WEIGHTS_FILE).is_file()
-        if not (kept and known_record(folder, number, recipe)):
-            say(f"pure model {number + 1} of {len(pure)}")
-            apart(train_pure, session, number, recipe)
-        found.append(read_record(result_path(folder, number)))
-    return found
+    """The records of all pure models; those that are missing are trained in one process
+    (`apart`)."""
+    folder = session.folder / PURE
+    missing = {
+        number: recipe
+        for number, recipe in enumerate(pure)
+        if not (trial_dir(folder, number) / WEIGHTS_FILE).is_file()
+        or known_record(folder, number, recipe) is None
+    }
+    if missing:
+        apart(train_pure, session, missing)
+    return [read_record(result_path(folder, number)) for number in range(len(pure))]
 
 
 def merged_records(

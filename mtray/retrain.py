@@ -102,8 +102,22 @@ def train(
     use: UseModel | None = None,
     divergence: DivergencePlan | None = None,
 ) -> Outcome:
-    """Run the trial in this process: with DeepSpeed where it is installed, else with plain torch.
-    `store`: its sources by name."""
+    """`train_alone` in a process group of its own; once in a process, as DeepSpeed keeps the
+    group."""
+    with alone():
+        return train_alone(job, study, store, requests, use, divergence)
+
+
+def train_alone(
+    job: Job,
+    study: Study,
+    store: Mapping[str, Any],
+    requests: Sequence[Request],
+    use: UseModel | None = None,
+    divergence: DivergencePlan | None = None,
+) -> Outcome:
+    """Run the trial in this process, within `alone`: with DeepSpeed where it is installed, else
+    with plain torch. `store`: its sources by name."""
     shown = {"state": ""}
 
     def progress(fields: dict[str, Any]) -> None:
@@ -115,12 +129,8 @@ def train(
     # only the recipe's own point
     evaluation = study.evaluation.without_further_points()
     study = study.model_copy(update={"evaluation": evaluation})
-    with alone():
-        options, worker = (
-            RunOptions(engine, use=use, divergence=divergence),
-            Worker(progress=progress),
-        )
-        return run_trial(job, study, store, requests, options, worker)
+    options = RunOptions(engine, use=use, divergence=divergence)
+    return run_trial(job, study, store, requests, options, Worker(progress=progress))
 
 
 @contextmanager

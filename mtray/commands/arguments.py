@@ -73,8 +73,8 @@ def add_proxy(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         default=30,
         metavar="N",
-        help="measure the merged models of N mixtures, those of the run's recipes and others "
-        "(default: 30)",
+        help="measure the merged models of N mixtures: all recipes of the run, and further ones if "
+        "these are fewer (default: 30)",
     )
     parser.add_argument(
         "--rank",

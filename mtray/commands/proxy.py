@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from mtray.commands.predict import evidence_of
 from mtray.commands.run_argument import run_folder
-from mtray.errors import ConfigError
+from mtray.errors import ConfigError, RunError
 from mtray.merged_models import MergeSession, merged_records, pure_records
 from mtray.report.console import new_console
 from mtray.report.printing import print_lines
-from mtray.report.proxy import compared_recipes, proxy_of, spread_mixtures
+from mtray.report.proxy import ProxyRecords, compared_recipes, proxy_of, spread_mixtures
 from mtray.report.proxy_text import proxy_lines
 from mtray.report.records import read_records, write_json
 from mtray.retrain import load_suite
-from mtray.schema import as_written
+from mtray.schema import Study, as_written
 from mtray.search.ledger.run_folder import locked, make_run_dir, read_bound
 from mtray.search_space.mixture_corners import corners
 from mtray.separate_process import apart
 
-FOLDER, RESULT = "proxy", "proxy.json"
+FOLDER, RESULT, EVALUATION = "proxy", "proxy.json", "evaluation.json"
 
 
 def proxy(path: Path, measured: int, ranked: int) -> int:
@@ -44,6 +45,7 @@ def proxy(path: Path, measured: int, ranked: int) -> int:
     session.base_outputs()
     make_run_dir(folder)
     with locked(folder):
+        check_evaluation(folder, study)
         trained = pure_records(session, pure, apart)
         records = read_records(run_dir).sound()
         wanted = compared_recipes(records, bound.space).recipes
@@ -52,7 +54,21 @@ def proxy(path: Path, measured: int, ranked: int) -> int:
         merged = merged_records(session, pure, wanted, apart)
         known = evidence_of(run_dir, study)
         seeds = dict(zip(known.names, known.seed_deviation.tolist(), strict=True))
-        found = proxy_of(records, trained, merged, bound.space, study.objectives, seeds, ranked)
+        all_records = ProxyRecords(records, trained, merged)
+        found = proxy_of(all_records, bound.space, study.objectives, seeds, ranked)
         file = write_json(run_dir / RESULT, found.model_dump(mode="json"))
     print_lines([*proxy_lines(found), f"json: {file}"], new_console())
     return 0
+
+
+def check_evaluation(folder: Path, study: Study) -> None:
+    """RunError where the models there were measured by another evaluation than the run's, which may
+    have changed since."""
+    file, now = folder / EVALUATION, study.evaluation.model_dump(mode="json")
+    if not file.is_file():
+        write_json(file, now)
+    elif json.loads(file.read_bytes()) != now:
+        raise RunError(
+            f"{folder}: its models were measured before the run's evaluation was changed; remove "
+            "the folder and run this again"
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mtray.report.printing import aligned, duration_text
-from mtray.report.proxy import LABELS, LEAST, Correlation, Proxy, RankedMixture, Spread
+from mtray.report.proxy import LABELS, LEAST, Proxy, RankedMixture
+from mtray.report.proxy_correlation import Correlation, Spread
 from mtray.run_files import trials_text
 from mtray.search_space.parameters import shown
 

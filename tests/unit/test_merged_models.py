@@ -2,11 +2,11 @@
 
 import pytest
 from bound_run import save_model, study_in, write_files
-from records_factory import make_record
+from records_factory import make_record, make_study
 
 from mtray import merged_models, retrain
 from mtray.commands import proxy as command
-from mtray.commands.proxy import RESULT, proxy
+from mtray.commands.proxy import RESULT, check_evaluation, proxy
 from mtray.errors import ConfigError, RunError
 from mtray.evaluation.output_files import write_outputs
 from mtray.merged_models import MERGED, PURE
@@ -23,6 +23,7 @@ SPACE = Space(
     parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)},
     fixed={"parallel_size": 8, "learning_rate": 0.01},
 )
+MEASURES = {"quality", "retention", "retention.animacy"}
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_pure_models_are_trained_once_and_merged_ones_measured_once(run, monkeyp
     assert [r.recipe for r in merged] == spread_mixtures(SPACE, 9), "the run's seven and two others"
     found = Proxy.model_validate_json((run_dir / RESULT).read_bytes())
     assert (found.pure, found.merged, found.ranked) == (2, 9, 20)
-    assert found.trials == tuple(range(7)) and set(found.correlations) == {"quality", "retention"}
+    assert found.trials == tuple(range(7)) and set(found.correlations) == MEASURES
     assert "2 pure models trained" in capsys.readouterr().out
     answered.clear()
     assert proxy(run_dir, 9, 30) == 0 and answered == {}, "nothing is measured again"
@@ -99,12 +100,20 @@ def test_merged_with_one_share_it_answers_as_the_pure_model(run, monkeypatch):
     session = merged_models.MergeSession(
         run_dir, run_dir / "proxy", study, study, SPACE, suite, tokenizer
     )
-    for number, recipe in enumerate(pure):
-        merged_models.train_pure(session, number, recipe)
+    merged_models.train_pure(session, dict(enumerate(pure)))
     merged_models.measure_merged(session, pure, {0: pure[0], 1: pure[1], 2: between(pure)})
     for number in (0, 1):
         assert answered[number, True] == answered[number, False]
     assert len(answered[2, True]) == len(suite.requests)
+
+
+def test_another_evaluation_needs_new_measurements(tmp_path):
+    study = make_study()
+    check_evaluation(tmp_path, study)
+    check_evaluation(tmp_path, study)
+    longer = study.evaluation.model_copy(update={"max_new_tokens": 7})
+    with pytest.raises(RunError, match="measured before the run's evaluation was changed; remove"):
+        check_evaluation(tmp_path, study.model_copy(update={"evaluation": longer}))
 
 
 def between(pure: tuple[Recipe, ...]) -> Recipe:

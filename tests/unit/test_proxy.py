@@ -5,24 +5,25 @@ import pytest
 from records_factory import make_record
 from test_mixture_corners import NAMED, REPLAYED, space
 
+from mtray.errors import RunError
 from mtray.report.proxy import (
     INTERPOLATED,
     LINEAR,
     MERGED,
     SIZE,
+    ProxyRecords,
     compared_recipes,
-    correlations,
     linear_prediction,
     proxy_of,
     spread_mixtures,
-    spread_of,
 )
+from mtray.report.proxy_correlation import correlations, spread_of
 from mtray.report.proxy_text import proxy_lines
 from mtray.schema import Recipe
 from mtray.search_space.mixture_corners import corner_shares, corners
 
 SENSES = {"quality": "max", "retention": "max"}
-SEEDS = {"quality": 0.001, "retention": 0.001}
+SEEDS = {"quality": 0.001, "retention": 0.001, "retention.animacy": 0.001}
 # what a source is worth: the score of a mixture is the mean over its pure recipes, plus a curve
 WORTH = {"web": 0.3, "news": 0.6, "books": 0.9}
 
@@ -123,6 +124,10 @@ def test_mixtures_are_spread_and_of_the_space(mixtures):
     assert spread_mixtures(mixtures, 7) == found[:7]
 
 
+def found_proxy(trials, pure, merged, mixtures, count):
+    return proxy_of(ProxyRecords(trials, pure, merged), mixtures, SENSES, SEEDS, count)
+
+
 def run_of(mixtures, trained=14, further=10, error=lambda recipe: 0.0):
     """Trials, pure models and merged models of a made-up run; merged models are off by `error`."""
     pure = [record(i, recipe) for i, recipe in enumerate(corners(mixtures))]
@@ -137,9 +142,7 @@ def run_of(mixtures, trained=14, further=10, error=lambda recipe: 0.0):
 
 def test_a_perfect_proxy_of_a_curved_measure(mixtures):
     trials, pure, merged = run_of(mixtures)
-    found = proxy_of(
-        [make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, SEEDS, 50
-    )
+    found = found_proxy([make_record(-1, role="base"), *trials], pure, merged, mixtures, 50)
     by = {c.predictor: c for c in found.correlations["quality"]}
     assert list(by) == [MERGED, INTERPOLATED, LINEAR, SIZE]
     assert (
@@ -150,6 +153,8 @@ def test_a_perfect_proxy_of_a_curved_measure(mixtures):
     assert by[LINEAR].gain == pytest.approx(1 - by[LINEAR].value)
     assert found.trials == tuple(range(14)) and (found.pure, found.merged) == (8, 24)
     # the front: no replay costs retention, and the best mixture is not a pure one
+    assert list(found.correlations) == list(found.spread) == list(SEEDS)
+    assert set(found.front[0].predicted) == set(SENSES), "the front is of the objectives"
     assert found.ranked == 50 and 1 <= len(found.front) < 50
     best = max(found.front, key=lambda m: m.predicted["quality"])
     known = max(score(recipe) for recipe in spread_mixtures(mixtures, 50))
@@ -159,9 +164,7 @@ def test_a_perfect_proxy_of_a_curved_measure(mixtures):
 def test_a_proxy_that_is_noise_shows_it(mixtures):
     rng = np.random.default_rng(0)
     trials, pure, merged = run_of(mixtures, trained=30, error=lambda r: rng.normal())
-    found = proxy_of(
-        [make_record(-1, role="base"), *trials], pure, merged, mixtures, SENSES, SEEDS, 10
-    )
+    found = found_proxy([make_record(-1, role="base"), *trials], pure, merged, mixtures, 10)
     first, *others = found.correlations["quality"]
     assert abs(first.value) < 0.5 and first.low < 0 < first.high
     linear = next(c for c in others if c.predictor == LINEAR)
@@ -170,17 +173,17 @@ def test_a_proxy_that_is_noise_shows_it(mixtures):
 
 def test_too_few_recipes_have_no_correlation(mixtures):
     trials, pure, merged = run_of(mixtures, trained=5)
-    found = proxy_of(trials, pure, merged, mixtures, SENSES, SEEDS, 10)
+    found = found_proxy(trials, pure, merged, mixtures, 10)
     assert found.correlations == {}
     assert "5 recipes are too few for a correlation; 6 are needed" in proxy_lines(found)
-    with pytest.raises(ValueError, match="a surface needs 5 models, found 2"):
-        proxy_of(trials, pure[:2], [], mixtures, SENSES, SEEDS, 10)
+    with pytest.raises(RunError, match="a surface needs 5 pure and merged models, found 2"):
+        found_proxy(trials, pure[:2], [], mixtures, 10)
 
 
 def test_what_is_printed(mixtures):
     trials, pure, merged = run_of(mixtures)
     trials.append(record(20, corners(mixtures)[0], role="parallel_only"))
-    lines = proxy_lines(proxy_of(trials, pure, merged, mixtures, SENSES, SEEDS, 50))
+    lines = proxy_lines(found_proxy(trials, pure, merged, mixtures, 50))
     assert lines[0].startswith("8 pure models trained (about 42s each), 24 merged models measured")
     assert lines[1] == "not compared, a pure model's recipe: trial 20"
     assert "the trained values of 14 recipes" in lines[2]
