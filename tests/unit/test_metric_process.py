@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_metric_values
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from mtray.errors import EvaluationError, MetricOutOfMemory, ModelError
 from mtray.evaluation.metrics import child_process, metric_process
 from mtray.evaluation.metrics.comet import CometScorer, ProcessModel, scorer_of
-from mtray.evaluation.metrics.metric_process import MetricProcess
+from mtray.evaluation.metrics.metric_process import MetricProcess, memory_to_spare
 
 FAKE = Path(__file__).with_name("fake_metric.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,6 +147,36 @@ def test_an_idle_process_is_ended_and_started_again(process_of, tmp_path):
     assert ends_within(5, starts(tmp_path)[0]) and process.pid is None
     assert len(process.score({}, SEGMENTS)["scores"]) == 2, "loaded again before it scores"
     assert len(starts(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "spare", "stays"),
+    [("cpu", True, True), ("cpu", False, False), ("gpu", True, False), (None, True, False)],
+)
+def test_an_idle_process_stays_where_memory_is_to_spare(
+    process_of, monkeypatch, device, spare, stays
+):
+    """On the CPU alone: what a metric that does not name its device holds is not known."""
+    monkeypatch.setattr("mtray.evaluation.metrics.metric_process.memory_to_spare", lambda: spare)
+    process = process_of("well", idle=600.0)
+    process.load({})
+    [found] = process._child.loaded.values()
+    found["device"] = device
+    process._when_idle()
+    assert (process.pid is not None) == stays
+    assert not stays or process._timer.is_alive(), "it is looked at again"
+    process.stop()
+
+
+@pytest.mark.parametrize(
+    ("available", "limit", "expected"),
+    [(60, None, True), (40, None, False), (60, 90, False), (60, 100, True)],
+)
+def test_half_of_the_memory_is_to_spare(monkeypatch, available, limit, expected):
+    memory = SimpleNamespace(total=100, available=available)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("mtray.evaluation.metrics.metric_process.memory_limit", lambda: limit)
+    assert memory_to_spare() is expected
 
 
 def test_a_process_killed_between_requests_is_started_again(process_of, tmp_path):

@@ -1,5 +1,5 @@
 """A process that scores, kept for as long as it is needed: started at the first request, started
-again after it died, ended when it is idle and with the process that asked.
+again after it died, ended with the process that asked, and when it is idle and memory is short.
 
 Every process that scores has its own, one for each command: the command that runs `score` or
 `rescore`, the sweep's own process, and each trial that runs at the time. That is as many as loaded
@@ -18,12 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mtray.control_group import memory_limit
 from mtray.errors import EvaluationError
 from mtray.evaluation.metrics import worker
 from mtray.evaluation.metrics.child_process import Child, ChildEnded
 from mtray.metrics_python import metrics_python
 
 IDLE_SECONDS = 300.0
+SPARE_MEMORY = 0.5  # of the machine's; with as much available an idle process stays
 LOAD_SECONDS = 6 * 3600.0  # with the download of 43 GB (XCOMET-XXL)
 # to score: a fixed part, and for each segment more than XXL takes on a slow CPU
 SCORE_SECONDS, SEGMENT_SECONDS = 600.0, 60.0
@@ -126,9 +128,21 @@ class MetricProcess:
 
     def _start_timer(self) -> None:
         if self._child is not None and self._child.running:
-            self._timer = threading.Timer(self.idle, self.stop)
+            self._timer = threading.Timer(self.idle, self._when_idle)
             self._timer.daemon = True
             self._timer.start()
+
+    def _when_idle(self) -> None:
+        """End it, unless it is on the CPU alone and the machine has memory to spare: then a trial
+        that trains for longer does not load its metric again."""
+        with self._lock:
+            answers = self._child.loaded.values() if self._child else ()
+            on_cpu = bool(answers) and all(found.get("device") == "cpu" for found in answers)
+            if on_cpu and memory_to_spare():
+                self._cancel_timer()
+                self._start_timer()
+            else:
+                self.stop()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -146,6 +160,18 @@ class MetricProcess:
         with self._lock:
             self._cancel_timer()
             self._drop()
+
+
+def memory_to_spare() -> bool:
+    """Whether at least `SPARE_MEMORY` of the machine's memory is available; not within a control
+    group that allows less, whose use is not that of the machine."""
+    import psutil
+
+    found = psutil.virtual_memory()
+    limit = memory_limit()
+    if limit is not None and limit < found.total:
+        return False
+    return bool(found.available >= SPARE_MEMORY * found.total)
 
 
 def _load(child: Child, model: Mapping[str, Any]) -> dict[str, Any]:
