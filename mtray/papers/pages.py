@@ -39,7 +39,7 @@ def _block(part: Sheet | str) -> str:
     if isinstance(part, str):
         return part
     lines = [_row(part.head), _row("---" for _ in part.head), *map(_row, part.rows)]
-    parts = [part.title, "\n".join(lines), part.caption]
+    parts = [part.title and f"### {part.title}", "\n".join(lines), part.caption]
     return "\n\n".join(filter(None, parts))
 
 

@@ -160,6 +160,6 @@ def test_a_report_needs_finished_runs(capsys, tmp_path):
 def test_a_page_has_tables_texts_and_figures():
     sheet = Sheet(["a|b", "c"], [["1", "2"]], title="Title", caption="Note.")
     assert markdown(Report([sheet, "Text."], {"sizes": b""}), "x-").split("\n\n") == [
-        "Title", "| a\\|b | c |\n| --- | --- |\n| 1 | 2 |", "Note.", "Text.",
+        "### Title", "| a\\|b | c |\n| --- | --- |\n| 1 | 2 |", "Note.", "Text.",
         "![sizes](x-sizes.png)\n",
     ]  # fmt: skip
