@@ -2,29 +2,43 @@
 import { startPage } from "./main.js";
 import { el, pick } from "./dom.js";
 
-const EVERY = 800, HIDDEN = 5000; // milliseconds between two questions; while the page is not in view
+const EVERY = 800,
+  HIDDEN = 5000; // milliseconds between two questions; while the page is not in view
 const held = {}; // by part: the tag of what is shown
 const names = await (await fetch("/api/runs")).json();
 const asked = Number(new URLSearchParams(location.hash.slice(1)).get("run") ?? 0);
-let run = asked in names ? asked : 0, curves = false;
+let run = asked in names ? asked : 0,
+  curves = false;
 
 async function get(name, query = {}, tag = "") {
-  const asking = run, answer = await fetch(`/api/${run}/${name}?${new URLSearchParams(query)}`, { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
-  if (answer.status === 401) throw new Error("This page’s session has ended: python -m mtray serve RUN prints a new address.");
+  const asking = run,
+    answer = await fetch(`/api/${run}/${name}?${new URLSearchParams(query)}`, {
+      cache: "no-store",
+      headers: tag ? { "If-None-Match": tag } : {},
+    });
+  if (answer.status === 401)
+    throw new Error("This page’s session has ended: python -m mtray serve RUN prints a new address.");
   if (answer.status === 304 || asking !== run) return null;
   const value = await answer.json();
   if (!answer.ok) throw new Error(value.error ?? `HTTP ${answer.status}`);
   return { value, tag: answer.headers.get("ETag") };
 }
 const ask = async (name, query) => (await get(name, query))?.value;
-const picker = names.length > 1 && pick("run", String(run), names.map((name, i) => [String(i), name]), value => {
-  run = Number(value);
-  for (const part of Object.keys(held)) delete held[part];
-  Object.assign(page, { run });
-  Object.assign(page.choices, { x: null, y: null, chosen: null, against: null, colour: "" });
-  page.set({ state: null, table: null, front: null, effects: null, outputs: null, effectsNote: "" });
-  ask_now();
-});
+const picker =
+  names.length > 1 &&
+  pick(
+    "run",
+    String(run),
+    names.map((name, i) => [String(i), name]),
+    value => {
+      run = Number(value);
+      for (const part of Object.keys(held)) delete held[part];
+      Object.assign(page, { run });
+      Object.assign(page.choices, { x: null, y: null, chosen: null, against: null, colour: "" });
+      page.set({ state: null, table: null, front: null, effects: null, outputs: null, effectsNote: "" });
+      ask_now();
+    },
+  );
 const page = startPage({ ask, run, picker: picker && el("p", {}, picker) });
 page.set({ outputs: null });
 
@@ -54,13 +68,26 @@ async function look() {
 let timer = 0;
 async function ask_now() {
   clearTimeout(timer);
-  try { await look(); } catch (error) { page.set({ lost: error instanceof TypeError ? "The server does not answer: the sweep has ended, or `serve` was stopped. python -m mtray serve RUN shows the run again." : String(error.message) }); }
+  try {
+    await look();
+  } catch (error) {
+    page.set({
+      lost:
+        error instanceof TypeError
+          ? "The server does not answer: the sweep has ended, or `serve` was stopped. python -m mtray serve RUN shows the run again."
+          : String(error.message),
+    });
+  }
   timer = setTimeout(ask_now, document.hidden ? HIDDEN : EVERY);
 }
-document.addEventListener("visibilitychange", () => { if (!document.hidden) ask_now(); });
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) ask_now();
+});
 // the curves cost the server's machine a while, so they wait until somebody reads that far
 const place = page.section("curves").node;
-new IntersectionObserver(entries => { if (entries.some(e => e.isIntersecting)) curves = true; }).observe(place);
+new IntersectionObserver(entries => {
+  if (entries.some(e => e.isIntersecting)) curves = true;
+}).observe(place);
 place.hidden = false;
 page.set({ effectsNote: "Fitting the curves …" });
 ask_now();

@@ -9,10 +9,23 @@ import { translationsSection } from "./translations.js";
 import { notesSection } from "./notes.js";
 
 export function startPage(more = {}) {
-  const app = document.getElementById("app"), title = el("h1"), about = el("p", { class: "soft about" }), alerts = el("div", { id: "alerts" });
-  const sections = [answerSection(), frontSection(), runningSection(), tableSection(), curvesSection(), translationsSection(), notesSection()];
+  const app = document.getElementById("app"),
+    title = el("h1"),
+    about = el("p", { class: "soft about" }),
+    alerts = el("div", { id: "alerts" });
+  const sections = [
+    answerSection(),
+    frontSection(),
+    runningSection(),
+    tableSection(),
+    curvesSection(),
+    translationsSection(),
+    notesSection(),
+  ];
   const page = {
-    data: {}, choices: { x: null, y: null, colour: "", chosen: null, against: null, predicted: true }, ...more,
+    data: {},
+    choices: { x: null, y: null, colour: "", chosen: null, against: null, predicted: true },
+    ...more,
     section: id => sections.find(s => s.node.id === id),
     // replace parts of the data, and draw what shows them
     set(parts) {
@@ -20,24 +33,45 @@ export function startPage(more = {}) {
       head(page, title, about, alerts);
       for (const s of sections) if (s.needs.some(part => part in parts)) s.update(page);
     },
-    redraw(part) { for (const s of sections) if (s.needs.includes(part)) s.update(page); },
-    choose(number) { page.choices.chosen = number; page.section("front").update(page); },
+    redraw(part) {
+      for (const s of sections) if (s.needs.includes(part)) s.update(page);
+    },
+    choose(number) {
+      page.choices.chosen = number;
+      page.section("front").update(page);
+    },
   };
   app.replaceChildren(el("header", {}, title, about, more.picker, alerts), ...sections.map(s => s.node));
   let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; sections.filter(s => s.redraws).forEach(s => s.update(page)); page.section("trials").update(page); } });
+  addEventListener("resize", () => {
+    if (innerWidth !== width) {
+      width = innerWidth;
+      sections.filter(s => s.redraws).forEach(s => s.update(page));
+      page.section("trials").update(page);
+    }
+  });
   onDarkChange(() => sections.filter(s => s.redraws).forEach(s => s.update(page)));
   return page;
 }
 function head(page, title, about, alerts) {
-  const { state, front } = page.data, name = state?.study ?? front?.study ?? state?.run ?? "mtray";
+  const { state, front } = page.data,
+    name = state?.study ?? front?.study ?? state?.run ?? "mtray";
   document.title = `${name}: ${state?.sweep ? `${state.sweep.finished} of ${state.sweep.total} trials` : "Pareto front"}`;
   title.replaceChildren(own(name));
-  const facts = [state?.run && state.run !== name && `run ${state.run}`, state?.model && `model ${state.model}`, ...(front?.objectives.map(o => o.label) ?? [])].filter(Boolean);
+  const facts = [
+    state?.run && state.run !== name && `run ${state.run}`,
+    state?.model && `model ${state.model}`,
+    ...(front?.objectives.map(o => o.label) ?? []),
+  ].filter(Boolean);
   about.replaceChildren(...facts.flatMap((fact, i) => [i ? " · " : "", own(fact)]));
   const lines = [...(page.data.lost ? [page.data.lost] : []), ...(state?.warnings ?? [])].join("\n");
   if (alerts.dataset.lines !== lines) {
     alerts.dataset.lines = lines;
-    alerts.replaceChildren(...lines.split("\n").filter(Boolean).map(line => el("p", { class: "error", role: "alert" }, own(line))));
+    alerts.replaceChildren(
+      ...lines
+        .split("\n")
+        .filter(Boolean)
+        .map(line => el("p", { class: "error", role: "alert" }, own(line))),
+    );
   }
 }

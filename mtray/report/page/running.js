@@ -5,29 +5,96 @@ import { scale } from "./scales.js";
 
 export function runningSection() {
   const node = el("section", { id: "running", "aria-label": "Running trials" });
-  return { node, needs: ["state"], update: page => {
-    const { sweep } = page.data.state ?? {};
-    node.hidden = !sweep;
-    if (sweep) node.replaceChildren(...content(sweep));
-  } };
+  return {
+    node,
+    needs: ["state"],
+    update: page => {
+      const { sweep } = page.data.state ?? {};
+      node.hidden = !sweep;
+      if (sweep) node.replaceChildren(...content(sweep));
+    },
+  };
 }
 function content(sweep) {
-  const left = empty(sweep.seconds_left) ? "" : `, about ${duration(sweep.seconds_left)} left`, stale = sweep.age > 10;
-  return [el("h2", {}, "Running"), el("p", { class: "soft" }, `${sweep.finished} of ${sweep.total} trials have ended${left}`, stale && ` · the sweep wrote this ${duration(sweep.age)} ago`),
+  const left = empty(sweep.seconds_left) ? "" : `, about ${duration(sweep.seconds_left)} left`,
+    stale = sweep.age > 10;
+  return [
+    el("h2", {}, "Running"),
+    el(
+      "p",
+      { class: "soft" },
+      `${sweep.finished} of ${sweep.total} trials have ended${left}`,
+      stale && ` · the sweep wrote this ${duration(sweep.age)} ago`,
+    ),
     el("progress", { max: sweep.total || 1, value: sweep.finished, "aria-label": "Trials that have ended" }),
-    el("ul", { class: "cards" }, sweep.trials.map(card))];
+    el("ul", { class: "cards" }, sweep.trials.map(card)),
+  ];
 }
 function card(trial) {
-  const steps = !empty(trial.step) && !empty(trial.steps), facts = [steps && [trial.curve.length ? "step" : "done", `${trial.step.toLocaleString("en")} of ${trial.steps.toLocaleString("en")}`], !empty(trial.loss) && ["loss", short(trial.loss)],
-    !empty(trial.tokens_per_second) && ["tokens/s", Math.round(trial.tokens_per_second).toLocaleString("en")], !empty(trial.spent) && ["in this phase", duration(trial.spent)], !empty(trial.phase_left) && ["left of it", duration(trial.phase_left)]].filter(Boolean);
-  return el("li", {}, el("h3", {}, trial.name === "base" ? "Base model" : `Trial ${trial.name}`, " ", el("span", { class: "badge on" }, own(trial.state))),
-    steps && el("progress", { max: trial.steps, value: trial.step, "aria-label": `Trial ${trial.name}: ${trial.state}` }),
-    el("dl", {}, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-    trial.curve.length > 1 && lossCurve(trial.curve, `Loss of trial ${trial.name}`));
+  const steps = !empty(trial.step) && !empty(trial.steps),
+    facts = [
+      steps && [
+        trial.curve.length ? "step" : "done",
+        `${trial.step.toLocaleString("en")} of ${trial.steps.toLocaleString("en")}`,
+      ],
+      !empty(trial.loss) && ["loss", short(trial.loss)],
+      !empty(trial.tokens_per_second) && ["tokens/s", Math.round(trial.tokens_per_second).toLocaleString("en")],
+      !empty(trial.spent) && ["in this phase", duration(trial.spent)],
+      !empty(trial.phase_left) && ["left of it", duration(trial.phase_left)],
+    ].filter(Boolean);
+  return el(
+    "li",
+    {},
+    el(
+      "h3",
+      {},
+      trial.name === "base" ? "Base model" : `Trial ${trial.name}`,
+      " ",
+      el("span", { class: "badge on" }, own(trial.state)),
+    ),
+    steps &&
+      el("progress", { max: trial.steps, value: trial.step, "aria-label": `Trial ${trial.name}: ${trial.state}` }),
+    el(
+      "dl",
+      {},
+      facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    ),
+    trial.curve.length > 1 && lossCurve(trial.curve, `Loss of trial ${trial.name}`),
+  );
 }
 export function lossCurve(curve, label) {
-  const w = 260, h = 70, x = scale(curve.map(p => p[0]), 4, w - 4), y = scale(curve.map(p => p[1]), h - 6, 6), [low, high] = extent(curve.map(p => p[1]));
-  return svg("svg", { class: "loss", viewBox: `0 0 ${w} ${h + 16}`, role: "img", "aria-label": `${label}: from ${short(curve[0][1])} to ${short(curve[curve.length - 1][1])}` },
-    svg("path", { d: curve.map(([s, v], i) => `${i ? "L" : "M"}${x(s).toFixed(1)},${y(v).toFixed(1)}`).join(""), fill: "none", stroke: css("--front"), "stroke-width": 1.8 }),
-    svg("text", { x: 4, y: h + 13 }, `loss ${short(low)} – ${short(high)}`), svg("text", { x: w - 4, y: h + 13, "text-anchor": "end" }, `step ${curve[curve.length - 1][0].toLocaleString("en")}`));
+  const w = 260,
+    h = 70,
+    x = scale(
+      curve.map(p => p[0]),
+      4,
+      w - 4,
+    ),
+    y = scale(
+      curve.map(p => p[1]),
+      h - 6,
+      6,
+    ),
+    [low, high] = extent(curve.map(p => p[1]));
+  return svg(
+    "svg",
+    {
+      class: "loss",
+      viewBox: `0 0 ${w} ${h + 16}`,
+      role: "img",
+      "aria-label": `${label}: from ${short(curve[0][1])} to ${short(curve[curve.length - 1][1])}`,
+    },
+    svg("path", {
+      d: curve.map(([s, v], i) => `${i ? "L" : "M"}${x(s).toFixed(1)},${y(v).toFixed(1)}`).join(""),
+      fill: "none",
+      stroke: css("--front"),
+      "stroke-width": 1.8,
+    }),
+    svg("text", { x: 4, y: h + 13 }, `loss ${short(low)} – ${short(high)}`),
+    svg(
+      "text",
+      { x: w - 4, y: h + 13, "text-anchor": "end" },
+      `step ${curve[curve.length - 1][0].toLocaleString("en")}`,
+    ),
+  );
 }
