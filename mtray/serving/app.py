@@ -40,7 +40,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Part(Protocol):
+@dataclass(frozen=True)
+class Part:
     """A run's part as JSON: its body, and a tag that changes with it."""
 
     tag: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 from mtray.errors import ConfigError
 from mtray.serving.app import HEADERS, Respond
@@ -26,7 +27,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _answer(self) -> None:
-        found = self.server.respond(self.command, self.path, self.headers)
+        headers = cast(Mapping[str, str], self.headers)  # which reads names in any case
+        found = self.server.respond(self.command, self.path, headers)
         self.send_response(found.status)
         for name, value in {**HEADERS, **found.headers}.items():
             self.send_header(name, value)

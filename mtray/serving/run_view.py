@@ -17,7 +17,7 @@ from mtray.schema import Study, TrialRecord
 from mtray.search.ledger.journal_overview import Overview, read_overview
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search_space.space import Space
-from mtray.serving.app import json_body
+from mtray.serving.app import Part, json_body
 from mtray.serving.run_data import effects_data, front_data, state_data, table_data
 
 if TYPE_CHECKING:
@@ -26,14 +26,6 @@ if TYPE_CHECKING:
 LOOK = 0.5  # least seconds between two looks at the folder
 REST = 4.0  # a costly part rests for this many times the seconds that it took
 Stamp = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Body:
-    """A part as JSON, and a tag that changes with it."""
-
-    tag: str
-    body: bytes
 
 
 def stamp(path: Path) -> Stamp | None:
@@ -129,12 +121,12 @@ class RunView:
         self._bound_stamp: Stamp | None = None
         self._version = 0
         self._rows: dict[int, tuple[Any, Any]] = {}
-        self._bodies: dict[str, Body] = {}
+        self._bodies: dict[str, Part] = {}
         self._front = Background(lambda: front_data(run_dir, *self._study(), self._records))
         self._effects = Background(lambda: effects_data(run_dir, *self._study()))
         self._translations: tuple[Stamp | None, Translations] | None = None
 
-    def part(self, name: str, query: Mapping[str, str]) -> Body | None:
+    def part(self, name: str, query: Mapping[str, str]) -> Part | None:
         """See `mtray.serving.app.View`. The parts: `state`, `table`, `front`, `effects`,
         `outputs`."""
         if not (self._run_dir / STUDY_FILE).is_file():
@@ -173,11 +165,11 @@ class RunView:
         assert self._bound is not None
         return self._bound
 
-    def _starting(self) -> Body:
+    def _starting(self) -> Part:
         body = json_body({"run": self.name, "starting": True, "sweep": None, "versions": {}})
-        return Body(f"{self._boot}-starting", body)
+        return Part(f"{self._boot}-starting", body)
 
-    def _state(self) -> Body:
+    def _state(self) -> Part:
         with self._lock:
             self._front.want(self._version)
             found = state_data(
@@ -189,27 +181,27 @@ class RunView:
             }  # fmt: skip
             found["busy"] = {"front": self._front.busy, "effects": self._effects.busy}
         body = json_body(found)
-        return Body(f"{hash(body):x}", body)
+        return Part(f"{hash(body):x}", body)
 
-    def _table(self) -> Body:
+    def _table(self) -> Part:
         with self._lock:
             if "table" not in self._bodies:
                 found = table_data(self._study()[0], self._records, self._overview, self._rows)
                 body = json_body(found)
-                self._bodies["table"] = Body(f"{self._boot}-{hash(body):x}", body)
+                self._bodies["table"] = Part(f"{self._boot}-{hash(body):x}", body)
             return self._bodies["table"]
 
     def _tag(self, part: Background) -> str:
         return f"{self._boot}-{part.version}"
 
-    def _costly(self, name: str, part: Background) -> Body:
+    def _costly(self, name: str, part: Background) -> Part:
         tag, known = self._tag(part), self._bodies.get(name)
         if known is None or known.tag != tag:
             found = {"value": part.value, "error": part.error, "made": part.version > 0}
-            known = self._bodies[name] = Body(tag, json_body(found))
+            known = self._bodies[name] = Part(tag, json_body(found))
         return known
 
-    def _outputs(self, query: Mapping[str, str]) -> Body:
+    def _outputs(self, query: Mapping[str, str]) -> Part:
         from mtray.serving.translations import Translations  # imports torch
 
         with self._lock:
@@ -218,4 +210,4 @@ class RunView:
                 self._translations = (self._bound_stamp, own)
             found = self._translations[1]
         body = json_body(found.answer(query))
-        return Body(f"{self._boot}-{hash(body):x}", body)
+        return Part(f"{self._boot}-{hash(body):x}", body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Translations:
             file = outputs_file(self._run_dir, number)
             return judged(direction, read_outputs(file, direction.requests, [name]), score)
 
-        columns = [self._once((name, n, metric), lambda n=n: answers(n)) for n in numbers]
+        columns = [self._once((name, n, metric), partial(answers, n)) for n in numbers]
         rows = zip(direction.sources, direction.references, *columns, strict=True)
         return [_segment(i, *row) for i, row in enumerate(rows)]
 
