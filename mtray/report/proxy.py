@@ -21,6 +21,9 @@ from mtray.search_space.mixture_corners import corner_shares
 from mtray.search_space.space import Space
 
 LEAST = 6  # recipes; fewer are too few for a correlation
+PURE = (
+    0.99  # of the shares: a recipe with more of one corner is that corner's but for a few examples
+)
 MERGED, INTERPOLATED, LINEAR, SIZE = "merged", "interpolated", "linear", "size"
 LABELS = {
     MERGED: "merged models, each measured",
@@ -86,7 +89,7 @@ def compared_recipes(records: Sequence[TrialRecord], space: Space) -> ComparedRe
         shares = corner_shares(space, original.recipe)
         if shares is None:
             left_out.setdefault("not a mixture of the space", []).append(original.number)
-        elif len(shares) == 1:
+        elif max(shares.values()) > PURE:
             left_out.setdefault("a pure model's recipe", []).append(original.number)
         else:
             before = kept.get(original.recipe)

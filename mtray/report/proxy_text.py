@@ -42,8 +42,10 @@ def proxy_lines(found: Proxy) -> list[str]:
 def _spread_text(found: Spread) -> str:
     said = f"standard deviation over recipes {found.recipes:.4f}, over seeds {found.seeds:.4f}: "
     if found.ceiling is None:
-        return f"{said}recipes differ no more than seeds do, so nothing can predict them"
-    return f"{said}a perfect prediction would have a correlation of about {found.ceiling:.2f}"
+        return (
+            f"{said}recipes differ no more than seeds do, so other seeds would rank them otherwise"
+        )
+    return f"{said}with other seeds a perfect prediction would have about {found.ceiling:.2f}"
 
 
 def _row(found: Correlation) -> tuple[str, str, str]:

@@ -108,13 +108,14 @@ def test_what_is_compared(mixtures):
         record(3, inside),
         record(4, inside, replicate=1, of=3, seed=2),
         record(5, corners(mixtures)[2]),
-        record(6, inside.with_values({"parallel_size": 7}), state="failed", reason="x"),
+        record(6, corners(mixtures)[2].with_values({"mono_ratio": 1.999})),  # .9995 of that corner
+        record(7, inside.with_values({"parallel_size": 7}), state="failed", reason="x"),
     ]
     found = compared_recipes(records, mixtures)
     assert found.recipes == [inside]
     assert [trial.number for group in found.groups for trial in group.trials] == [2, 3, 4]
     assert found.left_out == {
-        "a pure model's recipe": (0, 5), "not a mixture of the space": (1,),
+        "a pure model's recipe": (0, 5, 6), "not a mixture of the space": (1,),
     }  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def test_what_is_printed(mixtures):
     assert lines[0].startswith("8 pure models trained (about 42s each), 24 merged models measured")
     assert lines[1] == "not compared, a pure model's recipe: trial 20"
     assert "the trained values of 14 recipes" in lines[2]
-    assert "over seeds 0.0010: a perfect prediction would have a correlation of about 1" in lines[3]
+    assert "over seeds 0.0010: with other seeds a perfect prediction would have about 1" in lines[3]
     assert "+1.00 [+1.00, +1.00]" in lines[4] and lines[4].split()[:2] == ["merged", "models,"]
     assert any(line.startswith("50 mixtures ranked by interpolation, not") for line in lines)
     assert "weight.books=" in lines[-1] and "retention 0." in lines[-1]
