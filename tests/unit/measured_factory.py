@@ -37,7 +37,7 @@ class LengthComet:
 
 
 def tabulate_comet(monkeypatch: Any) -> None:
-    monkeypatch.setattr(comet, "loader", lambda device: lambda name: LengthComet())
+    monkeypatch.setattr(comet, "loader", lambda *settings: lambda name: LengthComet())
 
 
 def write_sets(folder: Path) -> None:

@@ -79,7 +79,7 @@ def log_at_a_restart(records, tmp_path, capsys):
     out, folder = StringIO(), folder_of(records, tmp_path)
     study = make_study(budget=Budget(trials=9))
     prepared = SimpleNamespace(
-        study=study, space=SPACE, taken=(), first=None, store={"pairs": range(9000)}
+        suite=None, study=study, space=SPACE, taken=(), first=None, store={"pairs": range(9000)}
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_with_ray", lambda *_: 0)

@@ -63,7 +63,7 @@ def rows_of_json(result):
 
 
 def rows_of_the_page(result):
-    points = json.loads(Page(result.files["html"].read_text()).data)["points"]
+    points = json.loads(Page(result.files["html"].read_text()).data)["front"]["points"]
     return [point | point["recipe"] for point in points]
 
 
@@ -135,7 +135,14 @@ def test_every_output_leaves_it_empty(exported, read):
 @pytest.mark.parametrize("roles", [("base",), ("base", "search"), ("search",)])
 def test_columns_have_the_same_types_whatever_rows_are_there(roles):
     own = {"schedule": "linear", "warmup": 0.1, "weight_decay": 0.0, "epochs": 1.0}
-    own |= {"batch_examples": 8, "max_length": 64}
+    own |= {
+        "batch_examples": 8,
+        "max_length": 64,
+        "shots": 2,
+        "template": "pool",
+        "instructions": 4,
+    }
+    own |= {"noise_rate": 0.1, "noise_side": "source", "noise_level": "word"}
     trained = Recipe(parallel_size=5, learning_rate=1e-3, **own, **ADAPTERS)
     made = {"base": Recipe(parallel_size=0), "search": trained}
     rows = [{"number": 1, **parameters(made[role]), "bleu.en-uk": None} for role in roles]
