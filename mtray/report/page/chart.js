@@ -19,7 +19,7 @@ export function chart(read, wish, width, events) {
     my = read.measure(wish.y),
     shown = read.points.filter(p => mx.get(p) && my.get(p));
   const height = Math.max(320, Math.min(560, width * 0.6)),
-    box = { l: 58, r: width - 14, t: 14, b: height - 50 };
+    box = { l: 0, r: width - 14, t: 14, b: height - 50 };
   const root = svg("svg", {
     viewBox: `0 0 ${width} ${height}`,
     height,
@@ -35,16 +35,16 @@ export function chart(read, wish, width, events) {
         .map(p => ({ p, x: predictedValue(read, p, mx), y: predictedValue(read, p, my) }))
         .filter(d => d.x && d.y)
     : [];
-  const at = {
-    x: scale([...shown.map(p => mx.get(p).value), ...predicted.map(d => d.x.value)], box.l, box.r, {
-      pad: 0.07,
-      count: width / 110,
-    }),
-    y: scale([...shown.map(p => my.get(p).value), ...predicted.map(d => d.y.value)], box.b, box.t, {
-      pad: 0.08,
-      count: 6,
-    }),
-  };
+  const y = scale([...shown.map(p => my.get(p).value), ...predicted.map(d => d.y.value)], box.b, box.t, {
+    pad: 0.08,
+    count: 6,
+  });
+  box.l = 34 + 7 * Math.max(0, ...y.ticks.map(t => y.text(t).length)); // the axis's name, then its numbers
+  const x = scale([...shown.map(p => mx.get(p).value), ...predicted.map(d => d.x.value)], box.l, box.r, {
+    pad: 0.07,
+    count: width / 110,
+  });
+  const at = { x, y };
   const spots = shown.map(p => ({ p, x: at.x(mx.get(p).value), y: at.y(my.get(p).value) })),
     both = read.front.objectives.length === 2 && mx.objective && my.objective && mx !== my;
   if (both) root.append(...region(shown, mx, my, at, box));
