@@ -96,7 +96,9 @@ class App:
         cookie = self._access.exchange(token)
         if cookie is None:
             return _text(403, "This token is unknown, or was used already.")
-        body = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><title>mtray</title>'
+        icon = '<link rel="icon" href="data:,">'  # else the browser asks for one
+        go = '<meta http-equiv="refresh" content="0;url=/">'
+        body = f"<!doctype html>{icon}{go}<title>mtray</title>"
         return Response(200, body.encode(), headers={"Set-Cookie": cookie})
 
     def _content(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:

@@ -29,9 +29,12 @@ export function startPage(more = {}) {
     section: id => sections.find(s => s.node.id === id),
     // replace parts of the data, and draw what shows them
     set(parts) {
+      const ran = Boolean(page.data.state?.sweep);
       Object.assign(page.data, parts);
+      const changed = new Set(Object.keys(parts));
+      if (ran !== Boolean(page.data.state?.sweep)) changed.add("table"); // what ran is interrupted now
       head(page, title, about, alerts);
-      for (const s of sections) if (s.needs.some(part => part in parts)) s.update(page);
+      for (const s of sections) if (s.needs.some(part => changed.has(part))) s.update(page);
     },
     redraw(part) {
       for (const s of sections) if (s.needs.includes(part)) s.update(page);

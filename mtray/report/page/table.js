@@ -7,7 +7,7 @@ import { matcher } from "./filter.js";
 const ROW = 31,
   BEYOND = 12,
   PRINTED = 400; // pixels of a row; rows kept on either side; rows on paper
-const STATES = { complete: "good", running: "on", failed: "bad", pruned: "bad", infeasible: "bad", waiting: "" };
+const STATES = { complete: "good", running: "on", failed: "bad", pruned: "bad", infeasible: "bad", interrupted: "", waiting: "" };
 
 export function tableSection() {
   const head = el("thead"),
@@ -55,7 +55,7 @@ export function tableSection() {
       if (node.hidden) return;
       Object.assign(own_, {
         page,
-        table,
+        table: page.data.state?.sweep ? table : interrupted(table),
         points: new Map((page.data.front?.points ?? []).flatMap(p => p.trials.map(n => [n, p]))),
       });
       own_.all = columns(own_);
@@ -64,6 +64,10 @@ export function tableSection() {
       draw(own_);
     },
   };
+}
+// the journal does not know that a sweep has ended without a word
+function interrupted(table) {
+  return { ...table, rows: table.rows.map(r => (r.state === "running" ? { ...r, state: "interrupted" } : r)) };
 }
 function columns({ table, points }) {
   const size = name => table.rows.reduce((most, r) => Math.max(most, Math.abs(r.scores[name]?.value ?? 0)), 0);
