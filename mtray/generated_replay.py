@@ -108,7 +108,13 @@ def _given(
 
 
 def inputs_of(source: Source, study: Study, prompts: Sequence[str]) -> dict[str, Any]:
-    """Everything that generated examples depend on."""
+    """Everything that generated examples depend on. Raises ModelError where the model's config
+    cannot be read."""
+    from mtray.training.attention import setting_left_out
+    from mtray.training.models import load_config
+
+    # with transformers 4, earlier versions generated without it, as another model would
+    honoured = setting_left_out(load_config(study.model, study.trust_remote_code))
     return {
         "replay": source.replay,
         "source": source.name,
@@ -116,6 +122,7 @@ def inputs_of(source: Source, study: Study, prompts: Sequence[str]) -> dict[str,
         "chat": study.template in CHATS,
         "generation": source.generation.model_dump(),
         "prompts": hashlib.sha256("\0".join(prompts).encode("utf-8", "replace")).hexdigest(),
+        **({"attention": f"with {honoured}"} if honoured else {}),
     }
 
 

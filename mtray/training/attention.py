@@ -33,10 +33,10 @@ ERRORS = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, Impo
 REASON = "_mtray_attention"  # attribute of a model, which its copies have as well
 
 
-def setting_left_out(model: Any) -> str:
-    """The setting of the model's config that torch's attention is known to leave out, with its
+def setting_left_out(config: Any) -> str:
+    """The setting of a model's config that torch's attention is known to leave out, with its
     value; empty without one."""
-    text = model.config.get_text_config()
+    text = config.get_text_config()
     found = [f"{name} {getattr(text, name):g}" for name in LEFT_OUT if getattr(text, name, None)]
     return ", ".join(found)
 
@@ -44,7 +44,7 @@ def setting_left_out(model: Any) -> str:
 def honour_settings(model: Any) -> None:
     """Let a model compute with `eager` where its attention is known to leave out a setting, and
     note why, also where transformers chose it. Needs no weights."""
-    chosen, left_out = attention_of(model.config), setting_left_out(model)
+    chosen, left_out = attention_of(model.config), setting_left_out(model.config)
     if chosen and left_out:
         _set_eager(model, TORCHS if chosen == EAGER else chosen, f"leaves out {left_out}")
 
