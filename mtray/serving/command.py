@@ -16,7 +16,7 @@ from mtray.serving.app import App
 from mtray.serving.http_server import LOOPBACK, Server, listen
 from mtray.serving.run_view import RunView
 
-NICENESS = 10  # beside a sweep: its trials come first
+NICENESS = 19  # beside a sweep: its trials come first, and Ray gives its workers 15
 
 
 def serve(paths: Sequence[Path], port: int, beside: bool = False) -> int:
