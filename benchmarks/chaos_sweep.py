@@ -57,7 +57,8 @@ class Chaos:
         command = [
             sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
             "--study", str(self.folder / "study.yaml"), "--space", str(self.folder / "space.yaml"),
-            "--runs-dir", str(self.folder / "runs"), "--trials", str(self.trials), *self.options,
+            "--runs-dir", str(self.folder / "runs"), "--trials", str(self.trials),
+            "--page", "off", *self.options,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
         if self.injected:

@@ -39,7 +39,7 @@ def sweep(small, tmp_path):
         command = [
             sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
             "--study", str(small / "study.yaml"), "--space", str(small / "space.yaml"),
-            "--runs-dir", str(tmp_path), *options,
+            "--runs-dir", str(tmp_path), "--page", "off", *options,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         process = subprocess.Popen(

@@ -49,7 +49,8 @@ def two_at_once(sweep, small, tmp_path):
     study = yaml.safe_load((small / "study.yaml").read_text())
     study["resources"]["concurrent_trials"] = 2
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    return lambda *options: sweep("--study", str(tmp_path / "study.yaml"), *options)
+    own = ("--study", str(tmp_path / "study.yaml"), "--page", "on")
+    return lambda *options: sweep(*own, *options)
 
 
 # SIGTERM, and kills in the middle of a trial: `resumes` of test_chaos.py
@@ -65,6 +66,7 @@ def test_a_sweep_is_interrupted_killed_continued_and_extended(two_at_once, tmp_p
     assert "in use by process" in refused and "--name" in refused and "Traceback" not in refused
     output = "".join(lines + wait_for(process, "trial 0 started"))
     assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
+    assert "page: http://127.0.0.1:" in output and "?token=" in output
     assert "3 trials: 1 baseline (parallel_only), 2 recipes searched, no repeats, " in output
     assert "smallest difference beyond noise" in output
     wait_for(process, "trial base (base)")
