@@ -66,13 +66,13 @@ def test_a_sweep_is_interrupted_killed_continued_and_extended(two_at_once, tmp_p
     assert "in use by process" in refused and "--name" in refused and "Traceback" not in refused
     output = "".join(lines + wait_for(process, "trial 0 started"))
     assert "Ray dashboard: http://127.0.0.1" in output and "get-auth-token" in output
-    assert "page: http://127.0.0.1:" in output and "?token=" in output
     assert "3 trials: 1 baseline (parallel_only), 2 recipes searched, no repeats, " in output
     assert "smallest difference beyond noise" in output
-    wait_for(process, "trial base (base)")
+    output += "".join(wait_for(process, "trial base (base)"))
     process.send_signal(signal.SIGINT)
-    output = process.communicate()[0]
+    output += process.communicate()[0]
     assert process.returncode == 128 + signal.SIGINT, output
+    assert "page: http://127.0.0.1:" in output and "?token=" in output
     assert "Traceback" not in output
     assert states(run_dir)["RUNNING"] == 0
     before = finished(run_dir)
