@@ -73,15 +73,15 @@ def add_proxy(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         default=30,
         metavar="N",
-        help="measure the merged models of N mixtures: all recipes of the run, and further ones if "
-        "these are fewer (default: 30)",
+        help="evaluate merged models for N mixtures: all recipes of the run, and further mixtures "
+        "if there are fewer recipes (default: 30)",
     )
     parser.add_argument(
         "--rank",
         type=_at_least_one,
         default=200,
         metavar="N",
-        help="rank N mixtures by interpolation between these (default: 200)",
+        help="rank N mixtures by scores interpolated between these (default: 200)",
     )
 
 
