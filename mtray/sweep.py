@@ -71,8 +71,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--train-again",
         choices=("front", "all"),
-        help="with --from and another evaluation: first train the trials again that lack answers and "
-        "weights (of each run those on its front, or all), as trials of this run's budget",
+        help="with --from and another evaluation: first train the trials again that lack answers "
+        "and weights (of each run those on its front, or all), as trials of this run's budget",
     )
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
@@ -80,7 +80,12 @@ def parser() -> argparse.ArgumentParser:
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
     add("--page", choices=("on", "off"), default="on",
         help="serve a web page of the sweep on this machine (default: on)")  # fmt: skip
-    add("--page-port", type=port_number, default=0, help="port of the web page (default: any free one)")
+    add(
+        "--page-port",
+        type=port_number,
+        default=0,
+        help="port of the web page (default: any free one)",
+    )
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -19,8 +19,8 @@ MOST_CHARACTERS = {"tiny": 1_000, "small": 3_000}  # of an article, which must f
 DONE = "complete"  # an empty file, written last
 MEASURES = ("quality", "short", "long")
 CAPTION = (
-    "Differences from the untouched model with 95 % intervals over segments and seeds; * marks those "
-    "that exclude 0. quality: the metric on short articles; short, long: chrF."
+    "Differences from the untouched model with 95 % intervals over segments and seeds; * marks "
+    "those that exclude 0. quality: the metric on short articles; short, long: chrF."
 )
 SUBSTITUTE = (
     "These are not summaries written for the purpose: the introduction of a page of LibreOffice's "

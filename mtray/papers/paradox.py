@@ -1,5 +1,5 @@
 """Report of 2405.20089, The Fine-Tuning Paradox: quality and abilities by the number of pairs,
-their rank correlation with it, what monolingual text changes, and its ratio as a curve."""
+their rank correlation with it, what monolingual text changes, and the effect of its ratio."""
 
 from __future__ import annotations
 

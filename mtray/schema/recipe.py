@@ -40,8 +40,8 @@ class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. A recipe may
     also have `weight.SOURCE` for any source of the study: its weight among the sources of its kind,
     instead of the one that `source_weights` gives it; 0 leaves the source out. And it may have
-    `direction.xx-yy` for any direction between two languages of a parallel source: its share of
-    all pairs, instead of the one that follows from the sources' `directions`; 0 leaves the direction
+    `direction.xx-yy` for any direction between two languages of a parallel source: its share of all
+    pairs, instead of the one that follows from the sources' `directions`; 0 leaves the direction
     out.
 
     - `parallel_size`: parallel pairs in the mix.
