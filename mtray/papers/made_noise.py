@@ -53,8 +53,8 @@ def dictionary(pairs: Pairs) -> dict[str, str]:
 def from_memory(texts: Iterable[str], memory: Pairs) -> list[str]:
     """For every text, the second side of the pair whose first side is most similar but not equal.
     Similarity is a weighted Jaccard index: the weights of the common words over those of all words
-    of both, with weight log(1 + N / n) for a word that is in n of N sentences. A text without known words
-    gets the translations of the memory in turn."""
+    of both, with weight log(1 + N / n) for a word that is in n of N sentences. A text without known
+    words gets the translations of the memory in turn."""
     sides = [words(a) for a, _ in memory]
     holding: defaultdict[str, list[int]] = defaultdict(list)
     for place, side in enumerate(sides):

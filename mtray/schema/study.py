@@ -160,9 +160,8 @@ class Evaluation(Frozen):
       embedded study's small metric, only under this name), or `none`, with which quality is not
       measured.
     - `comet_device`: the device on which learned metrics run.
-    - `comet_long`: how COMET scores segments that are longer than it reads: by their beginning, or
-      in parts (`mtray.evaluation.metrics.long_texts`). All other segments have the same score with
-      every setting.
+    - `comet_long`: how COMET scores segments that are longer than it reads, and only these: by
+      their beginning, or in parts (`mtray.evaluation.metrics.long_texts`).
     - `more_comet`: further COMET models, by the name under which they are reported.
     - `more_metrics`: the study's own metrics, by the name under which they are reported: a command
       each, as a list of its parts, that speaks the protocol of
