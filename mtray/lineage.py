@@ -1,4 +1,4 @@
-"""The file in a model's folder that says which trial of ours trained it."""
+"""The file in a model's folder that says which trial trained it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BLOCK = 1 << 22  # bytes read at once
 
 
 def lineage_of(model: str) -> Lineage | None:
-    """Where a model comes from; None for a hub name, and for a folder that no trial of ours
-    made. Raises ModelError where the folder's file is damaged."""
+    """Which trial trained a model; None for a hub name, and for a folder without the file. Raises
+    ModelError if the file is damaged."""
     file = Path(os.path.expanduser(model)) / LINEAGE_FILE
     if not model or not file.is_file():
         return None

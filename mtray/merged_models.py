@@ -1,5 +1,6 @@
-"""Models trained on one source each, and their weighted means measured in place of models trained
-on mixtures, for `mtray proxy`. Without Ray; every step that is on disk is not repeated."""
+"""Models trained on one source each, and their weighted means, which are evaluated in place of
+models trained on mixtures (`mtray proxy`). Without Ray; steps whose results are on disk are not
+repeated."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ PURE, MERGED = "pure", "merged"  # folders, laid out like a run's
 
 @dataclass(frozen=True)
 class MergeSession:
-    """What all steps share, of one run.
+    """What all steps for one run share.
 
-    - `folder`: where they are kept.
+    - `folder`: where the models are kept.
     - `study`, `space`: of the run.
-    - `sources`: the study by which the trials' sources are built.
+    - `sources`: the study from which the trials' sources are built.
     """
 
     run_dir: Path

@@ -1,5 +1,5 @@
-"""The page beside a running sweep: a process of its own that only reads the run's folder. The sweep
-neither waits for it nor notices its end."""
+"""The web page of a running sweep, served by a separate process that only reads the run's folder.
+The sweep does not wait for it and goes on if it ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _started(run_dir: Path, port: int, tell: Callable[[str], None]) -> subproces
 
 
 def _relay(output: IO[str], tell: Callable[[str], None]) -> None:
-    """Tell its first line, the address or an error; read on, so that it never waits for us."""
+    """Tell its first line, the address or an error; read on, so that its pipe never fills up."""
     with contextlib.suppress(OSError, ValueError):
         for place, line in enumerate(output):
             if place == 0 and line.strip():

@@ -1,8 +1,8 @@
-"""`run:NAME/7` as a study's model: the model of trial 7 of our run NAME, from its kept weights.
+"""`run:NAME/7` as a study's model: the model of trial 7 of the run NAME, from its kept weights.
 
-It is written once as a plain Hugging Face folder beside the trial's record, adapters merged, with a
-file that says where it comes from (`mtray.lineage`). From then on the study has a model in a folder
-like any other.
+It is written once as a plain Hugging Face folder beside the trial's record, with adapters merged
+and a file that says which trial it is from (`mtray.lineage`). From then on the study's model is a
+folder like any other.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class _Named:
 
 
 def with_run_models(study: Study, runs: Path, say: Say = lambda _: None) -> Study:
-    """The study with the folders of models that it names as `run:NAME/7`, a run under `runs`;
-    they are written where they are not there yet. Without a `training.freeze_from` it becomes the
-    model that the base model was trained from. Raises MtrayError."""
+    """The study with every `run:NAME/7` (a run under `runs`) replaced by the folder of that model,
+    which is written if it does not exist yet. A missing `training.freeze_from` becomes the model
+    that the base model was trained from. Raises MtrayError."""
     model = _resolved("model", study.model, runs, say)
     earlier = study.training.freeze_from
     if earlier is not None:

@@ -71,16 +71,21 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--train-again",
         choices=("front", "all"),
-        help="with --from and other evaluation sets: first train those trials again that cannot be "
-        "measured anew, as trials of this run's budget; of each run those on its front, or all",
+        help="with --from and another evaluation: first train the trials again that lack answers "
+        "and weights (of each run those on its front, or all), as trials of this run's budget",
     )
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
     add("--page", choices=("on", "off"), default="on",
-        help="show the sweep in a browser on this machine (default: on)")  # fmt: skip
-    add("--page-port", type=port_number, default=0, help="port of the page (default: any free one)")
+        help="serve a web page of the sweep on this machine (default: on)")  # fmt: skip
+    add(
+        "--page-port",
+        type=port_number,
+        default=0,
+        help="port of the web page (default: any free one)",
+    )
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

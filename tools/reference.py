@@ -88,19 +88,23 @@ def own_first(model: Model) -> list[tuple[str, FieldInfo]]:
 
 def described(model: Model) -> tuple[list[str], dict[str, str]]:
     """The paragraphs of a model's docstring and of its bases', and the meanings of single fields:
-    a sentence or list item such as "`low`, `high`: its interval." is the fields' in the table."""
+    a sentence or list item such as "`low`, `high`: its interval." is the fields' in the table, with
+    all further sentences of the item."""
     prose, meanings = list[str](), dict[str, str]()
     for base in model.__mro__:
         if not issubclass(base, BaseModel) or not base.__module__.startswith("mtray."):
             continue
         text = (base.__dict__.get("__doc__") or "").replace("None", "null")
         for paragraph in re.split(r"\n\s*\n|\n(?=\s*- )", text):
-            kept = []
+            kept, last = list[str](), set[str]()
             for sentence in SENTENCES.split(" ".join(paragraph.split())):
                 item = ITEM.fullmatch(sentence)
                 names = re.findall(r"`(\w+)`", item[1]) if item else []
                 if item and set(names) <= set(model.model_fields):
                     meanings.update(dict.fromkeys(names, item[2].rstrip(".;")))
+                    last = set(names)
+                elif last and paragraph.lstrip().startswith("- "):
+                    meanings |= {n: f"{meanings[n]}. {sentence.rstrip('.;')}" for n in last}
                 else:
                     kept.append(sentence)
             prose.append(" ".join(kept))
@@ -215,7 +219,8 @@ def leaves(
 
 
 def command(name: str, parser: argparse.ArgumentParser) -> str:
-    own = [a for a in parser._actions if a.dest not in ("help", "debug")]
+    shown = [a for a in parser._actions if a.help != argparse.SUPPRESS]
+    own = [a for a in shown if a.dest not in ("help", "debug")]
     needed = [written(a) for a in own if not a.option_strings or a.required]
     some = [" [options]"] if len(needed) < len(own) else [""]
     call = f"```\n{' '.join([name, *needed])}{some[0]}\n```"

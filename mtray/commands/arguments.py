@@ -73,15 +73,15 @@ def add_proxy(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         default=30,
         metavar="N",
-        help="measure the merged models of N mixtures: all recipes of the run, and further ones if "
-        "these are fewer (default: 30)",
+        help="evaluate merged models for N mixtures: all recipes of the run, and further mixtures "
+        "if there are fewer recipes (default: 30)",
     )
     parser.add_argument(
         "--rank",
         type=_at_least_one,
         default=200,
         metavar="N",
-        help="rank N mixtures by interpolation between these (default: 200)",
+        help="rank N mixtures by scores interpolated between these (default: 200)",
     )
 
 
@@ -191,8 +191,8 @@ def add_paper(parser: argparse.ArgumentParser) -> None:
         "--scale",
         choices=("tiny", "small", "full"),
         default="tiny",
-        help="tiny: the embedded model and corpora, minutes on two cores; small: a small real "
-        "model; full: as published (default: tiny)",
+        help="tiny: the embedded model, on two cores; small: a small real model; full: as "
+        "published (default: tiny)",
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(

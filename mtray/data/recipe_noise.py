@@ -1,9 +1,9 @@
 """Which noise a recipe gives a source: `noise_rate`, `noise_side` and `noise_level` choose from
 what the source declares.
 
-A recipe's side is that of the direction of the example, so that with several directions noise is on
-the target, or the source, of all. A source declares sides in the order of its languages: the target
-of its first direction is the source of the other one.
+A recipe's side refers to the direction of each example, so with several directions noise is on the
+target, or on the source, of all examples. A source declares sides in the order of its languages:
+the target of its first direction is the source of the other one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mtray.schema import Noise, Recipe, Source, directions_of
 
 @dataclass(frozen=True)
 class ChosenNoise:
-    """The noise that a recipe gives a source; `rate` 0 where it has no such noise.
+    """The noise that a recipe gives a source; `rate` is 0 if the source has no such noise.
 
     - `rate`: the share of noisy rows.
-    - `kinds`: `kind_of` the noise by direction, in directions that have it.
-    - `own`: whether it is just the source's own.
+    - `kinds`: by direction, `kind_of` its noise; directions without noise are left out.
+    - `own`: whether it is exactly the source's own.
     """
 
     rate: float
@@ -30,8 +30,8 @@ class ChosenNoise:
 
 
 def chosen_noise(recipe: Recipe, source: Source, directions: Sequence[str]) -> ChosenNoise | None:
-    """The noise of a recipe for a source in these directions; None: as the source has it. Raises
-    ConfigError where it is not clear which, or impossible."""
+    """The noise of a recipe for a source in these directions; None: the source's own. Raises
+    ConfigError if the choice is ambiguous or impossible."""
     own, first = source.own_noise, directions_of(source)[0]
     given = (recipe.noise_rate, recipe.noise_side, recipe.noise_level) != (None, None, None)
     if not source.noises or not (given or (own and set(directions) - {first})):

@@ -1,5 +1,5 @@
-"""Whether the sources of a study can be rendered as the recipes of a space ask for, before any is
-tokenised."""
+"""Checks that the sources of a study can be rendered as the recipes of a space ask for, before any
+is tokenised."""
 
 from __future__ import annotations
 

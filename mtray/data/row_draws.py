@@ -1,8 +1,8 @@
 """Numbers in [0, 1) that decide a row's direction and whether it is noisy: drawn by (study seed,
 source, content), so a row that has a direction or noise at one share has it at any higher one.
 
-A trial has tokens only, so these numbers are stored beside them, in a store of their own whose rows
-are those of the source: `ids` are two float64, as `WORDS` int32. It is needed only where a recipe
+A trial reads tokens only, so these numbers are stored beside them, in a store of their own with the
+rows of the source: `ids` are two float64, as `WORDS` int32. It is needed only where a recipe
 takes the rows of a source from several token stores (`mtray.data.variant_tables`).
 """
 

@@ -35,7 +35,7 @@ def is_draws(name: str) -> bool:
 @dataclass(frozen=True)
 class VariantTable:
     """The rows of a source in the study's order, each from one of several tables of these rows; a
-    row that is too long there is left out, as in any table.
+    row that is too long in its table is left out, as in any table.
 
     - `parts`: a table for each part of the rendering.
     - `clean`: of each part, the table without noise.

@@ -1,11 +1,11 @@
-"""How a recipe has the rows of a source rendered: its directions, noise, template, instructions and
+"""How a recipe renders the rows of a source: their directions, noise, template, instructions and
 shots.
 
 A variant is one rendering of all rows of a source, with a token store of its own. Its store is that
-of a study with the variant's settings, so studies share it. A recipe takes each row from one
-variant, chosen by the row's content (`mtray.data.row_draws`), so shares and rates are continuous
-and need no store for each value. `template`, `instructions` and `shots` are the same for all rows
-of a recipe.
+of a study with the variant's settings as fixed values, so studies share it. A recipe takes each row
+from one variant, chosen by the row's content (`mtray.data.row_draws`), so shares and rates are
+continuous and need no store for each value. `template`, `instructions` and `shots` are the same for
+all rows of a recipe.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Variant:
-    """One rendering of a source; everything at its default is as the study has it.
+    """One rendering of a source; whatever has its default is as in the study.
 
     - `direction`: of all rows.
     - `noise`: `clean`, or side and level of the source's noise that all rows have, such as
-      `target-word`; the side is that of the first language into the second.
+      `target-word`; the side is that in the direction from the first language into the second.
     - `template`, `instructions`: as in a recipe.
     - `few_shot`: whether pairs are preceded by shots.
     - `shots`: how many.
@@ -87,15 +87,15 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendering:
-    """How a recipe has one source rendered.
+    """How a recipe renders one source.
 
-    - `parts`: of which each row belongs to one.
+    - `parts`: each row belongs to one of them.
     - `clean`: of each part, the variant without noise, with which noisy rows are compared.
     - `directions`: the share of each direction, up to a common factor.
     - `rate`: the share of noisy rows.
-    - `shown`: the variants of few-shot rows, of each part.
-    - `joins`: whether texts are put on one line where the study's template keeps their lines, or
-      the other way round.
+    - `shown`: of each part, the variant of its few-shot rows.
+    - `joins`: whether texts are joined to one line although the study's template keeps line breaks,
+      or the reverse.
     - `counts_directions`, `counts_noise`: whether the record counts them.
     """
 
@@ -121,13 +121,13 @@ class Rendering:
 
 
 def takes_shots(source: Source) -> bool:
-    """Whether the source can be shown after shots: pairs without `context` and `documents` can."""
+    """Whether shots can precede the source's examples: pairs without `context` and `documents`."""
     return source.kind == "parallel" and not source.context and not source.documents
 
 
 def rendering_of(recipe: Recipe, source: Source, study: Study) -> Rendering | None:
-    """How a recipe has a source rendered; None: as the study has it, in every respect but
-    few-shot rows. Raises ConfigError where it is impossible."""
+    """How a recipe renders a source; None: as the study does, in every respect but few-shot rows.
+    Raises ConfigError if the source cannot be rendered in this way."""
     base = _written(recipe, source, study)
     if source.kind != "parallel":
         alone = Part("", False, base)

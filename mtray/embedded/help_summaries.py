@@ -1,7 +1,7 @@
-"""A stand-in for summarisation across languages, from LibreOffice's help: the article is an English
-page without its introduction, and the summary is the introduction (the first paragraph) of the same
-page in another language. An introduction says what the page is about, which makes it a summary of
-the kind of a headline or a lead, not of everything that the article says."""
+"""A substitute for data of summarisation across languages, from LibreOffice's help: the article is
+an English page without its introduction, and the summary is the introduction (the first paragraph)
+of the same page in another language. An introduction says what the page is about, as a headline or
+a lead does; it does not summarise everything in the article."""
 
 from __future__ import annotations
 

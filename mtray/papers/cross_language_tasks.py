@@ -19,13 +19,13 @@ MOST_CHARACTERS = {"tiny": 1_000, "small": 3_000}  # of an article, which must f
 DONE = "complete"  # an empty file, written last
 MEASURES = ("quality", "short", "long")
 CAPTION = (
-    "Differences to the untouched model with 95 % intervals over segments and seeds; * marks those "
-    "that exclude 0. quality: the metric on short articles; short, long: chrF."
+    "Differences from the untouched model with 95 % intervals over segments and seeds; * marks "
+    "those that exclude 0. quality: the metric on short articles; short, long: chrF."
 )
-STAND_IN = (
-    "The text is a stand-in: the introduction of a page of LibreOffice's help in another language "
-    "serves as the summary of the rest of the English page. The text of 004 gives no table that "
-    "was at hand."
+SUBSTITUTE = (
+    "These are not summaries written for the purpose: the introduction of a page of LibreOffice's "
+    "help in another language serves as the summary of the rest of the English page. No published "
+    "figures of 004 are available to compare with."
 )
 
 
@@ -49,7 +49,7 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
 
 
 def report(found: PaperResults) -> Report:
-    parts: list[Sheet | str] = [] if found.scale == "full" else [STAND_IN]
+    parts: list[Sheet | str] = [] if found.scale == "full" else [SUBSTITUTE]
     return Report([*parts, *(recipe_sheet(run, name) for name, run in found.runs.items())])
 
 

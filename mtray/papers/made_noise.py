@@ -1,7 +1,7 @@
-"""Noise for parallel text from parallel text alone: a dictionary, for a gloss word by word, and a
-translation memory as the weaker system, whose translations are fluent and of another sentence.
+"""Noise for parallel text, made from parallel text alone: a dictionary for word-by-word glosses,
+and a translation memory as the weaker system: its translations are fluent, but of another sentence.
 
-Papers do not say how theirs was made, so this is our own.
+The paper does not say how its noise was made, so this construction is our own.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def dictionary(pairs: Pairs) -> dict[str, str]:
 
 
 def from_memory(texts: Iterable[str], memory: Pairs) -> list[str]:
-    """For every text, the second side of the pair whose first side is most like it but is not the
-    same: by the weights of common words over those of all words of both, a word's weight being the
-    logarithm of the number of sentences over those that hold it. Where no word is known, the
-    translations in the memory take turns."""
+    """For every text, the second side of the pair whose first side is most similar but not equal.
+    Similarity is a weighted Jaccard index: the weights of the common words over those of all words
+    of both, with weight log(1 + N / n) for a word that is in n of N sentences. A text without known
+    words gets the translations of the memory in turn."""
     sides = [words(a) for a, _ in memory]
     holding: defaultdict[str, list[int]] = defaultdict(list)
     for place, side in enumerate(sides):
@@ -74,15 +74,15 @@ def _nearest(
     known = sorted((w for w in found if w in weights), key=lambda w: (-weights[w], w))[:RAREST]
     places = dict.fromkeys(place for word in known for place in holding[word][:NEAR])
     scored = [
-        (-_likeness(found, sides[place], weights), place)
+        (-_similarity(found, sides[place], weights), place)
         for place in places
         if set(sides[place]) != {*found}
     ]
     return min(scored)[1] if scored else turn % len(sides)
 
 
-def _likeness(a: Sequence[str], b: Sequence[str], weights: dict[str, float]) -> float:
-    def whole(found: set[str]) -> float:
+def _similarity(a: Sequence[str], b: Sequence[str], weights: dict[str, float]) -> float:
+    def weight_of(found: set[str]) -> float:
         return sum(weights.get(word, UNKNOWN) for word in found)
 
-    return whole({*a} & {*b}) / whole({*a, *b})
+    return weight_of({*a} & {*b}) / weight_of({*a, *b})

@@ -1,4 +1,4 @@
-"""Report of 2305.15083, mFTI: what training on some pairs of languages does for the directions of
+"""Report of 2305.15083, mFTI: what training on some language pairs does for the directions of
 others, beside 8-shot prompts to the untouched model; how translations fail; and whether the
 similarity of two languages goes with the gain."""
 

@@ -168,8 +168,8 @@ def unseen_sheet(run: RunResults) -> Sheet:
 
 
 def mean_gain(run: RunResults, record: TrialRecord, names: Sequence[str]) -> Difference | None:
-    """The mean of a recipe's gains in these scores, whose errors are drawn together; None of
-    none."""
+    """The mean of a recipe's gains in these scores, with joint draws of their errors; None if
+    there are none."""
     if not names:
         return None
     gains, errors = run.joint_gains([record], names)
@@ -179,7 +179,7 @@ def mean_gain(run: RunResults, record: TrialRecord, names: Sequence[str]) -> Dif
 
 
 def misread_sheet(run: RunResults) -> Sheet:
-    """English on the target side: the share of answers in another language than asked for."""
+    """With English on the target side, the share of answers in a language not requested."""
     names = [f"{OFF_TARGET}.{q.direction}" for q in run.study.evaluation.quality]
     names = [name for name in names if of(run.base, name)]
     labels = [(", ".join(directions_of(r)), r) for r in run.recipes]

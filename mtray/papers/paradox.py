@@ -1,5 +1,5 @@
 """Report of 2405.20089, The Fine-Tuning Paradox: quality and abilities by the number of pairs,
-their rank correlation with it, what monolingual text changes, and its ratio as a curve."""
+their rank correlation with it, what monolingual text changes, and the effect of its ratio."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mtray.schema import TrialRecord
 # what the paper reports, as far as it is known in numbers
 PUBLISHED = {
     "quality": "de-en COMET rises until 36K",
-    "formality": "-.55, p < .001 (accuracy; all models and directions)",
+    "formality": "-.55, p < .001 (accuracy; presumably pooled over models and directions)",
 }
 UNPUBLISHED = "not published in numbers"
 PUBLISHED_MONO = "accuracy falls by .1 without, by .025 (formal) and .007 (informal) with 1:1"
 HALF = 0.5  # of the loss: the critical ratio is where no more than this remains
 GAINS = (
-    "Differences to the untouched model with 95 % intervals over segments and seeds; * marks those "
-    "that exclude 0."
+    "Differences from the untouched model, with 95 % intervals over segments and seeds; * marks "
+    "those that exclude 0."
 )
 
 
@@ -60,7 +60,7 @@ def measures(run: RunResults) -> list[str]:
 
 
 def size_sheet(run: RunResults, title: str) -> Sheet:
-    """Every recipe's difference to the base model, whose row has its own values."""
+    """Every recipe's difference from the base model; the base model's row has its own values."""
     names = measures(run)
     own = [of(run.base, name) for name in names]
     rows = [["untouched", EMPTY, *(f"{s.value:.3f}" for s in own if s)]]
@@ -87,7 +87,8 @@ def correlation_sheet(run: RunResults) -> Sheet:
     return Sheet(
         head, rows, title="Rank correlation with the number of pairs", left=frozenset(head),
         caption="Interval over trainings and segments, from six trainings on (at 1 or -1 resampled "
-        "trainings are in order as well: read p); p of a two-sided permutation test.",
+        "trainings are in the same order, so the interval is too narrow: use p); p of a two-sided "
+        "permutation test.",
     )  # fmt: skip
 
 
@@ -153,7 +154,7 @@ def _figure(run: RunResults, parameter: str, label: str, log: bool = False) -> b
         Panel(name, [line for r in ratios if (line := _line(run, name, parameter, r))])
         for name in measures(run)
     ]
-    return curves_png(panels, label, "Differences to the untouched model, 95 % intervals", log)
+    return curves_png(panels, label, "Differences from the untouched model, 95 % intervals", log)
 
 
 def _line(run: RunResults, name: str, parameter: str, ratio: float | None) -> Line | None:

@@ -25,8 +25,9 @@ TOLERANCE = 1e-12
 class RankTest:
     """A rank correlation of `n` trainings.
 
-    - `low`, `high`: its 95 % interval, over the trainings and the segments. If every training is in
-      the order of the sizes, resampled ones are as well, and it covers the segments alone.
+    - `low`, `high`: its 95 % interval, over the trainings and the segments. If the order of all
+      trainings agrees with `x`, so does that of resampled ones, and the interval covers only the
+      segments.
     - `p`: the two-sided permutation test's.
     """
 

@@ -1,4 +1,4 @@
-"""What the reports of papers read from finished runs, and what they are made of."""
+"""What the reports of papers read from finished runs, and the parts of a report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Report of 2410.16006, Exploring Two-Phase Continual Instruction Fine-tuning: what a second phase
-in another language costs of the first, with and without the paper's ways to keep it, and whether
-the similarity of the data (DES) or the distance of the weights (MPD) says so beforehand."""
+in another language costs of the first, with and without the paper's methods to preserve it, and
+whether the similarity of the data (DES) or the distance of the weights (MPD) predicts the cost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def report(found: PaperResults) -> Report:
 
 
 def way(recipe: Recipe) -> str:
-    """The paper's name of what a recipe does to keep phase 1; `none` for nothing."""
+    """The paper's name of the method by which a recipe preserves phase 1; `none` for none."""
     if recipe.method != "full":
         return "LoRA"
     if recipe.frozen_layers:
@@ -75,7 +75,8 @@ def published_sheet() -> Sheet:
     head = ["paper", "Mistral, task", "language", "LLaMA, task", "language "]
     caption = (
         "Means of IFEval, AlpacaEval, MMLU, HellaSwag and XLSum-en (task, in English) and of MLQA, "
-        "XQuAD, XLSum and Global-MMLU (language)."
+        "XQuAD, XLSum and Global-MMLU (language). From a secondary source, not checked against the "
+        "paper's own tables."
     )
     return Sheet(
         head, PUBLISHED, title="The paper's table", caption=caption, left=frozenset(head[:1])
@@ -100,7 +101,7 @@ def phase_1_sheet(run: RunResults) -> Sheet:
 
 
 def ways_sheet(run: RunResults) -> Sheet:
-    """Every way beside doing nothing, and its difference to that in both abilities."""
+    """Every method beside using none, and its difference from that in both abilities."""
     by_way = {way(record.recipe): record for record in run.recipes}
     none = by_way.get(BASELINE)
     rows = [["after phase 1", EMPTY, *_values(run.base), EMPTY, EMPTY]]
@@ -120,7 +121,7 @@ def _values(record: TrialRecord) -> list[str]:
 
 
 def distance_sheet(run: RunResults) -> Sheet:
-    """What predicts a loss, and the loss, of every way."""
+    """For every method, MPD and DES, which may predict the loss, and the loss."""
     rows = []
     largest = max((mean_distance(run, r) or 0.0 for r in run.recipes), default=0.0) or 1.0
     for record in run.recipes:
@@ -132,7 +133,7 @@ def distance_sheet(run: RunResults) -> Sheet:
             difference_text(run.gain(record, "task")),
         ])  # fmt: skip
     head = ["phase 2 with", "MPD", "DES", "task, minus after phase 1"]
-    return Sheet(head, rows, title="What is lost, and what might say so", caption=DISTANCE,
+    return Sheet(head, rows, title="What is lost, and what might predict it", caption=DISTANCE,
                  left=frozenset(head[:1]))  # fmt: skip
 
 

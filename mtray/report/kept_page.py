@@ -1,4 +1,4 @@
-"""A run's page as one file: the same page that is served, with its data inside."""
+"""A run's page as one self-contained file (`front.html`): the served page with its data."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def front_page(front: Front, records: Sequence[TrialRecord] = ()) -> str:
 
 
 def page_data(front: Front, records: Sequence[TrialRecord] = ()) -> dict[str, Any]:
-    """The data of a kept page, by part (`mtray.serving.run_data`). It says nothing of a sweep that
-    runs."""
+    """The data of a kept page, by part (`mtray.serving.run_data`). It has nothing about a running
+    sweep."""
     names = [objective.name for objective in front.objectives]
     return {
         "state": {
@@ -37,7 +37,7 @@ def page_data(front: Front, records: Sequence[TrialRecord] = ()) -> dict[str, An
 
 
 def explained(run_dir: Path) -> dict[str, Any] | None:
-    """What `explain` has found of the run: `effects` and `laws`; None before it has run, or where
+    """What `explain` has written for the run: `effects` and `laws`; None before it has run, or if
     trials have ended since."""
     file = run_dir / EXPLAINED
     try:

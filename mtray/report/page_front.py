@@ -1,4 +1,4 @@
-"""The front as the page shows it: without what it does not show, and rounded."""
+"""The front as the page gets it: only what the page shows, and rounded."""
 
 from __future__ import annotations
 

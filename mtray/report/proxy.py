@@ -1,4 +1,4 @@
-"""How well merged models predict trained ones: rank correlations over the recipes of a run, beside
+"""How well merged models predict trained ones: rank correlations over the recipes of a run, with
 those of predictors that need no merged model, and mixtures ranked by the predictions."""
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LABELS = {
 
 
 class RankedMixture(Frozen):
-    """A mixture of the ranked ones that no other is predicted to beat in every objective, with its
-    interpolated scores."""
+    """A ranked mixture that no other one dominates by the predictions, with its interpolated
+    scores."""
 
     recipe: Recipe
     predicted: dict[str, float]
@@ -67,7 +67,8 @@ class Proxy(Frozen):
 
 @dataclass(frozen=True)
 class ComparedRecipes:
-    """Recipes of a run that are mixtures of several corners, and the others' numbers by reason."""
+    """Recipes of a run that are mixtures of several corners, and the numbers of the others by
+    reason."""
 
     groups: tuple[Group, ...]
     left_out: dict[str, tuple[int, ...]]
@@ -214,8 +215,7 @@ def proxy_of(
 ) -> Proxy:
     """The proxy of a run. `senses`: of the objectives. `seeds`: by measure, the objectives and the
     abilities, the standard deviation of one training's value over seeds. `count`: how many mixtures
-    are ranked. RunError with fewer than `FEWEST` pure and
-    merged models."""
+    are ranked. RunError with fewer than `FEWEST` pure and merged models."""
     pure, merged = found.pure, found.merged
     if len(pure) + len(merged) < FEWEST:
         raise RunError(

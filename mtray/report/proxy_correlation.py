@@ -1,5 +1,5 @@
 """How well predictors rank the recipes of a run: Spearman's correlations with the trained values,
-beside the correlation that seeds leave to predict."""
+and the highest correlation that seed variance allows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DRAWS = 2000
 
 class Correlation(Frozen):
     """Spearman's correlation of a predictor with the trained values of a measure over recipes, and
-    its 95 % interval. `gain`, `gain_low`, `gain_high`: by how much the merged models' is above it;
-    None for theirs."""
+    its 95 % interval. `gain`, `gain_low`, `gain_high`: the merged models' correlation minus this
+    one; None for the merged models."""
 
     predictor: str
     value: float

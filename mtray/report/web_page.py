@@ -1,6 +1,6 @@
 """The page of a run: small modules and one style sheet in `mtray/report/page/`. `mtray.serving`
-serves them as they are; a kept page holds them and its data in one file. It makes no network
-requests, and nothing in a record can become markup or script."""
+serves them as they are; a kept page is one file with them and its data. It makes no network
+requests, and no text of a record can become markup or script."""
 
 from __future__ import annotations
 

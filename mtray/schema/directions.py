@@ -1,10 +1,10 @@
 """Translation directions of the parallel sources, and their shares of the pairs.
 
-A source of two languages can give both directions. A recipe's `direction.xx-yy` are shares of all
-pairs. The sources that can give a direction divide its share by weight, and a source's rows are
-divided between its two directions in proportion to what it gives of each. So a source gives
-nothing if both of its directions have a share of 0, and weights decide among sources of the same
-two languages only.
+A parallel source can supply both directions of its two languages. A recipe's `direction.xx-yy` are
+shares of all pairs. The sources that can supply a direction divide its share by weight, and a
+source's rows are divided between its two directions in proportion to what it supplies of each. So a
+source supplies nothing if both of its directions have a share of 0, and weights matter only among
+sources of the same two languages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a model comes from that a trial of ours trained."""
+"""Which trial trained a model."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Lineage(Frozen):
 
     - `run`: the run's name.
     - `trial`: the trial's number.
-    - `recipe`, `seed`: what it was trained by.
+    - `recipe`, `seed`: those of the trial.
     - `study`: hash of the run's study.
     - `base`: the model that it was trained from: `embedded`, a hub name or a folder.
     - `weights`: SHA-256 of the run's file of kept weights; None for a model that was trained again.
-    - `of`: where `base` comes from, if a trial trained it as well.
+    - `of`: the lineage of `base`, if a trial trained it as well.
     """
 
     run: str
@@ -29,7 +29,7 @@ class Lineage(Frozen):
 
     @property
     def first(self) -> str:
-        """The model at the beginning, which no trial of ours trained."""
+        """The first base model, which no trial trained."""
         return self.base if self.of is None else self.of.first
 
     @property

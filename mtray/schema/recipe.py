@@ -40,8 +40,9 @@ class Recipe(Frozen):
     """What one trial does to the base model; `parallel_size` 0 leaves it untouched. A recipe may
     also have `weight.SOURCE` for any source of the study: its weight among the sources of its kind,
     instead of the one that `source_weights` gives it; 0 leaves the source out. And it may have
-    `direction.xx-yy` for any direction between two languages of a parallel source: its share of
-    the pairs, instead of that which the sources' `directions` give it; 0 leaves the direction out.
+    `direction.xx-yy` for any direction between two languages of a parallel source: its share of all
+    pairs, instead of the one that follows from the sources' `directions`; 0 leaves the direction
+    out.
 
     - `parallel_size`: parallel pairs in the mix.
     - `mono_ratio`: monolingual examples per parallel pair.
@@ -49,17 +50,17 @@ class Recipe(Frozen):
       n_mono).
     - `few_shot_share`: share of the pairs that are shown after other pairs of their source (its
       `shots`).
-    - `shots`: how many pairs precede a few-shot example, where they fit; None: between the least
-      and the most of its source's `shots`.
-    - `template`: the template by which examples are written, instead of the study's, which
-      evaluation keeps; None: the study's.
-    - `instructions`: how many different instructions a template with a pool uses, the first of
-      those of a larger number; None: all.
-    - `noise_rate`: the share of the rows that have noise, of sources that declare it; None: the
-      `rate` that the source's `noise` has.
-    - `noise_side`: the side that it is on, source or target, in the direction of the example;
-      None: that of the source's noise.
-    - `noise_level`: which level of the source's `noise` is used, word or sentence; None: that of
+    - `shots`: how many pairs precede a few-shot example, if they fit; None: a number from the range
+      of its source's `shots`.
+    - `template`: the template of the training examples; evaluation keeps the study's. None: the
+      study's.
+    - `instructions`: how many different instructions a template with a pool uses (nested: a larger
+      number includes those of a smaller one); None: all.
+    - `noise_rate`: the share of noisy rows in sources that declare `noise`; None: the `rate` of the
+      source's `noise`.
+    - `noise_side`: the noisy side, source or target, in the direction of the example; None: that of
+      the source's noise.
+    - `noise_level`: the level of the source's `noise` that is used, word or sentence; None: that of
       the source's noise.
     - `source_weights`: whether sources of one kind share by the study's `weight`s or equally.
     - `frozen_layers`: transformer blocks whose weights are not trained; norms and head are, and
@@ -224,9 +225,8 @@ class SourceShare(Frozen):
       machine, or empty for neither.
     - `store_key`: key of that token store.
     - `few_shot`: how many of the examples drawn are few-shot examples.
-    - `directions`: examples drawn by direction, where the recipe gives directions.
-    - `noisy`: how many of the examples drawn differ from the clean ones, where the recipe says
-      anything about noise.
+    - `directions`: examples drawn by direction, if the recipe gives directions.
+    - `noisy`: how many of the examples drawn differ from the clean ones, if the recipe sets noise.
     - `dropped`: examples of the source that are longer than `max_length` and therefore in no mix.
     - `digest`: hash of the token ids drawn, in their order (empty: none, or a record of an older
       version).

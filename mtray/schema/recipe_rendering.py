@@ -1,4 +1,4 @@
-"""What recipes without rendering parameters have: the study's own values, where there is one."""
+"""The rendering parameters of recipes that set none: the study's own values, if it has one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from mtray.schema.study import Study
 
 
 def rendering_of_study(study: Study) -> dict[str, Any]:
-    """The study's values of the parameters that recipes may give instead; None where its sources
-    differ, or have no such value. A study without noise has a `noise_rate` of 0."""
+    """The study's values of the rendering parameters, which recipes may override; None if its
+    sources differ, or have no such value. A study without noise has a `noise_rate` of 0."""
     pairs = [source for source in study.sources if source.kind == "parallel"]
     noises = [source.own_noise for source in pairs if source.noises]
     kinds = {(noise.side, noise.level) for noise in noises if noise and noise.rate}

@@ -24,10 +24,10 @@ class Noise(Frozen):
     imitation of a bad translation of the other side. Rows that are noisy at one `rate` are also
     noisy at any higher one.
 
-    - `side`: the side that is replaced, of the first language into the second.
+    - `side`: the side that is replaced, in the direction from the first language into the second.
     - `level`: `word` translates word by word with a dictionary, `sentence` takes the output of a
       weaker system.
-    - `rate`: the share of rows; with 0 only recipes with a `noise_rate` use it.
+    - `rate`: the share of rows; with 0, only recipes with a `noise_rate` use this noise.
     - `path`: for `word` a dictionary, whose lines have a word, a tab and its translation into this
       side's language; for `sentence` a file with one line for each row of the source.
     - `apertium`: for `sentence`, an Apertium mode such as `eng-spa` that translates, instead of
@@ -81,8 +81,8 @@ class Rendered(Frozen):
     - `shots`: the least and the most other rows of the source that precede a few-shot example; a
       recipe's `few_shot_share` says how many such examples there are.
     - `context`: how many preceding sentences of the document are put before every row.
-    - `noise`: one, or a list of all that a recipe may choose from, each with another side or
-      level; at most one of a list has a `rate` above 0, which recipes have that do not choose.
+    - `noise`: one, or a list from which recipes choose by side and level; at most one of a list has
+      a `rate` above 0: the one of recipes that set no noise.
     - `documents`: join the rows of a document, a line each, up to `training.max_length`.
     - `replay`: what is replayed: the given examples (`er`), the base model's answers to the given
       prompts (`gr`), or prompts and answers that the model makes up (`self`).

@@ -41,8 +41,8 @@ class Budget(Frozen):
       or as many as `recipes`).
     - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
     - `recipes`: recipes that are trained after the baselines and before any that the search
-      suggests, in this order; a list of values stands for each of them. Each gives every searched
-      parameter that has no default; one that stands a second time is trained with another seed.
+      suggests, in this order; a list of values stands for each of them. Each recipe must give every
+      searched parameter that has no default; one that is listed again is trained with another seed.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
     - `confirm`: number of trials at the end that train the recommended recipe, again or for the

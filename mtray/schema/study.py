@@ -160,8 +160,8 @@ class Evaluation(Frozen):
       embedded study's small metric, only under this name), or `none`, with which quality is not
       measured.
     - `comet_device`: the device on which learned metrics run.
-    - `comet_long`: how COMET scores segments that are longer than it reads: their beginning, or in
-      parts (`mtray.evaluation.metrics.long_texts`). All others have the same score with each.
+    - `comet_long`: how COMET scores segments that are longer than it reads, and only these: by
+      their beginning, or in parts (`mtray.evaluation.metrics.long_texts`).
     - `more_comet`: further COMET models, by the name under which they are reported.
     - `more_metrics`: the study's own metrics, by the name under which they are reported: a command
       each, as a list of its parts, that speaks the protocol of
@@ -240,11 +240,11 @@ class Study(Frozen):
     """What is fixed during a search. Relative paths are relative to its file; `{corpora}` stands
     for the corpora of the embedded study.
 
-    - `model`: `embedded`, a folder, a hub name, or `run:NAME/7`: the model of trial 7 of our run
-      NAME, from its kept weights (`run:NAME/base`: the one that the run began with).
+    - `model`: `embedded`, a folder, a hub name, or `run:NAME/7`: the model of trial 7 of the run
+      NAME, from its kept weights (`run:NAME/base`: the model that the run began with).
     - `paragraphs`: whether the line breaks of texts that are translated stay (`keep`), in prompts,
-      training rows and answers, or become spaces (`join`). With `auto` they stay in the templates
-      of a chat, and become spaces in the others, which are of one line.
+      training rows and answers, or become spaces (`join`). With `auto` they stay with chat
+      templates, and become spaces with the others, which write each text on one line.
     - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
       encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.

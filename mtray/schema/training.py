@@ -35,9 +35,10 @@ class Training(Frozen):
       attention supports it.
     - `offload`: what ZeRO keeps in CPU memory.
     - `freeze_from`: the folder of an earlier model, for `freeze_policy: most_changed`, or
-      `run:NAME/7` as in `model`; without it the model that a trial's model was trained from.
+      `run:NAME/7` as in `model`; without it, the model that the base model was trained from
+      (`model: run:NAME/7`).
     - `movement`: whether the distance of the trained weights from the base model is recorded.
-    - `keep_weights`: of which trials the trained weights are kept: those on the front, or all.
+    - `keep_weights`: which trials' trained weights are kept: none, those of the front, or all.
     - `checkpoints`: whether a running trial keeps a checkpoint to resume from, written after every
       rung and every `checkpoint_minutes`.
     - `checkpoint_minutes`: minutes between checkpoints (None: only after rungs).

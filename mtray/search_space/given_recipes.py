@@ -45,7 +45,7 @@ def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
 
 
 def _with_zeros(space: Space, given: Given) -> Given:
-    """Of weights or directions that together are a whole, those left out are 0 if one is given."""
+    """If some shares of a group (weights or directions) are given, the others are 0."""
     groups = [names for names, _ in space.groups.values() if {*names} & {*given}]
     return {**{name: 0.0 for names in groups for name in names}, **given}
 

@@ -1,10 +1,10 @@
 """The corners of a space of mixtures, and every recipe of it as a weighted mean of them.
 
 A corner has all of a kind's searched weight on one source, and each searched ratio at one of its
-ends. A recipe's shares of the corners are products: of its weights, and of its places between the
-ends of `mono_ratio` and of the odds f / (1 - f) of `replay_fraction`, since a mix has that many
-replay examples per other one. The mean of the corners' mixes, by these shares, has as many examples
-of every source as the recipe's own mix, before rounding.
+ends. A recipe's shares of the corners are products: of its weights, and of its relative positions
+between the ends of `mono_ratio` and of the odds f / (1 - f) of `replay_fraction`, which are the
+number of replay examples for each other one. The mean of the corners' mixes with these shares has
+as many examples of every source as the recipe's own mix, before rounding.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def corners(space: Space) -> tuple[Recipe, ...]:
 
 
 def corner_shares(space: Space, recipe: Recipe) -> dict[Recipe, float] | None:
-    """The recipe's shares of the corners, those above 0; they sum to 1. None for a recipe that the
-    space does not have. Raises ConfigError (`check_mixtures_only`)."""
+    """The recipe's shares of the corners, those above 0; they sum to 1. None for a recipe that is
+    not in the space. Raises ConfigError (`check_mixtures_only`)."""
     check_mixtures_only(space)
     if not _has(space, recipe):
         return None

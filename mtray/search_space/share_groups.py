@@ -18,7 +18,7 @@ PREFIXES = (WEIGHT, DIRECTION)
 
 @dataclass(frozen=True)
 class ShareGroup:
-    """Parameters that divide one whole.
+    """Parameters whose values are shares of one whole.
 
     - `pool`: the kind of the sources, or `directions`.
     - `names`: the parameters that divide it.
@@ -53,8 +53,7 @@ def share_groups(sources: Sequence[Source]) -> list[ShareGroup]:
 
 
 def check_names(where: str, names: Sequence[str], sources: Sequence[Source]) -> None:
-    """ConfigError for the weight of a source that there is not, or a direction that no source
-    has."""
+    """ConfigError for the weight of an unknown source, or a direction that no source has."""
     kept = {WEIGHT: [s.name for s in sources], DIRECTION: list(all_directions(sources))}
     lacking = {WEIGHT: "the study has no such source", DIRECTION: "no parallel source has these"}
     for prefix, known in kept.items():
@@ -70,8 +69,8 @@ def with_groups(
     fixed: Mapping[str, Value],
     sources: Sequence[Source],
 ) -> dict[str, Parameter]:
-    """The parameters, with the group of every searched share. Raises ConfigError where the shares
-    of a group are no division of it."""
+    """The parameters, with the group of every searched share. Raises ConfigError if the shares
+    of a group cannot sum to 1."""
     found = dict(parameters)
     for name, parameter in parameters.items():
         if isinstance(parameter, Share) != name.startswith(PREFIXES):

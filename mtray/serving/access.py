@@ -1,4 +1,4 @@
-"""Who may read the page: one-time tokens are exchanged for a session's cookie."""
+"""Access to the page: a one-time token is exchanged for the cookie of a session."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BYTES = 32  # of a token's and a session's randomness
 
 
 class Access:
-    """Tokens that were issued and not used, and the sessions that they were exchanged for.
+    """Tokens that were issued and not used, and the sessions for which others were exchanged.
 
-    A cookie is sent to every port of a host, so its name has this server's `port`.
+    Browsers send a cookie to every port of a host, so its name contains this server's `port`.
     """
 
     def __init__(self, port: int) -> None:
@@ -62,8 +62,8 @@ def _same(text: str, known: set[str]) -> str | None:
 
 
 def is_own_host(host: str | None) -> bool:
-    """Whether the Host header names the loopback interface, at any port: that of a tunnel's other
-    end differs from ours."""
+    """Whether the Host header names the loopback interface, at any port, since the
+    other end of a tunnel may have another one."""
     if not host:
         return False
     try:

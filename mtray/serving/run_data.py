@@ -108,7 +108,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 def front_data(
     run_dir: Path, study: Study, space: Space, records: RunRecords
 ) -> dict[str, Any] | None:
-    """The front with its answer; None before a trial is complete. RunError where a record has not
+    """The front with its answer; None before a trial is complete. RunError if a record lacks
     what the study asks for."""
     if all(record.state != "complete" for record in records.records):
         return None

@@ -1,5 +1,5 @@
-"""A run as it is served: its parts are made again when its files have changed, and costly ones in
-the background, with pauses."""
+"""A run as it is served: its parts are computed again when its files have changed; expensive parts
+in the background, with pauses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _read(path: Path) -> TrialRecord | DamagedFile:
 
 
 class Background:
-    """A costly part: made in a thread of its own, one at a time, from what is known at the start.
+    """An expensive part: computed in a thread of its own, one at a time.
 
     - `make`: returns the part.
     """
@@ -84,7 +84,7 @@ class Background:
         return self._busy
 
     def want(self, version: int) -> None:
-        """Start making it, unless it is made, being made, or resting."""
+        """Start computing it, unless it is up to date, being computed, or in its pause."""
         with self._lock:
             rests = time.monotonic() < self._not_before
             if self._busy or rests or self._of == version:

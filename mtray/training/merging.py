@@ -1,5 +1,5 @@
-"""Weighted means of models that were trained from one base model: what a training on a mixture of
-their data gives is predicted by it (2601.17858, 2602.00747, 2505.16066).
+"""Weighted means of models that were trained from one base model: they predict the result of
+training on a mixture of their data (2601.17858, 2602.00747, 2505.16066).
 
 The mean is of whole weights. An adapter's product is added to its layer first, since the mean of
 products is not the product of means.
@@ -68,8 +68,8 @@ def save_whole(module: Any, path: Path) -> None:
 
 def load_merged(module: Any, files: Mapping[str, Path], shares: Mapping[str, float]) -> None:
     """Give a plain model the mean of the weights in `files` (`save_whole`), a tensor at a time.
-    ValueError for shares that are none, RunError where a file has other weights than the model or
-    cannot be read."""
+    ValueError for invalid shares (`checked_shares`), RunError if a file has other weights than the
+    model or cannot be read."""
     import torch
     from safetensors import SafetensorError, safe_open
 

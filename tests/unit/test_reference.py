@@ -114,7 +114,7 @@ def test_meanings_come_from_the_docstring():
     class Range(BaseModel):
         """What is allowed.
 
-        - `low`, `high`: its ends; None: none.
+        - `low`, `high`: its ends; None: none. Both belong to it.
         - `other`: no field of it, stays.
 
         `step`: how far apart; `unit`: of all three. It goes on here."""
@@ -128,8 +128,8 @@ def test_meanings_come_from_the_docstring():
     prose, meanings = reference.described(Range)
     assert prose == ["What is allowed.", "- `other`: no field of it, stays.", "It goes on here."]
     assert meanings == {
-        "low": "its ends; null: none",
-        "high": "its ends; null: none",
+        "low": "its ends; null: none. Both belong to it",
+        "high": "its ends; null: none. Both belong to it",
         "step": "how far apart",
         "unit": "of all three",
     }

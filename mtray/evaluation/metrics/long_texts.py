@@ -1,17 +1,17 @@
 """Segments that are longer than COMET reads, scored in parts that it reads whole
 (`evaluation.comet_long`).
 
-A segment is divided no further than needed: by its lines where source, translation and reference
-have equally many; else by sentences, aligned by `sentence_alignment`; texts without sentences by
+A segment is divided no finer than needed: into its lines if source, translation and reference have
+equally many; else into sentences, aligned by `sentence_alignment`; texts without sentences into
 pieces of equal length, aligned in the same way. With `sentences` each line or group of sentences is
 a part. With `sliding` a part is `WINDOW` successive ones, and the next begins `STRIDE` further, as
 in SLIDE (Raunak, Kocmi & Post 2024, "SLIDE: Reference-free Evaluation for Machine Translation using
 a Sliding Document Window"), which has source and translation line by line.
 
-The score is the mean of the parts, in which every character of the reference (of the source
-without one) counts once, so that the weights do not depend on the system. SLIDE's mean is not
-weighted: its windows have equally many sentences, and ours need not. A part whose translation is
-missing has the score of an empty translation.
+The score is the mean of the parts, weighted so that every character of the reference (of the source
+if there is none) counts once; so the weights do not depend on the system. SLIDE's mean is not
+weighted: its windows have equally many sentences, which ours need not have. A part whose
+translation is missing has the score of an empty translation.
 """
 
 from __future__ import annotations

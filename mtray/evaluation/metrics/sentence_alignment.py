@@ -1,10 +1,11 @@
-"""Cuts texts into sentences or pieces and finds which of two texts belong together, in order.
+"""Cuts texts into sentences or pieces, and aligns those of two texts, in order.
 
 The alignment is that of Gale & Church (1993, Computational Linguistics 19:75), by lengths in
 characters, with three differences. A sentence without counterpart costs the same at any length, so
-that a missing half is not spread over the rest, and less after another one: what is missing is
-often missing together. And equal characters count: groups of one language
-share words (Sennrich & Volk 2010 take BLEU for that), groups of two at least names and numbers.
+that a missing half is not spread over the rest. It costs less after another one, since missing
+sentences are often successive. And shared character trigrams lower the cost: aligned groups in one
+language share words (Sennrich & Volk 2010 use BLEU for this), groups in two languages at least
+names and numbers.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ Span = tuple[int, int]  # start and end in a text
 Cut = tuple[int, int]  # units of the left and of the right text before it
 State = tuple[int, int, bool]  # a cut, and whether the bead before it has one side only
 
-# what ends a sentence if white space follows, in the scripts that have such a sign (a part of
-# Unicode's property Sentence_Terminal), and what ends one without
+# characters that end a sentence if white space follows (a subset of Unicode's property
+# Sentence_Terminal), and characters that end one without
 _END, _WIDE_END = ".!?…‽؟۔।॥։።፧၊။។៕᠃", "。！？｡．"
 _CLOSING = "\"'”’»›)\\]}」』）】》〉"
 _SENTENCE_END = re.compile(rf"[{_END}]+[{_CLOSING}]*(?=\s)|[{_WIDE_END}]+[{_CLOSING}]*")
@@ -47,8 +48,8 @@ def lines(text: str) -> list[Span]:
 
 def sentences(text: str) -> list[Span]:
     """Sentences by their punctuation; a line break ends one, too. A sentence does not begin with a
-    lower-case letter and does not end with an initial or a number in a list. What is cut wrongly is
-    put together again where the other text has a sentence less."""
+    lower-case letter and does not end with an initial or a number in a list. The alignment joins
+    wrongly cut sentences again where the other text has one sentence fewer."""
     return [span for line in lines(text) for span in _in_line(text, line)]
 
 

@@ -1,5 +1,5 @@
-"""A recipe of an earlier run as a new run would write it: what the study decided there and the
-space decides here is written out, and the other way round."""
+"""A recipe of an earlier run as a new run would write it: values that the study set there and the
+space sets here are written into the recipe, and vice versa."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Shares = dict[str, float]  # a source's part of its kind, by its name
 
 def recipe_here(recipe: Recipe, there: Study, here: Study, space: Space) -> Recipe:
     """A recipe of the study `there` in the terms of this study and space. It gives the same
-    training, as far as this one's sources go (`mtray.search.ledger.warm_start` compares the
-    mixes)."""
+    training, as far as the sources of this study allow (`mtray.search.ledger.warm_start` compares
+    the mixes)."""
     given = {*space.parameters, *space.fixed}
     used = training_of(recipe, there.training)
     values: dict[str, Any] = {}

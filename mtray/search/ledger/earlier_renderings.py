@@ -1,5 +1,5 @@
-"""How a recipe of an earlier run has its sources rendered, as a new run would write it: a parameter
-that the new space has and the earlier one had not is at the earlier study's value."""
+"""How a recipe of an earlier run renders its sources, as a new run would write it: a parameter that
+only the new space has is set to the value of the earlier study."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class EarlierTrial:
     - `reverted`: further points of its training.
     - `asked`: how many requests its model has to answer before it can be imported, by evaluation
       set; empty if its stored answers suffice; None if it is imported as it is.
-    - `measured_in`: the folder, laid out like a run's, with what was measured anew.
+    - `measured_in`: the folder, laid out like a run's, with what was measured again.
     - `again`: whether it is to be trained again instead, as a trial of this run.
     """
 
@@ -66,9 +66,9 @@ class EarlierRun:
     - `outside`: baselines outside the space and the reason; they fit if this run has the same
       (`checked_against_data`).
     - `before`: the study of that run.
-    - `anew`: what this study measures otherwise, a line each; if there is any, every trial is
-      measured anew.
-    - `plan`: lines on what that takes.
+    - `anew`: what this study measures differently, a line each; if there is any, every trial is
+      measured again.
+    - `plan`: lines that say what measuring takes.
     """
 
     run_dir: Path

@@ -1,5 +1,5 @@
-"""Measures trials of earlier runs anew, before they are imported: missing answers come from kept
-weights, and all answers are scored under this run's study, as `mtray.trial.record` does.
+"""Measures trials of earlier runs again, before they are imported: missing answers are generated
+with kept weights, and all answers are scored under this run's study, as `mtray.trial.record` does.
 
 What is measured is kept in the run's folder until the trials are imported, so that an interrupted
 start does not measure it twice.
@@ -58,8 +58,9 @@ class ImportSession:
     """State shared by all trials of one earlier run that are measured anew.
 
     - `run_dir`: of this run.
-    - `there`: of the earlier run.
-    - `before`: the study of that run, and `earlier` its evaluation; None if it cannot be read.
+    - `there`: that of the earlier run.
+    - `before`: the study of the earlier run, and `earlier` its evaluation suite; None if that
+      cannot be read.
     """
 
     run_dir: Path
@@ -73,9 +74,9 @@ class ImportSession:
 def measured_imports(
     run_dir: Path, study: Study, suite: Suite, taken: Sequence[EarlierTrial], say: Say
 ) -> tuple[EarlierTrial, ...]:
-    """The trials to import, those that need it measured anew, and the base model with them unless
-    the run has it. One that cannot be measured, or breaks a constraint, is left out, and `say` says
-    so. Raises MtrayError if the base model cannot be measured."""
+    """The trials to import; those that need it are measured again, and with them the base model
+    unless the run has it. A trial that cannot be measured, or breaks a constraint, is left out, and
+    `say` reports it. Raises MtrayError if the base model cannot be measured."""
     wanted = [trial for trial in taken if trial.asked is not None and not trial.again]
     if not wanted:
         return tuple(taken)
@@ -174,7 +175,7 @@ def _measure(
 
 def base_outputs(session: ImportSession) -> list[Output]:
     """The base model's answers under this study: the run's own if it has them, else the earlier
-    run's, and what they lack is asked now. Then they are recorded as the run's base model."""
+    run's; missing ones are generated now. Then they are recorded as the run's base model."""
     found = read_base_outputs(session.run_dir, session.suite)
     if found is not None:
         return found
@@ -196,8 +197,8 @@ def base_outputs(session: ImportSession) -> list[Output]:
 
 
 def _outcome(session: ImportSession, record: TrialRecord) -> tuple[Outcome, dict[str, Any]]:
-    """The answers to all requests of this study, those stored and those asked now, and what was
-    asked."""
+    """The answers to all requests of this study, stored or generated now, and what was
+    generated."""
     suite = session.suite
     file = trial_dir(session.there, record.number) / OUTPUTS_FILE
     answers = stored_answers(file, session.earlier)

@@ -1,10 +1,10 @@
 """What trials of an earlier run lack under the evaluation of this run's study, and what it takes to
 measure it.
 
-Every answer that a trial has stored is used again if this study asks the same request; the rest is
-asked of its kept weights. Then all answers are scored as those of a new trial are, so its values
-and bootstrap draws are paired with those of this run's trials, whatever sets share segments. A
-trial that lacks answers and has no weights would have to be trained again (`--train-again`).
+Every answer that a trial has stored is used again if this study has the same request; missing ones
+are generated with its kept weights. Then all answers are scored as those of a new trial are, so its
+values and bootstrap draws are paired with those of this run's trials, whatever sets share segments.
+A trial that lacks answers and has no weights would have to be trained again (`--train-again`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PRESENT = 10  # numbers of trials that a line shows
 def measured_otherwise(
     run_dir: Path, changes: Iterable[StudyChange], records: Iterable[TrialRecord], now: Study
 ) -> tuple[str, ...]:
-    """What an earlier run measured otherwise than this study, a line each; empty if the stored
+    """What an earlier run measured differently from this study, a line each; empty if the stored
     scores suffice."""
     lines = [f"{c.key}" for c in changes if c.needs == Need.MEASURE]
     files = changed_files(run_dir, now.evaluation.model_dump(mode="json"))
@@ -74,9 +74,9 @@ def family(trial: EarlierTrial) -> list[TrialRecord]:
 class _Plan:
     """Trials of one earlier run by what they need.
 
-    - `known`: none, since this run has imported them.
-    - `measured`: they can be measured anew.
-    - `lacking`: they lack answers and weights.
+    - `known`: nothing, since this run has imported them already.
+    - `measured`: to be measured again, which is possible.
+    - `lacking`: training, since they lack answers and weights.
     - `base`: requests for the base model, by evaluation set.
     - `asked`: how many requests a trial of that run answered.
     """
@@ -91,9 +91,9 @@ class _Plan:
 def planned(
     found: EarlierRun, study: Study, suite: Suite, run_dir: Path, again: TrainAgain | None
 ) -> EarlierRun:
-    """The survey with what every trial needs before it can be imported into the run in `run_dir`.
-    Reads files of the earlier run; asks and trains nothing. `again`: which trials that have to be
-    trained again are trained as the first ones of this run."""
+    """The earlier run with what every trial needs before it can be imported into the run in
+    `run_dir`. Reads files of the earlier run; generates and trains nothing. `again`: which of the
+    trials that have to be trained again are trained first in this run."""
     if not found.anew or found.before is None:
         return found
     from mtray.training.models import load_tokenizer

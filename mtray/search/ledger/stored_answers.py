@@ -27,9 +27,8 @@ def suite_of(study: Study, tokenizer: Any) -> tuple[Suite | None, str]:
 
 
 def stored_answers(file: Path, suite: Suite | None) -> Answers:
-    """The outputs in a trial's file by the requests of its suite. A set of which the file holds
-    other requests, since its content has changed, gives none; nor does a missing or damaged
-    file."""
+    """The outputs in a trial's file by the requests of its suite. A set whose content has changed,
+    so that the file holds other requests, gives none; nor does a missing or damaged file."""
     found: Answers = {}
     if suite is None:
         return found

@@ -28,8 +28,8 @@ class Need(StrEnum):
     - `RECOMPUTE`: objectives follow from stored scores and draws.
     - `SEARCH`: how a run searches or is named; its trials can be imported into another run.
     - `FIT`: some trials fit and others do not.
-    - `MEASURE`: other requests or metrics. Another run scores stored answers anew, and asks kept
-      weights for those that are missing.
+    - `MEASURE`: other requests or metrics. Another run scores stored answers again, and generates
+      missing ones with kept weights.
     - `ANSWER`: another generation of every answer.
     - `TRAIN`: other models.
     """
@@ -49,8 +49,8 @@ WORDS = {
     Need.SEARCH: "cannot change within a run; every trial fits another run",
     Need.FIT: "cannot change within a run; trials that fit can be imported",
     Need.MEASURE: (
-        "cannot change within a run; another run scores stored answers anew and asks kept weights "
-        "for the others"
+        "cannot change within a run; another run scores stored answers again and generates missing "
+        "ones with kept weights"
     ),
     Need.ANSWER: "every model has to be evaluated again",
     Need.TRAIN: "every trial has to be trained again",
