@@ -83,6 +83,7 @@ CASES = {
     ),
     "another file": ({}, {"quality": [pairs(file="more")]}, {"quality.en-uk": 30}),
     "more resamples": ({}, {"bootstrap": 300}, {}),
+    "long segments in parts": ({}, {"comet_long": "sentences"}, {}),
     "a metric that is not needed": ({}, {"metrics": ["chrf", "bleu"]}, None),
     "a metric as an objective": (
         {}, {"metrics": ["chrf", "bleu"], "objectives": {"bleu.en-uk": "max", "retention": "max"}},

@@ -90,6 +90,7 @@ CASES = [
     (study_of(), evaluated(quality=(QUALITY, FRENCH)), {"evaluation.quality.en-fr": "measure"}),
     (evaluated(quality=(QUALITY, FRENCH)), evaluated(quality=(FRENCH, QUALITY)), {}),
     (study_of(), evaluated(bootstrap=500), {"evaluation.bootstrap": "measure"}),
+    (study_of(), evaluated(comet_long="sliding"), {"evaluation.comet_long": "measure"}),
     (study_of(), evaluated(comet="none", metrics=("chrf",)),
      {"evaluation.comet": "measure", "evaluation.metrics": "nothing"}),
     (study_of(), evaluated(sample_seed=3), {"evaluation.sample_seed": "measure"}),

@@ -13,7 +13,7 @@ export function compareTrials(my) {
       ? two(my, ...found)
       : found.length === 1
         ? one(found[0])
-        : [el("p", { class: "soft small" }, "Tick one trial to see its course, two to compare their recipes.")]),
+        : [el("p", { class: "soft small" }, "Tick one trial to see its loss curve, two to compare their recipes.")]),
   );
 }
 function one(r) {

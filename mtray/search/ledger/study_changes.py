@@ -68,7 +68,7 @@ RULES: tuple[tuple[str, Need], ...] = (
     (r"study\.evaluation\.(comet_device|batch_tokens|divergence|embedder|metrics)", Need.NOTHING),
     (r"study\.evaluation\.abilities\.[^.]+\.weight$", Need.RECOMPUTE),
     (r"study\.evaluation\.(quality|abilities|more_comet|more_metrics)\.", Need.MEASURE),
-    (r"study\.evaluation\.(comet|bootstrap|sample_seed)$", Need.MEASURE),
+    (r"study\.evaluation\.(comet|comet_long|bootstrap|sample_seed)$", Need.MEASURE),
     (r"study\.evaluation\.", Need.ANSWER),
     (r"", Need.TRAIN),
 )
