@@ -26,10 +26,15 @@ def test_one_pair_for_each_english_sentence_that_both_have():
 
 def test_no_text_is_in_two_splits():
     """`Sí.` and `Ні.` translate English sentences of several splits."""
+    sentences = [
+        ("Right.", "sí.", "Правильно."),
+        ("Hi!", "¡Hola!", "Привіт!"),
+        ("Nope.", "Que no.", "Ні."),
+    ]
     finetune = (
-        [{"en": "Right.", "es": "sí."}, {"en": "Hi!", "es": "¡Hola!"}, {"en": "Nope.", "es": "Que no."}],
-        [{"en": "Right.", "uk": "Правильно."}, {"en": "Hi!", "uk": "Привіт!"}, {"en": "Nope.", "uk": "Ні."}],
-    )  # fmt: skip
+        [{"en": en, "es": es} for en, es, _ in sentences],
+        [{"en": en, "uk": uk} for en, _, uk in sentences],
+    )
     pretrain = ([{"en": "Hello!", "es": "¡Hola!"}], [{"en": "Hello!", "uk": "Вітаю!"}])
     found = split_pairs({"pretrain": pretrain, "finetune": finetune, "dev": (SPANISH, UKRAINIAN)})
     assert len(found["dev"]) == 2
