@@ -4,9 +4,9 @@ English pairs for phase 1, pairs of another language for phase 2, and the Englis
 
 The paper's first phase is English instructions. The embedded model follows none, so phase 1
 teaches it one with English answers, a request for a translation from Ukrainian in a form that it
-has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both, and none
-of the replayed prompts asks for a sentence that is tested: the search for leakage does not find a
-short one within the quotes of a prompt.
+has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both, and
+none of the replayed prompts asks for a sentence that is tested: the search for leakage does not
+find a short one within the quotes of a prompt.
 """
 
 from __future__ import annotations

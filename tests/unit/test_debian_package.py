@@ -111,5 +111,5 @@ def test_a_header_that_unpacks_to_more_than_the_memory_is_not_read(tmp_path, mon
     head.type, head.size = tarfile.XHDTYPE, 1 << 33
     made = package(tmp_path / "p.deb", head.tobuf() + bytes(1 << 20))
     monkeypatch.setattr(debian_package, "MOST_TOTAL", 1 << 19)
-    with pytest.raises(DataError, match="not read$"):
+    with pytest.raises(DataError, match=r"not read$"):
         list(package_files(made, FOLDER, ".html"))
