@@ -191,7 +191,7 @@ def add_paper(parser: argparse.ArgumentParser) -> None:
         "--scale",
         choices=("tiny", "small", "full"),
         default="tiny",
-        help="tiny: the embedded model and corpora, minutes on two cores; small: a small real "
+        help="tiny: the embedded model and corpora, on two cores; small: a small real "
         "model; full: as published (default: tiny)",
     )
     chosen = parser.add_mutually_exclusive_group()
