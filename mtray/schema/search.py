@@ -59,7 +59,9 @@ class Budget(Frozen):
     - `baselines`: which of them run (all, none, or a list), if the study has the sources for them.
     - `recipes`: recipes that are trained after the baselines and before any that the search
       suggests, in this order; a list of values stands for each of them. Each gives every searched
-      parameter that has no default; one that stands a second time is trained with another seed.
+      parameter that has no default; one that stands a second time is trained with another seed. A
+      value of a parameter that the recipe switches off is left out. Of weights or directions that
+      are a whole together, those that are not given are 0, if the others make up the whole.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
     - `confirm`: number of trials at the end that train the recommended recipe, again or for the
