@@ -363,6 +363,13 @@ def test_a_constraint_is_decided_by_the_new_values(bench):
     assert len(bench.said) == 2 and "infeasible" in bench.said[0]
 
 
-def test_the_option_needs_a_run():
-    with pytest.raises(ConfigError, match="--train-again front: needs --from RUN"):
-        load(arguments(["--train-again", "front"]))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--train-again", "front"], "--train-again front: needs --from RUN"),
+        (["--page", "off", "--page-port", "8000"], "--page-port 8000: there is no page"),
+    ],
+)
+def test_options_that_need_another_one(given, said):
+    with pytest.raises(ConfigError, match=said):
+        load(arguments(given))

@@ -146,6 +146,9 @@ def test_a_scale_that_lacks_something_is_refused(change, said):
 def test_the_command_lists_presets_and_names_missing_files(capsys, tmp_path):
     assert main(["paper"]) == 0
     assert "2405.20089: The Fine-Tuning Paradox" in capsys.readouterr().out
+    for option in ("--check", "--report", "--run=sizes"):
+        assert main(["paper", option]) == 2
+        assert "ID: is missing" in capsys.readouterr().err
     assert main(["paper", "1706.03762"]) == 2
     assert "there are 004, " in capsys.readouterr().err
     command = ["paper", "2405.20089", "--scale", "small", "--check", "--runs-dir", str(tmp_path)]
