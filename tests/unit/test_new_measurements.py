@@ -2,6 +2,7 @@
 anew, trained again or refused, and that each is what this study would have measured."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +317,16 @@ def test_an_interrupted_measurement_goes_on(bench, monkeypatch):
     assert bench.imported(study, bench.survey(study).taken).taken_over == 2
     assert [number for number, _ in bench.asked] == [-1, 1, 2]
     assert not (bench.new / measuring.FOLDER).exists()
+
+
+def test_what_was_measured_on_other_content_is_not_taken(bench):
+    """The content of a test set is changed after an interruption."""
+    study = bench.study(NEW_SET)
+    before = measuring._key(study)
+    assert measuring._key(bench.study(NEW_SET)) == before
+    file = Path(study.evaluation.quality[0].path)
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert measuring._key(study) != before
 
 
 def test_one_that_cannot_be_measured_is_left_out(bench, monkeypatch):
