@@ -174,6 +174,8 @@ def _paper(args: argparse.Namespace) -> int:
     from mtray.commands.paper import PaperOptions, list_presets, paper
 
     if args.paper is None:
+        if args.check or args.report or args.run_names:
+            raise ConfigError("ID: is missing; `python -m mtray paper` lists the papers")
         return list_presets()
     action = "check" if args.check else "report" if args.report else "run"
     options = PaperOptions(

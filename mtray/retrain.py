@@ -38,8 +38,8 @@ def recorded_held(record: TrialRecord) -> dict[str, int]:
 def find_record(run_dir: Path, trial: str) -> TrialRecord:
     """The record of trial `trial`, a number or `base`. RunError, listing those that exist, when
     there is none."""
-    if trial != "base" and not trial.isdecimal():
-        raise ConfigError(f"NUMBER: expected a trial's number or base, found {trial!r}")
+    if trial != "base" and not (trial.isdecimal() and len(trial) < 10):
+        raise ConfigError(f"NUMBER: expected a trial's number or base, found {trial[:20]!r}")
     number = BASE_NUMBER if trial == "base" else int(trial)
     file = result_path(run_dir, number)
     if not file.is_file():

@@ -105,6 +105,8 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
         )
     if args.train_again and not vars(args)["from"]:
         raise ConfigError(f"--train-again {args.train_again}: needs --from RUN")
+    if args.page_port and args.page == "off":
+        raise ConfigError(f"--page-port {args.page_port}: there is no page with --page off")
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)

@@ -33,6 +33,7 @@ STARTS = 8
 LEVEL_WIDTH = 3.0
 SLOPE_WIDTH = 1.0
 MOST_DAMPING = 1e8
+ROUNDING = 1e-9  # of a coordinate's values, relative: one that varies by less is the same for all
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,12 @@ def linear_fit(points: Array, values: Array, covariance: Array) -> RegressionFit
     """An intercept and a slope for each coordinate, in units of its standard deviation, with weak
     priors. A `leave_one_out.Fit`."""
     middle, wide = points.mean(axis=0), points.std(axis=0)
+    # the standard deviation of equal values is not always 0
+    varies = wide > ROUNDING * np.abs(points).max(axis=0, initial=0.0)
     d, unit = points.shape[1], size_of(values, covariance)
 
     def mean(theta: Array, at: Array) -> Array:
-        scaled = (at[:, :d] - middle) / np.where(wide > 0, wide, 1.0)
+        scaled = (at[:, :d] - middle) / np.where(varies, wide, 1.0)
         return np.asarray(theta[..., :1] + theta[..., 1:] @ scaled.T)
 
     names = ("mean", *(f"slope {i}" for i in range(d)))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mtray.errors import ConfigError
+from mtray.errors import ConfigError, RunError
 from mtray.files import write_atomically
 from mtray.papers.composition import ComposedRun, composed, prepared_dir, written
 from mtray.papers.pages import markdown, needs_sheet, setup_sheet
@@ -20,6 +24,9 @@ from mtray.report.console import new_console
 from mtray.report.printing import Sheet, print_lines, print_sheet
 from mtray.run_files import STUDY_FILE
 from mtray.run_models import PREFIX
+
+if TYPE_CHECKING:
+    from mtray.papers.results import RunResults
 
 SWEEP = ROOT / "sweeps" / "ratio_search.py"
 
@@ -63,7 +70,7 @@ def paper(name: str, options: PaperOptions, action: str) -> int:
         return _report(preset, options, runs, console)
     _prepare(preset, options)
     command = f"python -m mtray paper {preset.paper} --scale {options.scale}"
-    options.runs_dir.mkdir(parents=True, exist_ok=True)
+    _make_folder(options.runs_dir)
     files = [written(run, options.runs_dir, command) for run in runs]
     for run, (study, space) in zip(runs, files, strict=True):
         code = _start(preset, run, (study, space), options, action, console)
@@ -95,6 +102,13 @@ def _check_needs(preset: Preset, options: PaperOptions, console: Console) -> Non
             f"as {lacking[0]}; get them from where the table says, and give their folder with "
             "--data FOLDER"
         )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ConfigError(f"--runs-dir {path}: is a file; give a folder") from None
 
 
 def _at(options: PaperOptions) -> tuple[Scale, Path | None]:
@@ -141,13 +155,28 @@ def awaited_run(model: str, runs_dir: Path) -> str | None:
 
 
 def _awaited(command: Sequence[str]) -> int:
-    """The exit code of a process. Ctrl-C reaches it as well, and it decides when to end."""
-    process = subprocess.Popen(command)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    """The exit code of a process, as of a shell. Ctrl-C reaches it as well, SIGTERM is passed on to
+    it, and it decides when to end."""
+    asked = False
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        if process is not None:
+            process.send_signal(number)
+
+    process: subprocess.Popen[bytes] | None = None
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        process = subprocess.Popen(command)
+        if asked:  # before there was a process to pass it on to
+            process.terminate()
+        while process.poll() is None:
+            with suppress(KeyboardInterrupt):
+                process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def _report(
@@ -157,8 +186,12 @@ def _report(
     from mtray.papers.reports import CODE
     from mtray.papers.results import PaperResults, read_run
 
-    found = {run.run: read_run(options.runs_dir / run.name) for run in runs}
+    begun = _begun(runs, options)
+    found = {run.run: read_run(options.runs_dir / run.name) for run in begun}
+    notes = [text for name, run in found.items() for text in unfinished(name, run)]
+    notes += missing_text([run for run in runs if run not in begun])
     report = CODE[preset.paper].report(PaperResults(preset, options.scale, found))
+    report = replace(report, parts=[*notes, *report.parts])
     for part in report.parts:
         if isinstance(part, str):
             print_lines(["", part], console)
@@ -171,6 +204,34 @@ def _report(
         files.append(write_atomically(options.runs_dir / f"{start}-{name}.png", png))
     print_lines(["", *(f"written: {file}" for file in files)], console)
     return 0
+
+
+def _begun(runs: Sequence[ComposedRun], options: PaperOptions) -> list[ComposedRun]:
+    """The runs that have been started. RunError where one was asked for that has not, or none
+    has."""
+    found = [run for run in runs if (options.runs_dir / run.name / STUDY_FILE).is_file()]
+    lacking = [run for run in runs if run not in found]
+    if lacking and (options.runs or not found):
+        raise RunError(
+            f"{options.runs_dir / lacking[0].name}: not a run folder (no {STUDY_FILE}); train it "
+            f"first: the same command without --report, or name the folder of all runs with "
+            "--runs-dir"
+        )
+    return found
+
+
+def missing_text(lacking: Sequence[ComposedRun]) -> list[str]:
+    """Runs of the preset that a report lacks."""
+    names = ", ".join(f"`{run.run}`" for run in lacking)
+    return [f"Not started, and not in this report: {names}."] if lacking else []
+
+
+def unfinished(name: str, run: RunResults) -> list[str]:
+    """How many of the trainings of a run the report has, if not all."""
+    done, planned = len(run.records) - 1, run.study.budget.trials
+    if done >= planned:
+        return []
+    return [f"`{name}` is not finished: this report has {done} of its {planned} trainings."]
 
 
 def show(sheet: Sheet, console: Console) -> None:

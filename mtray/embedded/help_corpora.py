@@ -98,6 +98,8 @@ def prepare(target: Path) -> Path:
     if (target / "counts.json").is_file():
         _check_version(target)
         return target
+    if target.is_dir() and any(target.iterdir()):
+        raise DataError(f"{target}: is not complete; remove that folder, and run this again")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".help-") as scratch:
         print("fetching LibreOffice's help in 7 languages (22 MB) ...", flush=True)
@@ -118,7 +120,14 @@ def prepare(target: Path) -> Path:
 
 
 def _check_version(target: Path) -> None:
-    found = {package["version"] for package in json.loads((target / PACKAGES_FILE).read_text())}
+    try:
+        packages = json.loads((target / PACKAGES_FILE).read_text())
+        found = {package["version"] for package in packages}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{target / PACKAGES_FILE}: does not say which packages the texts are from; remove "
+            "that folder, and run this again"
+        ) from None
     if found != {help_version()}:
         raise DataError(
             f"{target}: was made from version {', '.join(sorted(found))} of the packages, and "

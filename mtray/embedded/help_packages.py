@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -20,6 +21,7 @@ HELP_VERSION = "4:7.4.7-1+deb12u14"
 # set by a user who has the packages in a folder, or wants those of another version
 FOLDER_VARIABLE, HELP_VERSION_VARIABLE = "MTRAY_DEBIAN_PACKAGES", "MTRAY_HELP_VERSION"
 SECONDS = 120.0
+VERSION = re.compile(r"(\d+:)?\d[A-Za-z0-9.+~-]*")  # Debian Policy, section 5.6.12
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,14 @@ class FetchedPackage:
 
 
 def help_version() -> str:
-    """The version that the user names, or the pinned one."""
-    return os.environ.get(HELP_VERSION_VARIABLE) or HELP_VERSION
+    """The version that the user names, or the pinned one. Raises DataError for what is none."""
+    version = os.environ.get(HELP_VERSION_VARIABLE) or HELP_VERSION
+    if not VERSION.fullmatch(version):
+        raise DataError(
+            f"{HELP_VERSION_VARIABLE}={version!r}: no version of a Debian package, such as "
+            f"{HELP_VERSION}"
+        )
+    return version
 
 
 def fetch_package(package: HelpPackage, into: Path) -> FetchedPackage:

@@ -6,29 +6,40 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
-# the corpora's splits are by the English sentence, so no pair of one split has a side in another
-SPLITS = ("pretrain", "finetune", "dev")
+# the corpora's splits are by the English sentence, of which "¡Hola!" translates several: a text
+# stays in the first of these that has it
+SPLITS = ("dev", "finetune", "pretrain")
 
 Row = dict[str, str]
 
 
-def pivoted(spanish: list[Row], ukrainian: list[Row]) -> list[Row]:
-    """One pair for each English sentence that both have, with the keys `es` and `uk`, each text
-    once, in an order that does not depend on the files'. Rows have `en` beside `es` or `uk`."""
+def pivoted(spanish: list[Row], ukrainian: list[Row], used: set[str]) -> list[Row]:
+    """One pair for each English sentence that both have, with the keys `es` and `uk`, in an order
+    that does not depend on the files'. Each text stands once, and none that was `used`, to which
+    they are added. Rows have `en` beside `es` or `uk`."""
     by_english = {row["en"].strip().lower(): row["uk"] for row in reversed(ukrainian)}
     found: dict[str, Row] = {}
-    used = defaultdict[str, set[str]](set)
     for row in spanish:
         english, text = row["en"].strip().lower(), row["es"]
         other = by_english.get(english)
-        if other and english not in found and text not in used["es"] and other not in used["uk"]:
+        if other and english not in found and not {_key(text), _key(other)} & used:
             found[english] = {"es": text, "uk": other}
-            used["es"].add(text)
-            used["uk"].add(other)
+            used |= {_key(text), _key(other)}
     return sorted(found.values(), key=_place)
+
+
+def split_pairs(sides: Mapping[str, tuple[list[Row], list[Row]]]) -> dict[str, list[Row]]:
+    """The pairs of every split, from its rows of both languages; no text is in two of them."""
+    used: set[str] = set()
+    return {split: pivoted(*sides[split], used) for split in SPLITS}
+
+
+def _key(text: str) -> str:
+    """Equal for texts that differ in case alone."""
+    return text.strip().lower()
 
 
 def _place(row: Row) -> bytes:
@@ -40,15 +51,24 @@ def prepare(corpora: Path, target: Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if all(_file(target, split).is_file() for split in SPLITS):
+        return target
     target.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        file = target / f"es-uk.{split}.parquet"
-        if file.is_file():
-            continue
-        sides = (corpora / f"parallel.en-{code}.{split}.parquet" for code in ("es", "uk"))
-        rows = pivoted(*(pq.read_table(side).to_pylist() for side in sides))
-        with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
-            made = Path(scratch) / file.name
-            pq.write_table(pa.Table.from_pylist(rows), made, compression="zstd")
-            os.replace(made, file)
+
+    def rows(code: str, split: str) -> list[Row]:
+        found: list[Row] = pq.read_table(
+            corpora / f"parallel.en-{code}.{split}.parquet"
+        ).to_pylist()
+        return found
+
+    sides = {split: (rows("es", split), rows("uk", split)) for split in SPLITS}
+    with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
+        for split, pairs in split_pairs(sides).items():
+            made = _file(Path(scratch), split)
+            pq.write_table(pa.Table.from_pylist(pairs), made, compression="zstd")
+            os.replace(made, _file(target, split))
     return target
+
+
+def _file(folder: Path, split: str) -> Path:
+    return folder / f"es-uk.{split}.parquet"

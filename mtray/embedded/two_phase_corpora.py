@@ -4,7 +4,9 @@ English pairs for phase 1, pairs of another language for phase 2, and the Englis
 
 The paper's first phase is English instructions. The embedded model follows none, so phase 1
 teaches it one with English answers, a request for a translation from Ukrainian in a form that it
-has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both.
+has never seen, and phase 2 the same with Ukrainian answers. No English sentence is in both, and
+none of the replayed prompts asks for a sentence that is tested: the search for leakage does not
+find a short one within the quotes of a prompt.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
+from mtray.data.leakage import normalised
 from mtray.data.templates import translation_prompt
 
 LAST = "english.parquet"  # the file that is put in place last
@@ -28,13 +32,15 @@ def phase_of(english: str) -> int:
     return 1 + hashlib.sha256(f"phase {english.strip().lower()}".encode()).digest()[0] % 2
 
 
-def build_tables(pairs: list[Row]) -> dict[str, list[Row]]:
-    """The tables by file name. `pairs` have the keys `en` and `uk`."""
+def build_tables(pairs: list[Row], tested: Collection[str]) -> dict[str, list[Row]]:
+    """The tables by file name. `pairs` have the keys `en` and `uk`; `tested`: Ukrainian texts of
+    the test set."""
+    held = {normalised(text) for text in tested}
     found: dict[str, list[Row]] = {"phase-1": [], "phase-2": []}
     for row in pairs:
         found[f"phase-{phase_of(row['en'])}"].append(row)
-    replayed = found["phase-2"][:REPLAYED]
-    return found | {"english": [english_version(row) for row in replayed]}
+    replayed = [row for row in found["phase-2"] if normalised(row["uk"]) not in held]
+    return found | {"english": [english_version(row) for row in replayed[:REPLAYED]]}
 
 
 def english_version(row: Row) -> Row:
@@ -49,11 +55,14 @@ def prepare(corpora: Path, target: Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = corpora / "parallel.en-uk.finetune.parquet"
+    pairs, tested = (
+        pq.read_table(corpora / f"parallel.en-uk.{split}.parquet") for split in ("finetune", "dev")
+    )
+    tables = build_tables(pairs.to_pylist(), tested["uk"].to_pylist())
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
         out = Path(scratch)
-        for name, rows in build_tables(pq.read_table(file).to_pylist()).items():
+        for name, rows in tables.items():
             pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
         for file in sorted(out.iterdir(), key=lambda file: file.name == LAST):
             os.replace(file, target / file.name)

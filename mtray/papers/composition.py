@@ -53,9 +53,9 @@ def composed(preset: Preset, scale: Scale, data: Path | None) -> list[ComposedRu
     """Every run of a preset at a scale. Raises ConfigError for a name that stands for nothing."""
     runs = preset.runs_at(scale)
     names = {run: preset.run_name(scale, run) for run in runs}
-    fixed = {"prepared": str(prepared_dir(preset)), **{f"run_{r}": n for r, n in names.items()}}
+    fixed = {"prepared": _plain(prepared_dir(preset)), **{f"run_{r}": n for r, n in names.items()}}
     if data is not None:
-        fixed["data"] = str(data.absolute())
+        fixed["data"] = _plain(data.absolute())
     own = {name: found[scale] for name, found in preset.values.items()}
     found = []
     for run in runs:
@@ -64,6 +64,11 @@ def composed(preset: Preset, scale: Scale, data: Path | None) -> list[ComposedRu
         space = replaced(SPACES / preset.paper / f"{run}.yaml", values)
         found.append(ComposedRun(run, names[run], {"name": names[run], **study}, space))
     return found
+
+
+def _plain(folder: Path) -> str:
+    """A folder's path as a value, in which a dollar sign begins no name."""
+    return str(folder).replace("$", "$$")
 
 
 def replaced(path: Path, values: Values) -> dict[str, Any]:

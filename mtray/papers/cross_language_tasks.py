@@ -7,8 +7,15 @@ import tempfile
 from pathlib import Path
 
 from mtray.embedded.help_corpora import read_pages
-from mtray.embedded.help_packages import PACKAGES, fetch_package
+from mtray.embedded.help_packages import (
+    HELP_VERSION,
+    HELP_VERSION_VARIABLE,
+    PACKAGES,
+    fetch_package,
+    help_version,
+)
 from mtray.embedded.help_summaries import write_summaries
+from mtray.errors import DataError
 from mtray.papers.preset import Scale
 from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
 from mtray.report.printing import EMPTY, Sheet
@@ -16,7 +23,7 @@ from mtray.schema import Recipe, training_of
 
 LANGUAGES = {"tiny": "es", "small": "de"}  # of the summaries; at full scale they are the user's
 MOST_CHARACTERS = {"tiny": 1_000, "small": 3_000}  # of an article, which must fit the models
-DONE = "complete"  # an empty file, written last
+DONE = "complete"  # a file with the version of the packages, written last
 MEASURES = ("quality", "short", "long")
 CAPTION = (
     "Differences from the untouched model with 95 % intervals over segments and seeds; * marks "
@@ -32,7 +39,10 @@ SUBSTITUTE = (
 def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
     """Articles and summaries from LibreOffice's help; at full scale they are the user's."""
     target = folder / scale
-    if scale not in LANGUAGES or (target / DONE).is_file():
+    if scale not in LANGUAGES:
+        return
+    if (target / DONE).is_file():
+        _check_version(target)
         return
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".made-") as scratch:
@@ -45,7 +55,17 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
         for package in filter(lambda package: package.note, found):
             print(f"note: {package.note}")
     write_summaries(target, pages[0], {codes[1]: pages[1]}, MOST_CHARACTERS[scale])
-    (target / DONE).touch()
+    (target / DONE).write_text(f"{help_version()}\n")
+
+
+def _check_version(target: Path) -> None:
+    """DataError where the texts are of another version than is asked for."""
+    found = (target / DONE).read_text().strip() or HELP_VERSION
+    if found != help_version():
+        raise DataError(
+            f"{target}: was made from version {found} of the packages, and {help_version()} is "
+            f"asked for; remove that folder, or set {HELP_VERSION_VARIABLE} to that version"
+        )
 
 
 def report(found: PaperResults) -> Report:

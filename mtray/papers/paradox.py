@@ -9,7 +9,7 @@ import numpy as np
 
 from mtray.analysis.critical_values import least_values
 from mtray.papers.curves import Line, Panel, curves_png
-from mtray.papers.rank_test import RankTest, rank_test
+from mtray.papers.rank_test import rank_test
 from mtray.papers.results import (
     PaperResults,
     Report,
@@ -28,6 +28,7 @@ PUBLISHED = {
 }
 UNPUBLISHED = "not published in numbers"
 PUBLISHED_MONO = "accuracy falls by .1 without, by .025 (formal) and .007 (informal) with 1:1"
+FEWEST = 3  # trainings with a rank correlation; of two it is 1 or -1
 HALF = 0.5  # of the loss: the critical ratio is where no more than this remains
 GAINS = (
     "Differences from the untouched model, with 95 % intervals over segments and seeds; * marks "
@@ -80,9 +81,8 @@ def correlation_sheet(run: RunResults) -> Sheet:
     """Spearman's correlation of every measure with the number of pairs, over the trainings."""
     rows = []
     for name in measures(run):
-        alone = _correlation(run, name, 0.0)
-        mixed = _correlation(run, name, 1.0)
-        rows.append([name, alone.text(), mixed.text(), PUBLISHED.get(name, UNPUBLISHED)])
+        alone, mixed = (correlation_text(run, name, ratio) for ratio in (0.0, 1.0))
+        rows.append([name, alone, mixed, PUBLISHED.get(name, UNPUBLISHED)])
     head = ["measure", "parallel text alone", "mono 1:1", "paper"]
     return Sheet(
         head, rows, title="Rank correlation with the number of pairs", left=frozenset(head),
@@ -92,13 +92,16 @@ def correlation_sheet(run: RunResults) -> Sheet:
     )  # fmt: skip
 
 
-def _correlation(run: RunResults, name: str, ratio: float) -> RankTest:
-    trials = [t for r in run.where(mono_ratio=ratio) for t in run.seeds(r)]
+def correlation_text(run: RunResults, name: str, ratio: float) -> str:
+    """Over the trainings at this ratio that have the measure."""
+    trials = [t for r in run.where(mono_ratio=ratio) for t in run.seeds(r) if of(t, name)]
+    if len(trials) < FEWEST:
+        return f"{len(trials)} trainings, too few"
     x = np.array([t.recipe.parallel_size for t in trials], dtype=np.float64)
     y = np.array([score.value for t in trials if (score := of(t, name))])
     drawn = [run.draws(t.number, [name]).get(name) for t in trials]
     known = [one for one in drawn if one is not None]
-    return rank_test(x, y, np.stack(known, axis=1) if len(known) == len(trials) else None)
+    return rank_test(x, y, np.stack(known, axis=1) if len(known) == len(trials) else None).text()
 
 
 def mono_sheet(run: RunResults) -> Sheet:

@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from mtray.schema.base import BASELINES, Baseline, Frozen
 
+MOST_RECIPES = 10_000  # that a study gives; a few lists of values multiply to any number
+
 
 def _baselines(given: object) -> tuple[str, ...]:
     """`all`, `none`, one name or a list, as a tuple of names. ValueError for anything else."""
@@ -23,14 +25,29 @@ def _baselines(given: object) -> tuple[str, ...]:
 
 def _expanded(given: Sequence[Any]) -> list[Any]:
     """Every recipe of a list in which a list of values stands for each of them; the last parameter
-    that has one varies fastest."""
+    that has one varies fastest. ValueError for a list without values, for truth values, and for
+    more than `MOST_RECIPES`."""
     out: list[Any] = []
-    for found in given:
+    for place, found in enumerate(given, 1):
         if not isinstance(found, dict):
             return list(given)  # which is then refused, with its place
         choices = [v if isinstance(v, list | tuple) else [v] for v in found.values()]
+        _check_values(place, dict(zip(found, choices, strict=True)))
+        if len(out) + math.prod(map(len, choices)) > MOST_RECIPES:
+            raise ValueError(
+                f"`recipes` {place}: its lists of values stand for more than {MOST_RECIPES:,} "
+                "recipes in all; give fewer values"
+            )
         out += [dict(zip(found, values, strict=True)) for values in product(*choices)]
     return out
+
+
+def _check_values(place: int, choices: Mapping[str, Sequence[Any]]) -> None:
+    for name, values in choices.items():
+        if not values:
+            raise ValueError(f"`recipes` {place}: {name} has no value; give one, or drop the line")
+        if any(isinstance(value, bool) for value in values):
+            raise ValueError(f"`recipes` {place}: {name} is true or false; give a number or text")
 
 
 class Budget(Frozen):
@@ -43,6 +60,8 @@ class Budget(Frozen):
     - `recipes`: recipes that are trained after the baselines and before any that the search
       suggests, in this order; a list of values stands for each of them. Each recipe must give every
       searched parameter that has no default; one that is listed again is trained with another seed.
+      A value of a parameter that the recipe switches off is left out. Of weights or directions that
+      sum to a whole, those that are not given are 0, if the others make up the whole.
     - `replicate_share`: share of the trials that are replicates with other seeds: of the first
       baseline at the start, of candidates for the front near the end; 0 for none.
     - `confirm`: number of trials at the end that train the recommended recipe, again or for the

@@ -13,6 +13,7 @@ from mtray.search_space.parameters import Share, holds, shown
 from mtray.search_space.space import Space, unknown_parameter
 
 Given = Mapping[str, Any]
+NEAR = 1e-3  # up to which shares that are written by hand, such as .333, are a whole
 
 
 def given_points(space: Space, recipes: Sequence[Given]) -> list[dict[str, Any]]:
@@ -23,6 +24,7 @@ def given_points(space: Space, recipes: Sequence[Given]) -> list[dict[str, Any]]
 
 def _point(space: Space, given: Given, where: str) -> dict[str, Any]:
     _check_names(space, given, where)
+    _check_shares(space, given, where)
     given = _with_zeros(space, given)
     try:
         recipe = Recipe.model_validate({"parallel_size": 0, **space.fixed, **given})
@@ -48,6 +50,23 @@ def _with_zeros(space: Space, given: Given) -> Given:
     """If some shares of a group (weights or directions) are given, the others are 0."""
     groups = [names for names, _ in space.groups.values() if {*names} & {*given}]
     return {**{name: 0.0 for names in groups for name in names}, **given}
+
+
+def _check_shares(space: Space, given: Given, where: str) -> None:
+    """ConfigError where shares of a whole are all 0, or are some of them and not all of it."""
+    for names, whole in space.groups.values():
+        known = {name: given[name] for name in names if name in given}
+        if not known or any(not isinstance(value, int | float) for value in known.values()):
+            continue
+        total, said = sum(known.values()), ", ".join(f"{n} {shown(v)}" for n, v in known.items())
+        if not total:
+            raise ConfigError(f"{where}: {said}: all are 0; one must be above 0")
+        if len(known) < len(names) and abs(total - whole) > NEAR:
+            others = ", ".join(name for name in names if name not in known)
+            raise ConfigError(
+                f"{where}: {said}: together {shown(total)}, and those that are not given are 0 "
+                f"({others}), so they must be {shown(whole)}; or give the others as well"
+            )
 
 
 def _check_names(space: Space, given: Given, where: str) -> None:

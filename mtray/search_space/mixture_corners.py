@@ -58,7 +58,8 @@ def corner_shares(space: Space, recipe: Recipe) -> dict[Recipe, float] | None:
         weights = [recipe.value(name) for name in names]
         given = [whole / len(names) if weight is None else weight for weight in weights]
         pure = _pure(names, whole)
-        parts.append([(one, w / whole) for one, w in zip(pure, given, strict=True)])
+        total = sum(given)  # the whole, up to a rounding that `_has` allows each weight
+        parts.append([(one, w / total) for one, w in zip(pure, given, strict=True)])
     found: dict[Recipe, float] = {}
     for combined in product(*parts):
         share = 1.0

@@ -124,6 +124,8 @@ class App:
             found = view.part(name, query)
         except MtrayError as error:
             return _json(409, {"error": str(error)})
+        except Exception as error:  # a bug, or a file that no check expects; the page shows it
+            return _json(500, {"error": f"{type(error).__name__}: {error}"})
         if found is None:
             return _json(404, {"error": f"no part {name!r}"})
         tag = f'"{found.tag}"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,6 +23,7 @@ from mtray.schema import Study
 
 MOST = 4  # answers side by side: the base model's and three trials'
 METRICS = ("chrf", "chrf++")  # COMET needs a process of its own; `outputs --metric comet` has it
+NUMBER = re.compile("[0-9]{1,9}")  # of a trial
 KEPT = 64  # answers to a set by a trial that are kept in memory
 
 
@@ -113,6 +115,6 @@ def _numbers(text: str) -> list[int]:
     names = list(dict.fromkeys(text.split(",")))
     if len(names) > MOST:
         raise ConfigError(f"trials: at most {MOST} side by side, found {len(names)}")
-    if wrong := [n for n in names if n != "base" and not (n.isascii() and n.isdecimal())]:
-        raise ConfigError(f"trials: expected a trial's number or base, found {wrong[0]!r}")
+    if wrong := [n for n in names if n != "base" and not NUMBER.fullmatch(n)]:
+        raise ConfigError(f"trials: expected a trial's number or base, found {wrong[0][:20]!r}")
     return [BASE_NUMBER if n == "base" else int(n) for n in names]

@@ -207,6 +207,7 @@ MISTAKES = {
         ["rerun", "{run}", "77"], "trial 77 has no record; records there: base, 0, 1, 2, 3",
     ),
     "no number": (["rerun", "{run}", "two"], "expected a trial's number or base, found 'two'"),
+    "a long number": (["rerun", "{run}", "9" * 5000], "expected a trial's number or base, found"),
     "negative seed": (["rerun", "{run}", "2", "--seed", "-1"], "--seed: expected 0 or more"),
     "rerun into a file": (
         ["rerun", "{run}", "2", "--out", "{run}/study.json"], "study.json: cannot be created",

@@ -1,7 +1,9 @@
 """Files of a Debian package are read without being unpacked."""
 
+import gzip
 import io
 import lzma
+import random
 import tarfile
 
 import pytest
@@ -44,6 +46,13 @@ def package(path, tar, suffix=".xz", compress=lzma.compress):
     return path
 
 
+def flipped(path):
+    """A package with a wrong byte in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    return bytes(content)
+
+
 FILES = {
     f"./{FOLDER}a.html": b"A",
     f"./{FOLDER}deep/b.html": b"B",
@@ -67,6 +76,7 @@ def test_files_below_a_folder(tmp_path, suffix, compress):
 
 def test_what_is_no_package(tmp_path):
     whole = package(tmp_path / "p.deb", tar_of(FILES)).read_bytes()
+    noise = tar_of({f"./{FOLDER}a.html": random.Random(1).randbytes(100_000)})
     cases = {
         b"PK\x03\x04": "not a Debian package",
         whole[: len(whole) - 40]: "cut off; download it again",
@@ -74,6 +84,11 @@ def test_what_is_no_package(tmp_path):
         ar_of({"data.tar.zst": b"x"}): r"data\.tar\.zst cannot be read; repack it",
         ar_of({"data.tar.xz": b"no xz"}): "its files cannot be read",
         whole.replace(b"`\n", b"``"): "a damaged ar archive",
+        flipped(package(tmp_path / "p.deb", noise)): "cannot be read: .*; download it again",
+        flipped(
+            package(tmp_path / "p.deb", noise, ".gz", gzip.compress)
+        ): "its files cannot be read",
+        ar_of({"data.tar.xz": b""}).replace(b"0         `", b"9999999999`"): "cut off",
     }
     for content, message in cases.items():
         (tmp_path / "bad.deb").write_bytes(content)
@@ -87,4 +102,14 @@ def test_an_archive_that_is_too_large(tmp_path, monkeypatch, limit):
     assert len(list(package_files(made, FOLDER, ".html"))) == 3
     monkeypatch.setattr(debian_package, limit, 1)
     with pytest.raises(DataError, match="not read"):
+        list(package_files(made, FOLDER, ".html"))
+
+
+def test_a_header_that_unpacks_to_more_than_the_memory_is_not_read(tmp_path, monkeypatch):
+    """tarfile reads the value of an extended header (pax) at once, whatever its size."""
+    head = tarfile.TarInfo("long")
+    head.type, head.size = tarfile.XHDTYPE, 1 << 33
+    made = package(tmp_path / "p.deb", head.tobuf() + bytes(1 << 20))
+    monkeypatch.setattr(debian_package, "MOST_TOTAL", 1 << 19)
+    with pytest.raises(DataError, match=r"not read$"):
         list(package_files(made, FOLDER, ".html"))

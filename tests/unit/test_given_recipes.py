@@ -3,6 +3,7 @@
 import pytest
 from ledger_factory import SPACE, run
 from pydantic import ValidationError
+from weights_factory import NAMED, space_of
 
 from mtray.errors import ConfigError
 from mtray.schema import Budget, Recipe
@@ -72,6 +73,32 @@ def test_the_allocation_says_how_many_are_given():
     assert "6 recipes searched (4 of them given)" in found.text()
 
 
+def test_the_allocation_says_which_given_recipes_have_no_trial():
+    given = Budget(recipes=[GRID], trials=3, **FIXED)
+    lines = BudgetAllocation(given, (), None, 4).lines()
+    assert "3 recipes searched (3 of them given)" in lines[0]
+    assert lines[1].startswith("1 of the 4 recipes of `budget.recipes` are not trained")
+    whole = BudgetAllocation(Budget(recipes=[GRID], **FIXED), (), None, 4)
+    assert len(whole.lines()) == 1
+
+
+WRONG_VALUES = {
+    "none": ({"parallel_size": []}, r"`recipes` 2: parallel_size has no value"),
+    "a truth value": ({"parallel_size": True}, r"`recipes` 2: parallel_size is true or false"),
+    "one in a list": ({"mono_ratio": [0.5, False]}, r"`recipes` 2: mono_ratio is true or false"),
+    "too many": (
+        {name: list(range(1, 101)) for name in ("parallel_size", "mono_ratio", "learning_rate")},
+        r"`recipes` 2: its lists of values stand for more than 10,000 recipes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "text"), WRONG_VALUES.values(), ids=WRONG_VALUES)
+def test_lists_that_stand_for_no_recipes_or_too_many(given, text):
+    with pytest.raises(ValidationError, match=text):
+        Budget(recipes=[FOUR[0], given], trials=3)
+
+
 CASES = {
     "misspelt": ({"mono": 1.0}, "unknown parameter 'mono'"),
     "fixed": ({"replay_fraction": 0.2}, "replay_fraction is 0.2, but it is fixed at 0.1"),
@@ -95,3 +122,26 @@ def test_a_parameter_with_a_default_may_be_left_out():
     assert given_points(SPACE, [given]) == [
         {"parallel_size": 256, "mono_ratio": 0.0, "learning_rate": 0.001}
     ]
+
+
+SHARE_CASES = {
+    "the rest is 0": ({"web": 1.0}, (1.0, 0.0, 0.0)),
+    "by hand": ({"web": 0.33, "news": 0.33, "books": 0.34}, (0.33, 0.33, 0.34)),
+    "in proportion": ({"web": 3, "news": 1, "books": 0}, (0.75, 0.25, 0.0)),
+    "some, not all": ({"web": 0.5, "news": 0.2}, r"together 0.7, .*\(weight.books\), .* must be 1"),
+    "all 0": ({"web": 0, "news": 0, "books": 0}, "all are 0; one must be above 0"),
+    "one, 0": ({"web": 0}, "all are 0"),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), SHARE_CASES.values(), ids=SHARE_CASES)
+def test_shares_of_a_given_recipe(tmp_path, given, expected):
+    space = space_of(tmp_path)
+    weights = {f"weight.{name}": value for name, value in given.items()}
+    recipe = {"parallel_size": 100, "mono_ratio": 1.0, **weights}
+    if isinstance(expected, str):
+        with pytest.raises(ConfigError, match=f"`budget.recipes` 1: .*{expected}"):
+            given_points(space, [recipe])
+        return
+    (found,) = given_points(space, [recipe])
+    assert tuple(found[name] for name in NAMED) == pytest.approx(expected)

@@ -7,7 +7,7 @@ import pytest
 
 from mtray.embedded import help_packages
 from mtray.embedded.help_blocks import aligned_blocks, page_blocks, paired
-from mtray.embedded.help_corpora import held_texts, pair_tables, split_of_page
+from mtray.embedded.help_corpora import held_texts, pair_tables, prepare, split_of_page
 from mtray.embedded.help_packages import (
     FOLDER_VARIABLE,
     HELP_VERSION,
@@ -134,3 +134,25 @@ def test_without_apt_from_the_public_archive(tmp_path, monkeypatch):
     (tmp_path / "into").mkdir()
     (tmp_path / f"libreoffice-help-de_{PLAIN}_all.deb").write_bytes(CONTENT)
     assert fetch_package(PACKAGE, tmp_path / "into").path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("version", ["../../x", "7.4 7", "--config", "7_4", "x7"])
+def test_what_is_no_version(tmp_path, monkeypatch, version):
+    """It is part of a file name, of an address, and of apt's arguments."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(HELP_VERSION_VARIABLE, version)
+    with pytest.raises(DataError, match="no version of a Debian package"):
+        fetch_package(PACKAGE, tmp_path)
+
+
+def test_a_folder_of_corpora_that_is_not_whole(tmp_path):
+    folder = tmp_path / "help"
+    folder.mkdir()
+    (folder / "help.en-de.dev.parquet").touch()
+    with pytest.raises(DataError, match="is not complete; remove that folder"):
+        prepare(folder)
+    (folder / "counts.json").write_text("{}")
+    for content in ("", "{", "[1]", "3", "[{}]"):
+        (folder / "packages.json").write_text(content)
+        with pytest.raises(DataError, match="does not say which packages the texts are from"):
+            prepare(folder)

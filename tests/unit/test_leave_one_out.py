@@ -105,3 +105,17 @@ def test_a_linear_form_leaves_all_out_by_one_inverse(fitted_by):
         mean, variance = without.predict(points[[i]], covariance[[i]][:, rest], covariance[[i], i])
         assert means[i] == pytest.approx(mean[0])
         assert deviations[i] == pytest.approx(variance[0] ** 0.5)
+
+
+def test_a_coordinate_that_differs_in_the_left_out_point_alone_has_no_slope():
+    """The logarithm of one number is not its own mean to the last digit; in units of that deviation
+    the left-out point is 1e16 away."""
+    sizes = np.log(np.array([2048.0] * 11 + [409.0]))
+    points = np.column_stack([sizes, np.linspace(0, 1, 12)])
+    assert 0 < points[:11, 0].std() < 1e-12
+    values = 0.1 * points[:, 1]
+    fit = lambda p, v, c: linear_fit(p, v, c).predict  # noqa: E731
+    found = leave_one_out(fit, points, values, 1e-4 * np.eye(12))
+    assert found.rmse < 0.02
+    alone = linear_fit(points[:11, 1:], values[:11], 1e-4 * np.eye(11))
+    assert found.means[11] == pytest.approx(alone.predict(points[11:, 1:])[0][0], abs=1e-6)

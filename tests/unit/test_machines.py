@@ -177,6 +177,21 @@ def test_signals_that_stop_a_sweep(number, before, taken):
         signal.signal(number, old)
 
 
+def test_a_signal_that_comes_twice_within_a_second_is_one(monkeypatch):
+    """It was sent to all processes of a job, and passed on by the one that started the sweep."""
+    said, ended = [], []
+    progress = SimpleNamespace(stop=SimpleNamespace(remote=lambda: None))
+    clock = SimpleNamespace(monotonic=iter([10.0, 10.5, 12.0, 12.0, 12.0]).__next__)
+    monkeypatch.setattr("mtray.search.execution.tuner.time", clock)
+    monkeypatch.setattr("mtray.search.execution.tuner.os._exit", ended.append)
+    stop = StopOnSignal(SimpleNamespace(stop=lambda _: None), progress, said.append)
+    for expected in ([], [], [143]):
+        stop._handle(signal.SIGTERM, None)
+        assert ended == expected
+    stop._handle(signal.SIGINT, None)
+    assert ended == [143, 130], "Ctrl-C twice ends at once, however soon"
+
+
 def test_what_ray_starts_ignores_the_terminal():
     shown = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGHUP))"]
     before = signal.getsignal(signal.SIGHUP)

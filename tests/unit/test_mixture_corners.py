@@ -9,6 +9,7 @@ from mtray.data.mixing import plan
 from mtray.errors import ConfigError
 from mtray.search_space.mixture_corners import corner_shares, corners
 from mtray.search_space.space import load_space
+from mtray.training.merging import checked_shares
 
 WEB, NEWS, BOOKS = NAMED
 FIXED_SIZE = "parallel_size: 60\nlearning_rate: 0.001\n"
@@ -85,6 +86,17 @@ def test_the_mean_of_the_corners_mixes_is_the_recipes_mix(tmp_path, ratio, fract
             mean[part.source] += share * part.requested
     assert sum(shares.values()) == pytest.approx(1)
     assert dict(mean) == pytest.approx({p.source: p.requested for p in plan(recipe, SOURCES)})
+
+
+def test_rounded_weights_give_shares_that_sum_to_1(tmp_path):
+    """Merging refuses shares that are off by more than 1e-9 in all."""
+    found = space(tmp_path, MIXED)
+    recipe = found.recipe({"mono_ratio": 2.0, WEB: 0.5, NEWS: 0.5, BOOKS: 0.0})
+    rounded = recipe.with_values(dict.fromkeys(NAMED, 0.333333334))
+    shares = corner_shares(found, rounded)
+    assert checked_shares({short(corner)[-1]: s for corner, s in shares.items()}).keys() == {
+        "web", "news", "books",
+    }  # fmt: skip
 
 
 def test_a_recipe_of_another_space_has_no_shares(tmp_path):

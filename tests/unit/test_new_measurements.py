@@ -2,6 +2,7 @@
 anew, trained again or refused, and that each is what this study would have measured."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -319,6 +320,16 @@ def test_an_interrupted_measurement_goes_on(bench, monkeypatch):
     assert not (bench.new / measuring.FOLDER).exists()
 
 
+def test_what_was_measured_on_other_content_is_not_taken(bench):
+    """The content of a test set is changed after an interruption."""
+    study = bench.study(NEW_SET)
+    before = measuring._key(study)
+    assert measuring._key(bench.study(NEW_SET)) == before
+    file = Path(study.evaluation.quality[0].path)
+    file.write_bytes(file.read_bytes() + b"\n")
+    assert measuring._key(study) != before
+
+
 def test_one_that_cannot_be_measured_is_left_out(bench, monkeypatch):
     bench.run({})
     study, ask = bench.study(NEW_SET), measuring.kept_outcome
@@ -364,6 +375,13 @@ def test_a_constraint_is_decided_by_the_new_values(bench):
     assert len(bench.said) == 2 and "infeasible" in bench.said[0]
 
 
-def test_the_option_needs_a_run():
-    with pytest.raises(ConfigError, match="--train-again front: needs --from RUN"):
-        load(arguments(["--train-again", "front"]))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--train-again", "front"], "--train-again front: needs --from RUN"),
+        (["--page", "off", "--page-port", "8000"], "--page-port 8000: there is no page"),
+    ],
+)
+def test_options_that_need_another_one(given, said):
+    with pytest.raises(ConfigError, match=said):
+        load(arguments(given))

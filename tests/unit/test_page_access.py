@@ -19,13 +19,15 @@ class Part:
 
 
 class View:
-    """A run with one part, and one that cannot be made."""
+    """A run with one part, one that cannot be made, and one with a bug."""
 
     name = "<b>mine"
 
     def part(self, name, query):
         if name == "broken":
             raise RunError("trials/0003/result.json: <script>")
+        if name == "bug":
+            raise KeyError("<script>")
         return Part("t1", json_body({"query": query})) if name == "state" else None
 
 
@@ -149,6 +151,9 @@ def test_parts_with_their_tags_and_errors(app, session):
     assert app.respond("GET", "/api/1/state", {**session, "If-None-Match": '"t0"'}).status == 200
     broken = app.respond("GET", "/api/0/broken", session)
     assert broken.status == 409 and "result.json" in json.loads(broken.body)["error"]
+    bug = app.respond("GET", "/api/0/bug", session)
+    assert bug.status == 500 and json.loads(bug.body) == {"error": "KeyError: '<script>'"}
+    assert bug.content_type == "application/json"
     assert app.respond("GET", "/api/0/other", session).status == 404
     assert json.loads(app.respond("GET", "/api/runs", session).body) == ["<b>mine", "<b>mine"]
 

@@ -186,6 +186,7 @@ def test_answers_side_by_side(translations):
         ({"set": "quality.xx-yy"}, "no evaluation set 'quality.xx-yy'; allowed: quality.en-uk"),
         ({"set": "a", "trials": "../../x"}, "expected a trial's number or base, found '../../x'"),
         ({"set": "a", "trials": ""}, "expected a trial's number or base"),
+        ({"set": "a", "trials": "9" * 5000}, "expected a trial's number or base, found '999"),
         ({"set": "a", "trials": "1,2,3,4,5"}, "at most 4 side by side, found 5"),
         ({"set": "a", "trials": "9"}, "trial 9 has kept no outputs"),
         ({"set": "quality.en-uk", "metric": "comet"}, "metric: found 'comet'; allowed: chrf"),

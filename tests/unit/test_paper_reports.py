@@ -126,6 +126,17 @@ def test_the_paradox_is_reported_by_size_with_correlation_and_the_effect_of_mono
     assert mono.rows[3][3].startswith("+0.300 [")  # .4 less a quarter of it
 
 
+@pytest.mark.parametrize("done", [1, 3, 5])
+def test_the_paradox_is_reported_while_it_runs(done):
+    """Without a correlation of trainings that are too few, or of none."""
+    rows = [(recipe, seed, gains) for recipe, seed, gains in PARADOX][:done]
+    alone = sum(recipe["mono_ratio"] == 0 for recipe, *_ in rows)
+    for _, *cells in paradox.correlation_sheet(run_of(rows)).rows:
+        few = [f"{n} trainings, too few" for n in (alone, done - alone)]
+        assert cells[1] == few[1]
+        assert cells[0] == few[0] if alone < 3 else cells[0].endswith("3 trainings")
+
+
 RATIOS = {0.0: -0.4, 0.5: -0.3, 1.0: -0.1, 2.0: 0.0}
 
 

@@ -1,11 +1,18 @@
 """Presets of papers: every preset at every scale composes studies that load, with the recipes that
 they give, without data or a network."""
 
+import os
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mtray.cli import main
+from mtray.commands.paper import _awaited, unfinished
 from mtray.errors import ConfigError
 from mtray.papers.composition import NAME, composed, replaced, substituted, written
 from mtray.papers.pages import markdown, needs_sheet, setup_sheet
@@ -139,6 +146,9 @@ def test_a_scale_that_lacks_something_is_refused(change, said):
 def test_the_command_lists_presets_and_names_missing_files(capsys, tmp_path):
     assert main(["paper"]) == 0
     assert "2405.20089: The Fine-Tuning Paradox" in capsys.readouterr().out
+    for option in ("--check", "--report", "--run=sizes"):
+        assert main(["paper", option]) == 2
+        assert "ID: is missing" in capsys.readouterr().err
     assert main(["paper", "1706.03762"]) == 2
     assert "there are 004, " in capsys.readouterr().err
     command = ["paper", "2405.20089", "--scale", "small", "--check", "--runs-dir", str(tmp_path)]
@@ -155,6 +165,56 @@ def test_the_command_lists_presets_and_names_missing_files(capsys, tmp_path):
 def test_a_report_needs_finished_runs(capsys, tmp_path):
     assert main(["paper", "2405.20089", "--report", "--runs-dir", str(tmp_path)]) == 2
     assert "2405.20089-tiny-sizes" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_reported_as_such():
+    study = SimpleNamespace(budget=SimpleNamespace(trials=16))
+    said = "`sizes` is not finished: this report has 2 of its 16 trainings."
+    assert unfinished("sizes", SimpleNamespace(study=study, records=[0] * 3)) == [said]
+    assert unfinished("sizes", SimpleNamespace(study=study, records=[0] * 17)) == []
+
+
+CHILD = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+
+
+def test_sigterm_is_passed_on_to_the_sweep(tmp_path):
+    """It ends in its own way, and its exit code is the command's."""
+    ready, before = tmp_path / "ready", signal.getsignal(signal.SIGTERM)
+
+    def stop():
+        for _ in range(600):
+            if ready.exists():
+                break
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    assert _awaited([sys.executable, "-c", CHILD, str(ready)]) == 7
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_exit_code_of_a_killed_sweep_is_that_of_a_shell():
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert _awaited([sys.executable, "-c", kill]) == 137
+    assert _awaited([sys.executable, "-c", ""]) == 0
+
+
+def test_a_folder_with_a_dollar_sign_is_no_name():
+    preset = load_preset("2405.20089")
+    (run, *_) = composed(preset, "small", Path("/my $data/a$$b"))
+    assert "'/my $data/a$$b/wmt/train.de-en.de'" in str(run.study)
+
+
+def test_a_folder_of_runs_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    command = ["paper", "2405.20089", "--check", "--runs-dir", str(tmp_path / "file")]
+    assert main(command) == 2
+    assert "is a file; give a folder" in capsys.readouterr().err
 
 
 def test_a_page_has_tables_texts_and_figures():

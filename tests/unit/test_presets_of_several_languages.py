@@ -3,7 +3,9 @@
 import pytest
 
 from mtray.commands.paper import awaited_run
-from mtray.embedded.help_packages import PACKAGES
+from mtray.embedded.help_packages import HELP_VERSION, HELP_VERSION_VARIABLE, PACKAGES
+from mtray.errors import DataError
+from mtray.papers import cross_language_tasks
 from mtray.papers.composition import composed, written
 from mtray.papers.preset import SCALES, load_preset
 from mtray.papers.reports import CODE
@@ -39,6 +41,18 @@ def test_the_languages_of_the_help():
         assert pairs and all(set(pair) <= set(PACKAGES) for pair in pairs)
         order = list(PACKAGES)
         assert all(order.index(a) < order.index(b) for a, b in pairs), "as the files are named"
+
+
+def test_texts_of_another_version_of_the_help_are_not_taken(tmp_path, monkeypatch):
+    done = tmp_path / "tiny" / "complete"
+    done.parent.mkdir()
+    for content in ("", f"{HELP_VERSION}\n"):  # empty: of an earlier mtray, which pinned it
+        done.write_text(content)
+        monkeypatch.delenv(HELP_VERSION_VARIABLE, raising=False)
+        cross_language_tasks.prepare(tmp_path, None, "tiny")
+        monkeypatch.setenv(HELP_VERSION_VARIABLE, "4:25.2-3")
+        with pytest.raises(DataError, match=r"and 4:25\.2-3 is asked for; remove that folder"):
+            cross_language_tasks.prepare(tmp_path, None, "tiny")
 
 
 def test_a_study_that_begins_with_a_run_waits_for_it(tmp_path):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mtray.search.execution.searcher import Events, Limits
 
 
+SAME = 1.0  # seconds
 # a trial needs no CPU of its own, its Train workers do; Tune requires some resource, so a megabyte
 # of memory
 TRIAL_HOLDS = {"memory": float(1 << 20)}
@@ -66,11 +68,13 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
 class StopOnSignal:
     """Handles Ctrl-C, SIGTERM, and the SIGHUP of a terminal that goes, except under nohup. The
     first one stops trials at their next step and ends the sweep cleanly; the second one ends it at
-    once."""
+    once. SIGTERM is often sent to all processes of a job, of which one that started this sweep may
+    pass it on: within `SAME` seconds it is the same one."""
 
     def __init__(self, limits: Limits, progress_actor: Any, say: Callable[[str], None]) -> None:
         self._limits, self._progress_actor, self._say = limits, progress_actor, say
         self.received: int | None = None
+        self._since = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
@@ -86,9 +90,11 @@ class StopOnSignal:
 
     def _handle(self, number: int, _: object) -> None:
         if self.received is not None:
+            if number == signal.SIGTERM and time.monotonic() - self._since < SAME:
+                return
             self._say("stopped at once; running trials go on with the next start")
             os._exit(128 + number)
-        self.received = number
+        self.received, self._since = number, time.monotonic()
         self._limits.stop("stopped by a signal; the same command continues")
         self._progress_actor.stop.remote()
         self._say("stopping: running trials end at their next step (again to stop at once)")

@@ -36,6 +36,7 @@ from mtray.schema import Origin, Recipe, Study, TrialRecord
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.earlier_trials import EarlierTrial
 from mtray.search.ledger.kept_model import base_outcome, kept_outcome, kept_weights
+from mtray.search.ledger.moved_files import digests
 from mtray.search.ledger.new_measurements import family
 from mtray.search.ledger.run_folder import read_bound
 from mtray.search.ledger.stored_answers import (
@@ -106,8 +107,10 @@ def forget_measured(run_dir: Path) -> None:
 
 
 def _key(study: Study) -> str:
-    """A name that changes with everything the measured values depend on."""
-    text = json.dumps(study.model_dump(mode="json"), sort_keys=True)
+    """A name that changes with everything the measured values depend on: the study, and the
+    content of the files that its evaluation names."""
+    found = study.model_dump(mode="json")
+    text = json.dumps([found, digests(found["evaluation"])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -103,6 +103,12 @@ class BudgetAllocation:
     def lines(self) -> list[str]:
         """`text`, and a line with the reason if there is no confirmation."""
         out = [self.text()]
+        if self._trained < len(self.budget.recipes):
+            out.append(
+                f"{len(self.budget.recipes) - self._trained} of the "
+                f"{len(self.budget.recipes)} recipes of `budget.recipes` are not trained; raise "
+                "`trials`, or set `baselines: none`, `replicate_share: 0` and `confirm: 0`"
+            )
         if self.budget.confirm and not self.confirm:
             out.append(
                 "no trial is left to confirm the recommended recipe: it would leave too few to "
@@ -138,8 +144,13 @@ class BudgetAllocation:
         return f"[{self.baselines[0]}]" if one.enough else "none"
 
     def _given(self) -> str:
-        given = min(len(self.budget.recipes), self.searched)
-        return f" ({given} of them given)" if given else ""
+        trained = self._trained
+        return f" ({trained} of them given)" if trained else ""
+
+    @property
+    def _trained(self) -> int:
+        """How many of the given recipes there is a trial for."""
+        return min(len(self.budget.recipes), self.searched)
 
     def _baselines(self) -> str:
         named = f" ({', '.join(self.baselines)})" if self.baselines else ""
