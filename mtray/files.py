@@ -1,8 +1,10 @@
-"""Atomic writes: a file is complete or absent, even if the process or the machine dies."""
+"""The hash of a file, and atomic writes: a file is complete or absent, even if the process or the
+machine dies."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,6 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # of a place that cannot be written
+BLOCK = 1 << 22  # bytes read at once
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from mtray.data.chat import chat_form
 from mtray.data.mixing import plan
 from mtray.data.replay_files import Pair, StoredReplay, as_given, prompts_of
-from mtray.data.token_files import file_hash
 from mtray.data.tokenization import prefix_ids
 from mtray.data.translation_prompts import CHATS, PromptBuilder
 from mtray.errors import ConfigError, DataError
@@ -30,6 +29,7 @@ from mtray.evaluation.inference.batching import Settings
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.inference.nucleus_sampling import SampledText, Sampling, sample
 from mtray.evaluation.inference.requests import Progress, Request
+from mtray.files import file_hash
 from mtray.schema import Generation, Recipe, Source, Study
 
 Say = Callable[[str], None]

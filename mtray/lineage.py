@@ -13,7 +13,6 @@ from mtray.files import write_atomically
 from mtray.schema import Lineage, Study, TrialRecord
 
 LINEAGE_FILE = "lineage.json"
-BLOCK = 1 << 22  # bytes read at once
 
 
 def lineage_of(model: str) -> Lineage | None:
@@ -49,12 +48,3 @@ def study_hash(study: Study) -> str:
 def write_lineage(found: Lineage, folder: Path) -> None:
     text = found.model_dump_json(indent=1)
     write_atomically(folder / LINEAGE_FILE, f"{text}\n".encode())
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import RunError
-from mtray.evaluation.inference.requests import Output, Request
+from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.report.records import read_record, write_record
 from mtray.retrain import alone, build_sources, train_alone
@@ -109,7 +109,7 @@ def measure_merged(
 ) -> None:
     """Measure the mean of the pure models for every wanted mixture, by number, and record it."""
     from mtray.training.merging import load_merged
-    from mtray.trial.base_model import load_base_model
+    from mtray.trial.base_model import answers_of, load_base_model
 
     keep_freed_memory()
     places = {recipe: corner_name(i) for i, recipe in enumerate(pure)}
@@ -117,29 +117,17 @@ def measure_merged(
     plain = pure[0].model_copy(update={"method": "full"})
     loaded = load_base_model(session.study, plain, session.study.seed)
     module = loaded.model.eval()
-    answer = partial(_answers, session, loaded)
     for count, (number, recipe) in enumerate(wanted.items(), 1):
         say(f"merged model {count} of {len(wanted)}")
         shares = corner_shares(session.space, recipe)
         assert shares is not None, "only recipes of the space are wanted"
         started = time.perf_counter()
         load_merged(module, files, {places[corner]: s for corner, s in shares.items()})
-        job = Job(number, "search", recipe, session.study.seed)
-        outcome = answer(module, session.suite.requests)
+        job, seconds = Job(number, "search", recipe, session.study.seed), PhaseTimer()
+        with seconds.phase("generation"):
+            outputs = answers_of(session.study, loaded, module, session.suite.requests)
+        outcome = Outcome(outputs, Mix(), None, seconds.phases, versions())
         write_record(session.folder / MERGED, _timed(session, job, outcome, base, started))
-
-
-def _answers(
-    session: MergeSession, loaded: Any, module: Any, requests: Sequence[Request]
-) -> Outcome:
-    from mtray.evaluation.inference.batching import settings_of
-    from mtray.evaluation.inference.engine import answer_part, joined
-
-    seconds = PhaseTimer()
-    settings = settings_of(session.study.evaluation, module, loaded.tokenizer, loaded.precision)
-    with seconds.phase("generation"):
-        answered = answer_part(settings, requests, (0, 1))
-    return Outcome(joined(requests, [answered]), Mix(), None, seconds.phases, versions())
 
 
 def _timed(

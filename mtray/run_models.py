@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mtray.errors import ConfigError, ModelError, MtrayError, RunError
-from mtray.lineage import file_hash, lineage, lineage_of, write_lineage
+from mtray.files import file_hash
+from mtray.lineage import lineage, lineage_of, write_lineage
 from mtray.retrain import find_record
 from mtray.run_files import ANY_WEIGHTS_FILE, BASE_NUMBER, STUDY_FILE, trial_dir, trials_text
 from mtray.schema import Lineage, Study, TrialRecord, as_written

@@ -14,7 +14,8 @@ from mtray.errors import ConfigError, RunError
 from mtray.evaluation.inference.requests import Output
 from mtray.evaluation.output_files import read_outputs
 from mtray.evaluation.suite import Suite
-from mtray.lineage import file_hash, lineage, write_lineage
+from mtray.files import file_hash
+from mtray.lineage import lineage, write_lineage
 from mtray.report.model_card import model_card
 from mtray.retrain import (
     find_record,

@@ -19,7 +19,8 @@ from mtray.errors import ConfigError, RunError
 from mtray.files import write_atomically
 from mtray.papers.composition import ComposedRun, composed, prepared_dir, written
 from mtray.papers.pages import markdown, needs_sheet, setup_sheet
-from mtray.papers.preset import ROOT, SCALES, Preset, Scale, load_preset, preset_ids
+from mtray.papers.preset import SCALES, Preset, Scale, load_preset, preset_ids
+from mtray.paths import ROOT
 from mtray.report.console import new_console
 from mtray.report.printing import Sheet, print_lines, print_sheet
 from mtray.run_files import STUDY_FILE

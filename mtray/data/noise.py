@@ -24,8 +24,8 @@ from mtray.data.readers.options import ReadOptions
 from mtray.data.readers.paragraphs import one_line
 from mtray.data.readers.sources import Row, stream_columns
 from mtray.data.row_draws import noise_draw
-from mtray.data.token_files import file_hash
 from mtray.errors import ConfigError, DataError
+from mtray.files import file_hash
 from mtray.schema import Noise, Source
 
 NOISY = "noisy"  # key of the weaker system's line in a row

@@ -28,7 +28,6 @@ from mtray.data.token_files import (
     ROWS,
     Store,
     TokenWriter,
-    file_hash,
     find_store,
     get_store,
     key_of,
@@ -39,6 +38,7 @@ from mtray.data.training_prompts import build_renderer, trained_row
 from mtray.data.translation_prompts import keeps_breaks
 from mtray.data.variants import Variant
 from mtray.errors import DataError
+from mtray.files import file_hash
 from mtray.runtime import code_hash, version_of
 from mtray.schema import Source, Study
 

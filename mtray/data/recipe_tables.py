@@ -88,7 +88,7 @@ def rendered_tables(recipe: Recipe, store: Mapping[str, Table], study: Study) ->
 def _rendered(recipe: Recipe, source: Source, store: Mapping[str, Table], study: Study) -> Table:
     rendering = rendering_of(recipe, source, study)
     alone = store[source.name] if rendering is None else rendered_table(rendering, store)
-    variants = few_shot_variants(recipe, source, study)
+    variants = few_shot_variants(recipe, source, rendering)
     if not variants:
         return alone
     if rendering is not None:

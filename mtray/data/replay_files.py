@@ -19,10 +19,10 @@ from typing import Any
 
 from mtray.data.content_draws import uniform_by_content
 from mtray.data.readers.sources import source_rows
-from mtray.data.token_files import file_hash, key_of
+from mtray.data.token_files import key_of
 from mtray.errors import DataError
 from mtray.file_locks import lock
-from mtray.files import write_atomically
+from mtray.files import file_hash, write_atomically
 from mtray.paths import cache_dir
 from mtray.schema import Source
 

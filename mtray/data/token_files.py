@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from mtray.data.store_usage import LOCK, MANIFEST, hold, locked
 from mtray.errors import DataError
+from mtray.files import file_hash
 from mtray.paths import cache_dir
 
 ROWS = 1 << 14  # per record batch; all but the last are full
@@ -46,15 +47,6 @@ def key_of(inputs: Mapping[str, Any]) -> str:
     """The name of the store with these inputs."""
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hashes:

@@ -135,7 +135,7 @@ def rendering_of(recipe: Recipe, source: Source, study: Study) -> Rendering | No
     weighted = given_weights(recipe, study.sources)
     shares = source_directions(recipe, source, weighted)
     noises = chosen_noise(recipe, source, list(shares))
-    shots = 0 if recipe.shots is None or source.shots == (recipe.shots,) * 2 else recipe.shots
+    shots = _shots(recipe, source)
     if not recipe.directions and noises is None and base == Variant() and not shots:
         return None
     if not shares:  # the source is left out
@@ -206,16 +206,16 @@ def _divided(
         tuple(clean),
         shares,
         rate,
-        tuple(_few_shot(recipe, source, variant) for variant in shown),
+        tuple(replace(v, few_shot=True, shots=_shots(recipe, source)) for v in shown),
         _joins(recipe, study),
         bool(recipe.directions),
         noises is not None,
     )
 
 
-def _few_shot(recipe: Recipe, source: Source, variant: Variant) -> Variant:
-    given = recipe.shots is not None and source.shots != (recipe.shots, recipe.shots)
-    return replace(variant, few_shot=True, shots=recipe.shots or 0 if given else 0)
+def _shots(recipe: Recipe, source: Source) -> int:
+    """The recipe's number of shots; 0 where it gives none, or the source's own."""
+    return 0 if recipe.shots is None or source.shots == (recipe.shots,) * 2 else recipe.shots
 
 
 def _joins(recipe: Recipe, study: Study) -> bool:
@@ -225,13 +225,14 @@ def _joins(recipe: Recipe, study: Study) -> bool:
     )
 
 
-def few_shot_variants(recipe: Recipe, source: Source, study: Study) -> tuple[Variant, ...]:
-    """The variants of the source's few-shot rows, of each part of its rendering; none where it
-    cannot be shown after shots, or no row is."""
+def few_shot_variants(
+    recipe: Recipe, source: Source, rendering: Rendering | None
+) -> tuple[Variant, ...]:
+    """The variants of the source's few-shot rows, of each part of its rendering by the recipe; none
+    where it cannot be shown after shots, or no row is."""
     if not recipe.few_shot_share or not takes_shots(source):
         return ()
-    found = rendering_of(recipe, source, study)
-    return (Variant(few_shot=True),) if found is None else found.shown
+    return (Variant(few_shot=True),) if rendering is None else rendering.shown
 
 
 def all_variants(
@@ -247,5 +248,5 @@ def all_variants(
             found |= dict.fromkeys(rendering.variants)
             if rendering.needs_draws:
                 draws[rendering.joins] = None
-        found |= dict.fromkeys(few_shot_variants(recipe, source, study))
+        found |= dict.fromkeys(few_shot_variants(recipe, source, rendering))
     return found, draws

@@ -21,12 +21,12 @@ import sys
 import tempfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from mtray.data.benchmarks.formality_mining import mine, register_of
 from mtray.data.templates import few_shot_prompt, translation_prompt
+from mtray.embedded.row_tables import Row, by_content, write_rows
 from mtray.errors import DataError, RunError
 from mtray.paths import PACKAGE, VERSION, corpora_dir
 from mtray.pip_command import pip_command
@@ -44,8 +44,6 @@ SPLITS = {
 }
 
 REPLAY_EACH = 6000  # examples of each kind in the replay source
-
-Row = dict[str, str]
 
 
 def split_of(english: str) -> str:
@@ -112,12 +110,6 @@ def read_pairs(wheel: Path, language: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _ordered(rows: Iterable[Row]) -> list[Row]:
-    """Ordered by hash of their content: the files are sorted by length, which must not affect
-    prefixes."""
-    return sorted(rows, key=lambda r: hashlib.sha256("\t".join(r.values()).encode()).digest())
-
-
 def _first_per_english(rows: list[Row]) -> list[Row]:
     seen: dict[str, Row] = {}
     for row in rows:
@@ -141,7 +133,7 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
             if language == "uk" and split != "pretrain":
                 kinds["informal"] = informal_rows(found)
             for kind, chosen in kinds.items():
-                ordered = _ordered(chosen)
+                ordered = by_content(chosen)
                 if split in ("dev", "test"):
                     ordered = _first_per_english(ordered)
                 tables[f"{kind}.en-{language}.{split}"] = ordered
@@ -151,7 +143,7 @@ def build_tables(pairs: dict[str, list[tuple[str, str]]]) -> dict[str, list[Row]
             # a translation can belong to several English sentences: it is removed from the training
             # text
             kept = texts - held_out if split == "pretrain" else texts
-            tables[f"mono.{language}.{split}"] = _ordered({"text": t} for t in kept)
+            tables[f"mono.{language}.{split}"] = by_content({"text": t} for t in kept)
     tables |= formality_tables(pairs["uk"])
     tables["instructed.pretrain"] = instructed_rows(tables)
     return tables
@@ -185,7 +177,7 @@ def instructed_rows(tables: dict[str, list[Row]]) -> list[Row]:
         for _ in range(REPLAY_EACH // 2):
             *shots, (a, b) = rng.sample(pairs, rng.randint(3, 5))
             rows.append({"prompt": few_shot_prompt(shots, a), "target": b, "task": "few-shot"})
-    return _ordered(rows)
+    return by_content(rows)
 
 
 def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:
@@ -205,7 +197,7 @@ def formality_tables(pairs: list[tuple[str, str]]) -> dict[str, list[Row]]:
             tables["register.en-uk.pretrain"].append(
                 {"en": english, "uk": ukrainian, "register": register}
             )
-    return {name: _ordered(rows) for name, rows in tables.items()}
+    return {name: by_content(rows) for name, rows in tables.items()}
 
 
 def prepare(target: Path | None = None) -> Path:
@@ -214,9 +206,6 @@ def prepare(target: Path | None = None) -> Path:
     target = target or corpora_dir()
     if (target / "counts.json").is_file():
         return target
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".corpora-") as scratch:
         print(
@@ -228,7 +217,7 @@ def prepare(target: Path | None = None) -> Path:
         out = Path(scratch) / "out"
         out.mkdir()
         for name, rows in tables.items():
-            pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
+            write_rows(rows, out / f"{name}.parquet")
         counts = {name: len(rows) for name, rows in sorted(tables.items())}
         (out / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
         try:

@@ -21,12 +21,12 @@ from pathlib import Path
 from mtray.data.readers.debian_package import package_files
 from mtray.embedded.help_blocks import Blocks, page_blocks, paired
 from mtray.embedded.help_packages import (
-    HELP_VERSION_VARIABLE,
     PACKAGES,
     FetchedPackage,
+    check_version,
     fetch_package,
-    help_version,
 )
+from mtray.embedded.row_tables import Row, by_content, write_rows
 from mtray.errors import DataError
 from mtray.paths import cache_dir
 
@@ -37,7 +37,6 @@ PACKAGES_FILE = "packages.json"
 LEAST_PAGES = 100  # fewer are not the help
 
 Pages = Mapping[str, Blocks]
-Row = dict[str, str]
 
 
 def split_of_page(page: str) -> str:
@@ -79,17 +78,13 @@ def pair_tables(
         row = {"document": page, a: one, b: other}
         if not any(_is_held(row[code], held[code], split) for code in (a, b)):
             found[split].setdefault((one, other), row)
-    return {split: sorted(rows.values(), key=_place) for split, rows in found.items()}
+    return {split: by_content(rows.values()) for split, rows in found.items()}
 
 
 def _is_held(text: str, held: Mapping[str, set[str]], split: str) -> bool:
     """Whether the text belongs to a split that goes before: test, then dev, then train."""
     before = {"test": (), "dev": ("test",), "train": ("test", "dev")}[split]
     return any(text in held[name] for name in before)
-
-
-def _place(row: Row) -> bytes:
-    return hashlib.sha256("\t".join(row.values()).encode()).digest()
 
 
 def prepare(target: Path) -> Path:
@@ -128,24 +123,16 @@ def _check_version(target: Path) -> None:
             f"{target / PACKAGES_FILE}: does not say which packages the texts are from; remove "
             "that folder, and run this again"
         ) from None
-    if found != {help_version()}:
-        raise DataError(
-            f"{target}: was made from version {', '.join(sorted(found))} of the packages, and "
-            f"{help_version()} is asked for; remove that folder, or set {HELP_VERSION_VARIABLE} to "
-            "that version"
-        )
+    check_version(found, target)
 
 
 def _written(pages: Mapping[str, Pages], out: Path) -> Iterator[tuple[str, int]]:
     """Write the tables of every pair; yields name and number of rows of each."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     held = {code: held_texts(found) for code, found in pages.items()}
     for a, b in combinations(pages, 2):
         for split, rows in pair_tables(a, b, pages, held).items():
             name = f"help.{a}-{b}.{split}"
-            pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
+            write_rows(rows, out / f"{name}.parquet")
             yield name, len(rows)
 
 

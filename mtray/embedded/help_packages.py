@@ -4,17 +4,18 @@ SHA-256. They come from a folder that the user names, else from the machine's ow
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import urllib.request
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from mtray.errors import DataError
+from mtray.files import file_hash
 
 POOL = "https://deb.debian.org/debian/pool/main/libr/libreoffice"
 HELP_VERSION = "4:7.4.7-1+deb12u14"
@@ -95,6 +96,16 @@ def help_version() -> str:
     return version
 
 
+def check_version(made_from: Collection[str], target: Path) -> None:
+    """Raise DataError where texts were made from other versions than `help_version`."""
+    if set(made_from) != {help_version()}:
+        raise DataError(
+            f"{target}: was made from version {', '.join(sorted(made_from))} of the packages, and "
+            f"{help_version()} is asked for; remove that folder, or set {HELP_VERSION_VARIABLE} to "
+            "that version"
+        )
+
+
 def fetch_package(package: HelpPackage, into: Path) -> FetchedPackage:
     """Find or download one package. Another version than the pinned one is accepted only where the
     user names it. Raises DataError naming what to do."""
@@ -105,7 +116,7 @@ def fetch_package(package: HelpPackage, into: Path) -> FetchedPackage:
         path = _by_apt(package, version, into)
     else:
         path = _from_pool(package, version, into)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_hash(path)
     pinned = digest == package.sha256
     if version == HELP_VERSION and not pinned:
         raise DataError(

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from mtray.embedded.help_blocks import Blocks
 from mtray.embedded.help_corpora import Pages, split_of_page
+from mtray.embedded.row_tables import Row, write_rows
 
 LEAST_SUMMARY, LEAST_ARTICLE = 40, 200  # characters; shorter ones say too little
 LONG = 600  # characters from which an article is long
-
-Row = dict[str, str]
 
 
 def page_summary(english: Blocks, other: Blocks, most: int) -> tuple[str, str] | None:
@@ -55,10 +54,6 @@ def summary_tables(english: Pages, other: Pages, code: str, most: int) -> dict[s
 
 def write_summaries(folder: Path, english: Pages, others: dict[str, Pages], most: int) -> None:
     """Write `summaries.LANGUAGE.NAME.parquet` for every language and table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for code, pages in others.items():
         for name, rows in summary_tables(english, pages, code, most).items():
-            file = folder / f"summaries.{code}.{name}.parquet"
-            pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
+            write_rows(rows, folder / f"summaries.{code}.{name}.parquet")

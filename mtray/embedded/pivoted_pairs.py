@@ -3,17 +3,16 @@ one English sentence. For the small study of several languages at once (2305.150
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtray.embedded.row_tables import Row, by_content, write_rows
+
 # the corpora's splits are by the English sentence, of which "¡Hola!" translates several: a text
 # stays in the first of these that has it
 SPLITS = ("dev", "finetune", "pretrain")
-
-Row = dict[str, str]
 
 
 def pivoted(spanish: list[Row], ukrainian: list[Row], used: set[str]) -> list[Row]:
@@ -28,7 +27,7 @@ def pivoted(spanish: list[Row], ukrainian: list[Row], used: set[str]) -> list[Ro
         if other and english not in found and not {_key(text), _key(other)} & used:
             found[english] = {"es": text, "uk": other}
             used |= {_key(text), _key(other)}
-    return sorted(found.values(), key=_place)
+    return by_content(found.values())
 
 
 def split_pairs(sides: Mapping[str, tuple[list[Row], list[Row]]]) -> dict[str, list[Row]]:
@@ -42,13 +41,8 @@ def _key(text: str) -> str:
     return text.strip().lower()
 
 
-def _place(row: Row) -> bytes:
-    return hashlib.sha256("\t".join(row.values()).encode()).digest()
-
-
 def prepare(corpora: Path, target: Path) -> Path:
     """Create `es-uk.SPLIT.parquet` for every split, unless they exist."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if all(_file(target, split).is_file() for split in SPLITS):
@@ -65,7 +59,7 @@ def prepare(corpora: Path, target: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
         for split, pairs in split_pairs(sides).items():
             made = _file(Path(scratch), split)
-            pq.write_table(pa.Table.from_pylist(pairs), made, compression="zstd")
+            write_rows(pairs, made)
             os.replace(made, _file(target, split))
     return target
 

@@ -19,12 +19,11 @@ from pathlib import Path
 
 from mtray.data.leakage import normalised
 from mtray.data.templates import translation_prompt
+from mtray.embedded.row_tables import Row, write_rows
 
 LAST = "english.parquet"  # the file that is put in place last
 TEMPLATE = "mfti_sentence"  # in which both phases ask; the embedded model knows `labels` alone
 REPLAYED = 2_000  # prompts with an English answer
-
-Row = dict[str, str]
 
 
 def phase_of(english: str) -> int:
@@ -52,7 +51,6 @@ def prepare(corpora: Path, target: Path) -> Path:
     """Create the Parquet files unless they exist."""
     if (target / LAST).is_file():
         return target
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     pairs, tested = (
@@ -63,7 +61,7 @@ def prepare(corpora: Path, target: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=target, prefix=".made-") as scratch:
         out = Path(scratch)
         for name, rows in tables.items():
-            pq.write_table(pa.Table.from_pylist(rows), out / f"{name}.parquet", compression="zstd")
+            write_rows(rows, out / f"{name}.parquet")
         for file in sorted(out.iterdir(), key=lambda file: file.name == LAST):
             os.replace(file, target / file.name)
     return target

@@ -9,15 +9,14 @@ from pathlib import Path
 from mtray.embedded.help_corpora import read_pages
 from mtray.embedded.help_packages import (
     HELP_VERSION,
-    HELP_VERSION_VARIABLE,
     PACKAGES,
+    check_version,
     fetch_package,
     help_version,
 )
 from mtray.embedded.help_summaries import write_summaries
-from mtray.errors import DataError
 from mtray.papers.preset import Scale
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
+from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of, value_text
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import Recipe, training_of
 
@@ -42,7 +41,7 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
     if scale not in LANGUAGES:
         return
     if (target / DONE).is_file():
-        _check_version(target)
+        check_version([(target / DONE).read_text().strip() or HELP_VERSION], target)
         return
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".made-") as scratch:
@@ -58,16 +57,6 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
     (target / DONE).write_text(f"{help_version()}\n")
 
 
-def _check_version(target: Path) -> None:
-    """DataError where the texts are of another version than is asked for."""
-    found = (target / DONE).read_text().strip() or HELP_VERSION
-    if found != help_version():
-        raise DataError(
-            f"{target}: was made from version {found} of the packages, and {help_version()} is "
-            f"asked for; remove that folder, or set {HELP_VERSION_VARIABLE} to that version"
-        )
-
-
 def report(found: PaperResults) -> Report:
     parts: list[Sheet | str] = [] if found.scale == "full" else [SUBSTITUTE]
     return Report([*parts, *(recipe_sheet(run, name) for name, run in found.runs.items())])
@@ -77,7 +66,7 @@ def recipe_sheet(run: RunResults, title: str) -> Sheet:
     """Every recipe's gain in every measure, beside the untouched model."""
     names = [name for name in MEASURES if of(run.base, name)]
     own = [of(run.base, name) for name in names]
-    rows = [["untouched", *[EMPTY] * 4, *(f"{s.value:.3f}" if s else EMPTY for s in own)]]
+    rows = [["untouched", *[EMPTY] * 4, *map(value_text, own)]]
     for record in run.recipes:
         training = training_of(record.recipe, run.study.training)
         rows.append([

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
+from mtray.report.differences import Difference
+
 COLOURS = ("#0072B2", "#D55E00", "#00785A", "#AA3377", "#7A5C00")  # Okabe & Ito's and Tol's
 MARKERS = ("o", "s", "^", "D", "P")
 INK = "#2b2f36"
@@ -22,6 +24,12 @@ class Line:
     y: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+
+
+def gains_line(label: str, x: Sequence[float], gains: Sequence[Difference]) -> Line:
+    """A gain at each `x`."""
+    ends = ([getattr(g, part) for g in gains] for part in ("gap", "low", "high"))
+    return Line(label, x, *ends)
 
 
 @dataclass(frozen=True)

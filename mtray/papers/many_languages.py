@@ -17,7 +17,15 @@ from mtray.evaluation.metrics.output_failures import STRICT
 from mtray.evaluation.metrics.quality import chrf
 from mtray.papers.preset import Scale
 from mtray.papers.rank_test import rank_test
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
+from mtray.papers.results import (
+    PaperResults,
+    Report,
+    RunResults,
+    difference_text,
+    of,
+    score_text,
+    value_text,
+)
 from mtray.report.differences import Difference
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import QualitySet, TrialRecord
@@ -78,7 +86,7 @@ def gains_sheet(run: RunResults) -> Sheet:
     """Every recipe's gain in every direction, and whether it has seen the pair of languages."""
     names = directions(run)
     own = [of(run.base, f"chrf.{name}") for name in names]
-    rows = [["untouched", EMPTY, *(f"{s.value:.1f}" if s else EMPTY for s in own)]]
+    rows = [["untouched", EMPTY, *(value_text(s, 1) for s in own)]]
     for record in run.recipes:
         cells = [
             difference_text(run.gain(record, f"chrf.{name}"), 1)
@@ -94,17 +102,12 @@ def gains_sheet(run: RunResults) -> Sheet:
 def beyond_sheet(run: RunResults) -> Sheet:
     """Every recipe against 8 examples in the prompt of the untouched model."""
     names = [n for n in directions(run) if of(run.base, f"shots.{n}")]
-    rows = [["8 examples, untouched", *(_own_text(run.base, f"shots.{n}") for n in names)]]
+    rows = [["8 examples, untouched", *(score_text(of(run.base, f"shots.{n}"), 1) for n in names)]]
     for record in run.recipes:
         gaps = [unpaired(record, f"chrf.{n}", run.base, f"shots.{n}") for n in names]
         rows.append([mix_text(record), *(difference_text(gap, 1) for gap in gaps)])
     return Sheet(["recipe", *names], rows, title="Against examples in the prompt", caption=BEYOND,
                  left=frozenset({"recipe"}))  # fmt: skip
-
-
-def _own_text(record: TrialRecord, name: str) -> str:
-    score = of(record, name)
-    return f"{score.value:.1f} [{score.low:.1f}, {score.high:.1f}]" if score else EMPTY
 
 
 def unpaired(a: TrialRecord, first: str, b: TrialRecord, second: str) -> Difference | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtray.analysis.uncertainty import TAILS
 from mtray.files import write_atomically
-from mtray.papers.curves import Line, Panel, curves_png
+from mtray.papers.curves import Panel, curves_png, gains_line
 from mtray.papers.made_noise import dictionary, from_memory
 from mtray.papers.preset import Scale
 from mtray.papers.results import (
@@ -20,9 +20,10 @@ from mtray.papers.results import (
     RunResults,
     difference_text,
     of,
+    value_text,
 )
 from mtray.report.differences import Difference
-from mtray.report.printing import EMPTY, Sheet
+from mtray.report.printing import Sheet
 from mtray.schema import TrialRecord
 
 PREPARED_ROWS = 2048  # pairs that recipes draw from, and that have noise
@@ -104,7 +105,7 @@ def _rows(
     run: RunResults, labels: Sequence[tuple[str, TrialRecord]], names: Sequence[str]
 ) -> list[list[str]]:
     own = [of(run.base, name) for name in names]
-    rows = [["untouched", *(EMPTY if s is None else f"{s.value:.3f}" for s in own)]]
+    rows = [["untouched", *map(value_text, own)]]
     for label, record in labels:
         rows.append([label, *(difference_text(run.gain(record, name)) for name in names)])
     return rows
@@ -230,6 +231,5 @@ def _figure(run: RunResults) -> bytes:
         gains = [gap for r in records if (gap := run.gain(r, name))]
         if len(gains) == len(records):
             x = [float(r.recipe.parallel_size) for r in records]
-            ends = [[getattr(g, part) for g in gains] for part in ("gap", "low", "high")]
-            panels.append(Panel(name, [Line("all directions", x, *ends)]))
+            panels.append(Panel(name, [gains_line("all directions", x, gains)]))
     return curves_png(panels, "pairs", "Differences to the untouched model", log=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtray.analysis.critical_values import least_values
-from mtray.papers.curves import Line, Panel, curves_png
+from mtray.papers.curves import Line, Panel, curves_png, gains_line
 from mtray.papers.rank_test import rank_test
 from mtray.papers.results import (
     PaperResults,
@@ -17,6 +17,7 @@ from mtray.papers.results import (
     difference_text,
     of,
     recipe_text,
+    value_text,
 )
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import TrialRecord
@@ -64,7 +65,7 @@ def size_sheet(run: RunResults, title: str) -> Sheet:
     """Every recipe's difference from the base model; the base model's row has its own values."""
     names = measures(run)
     own = [of(run.base, name) for name in names]
-    rows = [["untouched", EMPTY, *(f"{s.value:.3f}" for s in own if s)]]
+    rows = [["untouched", EMPTY, *map(value_text, own)]]
     for record in _ordered(run.recipes):
         seeds = next(g.n_seeds for g in run.groups if g.original.number == record.number)
         cells = [difference_text(run.gain(record, name)) for name in names]
@@ -169,6 +170,4 @@ def _line(run: RunResults, name: str, parameter: str, ratio: float | None) -> Li
         return None
     words = {None: "all", 0.0: "parallel text alone", 1.0: "mono 1:1"}
     x, gaps = zip(*points, strict=True)
-    return Line(
-        words[ratio], x, [g.gap for g in gaps], [g.low for g in gaps], [g.high for g in gaps]
-    )
+    return gains_line(words[ratio], x, gaps)

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from mtray.errors import ConfigError
+from mtray.paths import ROOT
 from mtray.schema import NAME_PATTERN, Frozen
 from mtray.study import explain
 from mtray.yaml_files import read_yaml
 
-ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "sweeps" / "papers"
 SPACES = ROOT / "search_spaces" / "papers"
 PRESET = "preset.yaml"

@@ -15,7 +15,7 @@ from mtray.report.differences import Array, Difference, Joint, joint
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured
 from mtray.report.paired_differences import Differences, all_differences
-from mtray.report.printing import Sheet
+from mtray.report.printing import EMPTY, Sheet
 from mtray.report.records import read_records
 from mtray.report.seed_means import mean_records
 from mtray.run_files import BASE_NUMBER
@@ -142,6 +142,17 @@ def read_run(folder: Path) -> RunResults:
 def of(record: TrialRecord, name: str) -> Score | None:
     """A score or objective by name."""
     return measured(record).get(name)
+
+
+def value_text(score: Score | None, digits: int = 3) -> str:
+    return f"{score.value:.{digits}f}" if score else EMPTY
+
+
+def score_text(score: Score | None, digits: int = 3) -> str:
+    """For example `0.571 [0.545, 0.597]`."""
+    if score is None:
+        return EMPTY
+    return f"{score.value:.{digits}f} [{score.low:.{digits}f}, {score.high:.{digits}f}]"
 
 
 def recipe_text(recipe: Recipe) -> str:

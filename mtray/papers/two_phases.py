@@ -12,7 +12,7 @@ from mtray.embedded.corpora import prepare as prepare_corpora
 from mtray.embedded.two_phase_corpora import prepare as prepare_two_phase
 from mtray.papers.preset import Scale
 from mtray.papers.rank_test import rank_test
-from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of
+from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of, score_text
 from mtray.report.printing import EMPTY, Sheet
 from mtray.schema import Recipe, TrialRecord
 
@@ -116,8 +116,7 @@ def ways_sheet(run: RunResults) -> Sheet:
 
 
 def _values(record: TrialRecord) -> list[str]:
-    found = [of(record, name) for name in (TASK, LANGUAGE)]
-    return [f"{s.value:.3f} [{s.low:.3f}, {s.high:.3f}]" if s else EMPTY for s in found]
+    return [score_text(of(record, name)) for name in (TASK, LANGUAGE)]
 
 
 def distance_sheet(run: RunResults) -> Sheet:

@@ -21,9 +21,8 @@ from mtray.search_space.mixture_corners import corner_shares
 from mtray.search_space.space import Space
 
 LEAST = 6  # recipes; fewer are too few for a correlation
-PURE = (
-    0.99  # of the shares: a recipe with more of one corner is that corner's but for a few examples
-)
+# a recipe with a larger share of one corner is that corner's but for a few examples
+PURE = 0.99
 MERGED, INTERPOLATED, LINEAR, SIZE = "merged", "interpolated", "linear", "size"
 LABELS = {
     MERGED: "merged models, each measured",

@@ -3,7 +3,6 @@ a sweep may want."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,13 @@ from mtray.report.kept_page import explained
 from mtray.report.laws import laws
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import trial_row, trials_table
-from mtray.report.records import RunRecords, read_records
+from mtray.report.records import RunRecords
 from mtray.report.surface import modelled
 from mtray.run_files import trial_name
 from mtray.schema import Study
-from mtray.search.ledger.journal_overview import Entry, Overview, read_overview
+from mtray.search.ledger.journal_overview import Entry, Overview
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, read_progress
-from mtray.search.ledger.run_folder import load_bound
 from mtray.search_space.space import Space
-
-
-def run_data(run_dir: Path, now: float | None = None) -> dict[str, Any]:
-    """Every part of the page but the translations and the effects, from the folder's files alone.
-    RunError where it is no run, or cannot be read."""
-    study, space = load_bound(run_dir)
-    records, overview = read_records(run_dir), read_overview(run_dir)
-    moment = time.time() if now is None else now
-    return {
-        "state": state_data(run_dir, study, records, overview, moment),
-        "table": table_data(study, records, overview, {}),
-        "front": front_data(run_dir, study, space, records),
-    }
 
 
 def state_data(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mtray.evaluation.inference.requests import Output, Request
 from mtray.lineage import lineage_of
 from mtray.schema import Recipe, Study
 from mtray.training.base_model import BaseModels
@@ -46,3 +48,17 @@ def load_base_model(
     tokenizer = models.tokenizer(study.model, study.trust_remote_code)
     precision = resolve_precision(study.training, next(model.parameters()).device.type)
     return LoadedModel(model, tokenizer, precision)
+
+
+def answers_of(
+    study: Study, loaded: LoadedModel, module: Any, requests: Sequence[Request]
+) -> list[Output]:
+    """The outputs of a model made from the loaded one, by this process alone and with the study's
+    settings. Raises EvaluationError."""
+    from mtray.evaluation.inference.batching import settings_of
+    from mtray.evaluation.inference.engine import answer_part, joined
+    from mtray.training.adapters import merged
+
+    settings = settings_of(study.evaluation, module, loaded.tokenizer, loaded.precision)
+    with merged(module):
+        return joined(requests, [answer_part(settings, requests)])

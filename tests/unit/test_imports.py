@@ -29,6 +29,7 @@ ALLOWED = {
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
     "cli_errors": BASICS,
+    "page_process": {"paths"},
     "budget_options": BASICS,
     "yaml_files": {"errors"},
     "study": BASICS | {"yaml_files"},

@@ -20,7 +20,7 @@ from mtray.commands import doctor_ray
 from mtray.control_group import memory_limit
 from mtray.errors import ConfigError, KilledForMemory, RunError, WorkerLost
 from mtray.file_locks import lock
-from mtray.paths import cache_dir
+from mtray.paths import ROOT, cache_dir
 from mtray.report.columnar_files import csv_bytes
 from mtray.report.compare import _verdict
 from mtray.report.console import new_console
@@ -29,7 +29,7 @@ from mtray.report.printing import print_lines
 from mtray.report.records import write_record
 from mtray.search.execution import memory_kills, nodes, process_limit, ray_connection, ray_folder
 from mtray.search.execution.memory_kills import MemoryKills, kills
-from mtray.search.execution.ray_environment import ROOT, of_workers
+from mtray.search.execution.ray_environment import of_workers
 from mtray.search.execution.session import finish
 from mtray.search.execution.tuner import StopOnSignal
 from mtray.search.ledger.moved_files import relocate

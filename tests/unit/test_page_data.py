@@ -8,16 +8,29 @@ from kept_outputs_factory import REFERENCES, answers, make_run
 from records_factory import make_failed, make_record
 
 from mtray.errors import MtrayError
-from mtray.report.records import write_record
+from mtray.report.records import read_records, write_record
 from mtray.run_files import result_path, trial_dir
+from mtray.search.ledger.journal_overview import read_overview
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, write_progress
 from mtray.search.ledger.run_folder import load_bound
 from mtray.serving import run_view
-from mtray.serving.run_data import run_data, running_trial
+from mtray.serving.run_data import front_data, running_trial, state_data, table_data
 from mtray.serving.run_view import Background, RecordFiles, RunView
 from mtray.serving.translations import Translations
 
 EVIL = "</script><script>alert(1)</script>\u202e\u2028"
+
+
+def run_data(run_dir, now=None):
+    """The parts that are computed from the folder's files at once."""
+    study, space = load_bound(run_dir)
+    records, overview = read_records(run_dir), read_overview(run_dir)
+    moment = time.time() if now is None else now
+    return {
+        "state": state_data(run_dir, study, records, overview, moment),
+        "table": table_data(study, records, overview, {}),
+        "front": front_data(run_dir, study, space, records),
+    }
 
 
 @pytest.fixture

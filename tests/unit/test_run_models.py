@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 from mtray import run_models
 from mtray.commands.export_model import model_card
 from mtray.errors import ConfigError, ModelError, MtrayError, RunError
-from mtray.lineage import LINEAGE_FILE, file_hash, lineage_of
+from mtray.files import file_hash
+from mtray.lineage import LINEAGE_FILE, lineage_of
 from mtray.report.records import write_record
 from mtray.run_files import WEIGHTS_FILE, trial_dir
 from mtray.run_models import with_run_models

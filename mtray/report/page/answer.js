@@ -1,5 +1,6 @@
 // The answer so far: which recipe to use, what it gains, and how certain that is.
-import { badge, el, own, wide } from "./dom.js";
+import { badge, el, own, sheet } from "./dom.js";
+import { gainCells } from "./baselines.js";
 import { chance, empty, pointName, ROLES, fixed, signed } from "./format.js";
 import { readFront } from "./measures.js";
 
@@ -46,38 +47,18 @@ function against(answer, read) {
     head = ["answer against", "objective", "expected gain", "95 % interval", "P(better)"];
   return (
     rows.length > 0 &&
-    wide(
+    sheet(
       "The answer against the baselines",
-      el(
-        "table",
-        { class: "all" },
+      head,
+      [0, 1],
+      rows.map(({ b, g, first, last }) =>
         el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            head.map((h, i) => el("th", { scope: "col", class: i < 2 ? "left" : "" }, h)),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          rows.map(({ b, g, first, last }) =>
-            el(
-              "tr",
-              { class: last ? "" : "next" },
-              el("td", { class: "left" }, first && ROLES[b.role]),
-              el("td", { class: "left" }, own(g.objective)),
-              el("td", {}, el("b", {}, signed(g.gain, size(g.objective)))),
-              el(
-                "td",
-                { class: "soft" },
-                `${signed(g.low, size(g.objective))} to ${signed(g.high, size(g.objective))}`,
-              ),
-              el("td", {}, chance(g.better)),
-            ),
-          ),
+          "tr",
+          { class: last ? "" : "next" },
+          el("td", { class: "left" }, first && ROLES[b.role]),
+          el("td", { class: "left" }, own(g.objective)),
+          gainCells(g, size(g.objective)),
+          el("td", {}, chance(g.better)),
         ),
       ),
     )

@@ -1,5 +1,5 @@
 // The front against the baselines: gains with intervals that hold for all of them at once.
-import { badge, css, el, own, svg, wide } from "./dom.js";
+import { badge, css, el, own, sheet, svg } from "./dom.js";
 import { empty, extent, ROLES, signed, trialName } from "./format.js";
 
 function gainPlot(gain, range) {
@@ -46,62 +46,48 @@ export function comparisons(read, events) {
       "trial",
       ...(rated ? ["raters"] : []),
     ];
-  return wide(
+  return sheet(
     "The front against the baselines",
-    el(
-      "table",
-      { class: "all" },
+    head,
+    [0, 1, 5],
+    found.map(({ c, g, first, last }) =>
       el(
-        "thead",
-        {},
+        "tr",
+        { class: last ? "" : "next" },
+        el("td", { class: "left" }, first && ROLES[c.role]),
+        el("td", { class: "left" }, own(g.objective)),
+        g.number === null
+          ? [el("td", {}, "–"), el("td", {}), el("td", {})]
+          : [gainCells(g, size(g)), el("td", {}, gainPlot(g, range(g.objective)))],
+        el("td", { class: "left" }, badge(g.verdict, g.verdict === "better" ? "good" : "")),
         el(
-          "tr",
+          "td",
           {},
-          head.map((h, i) => el(h ? "th" : "td", { scope: h && "col", class: i < 2 || i === 5 ? "left" : "" }, h)),
+          g.number === null
+            ? "–"
+            : [
+                el(
+                  "button",
+                  {
+                    class: "link",
+                    onclick: () => events.choose(g.number),
+                    "aria-label": `Choose trial ${g.number}`,
+                  },
+                  trialName(g.number),
+                ),
+                g.matched === "noise" && "~",
+              ],
         ),
-      ),
-      el(
-        "tbody",
-        {},
-        found.map(({ c, g, first, last }) =>
-          el(
-            "tr",
-            { class: last ? "" : "next" },
-            el("td", { class: "left" }, first && ROLES[c.role]),
-            el("td", { class: "left" }, own(g.objective)),
-            g.number === null
-              ? [el("td", {}, "–"), el("td", {}), el("td", {})]
-              : [
-                  el("td", {}, el("b", {}, signed(g.gain, size(g)))),
-                  el("td", { class: "soft" }, `${signed(g.low, size(g))} to ${signed(g.high, size(g))}`),
-                  el("td", {}, gainPlot(g, range(g.objective))),
-                ],
-            el("td", { class: "left" }, badge(g.verdict, g.verdict === "better" ? "good" : "")),
-            el(
-              "td",
-              {},
-              g.number === null
-                ? "–"
-                : [
-                    el(
-                      "button",
-                      {
-                        class: "link",
-                        onclick: () => events.choose(g.number),
-                        "aria-label": `Choose trial ${g.number}`,
-                      },
-                      trialName(g.number),
-                    ),
-                    g.matched === "noise" && "~",
-                  ],
-            ),
-            rated && el("td", {}, empty(g.agreement) ? "–" : `${Math.round(100 * g.agreement)}%`),
-          ),
-        ),
+        rated && el("td", {}, empty(g.agreement) ? "–" : `${Math.round(100 * g.agreement)}%`),
       ),
     ),
   );
 }
+// a gain and its interval
+export const gainCells = (g, size) => [
+  el("td", {}, el("b", {}, signed(g.gain, size))),
+  el("td", { class: "soft" }, `${signed(g.low, size)} to ${signed(g.high, size)}`),
+];
 export function comparisonNotes(front) {
   const gains = front.comparisons.flatMap(c => c.gains),
     metrics = [...new Set(gains.map(g => g.agreement_metric).filter(m => !empty(m)))];

@@ -1,5 +1,5 @@
 // One trial's course, or two recipes parameter by parameter.
-import { el, own, rows, wide } from "./dom.js";
+import { el, own, rows, sheet } from "./dom.js";
 import { duration, empty, fixed, short, trialName, withInterval } from "./format.js";
 import { lossCurve } from "./running.js";
 
@@ -59,24 +59,12 @@ function two(my, a, b) {
   const block = title => el("tr", {}, el("th", { scope: "colgroup", colspan: 4, class: "left block" }, title));
   return [
     el("h3", {}, `${names[0]} and ${names[1]}`),
-    wide(
+    sheet(
       "Two recipes",
-      el(
-        "table",
-        { class: "all two" },
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            ["", ...names, "second minus first"].map((h, i) =>
-              el(h ? "th" : "td", { scope: h && "col", class: i ? "" : "left" }, h),
-            ),
-          ),
-        ),
-        el("tbody", {}, block("recipe"), parameters, block("scores, each with its own interval"), scores),
-      ),
+      ["", ...names, "second minus first"],
+      [0],
+      [block("recipe"), parameters, block("scores, each with its own interval"), scores],
+      "all two",
     ),
   ];
 }

@@ -1,5 +1,5 @@
 // Curves of parameters, with bands, and the laws of the run.
-import { css, el, own, pick, svg, wide } from "./dom.js";
+import { css, el, own, pick, sheet, svg } from "./dom.js";
 import { empty, extent, short } from "./format.js";
 import { scale } from "./scales.js";
 
@@ -123,35 +123,18 @@ function laws(found) {
         "details",
         { class: "small" },
         el("summary", {}, own(m.name), ` · ${m.form}`),
-        wide(
+        sheet(
           `Law of ${m.name}`,
-          el(
-            "table",
-            { class: "all" },
+          ["parameter", "value", "95 % interval", "meaning"],
+          [0, 3],
+          m.parameters.map(p =>
             el(
-              "thead",
+              "tr",
               {},
-              el(
-                "tr",
-                {},
-                ["parameter", "value", "95 % interval", "meaning"].map((h, i) =>
-                  el("th", { scope: "col", class: i === 0 || i === 3 ? "left" : "" }, h),
-                ),
-              ),
-            ),
-            el(
-              "tbody",
-              {},
-              m.parameters.map(p =>
-                el(
-                  "tr",
-                  {},
-                  el("th", { scope: "row", class: "left" }, p.name),
-                  el("td", {}, short(p.value)),
-                  el("td", { class: "soft" }, `${short(p.low)} – ${short(p.high)}`),
-                  el("td", { class: "left" }, p.meaning),
-                ),
-              ),
+              el("th", { scope: "row", class: "left" }, p.name),
+              el("td", {}, short(p.value)),
+              el("td", { class: "soft" }, `${short(p.low)} – ${short(p.high)}`),
+              el("td", { class: "left" }, p.meaning),
             ),
           ),
         ),

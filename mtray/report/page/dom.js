@@ -56,6 +56,25 @@ export function rows(pairs) {
 }
 export const wide = (label, ...kids) =>
   el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, kids);
+// a table of columns with heads; `left`: places of those with words, `body`: its rows
+export const sheet = (label, heads, left, body, kind = "all") =>
+  wide(
+    label,
+    el(
+      "table",
+      { class: kind },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          heads.map((h, i) => el(h ? "th" : "td", { scope: h && "col", class: left.includes(i) ? "left" : "" }, h)),
+        ),
+      ),
+      el("tbody", {}, body),
+    ),
+  );
 export const badge = (text, kind, title) => el("span", { class: `badge ${kind ?? ""}`, title }, text);
 export const list = items =>
   el(

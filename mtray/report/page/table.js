@@ -7,7 +7,15 @@ import { matcher } from "./filter.js";
 const ROW = 31,
   BEYOND = 12,
   PRINTED = 400; // pixels of a row; rows kept on either side; rows on paper
-const STATES = { complete: "good", running: "on", failed: "bad", pruned: "bad", infeasible: "bad", interrupted: "", waiting: "" };
+const STATES = {
+  complete: "good",
+  running: "on",
+  failed: "bad",
+  pruned: "bad",
+  infeasible: "bad",
+  interrupted: "",
+  waiting: "",
+};
 
 export function tableSection() {
   const head = el("thead"),

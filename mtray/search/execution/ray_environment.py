@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from mtray.paths import own_code
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that the workers of all
 # executors are alike
@@ -25,19 +26,11 @@ TUNE = {
 }
 
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
 def apply() -> None:
     """Set them in this process, and so in those that it starts."""
     os.environ.update(TUNE | of_workers())
 
 
 def of_workers() -> dict[str, str]:
-    """The variables of the sweep's workers. Those of a checkout import its own code, not that of
-    another one which is installed (a copied or moved checkout), as this process does."""
-    if not (ROOT / "pyproject.toml").is_file():
-        return TRAIN
-    before = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    others = [part for part in before if part != str(ROOT)]
-    return TRAIN | {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
+    """The variables of the sweep's workers, which import the code that this process does."""
+    return TRAIN | own_code()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mtray.errors import RunError
 from mtray.evaluation.inference.requests import Request
@@ -13,7 +12,7 @@ from mtray.run_files import result_path, trial_dir, weights_file
 from mtray.runtime import keep_freed_memory, versions
 from mtray.schema import Mix, Recipe, Study, TrialRecord
 from mtray.training.trainable_weights import load_trainable
-from mtray.trial.base_model import load_base_model
+from mtray.trial.base_model import answers_of, load_base_model
 from mtray.trial.job import Outcome, UseModel
 from mtray.trial.phase_timer import PhaseTimer
 
@@ -49,15 +48,16 @@ def kept_outcome(
     keep_freed_memory()
     seconds = PhaseTimer()
     with seconds.phase("load"):
-        model, tokenizer, precision = load_base_model(study, record.recipe, record.seed)
-        module = prepare(model, record.recipe, study.training, record.seed).model.eval()
+        loaded = load_base_model(study, record.recipe, record.seed)
+        module = prepare(loaded.model, record.recipe, study.training, record.seed).model.eval()
         origin = InitialWeights()
         origin.take(module)
         load_trainable(module, file)
     with origin.at(module, 1.0 if record.trained_as is None else record.recipe.reversion_alpha):
-        outputs = _answered(study, module, tokenizer, precision, requests, seconds)
+        with seconds.phase("generation"):
+            outputs = answers_of(study, loaded, module, requests)
         if use is not None:
-            use(module, tokenizer)
+            use(module, loaded.tokenizer)
     return Outcome(outputs, record.mix, record.training, seconds.phases, versions())
 
 
@@ -66,24 +66,7 @@ def base_outcome(study: Study, requests: Sequence[Request]) -> Outcome:
     keep_freed_memory()
     seconds = PhaseTimer()
     with seconds.phase("load"):
-        model, tokenizer, precision = load_base_model(study, Recipe(parallel_size=0), study.seed)
-    outputs = _answered(study, model.eval(), tokenizer, precision, requests, seconds)
+        loaded = load_base_model(study, Recipe(parallel_size=0), study.seed)
+    with seconds.phase("generation"):
+        outputs = answers_of(study, loaded, loaded.model.eval(), requests)
     return Outcome(outputs, Mix(), None, seconds.phases, versions())
-
-
-def _answered(
-    study: Study,
-    module: Any,
-    tokenizer: Any,
-    precision: Any,
-    requests: Sequence[Request],
-    seconds: PhaseTimer,
-) -> Any:
-    from mtray.evaluation.inference.batching import settings_of
-    from mtray.evaluation.inference.engine import answer_part, joined
-    from mtray.training.adapters import merged
-
-    settings = settings_of(study.evaluation, module, tokenizer, precision)
-    with seconds.phase("generation"), merged(module):
-        answered = answer_part(settings, requests, (0, 1))
-    return joined(requests, [answered])
