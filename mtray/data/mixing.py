@@ -95,9 +95,11 @@ def plan(recipe: Recipe, sources: Sequence[Source], sums: Sums | None = None) ->
     ConfigError when the recipe asks for a kind that no source has."""
     if sums is not None:
         return _plan_by_tokens(recipe, sources, sums)
-    parts = _shared(kind_sizes(recipe), weighted(recipe, sources))
+    sizes = kind_sizes(recipe)
+    parts = _shared(sizes, weighted(recipe, sources))
     requested = [share for _, share in parts]
-    counts = largest_remainder(requested, round(sum(requested)))
+    # the shares' own sum is off by rounding, which would decide a tie such as 2.5
+    counts = largest_remainder(requested, round(sum(sizes.values())))
     return [MixPart(s.name, s.kind, r, c) for (s, r), c in zip(parts, counts, strict=True)]
 
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from records_factory import make_study
 from weights_factory import NAMED, SHARES, SOURCES, counts, recipe, space_of
@@ -44,6 +44,7 @@ def test_counts_by_hand(found, mono):
 weights_of_three = st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda w: sum(w) > 0.1)
 
 
+@example([1.0, 1.0, 0.125], 1, 1.5)
 @settings(deadline=None)
 @given(weights_of_three, st.integers(1, 500), st.floats(0, 2))
 def test_counts_sum_to_what_is_asked(weights, size, ratio):
