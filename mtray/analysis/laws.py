@@ -1,8 +1,8 @@
 """Parametric laws of a run's recipes, for explanation: how quality grows with data, and what an
 ability loses. Arrays in, arrays out.
 
-Values are differences to the base model, so a loss is a negative one, and may be positive by noise:
-no logarithm of them is taken. With n parallel examples, learning rate r (times alpha if the weights
+Values are differences from the base model, so a loss is negative, and may be positive by noise: no
+logarithm of them is taken. With n parallel examples, learning rate r (times alpha if the weights
 are partly reverted), both in units of their geometric means over the recipes, replay fraction p,
 mono ratio m and F frozen layers:
 
@@ -207,7 +207,7 @@ def _form(own: Priors, terms: tuple[Term, ...], mean: Callable[[Array, Array], A
 
 @dataclass(frozen=True)
 class Law:
-    """A shape fitted to differences to the base model, greater is better.
+    """A shape fitted to differences from the base model, greater is better.
 
     - `draws`, shape (draws, p): of the fitted parameters (`RegressionFit.resampled`).
     """

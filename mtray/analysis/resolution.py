@@ -94,6 +94,6 @@ def even_segments(sizes: Sequence[int]) -> int:
 
 def prior_seeds(error: float) -> float:
     """Half the interval of one training's error over seeds before anything was repeated: that of
-    the prior, centred by the standard error of the difference to the base model."""
+    the prior, centred by the standard error of the difference from the base model."""
     nothing = SeedVariance(np.zeros(1), np.zeros(1), 0.0, 0)
     return float(with_prior(nothing, [error]).half_width()[0])

@@ -25,8 +25,8 @@ Array = npt.NDArray[np.float64]
 # prior's centre is too low.
 PRIOR_FREEDOM = 4.0
 # The prior's centre: standard deviation over seeds, beyond the bootstrap's part, in units of the
-# standard error of the difference to the base model. The default study's repeated recipes have .08
-# in quality, 0 in retention and up to 1.41 in single abilities, on 93 degrees of freedom
+# standard error of the difference from the base model. The default study's repeated recipes have
+# .08 in quality, 0 in retention and up to 1.41 in single abilities, on 93 degrees of freedom
 # (`benchmarks/recipe_table.py show`).
 PRIOR_RATIO = 0.5
 

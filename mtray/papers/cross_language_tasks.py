@@ -15,6 +15,7 @@ from mtray.embedded.help_packages import (
     help_version,
 )
 from mtray.embedded.help_summaries import write_summaries
+from mtray.papers.forest import ForestPanel, forest_png
 from mtray.papers.preset import Scale
 from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of, value_text
 from mtray.report.printing import EMPTY, Sheet
@@ -59,7 +60,22 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
 
 def report(found: PaperResults) -> Report:
     parts: list[Sheet | str] = [] if found.scale == "full" else [SUBSTITUTE]
-    return Report([*parts, *(recipe_sheet(run, name) for name, run in found.runs.items())])
+    figures = {name: recipe_figure(run) for name, run in found.runs.items()}
+    return Report([*parts, *(recipe_sheet(run, name) for name, run in found.runs.items())], figures)
+
+
+def recipe_figure(run: RunResults) -> bytes:
+    """A panel for each measure, a row for each recipe."""
+    names = [name for name in MEASURES if of(run.base, name)]
+    panels = [ForestPanel(n, [run.gain(record, n) for record in run.recipes]) for n in names]
+    rows = []
+    for record in run.recipes:
+        training = training_of(record.recipe, run.study.training)
+        rows.append(
+            f"{what(record.recipe)}, rate {record.recipe.learning_rate:g}, "
+            f"batch {training.batch_examples}, epochs {training.epochs:g}"
+        )
+    return forest_png(rows, panels, "Differences from the untouched model, 95 % intervals")
 
 
 def recipe_sheet(run: RunResults, title: str) -> Sheet:

@@ -45,7 +45,7 @@ def curves_png(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(ACROSS, len(panels))
+    columns = 2 if len(panels) == 4 else min(ACROSS, len(panels))
     rows = -(-len(panels) // columns)
     size = PANEL[0] * columns + 0.4, PANEL[1] * rows + 0.8
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")

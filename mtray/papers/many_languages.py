@@ -15,6 +15,7 @@ from mtray.embedded.corpora import prepare as prepare_corpora
 from mtray.embedded.pivoted_pairs import prepare as prepare_pivoted
 from mtray.evaluation.metrics.output_failures import STRICT
 from mtray.evaluation.metrics.quality import chrf
+from mtray.papers.forest import ForestPanel, forest_png
 from mtray.papers.preset import Scale
 from mtray.papers.rank_test import rank_test
 from mtray.papers.results import (
@@ -37,7 +38,7 @@ PUBLISHED = (
     "at hand."
 )
 GAINS = (
-    "chrF of zero-shot translations, as differences to the untouched model with 95 % intervals "
+    "chrF of zero-shot translations, as differences from the untouched model with 95 % intervals "
     "over segments and seeds; * marks those that exclude 0. (seen): the recipe trains on pairs of "
     "these languages."
 )
@@ -55,14 +56,14 @@ def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
         return
     from mtray.embedded.help_corpora import prepare as prepare_help
 
-    prepare_help(folder)
+    prepare_help(folder / "help")  # the files of tiny lie beside it
 
 
 def report(found: PaperResults) -> Report:
     parts: list[Sheet | str] = [PUBLISHED]
     for run in found.runs.values():
         parts += [gains_sheet(run), beyond_sheet(run), failures_sheet(run), similarity_text(run)]
-    return Report(parts)
+    return Report(parts, {name: gains_figure(run) for name, run in found.runs.items()})
 
 
 def directions(run: RunResults) -> list[str]:
@@ -76,9 +77,10 @@ def seen(run: RunResults, record: TrialRecord, direction: str) -> bool:
     return set(direction.split("-")) in pairs
 
 
-def mix_text(record: TrialRecord) -> str:
-    """For example `2,048 pairs: first, second`."""
-    used = [share.source for share in record.mix.shares if share.realised]
+def mix_text(run: RunResults, record: TrialRecord) -> str:
+    """For example `2,048 pairs: en-es, en-uk`."""
+    languages = {s.name: "-".join(s.languages) for s in run.study.sources}
+    used = [languages[share.source] for share in record.mix.shares if share.realised]
     return f"{record.recipe.parallel_size:,} pairs: {', '.join(used)}"
 
 
@@ -93,10 +95,20 @@ def gains_sheet(run: RunResults) -> Sheet:
             + (" (seen)" if seen(run, record, name) else "")
             for name in names
         ]
-        rows.append([mix_text(record), str(len(run.seeds(record))), *cells])
+        rows.append([mix_text(run, record), str(len(run.seeds(record))), *cells])
     head = ["recipe", "seeds", *names]
     return Sheet(head, rows, title="Gain by direction", caption=GAINS, left=frozenset({"recipe"}),
                  named=2)  # fmt: skip
+
+
+def gains_figure(run: RunResults) -> bytes:
+    """A panel for each direction, a row for each recipe."""
+    panels = [
+        ForestPanel(name, [run.gain(record, f"chrf.{name}") for record in run.recipes])
+        for name in directions(run)
+    ]
+    names = [mix_text(run, record) for record in run.recipes]
+    return forest_png(names, panels, "chrF: differences from the untouched model, 95 % intervals")
 
 
 def beyond_sheet(run: RunResults) -> Sheet:
@@ -105,7 +117,7 @@ def beyond_sheet(run: RunResults) -> Sheet:
     rows = [["8 examples, untouched", *(score_text(of(run.base, f"shots.{n}"), 1) for n in names)]]
     for record in run.recipes:
         gaps = [unpaired(record, f"chrf.{n}", run.base, f"shots.{n}") for n in names]
-        rows.append([mix_text(record), *(difference_text(gap, 1) for gap in gaps)])
+        rows.append([mix_text(run, record), *(difference_text(gap, 1) for gap in gaps)])
     return Sheet(["recipe", *names], rows, title="Against examples in the prompt", caption=BEYOND,
                  left=frozenset({"recipe"}))  # fmt: skip
 
@@ -130,7 +142,7 @@ def failures_sheet(run: RunResults) -> Sheet:
         for name in directions(run):
             groups.setdefault("seen" if seen(run, record, name) else "unseen", []).append(name)
         for which, names in sorted(groups.items()):
-            label = "untouched" if record is run.base else mix_text(record)
+            label = "untouched" if record is run.base else mix_text(run, record)
             rows.append([label, which, *(_share(run, record, names, what) for what in STRICT)])
     head = ["recipe", "directions", *STRICT]
     caption = "Per cent of translations, mean over directions and seeds, by the strict rules."
@@ -163,7 +175,7 @@ def similarity_text(run: RunResults) -> str:
     x, y = (np.array(side, dtype=np.float64) for side in zip(*known, strict=True))
     return (
         "Rank correlation over directions of the similarity of the two languages (chrF of the "
-        f"source text against its translation) with the gain of {mix_text(most)}: "
+        f"source text against its translation) with the gain of {mix_text(run, most)}: "
         f"{rank_test(x, y).text().replace('trainings', 'directions')}."
     )
 

@@ -31,7 +31,9 @@ MEMORY_ROWS = 40_000  # pairs that noise is made from
 OFF_TARGET = "failures.off_target"
 # of COMET, mean over directions, by pairs (secondary source)
 PUBLISHED_SIZES = {32: 82.29, 1024: 83.97, 74623: 84.48}
-GAINS = "Differences to the untouched model, 95 % intervals over segments and seeds; * excludes 0."
+GAINS = (
+    "Differences from the untouched model, 95 % intervals over segments and seeds; * excludes 0."
+)
 
 
 def prepare(folder: Path, data: Path | None, scale: Scale) -> None:
@@ -232,4 +234,6 @@ def _figure(run: RunResults) -> bytes:
         if len(gains) == len(records):
             x = [float(r.recipe.parallel_size) for r in records]
             panels.append(Panel(name, [gains_line("all directions", x, gains)]))
-    return curves_png(panels, "pairs", "Differences to the untouched model", log=True)
+    return curves_png(
+        panels, "pairs", "Differences from the untouched model, 95 % intervals", log=True
+    )

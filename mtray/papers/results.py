@@ -70,7 +70,7 @@ class RunResults:
         return all_differences(self.groups, together, [BASE_NUMBER], self.draws)
 
     def gain(self, record: TrialRecord, name: str) -> Difference | None:
-        """A recipe's difference to the base model, paired; None where it is not measured."""
+        """A recipe's difference from the base model, paired; None where it is not measured."""
         return self._gains[record.number][BASE_NUMBER].get(name)
 
     def difference(self, a: TrialRecord, b: TrialRecord, name: str) -> Difference | None:

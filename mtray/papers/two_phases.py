@@ -10,6 +10,7 @@ import numpy as np
 
 from mtray.embedded.corpora import prepare as prepare_corpora
 from mtray.embedded.two_phase_corpora import prepare as prepare_two_phase
+from mtray.papers.forest import ForestPanel, forest_png
 from mtray.papers.preset import Scale
 from mtray.papers.rank_test import rank_test
 from mtray.papers.results import PaperResults, Report, RunResults, difference_text, of, score_text
@@ -55,7 +56,7 @@ def report(found: PaperResults) -> Report:
         parts.append(phase_1_sheet(first))
     if second := found.runs.get("phase2"):
         parts += [ways_sheet(second), distance_sheet(second), prediction_text(second)]
-    return Report(parts)
+    return Report(parts, {"phase2": ways_figure(second)} if second else {})
 
 
 def way(recipe: Recipe) -> str:
@@ -94,7 +95,7 @@ def phase_1_sheet(run: RunResults) -> Sheet:
         cells = [f"{value:.3f}" for value in own]
         rows.append([label, *(cells if record is run.base else gains)])
     caption = (
-        "Quality is that of the task with English answers; differences to the untouched model."
+        "Quality is that of the task with English answers; differences from the untouched model."
     )
     return Sheet(["phase 1", *names], rows, title="Phase 1", caption=caption,
                  left=frozenset({"phase 1"}))  # fmt: skip
@@ -113,6 +114,17 @@ def ways_sheet(run: RunResults) -> Sheet:
     head = ["phase 2 with", "seeds", "task ability", "language ability",
             "task, minus none", "language, minus none"]  # fmt: skip
     return Sheet(head, rows, title="Phase 2", caption=OURS, left=frozenset(head[:1]), named=2)
+
+
+def ways_figure(run: RunResults) -> bytes:
+    """Every method's differences from the model of phase 1, in both abilities."""
+    titles = {TASK: "task ability", LANGUAGE: "language ability"}
+    panels = [
+        ForestPanel(title, [run.gain(record, name) for record in run.recipes])
+        for name, title in titles.items()
+    ]
+    names = [way(record.recipe) for record in run.recipes]
+    return forest_png(names, panels, "Differences from the model of phase 1, 95 % intervals")
 
 
 def _values(record: TrialRecord) -> list[str]:

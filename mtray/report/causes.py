@@ -45,7 +45,7 @@ class Predictor(Frozen):
     """One predictor of one measure.
 
     - `names`: the predictor, and others that rank the recipes in the same or the reverse order.
-    - `correlation`: Spearman's, with the difference to the base model; `low`, `high` its 95 %
+    - `correlation`: Spearman's, with the difference from the base model; `low`, `high` its 95 %
       interval over recipes and measurement.
     - `error`: root mean square error on left-out recipes, in the measure's unit.
     """
@@ -67,7 +67,7 @@ class Predictor(Frozen):
 
 
 class Cause(Frozen):
-    """What predicts one measure's difference to the base model.
+    """What predicts one measure's difference from the base model.
 
     - `predictors`: ordered by error, ascending.
     - `constant_error`: root mean square error of predicting the mean of the other recipes, in the

@@ -1,4 +1,4 @@
-"""A point's numbers as displayed: as differences to the front's reference, with paired intervals,
+"""A point's numbers as displayed: as differences from the front's reference, with paired intervals,
 or as they are."""
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def reference_point(front: Front) -> Point | None:
 
 
 def shown(front: Front, point: Point, name: str) -> DisplayedScore | None:
-    """One measure of a point: its difference to the reference. For the reference itself, or without
-    one, the value; None if it was not measured."""
+    """One measure of a point: its difference from the reference. For the reference itself, or
+    without one, the value; None if it was not measured."""
     score = {**point.scores, **point.objectives}.get(name)
     if score is None or front.reference in (None, point.number):
         return None if score is None else shown_score(score, points_on(front, name))

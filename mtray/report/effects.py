@@ -23,7 +23,7 @@ SPREAD = 64  # points that importances are computed from, a power of two
 
 
 class CurvePoint(Frozen):
-    """A measure's difference to the base model at one `value` of a parameter, averaged over the
+    """A measure's difference from the base model at one `value` of a parameter, averaged over the
     rest of the space: `mean`, and its 95 % interval."""
 
     value: Value

@@ -35,7 +35,7 @@ def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -
     for axes, name in zip(grid[-1], names, strict=True):
         axes.set_xlabel(name, fontsize=8, color=INK)
     figure.suptitle(
-        "Difference to the base model, averaged over the rest of the space; 95 % band; share: of "
+        "Difference from the base model, averaged over the rest of the space; 95 % band; share: of "
         "the variance over the space",
         fontsize=8,
         color=INK,

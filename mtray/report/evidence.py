@@ -1,5 +1,5 @@
-"""Measured results of a run's recipes as arrays for models: differences to the base model and their
-errors."""
+"""Measured results of a run's recipes as arrays for models: differences from the base model and
+their errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Evidence:
-    """Every trained recipe (n) of a run in some measures (k), as differences to the base model on
+    """Every trained recipe (n) of a run in some measures (k), as differences from the base model on
     the same segments.
 
     - `records`: each recipe's first trial, with the mean duration over its seeds as `seconds`; its

@@ -78,7 +78,7 @@ class MeasureLaw(Frozen):
 
     - `form`: in symbols; n and r are in units of `reference_size` and `reference_rate`.
     - `misfit`: standard deviation of the deviations from the form, in the measure's unit.
-    - `error`: median standard error of a recipe's difference to the base model.
+    - `error`: median standard error of a recipe's difference from the base model.
     - `margin`, `margin_error`: leave-one-out mean log density of the law minus the constant's, and
       its standard error.
     """

@@ -23,7 +23,7 @@ class LeftOutError(Frozen):
     """Errors of a model on left-out recipes. The predictive distribution includes the measurement
     error.
 
-    - `error`: root mean squared difference to the measured values, in the measure's unit.
+    - `error`: root mean squared difference from the measured values, in the measure's unit.
     - `coverage`: share of the measured values within their 95 % interval.
     - `log_density`: their mean log density; greater is better.
     """

@@ -13,8 +13,8 @@ from mtray.schema import Frozen
 
 
 class ExpectedGap(Frozen):
-    """The expected difference to the base model in one objective, in its unit and direction: `gap`,
-    and its 95 % interval."""
+    """The expected difference from the base model in one objective, in its unit and direction:
+    `gap`, and its 95 % interval."""
 
     gap: float
     low: float

@@ -47,7 +47,7 @@ def modelled_points(front: Front) -> npt.NDArray[np.float64]:
 
 
 def _origin(front: Front, names: list[str]) -> npt.NDArray[np.float64]:
-    """The origin of the plot's axes, as a difference to the base model."""
+    """The origin of the plot's axes, as a difference from the base model."""
     base = front.point(BASE_NUMBER)
     # 0 is as far below the base model as the base model is above 0
     return -np.array([plotted(front, base, name).value for name in names])

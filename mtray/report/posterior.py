@@ -68,8 +68,8 @@ class JointPosterior:
     - `evidence`: measured differences of the trained recipes.
     - `objectives`: each with its direction.
     - `untried`: the candidates that were not trained.
-    - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences to the base model, signed
-      so that more is better.
+    - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences from the base model,
+      signed so that more is better.
     - `surface`: the response surface that they come from; None: too few recipes for one.
     """
 
@@ -174,7 +174,7 @@ def _with_base(
     evidence: Evidence, objectives: Mapping[str, Sense], untried: tuple[Recipe, ...],
     means: Array, draws: Array, surface: ModelledRun | None,
 ) -> JointPosterior:  # fmt: skip
-    """Adds the base model, whose difference to itself is 0, as the first candidate."""
+    """Adds the base model, whose difference from itself is 0, as the first candidate."""
     return JointPosterior(
         evidence, objectives, untried, np.pad(means, ((1, 0), (0, 0))),
         np.pad(draws, ((0, 0), (1, 0), (0, 0))), surface,

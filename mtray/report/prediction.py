@@ -64,7 +64,7 @@ def predicted(surface: ModelledRun, recipe: Recipe, objectives: Mapping[str, Sen
     means, deviations = surface.surface.predict(at)
     columns = [surface.names.index(name) for name in objectives]
     draws = surface.surface.draws(at, DRAWS, SEED)[:, :, columns]
-    # insert the base model, whose difference to itself is 0, as the second candidate
+    # insert the base model, whose difference from itself is 0, as the second candidate
     draws = np.insert(maximised(draws, list(objectives.values())), 1, 0.0, axis=1)
     expected = np.insert(maximised(means[:, columns], list(objectives.values())), 1, 0.0, axis=0)
     others: list[tuple[Role, int]] = [("base", BASE_NUMBER)]

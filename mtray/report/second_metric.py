@@ -2,7 +2,7 @@
 can be gamed, two unrelated ones hardly.
 
 A learned metric (COMET) is compared with a string-based one (chrF++, chrF or BLEU, the first that
-was measured), and vice versa. Gains are paired differences to the base model. For comparison both
+was measured), and vice versa. Gains are paired differences from the base model. For comparison both
 are divided by the standard deviation of the base model's score over segments, which follows from
 its interval (both metrics have the same segments). In these units chrF gains more than COMET: 1.0
 to 2.6 times as much in eight trainings of the default study's baselines, median 1.5. A gain is

@@ -122,7 +122,7 @@ class ModelledRun:
         return self.surface.processes[self.names.index(name)]
 
     def predict(self, recipes: Iterable[Recipe]) -> tuple[Array, Array]:
-        """Means and standard deviations of the differences to the base model, each of shape
+        """Means and standard deviations of the differences from the base model, each of shape
         (recipes, measures)."""
         return self.surface.predict(self.coordinates.features(recipes))
 

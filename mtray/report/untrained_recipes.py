@@ -55,6 +55,6 @@ def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recip
 
 
 def _means(surface: ModelledRun, units: Array, senses: Sequence[Sense]) -> Array:
-    """Expected differences to the base model, shape (k, m), more is better."""
+    """Expected differences from the base model, shape (k, m), more is better."""
     found = surface.predict(recipes_at(surface, units))[0]
     return maximised(found, senses)

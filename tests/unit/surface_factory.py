@@ -64,7 +64,7 @@ class MadeUp:
 
 def make_run(searched: int = 12, noise: float = 0.004, seed: int = 0) -> MadeUp:
     """The base model, two baselines, recipes spread over the space. `noise`: standard deviation of
-    a difference to the base model; what all share is twice that."""
+    a difference from the base model; what all share is twice that."""
     from scipy.stats import qmc
 
     rng = np.random.default_rng(seed)

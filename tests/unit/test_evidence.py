@@ -1,4 +1,4 @@
-"""A run's evidence: differences to the untouched model with their errors."""
+"""A run's evidence: differences from the untouched model with their errors."""
 
 import numpy as np
 import pytest

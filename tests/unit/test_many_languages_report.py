@@ -67,7 +67,7 @@ def test_a_pair_is_seen_in_both_directions(run):
 def test_gains_by_direction(run):
     untouched, row = gains_sheet(run).rows
     assert untouched[2:] == ["30.0", "31.0", "32.0"]
-    assert row[:2] == ["500 pairs: first", "1"]
+    assert row[:2] == ["500 pairs: en-es", "1"]
     assert all(cell.startswith("+20.0") for cell in row[2:])
     assert [cell.endswith("(seen)") for cell in row[2:]] == [True, True, False]
 
@@ -87,8 +87,8 @@ def test_failures_by_whether_a_pair_was_seen(run):
     place = list(sheet.head).index("copy")
     assert [(row[0], row[1], row[place]) for row in sheet.rows] == [
         ("untouched", "unseen", "10.0"),
-        ("500 pairs: first", "seen", "1.0"),
-        ("500 pairs: first", "unseen", "4.0"),
+        ("500 pairs: en-es", "seen", "1.0"),
+        ("500 pairs: en-es", "unseen", "4.0"),
     ]
 
 

@@ -29,7 +29,7 @@ function content(page, found, mine) {
         el(
           "p",
           { class: "soft small" },
-          "The difference to the base model along each parameter, averaged over the rest of the space, with its 95 % interval; the most important parameter first.",
+          "The difference from the base model along each parameter, averaged over the rest of the space, with its 95 % interval; the most important parameter first.",
         ),
         pick(
           "measure",
