@@ -135,17 +135,23 @@ def unpaired(a: TrialRecord, first: str, b: TrialRecord, second: str) -> Differe
 
 def failures_sheet(run: RunResults) -> Sheet:
     """Shares of failed translations by label, over the directions that a recipe has seen and over
-    those that it has not."""
+    those that it has not, beside the untouched model's on the same directions."""
     rows = []
-    for record in (run.base, *run.recipes):
+    for record in run.recipes:
         groups: dict[str, list[str]] = {}
         for name in directions(run):
             groups.setdefault("seen" if seen(run, record, name) else "unseen", []).append(name)
         for which, names in sorted(groups.items()):
-            label = "untouched" if record is run.base else mix_text(run, record)
-            rows.append([label, which, *(_share(run, record, names, what) for what in STRICT)])
+            shares = [
+                f"{_share(run, record, names, what)} ({_share(run, run.base, names, what)})"
+                for what in STRICT
+            ]
+            rows.append([mix_text(run, record), which, *shares])
     head = ["recipe", "directions", *STRICT]
-    caption = "Per cent of translations, mean over directions and seeds, by the strict rules."
+    caption = (
+        "Per cent of translations, mean over directions and seeds, by the strict rules; in "
+        "parentheses the untouched model's in the same directions."
+    )
     return Sheet(head, rows, title="Failures", caption=caption,
                  left=frozenset(head[:2]), named=2)  # fmt: skip
 

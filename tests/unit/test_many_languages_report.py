@@ -86,9 +86,8 @@ def test_failures_by_whether_a_pair_was_seen(run):
     sheet = failures_sheet(run)
     place = list(sheet.head).index("copy")
     assert [(row[0], row[1], row[place]) for row in sheet.rows] == [
-        ("untouched", "unseen", "10.0"),
-        ("500 pairs: en-es", "seen", "1.0"),
-        ("500 pairs: en-es", "unseen", "4.0"),
+        ("500 pairs: en-es", "seen", "1.0 (5.0)"),
+        ("500 pairs: en-es", "unseen", "4.0 (20.0)"),
     ]
 
 
