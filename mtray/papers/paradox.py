@@ -97,7 +97,7 @@ def correlation_text(run: RunResults, name: str, ratio: float) -> str:
     """Over the trainings at this ratio that have the measure."""
     trials = [t for r in run.where(mono_ratio=ratio) for t in run.seeds(r) if of(t, name)]
     if len(trials) < FEWEST:
-        return f"{len(trials)} trainings, too few"
+        return f"{len(trials)} training{'s' * (len(trials) != 1)}, too few"
     x = np.array([t.recipe.parallel_size for t in trials], dtype=np.float64)
     y = np.array([score.value for t in trials if (score := of(t, name))])
     drawn = [run.draws(t.number, [name]).get(name) for t in trials]
