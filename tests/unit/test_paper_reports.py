@@ -132,7 +132,7 @@ def test_the_paradox_is_reported_while_it_runs(done):
     rows = [(recipe, seed, gains) for recipe, seed, gains in PARADOX][:done]
     alone = sum(recipe["mono_ratio"] == 0 for recipe, *_ in rows)
     for _, *cells in paradox.correlation_sheet(run_of(rows)).rows:
-        few = [f"{n} trainings, too few" for n in (alone, done - alone)]
+        few = [f"{n} training{'s' * (n != 1)}, too few" for n in (alone, done - alone)]
         assert cells[1] == few[1]
         assert cells[0] == few[0] if alone < 3 else cells[0].endswith("3 trainings")
 
