@@ -1,0 +1,51 @@
+"""The sending of a running sweep to trackers, by a separate process that reads the run's folder.
+The sweep does not wait for it until its end, and goes on if it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from mtray.side_process import start_beside
+
+AT_ONCE = 3.0  # seconds for the rest of which nothing is said
+FINISH = 60.0  # seconds that the sweep's end waits for the rest to be sent
+
+
+@contextlib.contextmanager
+def tracked_beside(
+    run_dir: Path, trackers: Sequence[str], tell: Callable[[str], None]
+) -> Iterator[None]:
+    """Send the run to these trackers while the block runs, and the rest at its end. `tell` is
+    called, from another thread, with what there is to say."""
+    if not trackers:
+        yield
+        return
+    names = ",".join(trackers)
+    arguments = ["track", str(run_dir.absolute()), "--to", names, "--beside-sweep"]
+    process = start_beside("tracking", arguments, tell)
+    try:
+        yield
+    finally:
+        if process is not None and not _ended(process, tell):
+            process.kill()
+            tell(f"tracking: not done after {FINISH:.0f} s; to send the rest: "
+                 f"python -m mtray track {shlex.quote(str(run_dir))} --to {names}")  # fmt: skip
+
+
+def _ended(process: subprocess.Popen[str], tell: Callable[[str], None]) -> bool:
+    """Let it send the rest; whether it has ended by then."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=AT_ONCE)
+        return True
+    tell(f"tracking: the rest is being sent (at most {FINISH:.0f} s)")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=FINISH)
+        return True
+    return False
