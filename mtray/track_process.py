@@ -30,22 +30,23 @@ def tracked_beside(
     try:
         yield
     finally:
-        if process is not None and not _ended(process, tell):
-            process.kill()
-            tell(f"tracking: not done after {FINISH:.0f} s; to send the rest: "
-                 f"python -m mtray track {shlex.quote(str(run_dir))} --to {names}")  # fmt: skip
+        if process is not None and (why := _fault(process, tell)):
+            command = f"python -m mtray track {shlex.quote(str(run_dir))} --to {names}"
+            tell(f"tracking: {why}; to send what is missing: {command}")
 
 
-def _ended(process: subprocess.Popen[str], tell: Callable[[str], None]) -> bool:
-    """Let it send the rest; whether it has ended by then."""
+def _fault(process: subprocess.Popen[str], tell: Callable[[str], None]) -> str:
+    """Let it send the rest; why it has not, or empty."""
     assert process.stdin is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    try:
         process.wait(timeout=AT_ONCE)
-        return True
-    tell(f"tracking: the rest is being sent (at most {FINISH:.0f} s)")
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=FINISH)
-        return True
-    return False
+    except subprocess.TimeoutExpired:
+        tell(f"tracking: the rest is being sent (at most {FINISH:.0f} s)")
+        try:
+            process.wait(timeout=FINISH)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return f"not done after {FINISH:.0f} s"
+    return "its process ended early" if process.returncode else ""

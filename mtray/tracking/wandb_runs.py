@@ -16,7 +16,8 @@ from mtray.tracking.tracker import Drafts
 PROJECT = "mtray"
 FOLDER = "wandb"  # in the run's folder
 OFFLINE = ("offline", "dryrun")  # values of WANDB_MODE
-QUIET = {"WANDB_ERROR_REPORTING": "false"}
+# the statistics would be those of the machine that sends, while it sends
+QUIET = {"WANDB_ERROR_REPORTING": "false", "WANDB_X_DISABLE_STATS": "true"}
 PATIENCE = 60.0  # seconds to connect, and for the rest of a run's data; by default hours
 
 
