@@ -7,11 +7,13 @@ import contextlib
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from mtray.side_process import start_beside
 
 AT_ONCE = 3.0  # seconds for the rest of which nothing is said
+OURS = ("tracking: ", "error: ")  # beginnings of lines
 FINISH = 60.0  # seconds that the sweep's end waits for the rest to be sent
 
 
@@ -26,13 +28,19 @@ def tracked_beside(
         return
     names = ",".join(trackers)
     arguments = ["track", str(run_dir.absolute()), "--to", names, "--beside-sweep"]
-    process = start_beside("tracking", arguments, tell)
+    process = start_beside("tracking", arguments, partial(_tell_ours, tell))
     try:
         yield
     finally:
         if process is not None and (why := _fault(process, tell)):
             command = f"python -m mtray track {shlex.quote(str(run_dir))} --to {names}"
             tell(f"tracking: {why}; to send what is missing: {command}")
+
+
+def _tell_ours(tell: Callable[[str], None], line: str) -> None:
+    """Not what the trackers' packages print."""
+    if line.startswith(OURS):
+        tell(line)
 
 
 def _fault(process: subprocess.Popen[str], tell: Callable[[str], None]) -> str:

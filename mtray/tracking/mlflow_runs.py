@@ -18,7 +18,11 @@ BATCH = 500  # metrics, parameters are fewer; MLflow takes 1000 of both together
 LONGEST = 5000  # characters of a tag's value that every store takes
 # MLflow tries for minutes by default; a sending is tried again later
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 
 
 class MlflowRuns:

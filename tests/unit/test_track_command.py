@@ -131,6 +131,7 @@ def test_no_tracker_no_process(tmp_path, monkeypatch):
 
 
 ENDINGS = {
+    "chatty": ("import sys; print('View run', flush=True); sys.stdin.read()", ""),
     "killed": (
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "its process ended early",

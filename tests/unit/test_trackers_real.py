@@ -12,7 +12,9 @@ from test_tracking import Killed, should_hold
 from tracking_factory import complete, framed, make_run, wandb_records
 
 from mtray.paths import own_code
-from mtray.report.records import write_record
+from mtray.report.records import read_records, write_record
+from mtray.run_files import STUDY_FILE
+from mtray.track_process import tracked_beside
 from mtray.tracking.sender import Sender
 from mtray.tracking.sent_runs import FILE
 from mtray.tracking.tensorboard_files import tag_of
@@ -213,6 +215,30 @@ def test_a_sender_that_is_killed(name, tmp_path, monkeypatch):
     assert '"8": {' not in noted.read_text()
     once(name, run_dir)
     CHECKS[name](run_dir)
+
+
+def test_beside_a_sweep(name, tmp_path):
+    """From before the run folder has a study to the front at the end, by a process of its own."""
+    whole = make_run(tmp_path / "whole" / "mine")
+    run_dir, said = tmp_path / "mine", []
+    run_dir.mkdir()
+    with tracked_beside(run_dir, [name], said.append):
+        (run_dir / STUDY_FILE).write_bytes((whole / STUDY_FILE).read_bytes())
+        for record in read_records(whole).records:
+            write_record(run_dir, record)
+            end = time.monotonic() + 120
+            while f'"{record.number}": {{' not in noted(run_dir) and time.monotonic() < end:
+                time.sleep(0.05)
+        for file in ("front.csv", "front.html", "front.png"):
+            (run_dir / file).write_bytes((whole / file).read_bytes())
+    rest = " the rest is being sent (at most 60 s)"
+    assert [text for line in said if (text := line.split(":")[1]) != rest] == [f" {name}"]
+    CHECKS[name](run_dir)
+
+
+def noted(run_dir):
+    file = run_dir / FILE
+    return file.read_text() if file.is_file() else ""
 
 
 def test_what_wandb_has_synchronised_stays(tmp_path, monkeypatch):
