@@ -28,9 +28,8 @@ from mtray.tracking.trackers import check_trackers, chosen, open_tracker, use_ml
 
 NICENESS = 19  # beside a sweep: its trials come first
 LOOK = 2.0  # seconds between two looks at the records
-REST = (
-    4.0  # a look at which something was sent is followed by a rest of this many times its seconds
-)
+# after a sending it rests for this many times its seconds, and at most for so many seconds
+REST, LONGEST_REST = 4.0, 20.0
 
 Trackers = Mapping[str, Callable[[], Tracker]]
 
@@ -118,8 +117,7 @@ def _send_until(sender: Sender, over: threading.Event) -> None:
             if (text := error_text(error)) != said:
                 _say(f"tracking: {text}; it is tried again")
             said = text
-        spent = time.monotonic() - began
-        rest = REST * spent
+        rest = min(LONGEST_REST, REST * (time.monotonic() - began))
     sender.once(running=False)
 
 
