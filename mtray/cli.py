@@ -154,6 +154,12 @@ def _test(args: argparse.Namespace) -> int:
     return run_test(args.path)
 
 
+def _track(args: argparse.Namespace) -> int:
+    from mtray.commands.track import track
+
+    return track(args.path, args.to, args.mlflow_uri, args.beside_sweep)
+
+
 def _data(args: argparse.Namespace) -> int:
     if args.action == "generate":
         from mtray.commands.data_generate import generate
@@ -249,6 +255,7 @@ COMMANDS = (
         arguments.add_serve,
         _serve,
     ),
+    Command("track", "Send a run to TensorBoard, MLflow or W&B", arguments.add_track, _track),
     Command(
         "rerun",
         "Train and evaluate one recipe of a run again, without a sweep",
@@ -261,12 +268,7 @@ COMMANDS = (
         arguments.add_rescore,
         _rescore,
     ),
-    Command(
-        "test",
-        "Measure the front on held-out test segments, once",
-        arguments.add_run,
-        _test,
-    ),
+    Command("test", "Measure the front on held-out test segments, once", arguments.add_run, _test),
     Command(
         "data",
         "Tokenise a study's sources, inspect rows, and count them",

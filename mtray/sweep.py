@@ -29,6 +29,9 @@ from mtray.search_space.space import Space, load_space
 from mtray.streams import entry_streams
 from mtray.study import load_study
 from mtray.sweep_plan import allocation_of, plan_lines
+from mtray.track_process import tracked_beside
+from mtray.tracking.options import add_trackers
+from mtray.tracking.trackers import check_trackers, chosen, use_mlflow_uri
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
@@ -86,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help="port of the web page (default: any free one)",
     )
+    add_trackers(parser, "--track", "send the run, while it runs, to ", required=False)
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -107,6 +111,7 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
         raise ConfigError(f"--train-again {args.train_again}: needs --from RUN")
     if args.page_port and args.page == "off":
         raise ConfigError(f"--page-port {args.page_port}: there is no page with --page off")
+    check_trackers(chosen(args.track), "--track", args.mlflow_uri)
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
@@ -185,5 +190,7 @@ def _run(args: argparse.Namespace) -> int:
         prepared = ready(run_dir)
         from mtray.search.execution.session import run_session
 
-        with page_beside(run_dir, args.page_port, tell) if args.page == "on" else nullcontext():
+        use_mlflow_uri(args.mlflow_uri)
+        page = page_beside(run_dir, args.page_port, tell) if args.page == "on" else nullcontext()
+        with page, tracked_beside(run_dir, chosen(args.track), tell):
             return run_session(prepared, run_dir, args.address, console, started)

@@ -167,6 +167,14 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beside-sweep", action="store_true", help=argparse.SUPPRESS)
 
 
+def add_track(parser: argparse.ArgumentParser) -> None:
+    from mtray.tracking.options import add_trackers
+
+    add_run(parser)
+    add_trackers(parser, "--to", "", required=True)
+    parser.add_argument("--beside-sweep", action="store_true", help=argparse.SUPPRESS)
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     from mtray.commands.data_arguments import add_actions
 

@@ -1,4 +1,5 @@
-"""Optuna: the journal's lock, and constraints of a trial by its id. Tested with 5.0.0."""
+"""Optuna: the journal's lock, and constraints of a trial by its id. Tested with 5.0.0, and with
+optuna-dashboard 0.21.0."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK_SUFFIX = ".lock"
+UNNAMED = "constraints"
 
 
 def lock_of(journal: Path) -> Path:
@@ -25,8 +27,16 @@ def set_constraints(study: Any, trial_id: int, over: Mapping[str, float]) -> Non
     Constructs a `Trial`, which Optuna's documentation advises against but is the only class with
     `set_constraint`. The trial may have been created by another process, so that no `Trial` object
     exists here. Without it only the private name under which Optuna stores constraints remains.
+
+    Private: `UNNAMED`, where Optuna up to 4 kept the values as a list. Its dashboard reads only
+    that list; without it the dashboard counts every trial as feasible. Optuna reads both, so a
+    trial has every constraint there twice, by its name and by its place.
     """
     import optuna
 
+    if not over:
+        return
+    trial = optuna.trial.Trial(study, trial_id)
     for name, value in over.items():
-        optuna.trial.Trial(study, trial_id).set_constraint(name, value)
+        trial.set_constraint(name, value)
+    trial.storage.set_trial_system_attr(trial_id, UNNAMED, list(over.values()))

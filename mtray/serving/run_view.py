@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtray.errors import MtrayError, RunError
-from mtray.report.records import DamagedFile, RunRecords, read_record
-from mtray.run_files import JOURNAL, RESULT, STUDY_FILE
-from mtray.schema import Study, TrialRecord
+from mtray.errors import MtrayError
+from mtray.report.records import RunRecords
+from mtray.report.watched_records import Stamp, WatchedRecords, stamp
+from mtray.run_files import JOURNAL, STUDY_FILE
+from mtray.schema import Study
 from mtray.search.ledger.journal_overview import Overview, read_overview
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search_space.space import Space
@@ -24,45 +25,6 @@ if TYPE_CHECKING:
 
 LOOK = 0.5  # least seconds between two looks at the folder
 REST = 4.0  # a costly part rests for this many times the seconds that it took
-Stamp = tuple[int, int]
-
-
-def stamp(path: Path) -> Stamp | None:
-    """Changes whenever a file is replaced or appended to; None without one."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-class RecordFiles:
-    """The records of a run; a file is read again only when it has changed."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._run_dir = run_dir
-        self._read: dict[Path, tuple[Stamp, TrialRecord | DamagedFile]] = {}
-
-    def look(self) -> RunRecords:
-        found: dict[Path, tuple[Stamp, TrialRecord | DamagedFile]] = {}
-        for path in sorted((self._run_dir / "trials").glob(f"*/{RESULT}")):
-            now, known = stamp(path), self._read.get(path)
-            if now is not None:
-                found[path] = known if known and known[0] == now else (now, _read(path))
-        self._read = found
-        parts = [part for _, part in found.values()]
-        records = [part for part in parts if isinstance(part, TrialRecord)]
-        return RunRecords(
-            tuple(sorted(records, key=lambda r: r.number)),
-            tuple(part for part in parts if isinstance(part, DamagedFile)),
-        )
-
-
-def _read(path: Path) -> TrialRecord | DamagedFile:
-    try:
-        return read_record(path)
-    except RunError as error:
-        return DamagedFile(path, str(error).removeprefix(f"{path}: "))
 
 
 class Background:
@@ -113,7 +75,7 @@ class RunView:
         self.name, self._run_dir = run_dir.name, run_dir
         self._boot = f"{time.time_ns():x}"  # tags of an earlier server are not ours
         self._lock, self._looked = threading.RLock(), 0.0
-        self._files = RecordFiles(run_dir)
+        self._files = WatchedRecords(run_dir)
         self._records, self._overview = RunRecords(()), Overview(())
         self._journal: Stamp | None = None
         self._bound: tuple[Study, Space] | None = None

@@ -29,7 +29,9 @@ ALLOWED = {
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
     "cli_errors": BASICS,
-    "page_process": {"paths"},
+    "side_process": {"paths"},
+    "page_process": {"side_process"},
+    "track_process": {"side_process"},
     "budget_options": BASICS,
     "yaml_files": {"errors"},
     "study": BASICS | {"yaml_files"},
@@ -63,6 +65,7 @@ ALLOWED = {
     | {"analysis", "report", "search_space", "training", "trial"}
     | SEARCH,
     "embedded": BASICS | DATA | EVALUATION | {"analysis", "cli_errors"},
+    "tracking": BASICS | {"report", "search.ledger", "training"},
     "retrain": BASICS
     | DATA
     | EVALUATION
@@ -81,7 +84,7 @@ ALLOWED = {
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"page_process", "run_models", "sweep_plan"},
+    | {"page_process", "run_models", "sweep_plan", "track_process", "tracking"},
     "papers": BASICS
     | DATA
     | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
@@ -93,7 +96,7 @@ ALLOWED = {
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {"merged_models", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
-    | {"training", "trial"}
+    | {"tracking", "training", "trial"}
     | {"commands.scoring", "papers"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
     "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
@@ -106,6 +109,7 @@ WITHOUT = {
     "report": ("ray", "torch"),
     "search.strategy": ("ray", "torch"),
     "search.ledger": ("ray",),
+    "tracking": ("ray", "torch"),
     "search.early_stopping": ("ray.tune", "ray.train"),
 }
 

@@ -215,7 +215,7 @@ def test_an_infeasible_trial_is_told_with_its_values_and_how_far_it_is_beyond(tm
         ledger.tell(job.number)
     trial = trials_in(tmp_path)[3]
     assert trial.state == TrialState.COMPLETE and trial.values == [0.6, 0.8]
-    assert trial.constraints == {"formality": 0.19}, "as Optuna's dashboard reads it"
+    assert trial.constraints == {"formality": 0.19, "0": 0.19}, "as its dashboard needs it, too"
     for known in (ledger, ledger_in(tmp_path)):
         told = known._suggester._points[3][2]
         assert told.over == {"formality": 0.19}

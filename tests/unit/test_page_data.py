@@ -15,7 +15,7 @@ from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, write_
 from mtray.search.ledger.run_folder import load_bound
 from mtray.serving import run_view
 from mtray.serving.run_data import front_data, running_trial, state_data, table_data
-from mtray.serving.run_view import Background, RecordFiles, RunView
+from mtray.serving.run_view import Background, RunView
 from mtray.serving.translations import Translations
 
 EVIL = "</script><script>alert(1)</script>\u202e\u2028"
@@ -131,19 +131,6 @@ def test_a_trial_that_ends_is_shown_at_once_and_then_on_the_front(run_dir, view)
 def test_a_sweep_that_has_not_bound_its_run_yet(tmp_path):
     view = RunView(tmp_path / "soon")
     assert part(view, "state")[1]["starting"] and view.part("table", {}) is None
-
-
-def test_only_changed_records_are_read_again(run_dir, monkeypatch):
-    files, read = RecordFiles(run_dir), []
-    real = run_view.read_record
-    monkeypatch.setattr(run_view, "read_record", lambda path: read.append(path) or real(path))
-    assert len(files.look().records) == len(read) == 5
-    files.look()
-    assert len(read) == 5
-    result_path(run_dir, 4).write_text("{")
-    result_path(run_dir, 5).unlink()
-    found = files.look()
-    assert len(read) == 6 and len(found.records) == 3 and len(found.damaged) == 1
 
 
 def test_what_cannot_be_made_is_said_and_made_again_for_newer_records():

@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 import pytest
 from kept_outputs_factory import make_run
 
-from mtray import page_process
+from mtray import side_process
 from mtray.cli import main
 from mtray.page_process import page_beside
 from mtray.serving.command import started
@@ -114,7 +114,7 @@ def test_a_page_that_does_not_start_ends_nothing(tmp_path, monkeypatch, program,
     def popen(command, **options):
         return real([sys.executable, "-c", program], **options)
 
-    monkeypatch.setattr(page_process.subprocess, "Popen", popen)
+    monkeypatch.setattr(side_process.subprocess, "Popen", popen)
     with page_beside(tmp_path, 0, heard.append):
         end = time.monotonic() + 20
         while said and not heard and time.monotonic() < end:
@@ -124,7 +124,7 @@ def test_a_page_that_does_not_start_ends_nothing(tmp_path, monkeypatch, program,
 
 def test_no_python_no_page(tmp_path, monkeypatch):
     heard = []
-    monkeypatch.setattr(page_process.sys, "executable", str(tmp_path / "none"))
+    monkeypatch.setattr(side_process.sys, "executable", str(tmp_path / "none"))
     with page_beside(tmp_path, 0, heard.append):
         pass
     assert len(heard) == 1 and heard[0].startswith("page: not started: ")

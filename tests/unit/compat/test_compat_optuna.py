@@ -31,5 +31,6 @@ def test_constraints_are_set_on_a_trial_by_its_id(over):
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     set_constraints(study, trial_id, over)
     study.tell(number, 1.0)
-    assert [trial.constraints for trial in study.trials] == [{}, over]
+    unnamed = {str(place): value for place, value in enumerate(over.values())}
+    assert [trial.constraints for trial in study.trials] == [{}, over | unnamed]
     assert list(inspect.signature(optuna.trial.Trial).parameters) == ["study", "trial_id"]
