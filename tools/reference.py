@@ -22,9 +22,13 @@ from pydantic_core import PydanticUndefined
 from mtray import schema
 from mtray.cli import _parser
 from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
-from mtray.sweep import parser as sweep_parser
+from mtray.sweep_command import parser as sweep_parser
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from reference_python import python  # noqa: E402
+
 PAGES = ROOT / "docs" / "reference"
 ITEM = re.compile(r"(?:- )?((?:`\w+`(?:, )?)+): (.*)")
 SENTENCES = re.compile(r"(?<=\.) (?=[A-Z`])|(?<=;) (?=`\w+`(?:, `\w+`)*: )")
@@ -253,6 +257,7 @@ def sweep_options() -> str:
 
 
 PARTS = {
+    "python": python,
     "study": lambda: models(STUDY),
     "space": lambda: models(SPACE),
     "records": lambda: models(RECORDS),

@@ -78,7 +78,7 @@ ALLOWED = {
     | SEARCH
     | {"embedded", "generated_replay", "search_space", "training"},
     "sweep_plan": BASICS | DATA | EVALUATION | SEARCH | {"preparation", "search_space"},
-    "sweep": BASICS
+    "sweep_command": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
     | {"page_process", "run_models", "sweep_plan"},
@@ -92,10 +92,19 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"merged_models", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {
+        "merged_models",
+        "retrain",
+        "run_models",
+        "search_space",
+        "study",
+        "sweep_command",
+        "sweep_plan",
+    }
     | {"training", "trial"}
     | {"commands.scoring", "papers"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
+    "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
     "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},

@@ -120,12 +120,13 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     with entry_streams(goes_on=True), report_errors(args.debug) as outcome:
-        outcome.code = _run(args)
+        outcome.code = run_sweep(args)
     end_process(outcome.code)
     return outcome.code
 
 
-def _run(args: argparse.Namespace) -> int:
+def run_sweep(args: argparse.Namespace) -> int:
+    """Run or continue the sweep of these arguments; returns the exit code. Raises MtrayError."""
     from mtray.search.ledger.base_model_check import check_base_model
     from mtray.search.ledger.moved_files import relocate
     from mtray.search.ledger.new_measurements import planned
