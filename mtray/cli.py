@@ -74,10 +74,14 @@ def _parser() -> argparse.ArgumentParser:
 def _check(args: argparse.Namespace) -> int:
     from mtray.commands.check import check
 
-    return check(args.study, args.space, args.model, args.address)
+    return check(args.study, args.space, args.model, args.address, as_json=args.json)
 
 
 def _status(args: argparse.Namespace) -> int:
+    if args.json:
+        from mtray.commands.run_status import print_status_json
+
+        return print_status_json(args.path)
     from mtray.commands.status import show_status
 
     return show_status(args.path)
@@ -187,7 +191,7 @@ def _paper(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
-    return doctor(args.runs_dir, args.offline)
+    return doctor(args.runs_dir, args.offline, args.json)
 
 
 class Command(NamedTuple):
@@ -209,7 +213,7 @@ COMMANDS = (
     Command(
         "status",
         "Show the progress of a run, also while it is running",
-        arguments.add_run,
+        arguments.add_status,
         _status,
     ),
     Command("front", "Print the front of a run", arguments.add_front, _front),
