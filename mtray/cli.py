@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from mtray.cli_errors import report_errors
+from mtray.cli_starting import STARTING
 from mtray.commands import arguments
+from mtray.commands.command import Command
 from mtray.errors import ConfigError
 from mtray.streams import discard, entry_streams
 
@@ -194,16 +195,8 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor(args.runs_dir, args.offline, args.json)
 
 
-class Command(NamedTuple):
-    """A command: its name, its help text, its options, and the function that runs it."""
-
-    name: str
-    text: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 COMMANDS = (
+    *STARTING,
     Command(
         "check",
         "Read a study with all its files and report what is wrong",

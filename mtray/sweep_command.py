@@ -21,7 +21,7 @@ from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
-from mtray.schema import NAME_PATTERN, Study
+from mtray.schema import NAME_PATTERN, SIZE_OF, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
 from mtray.search_space.given_recipes import given_points
@@ -113,8 +113,18 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     study = with_run_models(study, args.runs_dir, print)
     study = study.model_copy(update={"budget": with_options(study.budget, args)})
     space = load_space(args.space, study.defaults, study.sources)
+    if args.space == DEFAULT_SPACE:
+        space = without_absent_kinds(space, study)
     given_points(space, study.budget.recipes)  # only to find errors
     return study, space
+
+
+def without_absent_kinds(space: Space, study: Study) -> Space:
+    """The default space without the amounts of text that the study has no source of."""
+    there = {source.pool for source in study.sources}
+    absent = {SIZE_OF[pool] for pool in ("mono", "replay") if pool not in there}
+    kept = {name: p for name, p in space.parameters.items() if name not in absent}
+    return space.model_copy(update={"parameters": kept})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

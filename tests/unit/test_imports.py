@@ -102,10 +102,12 @@ ALLOWED = {
         "sweep_plan",
     }
     | {"training", "trial"}
-    | {"commands.scoring", "papers"},
+    | {"commands.scoring", "first_study", "papers"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
     "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
-    "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
+    "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
+    "cli_starting": {"commands"},
+    "cli": COMMANDS | {"cli_errors", "cli_starting", "errors", "serving", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
 }
