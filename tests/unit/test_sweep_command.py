@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mtray.errors import ConfigError
-from mtray.search.ledger.allocation_check import checked_allocation
+from mtray.search.strategy.largest_recipes import largest_recipes, most_requested
 from mtray.sweep_command import DEFAULT_SPACE, arguments, load
 
 PAIRS = {"name": "pairs", "kind": "parallel", "languages": ["en", "uk"], "path": "pairs.tsv"}
@@ -37,7 +37,7 @@ def test_the_default_space_asks_only_for_what_there_is(options, kinds):
     study, space = load(arguments(options(*kinds)))
     asked = {kind for kind, size in SIZES.items() if size in space.parameters}
     assert asked == {*kinds} and "parallel_size" in space.parameters
-    checked_allocation(study, space, None)
+    most_requested(largest_recipes(space), study)
 
 
 def test_a_space_that_is_named_is_taken_as_it_is(options, tmp_path):
@@ -46,4 +46,4 @@ def test_a_space_that_is_named_is_taken_as_it_is(options, tmp_path):
     study, space = load(arguments([*options(), "--space", str(copy)]))
     assert "replay_fraction" in space.parameters
     with pytest.raises(ConfigError, match="no source of kind 'mono'"):
-        checked_allocation(study, space, None)
+        most_requested(largest_recipes(space), study)
