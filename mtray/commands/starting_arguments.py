@@ -55,3 +55,12 @@ def add_init(parser: argparse.ArgumentParser) -> None:
     )
     add("--name", help="name of the study (default: of the model and the direction)")
     add("--out", type=Path, default=Path("."), help="folder of both files (default: this one)")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.arguments import add_run
+    from mtray.commands.front_arguments import add_shown
+
+    add_run(parser)
+    add_shown(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the files")

@@ -102,10 +102,11 @@ ALLOWED = {
         "sweep_plan",
     }
     | {"training", "trial"}
-    | {"commands.scoring", "first_study", "papers"},
+    | {"commands.scoring", "first_study", "papers", "publication"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
     "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
+    "publication": BASICS | {"report", "search_space"},
     "cli_starting": {"commands"},
     "cli": COMMANDS | {"cli_errors", "cli_starting", "errors", "serving", "streams"},
     "__main__": {"cli"},
