@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.cli_errors import report_errors
-from mtray.cli_starting import STARTING
+from mtray.cli_starting import STARTING, run_sweep
 from mtray.commands import arguments
 from mtray.commands.command import Command
 from mtray.errors import ConfigError
 from mtray.streams import discard, entry_streams
 
 DESCRIPTION = """\
-The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
+`python -m mtray sweep` is the same as `python sweeps/ratio_search.py` (see its --help).
 
 exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
 base model, or failed trials and none complete); 2 invalid input, or a place that is full or cannot
@@ -28,6 +28,9 @@ be written, named in the message; 130 stopped by Ctrl-C"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. SystemExit for --help and wrong options."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["sweep"]:  # its options are a parser of their own, which imports more
+        return run_sweep(argv[1:])
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -189,6 +192,13 @@ def _paper(args: argparse.Namespace) -> int:
     return paper(args.paper, options, action)
 
 
+def _completion(args: argparse.Namespace) -> int:
+    from mtray.commands.completion import completion
+
+    print(completion(_parser(), args.shell), end="")
+    return 0
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
@@ -281,6 +291,12 @@ COMMANDS = (
         "Run the experiments of a paper at some scale, and print its figures beside ours",
         arguments.add_paper,
         _paper,
+    ),
+    Command(
+        "completion",
+        "Print a script that completes commands and options in a shell",
+        arguments.add_completion,
+        _completion,
     ),
     Command(
         "doctor",

@@ -4,6 +4,7 @@ package."""
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from mtray.commands import starting_arguments as arguments
 from mtray.commands.command import Command
@@ -24,7 +25,24 @@ def _report(args: argparse.Namespace) -> int:
     return report(args.path, args.out, shown_of(args))
 
 
+def run_sweep(argv: Sequence[str]) -> int:
+    """The sweep with its own command line, as `sweeps/ratio_search.py` runs it."""
+    from mtray.sweep_command import main
+
+    return main(argv, "python -m mtray sweep")
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    return run_sweep([*args.options, *["--debug"] * getattr(args, "debug", False)])
+
+
 STARTING = (
+    Command(
+        "sweep",
+        "Search recipes, or continue a search",
+        arguments.add_sweep,
+        _sweep,
+    ),
     Command(
         "init",
         "Write a first study and its search space from a model and files",

@@ -1,5 +1,5 @@
 """The main job: from a study and a space to a front. `main` is its entry point, called by
-`sweeps/ratio_search.py`."""
+`sweeps/ratio_search.py` and `mtray sweep`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, port_number
 from mtray.page_process import page_beside
+from mtray.paths import shipped
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.run_files import RUNS
@@ -30,15 +31,14 @@ from mtray.streams import entry_streams
 from mtray.study import load_study
 from mtray.sweep_plan import allocation_of, plan_lines
 
-ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
-DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
+DEFAULT_STUDY = shipped("sweeps") / "default.yaml"
+DEFAULT_SPACE = shipped("search_spaces") / "ratio.yaml"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of the main job."""
+def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
+    """The command line of the main job; `prog`: how it was called."""
     parser = argparse.ArgumentParser(
-        prog="ratio_search.py",
+        prog=prog,
         description="Search fine-tuning recipes. Running the same command again resumes the run.",
     )
     add = parser.add_argument
@@ -91,8 +91,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return parser().parse_args(argv)
+def arguments(
+    argv: Sequence[str] | None = None, prog: str = "ratio_search.py"
+) -> argparse.Namespace:
+    return parser(prog).parse_args(argv)
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -127,8 +129,8 @@ def without_absent_kinds(space: Space, study: Study) -> Space:
     return space.model_copy(update={"parameters": kept})
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = arguments(argv)
+def main(argv: Sequence[str] | None = None, prog: str = "ratio_search.py") -> int:
+    args = arguments(argv, prog)
     with entry_streams(goes_on=True), report_errors(args.debug) as outcome:
         outcome.code = run_sweep(args)
     end_process(outcome.code)

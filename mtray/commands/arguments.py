@@ -223,6 +223,10 @@ def add_paper(parser: argparse.ArgumentParser) -> None:
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
 
 
+def add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)"

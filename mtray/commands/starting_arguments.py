@@ -6,6 +6,12 @@ import argparse
 from pathlib import Path
 
 
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "options", nargs=argparse.REMAINDER, help="those of sweeps/ratio_search.py (sweep --help)"
+    )
+
+
 def add_init(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", help="folder or hub name of the model to train")

@@ -107,7 +107,7 @@ ALLOWED = {
     "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
     "publication": BASICS | {"report", "search_space"},
-    "cli_starting": {"commands"},
+    "cli_starting": {"commands", "sweep_command"},
     "cli": COMMANDS | {"cli_errors", "cli_starting", "errors", "serving", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
