@@ -68,7 +68,7 @@ def init(args: argparse.Namespace) -> int:
     machine = this_machine()
     found = fit(model.parameters, machine, find_spec("bitsandbytes") is not None)
     _write(Plan(brought, machine, found), *files)
-    _tell(model.parameters, found, brought.comet)
+    _tell(model.parameters, found, args.comet is None and brought.comet == NO_COMET)
     options = ["--study", _shown(files[0]), "--space", _shown(files[1])]
     print(f"wrote {_shown(files[0])} and {_shown(files[1])}")
     print(f"next: {shlex.join(['python', '-m', 'mtray', 'check', *options])}")
@@ -191,13 +191,13 @@ def _held(study: Path, plan: Plan) -> dict[str, int]:
     return {name: len(store[name]) for name in plan.held}
 
 
-def _tell(parameters: int, found: Fit, comet: str) -> None:
+def _tell(parameters: int, found: Fit, unreached: bool) -> None:
     how = {"full": "all weights are trained", "lora": "adapters are trained (LoRA)"}
     how["qlora"] = "adapters on 4-bit weights are trained (QLoRA)"
     print(f"{size_text(parameters)}: {how[found.method]}")
     if found.short_gb:
         print(f"note: about {found.short_gb:.0f} GB of memory are missing on this machine")
-    if comet == NO_COMET:
+    if unreached:
         print("note: without COMET, since the hub cannot be reached; --comet names one")
 
 
