@@ -75,12 +75,6 @@ def _parser() -> argparse.ArgumentParser:
 # each command's module is imported only when it runs
 
 
-def _check(args: argparse.Namespace) -> int:
-    from mtray.commands.check import check
-
-    return check(args.study, args.space, args.model, args.address, as_json=args.json)
-
-
 def _status(args: argparse.Namespace) -> int:
     if args.json:
         from mtray.commands.run_status import print_status_json
@@ -207,12 +201,6 @@ def _doctor(args: argparse.Namespace) -> int:
 
 COMMANDS = (
     *STARTING,
-    Command(
-        "check",
-        "Read a study with all its files and report what is wrong",
-        arguments.add_check,
-        _check,
-    ),
     Command(
         "status",
         "Show the progress of a run, also while it is running",

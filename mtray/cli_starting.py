@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 
 from mtray.commands import starting_arguments as arguments
+from mtray.commands.arguments import add_check
 from mtray.commands.command import Command
 
 # each command's module is imported only when it runs
@@ -16,6 +17,12 @@ def _init(args: argparse.Namespace) -> int:
     from mtray.commands.init import init
 
     return init(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from mtray.commands.check import check
+
+    return check(args.study, args.space, args.model, args.address, as_json=args.json)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -48,6 +55,12 @@ STARTING = (
         "Write a first study and its search space from a model and files",
         arguments.add_init,
         _init,
+    ),
+    Command(
+        "check",
+        "Read a study with all its files and report what is wrong",
+        add_check,
+        _check,
     ),
     Command(
         "report",

@@ -99,8 +99,7 @@ def run_session(
 def note_start(
     run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str, idle: float
 ) -> None:
-    """Log one line for this start of the run: wall-clock seconds of its trials, how many finished,
-    how many ran at a time, and seconds that a free place waited for a suggestion."""
+    """Log a line on this start; `idle`: seconds that a free place waited for a suggestion."""
     entry = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": round(seconds, 2),
