@@ -113,7 +113,7 @@ def measure(side: str, precision: str, study_file: str | None, out: Path) -> Non
     from mtray.evaluation.metrics.comet import load_comet
     from mtray.evaluation.suite import build_suite
     from mtray.runtime import keep_freed_memory
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
     from mtray.training.engine import resolve_precision
     from mtray.training.models import load_model, load_tokenizer
 

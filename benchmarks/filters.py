@@ -23,7 +23,7 @@ from mtray.data.readers.sources import read_columns
 from mtray.embedded.corpora import prepare
 from mtray.schema import Source
 from mtray.study import load_study
-from mtray.sweep import DEFAULT_STUDY
+from mtray.sweep_command import DEFAULT_STUDY
 
 OFF = {"empty": False, "leakage": None, "shots_leakage": None}
 CASES = {

@@ -48,7 +48,7 @@ for _ in sys.stdin:
 def segments_of_default_study() -> list[tuple[str, str, str]]:
     """(source, hypothesis, reference) of every direction's segments, each triple once."""
     from mtray.evaluation.suite import build_suite
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
     from mtray.training.models import load_tokenizer
 
     study, _ = load(arguments([]))

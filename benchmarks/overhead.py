@@ -31,7 +31,7 @@ WORK = ("training", "generation", "scoring", "mix")
 def small_study(trials: int, concurrent: int) -> Any:
     """The default study with short evaluation, and recipes of 256 pairs: about two seconds of work
     a trial."""
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
 
     study, space = load(arguments(["--trials", str(trials)]))
     evaluation = study.evaluation

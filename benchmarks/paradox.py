@@ -57,7 +57,7 @@ def main() -> None:
     from mtray.data.store import build_store
     from mtray.evaluation.held_out import study_on_test
     from mtray.evaluation.suite import build_suite
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
     from mtray.training.models import load_tokenizer
 
     study, _ = load(arguments(["--study", args.study] if args.study else []))

@@ -35,13 +35,13 @@ from table_summary import FACTORS, TABLE
 
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
-from mtray.sweep import DEFAULT_SPACE, DEFAULT_STUDY
+from mtray.sweep_command import DEFAULT_SPACE, DEFAULT_STUDY
 
 MOST_BYTES = 2_000_000
 
 
 def loaded(study: Path, space: Path) -> tuple[Any, Any]:
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
 
     return load(arguments(["--study", str(study), "--space", str(space)]))
 

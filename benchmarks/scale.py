@@ -100,7 +100,7 @@ def ledger_steps(
     from mtray.report.records import write_record
     from mtray.schema import Score, TrialRecord
     from mtray.search.ledger.ledger import Ledger
-    from mtray.sweep import arguments, load
+    from mtray.sweep_command import arguments, load
 
     total = trials + 2 * concurrent
     study, space = load(arguments(["--trials", str(total)]))

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from mtray.cli_errors import report_errors
+from mtray.cli_starting import STARTING, run_sweep
 from mtray.commands import arguments
+from mtray.commands.command import Command
 from mtray.errors import ConfigError
 from mtray.streams import discard, entry_streams
 
 DESCRIPTION = """\
-The sweep itself is started with `python sweeps/ratio_search.py` (see its --help).
+`python -m mtray sweep` is the same as `python sweeps/ratio_search.py` (see its --help).
 
 exit codes: 0 done; 1 doctor or status found something wrong (a damaged file, no measurement of the
 base model, or failed trials and none complete); 2 invalid input, or a place that is full or cannot
@@ -27,6 +28,9 @@ be written, named in the message; 130 stopped by Ctrl-C"""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. SystemExit for --help and wrong options."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["sweep"]:  # its options are a parser of their own, which imports more
+        return run_sweep(argv[1:])
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -71,13 +75,11 @@ def _parser() -> argparse.ArgumentParser:
 # each command's module is imported only when it runs
 
 
-def _check(args: argparse.Namespace) -> int:
-    from mtray.commands.check import check
-
-    return check(args.study, args.space, args.model, args.address)
-
-
 def _status(args: argparse.Namespace) -> int:
+    if args.json:
+        from mtray.commands.run_status import print_status_json
+
+        return print_status_json(args.path)
     from mtray.commands.status import show_status
 
     return show_status(args.path)
@@ -190,32 +192,25 @@ def _paper(args: argparse.Namespace) -> int:
     return paper(args.paper, options, action)
 
 
+def _completion(args: argparse.Namespace) -> int:
+    from mtray.commands.completion import completion
+
+    print(completion(_parser(), args.shell), end="")
+    return 0
+
+
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
-    return doctor(args.runs_dir, args.offline)
-
-
-class Command(NamedTuple):
-    """A command: its name, its help text, its options, and the function that runs it."""
-
-    name: str
-    text: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    return doctor(args.runs_dir, args.offline, args.json)
 
 
 COMMANDS = (
-    Command(
-        "check",
-        "Read a study with all its files and report what is wrong",
-        arguments.add_check,
-        _check,
-    ),
+    *STARTING,
     Command(
         "status",
         "Show the progress of a run, also while it is running",
-        arguments.add_run,
+        arguments.add_status,
         _status,
     ),
     Command("front", "Print the front of a run", arguments.add_front, _front),
@@ -286,6 +281,12 @@ COMMANDS = (
         "Run the experiments of a paper at some scale, and print its figures beside ours",
         arguments.add_paper,
         _paper,
+    ),
+    Command(
+        "completion",
+        "Print a script that completes commands and options in a shell",
+        arguments.add_completion,
+        _completion,
     ),
     Command(
         "doctor",

@@ -40,6 +40,13 @@ def own_code() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])}
 
 
+def shipped(folder: str) -> Path:
+    """The folder `sweeps` or `search_spaces` of the checkout, or as a wheel holds it (setup.py)."""
+    if (ROOT / "pyproject.toml").is_file():
+        return ROOT / folder
+    return Path(__file__).parent / "shipped" / folder
+
+
 def corpora_dir() -> Path:
     """Folder of the prepared corpora; it exists once `prepare` has run."""
     return cache_dir() / f"tatoeba-{VERSION}-{LAYOUT}"

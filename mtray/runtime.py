@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
@@ -108,3 +109,25 @@ def commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return run.stdout.strip() or None
+
+
+def machine_text(root: Path = Path("/proc")) -> str:
+    """The machine of this process in words, such as `AMD EPYC 9354, 64 cores, 256 GB, 2 x NVIDIA
+    H100`, as far as the kernel tells; asks no driver."""
+    cpu = _field(root / "cpuinfo", "model name") or "unknown CPU"
+    parts = [cpu, f"{os.cpu_count()} cores"]
+    if memory := _field(root / "meminfo", "MemTotal").removesuffix("kB").strip():
+        parts.append(f"{int(memory) * 1024 / 1e9:.0f} GB")
+    folders = (root / "driver/nvidia/gpus").glob("*/information")
+    gpus = Counter(_field(file, "Model") or "unknown GPU" for file in folders)
+    return ", ".join([*parts, *(f"{count} x {name}" for name, count in sorted(gpus.items()))])
+
+
+def _field(file: Path, key: str) -> str:
+    """The first value of `key: value` lines; empty without it."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in found if name.strip() == key), "")

@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any, TextIO, cast
 
 # C0 without tab and line feed, DEL, and C1, which some terminals obey like escape sequences
@@ -129,6 +130,17 @@ def is_unicode(stream: TextIO) -> bool:
 
 
 def json_text(value: Any, stream: TextIO) -> str:
-    """JSON to print on the stream. What it cannot show as it is, is an escape of JSON."""
-    text = json.dumps(value, indent=1, ensure_ascii=not is_unicode(stream), allow_nan=False)
+    """JSON to print on the stream. What it cannot show as it is, is an escape of JSON; NaN and
+    infinity, which JSON does not have, are null."""
+    finite = finite_or_null(value)
+    text = json.dumps(finite, indent=1, ensure_ascii=not is_unicode(stream), allow_nan=False)
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def finite_or_null(value: Any) -> Any:
+    """The value of JSON with None in the place of NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: finite_or_null(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_null(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

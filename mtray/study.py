@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from mtray.errors import ConfigError
 from mtray.paths import corpora_dir
-from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study
+from mtray.schema import HUB_PREFIX, NO_COMET, SACREBLEU_PREFIX, Study, is_parameter
 from mtray.yaml_files import read_yaml, shortened
 
 
@@ -52,14 +52,24 @@ def explain(
     for item in found:
         key = ".".join([*([prefix] if prefix else []), *map(str, item["loc"])]) or "(top level)"
         if item["type"] == "extra_forbidden":
-            allowed = allowed_keys(model, item["loc"])
-            lines.append(f"{path}: unknown key {key}; allowed here: {allowed}")
+            lines.append(f"{path}: {_unknown(key, item, model)}")
         elif item["type"] == "missing":
             lines.append(f"{path}: key {key} is missing")
         elif item["type"] != "too_short" or not item["input"] or len(found) == 1:
             # else: pydantic counts only the valid items of a list, and the others are named
             lines.append(f"{path}: {key}: {_what_is_wrong(item)}")
     return ConfigError("\n".join(lines))
+
+
+def _unknown(key: str, item: ErrorDetails, model: type[BaseModel]) -> str:
+    name = str(item["loc"][-1])
+    if issubclass(model, Study) and is_parameter(name):
+        example = shortened(repr(item["input"])).strip("'")
+        return (
+            f"{key}: {name} is a parameter of recipes and belongs into the space file (--space), "
+            f"searched or as one value, such as `{name}: {example}`"
+        )
+    return f"unknown key {key}; allowed here: {allowed_keys(model, item['loc'])}"
 
 
 def _what_is_wrong(item: ErrorDetails) -> str:

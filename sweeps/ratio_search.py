@@ -8,7 +8,7 @@ from pathlib import Path
 # this checkout's own code, whichever one is installed
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mtray.sweep import main
+from mtray.sweep_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,10 +21,19 @@ from pydantic_core import PydanticUndefined
 
 from mtray import schema
 from mtray.cli import _parser
+from mtray.commands.checked_study import Checked, CheckedSource
+from mtray.commands.run_status import BestScore, RunStatus, TrialStatus
+from mtray.report.posterior import AgainstBaseline, Expected
+from mtray.report.prediction import PredictedMeasure, Prediction
+from mtray.search.ledger.live_progress import RunningTrial
 from mtray.search_space.parameters import Choices, Condition, FloatRange, IntRange
-from mtray.sweep import parser as sweep_parser
+from mtray.sweep_command import parser as sweep_parser
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from reference_python import python  # noqa: E402
+
 PAGES = ROOT / "docs" / "reference"
 ITEM = re.compile(r"(?:- )?((?:`\w+`(?:, )?)+): (.*)")
 SENTENCES = re.compile(r"(?<=\.) (?=[A-Z`])|(?<=;) (?=`\w+`(?:, `\w+`)*: )")
@@ -37,6 +46,10 @@ STUDY: tuple[Model, ...] = (
     schema.Training, schema.Resources, schema.Budget, schema.EarlyStopping, schema.Limit,
 )  # fmt: skip
 SPACE: tuple[Model, ...] = (schema.Recipe, FloatRange, IntRange, Choices, Condition)
+JSON: tuple[Model, ...] = (
+    RunStatus, TrialStatus, BestScore, RunningTrial, Checked, CheckedSource, Prediction,
+    PredictedMeasure, AgainstBaseline, Expected,
+)  # fmt: skip
 RECORDS: tuple[Model, ...] = (
     schema.TrialRecord, schema.Score, schema.Mix, schema.SourceShare, schema.TrainingRecord,
     schema.Rung, schema.Estimate, schema.Origin,
@@ -155,7 +168,7 @@ def typed(annotation: Any, shown: Sequence[Model]) -> str:
 
 def page_of(model: Model) -> str | None:
     """The page that has a section on a model; None: no page has."""
-    pages = {"study.md": STUDY, "space.md": SPACE, "records.md": RECORDS}
+    pages = {"study.md": STUDY, "space.md": SPACE, "records.md": RECORDS, "json.md": JSON}
     return next((page for page, shown in pages.items() if model in shown), None)
 
 
@@ -166,8 +179,7 @@ def choices_of(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def metadata_of(parts: Sequence[Any]) -> list[Any]:
-    """Bounds of an `Annotated`, out of pydantic's `Field`s."""
+def metadata_of(parts: Sequence[Any]) -> list[Any]:  # bounds of an `Annotated`
     return [b for part in parts for b in (part.metadata if isinstance(part, FieldInfo) else [part])]
 
 
@@ -253,9 +265,11 @@ def sweep_options() -> str:
 
 
 PARTS = {
+    "python": python,
     "study": lambda: models(STUDY),
     "space": lambda: models(SPACE),
     "records": lambda: models(RECORDS),
+    "json": lambda: models(JSON),
     "commands": commands,
     "sweep": sweep_options,
 }

@@ -13,6 +13,15 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="run folder, such as runs/my-study")
 
 
+def add_status(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead")
+
+
 def add_front(parser: argparse.ArgumentParser) -> None:
     from mtray.commands.front_arguments import add_front as add_front_options
 
@@ -47,6 +56,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", help="check for a sweep on this Ray cluster: auto, or HOST:PORT of its head"
     )
+    add_json(parser)
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +68,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
         help="parameters that differ from the recommended recipe, such as mono_ratio=1 "
         "parallel_size=20000",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
+    add_json(parser)
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +158,7 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL",
         help="only translations with this failure label, such as copy or off_target",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
+    add_json(parser)
 
 
 def _at_least_one(text: str) -> int:
@@ -221,6 +231,10 @@ def add_paper(parser: argparse.ArgumentParser) -> None:
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
 
 
+def add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)"
@@ -228,3 +242,4 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="do not query the package index for the corpora"
     )
+    add_json(parser)

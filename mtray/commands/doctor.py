@@ -21,6 +21,7 @@ from mtray.commands.installed_packages import outdated, required
 from mtray.control_group import memory_limit
 from mtray.errors import RunError
 from mtray.pip_command import pip_command
+from mtray.streams import json_text
 
 ROOT = Path(__file__).resolve().parents[2]
 GB = 1 << 30
@@ -31,13 +32,17 @@ DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 
-def doctor(runs_dir: Path, offline: bool) -> int:
+def doctor(runs_dir: Path, offline: bool, as_json: bool = False) -> int:
     """Print every finding; 1 when something is missing. Never raises."""
     findings = list(examine(runs_dir, offline))
+    missing = sum(f.level == "MISSING" for f in findings)
+    if as_json:
+        shown = [{"level": f.level, "what": f.what, "text": f.text} for f in findings]
+        print(json_text({"missing": missing, "findings": shown}, sys.stdout))
+        return 1 if missing else 0
     width = max(len(f.what) for f in findings)
     for finding in findings:
         print(f"{finding.level:8}{finding.what:{width}}  {finding.text}")
-    missing = sum(f.level == "MISSING" for f in findings)
     print(f"{missing} missing" if missing else "nothing is missing")
     return 1 if missing else 0
 

@@ -65,10 +65,11 @@ def seen(path: Path, view: ViewOptions) -> ViewedRun:
 
 def front_of(path: Path, view: ViewOptions) -> Front:
     """The front from the current records. RunError when there is none or a record is damaged."""
-    return _front(seen(path, view), view)
+    return front_from(seen(path, view), view)
 
 
-def _front(run: ViewedRun, view: ViewOptions) -> Front:
+def front_from(run: ViewedRun, view: ViewOptions) -> Front:
+    """The front of a run that was read. RunError when no trial is complete."""
     front = build_front(run.records, run.study, run.folder, run.draws, view.against, run.space)
     front = front.model_copy(update={"notes": (*front.notes, *run.notes)})
     if view.study is not None and front.answer is not None:
@@ -118,7 +119,7 @@ def export(path: Path, out: Path | None, view: ViewOptions) -> int:
     if view.study and out is None:
         raise ConfigError(f"--study {view.study}: give --out FOLDER, since RUN keeps its own front")
     run = seen(path, view)
-    front = _front(run, view)
+    front = front_from(run, view)
     folder = out or Path(front.run)
     try:
         files = write_front(front, folder, run.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from mtray.files import write_atomically
 from mtray.papers.composition import ComposedRun, composed, prepared_dir, written
 from mtray.papers.pages import markdown, needs_sheet, setup_sheet
 from mtray.papers.preset import SCALES, Preset, Scale, load_preset, preset_ids
-from mtray.paths import ROOT
+from mtray.paths import own_code
 from mtray.report.console import new_console
 from mtray.report.printing import Sheet, print_lines, print_sheet
 from mtray.run_files import STUDY_FILE
@@ -29,7 +30,7 @@ from mtray.run_models import PREFIX
 if TYPE_CHECKING:
     from mtray.papers.results import RunResults
 
-SWEEP = ROOT / "sweeps" / "ratio_search.py"
+SWEEP = ("-m", "mtray", "sweep")
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,9 @@ def _start(
     arguments += ["--runs-dir", str(options.runs_dir)]
     for key, value in (("--model", model), ("--address", options.address)):
         arguments += [key, value] if value else []
-    print_lines([f"python sweeps/ratio_search.py {shlex.join(arguments)}"], console)
+    print_lines([f"python {shlex.join([*SWEEP, *arguments])}"], console)
     sys.stdout.flush()
-    return _awaited([sys.executable, str(SWEEP), *arguments])
+    return _awaited([sys.executable, *SWEEP, *arguments])
 
 
 def awaited_run(model: str, runs_dir: Path) -> str | None:
@@ -169,7 +170,7 @@ def _awaited(command: Sequence[str]) -> int:
     process: subprocess.Popen[bytes] | None = None
     before = signal.signal(signal.SIGTERM, pass_on)
     try:
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env={**os.environ, **own_code()})
         if asked:  # before there was a process to pass it on to
             process.terminate()
         while process.poll() is None:

@@ -6,6 +6,7 @@ import fcntl
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.commands.run_argument import run_folder
@@ -17,21 +18,44 @@ from mtray.report.printing import duration_text
 from mtray.report.records import RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.run_files import BASE_NUMBER, LOCK
-from mtray.schema import Budget, Study, TrialRecord
+from mtray.schema import Budget, Sense, Study, TrialRecord
 from mtray.search.ledger.allocation_check import allocated
-from mtray.search.ledger.journal_overview import Entry, read_overview
+from mtray.search.ledger.journal_overview import Entry, Overview, read_overview
 from mtray.search.ledger.live_progress import read_progress
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search.ledger.trial_plan import settling_lines
 from mtray.search.strategy.budget_allocation import counted
+from mtray.search_space.space import Space
 
 # stages of a trial without a record: it failed, or its record was lost
 LOST = ("failed", "finished")
 
 
-def show_status(path: Path) -> int:
-    """Print the state of a run; 1 when something is wrong with it (`wrong_lines`). RunError when it
-    is not a run."""
+@dataclass(frozen=True)
+class ReadRun:
+    """What the files of a run say.
+
+    - `damage`: what cannot be read; `study` and `space` are None if these cannot.
+    - `holder`: the process that runs a sweep here; None: none does.
+    """
+
+    folder: Path
+    records: RunRecords
+    overview: Overview
+    study: Study | None
+    space: Space | None
+    holder: str | None
+    damage: tuple[str, ...]
+
+    @property
+    def wrong(self) -> list[str]:
+        """Why the exit code of `status` is 1; empty: it is 0."""
+        damaged = [f"damaged: {text}" for text in self.damage]
+        return damaged + wrong_lines(self.records, self.overview.trials)
+
+
+def read_run(path: Path) -> ReadRun:
+    """RunError when it is not a run."""
     run_dir = run_folder(path)
     records, overview = read_records(run_dir), read_overview(run_dir)
     damage = [f"{d.path}: {d.reason}" for d in records.damaged]
@@ -42,8 +66,15 @@ def show_status(path: Path) -> int:
     except RunError as error:
         damage.append(str(error))
     holder = lock_holder(run_dir)
-    wrong = [f"damaged: {text}" for text in damage]
-    wrong += wrong_lines(records, overview.trials)
+    return ReadRun(run_dir, records, overview, study, space, holder, tuple(damage))
+
+
+def show_status(path: Path) -> int:
+    """Print the state of a run; 1 when something is wrong with it (`wrong_lines`). RunError when it
+    is not a run."""
+    found = read_run(path)
+    run_dir, records, overview, wrong = found.folder, found.records, found.overview, found.wrong
+    study, space, holder = found.study, found.space, found.holder
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
@@ -189,13 +220,18 @@ def best_lines(records: Iterable[TrialRecord], study: Study) -> list[str]:
     """The best value of every objective among complete trials, the base model included."""
     lines = []
     for name, sense in study.objectives.items():
-        found = [r for r in records if r.state == "complete" and name in r.objectives]
-        if found:
-            sign = 1 if sense == "max" else -1
-            best = max(found, key=lambda r, n=name, s=sign: s * r.objectives[n].value)  # type: ignore[misc]
+        best = best_record(records, name, sense)
+        if best is not None:
             who = "the base model" if best.number == BASE_NUMBER else f"trial {best.number}"
             lines.append(f"best {name}: {score_text(best.objectives[name])} ({who})")
     return lines
+
+
+def best_record(records: Iterable[TrialRecord], name: str, sense: Sense) -> TrialRecord | None:
+    """The complete record with the best value of an objective; None: there is none."""
+    found = [r for r in records if r.state == "complete" and name in r.objectives]
+    sign = 1 if sense == "max" else -1
+    return max(found, key=lambda r: sign * r.objectives[name].value, default=None)
 
 
 def _listed(numbers: Sequence[int]) -> str:

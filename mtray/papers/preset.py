@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from mtray.errors import ConfigError
-from mtray.paths import ROOT
+from mtray.paths import shipped
 from mtray.schema import NAME_PATTERN, Frozen
 from mtray.study import explain
 from mtray.yaml_files import read_yaml
 
-STUDIES = ROOT / "sweeps" / "papers"
-SPACES = ROOT / "search_spaces" / "papers"
+STUDIES = shipped("sweeps") / "papers"
+SPACES = shipped("search_spaces") / "papers"
 PRESET = "preset.yaml"
 Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = get_args(Scale)

@@ -95,19 +95,20 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
         }  # fmt: skip
         row |= dict.fromkeys(weights) | point.recipe
         for objective in front.objectives:
-            row |= _score_columns(objective.name, point.objectives[objective.name])
+            row |= score_columns(objective.name, point.objectives[objective.name])
             gap = point.differences.get(BASE_NUMBER, {}).get(objective.name)
             row |= _gain_columns(objective.name, gap, objective.sense)
         for name in names:
             if name not in point.objectives:
-                row |= _score_columns(name, point.scores.get(name))
+                row |= score_columns(name, point.scores.get(name))
         row |= point.mix
         row |= {name: point.training.get(name) for name in trained}
         rows.append(row | {"seconds": point.seconds, "record": point.record})
     return rows
 
 
-def _score_columns(name: str, score: Score | None) -> dict[str, float | None]:
+def score_columns(name: str, score: Score | None) -> dict[str, float | None]:
+    """Value and 95 % interval as the columns `name`, `name_low` and `name_high`."""
     if score is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     return {name: score.value, f"{name}_low": score.low, f"{name}_high": score.high}

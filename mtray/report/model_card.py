@@ -74,19 +74,23 @@ def model_card(
 
 def _settings(training: Training) -> list[str]:
     """What every trial of the study was trained with, the recipe's own values included."""
+    return [training_sentence(training), ""]
+
+
+def training_sentence(training: Training) -> str:
+    """The settings of a training in words."""
     batch = (
         f"{training.batch_examples:,} examples"
         if training.batch_tokens is None
         else f"at most {training.batch_tokens:,} tokens"
     )
     steps = "" if training.max_steps is None else f", at most {training.max_steps:,} steps"
-    sentence = (
+    return (
         f"Epochs {training.epochs:g}{steps}; batches of {batch}; AdamW with weight decay "
         f"{training.weight_decay:g}; {training.schedule} schedule after a warm-up over "
         f"{training.warmup:.0%} of the steps; gradients clipped at "
         f"{training.gradient_clipping:g}; examples of at most {training.max_length:,} tokens."
     )
-    return [sentence, ""]
 
 
 def _paragraph(sentences: Sequence[str]) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,15 +33,36 @@ MARKERS: dict[Role, tuple[str, str]] = {
 }
 
 
+class FrontFigure(Figure):
+    """A figure that a notebook shows as a picture without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return figure_bytes(self, "png")
+
+
 def front_png(front: Front, dpi: int = 200) -> bytes:
     """The plot as PNG, about 1600 x 1000 pixels at the default dpi."""
-    figure = Figure(figsize=(8, 5.2), dpi=dpi, layout="constrained")
+    return figure_bytes(front_figure(front, dpi), "png")
+
+
+def front_figure(front: Front, dpi: int = 200) -> FrontFigure:
+    """The plot, 8 x 5.2 inches, with all labels."""
+    figure = FrontFigure(figsize=(8, 5.2), dpi=dpi, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     draw_front(figure, axes, front)
     label_front(canvas, axes, front)
+    return figure
+
+
+def figure_bytes(figure: Figure, kind: Literal["png", "svg", "pdf"]) -> bytes:
+    """The figure as a file; SVG and PDF are the same bytes for the same figure."""
+    undated: dict[str, dict[str, str | None]] = {
+        "svg": {"Date": None}, "pdf": {"CreationDate": None},
+    }  # fmt: skip
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with rc_context({"svg.hashsalt": "mtray"}):
+        figure.savefig(buffer, format=kind, dpi=figure.dpi, metadata=undated.get(kind))
     return buffer.getvalue()
 
 

@@ -12,8 +12,8 @@ from mtray.evaluation.inference.requests import Output, Request
 from mtray.evaluation.output_files import write_outputs
 from mtray.report.records import write_record
 from mtray.run_files import trial_dir
-from mtray.schema import AbilitySpec, Evaluation, QualitySet
-from mtray.search.ledger.run_folder import bind
+from mtray.schema import AbilitySpec, Evaluation, QualitySet, Study
+from mtray.search.ledger.run_folder import bind, load_bound
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
 
@@ -32,31 +32,39 @@ def answers(direction, dropped):
     return [Output(" ".join(t), -1.0, 3) for t in kept]
 
 
-def make_run(tmp_path: Path, base_dropped: int = 3) -> Path:
-    """The base model, whose answers lack so many words, trials 2 and 3, one that failed and one
-    without outputs."""
+def study_of_sets(tmp_path: Path) -> Study:
+    """A study whose two directions have their file in this folder."""
     (tmp_path / "en-uk.jsonl").write_text(
         "\n".join(json.dumps({"uk": u, "en": e}) for u, e in zip(*REFERENCES.values(), strict=True))
     )
     path = str(tmp_path / "en-uk.jsonl")
     sets = tuple(QualitySet(direction=d, path=path, size=30) for d in REFERENCES)
     abilities = {"a": AbilitySpec(measure="choice", path="a.jsonl")}
-    study = make_study(
-        evaluation=Evaluation(
-            comet="embedded", quality=sets, abilities=abilities, bootstrap=RESAMPLES
-        ),
-        seed=SEED,
+    evaluation = Evaluation(
+        comet="embedded", quality=sets, abilities=abilities, bootstrap=RESAMPLES
     )
-    folder = tmp_path / "runs" / "mine"
-    folder.mkdir(parents=True)
-    bind(folder, study, SPACE)
-    directions = [build_direction(q, study.template, 64) for q in sets]
+    return make_study(evaluation=evaluation, seed=SEED)
+
+
+def write_answers(folder: Path, number: int, dropped: int) -> None:
+    """The outputs of a trial of a bound run whose study is `study_of_sets`."""
+    study, _ = load_bound(folder)
+    directions = [build_direction(q, study.template, 64) for q in study.evaluation.quality]
     requests = [r for d in directions for r in d.requests] + [Request("other", None, 8)]
     parts = [f"quality.{d.name}" for d in directions for _ in d.requests] + ["a"]
+    found = [o for d in REFERENCES for o in answers(d, dropped)] + [Output("x", -1.0, 1)]
+    write_outputs(trial_dir(folder, number) / "outputs.parquet", parts, requests, found)
+
+
+def make_run(tmp_path: Path, base_dropped: int = 3) -> Path:
+    """The base model, whose answers lack so many words, trials 2 and 3, one that failed and one
+    without outputs."""
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    bind(folder, study_of_sets(tmp_path), SPACE)
     for number, dropped in {-1: base_dropped, 2: 1, 3: 0}.items():
         write_record(folder, make_record(number, role="base" if number < 0 else "search"))
-        found = [o for d in REFERENCES for o in answers(d, dropped)] + [Output("x", -1.0, 1)]
-        write_outputs(trial_dir(folder, number) / "outputs.parquet", parts, requests, found)
+        write_answers(folder, number, dropped)
     write_record(folder, make_record(4))
     write_record(folder, make_failed(5))
     return folder

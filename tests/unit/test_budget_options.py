@@ -13,7 +13,7 @@ from mtray.report.records import write_record
 from mtray.schema import Budget
 from mtray.search.ledger.journal_overview import read_overview
 from mtray.search.ledger.trial_plan import after_first_repeat, most_further, settling_lines
-from mtray.sweep import arguments
+from mtray.sweep_command import arguments
 
 STUDY = Budget(trials=14)
 OPTIONS = [

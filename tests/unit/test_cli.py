@@ -179,6 +179,17 @@ def test_status_of_a_run_that_has_only_begun(tmp_path, capsys):
     assert "trials: 0 complete, 0 failed" in out and "base model: not measured yet" in out
 
 
+def test_a_name_alone_is_a_run_in_runs(run_dir, tmp_path, capsys, monkeypatch):
+    """Also where a folder of that name is something else."""
+    monkeypatch.chdir(tmp_path)
+    assert run("status", "mine") == 0
+    assert "base model: measured" in capsys.readouterr().out
+    (tmp_path / "mine").mkdir()
+    assert run("front", "mine") == 0
+    assert run("status", "other") == 2
+    assert "other: no such run folder; runs there: runs/mine" in capsys.readouterr().err
+
+
 def test_front_prints_and_writes_nothing(run_dir, capsys):
     before = contents(run_dir)
     assert run("front", run_dir) == 0

@@ -81,7 +81,7 @@ ALLOWED = {
     | SEARCH
     | {"embedded", "generated_replay", "search_space", "training"},
     "sweep_plan": BASICS | DATA | EVALUATION | SEARCH | {"preparation", "search_space"},
-    "sweep": BASICS
+    "sweep_command": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
     | {"page_process", "run_models", "sweep_plan", "track_process", "tracking"},
@@ -95,11 +95,23 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"merged_models", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {
+        "merged_models",
+        "retrain",
+        "run_models",
+        "search_space",
+        "study",
+        "sweep_command",
+        "sweep_plan",
+    }
     | {"tracking", "training", "trial"}
-    | {"commands.scoring", "papers"},
+    | {"commands.scoring", "first_study", "papers", "publication"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
-    "cli": COMMANDS | {"cli_errors", "errors", "serving", "streams"},
+    "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
+    "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
+    "publication": BASICS | {"report", "search_space"},
+    "cli_starting": {"commands", "sweep_command"},
+    "cli": COMMANDS | {"cli_errors", "cli_starting", "errors", "serving", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
 }

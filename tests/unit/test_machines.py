@@ -38,7 +38,7 @@ from mtray.search.ledger.trial_failures import classify
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
 from mtray.streams import LastingStream, PrintableStream, entry_streams, json_text, printable
-from mtray.sweep import arguments
+from mtray.sweep_command import arguments
 
 SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
 
@@ -536,7 +536,7 @@ def test_the_main_job_runs_its_own_checkout(tmp_path, cwd):
     for folder in (own, tmp_path / "another checkout"):
         (folder / "mtray").mkdir(parents=True)
         (folder / "mtray/__init__.py").touch()
-        (folder / "mtray/sweep.py").write_text(f"def main(): print({folder.name!r})")
+        (folder / "mtray/sweep_command.py").write_text(f"def main(): print({folder.name!r})")
     (own / "sweeps").mkdir()
     job = own / "sweeps/ratio_search.py"
     job.write_text((ROOT / "sweeps/ratio_search.py").read_text())

@@ -31,7 +31,7 @@ from mtray.search.ledger.measured_imports import MEASURED, forget_measured, meas
 from mtray.search.ledger.new_measurements import planned
 from mtray.search.ledger.run_folder import bind
 from mtray.search.ledger.warm_start import earlier_run
-from mtray.sweep import arguments, load
+from mtray.sweep_command import arguments, load
 from mtray.trial.job import Outcome
 
 NO_MIX = Mix()

@@ -12,7 +12,7 @@ from table_factory import LengthComet, answers, prepared
 
 from mtray.data.store_usage import locked
 from mtray.errors import ConfigError, LossNotFinite, RunError
-from mtray.sweep import arguments, load
+from mtray.sweep_command import arguments, load
 
 # after table_factory, which knows where they lie
 import recipe_table  # isort: skip

@@ -115,6 +115,11 @@ def test_overrides_replace_keys_and_none_keeps_them(tmp_path):
 
 WRONG = [
     ("modle: x\n", "unknown key modle; allowed here: name, model, template"),
+    (
+        "training: {method: lora}\n",
+        "training.method: method is a parameter of recipes and belongs "
+        r"into the space file \(--space\), searched or as one value, such as `method: lora`",
+    ),
     ("training: {epoch: 2}\n", "unknown key training.epoch; allowed here: epochs, batch_examples"),
     ("training: {epochs: two}\n", "training.epochs: .*found 'two'"),
     ("training: {epochs: 0}\n", "training.epochs: .*greater than 0, found 0"),

@@ -16,7 +16,7 @@ from mtray.search.ledger.run_folder import BoundStudy, bind
 from mtray.search.ledger.warm_start import digest, earlier_run, earlier_runs, find_run
 from mtray.search_space.parameters import Choices, FloatRange, IntRange
 from mtray.search_space.space import Space
-from mtray.sweep import arguments
+from mtray.sweep_command import arguments
 
 
 @pytest.fixture(scope="module")

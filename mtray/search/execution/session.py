@@ -21,6 +21,7 @@ from mtray.report.printing import duration_text
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
+from mtray.runtime import machine_text
 from mtray.schema import TrialRecord
 from mtray.search.early_stopping.rungs import points_of
 from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
@@ -98,8 +99,7 @@ def run_session(
 def note_start(
     run_dir: Path, seconds: float, finished: int, concurrent: int, reason: str, idle: float
 ) -> None:
-    """Log one line for this start of the run: wall-clock seconds of its trials, how many finished,
-    how many ran at a time, and seconds that a free place waited for a suggestion."""
+    """Log a line on this start; `idle`: seconds that a free place waited for a suggestion."""
     entry = {
         "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seconds": round(seconds, 2),
@@ -107,6 +107,7 @@ def note_start(
         "concurrent": concurrent,
         "reason": reason,
         "idle_seconds": round(idle, 2),
+        "machine": machine_text(),
     }
     with open(run_dir / STARTS, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")

@@ -1,5 +1,5 @@
 """The main job: from a study and a space to a front. `main` is its entry point, called by
-`sweeps/ratio_search.py`."""
+`sweeps/ratio_search.py` and `mtray sweep`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, port_number
 from mtray.page_process import page_beside
+from mtray.paths import shipped
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
-from mtray.schema import NAME_PATTERN, Study
+from mtray.schema import NAME_PATTERN, SIZE_OF, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
 from mtray.search_space.given_recipes import given_points
@@ -33,15 +34,14 @@ from mtray.track_process import tracked_beside
 from mtray.tracking.options import add_trackers
 from mtray.tracking.trackers import check_trackers, chosen, use_mlflow_uri
 
-ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_STUDY = ROOT / "sweeps" / "default.yaml"
-DEFAULT_SPACE = ROOT / "search_spaces" / "ratio.yaml"
+DEFAULT_STUDY = shipped("sweeps") / "default.yaml"
+DEFAULT_SPACE = shipped("search_spaces") / "ratio.yaml"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line of the main job."""
+def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
+    """The command line of the main job; `prog`: how it was called."""
     parser = argparse.ArgumentParser(
-        prog="ratio_search.py",
+        prog=prog,
         description="Search fine-tuning recipes. Running the same command again resumes the run.",
     )
     add = parser.add_argument
@@ -95,8 +95,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    return parser().parse_args(argv)
+def arguments(
+    argv: Sequence[str] | None = None, prog: str = "ratio_search.py"
+) -> argparse.Namespace:
+    return parser(prog).parse_args(argv)
 
 
 def load(args: argparse.Namespace) -> tuple[Study, Space]:
@@ -118,19 +120,30 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     study = with_run_models(study, args.runs_dir, print)
     study = study.model_copy(update={"budget": with_options(study.budget, args)})
     space = load_space(args.space, study.defaults, study.sources)
+    if args.space == DEFAULT_SPACE:
+        space = without_absent_kinds(space, study)
     given_points(space, study.budget.recipes)  # only to find errors
     return study, space
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    args = arguments(argv)
+def without_absent_kinds(space: Space, study: Study) -> Space:
+    """The default space without the amounts of text that the study has no source of."""
+    there = {source.pool for source in study.sources}
+    absent = {SIZE_OF[pool] for pool in ("mono", "replay") if pool not in there}
+    kept = {name: p for name, p in space.parameters.items() if name not in absent}
+    return space.model_copy(update={"parameters": kept})
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "ratio_search.py") -> int:
+    args = arguments(argv, prog)
     with entry_streams(goes_on=True), report_errors(args.debug) as outcome:
-        outcome.code = _run(args)
+        outcome.code = run_sweep(args)
     end_process(outcome.code)
     return outcome.code
 
 
-def _run(args: argparse.Namespace) -> int:
+def run_sweep(args: argparse.Namespace) -> int:
+    """Run or continue the sweep of these arguments; returns the exit code. Raises MtrayError."""
     from mtray.search.ledger.base_model_check import check_base_model
     from mtray.search.ledger.moved_files import relocate
     from mtray.search.ledger.new_measurements import planned

@@ -1,0 +1,1 @@
+"""mtray from Python; the names of `mtray` itself are imported from here."""

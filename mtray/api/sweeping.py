@@ -1,0 +1,81 @@
+"""A sweep from Python: what `sweeps/ratio_search.py` does, in this process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from mtray.api.opened_run import Run, open_run
+from mtray.errors import ConfigError, RunError
+from mtray.run_files import RUNS
+from mtray.study import load_study
+from mtray.sweep_command import parser, run_sweep
+
+PathText = str | PathLike[str]
+
+
+def sweep(
+    study: PathText | None = None,
+    space: PathText | None = None,
+    *,
+    name: str | None = None,
+    model: str | None = None,
+    trials: int | None = None,
+    settle: float | None = None,
+    seed: int | None = None,
+    from_runs: Sequence[PathText] = (),
+    train_again: Literal["front", "all"] | None = None,
+    address: str | None = None,
+    max_minutes: float | None = None,
+    runs_dir: PathText = RUNS,
+    page: bool = True,
+    page_port: int | None = None,
+) -> Run:
+    """Run a sweep, or continue it if it was run before, and return its run.
+
+    `study`, `space`: YAML files (default: the embedded study and its space); a path is a text or a
+    `pathlib.Path`. The other arguments are the options of `python sweeps/ratio_search.py`;
+    `from_runs` is its `--from`. It prints what the script prints, and Ray runs below this process
+    until the sweep has ended.
+
+    Raises ConfigError, DataError, ModelError or RunError where the script ends with exit code 2,
+    RunError if no trial is complete (its exit code 1), and KeyboardInterrupt after Ctrl-C: running
+    trials are kept, and the same call continues. Only the main thread may call it, since signals
+    reach no other.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RunError("mtray.sweep: call it in the main thread; only that one receives Ctrl-C")
+    given = {
+        "study": study, "space": space, "name": name, "model": model, "trials": trials,
+        "settle": settle, "seed": seed, "train-again": train_again, "address": address,
+        "max-minutes": max_minutes, "runs-dir": runs_dir, "page": "on" if page else "off",
+        "page-port": page_port,
+    }  # fmt: skip
+    args = parsed(given, from_runs)
+    code = run_sweep(args)
+    folder = Path(args.runs_dir) / (args.name or load_study(args.study).name)
+    if code == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if code > 128:
+        raise SystemExit(code)
+    if code:
+        raise RunError(f"{folder}: no trial is complete; the lines above say why")
+    return open_run(folder)
+
+
+def parsed(given: dict[str, Any], from_runs: Sequence[PathText]) -> Any:
+    """The arguments of the sweep's command line. Raises ConfigError for a value that the command
+    line refuses."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"mtray.sweep: {message}")
+
+    options = [f"--{key}={value}" for key, value in given.items() if value is not None]
+    options += [f"--from={run}" for run in from_runs]
+    command_line = parser()
+    setattr(command_line, "error", refuse)  # noqa: B010  (mypy: a method cannot be assigned)
+    return command_line.parse_args(options)
