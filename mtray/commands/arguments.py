@@ -36,6 +36,17 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", action="store_true", help="with --model: merge the adapter into the model"
     )
+    parser.add_argument(
+        "--recipe",
+        metavar="NUMBER",
+        help="export a trial's recipe instead, with the rows it was trained on, for the tool --to",
+    )
+    parser.add_argument(
+        "--to",
+        nargs=2,
+        metavar=("TOOL", "OUT"),
+        help="with --recipe: llamafactory, axolotl, trl or mtray, and the folder to write",
+    )
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
