@@ -19,11 +19,18 @@ PACKAGES = {"llamafactory": "llamafactory", "axolotl": "axolotl", "trl": "trl"}
 
 def watched() -> list[dict[str, Any]]:
     """Patch transformers' trainer, of which all three are subclasses: it stops after two steps, and
-    each micro-batch becomes an entry of the list that is returned."""
-    from transformers import Trainer
+    each micro-batch becomes an entry of the list that is returned. bf16 on a CPU is allowed, which
+    Axolotl has no setting for."""
+    import torch
+    from transformers import Trainer, TrainingArguments
 
     seen: list[dict[str, Any]] = []
     begin, step = Trainer.__init__, Trainer.training_step
+    check = TrainingArguments.__post_init__
+
+    def checked(self: Any) -> None:
+        self.use_cpu = not torch.cuda.is_available()
+        check(self)
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
@@ -52,18 +59,14 @@ def watched() -> list[dict[str, Any]]:
         return loss
 
     Trainer.__init__, Trainer.training_step = init, training_step
+    TrainingArguments.__post_init__ = checked
     return seen
 
 
 def train(tool: str) -> None:
-    import torch
-
     if tool == "trl":
         runpy.run_path("train.py", run_name="__main__")
     elif tool == "llamafactory":
-        settings = Path("train.yaml").read_text()
-        if "\nbf16: true\n" in settings and not torch.cuda.is_available():
-            Path("train.yaml").write_text(f"{settings}use_cpu: true\n")  # as its README says
         sys.argv = ["llamafactory-cli", "train.yaml"]
         from llamafactory.train.tuner import run_exp
 

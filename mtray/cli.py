@@ -113,7 +113,7 @@ def _export(args: argparse.Namespace) -> int:
     from mtray.commands.front import export
     from mtray.commands.front_arguments import shown_of
 
-    return export(args.path, args.out, shown_of(args))
+    return export(args.path, args.out, shown_of(args), args.all_columns)
 
 
 def _predict(args: argparse.Namespace) -> int:

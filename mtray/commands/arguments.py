@@ -27,6 +27,12 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add_shown(parser)
     parser.add_argument("--out", type=Path, help="output folder (default: the run's)")
     parser.add_argument(
+        "--all-columns",
+        action="store_true",
+        help="front.csv with all columns, as front.parquet always has them (default: which trials, "
+        "parameters that differ from their defaults, objectives)",
+    )
+    parser.add_argument(
         "--model",
         nargs=2,
         metavar=("NUMBER", "OUT"),

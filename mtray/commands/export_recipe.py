@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,13 +120,18 @@ def _parts(study: Study, record: TrialRecord) -> TrainedParts:
 def write(folder: Path, plan: Plan, tool: str, files: Files) -> None:
     """Write all files into an existing folder."""
     write_rows(files.rows, folder / ROWS, files.with_mask)
-    texts = {
-        **files.texts,
-        DEEPSPEED: deepspeed_text(plan.training, plan.precision),
-        "README.md": readme(plan, tool, files),
-    }
+    texts = {**files.texts, "README.md": readme(plan, tool, files)}
+    if files.deepspeed:
+        texts[DEEPSPEED] = deepspeed_text(plan.training, plan.precision)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def _how_to_train(out: Path, files: Files) -> str:
+    place = shlex.quote(str(out))
+    if "FOLDER" in files.command:
+        return f"to train: {files.command.replace('FOLDER', place)}"
+    return f"to train: cd {place} && {files.command}"
 
 
 def summary(out: Path, plan: Plan, files: Files) -> list[str]:
@@ -134,5 +140,5 @@ def summary(out: Path, plan: Plan, files: Files) -> list[str]:
         f"{out}: {len(rows):,} rows of trial {plan.trial} in {len(rows.steps):,} steps; "
         f"{len(rows.distinct):,} different, the longest has {rows.longest:,} tokens",
         *(f"note: {sentence}" for sentence in files.differs),
-        f"to train, in {out}: {files.command}",
+        _how_to_train(out, files),
     ]

@@ -22,7 +22,7 @@ def axolotl(plan: Plan, tokenizer: Any) -> Files:
         {YAML: text},
         f"axolotl train {YAML}",
         f"axolotl=={TRIED}",
-        common_differences(plan, f"{plan.precision} weights and optimiser state"),
+        common_differences(plan, f"most weights, and their optimiser state, in {plan.precision}"),
         f"add the line `deepspeed: {DEEPSPEED}` to `{YAML}`",
         plan.rows,
         with_mask=True,

@@ -16,10 +16,10 @@ def mtray_study(plan: Plan, study: Study, record: TrialRecord) -> Files:
     """`study`: the run's, with the evaluation that decides which rows its sources have."""
     return Files(
         {STUDY: study_text(plan, study, record), SPACE: space_text(record.recipe)},
-        f"python sweeps/ratio_search.py --study {STUDY} --space {SPACE} --page off",
+        f"python sweeps/ratio_search.py --study FOLDER/{STUDY} --space FOLDER/{SPACE}",
         "mtray",
         _differences(plan, study, record),
-        f"mtray does not need it: `training` in `{STUDY}` says the same",
+        "",
         plan.rows,
     )
 

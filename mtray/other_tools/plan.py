@@ -98,7 +98,7 @@ class Files:
     - `command`: trains, when run in the folder.
     - `install`: the package, in the version that the export was tried with.
     - `differs`: what the tool does otherwise, a sentence or more each.
-    - `deepspeed`: how to use the DeepSpeed file.
+    - `deepspeed`: how to use the DeepSpeed file; empty: it needs none.
     - `rows`: those of the plan, with texts as the tool needs them.
     - `with_mask`: whether it needs a mask of attention.
     """

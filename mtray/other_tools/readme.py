@@ -25,8 +25,7 @@ def readme(plan: Plan, tool: str, files: Files) -> str:
         *_command(tool, files),
         "",
         *_batch(plan, tool),
-        f"For DeepSpeed, {files.deepspeed}.",
-        "",
+        *([f"For DeepSpeed, {files.deepspeed}.", ""] if files.deepspeed else []),
         f"## What {title} does otherwise" if tool != "mtray" else "## What to know",
         "",
         *(f"- {sentence}" for sentence in files.differs),
@@ -44,8 +43,8 @@ def readme(plan: Plan, tool: str, files: Files) -> str:
 
 def _command(tool: str, files: Files) -> list[str]:
     if tool == "mtray":
-        return ["With mtray installed, in this folder (`sweeps/` is mtray's):", "",
-                "```", files.command, "```"]  # fmt: skip
+        return ["```", files.command, "```", "",
+                "Run it in mtray's folder, with FOLDER the path of this one."]  # fmt: skip
     return ["```", f"pip install {files.install}", files.command, "```", "",
             "Run it in this folder. The version is the one that the files were tried with."]  # fmt: skip
 
@@ -67,7 +66,7 @@ def _files(files: Files) -> Sequence[str]:
         "special tokens are written out in both. `input_ids` are the tokens of the two, and "
         "`labels` the same with -100 where there is no loss. `source` names the row's source.",
         f"- {', '.join(f'`{name}`' for name in files.texts)}: the settings.",
-        f"- `{DEEPSPEED}`: ZeRO and offloading as in the trial.",
+        *([f"- `{DEEPSPEED}`: ZeRO and offloading as in the trial."] if files.deepspeed else []),
     ]
 
 
