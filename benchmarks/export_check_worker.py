@@ -72,9 +72,12 @@ def train(tool: str) -> None:
 
         run_exp()
     else:
+        import torch
         from axolotl.cli.train import do_cli
 
-        do_cli("train.yaml")
+        # its own kernels for adapters, which it uses unless told otherwise, need a GPU
+        kernels = [f"lora_{part}_kernel" for part in ("mlp", "qkv", "o")]
+        do_cli("train.yaml", **({} if torch.cuda.is_available() else dict.fromkeys(kernels, False)))
 
 
 def main(tool: str, report: Path) -> None:

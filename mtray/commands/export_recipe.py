@@ -94,9 +94,7 @@ def _rows(bound: BoundStudy, study: Study, record: TrialRecord) -> tuple[TrialRo
     return trial_rows(job, study, store, drawn_study(sources, job), tokenizer), tokenizer
 
 
-def planned(
-    run: str, study: Study, record: TrialRecord, rows: TrialRows, tokenizer: Any
-) -> Plan:
+def planned(run: str, study: Study, record: TrialRecord, rows: TrialRows, tokenizer: Any) -> Plan:
     """The plan of a record whose `training` is there."""
     assert record.training is not None
     training = training_of(record.recipe, study.training)

@@ -112,9 +112,7 @@ def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
     return 0
 
 
-def export(
-    path: Path, out: Path | None, view: ViewOptions, all_columns: bool = False
-) -> int:
+def export(path: Path, out: Path | None, view: ViewOptions, all_columns: bool = False) -> int:
     """Write the five files and print their paths. ConfigError when the folder cannot be written, or
     when files of another study would replace the run's own."""
     if view.study and out is None:

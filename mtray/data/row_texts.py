@@ -53,8 +53,8 @@ def row_texts(
         if rows is None:
             continue
         rendered = islice(pipeline.examples(source, {}, variant), max(rows) + 1)
-        for row, example in enumerate(rendered):
-            found.update(dict.fromkeys(rows.get(row, ()), example))
+        for row, pair in enumerate(rendered):
+            found.update(dict.fromkeys(rows.get(row, ()), Example(*pair)))
     _check(examples, found, tokenizer)
     return found
 

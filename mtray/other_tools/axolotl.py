@@ -17,16 +17,23 @@ def axolotl(plan: Plan, tokenizer: Any) -> Files:
     settings = _settings(plan)
     if not plan.pads:
         settings["special_tokens"] = {"pad_token": tokenizer.eos_token}
+    held = f"most weights, and their optimiser state, in {plan.precision}"
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=10_000)
     return Files(
         {YAML: text},
         f"axolotl train {YAML}",
         f"axolotl=={TRIED}",
-        common_differences(plan, f"most weights, and their optimiser state, in {plan.precision}"),
+        [*common_differences(plan, held), *_differences(plan)],
         f"add the line `deepspeed: {DEEPSPEED}` to `{YAML}`",
         plan.rows,
         with_mask=True,
     )
+
+
+def _differences(plan: Plan) -> list[str]:
+    if plan.warmup_steps != 1:
+        return []
+    return ["It makes two steps out of a warm-up of one."]
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

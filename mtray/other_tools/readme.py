@@ -45,8 +45,8 @@ def _command(tool: str, files: Files) -> list[str]:
     if tool == "mtray":
         return ["```", files.command, "```", "",
                 "Run it in mtray's folder, with FOLDER the path of this one."]  # fmt: skip
-    return ["```", f"pip install {files.install}", files.command, "```", "",
-            "Run it in this folder. The version is the one that the files were tried with."]  # fmt: skip
+    tried = "Run it in this folder. The version is the one that the files were tried with."
+    return ["```", f"pip install {files.install}", files.command, "```", "", tried]
 
 
 def _batch(plan: Plan, tool: str) -> list[str]:

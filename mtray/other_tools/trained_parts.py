@@ -53,7 +53,9 @@ def trained_parts(model: Any, recipe: Recipe, frozen: Sequence[int]) -> TrainedP
     for index in frozen:
         stack[index].requires_grad_(False)
     inside = tuple(f"{name}." for name in blocks)
-    outside = [(n, p) for n, p in model.named_parameters() if not inside or not n.startswith(inside)]
+    outside = [
+        (n, p) for n, p in model.named_parameters() if not inside or not n.startswith(inside)
+    ]
     return TrainedParts(
         blocks,
         tuple(frozen),

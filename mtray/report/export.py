@@ -22,7 +22,6 @@ from mtray.run_files import BASE_NUMBER
 from mtray.schema import Score, Sense, Study, TrialRecord, default_of
 from mtray.search_space.space import Space
 
-
 WHICH = ("number", "role", "replicates", "trials", "on_front", "knee", "p_front")
 ENDS, GAIN_ENDS = ("_low", "_high"), ("_gain_low", "_gain_high")
 

@@ -34,6 +34,12 @@ FILES = {
     "trl": {"train.py", "deepspeed.json"},
     "mtray": {"study.yaml", "space.yaml"},
 }
+COMMANDS = {
+    "llamafactory": "llamafactory-cli train train.yaml",
+    "axolotl": "axolotl train train.yaml",
+    "trl": "python train.py",
+    "mtray": "ratio_search.py --study FOLDER/study.yaml",
+}
 
 
 def export(run_dir, tool, out):
@@ -111,8 +117,7 @@ def test_the_folder_has_all_files_and_says_how_to_train(tmp_path, capsys, tool):
     assert "to train: " in capsys.readouterr().out
     readme = (out / "README.md").read_text()
     assert "| `learning_rate` | 0.001 |" in readme and "48 in 3 steps" in readme
-    assert {"llamafactory": "llamafactory-cli train train.yaml", "axolotl": "axolotl train",
-            "trl": "python train.py", "mtray": "ratio_search.py --study"}[tool] in readme  # fmt: skip
+    assert COMMANDS[tool] in readme
     masks = ["attention_mask" in line for line in (out / "train.jsonl").read_text().splitlines()]
     assert set(masks) == {tool == "axolotl"}
 

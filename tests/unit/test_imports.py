@@ -71,6 +71,7 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"report", "retrain", "search_space", "training", "trial"},
+    "other_tools": BASICS | {"data", "model_paths", "report", "retrain", "training", "trial"},
     "run_models": BASICS | {"retrain", "search.ledger", "training"},
     "preparation": BASICS
     | DATA
@@ -92,7 +93,16 @@ ALLOWED = {
     | EVALUATION
     | SEARCH
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
-    | {"merged_models", "retrain", "run_models", "search_space", "study", "sweep", "sweep_plan"}
+    | {
+        "merged_models",
+        "other_tools",
+        "retrain",
+        "run_models",
+        "search_space",
+        "study",
+        "sweep",
+        "sweep_plan",
+    }
     | {"training", "trial"}
     | {"commands.scoring", "papers"},
     "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
