@@ -94,6 +94,16 @@ def _front(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    if bool(args.recipe) != bool(args.to):
+        raise ConfigError("--recipe NUMBER and --to TOOL FOLDER are given together or not at all")
+    if args.model and args.recipe:
+        raise ConfigError("--model cannot be used with --recipe: give one of the two")
+    if args.study and args.recipe:
+        raise ConfigError("--study cannot be used with --recipe: a trial's rows are its run's")
+    if args.recipe:
+        from mtray.commands.export_recipe import export_recipe
+
+        return export_recipe(args.path, args.recipe, args.to[0], Path(args.to[1]))
     if args.model and args.study:
         raise ConfigError(
             "--study cannot be used with --model: a model is exported as its run trained it"
@@ -105,7 +115,7 @@ def _export(args: argparse.Namespace) -> int:
     from mtray.commands.front import export
     from mtray.commands.front_arguments import shown_of
 
-    return export(args.path, args.out, shown_of(args))
+    return export(args.path, args.out, shown_of(args), args.all_columns)
 
 
 def _predict(args: argparse.Namespace) -> int:

@@ -87,11 +87,17 @@ def build_sources(
     if not job.recipe.parallel_size:
         return {}
     from mtray.data.store import build_store
+
+    return dict(build_store(drawn_study(study, job), tokenizer, held, recipes=[job.recipe]))
+
+
+def drawn_study(study: Study, job: Job) -> Study:
+    """The study that the sources of a job are tokenised by: with the seed of its draw, and its
+    replay generated."""
     from mtray.generated_replay import with_replay
 
     given = with_replay(study, partial(print, file=sys.stderr))
-    seeded = given.model_copy(update={"seed": job.draw.seed})
-    return dict(build_store(seeded, tokenizer, held, recipes=[job.recipe]))
+    return given.model_copy(update={"seed": job.draw.seed})
 
 
 def train(

@@ -36,6 +36,12 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add_shown(parser)
     parser.add_argument("--out", type=Path, help="output folder (default: the run's)")
     parser.add_argument(
+        "--all-columns",
+        action="store_true",
+        help="front.csv with all columns, as front.parquet always has them (default: which trials, "
+        "parameters that differ from their defaults, objectives)",
+    )
+    parser.add_argument(
         "--model",
         nargs=2,
         metavar=("NUMBER", "OUT"),
@@ -44,6 +50,17 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--merge", action="store_true", help="with --model: merge the adapter into the model"
+    )
+    parser.add_argument(
+        "--recipe",
+        metavar="NUMBER",
+        help="export a trial's recipe instead, with the rows it was trained on, for the tool --to",
+    )
+    parser.add_argument(
+        "--to",
+        nargs=2,
+        metavar=("TOOL", "OUT"),
+        help="with --recipe: llamafactory, axolotl, trl or mtray, and the folder to write",
     )
 
 

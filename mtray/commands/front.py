@@ -113,7 +113,7 @@ def _show_all(found: AllTrials, notes: tuple[str, ...]) -> int:
     return 0
 
 
-def export(path: Path, out: Path | None, view: ViewOptions) -> int:
+def export(path: Path, out: Path | None, view: ViewOptions, all_columns: bool = False) -> int:
     """Write the five files and print their paths. ConfigError when the folder cannot be written, or
     when files of another study would replace the run's own."""
     if view.study and out is None:
@@ -122,7 +122,7 @@ def export(path: Path, out: Path | None, view: ViewOptions) -> int:
     front = front_from(run, view)
     folder = out or Path(front.run)
     try:
-        files = write_front(front, folder, run.records)
+        files = write_front(front, folder, run.records, all_columns)
     except OSError as error:
         raise ConfigError(
             f"--out {folder}: cannot be written ({error.strerror}); choose another folder"

@@ -75,8 +75,13 @@ class FewShotTable:
     def hashes(self) -> Hashes:
         return np.where(self.few_shot, self.shown.hashes(), self.alone.hashes())
 
+    def within(self, row: int) -> tuple[Table, int]:
+        """The table that an example is taken from, and its row there."""
+        return (self.shown if self.few_shot[row] else self.alone), row
+
     def example(self, row: int) -> Example:
-        return (self.shown if self.few_shot[row] else self.alone).example(row)
+        table, inner = self.within(row)
+        return table.example(inner)
 
 
 def few_shot_rows(table: Table, rows: Index) -> int:

@@ -63,8 +63,13 @@ class FittingTable:
     def hashes(self) -> Hashes:
         return self.whole.hashes()[self.rows]
 
+    def within(self, row: int) -> tuple[Table, int]:
+        """The table that an example is taken from, and its row there."""
+        return self.whole, int(self.rows[row])
+
     def example(self, row: int) -> Example:
-        return self.whole.example(int(self.rows[row]))
+        table, inner = self.within(row)
+        return table.example(inner)
 
 
 def recipe_tables(recipe: Recipe, store: Mapping[str, Table], study: Study) -> Mapping[str, Table]:

@@ -191,7 +191,11 @@ class StoredTable:
         return self._file.hashes()[self._order]
 
     def example(self, row: int) -> Example:
-        return self._file.row(int(self._order[row]))
+        return self._file.row(self.file_row(row))
+
+    def file_row(self, row: int) -> int:
+        """Where an example stands in the file, which has the source's rows in their order."""
+        return int(self._order[row])
 
     def loaded(self) -> TokenTable:
         """The same table in memory, for a machine without access to the file."""
@@ -229,10 +233,14 @@ class Examples(Sequence[Example]):
         size = len(self)
         if not -size <= place < size:
             raise IndexError(place)
-        place = int(place) % size
+        table, row = self.drawn_from(int(place) % size)
+        return table.example(row)
+
+    def drawn_from(self, place: int) -> tuple[Table, int]:
+        """The table that an example was drawn from, and its row there."""
         part = bisect_right(self._ends, place)
         table, rows = self._parts[part]
-        return table.example(int(rows[place - self._ends[part]]))  # counted from the part's end
+        return table, int(rows[place - self._ends[part]])  # counted from the part's end
 
     def __iter__(self) -> Iterator[Example]:
         for table, rows in self._parts:

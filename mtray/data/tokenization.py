@@ -137,6 +137,20 @@ def fitting(tokenizer: Any, pairs: Sequence[tuple[str, str]], limit: int) -> lis
     return [count <= limit for count in counts]
 
 
+def written_parts(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the ids of `encode_examples` stand for, with the special tokens as text: the part
+    without a loss, and the part that the loss is on. Tokenised as one text, without further special
+    tokens, they give the ids wherever a token boundary falls between prompt and target."""
+    chat, end = chat_form(tokenizer), tokenizer.eos_token
+    prefix = "".join(tokenizer.convert_ids_to_tokens(prefix_ids(tokenizer)))
+    found = []
+    for prompt, target in pairs:
+        turn = chat if _is_chat(chat, prompt) else None
+        before, after = ("" if turn else prefix), ("" if turn and turn.tail else end)
+        found.append((before + prompt, _rest(prompt, target, turn, True) + after))
+    return found
+
+
 def _rest(prompt: str, target: str, turn: ChatForm | None, with_end: bool) -> str:
     """The text after a prompt."""
     if turn is not None:

@@ -117,9 +117,14 @@ class VariantTable:
             found[own] = column[rows[own]]
         return found
 
-    def example(self, row: int) -> Example:
+    def within(self, row: int) -> tuple[Table, int]:
+        """The table that an example is taken from, and its row there."""
         parts, rows = self._kept
-        return self.parts[int(parts[row])].example(int(rows[row]))
+        return self.parts[int(parts[row])], int(rows[row])
+
+    def example(self, row: int) -> Example:
+        table, inner = self.within(row)
+        return table.example(inner)
 
     def directions(self, rows: Index) -> dict[str, int]:
         """How many of the drawn rows are of each direction; empty where the recipe gives none."""

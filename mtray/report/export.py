@@ -19,8 +19,11 @@ from mtray.report.parameters import weights_of
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Score, Sense, Study, TrialRecord
+from mtray.schema import Score, Sense, Study, TrialRecord, default_of
 from mtray.search_space.space import Space
+
+WHICH = ("number", "role", "replicates", "trials", "on_front", "knee", "p_front")
+ENDS, GAIN_ENDS = ("_low", "_high"), ("_gain_low", "_gain_high")
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,21 @@ class FrontResult:
 
 
 def export_front(
-    run_dir: Path, study: Study, space: Space | None = None, folder: Path | None = None
+    run_dir: Path,
+    study: Study,
+    space: Space | None = None,
+    folder: Path | None = None,
+    all_columns: bool = False,
 ) -> FrontResult:
     """Write `front.{csv,json,parquet,png,html}` into the run's folder, or into `folder`. The same
-    records give the same tables.
+    records give the same tables. `all_columns` as in `write_front`.
 
     Raises RunError if a record is damaged, no trial is complete, or one lacks an objective of the
     study.
     """
     records = read_records(run_dir).sound()
     front = build_front(records, study, run_dir, draws_of(run_dir), space=space)
-    return FrontResult(front, write_front(front, folder or run_dir, records))
+    return FrontResult(front, write_front(front, folder or run_dir, records, all_columns))
 
 
 def read_front(
@@ -55,13 +62,16 @@ def read_front(
     return build_front(records, study, run_dir, draws_of(run_dir), against, space)
 
 
-def write_front(front: Front, folder: Path, records: Sequence[TrialRecord] = ()) -> dict[str, Path]:
+def write_front(
+    front: Front, folder: Path, records: Sequence[TrialRecord] = (), all_columns: bool = False
+) -> dict[str, Path]:
     """Write the files of a front, atomically; returns their paths by extension. `records`: all of
-    the run, for the page's table."""
+    the run, for the page's table. `all_columns`: in the CSV file, too, which otherwise has those of
+    `readable_rows`."""
     rows = front_rows(front)
     data = front.model_dump(mode="json")
     content = {
-        "csv": csv_bytes(rows),
+        "csv": csv_bytes(rows if all_columns else readable_rows(front, rows)),
         "parquet": parquet_bytes(rows),
         "png": front_png(front),
         "html": front_page(front, records).encode(),
@@ -105,6 +115,21 @@ def front_rows(front: Front) -> list[dict[str, Any]]:
         row |= {name: point.training.get(name) for name in trained}
         rows.append(row | {"seconds": point.seconds, "record": point.record})
     return rows
+
+
+def readable_rows(front: Front, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of `front_rows` that a person reads: which trials, whether on the front, the
+    parameters that some recipe has other than by default, and the objectives with their intervals
+    and gains."""
+    recipes = [point.recipe for point in front.points]
+    named = dict.fromkeys(name for recipe in recipes for name in recipe)
+    chosen = [
+        name for name in named if any(r.get(name) not in (None, default_of(name)) for r in recipes)
+    ]
+    columns = [*WHICH, *chosen]
+    for objective in front.objectives:
+        columns += [f"{objective.name}{end}" for end in ("", *ENDS, "_gain", *GAIN_ENDS)]
+    return [{name: row[name] for name in columns} for row in rows]
 
 
 def score_columns(name: str, score: Score | None) -> dict[str, float | None]:

@@ -74,6 +74,7 @@ ALLOWED = {
     | DATA
     | EVALUATION
     | {"report", "retrain", "search_space", "training", "trial"},
+    "other_tools": BASICS | {"data", "model_paths", "report", "retrain", "training", "trial"},
     "run_models": BASICS | {"retrain", "search.ledger", "training"},
     "preparation": BASICS
     | DATA
@@ -97,6 +98,7 @@ ALLOWED = {
     | {"analysis", "embedded", "generated_replay", "model_paths", "preparation", "report"}
     | {
         "merged_models",
+        "other_tools",
         "retrain",
         "run_models",
         "search_space",

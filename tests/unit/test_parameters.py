@@ -119,7 +119,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for record in (make_record(-1, 0.5, 1.0, "base"), *tuned()):
         write_record(folder, record)
-    return export_front(folder, make_study())
+    return export_front(folder, make_study(), all_columns=True)
 
 
 @pytest.mark.parametrize("read", OUTPUTS.values(), ids=list(OUTPUTS))
