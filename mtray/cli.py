@@ -142,6 +142,12 @@ def _outputs(args: argparse.Namespace) -> int:
     return show_outputs(args.path, args.trial, wanted_of(args), args.json)
 
 
+def _control(args: argparse.Namespace) -> int:
+    from mtray.commands.control import control
+
+    return control(args.path, args.what, args.value)
+
+
 def _serve(args: argparse.Namespace) -> int:
     from mtray.serving.command import serve
 
@@ -248,6 +254,12 @@ COMMANDS = (
         "Show runs in a browser, also while they are running",
         arguments.add_serve,
         _serve,
+    ),
+    Command(
+        "control",
+        "Stop a trial of a running sweep, add trials, pause, resume, or set a time limit",
+        arguments.add_control,
+        _control,
     ),
     Command(
         "rerun",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
+from mtray.control_requests import answers, raised, standing
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, port_number
 from mtray.page_process import page_beside
@@ -142,6 +143,11 @@ def _run(args: argparse.Namespace) -> int:
     else:
         check_machine(partial(say, console))
     name = args.name or study.name
+    asked = answers(args.runs_dir / name)
+    budget = raised(study.budget, standing(asked).total)
+    if budget != study.budget:
+        say(console, f"the budget was raised to {standing(asked).total} trials while the sweep ran")
+        study = study.model_copy(update={"budget": budget})
 
     def ready(run_dir: Path) -> PreparedSweep:
         """Prepare this run, with the trials that `--from` imports; prints the plan."""

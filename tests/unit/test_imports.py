@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
 BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
-BASICS |= {"lineage", "metrics_python", "pip_command", "separate_process"}
+BASICS |= {"control_requests", "lineage", "metrics_python", "pip_command", "separate_process"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}
@@ -25,6 +25,7 @@ ALLOWED = {
     "file_locks": {"errors"},
     "pip_command": {"errors"},
     "separate_process": {"errors"},
+    "control_requests": {"files", "run_files", "schema"},
     "lineage": {"errors", "files", "schema"},
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
