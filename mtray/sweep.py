@@ -17,6 +17,7 @@ from mtray.cli_errors import report_errors
 from mtray.control_requests import answers, raised, standing
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, port_number
+from mtray.page_opening import open_page
 from mtray.page_process import page_beside
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
@@ -79,8 +80,10 @@ def parser() -> argparse.ArgumentParser:
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
-    add("--page", choices=("on", "off"), default="on",
-        help="serve a web page of the sweep on this machine (default: on)")  # fmt: skip
+    add("--page", choices=("open", "on", "off"), default="open",
+        help="serve a web page of the sweep on this machine: open it in a browser if the sweep is "
+             "started at a desktop's terminal, only print its address (on), or none (default: "
+             "open)")  # fmt: skip
     add(
         "--page-port",
         type=port_number,
@@ -191,5 +194,11 @@ def _run(args: argparse.Namespace) -> int:
         prepared = ready(run_dir)
         from mtray.search.execution.session import run_session
 
-        with page_beside(run_dir, args.page_port, tell) if args.page == "on" else nullcontext():
+        def tell_page(line: str) -> None:
+            tell(line)
+            if args.page == "open":
+                open_page(line)
+
+        page = page_beside(run_dir, args.page_port, tell_page)
+        with nullcontext() if args.page == "off" else page:
             return run_session(prepared, run_dir, args.address, console, started)

@@ -82,7 +82,7 @@ ALLOWED = {
     "sweep": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"page_process", "run_models", "sweep_plan"},
+    | {"page_opening", "page_process", "run_models", "sweep_plan"},
     "papers": BASICS
     | DATA
     | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}

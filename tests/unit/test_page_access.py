@@ -211,7 +211,9 @@ def test_nobody_else_asks(app, session, change, status):
     assert app._views[0].asked == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"what": 1}', b'{"what": "a", "value": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"what": 1}', b'{"what": "a", "value": 1}']
+)
 def test_a_body_that_asks_nothing(app, session, body):
     assert app.respond("POST", "/api/0/control", {**session, **OWN}, body).status == 400
     assert app.respond("POST", "/api/7/control", {**session, **OWN}, ASKED).status == 404

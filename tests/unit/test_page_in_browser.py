@@ -1,7 +1,6 @@
 """The page in Debian's chromium: a served run that holds hostile text, and one file with a run's
 data. Needs `pip install 'mtray[browser]'` and a chromium (`apt-get install chromium`)."""
 
-import json
 import os
 import shutil
 import threading
@@ -10,14 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 from kept_outputs_factory import make_run
-from records_factory import make_baselines, make_failed, make_pruned, make_study
+from records_factory import make_baselines, make_failed, make_pruned, make_record, make_study
 from records_factory import make_run as make_records
 
 from mtray.control_requests import answers
 from mtray.report.front_builder import build_front
 from mtray.report.kept_page import front_page
 from mtray.report.records import write_record
-from mtray.run_files import STUDY_FILE
 from mtray.schema import Budget, Recipe
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, write_progress
 from mtray.search.ledger.run_folder import locked
@@ -44,9 +42,9 @@ BEYOND = """() => [...document.querySelectorAll('section')].filter(s => !s.hidde
 })"""
 # controls that a screen reader cannot name
 NAMELESS = """() => [...document.querySelectorAll(
-  'button, a[href], input, select, svg[role], section')].filter(e => !e.closest('[hidden]') && !(e.ariaLabel || e.textContent.trim() ||
-    [...(e.labels ?? [])].some(l => l.textContent.trim()) || e.closest('label')?.textContent.trim()
-  )).map(e => e.outerHTML.slice(0, 120))"""
+    'button, a[href], input, select, svg[role], section')].filter(e => !e.closest('[hidden]') &&
+  !(e.ariaLabel || e.textContent.trim() || e.closest('label')?.textContent.trim() ||
+    [...(e.labels ?? [])].some(l => l.textContent.trim()))).map(e => e.outerHTML.slice(0, 120))"""
 FOCUS = """() => { const e = document.activeElement,
   name = e.ariaLabel || e.textContent || e.labels?.[0]?.textContent || '';
   return [e.tagName, e.closest('section, header')?.id, name.trim().slice(0, 40)].join('|') }"""
@@ -65,15 +63,12 @@ def run_dir(tmp_path_factory):
     """A run with hostile text wherever a person or a file may put some, of which a trial runs."""
     folder = make_run(tmp_path_factory.mktemp("served"))
     folder = folder.rename(folder.with_name(NAME))
-    bound = json.loads((folder / STUDY_FILE).read_text())
-    bound["space"]["fixed"] = {"parallel_size": 2000}
-    (folder / STUDY_FILE).write_text(json.dumps(bound))
-    for record in make_records(25)[3:-1]:
-        mono = Recipe(parallel_size=2000, mono_ratio=record.recipe.mono_ratio % 2)
-        write_record(
-            folder, record.model_copy(update={"number": record.number + 8, "recipe": mono})
-        )
-    write_record(folder, make_failed(90).model_copy(update={"reason": EVIL}))
+    # too few recipes for a model of all, which takes long on a busy machine
+    for number, ratio in ((10, 0.5), (11, 1.5)):
+        recipe = Recipe(parallel_size=2000, mono_ratio=ratio)
+        write_record(folder, make_record(number, 0.6 + ratio / 50, 0.9 - ratio / 20, recipe=recipe))
+    for number in range(60, 91):
+        write_record(folder, make_failed(number).model_copy(update={"reason": EVIL}))
     write_record(folder, make_pruned(91).model_copy(update={"reason": EVIL, "state": "stopped"}))
     return folder
 
@@ -117,7 +112,7 @@ class Watched:
 
     def open(self, address, ready="#front .detail"):
         self.page.goto(address)
-        self.page.wait_for_selector(ready, timeout=120_000)
+        self.page.wait_for_selector(ready, timeout=60_000)
         self.page.wait_for_timeout(500)  # charts are drawn in the next frame
         return self.page
 
