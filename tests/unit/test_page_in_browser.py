@@ -37,7 +37,7 @@ WIDTHS = (1400, 1000, 420)
 # parts of a card that reach beyond it, outside what scrolls by itself
 BEYOND = """() => [...document.querySelectorAll('section')].filter(s => !s.hidden).flatMap(s => {
   const right = s.getBoundingClientRect().right;
-  return [...s.querySelectorAll('*')].filter(e => !e.closest('svg, .scroll, .unseen') &&
+  return [...s.querySelectorAll('*')].filter(e => !e.closest('svg, .scroll, .unseen, .badge') &&
     e.getBoundingClientRect().right > right + 1).map(e => e.outerHTML.slice(0, 120));
 })"""
 # controls that a screen reader cannot name

@@ -11,7 +11,7 @@ export function notesSection() {
       const { front, state } = page.data,
         asked = state?.asked ?? [];
       node.hidden = !front && !asked.length;
-      if (drawn?.front === front && drawn.last === asked.join("\n")) return; // what is unfolded stays so
+      if (drawn && drawn.front === front && drawn.last === asked.join("\n")) return; // what is unfolded stays so
       drawn = { front, last: asked.join("\n") };
       const requests = asked.length > 0 && folded(`Asked of the sweep while it ran (${asked.length})`, list(asked));
       if (!front) {
