@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.cli_errors import report_errors
+from mtray.cli_running import RUNNING
 from mtray.cli_starting import STARTING, run_sweep
 from mtray.commands import arguments
 from mtray.commands.command import Command
@@ -73,16 +74,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 # each command's module is imported only when it runs
-
-
-def _status(args: argparse.Namespace) -> int:
-    if args.json:
-        from mtray.commands.run_status import print_status_json
-
-        return print_status_json(args.path)
-    from mtray.commands.status import show_status
-
-    return show_status(args.path)
 
 
 def _front(args: argparse.Namespace) -> int:
@@ -148,28 +139,10 @@ def _rescore(args: argparse.Namespace) -> int:
     return rescore(args.path, args.metrics, args.comet, args.trials)
 
 
-def _outputs(args: argparse.Namespace) -> int:
-    from mtray.commands.outputs import show_outputs, wanted_of
-
-    return show_outputs(args.path, args.trial, wanted_of(args), args.json)
-
-
-def _serve(args: argparse.Namespace) -> int:
-    from mtray.serving.command import serve
-
-    return serve(args.paths, args.port, args.beside_sweep)
-
-
 def _test(args: argparse.Namespace) -> int:
     from mtray.commands.held_out_test import run_test
 
     return run_test(args.path)
-
-
-def _track(args: argparse.Namespace) -> int:
-    from mtray.commands.track import track
-
-    return track(args.path, args.to, args.mlflow_uri, args.beside_sweep)
 
 
 def _data(args: argparse.Namespace) -> int:
@@ -217,12 +190,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 COMMANDS = (
     *STARTING,
-    Command(
-        "status",
-        "Show the progress of a run, also while it is running",
-        arguments.add_status,
-        _status,
-    ),
+    *RUNNING,
     Command("front", "Print the front of a run", arguments.add_front, _front),
     Command(
         "export",
@@ -248,19 +216,6 @@ COMMANDS = (
         arguments.add_proxy,
         _proxy,
     ),
-    Command(
-        "outputs",
-        "Read the translations of a trial beside those of another",
-        arguments.add_outputs,
-        _outputs,
-    ),
-    Command(
-        "serve",
-        "Show runs in a browser, also while they are running",
-        arguments.add_serve,
-        _serve,
-    ),
-    Command("track", "Send a run to TensorBoard, MLflow or W&B", arguments.add_track, _track),
     Command(
         "rerun",
         "Train and evaluate one recipe of a run again, without a sweep",

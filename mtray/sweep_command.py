@@ -14,8 +14,10 @@ from pathlib import Path
 
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
+from mtray.control_requests import answers, raised, standing
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, port_number
+from mtray.page_opening import open_page
 from mtray.page_process import page_beside
 from mtray.paths import shipped
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
@@ -81,8 +83,10 @@ def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
     add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
-    add("--page", choices=("on", "off"), default="on",
-        help="serve a web page of the sweep on this machine (default: on)")  # fmt: skip
+    add("--page", choices=("open", "on", "off"), default="open",
+        help="serve a web page of the sweep on this machine: open it in a browser if the sweep is "
+             "started at a desktop's terminal, only print its address (on), or none (default: "
+             "open)")  # fmt: skip
     add(
         "--page-port",
         type=port_number,
@@ -160,6 +164,11 @@ def run_sweep(args: argparse.Namespace) -> int:
     else:
         check_machine(partial(say, console))
     name = args.name or study.name
+    asked = answers(args.runs_dir / name)
+    budget = raised(study.budget, standing(asked).total)
+    if budget != study.budget:
+        say(console, f"the budget was raised to {standing(asked).total} trials while the sweep ran")
+        study = study.model_copy(update={"budget": budget})
 
     def ready(run_dir: Path) -> PreparedSweep:
         """Prepare this run, with the trials that `--from` imports; prints the plan."""
@@ -204,6 +213,13 @@ def run_sweep(args: argparse.Namespace) -> int:
         from mtray.search.execution.session import run_session
 
         use_mlflow_uri(args.mlflow_uri)
-        page = page_beside(run_dir, args.page_port, tell) if args.page == "on" else nullcontext()
-        with page, tracked_beside(run_dir, chosen(args.track), tell):
+
+        def tell_page(line: str) -> None:
+            tell(line)
+            if args.page == "open":
+                open_page(line)
+
+        page = page_beside(run_dir, args.page_port, tell_page)
+        shown = nullcontext() if args.page == "off" else page
+        with shown, tracked_beside(run_dir, chosen(args.track), tell):
             return run_session(prepared, run_dir, args.address, console, started)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 
 from mtray.analysis.shared_errors import own_errors
 
@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 MIDDLE = 0.5
 JITTER = 1e-9
+MANY = 1000  # points above which draws are made by Cholesky, in a tenth of the time
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Process:
         """The weight of every value in the mean at k points, shape (n, k); `solved`: `factor`^-1
         times their kernel with the values' points."""
         return np.asarray(solve_triangular(self.factor, solved, lower=True, trans=1))
+
+    def means(self, at: Array) -> Array:
+        """The means of `predict`, without the work for the deviations, shape (k,)."""
+        return np.asarray(self.shift + self.unit * (self._kernel(at, self.points) @ self.weights))
 
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the value without noise at points of shape (k, d), each of
@@ -135,10 +140,23 @@ def distances(a: Array, b: Array, scales: Array) -> Array:
 
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Normal draws of shape (count, k)."""
+    if len(mean) > MANY:
+        return np.asarray(mean + rng.standard_normal((count, len(mean))) @ _pivoted(covariance).T)
     # not by Cholesky: the covariance of neighbouring points is singular up to rounding
     variances, axes = np.linalg.eigh(covariance)
     factor = axes * np.sqrt(np.maximum(variances, 0.0))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
+
+
+def _pivoted(covariance: Array) -> Array:
+    """A matrix of shape (k, k) whose product with its transpose is the covariance up to rounding,
+    which may be singular: its Cholesky factor with pivots."""
+    factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
+    factor = np.tril(factor)
+    factor[:, rank:] = 0.0  # not computed
+    found = np.empty_like(factor)
+    found[order - 1] = factor
+    return np.asarray(found)
 
 
 def linear_kernel(a: Array, b: Array) -> Array:

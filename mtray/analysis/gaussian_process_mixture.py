@@ -44,6 +44,10 @@ class ProcessMixture:
         shape (k,), in the unit of the values."""
         return _mixed([part.predict(at) for part in self.parts])
 
+    def means(self, at: Array) -> Array:
+        """The means of `predict`, without the work for the deviations, shape (k,)."""
+        return np.asarray(np.mean([part.means(at) for part in self.parts], axis=0))
+
     def joint(self, at: Array) -> tuple[Array, Array]:
         """Mean, shape (k,), and covariance, shape (k, k), of the values without noise at points of
         shape (k, d), in the unit of the values and its square. By the law of total covariance: the

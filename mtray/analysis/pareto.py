@@ -17,6 +17,7 @@ from mtray.analysis.uncertainty import Z95
 from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
+AT_ONCE = 1_000_000  # points of all draws that are looked at together
 FEW = 64  # maximum number of points whose pairs are compared all at once, in every draw
 
 
@@ -143,6 +144,25 @@ def interval_draws(
     return np.asarray(middle + z * np.where(z < 0, middle - below, above - middle) / Z95)
 
 
+def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:
+    """`non_dominated` for draws of two objectives, shape (draws, n, 2): shape (draws, n). By the
+    first objective from the best on, a point must be better in the second than all before it, and
+    as good as any that equals it in the first."""
+    if not np.isfinite(draws).all():
+        raise ValueError("a draw of an objective is NaN or infinite")
+    order = np.lexsort((-draws[:, :, 1], -draws[:, :, 0]), axis=1)
+    x, y = (np.take_along_axis(draws[:, :, k], order, axis=1) for k in range(2))
+    begins = np.ones(x.shape, dtype=np.bool_)
+    begins[:, 1:] = x[:, 1:] < x[:, :-1]
+    first = np.maximum.accumulate(np.where(begins, np.arange(x.shape[1]), 0), axis=1)
+    so_far = np.full((len(x), x.shape[1] + 1), -np.inf)
+    np.maximum.accumulate(y, axis=1, out=so_far[:, 1:])
+    before, top = (np.take_along_axis(part, first, axis=1) for part in (so_far, y))
+    found = np.empty(x.shape, dtype=np.bool_)
+    np.put_along_axis(found, order, (y > before) & (y >= top), axis=1)
+    return found
+
+
 def front_probability(draws: Array) -> Array:
     """Share of the draws, shape (draws, n, m), in which each point is on the front, shape (n,).
 
@@ -152,6 +172,9 @@ def front_probability(draws: Array) -> Array:
     if draws.ndim != 3 or not len(draws):
         raise ValueError(f"draws need the shape (draws, points, objectives), found {draws.shape}")
     n, m = draws.shape[1:]
+    if n > FEW and m == 2:
+        parts = np.array_split(draws, max(1, len(draws) * n // AT_ONCE))
+        return np.asarray(np.concatenate([_on_plane(part) for part in parts]).mean(axis=0))
     if n > FEW:
         return np.asarray(np.mean([non_dominated(draw) for draw in draws], axis=0))
     if not np.isfinite(draws).all():

@@ -18,8 +18,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import brentq
+
+from mtray.analysis.triangular import diagonal_of, factored, inverse_with, solved, turned
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -64,7 +65,7 @@ class RegressionFit:
 
     - `theta`, shape (p,): the parameters.
     - `misfit`: its variance t.
-    - `factor`, shape (n, n): lower Cholesky factor of V.
+    - `factor`, shape (n, n), or (n,) of a diagonal V: lower Cholesky factor of V.
     """
 
     form: Form
@@ -77,9 +78,7 @@ class RegressionFit:
     @cached_property
     def spread(self) -> Array:
         """Covariance of theta, from the slopes at the maximum, shape (p, p)."""
-        slopes = solve_triangular(
-            self.factor, self.form.slopes(self.theta, self.points), lower=True
-        )
+        slopes = solved(self.factor, self.form.slopes(self.theta, self.points))
         return np.asarray(np.linalg.inv(slopes.T @ slopes + np.diag(self.form.deviation**-2)))
 
     def predict(
@@ -89,7 +88,7 @@ class RegressionFit:
         section 2.7) with the form's slopes as basis functions."""
         cross = np.zeros((len(at), len(self.values))) if cross is None else cross
         own = np.zeros(len(at)) if own is None else own
-        gain = np.asarray(cho_solve((self.factor, True), cross.T)).T
+        gain = turned(self.factor, cross.T).T
         mean = self.form.mean(self.theta, at)
         mean = mean + gain @ (self.values - self.form.mean(self.theta, self.points))
         slopes = self.form.slopes(self.theta, at)
@@ -103,11 +102,10 @@ class RegressionFit:
         misfit stays as fitted to all values, so that one inverse replaces n fits (Rasmussen &
         Williams 2006, sections 2.7 and 5.4.2)."""
         slopes = self.form.slopes(self.form.middle, self.points)
-        covariance = self.factor @ self.factor.T + (slopes * self.form.deviation**2) @ slopes.T
-        factor = cholesky(covariance, lower=True)
-        precision = cho_solve((factor, True), np.eye(len(self.values)))
-        off = precision @ (self.values - self.form.mean(self.form.middle, self.points))
-        variance = 1 / np.diag(precision)
+        precision, middle = inverse_with(self.factor, slopes * self.form.deviation)
+        apart = self.values - self.form.mean(self.form.middle, self.points)
+        off = turned(self.factor, apart[:, None])[:, 0] - middle @ (middle.T @ apart)
+        variance = 1 / precision
         return self.values - off * variance, np.sqrt(variance)
 
     def resampled(self, errors: Array, seed: int = 0) -> Array:
@@ -133,16 +131,19 @@ def fit(
     `start`, shape (p,): the only starting point, instead of several. Deterministic."""
     least = LEAST_MISFIT**2 * (float(np.trace(covariance)) or float(values @ values) or 1.0)
     least /= len(values)
-    lengths, axes = np.linalg.eigh(covariance)
+    axes, lengths = None, diagonal_of(covariance)
+    if lengths is None:
+        lengths, axes = np.linalg.eigh(covariance)
     lengths, misfit = np.maximum(lengths, 0.0), least
     starts = _starts(form) if start is None else start[None]
     middle = form.middle[None]
     for _ in range(ROUNDS):
-        factor = cholesky(covariance + misfit * np.eye(len(values)), lower=True)
+        factor = factored(covariance, misfit)
         found, costs = minimised(form, points, values[None], factor, middle, starts)
         fitted = RegressionFit(form, points, values, found[costs.argmin()], misfit, factor)
-        turned = axes.T @ (values - form.mean(fitted.theta, points))
-        misfit = max(least, _misfit(turned**2, lengths, len(values) - _determined(fitted)))
+        off = values - form.mean(fitted.theta, points)
+        along = off if axes is None else axes.T @ off
+        misfit = max(least, _misfit(along**2, lengths, len(values) - _determined(fitted)))
         if misfit == fitted.misfit:
             break
         starts = fitted.theta[None]
@@ -210,19 +211,21 @@ def minimised(
     """Least squares for a batch (m) of starts (m, p), values (m or 1, n) and prior centres (m or 1,
     p): parameters (m, p) and their costs (m,). Levenberg-Marquardt, each row with its own damping,
     until no row improves."""
-    root = solve_triangular(factor, np.eye(len(factor)), lower=True)
+    root = 1 / factor if factor.ndim == 1 else solved(factor, np.eye(len(factor)))
     targets = np.broadcast_to(values, (len(starts), values.shape[1]))
     middles = np.broadcast_to(middles, starts.shape)
 
     def residuals(theta: Array, rows: Rows) -> Array:
-        by_value = (form.mean(theta, points) - targets[rows]) @ root.T
+        by_value = form.mean(theta, points) - targets[rows]
+        by_value = by_value * root if root.ndim == 1 else by_value @ root.T
         return np.concatenate([by_value, (theta - middles[rows]) / form.deviation], axis=1)
 
     theta, rows = np.array(starts, dtype=np.float64), np.arange(len(starts))
     off = residuals(theta, rows)
     costs, damping = (off**2).sum(axis=1), np.full(len(theta), 1e-3)
     for _ in range(STEPS):
-        slopes = root @ form.slopes(theta[rows], points)
+        slopes = form.slopes(theta[rows], points)
+        slopes = root[:, None] * slopes if root.ndim == 1 else root @ slopes
         new = theta[rows] - _step(slopes, off[rows], form.deviation, damping[rows])
         new_off = residuals(new, rows)
         gains = costs[rows] - (new_off**2).sum(axis=1)

@@ -62,6 +62,13 @@ class SeedVariance:
         normal = NormalDist().inv_cdf(tail) ** 2
         return np.asarray(np.sqrt(np.maximum(0.0, whole - normal * self.within)))
 
+    def first_half_width(self, level: float = LEVEL) -> float:
+        """That of the first objective; computed once, since many recipes ask."""
+        kept: dict[float, float] = self.__dict__.setdefault("_first_half_widths", {})
+        if level not in kept:
+            kept[level] = float(self.half_width(level)[0])
+        return kept[level]
+
 
 @dataclass(frozen=True)
 class RepeatedTraining:
@@ -146,4 +153,10 @@ def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: in
     scale = spread.freedom / rng.chisquare(spread.freedom, (draws, 1, m))
     deviation = np.sqrt(np.maximum(0.0, scale * spread.variance - spread.within))
     errors = rng.standard_normal((draws, parts.shape[1], m)) * deviation
-    return np.asarray(np.einsum("pt,dtm->dpm", parts, errors, optimize=True))
+    found = np.zeros((draws, len(parts), m))
+    # a point has few trainings, most have one: the k-th of all points at a time
+    for k in range(int(np.count_nonzero(parts, axis=1).max())):
+        having = np.flatnonzero(np.count_nonzero(parts, axis=1) > k)
+        own = np.array([np.flatnonzero(parts[row])[k] for row in having])
+        found[:, having] += parts[having, own][:, None] * errors[:, own]
+    return found

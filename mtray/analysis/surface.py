@@ -35,6 +35,10 @@ class Surface:
         mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
         return mean, deviation
 
+    def means(self, at: Array) -> Array:
+        """The means of `predict`, without the work for the deviations, shape (k, m)."""
+        return np.column_stack([process.means(at) for process in self.processes])
+
     def draws(self, at: Array, count: int, seed: int = 0) -> Array:
         """Joint draws of the true values at points of shape (k, f), shape (count, k, m)."""
         rng = np.random.default_rng(seed)

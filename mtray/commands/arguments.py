@@ -202,6 +202,20 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beside-sweep", action="store_true", help=argparse.SUPPRESS)
 
 
+def add_control(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "what",
+        choices=("stop-trial", "add-trials", "pause", "resume", "time-limit"),
+        help="stop-trial NUMBER: end it at its next step, for good; add-trials N: raise the "
+        "budget; pause: start no new trial until resume; time-limit 2h, 90m, 1h30m or off: start "
+        "no trial after that time from now",
+    )
+    parser.add_argument(
+        "value", metavar="VALUE", nargs="?", help="the trial's number, the trials, or the time"
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     from mtray.commands.data_arguments import add_actions
 

@@ -83,7 +83,7 @@ def side_by_side(old: TrialRecord, new: TrialRecord) -> list[str]:
     """Every objective, then every other score, of the record and of the rerun."""
     head = f"trial {trial_name(old.number)}: recorded (seed {old.seed}), now (seed {new.seed})"
     if old.state != "complete":
-        ended = "was pruned at" if old.state == "pruned" else "failed:"
+        ended = {"pruned": "was pruned at", "stopped": "was"}.get(old.state, "failed:")
         head += f"; the recorded trial {ended} {old.reason}"
     rows = [("", "recorded", "now", "difference")]
     before, after = old.scores | old.objectives, new.scores | new.objectives

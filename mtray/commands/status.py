@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.commands.run_argument import run_folder
+from mtray.control_requests import LOG, answers, standing_lines
 from mtray.errors import ConfigError, RunError
 from mtray.file_locks import lock
 from mtray.report.abilities import ability_sentences, ability_sets
@@ -29,6 +30,7 @@ from mtray.search_space.space import Space
 
 # stages of a trial without a record: it failed, or its record was lost
 LOST = ("failed", "finished")
+SHOWN = 10  # requests to the sweep
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def show_status(path: Path) -> int:
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
+        *asked_lines(run_dir, bool(holder)),
         *([allocated(study, space, overview.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
         *trial_lines(records, overview.trials, study, _running(run_dir) if holder else None),
@@ -88,6 +91,15 @@ def show_status(path: Path) -> int:
     ]
     print("\n".join(lines))
     return 1 if wrong else 0
+
+
+def asked_lines(run_dir: Path, runs: bool) -> list[str]:
+    """What was asked of the run's sweeps, the last of many, and what of it holds while one
+    `runs`."""
+    known = answers(run_dir)
+    lines = standing_lines(known, time.time()) if runs else []
+    more = [f"asked before: {len(known) - SHOWN} requests ({LOG})"] if len(known) > SHOWN else []
+    return lines + more + [f"asked: {found.line()}" for found in known[-SHOWN:]]
 
 
 def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> list[str]:
@@ -157,6 +169,7 @@ def trial_lines(
     imported = [r.number for r in trials if r.taken_from]
     complete = [r.number for r in trials if r.state == "complete" and not r.taken_from]
     pruned = {r.number: r.reason or "" for r in trials if r.state == "pruned"}
+    stopped = {r.number: r.reason or "" for r in trials if r.state == "stopped"}
     refused = {r.number: r.reason or "" for r in trials if r.state == "infeasible"}
     failed = {r.number: r.reason or "" for r in trials if r.state == "failed"}
     pruned |= {e.number: e.reason for e in rest if e.stage == "pruned"}
@@ -167,6 +180,7 @@ def trial_lines(
     total = f" of {study.budget.trials} asked for" if study else ""
     total += f" and {further} to settle the answer" if further else ""
     other = f"{len(pruned)} pruned, " if pruned else ""
+    other += f"{len(stopped)} stopped, " if stopped else ""
     other += f"{len(refused)} infeasible, " if refused else ""
     counts = f"trials: {len(complete)} complete, {other}{len(failed)} failed{total}"
     lines = [counts + (f"; {len(waiting)} already planned" if waiting else "")]
@@ -180,6 +194,7 @@ def trial_lines(
             f"interrupted: {_listed(started)}; the same command runs them again under these numbers"
         )
     lines += [f"pruned: trial {number}: {reason}" for number, reason in sorted(pruned.items())]
+    lines += [f"stopped: trial {number}: {reason}" for number, reason in sorted(stopped.items())]
     lines += [f"infeasible: trial {number}: {reason}" for number, reason in sorted(refused.items())]
     lines += [f"failed: trial {number}: {reason}" for number, reason in sorted(failed.items())]
     return lines

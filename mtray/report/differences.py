@@ -157,17 +157,12 @@ def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
 
 def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
     """The same, drawn for each mean from its trials' averaged interval."""
-    ends = {
-        part: np.array(
-            [
-                np.mean([[getattr(measured(t)[n], part) for n in names] for t in g.seeds], axis=0)
-                for g in groups
-            ]
-        )
+    scores = [[[measured(t)[n] for n in names] for t in g.seeds] for g in groups]
+    value, low, high = (
+        np.array([np.mean([[getattr(s, part) for s in t] for t in g], axis=0) for g in scores])
         for part in ("value", "low", "high")
-    }
-    found = interval_draws(ends["value"], ends["low"], ends["high"], draws)
-    return np.asarray(found - ends["value"])
+    )
+    return np.asarray(interval_draws(value, low, high, draws) - value)
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:

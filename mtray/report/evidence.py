@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -47,7 +48,7 @@ class Evidence:
     errors: Array
     seed_deviation: Array
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[int, ...]:
         """Numbers of the trials that others repeat."""
         return tuple(record.number for record in self.records)
@@ -77,9 +78,16 @@ class Evidence:
     def covariance(self, name: str) -> Array:
         """The covariance of the gaps' errors in one measure, shape (n, n). Recipes share the base
         model and the segments, so it is not diagonal."""
-        errors = self.errors[:, :, self.names.index(name)]
-        centred = errors - errors.mean(axis=0)
-        return np.asarray(centred.T @ centred / (len(errors) - 1))
+        if name not in self._covariances:
+            errors = self.errors[:, :, self.names.index(name)]
+            centred = errors - errors.mean(axis=0)
+            self._covariances[name] = np.asarray(centred.T @ centred / (len(errors) - 1))
+        return self._covariances[name]
+
+    @cached_property
+    def _covariances(self) -> dict[str, Array]:
+        """Those that were asked for, since each takes long with thousands of recipes."""
+        return {}
 
 
 def evidence(

@@ -92,6 +92,7 @@ class Front(Frozen):
     second_metrics: tuple[SecondMetric, ...]
     abilities: AbilitySets
     pruned: dict[int, str]
+    stopped: dict[int, str] = {}  # noqa: RUF012
     infeasible: dict[int, str]
     failed: dict[int, str]
     versions: dict[str, str]

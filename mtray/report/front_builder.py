@@ -110,6 +110,7 @@ def build_front(
         second_metrics=seconds,
         abilities=abilities,
         pruned={r.number: r.reason or "" for r in records if r.state == "pruned"},
+        stopped={r.number: r.reason or "" for r in records if r.state == "stopped"},
         infeasible={r.number: r.reason or "" for r in records if r.state == "infeasible"},
         failed={r.number: r.reason or "no reason recorded" for r in records if r.state == "failed"},
         versions=versions(complete),

@@ -37,7 +37,7 @@ class Group:
 
     trials: tuple[TrialRecord, ...]
 
-    @property
+    @cached_property
     def original(self) -> TrialRecord:
         """The trial that the others repeat; the first of them if it is not complete."""
         return next((t for t in self.trials if t.of is None), self.trials[0])
@@ -55,7 +55,7 @@ class Group:
         """Number of seeds in the mean; 0 for the base model, which has none."""
         return 0 if self.original.role == "base" else len(self.seeds)
 
-    @property
+    @cached_property
     def trainings(self) -> tuple[int, ...]:
         """Numbers of the trials that trained the weights of `seeds`; none for the base model."""
         if not self.n_seeds:

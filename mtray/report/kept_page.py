@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mtray.control_requests import answers
 from mtray.report.front import Front
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import trial_row, trials_table
@@ -29,6 +30,7 @@ def page_data(front: Front, records: Sequence[TrialRecord] = ()) -> dict[str, An
         "state": {
             "run": Path(front.run).name, "study": front.study, "model": "", "planned": None,
             "warnings": [], "lines": [], "sweep": None,
+            "asked": [answer.line() for answer in answers(Path(front.run))],
         },
         "table": trials_table(map(trial_row, records), names),
         "front": page_front(front),

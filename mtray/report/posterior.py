@@ -161,11 +161,12 @@ def joint_posterior(
         return _with_base(evidence, objectives, (), means, means + errors, None)
     surface = modelled(evidence, space, names)
     trained = [record.recipe for record in evidence.records]
+    known = frozenset(trained)
     # in a space of few recipes the best may all be trained
     found = best_untrained(surface, senses) if look else ()
-    untried = tuple(recipe for recipe in found if recipe not in trained)
+    untried = tuple(recipe for recipe in found if recipe not in known)
     at = surface.coordinates.features([*trained, *untried])
-    means = maximised(surface.surface.predict(at)[0], senses)
+    means = maximised(surface.surface.means(at), senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
     return _with_base(evidence, objectives, untried, means, draws, surface)
 

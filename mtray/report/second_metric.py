@@ -145,10 +145,11 @@ def _gains(
     base, *numbers = tested.numbers
     first, second, _ = tested.names
     stretch = tested.stretch(numbers, [base])
+    apart = [tested.differences(base, name) for name in tested.names]
 
     def gain(number: int) -> MetricGain:
         own = differences[number][base]
-        wide = [widened(tested.difference(number, base, n), stretch) for n in tested.names]
+        wide = [widened(found[number], stretch) for found in apart]
         return MetricGain(
             number=number,
             first=better_by(own[first], sense),

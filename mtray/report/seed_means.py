@@ -44,7 +44,7 @@ def _means(group: Group, spreads: Mapping[str, SeedVariance], part: str) -> dict
 
 def _half(group: Group, spread: SeedVariance, level: float = LEVEL) -> float:
     """Half the width of the interval of one trial's error over seeds, at the recipe's alpha."""
-    return group.alpha * float(spread.half_width(level)[0]) if group.n_seeds else 0.0
+    return group.alpha * spread.first_half_width(level) if group.n_seeds else 0.0
 
 
 def mean_score(scores: Sequence[Score], half: float, stretch: float = 1.0) -> Score:

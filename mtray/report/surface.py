@@ -32,6 +32,7 @@ class Coordinates:
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
         self._space, self._unit_cube = space, UnitCube(space.distributions())
+        self._differing: dict[Recipe, dict[str, Any]] = {}
         found = [item for recipe in others for item in self._apart(recipe).items()]
         self._values = list(dict.fromkeys(found))
 
@@ -54,9 +55,12 @@ class Coordinates:
 
     def _apart(self, recipe: Recipe) -> dict[str, Any]:
         """Fields in which a recipe differs from the space's recipe with the same parameters."""
-        values = self._space.written_out(recipe).model_dump()
-        alike = self._space.recipe(self._params(recipe))
-        return {n: v for n, v in values.items() if v != alike.value(n)}
+        if recipe not in self._differing:
+            values = self._space.written_out(recipe).model_dump()
+            alike = self._space.recipe(self._params(recipe))
+            differing = {n: v for n, v in values.items() if v != alike.value(n)}
+            self._differing[recipe] = differing
+        return self._differing[recipe]
 
     def _params(self, recipe: Recipe) -> dict[str, Any]:
         """The recipe's parameters. A value that no coordinate can represent is replaced by the
@@ -120,6 +124,10 @@ class ModelledRun:
     def process(self, name: str) -> ProcessMixture:
         """The mixture of Gaussian processes of one measure."""
         return self.surface.processes[self.names.index(name)]
+
+    def means(self, recipes: Iterable[Recipe]) -> Array:
+        """The means of `predict`, without the work for the deviations."""
+        return self.surface.means(self.coordinates.features(recipes))
 
     def predict(self, recipes: Iterable[Recipe]) -> tuple[Array, Array]:
         """Means and standard deviations of the differences from the base model, each of shape

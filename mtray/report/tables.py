@@ -174,6 +174,9 @@ def summary_lines(result: FrontResult) -> list[str]:
         lines.append(
             f"pruned early, not on the front: trials {', '.join(map(str, sorted(front.pruned)))}"
         )
+    if front.stopped:
+        numbers = ", ".join(map(str, sorted(front.stopped)))
+        lines.append(f"stopped by the user, not on the front: trials {numbers}")
     for number, reason in sorted(front.infeasible.items()):
         lines.append(f"infeasible, not on the front: trial {number}: {reason}")
     if front.failed:

@@ -41,7 +41,7 @@ def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recip
     baselines = [evidence.records[place].recipe for place in evidence.baselines]
     anchors = np.zeros((1, len(senses)))
     if baselines:
-        found = maximised(surface.predict(baselines)[0], senses)
+        found = maximised(surface.means(baselines), senses)
         anchors = np.vstack([anchors, found])
     scale = scales(means, anchors)
     spread = [units[i] for i in front_order(means)]
@@ -56,5 +56,5 @@ def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recip
 
 def _means(surface: ModelledRun, units: Array, senses: Sequence[Sense]) -> Array:
     """Expected differences from the base model, shape (k, m), more is better."""
-    found = surface.predict(recipes_at(surface, units))[0]
+    found = surface.means(recipes_at(surface, units))
     return maximised(found, senses)

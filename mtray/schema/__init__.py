@@ -43,6 +43,7 @@ from mtray.schema.recipe_training import (
     training_of,
 )
 from mtray.schema.record import (
+    ENDED_EARLY,
     RETENTION_SUMMARIES,
     Estimate,
     Origin,
@@ -83,6 +84,7 @@ from mtray.schema.written import as_written
 __all__ = [
     "BASELINES",
     "DIRECTION",
+    "ENDED_EARLY",
     "HUB_PREFIX",
     "KEPT_BESIDE",
     "LORA_SCALE",

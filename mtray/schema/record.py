@@ -120,7 +120,9 @@ class TrainingRecord(Frozen):
 
 
 Role = Literal["search", "base"] | Baseline
-State = Literal["complete", "pruned", "infeasible", "failed"]
+State = Literal["complete", "pruned", "stopped", "infeasible", "failed"]
+# ended before its last step: by a rung, or by the user; never a value of the front
+ENDED_EARLY: tuple[State, ...] = ("pruned", "stopped")
 ReasonClass = Literal[
     "out_of_memory",
     "not_finite",
@@ -165,7 +167,8 @@ class TrialRecord(Frozen):
     - `scores`: everything measured, by name: `comet.en-uk`, `bleu.en-uk`, `chrf.en-uk`, `<ability>`
       (raw) and `retention.<ability>`.
     - `constraints`: by how much the trial violates each of the study's constraints (`Limit.over`).
-    - `rungs`: measurements before the end of training; a pruned trial has no others.
+    - `state`: `pruned` by a rung, `stopped` by the user.
+    - `rungs`: measurements before the end of training; a pruned or stopped trial has no others.
     - `seconds`: by phase; `total` is the trial's whole running time, failed attempts included;
       `lost` is the part of failed attempts that no phase counts; `waiting`, for workers or for the
       base model's scores, is not part of `total` (in older records it is).

@@ -101,6 +101,8 @@ class Space(Frozen):
     def switched_off(self, params: Mapping[str, Value]) -> set[str]:
         """The names in a suggestion whose condition fails, and the weights of a kind of which it
         has no text."""
+        if not self.has_conditions:
+            return set()
         values, off = {**self.fixed, **params}, set()
         for name in self.in_order():
             conditions = self.parameters[name].when if name in params else {}

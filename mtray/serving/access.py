@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 # names of the loopback interface. A page of another host whose name is made to resolve to it (DNS
 # rebinding) sends its own name.
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+OWN_HEADER = "X-Mtray"
 BYTES = 32  # of a token's and a session's randomness
 
 
@@ -73,6 +74,18 @@ def is_own_host(host: str | None) -> bool:
         return False
     plain = found.username is None and found.password is None and not found.path
     return plain and port_is_valid and (found.hostname or "") in HOSTS
+
+
+def may_ask(headers: Mapping[str, str]) -> bool:
+    """Whether a request that changes something comes from the server's own page. The cookie alone
+    does not say so, since pages at other ports of this host are sent it: a browser names the page
+    in `Origin`, and lets another one's scripts set neither this content type nor our own header."""
+    host = headers.get("Host", "")
+    return (
+        headers.get("Origin", "") in (f"http://{host}", f"https://{host}")
+        and headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
+        and headers.get(OWN_HEADER) == "control"
+    )
 
 
 def is_own_page(headers: Mapping[str, str]) -> bool:

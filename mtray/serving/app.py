@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mtray.errors import MtrayError
 from mtray.report.web_page import live_files
-from mtray.serving.access import Access, is_own_host, is_own_page
+from mtray.serving.access import Access, is_own_host, is_own_page, may_ask
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -25,6 +25,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+CONTROL = "/control"  # below a run's address
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
 TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
@@ -53,6 +54,11 @@ class View(Protocol):
 
     name: str
 
+    def ask(self, what: str, value: str | None) -> str:
+        """Ask the run's sweep (`mtray.commands.control`); returns what it did. Raises MtrayError
+        where it did not."""
+        ...
+
     def part(self, name: str, query: Mapping[str, str]) -> Part | None:
         """A part, or None where there is none of this name. Raises MtrayError where it cannot be
         made."""
@@ -60,24 +66,27 @@ class View(Protocol):
 
 
 class App:
-    """Answers GET requests of a browser that holds a session's cookie."""
+    """Answers requests of a browser that holds a session's cookie: for the page and a run's parts,
+    and to the run's sweep (POST)."""
 
     def __init__(self, views: Sequence[View], access: Access) -> None:
         self._views, self._access = views, access
         self._files = live_files()
 
-    def respond(self, method: str, target: str, headers: Mapping[str, str]) -> Response:
+    def respond(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
         """The response to a request. `target`: path and query, as sent."""
         if not is_own_host(headers.get("Host")):
             return _text(421, "This address serves requests to localhost only.")
-        if method != "GET":
+        if method != "GET" and not (method == "POST" and target.endswith(CONTROL)):
             return Response(405, headers={"Allow": "GET"})
         try:
             url = urlsplit(target)
             query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         except ValueError:
             return _text(400, "This is no address of this page.")
-        if url.path == "/" and "token" in query:
+        if method == "GET" and url.path == "/" and "token" in query:
             return self._enter(query["token"])
         if not self._access.allowed(headers):
             return _text(
@@ -87,7 +96,28 @@ class App:
             )
         if not is_own_page(headers):
             return _text(403, "This request comes from another page.")
+        if method == "POST":
+            return self._ask(url.path, headers, body)
         return self._content(url.path, query, headers)
+
+    def _ask(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Pass a request to a run's sweep."""
+        view = self._view(path.removesuffix(CONTROL))
+        if view is None:
+            return _text(404, "There is nothing at this address.")
+        if not may_ask(headers):
+            return _text(403, "This request comes from another page.")
+        try:
+            asked = json.loads(body)
+            what, value = asked["what"], asked.get("value")
+            if not isinstance(what, str) or not (value is None or isinstance(value, str)):
+                raise TypeError
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return _json(400, {"error": "expected what and value, two texts"})
+        try:
+            return _json(200, {"text": view.ask(what, value)})
+        except MtrayError as error:
+            return _json(409, {"error": str(error)})
 
     def _enter(self, token: str) -> Response:
         """Exchange a token. The next page is requested by this one and not by a redirect, whose
@@ -109,13 +139,16 @@ class App:
             return Response(200, text.encode(), kind)
         if path == "/api/runs":
             return _json(200, [view.name for view in self._views])
-        pieces = path.split("/")
-        if len(pieces) == 4 and pieces[:2] == ["", "api"] and pieces[2] in self._numbers():
-            return self._part(self._views[int(pieces[2])], pieces[3], query, headers)
+        above, _, name = path.rpartition("/")
+        view = self._view(above)
+        if view is not None:
+            return self._part(view, name, query, headers)
         return _text(404, "There is nothing at this address.")
 
-    def _numbers(self) -> list[str]:
-        return [str(i) for i in range(len(self._views))]
+    def _view(self, path: str) -> View | None:
+        """The run at `/api/NUMBER`."""
+        known = {f"/api/{i}": view for i, view in enumerate(self._views)}
+        return known.get(path)
 
     def _part(
         self, view: View, name: str, query: Mapping[str, str], headers: Mapping[str, str]
@@ -149,4 +182,4 @@ def json_body(value: Any) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-Respond = Callable[[str, str, Mapping[str, str]], Response]
+Respond = Callable[[str, str, Mapping[str, str], bytes], Response]

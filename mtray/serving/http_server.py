@@ -10,6 +10,7 @@ from mtray.errors import ConfigError
 from mtray.serving.app import HEADERS, Respond
 
 LOOPBACK = "127.0.0.1"
+LONGEST = 4096  # bytes of a request to a sweep
 IDLE = 30.0  # seconds after which a connection without a request is closed
 
 
@@ -28,18 +29,25 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         headers = cast(Mapping[str, str], self.headers)  # which reads names in any case
-        found = self.server.respond(self.command, self.path, headers)
+        found = self.server.respond(self.command, self.path, headers, self._body())
         self.send_response(found.status)
         for name, value in {**HEADERS, **found.headers}.items():
             self.send_header(name, value)
         if found.status != 304:
             self.send_header("Content-Type", found.content_type)
             self.send_header("Content-Length", str(len(found.body)))
-        if self.command != "GET":  # its body, if any, is not read
+        if self.command != "GET":  # its body, if any, may not have been read
             self.send_header("Connection", "close")
         self.end_headers()
         if found.status != 304 and self.command != "HEAD":
             self.wfile.write(found.body)
+
+    def _body(self) -> bytes:
+        """The body of a POST; empty if it is long, or its length is not said."""
+        length = self.headers.get("Content-Length", "")
+        if self.command != "POST" or not length.isdecimal() or int(length) > LONGEST:
+            return b""
+        return self.rfile.read(int(length))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _answer
 

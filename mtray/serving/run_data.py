@@ -8,6 +8,7 @@ from typing import Any
 
 from mtray.commands.predict import evidence_of
 from mtray.commands.status import ending_lines, without_record, wrong_lines
+from mtray.control_requests import answers
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.effects import effects
 from mtray.report.front_builder import build_front
@@ -22,6 +23,8 @@ from mtray.schema import Study
 from mtray.search.ledger.journal_overview import Entry, Overview
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, read_progress
 from mtray.search_space.space import Space
+
+ASKED = 100  # requests to the sweep that are shown, the last ones
 
 
 def state_data(
@@ -38,12 +41,14 @@ def state_data(
         "run": run_dir.name, "study": study.name, "model": study.model,
         "planned": study.budget.trials, "warnings": warnings,
         "lines": ending_lines(overview.trials, study.budget, run_dir),
+        "asked": [answer.line() for answer in answers(run_dir)[-ASKED:]],
         "sweep": None if progress is None else _sweep(progress, now),
     }  # fmt: skip
 
 
 def _sweep(progress: LiveProgress, now: float) -> dict[str, Any]:
     return {
+        "paused": progress.paused, "until": progress.until,
         "age": max(0.0, round(now - progress.written, 1)),
         "finished": progress.finished, "total": progress.total,
         "seconds_left": progress.seconds_left,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtray.errors import MtrayError
+from mtray.commands.control import ask_sweep, request_of
+from mtray.errors import MtrayError, RunError
 from mtray.report.records import RunRecords
 from mtray.report.watched_records import Stamp, WatchedRecords, stamp
 from mtray.run_files import JOURNAL, STUDY_FILE
@@ -86,6 +87,14 @@ class RunView:
         self._front = Background(lambda: front_data(run_dir, *self._study(), self._records))
         self._effects = Background(lambda: effects_data(run_dir, *self._study()))
         self._translations: tuple[Stamp | None, Translations] | None = None
+
+    def ask(self, what: str, value: str | None) -> str:
+        """See `mtray.serving.app.View`."""
+        request = request_of(what, value, "page")
+        said = ask_sweep(self._run_dir, request)
+        if not said.done:
+            raise RunError(said.text)
+        return said.text
 
     def part(self, name: str, query: Mapping[str, str]) -> Part | None:
         """See `mtray.serving.app.View`. The parts: `state`, `table`, `front`, `effects`,

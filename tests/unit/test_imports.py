@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
 BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
-BASICS |= {"lineage", "metrics_python", "pip_command", "separate_process"}
+BASICS |= {"control_requests", "lineage", "metrics_python", "pip_command", "separate_process"}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}
@@ -25,6 +25,7 @@ ALLOWED = {
     "file_locks": {"errors"},
     "pip_command": {"errors"},
     "separate_process": {"errors"},
+    "control_requests": {"files", "run_files", "schema"},
     "lineage": {"errors", "files", "schema"},
     "model_folder": BASICS,
     "model_paths": BASICS | {"model_folder"},
@@ -85,7 +86,7 @@ ALLOWED = {
     "sweep_command": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
-    | {"page_process", "run_models", "sweep_plan", "track_process", "tracking"},
+    | {"page_opening", "page_process", "run_models", "sweep_plan", "track_process", "tracking"},
     "papers": BASICS
     | DATA
     | {"analysis", "embedded", "evaluation.metrics", "report", "search.ledger", "search_space"}
@@ -113,7 +114,8 @@ ALLOWED = {
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
     "publication": BASICS | {"report", "search_space"},
     "cli_starting": {"commands", "sweep_command"},
-    "cli": COMMANDS | {"cli_errors", "cli_starting", "errors", "serving", "streams"},
+    "cli_running": {"commands", "serving"},
+    "cli": COMMANDS | {"cli_errors", "cli_running", "cli_starting", "errors", "streams"},
     "__main__": {"cli"},
     "compat": {"errors"},
 }

@@ -23,6 +23,15 @@ class View:
 
     name = "<b>mine"
 
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, what, value):
+        if what == "no":
+            raise RunError("no sweep is running")
+        self.asked.append(what)
+        return f"{what} {value}"
+
     def part(self, name, query):
         if name == "broken":
             raise RunError("trials/0003/result.json: <script>")
@@ -169,3 +178,43 @@ def test_every_response_forbids_foreign_content():
 
 def test_json_of_half_a_character():
     assert json.loads(json_body({"a": "x\ud800", "b": "кіт"})) == {"a": "x?", "b": "кіт"}
+
+
+OWN = {"Origin": "http://127.0.0.1:8000", "Content-Type": "application/json", "X-Mtray": "control"}
+ASKED = b'{"what": "pause", "value": null}'
+
+
+def test_the_own_page_asks_the_sweep(app, session):
+    answer = app.respond("POST", "/api/0/control", {**session, **OWN}, ASKED)
+    assert answer.status == 200 and json.loads(answer.body) == {"text": "pause None"}
+    refused = app.respond("POST", "/api/0/control", {**session, **OWN}, b'{"what": "no"}')
+    assert refused.status == 409 and "error" in json.loads(refused.body)
+
+
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        ({"Cookie": ""}, 401),
+        ({"Origin": ""}, 403),
+        ({"Origin": "http://127.0.0.1:9000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"X-Mtray": ""}, 403),
+        ({"Content-Type": "text/plain"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Host": "evil.example"}, 421),
+    ],
+)
+def test_nobody_else_asks(app, session, change, status):
+    headers = {**session, **OWN, **change}
+    assert app.respond("POST", "/api/0/control", headers, ASKED).status == status
+    assert app._views[0].asked == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"what": 1}', b'{"what": "a", "value": 1}']
+)
+def test_a_body_that_asks_nothing(app, session, body):
+    assert app.respond("POST", "/api/0/control", {**session, **OWN}, body).status == 400
+    assert app.respond("POST", "/api/7/control", {**session, **OWN}, ASKED).status == 404
+    assert app.respond("GET", "/api/0/control", session).status == 404

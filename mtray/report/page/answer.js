@@ -71,6 +71,7 @@ function facts(front) {
     knee = front.points.find(p => p.knee);
   const ended = [
     ["pruned", front.pruned],
+    ["stopped", front.stopped],
     ["infeasible", front.infeasible],
     ["failed", front.failed],
   ]

@@ -24,6 +24,17 @@ async function get(name, query = {}, tag = "") {
   return { value, tag: answer.headers.get("ETag") };
 }
 const ask = async (name, query) => (await get(name, query))?.value;
+async function control(what, value) {
+  const answer = await fetch(`/api/${run}/control`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Mtray": "control" },
+    body: JSON.stringify({ what, value }),
+  });
+  if (answer.status === 401) throw new Error("this page’s session has ended");
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(found.error ?? `HTTP ${answer.status}`);
+  return found.text;
+}
 const picker =
   names.length > 1 &&
   pick(
@@ -39,7 +50,7 @@ const picker =
       ask_now();
     },
   );
-const page = startPage({ ask, run, picker: picker && el("p", {}, picker) });
+const page = startPage({ ask, control, run, picker: picker && el("p", {}, picker) });
 page.set({ outputs: null });
 
 const SHOW = {

@@ -3,15 +3,24 @@ import { el, folded, list } from "./dom.js";
 
 export function notesSection() {
   const node = el("section", { id: "notes", "aria-label": "Notes" });
+  let drawn = null;
   return {
     node,
-    needs: ["front"],
+    needs: ["front", "state"],
     update: page => {
-      const { front } = page.data;
-      node.hidden = !front;
-      if (!front) return;
+      const { front, state } = page.data,
+        asked = state?.asked ?? [];
+      node.hidden = !front && !asked.length;
+      if (drawn && drawn.front === front && drawn.last === asked.join("\n")) return; // what is unfolded stays so
+      drawn = { front, last: asked.join("\n") };
+      const requests = asked.length > 0 && folded(`Asked of the sweep while it ran (${asked.length})`, list(asked));
+      if (!front) {
+        node.replaceChildren(...[requests].filter(Boolean));
+        return;
+      }
       const ended = [
         ["Pruned", front.pruned],
+        ["Stopped by the user", front.stopped],
         ["Infeasible", front.infeasible],
         ["Failed", front.failed],
       ]
@@ -27,6 +36,7 @@ export function notesSection() {
             found.length > 200 && el("p", { class: "soft" }, "The table has all of them."),
           ),
         ),
+        requests || "",
         folded(
           "Versions",
           el(

@@ -1,17 +1,33 @@
 // The trials that run now: phase, step, loss, speed, and the time left.
-import { css, el, own, svg } from "./dom.js";
+import { badge, css, el, own, svg } from "./dom.js";
 import { duration, empty, extent, short } from "./format.js";
 import { scale } from "./scales.js";
+import { stopButton, sweepControls } from "./controls.js";
 
 export function runningSection() {
-  const node = el("section", { id: "running", "aria-label": "Running trials" });
+  const node = el("section", { id: "running", "aria-label": "Running trials" }),
+    summary = el("div"),
+    cards = el("ul", { class: "cards" }),
+    controls = sweepControls(),
+    known = new Map(); // of each trial that runs: its card, which stays, so that the focus does
+  node.append(el("h2", {}, "Running"), summary, controls.node, cards);
   return {
     node,
     needs: ["state"],
     update: page => {
       const { sweep } = page.data.state ?? {};
       node.hidden = !sweep;
-      if (sweep) node.replaceChildren(...content(sweep));
+      if (!sweep) return;
+      summary.replaceChildren(...content(sweep));
+      controls.update(page, sweep);
+      for (const number of known.keys()) if (!sweep.trials.some(t => t.number === number)) known.delete(number);
+      for (const trial of sweep.trials) {
+        if (!known.has(trial.number)) known.set(trial.number, card(trial, page.control && stopButton(controls, trial)));
+        known.get(trial.number).draw(trial);
+      }
+      const shown = sweep.trials.map(trial => known.get(trial.number).node);
+      if (shown.length !== cards.children.length || shown.some((card, i) => card !== cards.children[i]))
+        cards.replaceChildren(...shown);
     },
   };
 }
@@ -19,20 +35,24 @@ function content(sweep) {
   const left = empty(sweep.seconds_left) ? "" : `, about ${duration(sweep.seconds_left)} left`,
     stale = sweep.age > 10;
   return [
-    el("h2", {}, "Running"),
     el(
       "p",
       { class: "soft" },
       `${sweep.finished} of ${sweep.total} trials have ended${left}`,
       stale && ` · the sweep wrote this ${duration(sweep.age)} ago`,
+      sweep.paused && [" ", badge("paused", "bad"), " no new trial starts"],
     ),
     el("progress", { max: sweep.total || 1, value: sweep.finished, "aria-label": "Trials that have ended" }),
-    el("ul", { class: "cards" }, sweep.trials.map(card)),
   ];
 }
-function card(trial) {
+function card(trial, stop) {
+  const body = el("div"),
+    node = el("li", {}, body, trial.name !== "base" && stop);
+  return { node, draw: trial => body.replaceChildren(...facts(trial)) };
+}
+function facts(trial) {
   const steps = !empty(trial.step) && !empty(trial.steps),
-    facts = [
+    found = [
       steps && [
         trial.curve.length ? "step" : "done",
         `${trial.step.toLocaleString("en")} of ${trial.steps.toLocaleString("en")}`,
@@ -42,9 +62,7 @@ function card(trial) {
       !empty(trial.spent) && ["in this phase", duration(trial.spent)],
       !empty(trial.phase_left) && ["left of it", duration(trial.phase_left)],
     ].filter(Boolean);
-  return el(
-    "li",
-    {},
+  return [
     el(
       "h3",
       {},
@@ -57,10 +75,10 @@ function card(trial) {
     el(
       "dl",
       {},
-      facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+      found.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
     ),
     trial.curve.length > 1 && lossCurve(trial.curve, `Loss of trial ${trial.name}`),
-  );
+  ].filter(Boolean);
 }
 export function lossCurve(curve, label) {
   const w = 260,

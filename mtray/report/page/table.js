@@ -12,6 +12,7 @@ const STATES = {
   running: "on",
   failed: "bad",
   pruned: "bad",
+  stopped: "bad",
   infeasible: "bad",
   interrupted: "",
   waiting: "",

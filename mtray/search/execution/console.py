@@ -102,6 +102,8 @@ class LiveTable:
             found = "  ".join(f"{k} {score_text(s)}" for k, s in record.objectives.items())
         elif record.state == "pruned":
             found = f"PRUNED at {record.reason}"
+        elif record.state == "stopped":
+            found = f"STOPPED {(record.reason or '').removeprefix('stopped ')}"
         else:
             found = f"{record.state.upper()} {record.reason}"
         role = "" if record.role == "search" else f" ({record.role})"
@@ -119,6 +121,14 @@ class LiveTable:
         with self._lock:
             self._jobs.pop(number, None)
         self.say(f"{self._clock()} trial {trial_name(number)} runs again: {reason}")
+
+    def running(self) -> list[int]:
+        """The numbers of the trials that run."""
+        with self._lock:
+            return list(self._jobs)
+
+    def set_total(self, total: int) -> None:
+        self._total = total
 
     def say(self, text: str) -> None:
         say(self._console, text)

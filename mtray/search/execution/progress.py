@@ -32,6 +32,7 @@ class ProgressActor:
         self._trials: dict[int, dict[str, Any]] = {}
         self._stop = False
         self._cancelled: set[int] = set()
+        self._ended: set[int] = set()
         self._points: dict[int, dict[int, Point]] = {}
         self._questions: dict[int, list[RungQuestion]] = {}
         self._answers: dict[tuple[int, int], bool] = {}
@@ -89,9 +90,20 @@ class ProgressActor:
         """Ask one job to stop at its next step."""
         self._cancelled.add(ticket)
 
-    def stopping(self, ticket: int | None = None) -> bool:
-        """Whether all jobs are to stop, or the job of this ticket."""
-        return self._stop or ticket in self._cancelled
+    def end_trial(self, number: int) -> None:
+        """Ask one trial to end at its next step, for good."""
+        self._ended.add(number)
+
+    def ended_at(self, number: int) -> tuple[int, int] | None:
+        """The step that a trial has reached which was asked to end, and all its steps (0: unknown);
+        None if it was not."""
+        curve = self._trials.get(number, {}).get("curve")
+        steps = int(self._trials.get(number, {}).get("steps", 0)) if curve else 0
+        return ((curve[-1][0] if curve else 0), steps) if number in self._ended else None
+
+    def stopping(self, ticket: int | None = None, number: int | None = None) -> bool:
+        """Whether all jobs are to stop, the job of this ticket, or this trial."""
+        return self._stop or ticket in self._cancelled or number in self._ended
 
 
 def start_progress() -> Any:
@@ -163,8 +175,20 @@ class Reporter:
     def stopping(self) -> bool:
         """Whether the progress actor asks to stop now. Waits for its answer."""
         question = self._progress_actor.stopping
-        self._stop = self._stop or self._says_stop(question.remote(self._ticket))
+        self._stop = self._stop or self._says_stop(question.remote(self._ticket, self._number))
         return self._stop
+
+    def ended_at(self) -> tuple[int, int] | None:
+        """See `ProgressActor.ended_at`; None if the actor does not answer."""
+        import ray
+
+        try:
+            found: tuple[int, int] | None = ray.get(
+                self._progress_actor.ended_at.remote(self._number), timeout=5
+            )
+        except ray.exceptions.RayError:
+            return None
+        return found
 
     def should_stop(self) -> bool:
         """The progress actor's last answer; sends a new query once the last one was answered."""
@@ -172,7 +196,8 @@ class Reporter:
 
         now = time.monotonic()
         if self._answer is None and now - self._asked >= self._interval:
-            self._answer, self._asked = self._progress_actor.stopping.remote(self._ticket), now
+            question = self._progress_actor.stopping
+            self._answer, self._asked = question.remote(self._ticket, self._number), now
         elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
             self._stop = self._says_stop(self._answer)
             self._answer = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,26 @@ class Limits:
     stopped: running trials stop at their next step.
     fatal: an error ends the sweep.
     idle_seconds: how long a free place waited for a suggestion.
+    paused: no trial starts, until it is lifted.
+    closed: Tune was told that there are no more trials, which is final.
+    lock: held while a trial is chosen, and while a request to the sweep changes these limits.
     """
 
     trials: int
     until: float | None = None  # of time.monotonic()
+    why_until: str = "the time given by --max-minutes is over"
     stopped: bool = False
     reason: str = ""
     fatal: bool = False
     idle_seconds: float = 0.0
     enough: bool = False
+    paused: bool = False
+    closed: bool = False
+    lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def over(self) -> bool:
         if self.until is not None and time.monotonic() > self.until:
-            self.reason = self.reason or "the time given by --max-minutes is over"
+            self.reason = self.reason or self.why_until
             return True
         return self.stopped or self.enough
 
@@ -111,11 +119,14 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        try:
-            return self._suggest(trial_id)
-        except OSError as error:
-            self._stop_on_full_disk(error)
-            return Searcher.FINISHED
+        with self._limits.lock:
+            try:
+                found = self._suggest(trial_id)
+            except OSError as error:
+                self._stop_on_full_disk(error)
+                found = Searcher.FINISHED
+            self._limits.closed = self._limits.closed or found == Searcher.FINISHED
+            return found
 
     def _suggest(self, trial_id: str) -> Any:
         if self._limits.over():
@@ -124,6 +135,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if not self._base_pending and len(self._numbers) >= self._events.places():
             return None
         if self._base_pending:
+            if self._limits.paused and not self._numbers:
+                return None
             self._base_pending = False
             attempts = tuple(self._base_lost)
             job: Job | None = replace(base_job(self._ledger.study), attempts=attempts)
@@ -131,6 +144,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if self._ledger.exhausted(self._limits.trials):
                 # a running trial may be lost and dispatched again
                 return None if self._numbers else Searcher.FINISHED
+            if self._limits.paused:
+                return None
             job = self._ledger.next(self._limits.trials, wait=False)
         if job is None:
             self._waiting_since = self._waiting_since or time.monotonic()

@@ -22,17 +22,17 @@ from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
 from mtray.runtime import machine_text
-from mtray.schema import TrialRecord
-from mtray.search.early_stopping.rungs import points_of
+from mtray.schema import Budget, TrialRecord
 from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
 from mtray.search.execution.console import LiveTable, say
+from mtray.search.execution.controls import Actions, Controls
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.watchdog import Watchdog, look_at
 from mtray.search.ledger.code_check import other_code_note
 from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
-from mtray.search.ledger.live_progress import remove_progress, write_progress
+from mtray.search.ledger.live_progress import LiveProgress, remove_progress, write_progress
 from mtray.search.ledger.measured_imports import forget_measured, measured_imports
 from mtray.search.ledger.rebinding import rebind
 from mtray.search.ledger.run_folder import bind
@@ -191,17 +191,19 @@ def _with_ray(
     context = start_ray(address)
     # imported after the environment is set, which Ray reads on import
     from mtray.search.execution.searcher import Limits
+    from mtray.search.execution.sharing import share
 
     try:
         room = AvailableResources("the cluster", ray.cluster_resources())
         concurrent = check_resources(study, room, waits=address is not None)
         check_disk(study, prepared.space, run_dir, concurrent)
-        shared = _share(prepared, run_dir)
+        shared = share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
         watch = LiveTable(
             console, limits.trials, ledger.finished, concurrent,
-            partial(write_progress, run_dir), lambda: bool(limits.reason),
+            lambda found: write_progress(run_dir, _limited(found, limits)),
+            lambda: bool(limits.reason) or limits.paused,
         )  # fmt: skip
         for line in cluster_lines(context, address):
             watch.say(line)
@@ -230,40 +232,22 @@ def _with_ray(
         disconnect()
 
 
-def _share(prepared: Any, run_dir: Path) -> Shared:
-    """Put what all trials use where every machine of the cluster can read it."""
-    import ray
-
-    from mtray.search.execution.progress import start_progress
-    from mtray.search.execution.queue_actor import start_queue
-    from mtray.search.execution.shared import Shared
-    from mtray.search.execution.store_transport import send_tables
-
-    study, progress_actor = prepared.study, start_progress()
-    if study.early_stopping:
-        progress_actor.know.remote(points_of(read_records(run_dir).records, study.objectives))
-    return Shared(
-        study=study, run_dir=str(run_dir), progress_actor=progress_actor, queue=start_queue(),
-        store=send_tables(prepared.store),
-        requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
-        similar=_similar(prepared),
-    )  # fmt: skip
+def _limited(found: LiveProgress, limits: Limits) -> LiveProgress:
+    """The progress with what keeps further trials from starting."""
+    left = None if limits.until is None else limits.until - time.monotonic()
+    until = None if left is None else time.time() + left
+    return found.model_copy(update={"paused": limits.paused, "until": until})
 
 
-def _similar(prepared: Any) -> Any:
-    """Mean embeddings of the sources and the evaluation set, if the study names an encoder."""
-    study = prepared.study
-    if study.evaluation.embedder is None:
-        return None
-    from mtray.evaluation.source_similarity import load_encoder, mean_embeddings, prompts_by_part
-    from mtray.training.models import load_tokenizer
+def _controls(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> Controls:
+    def raise_budget(budget: Budget, total: int) -> None:
+        ledger.ending.raise_budget(budget)
+        watch.set_total(total)
 
-    return mean_embeddings(
-        load_encoder(study.evaluation.embedder, study.trust_remote_code),
-        prepared.store,
-        load_tokenizer(study.model, study.trust_remote_code),
-        prompts_by_part(prepared.suite.parts, prepared.suite.requests),
+    actions = Actions(
+        watch.running, shared.progress_actor.end_trial.remote, raise_budget, watch.say
     )
+    return Controls(Path(shared.run_dir), shared.study.budget, limits, actions)
 
 
 def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> int | None:
@@ -278,6 +262,7 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
         progress_actor.stop.remote()  # a trial may wait for another one that has ended
 
     executors = Executors(shared, watch.say, lost)
+    controls = _controls(ledger, shared, limits, watch)
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,
@@ -285,12 +270,14 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
     )
     watch.start(progress_actor)
     watchdog.start()
+    controls.start()
     try:
         with StopOnSignal(limits, progress_actor, watch.say) as stop:
             events = _events(ledger, watch, watchdog, shared, executors)
             run_trials(ledger, shared, limits, events)
         return stop.received
     finally:
+        controls.stop()
         executors.close()
         watchdog.stop()
         watch.stop()

@@ -14,6 +14,7 @@ from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, further_number, result_path, trial_dir
+from mtray.runtime import versions
 from mtray.schema import Rung, Study, TrialRecord, moved_by
 from mtray.search.early_stopping.rung_evaluation import RungEvaluator
 from mtray.search.early_stopping.rung_files import RungFiles
@@ -158,6 +159,17 @@ def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRec
     )  # fmt: skip
 
 
+def stopped_record(job: Job, at: tuple[int, int], seconds: Mapping[str, float]) -> TrialRecord:
+    """The record of a trial that the user has stopped. `at`: the step that it had reached, and all
+    of them (0: unknown)."""
+    where = f"at step {at[0]} of {at[1]}" if at[1] else "before its first step"
+    return TrialRecord(
+        number=job.number, role=job.role, state="stopped", recipe=job.recipe, seed=job.seed,
+        replicate=job.replicate, of=job.of, reason=f"stopped by the user {where}",
+        seconds=dict(seconds), versions=versions(), finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )  # fmt: skip
+
+
 def _rung_evaluator(job: Job, shared: Shared) -> RungEvaluator:
     import ray
 
@@ -209,14 +221,17 @@ def _run(
         rung_evaluator.finish()
         seconds = all_seconds(record.seconds, stopwatch, outcome.restored)
         record = record.model_copy(update={"seconds": seconds})
-    except TrialStopped:
-        return None
     except Exception as error:  # whatever fails, the sweep goes on and the trial has a record
         if is_disk_full(error):
             raise
-        if classify(error) in LOST and reporter.stopping():
-            return None  # workers die while a sweep is being stopped
-        record, reverted = failed_record(job, error, stopwatch.duration.seconds, scoring), []
+        # workers die while a sweep is being stopped
+        if isinstance(error, TrialStopped) or (classify(error) in LOST and reporter.stopping()):
+            at = reporter.ended_at()
+            if at is None:
+                return None
+            record, reverted = stopped_record(job, at, stopwatch.duration.seconds), []
+        else:
+            record, reverted = failed_record(job, error, stopwatch.duration.seconds, scoring), []
     record = with_attempts(record.model_copy(update={"rungs": rung_evaluator.curve}), attempts)
     return record, reverted
 

@@ -30,10 +30,9 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
 
     from mtray.search.execution.searcher import StudySearcher
     from mtray.search.execution.trainable import trainable
-    from mtray.search.ledger.trial_failures import AGAIN, full_disk_reason, is_disk_full
+    from mtray.search.ledger.trial_failures import full_disk_reason, is_disk_full
 
-    missing = max(0, limits.trials - ledger.finished) + ledger.needs_base()
-    if not missing:
+    if limits.trials <= ledger.finished and not ledger.needs_base():
         return
     run_dir = Path(shared.run_dir)
     # the searcher reports a trial that was lost, without Tune's traceback; what Tune saves to
@@ -47,7 +46,7 @@ def run_trials(ledger: Ledger, shared: Any, limits: Limits, events: Events) -> N
         ),
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(ledger, limits, events, run_dir),
-            num_samples=missing * (1 + AGAIN["worker_lost"]),
+            num_samples=-1,  # the searcher says when there are no more; some may be added
             reuse_actors=True,  # the searcher gives no more trials than there are places
         ),
         run_config=tune.RunConfig(

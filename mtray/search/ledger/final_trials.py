@@ -64,6 +64,10 @@ class FinalTrials:
         self._distributions, self._repeats = distributions, repeats
         self._settled: tuple[tuple[int, ...], Proposal | None] | None = None
 
+    def raise_budget(self, budget: Budget) -> None:
+        """Take a budget with more trials while the sweep runs."""
+        self._budget = budget
+
     def planned(self, total: int) -> int:
         """Number of trials that the budget is allocated to; the rest of `total` may settle the
         answer."""

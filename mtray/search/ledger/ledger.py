@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.data.mixing import SumsOf
 from mtray.run_files import BASE_NUMBER, further_number, trial_dir
-from mtray.schema import ReasonClass, Recipe, Study, TrialRecord
+from mtray.schema import ENDED_EARLY, ReasonClass, Recipe, Study, TrialRecord
 from mtray.search.early_stopping.rungs import expected_values
 from mtray.search.ledger.earlier_trials import EarlierTrial
 from mtray.search.ledger.final_trials import FinalTrials, purpose_text
@@ -254,10 +254,10 @@ class Ledger:
             return None
         self.records.complete_family(number)
         record = self.records.read(number)
-        if record is not None and record.objectives and record.state != "pruned":
+        if record is not None and record.objectives and record.state not in ENDED_EARLY:
             self._tell_measured(trial, record)
             return record
-        if record is not None and record.state == "pruned":
+        if record is not None and record.state in ENDED_EARLY:
             self._tell_pruned(record)
             return record
         notes: dict[str, Any] = {"reason": reason}

@@ -56,6 +56,8 @@ class LiveProgress(Frozen):
 
     - `written`: when, in seconds of the epoch.
     - `finished`, `total`: trials, without the base model.
+    - `paused`: whether no trial starts until it is lifted.
+    - `until`: when the time limit ends, in seconds of the epoch; None: there is none.
     - `seconds_left`: estimated; None: not known, or the sweep is being stopped.
     """
 
@@ -63,6 +65,8 @@ class LiveProgress(Frozen):
     finished: int
     total: int
     seconds_left: float | None = None
+    paused: bool = False
+    until: float | None = None
     trials: tuple[RunningTrial, ...] = ()
 
 

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Processor time of the front of a run of many trials, and size of the page: no training.
+
+    python benchmarks/many_trials.py [--trials 2000]
+
+The trials are synthetic: quality rises and retention falls with the learning rate, with noise. The
+front is computed with its answer, once, as the page beside a sweep does: in one thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "unit"))
+SPACE = {
+    "parallel_size": {"type": "int", "low": 256, "high": 8192, "log": True},
+    "mono_ratio": {"type": "float", "low": 0.0, "high": 4.0},
+    "replay_fraction": {"type": "float", "low": 0.0, "high": 0.5},
+    "frozen_layers": {"type": "int", "low": 0, "high": 6},
+    "learning_rate": {"type": "float", "low": 4e-5, "high": 4e-3, "log": True},
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--out", type=Path, help="keep the page here, to open it in a browser")
+    args = parser.parse_args()
+
+    from records_factory import make_run, make_study
+
+    from mtray.report.front_builder import build_front
+    from mtray.report.kept_page import front_page
+    from mtray.search_space.space import Space
+
+    records, space = make_run(args.trials), Space.model_validate({"parameters": SPACE})
+    before, since = time.process_time(), time.monotonic()
+    front = build_front(records, make_study(), Path("runs/synthetic"), space=space)
+    spent, waited = time.process_time() - before, time.monotonic() - since
+    print(f"front of {len(front.points)} recipes: {spent:.1f} s of processor time ({waited:.1f} s)")
+    before = time.process_time()
+    page = front_page(front, records)
+    spent = time.process_time() - before
+    print(f"page: {len(page.encode()) / 2**20:.1f} MiB, {spent:.1f} s of processor time")
+    if args.out:
+        args.out.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
