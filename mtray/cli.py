@@ -187,7 +187,7 @@ def _paper(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
-    return doctor(args.runs_dir, args.offline)
+    return doctor(args.runs_dir, args.offline, args.address)
 
 
 class Command(NamedTuple):

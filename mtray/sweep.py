@@ -15,7 +15,7 @@ from pathlib import Path
 from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.errors import ConfigError
-from mtray.finite_numbers import finite_number, port_number
+from mtray.finite_numbers import finite_number, local_folder, port_number
 from mtray.page_process import page_beside
 from mtray.preparation import PreparedSweep, check_first, check_machine, checked
 from mtray.report.console import new_console
@@ -77,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
-    add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
+    add("--runs-dir", type=local_folder, default=RUNS,
+        help="folder of all runs (default: runs)")  # fmt: skip
     add("--page", choices=("on", "off"), default="on",
         help="serve a web page of the sweep on this machine (default: on)")  # fmt: skip
     add(

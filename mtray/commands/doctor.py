@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mtray.commands.doctor_metrics import metrics
-from mtray.commands.doctor_ray import processes, ray_files
+from mtray.commands.doctor_ray import cluster, processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
 from mtray.control_group import memory_limit
@@ -31,9 +31,10 @@ DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 
-def doctor(runs_dir: Path, offline: bool) -> int:
-    """Print every finding; 1 when something is missing. Never raises."""
-    findings = list(examine(runs_dir, offline))
+def doctor(runs_dir: Path, offline: bool, address: str | None = None) -> int:
+    """Print every finding, with `address` those of every machine of the cluster there as well; 1
+    when something is missing. Never raises."""
+    findings = list(examine(runs_dir, offline, address))
     width = max(len(f.what) for f in findings)
     for finding in findings:
         print(f"{finding.level:8}{finding.what:{width}}  {finding.text}")
@@ -42,7 +43,7 @@ def doctor(runs_dir: Path, offline: bool) -> int:
     return 1 if missing else 0
 
 
-def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
+def examine(runs_dir: Path, offline: bool, address: str | None = None) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Python": python_version,
         "packages": packages,
@@ -61,6 +62,8 @@ def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
         "Ray's files": ray_files,
         "Ray's dashboard": dashboard,
     }
+    if address:
+        checks["cluster"] = lambda: cluster(address, runs_dir)
     for what, check in checks.items():
         try:
             yield from check()

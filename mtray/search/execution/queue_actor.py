@@ -85,7 +85,7 @@ class QueueActor:
 
 
 def start_queue() -> Any:
-    """Start the queue on the driver's machine: the sweep does not survive its loss anyway."""
+    """Start the queue on the driver's machine."""
     from mtray.search.execution.nodes import start_actor_here
 
-    return start_actor_here(QueueActor, soft=False)
+    return start_actor_here(QueueActor)

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from mtray.compat.ray import asks_for_token
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
 CONNECT_WITHIN = 4  # seconds
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 STARTS = 2  # attempts to start a cluster
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 # a resource of the cluster that a sweep has started for itself, by which others know it
@@ -134,14 +136,25 @@ def _check_not_private(address: str, context: Any) -> None:
     )
 
 
-def cluster_lines(context: Any, address: str | None) -> list[str]:
+def cluster_lines(
+    addresses: Mapping[str, Any], dashboard: str | None, address: str | None
+) -> list[str]:
     """What is said of the cluster once it is there: which one was joined, and where its dashboard
-    is."""
+    is. `addresses`, `dashboard`: what `ray.init` returns of them."""
     lines = []
+    gcs = str(addresses["gcs_address"])
     if address:
-        lines.append(f"joined the Ray cluster at {context.address_info['gcs_address']}")
-    dashboard = f"http://{context.dashboard_url}  (token: {token_command()})"
-    return [*lines, f"Ray dashboard: {dashboard}"]
+        lines.append(f"joined the Ray cluster at {gcs}")
+    if not dashboard:
+        return [*lines, "this Ray cluster has no dashboard"]
+    head, port = gcs.rpartition(":")[0], dashboard.rpartition(":")[2]
+    line = f"Ray dashboard: http://{dashboard}"
+    here = addresses.get("node_ip_address", head)
+    if dashboard.startswith(LOOPBACK) and head != here:
+        line += f" on {head} (from here: ssh -L {port}:127.0.0.1:{port} {head})"
+    if asks_for_token():
+        line += f"  (token: {token_command()})"
+    return [*lines, line]
 
 
 def stay_connected_for(threads: Iterable[threading.Thread]) -> None:

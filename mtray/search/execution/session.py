@@ -22,8 +22,12 @@ from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
-from mtray.search.early_stopping.rungs import points_of
-from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
+from mtray.search.execution.available_resources import (
+    AvailableResources,
+    check_resources,
+    machines,
+    shortage,
+)
 from mtray.search.execution.console import LiveTable, say
 from mtray.search.execution.disk_space import check_disk
 from mtray.search.execution.watchdog import Watchdog, look_at
@@ -182,33 +186,35 @@ def _with_ray(
     console: Console,
     started: float,
 ) -> int:
-    import ray
-
     from mtray.search.execution.ray_connection import cluster_lines, disconnect, start_ray
 
     study = prepared.study
     context = start_ray(address)
     # imported after the environment is set, which Ray reads on import
+    from mtray.search.execution.cluster_probe import check_nodes
     from mtray.search.execution.searcher import Limits
+    from mtray.search.execution.sharing import share
 
     try:
-        room = AvailableResources("the cluster", ray.cluster_resources())
+        room = AvailableResources("the cluster", machines(), grows=address is not None)
         concurrent = check_resources(study, room, waits=address is not None)
         check_disk(study, prepared.space, run_dir, concurrent)
-        shared = _share(prepared, run_dir)
+        for line in check_nodes(run_dir, study):
+            say(console, f"note: {line}")
+        shared = share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
         watch = LiveTable(
             console, limits.trials, ledger.finished, concurrent,
             partial(write_progress, run_dir), lambda: bool(limits.reason),
         )  # fmt: skip
-        for line in cluster_lines(context, address):
+        for line in cluster_lines(context.address_info, context.dashboard_url, address):
             watch.say(line)
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         if short := shortage(study.resources, room):
             watch.say(f"{short}; waiting for machines to join")
         before, had = time.monotonic(), ledger.finished
-        received = _run_watched(ledger, shared, limits, watch)
+        received = _run_watched(ledger, shared, limits, watch, room.grows)
         spent = time.monotonic() - before
         with _full_disk_later():
             note_start(
@@ -229,45 +235,12 @@ def _with_ray(
         disconnect()
 
 
-def _share(prepared: Any, run_dir: Path) -> Shared:
-    """Put what all trials use where every machine of the cluster can read it."""
-    import ray
-
-    from mtray.search.execution.progress import start_progress
-    from mtray.search.execution.queue_actor import start_queue
-    from mtray.search.execution.shared import Shared
-    from mtray.search.execution.store_transport import send_tables
-
-    study, progress_actor = prepared.study, start_progress()
-    if study.early_stopping:
-        progress_actor.know.remote(points_of(read_records(run_dir).records, study.objectives))
-    return Shared(
-        study=study, run_dir=str(run_dir), progress_actor=progress_actor, queue=start_queue(),
-        store=send_tables(prepared.store),
-        requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
-        similar=_similar(prepared),
-    )  # fmt: skip
-
-
-def _similar(prepared: Any) -> Any:
-    """Mean embeddings of the sources and the evaluation set, if the study names an encoder."""
-    study = prepared.study
-    if study.evaluation.embedder is None:
-        return None
-    from mtray.evaluation.source_similarity import load_encoder, mean_embeddings, prompts_by_part
-    from mtray.training.models import load_tokenizer
-
-    return mean_embeddings(
-        load_encoder(study.evaluation.embedder, study.trust_remote_code),
-        prepared.store,
-        load_tokenizer(study.model, study.trust_remote_code),
-        prompts_by_part(prepared.suite.parts, prepared.suite.requests),
-    )
-
-
-def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> int | None:
+def _run_watched(
+    ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable, grows: bool
+) -> int | None:
     """Run trials until the sweep ends; returns the signal that stopped it, if any."""
     from mtray.search.execution.executors import Executors
+    from mtray.search.execution.sharing import rung_points
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 
     progress_actor = shared.progress_actor
@@ -276,7 +249,11 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
         limits.stop(reason, fatal=True)
         progress_actor.stop.remote()  # a trial may wait for another one that has ended
 
-    executors = Executors(shared, watch.say, lost)
+    def restore() -> None:
+        points = rung_points(shared.study, Path(shared.run_dir))
+        progress_actor.restore.remote(points, limits.stopped)
+
+    executors = Executors(shared, watch.say, lost, restore, grows)
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,

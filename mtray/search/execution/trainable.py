@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtray.errors import EvaluationError, TrialStopped
+from mtray.errors import EvaluationError, TakenOver, TrialStopped
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record
@@ -31,6 +31,7 @@ from mtray.search.ledger.trial_failures import (
     is_disk_full,
     with_attempts,
 )
+from mtray.search.ledger.trial_owner import Owner
 from mtray.search.ledger.trial_scratch import delete_scratch
 from mtray.trial.job import IntermediatePoint, Job, Outcome, ReversionPoint
 from mtray.trial.record import record_trial
@@ -180,9 +181,15 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     reporter = Reporter(shared.progress_actor, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
     folder = trial_dir(Path(shared.run_dir), job.number)
+    owner = Owner(folder, "trial")
+    owner.take()
     with Stopwatch(folder) as stopwatch:
         found = _run(job, shared, reporter, stopwatch)
     if found is None:
+        return None
+    try:
+        owner.check()
+    except TakenOver:  # this machine was cut off meanwhile
         return None
     record, reverted = found
     write_family(Path(shared.run_dir), record, reverted)

@@ -24,6 +24,7 @@ from mtray.search.execution.shared import Shared
 from mtray.search.execution.store_transport import receive_tables
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.stopwatch import over_time
+from mtray.search.ledger.trial_owner import Owner
 from mtray.training.base_model import BaseModels
 from mtray.training.isolation import MemoryWatch, begin_alike, give_back_memory
 from mtray.training.trainable_weights import save_trainable
@@ -130,10 +131,14 @@ class _Workplace:
         reporter = Reporter(self._shared.progress_actor, job.number, rank, ticket=ticket)
         minutes = study.budget.trial_minutes
         clock = TrialClock(minutes, reporter.should_stop, work.spent)
-        keep, stop_after = _keeper(job, study, self._folder(job), rank), job.recipe.stop_after
+        owner, stop_after = Owner(self._folder(job), "workers"), job.recipe.stop_after
+        if not rank:
+            owner.take()
+        keep = _keeper(job, study, self._folder(job), rank, owner.check)
         options = RunOptions(
             rungs=self._rung_plan(job, clock),
             keep_in=self._folder(job),
+            guard=owner.check,
             use=keep and (lambda module, tokenizer: keep(stop_after, module)),
             keep=keep if job.recipe.reversion_alpha == 1 else None,
             divergence=self._divergence_plan(job),
@@ -173,13 +178,20 @@ class _Workplace:
         )
 
 
-def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None:
+def _keeper(
+    job: Job, study: Study, folder: Path, rank: int, guard: Callable[[], None] = lambda: None
+) -> KeepModel | None:
     """Saves the trained weights of a trial that may be on the front. They are saved as trained
     unless the recipe itself reverts part of the update (its intermediate checkpoints are not saved
     then)."""
     if study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
         return None
-    return lambda stop_after, module: save_trainable(module, folder / weights_file(stop_after))
+
+    def keep(stop_after: float, module: Any) -> None:
+        guard()
+        save_trainable(module, folder / weights_file(stop_after))
+
+    return keep
 
 
 def _read_what_trials_need(models: BaseModels, study: Study) -> None:
