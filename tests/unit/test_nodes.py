@@ -115,3 +115,26 @@ def test_machines_are_remembered_for_a_moment(cluster, monkeypatch):
     assert seen.recent() == {"a", "b"} and seen.recent(between) == {"a"}
     monkeypatch.setattr(nodes, "RECENTLY", -1.0)
     assert seen.recent() == set()
+
+
+def test_an_actor_of_ours_is_named_and_on_this_machine_alone(monkeypatch):
+    made = {}
+
+    class Remote:
+        def __init__(self, **options):
+            made.update(options)
+
+        def __call__(self, cls):
+            return self
+
+        def options(self, **options):
+            made.update(options)
+            return SimpleNamespace(remote=lambda: "actor")
+
+    context = SimpleNamespace(get_node_id=lambda: "aa" * 28)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+    monkeypatch.setattr("ray.remote", Remote)
+    assert nodes.start_actor_here(object, "mtray:x queue", max_restarts=-1) == "actor"
+    where = made["scheduling_strategy"]
+    assert (where.node_id, where.soft) == ("aa" * 28, False)
+    assert (made["name"], made["max_restarts"], made["num_cpus"]) == ("mtray:x queue", -1, 0)

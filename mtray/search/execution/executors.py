@@ -200,7 +200,7 @@ def trainer(name: str, shared: Shared) -> Any:
             resources_per_worker=per_worker(wanted),
         ),
         run_config=train.RunConfig(
-            name=name,
+            name=f"{os.path.basename(shared.run_dir)}_{name}",
             storage_path=os.path.join(shared.run_dir, "ray_train"),
             # retries are decided by `mtray.search.execution.retries`
             failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),

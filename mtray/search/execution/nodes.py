@@ -118,10 +118,11 @@ def workers_here(resources: Resources) -> int:
     return int(max(1, min(fitting(alone, [amounts]), most)))
 
 
-def start_actor_here(cls: type, **options: Any) -> Any:
-    """An actor without a CPU on the machine of the calling process and on no other: the sweep ends
-    with this machine anyway, and must not with another one."""
+def start_actor_here(cls: type, name: str, **options: Any) -> Any:
+    """An actor of this name without a CPU on the machine of the calling process and on no other:
+    the sweep ends with this machine anyway, and must not with another one."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here, **options)(cls).remote()
+    remote = ray.remote(num_cpus=0, scheduling_strategy=here, **options)(cls)
+    return remote.options(name=name).remote()

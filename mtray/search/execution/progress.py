@@ -107,12 +107,12 @@ class ProgressActor:
         return self._stop or ticket in self._cancelled
 
 
-def start_progress() -> Any:
-    """Start the progress actor on the driver's machine, so that it survives the loss of any
-    other."""
+def start_progress(run: str) -> Any:
+    """Start the progress actor of a run on the driver's machine, so that it survives the loss of
+    any other."""
     from mtray.search.execution.nodes import start_actor_here
 
-    return start_actor_here(ProgressActor, max_restarts=-1)
+    return start_actor_here(ProgressActor, f"mtray:{run} progress", max_restarts=-1)
 
 
 def ask_whether_to_stop(

@@ -24,14 +24,15 @@ _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 PRIVATE = "mtray_sweep"
 
 
-def start_ray(address: str | None) -> Any:
+def start_ray(address: str | None, run: str = "") -> Any:
     """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
-    interface). Raises RunError if no cluster can be joined there, or it is another sweep's own."""
+    interface). `run`: the run's folder, for the metadata of Ray's job. Raises RunError if no
+    cluster can be joined there, or it is another sweep's own."""
     ray_environment.apply()
     if not address:
-        return _start_local()
+        return _start_local(run)
     try:
-        context = _init(address)
+        context = _init(address, run)
     except (ConnectionError, RuntimeError) as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(
@@ -43,9 +44,12 @@ def start_ray(address: str | None) -> Any:
     return context
 
 
-def _init(address: str, **more: Any) -> Any:
+def _init(address: str, run: str, **more: Any) -> Any:
     import ray
 
+    if run:
+        metadata = {"mtray_run": os.path.basename(run), "mtray_folder": run}
+        more["job_config"] = ray.job_config.JobConfig(metadata=metadata)
     return ray.init(
         address=address,
         log_to_driver=False,
@@ -55,13 +59,14 @@ def _init(address: str, **more: Any) -> Any:
     )
 
 
-def _start_local() -> Any:
+def _start_local(run: str) -> Any:
     keep_token()
     folder = session_folder()
     # Ray's processes make sockets of their own among the temporary files
     short = {"TMPDIR": str(folder.path)} if folder.note else {}
     with _ignored(signal.SIGHUP), _environment(short):
         return _started(
+            run,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             resources={PRIVATE: 1},
@@ -69,7 +74,7 @@ def _start_local() -> Any:
         )
 
 
-def _started(**settings: Any) -> Any:
+def _started(run: str, **settings: Any) -> Any:
     """A cluster on this machine. Its processes may not come up in time where many others run, so
     it is tried twice. Raises RunError."""
     import ray
@@ -77,7 +82,7 @@ def _started(**settings: Any) -> Any:
     error: Exception | None = None
     for _ in range(STARTS):
         try:
-            return _init("local", **settings)
+            return _init("local", run, **settings)
         except OSError:  # of the machine, such as a full disk
             raise
         except Exception as found:  # Ray raises nothing more special

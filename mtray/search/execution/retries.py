@@ -9,6 +9,7 @@ from mtray.run_files import trial_dir
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.submit import run_in_executor
+from mtray.search.execution.worker_logs import places_text
 from mtray.search.ledger.stopwatch import Stopwatch
 from mtray.search.ledger.trial_failures import (
     LOST,
@@ -52,5 +53,8 @@ def train_with_retries(
                 batch_share /= 2
                 then = "again at half the micro-batch"
             seconds = stopwatch.end_attempt()
-            attempts.append(attempt(reason_class, one_line(error), then, seconds, step))
-            reporter.progress({"state": "starting"})
+            failed = attempt(reason_class, one_line(error), then, seconds, step)
+            where = places_text(folder)
+            attempts.append({**failed, "where": where} if where else failed)
+            lost = f"{one_line(error)} ({where})" if where else one_line(error)
+            reporter.progress({"state": "starting", "retry": f"{lost}; {then}"})

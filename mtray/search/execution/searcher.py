@@ -15,6 +15,7 @@ from mtray.report.records import read_records, write_record
 from mtray.run_files import BASE_NUMBER, trial_dir
 from mtray.schema import TrialRecord
 from mtray.search.execution.nodes import SEEN, LossInquiry
+from mtray.search.execution.worker_logs import places_record
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger, base_job
 from mtray.search.ledger.stopwatch import kept_time, since_attempts
@@ -205,6 +206,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._events.lost(job.number, reason)
             return None
         record = with_attempts(failed_record(job, error, kept_time(folder).seconds), job.attempts)
+        record = record.model_copy(update={"extra": {**record.extra, **places_record(folder)}})
         write_record(self._run_dir, record)
         delete_scratch(folder)
         return record

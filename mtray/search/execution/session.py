@@ -35,7 +35,7 @@ from mtray.search.ledger.code_check import other_code_note
 from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
-from mtray.search.ledger.live_progress import remove_progress, write_progress
+from mtray.search.ledger.live_progress import LiveProgress, remove_progress, write_progress
 from mtray.search.ledger.measured_imports import forget_measured, measured_imports
 from mtray.search.ledger.rebinding import rebind
 from mtray.search.ledger.run_folder import bind
@@ -189,9 +189,10 @@ def _with_ray(
     from mtray.search.execution.ray_connection import cluster_lines, disconnect, start_ray
 
     study = prepared.study
-    context = start_ray(address)
+    context = start_ray(address, str(run_dir))
     # imported after the environment is set, which Ray reads on import
     from mtray.search.execution.cluster_probe import check_nodes
+    from mtray.search.execution.gauges import SweepGauges
     from mtray.search.execution.searcher import Limits
     from mtray.search.execution.sharing import share
 
@@ -204,9 +205,15 @@ def _with_ray(
         shared = share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
+        gauges = SweepGauges(run_dir.name, study, read_records(run_dir).records)
+
+        def publish(found: LiveProgress) -> None:
+            write_progress(run_dir, found)
+            gauges.progress(found)
+
         watch = LiveTable(
-            console, limits.trials, ledger.finished, concurrent,
-            partial(write_progress, run_dir), lambda: bool(limits.reason),
+            console, limits.trials, ledger.finished, concurrent, publish,
+            lambda: bool(limits.reason), gauges.ended,
         )  # fmt: skip
         for line in cluster_lines(context.address_info, context.dashboard_url, address):
             watch.say(line)

@@ -17,10 +17,11 @@ from mtray.search.execution.store_transport import send_tables
 
 def share(prepared: Any, run_dir: Path) -> Shared:
     """Put what all trials use where every machine of the cluster can read it."""
-    study, progress_actor = prepared.study, start_progress()
+    study, progress_actor = prepared.study, start_progress(run_dir.name)
     progress_actor.restore.remote(rung_points(study, run_dir), False)
     return Shared(
-        study=study, run_dir=str(run_dir), progress_actor=progress_actor, queue=start_queue(),
+        study=study, run_dir=str(run_dir), progress_actor=progress_actor,
+        queue=start_queue(run_dir.name),
         store=send_tables(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
         similar=_similar(prepared),

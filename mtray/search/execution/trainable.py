@@ -20,6 +20,7 @@ from mtray.search.early_stopping.rung_files import RungFiles
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.retries import train_with_retries
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.worker_logs import forget_logs, places_record
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.record_family import write_family
 from mtray.search.ledger.stopwatch import Stopwatch
@@ -192,6 +193,10 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     except TakenOver:  # this machine was cut off meanwhile
         return None
     record, reverted = found
+    if record.state == "failed":
+        record = record.model_copy(update={"extra": {**record.extra, **places_record(folder)}})
+    else:
+        forget_logs(folder)
     write_family(Path(shared.run_dir), record, reverted)
     delete_scratch(folder)
     shared.progress_actor.remove.remote(job.number)
