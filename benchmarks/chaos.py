@@ -49,6 +49,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
         kills.kill_controller,
     ),
     "kill_queue": ("kill -9 of the job queue", kills.kill_queue),
+    "kill_progress": ("kill -9 of the process that tracks progress", kills.kill_progress),
     "resumes": ("kill -9 of a long trial's worker, actor, driver; SIGTERM", kills.resumes),
     "kill_trial_actor_always": (
         "the same, every attempt of one trial",

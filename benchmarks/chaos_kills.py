@@ -190,6 +190,22 @@ def kill_queue(chaos: Chaos, rng: random.Random) -> str:
     return f"the sweep says so and ends with code 2; continued; {states_text(chaos)}"
 
 
+def kill_progress(chaos: Chaos, rng: random.Random) -> str:
+    """Ray starts it again, and no trial is stopped or lost."""
+    many_steps(chaos, epochs=8)
+    chaos.study["early_stopping"] = {"rungs": [0.1, 0.9], "segments": 0.5}
+    process = chaos.start()
+    wait_for_training(chaos)
+    pid = chaos.wait_for(lambda: chaos.ray_process("ProgressActor", process), "the progress actor")
+    os.kill(pid, signal.SIGKILL)
+    chaos.wait_for_text("has been started again; no trial is stopped")
+    chaos.end(process, 0)
+    records = records_of(chaos.run_dir).values()
+    if tried := [r.number for r in records if "attempts" in r.extra]:
+        raise Failed(f"more than one attempt: {tried}\n{chaos.text}")
+    return f"started again, no trial lost an attempt; {states_text(chaos)}"
+
+
 def kill_trial_actor_always(chaos: Chaos, rng: random.Random) -> str:
     """Trial 0 alone, three times."""
     chaos.study["resources"]["concurrent_trials"] = 1
@@ -256,7 +272,8 @@ def lose_node(chaos: Chaos, rng: random.Random) -> str:
         wait_for_training(chaos, trials=2)
 
         def elsewhere() -> Any:
-            """A node on which a trial trains, and not the driver's, where its actors are."""
+            """A node on which a trial trains, and not the driver's: with that one the sweep's own
+            actors and the driver would be lost, too."""
             for node in nodes:
                 raylet = node.all_processes["raylet"][0].process.pid
                 titles = " ".join(title_of(pid) for pid in descendants(raylet))

@@ -33,12 +33,17 @@ class Failed(Exception):
 
 @dataclass
 class Chaos:
-    """A small study in a folder, and the starts of its one sweep."""
+    """A small study in a folder, and the starts of its one sweep.
+
+    prefix: a command that runs the sweep's, as on another host.
+    variables: environment variables of the sweep."""
 
     folder: Path
     trials: int = 4
     options: tuple[str, ...] = ()
     injected: dict[str, Any] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -55,12 +60,14 @@ class Chaos:
         (self.folder / "study.yaml").write_text(yaml.safe_dump(self.study))
         (self.folder / "space.yaml").write_text(yaml.safe_dump(self.space))
         command = [
-            sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
+            *self.prefix, sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
             "--study", str(self.folder / "study.yaml"), "--space", str(self.folder / "space.yaml"),
             "--runs-dir", str(self.folder / "runs"), "--trials", str(self.trials),
             "--page", "off", *self.options,
         ]  # fmt: skip
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+        environment = {
+            **os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **self.variables
+        }  # fmt: skip
         if self.injected:
             environment["CHAOS"] = json.dumps(self.injected)
             paths = [str(ROOT / "benchmarks" / "injected"), environment.get("PYTHONPATH", "")]

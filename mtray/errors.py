@@ -56,6 +56,10 @@ class NodeLost(WorkerLost):
     """A process of a trial ended because a machine of the cluster was lost."""
 
 
+class TakenOver(WorkerLost):
+    """A process works on a trial that another one has begun again."""
+
+
 class EvaluationError(MtrayError, RuntimeError):
     """A measurement failed. It is never replaced by a number."""
 

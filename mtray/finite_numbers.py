@@ -1,9 +1,11 @@
-"""Numbers of the command line. Imports no third-party package."""
+"""Types of the command line's options. Imports no third-party package."""
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentTypeError
 from math import isfinite
+from pathlib import Path
 
 
 def finite_number(text: str) -> float:
@@ -24,3 +26,14 @@ def port_number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise ArgumentTypeError(f"expected a port from 0 to 65535, found {text!r}")
     return int(text)
+
+
+def local_folder(text: str) -> Path:
+    """The type of an option that takes a folder. Raises ArgumentTypeError for an address, which
+    would become a folder of that name."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise ArgumentTypeError(
+            f"expected a folder of a file system that all machines see, found {text!r}; mount the "
+            "bucket or share, and name the folder"
+        )
+    return Path(text)

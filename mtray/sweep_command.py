@@ -16,7 +16,7 @@ from mtray.budget_options import with_options
 from mtray.cli_errors import report_errors
 from mtray.control_requests import answers, raised, standing
 from mtray.errors import ConfigError
-from mtray.finite_numbers import finite_number, port_number
+from mtray.finite_numbers import finite_number, local_folder, port_number
 from mtray.page_opening import open_page
 from mtray.page_process import page_beside
 from mtray.paths import shipped
@@ -82,7 +82,8 @@ def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
     add("--seed", type=int, help="seed of the study: data draws, order of the examples, search")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
     add("--max-minutes", type=finite_number, help="start no trial after this time")
-    add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
+    add("--runs-dir", type=local_folder, default=RUNS,
+        help="folder of all runs (default: runs)")  # fmt: skip
     add("--page", choices=("open", "on", "off"), default="open",
         help="serve a web page of the sweep on this machine: open it in a browser if the sweep is "
              "started at a desktop's terminal, only print its address (on), or none (default: "

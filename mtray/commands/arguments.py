@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtray.finite_numbers import port_number
+from mtray.finite_numbers import local_folder, port_number
 from mtray.run_files import RUNS
 
 
@@ -259,7 +259,7 @@ def add_paper(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, help="folder of the files that the preset does not fetch")
     add("--model", help="folder or hub name, instead of the scale's model")
     add("--address", help="an existing Ray cluster: auto, or HOST:PORT of its head")
-    add("--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)")
+    add("--runs-dir", type=local_folder, default=RUNS, help="folder of all runs (default: runs)")
 
 
 def add_completion(parser: argparse.ArgumentParser) -> None:
@@ -268,7 +268,12 @@ def add_completion(parser: argparse.ArgumentParser) -> None:
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--runs-dir", type=Path, default=RUNS, help="folder of all runs (default: runs)"
+        "--runs-dir", type=local_folder, default=RUNS, help="folder of all runs (default: runs)"
+    )
+    parser.add_argument(
+        "--address",
+        help="also ask every machine of this Ray cluster (auto, or HOST:PORT of its head) whether "
+        "it sees the runs folder and has the same code",
     )
     parser.add_argument(
         "--offline", action="store_true", help="do not query the package index for the corpora"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mtray.commands.doctor_metrics import metrics
-from mtray.commands.doctor_ray import processes, ray_files
+from mtray.commands.doctor_ray import cluster, processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
 from mtray.control_group import memory_limit
@@ -32,9 +32,10 @@ DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 
-def doctor(runs_dir: Path, offline: bool, as_json: bool = False) -> int:
-    """Print every finding; 1 when something is missing. Never raises."""
-    findings = list(examine(runs_dir, offline))
+def doctor(runs_dir: Path, offline: bool, as_json: bool = False, address: str | None = None) -> int:
+    """Print every finding, with `address` those of every machine of the cluster there as well; 1
+    when something is missing. Never raises."""
+    findings = list(examine(runs_dir, offline, address))
     missing = sum(f.level == "MISSING" for f in findings)
     if as_json:
         shown = [{"level": f.level, "what": f.what, "text": f.text} for f in findings]
@@ -47,7 +48,7 @@ def doctor(runs_dir: Path, offline: bool, as_json: bool = False) -> int:
     return 1 if missing else 0
 
 
-def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
+def examine(runs_dir: Path, offline: bool, address: str | None = None) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Python": python_version,
         "packages": packages,
@@ -66,6 +67,8 @@ def examine(runs_dir: Path, offline: bool) -> Iterator[Finding]:
         "Ray's files": ray_files,
         "Ray's dashboard": dashboard,
     }
+    if address:
+        checks["cluster"] = lambda: cluster(address, runs_dir)
     for what, check in checks.items():
         try:
             yield from check()

@@ -1,8 +1,10 @@
-"""What Ray needs of a machine, for `doctor`. Standard library only."""
+"""What Ray needs of a machine, and what every machine of a cluster sees, for `doctor`. Standard
+library only, except with a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from mtray.commands.finding import Finding
 from mtray.errors import RunError
@@ -26,3 +28,36 @@ def processes() -> Iterable[Finding]:
         yield Finding("ok", "processes", found.text if found else "no limit")
         return
     yield Finding("MISSING" if found.left < LEAST else "note", "processes", found.shortage)
+
+
+def cluster(address: str, runs_dir: Path) -> Iterable[Finding]:
+    """A finding for every machine of the cluster at `address`: whether it sees this machine's runs
+    folder, and has the same code."""
+    from mtray.search.execution.ray_connection import check_address, disconnect, start_ray
+
+    made = not runs_dir.exists()
+    try:
+        check_address(address)
+        start_ray(address)
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        yield from _machines(runs_dir.absolute())
+    except RunError as error:
+        yield Finding("MISSING", "cluster", str(error))
+        return
+    finally:
+        if made and runs_dir.is_dir() and not any(runs_dir.iterdir()):
+            runs_dir.rmdir()
+    disconnect()
+
+
+def _machines(runs_dir: Path) -> Iterable[Finding]:
+    from mtray.search.execution.cluster_probe import probe
+
+    for report in probe(runs_dir):
+        for text in report.problems:
+            yield Finding("MISSING", "cluster", f"{report.node} {text}")
+        for text in report.notes:
+            yield Finding("note", "cluster", f"{report.node} {text}")
+        if not report.problems:
+            text = f"{report.node} sees {runs_dir} and has the same code"
+            yield Finding("ok", "cluster", text)

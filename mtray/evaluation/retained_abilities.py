@@ -22,9 +22,10 @@ def kept_abilities(
     base: Mapping[str, Measurement],
     resamples: int,
     seed: int,
+    required: bool = True,
 ) -> tuple[dict[str, RetainedAbility], dict[str, str]]:
     """The abilities to compare, by name like `floors`, and those left out with the reason. Raises
-    EvaluationError if none is left.
+    EvaluationError if none is left and retention is `required`.
 
     The selection depends on the base model alone, so it is the same for every trial.
     """
@@ -37,7 +38,7 @@ def kept_abilities(
         for name, floor in floors.items()
         if name not in left_out
     }
-    if not kept:
+    if not kept and required:
         listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise EvaluationError(
             f"the base model has none of the abilities that retention averages. {listed}"

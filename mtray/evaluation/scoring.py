@@ -18,6 +18,8 @@ from mtray.evaluation.metrics.quality import COMET, CometScorer
 from mtray.evaluation.retained_abilities import kept_abilities
 from mtray.schema import Score
 
+RETENTION = "retention"
+
 
 class Parts(Protocol):
     """The part of a suite (`mtray.evaluation.suite.Suite`) that scoring needs."""
@@ -30,6 +32,8 @@ class Parts(Protocol):
     def weights(self) -> dict[str, float]: ...
     @property
     def metrics(self) -> tuple[str, ...]: ...
+    @property
+    def objectives(self) -> tuple[str, ...]: ...
     @property
     def beside(self) -> tuple[list[tuple[str, ...]], ...]: ...
 
@@ -120,13 +124,16 @@ class Scoring:
             self.result.counts[name] = ability.counts(found)
         floors = {a.name: floor_of(a, self.tools) for a in self.suite.abilities}
         kept, left_out = kept_abilities(
-            floors, self.suite.weights, tuned, base, self.resamples, self.seed
-        )
+            floors, self.suite.weights, tuned, base, self.resamples, self.seed,
+            required=RETENTION in {name.split(".")[0] for name in self.suite.objectives},
+        )  # fmt: skip
         self.result.left_out.update(left_out)
+        if not kept:
+            return
         shares = retention(kept, self.resamples, self.seed)
-        self.enter("retention", shares.pop("mean"), objective=True)
+        self.enter(RETENTION, shares.pop("mean"), objective=True)
         for name, share in shares.items():
-            self.enter(f"retention.{name}", share)
+            self.enter(f"{RETENTION}.{name}", share)
 
 
 def on_units(measurement: Measurement, keys: Keys | None) -> Measurement:

@@ -42,6 +42,7 @@ class Checkpoints:
     - `more`: gives further state to store.
     - `restore`: receives that state on resuming.
     - `tell`: receives the reason why a checkpoint is not used.
+    - `guard`: called by rank 0 before it changes the folder; may raise.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Checkpoints:
         more: Callable[[], Any] = lambda: None,
         restore: Callable[[Any], None] = lambda _: None,
         tell: Callable[[str], None] = lambda _: None,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder, self._key, self._minutes = folder, key, minutes
         self._more, self._restore, self._tell = more, restore, tell
-        self._last = time.monotonic()
+        self._last, self._guard = time.monotonic(), guard
 
     @property
     def on(self) -> bool:
@@ -73,20 +75,22 @@ class Checkpoints:
             return
         home = self._folder / f"checkpoint-{step:08d}"
         partial = home.with_name(home.name + PARTIAL)
-        on_all_workers(process_group, lambda: _empty(partial) if process_group.rank == 0 else None)
+        first = process_group.rank == 0
+        on_all_workers(process_group, lambda: _empty(partial, self._guard) if first else None)
         files = on_all_workers(
             process_group, lambda: _write(partial, process_group.rank, _parts(engine))
         )
         parts = process_group.gather(files)
 
         def stand() -> None:
-            if process_group.rank == 0:
+            if first:
                 state = {
                     "key": self._key, "step": step, "world": process_group.world, "loop": loop,
                     "more": self._more(), "files": dict(pair for p in parts for pair in p.items()),
                 }  # fmt: skip
                 (partial / STATE).write_text(json.dumps(state), encoding="utf-8")
                 sync(partial / STATE)
+                self._guard()
                 _stand(partial, home)
 
         on_all_workers(process_group, stand)
@@ -252,7 +256,8 @@ def _belongs(name: str, rank: int) -> bool:
     return name.startswith((_prefix(rank), _prefix(0)))
 
 
-def _empty(partial: Path) -> None:
+def _empty(partial: Path, guard: Callable[[], None]) -> None:
+    guard()
     partial.parent.mkdir(parents=True, exist_ok=True)
     for old in partial.parent.glob(f"checkpoint-*{PARTIAL}"):
         shutil.rmtree(old)

@@ -117,6 +117,7 @@ class RunOptions:
 
     - `engine`: deepspeed or torch.
     - `keep_in`: the folder for checkpoints during training.
+    - `guard`: called on rank 0 before anything there is changed; may raise TakenOver.
     - `use`: called at the end with the evaluated model and its tokenizer.
     - `keep`: called on rank 0 with the share and the model of every evaluated intermediate
       checkpoint.
@@ -126,6 +127,7 @@ class RunOptions:
     engine: str = "deepspeed"
     rungs: RungPlan | None = None
     keep_in: Path | None = None
+    guard: Callable[[], None] = lambda: None
     use: UseModel | None = None
     keep: KeepModel | None = None
     divergence: DivergencePlan | None = None

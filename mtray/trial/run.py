@@ -158,7 +158,7 @@ class _Trial:
         )
         return Checkpoints(
             self._options.keep_in, key, training.checkpoint_minutes,
-            more=self._so_far, restore=self._go_on,
+            more=self._so_far, restore=self._go_on, guard=self._options.guard,
             tell=lambda why: self._notes.update(checkpoint=f"begun anew: {why}"),
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from mtray.search.execution.available_resources import (
     this_machine,
 )
 
-HERE = AvailableResources("this machine", {"CPU": 8, "GPU": 2})
+HERE = AvailableResources("this machine", [{"CPU": 8, "GPU": 2}])
 FITS = [
     ({}, 8),
     ({"cpus_per_worker": 3}, 2),
@@ -59,6 +59,42 @@ def test_where_a_trial_fits_nothing_is_missing(resources, trials):
     study = make_study(resources=resources)
     assert check_resources(study, HERE, waits=True) == trials
     assert shortage(study.resources, HERE) == ""
+
+
+THREE = [{"CPU": 1}, {"CPU": 3}, {"CPU": 3, "GPU": 1}]
+
+
+@pytest.mark.parametrize(
+    "resources, trials",
+    [
+        ({}, 7),
+        ({"cpus_per_worker": 2}, 2),
+        ({"cpus_per_worker": 3}, 2),
+        ({"cpus_per_worker": 4}, 0),
+        ({"workers": 2}, 3),
+        ({"workers": 2, "cpus_per_worker": 3}, 1),
+        ({"gpus_per_worker": 1, "cpus_per_worker": 3}, 1),
+        ({"concurrent_trials": 2}, 2),
+    ],
+)
+def test_a_worker_needs_a_machine_of_its_size(resources, trials):
+    room = AvailableResources("the cluster", THREE)
+    assert bool(shortage(Resources(**resources), room)) is (trials == 0)
+    assert trials == 0 or concurrency(Resources(**resources), room) == trials
+
+
+def test_a_worker_that_no_machine_has_room_for_is_told():
+    text = shortage(Resources(cpus_per_worker=4), AvailableResources("the cluster", THREE))
+    assert text.endswith("has 7 CPU, 1 GPU, but no machine of it has (4 CPU, 0 GPU)")
+
+
+@pytest.mark.parametrize("grows, trials", [(True, 30), (False, 8)])
+def test_a_cluster_may_grow_to_what_the_study_names(grows, trials):
+    study = make_study(resources={"concurrent_trials": 30})
+    room = AvailableResources("the cluster", [{"CPU": 8}], grows)
+    assert check_resources(study, room, waits=True) == trials
+    nothing = AvailableResources("the cluster", [], grows)
+    assert check_resources(study, nothing, waits=True) == (30 if grows else 1)
 
 
 def devices(monkeypatch, count):

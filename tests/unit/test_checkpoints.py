@@ -11,8 +11,9 @@ import torch
 from test_loop import with_dropout
 from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
-from mtray.errors import TrialStopped
+from mtray.errors import TakenOver, TrialStopped
 from mtray.schema import Training
+from mtray.search.ledger.trial_owner import Owner, forget_owners
 from mtray.training.checkpoints import (
     Checkpoints,
     checksum,
@@ -327,3 +328,48 @@ def test_of_a_model_with_adapters_only_those_are_kept(tokenizer, examples, tmp_p
     again, record, _ = train(adapted(tokenizer), examples, Checkpoints(tmp_path, "key"))
     assert record.resumed == (5,) and record.loss == expected.loss
     assert torch.equal(flat(again), flat(whole))
+
+
+def test_who_lost_the_trial_to_another_process_changes_nothing(tokenizer, examples, tmp_path):
+    """Neither the checkpoint of the new one nor what it is just writing."""
+    first, second = Owner(tmp_path, "workers"), Owner(tmp_path, "workers")
+    first.take()
+    before = Checkpoints(tmp_path, "a", 0.0, guard=first.check)
+    with pytest.raises(TrialStopped):
+        train(llama(tokenizer), examples, before, stops_after=2)
+    second.take()
+    (tmp_path / "checkpoint-00000003.partial").mkdir()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(TakenOver, match="another process"):
+        train(llama(tokenizer), examples, before, stops_after=4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    after = Checkpoints(tmp_path, "a", 0.0, guard=second.check)
+    record = train(llama(tokenizer), examples, after)[1]
+    assert record.resumed == (2,)
+
+
+def test_the_trial_may_be_taken_over_while_a_checkpoint_is_written(tokenizer, examples, tmp_path):
+    first = Owner(tmp_path, "workers")
+    first.take()
+    asked = []
+
+    def guard():
+        asked.append(1)
+        if len(asked) == 2:
+            Owner(tmp_path, "workers").take()
+        first.check()
+
+    with pytest.raises(TakenOver):
+        train(llama(tokenizer), examples, Checkpoints(tmp_path, "a", 0.0, guard=guard))
+    assert kept_step(tmp_path) is None
+
+
+def test_a_trial_that_has_ended_has_no_owner(tmp_path):
+    owner = Owner(tmp_path, "trial")
+    owner.take()
+    Owner(tmp_path, "workers").take()
+    owner.check()
+    forget_owners(tmp_path)
+    with pytest.raises(TakenOver, match="or ended it"):
+        owner.check()
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()
 executors = pytest.importorskip("mtray.search.execution.executors", reason="needs Ray")
+nodes_module = pytest.importorskip("mtray.search.execution.nodes")
 exceptions = pytest.importorskip("ray.train.v2.api.exceptions")
 
 
@@ -23,7 +24,7 @@ exceptions = pytest.importorskip("ray.train.v2.api.exceptions")
 def nodes(monkeypatch):
     found = {"head", "other"}
     monkeypatch.setattr("mtray.search.execution.nodes.alive_nodes", lambda: set(found))
-    monkeypatch.setattr(executors, "alive_nodes", lambda: set(found))
+    monkeypatch.setattr(executors, "SEEN", nodes_module.SeenNodes())
     monkeypatch.setattr("mtray.search.execution.nodes.NODE_SECONDS", 0.0)
     return found
 
@@ -53,7 +54,9 @@ def test_what_else_ended_an_executor(nodes):
     found = executors.root_cause(group_error(r0=named("OutOfMemoryError", "killed")), nodes)
     assert type(found).__name__ == "OutOfMemoryError"
     found = executors.root_cause(exceptions.ControllerError(ValueError("x")), nodes)
-    assert type(found) is TrainError and "x" in str(found)
+    assert type(found) is TrainError and str(found) == "ValueError: x"
+    found = executors.root_cause(exceptions.ControllerError(ValueError()), nodes)
+    assert str(found) == "ValueError: without a message"
     full = exceptions.ControllerError(OSError(errno.ENOSPC, "No space left on device"))
     assert is_disk_full(executors.root_cause(full, nodes))
     no_room = exceptions.ControllerError(named("WorkerGroupStartupTimeoutError", 1))
@@ -83,11 +86,11 @@ def cluster(monkeypatch, nodes):
     """Executors whose runs end as listed; the last one runs until the sweep is over."""
     resources = {"CPU": 3.0}
     monkeypatch.setattr("ray.get", lambda ref, timeout=None: ref)
-    monkeypatch.setattr("ray.cluster_resources", lambda: resources)
+    monkeypatch.setattr(executors, "machines", lambda: [resources])
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
     names = []
 
-    def go(ends=(), jobs=(), trainer=None, **wanted):
+    def go(ends=(), jobs=(), trainer=None, grows=False, **wanted):
         left, over = list(ends), threading.Event()
 
         def fit():
@@ -106,11 +109,17 @@ def cluster(monkeypatch, nodes):
         queue = Queue(jobs)
         study = make_study(resources=Resources(**wanted))
         said = []
-        progress = SimpleNamespace(stopping=SimpleNamespace(remote=lambda: False))
+        progress = SimpleNamespace(
+            stopping=SimpleNamespace(remote=lambda: False),
+            restored=SimpleNamespace(remote=lambda: True),
+        )
         shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress)
-        lost = []
-        found = executors.Executors(shared, said.append, lost.append)
+        lost, restored = [], []
+        found = executors.Executors(
+            shared, said.append, lost.append, lambda: restored.append(1), grows
+        )
         found.said, found.lost, found.progress = said, lost, progress
+        found.restored = restored
         found.over, found.queue = over, queue
         return found
 
@@ -144,6 +153,14 @@ def test_there_are_as_many_executors_as_places_and_more_when_machines_join(clust
     sweep.over.set()
     sweep.close()
     assert len(set(cluster.names)) == 4 and sweep.queue.closed == 1
+
+
+def test_where_machines_may_join_there_are_as_many_executors_as_the_study_names(cluster):
+    """Those without room wait, and show an autoscaler what is missing."""
+    sweep = cluster(grows=True, concurrent_trials=5)
+    wait_until(lambda: sweep.places == 5 and len(cluster.names) == 5)
+    sweep.over.set()
+    sweep.close()
 
 
 def test_a_trial_may_wait_for_a_cluster_that_has_too_little_for_one(cluster):
@@ -204,7 +221,7 @@ def test_there_is_no_executor_without_a_place(cluster):
 def test_only_a_machine_that_was_there_a_moment_ago_counts(
     cluster, nodes, monkeypatch, recently, expected
 ):
-    monkeypatch.setattr(executors, "RECENTLY", recently)
+    monkeypatch.setattr(nodes_module, "RECENTLY", recently)
     gone = group_error(r0=DEAD)
 
     def lose(name, shared):
@@ -289,6 +306,18 @@ def test_an_actor_that_is_out_of_reach_for_a_moment_is_not_lost(cluster):
     sweep.queue.started = SimpleNamespace(remote=out_of_reach)
     wait_until(lambda: len(asked) > 2)
     assert not sweep.lost
+    sweep.over.set()
+    sweep.close()
+
+
+def test_a_progress_actor_that_was_started_again_is_told_what_it_must_know(cluster):
+    """And no trial is stopped."""
+    sweep = cluster(concurrent_trials=1)
+    sweep.progress.restored = SimpleNamespace(remote=lambda: bool(sweep.restored))
+    wait_until(lambda: sweep.restored)
+    sweep.check()
+    assert sweep.restored == [1] and not sweep.lost
+    assert "started again; no trial is stopped" in sweep.said[0]
     sweep.over.set()
     sweep.close()
 

@@ -191,6 +191,40 @@ def test_a_lost_trial_comes_again_twice_and_a_restart_remembers(tmp_path):
     assert ledger.running_numbers() == [job.number], "its failure is told from a record"
 
 
+def test_a_trial_that_machines_took_away_runs_once_more_with_the_next_start(tmp_path):
+    """A baseline would be missing from the run for good."""
+    run(tmp_path, 1, leave=write)
+    ledger = ledger_in(tmp_path)
+    job = ledger.next(4)
+    lost = make_failed(job.number).model_copy(update={"reason_class": "node_lost"})
+    write_record(tmp_path, lost)
+    ledger.tell(job.number)
+    assert ledger.finished == 2
+    for _ in range(2):  # the second start adds no other one
+        ledger = ledger_in(tmp_path)
+        assert ledger.finished == 1, "it is not counted twice"
+    jobs = []
+    while (found := ledger.next(24)) is not None:
+        jobs.append(found)
+        write(tmp_path, found)
+        ledger.tell(found.number)
+    (again,) = [j for j in jobs if j.recipe == job.recipe and not j.replicate]
+    assert again.number > job.number and again.role == job.role != "search"
+    assert ledger.finished == ledger.completed == 24
+    notes = trials_in(tmp_path)[again.number].user_attrs
+    assert notes["instead_of"] == job.number and "reason_class" not in notes
+    assert ledger_in(tmp_path).finished == 24
+
+
+def test_a_trial_with_progress_since_its_last_loss_may_be_lost_again(tmp_path, monkeypatch):
+    """A checkpoint moves on, for some losses; three at the same step are the end of it."""
+    steps = iter([10, 20, 30, 40, 40, 40])
+    monkeypatch.setattr("mtray.search.ledger.trial_scratch.last_step", lambda folder: next(steps))
+    ledger = ledger_in(tmp_path)
+    found = [ledger.lose(ledger.next(4).number, "node_lost", "gone") for _ in range(5)]
+    assert found == [True] * 5 and not ledger.lose(ledger.next(4).number, "node_lost", "gone")
+
+
 def test_a_failure_is_told_with_its_class(tmp_path):
     ledger = ledger_in(tmp_path)
     job = ledger.next(4)

@@ -4,7 +4,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from records_factory import make_record, make_study
+from records_factory import make_failed, make_record, make_study
 from rich.console import Console
 
 from mtray.cli import main
@@ -121,6 +121,34 @@ def test_time_left_from_the_mean_pace_and_none_where_it_ends(monkeypatch):
     assert [t.number for t in found.trials] == [4]
     ending.append("stopped")
     assert table.progress().seconds_left is None
+
+
+def printed(monkeypatch):
+    """A table, and the lines that it prints."""
+    out = Console(file=SimpleNamespace(write=lambda t: None, flush=lambda: None, isatty=lambda: 0))
+    table, lines = LiveTable(out, 9, 0, 1), []
+    monkeypatch.setattr(table, "say", lines.append)
+    return table, lines
+
+
+def test_a_trial_that_tries_again_says_so_once(monkeypatch):
+    table, lines = printed(monkeypatch)
+    for text in ("lost on b", "lost on b", "lost on c"):
+        table._snapshot = {3: {"state": "training", "retry": text}, 4: {}}
+        table.say_retries()
+    assert [line.partition(" ")[2] for line in lines] == [
+        "trial 3 tries again: lost on b", "trial 3 tries again: lost on c",
+    ]  # fmt: skip
+
+
+def test_a_failed_trial_names_its_workers_and_their_logs(monkeypatch):
+    table, lines = printed(monkeypatch)
+    place = {"rank": 1, "host": "b (10.0.0.2)", "process": 7, "time": "now", "log": "/x.log"}
+    failed = make_failed(3)
+    table.ended(failed.model_copy(update={"extra": {"workers": [place]}}))
+    assert f"FAILED {failed.reason}; worker 1 on b (10.0.0.2), process 7: /x.log" in lines[0]
+    table.ended(failed)
+    assert "worker" not in lines[1]
 
 
 def test_a_sweep_publishes_from_its_start_to_its_end(monkeypatch):

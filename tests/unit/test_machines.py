@@ -38,7 +38,7 @@ from mtray.search.ledger.trial_failures import classify
 from mtray.search_space.parameters import FloatRange
 from mtray.search_space.space import Space
 from mtray.streams import LastingStream, PrintableStream, entry_streams, json_text, printable
-from mtray.sweep_command import arguments
+from mtray.sweep_command import arguments, parser
 
 SPACE = Space(parameters={"mono_ratio": FloatRange(type="float", low=0, high=2)})
 
@@ -511,7 +511,8 @@ def test_which_cluster_is_joined(monkeypatch, resources, private):
         return
     context = ray_connection.start_ray("auto")
     assert "resources" not in ray.given
-    assert ray_connection.cluster_lines(context, "auto")[0] == "joined the Ray cluster at h:1"
+    lines = ray_connection.cluster_lines(context.address_info, context.dashboard_url, "auto")
+    assert lines[0] == "joined the Ray cluster at h:1"
 
 
 def test_the_own_cluster_is_marked_and_its_files_are_short(monkeypatch, tmp_path):
@@ -521,7 +522,59 @@ def test_the_own_cluster_is_marked_and_its_files_are_short(monkeypatch, tmp_path
     context = ray_connection.start_ray(None)
     assert ray.given["resources"] == {"mtray_sweep": 1} and ray.given["_temp_dir"] == "/tmp/ray"
     assert ray.environment["TMPDIR"] == "/tmp" and os.environ["TMPDIR"] == str(tmp_path)
-    assert "joined" not in ray_connection.cluster_lines(context, None)[0]
+    lines = ray_connection.cluster_lines(context.address_info, context.dashboard_url, None)
+    assert "joined" not in lines[0]
+
+
+@pytest.mark.parametrize("token", [True, False])
+@pytest.mark.parametrize(
+    "dashboard, here, expected",
+    [
+        ("127.0.0.1:8266", "10.0.0.1", "Ray dashboard: http://127.0.0.1:8266"),
+        ("10.0.0.1:8265", "10.0.0.2", "Ray dashboard: http://10.0.0.1:8265"),
+        ("127.0.0.1:8266", "10.0.0.2", "Ray dashboard: http://127.0.0.1:8266 on 10.0.0.1 (from "
+         "here: ssh -L 8266:127.0.0.1:8266 10.0.0.1)"),
+        ("", "10.0.0.2", "this Ray cluster has no dashboard"),
+    ],
+)  # fmt: skip
+def test_where_the_dashboard_is(monkeypatch, dashboard, here, expected, token):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token" if token else "disabled")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    addresses = {"gcs_address": "10.0.0.1:6379", "node_ip_address": here}
+    line = ray_connection.cluster_lines(addresses, dashboard, "auto")[-1]
+    assert line == expected + ("  (token: ray get-auth-token)" if token and dashboard else "")
+
+
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+def test_variables_of_a_job_stay_the_jobs(monkeypatch):
+    """Ray refuses to set them again, with a ValueError."""
+    ours = {"TOKENIZERS_PARALLELISM": "true", "PYTHONPATH": "/job", "MORE": "1"}
+    monkeypatch.setenv(JOB, json.dumps({"runtime_env": {"env_vars": ours}}))
+    found = of_workers()
+    assert not found.keys() & ours.keys() and found["RAY_TRAIN_V2_ENABLED"] == "1"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runtime_env": null}', "{}"])
+def test_a_job_without_variables(monkeypatch, text):
+    monkeypatch.setenv(JOB, text)
+    assert "TOKENIZERS_PARALLELISM" in of_workers()
+
+
+def test_a_job_that_wants_another_ray_train_is_refused(monkeypatch):
+    given = {"runtime_env": {"env_vars": {"RAY_TRAIN_V2_ENABLED": "0"}}}
+    monkeypatch.setenv(JOB, json.dumps(given))
+    with pytest.raises(RunError, match=r"sets RAY_TRAIN_V2_ENABLED='0', and a sweep needs '1'"):
+        of_workers()
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/runs", "gs://x", "file:///x"])
+def test_an_address_is_no_runs_folder(text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["--runs-dir", text])
+    assert caught.value.code == 2 and f"found '{text}'" in capsys.readouterr().err
+    assert parser().parse_args(["--runs-dir", "a/s3:b"]).runs_dir == Path("a/s3:b")
 
 
 def test_workers_import_the_code_of_this_checkout(monkeypatch):

@@ -193,3 +193,12 @@ def test_the_board_is_asked_at_most_a_few_times_a_second(clock, answers):
     progress_actor.stop()
     assert not reporter.should_stop() and reporter.should_stop()
     assert handle.stopping.calls == 2
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_an_actor_that_was_started_again_is_told_whether_the_sweep_stops(stop):
+    fresh = ProgressActor()
+    assert not fresh.restored() and not fresh.stopping(3)
+    fresh.restore({0: {7: "point"}}, stop)
+    assert fresh.restored() and fresh.stopping() is stop
+    assert fresh.others(0, 1) == ["point"]

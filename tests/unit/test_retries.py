@@ -7,6 +7,7 @@ from records_factory import make_study
 
 from mtray.errors import LossNotFinite, NodeLost, TrialStopped, WorkerLost
 from mtray.schema import Recipe
+from mtray.search.execution.worker_logs import output_into
 from mtray.search.ledger.stopwatch import Stopwatch
 from mtray.trial.job import Job
 
@@ -89,8 +90,20 @@ def test_workers_that_die_under_a_sweep_that_stops_are_no_attempt(run):
 
 def test_the_board_hears_of_a_new_start(run):
     line = Line()
-    run(WorkerLost(), "done", line=line)
-    assert line.told == [{"state": "starting"}]
+    run(WorkerLost("killed"), "done", line=line)
+    then = "WorkerLost: killed; again from the first step"
+    assert line.told == [{"state": "starting", "retry": then}]
+
+
+def test_an_attempt_says_where_it_ran(run, tmp_path):
+    """By what its worker wrote as it began."""
+    folder = tmp_path / "trials/0003"
+    with output_into(folder, "3", 0, 1, "10.0.0.2"):
+        pass
+    line, tried = Line(), []
+    assert run(WorkerLost("killed"), "done", line=line, attempts=tried)[0] == "done"
+    assert "(10.0.0.2), process" in tried[0]["where"]
+    assert tried[0]["where"] in line.told[0]["retry"]
 
 
 def test_an_attempt_says_where_the_next_one_begins(run, tmp_path):

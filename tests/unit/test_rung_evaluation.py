@@ -176,6 +176,50 @@ def test_a_worker_that_is_asked_to_stop_does_and_one_that_hears_nothing_goes_on(
     assert time.monotonic() - start < 30
 
 
+class Restarting(Handle):
+    """The actor's process dies with the first question, and Ray starts an empty one."""
+
+    died = False
+
+    def __getattr__(self, name):
+        import ray
+
+        def call(*arguments):
+            found = getattr(self._progress_actor, name)(*arguments)
+            if name == "question" and found is not None and not self.died:
+                self.died, self._progress_actor = True, ProgressActor()
+                raise ray.exceptions.ActorUnavailableError("restarting", b"0" * 16)
+            if name == "answered" and self.died and not self.said:
+                self.said = True
+                raise ray.exceptions.ActorUnavailableError("restarting", b"0" * 16)
+            return found
+
+        return Method(call)
+
+    said = False
+
+
+def test_a_question_to_an_actor_that_is_started_again_is_asked_again(rung_evaluator):
+    """And no trial is stopped, nor does it wait ten minutes."""
+    start, fresh = time.monotonic(), Restarting(ProgressActor())
+    with rung_evaluator(fresh) as found:
+        assert ask(fresh, "0.3 0.3", rung=1) is False
+    assert fresh.died and fresh.said and len(found.curve) == 1
+    assert time.monotonic() - start < 60
+
+
+def test_without_the_actor_the_trial_is_stopped(progress_actor, monkeypatch):
+    """It is on the driver's machine, which is gone then."""
+    import ray
+
+    def gone(*_):
+        raise ray.exceptions.RayActorError
+
+    monkeypatch.setattr(ray, "get", gone)
+    with pytest.raises(TrialStopped):
+        ask(progress_actor, "0.3 0.3")
+
+
 def test_an_answer_to_an_earlier_question_is_not_taken_for_this_one(progress_actor, monkeypatch):
     """A trial that is run again under its number asks at the same rung again."""
     monkeypatch.setattr(boards, "ANSWER_SECONDS", 0.05)

@@ -6,6 +6,7 @@ import pytest
 from ledger_factory import ledger_in, states_in, trials_in
 from records_factory import make_failed, make_record
 
+from mtray.errors import NodeLost
 from mtray.report.records import read_record, write_json, write_record
 from mtray.run_files import BASE_NUMBER, result_path, trial_dir
 from mtray.schema import Budget
@@ -13,6 +14,7 @@ from mtray.search.ledger.stopwatch import FILE
 from mtray.search.strategy.advice import Advisor, Proposal
 
 searcher = pytest.importorskip("mtray.search.execution.searcher", reason="needs Ray")
+nodes_module = pytest.importorskip("mtray.search.execution.nodes")
 FINISHED = searcher.Searcher.FINISHED
 abandoned = []  # trials for whose job nobody waits
 
@@ -21,7 +23,7 @@ abandoned = []  # trials for whose job nobody waits
 def cluster(monkeypatch):
     """The ids of the machines that are there; take one away to lose it."""
     nodes = {"head", "other"}
-    monkeypatch.setattr("mtray.search.execution.searcher.alive_nodes", lambda: set(nodes))
+    monkeypatch.setattr(searcher, "SEEN", nodes_module.SeenNodes())
     monkeypatch.setattr("mtray.search.execution.nodes.alive_nodes", lambda: set(nodes))
     monkeypatch.setattr("mtray.search.execution.nodes.NODE_SECONDS", 0.0)
     abandoned.clear()
@@ -146,6 +148,52 @@ def test_a_trial_that_is_lost_again_and_again_fails_with_its_attempts(tmp_path, 
     assert not (trial_dir(tmp_path, 0) / FILE).exists()
     assert trials_in(tmp_path)[0].user_attrs["reason_class"] == "worker_lost"
     assert sweep.ask()[1].number == 1 and not sweep.limits.stopped
+
+
+class SlowInquiry:
+    """Into a loss whose cause is not known yet."""
+
+    error = None
+
+    def __init__(self, what, nodes):
+        self.nodes = nodes
+
+    def found(self):
+        return self.error
+
+
+def test_tune_goes_on_while_it_is_not_known_why_a_trial_was_lost(tmp_path, cluster, monkeypatch):
+    """Ray needs a minute to notice a lost machine; both trials were on it, and both say so."""
+    monkeypatch.setattr(searcher, "LossInquiry", SlowInquiry)
+    sweep = begun(tmp_path, trials=3)
+    sweep.places = 2
+    (one, _), (other, _) = sweep.ask(), sweep.ask()
+    sweep.end(one, error=True)
+    sweep.end(other, error=True)
+    assert sweep.ask()[1].number == 2 and not sweep.limits.stopped
+    assert sweep.ask() is None, "all three are dispatched, two of them lost"
+    monkeypatch.setattr(SlowInquiry, "error", NodeLost("a node was lost"))
+    assert [sweep.ask()[1].number] == [0], "again, under its number"
+    assert [n for what, n in sweep.said if what == "lost"] == [0, 1]
+    attempts = [trials_in(tmp_path)[n].user_attrs["attempts"] for n in (0, 1)]
+    assert [a["reason_class"] for (a,) in attempts] == ["node_lost"] * 2
+
+
+def test_a_sweep_that_stops_gives_lost_trials_back(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr(searcher, "LossInquiry", SlowInquiry)
+    sweep = begun(tmp_path)
+    trial_id, job = sweep.ask()
+    sweep.end(trial_id, error=True)
+    sweep.limits.stop("stopped by a signal")
+    assert sweep.ask() == FINISHED and sweep.ledger.running == 0
+    assert Sweep(tmp_path).ask()[1] == job
+
+
+def test_a_failed_base_model_stops_the_trials_that_wait_for_it(tmp_path, cluster):
+    sweep = Sweep(tmp_path)
+    (base, _), _ = sweep.ask(), sweep.ask()
+    sweep.end(base, make_failed(BASE_NUMBER))
+    assert sweep.limits.fatal and "halt" in sweep.said
 
 
 def test_a_base_model_that_is_lost_comes_again_and_then_ends_the_sweep(tmp_path, cluster):

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,10 @@ def test_an_ability_the_base_model_lacks_is_left_out_with_the_reason(study):
     nothing = outputs(suite, "таксі", 0.0, 50.0)
     with pytest.raises(EvaluationError, match="none of the abilities"):
         suite.score(tuned, nothing, 200, 0, load_comet)
+    # where nothing asks for retention, abilities are measured without it
+    free = replace(suite, objectives=("quality",)).score(tuned, nothing, 200, 0, load_comet)
+    assert "retention" not in free.objectives and "spanish" in free.scores
+    assert set(free.left_out) == {"spanish", "modelling"}
 
 
 def test_quality_is_the_mean_over_directions(study):

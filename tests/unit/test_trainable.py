@@ -15,7 +15,9 @@ from mtray.report import records
 from mtray.report.records import read_record, read_records
 from mtray.run_files import result_path
 from mtray.schema import Mix, Recipe, SourceShare, TrainingRecord
+from mtray.search.execution.worker_logs import output_into
 from mtray.search.ledger.stopwatch import Stopwatch
+from mtray.search.ledger.trial_owner import Owner
 from mtray.trial.job import IntermediatePoint, Job, Outcome, ReversionPoint
 
 trainable = pytest.importorskip("mtray.search.execution.trainable", reason="needs Ray")
@@ -133,6 +135,28 @@ def test_a_pruned_replicate_says_what_it_repeats():
 @pytest.mark.parametrize("ends", [{"training": TrialStopped()}, {"scoring": TrialStopped()}])
 def test_a_stopped_trial_leaves_nothing_and_runs_again(trial, ends):
     assert trial(**ends) is None and not trial.path.exists()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_workers_printed_stays_if_the_trial_fails(trial, fails):
+    def takes(attempts, stopwatch):
+        with output_into(trial.path.parent, "4", 0, 1, "10.0.0.2"):
+            return 0.0
+
+    record = trial(takes=takes, **({"training": KeyError("x")} if fails else {}))
+    assert (trial.path.parent / "worker-0.log").exists() is fails
+    assert [w["rank"] for w in record.extra.get("workers", ())] == [0] * fails
+    assert read_record(trial.path).extra == record.extra
+
+
+def test_a_process_that_was_cut_off_writes_no_record(trial):
+    """The trial was begun again on another machine, which is its owner now."""
+
+    def cut_off(attempts, stopwatch):
+        Owner(trial.path.parent, "trial").take()
+        return 0.0
+
+    assert trial(takes=cut_off) is None and not trial.path.exists()
 
 
 def test_workers_that_die_under_a_sweep_that_stops_leave_nothing(trial):

@@ -25,9 +25,11 @@ from mtray.search.ledger.trial_failures import (
     attempt,
     classify,
     failed_record,
+    innermost,
     is_disk_full,
     may_run_again,
     most_telling,
+    one_line,
     state_of,
     why_to_give_up,
     with_attempts,
@@ -126,6 +128,28 @@ def test_of_several_workers_the_one_that_says_most_is_believed(errors, rank):
     assert most_telling(errors) is errors[rank]
 
 
+@pytest.mark.parametrize(
+    "text, line",
+    [
+        ("", "ValueError: without a message"),
+        ("  \n\n", "ValueError: without a message"),
+        ("\n  at last\nmore", "ValueError: at last"),
+        ("it failed due to:\n\nthe cause\nmore", "ValueError: it failed due to: the cause"),
+    ],
+)
+def test_a_reason_is_never_empty(text, line):
+    assert one_line(ValueError(text)) == line
+
+
+def test_the_innermost_error_that_says_something_is_the_cause():
+    outer = RuntimeError("failed due to:")
+    outer.controller_failure = RuntimeError("of the group")
+    outer.controller_failure.cause = ValueError("connect: refused")
+    outer.controller_failure.cause.__cause__ = KeyError()
+    assert str(innermost(outer)) == "connect: refused"
+    assert innermost(KeyError()).args == ()
+
+
 def test_a_refused_recipe_is_infeasible_until_it_is_scored():
     assert state_of(DataError("holds 3"), scoring=False) == "infeasible"
     assert state_of(ConfigError("frozen_layers is 9"), scoring=False) == "infeasible"
@@ -153,6 +177,23 @@ def tried(*classes):
 )
 def test_further_attempts_are_counted_by_kind(reason_class, before, again):
     assert may_run_again(reason_class, tried(*before)) is again
+
+
+@pytest.mark.parametrize(
+    "reason_class, steps, now, again",
+    [
+        ("node_lost", [0, 0], 0, False),
+        ("node_lost", [0, 0], 1, True),
+        ("node_lost", [10, 20, 30, 40], 40, True),
+        ("node_lost", [10, 20, 30, 40, 40], 40, False),
+        ("worker_lost", [10, 10, 20], 30, True),
+        ("worker_lost", [30, 30], 20, False),
+        ("out_of_memory", [10], 20, False),
+    ],
+)
+def test_losses_with_progress_since_do_not_count(reason_class, steps, now, again):
+    before = [attempt(reason_class, "why", "again", 2.0, step) for step in steps]
+    assert may_run_again(reason_class, before, now) is again
 
 
 def test_a_failed_record_says_why_and_what_was_tried():

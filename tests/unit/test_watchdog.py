@@ -42,6 +42,23 @@ def test_what_a_trial_waits_for_is_named(wanted, total, free, line):
     assert waiting_line("7", 60.4, wanted, Cluster(total, free, 1, 2)) == line
 
 
+@pytest.mark.parametrize(
+    "total, starting, expected",
+    [
+        (2.0, True, "trial 7 has waited 60 s for its processes to start, which have their 1 CPU; "
+         "1 of 2 executors have started"),
+        (2.0, False, "trial 7 has waited 60 s for 1 CPU; the cluster has 2 CPU, 0 free; "
+         "1 of 2 executors have started"),
+        (0.0, True, "trial 7 has waited 60 s for 1 CPU; the cluster has 0 CPU, 0 free; "
+         "1 of 2 executors have started; it cannot start until there is more CPU"),
+    ],
+)  # fmt: skip
+def test_an_executor_that_starts_waits_for_no_resource(total, starting, expected):
+    """It holds its own, so that none is free."""
+    cluster = Cluster({"CPU": total}, {}, 1, 2, starting)
+    assert waiting_line("7", 60.4, {"CPU": 1}, cluster) == expected
+
+
 def test_a_trial_is_named_once_in_a_while_and_only_while_it_waits():
     waiting = Waiting()
     waiting.dispatch(7, 100.0)

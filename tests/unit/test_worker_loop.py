@@ -144,3 +144,15 @@ def test_the_first_worker_of_a_training_compares_it_with_the_base_model(tmp_path
     assert plan.answers() == outputs
     write_record(tmp_path, make_record(-1, role="base", state="failed"))
     assert plan.answers() is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_reports_of_training_hold_the_memory_of_a_gpu(monkeypatch, there):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: 5)
+    told = []
+    report = worker_loop.with_gpu_memory(told.append)
+    report({"loss": 1.0})
+    report({"state": "loading"})
+    more = {"gpu_memory_bytes": 5} if there else {}
+    assert told == [{"loss": 1.0, **more}, {"state": "loading"}]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mtray.analysis.uncertainty import Z95
@@ -105,10 +106,13 @@ class RungEvaluator:
         import ray
 
         while True:
-            question = ray.get(self._progress_actor.question.remote(self._job.number))
-            if question is not None:
-                self._hear(question)
-            elif self._over.wait(INTERVAL):
+            question = None
+            # a process that is being started again knows no question, and the worker asks again
+            with suppress(ray.exceptions.RayActorError):
+                question = ray.get(self._progress_actor.question.remote(self._job.number))
+                if question is not None:
+                    self._hear(question)
+            if question is None and self._over.wait(INTERVAL):
                 return
 
     def _hear(self, question: RungQuestion) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtray.errors import ConfigError, RunError
@@ -15,11 +15,16 @@ class AvailableResources:
     """Resources of a machine or a cluster.
 
     where: `this machine` or the cluster, as messages call it.
-    amounts: its CPUs and GPUs, by Ray's names.
+    machines: the CPUs and GPUs of each, by Ray's names.
+    grows: whether machines may join.
     """
 
     where: str
-    amounts: Mapping[str, float]
+    machines: Sequence[Mapping[str, float]]
+    grows: bool = False
+
+    def total(self, name: str) -> float:
+        return sum(machine.get(name, 0) for machine in self.machines)
 
 
 def this_machine(study: Study) -> AvailableResources:
@@ -30,7 +35,14 @@ def this_machine(study: Study) -> AvailableResources:
         import torch
 
         gpus = torch.cuda.device_count()
-    return AvailableResources("this machine", {"CPU": os.cpu_count() or 1, "GPU": gpus})
+    return AvailableResources("this machine", [{"CPU": os.cpu_count() or 1, "GPU": gpus}])
+
+
+def machines() -> list[dict[str, float]]:
+    """What each alive machine of the joined cluster has, by Ray's names."""
+    import ray
+
+    return [dict(node.get("Resources", {})) for node in ray.nodes() if node["Alive"]]
 
 
 def cluster(address: str) -> AvailableResources:
@@ -41,7 +53,7 @@ def cluster(address: str) -> AvailableResources:
 
     start_ray(address)
     try:
-        return AvailableResources(f"the cluster at {address}", ray.cluster_resources())
+        return AvailableResources(f"the cluster at {address}", machines(), grows=True)
     finally:
         ray.shutdown()
 
@@ -52,25 +64,30 @@ def per_worker(resources: Resources) -> dict[str, float]:
     return {name: amount for name, amount in wanted.items() if amount}
 
 
-def fitting(resources: Resources, amounts: Mapping[str, float]) -> int:
-    """How many trials fit at a time."""
-    fits = min(
-        int(amounts.get(name, 0) // (resources.workers * each))
-        for name, each in per_worker(resources).items()
-    )
+def fitting(resources: Resources, machines: Sequence[Mapping[str, float]]) -> int:
+    """How many trials fit at a time. A worker needs a machine of its own size; the workers of a
+    trial may be on several."""
+    workers = sum(_workers_on(resources, machine) for machine in machines)
+    fits = workers // resources.workers
     return min(fits, resources.concurrent_trials) if resources.concurrent_trials else fits
+
+
+def _workers_on(resources: Resources, machine: Mapping[str, float]) -> int:
+    return min(int(machine.get(n, 0) // each) for n, each in per_worker(resources).items())
 
 
 def shortage(resources: Resources, room: AvailableResources) -> str:
     """The resource that a trial needs and `room` lacks; empty if one fits."""
-    if fitting(resources, room.amounts):
+    if fitting(resources, room.machines):
         return ""
-    has = {name: room.amounts.get(name, 0) for name in ("CPU", "GPU")}
-    return (
-        f"a trial needs {resources.workers} x ({resources.cpus_per_worker:g} CPU, "
-        f"{resources.gpus_per_worker:g} GPU) and {room.where} has {has['CPU']:g} CPU, "
-        f"{has['GPU']:g} GPU"
+    wanted = f"{resources.cpus_per_worker:g} CPU, {resources.gpus_per_worker:g} GPU"
+    short = (
+        f"a trial needs {resources.workers} x ({wanted}) and {room.where} has "
+        f"{room.total('CPU'):g} CPU, {room.total('GPU'):g} GPU"
     )
+    if len(room.machines) > 1 and not any(_workers_on(resources, m) for m in room.machines):
+        short += f", but no machine of it has ({wanted})"
+    return short
 
 
 def concurrency(resources: Resources, room: AvailableResources) -> int:
@@ -80,19 +97,27 @@ def concurrency(resources: Resources, room: AvailableResources) -> int:
             f"{short}; change `resources` in the study, or name a cluster that has more "
             "(`--address`)"
         )
-    return fitting(resources, room.amounts)
+    return _places(resources, room)
+
+
+def _places(resources: Resources, room: AvailableResources) -> int:
+    """How many trials run at a time: as many as fit, or as the study names where machines may
+    join."""
+    if room.grows and resources.concurrent_trials:
+        return resources.concurrent_trials
+    return fitting(resources, room.machines)
 
 
 def check_resources(study: Study, room: AvailableResources, waits: bool = False) -> int:
     """How many trials fit at a time; 1 if none does yet and the sweep `waits` for machines to
     join. Raises RunError if none fits, ConfigError if the study's metric needs a GPU and
     there is none."""
-    if _scores_on_a_gpu(study) and not room.amounts.get("GPU", 0):
+    if _scores_on_a_gpu(study) and not room.total("GPU"):
         raise ConfigError(
             f"`evaluation.comet_device` is gpu, but {room.where} has no GPU; use auto or cpu"
         )
     if waits and shortage(study.resources, room):
-        return 1
+        return max(1, _places(study.resources, room))
     return concurrency(study.resources, room)
 
 

@@ -52,6 +52,15 @@ def _attempted(record: TrialRecord) -> str:
     return f" (attempts before: {'; '.join(ends)})" if ends else ""
 
 
+def _logs(record: TrialRecord) -> str:
+    """Where the workers of a failed trial ran, and what they printed; empty if it did not fail."""
+    places = record.extra.get("workers") or ()
+    texts = [
+        f"worker {p['rank']} on {p['host']}, process {p['process']}: {p['log']}" for p in places
+    ]
+    return f"; {'; '.join(texts)}" if record.state == "failed" and texts else ""
+
+
 def say(console: Console, text: str) -> None:
     """Print a plain line, neither wrapped nor parsed as markup."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -62,6 +71,7 @@ class LiveTable:
 
     - `publish`: takes the sweep's progress every few seconds.
     - `ending`: whether no further trial starts, so that there is no time left to estimate.
+    - `count`: takes the record of every trial that has ended.
     """
 
     def __init__(
@@ -72,13 +82,15 @@ class LiveTable:
         concurrent: int,
         publish: Callable[[LiveProgress], None] = lambda found: None,
         ending: Callable[[], bool] = lambda: False,
+        count: Callable[[TrialRecord], None] = lambda record: None,
     ) -> None:
         self._console, self._total, self._concurrent = console, total, concurrent
-        self._publish, self._ending = publish, ending
+        self._publish, self._ending, self._count = publish, ending, count
         self._done, self._already = 0, finished
         self._started = time.monotonic()
         self._jobs: dict[int, Job] = {}
         self._snapshot: dict[int, dict[str, Any]] = {}
+        self._retries: dict[int, str] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._progress_actor: Any = None
@@ -105,7 +117,8 @@ class LiveTable:
         elif record.state == "stopped":
             found = f"STOPPED {(record.reason or '').removeprefix('stopped ')}"
         else:
-            found = f"{record.state.upper()} {record.reason}"
+            found = f"{record.state.upper()} {record.reason}{_logs(record)}"
+        self._count(record)
         role = "" if record.role == "search" else f" ({record.role})"
         role += _repeats(record) + _attempted(record)
         self.say(
@@ -211,3 +224,12 @@ class LiveTable:
 
         with suppress(ray.exceptions.RayError):  # a slow progress actor only makes the table stale
             self._snapshot = ray.get(self._progress_actor.snapshot.remote(), timeout=5)
+            self.say_retries()
+
+    def say_retries(self) -> None:
+        """Print which trials try again, each time once."""
+        for number, entry in self._snapshot.items():
+            text = entry.get("retry", "")
+            if text and self._retries.get(number) != text:
+                self.say(f"{self._clock()} trial {trial_name(number)} tries again: {text}")
+                self._retries[number] = text

@@ -20,10 +20,10 @@ import ray
 
 from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
-from mtray.search.execution.available_resources import fitting, per_worker
+from mtray.search.execution.available_resources import fitting, machines, per_worker
 from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.memory_kills import WATCH
-from mtray.search.execution.nodes import alive_nodes, is_gone, lost_error
+from mtray.search.execution.nodes import SEEN, is_gone, lost_error
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
@@ -31,8 +31,10 @@ from mtray.search.ledger.trial_failures import (
     LOST,
     classify,
     full_disk_error,
+    innermost,
     is_disk_full,
     most_telling,
+    one_line,
 )
 
 LOOK_EVERY = 2.0  # seconds between two polls of the cluster's resources
@@ -41,7 +43,7 @@ END_WITHIN = 10.0  # seconds for executors to end by themselves
 STARTS = 3  # failed ones in a row after which a waiting trial fails
 ANSWER_WITHIN = 30.0  # seconds for an actor that may be busy
 CONTINUE = "the same command continues"
-RECENTLY = 60.0  # seconds: a machine that was lost before is not why an executor ended
+TRACKS = "the process that tracks the trials' progress"
 
 
 class Executors:
@@ -49,17 +51,24 @@ class Executors:
 
     - `places`: how many trials the cluster has room for now, at least one, so that a waiting trial
       reports which resource it waits for.
-    - `lost`: called with the reason if the process of the queue or of the progress actor is gone,
-      without which no trial can run.
+    - `lost`: called with the reason if the process of the queue is gone, without which no trial
+      can run.
+    - `grows`: whether machines may join, since the cluster is not the sweep's own.
+    - `restore`: called if that of the progress actor was lost and is there again, empty.
     """
 
     def __init__(
-        self, shared: Shared, say: Callable[[str], None], lost: Callable[[str], None]
+        self,
+        shared: Shared,
+        say: Callable[[str], None],
+        lost: Callable[[str], None],
+        restore: Callable[[], None] = lambda: None,
+        grows: bool = False,
     ) -> None:
-        self._shared, self._say, self._lost = shared, say, lost
+        self._grows = grows
+        self._shared, self._say, self._lost, self._restore = shared, say, lost, restore
         self._over, self._closed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
-        self._seen: dict[str, float] = {}  # of every machine, when it was last there
         self._look_once()
         self._watch = threading.Thread(target=self._look, daemon=True, name="executors")
         self._watch.start()
@@ -87,15 +96,19 @@ class Executors:
         """Call `lost` if the sweep cannot go on. No executor starts any more, but how the running
         ones end is still told to those who wait for it."""
         with suppress(ray.exceptions.RayError):
-            what = "" if self._over.is_set() else self._lost_actor()
-            if what:
+            if self._over.is_set():
+                return
+            if what := self._lost_actor():
                 self._over.set()
                 self._lost(f"{what} was lost (killed, or out of memory?); {CONTINUE}")
+            elif not ray.get(self._shared.progress_actor.restored.remote(), timeout=ANSWER_WITHIN):
+                self._say(f"{TRACKS} was lost and has been started again; no trial is stopped")
+                self._restore()
 
     def _lost_actor(self) -> str:
         for what, ask in (
             ("the process of the job queue", self._shared.queue.started),
-            ("the process that tracks the trials' progress", self._shared.progress_actor.stopping),
+            (TRACKS, self._shared.progress_actor.stopping),
         ):
             try:
                 ray.get(ask.remote(), timeout=ANSWER_WITHIN)
@@ -106,9 +119,17 @@ class Executors:
 
     def _look_once(self) -> None:
         WATCH.look()
-        self._seen.update(dict.fromkeys(alive_nodes(), time.monotonic()))
-        self.places = max(1, fitting(self._shared.study.resources, ray.cluster_resources()))
+        SEEN.look()
+        self.places = self._room()
         self._grow()
+
+    def _room(self) -> int:
+        """As many as fit on the machines that are there; what the study names where the cluster may
+        grow, so that requests that wait drive an autoscaler."""
+        wanted = self._shared.study.resources
+        if self._grows and wanted.concurrent_trials:
+            return wanted.concurrent_trials
+        return max(1, fitting(wanted, machines()))
 
     def _grow(self) -> None:
         """Start executors for machines that joined; those of a machine that left end with it."""
@@ -148,12 +169,12 @@ class Executors:
     def _run(self, name: str) -> bytes | None:
         """Run an executor until it ends; returns its pickled failure, None if it ended by
         itself."""
+        start = time.monotonic()
         try:
             trainer(name, self._shared).fit()
         # Ray raises in a waiting thread while it shuts down
         except (Exception, SystemExit) as error:
-            since = time.monotonic() - RECENTLY
-            nodes = {node for node, seen in [*self._seen.items()] if seen > since}
+            nodes = SEEN.recent(start - LOOK_EVERY)
             cause = None if self._closed.is_set() else root_cause(error, nodes)
             return packed_failure(cause) if cause else None
         return None
@@ -165,18 +186,21 @@ def trainer(name: str, shared: Shared) -> Any:
     from ray import train
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from mtray.search.execution.process_groups import AddressedTorchConfig
+
     wanted = shared.study.resources
+    config = AddressedTorchConfig if wanted.workers > 1 else TorchConfig
     return TorchTrainer(
         worker_loop,
         train_loop_config={"shared": shared, "executor": name},
-        torch_config=TorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
+        torch_config=config(backend="nccl" if wanted.gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=wanted.workers,
             use_gpu=bool(wanted.gpus_per_worker),
             resources_per_worker=per_worker(wanted),
         ),
         run_config=train.RunConfig(
-            name=name,
+            name=f"{os.path.basename(shared.run_dir)}_{name}",
             storage_path=os.path.join(shared.run_dir, "ray_train"),
             # retries are decided by `mtray.search.execution.retries`
             failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=0),
@@ -192,10 +216,10 @@ def root_cause(error: BaseException, nodes_before: set[str]) -> Exception | None
     if is_disk_full(error):
         return full_disk_error()
     failures = getattr(error, "worker_failures", None)
-    cause = most_telling(failures) if failures else error
+    cause = most_telling(failures) if failures else innermost(error)
     reason_class = classify(cause)
     if reason_class in LOST:
         return lost_error("a worker process of the trial ended", nodes_before)
     if reason_class == "out_of_memory" and isinstance(cause, Exception):
         return cause
-    return TrainError(str(cause))
+    return TrainError(str(cause) if failures and str(cause).strip() else one_line(cause))

@@ -26,9 +26,11 @@ def with_point(curve: list[tuple[int, float]], step: int, loss: float) -> list[t
 
 
 class ProgressActor:
-    """State of every running trial, by number. A Ray actor that reserves no CPU."""
+    """State of every running trial, by number. A Ray actor that reserves no CPU. Ray starts a lost
+    one again; it is empty then, and the driver tells it what it must know (`restore`)."""
 
     def __init__(self) -> None:
+        self._restored = False
         self._trials: dict[int, dict[str, Any]] = {}
         self._stop = False
         self._cancelled: set[int] = set()
@@ -54,6 +56,17 @@ class ProgressActor:
 
     def remove(self, number: int) -> None:
         self._trials.pop(number, None)
+
+    def restored(self) -> bool:
+        """Whether the driver has told this process what it must know."""
+        return self._restored
+
+    def restore(self, points: Mapping[int, Mapping[int, Point]], stop: bool) -> None:
+        """What the driver knows: the measurements at rungs, and whether the sweep is being
+        stopped."""
+        self.know(points)
+        self._stop = self._stop or stop
+        self._restored = True
 
     def know(self, points: Mapping[int, Mapping[int, Point]]) -> None:
         """Add measurements by rung and trial; a later one of the same trial replaces the
@@ -106,12 +119,12 @@ class ProgressActor:
         return self._stop or ticket in self._cancelled or number in self._ended
 
 
-def start_progress() -> Any:
-    """Start the progress actor on the driver's machine, so that it survives the loss of any
-    other."""
+def start_progress(run: str) -> Any:
+    """Start the progress actor of a run on the driver's machine, so that it survives the loss of
+    any other."""
     from mtray.search.execution.nodes import start_actor_here
 
-    return start_actor_here(ProgressActor, soft=True)
+    return start_actor_here(ProgressActor, f"mtray:{run} progress", max_restarts=-1)
 
 
 def ask_whether_to_stop(
@@ -121,15 +134,21 @@ def ask_whether_to_stop(
     Raises TrialStopped if the sweep is being stopped, so that the rung is measured again."""
     import ray
 
-    progress_actor.ask.remote(number, question)
-    until = time.monotonic() + ANSWER_SECONDS
+    from mtray.search.execution.nodes import is_gone
+
+    asked, until = False, time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < until:
         if should_stop():
             raise TrialStopped
         try:
+            if not asked:
+                ray.get(progress_actor.ask.remote(number, question))
+                asked = True
             ends = ray.get(progress_actor.answered.remote(number, question.reached.rung))
-        except ray.exceptions.RayError as error:  # the actor is gone, which ends the sweep
-            raise TrialStopped from error
+        except ray.exceptions.RayError as error:
+            if is_gone(error):  # which ends the sweep
+                raise TrialStopped from error
+            ends, asked = None, False  # a process that was started again does not know the question
         if ends is not None:
             return bool(ends)
         time.sleep(0.1)

@@ -84,8 +84,8 @@ class QueueActor:
         return found
 
 
-def start_queue() -> Any:
-    """Start the queue on the driver's machine: the sweep does not survive its loss anyway."""
+def start_queue(run: str) -> Any:
+    """Start the queue of a run on the driver's machine."""
     from mtray.search.execution.nodes import start_actor_here
 
-    return start_actor_here(QueueActor, soft=False)
+    return start_actor_here(QueueActor, f"mtray:{run} queue")

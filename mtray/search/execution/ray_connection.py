@@ -11,25 +11,28 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from mtray.compat.ray import asks_for_token
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
 CONNECT_WITHIN = 4  # seconds
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 STARTS = 2  # attempts to start a cluster
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 # a resource of the cluster that a sweep has started for itself, by which others know it
 PRIVATE = "mtray_sweep"
 
 
-def start_ray(address: str | None) -> Any:
+def start_ray(address: str | None, run: str = "") -> Any:
     """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
-    interface). Raises RunError if no cluster can be joined there, or it is another sweep's own."""
+    interface). `run`: the run's folder, for the metadata of Ray's job. Raises RunError if no
+    cluster can be joined there, or it is another sweep's own."""
     ray_environment.apply()
     if not address:
-        return _start_local()
+        return _start_local(run)
     try:
-        context = _init(address)
+        context = _init(address, run)
     except (ConnectionError, RuntimeError) as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(
@@ -41,9 +44,12 @@ def start_ray(address: str | None) -> Any:
     return context
 
 
-def _init(address: str, **more: Any) -> Any:
+def _init(address: str, run: str, **more: Any) -> Any:
     import ray
 
+    if run:
+        metadata = {"mtray_run": os.path.basename(run), "mtray_folder": run}
+        more["job_config"] = ray.job_config.JobConfig(metadata=metadata)
     return ray.init(
         address=address,
         log_to_driver=False,
@@ -53,13 +59,14 @@ def _init(address: str, **more: Any) -> Any:
     )
 
 
-def _start_local() -> Any:
+def _start_local(run: str) -> Any:
     keep_token()
     folder = session_folder()
     # Ray's processes make sockets of their own among the temporary files
     short = {"TMPDIR": str(folder.path)} if folder.note else {}
     with _ignored(signal.SIGHUP), _environment(short):
         return _started(
+            run,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             resources={PRIVATE: 1},
@@ -67,7 +74,7 @@ def _start_local() -> Any:
         )
 
 
-def _started(**settings: Any) -> Any:
+def _started(run: str, **settings: Any) -> Any:
     """A cluster on this machine. Its processes may not come up in time where many others run, so
     it is tried twice. Raises RunError."""
     import ray
@@ -75,7 +82,7 @@ def _started(**settings: Any) -> Any:
     error: Exception | None = None
     for _ in range(STARTS):
         try:
-            return _init("local", **settings)
+            return _init("local", run, **settings)
         except OSError:  # of the machine, such as a full disk
             raise
         except Exception as found:  # Ray raises nothing more special
@@ -134,14 +141,25 @@ def _check_not_private(address: str, context: Any) -> None:
     )
 
 
-def cluster_lines(context: Any, address: str | None) -> list[str]:
+def cluster_lines(
+    addresses: Mapping[str, Any], dashboard: str | None, address: str | None
+) -> list[str]:
     """What is said of the cluster once it is there: which one was joined, and where its dashboard
-    is."""
+    is. `addresses`, `dashboard`: what `ray.init` returns of them."""
     lines = []
+    gcs = str(addresses["gcs_address"])
     if address:
-        lines.append(f"joined the Ray cluster at {context.address_info['gcs_address']}")
-    dashboard = f"http://{context.dashboard_url}  (token: {token_command()})"
-    return [*lines, f"Ray dashboard: {dashboard}"]
+        lines.append(f"joined the Ray cluster at {gcs}")
+    if not dashboard:
+        return [*lines, "this Ray cluster has no dashboard"]
+    head, port = gcs.rpartition(":")[0], dashboard.rpartition(":")[2]
+    line = f"Ray dashboard: http://{dashboard}"
+    here = addresses.get("node_ip_address", head)
+    if dashboard.startswith(LOOPBACK) and head != here:
+        line += f" on {head} (from here: ssh -L {port}:127.0.0.1:{port} {head})"
+    if asks_for_token():
+        line += f"  (token: {token_command()})"
+    return [*lines, line]
 
 
 def stay_connected_for(threads: Iterable[threading.Thread]) -> None:

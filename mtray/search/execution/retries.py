@@ -9,6 +9,7 @@ from mtray.run_files import trial_dir
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.submit import run_in_executor
+from mtray.search.execution.worker_logs import places_text
 from mtray.search.ledger.stopwatch import Stopwatch
 from mtray.search.ledger.trial_failures import (
     LOST,
@@ -18,7 +19,7 @@ from mtray.search.ledger.trial_failures import (
     may_run_again,
     one_line,
 )
-from mtray.search.ledger.trial_scratch import resume_text
+from mtray.search.ledger.trial_scratch import last_step, resume_text
 from mtray.trial.job import Job, Outcome
 
 
@@ -28,10 +29,10 @@ def train_with_retries(
     """The outcome of the first attempt that succeeds; failed ones are appended to `attempts`.
 
     Out of memory: one more attempt with half the tokens per batch, in training (with more
-    micro-batches instead) and in evaluation. Worker or node lost: at most two more attempts. Both
-    resume from the trial's checkpoint if there is one. Raises what the last attempt raised,
-    TimeLimitReached if the attempts together exceed the trial's minutes, and TrialStopped if the
-    sweep is being stopped.
+    micro-batches instead) and in evaluation. Worker or node lost: at most two more attempts from
+    the same step; losses after which the trial made progress do not count. Both resume from the
+    trial's checkpoint if there is one. Raises what the last attempt raised, TimeLimitReached if the
+    attempts together exceed the trial's minutes, and TrialStopped if the sweep is being stopped.
     """
     batch_share = 1.0
     while True:
@@ -43,12 +44,17 @@ def train_with_retries(
             reason_class = classify(error)
             if reason_class in LOST and reporter.stopping():
                 raise TrialStopped from error  # workers die while a sweep is being stopped
-            if not may_run_again(reason_class, attempts):
+            folder = trial_dir(Path(shared.run_dir), job.number)
+            step = last_step(folder)
+            if not may_run_again(reason_class, attempts, step):
                 raise
-            then = resume_text(trial_dir(Path(shared.run_dir), job.number))
+            then = resume_text(folder)
             if reason_class == "out_of_memory":
                 batch_share /= 2
                 then = "again at half the micro-batch"
             seconds = stopwatch.end_attempt()
-            attempts.append(attempt(reason_class, one_line(error), then, seconds))
-            reporter.progress({"state": "starting"})
+            failed = attempt(reason_class, one_line(error), then, seconds, step)
+            where = places_text(folder)
+            attempts.append({**failed, "where": where} if where else failed)
+            lost = f"{one_line(error)} ({where})" if where else one_line(error)
+            reporter.progress({"state": "starting", "retry": f"{lost}; {then}"})

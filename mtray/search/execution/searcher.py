@@ -15,7 +15,8 @@ from mtray.errors import RunError
 from mtray.report.records import read_records, write_record
 from mtray.run_files import BASE_NUMBER, trial_dir
 from mtray.schema import TrialRecord
-from mtray.search.execution.nodes import alive_nodes, lost_error
+from mtray.search.execution.nodes import SEEN, LossInquiry
+from mtray.search.execution.worker_logs import places_record
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger, base_job
 from mtray.search.ledger.stopwatch import kept_time, since_attempts
@@ -107,7 +108,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._jobs: dict[int, Job] = {}
         self._ended: list[TrialRecord] = []
         self._had_complete = ledger.completed > 0
-        self._nodes = alive_nodes()
+        self._begun: dict[int, float] = {}  # when each was dispatched, of time.monotonic()
+        self._lost: dict[int, tuple[Job, LossInquiry]] = {}
         self._waiting_since = 0.0
         budget = ledger.study.budget
         self._stops_early = budget.device_hours is not None or budget.patience is not None
@@ -129,6 +131,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             return found
 
     def _suggest(self, trial_id: str) -> Any:
+        self._decide_lost()
         if self._limits.over():
             return Searcher.FINISHED
         # trials that run may wait for the base model's answers
@@ -143,7 +146,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         else:
             if self._ledger.exhausted(self._limits.trials):
                 # a running trial may be lost and dispatched again
-                return None if self._numbers else Searcher.FINISHED
+                return None if self._numbers or self._lost else Searcher.FINISHED
             if self._limits.paused:
                 return None
             job = self._ledger.next(self._limits.trials, wait=False)
@@ -155,7 +158,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._waiting_since = 0.0
         self._ledger.look_ahead(self._limits.trials)
         self._numbers[trial_id], self._jobs[job.number] = job.number, job
-        self._nodes |= alive_nodes()
+        self._begun[job.number] = time.monotonic()
+        SEEN.look()
         self._events.started(job)
         return {"job": job}
 
@@ -168,23 +172,43 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if (result or {}).get("state") == "disk_full":
                 raise full_disk_error()
             record = self._ledger.records.read(number)
-            if record is None:
-                record = self._without_record(job)
             if record is not None:
                 self._take(record)
+            else:
+                self._without_record(job)
         except OSError as full:
             self._stop_on_full_disk(full)
 
-    def _without_record(self, job: Job) -> TrialRecord | None:
-        """Handle a trial that left no record: released if the sweep is being stopped, enqueued
-        again if its process was lost, failed if that happened too often."""
+    def _without_record(self, job: Job) -> None:
+        """Handle a trial that left no record: released if the sweep is being stopped, otherwise
+        asked why, which may take as long as Ray needs to notice that a machine is gone."""
         self._events.abandoned(job.number)
         if self._limits.stopped:
-            if job.number != BASE_NUMBER:
-                self._ledger.give_back(job.number)
-            return None
-        error = lost_error("the trial's own process ended without a record", self._nodes)
-        self._nodes = alive_nodes()
+            self._release(job)
+            return
+        nodes = SEEN.recent(self._begun[job.number])
+        what = "the trial's own process ended without a record"
+        self._lost[job.number] = job, LossInquiry(what, nodes)
+        self._decide_lost()
+
+    def _release(self, job: Job) -> None:
+        if job.number != BASE_NUMBER:
+            self._ledger.give_back(job.number)
+
+    def _decide_lost(self) -> None:
+        """Enqueue lost trials again whose cause is known by now; those that were lost too often
+        have failed."""
+        for number, (job, inquiry) in [*self._lost.items()]:
+            if self._limits.stopped:
+                del self._lost[number]
+                self._release(job)
+            elif (error := inquiry.found()) is not None:
+                del self._lost[number]
+                if (record := self._after_loss(job, error)) is not None:
+                    self._take(record)
+
+    def _after_loss(self, job: Job, error: Exception) -> TrialRecord | None:
+        """The record of a trial that was lost too often; None if it runs again."""
         reason_class, reason = classify(error), one_line(error)
         folder = trial_dir(self._run_dir, job.number)
         if job.number == BASE_NUMBER:
@@ -197,6 +221,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._events.lost(job.number, reason)
             return None
         record = with_attempts(failed_record(job, error, kept_time(folder).seconds), job.attempts)
+        record = record.model_copy(update={"extra": {**record.extra, **places_record(folder)}})
         write_record(self._run_dir, record)
         delete_scratch(folder)
         return record
@@ -210,6 +235,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             if record.state != "complete":
                 reason = f"the base model could not be measured: {record.reason}"
                 self._limits.stop(reason, fatal=True)
+                self._events.halt()  # they would only wait for its answers
             return
         self._ended.append(record)
         why = why_to_give_up(self._ended, self._had_complete)

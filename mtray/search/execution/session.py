@@ -23,7 +23,12 @@ from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
 from mtray.runtime import machine_text
 from mtray.schema import Budget, TrialRecord
-from mtray.search.execution.available_resources import AvailableResources, check_resources, shortage
+from mtray.search.execution.available_resources import (
+    AvailableResources,
+    check_resources,
+    machines,
+    shortage,
+)
 from mtray.search.execution.console import LiveTable, say
 from mtray.search.execution.controls import Actions, Controls
 from mtray.search.execution.disk_space import check_disk
@@ -183,35 +188,42 @@ def _with_ray(
     console: Console,
     started: float,
 ) -> int:
-    import ray
-
     from mtray.search.execution.ray_connection import cluster_lines, disconnect, start_ray
 
     study = prepared.study
-    context = start_ray(address)
+    context = start_ray(address, str(run_dir))
     # imported after the environment is set, which Ray reads on import
+    from mtray.search.execution.cluster_probe import check_nodes
+    from mtray.search.execution.gauges import SweepGauges
     from mtray.search.execution.searcher import Limits
     from mtray.search.execution.sharing import share
 
     try:
-        room = AvailableResources("the cluster", ray.cluster_resources())
+        room = AvailableResources("the cluster", machines(), grows=address is not None)
         concurrent = check_resources(study, room, waits=address is not None)
         check_disk(study, prepared.space, run_dir, concurrent)
+        for line in check_nodes(run_dir, study):
+            say(console, f"note: {line}")
         shared = share(prepared, run_dir)
         minutes = study.budget.max_minutes
         limits = Limits(ledger.total, started + minutes * 60 if minutes else None)
+        gauges = SweepGauges(run_dir.name, study, read_records(run_dir).records)
+
+        def publish(found: LiveProgress) -> None:
+            write_progress(run_dir, _limited(found, limits))
+            gauges.progress(found)
+
         watch = LiveTable(
-            console, limits.trials, ledger.finished, concurrent,
-            lambda found: write_progress(run_dir, _limited(found, limits)),
-            lambda: bool(limits.reason) or limits.paused,
+            console, limits.trials, ledger.finished, concurrent, publish,
+            lambda: bool(limits.reason) or limits.paused, gauges.ended,
         )  # fmt: skip
-        for line in cluster_lines(context, address):
+        for line in cluster_lines(context.address_info, context.dashboard_url, address):
             watch.say(line)
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
         if short := shortage(study.resources, room):
             watch.say(f"{short}; waiting for machines to join")
         before, had = time.monotonic(), ledger.finished
-        received = _run_watched(ledger, shared, limits, watch)
+        received = _run_watched(ledger, shared, limits, watch, room.grows)
         spent = time.monotonic() - before
         with _full_disk_later():
             note_start(
@@ -250,9 +262,12 @@ def _controls(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) 
     return Controls(Path(shared.run_dir), shared.study.budget, limits, actions)
 
 
-def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> int | None:
+def _run_watched(
+    ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable, grows: bool
+) -> int | None:
     """Run trials until the sweep ends; returns the signal that stopped it, if any."""
     from mtray.search.execution.executors import Executors
+    from mtray.search.execution.sharing import rung_points
     from mtray.search.execution.tuner import StopOnSignal, run_trials
 
     progress_actor = shared.progress_actor
@@ -261,7 +276,11 @@ def _run_watched(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTabl
         limits.stop(reason, fatal=True)
         progress_actor.stop.remote()  # a trial may wait for another one that has ended
 
-    executors = Executors(shared, watch.say, lost)
+    def restore() -> None:
+        points = rung_points(shared.study, Path(shared.run_dir))
+        progress_actor.restore.remote(points, limits.stopped)
+
+    executors = Executors(shared, watch.say, lost, restore, grows)
     controls = _controls(ledger, shared, limits, watch)
     watchdog = Watchdog(
         shared.study.resources,

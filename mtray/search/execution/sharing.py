@@ -1,32 +1,38 @@
-"""Puts what all trials of a sweep use where every machine of the cluster can read it."""
+"""Puts what all trials of a sweep share where every machine of the cluster can read it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from mtray.report.records import read_records
 from mtray.search.early_stopping.rungs import points_of
+from mtray.search.execution.progress import start_progress
+from mtray.search.execution.queue_actor import start_queue
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.store_transport import send_tables
 
 
 def share(prepared: Any, run_dir: Path) -> Shared:
     """Put what all trials use where every machine of the cluster can read it."""
-    import ray
-
-    from mtray.search.execution.progress import start_progress
-    from mtray.search.execution.queue_actor import start_queue
-    from mtray.search.execution.store_transport import send_tables
-
-    study, progress_actor = prepared.study, start_progress()
-    if study.early_stopping:
-        progress_actor.know.remote(points_of(read_records(run_dir).records, study.objectives))
+    study, progress_actor = prepared.study, start_progress(run_dir.name)
+    progress_actor.restore.remote(rung_points(study, run_dir), False)
     return Shared(
-        study=study, run_dir=str(run_dir), progress_actor=progress_actor, queue=start_queue(),
+        study=study, run_dir=str(run_dir), progress_actor=progress_actor,
+        queue=start_queue(run_dir.name),
         store=send_tables(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
         similar=_similar(prepared),
     )  # fmt: skip
+
+
+def rung_points(study: Any, run_dir: Path) -> Any:
+    """What the trials with a record measured at their rungs, for the progress actor."""
+    if not study.early_stopping:
+        return {}
+    return points_of(read_records(run_dir).records, study.objectives)
 
 
 def _similar(prepared: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtray.errors import EvaluationError, TrialStopped
+from mtray.errors import EvaluationError, TakenOver, TrialStopped
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record
@@ -21,6 +21,7 @@ from mtray.search.early_stopping.rung_files import RungFiles
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.retries import train_with_retries
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.worker_logs import forget_logs, places_record
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.record_family import write_family
 from mtray.search.ledger.stopwatch import Stopwatch
@@ -32,6 +33,7 @@ from mtray.search.ledger.trial_failures import (
     is_disk_full,
     with_attempts,
 )
+from mtray.search.ledger.trial_owner import Owner
 from mtray.search.ledger.trial_scratch import delete_scratch
 from mtray.trial.job import IntermediatePoint, Job, Outcome, ReversionPoint
 from mtray.trial.record import record_trial
@@ -192,11 +194,21 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     reporter = Reporter(shared.progress_actor, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
     folder = trial_dir(Path(shared.run_dir), job.number)
+    owner = Owner(folder, "trial")
+    owner.take()
     with Stopwatch(folder) as stopwatch:
         found = _run(job, shared, reporter, stopwatch)
     if found is None:
         return None
+    try:
+        owner.check()
+    except TakenOver:  # this machine was cut off meanwhile
+        return None
     record, reverted = found
+    if record.state == "failed":
+        record = record.model_copy(update={"extra": {**record.extra, **places_record(folder)}})
+    else:
+        forget_logs(folder)
     write_family(Path(shared.run_dir), record, reverted)
     delete_scratch(folder)
     shared.progress_actor.remove.remote(job.number)

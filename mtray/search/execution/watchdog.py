@@ -35,12 +35,15 @@ class Cluster:
     total, free: amounts by Ray's names; executors hold theirs while they start.
     started: executors of this sweep whose workers run.
     places: executors that the sweep wants.
+    starting: whether no executor waits for resources, of this or another sweep: those that have not
+      started yet have theirs.
     """
 
     total: Amounts
     free: Amounts
     started: int = 0
     places: int = 1
+    starting: bool = False
 
 
 def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
@@ -50,6 +53,11 @@ def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -
     total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
     running = f"{cluster.started} of {cluster.places} executors have started"
+    if short and cluster.starting and all(total.get(r, 0.0) >= n for r, n in wanted.items()):
+        return (
+            f"trial {name} has waited {seconds:.0f} s for its processes to start, which have their "
+            f"{_amounts(wanted, wanted)}; {running}"
+        )
     if not short:
         has = _amounts(free, wanted)
         return (
@@ -169,4 +177,6 @@ def look_at(
         [progress_actor.snapshot.remote(), queue.started.remote()], timeout=LOOK_EVERY
     )
     total, free = ray.cluster_resources(), ray.available_resources()
-    return snapshot, Cluster(total, free, started, places)
+    groups = ray.util.placement_group_table().values()
+    waiting = any(group["state"] in ("PENDING", "RESCHEDULING") for group in groups)
+    return snapshot, Cluster(total, free, started, places, not waiting and started < places)

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from mtray.errors import ConfigError, DataError, TrialStopped
-from mtray.run_files import trial_dir, weights_file
+from mtray.run_files import trial_dir, trial_name, weights_file
 from mtray.schema import Study
 from mtray.search.early_stopping.rung_files import RungQuestion
 from mtray.search.execution.job_messages import Assignment, Done, Work, failure_of, packed_failure
@@ -22,12 +22,14 @@ from mtray.search.execution.nodes import workers_here
 from mtray.search.execution.progress import Reporter, ask_whether_to_stop
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.store_transport import receive_tables
+from mtray.search.execution.worker_logs import output_into
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.stopwatch import over_time
+from mtray.search.ledger.trial_owner import Owner
 from mtray.training.base_model import BaseModels
 from mtray.training.isolation import MemoryWatch, begin_alike, give_back_memory
 from mtray.training.trainable_weights import save_trainable
-from mtray.training.worker import ProcessGroup, Worker, join_process_group
+from mtray.training.worker import ProcessGroup, Progress, Worker, join_process_group
 from mtray.trial.divergence import divergence_plan
 from mtray.trial.job import DivergencePlan, Job, KeepModel, Outcome, RungPlan, RunOptions
 from mtray.trial.run import run_trial
@@ -100,6 +102,7 @@ class _Workplace:
         self._suite = ray.get(shared.suite)
         self._models = BaseModels(keep=True, workers=workers_here(shared.study.resources))
         self._memory = MemoryWatch()
+        self._address = ray.util.get_node_ip_address()
         _read_what_trials_need(self._models, shared.study)
 
     def grown(self) -> bool:
@@ -114,8 +117,11 @@ class _Workplace:
         work, ticket = assignment.work, assignment.ticket
         assert work is not None
         begin_alike()
+        folder, name, place = self._folder(work.job), trial_name(work.job.number), self._place
+        output = output_into(folder, name, place.rank, place.world, self._address)
         try:
-            return Done(self._outcome(work, ticket))
+            with output:
+                return Done(self._outcome(work, ticket))
         except TrialStopped:
             return Done()
         except (ConfigError, DataError) as error:
@@ -130,15 +136,20 @@ class _Workplace:
         reporter = Reporter(self._shared.progress_actor, job.number, rank, ticket=ticket)
         minutes = study.budget.trial_minutes
         clock = TrialClock(minutes, reporter.should_stop, work.spent)
-        keep, stop_after = _keeper(job, study, self._folder(job), rank), job.recipe.stop_after
+        owner, stop_after = Owner(self._folder(job), "workers"), job.recipe.stop_after
+        if not rank:
+            owner.take()
+        keep = _keeper(job, study, self._folder(job), rank, owner.check)
         options = RunOptions(
             rungs=self._rung_plan(job, clock),
             keep_in=self._folder(job),
+            guard=owner.check,
             use=keep and (lambda module, tokenizer: keep(stop_after, module)),
             keep=keep if job.recipe.reversion_alpha == 1 else None,
             divergence=self._divergence_plan(job),
         )
-        worker = Worker(self._place, work.batch_share, reporter.progress, clock, self._models)
+        progress = with_gpu_memory(reporter.progress)
+        worker = Worker(self._place, work.batch_share, progress, clock, self._models)
         try:
             return run_trial(job, study, self._store, self._requests, options, worker)
         except TrialStopped:
@@ -173,13 +184,33 @@ class _Workplace:
         )
 
 
-def _keeper(job: Job, study: Study, folder: Path, rank: int) -> KeepModel | None:
+def with_gpu_memory(progress: Progress) -> Progress:
+    """Reports of training with the most GPU memory so far, where there is a GPU."""
+
+    def report(fields: dict[str, Any]) -> None:
+        import torch
+
+        if "loss" in fields and torch.cuda.is_available():
+            fields = {**fields, "gpu_memory_bytes": torch.cuda.max_memory_allocated()}
+        progress(fields)
+
+    return report
+
+
+def _keeper(
+    job: Job, study: Study, folder: Path, rank: int, guard: Callable[[], None] = lambda: None
+) -> KeepModel | None:
     """Saves the trained weights of a trial that may be on the front. They are saved as trained
     unless the recipe itself reverts part of the update (its intermediate checkpoints are not saved
     then)."""
     if study.training.keep_weights == "none" or rank or not job.recipe.parallel_size:
         return None
-    return lambda stop_after, module: save_trainable(module, folder / weights_file(stop_after))
+
+    def keep(stop_after: float, module: Any) -> None:
+        guard()
+        save_trainable(module, folder / weights_file(stop_after))
+
+    return keep
 
 
 def _read_what_trials_need(models: BaseModels, study: Study) -> None:

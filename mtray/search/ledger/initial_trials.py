@@ -11,8 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtray.schema import Budget, Role
 from mtray.search.ledger.trial_attributes import (
+    ATTEMPTS,
     EXACT,
     FIRST_AGAIN,
+    INSTEAD_OF,
     OF,
     REPLICATE,
     ROLE,
@@ -42,7 +44,8 @@ def missing_initial_trials(
     given: Sequence[dict[str, Any]] = (),
 ) -> list[EnqueuedPoint]:
     """The initial trials still to be enqueued: all of them in a new study, the missing ones after
-    an interrupted start or with imported trials. `given`: the points of `budget.recipes`."""
+    an interrupted start or with imported trials; and those that machines took away. `given`: the
+    points of `budget.recipes`."""
     begun, known = initial_trials(trials), imported_trials(trials)
     baselines = [t for t in begun if is_baseline(t)]
     roles = {role_of(t) for t in [*begun, *known] if is_baseline(t)}
@@ -67,7 +70,22 @@ def missing_initial_trials(
     room = (
         len(lined_up) if budget.settle is None else max(0, budget.trials - len(own_trials(trials)))
     )
-    return lined_up[:room]
+    return [*taken_away(trials), *lined_up[:room]]
+
+
+def taken_away(trials: Sequence[FrozenTrial]) -> list[EnqueuedPoint]:
+    """The trials that failed because machines of the cluster were lost, once more: with the same
+    parameters and purpose, and not counted twice."""
+    lost = [
+        t for t in own_trials(trials)
+        if t.state == TrialState.FAIL and t.user_attrs.get("reason_class") == "node_lost"
+    ]  # fmt: skip
+    ended = ("reason", "reason_class", "state", ATTEMPTS)
+    return [
+        (t.params, {k: v for k, v in t.user_attrs.items() if k not in ended}
+         | {INSTEAD_OF: t.number})
+        for t in lost
+    ]  # fmt: skip
 
 
 def not_begun(

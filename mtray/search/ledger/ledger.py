@@ -25,7 +25,6 @@ from mtray.search.ledger.record_files import RecordFiles
 from mtray.search.ledger.replicates import ReplicateSchedule
 from mtray.search.ledger.report_advisor import report_advisor
 from mtray.search.ledger.run_study import RunStudy
-from mtray.search.ledger.stopwatch import since_attempts
 from mtray.search.ledger.trial_attributes import (
     AGAIN,
     ATTEMPTS,
@@ -40,8 +39,7 @@ from mtray.search.ledger.trial_attributes import (
     own_trials,
     pruned_notes,
 )
-from mtray.search.ledger.trial_failures import attempt, may_run_again
-from mtray.search.ledger.trial_scratch import resume_text
+from mtray.search.ledger.trial_scratch import lost_attempt
 from mtray.search.ledger.warm_start import search_seed
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
@@ -136,10 +134,9 @@ class Ledger:
         if it was lost too often; the journal keeps the count across restarts."""
         trial = self._study.trial(number)
         attempts = trial.user_attrs.get(ATTEMPTS, [])
-        if not may_run_again(reason_class, attempts):
+        lost = lost_attempt(trial_dir(self._run_dir, number), reason_class, reason, attempts)
+        if lost is None:
             return False
-        folder = trial_dir(self._run_dir, number)
-        lost = attempt(reason_class, reason, resume_text(folder), since_attempts(folder, attempts))
         self._study.note(trial, {ATTEMPTS: [*attempts, lost]})
         self.release(number)
         return True

@@ -25,6 +25,7 @@ class RunningTrial(Frozen):
     - `since`: when that began, in seconds of the epoch; None: not known yet.
     - `step`, `steps`: of training, or answered requests and all of them.
     - `tokens_per_second`, `loss`: the latest of training.
+    - `gpu_memory_bytes`: the most that worker 0 has allocated on its GPU.
     - `curve`: pairs of a step and the loss there, from the beginning.
     """
 
@@ -35,6 +36,7 @@ class RunningTrial(Frozen):
     steps: int | None = None
     tokens_per_second: float | None = None
     loss: float | None = None
+    gpu_memory_bytes: int | None = None
     curve: tuple[tuple[int, float], ...] = ()
 
     def text(self, now: float) -> str:

@@ -25,12 +25,16 @@ CONFIRMS = "confirms"  # the recommended recipe of a budget of this many trials
 SETTLES = "settles"  # beyond the budget: the probability that settles the answer
 WHY = "why"  # reason in words, for confirming and settling trials
 IMPORTED = "taken"  # imported from an earlier run: its digest
+INSTEAD_OF = "instead_of"  # the number of a trial that machines took away, which this one repeats
 AGAIN = "again"  # trains a trial of an earlier run again: its digest
 
 
 def own_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials without imported ones, which --trials does not count."""
-    return [t for t in trials if IMPORTED not in t.user_attrs]
+    """All trials without those that --trials does not count: imported ones, and those that another
+    one repeats because machines took them away."""
+    found = [t for t in trials if IMPORTED not in t.user_attrs]
+    repeated = {t.user_attrs[INSTEAD_OF] for t in found if INSTEAD_OF in t.user_attrs}
+    return [t for t in found if t.number not in repeated]
 
 
 def imported_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -168,22 +168,38 @@ def state_of(error: BaseException, scoring: bool) -> State:
     return "infeasible" if refused else "failed"
 
 
-def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt]) -> bool:
-    """Whether a trial with these failed attempts may run again after a failure of this class."""
+def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt], step: int = 0) -> bool:
+    """Whether a trial with these failed attempts may run again after a failure of this class.
+    `step`: of its checkpoint now. A loss since which it has made progress does not count: machines
+    that may be taken away at any time are then slow, and no reason to give up."""
     kind = LOST if reason_class in LOST else (reason_class,)
-    before = sum(a["reason_class"] in kind for a in attempts)
-    return before < AGAIN.get(reason_class, 0)
+    before = [a for a in attempts if a["reason_class"] in kind]
+    if reason_class in LOST:
+        before = [a for a in before if a.get("step", 0) >= step]
+    return len(before) < AGAIN.get(reason_class, 0)
 
 
-def attempt(reason_class: ReasonClass, reason: str, then: str, seconds: float) -> Attempt:
-    """A failed attempt that ran for `seconds`, as stored in the journal and in
-    `TrialRecord.extra`."""
-    return {"reason_class": reason_class, "reason": reason, "then": then, "seconds": seconds}
+def attempt(
+    reason_class: ReasonClass, reason: str, then: str, seconds: float, step: int = 0
+) -> Attempt:
+    """A failed attempt that ran for `seconds` and left a checkpoint of `step`, as stored in the
+    journal and in `TrialRecord.extra`."""
+    found = {"reason_class": reason_class, "reason": reason, "then": then, "seconds": seconds}
+    return {**found, "step": step}
 
 
 def one_line(error: BaseException) -> str:
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"[:500]
+    """The class of an error and the first line of its text that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {first or 'without a message'}"[:500]
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error that others only wrap: the last one in its `chain` that says something."""
+    inner = [*chain(error)][1:]
+    telling = [found for found in inner if str(found).strip()]
+    return (telling or inner or [error])[-1]
 
 
 def failed_record(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from mtray.analysis.pareto import hypervolume, maximised
 from mtray.report.hypervolume import reference_point
 from mtray.schema import Resources, Study, TrialRecord
+
+Array = npt.NDArray[np.float64]
 
 
 def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
@@ -22,20 +25,35 @@ def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
 def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
     """Hypervolume of the baselines and after each further complete trial, in the order in which
     they ended. All use one reference point, so that increases can be compared."""
-    # replicates improve estimates, not the front, and points without a training of their own were
-    # not searched
-    complete = [
-        r for r in records if r.state == "complete" and not r.replicate and r.trained_as is None
-    ]
+    complete = _own_points(records)
     if not complete:
         return []
-    names, senses = list(study.objectives), list(study.objectives.values())
     searched = sorted((r for r in complete if r.role == "search"), key=lambda r: r.finished)
     ordered = [r for r in complete if r.role != "search"] + searched
-    values = maximised([[r.objectives[n].value for n in names] for r in ordered], senses)
-    reference = maximised(reference_point(complete, study.objectives), senses)
+    values, reference = _maximised(ordered, study)
     first = len(ordered) - len(searched)
     return [hypervolume(values[:count], reference) for count in range(first, len(ordered) + 1)]
+
+
+def hypervolume_now(records: Sequence[TrialRecord], study: Study) -> float | None:
+    """The hypervolume of all complete trials; None if there is none."""
+    complete = _own_points(records)
+    return float(hypervolume(*_maximised(complete, study))) if complete else None
+
+
+def _own_points(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    # replicates improve estimates, not the front, and points without a training of their own were
+    # not searched
+    return [
+        r for r in records if r.state == "complete" and not r.replicate and r.trained_as is None
+    ]
+
+
+def _maximised(records: Sequence[TrialRecord], study: Study) -> tuple[Array, Array]:
+    """The objectives' values, shape (n, m), and the reference point, shape (m,)."""
+    names, senses = list(study.objectives), list(study.objectives.values())
+    values = maximised([[r.objectives[n].value for n in names] for r in records], senses)
+    return values, maximised(reference_point(records, study.objectives), senses)
 
 
 def stalled(course: Sequence[float], patience: int, tolerance: float = 1e-3) -> bool:
