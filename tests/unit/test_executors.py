@@ -327,10 +327,10 @@ def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
     cluster, monkeypatch, queue_too
 ):
     """Else the trial would count as lost itself, and a second time, and fail."""
-    from mtray.search.execution import session
+    from mtray.search.execution import watched_run
 
     monkeypatch.setattr(executors, "LOOK_EVERY", 60.0)
-    monkeypatch.setattr(session, "after_first_repeat", lambda *_: None)
+    monkeypatch.setattr(watched_run, "after_first_repeat", lambda *_: None)
     sweep = cluster(concurrent_trials=1)
     sweep.queue.abandon = SimpleNamespace(remote=lambda number: [])
     sweep.progress.stop = sweep.progress.cancel = SimpleNamespace(remote=lambda *_: None)
@@ -341,7 +341,7 @@ def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
     shared = SimpleNamespace(
         queue=sweep.queue, progress_actor=sweep.progress, run_dir=".", study=None
     )
-    events = session._events(None, watch, None, shared, sweep)
+    events = watched_run._events(None, watch, None, shared, sweep)
     events.abandoned(3)
     assert len(sweep.lost) == 1
     events.abandoned(4)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from mtray.report.records import read_records
 from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER
 from mtray.runtime import machine_text
-from mtray.schema import Budget, TrialRecord
 from mtray.search.execution.available_resources import (
     AvailableResources,
     check_resources,
@@ -30,26 +27,20 @@ from mtray.search.execution.available_resources import (
     shortage,
 )
 from mtray.search.execution.console import LiveTable, say
-from mtray.search.execution.controls import Actions, Controls
 from mtray.search.execution.disk_space import check_disk
-from mtray.search.execution.watchdog import Watchdog, look_at
+from mtray.search.execution.watched_run import full_disk_later, run_watched, with_limits
 from mtray.search.ledger.code_check import other_code_note
 from mtray.search.ledger.data_check import check_data
 from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger
-from mtray.search.ledger.live_progress import LiveProgress, remove_progress, write_progress
+from mtray.search.ledger.live_progress import LiveProgress, write_progress
 from mtray.search.ledger.measured_imports import forget_measured, measured_imports
 from mtray.search.ledger.rebinding import rebind
 from mtray.search.ledger.run_folder import bind
-from mtray.search.ledger.trial_failures import is_disk_full
-from mtray.search.ledger.trial_plan import after_first_repeat
 from mtray.search.ledger.trial_scratch import delete_finished_scratch
-from mtray.trial.job import Job
 
 if TYPE_CHECKING:
-    from mtray.search.execution.executors import Executors
-    from mtray.search.execution.searcher import Limits
-    from mtray.search.execution.shared import Shared
+    pass
 
 STARTS = "starts.jsonl"
 
@@ -131,55 +122,6 @@ def finish(run_dir: Path, study: Any, space: Any, console: Console) -> int:
     return 0
 
 
-def _events(
-    ledger: Ledger, watch: LiveTable, watchdog: Watchdog, shared: Shared, executors: Executors
-) -> Any:
-    """The callbacks that connect trial events to the table, the watchdog and the executors."""
-    import ray
-
-    from mtray.search.execution.searcher import Events
-
-    progress_actor = shared.progress_actor
-    told = after_first_repeat(Path(shared.run_dir), shared.study, watch.say)
-
-    def started(job: Job) -> None:
-        watchdog.started(job)
-        watch.started(job)
-        if purpose := ledger.purpose(job.number):
-            watch.say(f"trial {job.number} {purpose}")
-
-    def ended(record: TrialRecord) -> None:
-        watchdog.ended(record.number)
-        watch.ended(record)
-        told(record)
-
-    def abandoned(number: int) -> None:
-        executors.check()
-        with contextlib.suppress(ray.exceptions.RayActorError):  # then the sweep ends
-            for ticket in ray.get(shared.queue.abandon.remote(number)):
-                progress_actor.cancel.remote(ticket)
-
-    def lost(number: int, reason: str) -> None:
-        progress_actor.remove.remote(number)
-        watchdog.ended(number)
-        watch.lost(number, reason)
-
-    return Events(
-        started, ended, abandoned, lost, progress_actor.stop.remote, lambda: executors.places
-    )
-
-
-@contextlib.contextmanager
-def _full_disk_later() -> Iterator[None]:
-    """Ignore a full disk here: the sweep ends because of it, and the next start repairs the
-    files."""
-    try:
-        yield
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-
-
 def _with_ray(
     prepared: Any,
     run_dir: Path,
@@ -210,7 +152,7 @@ def _with_ray(
         gauges = SweepGauges(run_dir.name, study, read_records(run_dir).records)
 
         def publish(found: LiveProgress) -> None:
-            write_progress(run_dir, _limited(found, limits))
+            write_progress(run_dir, with_limits(found, limits))
             gauges.progress(found)
 
         watch = LiveTable(
@@ -223,9 +165,9 @@ def _with_ray(
         if short := shortage(study.resources, room):
             watch.say(f"{short}; waiting for machines to join")
         before, had = time.monotonic(), ledger.finished
-        received = _run_watched(ledger, shared, limits, watch, room.grows)
+        received = run_watched(ledger, shared, limits, watch, room.grows)
         spent = time.monotonic() - before
-        with _full_disk_later():
+        with full_disk_later():
             note_start(
                 run_dir, spent, ledger.finished - had, concurrent, limits.reason,
                 limits.idle_seconds,
@@ -242,65 +184,3 @@ def _with_ray(
         return 128 + received if received else 0
     finally:
         disconnect()
-
-
-def _limited(found: LiveProgress, limits: Limits) -> LiveProgress:
-    """The progress with what keeps further trials from starting."""
-    left = None if limits.until is None else limits.until - time.monotonic()
-    until = None if left is None else time.time() + left
-    return found.model_copy(update={"paused": limits.paused, "until": until})
-
-
-def _controls(ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable) -> Controls:
-    def raise_budget(budget: Budget, total: int) -> None:
-        ledger.ending.raise_budget(budget)
-        watch.set_total(total)
-
-    actions = Actions(
-        watch.running, shared.progress_actor.end_trial.remote, raise_budget, watch.say
-    )
-    return Controls(Path(shared.run_dir), shared.study.budget, limits, actions)
-
-
-def _run_watched(
-    ledger: Ledger, shared: Shared, limits: Limits, watch: LiveTable, grows: bool
-) -> int | None:
-    """Run trials until the sweep ends; returns the signal that stopped it, if any."""
-    from mtray.search.execution.executors import Executors
-    from mtray.search.execution.sharing import rung_points
-    from mtray.search.execution.tuner import StopOnSignal, run_trials
-
-    progress_actor = shared.progress_actor
-
-    def lost(reason: str) -> None:
-        limits.stop(reason, fatal=True)
-        progress_actor.stop.remote()  # a trial may wait for another one that has ended
-
-    def restore() -> None:
-        points = rung_points(shared.study, Path(shared.run_dir))
-        progress_actor.restore.remote(points, limits.stopped)
-
-    executors = Executors(shared, watch.say, lost, restore, grows)
-    controls = _controls(ledger, shared, limits, watch)
-    watchdog = Watchdog(
-        shared.study.resources,
-        watch.say,
-        lambda: look_at(progress_actor, shared.queue, executors.places),
-    )
-    watch.start(progress_actor)
-    watchdog.start()
-    controls.start()
-    try:
-        with StopOnSignal(limits, progress_actor, watch.say) as stop:
-            events = _events(ledger, watch, watchdog, shared, executors)
-            run_trials(ledger, shared, limits, events)
-        return stop.received
-    finally:
-        controls.stop()
-        executors.close()
-        watchdog.stop()
-        watch.stop()
-        remove_progress(Path(shared.run_dir))
-        with _full_disk_later():
-            for number in ledger.running_numbers():
-                ledger.give_back(number)
