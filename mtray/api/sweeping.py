@@ -34,6 +34,8 @@ def sweep(
     runs_dir: PathText = RUNS,
     page: bool = True,
     page_port: int | None = None,
+    track: Sequence[str] = (),
+    mlflow_uri: str | None = None,
 ) -> Run:
     """Run a sweep, or continue it if it was run before, and return its run.
 
@@ -53,7 +55,7 @@ def sweep(
         "study": study, "space": space, "name": name, "model": model, "trials": trials,
         "settle": settle, "seed": seed, "train-again": train_again, "address": address,
         "max-minutes": max_minutes, "runs-dir": runs_dir, "page": "on" if page else "off",
-        "page-port": page_port,
+        "page-port": page_port, "track": ",".join(track) or None, "mlflow-uri": mlflow_uri,
     }  # fmt: skip
     args = parsed(given, from_runs)
     code = run_sweep(args)

@@ -6,6 +6,8 @@ import argparse
 import shlex
 from collections.abc import Iterator
 
+from mtray.compat.argparse import actions_of, commands_of
+
 FUNCTION = """\
 # completes `mtray`: {how}
 _mtray() {{
@@ -41,8 +43,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     """The script for `bash` or `zsh`, from the parsers of all commands."""
     from mtray.sweep_command import parser as sweep_parser
 
-    (actions,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    parsers = {**actions.choices, "sweep": sweep_parser()}
+    parsers = {**commands_of(parser), "sweep": sweep_parser()}
     options = {name: sorted(_words(found)) for name, found in parsers.items()}
     choices = [
         (f"{name} {option}", values)
@@ -60,7 +61,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
     """Options, and what a positional argument may be."""
-    for action in parser._actions:
+    for action in actions_of(parser):
         if action.help != argparse.SUPPRESS:
             yield from action.option_strings
             if not action.option_strings and action.choices:
@@ -68,7 +69,7 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _choices(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[str]]]:
-    for action in parser._actions:
+    for action in actions_of(parser):
         for option in action.option_strings if action.choices else ():
             yield option, list(map(str, action.choices or ()))
 

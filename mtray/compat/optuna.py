@@ -21,15 +21,17 @@ def lock_of(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}{LOCK_SUFFIX}")
 
 
-def set_constraints(study: Any, trial_id: int, over: Mapping[str, float]) -> None:
+def set_constraints(
+    study: Any, trial_id: int, over: Mapping[str, float], for_dashboard: bool = False
+) -> None:
     """Store the amount by which a trial exceeds each constraint; 0 or less is feasible.
 
     Constructs a `Trial`, which Optuna's documentation advises against but is the only class with
     `set_constraint`. The trial may have been created by another process, so that no `Trial` object
     exists here. Without it only the private name under which Optuna stores constraints remains.
 
-    Private: `UNNAMED`, where Optuna up to 4 kept the values as a list. Its dashboard reads only
-    that list; without it the dashboard counts every trial as feasible. Optuna reads both, so a
+    Private: `UNNAMED`, where Optuna up to 4 kept the values as a list, written `for_dashboard`: it
+    reads only that list, and counts every trial as feasible without it. Optuna reads both, so a
     trial has every constraint there twice, by its name and by its place.
     """
     import optuna
@@ -39,4 +41,5 @@ def set_constraints(study: Any, trial_id: int, over: Mapping[str, float]) -> Non
     trial = optuna.trial.Trial(study, trial_id)
     for name, value in over.items():
         trial.set_constraint(name, value)
-    trial.storage.set_trial_system_attr(trial_id, UNNAMED, list(over.values()))
+    if for_dashboard:
+        trial.storage.set_trial_system_attr(trial_id, UNNAMED, list(over.values()))

@@ -71,9 +71,9 @@ def model_facts(name: str) -> ModelFacts:
     from mtray.training.models import block_count, empty_model, load_config, load_tokenizer
     from mtray.training.parameter_counts import parameter_count
 
-    config, tokenizer = load_config(name), load_tokenizer(name)
+    config, tokenizer = load_config(name, False), load_tokenizer(name, False)
     return ModelFacts(
-        name=name, parameters=parameter_count(empty_model(name)), blocks=block_count(name),
+        name=name, parameters=parameter_count(empty_model(name, False)), blocks=block_count(name, False),
         positions=positions_of(config), chats=chat_form(tokenizer) is not None,
         encodes=bool(getattr(config, "is_encoder_decoder", False)), tokenizer=tokenizer,
     )  # fmt: skip

@@ -1,5 +1,7 @@
 """The answer of a sweep: what is recommended, how surely, and in which words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from records_factory import make_study
@@ -14,7 +16,6 @@ from mtray.report.answer_text import (
     expected_sheet,
     number_text,
 )
-from mtray.report.evidence import Evidence
 from mtray.report.groups import no_draws
 from mtray.report.modelled_front import modelled_front
 from mtray.report.posterior import JointPosterior, joint_posterior, posterior_of
@@ -72,7 +73,7 @@ def test_a_model_is_not_fooled_by_what_only_looked_best():
         rng = np.random.default_rng(seed)
         gaps = flat.gaps.copy()
         gaps[:, :2] = rng.normal(0, 0.004, gaps[:, :2].shape)
-        even = Evidence(**{**vars(flat), "gaps": gaps})
+        even = replace(flat, gaps=gaps)
         best = joint_posterior(even, OBJECTIVES, SPACE)
         claimed.append(gaps[:, :2].sum(axis=1).max())
         expected.append(best.means[best.choice.best].sum())
@@ -149,7 +150,7 @@ def test_the_next_repeat_is_of_the_two_that_may_be_best():
     told = made_up([BAD, GOOD, [0.038, -0.01], BAD], 0.02)
     assert next_repeat(told, [0, 1, 2, 3]) in (1, 2)
     once = JointPosterior(
-        Evidence(**{**vars(told.evidence), "seeds": (1, 3, 1, 1)}), OBJECTIVES, (), told.means,
+        replace(told.evidence, seeds=(1, 3, 1, 1)), OBJECTIVES, (), told.means,
         told.draws, None,
     )  # fmt: skip
     assert next_repeat(once, [0, 1, 2, 3]) == 2, "fewer seeds are known of it"
@@ -230,7 +231,7 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
     gaps = told.evidence.gaps.copy()
     gaps[:, :2] = [BAD, GOOD, [0.06, -0.01], BAD]
     lucky = JointPosterior(
-        Evidence(**{**vars(told.evidence), "gaps": gaps}), OBJECTIVES, (), told.means, told.draws,
+        replace(told.evidence, gaps=gaps), OBJECTIVES, (), told.means, told.draws,
         None,
     )  # fmt: skip
     found = answer(lucky).looked_best
@@ -243,7 +244,7 @@ def test_what_looked_best_is_told_beside_what_of_it_is_expected_to_last():
         for line in answer_lines(answer(lucky))
     )
     gaps[:, :2] = [BAD, GOOD, [0.038, -0.03], BAD]
-    even = Evidence(**{**vars(told.evidence), "gaps": gaps})
+    even = replace(told.evidence, gaps=gaps)
     assert (
         answer(JointPosterior(even, OBJECTIVES, (), told.means, told.draws, None)).looked_best
         is None

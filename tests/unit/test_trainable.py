@@ -52,7 +52,9 @@ def trial(tmp_path, monkeypatch):
             seconds = {"training": 30.0, "scoring": 2.0}
             return make_record(job.number, 0.5, 0.5, seconds=seconds), []
 
-        line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: stops)
+        line = SimpleNamespace(
+            progress=lambda fields: None, stopping=lambda: stops, ended_at=lambda: None
+        )
         monkeypatch.setattr(trainable, "Reporter", lambda progress_actor, number: line)
         monkeypatch.setattr(trainable, "_rung_evaluator", lambda job, shared: Referee())
         monkeypatch.setattr(trainable, "train_with_retries", train)
@@ -204,7 +206,9 @@ def at_alphas(tmp_path, monkeypatch):
         similar=None,
         progress_actor=progress_actor,
     )
-    line = SimpleNamespace(progress=lambda fields: None, stopping=lambda: False)
+    line = SimpleNamespace(
+        progress=lambda fields: None, stopping=lambda: False, ended_at=lambda: None
+    )
     seconds = {"load": 1.0, "training": 10.0, "generation": 3.0, "reversion": 7.0,
                "intermediate": 2.5}  # fmt: skip
     found = tuple(

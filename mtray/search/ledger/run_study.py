@@ -131,7 +131,9 @@ class RunStudy:
             {COST: observation.cost} | ({OVER: dict(observation.over)} if observation.over else {}),
         )
         # Optuna's own constraints, for its dashboard and samplers
-        set_constraints(self._study, self._id_of(trial.number), observation.over)
+        set_constraints(
+            self._study, self._id_of(trial.number), observation.over, for_dashboard=True
+        )
         self._study.tell(trial.number, list(observation.values))
 
     def tell_without_values(

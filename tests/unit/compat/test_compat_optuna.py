@@ -21,16 +21,17 @@ def test_the_lock_of_a_journal_lies_where_we_look_for_it(tmp_path):
     assert list(backend.read_logs(0)) == [{"a": 1}]
 
 
+@pytest.mark.parametrize("for_dashboard", [False, True])
 @pytest.mark.parametrize("over", [{}, {"quality": -0.5}, {"a": 0.0, "b": 2.0}])
-def test_constraints_are_set_on_a_trial_by_its_id(over):
+def test_constraints_are_set_on_a_trial_by_its_id(over, for_dashboard):
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage)
     study.ask()
     number = study.ask().number
     study_id = storage.get_study_id_from_name(study.study_name)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
-    set_constraints(study, trial_id, over)
+    set_constraints(study, trial_id, over, for_dashboard)
     study.tell(number, 1.0)
-    unnamed = {str(place): value for place, value in enumerate(over.values())}
+    unnamed = {str(p): value for p, value in enumerate(over.values())} if for_dashboard else {}
     assert [trial.constraints for trial in study.trials] == [{}, over | unnamed]
     assert list(inspect.signature(optuna.trial.Trial).parameters) == ["study", "trial_id"]
