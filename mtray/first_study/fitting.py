@@ -73,7 +73,8 @@ def model_facts(name: str) -> ModelFacts:
 
     config, tokenizer = load_config(name, False), load_tokenizer(name, False)
     return ModelFacts(
-        name=name, parameters=parameter_count(empty_model(name, False)), blocks=block_count(name, False),
+        name=name, parameters=parameter_count(empty_model(name, False)),
+        blocks=block_count(name, False),
         positions=positions_of(config), chats=chat_form(tokenizer) is not None,
         encodes=bool(getattr(config, "is_encoder_decoder", False)), tokenizer=tokenizer,
     )  # fmt: skip
