@@ -64,7 +64,7 @@ class Driver:
         ("add-trials", "5", True, "the sweep ends after 15 trials"),
         ("pause", None, True, "no new trial starts until `resume`"),
         ("resume", None, False, "the sweep is not paused"),
-        ("time-limit", "2h", True, "no trial starts after"),
+        ("time-limit", "2h", True, "no new trial starts after"),
         ("time-limit", "off", True, "there is no time limit"),
     ],
 )

@@ -9,7 +9,8 @@ import time
 import pytest
 from tracking_factory import complete, make_run
 
-from mtray import side_process, sweep, track_process
+from mtray import side_process, track_process
+from mtray import sweep_command as sweep
 from mtray.cli import main
 from mtray.commands import track
 from mtray.errors import ConfigError
