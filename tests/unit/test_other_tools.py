@@ -77,7 +77,7 @@ def test_a_row_without_such_a_form_is_reported():
     found, others = retokenised(rows, tokenizer)
     assert others == [other] and found.distinct[0] == other
     said = "\n".join(llamafactory(plan_of(rows=rows), tokenizer).differs)
-    assert "1 of 4 distinct rows get other token ids" in said
+    assert "1 of 4 distinct rows get different token ids" in said
 
 
 @pytest.mark.parametrize(
