@@ -38,7 +38,7 @@ def main() -> int:
     from records_factory import make_run, make_study
 
     from mtray.report.front_builder import build_front
-    from mtray.report.kept_page import front_page
+    from mtray.report.static_page import front_page
     from mtray.search_space.space import Space
 
     records, space = make_run(args.trials), Space.model_validate({"parameters": SPACE})

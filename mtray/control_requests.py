@@ -1,8 +1,8 @@
-"""Requests to a running sweep, as files in its run folder: what is asked, and what came of it.
+"""Requests to a running sweep and its answers, as files in the run folder.
 
-A request is a file of its own in `control/`. The sweep, the only one that acts on it, claims it by
-renaming it, acts, and appends the answer to `control.jsonl`; then the file goes. Whoever asked may
-withdraw a request that was not claimed. The answers are all that a later start has to know.
+Each request is a file in `control/`. Only the sweep acts on it: it claims the file by renaming it,
+acts, appends the answer to `control.jsonl`, and deletes the file. The sender may withdraw a request
+that was not claimed. A later start needs only the answers.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ What = Literal["stop-trial", "add-trials", "pause", "resume", "time-limit"]
 
 
 class Request(Frozen):
-    """What is asked of a sweep.
+    """A request to a sweep.
 
     - `value`: the trial's number, how many trials to add, or the seconds from `asked` on after
       which no trial starts (None: no limit); None for the others.
     - `asked`: when, in seconds of the epoch.
-    - `by`: where it was asked.
+    - `by`: where it came from.
     """
 
     id: str
@@ -53,9 +53,9 @@ class Request(Frozen):
 
 
 class Answer(Frozen):
-    """What came of a request, a line of `control.jsonl`.
+    """The outcome of a request, a line of `control.jsonl`.
 
-    - `done`: whether the sweep did what was asked.
+    - `done`: whether the sweep met it.
     - `text`: what it did, or why it did not.
     - `total`: the number of trials that the budget was raised to.
     """
@@ -74,10 +74,10 @@ class Answer(Frozen):
 
 
 class Standing(Frozen):
-    """What was asked so far and still holds.
+    """The requests that still hold.
 
-    - `paused_since`: when a pause was asked for that was not ended, in seconds of the epoch.
-    - `until`: when the time limit ends, in seconds of the epoch; None: none was asked for.
+    - `paused_since`: when the sweep was paused, in seconds of the epoch; None: it is not paused.
+    - `until`: when the time limit ends, in seconds of the epoch; None: there is none.
     - `total`: the most trials that a budget was raised to; 0: it never was.
     - `stopped`: the trials to stop.
     """
@@ -202,7 +202,7 @@ def raised(budget: Budget, total: int) -> Budget:
 
 
 def standing_lines(known: Sequence[Answer], now: float) -> list[str]:
-    """What holds at `now`, for a person."""
+    """The pause and the time limit that hold at `now`, in words."""
     found = standing(known)
     lines = []
     if found.paused_since is not None:

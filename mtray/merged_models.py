@@ -139,10 +139,10 @@ def _timed(
 
 
 def pure_records(
-    session: MergeSession, pure: Sequence[Recipe], apart: Callable[..., None]
+    session: MergeSession, pure: Sequence[Recipe], in_separate_process: Callable[..., None]
 ) -> list[TrialRecord]:
     """The records of all pure models; those that are missing are trained in one process
-    (`apart`)."""
+    (`in_separate_process`)."""
     folder = session.folder / PURE
     missing = {
         number: recipe
@@ -151,7 +151,7 @@ def pure_records(
         or known_record(folder, number, recipe) is None
     }
     if missing:
-        apart(train_pure, session, missing)
+        in_separate_process(train_pure, session, missing)
     return [read_record(result_path(folder, number)) for number in range(len(pure))]
 
 
@@ -159,10 +159,10 @@ def merged_records(
     session: MergeSession,
     pure: Sequence[Recipe],
     wanted: Sequence[Recipe],
-    apart: Callable[..., None],
+    in_separate_process: Callable[..., None],
 ) -> list[TrialRecord]:
     """The records of the merged models of all wanted mixtures; those that are missing are measured
-    in one process (`apart`)."""
+    in one process (`in_separate_process`)."""
     folder, numbers, missing = session.folder / MERGED, dict[Recipe, int](), dict[int, Recipe]()
     for file in sorted((folder / "trials").glob("*/result.json")):
         record = read_record(file)
@@ -173,5 +173,5 @@ def merged_records(
             numbers[recipe], missing[free] = free, recipe
             free += 1
     if missing:
-        apart(measure_merged, session, pure, missing)
+        in_separate_process(measure_merged, session, pure, missing)
     return [read_record(result_path(folder, numbers[recipe])) for recipe in wanted]

@@ -22,7 +22,7 @@ from mtray.run_files import ANY_WEIGHTS_FILE, BASE_NUMBER, STUDY_FILE, trial_dir
 from mtray.schema import Lineage, Study, TrialRecord, as_written
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import read_bound
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 
 PREFIX = "run:"
 NAME = re.compile(r"run:(?P<run>.+)/(?P<trial>[^/]+)")
@@ -118,7 +118,7 @@ def _written(named: _Named, say: Say) -> Path:
     _check_gpu(named)
     say(f"writing the model of {named.text} into {named.folder}")
     try:
-        apart(_write, named, weights, digest)
+        in_separate_process(_write, named, weights, digest)
     except OSError as error:
         raise ModelError(
             f"`{named.key}`: {named.text!r}: {named.folder} cannot be written ({error.strerror}); "

@@ -16,7 +16,7 @@ from mtray.errors import WorkerLost
 Result = TypeVar("Result")
 
 
-def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+def in_separate_process(function: Callable[..., Result], *arguments: Any) -> Result:
     """Call it in a separate process, which frees all its main and GPU memory at exit. Raises what
     it raises, and WorkerLost when the process dies. It ends when this process does."""
     context = get_context("spawn")

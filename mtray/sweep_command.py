@@ -94,7 +94,7 @@ def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
         default=0,
         help="port of the web page (default: any free one)",
     )
-    add_trackers(parser, "--track", "send the run, while it runs, to ", required=False)
+    add_trackers(parser, "--track", "log the sweep while it runs, to ", required=False)
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser

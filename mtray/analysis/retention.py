@@ -26,10 +26,10 @@ from mtray.analysis.uncertainty import (
     Array,
     Measurement,
     ScoreDraws,
-    apart,
     bounded_score,
     drawn_score,
     replicate_values,
+    with_separate_units,
 )
 from mtray.errors import EvaluationError
 
@@ -100,8 +100,12 @@ def retention(
     """
     if not abilities:
         raise EvaluationError("retention needs at least one ability that the base model has")
-    tuned = dict(zip(abilities, apart(k.tuned for k in abilities.values()), strict=True))
-    base = dict(zip(abilities, apart(k.base for k in abilities.values()), strict=True))
+    tuned = dict(
+        zip(abilities, with_separate_units(k.tuned for k in abilities.values()), strict=True)
+    )
+    base = dict(
+        zip(abilities, with_separate_units(k.base for k in abilities.values()), strict=True)
+    )
     found = {}
     for name, kept in abilities.items():
         if not np.array_equal(tuned[name].keys, base[name].keys):

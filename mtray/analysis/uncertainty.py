@@ -248,7 +248,7 @@ def score(measurement: Measurement, resamples: int = 1000, seed: int = 0) -> Sco
 
 def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> ScoreDraws:
     """Mean over measurements; units that they share are resampled together."""
-    parts = apart(measurements)
+    parts = with_separate_units(measurements)
     draws = [replicate_values(m, resamples, seed) for m in parts]
     point = float(np.mean([m.point for m in parts]))
     n = len(np.unique(np.concatenate([m.keys for m in parts])))
@@ -259,7 +259,7 @@ def mean_of(measurements: Sequence[Measurement], resamples: int, seed: int) -> S
     return replace(found, score=with_truncated(found.score, parts))
 
 
-def apart(measurements: Iterable[Measurement]) -> list[Measurement]:
+def with_separate_units(measurements: Iterable[Measurement]) -> list[Measurement]:
     """The same measurements, but with separate units for those without clusters: indices in
     different sets are not the same unit."""
     return [

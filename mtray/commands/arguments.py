@@ -19,7 +19,7 @@ def add_status(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON instead")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def add_front(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-columns",
         action="store_true",
-        help="front.csv with all columns, as front.parquet always has them (default: which trials, "
+        help="write all columns to front.csv, as to front.parquet (default: trial numbers, "
         "parameters that differ from their defaults, objectives)",
     )
     parser.add_argument(
@@ -54,13 +54,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NUMBER",
-        help="export a trial's recipe instead, with the rows it was trained on, for the tool --to",
+        help="export a trial's recipe and training examples instead, for the tool given by --to",
     )
     parser.add_argument(
         "--to",
         nargs=2,
         metavar=("TOOL", "OUT"),
-        help="with --recipe: llamafactory, axolotl, trl or mtray, and the folder to write",
+        help="with --recipe: llamafactory, axolotl, trl or mtray, and the output folder",
     )
 
 
@@ -207,12 +207,12 @@ def add_control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=("stop-trial", "add-trials", "pause", "resume", "time-limit"),
-        help="stop-trial NUMBER: end it at its next step, for good; add-trials N: raise the "
-        "budget; pause: start no new trial until resume; time-limit 2h, 90m, 1h30m or off: start "
-        "no trial after that time from now",
+        help="stop-trial NUMBER: end a trial at its next step; add-trials N: add N trials to the "
+        "budget; pause: start no new trials until resume; time-limit 2h, 90m, 1h30m or off: start "
+        "no new trials after this time from now",
     )
     parser.add_argument(
-        "value", metavar="VALUE", nargs="?", help="the trial's number, the trials, or the time"
+        "value", metavar="VALUE", nargs="?", help="trial number, number of trials, or time"
     )
 
 
@@ -272,8 +272,8 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--address",
-        help="also ask every machine of this Ray cluster (auto, or HOST:PORT of its head) whether "
-        "it sees the runs folder and has the same code",
+        help="also check that every machine of this Ray cluster (auto, or HOST:PORT of its head) "
+        "sees the runs folder and has the same code",
     )
     parser.add_argument(
         "--offline", action="store_true", help="do not query the package index for the corpora"

@@ -15,8 +15,8 @@ from mtray.sweep_plan import allocation_of
 class CheckedSource(Frozen):
     """A source of a checked study.
 
-    - `examples`: what trials can draw from it.
-    - `left_out`: rows that filters and `max_length` drop, by reason.
+    - `examples`: the number that trials can draw from.
+    - `left_out`: number of rows that filters and `max_length` drop, by reason.
     """
 
     examples: int
@@ -27,12 +27,19 @@ class Checked(Frozen):
     """What `check --json` prints for a study that can be run; otherwise the error is on stderr and
     the exit code is 2.
 
-    - `study`, `model`, `seed`: of the study.
+    - `study`: its name.
+    - `model`: the base model, a folder or hub name.
+    - `seed`: of the study.
     - `sources`: by name.
-    - `requests`: of the evaluation, for each trial; `abilities`: that it measures.
-    - `trials`: of the budget.
-    - `baselines`, `searched`, `repeats`, `confirm`: what these are spent on.
-    - `parameters`: what is searched, in words; `fixed`: the other parameters that are set.
+    - `requests`: evaluation requests of each trial.
+    - `abilities`: the abilities that are measured.
+    - `trials`: the budget, divided into the next four.
+    - `baselines`: the baselines, one trial each.
+    - `searched`: trials that the search suggests.
+    - `repeats`: trials that repeat a recipe with another seed.
+    - `confirm`: trials that give candidates for the front further seeds.
+    - `parameters`: the ranges that are searched, in words.
+    - `fixed`: parameters with one value.
     - `notes`: on data, model and machine.
     - `next`: the command that starts the sweep.
     """

@@ -1,5 +1,5 @@
 """`control`: ask a running sweep to stop a trial, add trials, pause, resume, or keep to a time
-limit. The sweep alone acts on what is asked (`mtray.control_requests`)."""
+limit. Only the sweep itself acts on requests (`mtray.control_requests`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = 366 * 86_400  # seconds of a time limit
 TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?")
 # what to do instead where no sweep runs
 INSTEAD = {
-    "stop-trial": "no trial runs that could be stopped",
+    "stop-trial": "there is no running trial to stop",
     "add-trials": "give the sweep's command a larger --trials",
     "pause": "there is nothing to pause; the sweep's command starts it again",
     "resume": "the sweep's command starts it again",
@@ -28,8 +28,8 @@ INSTEAD = {
 
 
 def control(path: Path, what: str, value: str | None) -> int:
-    """Ask, and print what the sweep did. ConfigError for a wrong value, RunError where no sweep
-    runs, or where it did not do what was asked."""
+    """Send a request and print what the sweep did. ConfigError for a wrong value, RunError if no
+    sweep is running or it refused."""
     request = request_of(what, value)
     said = ask_sweep(run_folder(path), request)
     if not said.done:
@@ -39,7 +39,7 @@ def control(path: Path, what: str, value: str | None) -> int:
 
 
 def request_of(what: str, value: str | None, by: Literal["command", "page"] = "command") -> Request:
-    """A request as a person writes it. Raises ConfigError for what is none."""
+    """The request that a user has typed. Raises ConfigError for an invalid one."""
     if what not in get_args(What):
         raise ConfigError(f"found {what!r}; allowed: {', '.join(get_args(What))}")
     kind = cast(What, what)
@@ -78,8 +78,8 @@ def seconds_of(text: str) -> int | None:
 
 
 def ask_sweep(run_dir: Path, request: Request, patience: float = PATIENCE) -> Answer:
-    """What the run's sweep answers. RunError where none runs, or where it does not answer; nothing
-    is left of the request then."""
+    """The answer of the run's sweep. RunError if none is running or it does not answer; the request
+    is withdrawn then."""
     if lock_holder(run_dir) is None:
         raise RunError(f"{run_dir}: no sweep is running there; {INSTEAD[request.what]}")
     try:
@@ -93,11 +93,11 @@ def ask_sweep(run_dir: Path, request: Request, patience: float = PATIENCE) -> An
             return found[0]
         if time.monotonic() > until:
             if claimed:
-                raise RunError(f"{run_dir}: the sweep took the request and did not answer")
+                raise RunError(f"{run_dir}: the sweep accepted the request but did not answer")
             if withdraw(run_dir, request):
                 raise RunError(
                     f"{run_dir}: the sweep did not answer within {patience:g} s, and the request "
-                    "was withdrawn; it answers once its trials start, and not while it ends"
+                    "was withdrawn; it answers once its trials have started, until it is ending"
                 )
             until, claimed = time.monotonic() + patience, True
         time.sleep(0.1)

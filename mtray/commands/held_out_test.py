@@ -24,7 +24,7 @@ from mtray.run_files import BASE_NUMBER, result_path, trial_dir, trial_name
 from mtray.schema import Study, TrialRecord, as_written
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
 from mtray.search.ledger.run_folder import BoundStudy, locked, read_bound
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 from mtray.trial.record import record_trial
 
 FOLDER, RESULT, TABLE = "test", "test.json", "test.parquet"
@@ -119,7 +119,7 @@ def _measure_front(
         if not result_path(session.folder, number).is_file():
             name = trial_name(number)
             print(f"trial {name}, {place} of {len(wanted)}", file=sys.stderr, flush=True)
-            apart(_measure_trial, session, read_record(result_path(run_dir, number)))
+            in_separate_process(_measure_trial, session, read_record(result_path(run_dir, number)))
     tested = [read_record(result_path(session.folder, number)) for number in wanted]
     recorded = read_records(run_dir).sound()
     names = list(study.objectives)

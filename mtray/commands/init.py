@@ -34,9 +34,9 @@ QUESTIONS = {
     "model": "model (a folder, or a hub name): ",
     "direction": "direction to translate in, such as de-en: ",
     "parallel": "parallel text (one file, or one for each language: de=a.de en=a.en): ",
-    "test": "test set, on which every trial is measured (in the same form): ",
+    "test": "test set, on which every trial is measured (same formats): ",
 }
-MAY_BE = {"mono": "monolingual text (en=mono.txt; several; empty: none): "}
+MAY_BE = {"mono": "monolingual text (such as en=mono.txt, one or more; empty: none): "}
 
 
 def init(args: argparse.Namespace) -> int:
@@ -198,7 +198,7 @@ def _tell(parameters: int, found: Fit, unreached: bool) -> None:
     if found.short_gb:
         print(f"note: about {found.short_gb:.0f} GB of memory are missing on this machine")
     if unreached:
-        print("note: without COMET, since the hub cannot be reached; --comet names one")
+        print("note: no COMET model, since the hub cannot be reached; give one with --comet")
 
 
 def _shown(path: Path) -> str:

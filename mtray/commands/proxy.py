@@ -18,7 +18,7 @@ from mtray.retrain import load_suite
 from mtray.schema import Study, as_written
 from mtray.search.ledger.run_folder import locked, make_run_dir, read_bound
 from mtray.search_space.mixture_corners import corners
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 
 FOLDER, RESULT, EVALUATION = "proxy", "proxy.json", "evaluation.json"
 
@@ -46,12 +46,12 @@ def proxy(path: Path, measured: int, ranked: int) -> int:
     make_run_dir(folder)
     with locked(folder):
         check_evaluation(folder, study)
-        trained = pure_records(session, pure, apart)
+        trained = pure_records(session, pure, in_separate_process)
         records = read_records(run_dir).sound()
         wanted = compared_recipes(records, bound.space).recipes
         further = [r for r in spread_mixtures(bound.space, measured) if r not in wanted]
         wanted += further[: max(0, measured - len(wanted))]
-        merged = merged_records(session, pure, wanted, apart)
+        merged = merged_records(session, pure, wanted, in_separate_process)
         known = evidence_of(run_dir, study)
         seeds = dict(zip(known.names, known.seed_deviation.tolist(), strict=True))
         all_records = ProxyRecords(records, trained, merged)

@@ -25,10 +25,10 @@ STATES = (*get_args(record.State), "started", "waiting")
 class TrialStatus(Frozen):
     """One trial.
 
-    - `state`: `started` means dispatched: it runs, or was interrupted if no sweep runs; `waiting`
-      means planned.
-    - `reason`: why it did not complete; empty for others.
-    - `imported`: it is of an earlier run.
+    - `state`: `started`: dispatched, so it is running, or was interrupted if no sweep is running;
+      `waiting`: not dispatched yet.
+    - `reason`: why it did not complete; else empty.
+    - `imported`: whether it was imported from an earlier run.
     """
 
     number: int
@@ -54,15 +54,17 @@ class RunStatus(Frozen):
     """What `status --json` prints.
 
     - `run`: the folder as given; `study`, `model`: null where the run's study cannot be read.
-    - `running`: whether a sweep runs; `process`: which one.
-    - `asked`: trials of the budget, without the base model and those that settle the answer.
-    - `base`: whether the base model is measured: `measured`, `failed` or `missing`.
-    - `counts`: trials by state, every state named; `trials`: each of them, by number.
-    - `now`: what running trials do, as far as the sweep has written it.
-    - `seconds_left`: estimated; null: not known, or no sweep runs.
-    - `best`: by objective.
-    - `notes`: on abilities and what is left out.
-    - `wrong`: what is damaged or cannot succeed; the exit code is 1 if there is any.
+    - `running`: whether a sweep is running.
+    - `process`: the sweep's process; null: none is running.
+    - `planned`: trials of the budget, without the base model and those that settle the answer.
+    - `base`: whether the base model has been measured.
+    - `counts`: number of trials in each state, 0 included.
+    - `trials`: every trial, by number.
+    - `running_trials`: progress of each, as last written by the sweep.
+    - `seconds_left`: estimated; null: not known, or no sweep is running.
+    - `best`: the best value so far, by objective.
+    - `notes`: on the abilities in retention, and on what was left out.
+    - `problems`: damaged files and other reasons for exit code 1; empty: exit code 0.
     """
 
     run: str
@@ -70,15 +72,15 @@ class RunStatus(Frozen):
     model: str | None
     running: bool
     process: str | None
-    asked: int | None
+    planned: int | None
     base: Literal["measured", "failed", "missing"]
     counts: dict[State, int]
     trials: tuple[TrialStatus, ...]
-    now: tuple[RunningTrial, ...]
+    running_trials: tuple[RunningTrial, ...]
     seconds_left: float | None
     best: dict[str, BestScore]
     notes: tuple[str, ...]
-    wrong: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def trial_states(records: RunRecords, entries: Sequence[Entry]) -> tuple[TrialStatus, ...]:
@@ -122,15 +124,15 @@ def run_status(path: Path, found: ReadRun) -> RunStatus:
         model=study.model if study else None,
         running=found.holder is not None,
         process=found.holder,
-        asked=study.budget.trials if study else None,
+        planned=study.budget.trials if study else None,
         base="missing" if base is None else "measured" if base.state == "complete" else "failed",
         counts=counted_states(trials),
         trials=trials,
-        now=live.trials if live else (),
+        running_trials=live.trials if live else (),
         seconds_left=live.seconds_left if live else None,
         best=_best(records.records, study) if study else {},
         notes=(*ability_sentences(sets), *omissions(records.records)),
-        wrong=tuple(found.wrong),
+        problems=tuple(found.wrong),
     )
 
 

@@ -80,7 +80,7 @@ def show_status(path: Path) -> int:
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
-        *asked_lines(run_dir, bool(holder)),
+        *request_lines(run_dir, bool(holder)),
         *([allocated(study, space, overview.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),
         *trial_lines(records, overview.trials, study, _running(run_dir) if holder else None),
@@ -93,13 +93,13 @@ def show_status(path: Path) -> int:
     return 1 if wrong else 0
 
 
-def asked_lines(run_dir: Path, runs: bool) -> list[str]:
-    """What was asked of the run's sweeps, the last of many, and what of it holds while one
-    `runs`."""
+def request_lines(run_dir: Path, runs: bool) -> list[str]:
+    """The latest requests to the run's sweeps, and while a sweep `runs`, what still holds of all
+    of them."""
     known = answers(run_dir)
     lines = standing_lines(known, time.time()) if runs else []
-    more = [f"asked before: {len(known) - SHOWN} requests ({LOG})"] if len(known) > SHOWN else []
-    return lines + more + [f"asked: {found.line()}" for found in known[-SHOWN:]]
+    more = [f"earlier requests: {len(known) - SHOWN} (see {LOG})"] if len(known) > SHOWN else []
+    return lines + more + [f"request: {found.line()}" for found in known[-SHOWN:]]
 
 
 def ending_lines(entries: Sequence[Entry], budget: Budget, run_dir: Path) -> list[str]:

@@ -55,7 +55,7 @@ def _study_lines(plan: Plan, folder: Path) -> Iterator[str]:
     for name, corpus in found.replay.items():
         yield from _source(name, {"kind": "replay"}, corpus, folder)
     yield ""
-    yield "filters: {leakage: drop}    # rows that an evaluation set has are left out, and counted"
+    yield "filters: {leakage: drop}    # rows that are in an evaluation set are dropped and counted"
     yield ""
     yield from _evaluation(plan, folder)
     yield ""
@@ -107,13 +107,13 @@ def _evaluation(plan: Plan, folder: Path) -> Iterator[str]:
         yield "  metrics: [chrf, bleu]"
     else:
         yield f"  comet: {scalar(found.comet)}    # defines quality"
-    yield f"  max_new_tokens: {plan.new_tokens}    # of an answer; the longest reference and 30 %"
+    yield f"  max_new_tokens: {plan.new_tokens}    # of an answer: 1.3 x the longest reference"
     quality = {"direction": plan.direction, **_measured(plan, folder)}
-    yield "  quality:    # a larger size gives narrower intervals, and takes longer"
+    yield "  quality:    # a larger size gives narrower intervals but takes longer"
     yield f"    - {scalar(quality)}"
     if not found.held_out:
-        yield "    # further segments for `mtray test`, which no trial sees: test: {path: FILE}"
-    yield "  abilities:    # what should be kept, beside the new direction; docs/evaluation.md"
+        yield "    # add `test: {path: FILE}` for a held-out set that only `mtray test` uses"
+    yield "  abilities:    # what should not be lost, see docs/evaluation.md"
     back = {"measure": "translation", "direction": f"{b}-{a}", **_measured(plan, folder)}
     yield f"    {scalar(f'translation.{b}-{a}')}: {scalar(back)}"
     if found.model.encodes:
@@ -161,15 +161,15 @@ def _training(plan: Plan) -> Iterator[str]:
     yield "training:"
     yield "  epochs: 1"
     yield f"  batch_examples: {plan.batch}"
-    yield f"  max_length: {plan.max_length}    # tokens; longer examples are left out and counted"
+    yield f"  max_length: {plan.max_length}    # tokens; longer examples are dropped and counted"
     if fit.method != "full" or plan.brought.model.parameters > 1e9:
-        yield "  gradient_checkpointing: true    # less memory, a third more time"
+        yield "  gradient_checkpointing: true    # less memory, about a third slower"
     if fit.short_gb:
-        yield f"  # about {fit.short_gb:.0f} GB of memory are missing here; see docs/howto/gpus.md"
+        yield f"  # about {fit.short_gb:.0f} GB more memory would be needed; see docs/howto/gpus.md"
     keys = {"workers": 1, "cpus_per_worker": fit.cpus_per_worker}
     keys |= {"gpus_per_worker": fit.gpus_per_worker} if fit.gpus_per_worker else {}
-    yield f"resources: {scalar(keys)}    # of a trial; as many run at once as fit"
-    yield f"budget: {{trials: {20 if fit.gpus_per_worker else 14}}}    # with baselines and repeats"
+    yield f"resources: {scalar(keys)}    # per trial; as many trials run at once as fit"
+    yield f"budget: {{trials: {20 if fit.gpus_per_worker else 14}}}    # baselines included"
     yield f"objectives: {scalar(plan.objectives)}"
 
 
@@ -180,7 +180,7 @@ def space_text(plan: Plan) -> str:
 def _space_lines(plan: Plan) -> Iterator[str]:
     fit, model = plan.fit, plan.brought.model
     yield "# Written by `mtray init`: what is searched. Every parameter: docs/reference/space.md."
-    yield f"# The largest recipe trains for roughly {_minutes(plan.minutes)} here."
+    yield f"# On this machine the largest recipe trains for roughly {_minutes(plan.minutes)}."
     low = max(8, int(fitting.rounded_down(plan.most_pairs / 32, 1)))
     yield f"parallel_size: {{type: int, low: {low}, high: {plan.most_pairs}, log: true}}    # pairs"
     if plan.most_mono:

@@ -1,6 +1,6 @@
 """LLaMA-Factory: a data set with its entry in `dataset_info.json`, and the YAML of a training.
 
-It tokenises texts itself, prompt and answer apart, so the special tokens are part of the texts, and
+It tokenises prompt and answer separately, so the special tokens are part of the texts, and
 its template `empty` adds none.
 """
 
@@ -165,13 +165,13 @@ def _without_space(text: str) -> str:
 
 def _differences(plan: Plan, others: Sequence[Row]) -> list[str]:
     found = [
-        "It tokenises prompt and target apart, where mtray tokenises them as one text. "
+        "It tokenises prompt and target separately, while mtray tokenises them as one text. "
         + (
             f"All {len(plan.rows.distinct):,} distinct rows have the same token ids with this "
             "tokenizer either way."
             if not others
-            else f"{len(others):,} of {len(plan.rows.distinct):,} distinct rows get other token "
-            f"ids there, such as the one with the target {others[0].target[:60]!r}."
+            else f"{len(others):,} of {len(plan.rows.distinct):,} distinct rows get different "
+            f"token ids there, such as the one with the target {others[0].target[:60]!r}."
         )
     ]
     if plan.precision == "bf16":

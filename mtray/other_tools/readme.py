@@ -26,7 +26,7 @@ def readme(plan: Plan, tool: str, files: Files) -> str:
         "",
         *_batch(plan, tool),
         *([f"For DeepSpeed, {files.deepspeed}.", ""] if files.deepspeed else []),
-        f"## What {title} does otherwise" if tool != "mtray" else "## What to know",
+        f"## What {title} does differently" if tool != "mtray" else "## What to know",
         "",
         *(f"- {sentence}" for sentence in files.differs),
         "",
@@ -45,7 +45,7 @@ def _command(tool: str, files: Files) -> list[str]:
     if tool == "mtray":
         return ["```", files.command, "```", "",
                 "Run it in mtray's folder, with FOLDER the path of this one."]  # fmt: skip
-    tried = "Run it in this folder. The version is the one that the files were tried with."
+    tried = "Run both in this folder. The export was tested with this version."
     return ["```", f"pip install {files.install}", files.command, "```", "", tried]
 
 
@@ -53,9 +53,9 @@ def _batch(plan: Plan, tool: str) -> list[str]:
     if tool == "mtray":
         return []
     return [
-        f"A step has {plan.batch:,} rows: {plan.micro:,} on a device at once, times "
-        f"{plan.accumulation:,} for accumulation. With N devices, divide one of the two by N, so "
-        "that a step keeps its rows.",
+        f"A step has {plan.batch:,} rows: a micro-batch of {plan.micro:,} times "
+        f"{plan.accumulation:,} accumulation steps. With N devices, divide one of the two by N, so "
+        "that a step keeps its size.",
         "",
     ]
 

@@ -14,10 +14,10 @@ from mtray.report.columnar_files import csv_bytes, parquet_bytes
 from mtray.report.differences import Difference, better_by
 from mtray.report.front import Front
 from mtray.report.front_builder import build_front
-from mtray.report.kept_page import front_page
 from mtray.report.parameters import weights_of
 from mtray.report.plots import front_png
 from mtray.report.records import read_records, write_json
+from mtray.report.static_page import front_page
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import Score, Sense, Study, TrialRecord, default_of
 from mtray.search_space.space import Space

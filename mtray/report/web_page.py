@@ -1,5 +1,5 @@
 """The page of a run: small modules and one style sheet in `mtray/report/page/`. `mtray.serving`
-serves them as they are; a kept page is one file with them and its data. It makes no network
+serves them as they are; the static page is one file with them and its data. It makes no network
 requests, and no text of a record can become markup or script."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def live_files() -> dict[str, str]:
     return found | {"index.html": page}
 
 
-def kept_page(data: Mapping[str, Any], title: str) -> str:
+def static_page(data: Mapping[str, Any], title: str) -> str:
     """A page that holds its `data`, as HTML text; opens from disk, works offline."""
     found = page_files()
     script, style = "\n" + joined(found, KEPT), "\n" + found["page.css"]

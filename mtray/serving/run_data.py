@@ -12,11 +12,11 @@ from mtray.control_requests import answers
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.effects import effects
 from mtray.report.front_builder import build_front
-from mtray.report.kept_page import explained
 from mtray.report.laws import laws
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import trial_row, trials_table
 from mtray.report.records import RunRecords
+from mtray.report.static_page import explained
 from mtray.report.surface import modelled
 from mtray.run_files import trial_name
 from mtray.schema import Study

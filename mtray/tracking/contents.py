@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from mtray.report.groups import measured
 from mtray.report.parameters import parameters
 from mtray.report.training_numbers import training_numbers
 from mtray.run_files import BASE_NUMBER, trial_name
-from mtray.schema import Study, TrainingRecord, TrialRecord
+from mtray.schema import State, Study, TrainingRecord, TrialRecord
 from mtray.schema.recipe_training import training_of
 from mtray.tracking.tracked_run import RUNNING, Points, TrackedRun, Value
 from mtray.training.schedule import learning_rate_at, step_after
 
 ARTIFACTS = ("front.html", "front.png", "front.csv")
-STATES = ("complete", "pruned", "infeasible", "failed")
+STATES: tuple[State, ...] = get_args(State)
 SAME_SUM = 1e-6  # relative difference of two sums of the same learning rates
 
 

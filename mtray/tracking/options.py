@@ -6,7 +6,7 @@ import argparse
 
 from mtray.tracking.trackers import MLFLOW_URI, PACKAGES, tracker_names
 
-SEVERAL = "several separated by commas, or by giving it again"
+SEVERAL = "several: separate by commas or repeat the option"
 
 
 def add_trackers(parser: argparse.ArgumentParser, option: str, text: str, required: bool) -> None:

@@ -59,12 +59,12 @@ class Driver:
     "what, value, done, said",
     [
         ("stop-trial", "3", True, "trial 3 ends at its next step"),
-        ("stop-trial", "7", False, "trial 7 does not run; running: trials base, 3, 4"),
+        ("stop-trial", "7", False, "trial 7 is not running; running: trials base, 3, 4"),
         ("stop-trial", "base", False, "every trial is compared with the base model"),
         ("add-trials", "5", True, "the sweep ends after 15 trials"),
         ("pause", None, True, "no new trial starts until `resume`"),
         ("resume", None, False, "the sweep is not paused"),
-        ("time-limit", "2h", True, "no trial starts after"),
+        ("time-limit", "2h", True, "no new trial starts after"),
         ("time-limit", "off", True, "there is no time limit"),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_the_driver_answers(tmp_path, what, value, done, said):
     assert driver.raised == ([(15, 15)] if what == "add-trials" else [])
     assert driver.limits.paused is (what == "pause")
     assert not list((tmp_path / FOLDER).iterdir()), "an answered request is gone"
-    assert driver.said == [f"asked: {found.line()}"]
+    assert driver.said == [f"request: {found.line()}"]
 
 
 def test_added_trials_are_in_the_study_and_add_up(tmp_path):
@@ -227,7 +227,7 @@ def test_the_command_and_what_status_says_of_it(run_dir, capsys, monkeypatch):  
         run("status", run_dir)
         said = capsys.readouterr().out
         driver.controls.stop()
-    assert "\npaused since " in said and said.count("\nasked: ") == 2
+    assert "\npaused since " in said and said.count("\nrequest: ") == 2
 
 
 def test_a_paused_sweep_starts_nothing_and_goes_on(tmp_path, cluster):  # noqa: F811

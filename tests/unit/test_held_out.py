@@ -165,7 +165,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(held_out_test, "read_bound", lambda _: run_bound)
     monkeypatch.setattr(held_out_test, "run_folder", lambda path: path)
     monkeypatch.setattr(held_out_test, "_measure_trial", touch)
-    monkeypatch.setattr(held_out_test, "apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(
+        held_out_test, "in_separate_process", lambda function, *arguments: function(*arguments)
+    )
     suite = SimpleNamespace(requests=["a", "b"])
     monkeypatch.setattr(held_out_test, "load_suite", lambda _: (None, suite))
     monkeypatch.setattr("mtray.evaluation.suite.build_suite", lambda *_: suite)
@@ -359,12 +361,12 @@ def refuse(text):
 
 
 def test_a_trial_runs_in_a_process_of_its_own(tmp_path):
-    held_out_test.apart(os.mkdir, tmp_path / "made")
+    held_out_test.in_separate_process(os.mkdir, tmp_path / "made")
     assert (tmp_path / "made").is_dir()
     with pytest.raises(RunError, match="no such thing"):
-        held_out_test.apart(refuse, "no such thing")
+        held_out_test.in_separate_process(refuse, "no such thing")
     with pytest.raises(WorkerLost, match="the same command continues"):
-        held_out_test.apart(os.abort)
+        held_out_test.in_separate_process(os.abort)
 
 
 def test_a_damaged_result_is_named(tmp_path):

@@ -92,9 +92,9 @@ def test_status_counts_what_the_text_counts(run_dir, capsys):  # noqa: F811
     found = json.loads(capsys.readouterr().out)
     expected = {"complete": 3, "failed": 1, "started": 2, "waiting": 1}
     assert {state: n for state, n in found["counts"].items() if n} == expected
-    assert (found["asked"], found["base"], found["running"]) == (9, "measured", False)
+    assert (found["planned"], found["base"], found["running"]) == (9, "measured", False)
     assert found["best"]["quality"]["trial"] == 2 and found["best"]["retention"]["trial"] == -1
-    assert "loss is not finite" in found["trials"][3]["reason"] and found["wrong"] == []
+    assert "loss is not finite" in found["trials"][3]["reason"] and found["problems"] == []
 
 
 def test_status_of_a_running_sweep(run_dir, capsys):  # noqa: F811
@@ -107,7 +107,7 @@ def test_status_of_a_running_sweep(run_dir, capsys):  # noqa: F811
         run("status", run_dir, "--json")
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert found["running"] and "process" in found["process"]
-    (now,) = found["now"]
+    (now,) = found["running_trials"]
     assert (now["step"], now["steps"], now["loss"], found["seconds_left"]) == (3, 9, 2.5, None)
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_run_has_exit_code_1_and_says_so(run_dir, capsys):  # noqa: F8
     result_path(run_dir, 2).write_text("{")
     assert run("status", run_dir, "--json") == 1
     found = json.loads(capsys.readouterr().out)
-    assert any("trials/0002/result.json" in text for text in found["wrong"])
+    assert any("trials/0002/result.json" in text for text in found["problems"])
 
 
 def test_check_names_the_next_command(tiny_study, capsys):

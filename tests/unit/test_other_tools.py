@@ -77,7 +77,7 @@ def test_a_row_without_such_a_form_is_reported():
     found, others = retokenised(rows, tokenizer)
     assert others == [other] and found.distinct[0] == other
     said = "\n".join(llamafactory(plan_of(rows=rows), tokenizer).differs)
-    assert "1 of 4 distinct rows get other token ids" in said
+    assert "1 of 4 distinct rows get different token ids" in said
 
 
 @pytest.mark.parametrize(
@@ -218,5 +218,5 @@ def test_deepspeed_has_the_trials_zero_and_the_trainers_rest():
 def test_the_readme_says_what_a_step_has():
     plan = plan_of()
     text = readme(plan, "axolotl", axolotl(plan, byte_level()))
-    assert "A step has 4 rows: 2 on a device at once, times 2 for accumulation" in text
-    assert "## What Axolotl does otherwise" in text and "pip install axolotl==" in text
+    assert "A step has 4 rows: a micro-batch of 2 times 2 accumulation steps" in text
+    assert "## What Axolotl does differently" in text and "pip install axolotl==" in text

@@ -14,8 +14,8 @@ from records_factory import make_run as make_records
 
 from mtray.control_requests import answers
 from mtray.report.front_builder import build_front
-from mtray.report.kept_page import front_page
 from mtray.report.records import write_record
+from mtray.report.static_page import front_page
 from mtray.schema import Budget, Recipe
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, write_progress
 from mtray.search.ledger.run_folder import locked
@@ -205,7 +205,7 @@ def test_controls_ask_the_sweep_and_stopping_is_confirmed(browser, run_dir, addr
         page.wait_for_selector("text=trial 95 ends at its next step")
         acting.stop()
         assert stopped == [95] and {a.request.by for a in answers(run_dir)} == {"page"}
-        page.wait_for_selector("text=Asked of the sweep while it ran (3)")
+        page.wait_for_selector("text=Requests to the running sweep (3)")
         seen.picture("controls-420")
         assert [text for text in seen.wrong if "409" not in text] == []
 
@@ -245,7 +245,7 @@ KEPT = {
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("kind", KEPT)
-def test_a_kept_page_opens_from_disk(browser, tmp_path, kind, width):
+def test_a_static_page_opens_from_disk(browser, tmp_path, kind, width):
     records = KEPT[kind]()
     front = build_front(records, make_study(model=EVIL), tmp_path / NAME)
     file = tmp_path / "front.html"

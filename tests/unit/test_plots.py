@@ -17,10 +17,10 @@ from matplotlib.text import Annotation
 from records_factory import make_baselines, make_record, make_run, make_study, with_third
 
 from mtray.report.front_builder import build_front
-from mtray.report.kept_page import front_page
 from mtray.report.page_front import page_front
 from mtray.report.plot_shapes import staircase
 from mtray.report.plots import draw_front, front_png, label_front
+from mtray.report.static_page import front_page
 
 THREE = {"quality": "max", "retention": "max", "off_target": "min"}
 RUNS = {

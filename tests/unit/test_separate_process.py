@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from mtray.errors import DataError, WorkerLost
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 
 def works(file):
     Path(f"{file}.part").write_text(str(os.getpid()))
@@ -23,7 +23,7 @@ def works(file):
     time.sleep(120)
 
 if __name__ == "__main__":
-    apart(works, sys.argv[1])
+    in_separate_process(works, sys.argv[1])
 """
 
 
@@ -32,11 +32,11 @@ def refuses():
 
 
 def test_it_returns_and_raises_what_the_function_does():
-    assert apart(divmod, 7, 2) == (3, 1)
+    assert in_separate_process(divmod, 7, 2) == (3, 1)
     with pytest.raises(DataError, match="why"):
-        apart(refuses)
+        in_separate_process(refuses)
     with pytest.raises(WorkerLost, match="the same command continues"):
-        apart(os._exit, 3)
+        in_separate_process(os._exit, 3)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from typing import get_args
 
 import pytest
 from records_factory import make_study
@@ -10,9 +11,11 @@ from tracking_factory import RECIPE, complete, expected, make_run, pruned, train
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, write_record
+from mtray.schema import State
 from mtray.search.ledger.run_folder import load_bound
 from mtray.tracking import trackers
 from mtray.tracking.contents import learning_rates, sweep_run, trial_run
+from mtray.tracking.mlflow_runs import status_of
 from mtray.tracking.sender import RETRY, Sender, error_text
 from mtray.tracking.sent_runs import FILE, read_sent, sending
 from mtray.tracking.tracker_address import place_name, without_credentials
@@ -134,7 +137,8 @@ def test_all_of_a_run_by_hand(run_dir):
     )
     assert sweep["files"] == ["front.csv", "front.html", "front.png"]
     assert sweep["values"] == {
-        "trials.complete": 2, "trials.pruned": 1, "trials.infeasible": 0, "trials.failed": 1
+        "trials.complete": 2, "trials.pruned": 1, "trials.stopped": 0, "trials.infeasible": 0,
+        "trials.failed": 1
     }  # fmt: skip
     assert first["parent"] == "mine" and first["parameters"]["learning_rate"] == 1e-3
     assert first["series"]["loss"] == [(2, 3.875), (4, 3.75), (6, 3.625), (8, 3.5)]
@@ -348,3 +352,11 @@ def test_learning_rates_add_up_to_what_was_recorded(case):
     found = learning_rates(record, make_study())
     loss = record.training.loss if record.training else ()
     assert [step for step, _ in found] == [step for step, _ in loss][:points]
+
+
+def test_mlflow_status_of_every_state() -> None:
+    found = {state: status_of(state) for state in get_args(State)}
+    assert found == {
+        "complete": "FINISHED", "pruned": "KILLED", "stopped": "KILLED", "infeasible": "FAILED",
+        "failed": "FAILED",
+    }  # fmt: skip

@@ -9,7 +9,7 @@ from records_factory import make_failed, make_record, make_run, make_study
 
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import thinned, trial_row, trials_table
-from mtray.report.web_page import KEPT, LIVE, joined, kept_page, live_files, page_files
+from mtray.report.web_page import KEPT, LIVE, joined, live_files, page_files, static_page
 
 MODULES = {
     "kept.js": 'import { a } from "./one.js";\nimport { b } from "./two.js";\nshow(a, b);\n',
@@ -64,8 +64,8 @@ def test_a_served_page_holds_no_script_of_its_own():
     assert "style=" not in page and "__" not in page
 
 
-def test_a_kept_page_allows_exactly_its_own_script_and_style():
-    text = kept_page({"a": 1}, "t")
+def test_a_static_page_allows_exactly_its_own_script_and_style():
+    text = static_page({"a": 1}, "t")
     for tag, attributes in (("style", ""), ("script", ' type="module"')):
         (found,) = re.findall(rf"<{tag}{attributes}>(.*?)</{tag}>", text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(found.encode()).digest()).decode()
@@ -73,7 +73,7 @@ def test_a_kept_page_allows_exactly_its_own_script_and_style():
 
 
 def test_what_the_data_says_is_not_filled_in():
-    text = kept_page({"a": "__TITLE__ __HEAD__"}, "__FOOT__")
+    text = static_page({"a": "__TITLE__ __HEAD__"}, "__FOOT__")
     assert '{"a": "__TITLE__ __HEAD__"}' in text and "<title>__FOOT__</title>" in text
 
 

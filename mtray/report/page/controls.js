@@ -1,4 +1,4 @@
-// What a person asks of the running sweep: a pause, more trials, a time limit, the end of a trial.
+// Requests of the user to the running sweep: pause, add trials, set a time limit, stop a trial.
 import { el, own } from "./dom.js";
 import { empty } from "./format.js";
 
@@ -58,7 +58,7 @@ export const stopButton = (my, trial) =>
       type: "button",
       class: "stop",
       onclick: () => {
-        const text = `Stop trial ${trial.name}? Its training so far is lost: it is recorded as stopped, without a result.`;
+        const text = `Stop trial ${trial.name}? Its training so far is lost, and it is recorded as stopped, without a result.`;
         if (confirm(text)) ask(my, "stop-trial", trial.name);
       },
     },

@@ -13,7 +13,7 @@ export function notesSection() {
       node.hidden = !front && !asked.length;
       if (drawn && drawn.front === front && drawn.last === asked.join("\n")) return; // what is unfolded stays so
       drawn = { front, last: asked.join("\n") };
-      const requests = asked.length > 0 && folded(`Asked of the sweep while it ran (${asked.length})`, list(asked));
+      const requests = asked.length > 0 && folded(`Requests to the running sweep (${asked.length})`, list(asked));
       if (!front) {
         node.replaceChildren(...[requests].filter(Boolean));
         return;

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mtray.search.execution.searcher import Limits
 
 EVERY = 0.5  # seconds between two looks at the folder
-LIMIT_TEXT = "the time limit that was asked for (`control`) is over"
+LIMIT_TEXT = "the time limit set by `control` has passed"
 FIXED = (
     "`budget.recipes` lists all recipes of this study, and the search suggests none; add recipes "
     "to the list and start the sweep again with the same command"
@@ -69,8 +69,8 @@ class Controls:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="controls")
 
     def start(self) -> None:
-        """Keep to what was asked of earlier starts, and begin to listen. Trials were added when
-        the study was read."""
+        """Apply the requests to earlier starts that still hold, then listen for new ones. Added
+        trials are not applied here: they were when the study was read."""
         known = answers(self._run_dir)
         found = standing(known)
         self._limits.paused = found.paused_since is not None
@@ -83,7 +83,7 @@ class Controls:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more; what is asked still is refused."""
+        """Stop listening; pending requests are refused."""
         self._over.set()
         self._thread.join(timeout=5)
         stay_connected_for([self._thread])
@@ -97,7 +97,7 @@ class Controls:
                 self.look()
 
     def look(self) -> None:
-        """Act on what is asked now."""
+        """Act on pending requests."""
         if not (self._run_dir / "control").is_dir():
             return
         for path, request in claimed(self._run_dir):
@@ -107,7 +107,7 @@ class Controls:
                     found = self._act(request)
                 except NotDone as why:
                     found = why
-                except Exception as error:  # of Ray; whoever asked is told, and the sweep goes on
+                except Exception as error:  # of Ray; the user gets it as the answer
                     found = NotDone(f"{type(error).__name__}: {error}")
                 self._note(path, request, found)
 
@@ -118,10 +118,10 @@ class Controls:
             request=request, done=done, text=str(found), answered=time.time(), total=total
         )
         answer(self._run_dir, path, said)
-        self._actions.say(f"asked: {said.line()}")
+        self._actions.say(f"request: {said.line()}")
 
     def _act(self, request: Request) -> str:
-        """Do what is asked, and say what was done. Raises NotDone."""
+        """Act on a request; returns what was done. Raises NotDone."""
         value = request.value
         if request.what == "stop-trial" and value is not None:
             return self._stop_trial(value)
@@ -138,8 +138,8 @@ class Controls:
             raise NotDone("every trial is compared with the base model, which must be measured")
         running = sorted(self._actions.running())
         if number not in running:
-            what = f"running: {trials_text(running)}" if running else "no trial runs"
-            raise NotDone(f"trial {number} does not run; {what}")
+            what = f"running: {trials_text(running)}" if running else "no trial is running"
+            raise NotDone(f"trial {number} is not running; {what}")
         self._actions.stop_trial(number)
         return f"trial {number} ends at its next step and is recorded as stopped"
 
@@ -160,17 +160,17 @@ class Controls:
             raise NotDone(f"the sweep is {'paused already' if wanted else 'not paused'}")
         self._limits.paused = wanted
         if not wanted:
-            return "new trials start again"
-        return "no new trial starts until `resume`; those that run finish"
+            return "new trials are started again"
+        return "no new trial starts until `resume`; running trials finish"
 
     def _time_limit(self, until: float | None) -> str:
         self._check_open()
         if until is None:
             self._limits.until = None
-            return "there is no time limit; the sweep ends after its trials"
+            return "there is no time limit any more; the sweep ends after its last trial"
         self._limit(until - time.time())
         at = time.strftime("%H:%M", time.localtime(until))
-        return f"no trial starts after {at}; those that run then finish"
+        return f"no new trial starts after {at}; running trials finish"
 
     def _limit(self, seconds: float, only_earlier: bool = False) -> None:
         until = time.monotonic() + seconds

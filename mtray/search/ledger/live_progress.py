@@ -23,10 +23,10 @@ class RunningTrial(Frozen):
 
     - `state`: what it does, such as `training`; `starting` before its processes run.
     - `since`: when that began, in seconds of the epoch; None: not known yet.
-    - `step`, `steps`: of training, or answered requests and all of them.
+    - `step`, `steps`: training step and total steps; in evaluation, answered and total requests.
     - `tokens_per_second`, `loss`: the latest of training.
-    - `gpu_memory_bytes`: the most that worker 0 has allocated on its GPU.
-    - `curve`: pairs of a step and the loss there, from the beginning.
+    - `gpu_memory_bytes`: peak memory that worker 0 has allocated on its GPU.
+    - `curve`: the loss curve so far, pairs of step and loss.
     """
 
     number: int

@@ -45,7 +45,7 @@ from mtray.search.ledger.stored_answers import (
     suite_of,
     unanswered,
 )
-from mtray.separate_process import apart
+from mtray.separate_process import in_separate_process
 from mtray.trial.job import Job, Outcome
 from mtray.trial.record import record_trial
 
@@ -83,7 +83,7 @@ def measured_imports(
         return tuple(taken)
     folder = run_dir / FOLDER / _key(study)
     todo = [trial for trial in wanted if not result_path(*_place(folder, trial)).is_file()]
-    failed = apart(_measure_all, run_dir, study, suite, todo, folder) if todo else {}
+    failed = in_separate_process(_measure_all, run_dir, study, suite, todo, folder) if todo else {}
     found: list[EarlierTrial] = []
     for trial in taken:
         if trial.asked is None or trial.again:

@@ -11,7 +11,7 @@ from mtray.control_requests import answers
 from mtray.report.front import Front
 from mtray.report.page_front import page_front, rounded
 from mtray.report.page_trials import trial_row, trials_table
-from mtray.report.web_page import kept_page
+from mtray.report.web_page import static_page
 from mtray.schema import TrialRecord
 
 EXPLAINED = "explain.json"  # what `explain` has written into the run's folder
@@ -19,12 +19,12 @@ EXPLAINED = "explain.json"  # what `explain` has written into the run's folder
 
 def front_page(front: Front, records: Sequence[TrialRecord] = ()) -> str:
     """The page of a front with all trials of its run, as HTML text."""
-    return kept_page(page_data(front, records), f"{front.study}: Pareto front")
+    return static_page(page_data(front, records), f"{front.study}: Pareto front")
 
 
 def page_data(front: Front, records: Sequence[TrialRecord] = ()) -> dict[str, Any]:
-    """The data of a kept page, by part (`mtray.serving.run_data`). It has nothing about a running
-    sweep."""
+    """The data of the static page, by part (`mtray.serving.run_data`). It has nothing about a
+    running sweep."""
     names = [objective.name for objective in front.objectives]
     return {
         "state": {
