@@ -49,6 +49,8 @@ class Request(Frozen):
         """For example `stop-trial 7`."""
         if self.what == "time-limit":
             return f"time-limit {'off' if self.value is None else f'{self.value / 60:g}m'}"
+        if self.what == "stop-trial" and self.value == -1:
+            return "stop-trial base"
         return self.what if self.value is None else f"{self.what} {self.value}"
 
 

@@ -41,6 +41,8 @@ def kept_abilities(
     if not kept and required:
         listed = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise EvaluationError(
-            f"the base model has none of the abilities that retention averages. {listed}"
+            "the base model has none of the abilities that retention averages. List others under "
+            "`evaluation.abilities`, raise their `size`, or put other scores into `objectives` "
+            f"(such as perplexity.en: max) in place of retention. {listed}"
         )
     return kept, left_out

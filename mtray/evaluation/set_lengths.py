@@ -11,6 +11,7 @@ import numpy as np
 from mtray.data.readers.paragraphs import has_break
 from mtray.data.tokenization import prefix_ids, prompt_ids_batch
 from mtray.data.translation_prompts import keeps_breaks
+from mtray.errors import ConfigError
 from mtray.evaluation.inference.requests import Request
 from mtray.evaluation.inference.translation_requests import asked_text
 from mtray.evaluation.suite import Suite
@@ -31,16 +32,22 @@ def length_lines(
     suite: Suite, study: Study, tokenizer: Any, positions: int | None
 ) -> dict[str, list[str]]:
     """What `check` says of every set, by the set's name in its list: token lengths, texts of
-    several lines, and notes on what does not fit."""
+    several lines, and notes on what does not fit. Raises ConfigError where the model has too few
+    positions for a prompt and its answer: the base model's evaluation would fail."""
     found = {}
     for direction in suite.directions:
         texts = SetTexts(direction.requests, direction.sources, direction.references)
         counted = TokenCounts(texts, tokenizer)
+        counted.check_room(positions, f"evaluation.quality: {direction.name}")
         notes = [*counted.over_training(study.training.max_length), *_break_notes(texts, study)]
         found[f"quality {direction.name}"] = [*counted.lines(positions), *notes]
     for ability in suite.abilities:
         texts = _of_ability(ability)
-        lines = TokenCounts(texts, tokenizer).lines(positions) if texts.requests else []
+        lines = []
+        if texts.requests:
+            counted = TokenCounts(texts, tokenizer)
+            counted.check_room(positions, f"evaluation.abilities: {ability.name}")
+            lines = counted.lines(positions)
         found[f"ability {ability.name}"] = [*lines, *_break_notes(texts, study)]
     return found
 
@@ -101,16 +108,36 @@ class TokenCounts:
             f"be; the longest needs `max_new_tokens: {max(cut)}`"
         ]
 
+    def check_room(self, positions: int | None, where: str) -> None:
+        """Raise ConfigError if a prompt with room for its answer exceeds the model's positions;
+        `where`: key and name of the set."""
+        rows = zip(self._asked, self._prompts, strict=True)
+        asked = [(n, n + self._room(r)) for r, n in rows if r.target is None]
+        long = [(prompt, whole) for prompt, whole in asked if whole > (positions or whole)]
+        if not long:
+            return
+        prompt, whole = max(long, key=lambda n: n[1])
+        raise ConfigError(
+            f"`{where}`: {len(long):,} of {len(asked):,} prompts do not fit the model's "
+            f"{positions:,} positions with room for their answers; the longest has {prompt:,} "
+            f"tokens and its answer up to {whole - prompt:,}. Use fewer `shots`, shorter texts or "
+            "a smaller `max_new_tokens`, or leave this set out"
+        )
+
+    @staticmethod
+    def _room(request: Request) -> int:
+        return 1 if request.within_positions else request.max_new_tokens
+
     def _beyond(self, positions: int | None) -> list[str]:
-        rooms = [
-            prompt + (1 if r.within_positions else r.max_new_tokens if r.target is None else answer)
-            for r, prompt, answer in zip(self._asked, self._prompts, self._answers, strict=True)
-        ]
-        if positions is None or max(rooms) <= positions:
+        """Of texts that are scored: how prompt and text are joined can save a token, so the
+        evaluation alone knows."""
+        rows = zip(self._asked, self._prompts, self._answers, strict=True)
+        wholes = [prompt + answer for r, prompt, answer in rows if r.target is not None]
+        if positions is None or max(wholes, default=0) <= positions:
             return []
         return [
-            f"note: a prompt with room for its answer takes {max(rooms):,} tokens, and the model "
-            f"has {positions:,} positions: its evaluation will fail"
+            f"note: a text with its prompt has {max(wholes):,} tokens, and the model has "
+            f"{positions:,} positions: its evaluation will fail"
         ]
 
     def over_training(self, max_length: int) -> list[str]:

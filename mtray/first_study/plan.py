@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,8 @@ from mtray.schema import NO_COMET
 
 LEAST_PAIRS = 40  # of which a sweep can learn anything
 OVERHEAD = 32  # tokens of a prompt besides its texts
+MARGIN = 1.3  # of lengths in a sample
+SHOTS = 3
 MONO_MOST, REPLAY_MOST = 2.0, 0.3
 PARALLEL, MONO, REPLAY = "pairs", "mono", "replay"
 SPLIT = " "
@@ -72,12 +75,29 @@ class Plan:
         return fitting.rounded_up(fitting.quantile(self.lengths, 0.99), 32, 64, most)
 
     @cached_property
-    def new_tokens(self) -> int:
-        """1.3 times the longest reference, in steps of 16."""
+    def longest_text(self) -> int:
+        """Tokens of the longest text of the test set, and 30 %: only a sample was read."""
         count = self.brought.model.tokenizer
         texts = [text for row in self.brought.test.sample for text in row]
-        longest = max(len(ids) for ids in count(texts)["input_ids"])
-        return fitting.rounded_up(1.3 * longest, 16, 32, min(512, self.max_length))
+        return math.ceil(MARGIN * max(len(ids) for ids in count(texts)["input_ids"]))
+
+    @cached_property
+    def new_tokens(self) -> int:
+        """`longest_text` in steps of 16, and what the model's positions leave after a prompt."""
+        most = min(512, self.max_length)
+        if positions := self.brought.model.positions:
+            most = min(most, (positions - self.longest_text - OVERHEAD) // 16 * 16)
+        return fitting.rounded_up(self.longest_text, 16, 32, max(32, most))
+
+    @cached_property
+    def shots(self) -> int:
+        """Examples in the prompts of `few_shot`: as many of 3 as leave room for an answer."""
+        positions = self.brought.model.positions
+        if positions is None:
+            return SHOTS
+        example = MARGIN * max(self.lengths)
+        room = positions - self.longest_text - OVERHEAD - self.new_tokens
+        return max(0, min(SHOTS, int(room // example)))
 
     @cached_property
     def segments(self) -> int:

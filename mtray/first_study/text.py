@@ -124,7 +124,11 @@ def _evaluation(plan: Plan, folder: Path) -> Iterator[str]:
     shots = next(iter(found.parallel.values()))
     asked = [found.test, *([found.held_out] if found.held_out else [])]
     if not shots.is_data_set and all(shots.columns == corpus.columns for corpus in asked):
-        few = {"measure": "few_shot", "direction": f"{b}-{a}", "shots": 3}
+        if not plan.shots:
+            yield f"    # few_shot.{b}-{a}: an example more would not fit {found.model.name}'s"
+            yield f"    # {found.model.positions} positions"
+            return
+        few = {"measure": "few_shot", "direction": f"{b}-{a}", "shots": plan.shots}
         few |= {"shots_path": _path(shots, folder), **_measured(plan, folder)}
         yield f"    few_shot.{b}-{a}: {scalar(few)}"
 

@@ -172,8 +172,9 @@ def _frame(axes: Axes, front: Front) -> None:
 
 def _legend(front: Front) -> list[str]:
     """Legend of colours, bars and lines."""
-    dots = "grey: other recipes" if len(front.objectives) == 2 else "dots: all recipes"
-    words = ["blue: front", dots, f"bars: {interval_name(front)}"]
+    flat = len(front.objectives) == 2  # else the dots have the colours of the third objective
+    words = ["blue: front", "grey: other recipes"] if flat else ["with number or bars: front"]
+    words.append(f"bars: {interval_name(front)}")
     if front.reference is not None:
         words.append("dashed: no difference")
     if front.modelled and len(front.objectives) == 2:

@@ -203,6 +203,11 @@ def test_requests_that_are_none(what, value):
         request_of(what, value)
 
 
+def test_a_request_is_shown_as_it_was_asked():
+    asked = [request_of("stop-trial", v).text() for v in ("base", "7")]
+    assert asked == ["stop-trial base", "stop-trial 7"]
+
+
 def test_the_command_where_no_sweep_runs(run_dir, capsys):  # noqa: F811
     assert run("control", run_dir, "add-trials", "5") == 2
     said = capsys.readouterr().err

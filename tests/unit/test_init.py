@@ -130,6 +130,25 @@ def load_relative(path):
     return path
 
 
+def test_long_texts_fit_the_positions_of_the_model(here, capsys):
+    """Room for an answer, and `few_shot` only where its examples fit as well."""
+    long = [(f"{a} " * 12, f"{b} " * 12) for a, b in TRAIN]
+    options = ["--parallel", *tsv("train", long), "--test", *tsv("dev", long[:60])]
+    assert begin(*options, "--name", "my") == 0
+    study = load_study(here / "my.yaml")
+    assert "few_shot.uk-en" not in study.evaluation.abilities
+    assert "few_shot.uk-en: " in (here / "my.yaml").read_text(encoding="utf-8")
+    assert run("check", "--study", "my.yaml", "--space", "my.space.yaml") == 0
+    text = (here / "my.yaml").read_text(encoding="utf-8")
+    tokens = study.evaluation.max_new_tokens
+    wide = text.replace(f"max_new_tokens: {tokens}", "max_new_tokens: 500")
+    (here / "my.yaml").write_text(wide, encoding="utf-8")
+    assert run("check", "--study", "my.yaml", "--space", "my.space.yaml") == 2
+    found = capsys.readouterr().err
+    assert "`evaluation.quality: en-uk`: " in found and "model's 512 positions" in found
+    assert "a smaller `max_new_tokens`" in found and "Traceback" not in found
+
+
 def test_nothing_is_overwritten_or_left_behind(here, capsys):
     files = two_files("train", TRAIN)
     options = ["--parallel", *files, "--test", *two_files("dev", DEV), "--name", "my"]

@@ -210,6 +210,19 @@ def test_controls_ask_the_sweep_and_stopping_is_confirmed(browser, run_dir, addr
         assert [text for text in seen.wrong if "409" not in text] == []
 
 
+def test_a_part_that_cannot_be_drawn_is_not_a_server_that_does_not_answer(browser, address):
+    with watched(browser, 1000) as seen:
+        broken = '{"value": {"objectives": [], "points": 3, "study": "x"}}'
+        seen.page.route("**/front?*", lambda route: route.fulfill(body=broken))
+        page = seen.open(address(), "#alerts .error")
+        page.wait_for_selector("#trials tbody tr:not(.gap)")  # the other parts are there
+        said = page.locator("#alerts").inner_text()
+        assert "of this page could not be drawn (TypeError" in said
+        assert "does not answer" not in said
+        page.route("**/api/**", lambda route: route.abort())
+        page.wait_for_selector("text=The server does not answer")
+
+
 def test_a_segment_has_an_address(browser, run_dir, address):
     with watched(browser, 1000) as seen:
         page = seen.open(address())

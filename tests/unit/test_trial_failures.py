@@ -246,3 +246,9 @@ def test_giving_up_counts_the_classes():
 
 def test_neither_ray_nor_torch_is_imported():
     assert not {"ray", "torch"} & modules_after("import mtray.search.ledger.trial_failures")
+
+
+def test_a_long_reason_shows_that_it_was_cut():
+    assert one_line(ValueError("short")) == "ValueError: short"
+    cut = one_line(ValueError("long " * 200))
+    assert len(cut) == 500 and cut.endswith("...")

@@ -10,28 +10,40 @@ const asked = Number(new URLSearchParams(location.hash.slice(1)).get("run") ?? 0
 let run = asked in names ? asked : 0,
   curves = false;
 
+const NO_ANSWER =
+  "The server does not answer: the sweep has ended, or `serve` was stopped. python -m mtray serve RUN shows the run again.";
+const fetched = (...request) =>
+  fetch(...request).catch(() => {
+    throw new Error(NO_ANSWER);
+  });
+
 async function get(name, query = {}, tag = "") {
   const asking = run,
-    answer = await fetch(`/api/${run}/${name}?${new URLSearchParams(query)}`, {
+    answer = await fetched(`/api/${run}/${name}?${new URLSearchParams(query)}`, {
       cache: "no-store",
       headers: tag ? { "If-None-Match": tag } : {},
     });
   if (answer.status === 401)
     throw new Error("This page’s session has ended: python -m mtray serve RUN prints a new address.");
   if (answer.status === 304 || asking !== run) return null;
-  const value = await answer.json();
+  const value = await body(answer);
   if (!answer.ok) throw new Error(value.error ?? `HTTP ${answer.status}`);
   return { value, tag: answer.headers.get("ETag") };
 }
+// an answer that is cut off, since the server ended, is none either
+const body = answer =>
+  answer.text().then(JSON.parse).catch(() => {
+    throw new Error(NO_ANSWER);
+  });
 const ask = async (name, query) => (await get(name, query))?.value;
 async function control(what, value) {
-  const answer = await fetch(`/api/${run}/control`, {
+  const answer = await fetched(`/api/${run}/control`, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Mtray": "control" },
     body: JSON.stringify({ what, value }),
   });
   if (answer.status === 401) throw new Error("this page’s session has ended");
-  const found = await answer.json();
+  const found = await body(answer);
   if (!answer.ok) throw new Error(found.error ?? `HTTP ${answer.status}`);
   return found.text;
 }
@@ -82,12 +94,7 @@ async function ask_now() {
   try {
     await look();
   } catch (error) {
-    page.set({
-      lost:
-        error instanceof TypeError
-          ? "The server does not answer: the sweep has ended, or `serve` was stopped. python -m mtray serve RUN shows the run again."
-          : String(error.message),
-    });
+    page.set({ lost: error.message });
   }
   timer = setTimeout(ask_now, document.hidden ? HIDDEN : EVERY);
 }

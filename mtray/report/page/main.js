@@ -33,30 +33,38 @@ export function startPage(more = {}) {
       Object.assign(page.data, parts);
       const changed = new Set(Object.keys(parts));
       if (ran !== Boolean(page.data.state?.sweep)) changed.add("table"); // what ran is interrupted now
-      head(page, title, about, alerts);
-      for (const s of sections) if (s.needs.some(part => changed.has(part))) s.update(page);
+      draw(sections.filter(s => s.needs.some(part => changed.has(part))));
     },
-    redraw(part) {
-      for (const s of sections) if (s.needs.includes(part)) s.update(page);
-    },
+    redraw: part => draw(sections.filter(s => s.needs.includes(part))),
     choose(number) {
       page.choices.chosen = number;
-      page.section("front").update(page);
+      draw([page.section("front")]);
     },
   };
+  const broken = {}; // by section: why it was not drawn; the others are
+  function draw(some) {
+    for (const s of some)
+      try {
+        delete broken[s.node.id];
+        s.update(page);
+      } catch (error) {
+        console.error(error); // with its place in the code
+        broken[s.node.id] = `The part “${s.node.id}” of this page could not be drawn (${error}).`;
+      }
+    head(page, title, about, alerts, Object.values(broken));
+  }
   app.replaceChildren(el("header", {}, title, about, more.picker, alerts), ...sections.map(s => s.node));
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth !== width) {
       width = innerWidth;
-      sections.filter(s => s.redraws).forEach(s => s.update(page));
-      page.section("trials").update(page);
+      draw(sections.filter(s => s.redraws || s.node.id === "trials"));
     }
   });
-  onDarkChange(() => sections.filter(s => s.redraws).forEach(s => s.update(page)));
+  onDarkChange(() => draw(sections.filter(s => s.redraws)));
   return page;
 }
-function head(page, title, about, alerts) {
+function head(page, title, about, alerts, broken) {
   const { state, front } = page.data,
     name = state?.study ?? front?.study ?? state?.run ?? "mtray";
   document.title = `${name}: ${state?.sweep ? `${state.sweep.finished} of ${state.sweep.total} trials` : "Pareto front"}`;
@@ -67,7 +75,7 @@ function head(page, title, about, alerts) {
     ...(front?.objectives.map(o => o.label) ?? []),
   ].filter(Boolean);
   about.replaceChildren(...facts.flatMap((fact, i) => [i ? " · " : "", own(fact)]));
-  const lines = [...(page.data.lost ? [page.data.lost] : []), ...(state?.warnings ?? [])].join("\n");
+  const lines = [page.data.lost, ...broken, ...(state?.warnings ?? [])].filter(Boolean).join("\n");
   if (alerts.dataset.lines !== lines) {
     alerts.dataset.lines = lines;
     alerts.replaceChildren(

@@ -192,7 +192,8 @@ def one_line(error: BaseException) -> str:
     """The class of an error and the first line of its text that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    return f"{type(error).__name__}: {first or 'without a message'}"[:500]
+    text = f"{type(error).__name__}: {first or 'without a message'}"
+    return text if len(text) <= 500 else f"{text[:497]}..."
 
 
 def innermost(error: BaseException) -> BaseException:
