@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from mtray.report.groups import measured
 from mtray.report.parameters import parameters
@@ -13,11 +14,11 @@ from mtray.report.training_numbers import training_numbers
 from mtray.run_files import BASE_NUMBER, trial_name
 from mtray.schema import Study, TrainingRecord, TrialRecord
 from mtray.schema.recipe_training import training_of
+from mtray.schema.record import State
 from mtray.tracking.tracked_run import RUNNING, Points, TrackedRun, Value
 from mtray.training.schedule import learning_rate_at, step_after
 
 ARTIFACTS = ("front.html", "front.png", "front.csv")
-STATES = ("complete", "pruned", "infeasible", "failed")
 SAME_SUM = 1e-6  # relative difference of two sums of the same learning rates
 
 
@@ -37,7 +38,7 @@ def sweep_run(
     }  # fmt: skip
     return TrackedRun(
         key, run_dir.name, RUNNING if running else "complete", settings,
-        {f"trials.{state}": float(counts[state]) for state in STATES}, files=files,
+        {f"trials.{state}": float(counts[state]) for state in get_args(State)}, files=files,
         ended=None if running else _latest(records),
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtray.schema import ENDED_EARLY
 from mtray.tracking.tracked_run import FAILED, RUNNING, Points, TrackedRun, Value
 from mtray.tracking.tracker_address import without_credentials
 
@@ -122,7 +123,7 @@ class MlflowRuns:
         if state == RUNNING:
             self._client.update_run(run_id, status="RUNNING")
             return
-        status = "FAILED" if state in FAILED else "KILLED" if state == "pruned" else "FINISHED"
+        status = "FAILED" if state in FAILED else "KILLED" if state in ENDED_EARLY else "FINISHED"
         self._client.set_terminated(run_id, status, self._moment(run_id))
 
 

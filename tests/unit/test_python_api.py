@@ -156,6 +156,21 @@ def test_sweep_passes_its_arguments_on(monkeypatch, folder, tmp_path):
         mtray.sweep(**options)
 
 
+@pytest.mark.parametrize("one", ["a", Path("a")])
+def test_one_earlier_run_is_no_list_of_letters(one):
+    assert vars(parsed({}, one))["from"] == vars(parsed({}, [one]))["from"] == ["a"]
+
+
+@pytest.mark.parametrize("track", ["mlflow,tensorboard", ["mlflow", "tensorboard"]])
+def test_sweep_names_trackers(monkeypatch, folder, track):
+    seen = []
+    monkeypatch.setattr("mtray.api.sweeping.run_sweep", lambda args: seen.append(args) or 0)
+    mtray.sweep(runs_dir=folder.parent, name=folder.name, track=track, mlflow_uri="sqlite:///m")
+    assert (seen[0].track, seen[0].mlflow_uri) == ([["mlflow", "tensorboard"]], "sqlite:///m")
+    mtray.sweep(runs_dir=folder.parent, name=folder.name)
+    assert seen[1].track is None
+
+
 def test_a_wrong_option_is_no_exit_of_the_process():
     with pytest.raises(ConfigError, match=r"mtray\.sweep: argument --trials: invalid int"):
         parsed({"trials": "many"}, ())

@@ -134,7 +134,8 @@ def test_all_of_a_run_by_hand(run_dir):
     )
     assert sweep["files"] == ["front.csv", "front.html", "front.png"]
     assert sweep["values"] == {
-        "trials.complete": 2, "trials.pruned": 1, "trials.infeasible": 0, "trials.failed": 1
+        "trials.complete": 2, "trials.pruned": 1, "trials.stopped": 1, "trials.infeasible": 0,
+        "trials.failed": 1,
     }  # fmt: skip
     assert first["parent"] == "mine" and first["parameters"]["learning_rate"] == 1e-3
     assert first["series"]["loss"] == [(2, 3.875), (4, 3.75), (6, 3.625), (8, 3.5)]
@@ -143,6 +144,7 @@ def test_all_of_a_run_by_hand(run_dir):
     assert cut["state"] == "pruned" and cut["series"]["rung.quality"] == [(4, 0.5)]
     assert "quality" not in cut["values"]
     assert failed["state"] == "failed" and failed["series"] == {}
+    assert server.held()["trial 4"]["state"] == "stopped"
     notes = {run["name"]: run["notes"] for run in server.runs.values()}
     assert notes["trial 3"]["reason"].startswith("TrainError: loss is not finite")
 

@@ -28,6 +28,12 @@ PICTURE = (  # one pixel
 )
 
 
+STOPPED = TrialRecord(
+    number=4, state="stopped", recipe=RECIPE, seed=1, reason="stopped by the user at step 3 of 8",
+    finished="2026-01-02T03:06:00+0000",
+)  # fmt: skip
+
+
 def trained(steps: int, planned: int | None = None, **changes: Any) -> TrainingRecord:
     """A training with an entry of its loss curve at every second step."""
     rates = [learning_rate_at(s, planned or steps, 1e-3, Training()) for s in range(steps)]
@@ -60,11 +66,12 @@ def pruned(number: int) -> TrialRecord:
 
 
 def make_run(folder: Path, front: bool = True) -> Path:
-    """The base model, two complete trials, a pruned and a failed one, and files of a front."""
+    """The base model, two complete trials, a pruned, a failed and a stopped one, and files of a
+    front."""
     folder.mkdir(parents=True)
     bind(folder, make_study(), SPACE)
     base = make_record(-1, 0.42, 1.0, "base")
-    for record in (base, complete(0), complete(1), pruned(2), make_failed(3)):
+    for record in (base, complete(0), complete(1), pruned(2), make_failed(3), STOPPED):
         write_record(folder, record)
     if front:
         (folder / "front.html").write_text("<p>front</p>")
