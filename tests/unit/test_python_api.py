@@ -120,6 +120,10 @@ def test_outputs_have_a_row_for_each_segment(run):
     assert "other" in run.outputs(3, 2, part="en-uk")
 
 
+def test_the_base_model_has_two_names(run):
+    assert run.outputs(-1, "none").equals(run.outputs("base", "none"))
+
+
 def test_a_trial_without_outputs_is_an_error(run):
     with pytest.raises(RunError, match="trial 5 has kept no outputs"):
         run.outputs(5)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from records_factory import make_study
-from tracking_factory import RECIPE, complete, expected, make_run, pruned, trained
+from tracking_factory import RECIPE, STOPPED, complete, expected, make_run, pruned, trained
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, write_record
@@ -126,6 +126,7 @@ def should_hold(run_dir, running=False):
 
 
 def test_all_of_a_run_by_hand(run_dir):
+    write_record(run_dir, STOPPED)
     server = Server()
     sender(run_dir, Recording(server)).once(running=False)
     assert server.held() == should_hold(run_dir)
@@ -134,6 +135,7 @@ def test_all_of_a_run_by_hand(run_dir):
     )
     assert sweep["files"] == ["front.csv", "front.html", "front.png"]
     assert sweep["values"] == {
+        "trials.planned": 14,
         "trials.complete": 2, "trials.pruned": 1, "trials.stopped": 1, "trials.infeasible": 0,
         "trials.failed": 1,
     }  # fmt: skip

@@ -66,12 +66,11 @@ def pruned(number: int) -> TrialRecord:
 
 
 def make_run(folder: Path, front: bool = True) -> Path:
-    """The base model, two complete trials, a pruned, a failed and a stopped one, and files of a
-    front."""
+    """The base model, two complete trials, a pruned and a failed one, and files of a front."""
     folder.mkdir(parents=True)
     bind(folder, make_study(), SPACE)
     base = make_record(-1, 0.42, 1.0, "base")
-    for record in (base, complete(0), complete(1), pruned(2), make_failed(3), STOPPED):
+    for record in (base, complete(0), complete(1), pruned(2), make_failed(3)):
         write_record(folder, record)
     if front:
         (folder / "front.html").write_text("<p>front</p>")
