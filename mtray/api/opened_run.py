@@ -136,9 +136,9 @@ class Run:
 
         Raises RunError for a trial without outputs, ConfigError for a part that there is not.
         """
-        trial, against = ("base" if n == BASE_NUMBER else n for n in (trial, against))
-        wanted = Wanted(str(against), part, metric, "first", sys.maxsize, label)
-        return outputs_frame(list_outputs(self.path, str(trial), wanted))
+        of, other = ("base" if n == BASE_NUMBER else str(n) for n in (trial, against))
+        wanted = Wanted(other, part, metric, "first", sys.maxsize, label)
+        return outputs_frame(list_outputs(self.path, of, wanted))
 
 
 def open_run(path: str | PathLike[str]) -> Run:
