@@ -9,7 +9,7 @@ import time
 import pytest
 from tracking_factory import complete, make_run
 
-from mtray import side_process, sweep, track_process
+from mtray import side_process, sweep_command, track_process
 from mtray.cli import main
 from mtray.commands import track
 from mtray.errors import ConfigError
@@ -94,12 +94,14 @@ def test_a_tracker_that_is_down_is_an_error_that_says_what_is_missing(run_dir, c
 
 def test_a_sweep_asks_for_packages_before_anything_else(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
-    args = sweep.arguments(["--track", "mlflow", "--study", str(tmp_path / "none.yaml")])
+    args = sweep_command.arguments(["--track", "mlflow", "--study", str(tmp_path / "none.yaml")])
     with pytest.raises(ConfigError, match=r"--track mlflow: .*pip install 'mlflow>=3,<4'"):
-        sweep.load(args)
-    args = sweep.arguments(["--mlflow-uri", "http://host", "--study", str(tmp_path / "none.yaml")])
+        sweep_command.load(args)
+    args = sweep_command.arguments(
+        ["--mlflow-uri", "http://host", "--study", str(tmp_path / "none.yaml")]
+    )
     with pytest.raises(ConfigError, match="--mlflow-uri: needs --track mlflow"):
-        sweep.load(args)
+        sweep_command.load(args)
 
 
 def until(condition, seconds=60):
