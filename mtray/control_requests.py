@@ -14,9 +14,9 @@ import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from mtray.files import write_atomically
 from mtray.run_files import result_path
@@ -42,7 +42,7 @@ class Request(Frozen):
     id: str
     what: What
     value: int | None = None
-    asked: float
+    asked: Annotated[float, Field(ge=0, le=1e11)]  # a clock can show it
     by: Literal["command", "page"] = "command"
 
     def text(self) -> str:
@@ -113,6 +113,11 @@ def withdraw(run_dir: Path, request: Request) -> bool:
     return True
 
 
+def waiting(run_dir: Path) -> frozenset[str]:
+    """The ids of the requests that no sweep has claimed."""
+    return frozenset(path.stem for path in (run_dir / FOLDER).glob(f"*{WAITS}"))
+
+
 def claimed(run_dir: Path) -> list[tuple[Path, Request]]:
     """Claim all requests, the oldest first; those that a killed sweep had claimed come again,
     unless they were answered. A file that is no request is deleted."""
@@ -122,6 +127,8 @@ def claimed(run_dir: Path) -> list[tuple[Path, Request]]:
             continue
         mine = path.with_suffix(CLAIMED)
         with contextlib.suppress(FileNotFoundError):  # it was withdrawn meanwhile
+            if not path.is_file():  # a folder, or a pipe, which could be waited for
+                continue
             os.replace(path, mine)
             request = _read(mine)
             if request is None:
@@ -148,10 +155,21 @@ def _read(path: Path) -> Request | None:
 def answer(run_dir: Path, path: Path, found: Answer) -> None:
     """Keep the answer, then drop the request's file."""
     with open(run_dir / LOG, "a", encoding="utf-8") as file:
-        file.write(found.model_dump_json() + "\n")
+        # a line that was cut off, by a full disk or a crash, must not swallow this one
+        cut_off = _ends_within_a_line(run_dir / LOG)
+        file.write("\n" * cut_off + found.model_dump_json() + "\n")
         file.flush()
         os.fsync(file.fileno())
     path.unlink(missing_ok=True)
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(0, os.SEEK_END)
+        if not file.tell():
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def answers(run_dir: Path) -> tuple[Answer, ...]:

@@ -22,6 +22,7 @@ from mtray.report.front import Front
 from mtray.report.plots import front_figure
 from mtray.report.prediction import Prediction, predicted, recipe_near
 from mtray.report.surface import ModelledRun, modelled
+from mtray.run_files import BASE_NUMBER
 from mtray.schema import Recipe, Study, TrialRecord
 from mtray.search_space.parameters import Value
 from mtray.search_space.space import Space
@@ -135,8 +136,9 @@ class Run:
 
         Raises RunError for a trial without outputs, ConfigError for a part that there is not.
         """
-        wanted = Wanted(str(against), part, metric, "first", sys.maxsize, label)
-        return outputs_frame(list_outputs(self.path, str(trial), wanted))
+        of, other = ("base" if n == BASE_NUMBER else str(n) for n in (trial, against))
+        wanted = Wanted(other, part, metric, "first", sys.maxsize, label)
+        return outputs_frame(list_outputs(self.path, of, wanted))
 
 
 def open_run(path: str | PathLike[str]) -> Run:

@@ -27,22 +27,22 @@ def sweep(
     trials: int | None = None,
     settle: float | None = None,
     seed: int | None = None,
-    from_runs: Sequence[PathText] = (),
+    from_runs: PathText | Sequence[PathText] = (),
     train_again: Literal["front", "all"] | None = None,
     address: str | None = None,
     max_minutes: float | None = None,
     runs_dir: PathText = RUNS,
     page: bool = True,
     page_port: int | None = None,
-    track: Sequence[str] = (),
+    track: str | Sequence[str] = (),
     mlflow_uri: str | None = None,
 ) -> Run:
     """Run a sweep, or continue it if it was run before, and return its run.
 
     `study`, `space`: YAML files (default: the embedded study and its space); a path is a text or a
     `pathlib.Path`. The other arguments are the options of `python sweeps/ratio_search.py`;
-    `from_runs` is its `--from`. It prints what the script prints, and Ray runs below this process
-    until the sweep has ended.
+    `from_runs` is its `--from`, one run or several, as `track` is one tracker or several. It prints
+    what the script prints, and Ray runs below this process until the sweep has ended.
 
     Raises ConfigError, DataError, ModelError or RunError where the script ends with exit code 2,
     RunError if no trial is complete (its exit code 1), and KeyboardInterrupt after Ctrl-C: running
@@ -55,7 +55,8 @@ def sweep(
         "study": study, "space": space, "name": name, "model": model, "trials": trials,
         "settle": settle, "seed": seed, "train-again": train_again, "address": address,
         "max-minutes": max_minutes, "runs-dir": runs_dir, "page": "on" if page else "off",
-        "page-port": page_port, "track": ",".join(track) or None, "mlflow-uri": mlflow_uri,
+        "page-port": page_port, "mlflow-uri": mlflow_uri,
+        "track": (track if isinstance(track, str) else ",".join(track)) or None,
     }  # fmt: skip
     args = parsed(given, from_runs)
     code = run_sweep(args)
@@ -69,7 +70,7 @@ def sweep(
     return open_run(folder)
 
 
-def parsed(given: dict[str, Any], from_runs: Sequence[PathText]) -> Any:
+def parsed(given: dict[str, Any], from_runs: PathText | Sequence[PathText]) -> Any:
     """The arguments of the sweep's command line. Raises ConfigError for a value that the command
     line refuses."""
 
@@ -77,7 +78,8 @@ def parsed(given: dict[str, Any], from_runs: Sequence[PathText]) -> Any:
         raise ConfigError(f"mtray.sweep: {message}")
 
     options = [f"--{key}={value}" for key, value in given.items() if value is not None]
-    options += [f"--from={run}" for run in from_runs]
+    runs = [from_runs] if isinstance(from_runs, str | PathLike) else from_runs
+    options += [f"--from={run}" for run in runs]
     command_line = parser()
     setattr(command_line, "error", refuse)  # noqa: B010  (mypy: a method cannot be assigned)
     return command_line.parse_args(options)

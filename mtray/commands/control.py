@@ -86,6 +86,14 @@ def ask_sweep(run_dir: Path, request: Request, patience: float = PATIENCE) -> An
         ask(run_dir, request)
     except OSError as error:
         raise RunError(f"{run_dir}: the request cannot be written there: {error}") from None
+    try:
+        return _answer(run_dir, request, patience)
+    except BaseException:  # such as Ctrl-C: a later start must not find it
+        withdraw(run_dir, request)
+        raise
+
+
+def _answer(run_dir: Path, request: Request, patience: float) -> Answer:
     until, claimed = time.monotonic() + patience, False
     while True:
         found = [a for a in answers(run_dir) if a.request.id == request.id]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,7 +53,7 @@ def init(args: argparse.Namespace) -> int:
     folder = args.out.expanduser().absolute()
     files = folder / f"{name}.yaml", folder / f"{name}.space.yaml"
     for file in files:
-        if file.exists():
+        if os.path.lexists(file):
             raise ConfigError(f"{file}: exists already; give another --name or --out")
     brought = Brought(
         name=name, model=model, languages=languages,
@@ -139,7 +141,8 @@ def _write(plan: Plan, study: Path, space: Path) -> None:
     behind where that fails."""
     written: list[Path] = []
     try:
-        study.parent.mkdir(parents=True, exist_ok=True)
+        with _writable(study):
+            study.parent.mkdir(parents=True, exist_ok=True)
         # the sizes of the space are not in the study, only the batch depends on them
         rough = replace(plan, held=_rows(plan))
         _create(study, study_text(rough, study.parent), written)
@@ -158,13 +161,31 @@ def _write(plan: Plan, study: Path, space: Path) -> None:
         raise
 
 
-def _create(file: Path, text: str, written: list[Path]) -> None:
+@contextlib.contextmanager
+def _writable(file: Path) -> Iterator[None]:
+    """ConfigError where a file cannot be written, or a path is not UTF-8."""
     try:
-        with open(file, "x", encoding="utf-8") as out:
-            written.append(file)
-            out.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{file}: exists already; give another --name or --out") from None
+        yield
+    except UnicodeEncodeError as error:
+        name = error.object.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        path = next((p for p in re.split('["\n]', name) if "\ufffd" in p), name[:80])
+        raise ConfigError(
+            f"{path}: the path is not UTF-8, and a study cannot name it; rename the file or folder"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be written ({error.strerror}); give another --out or --name"
+        ) from None
+
+
+def _create(file: Path, text: str, written: list[Path]) -> None:
+    with _writable(file):
+        try:
+            with open(file, "x", encoding="utf-8") as out:
+                written.append(file)
+                out.write(text)
+        except FileExistsError:
+            raise ConfigError(f"{file}: exists already; give another --name or --out") from None
 
 
 def _rows(plan: Plan) -> dict[str, int]:

@@ -146,7 +146,8 @@ def search_sentences(found: Subject) -> list[str]:
         f"Fixed: {fixed}." if fixed else "",
         f"Baselines: {', '.join(roles)}." if roles else "No baseline is complete.",
         f"Trials were stopped early after {_shares(study)} of their steps if clearly worse."
-        if study.early_stopping else "No trial was stopped early.",
+        if study.early_stopping else "No trial was pruned.",
+        f"Stopped by the user: {states['stopped']}." if states["stopped"] else "",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -45,7 +46,8 @@ class Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         """The body of a POST; empty if it is long, or its length is not said."""
         length = self.headers.get("Content-Length", "")
-        if self.command != "POST" or not length.isdecimal() or int(length) > LONGEST:
+        short = re.fullmatch("[0-9]{1,6}", length)  # Python reads no number of thousands of digits
+        if self.command != "POST" or not short or int(length) > LONGEST:
             return b""
         return self.rfile.read(int(length))
 

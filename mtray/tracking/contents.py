@@ -32,13 +32,14 @@ def sweep_run(
     files = tuple(path for name in ARTIFACTS if (path := run_dir / name).is_file())
     settings: dict[str, Value] = {
         "study": study.name, "model": study.model, "seed": study.seed, "sampler": study.sampler,
-        "trials": study.budget.trials,
         "objectives": ", ".join(f"{name} ({sense})" for name, sense in study.objectives.items()),
         "sources": ", ".join(source.name for source in study.sources),
     }  # fmt: skip
     return TrackedRun(
         key, run_dir.name, RUNNING if running else "complete", settings,
-        {f"trials.{state}": float(counts[state]) for state in STATES}, files=files,
+        # a value, since trackers keep the first of a parameter, and trials are added while it runs
+        {"trials.planned": float(study.budget.trials)}
+        | {f"trials.{state}": float(counts[state]) for state in STATES}, files=files,
         ended=None if running else _latest(records),
     )  # fmt: skip
 

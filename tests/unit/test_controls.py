@@ -1,6 +1,7 @@
 """Requests to a running sweep: what is asked, what the driver does, what a later start keeps."""
 
 import json
+import re
 import threading
 import time
 
@@ -29,6 +30,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, write_json, write_record
 from mtray.run_files import STUDY_FILE
 from mtray.schema import Budget
+from mtray.search.execution import controls
 from mtray.search.execution.controls import Actions, Controls
 from mtray.search.execution.progress import ProgressActor
 from mtray.search.execution.trainable import stopped_record
@@ -280,3 +282,78 @@ def test_the_progress_actor_ends_one_trial_alone():
     assert actor.ended_at(3) == (16, 64) and actor.stopping(1, 3) and not actor.stopping(2, 4)
     actor.end_trial(4)
     assert actor.ended_at(4) == (0, 0)
+
+
+def test_a_progress_actor_that_was_started_again_ends_the_same_trials(tmp_path):
+    driver = Driver(tmp_path)
+    driver.asked("stop-trial", "3")
+    actor = ProgressActor()
+    actor.restore({}, False, driver.controls.to_end())
+    assert actor.stopping(1, 3) and actor.ended_at(3) == (0, 0) and not actor.stopping(2, 4)
+    again = Driver(tmp_path)
+    again.controls.start()
+    again.controls.stop()
+    assert again.controls.to_end() == {3}, "one of an earlier start, too"
+
+
+def test_a_request_is_done_once_where_its_answer_cannot_be_written(tmp_path, monkeypatch):
+    driver = Driver(tmp_path)
+    ask(tmp_path, request_of("add-trials", "5"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(controls, "answer", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                driver.controls.look()
+    driver.controls.look()
+    assert driver.limits.trials == 15 == answers(tmp_path)[0].total
+    assert len(answers(tmp_path)) == 1 and not list((tmp_path / FOLDER).iterdir())
+
+
+def test_an_answer_after_a_line_that_was_cut_off_is_kept(tmp_path):
+    driver = Driver(tmp_path)
+    driver.asked("pause")
+    with open(tmp_path / LOG, "a") as file:
+        file.write('{"request": {"id": "')
+    assert driver.asked("resume").done
+    assert [found.request.what for found in answers(tmp_path)] == ["pause", "resume"]
+
+
+def test_a_folder_among_the_requests_holds_up_none(tmp_path):
+    (tmp_path / FOLDER / "0.json").mkdir(parents=True)
+    assert Driver(tmp_path).asked("pause").done
+
+
+@pytest.mark.parametrize("asked, done", [(0, True), (100, False)])
+def test_what_nobody_waits_for_any_more_is_not_done(tmp_path, asked, done):
+    request = request_of("pause", None)
+    ask(tmp_path, request.model_copy(update={"asked": time.time() - asked}))
+    driver = Driver(tmp_path)
+    driver.controls.start()
+    while not answers(tmp_path):
+        time.sleep(0.05)
+    driver.controls.stop()
+    assert answers(tmp_path)[0].done is driver.limits.paused is done
+
+
+@pytest.mark.parametrize("asked", ["1e30", "NaN", "-1"])
+def test_a_time_that_no_clock_shows_is_no_request(tmp_path, asked):
+    text = request_of("pause", None).model_dump_json()
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / "0.json").write_text(re.sub(r'"asked":[^,]+', f'"asked":{asked}', text))
+    driver = Driver(tmp_path)
+    driver.controls.look()
+    assert not driver.limits.paused and not answers(tmp_path)
+
+
+def test_ctrl_c_leaves_no_request(run_dir, monkeypatch):  # noqa: F811
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control.time, "sleep", interrupted)
+    with locked(run_dir), pytest.raises(KeyboardInterrupt):
+        ask_sweep(run_dir, request_of("pause", None))
+    assert not list((run_dir / FOLDER).iterdir())

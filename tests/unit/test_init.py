@@ -1,6 +1,7 @@
 """`mtray init`: what it writes is accepted by `check` as written, whatever shape the input has."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -278,3 +279,28 @@ def test_sources_of_one_kind_have_names_of_their_own(here, capsys):
     space = load_space(here / "embedded-en-uk.space.yaml", study.defaults, study.sources)
     assert space.parameters["parallel_size"].high == 200  # twice the smaller source
     assert study.evaluation.quality[0].test["path"].endswith("last.tsv")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--out", "train.en"], "train.en/my.yaml: cannot be written (File exists)"),
+        (["--out", "/proc/x"], "/proc/x/my.yaml: cannot be written (No such file or directory)"),
+        (["--name", "x" * 247], "cannot be written (File name too long); give another --out or"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_an_error(here, capsys, options, said):
+    files = [*two_files("train", TRAIN), "--test", *two_files("dev", DEV)]
+    assert begin("--parallel", *files, "--name", "my", *options) == 2
+    assert said in capsys.readouterr().err
+    assert not list(here.glob("*.yaml"))
+
+
+def test_a_path_that_is_not_utf_8_is_named(here, capsys):
+    folder = Path(os.fsdecode(b"b\xff"))
+    folder.mkdir()
+    files = [*two_files(f"{folder}/train", TRAIN), "--test", *two_files("dev", DEV)]
+    assert begin("--parallel", *files) == 2
+    said = capsys.readouterr().err
+    assert "b\ufffd/train.en: the path is not UTF-8" in said
+    assert not list(here.glob("*.yaml"))

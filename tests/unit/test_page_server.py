@@ -55,7 +55,9 @@ def test_from_the_address_to_the_data(served):
 
 def test_a_client_that_sends_rubbish_or_leaves_ends_nothing(served, capfd):
     server, _ = served
-    for content in (b"\r\n\r\n", b"GET\r\n\r\n", b"\xff\xfe / HTTP/1.1\r\n\r\n", b"GET / HTT"):
+    long = b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n"
+    rubbish = (b"\r\n\r\n", b"GET\r\n\r\n", b"\xff\xfe / HTTP/1.1\r\n\r\n", b"GET / HTT")
+    for content in (*rubbish, long):
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(content)
     connection = HTTPConnection("127.0.0.1", server.port)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from records_factory import make_baselines, make_record, make_study
+from records_factory import make_baselines, make_pruned, make_record, make_study
 from surface_factory import SPACE, make_run, write_made_up
 from test_cli import run
 
@@ -82,6 +82,13 @@ def test_the_methods_hold_what_a_reviewer_asks_for():
     ):  # fmt: skip
         assert expected in text, expected
     assert "not recorded" not in text.replace("draws were not recorded", "")
+
+
+def test_trials_that_the_user_stopped_are_said():
+    stopped = make_pruned(3).model_copy(update={"state": "stopped", "rungs": ()})
+    text = " ".join(facts.methods(subject([*make_baselines(), trained(2), stopped])))
+    assert "1 stopped" in text and "No trial was pruned. Stopped by the user: 1." in text
+    assert "No trial was stopped" not in text
 
 
 def test_what_the_records_lack_is_said_to_be_missing():

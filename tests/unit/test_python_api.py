@@ -120,6 +120,10 @@ def test_outputs_have_a_row_for_each_segment(run):
     assert "other" in run.outputs(3, 2, part="en-uk")
 
 
+def test_the_base_model_has_two_names(run):
+    assert run.outputs(-1, "none").equals(run.outputs("base", "none"))
+
+
 def test_a_trial_without_outputs_is_an_error(run):
     with pytest.raises(RunError, match="trial 5 has kept no outputs"):
         run.outputs(5)
@@ -154,6 +158,21 @@ def test_sweep_passes_its_arguments_on(monkeypatch, folder, tmp_path):
         mtray.sweep(**options)
     with pytest.raises(KeyboardInterrupt):
         mtray.sweep(**options)
+
+
+@pytest.mark.parametrize("one", ["a", Path("a")])
+def test_one_earlier_run_is_no_list_of_letters(one):
+    assert vars(parsed({}, one))["from"] == vars(parsed({}, [one]))["from"] == ["a"]
+
+
+@pytest.mark.parametrize("track", ["mlflow,tensorboard", ["mlflow", "tensorboard"]])
+def test_sweep_names_trackers(monkeypatch, folder, track):
+    seen = []
+    monkeypatch.setattr("mtray.api.sweeping.run_sweep", lambda args: seen.append(args) or 0)
+    mtray.sweep(runs_dir=folder.parent, name=folder.name, track=track, mlflow_uri="sqlite:///m")
+    assert (seen[0].track, seen[0].mlflow_uri) == ([["mlflow", "tensorboard"]], "sqlite:///m")
+    mtray.sweep(runs_dir=folder.parent, name=folder.name)
+    assert seen[1].track is None
 
 
 def test_a_wrong_option_is_no_exit_of_the_process():

@@ -90,7 +90,7 @@ def check_mlflow(run_dir):
     names = {run.info.run_id: run.info.run_name for run in runs}
     wanted = should_hold(run_dir)
     assert sorted(names.values()) == sorted(wanted), "each once"
-    statuses = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+    statuses = {"complete": "FINISHED", "pruned": "KILLED", "stopped": "KILLED", "failed": "FAILED"}
     for run in runs:
         want = wanted[run.info.run_name]
         assert run.data.params == {n: str(v) for n, v in want["parameters"].items()}

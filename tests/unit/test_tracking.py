@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from records_factory import make_study
-from tracking_factory import RECIPE, complete, expected, make_run, pruned, trained
+from tracking_factory import RECIPE, STOPPED, complete, expected, make_run, pruned, trained
 
 from mtray.errors import ConfigError, RunError
 from mtray.report.records import read_records, write_record
@@ -129,6 +129,7 @@ def should_hold(run_dir, running=False):
 
 
 def test_all_of_a_run_by_hand(run_dir):
+    write_record(run_dir, STOPPED)
     server = Server()
     sender(run_dir, Recording(server)).once(running=False)
     assert server.held() == should_hold(run_dir)
@@ -137,8 +138,9 @@ def test_all_of_a_run_by_hand(run_dir):
     )
     assert sweep["files"] == ["front.csv", "front.html", "front.png"]
     assert sweep["values"] == {
-        "trials.complete": 2, "trials.pruned": 1, "trials.stopped": 0, "trials.infeasible": 0,
-        "trials.failed": 1
+        "trials.planned": 14,
+        "trials.complete": 2, "trials.pruned": 1, "trials.stopped": 1, "trials.infeasible": 0,
+        "trials.failed": 1,
     }  # fmt: skip
     assert first["parent"] == "mine" and first["parameters"]["learning_rate"] == 1e-3
     assert first["series"]["loss"] == [(2, 3.875), (4, 3.75), (6, 3.625), (8, 3.5)]
@@ -147,6 +149,7 @@ def test_all_of_a_run_by_hand(run_dir):
     assert cut["state"] == "pruned" and cut["series"]["rung.quality"] == [(4, 0.5)]
     assert "quality" not in cut["values"]
     assert failed["state"] == "failed" and failed["series"] == {}
+    assert server.held()["trial 4"]["state"] == "stopped"
     notes = {run["name"]: run["notes"] for run in server.runs.values()}
     assert notes["trial 3"]["reason"].startswith("TrainError: loss is not finite")
 

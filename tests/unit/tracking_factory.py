@@ -28,6 +28,12 @@ PICTURE = (  # one pixel
 )
 
 
+STOPPED = TrialRecord(
+    number=4, state="stopped", recipe=RECIPE, seed=1, reason="stopped by the user at step 3 of 8",
+    finished="2026-01-02T03:06:00+0000",
+)  # fmt: skip
+
+
 def trained(steps: int, planned: int | None = None, **changes: Any) -> TrainingRecord:
     """A training with an entry of its loss curve at every second step."""
     rates = [learning_rate_at(s, planned or steps, 1e-3, Training()) for s in range(steps)]

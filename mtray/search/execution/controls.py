@@ -22,6 +22,7 @@ from mtray.control_requests import (
     standing,
     standing_lines,
     to_stop,
+    waiting,
 )
 from mtray.report.records import write_json
 from mtray.run_files import BASE_NUMBER, STUDY_FILE, trials_text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mtray.search.execution.searcher import Limits
 
 EVERY = 0.5  # seconds between two looks at the folder
+FORGOTTEN = 60.0  # seconds after which nobody waits for an answer; `control` does for 20
 LIMIT_TEXT = "the time limit set by `control` has passed"
 FIXED = (
     "`budget.recipes` lists all recipes of this study, and the search suggests none; add recipes "
@@ -65,6 +67,9 @@ class Controls:
     def __init__(self, run_dir: Path, budget: Budget, limits: Limits, actions: Actions) -> None:
         self._run_dir, self._budget = run_dir, budget
         self._limits, self._actions = limits, actions
+        self._left_behind: frozenset[str] = frozenset()  # requests from before this start
+        self._to_end: set[int] = set()
+        self._acted: dict[str, str | NotDone] = {}  # by request; not noted yet
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="controls")
 
@@ -73,14 +78,24 @@ class Controls:
         trials are not applied here: they were when the study was read."""
         known = answers(self._run_dir)
         found = standing(known)
+        self._left_behind = waiting(self._run_dir)
         self._limits.paused = found.paused_since is not None
         if found.until is not None and found.until > time.time():  # one that is over has been met
             self._limit(found.until - time.time(), only_earlier=True)
         for number in to_stop(self._run_dir, found):
-            self._actions.stop_trial(number)
+            self._end(number)
         for line in standing_lines(known, time.time()):
             self._actions.say(line)
         self._thread.start()
+
+    def to_end(self) -> frozenset[int]:
+        """The trials that were asked to end, for a progress actor that was lost and started
+        again."""
+        return frozenset(self._to_end)
+
+    def _end(self, number: int) -> None:
+        self._to_end.add(number)  # first, so that none is lost with the actor
+        self._actions.stop_trial(number)
 
     def stop(self) -> None:
         """Stop listening; pending requests are refused."""
@@ -101,15 +116,23 @@ class Controls:
         if not (self._run_dir / "control").is_dir():
             return
         for path, request in claimed(self._run_dir):
-            found: str | NotDone
             with self._limits.lock:
-                try:
-                    found = self._act(request)
-                except NotDone as why:
-                    found = why
-                except Exception as error:  # of Ray; the user gets it as the answer
-                    found = NotDone(f"{type(error).__name__}: {error}")
-                self._note(path, request, found)
+                # not again where the answer could not be written, as on a full disk
+                if request.id not in self._acted:
+                    self._acted[request.id] = self._tried(request)
+                self._note(path, request, self._acted[request.id])
+            del self._acted[request.id]
+
+    def _tried(self, request: Request) -> str | NotDone:
+        # whoever asked was ended, such as the page with the sweep
+        if request.id in self._left_behind and time.time() - request.asked > FORGOTTEN:
+            return NotDone("it was asked before the sweep was started again; ask once more")
+        try:
+            return self._act(request)
+        except NotDone as why:
+            return why
+        except Exception as error:  # of Ray; whoever asked is told, and the sweep goes on
+            return NotDone(f"{type(error).__name__}: {error}")
 
     def _note(self, path: Path, request: Request, found: str | NotDone) -> None:
         done = isinstance(found, str)
@@ -140,7 +163,7 @@ class Controls:
         if number not in running:
             what = f"running: {trials_text(running)}" if running else "no trial is running"
             raise NotDone(f"trial {number} is not running; {what}")
-        self._actions.stop_trial(number)
+        self._end(number)
         return f"trial {number} ends at its next step and is recorded as stopped"
 
     def _add_trials(self, count: int) -> str:

@@ -4,7 +4,7 @@ requests are returned to the workers."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mtray.errors import TrialStopped
@@ -61,10 +61,13 @@ class ProgressActor:
         """Whether the driver has told this process what it must know."""
         return self._restored
 
-    def restore(self, points: Mapping[int, Mapping[int, Point]], stop: bool) -> None:
-        """What the driver knows: the measurements at rungs, and whether the sweep is being
-        stopped."""
+    def restore(
+        self, points: Mapping[int, Mapping[int, Point]], stop: bool, ended: Collection[int] = ()
+    ) -> None:
+        """What the driver knows: the measurements at rungs, whether the sweep is being stopped,
+        and the trials that were asked to end."""
         self.know(points)
+        self._ended.update(ended)
         self._stop = self._stop or stop
         self._restored = True
 

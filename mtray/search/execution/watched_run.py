@@ -58,10 +58,10 @@ def run_watched(
 
     def restore() -> None:
         points = rung_points(shared.study, Path(shared.run_dir))
-        progress_actor.restore.remote(points, limits.stopped)
+        progress_actor.restore.remote(points, limits.stopped, controls.to_end())
 
-    executors = Executors(shared, watch.say, lost, restore, grows)
     controls = _controls(ledger, shared, limits, watch)
+    executors = Executors(shared, watch.say, lost, restore, grows)
     watchdog = Watchdog(
         shared.study.resources,
         watch.say,
