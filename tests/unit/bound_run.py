@@ -146,7 +146,9 @@ def without_training(monkeypatch: Any) -> dict[int, tuple[Any, Any, Job]]:
         monkeypatch.setattr(module, "write_outputs", lambda *_: None)
         monkeypatch.setattr(module, "record_trial", scored)
     monkeypatch.setattr(held_out_test, "write_draws", lambda *_: None)
-    monkeypatch.setattr(held_out_test, "apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(
+        held_out_test, "in_separate_process", lambda function, *arguments: function(*arguments)
+    )
     return handed
 
 

@@ -48,7 +48,9 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(merged_models, "record_trial", scored)
     # deepspeed starts once in a process
     monkeypatch.setattr(retrain, "find_spec", lambda name: None)
-    monkeypatch.setattr(command, "apart", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(
+        command, "in_separate_process", lambda function, *arguments: function(*arguments)
+    )
     return run_dir, study, answered
 
 

@@ -112,7 +112,7 @@ def bench(tmp_path, monkeypatch):
         lambda file, record, study, requests: ask(record.number, requests, record.mix),
     )  # fmt: skip
     monkeypatch.setattr(measuring, "base_outcome", lambda _, requests: ask(-1, requests))
-    monkeypatch.setattr(measuring, "apart", lambda function, *given: function(*given))
+    monkeypatch.setattr(measuring, "in_separate_process", lambda function, *given: function(*given))
     monkeypatch.setattr("mtray.training.models.load_tokenizer", lambda *_: TOKENIZER)
     return Bench(tmp_path, asked)
 

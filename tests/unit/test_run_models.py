@@ -37,7 +37,9 @@ KEPT = (3, 4, 7)
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A folder of runs with one, of which trials keep their weights; in this process."""
-    monkeypatch.setattr(run_models, "apart", lambda function, *given: function(*given))
+    monkeypatch.setattr(
+        run_models, "in_separate_process", lambda function, *given: function(*given)
+    )
     tokenizer = byte_level()
     llama(tokenizer).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
