@@ -15,7 +15,7 @@ from mtray.errors import ConfigError, RunError
 from mtray.file_locks import lock
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
-from mtray.report.printing import duration_text
+from mtray.report.printing import counted, duration_text
 from mtray.report.records import RunRecords, read_records
 from mtray.report.tables import score_text
 from mtray.run_files import BASE_NUMBER, LOCK
@@ -25,7 +25,6 @@ from mtray.search.ledger.journal_overview import Entry, Overview, read_overview
 from mtray.search.ledger.live_progress import read_progress
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search.ledger.trial_plan import settling_lines
-from mtray.search.strategy.budget_allocation import counted
 from mtray.search_space.space import Space
 
 # stages of a trial without a record: it failed, or its record was lost

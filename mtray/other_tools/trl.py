@@ -76,7 +76,7 @@ def script(plan: Plan) -> str:
     few_bits = plan.recipe.method == "qlora"
     return TEXT.format(
         trial=plan.trial,
-        run=plan.run,
+        run="".join(c if c.isprintable() and c not in '"\\' else "_" for c in plan.run),
         script=SCRIPT,
         rows=ROWS,
         model=plan.model,

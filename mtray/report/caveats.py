@@ -8,7 +8,10 @@ from mtray.analysis.seed_variance import PRIOR_FREEDOM
 from mtray.report.differences import Joint
 from mtray.report.groups import Group
 from mtray.runtime import CODE
-from mtray.schema import TrialRecord
+from mtray.schema import Study, TrialRecord
+
+# what every front is compared with
+REFERENCES = {"base", "parallel_only", "mono_one_to_one"}
 
 
 def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
@@ -20,8 +23,15 @@ def versions(records: Sequence[TrialRecord]) -> dict[str, str]:
     return {name: ", ".join(found) for name, found in sorted(seen.items())}
 
 
+def expected_references(study: Study) -> set[str]:
+    """Which of `REFERENCES` a complete run of the study has."""
+    kinds = {source.kind for source in study.sources}
+    asked = set(study.budget.baselines) - (set() if "mono" in kinds else {"mono_one_to_one"})
+    return {"base", *(REFERENCES & asked)}
+
+
 def caveats(
-    records: Sequence[TrialRecord], groups: Sequence[Group], together: Joint
+    study: Study, records: Sequence[TrialRecord], groups: Sequence[Group], together: Joint
 ) -> tuple[str, ...]:
     """The notes in the files, on the page and on the terminal."""
     searched = sum(g.original.role == "search" for g in groups)
@@ -39,10 +49,10 @@ def caveats(
             "trials. Intervals of differences treat the two scores as independent; on shared "
             "segments they are wider than necessary."
         )
-    missing = {"base", "parallel_only", "mono_one_to_one"} - {r.role for r in records}
-    if missing:
+    roles = {r.role for r in records}
+    if missing := expected_references(study) - roles:
         notes.append(f"No complete trial of the baselines: {', '.join(sorted(missing))}.")
-    if len(missing) == 3:
+    if not REFERENCES & roles:
         notes.append(
             "Without baselines the reference point of the hypervolume changes as trials are added."
         )

@@ -117,7 +117,7 @@ def build_front(
         notes=(
             *second_metric_notes(seconds, order, means[0].objectives),
             *reference_note(groups, against_number),
-            *caveats(complete, groups, together),
+            *caveats(study, complete, groups, together),
             *left_out_notes(believed.get("left_out", {})),
             *run_notes(records),
         ),

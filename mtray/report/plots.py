@@ -19,6 +19,7 @@ from mtray.report.front import Front, Objective, Point
 from mtray.report.plot_labels import Labels
 from mtray.report.plot_modelled import COLOUR, draw_answer, draw_modelled
 from mtray.report.plot_shapes import staircase
+from mtray.report.printing import counted
 from mtray.schema import Role
 
 # Okabe & Ito's and Tol's colours, darkened to be legible as text; shapes differ as well, for the
@@ -151,7 +152,8 @@ def _frame(axes: Axes, front: Front) -> None:
     axes.set_ylabel(axis_label(front, second))
     on, words = sum(p.on_front for p in front.points), _lines(_legend(front))
     axes.set_title(
-        f"{front.study}: {front.searched} recipes searched, {on} points on the front",
+        f"{front.study}: {counted(front.searched, 'recipe')} searched, "
+        f"{counted(on, 'point')} on the front",
         loc="left", pad=8 + 11 * len(words), fontsize=12, fontweight="bold", color=INK,
     )  # fmt: skip
     axes.grid(color="#e6e8eb", linewidth=0.7)

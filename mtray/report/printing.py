@@ -148,3 +148,8 @@ def duration_text(seconds: float) -> str:
     """For example `12s` or `3m04s`."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def counted(count: int, noun: str) -> str:
+    """For example `no trials`, `1 trial` or `2 trials`."""
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"

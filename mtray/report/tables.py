@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from rich.console import Console
 
@@ -26,9 +26,9 @@ from mtray.report.displayed_scores import (
 from mtray.report.export import FrontResult
 from mtray.report.front import Front, Point
 from mtray.report.parameters import Parameters, parameter_text, weights_of
-from mtray.report.printing import EMPTY, Sheet, print_lines, print_sheet
+from mtray.report.printing import EMPTY, Sheet, counted, print_lines, print_sheet
 from mtray.report.units import decimals, in_points
-from mtray.run_files import trial_name
+from mtray.run_files import trial_name, trials_text
 from mtray.schema import Recipe, Score, default_of
 
 
@@ -119,7 +119,7 @@ def _measured(front: Front, point: Point, name: str, show: Callable[[DisplayedSc
 
 def searched_text(front: Front) -> str:
     """How much was searched, for example `9 recipes searched in 12 trials`."""
-    return f"{front.searched} recipes searched in {front.trials} trials"
+    return f"{counted(front.searched, 'recipe')} searched in {counted(front.trials, 'trial')}"
 
 
 def front_sheet(
@@ -131,7 +131,8 @@ def front_sheet(
     return Sheet(
         names,
         rows,
-        title=f"{front.study}: {len(front.front)} points on the front, {searched_text(front)}",
+        title=f"{front.study}: {counted(len(front.front), 'point')} on the front, "
+        f"{searched_text(front)}",
         caption=" ".join(legend(front)),
         left=frozenset({"role", "mark"}),
         named=3,
@@ -171,18 +172,19 @@ def summary_lines(result: FrontResult) -> list[str]:
         f"hypervolume: {front.hypervolume:.4f}{gained}",
     ]
     if front.pruned:
-        lines.append(
-            f"pruned early, not on the front: trials {', '.join(map(str, sorted(front.pruned)))}"
-        )
+        lines.append(f"pruned early, not on the front: {_all_trials(front.pruned)}")
     if front.stopped:
-        numbers = ", ".join(map(str, sorted(front.stopped)))
-        lines.append(f"stopped by the user, not on the front: trials {numbers}")
+        lines.append(f"stopped by the user, not on the front: {_all_trials(front.stopped)}")
     for number, reason in sorted(front.infeasible.items()):
         lines.append(f"infeasible, not on the front: trial {number}: {reason}")
     if front.failed:
-        lines.append(f"failed: trials {', '.join(map(str, sorted(front.failed)))}")
+        lines.append(f"failed: {_all_trials(front.failed)}")
     lines += [f"note: {note}" for note in front.notes]
     return lines + [f"{ending}: {path}" for ending, path in sorted(result.files.items())]
+
+
+def _all_trials(numbers: Collection[int]) -> str:
+    return trials_text(sorted(numbers), len(numbers))
 
 
 def show_answer(front: Front, console: Console) -> None:

@@ -25,7 +25,7 @@ from mtray.report.front import Front
 from mtray.report.front_builder import build_front
 from mtray.report.hypervolume import reference_point
 from mtray.report.records import write_record
-from mtray.schema import Recipe, Score, TrainingRecord, moved_by
+from mtray.schema import Budget, Recipe, Score, Source, TrainingRecord, moved_by
 
 # of a run in which five parameters differ from their defaults
 READABLE = [
@@ -183,7 +183,24 @@ def test_notes_tell_what_is_wrong_with_the_numbers():
     front = build_front(mixed, make_study(), Path("run"))
     assert front.versions["torch"] == "2.13.0, 2.14.0"
     assert "different versions of: torch" in " ".join(front.notes)
-    assert "base, mono_one_to_one, parallel_only" in " ".join(front.notes)
+
+
+@pytest.mark.parametrize(
+    ("mono", "baselines", "missing"),
+    [
+        (True, "all", "base, mono_one_to_one, parallel_only"),
+        (False, "all", "base, parallel_only"),
+        (True, "none", "base"),
+        (True, ("mono_one_to_one",), "base, mono_one_to_one"),
+    ],
+)
+def test_only_baselines_that_the_study_has_are_missing(mono, baselines, missing):
+    study = make_study(budget=Budget(baselines=baselines))
+    if mono:
+        text = Source(name="text", kind="mono", path="t.txt", languages=("en",))
+        study = study.model_copy(update={"sources": (*study.sources, text)})
+    notes = build_front([make_record(2), make_record(3)], study, Path("run")).notes
+    assert f"No complete trial of the baselines: {missing}." in notes
 
 
 def test_baselines_alone_are_compared_with_nothing():

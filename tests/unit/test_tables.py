@@ -150,7 +150,7 @@ def test_the_summary_names_knee_gains_notes_and_files():
     assert f"knee: trial {front.knee}; to train it again: python -m mtray rerun runs/x" in text
     assert "over the baselines alone" in text
     assert "csv: runs/x/front.csv" in text
-    assert "failed: trials 12" in text
+    assert "failed: trial 12" in text
     assert all(note in text for note in front.notes)
 
 

@@ -14,10 +14,10 @@ from mtray.data.mixing import plan
 from mtray.data.recipe_tables import held_rows, recipe_tables
 from mtray.data.store import select, sums_by_recipe, sums_of
 from mtray.errors import EvaluationError
-from mtray.report.printing import duration_text
+from mtray.report.printing import counted, duration_text
 from mtray.schema import POOLS, Mix, Recipe, Resources, Study, training_of
 from mtray.search.strategy.baseline_recipes import baseline_recipes
-from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
+from mtray.search.strategy.budget_allocation import BudgetAllocation
 from mtray.search.strategy.largest_recipes import counts_tokens, largest_recipes
 from mtray.search.strategy.samplers import space_filling
 from mtray.search_space.space import Space

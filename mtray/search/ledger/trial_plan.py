@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from mtray.report.bootstrap_draws import draws_of
+from mtray.report.printing import counted
 from mtray.report.records import read_records
 from mtray.report.resolution import measured_resolution, resolution_lines, resolution_text
 from mtray.schema import Budget, Study, TrialRecord
 from mtray.search.ledger.journal_overview import read_overview
-from mtray.search.strategy.budget_allocation import BudgetAllocation, counted
+from mtray.search.strategy.budget_allocation import BudgetAllocation
 from mtray.search.strategy.reserved_trials import settling_total
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mtray.errors import ConfigError
+from mtray.report.printing import counted
 from mtray.schema import Budget, Role
 from mtray.search.strategy.reserved_trials import (
     LEAST_SEARCHED,
@@ -155,7 +156,3 @@ class BudgetAllocation:
     def _baselines(self) -> str:
         named = f" ({', '.join(self.baselines)})" if self.baselines else ""
         return f"{counted(len(self.baselines), 'baseline')}{named}"
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
