@@ -225,12 +225,16 @@ class RowFilter:
         out = [head + (f"; left out: {', '.join(gone)}" if gone else "")]
         for name in LEAKS:
             if count := self.allowed.get(name):
-                out.append(f"  allowed: {count:,} {name}")
+                out.append(f"  kept although {LEAKS[name]}: {count:,} (`filters.{name}: allow`)")
             out += [f"  {example}" for example in self._examples.get(name, ())]
         return out + [f"  {note}" for note in self.notes]
 
 
-LEAKS = ("leakage", "shots_leakage")
+# what an overlap is, by the filter that decides on it
+LEAKS = {
+    "leakage": "also in an evaluation set",
+    "shots_leakage": "also in a file that examples in prompts are drawn from",
+}
 
 
 def _leak_of(overlap: Overlap) -> str:
