@@ -238,7 +238,7 @@ LEAKS = {
 
 
 def _leak_of(overlap: Overlap) -> str:
-    return LEAKS[overlap.found.shown]
+    return tuple(LEAKS)[overlap.found.shown]
 
 
 def _plain(text: str) -> str:
