@@ -24,7 +24,8 @@ def machine(monkeypatch):
         addresses = {"lo": "127.0.0.1", "ib0": "10.1.2.3"}
         monkeypatch.setattr(groups, "_address", addresses.get)
         for variable in groups.VARIABLES:
-            monkeypatch.delenv(variable, raising=False)
+            monkeypatch.setenv(variable, "")  # so that what the code sets is removed afterwards
+            monkeypatch.delenv(variable)
 
     return make
 
@@ -52,7 +53,6 @@ def test_what_the_user_has_named_stays(machine, monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth7")
     groups.name_interface()
     assert os.environ["GLOO_SOCKET_IFNAME"] == "eth7" and os.environ["NCCL_SOCKET_IFNAME"] == "ib0"
-    monkeypatch.delenv("NCCL_SOCKET_IFNAME")
 
 
 def test_the_kernel_knows_the_address_of_an_interface():
