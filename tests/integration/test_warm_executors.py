@@ -67,8 +67,8 @@ def sweep(cluster, tmp_path):
             store={"pairs": SentTable(None, ray.put(table))},
             requests=ray.put(asked),
             suite=ray.put(SimpleNamespace(directions=(SimpleNamespace(requests=asked),))),
-            progress_actor=start_progress(),
-            queue=start_queue(),
+            progress_actor=start_progress(f"{tmp_path.name}-{len(started)}"),
+            queue=start_queue(f"{tmp_path.name}-{len(started)}"),
         )
         started.append(Executors(shared, say=print, lost=print))
         numbers = iter(range(100))
