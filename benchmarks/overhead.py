@@ -62,8 +62,8 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
 
     from mtray.preparation import prepare
     from mtray.report.records import read_records
-    from mtray.run_files import result_path
-    from mtray.search.execution.session import STARTS, run_session
+    from mtray.run_files import STARTS_FILE, result_path
+    from mtray.search.execution.session import run_session
     from mtray.search.ledger.run_folder import locked_run
 
     study, space = small_study(trials - 1, concurrent)  # the base model is a trial, too
@@ -73,7 +73,7 @@ def measure_mtray(trials: int, concurrent: int, folder: Path) -> dict[str, float
         run_session(prepared, run_dir, None, console, time.monotonic())
     seconds = {r.number: r.seconds for r in read_records(folder / "overhead").sound()}
     written = {n: result_path(folder / "overhead", n).stat().st_mtime for n in seconds}
-    note = folder / "overhead" / STARTS  # written when the trials have ended
+    note = folder / "overhead" / STARTS_FILE  # written when the trials have ended
     wall = json.loads(note.read_text())["seconds"]
     began = note.stat().st_mtime - wall
     starts = [written[n] - s["total"] - s.get("waiting", 0.0) - began for n, s in seconds.items()]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
-from typing import IO
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TextIO
 
-from mtray.errors import ConfigError
+from mtray.errors import ConfigError, RunError
 
 # of flock(2): another process holds it; EACCES on some network file systems
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -24,4 +28,31 @@ def lock(file: IO[str] | int, how: int, where: object) -> None:
             f"{where}: the file system there has no locks (flock: {error.strerror}), by which "
             "mtray keeps two processes from writing the same files; choose a folder on a local "
             "disk (--runs-dir, MTRAY_CACHE, MTRAY_STORE), or mount it with locks"
+        ) from None
+
+
+@contextlib.contextmanager
+def held_alone(path: Path, busy: Callable[[str], str], unwritable: str) -> Iterator[None]:
+    """Hold a lock file of a run, which names this process meanwhile. RunError, as `busy` words it
+    of the holder, if another live process holds it; ConfigError, which ends in `unwritable`, if its
+    folder cannot be written, or has no locks. The kernel releases the lock when the process ends,
+    for whatever reason."""
+    with _opened(path, unwritable) as file:
+        try:
+            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, path.parent)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunError(busy(file.read().strip() or "another process")) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def _opened(path: Path, unwritable: str) -> TextIO:
+    try:
+        return open(path, "a+")
+    except OSError as error:
+        raise ConfigError(
+            f"{path.parent}: cannot be written ({error.strerror}), {unwritable}"
         ) from None

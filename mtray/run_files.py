@@ -11,6 +11,7 @@ ANY_WEIGHTS_FILE = "weights*.safetensors"
 STUDY_FILE = "study.json"
 LOCK = ".lock"
 JOURNAL = "study.journal"
+STARTS_FILE = "starts.jsonl"
 RESCORED_FILE = "rescored.json"  # in a trial's folder
 OUTPUTS_FILE = "outputs.parquet"  # in a trial's folder
 DRAWS_FILE = "draws.parquet"  # in a trial's folder

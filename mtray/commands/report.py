@@ -9,7 +9,6 @@ from mtray.commands.held_out_test import FOLDER, RESULT
 from mtray.errors import ConfigError
 from mtray.publication.facts import Subject, read_starts
 from mtray.publication.report import write_report
-from mtray.search.execution.session import STARTS
 
 
 def report(path: Path, folder: Path, view: ViewOptions) -> int:
@@ -17,7 +16,7 @@ def report(path: Path, folder: Path, view: ViewOptions) -> int:
     folder that cannot be written."""
     run = seen(path, view)
     front = front_from(run, view)
-    starts = read_starts(run.folder, STARTS)
+    starts = read_starts(run.folder)
     subject = Subject(run.study, run.space, run.records, front, starts)
     try:
         files = write_report(subject, held_out_sentence(run.folder), folder)

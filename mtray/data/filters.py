@@ -238,7 +238,7 @@ LEAKS = {
 
 
 def _leak_of(overlap: Overlap) -> str:
-    return tuple(LEAKS)[overlap.found.shown]
+    return "shots_leakage" if overlap.found.shown else "leakage"
 
 
 def _plain(text: str) -> str:

@@ -110,12 +110,16 @@ class Plan:
         """Examples of these sources."""
         return sum(self.held.get(name, 0) for name in names)
 
+    def in_equal_parts(self, names: Mapping[str, object]) -> int:
+        """Examples that these sources have if each gives as many as the others."""
+        return len(names) * min(self.held[name] for name in names)
+
     @cached_property
     def most_pairs(self) -> int:
         """The upper end of `parallel_size`. DataError where there are too few pairs."""
         there = self.examples(self.brought.parallel)
         if len(self.brought.parallel) > 1:  # drawn in equal parts
-            there = len(self.brought.parallel) * min(self.held[n] for n in self.brought.parallel)
+            there = self.in_equal_parts(self.brought.parallel)
         if there < LEAST_PAIRS:
             raise DataError(
                 f"--parallel: {there} pairs are left of those given; a sweep needs "
@@ -131,7 +135,7 @@ class Plan:
         mono = self.brought.mono
         if not mono:
             return 0.0
-        there = len(mono) * min(self.held[name] for name in mono)
+        there = self.in_equal_parts(mono)
         found = fitting.rounded_down(min(MONO_MOST, there / self.most_pairs))
         return found if found >= 0.05 else 0.0
 
@@ -141,7 +145,7 @@ class Plan:
         replay = self.brought.replay
         if not replay:
             return 0.0
-        there = len(replay) * min(self.held[name] for name in replay)
+        there = self.in_equal_parts(replay)
         rest = self.most_pairs * (1 + self.most_mono)
         found = fitting.rounded_down(min(REPLAY_MOST, 0.99 * there / (there + rest)))
         return found if found >= 0.01 else 0.0

@@ -7,7 +7,15 @@ from typing import Any
 import yaml
 
 from mtray.other_tools.differences import common_differences
-from mtray.other_tools.plan import DEEPSPEED, OUTPUT, ROWS, SCHEDULES, Files, Plan
+from mtray.other_tools.plan import (
+    DEEPSPEED,
+    OUTPUT,
+    ROWS,
+    SCHEDULES,
+    Files,
+    Plan,
+    optimisation,
+)
 
 TRIED = "0.19.0"
 YAML = "train.yaml"
@@ -54,20 +62,12 @@ def _settings(plan: Plan) -> dict[str, Any]:
         "output_dir": OUTPUT,
         "num_epochs": 1,
         "micro_batch_size": plan.micro,
-        "gradient_accumulation_steps": plan.accumulation,
-        "learning_rate": plan.recipe.learning_rate,
+        **optimisation(plan),
         "lr_scheduler": SCHEDULES[training.schedule],
-        "warmup_steps": plan.warmup_steps,
-        "weight_decay": training.weight_decay,
-        "max_grad_norm": training.gradient_clipping,
         "optimizer": "adamw_torch_fused",
-        "bf16": plan.precision == "bf16",
-        "fp16": plan.precision == "fp16",
         "tf32": False,
         "gradient_checkpointing": training.gradient_checkpointing,
         "attn_implementation": "sdpa",
-        "seed": plan.seed,
-        "logging_steps": 1,
     }
 
 

@@ -15,7 +15,14 @@ import yaml
 
 from mtray.errors import ConfigError
 from mtray.other_tools.differences import common_differences
-from mtray.other_tools.plan import DEEPSPEED, OUTPUT, ROWS, SCHEDULES, Files, Plan, same_ids
+from mtray.other_tools.plan import (
+    DEEPSPEED,
+    ROWS,
+    Files,
+    Plan,
+    same_ids,
+    trainer_arguments,
+)
 from mtray.other_tools.rows import Row, TrialRows
 
 TRIED = "0.9.5"
@@ -62,23 +69,9 @@ def _settings(plan: Plan) -> dict[str, Any]:
         "cutoff_len": plan.rows.longest + 1,
         "packing": False,
         "disable_shuffling": True,
-        "output_dir": OUTPUT,
+        **trainer_arguments(plan),
         "num_train_epochs": 1.0,
-        "per_device_train_batch_size": plan.micro,
-        "gradient_accumulation_steps": plan.accumulation,
-        "learning_rate": plan.recipe.learning_rate,
-        "lr_scheduler_type": SCHEDULES[training.schedule],
-        "warmup_steps": plan.warmup_steps,
-        "weight_decay": training.weight_decay,
-        "max_grad_norm": training.gradient_clipping,
-        "optim": "adamw_torch_fused",
-        "bf16": plan.precision == "bf16",
-        "fp16": plan.precision == "fp16",
         "disable_gradient_checkpointing": not training.gradient_checkpointing,
-        "seed": plan.seed,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
     }
 
 

@@ -115,3 +115,32 @@ class Files:
 def same_ids(tokenizer: Any, texts: Sequence[str]) -> list[Ids]:
     """The ids of texts whose special tokens are written out."""
     return list(tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def optimisation(plan: Plan) -> dict[str, Any]:
+    """The settings that have one name in all tools."""
+    training = plan.training
+    return {
+        "gradient_accumulation_steps": plan.accumulation,
+        "learning_rate": plan.recipe.learning_rate,
+        "warmup_steps": plan.warmup_steps,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.gradient_clipping,
+        "bf16": plan.precision == "bf16",
+        "fp16": plan.precision == "fp16",
+        "seed": plan.seed,
+        "logging_steps": 1,
+    }
+
+
+def trainer_arguments(plan: Plan) -> dict[str, Any]:
+    """Those of transformers' `TrainingArguments`."""
+    return {
+        "output_dir": OUTPUT,
+        "per_device_train_batch_size": plan.micro,
+        "lr_scheduler_type": SCHEDULES[plan.training.schedule],
+        "optim": "adamw_torch_fused",
+        **optimisation(plan),
+        "save_strategy": "no",
+        "report_to": "none",
+    }

@@ -6,7 +6,13 @@ import pprint
 from typing import Any
 
 from mtray.other_tools.differences import common_differences
-from mtray.other_tools.plan import DEEPSPEED, OUTPUT, ROWS, SCHEDULES, Files, Plan
+from mtray.other_tools.plan import (
+    DEEPSPEED,
+    ROWS,
+    Files,
+    Plan,
+    trainer_arguments,
+)
 
 TRIED = "1.16.0"
 SCRIPT = "train.py"
@@ -95,27 +101,13 @@ def script(plan: Plan) -> str:
 def _settings(plan: Plan) -> dict[str, Any]:
     training = plan.training
     return {
-        "output_dir": OUTPUT,
+        **trainer_arguments(plan),
         "max_length": None,  # the rows fit
         "packing": False,
         "shuffle_dataset": False,
         "train_sampling_strategy": "sequential",
         "num_train_epochs": 1,
-        "per_device_train_batch_size": plan.micro,
-        "gradient_accumulation_steps": plan.accumulation,
-        "learning_rate": plan.recipe.learning_rate,
-        "lr_scheduler_type": SCHEDULES[training.schedule],
-        "warmup_steps": plan.warmup_steps,
-        "weight_decay": training.weight_decay,
-        "max_grad_norm": training.gradient_clipping,
-        "optim": "adamw_torch_fused",
-        "bf16": plan.precision == "bf16",
-        "fp16": plan.precision == "fp16",
         "gradient_checkpointing": training.gradient_checkpointing,
-        "seed": plan.seed,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
     }
 
 

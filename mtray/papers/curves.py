@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 from mtray.report.differences import Difference
 
@@ -45,6 +44,8 @@ def curves_png(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from mtray.report.plots import figure_bytes
+
     columns = 2 if len(panels) == 4 else min(ACROSS, len(panels))
     rows = -(-len(panels) // columns)
     size = PANEL[0] * columns + 0.4, PANEL[1] * rows + 0.8
@@ -61,9 +62,7 @@ def curves_png(
     shown = [found[label] for label in labels if label in found]
     figure.legend(shown, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(title, fontsize=9, color=INK)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+    return figure_bytes(figure, "png")
 
 
 def _draw(axes: object, panel: Panel, labels: Sequence[str], log: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 from mtray.papers.curves import COLOURS, INK
 from mtray.report.differences import Difference
@@ -31,6 +30,8 @@ def forest_png(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from mtray.report.plots import figure_bytes
+
     columns = min(ACROSS, len(panels))
     lines = -(-len(panels) // columns)
     width = PANEL_WIDTH * columns + LABEL_WIDTH * max(map(len, rows)) + 0.2
@@ -50,9 +51,7 @@ def forest_png(
         axes.set_yticks(range(len(rows)), rows)
         axes.set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
     figure.suptitle(title, fontsize=9, color=INK)
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+    return figure_bytes(figure, "png")
 
 
 def _interval(axes: object, place: int, found: Difference) -> None:

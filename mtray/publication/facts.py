@@ -15,7 +15,7 @@ from mtray.publication.document import MISSING
 from mtray.report.front import Front
 from mtray.report.groups import complete_trials
 from mtray.report.model_card import training_sentence
-from mtray.run_files import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER, STARTS_FILE
 from mtray.runtime import CODE
 from mtray.schema import Study, TrialRecord
 from mtray.search_space.parameters import shown
@@ -39,11 +39,11 @@ class Subject:
         return [r for r in complete if r.number != BASE_NUMBER and r.trained_as is None]
 
 
-def read_starts(run_dir: Path, name: str) -> tuple[dict[str, Any], ...]:
+def read_starts(run_dir: Path) -> tuple[dict[str, Any], ...]:
     """The lines that can be read; none without the file."""
     found = []
     try:
-        lines = (run_dir / name).read_text(encoding="utf-8").splitlines()
+        lines = (run_dir / STARTS_FILE).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return ()
     for line in lines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mtray.report.effects import Effect, MeasureEffects
+from mtray.report.plots import figure_bytes
 from mtray.search_space.parameters import Choices
 from mtray.search_space.space import Space
 
@@ -40,9 +40,7 @@ def effects_png(found: Sequence[MeasureEffects], space: Space, dpi: int = 150) -
         fontsize=8,
         color=INK,
     )
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
+    return figure_bytes(figure, "png")
 
 
 def _curve(axes: Axes, effect: Effect, space: Space) -> None:

@@ -3,18 +3,14 @@ and a hash of what was sent of each. No address and no credential is in it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import secrets
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TextIO
 
 from pydantic import Field, ValidationError
 
-from mtray.errors import ConfigError, RunError
-from mtray.file_locks import lock
+from mtray.errors import RunError
+from mtray.file_locks import held_alone
 from mtray.report.records import write_json
 from mtray.schema.base import Frozen
 
@@ -86,28 +82,12 @@ def write_sent(run_dir: Path, sent: SentRuns) -> None:
     write_json(run_dir / FILE, sent.model_dump(mode="json"))
 
 
-@contextlib.contextmanager
-def sending(run_dir: Path) -> Iterator[None]:
+def sending(run_dir: Path) -> AbstractContextManager[None]:
     """Hold the lock of the one process that may send this run. RunError if another one does."""
-    with _opened(run_dir) as file:
-        try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, run_dir)
-        except BlockingIOError:
-            file.seek(0)
-            raise RunError(
-                f"{run_dir}: is being sent by {file.read().strip() or 'another process'}, which "
-                "also sends what comes; wait for it"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
-
-
-def _opened(run_dir: Path) -> TextIO:
-    try:
-        return open(run_dir / LOCK, "a+")
-    except OSError as error:
-        raise ConfigError(
-            f"{run_dir}: cannot be written ({error.strerror}), and what was sent is noted there"
-        ) from None
+    return held_alone(
+        run_dir / LOCK,
+        lambda holder: (
+            f"{run_dir}: is being sent by {holder}, which also sends what comes; wait for it"
+        ),
+        "and what was sent is noted there",
+    )

@@ -160,9 +160,9 @@ def test_a_source_of_any_name_is_shown(folder):
 
 def test_starts_that_cannot_be_read_are_left_out(tmp_path):
     file = tmp_path / "starts.jsonl"
-    assert read_starts(tmp_path, file.name) == ()
+    assert read_starts(tmp_path) == ()
     file.write_text(json.dumps({"seconds": 2}) + "\n[1]\n{cut")
-    assert read_starts(tmp_path, file.name) == ({"seconds": 2},)
+    assert read_starts(tmp_path) == ({"seconds": 2},)
 
 
 def test_the_machine_in_words(tmp_path):

@@ -16,7 +16,6 @@ from mtray.schema import Study
 
 ANSWER_WITHIN = 120.0  # seconds; a busy machine may take half a minute to start a process
 NONCE = ".probe-"
-HERE = "(this machine)"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mtray.report.export import export_front
 from mtray.report.printing import duration_text
 from mtray.report.records import read_records
 from mtray.report.tables import show_front
-from mtray.run_files import BASE_NUMBER
+from mtray.run_files import BASE_NUMBER, STARTS_FILE
 from mtray.runtime import machine_text
 from mtray.search.execution.available_resources import (
     AvailableResources,
@@ -41,8 +41,6 @@ from mtray.search.ledger.trial_scratch import delete_finished_scratch
 
 if TYPE_CHECKING:
     pass
-
-STARTS = "starts.jsonl"
 
 
 def run_session(
@@ -105,7 +103,7 @@ def note_start(
         "idle_seconds": round(idle, 2),
         "machine": machine_text(),
     }
-    with open(run_dir / STARTS, "a", encoding="utf-8") as file:
+    with open(run_dir / STARTS_FILE, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from mtray.errors import ConfigError, RunError
-from mtray.file_locks import lock
+from mtray.file_locks import held_alone
 from mtray.report.records import read_records, write_json
 from mtray.run_files import LOCK, STUDY_FILE, WEIGHTS_FILE, trial_dir, trials_text
 from mtray.runtime import CODE, commit, trial_code
@@ -81,35 +80,18 @@ def make_run_dir(run_dir: Path) -> None:
         ) from None
 
 
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the run's lock; raises RunError if another live process holds it, ConfigError if the
-    folder cannot be written or has no locks. The kernel releases the lock when the process ends,
-    for whatever reason."""
-    with _opened(run_dir / LOCK) as file:
-        try:
-            lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, run_dir)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise RunError(
-                f"run {run_dir.name!r} is in use by {holder}; "
-                "wait for it, stop it, or choose another --name"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
-        yield
-
-
-def _opened(path: Path) -> TextIO:
-    try:
-        return open(path, "a+")
-    except OSError as error:
-        raise ConfigError(
-            f"{path.parent}: cannot be written ({error.strerror}), and what is measured is kept "
-            "there; copy the run to a folder you may write to, and name that"
-        ) from None
+    folder cannot be written or has no locks."""
+    return held_alone(
+        run_dir / LOCK,
+        lambda holder: (
+            f"run {run_dir.name!r} is in use by {holder}; wait for it, stop it, or "
+            "choose another --name"
+        ),
+        "and what is measured is kept there; copy the run to a folder you may write to, and name "
+        "that",
+    )
 
 
 @dataclass(frozen=True)
