@@ -88,12 +88,14 @@ class Botorch(Policy):
     def _with_cost_and_guess(self, worth: Any, cost: Any) -> Any:
         import torch
 
-        guesses = torch.tensor(self._cube.guesses(self._problem.guesses))
+        guesses = self._cube.guesses(self._problem.guesses)
+        guessed = np.flatnonzero(~np.isnan(guesses))
+        centres = torch.tensor(guesses[guessed])
         power = BELIEF / len(self._ended)
 
         class Ours(torch.nn.Module):
             def forward(self, x: Any) -> Any:  # shape (batch, 1, d)
-                away = torch.nansum(((x[:, 0] - guesses) / BELIEF_WIDTH) ** 2, dim=-1)
+                away = (((x[:, 0, guessed] - centres) / BELIEF_WIDTH) ** 2).sum(dim=-1)
                 dear = cost.posterior(x).mean[:, 0, 0]
                 return worth(x) - COST_EXPONENT * dear - 0.5 * power * away
 

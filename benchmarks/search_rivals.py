@@ -91,10 +91,16 @@ class RayOptuna(Policy):
         self._rows: dict[int, Params] = {}
 
     def ask(self, number: int) -> Params:
+        before = self._running()
         found = dict(self._search.suggest(str(number)))
-        self._asked[number] = len(self._study.get_trials(deepcopy=False)) - 1
+        (self._asked[number],) = self._running() - before
         self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=str(number)))
         return found
+
+    def _running(self) -> set[int]:
+        """Numbers of its study's running trials."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {t.number for t in trials}
 
     def ran(self, number: int, params: Params) -> None:
         self._rows[number] = params
