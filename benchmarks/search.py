@@ -3,16 +3,19 @@
 
     python benchmarks/search.py [--seeds 20] [--budget 40] [--jobs 2] [--table FILE] [--json]
 
-Every policy gets the same problem, noise, seeds and workers, and pays the cost of its trials. Its
-front holds finished trials of the highest fidelity, chosen by their noisy values, and is scored by
-the hypervolume of their true values. Costs are in full trials of mean cost. The first problem,
-`recipes`, is a table of real trials (`recipe_table.py`), or the part of it that is trained.
-`--table` adds a table of your own (Parquet or CSV: a row for each configuration and fidelity;
-columns config, fidelity, cost from the start, parameters p_*, objectives max_* or min_*), to find
-out which sampler suits it.
+Every policy gets the same problem, baselines, noise, seeds and workers, and pays the cost of its
+trials. Its front holds finished trials of the highest fidelity, chosen by their noisy values, and
+is scored by the hypervolume of their true values; AUC is its mean over the budgets. Costs are in
+full trials of mean cost. Where a problem has guesses, every policy has a row without and one with
+them (`search_given.py` says how engines of others are given them). The first problem, `recipes`, is
+a table of real trials (`recipe_table.py`), or the part of it that is trained. `--table` adds a
+table of your own (Parquet or CSV: a row for each configuration and fidelity; columns config,
+fidelity, cost from the start, parameters p_*, objectives max_* or min_*), to find out which sampler
+suits it.
 
 On a table a suggestion is replaced by the nearest row not evaluated yet, for every policy alike,
-and a policy that learns from parameters gets those of that row.
+and a policy that learns from parameters gets those of that row. `--keep FILE` keeps every run as it
+ends, and runs that it holds are not repeated.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
@@ -29,7 +34,7 @@ from typing import Any
 import numpy as np
 from search_clock import claims, curves, first_reached, interval, simulate, verdict
 from search_recipes import recipes
-from search_rivals import OURS, POLICIES, VARIANTS, missing, quiet
+from search_rivals import GUESSING, OURS, OWN_VARIANTS, POLICIES, VARIANTS, missing, quiet
 from search_surface import own_surface
 from search_tables import REGMIX_PAIRS, Problem, from_rows, read_rows, regmix
 from table_summary import TABLE
@@ -40,6 +45,7 @@ SURFACE = "surface"
 PROBLEMS = ("recipes", SURFACE, "regmix")
 STEPS = 40  # budgets at which the fronts are looked at
 ENOUGH = 0.95  # of the reference hypervolume
+Job = tuple[str, str, int, int, float]  # arguments of `run_one`
 
 
 @lru_cache(maxsize=1)
@@ -61,13 +67,16 @@ def run_one(source: str, name: str, seed: int, workers: int, budget: float) -> d
     quiet()
     problem = problem_of(source)
     policy = {**POLICIES, **VARIANTS}[name](problem, seed)
+    began = time.process_time()
     ended = simulate(problem, policy, seed, workers, budget)
+    seconds = time.process_time() - began
     volumes, recovered = curves(problem, ended, budgets(budget))
     found: dict[str, Any] = {
         "volumes": volumes,
         "recovered": recovered[-1],
         "trials": len(ended),
         "stopped": sum(not e.complete for e in ended),
+        "cpu": seconds / max(1, len(ended)),
     }
     return found | ({"claims": claims(problem, ended)} if policy.claims_partial else {})
 
@@ -78,43 +87,72 @@ def budgets(budget: float) -> list[float]:
 
 def measure(source: str, names: list[str], args: argparse.Namespace) -> dict[str, Any]:
     """All policies with all seeds on one problem."""
+    if not problem_of(source).guesses:
+        names = [name for name in names if not name.endswith(GUESSING)]
     jobs = [
         (source, name, 1 + s, args.workers, args.budget)
         for s in range(args.seeds)
         for name in names
     ]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        for count, (job, found) in enumerate(
-            zip(jobs, pool.map(run_one, *zip(*jobs, strict=True)), strict=True)
-        ):
-            runs[job[1]].append(found)
-            print(f"\r{source}: {count + 1} of {len(jobs)}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    for job, found in finished(jobs, args.jobs, args.keep):
+        runs[job[1]].append(found)
     costs = budgets(args.budget)
     policies = {name: summary(costs, found) for name, found in runs.items()}
-    out: dict[str, Any] = {
+    compared = []
+    for guess in ("", GUESSING):
+        mine = runs.get(f"{OURS}{guess}")
+        group = [n for n in names if n.endswith(GUESSING) == bool(guess) and n != f"{OURS}{guess}"]
+        rivals = {n: [r["volumes"] for r in runs[n]] for n in group if n not in OWN_VARIANTS}
+        if mine and rivals:
+            compared.append(verdict(costs, [r["volumes"] for r in mine], rivals))
+    return {
         "problem": problem_of(source).name,
         "seeds": args.seeds,
         "workers": args.workers,
         "costs": costs,
         "policies": policies,
+        "verdicts": compared,
     }
-    rivals = {n: [r["volumes"] for r in runs[n]] for n in names if n != OURS and n in POLICIES}
-    if OURS in names and rivals:
-        out["verdict"] = verdict(costs, [r["volumes"] for r in runs[OURS]], rivals)
-    return out
+
+
+def finished(
+    jobs: list[Job], processes: int, keep: Path | None
+) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """Every job with its result, in their order; those that the file `keep` holds from there."""
+    kept = kept_runs(keep)
+    missing = [job for job in jobs if job not in kept]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        new = pool.map(run_one, *zip(*missing, strict=True)) if missing else iter(())
+        for count, job in enumerate(jobs):
+            if job not in kept:
+                kept[job] = next(new)
+                if keep is not None:
+                    with open(keep, "a", encoding="utf-8") as out:
+                        out.write(json.dumps([job, kept[job]]) + "\n")
+            print(f"\r{job[0]}: {count + 1} of {len(jobs)}", end="", file=sys.stderr, flush=True)
+            yield job, kept[job]
+    print(file=sys.stderr)
+
+
+def kept_runs(keep: Path | None) -> dict[Job, dict[str, Any]]:
+    if keep is None or not keep.is_file():
+        return {}
+    lines = [json.loads(line) for line in keep.read_text(encoding="utf-8").splitlines()]
+    return {tuple(job): found for job, found in lines}
 
 
 def summary(costs: list[float], runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds with 95 % intervals."""
     volumes = np.array([r["volumes"] for r in runs])
     found: dict[str, Any] = {
+        "auc": interval(volumes.mean(axis=1)),
         "hypervolume": [interval(volumes[:, i]) for i in range(len(costs))],
         "recovered": interval([r["recovered"] for r in runs]),
         "cost_of_95": first_reached(costs, volumes.mean(axis=0), ENOUGH),
         "trials": float(np.mean([r["trials"] for r in runs])),
         "stopped": float(np.mean([r["stopped"] for r in runs])),
+        "cpu": float(np.mean([r["cpu"] for r in runs])),
     }
     if "claims" in runs[0]:
         found["claims"] = {k: interval([r["claims"][k] for r in runs]) for k in runs[0]["claims"]}
@@ -128,16 +166,14 @@ def table(found: dict[str, Any]) -> str:
     heads = [f"after {costs[i]:g}" for i in at]
     lines = [
         f"\n### {found['problem']} ({found['seeds']} seeds, {found['workers']} workers)\n",
-        f"| policy | {' | '.join(heads)} | front recovered | 95 % reached after "
-        "| trials (stopped) |",
+        f"| policy | AUC | {' | '.join(heads)} | trials (stopped) | CPU s a suggestion |",
         "|" + "---|" * (len(heads) + 4),
     ]
     for name, p in found["policies"].items():
-        shares = [text(p["hypervolume"][i]) for i in at]
-        cost = "-" if p["cost_of_95"] is None else f"{p['cost_of_95']:g}"
+        shares = [f"{p['hypervolume'][i][0]:.3f}" for i in at[:-1]]
         lines.append(
-            f"| {name} | {' | '.join(shares)} | {text(p['recovered'])} | {cost} "
-            f"| {p['trials']:.0f} ({p['stopped']:.0f}) |"
+            f"| {name} | {text(p['auc'])} | {' | '.join(shares)} | {text(p['hypervolume'][-1])} "
+            f"| {p['trials']:.0f} ({p['stopped']:.0f}) | {p['cpu']:.2f} |"
         )
     for name, p in found["policies"].items():
         if c := p.get("claims"):
@@ -146,23 +182,21 @@ def table(found: dict[str, Any]) -> str:
                 f"{c['stopped'][0]:.0%} are stopped trials; trained in full it is worth "
                 f"{text(c['true'])}."
             )
-    return "\n".join(lines + ([words(found["verdict"])] if "verdict" in found else []))
+    return "\n".join(lines + [words(v) for v in found["verdicts"]])
 
 
-def text(share: tuple[float, float, float]) -> str:
-    mean, low, high = (f"{v:.3f}" for v in share)
+def text(share: tuple[float, float, float], sign: str = "") -> str:
+    mean, low, high = (f"{v:{sign}.3f}" for v in share)
     return f"{mean} [{low}, {high}]"
 
 
 def words(v: dict[str, Any]) -> str:
-    """The verdict: what was aimed at, and whether it was reached."""
-    ratio, below = v["cost_ratio"], v["below"]
-    reached = "never" if ratio is None else f"at {ratio:.0%} of its cost"
-    lines = [
-        f"\nBest rival at the end: {v['best_rival']}; mtray minus it {text(v['final_difference'])}."
-        f" mtray reaches its final hypervolume {reached} (aim: 60 %).",
-        f"Below the best rival beyond noise at {len(below)} of {v['budgets']} budgets (aim: none).",
-    ]
+    """Our differences from every rival, and where we are below the best of them."""
+    lines = ["", "| mtray minus | AUC | after the last budget |", "|---|---|---|"]
+    for name, (whole, last) in v["differences"].items():
+        lines.append(f"| {name} | {text(whole, '+')} | {text(last, '+')} |")
+    below = v["below"]
+    lines.append(f"\nBelow the best rival beyond noise at {len(below)} of {v['budgets']} budgets.")
     if below:
         worst = min(below, key=lambda b: float(b["difference"]))
         lines.append(
@@ -207,6 +241,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     known = (*POLICIES, *VARIANTS)
     parser.add_argument("--policies", nargs="+", choices=known, metavar="NAME",
                         default=list(POLICIES), help=f"of {', '.join(known)}")  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON lines of finished runs")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(argv)
 

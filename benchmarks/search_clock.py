@@ -142,11 +142,10 @@ def verdict(
 ) -> dict[str, Any]:
     """Our hypervolumes, shape (seeds, costs), against those of the rivals with the same seeds.
 
+    `differences`: for each rival the mean over all costs and the value at the last, ours minus the
+    rival's, with paired 95 % bootstrap intervals.
     `below`: the costs at which the rival with the best mean is above us by more than noise (the
-    95 % bootstrap interval of the paired difference lies below 0), with that rival and the
-    difference.
-    `cost_ratio`: the cost at which our mean reaches the best final mean of a rival, as a share of
-    the whole cost; None where it does not.
+    interval of the paired difference lies below 0), with that rival and the difference.
     """
     mine, others = np.asarray(ours), {n: np.asarray(v) for n, v in rivals.items()}
     below = []
@@ -157,14 +156,8 @@ def verdict(
             below.append(
                 {"cost": float(cost), "rival": best, "difference": mean, "low": low, "high": high}
             )
-    best = max(others, key=lambda n: float(others[n][:, -1].mean()))
-    level = float(others[best][:, -1].mean())
-    reached = first_reached(costs, mine.mean(axis=0), level)
-    difference = interval(mine[:, -1] - others[best][:, -1])
-    return {
-        "best_rival": best,
-        "final_difference": difference,
-        "cost_ratio": None if reached is None else reached / float(costs[-1]),
-        "below": below,
-        "budgets": len(costs),
+    differences = {
+        name: (interval((mine - v).mean(axis=1)), interval(mine[:, -1] - v[:, -1]))
+        for name, v in others.items()
     }
+    return {"differences": differences, "below": below, "budgets": len(costs)}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
+import importlib
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
@@ -16,6 +15,8 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from search_botorch import Botorch
+from search_given import Given
 from search_policy import Mtray, Policy
 from search_tables import Array, Params, Problem
 
@@ -23,15 +24,13 @@ from mtray.search_space.unit_cube import at_quantile
 
 
 class Optuna(Policy):
-    """A sampler of Optuna, asked and told as its documentation shows, after the points of
-    `first`."""
+    """A sampler of Optuna, asked and told as its documentation shows, after the problem's
+    baselines."""
 
-    def __init__(
-        self, problem: Problem, sampler: optuna.samplers.BaseSampler, first: Sequence[Params] = ()
-    ) -> None:
+    def __init__(self, problem: Problem, sampler: optuna.samplers.BaseSampler) -> None:
         directions = ["maximize" if s == "max" else "minimize" for s in problem.senses]
         self._study = optuna.create_study(directions=directions, sampler=sampler)
-        for params in first:
+        for params in problem.references:
             self._study.enqueue_trial(params)
         self._distributions = problem.distributions
         self._trials: dict[int, optuna.Trial] = {}
@@ -69,7 +68,7 @@ class RayOptuna(Policy):
     """Ray's OptunaSearch with its defaults and two metrics; with `asha` under Ray's
     ASHAScheduler, which takes one metric (the first) and lets a stopped trial count as finished."""
 
-    def __init__(self, problem: Problem, seed: int, asha: bool = False) -> None:
+    def __init__(self, problem: Problem, seed: int, asha: bool = True) -> None:
         from ray.tune.schedulers import ASHAScheduler
         from ray.tune.search.optuna import OptunaSearch
 
@@ -80,6 +79,7 @@ class RayOptuna(Policy):
         self._search = OptunaSearch(
             problem.distributions, metric=self._names, mode=senses, sampler=sampler,
             storage=storage, study_name="ray",
+            points_to_evaluate=[dict(params) for params in problem.references],
         )  # fmt: skip
         self._study = optuna.load_study(study_name="ray", storage=storage, sampler=sampler)
         self.watches = self.claims_partial = asha
@@ -91,10 +91,16 @@ class RayOptuna(Policy):
         self._rows: dict[int, Params] = {}
 
     def ask(self, number: int) -> Params:
+        before = self._running()
         found = dict(self._search.suggest(str(number)))
-        self._asked[number] = len(self._study.get_trials(deepcopy=False)) - 1
+        (self._asked[number],) = self._running() - before
         self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=str(number)))
         return found
+
+    def _running(self) -> set[int]:
+        """Numbers of its study's running trials."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {t.number for t in trials}
 
     def ran(self, number: int, params: Params) -> None:
         self._rows[number] = params
@@ -113,7 +119,8 @@ class RayOptuna(Policy):
 
 
 class Moasha(Policy):
-    """Syne Tune's MOASHA with its defaults. Only its finished trials count."""
+    """Syne Tune's MOASHA with its defaults, after the problem's baselines. Only its finished trials
+    count."""
 
     watches = True
 
@@ -135,12 +142,15 @@ class Moasha(Policy):
         self._times = [max(1, round(s / problem.shares[0])) for s in problem.shares]
         space = {name: domain(d) for name, d in problem.distributions.items()}
         self._search = MOASHA(space, self._names, max_t=self._times[-1], random_seed=seed)
+        self._first = problem.references
         self._trials: dict[int, Any] = {}
 
     def ask(self, number: int) -> Params:
         from syne_tune.backend.trial_status import Trial
 
-        config = dict(self._search.suggest().config)
+        config = dict(
+            self._first[number] if number < len(self._first) else self._search.suggest().config
+        )
         self._trials[number] = Trial(number, config, datetime.now())
         self._search.on_trial_add(self._trials[number])
         return config
@@ -163,35 +173,48 @@ class Moasha(Policy):
 
 
 PolicyFactory = Callable[[Problem, int], Policy]
-OURS = "mtray"
+
+
+def given(make: PolicyFactory, guess: bool) -> PolicyFactory:
+    """The engine with the help of `Given`."""
+    return lambda problem, seed: Given(problem, lambda own: make(own, seed), guess)
+
+
+OURS, GUESSING = "mtray", ", guess"
 SAMPLERS = optuna.samplers
-POLICIES: dict[str, PolicyFactory] = {
-    OURS: Mtray,
-    "ray OptunaSearch": RayOptuna,
-    "ray OptunaSearch+ASHA": lambda problem, seed: RayOptuna(problem, seed, asha=True),
+ENGINES: dict[str, PolicyFactory] = {
     "optuna GP": lambda problem, seed: Optuna(problem, SAMPLERS.GPSampler(seed=seed)),
+    "BoTorch qLogNEHVI": Botorch,
     "optuna TPE": lambda problem, seed: Optuna(problem, SAMPLERS.TPESampler(seed=seed)),
     "optuna NSGA-II": lambda problem, seed: Optuna(problem, SAMPLERS.NSGAIISampler(seed=seed)),
+    "ray OptunaSearch+ASHA": RayOptuna,
     "syne-tune MOASHA": Moasha,
     "random": lambda problem, seed: Optuna(problem, SAMPLERS.RandomSampler(seed=seed)),
 }
-# our own search with parts of it changed, for finding out what they are worth
+# all of them begin with the problem's baselines
+POLICIES: dict[str, PolicyFactory] = {
+    OURS: lambda problem, seed: Mtray(replace(problem, guesses={}), seed),
+    **{name: given(make, guess=False) for name, make in ENGINES.items()},
+    f"{OURS}{GUESSING}": Mtray,
+    **{f"{name}{GUESSING}": given(make, guess=True) for name, make in ENGINES.items()},
+}
+# our own search with parts of it changed, for finding out what they are worth, and BoTorch with
+# our cost and guess
 VARIANTS: dict[str, PolicyFactory] = {
+    "BoTorch, cost and guess as ours": lambda problem, seed: Botorch(problem, seed, as_ours=True),
     "mtray with rungs": lambda problem, seed: Mtray(problem, seed, stopping=True),
     "mtray gp": lambda problem, seed: Mtray(problem, seed, "gp"),
     "mtray tpe": lambda problem, seed: Mtray(problem, seed, "tpe"),
-    "mtray 8 at the start": lambda problem, seed: Mtray(problem, seed, startup=8),
-    "mtray without guess": lambda problem, seed: Mtray(replace(problem, guesses={}), seed),
+    "mtray 4 at the start": lambda problem, seed: Mtray(problem, seed, startup=4),
+    "mtray none at the start": lambda problem, seed: Mtray(problem, seed, startup=0),
     "mtray guess too low": lambda problem, seed: Mtray(guessing(problem, 0.25), seed),
     "mtray guess too high": lambda problem, seed: Mtray(guessing(problem, 0.75), seed),
     "mtray without baselines": lambda problem, seed: Mtray(replace(problem, references=()), seed),
     "mtray with neither": lambda problem, seed: Mtray(
         replace(problem, guesses={}, references=()), seed
     ),
-    "optuna GP after the baselines": lambda problem, seed: Optuna(
-        problem, SAMPLERS.GPSampler(seed=seed), problem.references
-    ),
 }
+OWN_VARIANTS = frozenset(name for name in VARIANTS if name.startswith(OURS))
 
 
 def guessing(problem: Problem, u: float) -> Problem:
@@ -202,15 +225,19 @@ def guessing(problem: Problem, u: float) -> Problem:
 
 def missing() -> dict[str, str]:
     """Policies that cannot run here, and why."""
-    out: dict[str, str] = {}
-    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+    absent: dict[str, str] = {}
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if importlib.util.find_spec("syne_tune"):
-            import syne_tune.optimizer.schedulers.multiobjective.moasha  # noqa: F401
-
-            return out
-    out["syne-tune MOASHA"] = "the package syne-tune is not installed, or does not import"
-    return out
+        for module, package, start in (
+            ("syne_tune.optimizer.schedulers.multiobjective.moasha", "syne-tune", "syne-tune"),
+            ("botorch.models", "botorch", "BoTorch"),
+        ):
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                why = f"the package {package} is not installed, or does not import"
+                absent |= {n: why for n in (*POLICIES, *VARIANTS) if n.startswith(start)}
+    return absent
 
 
 def quiet() -> None:

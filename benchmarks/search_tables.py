@@ -27,6 +27,7 @@ from optuna.distributions import (
 from mtray.analysis.pareto import front_order, hypervolume, maximised
 from mtray.errors import ConfigError
 from mtray.schema import Sense
+from mtray.search_space.shares import ShareDistribution
 
 Array = npt.NDArray[np.float64]
 Params = dict[str, Any]
@@ -135,8 +136,7 @@ def from_rows(
     cost = {key: float(np.mean([row["cost"] for row in found])) for key, found in runs.items()}
     truth = np.array([values[config, last].mean(axis=0) for config in configs])
     points = [{c: runs[config, last][0][c] for c in columns} for config in configs]
-    spanned = {c: _distribution([point[c] for point in points]) for c in columns}
-    distributions = distributions or spanned
+    distributions = distributions or _spanned(columns, points)
     by_config = dict(zip(configs, points, strict=True))
     return Problem(
         name=name,
@@ -195,6 +195,19 @@ def _spread(groups: Sequence[Array]) -> Array:
     return np.asarray(np.sqrt(sum((g**2).sum(axis=0) for g in repeated) / degrees))
 
 
+def _spanned(columns: Sequence[str], points: Sequence[Params]) -> dict[str, BaseDistribution]:
+    """The range that each column spans; where the parameters of every row sum to 1, the shares of a
+    mixture."""
+    if _are_weights(points):
+        return {c: ShareDistribution("mixture", 1.0, len(columns)) for c in columns}
+    return {c: _distribution([point[c] for point in points]) for c in columns}
+
+
+def _are_weights(points: Sequence[Params]) -> bool:
+    numbers = all(isinstance(v, float) for p in points for v in p.values())
+    return numbers and all(abs(sum(p.values()) - 1) < 0.02 for p in points)
+
+
 def _distribution(values: Sequence[Any]) -> BaseDistribution:
     """The range that a column spans."""
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
@@ -225,8 +238,7 @@ def _nearest(
 ) -> Callable[[Params, set[Any]], Any]:
     """`Problem.place` of a table. Where the parameters of every row sum to 1 they are the weights
     of a mixture: a suggestion is divided by its sum first, and distances are between weights."""
-    numeric = all(isinstance(d, FloatDistribution) for d in distributions.values())
-    weights = numeric and all(abs(sum(p.values()) - 1) < 0.02 for p in points)
+    weights = _are_weights(points)
 
     def at(point: Params) -> Array:
         if not weights:
@@ -269,5 +281,4 @@ def regmix(folder: Path, pair: tuple[str, str]) -> Problem:
                 key = {"config": mix["index"], "fidelity": float(fidelity), "cost": cost}
                 rows.append({**key, **params, **values})
     problem = from_rows(f"regmix {pair[0]}/{pair[1]}", rows)
-    # no policy is told the row: the figures in docs/results.md were made so
-    return replace(problem, alone=lambda config: 1.0, unit=1.0, row=None)
+    return replace(problem, alone=lambda config: 1.0, unit=1.0)

@@ -30,6 +30,7 @@ SLOPE = (0.0, 1.0)
 NOISE = (-4.0, 1.5)
 LOG_BOUNDS = (-7.0, 7.0)
 OFFSET = 1e3  # prior variance of the mean of values of variance 1: nearly flat
+NO_SLOPE = -30.0  # log variance of the linear kernel where there is none
 LEAST_NOISE = -11.0  # of the log variance, so that the kernel matrix stays invertible
 FITTED_TO = 300  # most points that hyperparameters are fitted to: time grows with the cube
 # spreads that count as zero: relative to the largest value, and to the root mean square error
@@ -48,6 +49,7 @@ class ScaledData:
     - `offset`: prior variance of the mean; 0: the mean is `shift`.
     - `middle`, `deviation`: of the normal priors on the logarithms of the hyperparameters (length
       scales, signal, slope, noise), each of shape (d + 3,).
+    - `linear`: whether there is a linear kernel; without, `slope` is next to 0.
     """
 
     points: Array
@@ -58,11 +60,13 @@ class ScaledData:
     offset: float
     middle: Array
     deviation: Array
+    linear: bool = True
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
         """Bounds of the logarithms of the hyperparameters."""
-        return [LOG_BOUNDS] * (len(self.middle) - 1) + [(LEAST_NOISE, 2.0)]
+        slope = LOG_BOUNDS if self.linear else (NO_SLOPE, NO_SLOPE)
+        return [LOG_BOUNDS] * (len(self.middle) - 2) + [slope, (LEAST_NOISE, 2.0)]
 
     def process(self, theta: Array) -> Process:
         """The process with the hyperparameters exp(`theta`)."""
@@ -82,7 +86,10 @@ class ScaledData:
 
 
 def scaled(
-    points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
+    points: npt.ArrayLike,
+    values: npt.ArrayLike,
+    errors: npt.ArrayLike | None = None,
+    linear: bool = True,
 ) -> ScaledData:
     """Standardised values; arguments as for `fit`. Raises ValueError for other shapes, no points,
     or numbers that are not finite."""
@@ -101,23 +108,27 @@ def scaled(
     prior = 0.5 * math.log(max(d, 1) / SCALE_AT_ONE)
     return ScaledData(
         x, (y - shift) / unit, shift, unit, known / unit**2, 0.0 if errors is None else OFFSET,
-        middle=np.array([*[prior] * d, SIGNAL[0], SLOPE[0], NOISE[0]]),
+        middle=np.array([*[prior] * d, SIGNAL[0], SLOPE[0] if linear else NO_SLOPE, NOISE[0]]),
         deviation=np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]]),
+        linear=linear,
     )  # fmt: skip
 
 
 def fit(
-    points: npt.ArrayLike, values: npt.ArrayLike, errors: npt.ArrayLike | None = None
+    points: npt.ArrayLike,
+    values: npt.ArrayLike,
+    errors: npt.ArrayLike | None = None,
+    linear: bool = True,
 ) -> Process:
     """The process fitted to `values`, shape (n,), at `points`, shape (n, d).
 
     `errors`, shape (n, n), is the known covariance of the values' errors; a fitted noise of equal
     variance at all points is added to it. All values may share an error, so with `errors` the mean
-    has a nearly flat prior. Hyperparameters are fitted to at most `FITTED_TO` points, evenly spaced
-    from the first to the last; the process is then conditioned on all points. Raises ValueError for
-    other shapes, no points, or numbers that are not finite.
+    has a nearly flat prior. `linear`: with a linear kernel. Hyperparameters are fitted to at most
+    `FITTED_TO` points, evenly spaced from the first to the last; the process is then conditioned on
+    all points. Raises ValueError for other shapes, no points, or numbers that are not finite.
     """
-    known = scaled(points, values, errors)
+    known = scaled(points, values, errors, linear)
     return known.process(most_likely(known))
 
 
@@ -131,7 +142,8 @@ def most_likely(known: ScaledData) -> Array:
         off = (theta - middle) / deviation
         return value + 0.5 * float(off @ off), gradient + off / deviation
 
-    other = [*[math.log(0.5)] * (len(middle) - 3), 0.0, 0.0, math.log(0.05)]
+    slope = 0.0 if known.linear else NO_SLOPE
+    other = [*[math.log(0.5)] * (len(middle) - 3), 0.0, slope, math.log(0.05)]
     found: list[Any] = [
         minimize(
             loss, start, jac=True, method="L-BFGS-B", bounds=known.bounds, options={"maxiter": 100}

@@ -32,8 +32,9 @@ Params = dict[str, Any]
 
 class UnitCube:
     """Each parameter is one coordinate in [0, 1) on its own scale (`at_quantile`). `features` are
-    the inputs of a model: the coordinate of the value actually used, categories one-hot, shares as
-    parts of 1 (`mtray.search_space.shares`)."""
+    the inputs of a model: the coordinate of the value actually used, categories one-hot, and the
+    square roots of shares (`mtray.search_space.shares`), whose distance is Hellinger's: from 1 % to
+    4 % is then as far as from 25 % to 36 %."""
 
     def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
         self._fixed = {n: at_quantile(d, 0.0) for n, d in distributions.items() if d.single()}
@@ -94,7 +95,7 @@ class UnitCube:
         """Inputs of a model for k points, shape (k, d) -> (k, f)."""
         units, columns = units.copy(), list[Array]()
         for group in self._groups:
-            units[:, group] = shares_at(units[:, group])
+            units[:, group] = np.sqrt(shares_at(units[:, group]))
         for column, d in zip(units.T, self._varied.values(), strict=True):
             if isinstance(d, CategoricalDistribution):
                 index = (column * len(d.choices)).astype(np.int64)

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from mtray.search.strategy.cost_aware import Observation, Observations, SearchDomain, suggest
+from mtray.schema import Budget
+from mtray.search.strategy.cost_aware import (
+    COST_EXPONENT,
+    MOST,
+    ON_FRONT,
+    Observation,
+    Observations,
+    SearchDomain,
+    _thinned,
+    cost_exponent,
+    suggest,
+)
 from mtray.search.strategy.samplers import space_filling
 from mtray.search_space.unit_cube import UnitCube, at_quantile, snapped, unit_of
 
@@ -41,8 +52,12 @@ def suggestions(found, where=None, seeds=5):
     return [suggest(where or SearchDomain(DISTRIBUTIONS), found, seed) for seed in range(seeds)]
 
 
-def test_it_goes_where_the_front_is():
-    for params in suggestions(known()):
+FEW_AND_MANY = (24, MOST + 20)  # the processes of the latter are sparse
+
+
+@pytest.mark.parametrize("count", FEW_AND_MANY)
+def test_it_goes_where_the_front_is(count):
+    for params in suggestions(known(count), seeds=3):
         assert params.keys() == DISTRIBUTIONS.keys() and params["fixed"] == 3
         assert params["k"] == 2 and abs(params["x"] - 0.3) < 0.2
         assert isinstance(params["n"], int) and 1 <= params["n"] <= 100
@@ -52,15 +67,43 @@ def test_objectives_to_be_minimised_are_as_good():
     assert suggestions(known(signs=(-1, -1))) == suggestions(known())
 
 
-def test_what_costs_more_is_tried_less():
-    dear = suggestions(known(cost=lambda p: 1000.0 if p["n"] > 10 else 1.0))
-    assert all(p["n"] <= 10 for p in dear)
-    assert any(p["n"] > 10 for p in suggestions(known()))
+@pytest.mark.parametrize("count", FEW_AND_MANY)
+def test_what_costs_more_is_tried_less(count):
+    found = known(count, cost=lambda p: 1000.0 if p["n"] > 10 else 1.0)
+    assert all(p["n"] <= 10 for p in suggestions(found, seeds=3))
+    assert any(p["n"] > 10 for p in suggestions(known(count), seeds=3))
 
 
-def test_constraints_are_kept():
-    for params in suggestions(known(over=lambda p: {"limit": 0.5 - p["x"]})):
+@pytest.mark.parametrize(
+    "budget, exponent",
+    [({}, 0.0), ({"trials": 30}, 0.0), ({"device_hours": 2.0}, COST_EXPONENT),
+     ({"trials": 30, "max_minutes": 60.0}, COST_EXPONENT), ({"trial_minutes": 5.0}, 0.0)],
+)  # fmt: skip
+def test_cost_counts_where_the_budget_is_of_time(budget, exponent):
+    assert cost_exponent(Budget(**budget)) == exponent
+
+
+def test_where_trials_are_counted_cost_does_not_matter():
+    where = SearchDomain(DISTRIBUTIONS, cost_exponent=0.0)
+    dear = known(cost=lambda p: 1000.0 if p["n"] > 10 else 1.0)
+    assert suggestions(dear, where) == suggestions(known(), where)
+
+
+@pytest.mark.parametrize("count", FEW_AND_MANY)
+def test_constraints_are_kept(count):
+    found = known(count, over=lambda p: {"limit": 0.5 - p["x"]})
+    for params in suggestions(found, seeds=3):
         assert params["x"] > 0.4
+
+
+def test_the_boxes_of_three_objectives_stay_few():
+    angles = np.linspace(0.1, 1.4, 400)
+    front = np.column_stack([np.cos(angles), np.sin(angles), np.sin(3 * angles)])
+    found = _thinned(front)
+    assert len(found) <= ON_FRONT and {*found.argmax(axis=0)} == {0, 1, 2}
+    assert (found.max(axis=0) == front.max(axis=0)).all()
+    pairs = front[:, :2]
+    assert len(_thinned(pairs)) == len(pairs)
 
 
 def test_where_nothing_is_feasible_it_looks_for_what_is():

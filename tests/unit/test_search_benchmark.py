@@ -2,13 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
 from search_factory import rows
+
+from mtray.search_space.shares import ShareDistribution
 
 # after search_factory, which knows where they lie
 import search  # isort: skip
+from search_given import Given  # isort: skip
 from search_clock import Ended, claims, curves, first_reached, interval, simulate, verdict  # isort: skip
 from search_policy import Mtray, Policy  # isort: skip
 from search_rivals import POLICIES, VARIANTS, Moasha, RayOptuna, missing  # isort: skip
@@ -124,13 +129,16 @@ def test_only_the_suggester_s_points_are_evaluated(problem):
     assert sorted(e.key for e in ended) == [f"c{i}" for i in range(6)]
 
 
-@pytest.mark.parametrize("name", ["mtray tpe", "optuna GP", "optuna NSGA-II", "optuna TPE"])
+@pytest.mark.parametrize(
+    "name", ["mtray tpe", "mtray", "optuna GP", "optuna NSGA-II", "optuna TPE"]
+)
 def test_on_a_table_a_policy_is_told_the_row_that_ran(name):
     """All that a policy's sampler learns from are rows, each with its own values."""
     problem = from_rows("made-up", rows(points=40))
     policy = {**POLICIES, **VARIANTS}[name](problem, 1)
     ended = simulate(problem, policy, 1, workers=2, budget=14)
-    study = policy._suggester._shadow._study if isinstance(policy, Mtray) else policy._study
+    own = isinstance(policy, Mtray)
+    study = policy._suggester._shadow._study if own else policy._policy._study
     found = sorted((t.params["p_y"], tuple(t.values)) for t in study.trials if t.values)
     wanted = sorted((problem.row(e.key)["p_y"], tuple(e.values)) for e in ended)
     assert len(found) == len(ended) > 10 and found == wanted
@@ -155,7 +163,7 @@ def test_rays_search_lets_stopped_trials_count():
     assert {e.complete for e in ended} == {True, False}
 
 
-@pytest.mark.skipif(bool(missing()), reason="syne-tune is not installed")
+@pytest.mark.skipif("syne-tune MOASHA" in missing(), reason="syne-tune is not installed")
 def test_moasha_stops_trials():
     problem = from_rows("made-up", rows(points=40))
     ended = simulate(problem, Moasha(problem, 1), 1, 2, 12)
@@ -172,11 +180,85 @@ def test_intervals_and_verdicts():
     ours = wobble + np.array([0.2, 0.7, 0.9])
     rivals = {"slow": wobble + np.array([0.1, 0.3, 0.7]), "early": wobble + np.full(3, 0.4)}
     found = verdict([10, 20, 30], ours, rivals)
-    assert found["best_rival"] == "slow" and found["cost_ratio"] == pytest.approx(2 / 3)
+    assert found["differences"] == {
+        "slow": (pytest.approx([0.7 / 3] * 3), pytest.approx([0.2] * 3)),
+        "early": (pytest.approx([0.2] * 3), pytest.approx([0.5] * 3)),
+    }
     assert [(b["cost"], b["rival"]) for b in found["below"]] == [(10, "early")]
     assert found["below"][0]["difference"] == pytest.approx(-0.2)
     worse = verdict([10, 20, 30], wobble + np.array([0.0, 0.1, 0.2]), rivals)
-    assert worse["cost_ratio"] is None and len(worse["below"]) == 3
+    assert len(worse["below"]) == 3
+
+
+GUESSED = {
+    "x": FloatDistribution(1e-5, 1e-2, log=True),
+    "n": IntDistribution(1, 100, log=True),
+    **{name: ShareDistribution("mono", 0.6, 3) for name in ("a", "b", "c")},
+}
+
+
+class Remembers(Policy):
+    def __init__(self, problem):
+        self.problem, self.rows = problem, {}
+
+    def ask(self, number):
+        return {"x": 0.5, "n": 7, "a": 0.1, "b": 0.6, "c": 0.6}
+
+    def ran(self, number, params):
+        self.rows[number] = params
+
+
+@pytest.mark.parametrize("guess", [True, False])
+def test_engines_of_others_are_given_baselines_guesses_and_mixtures(problem, guess):
+    first = {"x": 2e-4, "n": 30, "a": 0.2, "b": 0.4, "c": 0.0}
+    whole = replace(
+        problem, distributions=GUESSED, guesses={"x": 1e-4}, references=(first,), row=None
+    )
+    given = Given(whole, Remembers, guess)
+    inner = given._policy.problem
+    share, number = inner.distributions["a"], inner.distributions["n"]
+    assert (share.low, share.high, number) == (0, 1, GUESSED["n"])
+    assert not isinstance(share, ShareDistribution) and not inner.guesses
+    asked = given.ask(0)
+    assert sum(asked[name] for name in "abc") == pytest.approx(0.6)
+    # what is uniform to the engine has the guess's density: its median is next to the guess
+    assert asked["x"] == pytest.approx(1.25e-4 if guess else 0.5, rel=0.05)
+    given.ran(0, first)
+    assert given._policy.rows[0] == inner.references[0]
+    assert given._outside(inner.references[0]) == pytest.approx(first)
+
+
+def test_every_policy_has_a_row_with_and_one_without_the_guess():
+    without = [name for name in POLICIES if not name.endswith(search.GUESSING)]
+    assert list(POLICIES) == [*without, *(f"{name}{search.GUESSING}" for name in without)]
+
+
+def test_finished_runs_are_kept_and_not_repeated(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "ProcessPoolExecutor", Here)
+    ran = []
+    monkeypatch.setattr(search, "run_one", lambda *job: ran.append(job) or {"cpu": len(ran)})
+    jobs = [("t", "random", seed, 4, 40) for seed in (1, 2, 3)]
+    keep = tmp_path / "runs.jsonl"
+    first = list(search.finished(jobs[:2], 1, keep))
+    again = list(search.finished(jobs, 1, keep))
+    assert ran == jobs and again[:2] == first and again[2] == (jobs[2], {"cpu": 3})
+    ((_, anew),) = search.finished(jobs[:1], 1, None)
+    assert anew == {"cpu": 4}, "only with --keep"
+
+
+class Here:
+    """In place of a pool of processes."""
+
+    def __init__(self, *args, **options):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        pass
+
+    map = staticmethod(map)
 
 
 def test_the_command_prints_what_it_found(tmp_path, capsys, monkeypatch):
@@ -184,20 +266,6 @@ def test_the_command_prints_what_it_found(tmp_path, capsys, monkeypatch):
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows()), tmp_path / "t.parquet")
-
-    class Here:
-        """In place of a pool of processes."""
-
-        def __init__(self, *args, **options):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args):
-            pass
-
-        map = staticmethod(map)
 
     monkeypatch.setattr(search, "ProcessPoolExecutor", Here)
     command = ["search.py", "--problems", "regmix", "--regmix", str(tmp_path / "none"), "--table",

@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
-from mtray.search.strategy.samplers import MODEL_UP_TO, NAMES, at_size, space_filling
+from mtray.search.strategy.samplers import NAMES, space_filling, space_filling_count
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
 from mtray.search_space.parameters import holds
 
@@ -154,10 +154,14 @@ def test_an_infeasible_point_is_told_as_one():
     assert trial.constraints == {"floor": 0.2}
 
 
-def test_auto_leaves_the_gaussian_process_when_it_gets_slow():
-    assert at_size("auto", MODEL_UP_TO) == "ehvi"
-    assert at_size("auto", MODEL_UP_TO + 1) == "tpe"
-    assert at_size("nsga2", 5) == "nsga2"
+@pytest.mark.parametrize(
+    "baselines, exponent, count", [(0, 0.5, 4), (1, 0.0, 4), (2, 0.5, 2), (4, 0.5, 2), (4, 0.0, 3)]
+)
+def test_baselines_stand_for_space_filling_points(baselines, exponent, count):
+    assert space_filling_count(baselines, exponent) == count
+
+
+def test_an_unknown_sampler_is_refused():
     with pytest.raises(ConfigError, match="'grid' is unknown"):
         Suggester(SearchDomain(DISTRIBUTIONS), ["max"], "grid")
 

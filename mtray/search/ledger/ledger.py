@@ -42,7 +42,7 @@ from mtray.search.ledger.trial_attributes import (
 from mtray.search.ledger.trial_scratch import lost_attempt
 from mtray.search.ledger.warm_start import search_seed
 from mtray.search.strategy.baseline_recipes import baseline_recipes
-from mtray.search.strategy.cost_aware import Observation, SearchDomain
+from mtray.search.strategy.cost_aware import Observation, SearchDomain, cost_exponent
 from mtray.search.strategy.feasible_points import feasibility
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
 from mtray.search_space.given_recipes import given_points
@@ -75,7 +75,7 @@ class Ledger:
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
         where = SearchDomain(
             self._distributions, space.guesses, feasibility(study, space, held, sums),
-            space.switched_off if space.has_conditions else None,
+            space.switched_off if space.has_conditions else None, cost_exponent(study.budget),
         )  # fmt: skip
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
         self._ahead = SuggestionPrefetcher(self._suggester)

@@ -7,14 +7,15 @@ acquisition function of a candidate is its expected hypervolume improvement over
 2021, "Parallel Bayesian Optimization of Multiple Noisy Objectives with Expected Hypervolume
 Improvement"),
 
-  * divided by the square root of its predicted cost (Lee et al. 2020, "Cost-aware Bayesian
-    Optimization", divide by the cost itself),
+  * where the budget is of time, divided by the square root of its predicted cost (Lee et al. 2020,
+    "Cost-aware Bayesian Optimization", divide by the cost itself),
   * times the probability that it satisfies every constraint (Gardner et al. 2014, "Bayesian
     Optimization with Inequality Constraints"),
   * times a Gaussian prior around the user's guesses, to a power that falls with the number of
     points (Hvarfner et al. 2022, "piBO: Augmenting Acquisition Functions with User Beliefs").
 
-Pending points count with their predictions.
+Pending points count with their predictions. With more than `MOST` points the processes are sparse,
+on the points near the front and others that are spread over the rest.
 """
 
 from __future__ import annotations
@@ -32,19 +33,26 @@ from mtray.analysis.gaussian_process import Process
 from mtray.analysis.gaussian_process_fit import fit
 from mtray.analysis.improvement import boxes, expected_improvement
 from mtray.analysis.pareto import non_dominated
+from mtray.analysis.sparse_gaussian_process import SparseProcess, farthest_first, fit_sparse
+from mtray.schema import Budget
 from mtray.search_space.unit_cube import UnitCube
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+AnyProcess = Process | SparseProcess
 Params = dict[str, Any]
 CANDIDATES = 1024  # Sobol points over the space
 NEAR = 512  # candidates near the best ones so far, in each round
 STEPS = (0.2, 0.1, 0.05, 0.02)  # step size of each round, in unit coordinates
 BEST = 8  # best candidates that a round starts from
 BEYOND = 0.1  # distance of the reference below the worst value, as a share of the values' range
-COST_EXPONENT = 0.5
+COST_EXPONENT = 0.5  # where the budget is of time
 BELIEF = 20.0  # in points: the prior has the power BELIEF / points
 BELIEF_WIDTH = 0.25  # standard deviation of the prior, as a share of the range
 FEWEST = 3  # points with values needed to fit a model
+MOST = 200  # points up to which a process is fitted to all of them
+INDUCING = 200  # points of a sparse process
+ON_FRONT = 24  # most points of the front that the improvement is computed over
 LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 
@@ -95,12 +103,20 @@ class SearchDomain:
     guesses: the user's guesses by parameter.
     allowed: whether a point may be tried (None: all may).
     switched_off: parameters that a point's conditions switch off (None: no conditions).
+    cost_exponent: power of its cost by which a point's improvement is divided; 0 counts trials.
     """
 
     distributions: Mapping[str, BaseDistribution]
     guesses: Mapping[str, Any] = field(default_factory=dict)
     allowed: Callable[[Params], bool] | None = None
     switched_off: Callable[[Params], Collection[str]] | None = None
+    cost_exponent: float = COST_EXPONENT
+
+
+def cost_exponent(budget: Budget) -> float:
+    """`SearchDomain.cost_exponent` for a budget: what it limits is what an improvement is divided
+    by. A budget of trials alone buys as many dear ones as cheap ones."""
+    return COST_EXPONENT if budget.device_hours or budget.max_minutes else 0.0
 
 
 def suggest(where: SearchDomain, known: Observations, seed: int) -> Params:
@@ -135,15 +151,16 @@ class _Acquisition:
     ) -> None:
         self._unit_cube, self._where = unit_cube, where
         points, extra = self._features(ended)[0], self._features(pending)[0]
-        self._objectives = [_with(fit(points, column), extra) for column in known.values.T]
-        self._limits = [_with(fit(points, column), extra) for column in known.over.T]
-        self._cost = _cost_process(points, known.costs)
+        chosen = _inducing(points, known.values)
+        self._objectives = [_with(_fitted(points, v, chosen), extra) for v in known.values.T]
+        self._limits = [_with(_fitted(points, v, chosen), extra) for v in known.over.T]
+        self._cost = _cost_process(points, known.costs) if where.cost_exponent else None
         everywhere = np.vstack([points, extra])
         predicted = np.column_stack([p.predict(everywhere)[0] for p in self._objectives])
         over = [p.predict(everywhere)[0] for p in self._limits]
         feasible = np.all([o <= 0 for o in over], axis=0) if over else np.full(len(predicted), True)
         reference = predicted.min(axis=0) - BEYOND * np.ptp(predicted, axis=0)
-        self._low, self._high = boxes(predicted[feasible], reference)
+        self._low, self._high = boxes(_thinned(predicted[feasible]), reference)
         self._guesses = unit_cube.guesses(where.guesses)
         self._belief = BELIEF / len(ended)
 
@@ -158,7 +175,7 @@ class _Acquisition:
             over, error = process.predict(features)
             worth = worth + log_ndtr(-over / error)
         if self._cost is not None:
-            worth = worth - COST_EXPONENT * self._cost.predict(features)[0]
+            worth = worth - self._where.cost_exponent * self._cost.predict(features)[0]
         away = np.where(off, 0.0, (units - self._guesses) / BELIEF_WIDTH)
         return np.asarray(worth - 0.5 * self._belief * np.nansum(away**2, axis=1))
 
@@ -173,16 +190,51 @@ class _Acquisition:
         return self._unit_cube.features(np.where(off, 0.5, units)), off
 
 
-def _with(process: Process, points: Array) -> Process:
+def _inducing(points: Array, values: Array) -> Indices | None:
+    """Indices of the inducing points of sparse processes: up to half of them by rank of
+    non-domination, so near the front, and others far from these and from each other. None: there
+    are too few points for that. `values`: shape (n, m), more is better."""
+    if len(points) <= MOST:
+        return None
+    left, near = np.arange(len(values)), list[int]()
+    while len(near) < INDUCING // 2:
+        front = non_dominated(values[left])
+        near += left[front].tolist()
+        left = left[~front]
+    return farthest_first(points, np.array(near[: INDUCING // 2]), INDUCING)
+
+
+def _fitted(
+    points: Array, values: Array, inducing: Indices | None, linear: bool = False
+) -> AnyProcess:
+    """Without a linear kernel by default: it mistakes what saturates for a trend."""
+    if inducing is None:
+        return fit(points, values, linear=linear)
+    return fit_sparse(points, values, inducing, linear)
+
+
+def _thinned(values: Array) -> Array:
+    """Those of the values, shape (n, m), on their front; of three objectives or more at most
+    `ON_FRONT`, spread along it, since the number of boxes grows with a power of it."""
+    front = values[non_dominated(values)] if len(values) else values
+    if len(front) <= ON_FRONT or front.shape[1] < 3:
+        return front
+    scaled = front / np.maximum(np.ptp(front, axis=0), 1e-12)
+    return front[farthest_first(scaled, np.unique(front.argmax(axis=0)), ON_FRONT)]
+
+
+def _with(process: AnyProcess, points: Array) -> AnyProcess:
     """The process conditioned on its own predictions at `points`."""
     return process.with_points(points, process.predict(points)[0]) if len(points) else process
 
 
-def _cost_process(points: Array, costs: Array) -> Process | None:
+def _cost_process(points: Array, costs: Array) -> AnyProcess | None:
+    """Of the logarithm of the cost, which has a trend along most parameters."""
     measured = np.isfinite(costs)
     if measured.sum() < FEWEST:
         return None
-    return fit(points[measured], np.log(costs[measured]))
+    points, costs = points[measured], np.log(costs[measured])
+    return _fitted(points, costs, _inducing(points, -costs[:, None]), linear=True)
 
 
 def _search(

@@ -16,8 +16,10 @@ from mtray.errors import ConfigError
 from mtray.search_space.unit_cube import at_quantile, divided
 
 STARTUP = 4  # space-filling points before the model is used
+# where two baselines or more are known, which tell the model as much; by whether trials or their
+# cost are counted
+BESIDE_BASELINES = {"trials": 3, "cost": 2}
 BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
-MODEL_UP_TO = 200  # finished trials up to which `auto` uses Gaussian processes
 
 # (seed, startup) -> sampler
 SamplerFactory = Callable[[int, int], optuna.samplers.BaseSampler]
@@ -31,7 +33,7 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "random": lambda seed, startup: optuna.samplers.RandomSampler(seed=seed),
 }
 EHVI = "ehvi"  # mtray's own: `mtray.search.strategy.cost_aware`
-AUTO = "auto"  # mtray's own, and TPE where its Gaussian processes would be too slow
+AUTO = "auto"  # mtray's own
 SOBOL = "sobol"  # space-filling points throughout, without a model
 NAMES = (AUTO, EHVI, *SAMPLERS, SOBOL)
 
@@ -42,10 +44,13 @@ def check_sampler(name: str) -> None:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
 
 
-def at_size(name: str, finished: int) -> str:
-    """The sampler that `auto` stands for at this number of finished trials; any other name
-    unchanged."""
-    return name if name != AUTO else EHVI if finished <= MODEL_UP_TO else "tpe"
+def space_filling_count(baselines: int, cost_exponent: float) -> int:
+    """How many space-filling points a sweep with so many baselines begins with. `cost_exponent` as
+    in `mtray.search.strategy.cost_aware.SearchDomain`. Where more workers are free before three
+    trials have ended, the sampler gives them further points."""
+    if baselines < 2:
+        return STARTUP
+    return BESIDE_BASELINES["cost" if cost_exponent else "trials"]
 
 
 def sampler_for(

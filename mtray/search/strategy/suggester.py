@@ -16,7 +16,14 @@ from mtray.search.strategy.cost_aware import (
     SearchDomain,
     suggest,
 )
-from mtray.search.strategy.samplers import EHVI, SOBOL, STARTUP, at_size, check_sampler, sampler_for
+from mtray.search.strategy.samplers import (
+    AUTO,
+    EHVI,
+    SOBOL,
+    STARTUP,
+    check_sampler,
+    sampler_for,
+)
 from mtray.search.strategy.shadow_study import ShadowStudy, TrackedPoint
 from mtray.search.strategy.space_filling import SpaceFillingPoints
 
@@ -79,7 +86,7 @@ class Suggester:
     def suggest(self, number: int) -> tuple[Params, dict[str, Any]]:
         """The point to try under `number` and the sampler's notes on it. Depends only on the
         points, the seed and `number`, so a restart suggests the same."""
-        name = at_size(self._sampler, self.finished)
+        name = EHVI if self._sampler == AUTO else self._sampler
         if name == EHVI and self.finished >= FEWEST:
             with self._lock:
                 known = self._known()
