@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What rungs (early stopping) save and what they lose, on real learning curves first.
 
-    python benchmarks/rungs.py [--tables prediction cost rules prices wide surface] [--seeds 20]
-                               [--first-seed 1] [--json FILE]
+    python benchmarks/rungs.py [--tables prediction cost rules prices hopeless search surface]
+                               [--seeds 20] [--first-seed 1] [--json FILE]
 
 Curves are those of the recipe table (`recipe_table.py`), whose trials were measured after 25 and
 50 % of their steps on a quarter of the segments. Searches are simulated (`search.py`), with rungs
@@ -13,8 +13,10 @@ intervals; hypervolume is a share of the true front's, and AUC its mean over 40 
 - `cost`: seconds of a rung and of a trial.
 - `rules`: rules and settings on the table.
 - `prices`: the same curves, where all rungs of a trial cost other shares of it.
-- `wide`: learning rates of a factor of 10 more on both sides, trained (`rungs_wide.py`).
-- `surface`: the same on the synthetic surface with long trainings: simulated.
+- `hopeless`: recipes of the table of which two thirds are far from its front.
+- `search`: the search itself under rules, in place of a replay of its suggestions without rungs.
+- `surface`: the synthetic surface (simulated) with learning rates of a factor of 10 more on both
+  sides and long trainings.
 """
 
 from __future__ import annotations
@@ -26,16 +28,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rungs_measure import CASES, Case, measured, row_of
-from rungs_prediction import cost_lines, prediction_lines, wide_lines
-from rungs_wide import WIDE_TABLE
+from rungs_measure import CASES, Case, measured, price_cases, row_of
+from rungs_prediction import cost_lines, prediction_lines
 from search_rivals import quiet
 from table_summary import TABLE, Row, read_table
 
 from mtray.cli_errors import report_errors
 from mtray.search_space.space import Space
 
-TABLES = ("prediction", "cost", *CASES, "wide")
+TABLES = ("prediction", "cost", *CASES)
 HEADS = (
     "rule", "AUC", "at the end", "trials (ended)", "saved", "spent on rungs",
     "ended of the front",
@@ -59,10 +60,11 @@ def show(name: str, rows: list[Row], space: Space, args: argparse.Namespace) -> 
         print("\n".join(prediction_lines(rows, space)), flush=True)
     elif name == "cost":
         print("\n".join(cost_lines(rows)), flush=True)
-    elif name == "wide":
-        print("\n".join(wide_lines(rows, read_table(WIDE_TABLE)[0])), flush=True)
     else:
-        for title, cases in CASES[name](rows, space).items():
+        found = (
+            price_cases(rows, space, args.prices) if name == "prices" else CASES[name](rows, space)
+        )
+        for title, cases in found.items():
             print_searches(title, cases, args)
 
 
@@ -88,6 +90,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument(
+        "--prices", type=float, nargs="+", default=[0.0, 0.01, 0.05, 0.3], metavar="SHARE"
+    )
     parser.add_argument("--budget", type=float, default=40, help="in full trials of mean cost")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--recipes", type=Path, default=TABLE, metavar="FILE")

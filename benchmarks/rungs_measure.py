@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from rungs_policy import Recorded, Recorder, RungProblem, Spending, Stopping
+from rungs_prediction import hopeless_rows
 from rungs_problems import surface_problem, table_problem
-from rungs_rules import TODAY, Dominated, Halving, ParetoHalving, Rule
+from rungs_rules import BASIC, Dominated, Halving, ParetoHalving, Rule
 from search_clock import Ended, curves, interval, simulate, true_values
 from search_policy import Mtray, Policy
 from search_tables import Array, Params, Problem, Row
@@ -18,12 +19,13 @@ from search_tables import Array, Params, Problem, Row
 from mtray.analysis.pareto import maximised
 from mtray.search_space.space import Space
 
+LONG = 5.0  # trainings of the surface, in what they take in `search.py`
 STEPS = 40  # budgets of the AUC
 PLAIN = "no rungs"
 ORACLE = "knows the end"
 LONGER = 1.5  # budgets that suggestions are recorded for: ended trials make room for more
 Problems = Callable[[], RungProblem]
-NO_MARGIN = TODAY.model_copy(update={"margin": 0.0})
+NO_MARGIN = BASIC.model_copy(update={"margin": 0.0})
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def row_of(case: Case, found: dict[str, Any], base: dict[str, Any]) -> str:
 
 def own(name: str, problem: Problems, first: bool = False, **settings: Any) -> Case:
     """mtray's rule with other `settings`."""
-    return Case(name, problem, Dominated(TODAY.model_copy(update=settings), first))
+    return Case(name, problem, Dominated(BASIC.model_copy(update=settings), first))
 
 
 def rule_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
@@ -129,10 +131,10 @@ def rule_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
     zero: dict[str, Any] = {"margin": 0.0}
     found = [
         Case(PLAIN, whole),
-        own("default rule", whole),
+        own("margin 1", whole),
         own("margin 0.5", whole, margin=0.5),
         own("margin 0", whole, **zero),
-        Case("margin 1 of the errors of differences", whole, Dominated(), seed_errors=True),
+        Case("margin 1, errors of differences", whole, Dominated(), seed_errors=True),
         own("margin 0, worst 1", whole, **zero, worst=1.0),
         own("margin 0, dominating 1", whole, **zero, dominating=1),
         own("margin 0, dominating 4", whole, **zero, dominating=4),
@@ -149,7 +151,7 @@ def rule_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
     ]
     found += [
         Case("random points, no rungs", whole, how="random"),
-        Case("random points, default rule", whole, Dominated(), how="random"),
+        Case("random points, margin 1", whole, Dominated(), how="random"),
         Case("random points, margin 0", whole, Dominated(NO_MARGIN), how="random"),
         Case("random points, MO-ASHA, factor 2", whole, ParetoHalving(2), how="random"),
         Case(f"random points, {ORACLE}", early, ORACLE, how="random"),
@@ -158,22 +160,23 @@ def rule_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
 
 
 def search_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
-    def table(**changes: Any) -> Problems:
-        return lru_cache(maxsize=1)(partial(table_problem, rows, space, **changes))
-
-    of, early, cheap = table(), table(rungs=(0,)), table(rung_share=0.01)
+    of = lru_cache(maxsize=1)(partial(table_problem, rows, space))
+    cheap = lru_cache(maxsize=1)(partial(table_problem, rows, space, rung_share=0.01))
+    price = "1% of a trial for rungs"
     found = [
         Case(PLAIN, of, how="search"),
-        Case("default rule", of, Dominated(), how="search"),
-        Case("margin 0, a rung at 25 %", early, Dominated(NO_MARGIN, True), how="search"),
-        Case("1% of a trial for rungs: margin 0", cheap, Dominated(NO_MARGIN), how="search"),
+        Case("margin 1", of, Dominated(), how="search"),
+        Case(f"{price}: margin 0", cheap, Dominated(NO_MARGIN), how="search"),
+        Case(f"{price}: MO-ASHA, factor 2", cheap, ParetoHalving(2), how="search"),
     ]
     return {"The search itself under rules, on the recipe table": found}
 
 
-def price_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
+def price_cases(
+    rows: list[Row], space: Space, prices: Sequence[float] = (0.0, 0.01, 0.05, 0.3)
+) -> dict[str, list[Case]]:
     found = []
-    for share in (0.0, 0.01, 0.05, 0.3):
+    for share in prices:
         both, early, late = (
             lru_cache(maxsize=1)(partial(table_problem, rows, space, rungs=at, rung_share=share))
             for at in ((0, 1), (0,), (1,))
@@ -181,7 +184,7 @@ def price_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
         found += [] if found else [Case(PLAIN, both)]
         price = f"{share:.0%} of a trial for rungs"
         found += [
-            own(f"{price}: default rule", both),
+            own(f"{price}: margin 1", both),
             own(f"{price}: margin 0.5", both, margin=0.5),
             own(f"{price}: margin 0", both, margin=0.0),
             own(f"{price}: margin 0, dominating 4", both, margin=0.0, dominating=4),
@@ -194,17 +197,45 @@ def price_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
     return {"The recipe table's curves, with other costs of rungs": found}
 
 
+def hopeless_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
+    """Two thirds of the table's recipes are far from the front, in the place of a wide space."""
+    found = hopeless_rows(rows, space)
+    out = {}
+    for share, price in ((None, "as in the table"), (0.01, "1% of a trial")):
+        both, early = (
+            lru_cache(maxsize=1)(partial(table_problem, found, space, rungs=at, rung_share=share))
+            for at in ((0, 1), (0,))
+        )
+        out[f"Mostly hopeless recipes, random points, rungs cost {price}"] = [
+            Case(name, of, rule, how="random")
+            for name, of, rule in (
+                (PLAIN, both, None),
+                ("margin 1", both, Dominated()),
+                ("margin 0", both, Dominated(NO_MARGIN)),
+                ("margin 0, first rung too", both, Dominated(NO_MARGIN, True)),
+                ("margin 0, a rung at 25 %", early, Dominated(NO_MARGIN, True)),
+                ("MO-ASHA, factor 2", both, ParetoHalving(2)),
+                (ORACLE, early, ORACLE),
+            )
+        ]
+    return out
+
+
 def surface_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
     out = {}
     for factor in (1.0, 10.0):
-        of = lru_cache(maxsize=1)(partial(surface_problem, factor, 5.0))
-        out[f"Simulated: learning rates x{factor:g} on both sides, trainings x5"] = [
-            Case(PLAIN, of),
-            own("default rule", of),
-            own("margin 0", of, margin=0.0),
-            own("margin 0, first rung too", of, True, margin=0.0),
-            Case("MO-ASHA, factor 2", of, ParetoHalving(2)),
-            Case(ORACLE, of, ORACLE),
+        of = lru_cache(maxsize=1)(partial(surface_problem, factor, LONG))
+        title = f"Simulated: learning rates x{factor:g} on both sides, trainings x{LONG:g}"
+        out[f"{title}, random points"] = [
+            Case(name, of, rule, how="random")
+            for name, rule in (
+                (PLAIN, None),
+                ("margin 1", Dominated()),
+                ("margin 0", Dominated(NO_MARGIN)),
+                ("margin 0, first rung too", Dominated(NO_MARGIN, True)),
+                ("MO-ASHA, factor 2", ParetoHalving(2)),
+                (ORACLE, ORACLE),
+            )
         ]
     return out
 
@@ -212,6 +243,7 @@ def surface_cases(rows: list[Row], space: Space) -> dict[str, list[Case]]:
 CASES: dict[str, Callable[[list[Row], Space], dict[str, list[Case]]]] = {
     "rules": rule_cases,
     "prices": price_cases,
+    "hopeless": hopeless_cases,
     "search": search_cases,
     "surface": surface_cases,
 }

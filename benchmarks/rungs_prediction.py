@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from rungs_problems import table_problem
-from rungs_rules import TODAY, Dominated, Halving, ParetoHalving, Rule, values_of
+from rungs_rules import BASIC, Dominated, Halving, ParetoHalving, Rule, values_of
 from search_clock import interval
 from search_tables import Array, Row
 from table_summary import OBJECTIVES, RUNGS, SENSES, groups, rank_correlation
@@ -19,9 +19,9 @@ from mtray.search_space.space import Space
 
 FAR, NEAR = 2.0, 1.0  # errors of a difference by which another recipe is better in every objective
 RULES: dict[str, Rule] = {
-    "default rule, first rung too": Dominated(first=True),
-    "margin 0.5, first rung too": Dominated(TODAY.model_copy(update={"margin": 0.5}), True),
-    "margin 0, first rung too": Dominated(TODAY.model_copy(update={"margin": 0.0}), True),
+    "margin 1, first rung too": Dominated(first=True),
+    "margin 0.5, first rung too": Dominated(BASIC.model_copy(update={"margin": 0.5}), True),
+    "margin 0, first rung too": Dominated(BASIC.model_copy(update={"margin": 0.0}), True),
     "ASHA, factor 4": Halving(4),
     "ASHA, factor 2": Halving(2),
     "MO-ASHA, factor 4": ParetoHalving(4),
@@ -53,9 +53,23 @@ def prediction_lines(rows: Sequence[Row], space: Space) -> list[str]:
     for name, rule in RULES.items():
         for k, stage in enumerate(RUNGS):
             stops = judged(firsts, rule, k)
-            cells = [f"{stops[mask].mean():.0%}" for mask in (on_front, near, far, far | True)]
+            masks = (on_front, near, far, np.ones(len(far), dtype=bool))
+            cells = [f"{stops[mask].mean():.0%}" if mask.any() else "-" for mask in masks]
             out.append(f"| {name} | {stage[4]} | {' | '.join(cells)} |")
     return out
+
+
+def hopeless_rows(rows: Sequence[Row], space: Space) -> list[Row]:
+    """Of the table's recipes those far from the front, the front, the baselines, and as many of
+    those near the front as make a third of all."""
+    of = table_problem(rows, space)
+    grouped = [group for group in groups(rows) if of.holds(group[0]["number"])]
+    ends = np.array([[group[0][name] for name in OBJECTIVES] for group in grouped])
+    front, near, far = classes(maximised(ends, SENSES), of.problem.errors[-1])
+    kept = far | front | np.array([group[0]["role"] != "search" for group in grouped])
+    for i in np.flatnonzero(near & ~kept)[: max(0, int(far.sum()) // 2 - int((kept & ~far).sum()))]:
+        kept[i] = True
+    return [row for group, on in zip(grouped, kept, strict=True) if on for row in group]
 
 
 def classes(ends: Array, errors: Array) -> tuple[Array, Array, Array]:
@@ -67,17 +81,17 @@ def classes(ends: Array, errors: Array) -> tuple[Array, Array, Array]:
     return non_dominated(ends), least < NEAR, least > FAR
 
 
-def judged(firsts: Sequence[Row], rule: Rule, fidelity: int, of: int | None = None) -> Array:
-    """Whether the rule ends each of the first `of` recipes (None: of all), given all the others;
-    with the errors that the trials report."""
+def judged(firsts: Sequence[Row], rule: Rule, fidelity: int) -> Array:
+    """Whether the rule ends each recipe, given all the others; with the errors that the trials
+    report."""
     points = [_point(row, RUNGS[fidelity]) for row in firsts]
     objectives = dict(zip(OBJECTIVES, SENSES, strict=True))
     if isinstance(rule, ParetoHalving):  # the same order for all of them
         worse = rule.worse(values_of(points, objectives))
-        return np.array([i in worse for i in range(len(points))][:of])
+        return np.array([i in worse for i in range(len(points))])
     return np.array([
         rule.judge(fidelity, mine, [*points[:i], *points[i + 1 :]], objectives)[0]
-        for i, mine in enumerate(points[:of])
+        for i, mine in enumerate(points)
     ])  # fmt: skip
 
 
@@ -123,25 +137,4 @@ def cost_lines(rows: Sequence[Row]) -> list[str]:
         paid = sum(rungs[first : last + 1])
         needed = paid / (alone - trained[last])
         out.append(f"{where}: pays if more than {needed:.0%} of trials end at the last rung")
-    return out
-
-
-def wide_lines(rows: Sequence[Row], wide: Sequence[Row]) -> list[str]:
-    """What rules would end of the recipes outside the default space's learning rates (`wide`) if
-    they knew all those of the table as well."""
-    outside = [group[0] for group in groups(wide)]
-    inside = [group[0] for group in groups(rows)]
-    below = np.array([r["recipe.learning_rate"] for r in outside])
-    out = [
-        f"\n### {len(outside)} trained recipes with learning rates from {below.min():.2g} to "
-        f"{below.max():.2g}, outside the default space\n",
-        "| rule | ended at rung 1 | at rung 2 |",
-        "|---|---|---|",
-    ]
-    for name, rule in RULES.items():
-        cells = [
-            f"{judged([*outside, *inside], rule, k, len(outside)).sum()} of {len(outside)}"
-            for k in range(len(RUNGS))
-        ]
-        out.append(f"| {name} | {' | '.join(cells)} |")
     return out

@@ -23,7 +23,7 @@ PLACES = (
     0.25,
     0.5,
 )  # names only: `decide` reads the index, and 0 is the one that never ends
-TODAY = EarlyStopping(rungs=PLACES)
+BASIC = EarlyStopping(rungs=PLACES, margin=1.0)
 
 
 class Rule:
@@ -40,7 +40,7 @@ class Rule:
 class Dominated(Rule):
     """mtray's rule. `first`: the first rung may end trials as well."""
 
-    settings: EarlyStopping = TODAY
+    settings: EarlyStopping = BASIC
     first: bool = False
 
     def judge(

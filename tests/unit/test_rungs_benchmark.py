@@ -13,9 +13,9 @@ from mtray.search.early_stopping.rungs import Point
 import rungs  # isort: skip
 from rungs_measure import Case, lost_points, measured, own, row_of  # isort: skip
 from rungs_policy import Recorded, Recorder, Stopping  # isort: skip
-from rungs_prediction import classes, cost_lines, prediction_lines  # isort: skip
+from rungs_prediction import classes, cost_lines, hopeless_rows, prediction_lines  # isort: skip
 from rungs_problems import surface_problem, table_problem  # isort: skip
-from rungs_rules import TODAY, Dominated, Halving, Oracle, ParetoHalving, pareto_order  # isort: skip
+from rungs_rules import BASIC, Dominated, Halving, Oracle, ParetoHalving, pareto_order  # isort: skip
 from search_clock import Ended, simulate  # isort: skip
 from search_policy import Policy  # isort: skip
 
@@ -37,9 +37,10 @@ JUDGED = [
     (Dominated(), 0, (0, 0), LINE, 0.0, False),  # the first rung never ends a trial ..
     (Dominated(first=True), 0, (0, 0), LINE, 0.0, True),  # .. unless asked to
     (Dominated(), 1, (0.45, 0.45), LINE, 0.5, False),  # within the errors
-    (Dominated(TODAY.model_copy(update={"margin": 0.0})), 1, (0.35, 0.35), LINE, 0.5, True),
+    (Dominated(BASIC.model_copy(update={"margin": 0.0})), 1, (0.35, 0.35), LINE, 0.5, True),
     (Dominated(), 1, (0.05, 1.0), TRADE, 0.0, False),  # the best retention
-    (Halving(4), 0, (0.65, 9), LINE, 0.0, True),  # the third of nine by the first objective
+    (Halving(4), 0, (0.62, 9), LINE, 0.0, True),  # the quantile is .625
+    (Halving(4), 0, (0.63, 0), LINE, 0.0, False),
     (Halving(4), 0, (0.95, 0), LINE, 0.0, False),
     (Halving(4, (0,)), 1, (0, 0), LINE, 0.0, False),  # only at its own rung
     (Halving(2), 1, (0.35, 9), LINE, 0.0, True),
@@ -132,7 +133,7 @@ def test_an_ended_trial_is_told_what_it_would_have_come_to_and_is_counted():
     search = InOrder(of)
     policy = Stopping(of, search, EndsLast())
     ended = simulate(of.problem, policy, 1, workers=1, budget=4)
-    assert [e.complete for e in ended[:4]] == [True, True, False, True], "a baseline never ends"
+    assert [e.complete for e in ended] == [True, True, False], "a baseline never ends"
     first, gain = of.problem.truth(2, 2), of.problem.truth(2, 2) - of.problem.truth(2, 1)
     assert search.told[2][0] == pytest.approx(of.problem.truth(3, 1) + gain)
     assert search.told[1][0] == pytest.approx(first) and search.told[2][1], "as if complete"
@@ -148,7 +149,7 @@ def test_a_recorded_search_repeats_itself_and_then_goes_on_at_random():
     first = simulate(of.problem, recorder, 1, 2, 3)
     again = simulate(of.problem, Recorded(of.problem, recorder.suggested, 1), 1, 2, 3)
     assert [(e.key, e.cost) for e in first] == [(e.key, e.cost) for e in again]
-    more = simulate(of.problem, Recorded(of.problem, recorder.suggested[:2], 1), 1, 2, 6)
+    more = simulate(of.problem, Recorded(of.problem, recorder.suggested[:2], 1), 1, 2, 20)
     assert len(more) > 2 and len({e.key for e in more}) == len(more)
 
 
@@ -179,6 +180,13 @@ def test_the_classes_of_recipes_by_their_ends():
     assert front.tolist() == [True, False, False, False]
     assert near.tolist() == [True, True, False, False]
     assert far.tolist() == [False, False, True, False]
+
+
+def test_of_mostly_hopeless_recipes_a_third_is_near_the_front():
+    bad = [row(40 + i, 500 + i, quality=-5.0, retention=-5.0) for i in range(8)]
+    middle = row(60, 600, quality=2.55, retention=2.05)  # neither far from the front nor near it
+    found = [r["number"] for r in hopeless_rows([*table(3), *bad, middle], SPACE)]
+    assert found == [0, 2, 3, 4, *range(40, 48)]
 
 
 def test_the_tables_on_prediction_and_cost():
