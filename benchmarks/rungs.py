@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ def show(name: str, rows: list[Row], space: Space, args: argparse.Namespace) -> 
             price_cases(rows, space, args.prices) if name == "prices" else CASES[name](rows, space)
         )
         for title, cases in found.items():
+            if args.random:
+                cases = [replace(case, how="random") for case in cases if case.how == "replay"]
             print_searches(title, cases, args)
 
 
@@ -92,6 +95,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument(
         "--prices", type=float, nargs="+", default=[0.0, 0.01, 0.05, 0.3], metavar="SHARE"
+    )
+    parser.add_argument(
+        "--random", action="store_true", help="replay random points in place of mtray's suggestions"
     )
     parser.add_argument("--budget", type=float, default=40, help="in full trials of mean cost")
     parser.add_argument("--workers", type=int, default=4)
