@@ -117,23 +117,24 @@ class EarlyStopping(Frozen):
 
     - `rungs`: shares of a trial's steps.
     - `segments`: the share of every evaluation set that is measured at a rung.
-    - `margin`: how many standard errors a difference must exceed: combined ones between two trials,
-      the trial's own below a floor.
+    - `margin`: how many combined standard errors a difference between two trials must exceed.
     - `worst`: only the trials in this share of the rung, the worst by quality, may end.
     - `dominating`: how many trials must be better in every objective.
     - `others`: how many other trials must have been measured at the rung.
     - `floors`: the floor of an objective, by its name.
+    - `floor_margin`: by how many of its own standard errors a trial must be below a floor.
     """
 
     rungs: Annotated[
         tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1, max_length=9)
     ]
     segments: Annotated[float, Field(gt=0, le=1)] = 0.25
-    margin: Annotated[float, Field(ge=0)] = 1.0
+    margin: Annotated[float, Field(ge=0)] = 0.0
     worst: Annotated[float, Field(gt=0, le=1)] = 0.5
     dominating: Annotated[int, Field(ge=1)] = 2
     others: Annotated[int, Field(ge=1)] = 4
     floors: dict[str, float] = {}
+    floor_margin: Annotated[float, Field(ge=0)] = 1.0
 
     @model_validator(mode="after")
     def _can_stop(self) -> EarlyStopping:

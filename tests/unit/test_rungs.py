@@ -45,6 +45,13 @@ def test_worse_all_round_by_the_margin_ends_a_trial_and_says_why():
     )
 
 
+def test_without_a_margin_only_the_values_count():
+    mine = point(9, 0.5999, 0.8, 0.5)
+    rule = EarlyStopping(rungs=(0.25, 0.5))
+    assert judge(mine, rule=rule).reason.endswith("2 more are better in every objective")
+    assert not judge(mine).stop
+
+
 def test_the_first_rung_ends_nothing_by_values():
     found = judge(BAD, rung=0)
     assert not found.stop and "first rung" in found.reason
@@ -151,6 +158,9 @@ def test_a_broken_floor_ends_at_once():
         "standard errors",
     )
     assert not judge(point(9, 0.9, 0.595), [], rung=0, rule=rule).stop, "within the margin"
+    for margins, stops in [({"margin": 9.0}, True), ({"floor_margin": 11.0}, False)]:
+        other = rule.model_copy(update=margins)
+        assert judge(point(9, 0.9, 0.5), [], rung=0, rule=other).stop is stops
     ceiling = RULE.model_copy(update={"floors": {"off_target": 0.1}})
     goals = {"quality": "max", "off_target": "min"}
     values = {"quality": 0.5, "off_target": 0.2}

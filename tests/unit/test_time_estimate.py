@@ -12,7 +12,14 @@ from mtray.data.tables import TokenTable
 from mtray.errors import EvaluationError
 from mtray.schema import Budget, EarlyStopping, Mix, Recipe, Resources, Source, Training
 from mtray.search.execution import time_estimate
-from mtray.search.execution.time_estimate import Estimate, Pace, estimated, trained_seconds
+from mtray.search.execution.time_estimate import (
+    Estimate,
+    Pace,
+    RungCost,
+    estimated,
+    rung_cost,
+    trained_seconds,
+)
 from mtray.search.strategy.budget_allocation import BudgetAllocation
 
 PACE = Pace(fixed=10.0, tokens_per_second=20.0, answering=100.0, scoring=4.0)
@@ -114,6 +121,46 @@ def test_a_trial_by_hand(changes, evaluation, seconds):
     assert trained_seconds(PACE, study, mix_of(200), WHOLE) == pytest.approx(seconds)
 
 
+# an evaluation takes 104 s, half of it a rung; 300 s of training
+RUNG_COSTS = [
+    ({}, {}, 10 + 300 + 104, None),
+    ({"early_stopping": RUNGS}, {}, 10 + 300 + 2 * 104, RungCost(104, 150 + 104, 518)),
+    ({"early_stopping": EarlyStopping(rungs=(0.1, 0.2, 0.9), segments=1)}, {},
+     10 + 300 + 4 * 104, RungCost(3 * 104, 30 + 104, 726)),
+    ({"early_stopping": RUNGS}, REVERTED, 10 + 300 + 4 * 104, RungCost(104, 150 + 3 * 104, 726)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes, evaluation, whole, expected", RUNG_COSTS)
+def test_what_rungs_cost_and_a_trial_saves_by_ending_at_the_last(
+    changes, evaluation, whole, expected
+):
+    study = make_study(**changes)
+    changed = study.evaluation.model_copy(update=evaluation)
+    study = study.model_copy(update={"evaluation": changed})
+    found = rung_cost(PACE, study, whole)
+    assert (found is None) == (expected is None)
+    if found and expected:
+        assert vars(found) == pytest.approx(vars(expected))
+
+
+RUNG_LINES = [
+    (RungCost(5, 20, 35),
+     "  rungs: about 5.0 s of a searched recipe, 17% more; early stopping pays off if it ends more "
+     "than 25% of them (docs/search.md: how many it ended in measurements)"),
+    (RungCost(20, 20, 40),
+     "  rungs: about 20.0 s of a searched recipe, 100% more: they cost more than a "
+     "trial saves by ending at the last one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cost, line", RUNG_LINES)
+def test_the_estimate_says_when_rungs_pay(cost, line):
+    division = BudgetAllocation(Budget(trials=2), (), None)
+    assert line in Estimate(60.0, (), (35.0,), cost).lines(division, 1)
+    assert not any("rung" in x for x in Estimate(60.0, (), (35.0,)).lines(division, 1))
+
+
 def test_a_trial_that_stops_early_by_hand():
     early = WHOLE.model_copy(update={"stop_after": 0.25})
     assert trained_seconds(PACE, make_study(), mix_of(200), early) == pytest.approx(10 + 2.5 + 104)
@@ -162,7 +209,10 @@ def test_every_baseline_has_its_own_size_and_the_searched_their_mean():
     }
     assert found.base == 0.0
     assert found.baselines == pytest.approx([expected[r] for r in REFERENCES], rel=2e-3)
-    assert len(found.searched) == time_estimate.POINTS
+    assert len(found.searched) == time_estimate.POINTS and found.rungs is None
+    watched = estimated(pace, study.model_copy(update={"early_stopping": RUNGS}), SPACE, store)
+    assert watched.rungs == RungCost(0.0, pytest.approx(np.mean(found.searched) / 2),
+                                     pytest.approx(np.mean(found.searched)))  # fmt: skip
     # on a log scale the middle of the pairs is 1,448, their mean 2,290; a tenth is replay
     mean = sum(found.searched) / len(found.searched)
     assert mean == pytest.approx(2290 * (6 + 3 + 2 / 9 * 3), rel=0.1)

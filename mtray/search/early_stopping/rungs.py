@@ -5,11 +5,13 @@ retained abilities fall with every step, so a comparison at different steps woul
 shorter training. A trial ends when its quality is among the worst of the rung *and* several trials
 are better in every objective by a margin. An ability alone never ends a trial. The first rung never
 does either, since a little fine-tuning may hurt quality before it helps. Floors are the exception:
-a trial that is below one by the margin ends at any rung.
+a trial that is below one by the floors' margin ends at any rung.
 
 Standard errors of two trials are combined as if independent. They are measured on the same
-segments, so the margin is too wide rather than too narrow: over the trials of a default sweep, the
-paired error of a difference was 0.4 of the combined one in quality and 0.85 of it in retention.
+segments, so a margin is too wide rather than too narrow: over the trials of a default sweep, the
+paired error of a difference was 0.4 of the combined one in quality and 0.85 of it in retention. A
+margin of one standard error ended 1 of 100 trials of the recipe table, hence the default of 0
+(`benchmarks/rungs.py`).
 """
 
 from __future__ import annotations
@@ -53,12 +55,15 @@ def broken_floors(
     rule: EarlyStopping, mine: Point, objectives: Mapping[str, Sense]
 ) -> dict[str, float]:
     """The floors (ceilings for an objective to be minimised) that are violated by more than the
-    margin."""
+    floors' margin."""
     return {
         name: floor
         for name, floor in rule.floors.items()
         if ahead_by(
-            Estimate(value=floor, error=0), mine.objectives[name], objectives[name], rule.margin
+            Estimate(value=floor, error=0),
+            mine.objectives[name],
+            objectives[name],
+            rule.floor_margin,
         )
     }
 
@@ -101,7 +106,8 @@ def decide(
     if len(better) < rule.dominating:
         reason = f"{len(better)} trials are better in every objective, {rule.dominating} are needed"
         return Decision(False, reason, better)
-    by = f"better in every objective by more than {rule.margin:g} standard errors"
+    by = "better in every objective"
+    by += f" by more than {rule.margin:g} standard errors" if rule.margin else ""
     return Decision(True, f"{where}: {place}, and {_trials(better)} {by}", better)
 
 
@@ -130,7 +136,7 @@ def _floor_text(
     return " and ".join(
         f"{name} {mine.objectives[name].value:.3f} is "
         f"{'below' if objectives[name] == 'max' else 'above'} its floor {floor:g} "
-        f"by more than {rule.margin:g} standard errors"
+        f"by more than {rule.floor_margin:g} standard errors"
         for name, floor in broken.items()
     )
 

@@ -49,12 +49,34 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class RungCost:
+    """Seconds of a mean searched recipe: `paid` for all its rungs, `saved` by ending at the last
+    one, `whole` with its rungs."""
+
+    paid: float
+    saved: float
+    whole: float
+
+    def line(self) -> str:
+        share = self.paid / (self.whole - self.paid)
+        cost = f"  rungs: about {self.paid:.1f} s of a searched recipe, {share:.0%} more"
+        if self.paid >= self.saved:
+            return f"{cost}: they cost more than a trial saves by ending at the last one"
+        return (
+            f"{cost}; early stopping pays off if it ends more than {self.paid / self.saved:.0%} of "
+            "them (docs/search.md: how many it ended in measurements)"
+        )
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """Seconds of one trial each: the base model, every baseline, and the searched recipes."""
+    """Seconds of one trial each: the base model, every baseline, and the searched recipes; `rungs`
+    with early stopping."""
 
     base: float
     baselines: tuple[float, ...]
     searched: tuple[float, ...]
+    rungs: RungCost | None = None
 
     def total(self, division: BudgetAllocation, concurrent: int) -> float:
         """Seconds of the whole sweep. Repeats and the confirmation count as a mean searched recipe,
@@ -78,6 +100,7 @@ class Estimate:
             f"  about {', '.join(shown)}, as measured here",
             f"  about {total} for the base model and {trials}, {at_once}",
         ]
+        out += [self.rungs.line()] if self.rungs else []
         if further:
             more = duration_text(further * fmean(self.searched) / concurrent)
             named = counted(further, "further trial")
@@ -144,11 +167,26 @@ def trained_seconds(pace: Pace, study: Study, mix: Mix, recipe: Recipe) -> float
     elif training.max_steps is not None:
         examples = min(mix.examples * training.epochs, training.max_steps * training.batch_examples)
         tokens = examples * mix.tokens / max(1, mix.examples)
-    evaluations = 1.0 + study.evaluation.further_points
-    if rule := study.early_stopping:
-        evaluations += len(rule.rungs) * rule.segments
+    evaluations = 1.0 + study.evaluation.further_points + _rung_evaluations(study)
     training_seconds = recipe.stop_after * tokens / (pace.tokens_per_second * workers)
     return training_seconds + pace.fixed + evaluations * _evaluation(pace, workers)
+
+
+def _rung_evaluations(study: Study) -> float:
+    """What the rungs of a trial amount to, in evaluations of all segments."""
+    rule = study.early_stopping
+    return len(rule.rungs) * rule.segments if rule else 0.0
+
+
+def rung_cost(pace: Pace, study: Study, whole: float) -> RungCost | None:
+    """That of recipes that take `whole` seconds on average; None without early stopping."""
+    if study.early_stopping is None:
+        return None
+    evaluation = _evaluation(pace, study.resources.workers)
+    paid = _rung_evaluations(study) * evaluation
+    after = (1.0 + study.evaluation.further_points) * evaluation
+    training = whole - pace.fixed - paid - after
+    return RungCost(paid, (1 - study.early_stopping.rungs[-1]) * training + after, whole)
 
 
 def _evaluation(pace: Pace, workers: int) -> float:
@@ -167,7 +205,9 @@ def estimated(pace: Pace, study: Study, space: Space, store: Any) -> Estimate:
         recipe = space.recipe(params)
         return trained_seconds(pace, study, mix_of(recipe, study, store), recipe)
 
-    return Estimate(base, tuple(map(seconds, baselines)), tuple(map(seconds, points)))
+    searched = tuple(map(seconds, points))
+    rungs = rung_cost(pace, study, fmean(searched))
+    return Estimate(base, tuple(map(seconds, baselines)), searched, rungs)
 
 
 def mix_of(recipe: Recipe, study: Study, store: Any) -> Mix:
