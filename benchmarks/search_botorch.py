@@ -15,11 +15,12 @@ import numpy as np
 from search_policy import Policy
 from search_tables import Array, Params, Problem
 
-from mtray.search.strategy.cost_aware import BELIEF, BELIEF_WIDTH, BEYOND, COST_EXPONENT, FEWEST
+from mtray.search.strategy.cost_aware import BELIEF, BELIEF_WIDTH, BEYOND, FEWEST
 from mtray.search.strategy.samplers import space_filling
 from mtray.search_space.unit_cube import UnitCube
 
 FIRST = 4  # space-filling points
+COST_EXPONENT = 0.5  # of `as_ours`
 DRAWS = 64  # quasi-random draws of the acquisition function
 RESTARTS, RAW = 4, 128  # of its optimiser
 

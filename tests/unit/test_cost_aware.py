@@ -69,7 +69,7 @@ def test_objectives_to_be_minimised_are_as_good():
 
 @pytest.mark.parametrize("count", FEW_AND_MANY)
 def test_what_costs_more_is_tried_less(count):
-    found = known(count, cost=lambda p: 1000.0 if p["n"] > 10 else 1.0)
+    found = known(count, cost=lambda p: 1e9 if p["n"] > 10 else 1.0)
     assert all(p["n"] <= 10 for p in suggestions(found, seeds=3))
     assert any(p["n"] > 10 for p in suggestions(known(count), seeds=3))
 
@@ -85,7 +85,7 @@ def test_cost_counts_where_the_budget_is_of_time(budget, exponent):
 
 def test_where_trials_are_counted_cost_does_not_matter():
     where = SearchDomain(DISTRIBUTIONS, cost_exponent=0.0)
-    dear = known(cost=lambda p: 1000.0 if p["n"] > 10 else 1.0)
+    dear = known(cost=lambda p: 1e9 if p["n"] > 10 else 1.0)
     assert suggestions(dear, where) == suggestions(known(), where)
 
 
