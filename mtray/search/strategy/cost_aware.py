@@ -30,8 +30,9 @@ from scipy.special import log_ndtr
 
 from mtray.analysis.gaussian_process import Process
 from mtray.analysis.gaussian_process_fit import fit
-from mtray.analysis.improvement import boxes, expected_improvement
 from mtray.analysis.pareto import non_dominated
+from mtray.analysis.preference import Utility
+from mtray.analysis.preferred_improvement import improvement
 from mtray.search_space.unit_cube import UnitCube
 
 Array = npt.NDArray[np.float64]
@@ -60,11 +61,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Observations:
-    """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise."""
+    """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise.
+    `anchors`: values of base model and baselines, which the units of a preference depend on."""
 
     ended: Sequence[tuple[Params, Observation]]
     pending: Sequence[Params]
     signs: Sequence[float]
+    anchors: Sequence[Sequence[float]] = ()
 
     @property
     def values(self) -> Array:
@@ -95,12 +98,14 @@ class SearchDomain:
     guesses: the user's guesses by parameter.
     allowed: whether a point may be tried (None: all may).
     switched_off: parameters that a point's conditions switch off (None: no conditions).
+    prefer: what the user prefers, more is better (None: the whole front counts).
     """
 
     distributions: Mapping[str, BaseDistribution]
     guesses: Mapping[str, Any] = field(default_factory=dict)
     allowed: Callable[[Params], bool] | None = None
     switched_off: Callable[[Params], Collection[str]] | None = None
+    prefer: Utility | None = None
 
 
 def suggest(where: SearchDomain, known: Observations, seed: int) -> Params:
@@ -143,7 +148,10 @@ class _Acquisition:
         over = [p.predict(everywhere)[0] for p in self._limits]
         feasible = np.all([o <= 0 for o in over], axis=0) if over else np.full(len(predicted), True)
         reference = predicted.min(axis=0) - BEYOND * np.ptp(predicted, axis=0)
-        self._low, self._high = boxes(predicted[feasible], reference)
+        anchors = np.array(known.anchors).reshape(-1, len(known.signs)) * np.array(known.signs)
+        self._improvement = improvement(
+            predicted[feasible], reference, where.prefer, anchors, BEYOND
+        )
         self._guesses = unit_cube.guesses(where.guesses)
         self._belief = BELIEF / len(ended)
 
@@ -153,7 +161,7 @@ class _Acquisition:
         found = [p.predict(features) for p in self._objectives]
         mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
         # logarithms, since improvements span many orders of magnitude
-        worth = np.log(expected_improvement(mean, deviation, self._low, self._high) + LEAST)
+        worth = np.log(self._improvement(mean, deviation) + LEAST)
         for process in self._limits:
             over, error = process.predict(features)
             worth = worth + log_ndtr(-over / error)
