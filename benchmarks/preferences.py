@@ -35,7 +35,7 @@ from mtray.analysis.gaussian_process_fit import fit
 from mtray.analysis.pareto import maximised
 from mtray.analysis.preference import Utility, preferred_order, utility
 from mtray.schema import Preference
-from mtray.search.strategy.cost_aware import SearchDomain
+from mtray.search.strategy.cost_aware import Observation, SearchDomain
 from mtray.search.strategy.samplers import STARTUP
 from mtray.search.strategy.suggester import Suggester
 from mtray.search_space.unit_cube import UnitCube
@@ -93,12 +93,13 @@ class PreferringMtray(Mtray):
         super().__init__(case.problem, seed)
         where = SearchDomain(case.problem.distributions, case.problem.guesses, prefer=prefer)
         self._suggester = Suggester(where, case.problem.senses, "auto", seed, STARTUP)
-        self._suggester.anchor(-1, case.base.tolist())
+        self._suggester.tell_base(case.base.tolist())
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
         super().tell(number, values, complete, cost)
         if number < len(self._problem.references):
-            self._suggester.anchor(number, values.tolist())
+            found = Observation([float(v) for v in values], cost, baseline=True)
+            self._suggester.add(number, self._params[number], found)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.pareto import non_dominated
-from mtray.analysis.preference import preferred_order
+from mtray.analysis.pareto import front_probability, non_dominated
+from mtray.analysis.preference import Utility, preferred_order
 
 Array = npt.NDArray[np.float64]
 # in units of worth: recipes that differ by at most this count as equal (an indifference zone:
@@ -106,6 +106,20 @@ def _beaten(draws: Array, short: Array, best: int, margin: float) -> npt.NDArray
     nearer = short < short[:, [best]] - margin
     worth_more = (short <= short[:, [best]]) & (draws > draws[:, [best]] + margin)
     return np.asarray(nearer | worth_more)
+
+
+def preferred_chances(draws: Array, scale: Array, prefer: Utility, weights: Array) -> Array:
+    """Each point's probability of being one that the user may prefer, shape (n,), by joint draws of
+    values, shape (draws, n, m). In each draw those are the points that reach all floors (if none
+    does, the nearest): with weights, of shape (draws, m), those worth at most `MARGIN` less than
+    the best of them; without, those of them on their front."""
+    short = prefer.shortfall(draws, scale)
+    near = short <= short.min(axis=1, keepdims=True)
+    if not prefer.weighted:
+        low = draws.min(axis=1, keepdims=True) - 1.0  # dominated by every other
+        return front_probability(np.where(near[..., None], draws, low))
+    found = np.where(near, worth(draws, scale, weights[:, None]), -np.inf)
+    return np.asarray((found >= found.max(axis=1, keepdims=True) - MARGIN).mean(axis=0))
 
 
 def chance_better(draws: Array, shortfall: Array, one: int, other: int) -> float:

@@ -51,28 +51,37 @@ LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 @dataclass(frozen=True)
 class Observation:
-    """Result of a trial: objectives in the study's order, the cost in any unit, and by name the
-    amount by which it violates each constraint (above 0: infeasible)."""
+    """Result of a trial: objectives in the study's order, the cost in any unit, by name the amount
+    by which it violates each constraint (above 0: infeasible), and whether it is a baseline."""
 
     values: Sequence[float]
     cost: float | None = None
     over: Mapping[str, float] = field(default_factory=dict)
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
 class Observations:
     """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise.
-    `anchors`: values of base model and baselines, which the units of a preference depend on."""
+    `base`: values of the base model, if they are known."""
 
     ended: Sequence[tuple[Params, Observation]]
     pending: Sequence[Params]
     signs: Sequence[float]
-    anchors: Sequence[Sequence[float]] = ()
+    base: Sequence[float] | None = None
 
     @property
     def values(self) -> Array:
         """Shape (n, m), more is better."""
         return np.asarray(np.array([t.values for _, t in self.ended]) * np.array(self.signs))
+
+    @property
+    def anchors(self) -> Array:
+        """Values of base model and baselines, which the units of a preference depend on, shape
+        (a, m), more is better."""
+        found = [list(o.values) for _, o in self.ended if o.baseline]
+        found += [] if self.base is None else [list(self.base)]
+        return np.array(found).reshape(-1, len(self.signs)) * np.array(self.signs)
 
     @property
     def costs(self) -> Array:
@@ -148,9 +157,8 @@ class _Acquisition:
         over = [p.predict(everywhere)[0] for p in self._limits]
         feasible = np.all([o <= 0 for o in over], axis=0) if over else np.full(len(predicted), True)
         reference = predicted.min(axis=0) - BEYOND * np.ptp(predicted, axis=0)
-        anchors = np.array(known.anchors).reshape(-1, len(known.signs)) * np.array(known.signs)
         self._improvement = improvement(
-            predicted[feasible], reference, where.prefer, anchors, BEYOND
+            predicted[feasible], reference, where.prefer, known.anchors, BEYOND
         )
         self._guesses = unit_cube.guesses(where.guesses)
         self._belief = BELIEF / len(ended)

@@ -41,7 +41,7 @@ class Suggester:
         self._sampler, self._seed, self._startup = sampler, seed, startup
         self._points: dict[int, TrackedPoint] = {}
         self._finished: set[int] = set()
-        self._anchors: dict[int, Sequence[float]] = {}
+        self._base: list[float] | None = None
         self._shadow = ShadowStudy(self._distributions, senses)
         self._filling_points = SpaceFillingPoints(where, seed)
         self._lock = RLock()
@@ -69,11 +69,11 @@ class Suggester:
                 self._finished.add(number)
             self._shadow.add(*self._points[number])
 
-    def anchor(self, number: int, values: Sequence[float]) -> None:
-        """Values of the base model or a baseline, by its number: the units of the user's preference
-        (`SearchDomain.prefer`) depend on them."""
+    def tell_base(self, values: Sequence[float]) -> None:
+        """Values of the base model, which the units of a preference (`SearchDomain.prefer`) depend
+        on."""
         with self._lock:
-            self._anchors[number] = values
+            self._base = list(values)
 
     def drop(self, number: int) -> None:
         """Drop a pending point that will have no values: it failed, was stopped, or was released.
@@ -107,7 +107,7 @@ class Suggester:
         ]
         pending = [params for _, params, observation, _ in points if observation is None]
         signs = [1.0 if s == "max" else -1.0 for s in self._senses]
-        return Observations(ended, pending, signs, list(self._anchors.values()))
+        return Observations(ended, pending, signs, self._base)
 
     def _allowed(self, params: Params) -> bool:
         return self._where.allowed is None or self._where.allowed(params)
