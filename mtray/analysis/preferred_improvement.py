@@ -1,16 +1,16 @@
 """What a point to be tried is expected to improve for a user's preference: arrays in, arrays out.
 More is better everywhere.
 
-Floors alone cut the region in which hypervolume counts (`raised_reference`). With weights the
-improvement is of the user's own utility (`utility_improvement`), for which no hypervolume is
-needed: Astudillo & Frazier 2020, "Multi-attribute Bayesian Optimization with Interactive Preference
-Learning", average the expected improvement of the utility over what is not known of it.
+Floors cut the region in which hypervolume counts (`raised_reference`). Weights give a utility whose
+expected improvement is averaged over what is not known of them (Astudillo & Frazier 2020,
+"Multi-attribute Bayesian Optimization with Interactive Preference Learning";
+`utility_improvement`). It is combined with the hypervolume by their geometric mean: alone it tries
+what is next to the best so far, and stays there where the model is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -34,17 +34,27 @@ def improvement(
 
     `predicted`, shape (n, m): values of the points so far; `reference`, shape (m,): of the
     hypervolume; `anchors`, shape (a, m): values of base model and baselines, for the units of
-    worth; `beyond`: as in `raised_reference`. Without a preference, or with one of equal weights
-    and no floor, that is the hypervolume."""
+    worth; `beyond`: as in `raised_reference`. Without a preference that is the hypervolume."""
+    if prefer is None:
+        return _hypervolume(predicted, reference)
     known = predicted if len(predicted) else reference[None]
-    if prefer is None or not prefer.weighted:
-        if prefer is not None:
-            reference = raised_reference(reference, known, prefer.floors, beyond)
-        low, high = boxes(predicted, reference)
-        return lambda mean, deviation: expected_improvement(mean, deviation, low, high)
+    raised = raised_reference(reference, known, prefer.floors, beyond)
+    volume = _hypervolume(predicted, raised)
+    if not prefer.weighted:
+        return volume
     weights = prefer.spread_weights(WEIGHTS) / units_of_worth(known, anchors)
     best = best_utilities(known, weights, prefer.floors)
-    return partial(utility_improvement, weights=weights, best=best, floors=prefer.floors)
+
+    def both(mean: Array, deviation: Array) -> Array:
+        own = utility_improvement(mean, deviation, weights, best, prefer.floors)
+        return np.asarray(np.sqrt(own * volume(mean, deviation)))
+
+    return both
+
+
+def _hypervolume(predicted: Array, reference: Array) -> Callable[[Array, Array], Array]:
+    low, high = boxes(predicted, reference)
+    return lambda mean, deviation: expected_improvement(mean, deviation, low, high)
 
 
 def raised_reference(reference: Array, predicted: Array, floors: Array, beyond: float) -> Array:
