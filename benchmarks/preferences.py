@@ -96,10 +96,9 @@ class PreferringMtray(Mtray):
         self._suggester.tell_base(case.base.tolist())
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        super().tell(number, values, complete, cost)
-        if number < len(self._problem.references):
-            found = Observation([float(v) for v in values], cost, baseline=True)
-            self._suggester.add(number, self._params[number], found)
+        baseline = number < len(self._problem.references)
+        found = Observation([float(v) for v in values], cost, baseline=baseline)
+        self._suggester.add(number, self._params[number], found)
 
 
 @dataclass(frozen=True)

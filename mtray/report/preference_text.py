@@ -27,7 +27,8 @@ def _missed(answer: Answer) -> list[str]:
     if answer.number != BASE_NUMBER:
         return [f"{trained}; the answer is the one that is expected to miss it by least."]
     nearest = f"{whose(answer.nearest)} is expected to miss it by least"
-    return [f"{trained}, and the base model is nearer; of the trained recipes {nearest}."]
+    base = "as the base model does" if likely(answer) else "and the base model is nearer"
+    return [f"{trained}, {base}; of the trained recipes {nearest}."]
 
 
 def _reached_line(found: Reached, answer: Answer) -> str:

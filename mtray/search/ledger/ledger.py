@@ -265,10 +265,9 @@ class Ledger:
 
     def _tell_base(self) -> None:
         """The units of a preference depend on the base model."""
-        record = self.records.read(BASE_NUMBER)
-        if record is not None and record.objectives.keys() >= self._spec.objectives.keys():
-            values = [record.objectives[name].value for name in self._spec.objectives]
-            self._suggester.tell_base(values)
+        record, names = self.records.read(BASE_NUMBER), list(self._spec.objectives)
+        if record is not None and record.objectives.keys() >= set(names):
+            self._suggester.tell_base([record.objectives[name].value for name in names])
 
     def _tell_measured(self, trial: FrozenTrial, record: TrialRecord) -> None:
         """Complete, or infeasible by a constraint: the sampler uses both."""
