@@ -44,6 +44,7 @@ STUDY: tuple[Model, ...] = (
     schema.Study, schema.Source, schema.Noise, schema.Generation, schema.Filters, schema.Between,
     schema.Mixing, schema.Evaluation, schema.QualitySet, schema.AbilitySpec, schema.Divergence,
     schema.Training, schema.Resources, schema.Budget, schema.EarlyStopping, schema.Limit,
+    schema.Preference,
 )  # fmt: skip
 SPACE: tuple[Model, ...] = (schema.Recipe, FloatRange, IntRange, Choices, Condition)
 JSON: tuple[Model, ...] = (
