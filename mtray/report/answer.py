@@ -210,7 +210,7 @@ def _looked_best(found: JointPosterior) -> BestObserved | None:
     best, wanted = found.choice.best, found.utility
     short = wanted.shortfall(values, found.scale)
     order = preferred_order(
-        worth(values, found.scale, wanted.mean_weights), short, np.float64(short <= 0)
+        worth(values, found.scale, wanted.mean_weights), short, (short <= 0).astype(np.float64)
     )
     looked = int(order[0])
     if looked == best:

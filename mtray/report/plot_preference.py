@@ -4,6 +4,7 @@ line of recipes that are worth as much as the recommended one."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,7 +47,12 @@ def draw_equal_worth(axes: Axes, front: Front, at: tuple[float, float]) -> None:
     the ends of weights that are intervals. Nothing with other than two objectives."""
     for across, up, pale in _slopes(front):
         alpha, width = (0.55, 1.0) if pale else (0.9, 1.4)
-        look = {"color": COLOUR, "linestyle": (0, (1, 2)), "linewidth": width, "alpha": alpha}
+        look: dict[str, Any] = {
+            "color": COLOUR,
+            "linestyle": (0, (1, 2)),
+            "linewidth": width,
+            "alpha": alpha,
+        }
         if up == 0:
             axes.axvline(at[0], zorder=3, **look)
         else:

@@ -60,7 +60,9 @@ def best_untrained(
 def _order(means: Array, scale: Array, prefer: Utility) -> npt.NDArray[np.int64]:
     """Indices of expected values, shape (k, m), the most preferred first."""
     short = prefer.shortfall(means, scale)
-    return preferred_order(worth(means, scale, prefer.mean_weights), short, np.float64(short <= 0))
+    return preferred_order(
+        worth(means, scale, prefer.mean_weights), short, (short <= 0).astype(np.float64)
+    )
 
 
 def _means(surface: ModelledRun, units: Array, senses: Sequence[Sense]) -> Array:

@@ -81,7 +81,7 @@ class Observations:
         (a, m), more is better."""
         found = [list(o.values) for _, o in self.ended if o.baseline]
         found += [] if self.base is None else [list(self.base)]
-        return np.array(found).reshape(-1, len(self.signs)) * np.array(self.signs)
+        return np.asarray(np.array(found).reshape(-1, len(self.signs)) * np.array(self.signs))
 
     @property
     def costs(self) -> Array:
