@@ -19,6 +19,7 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     from mtray.data.variant_tables import is_draws
     from mtray.evaluation.held_out import has_test, sets_without_test
     from mtray.evaluation.suite import set_lines
+    from mtray.search.strategy.preference_notes import preference_plan
 
     study, space = prepared.study, prepared.space
     lines = [f"study {study.name}: model {study.model}, seed {study.seed}, sampler {study.sampler}"]
@@ -39,6 +40,7 @@ def plan_lines(prepared: PreparedSweep) -> list[str]:
     lines += [f"  searched: {name} {p.text()}" for name, p in space.parameters.items()]
     if space.fixed:
         lines.append(f"  fixed: {', '.join(f'{k} {shown(v)}' for k, v in space.fixed.items())}")
+    lines += [f"  {line}" for line in preference_plan(study)]
     if rule := study.early_stopping:
         shares = ", ".join(f"{share:.0%}" for share in rule.rungs)
         asked = len(prepared.suite.part(rule.segments).requests)

@@ -44,6 +44,7 @@ STUDY: tuple[Model, ...] = (
     schema.Study, schema.Source, schema.Noise, schema.Generation, schema.Filters, schema.Between,
     schema.Mixing, schema.Evaluation, schema.QualitySet, schema.AbilitySpec, schema.Divergence,
     schema.Training, schema.Resources, schema.Budget, schema.EarlyStopping, schema.Limit,
+    schema.Preference,
 )  # fmt: skip
 SPACE: tuple[Model, ...] = (schema.Recipe, FloatRange, IntRange, Choices, Condition)
 JSON: tuple[Model, ...] = (
@@ -251,9 +252,8 @@ def written(action: argparse.Action) -> str:
     """An argument as it is typed, such as `--out OUT`."""
     if action.nargs == 0:
         return action.option_strings[0]
-    names = action.metavar or (
-        "|".join(map(str, action.choices)) if action.choices else action.dest.upper()
-    )
+    choices = "|".join(map(str, action.choices or ()))
+    names = action.metavar or choices or action.dest.upper()
     value = " ".join(names) if isinstance(names, tuple) else names
     value += {"*": " ...", "+": " ..."}.get(str(action.nargs), "")
     return f"{action.option_strings[0]} {value}" if action.option_strings else value

@@ -20,7 +20,7 @@ from mtray.publication.document import (
 )
 from mtray.publication.facts import Subject
 from mtray.report.abilities import ability_sentences
-from mtray.report.answer_text import answer_head, answer_lines, chance_text
+from mtray.report.answer_text import answer_head, answer_lines
 from mtray.report.compare import recipe_name
 from mtray.report.displayed_scores import (
     points_on,
@@ -30,6 +30,7 @@ from mtray.report.displayed_scores import (
     whose,
 )
 from mtray.report.front import Front
+from mtray.report.number_text import chance_text
 from mtray.report.parameters import parameter_text
 from mtray.report.plots import figure_bytes, front_figure
 from mtray.report.tables import shown_text, varied_parameters

@@ -1,6 +1,7 @@
 """The recommendation of a sweep: which recipe to use, what it gains and loses, how certain that is,
 and how to make it more certain. Recipes are compared by their expected worth
-(`mtray.analysis.decision`) under the joint posterior of their scores (`mtray.report.posterior`)."""
+(`mtray.analysis.decision`) and the study's preference (`mtray.analysis.preference`) under the joint
+posterior of their scores (`mtray.report.posterior`)."""
 
 from __future__ import annotations
 
@@ -10,23 +11,24 @@ import numpy as np
 
 from mtray.analysis.decision import MARGIN, needed, worth
 from mtray.analysis.pareto import maximised
+from mtray.analysis.preference import LIKELY, preferred_order
 from mtray.report.parameters import Parameters, parameters
 from mtray.report.posterior import AgainstBaseline, Expected, JointPosterior
-from mtray.schema import Frozen, Role
+from mtray.schema import Frozen, Preference, Role
 
 LEVEL = 0.95  # least probability of a settled answer
 RIVAL = 0.05  # least probability of being worth most for a recipe to be listed as a rival
 
 
 class Rival(Frozen):
-    """A trained recipe that may be worth most; `chance` is the probability of that."""
+    """A trained recipe that may be the best; `chance` is the probability of that."""
 
     number: int
     chance: float
 
 
 class BestObserved(Frozen):
-    """The recipe with the highest observed worth, if it is not the recommended one.
+    """The recipe that is preferred by its observed values, if it is not the recommended one.
 
     - `observed`: its observed gain over the recommended recipe, by objective.
     - `expected`: its expected gain over the recommended recipe, under the posterior.
@@ -38,10 +40,10 @@ class BestObserved(Frozen):
 
 
 class UntrainedRecipe(Frozen):
-    """The untrained recipe of the space with the highest expected worth.
+    """The untrained recipe of the space that is expected to be the best.
 
     - `gains`: its expected gains over the recommended recipe.
-    - `better`: probability that it is worth more than the recommended recipe.
+    - `better`: probability that it is preferred to the recommended recipe.
     """
 
     recipe: Parameters
@@ -65,13 +67,32 @@ class Settling(Frozen):
     segments: float | None
 
 
+class Reached(Frozen):
+    """A limit that the study prefers, and the recommended recipe.
+
+    - `limit`: in words, such as `at least 0.95`.
+    - `expected`: the recipe's expected value of the objective.
+    - `probability`: that it reaches the limit.
+    - `base`: the base model's value; `base_reaches`: whether that reaches the limit.
+    """
+
+    objective: str
+    limit: str
+    expected: float
+    probability: float
+    base: float
+    base_reaches: bool
+
+
 class Answer(Frozen):
     """The recommendation.
 
     - `number`, `role`, `recipe`, `seeds`: of the recommended recipe, which is the trained recipe
-      or base model with the highest expected worth.
+      or base model with the highest expected worth, of those that reach the limits of `prefer` with
+      probability one half or more; if none does, the one that is expected to miss them by least.
     - `against`: its expected gains over every baseline.
-    - `probability`: that no other trained recipe is worth over `margin` more (in units of worth).
+    - `probability`: that no other trained recipe is worth over `margin` more (in units of worth),
+      or nearer to the limits of `prefer` by that.
     - `settled`: whether `probability` is at least `level`.
     - `rivals`: other recipes that may be worth most, the most probable first.
     - `looked_best`: None if the recommended recipe also has the highest observed worth.
@@ -79,6 +100,12 @@ class Answer(Frozen):
     - `settling`: None if the answer is settled, or there is no rival.
     - `scale`: by objective, the range of expected values over base model, baselines and front;
       an objective with range 0 is ignored.
+    - `prefer`: the study's preference, by objective; empty: none.
+    - `weights`: by objective, the expected weight in worth, with mean 1.
+    - `reached`: by limit of `prefer`, whether the recommended recipe reaches it.
+    - `reaches`: probability that it reaches all of them; None: there are none.
+    - `nearest`: if no trained recipe reaches them with probability one half or more, the one that
+      is expected to miss them by least.
     - `modelled`: whether expected values come from the response surface; otherwise they are the
       recipes' own means.
     - `text`: the answer in sentences.
@@ -100,6 +127,11 @@ class Answer(Frozen):
     settling: Settling | None
     scale: dict[str, float]
     modelled: bool
+    prefer: dict[str, Preference] = {}  # noqa: RUF012  (pydantic copies defaults)
+    weights: dict[str, float] = {}  # noqa: RUF012
+    reached: tuple[Reached, ...] = ()
+    reaches: float | None = None
+    nearest: int | None = None
     text: tuple[str, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
 
@@ -117,8 +149,37 @@ def answer(found: JointPosterior, level: float = LEVEL) -> Answer:
         rivals=_rivals(found), looked_best=_looked_best(found), untried=_untried(found),
         settling=None if settled else _settling(found, level),
         scale=dict(zip(found.objectives, found.scale.tolist(), strict=True)),
-        modelled=found.surface is not None,
+        modelled=found.surface is not None, prefer=dict(found.prefer),
+        weights=dict(zip(found.objectives, found.utility.mean_weights.tolist(), strict=True)),
+        reached=_reached(found), nearest=_nearest(found),
+        reaches=float(choice.reaches[choice.best]) if found.utility.floored else None,
     )  # fmt: skip
+
+
+def _reached(found: JointPosterior) -> tuple[Reached, ...]:
+    """Every limit of the preference, and the recommended recipe."""
+    best, floors = found.choice.best, found.utility.floors
+    out = []
+    for k, (name, base) in enumerate(found.evidence.base_of(found.objectives).items()):
+        if np.isfinite(floors[k]):
+            sign = 1 if found.objectives[name] == "max" else -1
+            out.append(
+                Reached(
+                    objective=name, limit=found.prefer[name].limit_text,
+                    expected=base + sign * float(found.means[best, k]), base=base,
+                    probability=float((found.draws[:, best, k] >= floors[k]).mean()),
+                    base_reaches=bool(floors[k] <= 0),
+                )
+            )  # fmt: skip
+    return tuple(out)
+
+
+def _nearest(found: JointPosterior) -> int | None:
+    """The trained recipe that is expected to miss the limits by least; None if one reaches them, or
+    there are none."""
+    if (found.choice.reaches[1:] >= LIKELY).any():
+        return None
+    return found.numbers[1 + int(np.argmin(found.shortfall[:, 1 : len(found.numbers)].mean(0)))]
 
 
 def _against(found: JointPosterior) -> tuple[AgainstBaseline, ...]:
@@ -146,7 +207,12 @@ def _looked_best(found: JointPosterior) -> BestObserved | None:
     names, senses = list(found.objectives), list(found.objectives.values())
     gaps = np.column_stack([found.evidence.gap(name) for name in names])
     values = np.vstack([np.zeros(len(names)), maximised(gaps, senses)])
-    best, looked = found.choice.best, int(np.argmax(worth(values, found.scale)))
+    best, wanted = found.choice.best, found.utility
+    short = wanted.shortfall(values, found.scale)
+    order = preferred_order(
+        worth(values, found.scale, wanted.mean_weights), short, (short <= 0).astype(np.float64)
+    )
+    looked = int(order[0])
     if looked == best:
         return None
     ahead = (values[looked] - values[best]).tolist()
@@ -158,18 +224,15 @@ def _looked_best(found: JointPosterior) -> BestObserved | None:
 
 
 def _untried(found: JointPosterior) -> UntrainedRecipe | None:
-    """The best untrained recipe; None if it is not expected to be worth more."""
-    trained = len(found.numbers)
-    if not found.untried:
-        return None
-    place = trained + int(np.argmax(found.worth[:, trained:].mean(axis=0)))
-    apart = found.worth[:, place] - found.worth[:, found.choice.best]
-    if apart.mean() <= 0:
+    """The best untrained recipe; None if it is not expected to be better."""
+    best, trained = found.choice.best, len(found.numbers)
+    place = found.order[0]
+    if place < trained:
         return None
     return UntrainedRecipe(
         recipe=parameters(found.untried[place - trained]),
-        gains=found.expected(place, found.choice.best),
-        better=float((apart > 0).mean()),
+        gains=found.expected(place, best),
+        better=found.better(place, best),
     )
 
 

@@ -8,22 +8,14 @@ from math import ceil
 
 from mtray.report.answer import Answer, BestObserved, Settling
 from mtray.report.compare import ROLE_NAMES
+from mtray.report.number_text import chance_text, interval_text, number_text, whose
 from mtray.report.parameters import recipe_text
 from mtray.report.posterior import AgainstBaseline, Expected
 from mtray.report.prediction import Prediction
+from mtray.report.preference_text import likely, preference_lines, weights_text
 from mtray.report.printing import Sheet
-from mtray.report.units import POINTS, decimals
+from mtray.report.units import POINTS
 from mtray.run_files import BASE_NUMBER
-
-
-def number_text(value: float, sign: str = "+", points: bool = False) -> str:
-    """The value with three decimals, or with one if the measure is in points, such as BLEU."""
-    digits = decimals(points)
-    return f"{round(value, digits) + 0.0:{sign}.{digits}f}"  # + 0.0 avoids -0.000
-
-
-def interval_text(low: float, high: float, sign: str = "+", points: bool = False) -> str:
-    return f"[{number_text(low, sign, points)}, {number_text(high, sign, points)}]"
 
 
 def gain_text(gain: Expected) -> str:
@@ -34,13 +26,6 @@ def gain_text(gain: Expected) -> str:
 
 def gains_text(gains: Sequence[Expected]) -> str:
     return ", ".join(f"{gain.objective} {gain_text(gain)}" for gain in gains)
-
-
-def chance_text(chance: float) -> str:
-    """A probability; `> .99` or `< .01` if the number of draws does not allow more precision."""
-    if chance > 0.99:
-        return "> .99"
-    return "< .01" if chance < 0.01 else f"{chance:.2f}".lstrip("0")
 
 
 def expected_sheet(against: Sequence[AgainstBaseline]) -> Sheet:
@@ -64,10 +49,12 @@ def _expected_cells(gain: Expected) -> list[str]:
 def answer_head(answer: Answer) -> list[str]:
     """The recommendation, in one or two sentences."""
     if answer.number == BASE_NUMBER:
-        return [
-            "Answer: keep the base model as it is. Over all objectives, no trained recipe is "
-            "expected to gain as much as it loses."
-        ]
+        why = (
+            "With what the study prefers, no trained recipe is expected to be better."
+            if answer.prefer
+            else "Over all objectives, no trained recipe is expected to gain as much as it loses."
+        )
+        return [f"Answer: keep the base model as it is. {why}"]
     seeds = "one seed" if answer.seeds == 1 else f"{answer.seeds} seeds"
     return [
         f"Answer: the recipe of trial {answer.number} (trained with {seeds}): "
@@ -84,19 +71,23 @@ def with_texts(answer: Answer, run: str) -> Answer:
 def answer_lines(answer: Answer) -> list[str]:
     """Lines on how certain the answer is, what would settle it, and which untrained recipe may be
     better."""
-    lines = [_worth_line(answer), _sure_line(answer)]
+    lines = [*preference_lines(answer), _worth_line(answer), _sure_line(answer)]
     if answer.looked_best is not None:
-        lines.append(_looked_best_line(answer.looked_best))
+        lines.append(_looked_best_line(answer.looked_best, _better_word(answer)))
     if answer.settling is not None:
         lines.append(_settling_line(answer.settling, answer.level))
     if answer.untried is not None:
         gains = gains_text(answer.untried.gains)
         lines.append(
-            f"Not trained yet, but predicted to be worth more (probability "
+            f"Not trained yet, but predicted to be {_better_word(answer)} (probability "
             f"{chance_text(answer.untried.better)}): {recipe_text(answer.untried.recipe)}; "
             f"compared with the answer (positive is better): {gains}."
         )
     return lines
+
+
+def _better_word(answer: Answer) -> str:
+    return "worth more" if answer.reaches is None else "preferred"
 
 
 def _worth_line(answer: Answer) -> str:
@@ -111,21 +102,26 @@ def _worth_line(answer: Answer) -> str:
         if answer.modelled
         else "Expected values are the recipes' own means: there are too few recipes for a model"
     )
+    highest = "Its expected worth is the highest"
+    if answer.reaches is not None:
+        highest += " of those that probably reach the limits" * likely(answer)
+        highest = highest if likely(answer) else "The limits decided, and not worth"
     return (
-        "Its expected worth is the highest; the worth of a recipe is the sum of its objectives, "
-        "each divided by the range over base model, baselines and front "
-        f"({reach or 'no objective differs yet'}). {source}."
+        f"{highest}; the worth of a recipe is the sum of its objectives, each divided by the range "
+        f"over base model, baselines and front ({reach or 'no objective differs yet'})"
+        f"{weights_text(answer)}. {source}."
     )
 
 
 def _sure_line(answer: Answer) -> str:
+    limits = "" if answer.reaches is None else ", or nearer to the limits by that"
     sure = (
-        f"Probability that no other trained recipe is worth over {answer.margin:g} more: "
+        f"Probability that no other trained recipe is worth over {answer.margin:g} more{limits}: "
         + _sure_text(answer)
     )
     if answer.settled:
         return f"{sure}; settled (at least {answer.level:g} is required)."
-    rivals = ", ".join(f"{_whose(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
+    rivals = ", ".join(f"{whose(r.number)} ({chance_text(r.chance)})" for r in answer.rivals)
     return f"{sure}; not settled (at least {answer.level:g} is required)." + (
         f" Others that may be best (probability): {rivals}." if rivals else ""
     )
@@ -138,24 +134,20 @@ def _sure_text(answer: Answer) -> str:
     return chance_text(answer.probability)
 
 
-def _whose(number: int) -> str:
-    return "the base model" if number == BASE_NUMBER else f"trial {number}"
-
-
-def _looked_best_line(found: BestObserved) -> str:
+def _looked_best_line(found: BestObserved, better: str) -> str:
     points = {gain.objective: gain.points for gain in found.expected}
     measured = ", ".join(
         f"{name} {number_text(gap, points=points[name])}" for name, gap in found.observed.items()
     )
     return (
-        f"By its measured values, {_whose(found.number)} is worth more (compared with the answer: "
+        f"By its measured values, {whose(found.number)} is {better} (compared with the answer: "
         f"{measured}); part of that is probably measurement error, and the model of all recipes "
         f"expects less ({gains_text(found.expected)})."
     )
 
 
 def _settling_line(found: Settling, level: float) -> str:
-    who = " and ".join(map(_whose, found.numbers))
+    who = " and ".join(map(whose, found.numbers))
     if found.repeats == 0:
         return (
             f"Against {who} alone it would hold; several recipes together leave it open (the "

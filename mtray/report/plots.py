@@ -18,6 +18,7 @@ from mtray.report.displayed_scores import axis_label, interval_name, plotted
 from mtray.report.front import Front, Objective, Point
 from mtray.report.plot_labels import Labels
 from mtray.report.plot_modelled import COLOUR, draw_answer, draw_modelled
+from mtray.report.plot_preference import draw_equal_worth, draw_limits, preference_legend
 from mtray.report.plot_shapes import staircase
 from mtray.report.printing import counted
 from mtray.schema import Role
@@ -80,7 +81,10 @@ def draw_front(figure: Figure, axes: Axes, front: Front) -> None:
         x, y = _xy(front, point)
         axes.scatter(x, y, s=64, marker=marker, color=colour, edgecolor="white", zorder=6)
     if front.answer is not None:
-        draw_answer(axes, front, _xy(front, front.point(front.answer.number)))
+        at = _xy(front, front.point(front.answer.number))
+        draw_answer(axes, front, at)
+        draw_limits(axes, front)
+        draw_equal_worth(axes, front, at)
     _frame(axes, front)
 
 
@@ -181,6 +185,7 @@ def _legend(front: Front) -> list[str]:
         words.append("dashed: no difference")
     if front.modelled and len(front.objectives) == 2:
         words.append("violet: front of the expected values, hollow: not trained")
+    words += preference_legend(front)
     if any(_doubt(front, number) for number in front.front):
         words.append("!: metrics disagree")
     repeated = sum(p.replicates > 1 for p in front.points)

@@ -9,14 +9,15 @@ the recipes' means and joint errors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.decision import Choice, choose, scales, worth
+from mtray.analysis.decision import Choice, chance_better, choose, scales, worth
 from mtray.analysis.pareto import maximised
+from mtray.analysis.preference import Utility, preferred_order, utility
 from mtray.analysis.surface import FEWEST
 from mtray.analysis.uncertainty import TAILS
 from mtray.report.evidence import Evidence, evidence
@@ -24,7 +25,7 @@ from mtray.report.groups import Draws, complete_trials
 from mtray.report.surface import ModelledRun, modelled
 from mtray.report.untrained_recipes import best_untrained
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Frozen, Recipe, Role, Sense, Study, TrialRecord
+from mtray.schema import Frozen, Preference, Recipe, Role, Sense, Study, TrialRecord
 from mtray.search_space.space import Space
 
 Array = npt.NDArray[np.float64]
@@ -71,6 +72,7 @@ class JointPosterior:
     - `means`, shape (k, m), and `draws`, shape (draws, k, m): differences from the base model,
       signed so that more is better.
     - `surface`: the response surface that they come from; None: too few recipes for one.
+    - `prefer`: what the user prefers, by objective.
     """
 
     evidence: Evidence
@@ -79,6 +81,7 @@ class JointPosterior:
     means: Array
     draws: Array
     surface: ModelledRun | None
+    prefer: Mapping[str, Preference] = field(default_factory=dict)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -92,14 +95,40 @@ class JointPosterior:
         return scales(self.means[: len(self.numbers)], self.means[anchors])
 
     @cached_property
+    def utility(self) -> Utility:
+        """The preference for differences from the base model, signed so that more is better."""
+        return utility_of(self.evidence, self.objectives, self.prefer)
+
+    @cached_property
     def worth(self) -> Array:
-        """Draws of each candidate's worth, shape (draws, k)."""
-        return worth(self.draws, self.scale)
+        """Draws of each candidate's worth, shape (draws, k). A weight that is an interval is drawn
+        with the values, so that probabilities include the doubt about it."""
+        weights = self.utility.weights(len(self.draws), SEED)
+        return worth(self.draws, self.scale, weights[:, None])
+
+    @cached_property
+    def shortfall(self) -> Array:
+        """Draws of each candidate's shortfall, in units of worth, shape (draws, k)."""
+        return self.utility.shortfall(self.draws, self.scale)
 
     @cached_property
     def choice(self) -> Choice:
         """The best of the trained recipes and the base model."""
-        return choose(self.worth[:, : len(self.numbers)])
+        trained = slice(len(self.numbers))
+        return choose(self.worth[:, trained], shortfall=self.shortfall[:, trained])
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """All candidates, the most preferred first. Ties keep their order, so that a trained
+        recipe comes before an untrained one."""
+        short = self.shortfall
+        reaches = (short <= 0).mean(axis=0)
+        found = preferred_order(self.worth.mean(axis=0), short.mean(axis=0), reaches)
+        return tuple(found.tolist())
+
+    def better(self, one: int, other: int) -> float:
+        """Probability that candidate `one` is preferred to candidate `other`."""
+        return chance_better(self.worth, self.shortfall, one, other)
 
     def seeds(self, index: int) -> int:
         """Number of seeds of a trained candidate; 0 for the base model."""
@@ -116,13 +145,23 @@ class JointPosterior:
             return 0.0
         names = self.evidence.names
         own = [self.evidence.seed_deviation[names.index(n)] for n in self.objectives]
-        deviation = np.sqrt(worth(np.square(own), self.scale**2))
+        weights = self.utility.mean_weights**2
+        deviation = np.sqrt(worth(np.square(own), self.scale**2, weights))
         return float(self.recipe(index).reversion_alpha * deviation)
 
     def expected(self, one: int, other: int) -> tuple[Expected, ...]:
         """What candidate `one` gains over candidate `other`, by index."""
         pair = (one, other)
         return expected_between(self.means, self.draws, pair, self.evidence, self.objectives)
+
+
+def utility_of(
+    evidence: Evidence, objectives: Mapping[str, Sense], prefer: Mapping[str, Preference]
+) -> Utility:
+    """A preference for the evidence's differences from the base model, signed so that more is
+    better."""
+    base = list(evidence.base_of(objectives).values())
+    return utility(objectives, prefer).shifted(maximised(base, list(objectives.values())))
 
 
 def expected_between(
@@ -148,27 +187,35 @@ def expected_between(
 
 
 def joint_posterior(
-    evidence: Evidence, objectives: Mapping[str, Sense], space: Space, look: bool = True
+    evidence: Evidence,
+    objectives: Mapping[str, Sense],
+    space: Space,
+    look: bool = True,
+    prefer: Mapping[str, Preference] | None = None,
 ) -> JointPosterior:
     """The joint posterior of a run, from a response surface if enough recipes are trained. `look`:
-    whether to include promising recipes that were not trained."""
+    whether to include promising recipes that were not trained. `prefer`: what the user prefers."""
+    prefer = prefer or {}
     names, senses = list(objectives), list(objectives.values())
     n = len(evidence.records)
     if n < FEWEST:
         columns = [evidence.names.index(name) for name in names]
         means = maximised(evidence.gaps[:, columns], senses)
         errors = maximised(evidence.errors[:, :, columns], senses)
-        return _with_base(evidence, objectives, (), means, means + errors, None)
+        found = _with_base(evidence, objectives, (), means, means + errors, None)
+        return replace(found, prefer=prefer)
     surface = modelled(evidence, space, names)
     trained = [record.recipe for record in evidence.records]
     known = frozenset(trained)
     # in a space of few recipes the best may all be trained
-    found = best_untrained(surface, senses) if look else ()
-    untried = tuple(recipe for recipe in found if recipe not in known)
+    wanted = utility_of(evidence, objectives, prefer)
+    promising = best_untrained(surface, senses, wanted) if look else ()
+    untried = tuple(recipe for recipe in promising if recipe not in known)
     at = surface.coordinates.features([*trained, *untried])
     means = maximised(surface.surface.means(at), senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
-    return _with_base(evidence, objectives, untried, means, draws, surface)
+    found = _with_base(evidence, objectives, untried, means, draws, surface)
+    return replace(found, prefer=prefer)
 
 
 def _with_base(
@@ -197,4 +244,5 @@ def posterior_of(
 def study_posterior(found: Evidence, study: Study, space: Space) -> JointPosterior:
     """The joint posterior of a run's evidence. If the study has constraints, it covers trained
     recipes only, because constraint violations are not modelled."""
-    return joint_posterior(found, study.objectives, space, look=not study.constraints)
+    look = not study.constraints
+    return joint_posterior(found, study.objectives, space, look, study.prefer)

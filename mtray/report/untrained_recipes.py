@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mtray.analysis.decision import scales, worth
 from mtray.analysis.pareto import front_order, maximised
+from mtray.analysis.preference import Utility, preferred_order
 from mtray.report.surface import ModelledRun
 from mtray.schema import Recipe, Sense
 
@@ -31,9 +32,11 @@ def recipes_at(surface: ModelledRun, units: Array) -> list[Recipe]:
     return [surface.coordinates.recipe(surface.coordinates.params(row)) for row in units]
 
 
-def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recipe, ...]:
-    """The recipe with the highest expected worth, and the front of the expected values before the
-    search for it; the best first."""
+def best_untrained(
+    surface: ModelledRun, senses: Sequence[Sense], prefer: Utility
+) -> tuple[Recipe, ...]:
+    """The recipe that is preferred by its expected values, and the front of the expected values
+    before the search for it; the best first. `prefer`: of differences from the base model."""
     rng = np.random.default_rng(SEED)
     units = spread_points(len(surface.coordinates.names))
     means = _means(surface, units, senses)
@@ -46,12 +49,20 @@ def best_untrained(surface: ModelledRun, senses: Sequence[Sense]) -> tuple[Recip
     scale = scales(means, anchors)
     spread = [units[i] for i in front_order(means)]
     for step in STEPS:
-        best = units[np.argsort(-worth(means, scale), kind="stable")[:BEST]]
+        best = units[_order(means, scale, prefer)[:BEST]]
         moved = best[rng.integers(len(best), size=NEAR)]
         moved = np.clip(moved + step * rng.standard_normal(moved.shape), 0, 1 - 1e-9)
         units, means = np.vstack([units, moved]), np.vstack([means, _means(surface, moved, senses)])
-    top = units[int(np.argmax(worth(means, scale)))]
+    top = units[_order(means, scale, prefer)[0]]
     return tuple(dict.fromkeys(recipes_at(surface, np.array([top, *spread]))))
+
+
+def _order(means: Array, scale: Array, prefer: Utility) -> npt.NDArray[np.int64]:
+    """Indices of expected values, shape (k, m), the most preferred first."""
+    short = prefer.shortfall(means, scale)
+    return preferred_order(
+        worth(means, scale, prefer.mean_weights), short, (short <= 0).astype(np.float64)
+    )
 
 
 def _means(surface: ModelledRun, units: Array, senses: Sequence[Sense]) -> Array:

@@ -22,6 +22,7 @@ from mtray.schema.directions import (
 from mtray.schema.filters import Between, Filters
 from mtray.schema.lineage import Lineage
 from mtray.schema.mixing import Mixing
+from mtray.schema.preference import Preference, preference_text
 from mtray.schema.recipe import (
     DIRECTION,
     LORA_SCALE,
@@ -125,6 +126,7 @@ __all__ = [
     "Origin",
     "Paragraphs",
     "Pool",
+    "Preference",
     "QualitySet",
     "ReasonClass",
     "Recipe",
@@ -156,6 +158,7 @@ __all__ = [
     "own_directions",
     "own_shares",
     "parameter_names",
+    "preference_text",
     "rendering_of_study",
     "source_directions",
     "study_of",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from mtray.schema.base import BASELINES, Baseline, Frozen
+from mtray.schema.record import is_cost
 
 MOST_RECIPES = 10_000  # that a study gives; a few lists of values multiply to any number
 
@@ -149,6 +150,22 @@ class EarlyStopping(Frozen):
                 f"`others` is {self.others}, fewer than the {self.dominating} `dominating` trials"
             )
         return self
+
+
+def check_early_stopping(rule: EarlyStopping | None, objectives: Collection[str]) -> None:
+    """ValueError if a rung cannot measure an objective, or a floor is of none."""
+    if rule is None:
+        return
+    if costs := [name for name in objectives if is_cost(name)]:
+        raise ValueError(
+            f"`early_stopping` compares trials at a rung, where {costs[0]!r} has no value yet; "
+            "drop one of the two"
+        )
+    for name in rule.floors:
+        if name not in objectives:
+            raise ValueError(
+                f"`early_stopping.floors` names {name!r}; `objectives` has {', '.join(objectives)}"
+            )
 
 
 class Limit(Frozen):

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from mtray.schema.base import NAME_PATTERN, POOLS, Direction, Frozen, Kind
 from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
-from mtray.schema.record import is_cost
+from mtray.schema.preference import Preference, check_preferences
 from mtray.schema.rendering import Rendered
-from mtray.schema.search import Budget, EarlyStopping, Limit
+from mtray.schema.search import Budget, EarlyStopping, Limit, check_early_stopping
 from mtray.schema.training import Resources, Training, check_stop, check_training
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
@@ -248,6 +248,7 @@ class Study(Frozen):
     - `trust_remote_code`: whether code that comes with a model, its tokenizer or the sentence
       encoder may run.
     - `constraints`: limits by score; a trial that breaks one is infeasible and never on the front.
+    - `prefer`: what matters, by objective; search, answer and picture follow it.
     - `defaults`: values of recipe parameters that the search space does not set.
     """
 
@@ -267,6 +268,7 @@ class Study(Frozen):
     budget: Budget = Budget()
     objectives: dict[str, Sense] = {"quality": "max", "retention": "max"}
     constraints: dict[str, Limit] = {}
+    prefer: dict[str, Preference] = {}
     early_stopping: EarlyStopping | None = None
     defaults: dict[str, float | str] = {}
 
@@ -285,16 +287,6 @@ class Study(Frozen):
             raise ValueError(
                 "`objectives` needs at least two; a front of one objective is a single point"
             )
-        costs = [name for name in self.objectives if is_cost(name)]
-        if self.early_stopping and costs:
-            raise ValueError(
-                f"`early_stopping` compares trials at a rung, where {costs[0]!r} has no value yet; "
-                "drop one of the two"
-            )
-        for name in self.early_stopping.floors if self.early_stopping else ():
-            if name not in self.objectives:
-                raise ValueError(
-                    f"`early_stopping.floors` names {name!r}; `objectives` has "
-                    f"{', '.join(self.objectives)}"
-                )
+        check_early_stopping(self.early_stopping, self.objectives)
+        check_preferences(self.prefer, self.objectives)
         return self

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mtray.analysis.preference import Utility
 from mtray.schema import Budget
 from mtray.search.strategy.cost_aware import (
     COST_EXPONENT,
@@ -141,6 +142,44 @@ def test_a_baseline_outside_the_ranges_is_a_point_too():
     outside = {**found.ended[0][0], "x": 2.0}
     more = Observations([*found.ended, (outside, Observation([0.0, 0.0]))], [], found.signs)
     assert 0 <= suggest(SearchDomain(DISTRIBUTIONS), more, 1)["x"] <= 1
+
+
+def preferring(weights=(1, 1), floors=(-np.inf, -np.inf)):
+    ends = np.array(weights, dtype=float)
+    return SearchDomain(DISTRIBUTIONS, prefer=Utility(ends, ends, np.array(floors, dtype=float)))
+
+
+def test_equal_weights_are_no_preference():
+    assert suggestions(known(), preferring((3, 3))) == suggestions(known())
+
+
+def test_weights_decide_which_part_of_the_front_is_tried():
+    first, second = (
+        [np.log(p["n"]) for p in suggestions(known(), preferring(weights))]
+        for weights in ((20, 1), (1, 20))
+    )
+    assert min(first) > max(second)
+
+
+def test_a_floor_leaves_the_rest_of_the_front():
+    """The second objective is 1 less the squared share of n at best; a floor of .7 asks for n of at
+    most 12."""
+    for params in suggestions(known(), preferring(floors=(-np.inf, 0.7))):
+        assert params["n"] < 20
+    assert max(p["n"] for p in suggestions(known())) > 20
+
+
+def test_objectives_to_be_minimised_keep_to_their_floor():
+    where = preferring(floors=(-np.inf, 0.7))
+    assert suggestions(known(signs=(-1, -1)), where) == suggestions(known(), where)
+
+
+def test_the_base_model_and_the_baselines_make_the_units():
+    found = known(signs=(1, -1))
+    baseline = (found.ended[0][0], Observation([1.0, 2.0], baseline=True))
+    some = Observations([*found.ended, baseline], [], found.signs, [3.0, 4.0])
+    assert some.anchors.tolist() == [[1.0, -2.0], [3.0, -4.0]]
+    assert found.anchors.shape == (0, 2)
 
 
 RANGES = [

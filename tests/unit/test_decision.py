@@ -5,7 +5,16 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from mtray.analysis.decision import MARGIN, choose, needed, scales, worth
+from mtray.analysis.decision import (
+    MARGIN,
+    chance_better,
+    choose,
+    needed,
+    preferred_chances,
+    scales,
+    worth,
+)
+from mtray.analysis.preference import Utility
 
 
 def test_the_scale_is_how_far_the_front_reaches_from_the_untouched_model():
@@ -54,6 +63,65 @@ def test_one_candidate_has_no_rival():
 def test_draws_of_another_shape(draws):
     with pytest.raises(ValueError, match="draws of shape"):
         choose(draws)
+
+
+def test_weights_belong_to_units_of_worth():
+    values, scale = np.array([[0.02, -0.1]]), np.array([0.04, 0.2])
+    assert worth(values, scale, np.array([1.5, 0.5])) == pytest.approx([0.5])
+
+
+def test_a_floor_comes_before_worth():
+    """The second is worth most and reaches the floor in one draw of four, the third in three."""
+    draws = np.array([[0.0, 2.0, 1.0]] * 4)
+    short = np.array([[0, 0, 0], [0, 0.4, 0], [0, 0.4, 0], [0, 0.4, 0.05]])
+    found = choose(draws, shortfall=short)
+    assert found.best == 2
+    assert found.reaches == pytest.approx([1, 0.25, 0.75])
+    # in the first draw the second reaches it and is worth more; in the last the first alone
+    # reaches it, but the third misses it by less than the margin
+    assert found.probability == pytest.approx(0.75)
+    assert found.chances == pytest.approx([0.25, 0.25, 0.5])
+    assert found.rival == 1
+    # leads over it: -1 of worth in the first draw, then .4 and .35 nearer to the floor
+    assert found.lead == pytest.approx((-1 + 0.4 + 0.4 + 0.35) / 4)
+    assert chance_better(draws, short, 1, 2) == pytest.approx(0.25)
+    assert chance_better(draws, short, 0, 2) == pytest.approx(0.25)
+
+
+def test_where_none_probably_reaches_the_floor_the_nearest_is_the_best():
+    draws = np.array([[0.0, 2.0], [0.0, 2.0], [0.0, 2.0]])
+    short = np.array([[0.2, 0.5], [0.2, 0.5], [0.0, 0.0]])
+    found = choose(draws, shortfall=short)
+    assert (found.best, found.rival) == (0, 1)
+    assert found.probability == pytest.approx(2 / 3)
+
+
+def test_without_a_shortfall_floors_change_nothing():
+    draws = np.random.default_rng(0).normal(size=(500, 6))
+    one, other = choose(draws), choose(draws, shortfall=np.zeros_like(draws))
+    assert (one.best, one.probability, one.rival) == (other.best, other.probability, other.rival)
+    assert (one.lead, one.deviation) == (other.lead, other.deviation)
+
+
+VALUES = np.array([[[0.0, 1.0], [0.5, 0.9], [0.6, 0.5], [1.0, 0.2], [0.4, 0.8]]])
+FLOORS = Utility(np.ones(2), np.ones(2), np.array([-np.inf, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "prefer, chances",
+    [
+        (Utility(np.ones(2), np.ones(2), np.full(2, -np.inf)), [1, 1, 1, 1, 0]),
+        (FLOORS, [1, 1, 1, 0, 0]),
+        (FLOORS.shifted(np.array([0.0, -0.6])), [1, 0, 0, 0, 0]),  # nobody reaches 1.1
+        (Utility(*np.array([[4.0, 1.0]] * 2), np.full(2, -np.inf)), [0, 0, 0, 1, 0]),
+        (Utility(*np.array([[4.0, 1.0]] * 2), FLOORS.floors), [0, 1, 1, 0, 0]),
+    ],
+)
+def test_the_preferred_part_of_a_front(prefer, chances):
+    """Weights 4:1 make worths of .4, 1.16, 1.16, 1.68 and .96, in units of 1."""
+    weights = prefer.weights(1, 0)
+    found = preferred_chances(VALUES, np.ones(2), prefer, weights)
+    assert found.tolist() == chances
 
 
 AIM = (0.2 + MARGIN) / NormalDist().inv_cdf(0.95)  # 1.6449

@@ -11,12 +11,14 @@ import pytest
 from kept_outputs_factory import make_run
 from records_factory import make_baselines, make_failed, make_pruned, make_record, make_study
 from records_factory import make_run as make_records
+from surface_factory import SPACE as SURFACE_SPACE
+from surface_factory import make_run as make_surface_run
 
 from mtray.control_requests import answers
 from mtray.report.front_builder import build_front
 from mtray.report.records import write_record
 from mtray.report.static_page import front_page
-from mtray.schema import Budget, Recipe
+from mtray.schema import Budget, Preference, Recipe
 from mtray.search.ledger.live_progress import LiveProgress, RunningTrial, write_progress
 from mtray.search.ledger.run_folder import locked
 from mtray.serving.access import Access
@@ -270,3 +272,29 @@ def test_a_static_page_opens_from_disk(browser, tmp_path, kind, width):
         shown = page.inner_text("body").split()
         assert not {"false", "undefined", "null", "NaN"} & {*shown}
         assert page.evaluate(NAMELESS) == [] and page.locator("#running").is_hidden()
+
+
+def test_the_chart_shows_what_the_study_prefers(browser, tmp_path):
+    """A limit of retention shades the lower part of the chart up to it, and with weights a line
+    goes through the answer."""
+    run = make_surface_run(4, noise=0.002, seed=3)
+    prefer = {"retention": Preference(at_least=0.95), "quality": Preference(weight=(1, 3))}
+    front = build_front(
+        run.records, make_study(prefer=prefer), tmp_path / NAME, run.draws, None, SURFACE_SPACE
+    )
+    file = tmp_path / "front.html"
+    file.write_text(front_page(front), encoding="utf-8")
+    with watched(browser, 1000) as seen:
+        page = seen.open(file.as_uri())
+        seen.picture("kept-preferred-1000")
+        assert page.locator("#front svg rect.missed").count() == 1
+        assert page.locator("#front svg line.equal").count() == 3
+        legend = page.inner_text("#front .legend")
+        assert "misses retention at least 0.95" in legend
+        assert "dotted: worth as much as the answer" in legend
+        page.locator("#front select").first.select_option("retention")
+        page.locator("#front select").nth(1).select_option("quality")
+        page.wait_for_timeout(300)
+        shade = page.locator("#front svg rect.missed").bounding_box()
+        assert shade["height"] > 0.7 * page.locator("#front svg").first.bounding_box()["height"]
+        assert page.locator("#front svg line.equal").count() == 3

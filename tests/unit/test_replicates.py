@@ -14,8 +14,8 @@ from mtray.analysis.uncertainty import Z95
 from mtray.report.export import read_front
 from mtray.report.records import read_records, write_record
 from mtray.run_files import BASE_NUMBER
-from mtray.schema import Budget, Mix, Recipe, Source
-from mtray.search.ledger.replicates import least_sure, outermost
+from mtray.schema import Budget, Mix, Preference, Recipe, Source
+from mtray.search.ledger.replicates import ReplicateChoice, least_sure, outermost
 from mtray.search.strategy.reserved_trials import reserved_repeats
 from mtray.search.strategy.samplers import STARTUP
 from mtray.search_space.parameters import Choices
@@ -96,6 +96,23 @@ def test_the_end_of_the_budget_repeats_candidates_with_new_seeds(tmp_path):
     assert sum(p.replicates - 1 for p in front.points) == 5
     dominated = {p.number for p in front.points if p.p_front < 0.01}
     assert not dominated & {j.of for j in replicates(jobs)[1:]}, "nobody who has no chance"
+
+
+def test_with_a_preference_the_repeats_go_to_the_preferred_part(tmp_path):
+    """The same trials; a floor of retention that few reach, and a weight for quality alone."""
+    lucky_run(tmp_path, 15)
+    trials = trials_in(tmp_path)
+    records = {r.number: r for r in read_records(tmp_path).records}
+    kept = max(r.objectives["retention"].value for r in records.values() if r.number >= 0) - 0.03
+    picked = {
+        name: ReplicateChoice(tmp_path, study_of(prefer=prefer)).pick(trials)
+        for name, prefer in {
+            "floor": {"retention": Preference(at_least=kept)},
+            "quality": {"retention": Preference(weight=0)},
+        }.items()
+    }
+    retention = {name: records[n].objectives["retention"].value for name, n in picked.items()}
+    assert retention["floor"] > kept - 0.06 > retention["quality"]
 
 
 def test_replicates_are_in_the_journal(tmp_path):

@@ -2,6 +2,7 @@
 import { css, svg, hideTip, showTip } from "./dom.js";
 import { pointName, ROLES } from "./format.js";
 import { predictedValue } from "./measures.js";
+import { limitsNear, preferred } from "./preferred.js";
 import { scale } from "./scales.js";
 
 export const ROLE_COLOUR = {
@@ -35,12 +36,16 @@ export function chart(read, wish, width, events) {
         .map(p => ({ p, x: predictedValue(read, p, mx), y: predictedValue(read, p, my) }))
         .filter(d => d.x && d.y)
     : [];
-  const y = scale([...shown.map(p => my.get(p).value), ...predicted.map(d => d.y.value)], box.b, box.t, {
+  const values = (m, more) => {
+    const found = [...shown.map(p => m.get(p).value), ...more];
+    return [...found, ...limitsNear(read, m, found)];
+  };
+  const y = scale(values(my, predicted.map(d => d.y.value)), box.b, box.t, {
     pad: 0.08,
     count: 6,
   });
   box.l = 34 + 7 * Math.max(0, ...y.ticks.map(t => y.text(t).length)); // the axis's name, then its numbers
-  const x = scale([...shown.map(p => mx.get(p).value), ...predicted.map(d => d.x.value)], box.l, box.r, {
+  const x = scale(values(mx, predicted.map(d => d.x.value)), box.l, box.r, {
     pad: 0.07,
     count: width / 110,
   });
@@ -48,6 +53,7 @@ export function chart(read, wish, width, events) {
   const spots = shown.map(p => ({ p, x: at.x(mx.get(p).value), y: at.y(my.get(p).value) })),
     both = read.front.objectives.length === 2 && mx.objective && my.objective && mx !== my;
   if (both) root.append(...region(shown, mx, my, at, box));
+  root.append(...preferred(read, mx, my, at, box));
   root.append(...axes(at, box, mx, my, width, height), ...(read.of ? zero(at, box) : []));
   for (const d of predicted) root.append(...predictedPoint(d, at));
   for (const s of spots)

@@ -5,6 +5,7 @@ import { comparisonNotes, comparisons } from "./baselines.js";
 import { chart, plainColour } from "./chart.js";
 import { detail, tipOf } from "./recipe.js";
 import { readFront } from "./measures.js";
+import { preferredLegend } from "./preferred.js";
 import { colouring, DARK, KINDS, ramps } from "./scales.js";
 
 export function frontSection() {
@@ -136,6 +137,7 @@ function legend(read, choices, colour, hasPredicted) {
     el("span", {}, "ring: knee"),
     read.of && el("span", {}, "dashed: no difference"),
     read.front.objectives.length === 2 && el("span", {}, "shaded: dominated"),
+    preferredLegend(read, read.measure(choices.x), read.measure(choices.y)),
     hasPredicted &&
       choices.predicted &&
       el(

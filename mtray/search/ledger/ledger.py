@@ -42,8 +42,8 @@ from mtray.search.ledger.trial_attributes import (
 from mtray.search.ledger.trial_scratch import lost_attempt
 from mtray.search.ledger.warm_start import search_seed
 from mtray.search.strategy.baseline_recipes import baseline_recipes
-from mtray.search.strategy.cost_aware import Observation, SearchDomain, cost_exponent
-from mtray.search.strategy.feasible_points import feasibility
+from mtray.search.strategy.cost_aware import Observation
+from mtray.search.strategy.feasible_points import search_domain
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
 from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space
@@ -73,11 +73,9 @@ class Ledger:
         known = {t.user_attrs[IMPORTED] for t in imported_trials(self._study.trials())}
         known |= {t.user_attrs[AGAIN] for t in self._study.trials() if AGAIN in t.user_attrs}
         self._seed = search_seed(study.seed, known | {found.known_by for found in taken})
-        where = SearchDomain(
-            self._distributions, space.guesses, feasibility(study, space, held, sums),
-            space.switched_off if space.has_conditions else None, cost_exponent(study.budget),
-        )  # fmt: skip
+        where = search_domain(study, space, held, sums)
         self._suggester = Suggester(where, senses, study.sampler, self._seed)
+        self._tell_base()
         self._ahead = SuggestionPrefetcher(self._suggester)
         self._repeats = ReplicateSchedule(run_dir, study, self._recipe)
         advice = report_advisor(run_dir, study, space, where.allowed)
@@ -187,9 +185,9 @@ class Ledger:
         """Whether `total` trials are finished or running, or the answer is settled."""
         if self._study.count < self.ending.planned(total):
             return False  # avoids reading every trial
-        if self.finished + self.running >= total:
-            return True
-        return self.ending.settled(self._study.trials(), total)
+        return self.finished + self.running >= total or self.ending.settled(
+            self._study.trials(), total
+        )
 
     def next(self, total: int, wait: bool = True) -> Job | None:
         """The next trial to run. None if the ledger is `exhausted`, if the choice depends on
@@ -245,17 +243,18 @@ class Ledger:
     ) -> TrialRecord | None:
         """Report a trial's record to the study. A failure is reported as such, never as a value."""
         if number == BASE_NUMBER:
+            self._tell_base()
             return None
         trial = self._study.trial(number)
         if trial.state.is_finished():
             return None
         self.records.complete_family(number)
         record = self.records.read(number)
-        if record is not None and record.objectives and record.state not in ENDED_EARLY:
-            self._tell_measured(trial, record)
-            return record
         if record is not None and record.state in ENDED_EARLY:
             self._tell_pruned(record)
+            return record
+        if record is not None and record.objectives:
+            self._tell_measured(trial, record)
             return record
         notes: dict[str, Any] = {"reason": reason}
         if record is not None:
@@ -264,15 +263,19 @@ class Ledger:
         self._suggester.drop(number)
         return record
 
+    def _tell_base(self) -> None:
+        """The units of a preference depend on the base model."""
+        record, names = self.records.read(BASE_NUMBER), list(self._spec.objectives)
+        if record is not None and record.objectives.keys() >= set(names):
+            self._suggester.tell_base([record.objectives[name].value for name in names])
+
     def _tell_measured(self, trial: FrozenTrial, record: TrialRecord) -> None:
         """Complete, or infeasible by a constraint: the sampler uses both."""
         values = [record.objectives[name].value for name in self._spec.objectives]
-        observation = Observation(values, self._cost(record), record.constraints)
+        cost = record.undisturbed_seconds * self._spec.resources.devices
+        observation = Observation(values, cost, record.constraints, record.role != "search")
         self._study.tell_measured(trial, observation)
         self._suggester.add(trial.number, trial.params, observation)
-
-    def _cost(self, record: TrialRecord) -> float:
-        return record.undisturbed_seconds * self._spec.resources.devices
 
     def _tell_pruned(self, record: TrialRecord) -> None:
         """A pruned trial has no values, which could put it on the front. Its curve is stored as a

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
+from mtray.analysis.decision import preferred_chances, scales
 from mtray.analysis.pareto import maximised, non_dominated
+from mtray.analysis.preference import utility
 from mtray.errors import RunError
 from mtray.report.bootstrap_draws import read_draws
-from mtray.report.differences import joint
-from mtray.report.groups import group_trials
+from mtray.report.differences import Joint, joint
+from mtray.report.groups import Group, group_trials
 from mtray.report.records import read_record
 from mtray.run_files import BASE_NUMBER, result_path
 from mtray.schema import Recipe, Study, TrialRecord
@@ -144,11 +146,24 @@ class ReplicateChoice:
         objectives = self._study.objectives
         together = joint(groups, list(objectives), self._few_draws, DRAWS)
         chosen = least_sure(
-            together.front_chances(list(objectives.values())),
+            self._chances(together, groups),
             [len(g.seeds) + more[g.original.number] for g in groups],
             [g.original.role != "base" for g in groups],
         )
         return None if chosen is None else groups[chosen].original.number
+
+    def _chances(self, together: Joint, groups: Sequence[Group]) -> Array:
+        """Each recipe's probability of being on the front, or on its preferred part."""
+        senses = list(self._study.objectives.values())
+        if not self._study.prefer:
+            return together.front_chances(senses)
+        prefer = utility(self._study.objectives, self._study.prefer)
+        values = maximised(together.values, senses)
+        anchors = values[[g.original.role != "search" for g in groups]]
+        draws = maximised(together.values + together.errors, senses)
+        weights = prefer.weights(len(draws), self._study.seed)
+        scale = scales(values, anchors if len(anchors) else values[:1])
+        return preferred_chances(draws, scale, prefer, weights)
 
     def _near_the_front(self, trials: Sequence[FrozenTrial]) -> list[int]:
         """Complete trials of the recipes that may be on the front, by their means. A run of

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mtray.report.answer import LEVEL, next_repeat
-from mtray.report.answer_text import chance_text
 from mtray.report.bootstrap_draws import draws_of
+from mtray.report.number_text import chance_text
 from mtray.report.posterior import JointPosterior, posterior_of
 from mtray.run_files import trial_name
 from mtray.schema import Study, TrialRecord
@@ -42,7 +40,7 @@ class ReportAdvisor:
     def recommend(self, records: Sequence[TrialRecord]) -> Proposal | None:
         """The recipe to confirm; None until a recipe is measured.
 
-        An untrained recipe if its expected worth is above that of all trained ones; otherwise the
+        An untrained recipe if it is expected to be better than all trained ones; otherwise the
         recommended recipe with another seed, or its strongest rival if the base model is
         recommended.
         """
@@ -77,12 +75,12 @@ class ReportAdvisor:
         return posterior_of(records, self.study, self.space, draws_of(self.run_dir))
 
     def _untried(self, found: JointPosterior) -> Proposal | None:
-        trained = len(found.numbers)
-        ahead = found.worth.mean(axis=0) - found.worth[:, found.choice.best].mean()
-        for index in trained + np.argsort(-ahead[trained:], kind="stable"):
-            params = self.space.params(found.recipe(int(index)))
-            if ahead[index] <= 0:
+        for index in found.order:
+            if index == found.choice.best:
                 return None
+            if index < len(found.numbers):
+                continue
+            params = self.space.params(found.recipe(index))
             if self.allowed is None or self.allowed(params):
                 return Proposal(params, None, "predicted to be worth most, and not trained before")
         return None

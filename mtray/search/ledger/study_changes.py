@@ -63,6 +63,7 @@ RULES: tuple[tuple[str, Need], ...] = (
     (r"space", Need.FIT),
     (r"study\.(name|seed|sampler|defaults|early_stopping)", Need.SEARCH),
     (r"study\.(objectives|constraints)", Need.RECOMPUTE),
+    (r"study\.prefer", Need.NOTHING),
     (r"study\.sources\.[^.]+\.licence$", Need.NOTHING),
     (r"study\.sources\.", Need.FIT),
     (r"study\.evaluation\.(comet_device|batch_tokens|divergence|embedder|metrics)", Need.NOTHING),

@@ -69,7 +69,9 @@ def observation_of(trial: FrozenTrial) -> Observation | None:
     """The sampler's observation of an ended trial: its values, or else the extrapolated ones."""
     notes = trial.user_attrs
     values: list[float] | None = trial.values or notes.get(EXPECTED)
-    return None if values is None else Observation(values, notes.get(COST), notes.get(OVER, {}))
+    if values is None:
+        return None
+    return Observation(values, notes.get(COST), notes.get(OVER, {}), role_of(trial) != "search")
 
 
 def pruned_notes(record: TrialRecord, expected: list[float] | None) -> dict[str, Any]:

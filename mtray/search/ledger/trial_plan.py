@@ -16,6 +16,7 @@ from mtray.report.resolution import measured_resolution, resolution_lines, resol
 from mtray.schema import Budget, Study, TrialRecord
 from mtray.search.ledger.journal_overview import read_overview
 from mtray.search.strategy.budget_allocation import BudgetAllocation
+from mtray.search.strategy.preference_notes import base_notes
 from mtray.search.strategy.reserved_trials import settling_total
 
 
@@ -26,7 +27,8 @@ def trial_plan(prepared: Any, run_dir: Path, division: BudgetAllocation) -> list
     further = settling_lines(study.budget, run_dir)
     sizes = segment_sizes(prepared.suite)
     told = resolution_lines(records, list(study.objectives), draws_of(run_dir), sizes)
-    return [*(over_lines(records, study.budget.trials) or division.lines()), *further, *told]
+    lines = over_lines(records, study.budget.trials) or division.lines()
+    return [*lines, *further, *told, *base_notes(study, records)]
 
 
 def over_lines(records: Sequence[TrialRecord], trials: int) -> list[str]:

@@ -31,8 +31,9 @@ from scipy.special import log_ndtr
 
 from mtray.analysis.gaussian_process import Process
 from mtray.analysis.gaussian_process_fit import fit
-from mtray.analysis.improvement import boxes, expected_improvement
 from mtray.analysis.pareto import non_dominated
+from mtray.analysis.preference import Utility
+from mtray.analysis.preferred_improvement import improvement
 from mtray.analysis.sparse_gaussian_process import SparseProcess, farthest_first, fit_sparse
 from mtray.schema import Budget
 from mtray.search_space.unit_cube import UnitCube
@@ -58,26 +59,37 @@ LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 @dataclass(frozen=True)
 class Observation:
-    """Result of a trial: objectives in the study's order, the cost in any unit, and by name the
-    amount by which it violates each constraint (above 0: infeasible)."""
+    """Result of a trial: objectives in the study's order, the cost in any unit, by name the amount
+    by which it violates each constraint (above 0: infeasible), and whether it is a baseline."""
 
     values: Sequence[float]
     cost: float | None = None
     over: Mapping[str, float] = field(default_factory=dict)
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise."""
+    """Ended and pending points. `signs`: 1 for an objective to maximise, -1 to minimise.
+    `base`: values of the base model, if they are known."""
 
     ended: Sequence[tuple[Params, Observation]]
     pending: Sequence[Params]
     signs: Sequence[float]
+    base: Sequence[float] | None = None
 
     @property
     def values(self) -> Array:
         """Shape (n, m), more is better."""
         return np.asarray(np.array([t.values for _, t in self.ended]) * np.array(self.signs))
+
+    @property
+    def anchors(self) -> Array:
+        """Values of base model and baselines, which the units of a preference depend on, shape
+        (a, m), more is better."""
+        found = [list(o.values) for _, o in self.ended if o.baseline]
+        found += [] if self.base is None else [list(self.base)]
+        return np.asarray(np.array(found).reshape(-1, len(self.signs)) * np.array(self.signs))
 
     @property
     def costs(self) -> Array:
@@ -104,6 +116,7 @@ class SearchDomain:
     allowed: whether a point may be tried (None: all may).
     switched_off: parameters that a point's conditions switch off (None: no conditions).
     cost_exponent: power of its cost by which a point's improvement is divided; 0 counts trials.
+    prefer: what the user prefers, more is better (None: the whole front counts).
     """
 
     distributions: Mapping[str, BaseDistribution]
@@ -111,6 +124,7 @@ class SearchDomain:
     allowed: Callable[[Params], bool] | None = None
     switched_off: Callable[[Params], Collection[str]] | None = None
     cost_exponent: float = COST_EXPONENT
+    prefer: Utility | None = None
 
 
 def cost_exponent(budget: Budget) -> float:
@@ -160,7 +174,9 @@ class _Acquisition:
         over = [p.predict(everywhere)[0] for p in self._limits]
         feasible = np.all([o <= 0 for o in over], axis=0) if over else np.full(len(predicted), True)
         reference = predicted.min(axis=0) - BEYOND * np.ptp(predicted, axis=0)
-        self._low, self._high = boxes(_thinned(predicted[feasible]), reference)
+        self._improvement = improvement(
+            _thinned(predicted[feasible]), reference, where.prefer, known.anchors, BEYOND
+        )
         self._guesses = unit_cube.guesses(where.guesses)
         self._belief = BELIEF / len(ended)
 
@@ -170,7 +186,7 @@ class _Acquisition:
         found = [p.predict(features) for p in self._objectives]
         mean, deviation = (np.column_stack(part) for part in zip(*found, strict=True))
         # logarithms, since improvements span many orders of magnitude
-        worth = np.log(expected_improvement(mean, deviation, self._low, self._high) + LEAST)
+        worth = np.log(self._improvement(mean, deviation) + LEAST)
         for process in self._limits:
             over, error = process.predict(features)
             worth = worth + log_ndtr(-over / error)

@@ -48,6 +48,7 @@ class Suggester:
         self._sampler, self._seed, self._startup = sampler, seed, startup
         self._points: dict[int, TrackedPoint] = {}
         self._finished: set[int] = set()
+        self._base: list[float] | None = None
         self._shadow = ShadowStudy(self._distributions, senses)
         self._filling_points = SpaceFillingPoints(where, seed)
         self._lock = RLock()
@@ -74,6 +75,12 @@ class Suggester:
             if observation is not None:
                 self._finished.add(number)
             self._shadow.add(*self._points[number])
+
+    def tell_base(self, values: Sequence[float]) -> None:
+        """Values of the base model, which the units of a preference (`SearchDomain.prefer`) depend
+        on."""
+        with self._lock:
+            self._base = list(values)
 
     def drop(self, number: int) -> None:
         """Drop a pending point that will have no values: it failed, was stopped, or was released.
@@ -106,7 +113,8 @@ class Suggester:
             (params, observation) for _, params, observation, _ in points if observation is not None
         ]
         pending = [params for _, params, observation, _ in points if observation is None]
-        return Observations(ended, pending, [1.0 if s == "max" else -1.0 for s in self._senses])
+        signs = [1.0 if s == "max" else -1.0 for s in self._senses]
+        return Observations(ended, pending, signs, self._base)
 
     def _allowed(self, params: Params) -> bool:
         return self._where.allowed is None or self._where.allowed(params)
