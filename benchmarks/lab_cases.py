@@ -1,0 +1,223 @@
+"""The cases of `benchmarks/cluster_lab.py` in which hosts and cables fail, or join."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from importlib.metadata import distribution
+from pathlib import Path
+
+from chaos_kills import wait_for_training
+from chaos_sweep import ROOT, Chaos, Failed
+from lab_hosts import Host
+from lab_sweep import (
+    Writers,
+    busy,
+    ended,
+    host_in_training,
+    long_sweep,
+    losses,
+    new_sweep,
+    refused,
+)
+
+from mtray.run_files import trial_dir
+
+SHORT_CUT, LONG_CUT = 40.0, 100.0  # seconds
+BEFORE = "exit code 2 before the first trial"
+
+
+def plain(chaos: Chaos, hosts: list[Host]) -> str:
+    chaos.trials = 4
+    process = chaos.start()
+    used = chaos.wait_for(
+        lambda: len(found := busy(hosts)) == len(hosts) and [h.letter for h in found],
+        "workers on all hosts",
+    )  # fmt: skip
+    return f"{ended(chaos, process)}; workers on {', '.join(used)}; {losses(chaos).text}"
+
+
+def two_hosts(chaos: Chaos, hosts: list[Host]) -> str:
+    """The name of each host stands for 127.0.1.1."""
+    chaos.study["resources"]["workers"] = 2
+    process = chaos.start()
+    chaos.wait_for(lambda: len(busy(hosts)) == 2, "a worker on each host")
+    return f"{ended(chaos, process)}; a worker on each of two hosts; {losses(chaos).text}"
+
+
+def host_lost(chaos: Chaos, hosts: list[Host]) -> str:
+    long_sweep(chaos, epochs=48)
+    process = chaos.start()
+    lost, _ = host_in_training(chaos, hosts)
+    lost.lose()
+    said, found = ended(chaos, process), losses(chaos)
+    if list(found.classes) != ["node_lost"] or not found.resumed or found.repeated:
+        raise Failed(f"{found}\n{chaos.text}")
+    return f"{said}; {found.text} of {768}"
+
+
+def network_cut(chaos: Chaos, hosts: list[Host]) -> str:
+    long_sweep(chaos, epochs=64)
+    process = chaos.start()
+    cut, _ = host_in_training(chaos, hosts)
+    cut.link("down")
+    time.sleep(SHORT_CUT)
+    cut.link("up")
+    said, found = ended(chaos, process), losses(chaos)
+    if set(found.classes) - {"node_lost"} or found.repeated:
+        raise Failed(f"{found}\n{chaos.text}")
+    return f"{said}; {found.text}"
+
+
+def long_cut(chaos: Chaos, hosts: list[Host]) -> str:
+    """The host that was cut off trains on, and must not write any more once its trial has been
+    started elsewhere."""
+    long_sweep(chaos, epochs=160)
+    process = chaos.start()
+    cut, number = host_in_training(chaos, hosts)
+    writers = Writers(trial_dir(chaos.run_dir, number))
+    with writers.watching():
+        cut.link("down")
+        since = time.time()
+        time.sleep(LONG_CUT)
+        alone = bool(busy([cut]))
+        cut.link("up")
+        said, found = ended(chaos, process), losses(chaos)
+    taken = writers.taken_over(cut.letter)
+    if taken is None or set(found.classes) != {"node_lost"} or found.repeated:
+        raise Failed(f"taken over {taken}, {found}\n{writers.files}\n{chaos.text}")
+    on, late = writers.by(cut.letter, since, taken), writers.by(cut.letter, taken)
+    if late:
+        raise Failed(f"{cut.letter} wrote {late} after the takeover\n{chaos.text}")
+    return (
+        f"{said}; {found.text}; the trial was taken over {taken - since:.0f} s after the cut; the "
+        f"cut-off host wrote {len(on)} files before that and none after it"
+        f"{', though its worker ran on' if alone else ''}"
+    )
+
+
+def host_added(chaos: Chaos, hosts: list[Host]) -> str:
+    chaos.trials = 4
+    process = chaos.start()
+    chaos.wait_for_text("trial 0 started")
+    hosts[-1].start_ray(hosts[0].address)
+    chaos.wait_for(lambda: busy(hosts[-1:]), "a worker on the host that joined")
+    return f"{ended(chaos, process)}; {hosts[-1].letter} got a worker; {losses(chaos).text}"
+
+
+def not_shared(chaos: Chaos, hosts: list[Host]) -> str:
+    refused(chaos, [f"{h.letter} ({h.address}): does not see" for h in hosts[1:]])
+    return f"{BEFORE}; names {', '.join(h.letter for h in hosts[1:])} and the folder"
+
+
+def other_code(chaos: Chaos, hosts: list[Host]) -> str:
+    refused(chaos, [f"b ({hosts[1].address}): has other code of mtray"])
+    return f"{BEFORE}; names b with both versions"
+
+
+def without_mtray(chaos: Chaos, hosts: list[Host]) -> str:
+    refused(chaos, [f"b ({hosts[1].address}): cannot import mtray"])
+    return f"{BEFORE}; names b; no traceback"
+
+
+def head_only_model(chaos: Chaos, hosts: list[Host]) -> str:
+    model = chaos.folder / "models/base"
+    chaos.study["model"] = str(model)
+    refused(chaos, [f"b ({hosts[1].address}): has no {model}"])
+    return f"{BEFORE}; names b and the model's folder"
+
+
+def without_metric(chaos: Chaos, hosts: list[Host]) -> str:
+    refused(chaos, [f"b ({hosts[1].address}): cannot compute COMET"])
+    return f"{BEFORE}; names b and what is missing there"
+
+
+def other_versions(chaos: Chaos, hosts: list[Host]) -> str:
+    """A package, not mtray: told, and no reason to refuse."""
+    chaos.trials = 1
+    process = chaos.start()
+    said = ended(chaos, process)
+    if f"note: b ({hosts[1].address}): has other versions: optuna 0.0.1 (here" not in chaos.text:
+        raise Failed(chaos.text)
+    return f"{said}; a note names b, the package and both versions"
+
+
+def two_sweeps(chaos: Chaos, hosts: list[Host]) -> str:
+    """Each with one trial at a time, on its own half of the cluster."""
+    both = [new_sweep(chaos.folder, hosts, name) for name in ("one", "two")]
+    for each in both:
+        long_sweep(each, epochs=24)
+        each.study["resources"]["concurrent_trials"] = 1
+    first = both[0].start()
+    wait_for_training(both[0])
+    actors = {h.letter: h.processes("ray::ImplicitFunc") for h in hosts}
+    second = both[1].start()
+    wait_for_training(both[1])
+    for host in hosts:
+        host.kill(actors[host.letter])
+    said = [ended(each, process) for each, process in zip(both, (first, second), strict=True)]
+    found = [losses(each) for each in both]
+    if found[0].classes != {"worker_lost": 1} or found[0].repeated or found[1].classes:
+        raise Failed(f"{found}\n{both[0].text}\n{both[1].text}")
+    return "; ".join(f"{s}, {f.text}" for s, f in zip(said, found, strict=True))
+
+
+def setups(name: str, folder: Path) -> dict[str, str]:
+    """What is otherwise on some hosts, in lines of shell."""
+    made = SETUPS.get(name)
+    return made(folder) if made else {}
+
+
+def unshared(folder: Path) -> dict[str, str]:
+    return dict.fromkeys("bc", hidden(folder / "runs"))
+
+
+def changed_code(folder: Path) -> dict[str, str]:
+    shutil.copytree(ROOT / "mtray/trial", folder / "other")
+    (folder / "other/more.py").touch()
+    return {"b": f"mount --bind {folder}/other {ROOT}/mtray/trial;"}
+
+
+def no_mtray(folder: Path) -> dict[str, str]:
+    return {"b": hidden(*(place / "mtray" for place in places()))}
+
+
+def no_metric(folder: Path) -> dict[str, str]:
+    found = {(place / ".venv-metrics").resolve() for place in places()}
+    return {"b": hidden(*(environment for environment in found if environment.is_dir()))}
+
+
+def model_on_head(folder: Path) -> dict[str, str]:
+    shutil.copytree(ROOT / "mtray/embedded/weights/base", folder / "models/base")
+    return {"b": hidden(folder / "models")}
+
+
+def other_optuna(folder: Path) -> dict[str, str]:
+    """By what the package's metadata say."""
+    found = distribution("optuna")
+    metadata = next(Path(str(found.locate_file(""))).glob("optuna-*.dist-info")) / "METADATA"
+    changed = metadata.read_text().replace(f"Version: {found.version}", "Version: 0.0.1", 1)
+    (folder / "METADATA").write_text(changed)
+    return {"b": f"mount --bind {folder}/METADATA {metadata};"}
+
+
+SETUPS = {
+    "not_shared": unshared,
+    "other_code": changed_code,
+    "without_mtray": no_mtray,
+    "without_metric": no_metric,
+    "head_only_model": model_on_head,
+    "other_versions": other_optuna,
+}
+
+
+def hidden(*folders: Path) -> str:
+    return "".join(f"mount -t tmpfs tmpfs {folder};" for folder in folders)
+
+
+def places() -> set[Path]:
+    """This checkout, and the one that is installed, which may be another."""
+    text = distribution("mtray").read_text("direct_url.json")
+    installed = [str(json.loads(text)["url"]).removeprefix("file://")] if text else []
+    return {ROOT, *map(Path, installed)}
