@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import chaos_sweep
 import lab_cases as cases
@@ -29,6 +30,7 @@ from lab_jobs import TOKEN, job_submit
 from lab_sweep import PATIENCE, new_sweep
 
 HEADER = "| case | what was done | expected | what happened | seconds |\n|---|---|---|---|---|"
+NO_CPU = {"cpus": 0}
 ALL = "all trials complete"
 
 
@@ -38,7 +40,7 @@ class Case:
 
     letters: the hosts, the first of them the head; `waiting`: those that do not join at first.
     variables: of the processes of all hosts.
-    dashboard: whether the head has one."""
+    head: how it starts Ray; without a CPU no trial runs there."""
 
     done: str
     expected: str
@@ -46,7 +48,7 @@ class Case:
     letters: str = "ab"
     waiting: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
-    dashboard: bool = False
+    head: Mapping[str, Any] = field(default_factory=dict)
 
 
 REFUSED = cases.BEFORE
@@ -61,16 +63,16 @@ CASES = {
     "host_lost": Case(
         "a host with a running trial is lost, without notice",
         f"exit code 0, {ALL}; the loss is a node_lost, and the trial resumes elsewhere from its "
-        "checkpoint", cases.host_lost, "abc",
+        "checkpoint", cases.host_lost, "abc", head=NO_CPU,
     ),
     "network_cut": Case(
         f"a host with a running trial is cut off for {cases.SHORT_CUT:.0f} s",
-        f"exit code 0, {ALL}; nothing is trained twice", cases.network_cut, "abc",
+        f"exit code 0, {ALL}; nothing is trained twice", cases.network_cut, "abc", head=NO_CPU,
     ),
     "long_cut": Case(
         f"a host with a running trial is cut off for {cases.LONG_CUT:.0f} s",
         f"exit code 0, {ALL}; the trial resumes elsewhere, and the cut-off host writes nothing "
-        "more into its folder", cases.long_cut, "abc",
+        "more into its folder", cases.long_cut, "abc", head=NO_CPU,
     ),
     "host_added": Case(
         "a host joins while the sweep runs", f"exit code 0, {ALL}; the host is used",
@@ -84,7 +86,7 @@ CASES = {
     "job_submit": Case(
         "ray job submit from another host with a token, ray job stop, and submitted again",
         f"STOPPED, then SUCCEEDED with {ALL}, resumed from their checkpoints", job_submit,
-        variables=TOKEN, dashboard=True,
+        variables=TOKEN, head={"dashboard": True},
     ),
     "not_shared": Case(
         "a runs folder that only the first host sees", f"{REFUSED}, naming hosts and folder",
@@ -138,7 +140,7 @@ def run_case(name: str, keep: bool = False) -> Row:
         (folder / "runs").mkdir()
         with lab(
             case.letters, folder, cases.setups(name, folder), case.variables, case.waiting,
-            case.dashboard,
+            case.head,
         ) as hosts:  # fmt: skip
             chaos = new_sweep(folder, hosts)
             try:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 NAME = "mtraylab"
 SWITCH = f"{NAME}-switch"
@@ -94,12 +95,12 @@ class Host:
         if self._init.stdout.readline() != "ready\n":
             raise RuntimeError(f"host {letter} was not set up")
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children")
-        self._pid = int(children.read_text().split()[0])
+        self.pid = int(children.read_text().split()[0])
 
     @property
     def prefix(self) -> tuple[str, ...]:
         """Of a command that runs on this host."""
-        return ("nsenter", "-t", str(self._pid), "-m", "-u", "-n", "-p")
+        return ("nsenter", "-t", str(self.pid), "-m", "-u", "-n", "-p")
 
     def run(self, *command: str, check: bool = True) -> str:
         """What a command prints that runs here."""
@@ -142,7 +143,7 @@ class Host:
     def close(self) -> None:
         """Every process on it ends with its first one."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
         self._init.wait(30)
 
 
@@ -193,10 +194,12 @@ def lab(
     setups: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
     waiting: str = "",
-    dashboard: bool = False,
+    head: Mapping[str, Any] | None = None,
+    ray: bool = True,
 ) -> Iterator[list[Host]]:
     """Connected hosts, the first of them the head of a Ray cluster that all others but those
-    `waiting` have joined. Raises PermissionError where there are no namespaces."""
+    `waiting` have joined, unless there is to be none. `head`: of its `start_ray`. Raises
+    PermissionError where there are no namespaces."""
     if reason := why_not():
         raise PermissionError(reason)
     with open(LOCK, "w") as file, cleaned_up(folder):
@@ -210,16 +213,21 @@ def lab(
             for number, letter in enumerate(letters, start=1):
                 setup = (setups or {}).get(letter, "")
                 hosts.append(Host(letter, number, folder, setup, variables))
-            hosts[0].start_ray(dashboard=dashboard)
-            for host in hosts[1:]:
-                if host.letter not in waiting:
-                    host.start_ray(hosts[0].address)
-            time.sleep(2)  # until the head knows them
+            if ray:
+                _form_cluster(hosts, waiting, head or {})
             yield hosts
         finally:
             for host in hosts:
                 host.close()
             clean()
+
+
+def _form_cluster(hosts: list[Host], waiting: str, head: Mapping[str, Any]) -> None:
+    hosts[0].start_ray(**head)
+    for host in hosts[1:]:
+        if host.letter not in waiting:
+            host.start_ray(hosts[0].address)
+    time.sleep(2)  # until the head knows them
 
 
 if __name__ == "__main__":

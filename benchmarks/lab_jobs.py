@@ -12,7 +12,7 @@ import yaml
 from chaos_kills import checkpoint_of, wait_for_training
 from chaos_sweep import ROOT, Chaos, Failed, states_text
 from lab_hosts import DASHBOARD, RAY, Host
-from lab_sweep import PATIENCE, long_sweep, losses
+from lab_sweep import PATIENCE, long_trial, losses
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 STATUS = re.compile(r"\b(PENDING|RUNNING|SUCCEEDED|STOPPED|FAILED)\b")
@@ -64,19 +64,19 @@ class Jobs:
 
 
 def job_submit(chaos: Chaos, hosts: list[Host]) -> str:
-    long_sweep(chaos, epochs=48)
+    long_trial(chaos, epochs=48)
     jobs = Jobs(chaos, hosts)
     jobs.submit("first")
     try:
-        wait_for_training(chaos, trials=chaos.trials)
+        wait_for_training(chaos)
     except Failed:
         raise Failed(jobs.log("first")) from None
     jobs.stop("first")
     first = jobs.end("first")
-    kept = [checkpoint_of(chaos, number) for number in range(chaos.trials)]
+    kept = checkpoint_of(chaos)
     jobs.submit("second")
     second, text = jobs.end("second"), jobs.log("second")
-    found, steps = losses(chaos), sorted(step for step in kept if step)
-    if (first, second) != ("STOPPED", "SUCCEEDED") or steps != found.resumed:
+    found = losses(chaos)
+    if (first, second) != ("STOPPED", "SUCCEEDED") or found.resumed != [kept]:
         raise Failed(f"{first}, {second}, kept {kept}, {found}\n{text}")
-    return f"{first}, then {second}, {states_text(chaos)}; {found.text}, where they were stopped"
+    return f"{first}, then {second}, {states_text(chaos)}; {found.text}, where it was stopped"

@@ -21,6 +21,7 @@ from mtray.search.execution.worker_logs import worker_places
 
 PATIENCE = 600.0  # seconds: three hosts share the cores of one
 WORKER = "ray::RayTrainWorker"
+SEGMENTS = 12  # of an evaluation set
 OWNER = ".owner-workers"
 
 
@@ -34,15 +35,18 @@ def new_sweep(folder: Path, hosts: list[Host], name: str = "") -> Chaos:
     chaos.variables = {
         **ENVIRONMENT, "MTRAY_CACHE": str(cache_dir()), "MTRAY_STORE": str(folder / "store"),
     }  # fmt: skip
-    # as few as show it
-    chaos.study["budget"]["baselines"] = "none"
-    chaos.trials = 2
+    # as little as shows it
+    study, evaluation = chaos.study, chaos.study["evaluation"]
+    study["budget"]["baselines"], chaos.trials = "none", 2
+    evaluation["comet"], study["objectives"] = "none", {"chrf.en-uk": "max", "retention": "max"}
+    for part in (*evaluation["quality"], *evaluation["abilities"].values()):
+        part["size"] = SEGMENTS
     return chaos
 
 
-def long_sweep(chaos: Chaos, epochs: int, trials: int = 2) -> None:
-    """Trials of 16 steps for each epoch, with a checkpoint every two seconds."""
-    chaos.trials = trials
+def long_trial(chaos: Chaos, epochs: int) -> None:
+    """One trial of 16 steps for each epoch, with a checkpoint every two seconds."""
+    chaos.trials = chaos.study["resources"]["concurrent_trials"] = 1
     many_steps(chaos, epochs)
     rate = {"type": "float", "low": 4e-4, "high": 5e-4}
     chaos.space = {"parallel_size": 128, "learning_rate": rate}
@@ -58,19 +62,17 @@ def trains_on(chaos: Chaos, number: int) -> list[str]:
     return [place.host.split()[0] for place in worker_places(trial_dir(chaos.run_dir, number))]
 
 
-def host_in_training(chaos: Chaos, hosts: list[Host]) -> tuple[Host, int]:
-    """A host other than the first one on which a trial trains, once every trial has a checkpoint,
-    and the trial."""
-    wait_for_training(chaos, trials=chaos.trials)
-    letters = {host.letter: host for host in hosts[1:]}
-    for number in range(chaos.trials):
-        for letter in trains_on(chaos, number):
-            if letter in letters:
-                step = checkpoint_of(chaos, number)
-                said = f"  {letter} trains trial {number}, which has a checkpoint of step {step}"
-                print(said, file=sys.stderr, flush=True)
-                return letters[letter], number
-    raise Failed(f"no trial trains on {', '.join(letters)}:\n{chaos.text}")
+def host_in_training(chaos: Chaos, hosts: list[Host]) -> Host:
+    """The host, other than the first one, on which the only trial trains, once it has a
+    checkpoint."""
+    wait_for_training(chaos)
+    letters = trains_on(chaos, 0)
+    step = checkpoint_of(chaos)
+    print(f"  {letters} has a checkpoint of step {step}", file=sys.stderr, flush=True)
+    found = [host for host in hosts[1:] if host.letter in letters]
+    if not found:
+        raise Failed(f"the trial trains on {letters}\n{chaos.text}")
+    return found[0]
 
 
 @dataclass(frozen=True)
