@@ -100,7 +100,8 @@ CASES = {
         cases.other_code,
     ),
     "other_versions": Case(
-        "another version of a package on a host", "exit code 0, a note names host and package",
+        "another version of a package on a host",
+        "a note names host and package, and the trials start",
         cases.other_versions,
     ),
     "head_only_model": Case(

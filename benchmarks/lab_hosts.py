@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # as a cluster in a trusted network
     "RAY_DISABLE_MEMORY_MONITOR": "1",  # all hosts share the memory of one
     "RAY_worker_niceness": "0",  # as the rest of the sweep, where the machine has other work too
+    "RAY_prestart_worker_first_driver": "0",  # no sweep could use those
     "HOME": "/tmp",
 }
 
@@ -224,9 +226,10 @@ def lab(
 
 def _form_cluster(hosts: list[Host], waiting: str, head: Mapping[str, Any]) -> None:
     hosts[0].start_ray(**head)
-    for host in hosts[1:]:
-        if host.letter not in waiting:
-            host.start_ray(hosts[0].address)
+    joining = [host for host in hosts[1:] if host.letter not in waiting]
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(lambda host: host.start_ray(hosts[0].address), joining):
+            pass
     time.sleep(2)  # until the head knows them
 
 
