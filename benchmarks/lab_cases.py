@@ -47,7 +47,7 @@ def two_hosts(chaos: Chaos, hosts: list[Host]) -> str:
 
 
 def host_lost(chaos: Chaos, hosts: list[Host]) -> str:
-    long_trial(chaos, epochs=48)
+    long_trial(chaos, epochs=16)
     process = chaos.start()
     lost = host_in_training(chaos, hosts)
     lost.lose()
@@ -58,7 +58,7 @@ def host_lost(chaos: Chaos, hosts: list[Host]) -> str:
 
 
 def network_cut(chaos: Chaos, hosts: list[Host]) -> str:
-    long_trial(chaos, epochs=64)
+    long_trial(chaos, epochs=32)
     process = chaos.start()
     cut = host_in_training(chaos, hosts)
     cut.link("down")
@@ -73,7 +73,7 @@ def network_cut(chaos: Chaos, hosts: list[Host]) -> str:
 def long_cut(chaos: Chaos, hosts: list[Host]) -> str:
     """The host that was cut off trains on, and must not write any more once its trial has been
     started elsewhere."""
-    long_trial(chaos, epochs=160)
+    long_trial(chaos, epochs=64)
     process = chaos.start()
     cut = host_in_training(chaos, hosts)
     writers = Writers(trial_dir(chaos.run_dir, 0))
@@ -149,7 +149,7 @@ def two_sweeps(chaos: Chaos, hosts: list[Host]) -> str:
     """Each with one trial at a time, on its own half of the cluster."""
     both = [new_sweep(chaos.folder, hosts, name) for name in ("one", "two")]
     for each in both:
-        long_trial(each, epochs=48)
+        long_trial(each, epochs=24)
     first = both[0].start()
     wait_for_training(both[0])
     actors = {h.letter: h.processes("ray::ImplicitFunc") for h in hosts}

@@ -64,7 +64,7 @@ class Jobs:
 
 
 def job_submit(chaos: Chaos, hosts: list[Host]) -> str:
-    long_trial(chaos, epochs=48)
+    long_trial(chaos, epochs=24)
     jobs = Jobs(chaos, hosts)
     jobs.submit("first")
     try:
