@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 NAME = "mtraylab"
 SWITCH = f"{NAME}-switch"
@@ -49,7 +49,7 @@ def why_not() -> str:
         return "only root may make network namespaces"
     if lacking := [tool for tool in TOOLS if not shutil.which(tool)]:
         return f"{', '.join(lacking)} not found (packages iproute2, util-linux, procps)"
-    trial = f"{NAME}-trial"
+    trial = f"{NAME}{os.getpid()}"  # not one that `clean` deletes
     tried = run("ip", "netns", "add", trial, check=False)
     if not tried.returncode:
         own = ("unshare", "--mount", "--uts", "--pid", "--fork")
@@ -181,12 +181,22 @@ def _wait_and_clean(folder: Path) -> None:
     if sys.stdin.buffer.read():
         return  # it has cleaned up itself
     with open(LOCK, "w") as file:
-        # the next lab, which may have begun already, cleans the hosts itself
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # the lock of a process that was killed is free a moment after its pipes; if the next lab
+        # has it already, that one cleans the hosts
+        if _locked_within(file, 5.0):
             clean()
         time.sleep(1)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked_within(file: TextIO, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @contextlib.contextmanager
