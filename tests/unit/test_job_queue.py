@@ -271,6 +271,7 @@ def test_who_asks_the_actor_waits_until_there_is_an_answer(monkeypatch):
 
 def test_the_placement_group_of_an_executor_comes_back_when_it_ends(queue):
     queue.place("a", "group")
+    assert queue.started() == 0, "its workers still read the model"
     begun_by_b = queue.submit(work(1))
     assert queue.take("b", 0).ticket == begun_by_b
     assert queue.end("b", None).group is None

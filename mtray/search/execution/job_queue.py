@@ -210,7 +210,7 @@ class JobQueue:
 
     def started(self) -> int:
         """How many executors run, that is, whose workers have asked for a job."""
-        return len(self._executors)
+        return sum(bool(own.places) for own in self._executors.values())
 
     def close(self) -> None:
         """End every executor as soon as it asks for a job."""
