@@ -5,19 +5,21 @@
 
 The hosts are network namespaces of this machine (`benchmarks/lab_hosts.py`): root on Linux with
 iproute2 is needed. They are taken down again however the command ends, also when it is killed.
-Prints a Markdown table: what was done, what is expected, what happened, seconds; the exit code is 1
-if a case did not end as expected, and 2 if there can be no hosts here. `--keep` prints what the
-sweeps said as well.
+Cases in which a host only lacks something share one cluster. Prints a Markdown table: what was
+done, what is expected, what happened, seconds; the exit code is 1 if a case did not end as
+expected, and 2 if there can be no hosts here. `--keep` prints what the sweeps said as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import string
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ import lab_cases as cases
 from chaos_sweep import Chaos, Failed
 from lab_hosts import Host, lab, why_not
 from lab_jobs import TOKEN, job_submit
+from lab_refusals import REFUSALS, other_optuna, prepare, said_of, start_refused
 from lab_sweep import PATIENCE, new_sweep
 
 HEADER = "| case | what was done | expected | what happened | seconds |\n|---|---|---|---|---|"
@@ -40,7 +43,8 @@ class Case:
 
     letters: the hosts, the first of them the head; `waiting`: those that do not join at first.
     variables: of the processes of all hosts.
-    head: how it starts Ray; without a CPU no trial runs there."""
+    head: how it starts Ray; without a CPU no trial runs there.
+    setups: by letter, what is otherwise on a host, in lines of shell, given the shared folder."""
 
     done: str
     expected: str
@@ -49,9 +53,9 @@ class Case:
     waiting: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)
+    setups: Callable[[Path], dict[str, str]] = lambda folder: {}
 
 
-REFUSED = cases.BEFORE
 CASES = {
     "plain": Case(
         "a sweep on three hosts", f"exit code 0, {ALL}, workers on every host", cases.plain, "abc"
@@ -88,29 +92,10 @@ CASES = {
         f"STOPPED, then SUCCEEDED with {ALL}, resumed from their checkpoints", job_submit,
         variables=TOKEN, head={"dashboard": True},
     ),
-    "not_shared": Case(
-        "a runs folder that only the first host sees", f"{REFUSED}, naming hosts and folder",
-        cases.not_shared, "abc",
-    ),
-    "without_mtray": Case(
-        "mtray missing on a host", f"{REFUSED}, naming the host; no traceback", cases.without_mtray
-    ),
-    "other_code": Case(
-        "other code of mtray on a host", f"{REFUSED}, naming the host and both versions",
-        cases.other_code,
-    ),
     "other_versions": Case(
         "another version of a package on a host",
-        "a note names host and package, and the trials start",
-        cases.other_versions,
-    ),
-    "head_only_model": Case(
-        "a model's folder that only the head has", f"{REFUSED}, naming host and folder",
-        cases.head_only_model,
-    ),
-    "without_metric": Case(
-        "the interpreter for COMET missing on a host", f"{REFUSED}, naming the host",
-        cases.without_metric,
+        "a note names host and package, and the trials start", cases.other_versions,
+        setups=lambda folder: {"b": other_optuna(folder)},
     ),
 }  # fmt: skip
 
@@ -126,44 +111,89 @@ class Row:
 
     @property
     def text(self) -> str:
-        case, said = CASES[self.name], "" if self.right else "NOT AS EXPECTED: "
+        case = CASES.get(self.name) or REFUSALS[self.name]
+        said = "" if self.right else "NOT AS EXPECTED: "
         happened = f"{said}{self.happened}".replace("|", "\\|")
         cells = (self.name, case.done, case.expected, happened, f"{self.seconds:.0f}")
         return f"| {' | '.join(cells)} |"
 
 
+def outcome(happens: Callable[[], str], name: str) -> tuple[str, bool]:
+    """What happened, and whether it is as it should be."""
+    try:
+        return happens(), True
+    except Failed as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return str(error).splitlines()[0], False
+
+
+@contextlib.contextmanager
+def shared_folder() -> Iterator[Path]:
+    # every host has a /tmp of its own
+    with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as made:
+        (Path(made) / "runs").mkdir()
+        yield Path(made)
+
+
+@contextlib.contextmanager
+def sweep_on(hosts: list[Host], folder: Path, keep: bool) -> Iterator[Chaos]:
+    chaos = new_sweep(folder, hosts)
+    try:
+        yield chaos
+    finally:
+        chaos.kill_all()
+        if keep:
+            print(chaos.text, file=sys.stderr, flush=True)
+
+
 def run_case(name: str, keep: bool = False) -> Row:
     """Raises PermissionError where hosts cannot be made."""
     case, start = CASES[name], time.monotonic()
-    # every host has a /tmp of its own
-    with tempfile.TemporaryDirectory(dir="/var/tmp", ignore_cleanup_errors=True) as made:
-        folder = Path(made)
-        (folder / "runs").mkdir()
-        with lab(
-            case.letters, folder, cases.setups(name, folder), case.variables, case.waiting,
-            case.head,
-        ) as hosts:  # fmt: skip
-            chaos = new_sweep(folder, hosts)
-            try:
-                happened, right = case.run(chaos, hosts), True
-            except Failed as error:
-                print(f"{name}: {error}", file=sys.stderr, flush=True)
-                happened, right = str(error).splitlines()[0], False
-            finally:
-                chaos.kill_all()
-                if keep:
-                    print(chaos.text, file=sys.stderr, flush=True)
+    with shared_folder() as folder, lab(
+        case.letters, folder, case.setups(folder), case.variables, case.waiting, case.head
+    ) as hosts, sweep_on(hosts, folder, keep) as chaos:  # fmt: skip
+        happened, right = outcome(lambda: case.run(chaos, hosts), name)
     return Row(name, happened, time.monotonic() - start, right)
+
+
+def run_refusals(names: Sequence[str], keep: bool = False) -> list[Row]:
+    """All on one cluster, each with a host of its own. Raises PermissionError where hosts cannot be
+    made."""
+    start, letters = time.monotonic(), string.ascii_lowercase[: 1 + len(names)]
+    with shared_folder() as folder:
+        (folder / "models").mkdir()
+        lacking = zip(letters[1:], names, strict=True)
+        setups = {letter: REFUSALS[name].lacking(folder) for letter, name in lacking}
+        with lab(letters, folder, setups) as hosts, sweep_on(hosts, folder, keep) as chaos:
+            prepare(chaos)
+            happened, right = outcome(lambda: start_refused(chaos) or "", names[0])
+            found = [(happened, right)] * len(names)
+            if right:
+                found = [
+                    outcome(lambda h=host, n=name: said_of(chaos, h, n), name)
+                    for host, name in zip(hosts[1:], names, strict=True)
+                ]
+    seconds = time.monotonic() - start
+    return [Row(n, text, seconds, good) for n, (text, good) in zip(names, found, strict=True)]
+
+
+def rows_of(names: Sequence[str], keep: bool) -> Iterator[Row]:
+    for name in names:
+        if name in CASES:
+            yield run_case(name, keep)
+    if refusals := [name for name in names if name in REFUSALS]:
+        yield from run_refusals(refusals, keep)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=list(CASES), help="some of them")
+    parser.add_argument("--only", nargs="+", choices=[*CASES, *REFUSALS], help="some of them")
     parser.add_argument("--list", action="store_true", help="name them and do nothing")
     parser.add_argument("--keep", action="store_true", help="print what the sweeps said")
     args = parser.parse_args()
     if args.list:
-        print("\n".join(f"{name}: {case.done}" for name, case in CASES.items()))
+        listed = {**CASES, **REFUSALS}
+        print("\n".join(f"{name}: {case.done}" for name, case in listed.items()))
         return 0
     if reason := why_not():
         print(f"nothing was run: {reason}", file=sys.stderr)
@@ -172,8 +202,7 @@ def main() -> int:
     chaos_sweep.PATIENCE = PATIENCE
     print(HEADER, flush=True)
     right = True
-    for name in args.only or CASES:
-        row = run_case(name, args.keep)
+    for row in rows_of(args.only or [*CASES, *REFUSALS], args.keep):
         right = right and row.right
         print(row.text, flush=True)
     return not right

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from importlib.metadata import distribution
-from pathlib import Path
 
 from chaos_kills import wait_for_training
-from chaos_sweep import ROOT, Chaos, Failed
+from chaos_sweep import Chaos, Failed
 from lab_hosts import Host
 from lab_sweep import (
     Writers,
@@ -19,13 +15,11 @@ from lab_sweep import (
     long_trial,
     losses,
     new_sweep,
-    refused,
 )
 
 from mtray.run_files import trial_dir
 
 SHORT_CUT, LONG_CUT = 40.0, 100.0  # seconds
-BEFORE = "exit code 2 before the first trial"
 
 
 def plain(chaos: Chaos, hosts: list[Host]) -> str:
@@ -106,35 +100,6 @@ def host_added(chaos: Chaos, hosts: list[Host]) -> str:
     return f"{ended(chaos, process)}; {hosts[-1].letter} got a worker; {losses(chaos).text}"
 
 
-def not_shared(chaos: Chaos, hosts: list[Host]) -> str:
-    refused(chaos, [f"{h.letter} ({h.address}): does not see" for h in hosts[1:]])
-    return f"{BEFORE}; names {', '.join(h.letter for h in hosts[1:])} and the folder"
-
-
-def other_code(chaos: Chaos, hosts: list[Host]) -> str:
-    refused(chaos, [f"b ({hosts[1].address}): has other code of mtray"])
-    return f"{BEFORE}; names b with both versions"
-
-
-def without_mtray(chaos: Chaos, hosts: list[Host]) -> str:
-    refused(chaos, [f"b ({hosts[1].address}): cannot import mtray"])
-    return f"{BEFORE}; names b; no traceback"
-
-
-def head_only_model(chaos: Chaos, hosts: list[Host]) -> str:
-    model = chaos.folder / "models/base"
-    chaos.study["model"] = str(model)
-    refused(chaos, [f"b ({hosts[1].address}): has no {model}"])
-    return f"{BEFORE}; names b and the model's folder"
-
-
-def without_metric(chaos: Chaos, hosts: list[Host]) -> str:
-    chaos.study["evaluation"]["comet"] = "embedded"
-    chaos.study["objectives"] = {"quality": "max", "retention": "max"}
-    refused(chaos, [f"b ({hosts[1].address}): cannot compute COMET"])
-    return f"{BEFORE}; names b and what is missing there"
-
-
 def other_versions(chaos: Chaos, hosts: list[Host]) -> str:
     """A package, not mtray: told, and no reason to refuse."""
     process = chaos.start()
@@ -162,63 +127,3 @@ def two_sweeps(chaos: Chaos, hosts: list[Host]) -> str:
     if found[0].classes != {"worker_lost": 1} or found[0].repeated or found[1].classes:
         raise Failed(f"{found}\n{both[0].text}\n{both[1].text}")
     return "; ".join(f"{s}, {f.text}" for s, f in zip(said, found, strict=True))
-
-
-def setups(name: str, folder: Path) -> dict[str, str]:
-    """What is otherwise on some hosts, in lines of shell."""
-    made = SETUPS.get(name)
-    return made(folder) if made else {}
-
-
-def unshared(folder: Path) -> dict[str, str]:
-    return dict.fromkeys("bc", hidden(folder / "runs"))
-
-
-def changed_code(folder: Path) -> dict[str, str]:
-    shutil.copytree(ROOT / "mtray/trial", folder / "other")
-    (folder / "other/more.py").touch()
-    return {"b": f"mount --bind {folder}/other {ROOT}/mtray/trial;"}
-
-
-def no_mtray(folder: Path) -> dict[str, str]:
-    return {"b": hidden(*(place / "mtray" for place in places()))}
-
-
-def no_metric(folder: Path) -> dict[str, str]:
-    found = {(place / ".venv-metrics").resolve() for place in places()}
-    return {"b": hidden(*(environment for environment in found if environment.is_dir()))}
-
-
-def model_on_head(folder: Path) -> dict[str, str]:
-    shutil.copytree(ROOT / "mtray/embedded/weights/base", folder / "models/base")
-    return {"b": hidden(folder / "models")}
-
-
-def other_optuna(folder: Path) -> dict[str, str]:
-    """By what the package's metadata say."""
-    found = distribution("optuna")
-    metadata = next(Path(str(found.locate_file(""))).glob("optuna-*.dist-info")) / "METADATA"
-    changed = metadata.read_text().replace(f"Version: {found.version}", "Version: 0.0.1", 1)
-    (folder / "METADATA").write_text(changed)
-    return {"b": f"mount --bind {folder}/METADATA {metadata};"}
-
-
-SETUPS = {
-    "not_shared": unshared,
-    "other_code": changed_code,
-    "without_mtray": no_mtray,
-    "without_metric": no_metric,
-    "head_only_model": model_on_head,
-    "other_versions": other_optuna,
-}
-
-
-def hidden(*folders: Path) -> str:
-    return "".join(f"mount -t tmpfs tmpfs {folder};" for folder in folders)
-
-
-def places() -> set[Path]:
-    """This checkout, and the one that is installed, which may be another."""
-    text = distribution("mtray").read_text("direct_url.json")
-    installed = [str(json.loads(text)["url"]).removeprefix("file://")] if text else []
-    return {ROOT, *map(Path, installed)}

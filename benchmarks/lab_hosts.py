@@ -116,7 +116,14 @@ class Host:
             where = ["--head", f"--port={PORT}", f"--include-dashboard={str(dashboard).lower()}"]
             where += ["--dashboard-host=0.0.0.0", f"--dashboard-port={DASHBOARD}"]
         # what Ray starts here keeps the umask
-        begin = ("sh", "-c", f'umask {UMASKS[self.letter]:03o}; exec "$@"', "sh", RAY, "start")
+        begin = (
+            "sh",
+            "-c",
+            f'umask {UMASKS.get(self.letter, 0o022):03o}; exec "$@"',
+            "sh",
+            RAY,
+            "start",
+        )
         self.run(*begin, *where, f"--node-ip-address={self.address}", f"--num-cpus={cpus}",
                  "--object-store-memory=200000000", "--disable-usage-stats")  # fmt: skip
 

@@ -114,14 +114,6 @@ def ended(chaos: Chaos, process: subprocess.Popen[str], code: int = 0) -> str:
     return f"exit code {code}, {states_text(chaos)}"
 
 
-def refused(chaos: Chaos, told: list[str]) -> None:
-    """A start that must end with code 2 before the first trial, and say all this; no traceback."""
-    chaos.end(chaos.start(), 2)
-    missing = [text for text in told if text not in chaos.text]
-    if missing or "Traceback" in chaos.text or records_of(chaos.run_dir):
-        raise Failed(f"not told: {missing}\n{chaos.text}")
-
-
 @dataclass
 class Writers:
     """Which host wrote what in a trial's folder, and when (`lab_hosts.UMASKS`).
