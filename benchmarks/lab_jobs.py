@@ -4,7 +4,6 @@ submitted again."""
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 import time
 
@@ -38,7 +37,7 @@ class Jobs:
             "--study", study, "--space", space, "--runs-dir", runs,
             "--trials", str(chaos.trials), "--page", "off", "--address", "auto",
         ]  # fmt: skip
-        self._ray("submit", f"--submission-id={name}", "--no-wait", "--", shlex.join(command))
+        self._ray("submit", f"--submission-id={name}", "--no-wait", "--", *command)
 
     def stop(self, name: str) -> None:
         self._ray("stop", "--no-wait", name)
@@ -60,7 +59,7 @@ class Jobs:
         raise Failed(f"job {name} is {found}\n{self.log(name)}")
 
     def _ray(self, verb: str, *rest: str) -> str:
-        return self._host.run(RAY, "job", verb, self._address, *rest)
+        return self._host.run(RAY, "job", verb, self._address, *rest, check=verb == "submit")
 
 
 def job_submit(chaos: Chaos, hosts: list[Host]) -> str:
