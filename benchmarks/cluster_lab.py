@@ -122,7 +122,7 @@ def outcome(happens: Callable[[], str], name: str) -> tuple[str, bool]:
     """What happened, and whether it is as it should be."""
     try:
         return happens(), True
-    except Failed as error:
+    except (Failed, RuntimeError) as error:  # RuntimeError: of a command that builds the hosts
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return str(error).splitlines()[0], False
 
@@ -149,10 +149,14 @@ def sweep_on(hosts: list[Host], folder: Path, keep: bool) -> Iterator[Chaos]:
 def run_case(name: str, keep: bool = False) -> Row:
     """Raises PermissionError where hosts cannot be made."""
     case, start = CASES[name], time.monotonic()
-    with shared_folder() as folder, lab(
-        case.letters, folder, case.setups(folder), case.variables, case.waiting, case.head
-    ) as hosts, sweep_on(hosts, folder, keep) as chaos:  # fmt: skip
-        happened, right = outcome(lambda: case.run(chaos, hosts), name)
+
+    def happens() -> str:
+        with shared_folder() as folder, lab(
+            case.letters, folder, case.setups(folder), case.variables, case.waiting, case.head
+        ) as hosts, sweep_on(hosts, folder, keep) as chaos:  # fmt: skip
+            return case.run(chaos, hosts)
+
+    happened, right = outcome(happens, name)
     return Row(name, happened, time.monotonic() - start, right)
 
 

@@ -115,17 +115,15 @@ class Host:
         if not head:
             where = ["--head", f"--port={PORT}", f"--include-dashboard={str(dashboard).lower()}"]
             where += ["--dashboard-host=0.0.0.0", f"--dashboard-port={DASHBOARD}"]
+        where += [f"--node-ip-address={self.address}", f"--num-cpus={cpus}",
+                  "--object-store-memory=200000000", "--disable-usage-stats"]  # fmt: skip
         # what Ray starts here keeps the umask
-        begin = (
-            "sh",
-            "-c",
-            f'umask {UMASKS.get(self.letter, 0o022):03o}; exec "$@"',
-            "sh",
-            RAY,
-            "start",
-        )
-        self.run(*begin, *where, f"--node-ip-address={self.address}", f"--num-cpus={cpus}",
-                 "--object-store-memory=200000000", "--disable-usage-stats")  # fmt: skip
+        begin = ("sh", "-c", f'umask {UMASKS.get(self.letter, 0o022):03o}; exec "$@"', "sh")
+        try:
+            self.run(*begin, RAY, "start", *where)
+        except RuntimeError:  # Ray waits half a minute, which is short on a busy machine
+            self.run(RAY, "stop", "--force", check=False)
+            self.run(*begin, RAY, "start", *where)
 
     def titles(self) -> list[str]:
         """The titles of its processes."""
