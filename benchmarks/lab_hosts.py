@@ -242,7 +242,7 @@ def lab(
 def _form_cluster(hosts: list[Host], waiting: str, head: Mapping[str, Any]) -> None:
     hosts[0].start_ray(**head)
     joining = [host for host in hosts[1:] if host.letter not in waiting]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(lambda host: host.start_ray(hosts[0].address), joining):
             pass
     time.sleep(2)  # until the head knows them
