@@ -113,13 +113,18 @@ def other_versions(chaos: Chaos, hosts: list[Host]) -> str:
 def two_sweeps(chaos: Chaos, hosts: list[Host]) -> str:
     """Each with one trial at a time, on its own half of the cluster."""
     both = [new_sweep(chaos.folder, hosts, name) for name in ("one", "two")]
-    for each in both:
-        long_trial(each, epochs=24)
+    for each, epochs in zip(both, (64, 16), strict=True):
+        long_trial(each, epochs)
     first = both[0].start()
-    wait_for_training(both[0])
-    actors = {h.letter: h.processes("ray::ImplicitFunc") for h in hosts}
+
+    def actors_of_first() -> dict[str, list[str]]:
+        found = {host.letter: host.processes("ray::ImplicitFunc") for host in hosts}
+        return found if any(found.values()) else {}
+
+    actors = both[0].wait_for(actors_of_first, "the process of a trial")
     second = both[1].start()
-    wait_for_training(both[1])
+    for each in both:
+        wait_for_training(each)
     for host in hosts:
         host.kill(actors[host.letter])
     said = [ended(each, process) for each, process in zip(both, (first, second), strict=True)]
