@@ -43,7 +43,7 @@ OTHER = {**versions(), "code": "0123456789ab"}
 PROBLEMS = {
     "folder": ({"sees_folder": False}, r"b \(10.0.0.2\): does not see this machine's {folder}"),
     "model": ({"lacks": ["/models/x"]}, r"b \(10.0.0.2\): has no /models/x"),
-    "program": ({"no_program": ["my-metric"]}, r"b \(10.0.0.2\): finds no program my-metric"),
+    "program": ({"no_program": ["my-metric"]}, r"b \(10.0.0.2\): finds no my-metric"),
     "comet": (
         {"comet_error": "comet: no interpreter for metrics"},
         r"b \(10.0.0.2\): cannot compute COMET \(comet: no interpreter",
@@ -91,11 +91,11 @@ def test_what_trials_need_on_their_machine(tmp_path):
     assert probes.needs_of(study).paths[0] == str(tmp_path)
     hub = SimpleNamespace(model="someone/model", evaluation=study.evaluation)
     assert "someone/model" not in probes.needs_of(hub).paths
-    own = {"mine": ("python", str(tmp_path), "--fast")}
+    own = {"mine": ("python", str(tmp_path), "--fast", "/no/such")}
     for comet, needed in (("none", False), ("embedded", True)):
         wanted = study.evaluation.model_copy(update={"comet": comet, "more_metrics": own})
         needs = probes.needs_of(study.model_copy(update={"evaluation": wanted}))
-        assert needs == probes.Needs((str(tmp_path),), ("python",), needed)
+        assert needs == probes.Needs((str(tmp_path),), ("python", str(tmp_path)), needed)
 
 
 def test_a_model_of_which_a_machine_has_another_copy(cluster, tmp_path):
@@ -103,6 +103,8 @@ def test_a_model_of_which_a_machine_has_another_copy(cluster, tmp_path):
     (model / "more").mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "more/weights").write_text("12345")
+    (model / ".cache").mkdir()
+    (model / ".cache/lock").write_text("of this machine")
     study = make_study(model=str(model))
     assert probes.check_nodes(tmp_path, study) == []
     for files, told in (

@@ -22,8 +22,8 @@ NONCE = ".probe-"
 class Needs:
     """What trials need on their machine besides the runs folder.
 
-    paths: files and folders of this machine.
-    programs: commands.
+    paths: files and folders of this machine, which must be the same there.
+    programs: commands, and files that they read, which must be there.
     comet: whether an interpreter that computes COMET.
     """
 
@@ -81,11 +81,15 @@ def needs_of(study: Study) -> Needs:
     """What trials of the study need on their machine."""
     wanted = study.evaluation
     named = [study.model, wanted.comet, wanted.embedder, *wanted.more_comet.values()]
-    commands = [*wanted.more_metrics.values()]
-    named += [word for command in commands for word in command if Path(word).is_absolute()]
+    programs = [
+        word
+        for command in wanted.more_metrics.values()
+        for place, word in enumerate(command)
+        if not place or (Path(word).is_absolute() and Path(word).exists())
+    ]
     return Needs(
         tuple(dict.fromkeys(str(name) for name in named if name and Path(str(name)).exists())),
-        tuple(dict.fromkeys(command[0] for command in commands)),
+        tuple(dict.fromkeys(programs)),
         wanted.comet != NO_COMET or bool(wanted.more_comet),
     )
 
@@ -135,13 +139,14 @@ def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
     without mtray can run it, too."""
 
     def sizes(path: str) -> dict[str, int]:
-        """Of a file, or of every file in a folder and below."""
+        """Of a file, or of every file in a folder and below, but for hidden ones."""
         import os
 
         files = [os.path.join(at, name) for at, _, names in os.walk(path) for name in names]
         if os.path.isfile(path):
             files = [path]
-        return {os.path.relpath(file, path): os.path.getsize(file) for file in files}
+        found = {os.path.relpath(file, path): os.path.getsize(file) for file in files}
+        return {name: size for name, size in found.items() if "/." not in f"/{name}" or name == "."}
 
     def look(nonce: str, needs: Mapping[str, Any]) -> dict[str, Any]:
         import os
@@ -158,7 +163,9 @@ def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
         paths = [path for path in needs["paths"] if os.path.exists(path)]
         found["lacks"] = [path for path in needs["paths"] if path not in paths]
         found["files"] = {path: sizes(path) for path in paths}
-        found["no_program"] = [name for name in needs["programs"] if not shutil.which(name)]
+        found["no_program"] = [
+            name for name in needs["programs"] if not (shutil.which(name) or os.path.exists(name))
+        ]
         try:
             from mtray.runtime import versions as versions_there
 
@@ -187,7 +194,7 @@ def _report(
     node = f"{found['host']} ({address})"
     problems = [] if found["sees_folder"] else [f"does not see this machine's {folder}"]
     problems += [f"has no {path}" for path in found["lacks"]]
-    problems += [f"finds no program {name}" for name in found["no_program"]]
+    problems += [f"finds no {name}" for name in found["no_program"]]
     for path, files in found["files"].items():
         if files != here["files"].get(path, files):
             differ = sorted(dict(files.items() ^ here["files"][path].items()))
