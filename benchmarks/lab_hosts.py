@@ -24,6 +24,7 @@ PORT, DASHBOARD = 6379, 8265
 RAY = str(Path(sys.executable).with_name("ray"))
 # a file of a host shows by its permissions which host has written it
 UMASKS = {"a": 0o022, "b": 0o026, "c": 0o062}
+STARTS = 4  # attempts to start Ray on a host
 TOOLS = ("ip", "unshare", "nsenter", "mount", "hostname", "ps")
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "disabled",  # as a cluster in a trusted network
@@ -119,11 +120,15 @@ class Host:
                   "--object-store-memory=200000000", "--disable-usage-stats"]  # fmt: skip
         # what Ray starts here keeps the umask
         begin = ("sh", "-c", f'umask {UMASKS.get(self.letter, 0o022):03o}; exec "$@"', "sh")
-        try:
-            self.run(*begin, RAY, "start", *where)
-        except RuntimeError:  # Ray waits half a minute, which is short on a busy machine
-            self.run(RAY, "stop", "--force", check=False)
-            self.run(*begin, RAY, "start", *where)
+        # Ray itself waits half a minute, which is short on a busy machine
+        for left in reversed(range(STARTS)):
+            try:
+                self.run(*begin, RAY, "start", *where)
+                return
+            except RuntimeError:
+                if not left:
+                    raise
+                self.run(RAY, "stop", "--force", check=False)
 
     def titles(self) -> list[str]:
         """The titles of its processes."""
