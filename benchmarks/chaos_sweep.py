@@ -87,13 +87,16 @@ class Chaos:
     def text(self) -> str:
         return "".join(self.output)
 
-    def wait_for(self, happened: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    def wait_for(self, happened: Callable[[], Any], what: str, seconds: float | None = None) -> Any:
+        """What `happened` returns once it is true, within PATIENCE where no seconds are given."""
+        seconds = PATIENCE if seconds is None else seconds
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             found = happened()
             if found:
                 return found
-            if self.started[-1].poll() is not None and not happened():
+            ended = self.started and self.started[-1].poll() is not None
+            if ended and not happened():
                 raise Failed(f"the sweep ended before {what}:\n{self.text}")
             time.sleep(0.05)
         raise Failed(f"{what}: not within {seconds:.0f} s:\n{self.text}")

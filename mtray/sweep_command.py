@@ -27,6 +27,7 @@ from mtray.run_models import with_run_models
 from mtray.schema import NAME_PATTERN, SIZE_OF, Study
 from mtray.search.execution.console import say
 from mtray.search.execution.ray_connection import check_address, end_process
+from mtray.search.execution.ray_folder import check_lasting
 from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space, load_space
 from mtray.streams import entry_streams
@@ -160,6 +161,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     console = new_console()
     started = time.monotonic()
     study, space = load(args)
+    check_lasting(args.runs_dir)
     if args.address:
         check_address(args.address)
     else:

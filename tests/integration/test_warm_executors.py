@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -88,12 +89,12 @@ def sweep(cluster, tmp_path):
         executors.close()
 
 
-def processes() -> set[int]:
+def processes(title: str = "ray::RayTrainWorker") -> set[int]:
     """Process ids of this cluster's Train workers; another test's sweep may run at the time."""
     found = set()
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if process.cmdline()[:1] and "ray::RayTrainWorker" in process.cmdline()[0]:
+            if process.cmdline()[:1] and title in process.cmdline()[0]:
                 found.add(process.pid)
     return found
 
@@ -132,3 +133,28 @@ def test_a_recipe_that_is_refused_costs_no_executor_and_a_lost_process_costs_one
     else:
         pytest.fail("no trial comes through after the loss")
     assert processes() - before
+
+
+OTHER_CLUSTER = "import time; time.sleep(600)"
+
+
+def test_a_lost_controller_leaves_its_place_free_beside_another_cluster(sweep, tmp_path):
+    """Ray Train's own clean-up finds two clusters on this machine then, and fails."""
+    (tmp_path / "raylet").symlink_to(sys.executable)
+    # Ray knows a cluster by such a process
+    command = [tmp_path / "raylet", "-c", OTHER_CLUSTER, "--gcs-address=127.0.0.1:1"]
+    other = subprocess.Popen(command)
+    try:
+        before = processes("ray::TrainController")
+        run = sweep(workers=2)  # all CPUs, so that no executor starts beside what is left of it
+        run(B)
+        os.kill((processes("ray::TrainController") - before).pop(), signal.SIGKILL)
+        for _ in range(2):  # an idle one that is lost costs no trial, unless it has just begun
+            with suppress(WorkerLost):
+                assert run(B)
+                break
+        else:
+            pytest.fail("no trial comes through after the loss")
+    finally:
+        other.kill()
+        other.wait()

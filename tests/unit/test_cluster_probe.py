@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,9 +21,9 @@ def cluster(monkeypatch):
     """Machines by address; each answers with what this one sees, and its changes."""
     answers = {"10.0.0.1": {}, "10.0.0.2": {}}
 
-    def ask(nonce, paths):
+    def ask(nonce, needs):
         assert Path(nonce).read_text()
-        seen = probes._look()(nonce, paths)
+        seen = probes._look()(nonce, {**asdict(needs), "comet": False})
         return [
             (address, change if isinstance(change, str) else {**seen, "host": "b", **change})
             for address, change in answers.items()
@@ -42,6 +43,11 @@ OTHER = {**versions(), "code": "0123456789ab"}
 PROBLEMS = {
     "folder": ({"sees_folder": False}, r"b \(10.0.0.2\): does not see this machine's {folder}"),
     "model": ({"lacks": ["/models/x"]}, r"b \(10.0.0.2\): has no /models/x"),
+    "program": ({"no_program": ["my-metric"]}, r"b \(10.0.0.2\): finds no my-metric"),
+    "comet": (
+        {"comet_error": "comet: no interpreter for metrics"},
+        r"b \(10.0.0.2\): cannot compute COMET \(comet: no interpreter",
+    ),
     "mtray": (
         {"import_error": "ModuleNotFoundError: No module named 'mtray'"},
         r"b \(10.0.0.2\): cannot import mtray \(ModuleNotFoundError",
@@ -80,11 +86,47 @@ def test_a_single_machine_is_not_asked(cluster, tmp_path, monkeypatch):
     assert probes.check_nodes(tmp_path, make_study()) == []
 
 
-def test_what_trials_read_on_their_machine(tmp_path):
+def test_what_trials_need_on_their_machine(tmp_path):
     study = make_study(model=str(tmp_path))
-    assert probes.shared_paths(study)[0] == str(tmp_path)
+    assert probes.needs_of(study).paths[0] == str(tmp_path)
     hub = SimpleNamespace(model="someone/model", evaluation=study.evaluation)
-    assert "someone/model" not in probes.shared_paths(hub)
+    assert "someone/model" not in probes.needs_of(hub).paths
+    own = {"mine": ("python", str(tmp_path), "--fast", "/no/such")}
+    for comet, needed in (("none", False), ("embedded", True)):
+        wanted = study.evaluation.model_copy(update={"comet": comet, "more_metrics": own})
+        needs = probes.needs_of(study.model_copy(update={"evaluation": wanted}))
+        assert needs == probes.Needs((str(tmp_path),), ("python", str(tmp_path)), needed)
+
+
+def test_a_model_of_which_a_machine_has_another_copy(cluster, tmp_path):
+    model = tmp_path / "model"
+    (model / "more").mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "more/weights").write_text("12345")
+    (model / ".cache").mkdir()
+    (model / ".cache/lock").write_text("of this machine")
+    study = make_study(model=str(model))
+    assert probes.check_nodes(tmp_path, study) == []
+    for files, told in (
+        ({"config.json": 2, "more/weights": 4}, "more/weights"),
+        ({"config.json": 2}, "more/weights"),
+        ({}, "config.json, more/weights"),
+    ):
+        cluster["10.0.0.2"] = {"files": {str(model): files}}
+        with pytest.raises(RunError) as caught:
+            probes.check_nodes(tmp_path, study)
+        expected = f"has another {model} than this machine (other sizes of {told})"
+        assert f"b (10.0.0.2): {expected}" in str(caught.value)
+
+
+def test_where_there_is_no_interpreter_for_comet(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTRAY_METRICS_PYTHON", str(tmp_path / "python"))
+    needs = asdict(probes.Needs((str(tmp_path / "model"),), ("no-such-program", "sh"), True))
+    found = probes._look()(str(tmp_path), needs)
+    assert "is not a Python that can run" in found["comet_error"]
+    assert found["no_program"] == ["no-such-program"]
+    assert found["lacks"] == [str(tmp_path / "model")]
+    assert "comet_error" not in probes._look()(str(tmp_path), {**needs, "comet": False})
 
 
 def test_the_question_can_be_asked_where_mtray_is_not_installed(tmp_path):
@@ -93,7 +135,8 @@ def test_the_question_can_be_asked_where_mtray_is_not_installed(tmp_path):
     (tmp_path / "look").write_bytes(cloudpickle.dumps(probes._look()))
     code = (
         "import pickle, sys; look = pickle.load(open(sys.argv[1], 'rb'));"
-        "sys.modules['mtray'] = None; print(look(sys.argv[1], ['/nowhere']))"
+        "sys.modules['mtray'] = None; print(look(sys.argv[1], "
+        "{'paths': ['/nowhere'], 'programs': [], 'comet': True}))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code, str(tmp_path / "look")], capture_output=True, text=True

@@ -348,3 +348,14 @@ def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
     assert len(sweep.lost) == 1, "said once"
     sweep.over.set()
     sweep.close()
+
+
+@pytest.mark.parametrize("state, removed", [("CREATED", 1), ("RESCHEDULING", 1), ("REMOVED", 0)])
+def test_the_place_of_an_executor_that_has_ended_is_free_again(monkeypatch, state, removed):
+    """Also where Ray Train does not remove it."""
+    calls = []
+    monkeypatch.setattr("ray.util.placement_group_table", lambda group: {"state": state})
+    monkeypatch.setattr("ray.util.remove_placement_group", calls.append)
+    executors.free("group")
+    executors.free(None)
+    assert calls == ["group"] * removed

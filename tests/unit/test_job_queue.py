@@ -74,10 +74,10 @@ def test_a_job_that_was_given_to_an_executor_that_is_gone_is_not_to_blame(queue)
     lost = packed_failure(WorkerLost("killed"))
     assert queue.take("a", 1).ticket == second
     third = queue.submit(work(3))
-    assert queue.end("a", lost, passes_on=False) == (1, "WorkerLost: killed")
+    assert queue.end("a", lost, passes_on=False)[:2] == (1, "WorkerLost: killed")
     assert queue.done(second) is None
     assert queue.take("b", 0).ticket == second
-    assert queue.end("b", lost, passes_on=False) == (0, "WorkerLost: killed")
+    assert queue.end("b", lost, passes_on=False)[:2] == (0, "WorkerLost: killed")
     assert queue.take("c", 0).ticket == second
     assert queue.end("c", lost, passes_on=True).jobs == 0
     assert isinstance(error_of(queue.done(second)), WorkerLost)
@@ -159,7 +159,7 @@ def test_a_job_that_was_done_does_not_fail_with_its_executor(queue):
 def test_an_executor_that_cannot_begin_fails_the_first_that_waits(queue, line):
     tickets = [queue.submit(work(n)) for n in range(line)]
     failure = packed_failure(DataError("no store here"))
-    assert queue.end("a", failure, passes_on=False) == (0, "DataError: no store here")
+    assert queue.end("a", failure, passes_on=False)[:2] == (0, "DataError: no store here")
     assert not any(queue.begun(ticket) for ticket in tickets), "another may start"
     queue.end("a", failure)
     ends = [queue.done(ticket) for ticket in tickets]
@@ -175,7 +175,7 @@ def test_idle_executors_end_when_the_queue_is_closed(queue):
     queue.close()
     assert queue.take("a", 0).ticket == ticket and queue.take("a", 1) == END
     assert queue.take("b", 0) == END
-    assert queue.end("b", None) == (0, ""), "an end is no job"
+    assert queue.end("b", None)[:2] == (0, ""), "an end is no job"
 
 
 def ask(queue, place, rank, executor="a"):
@@ -267,3 +267,14 @@ def test_who_asks_the_actor_waits_until_there_is_an_answer(monkeypatch):
         assert await actor.take("a", 1) == END
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_the_placement_group_of_an_executor_comes_back_when_it_ends(queue):
+    queue.place("a", "group")
+    assert queue.started() == 0, "its workers still read the model"
+    begun_by_b = queue.submit(work(1))
+    assert queue.take("b", 0).ticket == begun_by_b
+    assert queue.end("b", None).group is None
+    assert queue.end("a", None).group == "group"
+    queue.place("a", "of a process that is gone")
+    assert queue.end("a", None).group is None

@@ -282,6 +282,17 @@ def test_no_folder_for_sockets_is_said(monkeypatch, tmp_path):
         ray_folder.session_folder(tmp_path / "neither")
 
 
+def test_a_runs_folder_that_ray_deletes_is_refused(monkeypatch, tmp_path):
+    """That of a job which was submitted with a working directory and a relative path."""
+    copy = tmp_path / "ray/session_1/runtime_resources/working_dir_files/_ray_pkg_0123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    for inside in (Path("runs"), copy):
+        with pytest.raises(ConfigError, match=r"--runs-dir .*Ray deletes .*absolute path"):
+            ray_folder.check_lasting(inside)
+    ray_folder.check_lasting(tmp_path / "runs")
+
+
 @pytest.mark.parametrize("home", ["missing", "read", "unset"])
 def test_the_token_needs_no_home(monkeypatch, tmp_path, home):
     for name in ray_folder.TOKEN_VARIABLES:

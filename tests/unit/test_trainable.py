@@ -233,6 +233,31 @@ def at_alphas(tmp_path, monkeypatch):
     return go
 
 
+def test_a_trial_that_was_begun_again_elsewhere_writes_nothing(at_alphas, tmp_path, monkeypatch):
+    """Its machine was cut off while it trained, or between two files."""
+    folder = tmp_path / "trials/0007"
+    write_outputs = trainable.write_outputs
+
+    def taken_over(*arguments):
+        write_outputs(*arguments)
+        Owner(folder, "trial").take()
+
+    monkeypatch.setattr(trainable, "write_outputs", taken_over)
+    assert at_alphas() is None
+    assert {p.name for p in folder.iterdir()} >= {"outputs.parquet", ".owner-trial"}
+    assert not {p.name for p in folder.iterdir()} & {"draws.parquet", "result.json"}
+    (folder / "outputs.parquet").unlink()
+    monkeypatch.setattr(trainable, "write_outputs", write_outputs)
+    monkeypatch.setattr(trainable, "_with_des", lambda outcome, _: taken_while_training(outcome))
+
+    def taken_while_training(outcome):
+        Owner(folder, "trial").take()
+        return outcome
+
+    assert at_alphas() is None
+    assert not {p.name for p in folder.iterdir()} & {"outputs.parquet", "result.json"}
+
+
 FAMILY = [7, 1_000_007, 2_000_007, 3_000_007]
 
 

@@ -6,6 +6,7 @@ from mtray.schema import Recipe, Resources
 from mtray.search.execution.watchdog import (
     AGAIN_AFTER,
     PATIENCE,
+    STARTS_WITHIN,
     Cluster,
     Waiting,
     Watchdog,
@@ -99,3 +100,19 @@ def test_a_watchdog_looks_at_the_board_and_the_cluster(clock):
         "0 of 1 executors have started"
     ]
     assert dog.lines(clock.now + 1) == []
+
+
+@pytest.mark.parametrize(
+    "cluster, patience",
+    [
+        (Cluster({"CPU": 2.0}, {}), PATIENCE),
+        (Cluster({"CPU": 2.0}, {"CPU": 2.0}), STARTS_WITHIN),
+        (Cluster({"CPU": 2.0}, {}, 0, 1, starting=True), STARTS_WITHIN),
+        (Cluster({}, {}, 0, 1, starting=True), PATIENCE),
+    ],
+)
+def test_processes_that_only_start_slowly_are_no_news(clock, cluster, patience):
+    dog = Watchdog(Resources(), print, lambda: ({}, cluster))
+    dog.started(Job(1, "search", Recipe(parallel_size=10), 1))
+    assert dog.lines(clock.now + patience - 1) == []
+    assert len(dog.lines(clock.now + patience)) == 1

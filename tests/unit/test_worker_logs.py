@@ -37,6 +37,25 @@ print("after")
 """
 
 
+ENDLESS = """
+import sys, time
+from pathlib import Path
+from mtray.search.execution import worker_logs
+worker_logs.shorten.__defaults__ = (100_000,)
+worker_logs.LOOK_EVERY = 0.02
+folder = Path(sys.argv[1])
+with worker_logs.output_into(folder, "7", 0, 1, "10.0.0.2"):
+    for number in range(100):
+        print("x" * 20_000, flush=True)
+        time.sleep(0.01)
+print((folder / "worker-0.log").stat().st_size)
+"""
+
+
+def output_into_file(path):
+    return worker_logs.output_into(path.parent, "7", 0, 1, "10.0.0.2")
+
+
 def prints(folder, fails=""):
     command = [sys.executable, "-c", PRINTS, str(folder), fails]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -72,3 +91,27 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path, capfd):
     with worker_logs.output_into(tmp_path / "file" / "0007", "7", 0, 1, ""):
         print("seen")
     assert capfd.readouterr().out == "seen\n"
+
+
+def test_a_long_file_keeps_its_end_and_the_place(tmp_path):
+    path = tmp_path / "worker-0.log"
+    with output_into_file(path):
+        for number in range(10000):
+            os.write(1, b"line %d\n" % number)
+        worker_logs.shorten(path, 4000)
+        os.write(1, b"the end\n")
+    first, left_out, *lines = path.read_text().splitlines()
+    assert "process" in first and re.fullmatch(r"--- \d+ bytes left out ---", left_out)
+    assert lines[-2:] == ["line 9999", "the end"]
+    assert lines[:-1] == [f"line {n}" for n in range(10001 - len(lines), 10000)]
+    assert 1500 < len("".join(lines)) < 4000
+    assert worker_places(tmp_path)[0].process == os.getpid()
+    worker_logs.shorten(path, 4000)
+    assert path.read_text().splitlines()[2:] == lines
+
+
+def test_a_file_is_shortened_while_the_worker_prints(tmp_path):
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) < 200_000

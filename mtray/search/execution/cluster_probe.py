@@ -1,21 +1,38 @@
 """What every machine of a cluster sees, asked before the first trial: the runs folder, the files
-that the study names, and the code that trials run."""
+and programs that the study names, and the code that trials run."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mtray.errors import RunError
-from mtray.runtime import CODE, versions
-from mtray.schema import Study
+from mtray.runtime import CODE
+from mtray.schema import NO_COMET, Study
 
 ANSWER_WITHIN = 120.0  # seconds; a busy machine may take half a minute to start a process
 NONCE = ".probe-"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What trials need on their machine besides the runs folder.
+
+    paths: files and folders of this machine, which must be the same there.
+    programs: commands, and files that they read, which must be there.
+    comet: whether an interpreter that computes COMET.
+    """
+
+    paths: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    comet: bool = False
+
+
+NOTHING = Needs()
 
 
 @dataclass(frozen=True)
@@ -32,13 +49,13 @@ class NodeReport:
     notes: tuple[str, ...] = ()
 
 
-def probe(folder: Path, paths: Sequence[str] = ()) -> list[NodeReport]:
-    """Ask every machine of the joined cluster whether it sees `folder` of this machine and the
-    `paths`, and which code it has."""
+def probe(folder: Path, needs: Needs = NOTHING) -> list[NodeReport]:
+    """Ask every machine of the joined cluster whether it sees `folder` of this machine and has what
+    trials need, and which code it has."""
     with _nonce_in(folder) as nonce:
-        asked = _ask(str(nonce), list(paths))
-    expected = versions()
-    return [_report(address, found, nonce, expected) for address, found in asked]
+        asked = _ask(str(nonce), needs)
+        here = _look()(str(nonce), asdict(needs))
+    return [_report(address, found, folder, here) for address, found in asked]
 
 
 def check_nodes(run_dir: Path, study: Study) -> list[str]:
@@ -48,7 +65,7 @@ def check_nodes(run_dir: Path, study: Study) -> list[str]:
 
     if sum(node["Alive"] for node in ray.nodes()) < 2:
         return []
-    reports = probe(run_dir, shared_paths(study))
+    reports = probe(run_dir, needs_of(study))
     wrong = [f"  {report.node}: {text}" for report in reports for text in report.problems]
     if wrong:
         raise RunError(
@@ -60,11 +77,21 @@ def check_nodes(run_dir: Path, study: Study) -> list[str]:
     return [f"{report.node}: {text}" for report in reports for text in report.notes]
 
 
-def shared_paths(study: Study) -> list[str]:
-    """The files and folders of this machine that trials read on theirs."""
+def needs_of(study: Study) -> Needs:
+    """What trials of the study need on their machine."""
     wanted = study.evaluation
     named = [study.model, wanted.comet, wanted.embedder, *wanted.more_comet.values()]
-    return [str(name) for name in named if name and Path(str(name)).exists()]
+    programs = [
+        word
+        for command in wanted.more_metrics.values()
+        for place, word in enumerate(command)
+        if not place or (Path(word).is_absolute() and Path(word).exists())
+    ]
+    return Needs(
+        tuple(dict.fromkeys(str(name) for name in named if name and Path(str(name)).exists())),
+        tuple(dict.fromkeys(programs)),
+        wanted.comet != NO_COMET or bool(wanted.more_comet),
+    )
 
 
 @contextlib.contextmanager
@@ -78,7 +105,7 @@ def _nonce_in(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _ask(nonce: str, paths: list[str]) -> list[tuple[str, Mapping[str, Any] | str]]:
+def _ask(nonce: str, needs: Needs) -> list[tuple[str, Mapping[str, Any] | str]]:
     """The address of each alive machine, and what it answers or why it does not."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -88,7 +115,7 @@ def _ask(nonce: str, paths: list[str]) -> list[tuple[str, Mapping[str, Any] | st
     for node in ray.nodes():
         if node["Alive"]:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            reference = task.options(scheduling_strategy=there).remote(nonce, paths)
+            reference = task.options(scheduling_strategy=there).remote(nonce, asdict(needs))
             asked[reference] = str(node["NodeManagerAddress"])
     ray.wait([*asked], num_returns=len(asked), timeout=ANSWER_WITHIN)
     return [(address, _answer(reference)) for reference, address in asked.items()]
@@ -107,13 +134,24 @@ def _answer(reference: Any) -> Mapping[str, Any] | str:
         return f"cannot run a task: {lines[-1]}"
 
 
-def _look() -> Callable[[str, list[str]], dict[str, Any]]:
+def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
     """The task. It is defined within a function, so that Ray sends its code along: a machine
     without mtray can run it, too."""
 
-    def look(nonce: str, paths: list[str]) -> dict[str, Any]:
+    def sizes(path: str) -> dict[str, int]:
+        """Of a file, or of every file in a folder and below, but for hidden ones."""
+        import os
+
+        files = [os.path.join(at, name) for at, _, names in os.walk(path) for name in names]
+        if os.path.isfile(path):
+            files = [path]
+        found = {os.path.relpath(file, path): os.path.getsize(file) for file in files}
+        return {name: size for name, size in found.items() if "/." not in f"/{name}" or name == "."}
+
+    def look(nonce: str, needs: Mapping[str, Any]) -> dict[str, Any]:
         import os
         import platform
+        import shutil
         import socket
 
         found: dict[str, Any] = {"host": socket.gethostname(), "python": platform.python_version()}
@@ -122,30 +160,51 @@ def _look() -> Callable[[str, list[str]], dict[str, Any]]:
         except OSError:
             found["resolves"] = ""
         found["sees_folder"] = os.path.isfile(nonce)
-        found["lacks"] = [path for path in paths if not os.path.exists(path)]
+        paths = [path for path in needs["paths"] if os.path.exists(path)]
+        found["lacks"] = [path for path in needs["paths"] if path not in paths]
+        found["files"] = {path: sizes(path) for path in paths}
+        found["no_program"] = [
+            name for name in needs["programs"] if not (shutil.which(name) or os.path.exists(name))
+        ]
         try:
             from mtray.runtime import versions as versions_there
 
             found["versions"] = versions_there()
         except Exception as error:  # whatever prevents it, prevents trials
             found["import_error"] = f"{type(error).__name__}: {error}"
+            return found
+        if needs["comet"]:
+            from mtray.errors import ModelError
+            from mtray.metrics_python import metrics_python
+
+            try:
+                metrics_python()
+            except ModelError as error:
+                found["comet_error"] = str(error)
         return found
 
     return look
 
 
 def _report(
-    address: str, found: Mapping[str, Any] | str, nonce: Path, expected: Mapping[str, str]
+    address: str, found: Mapping[str, Any] | str, folder: Path, here: Mapping[str, Any]
 ) -> NodeReport:
     if isinstance(found, str):
         return NodeReport(address, (found,))
     node = f"{found['host']} ({address})"
-    problems = [] if found["sees_folder"] else [f"does not see this machine's {nonce.parent}"]
+    problems = [] if found["sees_folder"] else [f"does not see this machine's {folder}"]
     problems += [f"has no {path}" for path in found["lacks"]]
+    problems += [f"finds no {name}" for name in found["no_program"]]
+    for path, files in found["files"].items():
+        if files != here["files"].get(path, files):
+            differ = sorted(dict(files.items() ^ here["files"][path].items()))
+            problems.append(f"has another {path} than this machine ({_some(differ)})")
     if "import_error" in found:
         problems.append(f"cannot import mtray ({found['import_error']})")
         return NodeReport(node, tuple(problems))
-    there = found["versions"]
+    if "comet_error" in found:
+        problems.append(f"cannot compute COMET ({found['comet_error']})")
+    there, expected = found["versions"], here["versions"]
     if there.get(CODE) != expected.get(CODE):
         problems.append(
             f"has other code of mtray (version {there.get('mtray')}, code {there.get(CODE)}; here "
@@ -158,3 +217,9 @@ def _report(
     ]
     notes = [f"has other versions: {', '.join(differ)}"] if differ else []
     return NodeReport(node, tuple(problems), tuple(notes))
+
+
+def _some(names: list[str]) -> str:
+    """At most three names."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"other sizes of {', '.join(names[:3])}{more}"

@@ -159,6 +159,8 @@ class Executors:
                 ended = ray.get(self._shared.queue.end.remote(name, failure, told))
             except ray.exceptions.RayError as error:
                 ended = Ended(0, str(error))
+            with suppress(ray.exceptions.RayError):
+                free(ended.group)
             if self._over.is_set():
                 return
             if ended.reason and not ended.jobs:
@@ -178,6 +180,18 @@ class Executors:
             cause = None if self._closed.is_set() else root_cause(error, nodes)
             return packed_failure(cause) if cause else None
         return None
+
+
+def free(group: Any) -> None:
+    """Remove the placement group of an executor that has ended, if it is still there. Ray Train
+    does so itself, but not when its controller was lost and there are several Ray clusters on this
+    machine, or the cluster has no dashboard: its cleaner then fails, and no executor could start
+    in the place any more."""
+    if group is None:
+        return
+    state = ray.util.placement_group_table(group).get("state", "REMOVED")
+    if state != "REMOVED":
+        ray.util.remove_placement_group(group)
 
 
 def trainer(name: str, shared: Shared) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import traceback
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtray.errors import TrainError
 from mtray.search.ledger.trial_failures import most_telling
@@ -56,10 +56,12 @@ class Ended(NamedTuple):
     """How an executor ended.
 
     jobs: how many it took.
-    reason: its error; empty if it ended by itself."""
+    reason: its error; empty if it ended by itself.
+    group: the placement group that its workers had; None if they did not begin."""
 
     jobs: int
     reason: str
+    group: Any = None
 
 
 class WorkerTraceback(Exception):

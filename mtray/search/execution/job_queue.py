@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from mtray.search.execution.job_messages import (
     END,
@@ -42,12 +43,14 @@ class _Executor:
     jobs: what it was given, in order.
     places: by rank, the place of the job that the worker asks for or works on.
     failures: by rank, what the worker raised.
-    retire: it takes no further job."""
+    retire: it takes no further job.
+    group: its placement group."""
 
     jobs: list[Assignment] = field(default_factory=list)
     places: dict[int, int] = field(default_factory=dict)
     failures: dict[int, bytes] = field(default_factory=dict)
     retire: bool = False
+    group: Any = None
 
 
 class JobQueue:
@@ -119,6 +122,11 @@ class JobQueue:
             own.jobs.append(found)
         return found
 
+    def place(self, executor: str, group: Any) -> None:
+        """The executor's workers have begun, in this placement group."""
+        if own := self._known(executor):
+            own.group = group
+
     def _known(self, executor: str) -> _Executor | None:
         """None once it has ended: a call may come from a process that is gone."""
         if executor in self._ended:
@@ -180,7 +188,7 @@ class JobQueue:
                 ticket = next(iter(self._waiting), None)
             if ticket in self._entries:
                 self._fail_job(ticket, found)
-        return Ended(len(tickets), reason)
+        return Ended(len(tickets), reason, own.group)
 
     def _give_back(self, ticket: int) -> bool:
         """Whether the job had not begun; it then waits again, unless it is abandoned."""
@@ -202,7 +210,7 @@ class JobQueue:
 
     def started(self) -> int:
         """How many executors run, that is, whose workers have asked for a job."""
-        return len(self._executors)
+        return sum(bool(own.places) for own in self._executors.values())
 
     def close(self) -> None:
         """End every executor as soon as it asks for a job."""

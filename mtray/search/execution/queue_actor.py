@@ -37,6 +37,9 @@ class QueueActor:
     async def finish(self, ticket: int, done: bytes) -> None:
         await self._change(self._queue.finish, ticket, done)
 
+    async def place(self, executor: str, group: Any) -> None:
+        await self._change(self._queue.place, executor, group)
+
     async def retire(self, executor: str) -> None:
         await self._change(self._queue.retire, executor)
 

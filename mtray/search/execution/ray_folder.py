@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtray.errors import RunError
+from mtray.errors import ConfigError, RunError
 from mtray.paths import CACHE_VARIABLE, cache_dir
 
 SHORT = Path("/tmp")
@@ -17,6 +17,8 @@ SOCKET_BYTES = 107  # of a path, unix(7)
 # Ray's longest one, with the greatest process number
 SOCKET = "ray/session_2026-01-31_23-59-59_000000_4194304/sockets/dash_TaskEventsHead"
 TOKEN_FILE = "ray_auth_token"
+# where Ray unpacks the working directory of a submitted job
+JOB_FILES = "runtime_resources/working_dir_files/"
 # of these the user has given a token, or wants none
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
@@ -55,6 +57,17 @@ def _problem(folder: Path) -> str:
     if length > SOCKET_BYTES:
         return f"paths of sockets there have {length} bytes, and {SOCKET_BYTES} are allowed"
     return ""
+
+
+def check_lasting(runs_dir: Path) -> None:
+    """Raise ConfigError if the runs folder is in the copy of a submitted job's working directory,
+    which Ray deletes after the job, and which no other machine sees."""
+    path = runs_dir.absolute()
+    if JOB_FILES in f"{path}/":
+        raise ConfigError(
+            f"--runs-dir {runs_dir}: is {path}, in the copy of the job's working directory, which "
+            "Ray deletes after the job; give the absolute path of a folder that all machines see"
+        )
 
 
 def keep_token() -> None:

@@ -4,7 +4,7 @@ trial leaves a record unless it was stopped."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,15 @@ def base_outputs(shared: Shared, suite: Any, reporter: Reporter, stopwatch: Stop
 
 
 def _score(
-    job: Job, shared: Shared, outcome: Outcome, reporter: Reporter, stopwatch: Stopwatch
+    job: Job,
+    shared: Shared,
+    outcome: Outcome,
+    reporter: Reporter,
+    stopwatch: Stopwatch,
+    guard: Callable[[], None],
 ) -> tuple[TrialRecord, list[TrialRecord]]:
-    """The records of the trial and of its further points. Writes only files beside the records."""
+    """The records of the trial and of its further points. Writes only files beside the records,
+    each after `guard`, which raises TakenOver where another process has the trial by now."""
     import ray
 
     suite, base = ray.get(shared.suite), None
@@ -68,11 +74,17 @@ def _score(
     reporter.progress({"state": "scoring"})
     run_dir = Path(shared.run_dir)
     path = trial_dir(run_dir, job.number) / OUTPUTS_FILE
+    guard()
     write_outputs(path, suite.parts, suite.requests, outcome.outputs)
     record, draws = record_trial(job, shared.study, suite, outcome, base)
+    guard()
     write_draws(run_dir, job.number, draws)
     further = further_points(job, shared.study, outcome)
-    return record, [_score_further(own, shared, found, base) for own, found in further]
+    scored = []
+    for own, found in further:
+        guard()
+        scored.append(_score_further(own, shared, found, base))
+    return record, scored
 
 
 def _with_des(outcome: Outcome, shared: Shared) -> Outcome:
@@ -197,7 +209,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
     owner = Owner(folder, "trial")
     owner.take()
     with Stopwatch(folder) as stopwatch:
-        found = _run(job, shared, reporter, stopwatch)
+        found = _run(job, shared, reporter, stopwatch, owner.check)
     if found is None:
         return None
     try:
@@ -216,7 +228,7 @@ def execute(job: Job, shared: Shared) -> TrialRecord | None:
 
 
 def _run(
-    job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch
+    job: Job, shared: Shared, reporter: Reporter, stopwatch: Stopwatch, guard: Callable[[], None]
 ) -> tuple[TrialRecord, list[TrialRecord]] | None:
     """Like `execute`, without writing: the records of the trial and of its further points."""
     rung_evaluator = _rung_evaluator(job, shared)
@@ -229,7 +241,7 @@ def _run(
         if outcome.pruned:
             record = pruned_record(job, outcome, rung_evaluator.curve)
         else:
-            record, reverted = _score(job, shared, outcome, reporter, stopwatch)
+            record, reverted = _score(job, shared, outcome, reporter, stopwatch, guard)
         rung_evaluator.finish()
         seconds = all_seconds(record.seconds, stopwatch, outcome.restored)
         record = record.model_copy(update={"seconds": seconds})

@@ -14,7 +14,10 @@ from mtray.search.execution.available_resources import per_worker
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.trial.job import Job
 
-PATIENCE = 30.0  # seconds that a trial may take to start its processes
+PATIENCE = 30.0  # seconds that a trial may wait for a resource
+# seconds that its processes may take to start once it has its resources: with imports it is half a
+# minute on a busy machine, and longer where several start at once
+STARTS_WITHIN = 120.0
 AGAIN_AFTER = 120.0  # seconds between two reports of one trial
 LOOK_EVERY = 5.0  # seconds
 
@@ -53,7 +56,7 @@ def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -
     total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
     running = f"{cluster.started} of {cluster.places} executors have started"
-    if short and cluster.starting and all(total.get(r, 0.0) >= n for r, n in wanted.items()):
+    if short and not lacks(wanted, cluster):
         return (
             f"trial {name} has waited {seconds:.0f} s for its processes to start, which have their "
             f"{_amounts(wanted, wanted)}; {running}"
@@ -71,6 +74,14 @@ def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -
         f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; "
         f"the cluster has {has}; {running}{never}"
     )
+
+
+def lacks(wanted: Amounts, cluster: Cluster) -> bool:
+    """Whether a trial waits for a resource, not only for its processes to start."""
+    total, free = cluster.total, cluster.free
+    if all(free.get(r, 0.0) >= n for r, n in wanted.items()):
+        return False
+    return not cluster.starting or any(total.get(r, 0.0) < n for r, n in wanted.items())
 
 
 def _amounts(amounts: Amounts, of: Amounts) -> str:
@@ -95,16 +106,19 @@ class Waiting:
         self.dispatched.pop(number, None)
         self.named.pop(number, None)
 
-    def due(self, states: Mapping[int, str], now: float) -> list[tuple[int, float]]:
-        """(number, seconds waited) of trials to be reported now. `states` are those on the progress
-        actor. A running trial that is starting again begins a new wait."""
+    def due(
+        self, states: Mapping[int, str], now: float, patience: float = PATIENCE
+    ) -> list[tuple[int, float]]:
+        """(number, seconds waited) of trials to be reported now, which have waited for `patience`
+        seconds. `states` are those on the progress actor. A running trial that is starting again
+        begins a new wait."""
         found = []
         for number, since in self.dispatched.items():
             if states.get(number, STARTING) != STARTING:
                 self.dispatched[number] = now
                 continue
             last = self.named.get(number, float("-inf"))
-            if now - since >= PATIENCE and now - last >= AGAIN_AFTER:
+            if now - since >= patience and now - last >= AGAIN_AFTER:
                 self.named[number] = now
                 found.append((number, now - since))
         return found
@@ -149,7 +163,8 @@ class Watchdog:
             number: str(entry.get("state", STARTING)) for number, entry in progress_actor.items()
         }
         with self._lock:
-            due = self._waiting.due(states, now)
+            patience = PATIENCE if lacks(self._wanted, cluster) else STARTS_WITHIN
+            due = self._waiting.due(states, now, patience)
         return [
             waiting_line(trial_name(number), waited, self._wanted, cluster)
             for number, waited in due

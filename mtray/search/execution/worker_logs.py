@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ from typing import Any
 
 NAME = "worker-{rank}.log"
 ANY = "worker-*.log"
+LIMIT = 4 << 20  # bytes of a file; a worker that prints at every step fills a disk
+LOOK_EVERY = 1.0  # seconds
 OUTPUTS = (1, 2)  # file descriptors of standard output and error, of C++ libraries as well
 BEGIN = re.compile(
     r"^=== (?P<time>\S+) trial \S+, worker (?P<rank>\d+) of \d+ on (?P<host>.+), "
     r"process (?P<process>\d+)$",
     re.MULTILINE,
 )
+
+BEGIN_BYTES = re.compile(BEGIN.pattern.encode(), re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,15 @@ class WorkerPlace:
 
 @contextlib.contextmanager
 def output_into(folder: Path, trial: str, rank: int, world: int, address: str) -> Iterator[None]:
-    """Append what this process prints to a file in the trial's folder. Where that cannot be
-    written, the output stays where it was."""
+    """Append what this process prints to a file in the trial's folder, of which the end is kept
+    (`LIMIT`). Where that cannot be written, the output stays where it was."""
     host = f"{socket.gethostname()} ({address})"
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     first = f"=== {now} trial {trial}, worker {rank} of {world} on {host}, process {os.getpid()}\n"
+    path = folder / NAME.format(rank=rank)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(
-            folder / NAME.format(rank=rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666
-        )
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     except OSError:
         yield
         return
@@ -63,12 +67,49 @@ def output_into(folder: Path, trial: str, rank: int, world: int, address: str) -
         os.dup2(handle, output)
     os.close(handle)
     try:
-        yield
+        with _kept_short(path):
+            yield
     finally:
         _flush()
         for output, kept in zip(OUTPUTS, before, strict=True):
             os.dup2(kept, output)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def _kept_short(path: Path) -> Iterator[None]:
+    """Shorten the file now and then, and at the end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_EVERY):
+            shorten(path)
+
+    thread = threading.Thread(target=watch, daemon=True, name="worker log")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        _flush()
+        shorten(path)
+
+
+def shorten(path: Path, limit: int = LIMIT) -> None:
+    """Keep the second half of a file that is longer than `limit` bytes, and the line on where the
+    worker runs. The file itself stays, since it is open for appending; what is printed in this
+    moment may be lost."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size <= limit:
+            return
+        text = path.read_bytes()
+        cut = text.find(b"\n", len(text) - limit // 2) + 1 or len(text) - limit // 2
+        begins = [*BEGIN_BYTES.finditer(text, 0, cut)]
+        place = begins[-1].group() + b"\n" if begins else b""
+        with open(path, "r+b") as file:
+            file.truncate(0)
+            file.write(place + b"--- %d bytes left out ---\n" % cut + text[cut:])
 
 
 def _flush() -> None:

@@ -62,6 +62,8 @@ def worker_loop(config: dict[str, Any]) -> None:
     context = train.get_context()
     place = join_process_group(context.get_world_rank(), context.get_world_size())
     try:
+        if not place.rank:
+            ray.get(queue.place.remote(name, ray.util.get_current_placement_group()))
         workplace = _Workplace(config["shared"], place)
         for position, assignment in enumerate(_assignments(queue, name, place)):
             done = workplace.run(assignment)
