@@ -12,6 +12,7 @@ from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 from mtray.search.execution.job_messages import Ended
+from mtray.search.execution.placing import Machine
 from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()
@@ -86,7 +87,7 @@ def cluster(monkeypatch, nodes):
     """Executors whose runs end as listed; the last one runs until the sweep is over."""
     resources = {"CPU": 3.0}
     monkeypatch.setattr("ray.get", lambda ref, timeout=None: ref)
-    monkeypatch.setattr(executors, "machines", lambda: [resources])
+    monkeypatch.setattr(executors, "machines", lambda: [Machine(resources)])
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
     names = []
 

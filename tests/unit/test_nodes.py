@@ -20,7 +20,7 @@ OTHER = {"NodeID": "b", "Resources": {"CPU": 64.0, "GPU": 16.0}}
     [
         ({}, 8),
         ({"gpus_per_worker": 1}, 4),
-        ({"workers": 2, "gpus_per_worker": 0.5}, 8),
+        ({"gpus_per_worker": 0.5}, 8),
         ({"workers": 4, "concurrent_trials": 1}, 4),
         ({"workers": 2, "concurrent_trials": 3}, 6),
         ({"workers": 9, "concurrent_trials": 2}, 8),

@@ -20,10 +20,11 @@ import ray
 
 from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
-from mtray.search.execution.available_resources import fitting, machines, per_worker
+from mtray.search.execution.available_resources import fitting, machines
 from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.memory_kills import WATCH
 from mtray.search.execution.nodes import SEEN, is_gone, lost_error
+from mtray.search.execution.placing import per_worker
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop

@@ -13,8 +13,8 @@ import ray
 
 from mtray.errors import KilledForMemory, NodeLost, WorkerLost
 from mtray.schema import Resources
-from mtray.search.execution.available_resources import fitting
 from mtray.search.execution.memory_kills import WATCH
+from mtray.search.execution.placing import Machine, workers_on
 from mtray.search.execution.ray_connection import stay_connected_for
 
 NODE_SECONDS = 90.0  # until Ray declares a machine dead that no longer answers: 31 to 65 s measured
@@ -110,12 +110,10 @@ class LossInquiry:
 def workers_here(resources: Resources) -> int:
     """How many workers of a sweep this machine has room for, at least one."""
     here = ray.get_runtime_context().get_node_id()
-    amounts: dict[str, float] = next(
-        (node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {}
-    )
-    alone = resources.model_copy(update={"workers": 1, "concurrent_trials": None})
+    amounts = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
+    no_labels = resources.model_copy(update={"labels": {}})  # this worker is here
     most = (resources.concurrent_trials or math.inf) * resources.workers
-    return int(max(1, min(fitting(alone, [amounts]), most)))
+    return int(max(1, min(workers_on(no_labels, Machine(amounts)), most)))
 
 
 def start_actor_here(cls: type, name: str, **options: Any) -> Any:
