@@ -151,7 +151,9 @@ def _resolve_runtime_env(raw: dict[str, Any], folder: Path) -> None:
     """The paths of Ray's runtime environment that begin with `./` or `../`, made absolute."""
     resources = raw.get("resources")
     found = resources.get("runtime_env") if isinstance(resources, dict) else None
-    for key, value in found.items() if isinstance(found, dict) else ():
+    if not isinstance(found, dict):
+        return
+    for key, value in found.items():
         many = isinstance(value, list) and key != "excludes"
         parts = [_resolve_part(part, folder) for part in value] if many else value
         found[key] = parts if many else _resolve_part(value, folder)

@@ -102,7 +102,7 @@ def cluster(monkeypatch, nodes):
             if end is not None:
                 raise end
 
-        def listed(name, shared):
+        def listed(name, shared, node):
             names.append(name)
             return SimpleNamespace(fit=fit)
 
@@ -114,7 +114,7 @@ def cluster(monkeypatch, nodes):
             stopping=SimpleNamespace(remote=lambda: False),
             restored=SimpleNamespace(remote=lambda: True),
         )
-        shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress)
+        shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress, metric_node="")
         lost, restored = [], []
         found = executors.Executors(
             shared, said.append, lost.append, lambda: restored.append(1), grows
@@ -199,7 +199,7 @@ def test_there_is_no_executor_without_a_place(cluster):
     """After a machine left, which took the executor with it."""
     lost = threading.Event()
 
-    def blocking(name, shared):
+    def blocking(name, shared, node):
         cluster.names.append(name.rpartition("_")[0])
         end = lost if len(cluster.names) <= 2 else sweep.over
         return SimpleNamespace(fit=lambda: end.wait(20) and None)
@@ -225,7 +225,7 @@ def test_only_a_machine_that_was_there_a_moment_ago_counts(
     monkeypatch.setattr(nodes_module, "RECENTLY", recently)
     gone = group_error(r0=DEAD)
 
-    def lose(name, shared):
+    def lose(name, shared, node):
         nodes.discard("other")
         cluster.names.append(name)
 
@@ -276,7 +276,7 @@ def test_how_a_running_executor_ends_is_told_though_the_sweep_is_lost(cluster):
     """Its trial would wait for ever; the queue is still there."""
     ends, failure = threading.Event(), group_error(r0=DEAD)
 
-    def trainer(name, shared):
+    def trainer(name, shared, node):
         def fit():
             cluster.names.append(name)
             ends.wait(20)

@@ -157,8 +157,8 @@ def room_of_cluster(study: Study, grows: bool, say: Callable[[str], None]) -> Av
         if time.monotonic() >= until:
             raise RunError(
                 f"{short}\nNo machine that fits has joined within {JOIN_WITHIN / 60:.0f} minutes; "
-                "change `resources` in the study, or name `concurrent_trials` there: the sweep then "
-                "requests that many from an autoscaler, and waits for as long as it takes"
+                "change `resources` in the study, or name `concurrent_trials` there: it then "
+                "requests that many of an autoscaler, and waits as long as it takes"
             )
         if not told:
             say(f"{short}\nwaiting up to {JOIN_WITHIN / 60:.0f} minutes for machines to join")

@@ -110,7 +110,9 @@ class LossInquiry:
 def workers_here(resources: Resources) -> int:
     """How many workers of a sweep this machine has room for, at least one."""
     here = ray.get_runtime_context().get_node_id()
-    amounts = next((node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {})
+    amounts: dict[str, float] = next(
+        (node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {}
+    )
     no_labels = resources.model_copy(update={"labels": {}})  # this worker is here
     most = (resources.concurrent_trials or math.inf) * resources.workers
     return int(max(1, min(workers_on(no_labels, Machine(amounts)), most)))

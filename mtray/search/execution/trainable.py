@@ -21,6 +21,7 @@ from mtray.search.early_stopping.rung_files import RungFiles
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.retries import train_with_retries
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.shared_metric import score_there
 from mtray.search.execution.worker_logs import forget_logs, places_record
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.record_family import write_family
@@ -266,7 +267,9 @@ def trainable(config: dict[str, Any], shared: Shared) -> None:
     from mtray.runtime import keep_freed_memory, show_gpus
 
     keep_freed_memory()
-    if shared.study.evaluation.comet_device == "gpu":
+    if shared.metric is not None:
+        score_there(shared.metric)
+    elif shared.study.evaluation.comet_device == "gpu":
         show_gpus()
     try:
         record = execute(config["job"], shared)
