@@ -176,6 +176,8 @@ class _Loop:
                 self._measure(step)
             self._take(step)
             self._keep(step)
+        if self.meter.steps > self._kept:
+            self.checkpoints.save_trained = self._save
         return self.meter.record(**self.fixed)
 
     def _leave_if_asked(self) -> None:

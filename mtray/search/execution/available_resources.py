@@ -161,7 +161,7 @@ def room_of_cluster(study: Study, grows: bool, say: Callable[[str], None]) -> Av
                 "requests that many of an autoscaler, and waits as long as it takes"
             )
         if not told:
-            say(f"{short}\nwaiting up to {JOIN_WITHIN / 60:.0f} minutes for machines to join")
+            say(f"{short}\nwaiting for machines to join (up to {JOIN_WITHIN / 60:.0f} minutes)")
         told = True
         time.sleep(LOOK_EVERY)
 

@@ -25,6 +25,7 @@ from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.memory_kills import WATCH
 from mtray.search.execution.nodes import SEEN, is_gone, lost_error
 from mtray.search.execution.placing import machine_for, per_worker
+from mtray.search.execution.preemption import HERE_DRAINED, DrainWatch
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
@@ -72,6 +73,8 @@ class Executors:
         self._over, self._closed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._placing, self._held = threading.Lock(), dict[int, str]()
+        drain = shared.progress_actor.drain.remote
+        self._drains = DrainWatch(say, lambda nodes: drain(sorted(nodes)))
         self._look_once()
         self._watch = threading.Thread(target=self._look, daemon=True, name="executors")
         self._watch.start()
@@ -123,6 +126,9 @@ class Executors:
     def _look_once(self) -> None:
         WATCH.look()
         SEEN.look()
+        if self._drains.look():
+            self._over.set()
+            self._lost(HERE_DRAINED)
         self.places = self._room()
         self._grow()
 
@@ -205,17 +211,16 @@ def trainer(name: str, shared: Shared, node: str = "") -> Any:
     """An executor, a `TorchTrainer`. `name` must be unique in the folder: Ray would resume an
     earlier run of the same name. `node`: the machine that it must be on; empty: any."""
     from ray import train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from mtray.search.execution.process_groups import AddressedTorchConfig
 
     wanted = shared.study.resources
-    config = AddressedTorchConfig if wanted.workers > 1 else TorchConfig
     labels = {**wanted.labels, **({NODE_LABEL: node} if node else {})}
     return TorchTrainer(
         worker_loop,
         train_loop_config={"shared": shared, "executor": name},
-        torch_config=config(backend="nccl" if wanted.gpus_per_worker else "gloo"),
+        torch_config=AddressedTorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=wanted.workers,
             use_gpu=bool(wanted.gpus_per_worker),
