@@ -66,6 +66,8 @@ def draining_nodes() -> dict[str, float]:
     """
     import ray
 
+    if not ray.is_initialized():
+        return {}
     try:
         found = ray._private.state.state.get_draining_nodes() or {}
         return {str(node): float(until) / 1000 for node, until in found.items()}

@@ -143,6 +143,34 @@ def wait_until(happened):
     pytest.fail("it does not happen")
 
 
+def test_a_sweep_whose_own_machine_is_drained_ends(cluster, monkeypatch):
+    drained = []
+    monkeypatch.setattr(executors.DrainWatch, "look", lambda self: bool(drained))
+    sweep = cluster(concurrent_trials=1)
+    wait_until(lambda: cluster.names)
+    assert not sweep.lost
+    drained.append("head")
+    wait_until(lambda: sweep.lost)
+    assert "the machine of the sweep itself is being drained" in sweep.lost[0]
+
+
+@pytest.mark.parametrize("placement, expected", [("any", {""}), ("spread", {"a", "b"})])
+def test_executors_are_placed_as_the_study_asks(cluster, monkeypatch, placement, expected):
+    there = [Machine({"CPU": 2.0}, node="a"), Machine({"CPU": 2.0}, node="b")]
+    placed, over = [], threading.Event()
+
+    def trainer(name, shared, node):
+        placed.append(node)
+        return SimpleNamespace(fit=lambda: over.wait(20))
+
+    monkeypatch.setattr(executors, "machines", lambda: there)
+    sweep = cluster(jobs=[1] * 9, trainer=trainer, trial_placement=placement, concurrent_trials=2)
+    wait_until(lambda: len(placed) == 2)
+    assert set(placed[:2]) == expected
+    sweep.close()
+    over.set()
+
+
 def test_there_are_as_many_executors_as_places_and_more_when_machines_join(cluster):
     sweep = cluster(cpus_per_worker=2)
     assert sweep.places == 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtray.errors import NodeLost, WorkerLost
+from mtray.errors import NodeDrained, NodeLost, WorkerLost
 from mtray.schema import Resources
 
 nodes = pytest.importorskip("mtray.search.execution.nodes", reason="needs Ray")
@@ -83,6 +83,13 @@ def test_ray_may_take_its_time_to_notice_that_a_machine_is_gone(cluster):
     threading.Timer(1.0, cluster.alive.pop, ["b"]).start()
     kind, seconds = inquire({"a", "b"})
     assert kind is NodeLost and 0.9 < seconds < 10
+
+
+def test_the_end_of_a_drained_machine_was_announced(cluster, monkeypatch):
+    monkeypatch.setattr(nodes.SEEN, "drained", {"b"})
+    cluster.alive.pop("b")
+    kind, _ = inquire({"a", "b"})
+    assert kind is NodeDrained
 
 
 def test_a_machine_that_was_cut_off_and_comes_back_is_not_lost(cluster):

@@ -73,8 +73,9 @@ class Executors:
         self._over, self._closed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._placing, self._held = threading.Lock(), dict[int, str]()
-        drain = shared.progress_actor.drain.remote
-        self._drains = DrainWatch(say, lambda nodes: drain(sorted(nodes)))
+        self._drains = DrainWatch(
+            say, lambda nodes: shared.progress_actor.drain.remote(sorted(nodes))
+        )
         self._look_once()
         self._watch = threading.Thread(target=self._look, daemon=True, name="executors")
         self._watch.start()

@@ -78,6 +78,5 @@ class AddressedTorchConfig(TorchConfig):  # type: ignore[misc]
 class _AddressedBackend(TorchConfig().backend_cls):  # type: ignore[misc]
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         worker_group.execute(listen)
-        if len(worker_group) > 1:
-            worker_group.execute(name_interface)
+        worker_group.execute(name_interface)
         super().on_start(worker_group, backend_config)

@@ -84,18 +84,18 @@ class Events:
 
     abandoned: takes the number of a trial whose own process was lost: nothing waits for its job.
     lost: takes a trial's number and why it runs again.
-    moved: returns why a trial's own process left its machine; empty if it did not say.
     halt: running trials are to stop at their next step.
     places: returns how many trials may run at a time now.
+    moved: returns why a trial's own process left its machine; empty if it did not say.
     """
 
     started: Callable[[Job], None] = lambda job: None
     ended: Callable[[TrialRecord], None] = lambda record: None
     abandoned: Callable[[int], None] = lambda number: None
     lost: Callable[[int, str], None] = lambda number, reason: None
-    moved: Callable[[int], str] = lambda number: ""
     halt: Callable[[], None] = lambda: None
     places: Callable[[], float] = lambda: float("inf")
+    moved: Callable[[int], str] = lambda number: ""
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]

@@ -26,14 +26,14 @@ def run_in_executor(
     to stop, TrialMoved where the job left its workers, ProcessMoved where this process has to leave
     (the job has stopped then, with a checkpoint), WorkerLost, NodeLost, TimeLimitReached, and any
     other error of a worker."""
+    stopwatch.check(shared.study.budget.trial_minutes)
+    work = Work(job, batch_share, stopwatch.duration.running)
+    ticket = _get(shared.queue.submit.remote(work))
     node, where = _here()
 
     def leaves() -> bool:
         return reporter.drained(node)
 
-    stopwatch.check(shared.study.budget.trial_minutes)
-    work = Work(job, batch_share, stopwatch.duration.running)
-    ticket = _get(shared.queue.submit.remote(work))
     with stopwatch.waiting():
         _wait_for_executor(shared.queue, ticket, reporter, leaves)
     packed = _get(shared.queue.done.remote(ticket))

@@ -129,9 +129,8 @@ def _events(
         watch.lost(number, reason)
 
     return Events(
-        started, ended, abandoned, lost, moved, progress_actor.stop.remote,
-        lambda: executors.places,
-    )  # fmt: skip
+        started, ended, abandoned, lost, progress_actor.stop.remote, lambda: executors.places, moved
+    )
 
 
 @contextlib.contextmanager
