@@ -75,6 +75,13 @@ def draining_nodes() -> dict[str, float]:
         return {}
 
 
+def selects_labels() -> bool:
+    """Whether Ray Train can place workers by labels of machines; later than 2.50."""
+    from ray import train
+
+    return "label_selector" in getattr(train.ScalingConfig, "__dataclass_fields__", {})
+
+
 def node_name(node: Mapping[str, Any]) -> str:
     """Host name and address of a machine, for messages. `node`: an entry of `ray.nodes()`."""
     host, address = (

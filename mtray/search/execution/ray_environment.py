@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mtray.compat.ray import job_environment, job_variables
+from mtray.compat.ray import job_environment, job_variables, selects_labels
 from mtray.errors import ConfigError, RunError
 from mtray.paths import own_code
 from mtray.schema import Resources
@@ -81,6 +81,11 @@ def runtime_env(resources: Resources) -> dict[str, Any]:
             "take it out of one of the two"
         )
     variables = of_workers() | of_study(resources)
+    if resources.labels and not selects_labels():
+        raise ConfigError(
+            "`resources.labels` needs a version of Ray whose ray.train.ScalingConfig has "
+            "`label_selector`, such as 2.60; use `custom_per_worker` with this one"
+        )
     if given:
         from ray.runtime_env import RuntimeEnv
 
