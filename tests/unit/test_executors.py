@@ -164,10 +164,11 @@ def test_executors_are_placed_as_the_study_asks(cluster, monkeypatch, placement,
         return SimpleNamespace(fit=lambda: over.wait(20))
 
     monkeypatch.setattr(executors, "machines", lambda: there)
-    sweep = cluster(jobs=[1] * 9, trainer=trainer, trial_placement=placement, concurrent_trials=2)
+    sweep = cluster(trainer=trainer, trial_placement=placement, concurrent_trials=2)
     wait_until(lambda: len(placed) == 2)
     assert set(placed[:2]) == expected
-    sweep.close()
+    sweep._over.set()
+    sweep._closed.set()
     over.set()
 
 
