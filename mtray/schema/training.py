@@ -29,7 +29,8 @@ class Training(Frozen):
     - `batch_examples`: examples in the global batch, which is split over the workers.
     - `batch_tokens`: the most tokens in the global batch, instead of `batch_examples`.
     - `micro_batch_tokens`: the most tokens in a worker's micro-batch (None: 4096, or fewer for a
-      large vocabulary).
+      large vocabulary: on a CPU its logits are at most 2^28, on a GPU they take about a quarter of
+      the free memory at 16 bytes each).
     - `warmup`: a share of all steps.
     - `precision`: `auto` is bf16 where the device computes in it natively.
     - `packing`: packed rows, or padded rows of similar length; `auto` packs where the model's
