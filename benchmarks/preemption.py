@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ from typing import Any
 from chaos_kills import a_cluster, long_trials
 from chaos_sweep import Chaos, Failed, descendants, records_of, title_of
 
-GRACE = 120.0  # seconds between the notice and the end of a machine
+GRACE = 120  # seconds between the notice and the end of a machine
 HEAD = ("case", "step when told", "resumed at", "steps lost", "seconds to move", "attempts", "exit")
 
 
@@ -85,15 +86,14 @@ def worker_of(node: Any) -> int | None:
 
 
 def drain(cluster: Any, node: Any) -> None:
-    from ray._raylet import GcsClient
-    from ray.core.generated import autoscaler_pb2
-
-    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-    until = int((time.time() + GRACE) * 1000)
-    client = GcsClient(address=cluster.address)
-    accepted, why = client.drain_node(node.node_id, reason, "a spot machine's notice", until)
-    if not accepted:
-        raise Failed(f"the node was not drained: {why}")
+    command = [
+        str(Path(sys.executable).with_name("ray")), "drain-node", "--address", cluster.address,
+        "--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION",
+        "--reason-message", "a spot machine's notice", "--deadline-remaining-seconds", str(GRACE),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(f"the node was not drained: {done.stderr}")
 
 
 def terminate(cluster: Any, node: Any) -> None:
