@@ -56,6 +56,10 @@ class NodeLost(WorkerLost):
     """A process of a trial ended because a machine of the cluster was lost."""
 
 
+class NodeDrained(NodeLost):
+    """A process of a trial ended with a machine whose end had been announced."""
+
+
 class TakenOver(WorkerLost):
     """A process works on a trial that another one has begun again."""
 
@@ -74,6 +78,15 @@ class ValueNotFinite(EvaluationError):
 
 class TrialStopped(Exception):
     """A trial was asked to stop and stopped at its next step; it is resumed on the next start."""
+
+
+class TrialMoved(Exception):
+    """A trial left its workers, whose end was announced, and goes on elsewhere from its checkpoint.
+    Its text says why."""
+
+
+class ProcessMoved(TrialMoved):
+    """The trial's own process has to leave, too."""
 
 
 class TrialPruned(Exception):

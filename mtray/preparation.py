@@ -185,9 +185,12 @@ def check_first(
     """Checks before any corpus is read: there are resources for a trial, or the sweep `waits` for a
     cluster that grows, and the budget leaves some trials to search. Returns how many trials can run
     at once. Raises MtrayError."""
+    from mtray.search.execution import ray_environment
     from mtray.search.execution.available_resources import check_resources, cluster, this_machine
     from mtray.search.ledger.allocation_check import checked_allocation
 
+    ray_environment.apply()
+    ray_environment.runtime_env(study.resources)
     if not taken:  # which baselines were imported is known only once the sources are read
         checked_allocation(study, space, run_dir)
     if address:

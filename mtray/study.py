@@ -147,6 +147,18 @@ def _resolve_commands(raw: dict[str, Any], folder: Path) -> None:
             commands[name] = [_resolve_part(part, folder) for part in command]
 
 
+def _resolve_runtime_env(raw: dict[str, Any], folder: Path) -> None:
+    """The paths of Ray's runtime environment that begin with `./` or `../`, made absolute."""
+    resources = raw.get("resources")
+    found = resources.get("runtime_env") if isinstance(resources, dict) else None
+    if not isinstance(found, dict):
+        return
+    for key, value in found.items():
+        many = isinstance(value, list) and key != "excludes"
+        parts = [_resolve_part(part, folder) for part in value] if many else value
+        found[key] = parts if many else _resolve_part(value, folder)
+
+
 def _resolve_part(part: Any, folder: Path) -> Any:
     relative = isinstance(part, str) and part.startswith(("./", "../"))
     return str((folder / part).resolve()) if relative else part
@@ -165,6 +177,7 @@ def load_study(path: Path, **overrides: Any) -> Study:
         for table, key in _named_models(resolved):
             table[key] = _resolve_name(table[key], folder)
         _resolve_commands(resolved, folder)
+        _resolve_runtime_env(resolved, folder)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
     for key, value in overrides.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 # of a Train run, an actor's task, a worker group whose worker does not answer
 WRAPPED = ("controller_failure", "health_check_failure", "cause")
@@ -34,10 +36,18 @@ def job_variables() -> dict[str, str]:
     Private: the variable's name. Without it, Ray raises ValueError where a job sets one of ours.
     """
     try:
-        config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
-        found = (config.get("runtime_env") or {}).get("env_vars") or {}
+        found = job_environment().get("env_vars") or {}
         return {str(name): str(value) for name, value in found.items()}
-    except (ValueError, AttributeError):
+    except AttributeError:
+        return {}
+
+
+def job_environment() -> dict[str, Any]:
+    """The whole runtime environment of a submitted job, as `job_variables`."""
+    try:
+        config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+        return dict(config.get("runtime_env") or {})
+    except (ValueError, AttributeError, TypeError):
         return {}
 
 
@@ -45,3 +55,37 @@ def asks_for_token() -> bool:
     """Whether the cluster that this process is in asks for a token: Ray sets the variable where it
     decides so itself."""
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+
+
+def draining_nodes() -> dict[str, float]:
+    """The machines of the joined cluster that are being drained, by id: the time (of time.time())
+    at which each will be gone, 0 if that was not said.
+
+    Private, since no public call tells. Without it, trials on such a machine are lost with it and
+    run again from their last checkpoint.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        return {}
+    try:
+        found = ray._private.state.state.get_draining_nodes() or {}
+        return {str(node): float(until) / 1000 for node, until in found.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
+def selects_labels() -> bool:
+    """Whether Ray Train can place workers by labels of machines; later than 2.50."""
+    from ray import train
+
+    return "label_selector" in getattr(train.ScalingConfig, "__dataclass_fields__", {})
+
+
+def node_name(node: Mapping[str, Any]) -> str:
+    """Host name and address of a machine, for messages. `node`: an entry of `ray.nodes()`."""
+    host, address = (
+        str(node.get("NodeManagerHostname", "")),
+        str(node.get("NodeManagerAddress", "")),
+    )
+    return f"{host} ({address})" if host and address else host or address or "a machine"

@@ -59,6 +59,7 @@ from mtray.schema.record import (
     moved_by,
 )
 from mtray.schema.rendering import Generation, Noise, NoiseLevel, NoiseSide
+from mtray.schema.resources import RESERVED_VARIABLES, Resources, TrialPlacement, WorkerPlacement
 from mtray.schema.search import Budget, EarlyStopping, Limit, beyond, broken_reason
 from mtray.schema.study import (
     HUB_PREFIX,
@@ -79,7 +80,7 @@ from mtray.schema.study import (
     Take,
     Unit,
 )
-from mtray.schema.training import KEPT_BESIDE, Resources, Training, check_stop, check_training
+from mtray.schema.training import KEPT_BESIDE, Training, check_stop, check_training
 from mtray.schema.written import as_written
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "RECORDED_BESIDE",
     "RENAMED",
     "RENDERING_PARAMETERS",
+    "RESERVED_VARIABLES",
     "RETENTION_SUMMARIES",
     "SACREBLEU_PREFIX",
     "SIZE_OF",
@@ -142,8 +144,10 @@ __all__ = [
     "Take",
     "Training",
     "TrainingRecord",
+    "TrialPlacement",
     "TrialRecord",
     "Unit",
+    "WorkerPlacement",
     "all_directions",
     "as_written",
     "beyond",

@@ -128,6 +128,7 @@ ReasonClass = Literal[
     "not_finite",
     "worker_lost",
     "node_lost",
+    "moved",
     "time_limit",
     "data_error",
     "evaluation_error",

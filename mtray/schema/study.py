@@ -11,8 +11,9 @@ from mtray.schema.filters import Filters, check_filters
 from mtray.schema.mixing import Mixing
 from mtray.schema.preference import Preference, check_preferences
 from mtray.schema.rendering import Rendered
+from mtray.schema.resources import Resources
 from mtray.schema.search import Budget, EarlyStopping, Limit, check_early_stopping
-from mtray.schema.training import Resources, Training, check_stop, check_training
+from mtray.schema.training import Training, check_stop, check_training
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -275,8 +276,7 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _coherent(self) -> Study:
         names = [s.name for s in self.sources]
-        twice = sorted(n for n in names if names.count(n) > 1)
-        if twice:
+        if twice := sorted(n for n in names if names.count(n) > 1):
             raise ValueError(f"`sources` has a name twice: {twice[0]!r}")
         if not any(s.kind == "parallel" for s in self.sources):
             raise ValueError("`sources` needs at least one of kind parallel")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainSerializer
 
 from mtray.schema.base import Frozen
+from mtray.schema.resources import Resources
 
 # keys of `Training` that affect what is kept and recorded, not what is trained
 KEPT_BESIDE = frozenset({"checkpoints", "checkpoint_minutes", "keep_weights", "movement"})
@@ -28,7 +29,8 @@ class Training(Frozen):
     - `batch_examples`: examples in the global batch, which is split over the workers.
     - `batch_tokens`: the most tokens in the global batch, instead of `batch_examples`.
     - `micro_batch_tokens`: the most tokens in a worker's micro-batch (None: 4096, or fewer for a
-      large vocabulary).
+      large vocabulary: on a CPU its logits are at most 2^28, on a GPU they take about a quarter of
+      the free memory at 16 bytes each).
     - `warmup`: a share of all steps.
     - `precision`: `auto` is bf16 where the device computes in it natively.
     - `packing`: packed rows, or padded rows of similar length; `auto` packs where the model's
@@ -67,26 +69,6 @@ class Training(Frozen):
     keep_weights: Literal["none", "front", "all"] = "none"
     checkpoints: bool = True
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0
-
-
-class Resources(Frozen):
-    """Resources of one trial.
-
-    - `concurrent_trials`: 0 lets the cluster's size decide.
-    - `checkpoint_gb`: the most disk space that the checkpoints of all running trials may take
-      (None: what is free).
-    """
-
-    workers: Annotated[int, Field(ge=1)] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
-    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
-    concurrent_trials: Annotated[int, Field(ge=0)] = 0
-    checkpoint_gb: Annotated[float, Field(gt=0)] | None = None
-
-    @property
-    def devices(self) -> float:
-        """How many devices a trial holds: its GPUs where it has some, else its CPUs."""
-        return self.workers * (self.gpus_per_worker or self.cpus_per_worker)
 
 
 def check_stop(share: float, name: str, training: Training) -> None:

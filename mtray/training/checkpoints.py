@@ -3,8 +3,7 @@ state of the loop. Safetensors and JSON, no pickle.
 
 A checkpoint is a folder that is written next to its final place, synced and then moved there. The
 previous one is removed only after that, so a complete checkpoint exists whenever a process dies.
-Every worker writes its own part, which with ZeRO is all it has, so a checkpoint can only be resumed
-with the same number of workers.
+Every worker writes its own part, so a checkpoint can only be resumed with as many workers.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ class Checkpoints:
     - `restore`: receives that state on resuming.
     - `tell`: receives the reason why a checkpoint is not used.
     - `guard`: called by rank 0 before it changes the folder; may raise.
+    - `save_trained`: stores a training that has ended; for all workers, where evaluation stops.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Checkpoints:
         self._folder, self._key, self._minutes = folder, key, minutes
         self._more, self._restore, self._tell = more, restore, tell
         self._last, self._guard = time.monotonic(), guard
+        self.save_trained: Callable[[], None] = lambda: None
 
     @property
     def on(self) -> bool:

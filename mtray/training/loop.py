@@ -20,7 +20,7 @@ from mtray.training.examples import Example
 from mtray.training.losses import form_for
 from mtray.training.meter import Meter
 from mtray.training.schedule import batches, learning_rate_at, step_after
-from mtray.training.step import Feed, micro_batch_tokens
+from mtray.training.step import Feed, free_on_all, micro_batch_tokens
 from mtray.training.worker import Worker
 
 PROGRESS_SECONDS = 0.5  # between two progress reports
@@ -130,9 +130,10 @@ def finetune(
         "trainable_parameters": count_trainable(model),
         "total_parameters": parameter_count(model),
     }
-    most = micro_batch_tokens(model, training.micro_batch_tokens, worker.batch_share)
     engine = build(model)
     engine.module.train()
+    free = free_on_all(int(fixed["trainable_parameters"]), worker.process_group)
+    most = micro_batch_tokens(model, training.micro_batch_tokens, worker.batch_share, free)
     lengths = example_lengths(examples)
     feed = Feed(examples, lengths, worker.process_group, most, form)
     steps = batches(lengths, training, tuning.seed)
@@ -176,6 +177,8 @@ class _Loop:
                 self._measure(step)
             self._take(step)
             self._keep(step)
+        if self.meter.steps > self._kept:
+            self.checkpoints.save_trained = self._save
         return self.meter.record(**self.fixed)
 
     def _leave_if_asked(self) -> None:

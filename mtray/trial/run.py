@@ -40,13 +40,13 @@ def run_trial(
     worker: Worker = Worker(),
 ) -> Outcome:
     """Fine-tune by the recipe and evaluate. Every worker answers its part of the requests; rank 0
-    returns all outputs, the others none. Raises TrialStopped soon after `worker.should_stop` says
-    so."""
+    returns all outputs, the others none. Raises TrialStopped soon after `worker.should_stop`."""
     keep_freed_memory()
     trial = _Trial(job, study, options, worker)
     try:
         outcome = _through(trial, store, requests)
     except TrialStopped:
+        trial.checkpoints.save_trained()
         trial.close()
         raise
     trial.close()
@@ -78,6 +78,7 @@ class _Trial:
         self._alphas = [alpha for alpha in wanted if alpha != job.recipe.reversion_alpha]
         self._intermediate = IntermediateCheckpoints(self._seconds)
         self._built: Any = None
+        self.checkpoints = Checkpoints()
 
     @property
     def trains(self) -> bool:
@@ -126,12 +127,12 @@ class _Trial:
         tuning = Tuning(
             training, precision, recipe.learning_rate, seed, prepared.notes, recipe.stop_after
         )
-        checkpoints, points = self._checkpoints(examples), self._points(examples, requests)
+        self.checkpoints, points = self._checkpoints(examples), self._points(examples, requests)
         self._tell("training")
         with self._seconds.phase("training"):
             tuned, self._record = finetune(
                 self._engine, prepared.model, examples, tuning,
-                rungs=self._rungs(points), checkpoints=checkpoints, worker=self._worker,
+                rungs=self._rungs(points), checkpoints=self.checkpoints, worker=self._worker,
             )  # fmt: skip
         self._whole = tuned.whole()
 

@@ -14,14 +14,15 @@ from mtray.search.execution.available_resources import (
     shortage,
     this_machine,
 )
+from mtray.search.execution.placing import Machine
 
-HERE = AvailableResources("this machine", [{"CPU": 8, "GPU": 2}])
+HERE = AvailableResources("this machine", [Machine({"CPU": 8, "GPU": 2})])
 FITS = [
     ({}, 8),
     ({"cpus_per_worker": 3}, 2),
     ({"workers": 4}, 2),
     ({"gpus_per_worker": 1}, 2),
-    ({"gpus_per_worker": 0.5, "workers": 2}, 2),
+    ({"gpus_per_worker": 0.5}, 4),
     ({"concurrent_trials": 3}, 3),
     ({"concurrent_trials": 30}, 8),
 ]
@@ -41,7 +42,7 @@ SHORT = [
 
 @pytest.mark.parametrize("resources, message", SHORT)
 def test_no_room_for_one_is_told_with_the_next_step(resources, message):
-    with pytest.raises(RunError, match=f"{message}.* change `resources` .*`--address`"):
+    with pytest.raises(RunError, match=f"(?s){message}.* change `resources` .*`--address`"):
         concurrency(Resources(**resources), HERE)
 
 
@@ -61,7 +62,7 @@ def test_where_a_trial_fits_nothing_is_missing(resources, trials):
     assert shortage(study.resources, HERE) == ""
 
 
-THREE = [{"CPU": 1}, {"CPU": 3}, {"CPU": 3, "GPU": 1}]
+THREE = [Machine({"CPU": 1}), Machine({"CPU": 3}), Machine({"CPU": 3, "GPU": 1}, name="c")]
 
 
 @pytest.mark.parametrize(
@@ -85,13 +86,14 @@ def test_a_worker_needs_a_machine_of_its_size(resources, trials):
 
 def test_a_worker_that_no_machine_has_room_for_is_told():
     text = shortage(Resources(cpus_per_worker=4), AvailableResources("the cluster", THREE))
-    assert text.endswith("has 7 CPU, 1 GPU, but no machine of it has (4 CPU, 0 GPU)")
+    assert "has 7 CPU, 1 GPU, but no machine of it has (4 CPU, 0 GPU):" in text
+    assert text.endswith("\n  c: has 3 of 4 CPU")
 
 
 @pytest.mark.parametrize("grows, trials", [(True, 30), (False, 8)])
 def test_a_cluster_may_grow_to_what_the_study_names(grows, trials):
     study = make_study(resources={"concurrent_trials": 30})
-    room = AvailableResources("the cluster", [{"CPU": 8}], grows)
+    room = AvailableResources("the cluster", [Machine({"CPU": 8})], grows)
     assert check_resources(study, room, waits=True) == trials
     nothing = AvailableResources("the cluster", [], grows)
     assert check_resources(study, nothing, waits=True) == (30 if grows else 1)

@@ -12,6 +12,7 @@ from mtray.errors import NodeLost, TrainError, WorkerLost
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 from mtray.search.execution.job_messages import Ended
+from mtray.search.execution.placing import Machine
 from mtray.search.ledger.trial_failures import is_disk_full
 
 ray_environment.apply()
@@ -86,7 +87,7 @@ def cluster(monkeypatch, nodes):
     """Executors whose runs end as listed; the last one runs until the sweep is over."""
     resources = {"CPU": 3.0}
     monkeypatch.setattr("ray.get", lambda ref, timeout=None: ref)
-    monkeypatch.setattr(executors, "machines", lambda: [resources])
+    monkeypatch.setattr(executors, "machines", lambda: [Machine(resources)])
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
     names = []
 
@@ -101,7 +102,7 @@ def cluster(monkeypatch, nodes):
             if end is not None:
                 raise end
 
-        def listed(name, shared):
+        def listed(name, shared, node):
             names.append(name)
             return SimpleNamespace(fit=fit)
 
@@ -113,7 +114,7 @@ def cluster(monkeypatch, nodes):
             stopping=SimpleNamespace(remote=lambda: False),
             restored=SimpleNamespace(remote=lambda: True),
         )
-        shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress)
+        shared = SimpleNamespace(study=study, queue=queue, progress_actor=progress, metric_node="")
         lost, restored = [], []
         found = executors.Executors(
             shared, said.append, lost.append, lambda: restored.append(1), grows
@@ -140,6 +141,35 @@ def wait_until(happened):
             return
         until.wait(0.005)
     pytest.fail("it does not happen")
+
+
+def test_a_sweep_whose_own_machine_is_drained_ends(cluster, monkeypatch):
+    drained = []
+    monkeypatch.setattr(executors.DrainWatch, "look", lambda self: bool(drained))
+    sweep = cluster(concurrent_trials=1)
+    wait_until(lambda: cluster.names)
+    assert not sweep.lost
+    drained.append("head")
+    wait_until(lambda: sweep.lost)
+    assert "the machine of the sweep itself is being drained" in sweep.lost[0]
+
+
+@pytest.mark.parametrize("placement, expected", [("any", {""}), ("spread", {"a", "b"})])
+def test_executors_are_placed_as_the_study_asks(cluster, monkeypatch, placement, expected):
+    there = [Machine({"CPU": 2.0}, node="a"), Machine({"CPU": 2.0}, node="b")]
+    placed, over = [], threading.Event()
+
+    def trainer(name, shared, node):
+        placed.append(node)
+        return SimpleNamespace(fit=lambda: over.wait(20))
+
+    monkeypatch.setattr(executors, "machines", lambda: there)
+    sweep = cluster(trainer=trainer, trial_placement=placement, concurrent_trials=2)
+    wait_until(lambda: len(placed) == 2)
+    assert set(placed[:2]) == expected
+    sweep._over.set()
+    sweep._closed.set()
+    over.set()
 
 
 def test_there_are_as_many_executors_as_places_and_more_when_machines_join(cluster):
@@ -198,7 +228,7 @@ def test_there_is_no_executor_without_a_place(cluster):
     """After a machine left, which took the executor with it."""
     lost = threading.Event()
 
-    def blocking(name, shared):
+    def blocking(name, shared, node):
         cluster.names.append(name.rpartition("_")[0])
         end = lost if len(cluster.names) <= 2 else sweep.over
         return SimpleNamespace(fit=lambda: end.wait(20) and None)
@@ -224,7 +254,7 @@ def test_only_a_machine_that_was_there_a_moment_ago_counts(
     monkeypatch.setattr(nodes_module, "RECENTLY", recently)
     gone = group_error(r0=DEAD)
 
-    def lose(name, shared):
+    def lose(name, shared, node):
         nodes.discard("other")
         cluster.names.append(name)
 
@@ -275,7 +305,7 @@ def test_how_a_running_executor_ends_is_told_though_the_sweep_is_lost(cluster):
     """Its trial would wait for ever; the queue is still there."""
     ends, failure = threading.Event(), group_error(r0=DEAD)
 
-    def trainer(name, shared):
+    def trainer(name, shared, node):
         def fit():
             cluster.names.append(name)
             ends.wait(20)

@@ -297,6 +297,23 @@ def test_what_a_checkpoint_keeps_of_points_is_what_they_were(trial, tmp_path):
     assert found.outputs == expected.outputs
 
 
+def test_an_evaluation_that_is_stopped_keeps_the_training(trial, tmp_path):
+    """No step is trained twice, though no checkpoint was due."""
+    expected, told = trial(()), []
+    worker = Worker(
+        progress=lambda f: told.append(f.get("state", told and told[-1])),
+        should_stop=lambda: bool(told) and told[-1] == "evaluating",
+    )
+    how = RunOptions("torch", keep_in=tmp_path / "trial")
+    with pytest.raises(TrialStopped):
+        trial((), how, worker)
+    steps = expected.training.steps
+    assert kept_step(tmp_path / "trial") == steps
+    found = trial((), how)
+    assert found.training.resumed == (steps,) and found.outputs == expected.outputs
+    assert found.training.loss == expected.training.loss
+
+
 def test_weights_of_points_are_kept_by_the_first_worker_alone(trial):
     kept = []
 

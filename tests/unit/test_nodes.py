@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtray.errors import NodeLost, WorkerLost
+from mtray.errors import NodeDrained, NodeLost, WorkerLost
 from mtray.schema import Resources
 
 nodes = pytest.importorskip("mtray.search.execution.nodes", reason="needs Ray")
@@ -20,7 +20,7 @@ OTHER = {"NodeID": "b", "Resources": {"CPU": 64.0, "GPU": 16.0}}
     [
         ({}, 8),
         ({"gpus_per_worker": 1}, 4),
-        ({"workers": 2, "gpus_per_worker": 0.5}, 8),
+        ({"gpus_per_worker": 0.5}, 8),
         ({"workers": 4, "concurrent_trials": 1}, 4),
         ({"workers": 2, "concurrent_trials": 3}, 6),
         ({"workers": 9, "concurrent_trials": 2}, 8),
@@ -83,6 +83,13 @@ def test_ray_may_take_its_time_to_notice_that_a_machine_is_gone(cluster):
     threading.Timer(1.0, cluster.alive.pop, ["b"]).start()
     kind, seconds = inquire({"a", "b"})
     assert kind is NodeLost and 0.9 < seconds < 10
+
+
+def test_the_end_of_a_drained_machine_was_announced(cluster, monkeypatch):
+    monkeypatch.setattr(nodes.SEEN, "drained", {"b"})
+    cluster.alive.pop("b")
+    kind, _ = inquire({"a", "b"})
+    assert kind is NodeDrained
 
 
 def test_a_machine_that_was_cut_off_and_comes_back_is_not_lost(cluster):

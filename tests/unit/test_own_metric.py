@@ -9,7 +9,7 @@ import yaml
 from test_suite import SEGMENTS, load_comet, outputs, study, suite_of  # noqa: F401
 
 from mtray.errors import ConfigError, EvaluationError, ModelError
-from mtray.evaluation.metrics import command_metric
+from mtray.evaluation.metrics import metric_process
 from mtray.evaluation.metrics.command_metric import load_command
 from mtray.evaluation.metrics.truncated_references import truncation_notes
 from mtray.evaluation.score_names import score_names
@@ -27,7 +27,7 @@ SCRIPT = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
 def command(tmp_path):
     (tmp_path / "overlap.py").write_text(SCRIPT)
     yield (sys.executable, str(tmp_path / "overlap.py"))
-    command_metric.command_process.cache_clear()
+    metric_process.command_process.cache_clear()
 
 
 def test_the_script_of_the_page_scores(command):

@@ -72,4 +72,4 @@ def test_the_workers_are_told_before_they_connect(monkeypatch):
 
     config = groups.AddressedTorchConfig(backend="gloo")
     config.backend_cls().on_start(Group(), config)
-    assert order == ["name_interface", "connect"]
+    assert order == ["listen", "name_interface", "connect"]

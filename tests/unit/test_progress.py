@@ -202,3 +202,22 @@ def test_an_actor_that_was_started_again_is_told_whether_the_sweep_stops(stop):
     fresh.restore({0: {7: "point"}}, stop)
     assert fresh.restored() and fresh.stopping() is stop
     assert fresh.others(0, 1) == ["point"]
+
+
+def test_a_machine_that_is_drained_stops_its_jobs_alone(clock, answers):
+    progress_actor = ProgressActor()
+    here, there = (
+        Reporter(Handle(progress_actor), number, node=node) for number, node in ((1, "a"), (2, "b"))
+    )
+    progress_actor.drain(["a"])
+    assert here.stopping() and not there.stopping()
+    assert progress_actor.drains("a") and not progress_actor.drains("b")
+    progress_actor.drain([])
+    assert not progress_actor.stopping(None, 3, "a")
+
+
+def test_why_a_process_left_is_told_once():
+    progress_actor = ProgressActor()
+    assert progress_actor.left(3) == ""
+    progress_actor.leave(3, "its machine is being drained")
+    assert progress_actor.left(3) == "its machine is being drained" and not progress_actor.left(3)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from records_factory import make_study
 
-from mtray.errors import LossNotFinite, NodeLost, TrialStopped, WorkerLost
+from mtray.errors import LossNotFinite, NodeLost, ProcessMoved, TrialMoved, TrialStopped, WorkerLost
 from mtray.schema import Recipe
 from mtray.search.execution.worker_logs import output_into
 from mtray.search.ledger.stopwatch import Stopwatch
@@ -122,3 +122,21 @@ def test_an_attempt_says_how_long_it_ran(run):
     tried = []
     run(MemoryError(), WorkerLost(), "done", attempts=tried, seconds=7)
     assert [a["seconds"] for a in tried] == [7, 7], "without what it waited for a place"
+
+
+def test_a_trial_moves_as_often_as_its_machines_are_taken_away(run):
+    line = Line()
+    moves = [TrialMoved(f"its machine {name} is being drained") for name in "abcd"]
+    found, shares, tried = run(*moves, WorkerLost(), WorkerLost(), "done", line=line)
+    assert found == "done" and shares == [1.0] * 7
+    assert tried == ["moved"] * 4 + ["worker_lost"] * 2, "moves are no losses"
+    assert line.told[0]["moved"] == "its machine a is being drained; again from the first step"
+
+
+@pytest.mark.parametrize("stops, error", [(False, ProcessMoved), (True, TrialStopped)])
+def test_who_leaves_with_its_process_or_while_the_sweep_stops_does_not_go_on_here(
+    run, stops, error
+):
+    end = TrialMoved("x") if stops else ProcessMoved("x")
+    found, shares, tried = run(end, line=Line(stops))
+    assert isinstance(found, error) and len(shares) == 1 and not tried

@@ -35,6 +35,7 @@ class Sweep:
 
     def __init__(self, run_dir, trials=3, **changes):
         self.run_dir, self.said, self.places = run_dir, [], 9
+        self.moved = {}
         self.ledger = ledger_in(run_dir, **changes)
         self.limits = searcher.Limits(trials)
         events = searcher.Events(
@@ -44,6 +45,7 @@ class Sweep:
             lambda number, reason: self.said.append(("lost", number)),
             lambda: self.said.append("halt"),
             lambda: self.places,
+            lambda number: self.moved.pop(number, ""),
         )
         self.searcher = searcher.StudySearcher(self.ledger, self.limits, events, run_dir)
         self.asked = 0
@@ -148,6 +150,17 @@ def test_a_trial_that_is_lost_again_and_again_fails_with_its_attempts(tmp_path, 
     assert not (trial_dir(tmp_path, 0) / FILE).exists()
     assert trials_in(tmp_path)[0].user_attrs["reason_class"] == "worker_lost"
     assert sweep.ask()[1].number == 1 and not sweep.limits.stopped
+
+
+def test_a_trial_whose_process_leaves_its_machine_was_not_lost(tmp_path, cluster):
+    sweep = begun(tmp_path)
+    for _ in range(4):
+        trial_id, job = sweep.ask()
+        assert job.number == 0
+        sweep.moved[0] = "its machine gpu-7 is being drained"
+        sweep.end(trial_id, error=True)
+    assert [a["reason_class"] for a in sweep.ask()[1].attempts] == ["moved"] * 4
+    assert sweep.said.count(("lost", 0)) == 4
 
 
 class SlowInquiry:

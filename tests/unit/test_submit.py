@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from records_factory import make_study
 
-from mtray.errors import LossNotFinite, TimeLimitReached, TrialStopped
+from mtray.errors import LossNotFinite, ProcessMoved, TimeLimitReached, TrialMoved, TrialStopped
 from mtray.schema import Budget, Mix, Recipe
 from mtray.search.execution import submit
 from mtray.search.execution.job_messages import Done, packed_failure
@@ -36,6 +36,8 @@ class Handle:
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     monkeypatch.setattr(submit, "_get", lambda answer: answer)
+    monkeypatch.setattr(submit, "_here", lambda: ("a", "gpu-7 (10.0.0.7)"))
+    drained, cancelled = [False], []
     now = [0.0]
     stopwatch = Stopwatch(tmp_path, lambda: now[0])
     queue = JobQueue()
@@ -48,12 +50,16 @@ def run(monkeypatch, tmp_path):
         return step
 
     def go(*meanwhile, stops=False, **budget):
+        line = SimpleNamespace(stopping=lambda: stops, drained=lambda node: drained[0])
+        progress = SimpleNamespace(cancel=SimpleNamespace(remote=cancelled.append))
         shared = SimpleNamespace(
-            study=make_study(budget=Budget(**budget)), queue=Handle(queue, *meanwhile)
+            study=make_study(budget=Budget(**budget)),
+            queue=Handle(queue, *meanwhile),
+            progress_actor=progress,
         )
-        line = SimpleNamespace(stopping=lambda: stops)
         return submit.run_in_executor(JOB, shared, stopwatch, line, 0.5)
 
+    go.drained, go.cancelled = drained, cancelled
     go.queue, go.stopwatch, go.passes, go.now = queue, stopwatch, passes, now
     return go
 
@@ -117,3 +123,35 @@ def test_a_trial_whose_queue_is_gone_has_not_failed(monkeypatch, run):
     monkeypatch.setattr(submit, "UNTIL_NOTICED", 0.0)
     with pytest.raises(TrialStopped):
         run()
+
+
+def test_a_job_that_left_its_workers_is_told_with_the_reason(run):
+    def move():
+        run.queue.take("a", 0)
+        run.queue.finish(1, pickle.dumps(Done(moved="its machine is being drained")))
+
+    with pytest.raises(TrialMoved, match="its machine is being drained") as raised:
+        run(move)
+    assert not isinstance(raised.value, ProcessMoved) and not run.cancelled
+
+
+def test_a_process_whose_machine_is_drained_stops_its_job_first(run):
+    """It waits for the job's end, and so for its checkpoint."""
+
+    def begin():
+        run.queue.begin(run.queue.take("a", 0).ticket)
+        run.drained[0] = True
+
+    def asked():
+        assert run.cancelled == [1]
+        run.queue.finish(1, pickle.dumps(Done()))
+
+    with pytest.raises(ProcessMoved, match=r"gpu-7 \(10.0.0.7\) is being drained"):
+        run(begin, run.passes(2), asked)
+
+
+def test_a_process_whose_machine_is_drained_waits_for_no_executor(run):
+    run.drained[0] = True
+    with pytest.raises(ProcessMoved):
+        run(run.passes(1))
+    assert run.queue.take("a", 0) is None, "withdrawn"

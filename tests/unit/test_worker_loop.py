@@ -57,6 +57,7 @@ def workplace(monkeypatch, run_dir, place=ProcessGroup(), suite=None, study=None
     monkeypatch.setattr("ray.get", lambda ref: ref)
     monkeypatch.setattr(worker_loop, "_read_what_trials_need", lambda *_: None)
     monkeypatch.setattr(worker_loop, "workers_here", lambda _: 1)
+    monkeypatch.setattr(worker_loop, "this_node", lambda: "a")
     shared = SimpleNamespace(
         study=study or make_study(), run_dir=str(run_dir), store={}, requests=[], suite=suite,
         progress_actor=None,
@@ -70,6 +71,8 @@ def workplace(monkeypatch, run_dir, place=ProcessGroup(), suite=None, study=None
         (Outcome([], Mix(), None, {}, {}), 1, 0, "outcome"),
         (TrialStopped(), 1, 0, "stopped"),
         (TrialStopped(), 2, 0, "stopped"),
+        (TrialStopped(), 1, 0, "moved"),
+        (TrialStopped(), 2, 0, "moved"),
         (TrialStopped(), 1, 61, TimeLimitReached),
         (TrialStopped(), 2, 61, TimeLimitReached),
         (DataError("holds 3"), 1, 0, DataError),
@@ -90,8 +93,12 @@ def test_how_a_job_ends(monkeypatch, tmp_path, ends, world, spent, expected):
 
     monkeypatch.setattr(worker_loop, "run_trial", run)
     monkeypatch.setattr(worker_loop, "divergence_plan", lambda *_: None)
-    line = SimpleNamespace(progress=None, should_stop=lambda: isinstance(ends, TrialStopped))
-    monkeypatch.setattr(worker_loop, "Reporter", lambda *_, ticket: line)
+    line = SimpleNamespace(
+        progress=None,
+        should_stop=lambda: isinstance(ends, TrialStopped),
+        drained=lambda node: expected == "moved",
+    )
+    monkeypatch.setattr(worker_loop, "Reporter", lambda *_, ticket, node: line)
     study = make_study(budget=Budget(trial_minutes=1))
     place = workplace(monkeypatch, tmp_path, ProcessGroup(world=world), study=study)
     assignment = Assignment(1, Work(JOB, 0.5, spent))
@@ -100,7 +107,8 @@ def test_how_a_job_ends(monkeypatch, tmp_path, ends, world, spent, expected):
             place.run(assignment)
         return
     done = pickle.loads(pickle.dumps(place.run(assignment)))
-    if expected in ("outcome", "stopped"):
+    assert ("is being drained" in done.moved) is (expected == "moved")
+    if expected in ("outcome", "stopped", "moved"):
         assert done.outcome == (ends if expected == "outcome" else None) and not done.failure
     else:
         assert type(done.failure.error) is expected and str(ends) in done.failure.traceback

@@ -15,7 +15,7 @@ from mtray.analysis.uncertainty import Array
 from mtray.data.readers.paragraphs import joined
 from mtray.errors import EvaluationError, ModelError
 from mtray.evaluation.metrics.long_texts import TRUNCATE, Triple, score_in_parts, ways_of
-from mtray.evaluation.metrics.metric_process import MetricProcess, comet_process
+from mtray.evaluation.metrics.metric_process import Scoring, comet_scoring
 from mtray.evaluation.metrics.quality import SegmentScores
 from mtray.evaluation.metrics.worker.checkpoint import ALLOWED, is_hub_name
 from mtray.evaluation.metrics.worker.protocol import VERSION, read_scores, read_truncated
@@ -42,7 +42,7 @@ class ProcessModel:
     """A model that a process has loaded, or loads again after its end; `about` are the keys of the
     request that name it."""
 
-    process: MetricProcess
+    process: Scoring
     about: Mapping[str, str]
 
     def score(self, triples: Sequence[Triple]) -> Scored:
@@ -201,11 +201,11 @@ def _load(model: str, name: str, device: str, long: str) -> CometScorer:
     if long != TRUNCATE:  # the same model, and the same memory of scores
         scorer = _load(model, name, device, TRUNCATE)
         return replace(scorer, long=long, signature=f"{scorer.signature}|long:{long}")
-    process = comet_process()
+    process = comet_scoring()
     return scorer_of(process, {"model": model, "name": name, "device": device})
 
 
-def scorer_of(process: MetricProcess, about: Mapping[str, str], mark: str = "") -> CometScorer:
+def scorer_of(process: Scoring, about: Mapping[str, str], mark: str = "") -> CometScorer:
     """The scorer of a model that a process loads; `mark` is a part of its signature. Raises
     ModelError if it cannot be loaded, or answers in another form than the protocol's."""
     found = process.load(about)

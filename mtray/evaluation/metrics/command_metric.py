@@ -7,7 +7,7 @@ import functools
 from collections.abc import Sequence
 
 from mtray.evaluation.metrics.comet import CometScorer, scorer_of
-from mtray.evaluation.metrics.metric_process import command_process
+from mtray.evaluation.metrics.metric_process import command_scoring
 from mtray.evaluation.metrics.worker.protocol import VERSION
 
 MARK = f"|protocol:{VERSION}"  # in a signature: the score is of a learned metric
@@ -21,4 +21,4 @@ def load_command(name: str, command: Sequence[str], device: str = "auto") -> Com
 
 @functools.cache
 def _load(name: str, command: tuple[str, ...], device: str) -> CometScorer:
-    return scorer_of(command_process(command, name), {"device": device}, MARK)
+    return scorer_of(command_scoring(command, name), {"device": device}, MARK)

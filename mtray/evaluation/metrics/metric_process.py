@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from mtray.control_group import memory_limit
 from mtray.errors import EvaluationError
@@ -53,12 +53,16 @@ class MetricProcess:
         self, command: Sequence[str], what: str, env: Mapping[str, str] | None = None,
         idle: float = IDLE_SECONDS,
     ) -> None:  # fmt: skip
-        self.command, self.what, self.idle = tuple(command), what, idle
+        self.command, self._what, self.idle = tuple(command), what, idle
         self._env = dict(env or {})
         self._child: Child | None = None
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         atexit.register(self._at_exit)
+
+    @property
+    def what(self) -> str:
+        return self._what
 
     def load(self, model: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to `load` with the keys of `model`; asked once of a running process. Raises
@@ -189,6 +193,38 @@ def _threads() -> int | None:
 
 def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _DISTRIBUTED}
+
+
+class Scoring(Protocol):
+    """What a scorer uses of a `MetricProcess`, wherever it runs."""
+
+    @property
+    def what(self) -> str: ...
+    def load(self, model: Mapping[str, Any]) -> dict[str, Any]: ...
+    def score(
+        self, model: Mapping[str, Any], segments: Sequence[Sequence[str]]
+    ) -> dict[str, Any]: ...
+    def count(self, model: Mapping[str, Any], texts: Sequence[str]) -> int: ...
+
+
+# takes the command (None: COMET's) and the metric's name
+_elsewhere: Callable[[tuple[str, ...] | None, str], Scoring] | None = None
+
+
+def score_elsewhere(made: Callable[[tuple[str, ...] | None, str], Scoring] | None) -> None:
+    """Metrics that this process loads from now on are those that `made` returns; None: its own."""
+    global _elsewhere
+    _elsewhere = made
+
+
+def comet_scoring() -> Scoring:
+    """What scores with COMET: a process of this one, or `score_elsewhere`."""
+    return _elsewhere(None, "comet") if _elsewhere else comet_process()
+
+
+def command_scoring(command: tuple[str, ...], name: str) -> Scoring:
+    """What scores with a study's own metric, as `comet_scoring`."""
+    return _elsewhere(command, name) if _elsewhere else command_process(command, name)
 
 
 @functools.cache

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from mtray.compat.ray import draining_nodes, node_name
 from mtray.errors import ConfigError, RunError
 from mtray.schema import NO_COMET, Resources, Study
+from mtray.search.execution.placing import (
+    TYPE,
+    Machine,
+    bundle_text,
+    metric_machine,
+    trials_that_fit,
+    what_is_missing,
+    workers_on,
+)
+
+JOIN_WITHIN = 300.0  # seconds: machines of a cluster that starts come after its head
+LOOK_EVERY = 2.0  # seconds
+NAMED = 8  # machines that a message names
+STRICT = {
+    "strict_pack": ", which must be on one machine (`worker_placement: strict_pack`)",
+    "strict_spread": ", which must be on a machine each (`worker_placement: strict_spread`)",
+}
 
 
 @dataclass(frozen=True)
@@ -15,34 +34,47 @@ class AvailableResources:
     """Resources of a machine or a cluster.
 
     where: `this machine` or the cluster, as messages call it.
-    machines: the CPUs and GPUs of each, by Ray's names.
+    machines: what each has.
     grows: whether machines may join.
     """
 
     where: str
-    machines: Sequence[Mapping[str, float]]
+    machines: Sequence[Machine]
     grows: bool = False
 
     def total(self, name: str) -> float:
-        return sum(machine.get(name, 0) for machine in self.machines)
+        return sum(machine.amounts.get(name, 0) for machine in self.machines)
 
 
 def this_machine(study: Study) -> AvailableResources:
     """The resources of this machine, without Ray. GPUs are those that torch sees, and are counted
     only if the study requests some."""
     gpus = 0
-    if study.resources.gpus_per_worker or _scores_on_a_gpu(study):
+    if study.resources.gpus_per_worker or study.resources.metric_gpus or _scores_on_a_gpu(study):
         import torch
 
         gpus = torch.cuda.device_count()
-    return AvailableResources("this machine", [{"CPU": os.cpu_count() or 1, "GPU": gpus}])
+    found: dict[str, float] = {"CPU": os.cpu_count() or 1, "GPU": gpus}
+    if gpus and study.resources.accelerator_type:  # Ray looks at the type once it runs
+        found[TYPE + study.resources.accelerator_type] = 1
+    return AvailableResources("this machine", [Machine(found)])
 
 
-def machines() -> list[dict[str, float]]:
-    """What each alive machine of the joined cluster has, by Ray's names."""
+def machines() -> list[Machine]:
+    """The alive machines of the joined cluster, without those that are being drained."""
     import ray
 
-    return [dict(node.get("Resources", {})) for node in ray.nodes() if node["Alive"]]
+    gone = draining_nodes()
+    return [
+        Machine(
+            dict(node.get("Resources", {})),
+            dict(node.get("Labels") or {}),
+            node_name(node),
+            node["NodeID"],
+        )
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] not in gone
+    ]
 
 
 def cluster(address: str) -> AvailableResources:
@@ -58,36 +90,45 @@ def cluster(address: str) -> AvailableResources:
         ray.shutdown()
 
 
-def per_worker(resources: Resources) -> dict[str, float]:
-    """What one worker holds, by Ray's names, without what it needs none of."""
-    wanted = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    return {name: amount for name, amount in wanted.items() if amount}
-
-
-def fitting(resources: Resources, machines: Sequence[Mapping[str, float]]) -> int:
-    """How many trials fit at a time. A worker needs a machine of its own size; the workers of a
-    trial may be on several."""
-    workers = sum(_workers_on(resources, machine) for machine in machines)
-    fits = workers // resources.workers
+def fitting(resources: Resources, machines: Sequence[Machine]) -> int:
+    """How many trials run at a time: as many as fit, and no more than the study names."""
+    fits = trials_that_fit(resources, machines)
     return min(fits, resources.concurrent_trials) if resources.concurrent_trials else fits
 
 
-def _workers_on(resources: Resources, machine: Mapping[str, float]) -> int:
-    return min(int(machine.get(n, 0) // each) for n, each in per_worker(resources).items())
-
-
 def shortage(resources: Resources, room: AvailableResources) -> str:
-    """The resource that a trial needs and `room` lacks; empty if one fits."""
+    """What a trial needs and `room` lacks, with every machine and what it has; empty if one
+    fits."""
     if fitting(resources, room.machines):
         return ""
-    wanted = f"{resources.cpus_per_worker:g} CPU, {resources.gpus_per_worker:g} GPU"
+    gpus = resources.metric_gpus
+    if gpus and metric_machine(resources, room.machines) is None:
+        have = _lines(f"{m.name} has {m.amounts.get('GPU', 0):g} GPU" for m in room.machines)
+        return f"the shared metric needs {gpus:g} GPU (`resources.metric_gpus`), and{have}"
+    wanted = bundle_text(resources)
     short = (
         f"a trial needs {resources.workers} x ({wanted}) and {room.where} has "
         f"{room.total('CPU'):g} CPU, {room.total('GPU'):g} GPU"
     )
-    if len(room.machines) > 1 and not any(_workers_on(resources, m) for m in room.machines):
-        short += f", but no machine of it has ({wanted})"
-    return short
+    alone = [workers_on(resources, machine) for machine in room.machines]
+    if not any(alone):
+        why = _lines(f"{m.name}: {what_is_missing(resources, m)}" for m in room.machines)
+        return f"{short}, but no machine of it has ({wanted}):{why}" if why else short
+    beside = f" beside the metric's {gpus:g} GPU" if gpus else ""
+    how = STRICT.get(resources.worker_placement, "")
+    fit = _lines(
+        f"{m.name} has room for {n}" for n, m in zip(alone, room.machines, strict=True) if n
+    )
+    return (
+        f"{short}, with room for {sum(alone)} of its {resources.workers} workers{beside}{how}:{fit}"
+    )
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """Each text on a line of its own, up to `NAMED`."""
+    found = list(texts)
+    more = [f"and {len(found) - NAMED} more"] if len(found) > NAMED else []
+    return "".join(f"\n  {text}" for text in [*found[:NAMED], *more])
 
 
 def concurrency(resources: Resources, room: AvailableResources) -> int:
@@ -98,6 +139,31 @@ def concurrency(resources: Resources, room: AvailableResources) -> int:
             "(`--address`)"
         )
     return _places(resources, room)
+
+
+def room_of_cluster(study: Study, grows: bool, say: Callable[[str], None]) -> AvailableResources:
+    """The resources of the joined cluster. Where no trial fits yet and machines may join, says what
+    is missing and waits: for as long as it takes if the study names `concurrent_trials`, which an
+    autoscaler is then asked for, else for `JOIN_WITHIN`. Raises RunError after that."""
+    until, told = time.monotonic() + JOIN_WITHIN, False
+    while True:
+        room = AvailableResources("the cluster", machines(), grows)
+        short = shortage(study.resources, room)
+        if not short or not grows:
+            return room
+        if study.resources.concurrent_trials:
+            say(f"{short}\nwaiting for machines to join")
+            return room
+        if time.monotonic() >= until:
+            raise RunError(
+                f"{short}\nNo machine that fits has joined within {JOIN_WITHIN / 60:.0f} minutes; "
+                "change `resources` in the study, or name `concurrent_trials` there: it then "
+                "requests that many of an autoscaler, and waits as long as it takes"
+            )
+        if not told:
+            say(f"{short}\nwaiting for machines to join (up to {JOIN_WITHIN / 60:.0f} minutes)")
+        told = True
+        time.sleep(LOOK_EVERY)
 
 
 def _places(resources: Resources, room: AvailableResources) -> int:
@@ -112,6 +178,11 @@ def check_resources(study: Study, room: AvailableResources, waits: bool = False)
     """How many trials fit at a time; 1 if none does yet and the sweep `waits` for machines to
     join. Raises RunError if none fits, ConfigError if the study's metric needs a GPU and
     there is none."""
+    if study.resources.metric_gpus and study.evaluation.comet_device == "cpu":
+        raise ConfigError(
+            "`resources.metric_gpus` requests a GPU for the metric, but `evaluation.comet_device` "
+            "is cpu; use auto or gpu, or leave `metric_gpus` out"
+        )
     if _scores_on_a_gpu(study) and not room.total("GPU"):
         raise ConfigError(
             f"`evaluation.comet_device` is gpu, but {room.where} has no GPU; use auto or cpu"

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mtray.compat.ray import draining_nodes
 from mtray.errors import RunError
 from mtray.runtime import CODE
 from mtray.schema import NO_COMET, Study
@@ -111,9 +112,9 @@ def _ask(nonce: str, needs: Needs) -> list[tuple[str, Mapping[str, Any] | str]]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     task = ray.remote(num_cpus=0, max_retries=0)(_look())
-    asked = {}
+    asked, drained = {}, draining_nodes()  # nothing starts on those
     for node in ray.nodes():
-        if node["Alive"]:
+        if node["Alive"] and node["NodeID"] not in drained:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             reference = task.options(scheduling_strategy=there).remote(nonce, asdict(needs))
             asked[reference] = str(node["NodeManagerAddress"])

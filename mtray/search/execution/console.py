@@ -90,7 +90,7 @@ class LiveTable:
         self._started = time.monotonic()
         self._jobs: dict[int, Job] = {}
         self._snapshot: dict[int, dict[str, Any]] = {}
-        self._retries: dict[int, str] = {}
+        self._retries: dict[tuple[int, str], str] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._progress_actor: Any = None
@@ -229,7 +229,8 @@ class LiveTable:
     def say_retries(self) -> None:
         """Print which trials try again, each time once."""
         for number, entry in self._snapshot.items():
-            text = entry.get("retry", "")
-            if text and self._retries.get(number) != text:
-                self.say(f"{self._clock()} trial {trial_name(number)} tries again: {text}")
-                self._retries[number] = text
+            for key, does in (("retry", "tries again"), ("moved", "moves")):
+                text = entry.get(key, "")
+                if text and self._retries.get((number, key)) != text:
+                    self.say(f"{self._clock()} trial {trial_name(number)} {does}: {text}")
+                    self._retries[number, key] = text

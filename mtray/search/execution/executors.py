@@ -12,18 +12,20 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
 
 from mtray.compat.ray import found_no_room
 from mtray.errors import TrainError
-from mtray.search.execution.available_resources import fitting, machines, per_worker
+from mtray.search.execution.available_resources import fitting, machines
 from mtray.search.execution.job_messages import Ended, packed_failure
 from mtray.search.execution.memory_kills import WATCH
 from mtray.search.execution.nodes import SEEN, is_gone, lost_error
+from mtray.search.execution.placing import machine_for, per_worker
+from mtray.search.execution.preemption import HERE_DRAINED, DrainWatch
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.worker_loop import worker_loop
@@ -43,6 +45,7 @@ END_WITHIN = 10.0  # seconds for executors to end by themselves
 STARTS = 3  # failed ones in a row after which a waiting trial fails
 ANSWER_WITHIN = 30.0  # seconds for an actor that may be busy
 CONTINUE = "the same command continues"
+NODE_LABEL = "ray.io/node-id"  # which Ray gives every machine
 TRACKS = "the process that tracks the trials' progress"
 
 
@@ -69,6 +72,10 @@ class Executors:
         self._shared, self._say, self._lost, self._restore = shared, say, lost, restore
         self._over, self._closed = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
+        self._placing, self._held = threading.Lock(), dict[int, str]()
+        self._drains = DrainWatch(
+            say, lambda nodes: shared.progress_actor.drain.remote(sorted(nodes))
+        )
         self._look_once()
         self._watch = threading.Thread(target=self._look, daemon=True, name="executors")
         self._watch.start()
@@ -120,6 +127,9 @@ class Executors:
     def _look_once(self) -> None:
         WATCH.look()
         SEEN.look()
+        if self._drains.look():
+            self._over.set()
+            self._lost(HERE_DRAINED)
         self.places = self._room()
         self._grow()
 
@@ -145,14 +155,15 @@ class Executors:
         """Run executors one after another as long as there is a place for one. A failed start is
         tried again; the third in a row fails the waiting trial, since the study itself may be the
         reason."""
-        failed, pause = 0, 0.0
+        failed, pause, found_none = 0, 0.0, False
         while not self._over.wait(pause):
             if index >= self.places:
                 pause = LOOK_EVERY
                 continue
             name = f"executor_{index}_{uuid.uuid4().hex[:8]}"
             try:
-                failure = self._run(name)
+                with self._place(index, found_none) as node:
+                    failure = self._run(name, node)
                 if self._closed.is_set():
                     return  # nobody waits for an answer any more
                 told = failed + 1 >= STARTS
@@ -165,15 +176,32 @@ class Executors:
                 return
             if ended.reason and not ended.jobs:
                 self._say(f"an executor did not start and will be tried again: {ended.reason}")
+            found_none = not ended.jobs and not ended.reason
             failed = failed + 1 if ended.reason and not ended.jobs else 0
             pause = min(LONGEST_PAUSE, 2.0**failed - 1)
 
-    def _run(self, name: str) -> bytes | None:
+    @contextmanager
+    def _place(self, index: int, found_none: bool) -> Iterator[str]:
+        """The machine for an executor by `trial_placement`; empty where Ray chooses, as it does
+        after an executor `found_none`: another sweep may have taken what was free there."""
+        wanted, shared = self._shared.study.resources, self._shared
+        with self._placing:
+            chosen = None
+            if wanted.trial_placement != "any" and not found_none:
+                chosen = machine_for(wanted, machines(), [*self._held.values()], shared.metric_node)
+            self._held[index] = chosen.node if chosen else ""
+        try:
+            yield self._held[index]
+        finally:
+            with self._placing:
+                self._held.pop(index)
+
+    def _run(self, name: str, node: str) -> bytes | None:
         """Run an executor until it ends; returns its pickled failure, None if it ended by
         itself."""
         start = time.monotonic()
         try:
-            trainer(name, self._shared).fit()
+            trainer(name, self._shared, node).fit()
         # Ray raises in a waiting thread while it shuts down
         except (Exception, SystemExit) as error:
             nodes = SEEN.recent(start - LOOK_EVERY)
@@ -194,24 +222,26 @@ def free(group: Any) -> None:
         ray.util.remove_placement_group(group)
 
 
-def trainer(name: str, shared: Shared) -> Any:
+def trainer(name: str, shared: Shared, node: str = "") -> Any:
     """An executor, a `TorchTrainer`. `name` must be unique in the folder: Ray would resume an
-    earlier run of the same name."""
+    earlier run of the same name. `node`: the machine that it must be on; empty: any."""
     from ray import train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from mtray.search.execution.process_groups import AddressedTorchConfig
 
     wanted = shared.study.resources
-    config = AddressedTorchConfig if wanted.workers > 1 else TorchConfig
+    labels = {**wanted.labels, **({NODE_LABEL: node} if node else {})}
     return TorchTrainer(
         worker_loop,
         train_loop_config={"shared": shared, "executor": name},
-        torch_config=config(backend="nccl" if wanted.gpus_per_worker else "gloo"),
+        torch_config=AddressedTorchConfig(backend="nccl" if wanted.gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=wanted.workers,
             use_gpu=bool(wanted.gpus_per_worker),
             resources_per_worker=per_worker(wanted),
+            placement_strategy=wanted.worker_placement.upper(),
+            **({"label_selector": labels} if labels else {}),
         ),
         run_config=train.RunConfig(
             name=f"{os.path.basename(shared.run_dir)}_{name}",

@@ -46,10 +46,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended: with an outcome (None if it was asked to stop) or a failure."""
+    """How a job ended: with an outcome (None if it was asked to stop or `moved`) or a failure.
+
+    moved: why it left its workers and goes on elsewhere."""
 
     outcome: Outcome | None = None
     failure: Failure | None = None
+    moved: str = ""
 
 
 class Ended(NamedTuple):

@@ -11,10 +11,11 @@ from typing import Any
 
 import ray
 
-from mtray.errors import KilledForMemory, NodeLost, WorkerLost
+from mtray.compat.ray import draining_nodes
+from mtray.errors import KilledForMemory, NodeDrained, NodeLost, WorkerLost
 from mtray.schema import Resources
-from mtray.search.execution.available_resources import fitting
 from mtray.search.execution.memory_kills import WATCH
+from mtray.search.execution.placing import Machine, workers_on
 from mtray.search.execution.ray_connection import stay_connected_for
 
 NODE_SECONDS = 90.0  # until Ray declares a machine dead that no longer answers: 31 to 65 s measured
@@ -45,12 +46,14 @@ def all_answer(nodes: set[str]) -> bool:
 
 
 class SeenNodes:
-    """When every machine of the cluster was last there."""
+    """When every machine of the cluster was last there, and which were drained."""
 
     def __init__(self) -> None:
         self._seen: dict[str, float] = {}
+        self.drained: set[str] = set()
 
     def look(self) -> None:
+        self.drained.update(draining_nodes())
         self._seen.update(dict.fromkeys(alive_nodes(), time.monotonic()))
 
     def recent(self, since: float = -math.inf) -> set[str]:
@@ -70,14 +73,16 @@ SEEN = SeenNodes()  # by this process; the executors' watch looks every few seco
 
 
 def lost_error(what: str, nodes_before: set[str]) -> WorkerLost | KilledForMemory:
-    """NodeLost if a machine of `nodes_before` is gone, KilledForMemory if the kernel of this
-    machine has just killed a process for its memory, else WorkerLost. Waits as long as a machine
-    does not answer that Ray still takes to be alive."""
+    """NodeLost if a machine of `nodes_before` is gone (NodeDrained if that was announced),
+    KilledForMemory if the kernel of this machine has just killed a process for its memory, else
+    WorkerLost. Waits as long as a machine does not answer that Ray still takes to be alive."""
     until = time.monotonic() + NODE_SECONDS
     while not (gone := nodes_before - alive_nodes()) and time.monotonic() < until:
         if len(nodes_before) < 2 or all_answer(nodes_before):
             break
         time.sleep(0.5)
+    if gone and gone <= SEEN.drained:
+        return NodeDrained(f"{what} with a drained node of the cluster")
     if gone:
         return NodeLost(f"{what} when a node of the cluster was lost")
     if WATCH.recent():
@@ -113,9 +118,9 @@ def workers_here(resources: Resources) -> int:
     amounts: dict[str, float] = next(
         (node["Resources"] for node in ray.nodes() if node["NodeID"] == here), {}
     )
-    alone = resources.model_copy(update={"workers": 1, "concurrent_trials": None})
+    no_labels = resources.model_copy(update={"labels": {}})  # this worker is here
     most = (resources.concurrent_trials or math.inf) * resources.workers
-    return int(max(1, min(fitting(alone, [amounts]), most)))
+    return int(max(1, min(workers_on(no_labels, Machine(amounts)), most)))
 
 
 def start_actor_here(cls: type, name: str, **options: Any) -> Any:

@@ -17,6 +17,8 @@ from typing import Any
 import ray
 from ray.train.torch import TorchConfig
 
+from mtray.search.execution.preemption import listen
+
 VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 
@@ -66,7 +68,7 @@ def _address(interface: str) -> str | None:
 
 
 class AddressedTorchConfig(TorchConfig):  # type: ignore[misc]
-    """Ray's, whose workers know their interface before they connect."""
+    """Ray's, whose workers know their interface before they connect, and hear of their end."""
 
     @property
     def backend_cls(self) -> Any:
@@ -75,5 +77,6 @@ class AddressedTorchConfig(TorchConfig):  # type: ignore[misc]
 
 class _AddressedBackend(TorchConfig().backend_cls):  # type: ignore[misc]
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(listen)
         worker_group.execute(name_interface)
         super().on_start(worker_group, backend_config)

@@ -38,6 +38,8 @@ class ProgressActor:
         self._points: dict[int, dict[int, Point]] = {}
         self._questions: dict[int, list[RungQuestion]] = {}
         self._answers: dict[tuple[int, int], bool] = {}
+        self._drained: set[str] = set()
+        self._left: dict[int, str] = {}
 
     def update(self, number: int, fields: dict[str, Any]) -> None:
         entry = self._trials.setdefault(number, {"since": time.time()})
@@ -117,9 +119,28 @@ class ProgressActor:
         steps = int(self._trials.get(number, {}).get("steps", 0)) if curve else 0
         return ((curve[-1][0] if curve else 0), steps) if number in self._ended else None
 
-    def stopping(self, ticket: int | None = None, number: int | None = None) -> bool:
-        """Whether all jobs are to stop, the job of this ticket, or this trial."""
-        return self._stop or ticket in self._cancelled or number in self._ended
+    def stopping(
+        self, ticket: int | None = None, number: int | None = None, node: str | None = None
+    ) -> bool:
+        """Whether all jobs are to stop, the job of this ticket, this trial, or those on a
+        machine."""
+        asked = self._stop or ticket in self._cancelled or number in self._ended
+        return asked or node in self._drained
+
+    def drain(self, nodes: Collection[str]) -> None:
+        """The machines that are being drained."""
+        self._drained = set(nodes)
+
+    def drains(self, node: str) -> bool:
+        return node in self._drained
+
+    def leave(self, number: int, reason: str) -> None:
+        """The trial's own process ends now, for a `reason` that is no loss."""
+        self._left[number] = reason
+
+    def left(self, number: int) -> str:
+        """Why the trial's own process has ended, once; empty if it did not say."""
+        return self._left.pop(number, "")
 
 
 def start_progress(run: str) -> Any:
@@ -160,7 +181,7 @@ def ask_whether_to_stop(
 
 class Reporter:
     """A worker's connection to the progress actor: never blocks on it, and writes at most a few
-    times a second. `ticket`: the job that it works on."""
+    times a second. `ticket`: the job that it works on; `node`: the machine with which it ends."""
 
     def __init__(
         self,
@@ -169,8 +190,10 @@ class Reporter:
         rank: int = 0,
         interval: float = 0.5,
         ticket: int | None = None,
+        node: str = "",
     ) -> None:
         self._progress_actor, self._number = progress_actor, number
+        self._node = (node,) if node else ()
         self._rank, self._interval = rank, interval
         self._ticket = ticket
         self._pending: dict[str, Any] = {}
@@ -196,8 +219,7 @@ class Reporter:
 
     def stopping(self) -> bool:
         """Whether the progress actor asks to stop now. Waits for its answer."""
-        question = self._progress_actor.stopping
-        self._stop = self._stop or self._says_stop(question.remote(self._ticket, self._number))
+        self._stop = self._stop or self._says_stop(self._ask())
         return self._stop
 
     def ended_at(self) -> tuple[int, int] | None:
@@ -212,18 +234,30 @@ class Reporter:
             return None
         return found
 
+    def drained(self, node: str) -> bool:
+        """Whether this machine is being drained; False if the progress actor does not answer."""
+        import ray
+
+        try:
+            return bool(ray.get(self._progress_actor.drains.remote(node), timeout=5))
+        except ray.exceptions.RayError:
+            return False
+
     def should_stop(self) -> bool:
         """The progress actor's last answer; sends a new query once the last one was answered."""
         import ray
 
         now = time.monotonic()
         if self._answer is None and now - self._asked >= self._interval:
-            question = self._progress_actor.stopping
-            self._answer, self._asked = question.remote(self._ticket, self._number), now
+            self._answer, self._asked = self._ask(), now
         elif self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
             self._stop = self._says_stop(self._answer)
             self._answer = None
         return self._stop
+
+    def _ask(self) -> Any:
+        question = self._progress_actor.stopping
+        return question.remote(self._ticket, self._number, *self._node)
 
     def _says_stop(self, answer: Any) -> bool:
         """A missing answer counts as what was known, but that of a process that is gone as yes:

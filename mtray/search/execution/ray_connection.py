@@ -13,6 +13,7 @@ from typing import Any
 
 from mtray.compat.ray import asks_for_token
 from mtray.errors import RunError
+from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
@@ -24,15 +25,17 @@ _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 PRIVATE = "mtray_sweep"
 
 
-def start_ray(address: str | None, run: str = "") -> Any:
+def start_ray(address: str | None, run: str = "", resources: Resources | None = None) -> Any:
     """Connect to the cluster at `address`, or start one on this machine (dashboard on the loopback
-    interface). `run`: the run's folder, for the metadata of Ray's job. Raises RunError if no
-    cluster can be joined there, or it is another sweep's own."""
+    interface). `run`: the run's folder, for the metadata of Ray's job; `resources`: those of the
+    study, for the environment of the sweep's processes. Raises RunError if no cluster can be joined
+    there, or it is another sweep's own."""
     ray_environment.apply()
+    environment = ray_environment.runtime_env(resources or Resources())
     if not address:
-        return _start_local(run)
+        return _start_local(run, environment)
     try:
-        context = _init(address, run)
+        context = _init(address, run, runtime_env=environment)
     except (ConnectionError, RuntimeError) as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(
@@ -54,12 +57,11 @@ def _init(address: str, run: str, **more: Any) -> Any:
         address=address,
         log_to_driver=False,
         logging_level="ERROR",
-        runtime_env={"env_vars": ray_environment.of_workers()},
         **more,
     )
 
 
-def _start_local(run: str) -> Any:
+def _start_local(run: str, environment: dict[str, Any]) -> Any:
     keep_token()
     folder = session_folder()
     # Ray's processes make sockets of their own among the temporary files
@@ -67,6 +69,7 @@ def _start_local(run: str) -> Any:
     with _ignored(signal.SIGHUP), _environment(short):
         return _started(
             run,
+            runtime_env=environment,
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             resources={PRIVATE: 1},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from mtray.compat.ray import job_variables
-from mtray.errors import RunError
+from mtray.compat.ray import job_environment, job_variables, selects_labels
+from mtray.errors import ConfigError, RunError
 from mtray.paths import own_code
+from mtray.schema import Resources
 
 # read by Ray Train in the processes of the sweep; set for the whole job so that the workers of all
 # executors are alike
@@ -46,3 +48,61 @@ def of_workers() -> dict[str, str]:
             f"{ours[VERSION]!r}; take it out of `env_vars` of the job's --runtime-env-json"
         )
     return {name: value for name, value in ours.items() if name not in job}
+
+
+def of_study(resources: Resources) -> dict[str, str]:
+    """The variables that the study sets, with their values. Raises ConfigError, which names no
+    value, for one without a value here or in the study, and for one that the job sets as well."""
+    job, found = job_variables(), dict[str, str]()
+    for name, value in resources.environment.items():
+        if name in job:
+            raise ConfigError(
+                f"`resources.environment` sets {name}, and so does the job's runtime environment; "
+                "take it out of one of the two"
+            )
+        if value is None and name not in os.environ:
+            raise ConfigError(
+                f"`resources.environment` has {name} without a value, and it is not set in the "
+                f"environment of this command; set it here (`export {name}=...`), or give it a "
+                "value in the study"
+            )
+        found[name] = os.environ[name] if value is None else value
+    return found
+
+
+def runtime_env(resources: Resources) -> dict[str, Any]:
+    """The runtime environment of the sweep's processes on the cluster. Raises ConfigError where
+    `resources.runtime_env` is not one, or the job that the sweep runs in sets a part of it."""
+    given, job = resources.runtime_env, job_environment()
+    twice = [name for name in given if job.get(name)]
+    if twice:
+        raise ConfigError(
+            f"`resources.runtime_env` sets {twice[0]}, and so does the job's runtime environment; "
+            "take it out of one of the two"
+        )
+    variables = of_workers() | of_study(resources)
+    if resources.labels and not selects_labels():
+        raise ConfigError(
+            "`resources.labels` needs a version of Ray whose ray.train.ScalingConfig has "
+            "`label_selector`, such as 2.60; use `custom_per_worker` with this one"
+        )
+    if given:
+        from ray.runtime_env import RuntimeEnv
+
+        _check_folder(given.get("working_dir"))
+        try:
+            RuntimeEnv(**given)
+        except Exception as error:  # Ray raises several kinds
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigError(f"`resources.runtime_env`: {lines[0]}") from None
+    return {**given, "env_vars": variables}
+
+
+def _check_folder(named: Any) -> None:
+    """Raise ConfigError for a working directory that is no folder, zip file or address."""
+    if isinstance(named, str) and "://" not in named and not os.path.exists(named):
+        raise ConfigError(
+            f"`resources.runtime_env.working_dir` is {named!r}, which does not exist here; give a "
+            "folder (./NAME is relative to the study), a zip file, or an address such as "
+            "s3://BUCKET/NAME.zip"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtray.errors import TrialStopped
+from mtray.errors import ProcessMoved, TrialMoved, TrialStopped
 from mtray.run_files import trial_dir
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.shared import Shared
@@ -13,6 +13,7 @@ from mtray.search.execution.worker_logs import places_text
 from mtray.search.ledger.stopwatch import Stopwatch
 from mtray.search.ledger.trial_failures import (
     LOST,
+    MOVED,
     Attempt,
     attempt,
     classify,
@@ -32,14 +33,20 @@ def train_with_retries(
     micro-batches instead) and in evaluation. Worker or node lost: at most two more attempts from
     the same step; losses after which the trial made progress do not count. Both resume from the
     trial's checkpoint if there is one. Raises what the last attempt raised, TimeLimitReached if the
-    attempts together exceed the trial's minutes, and TrialStopped if the sweep is being stopped.
+    attempts together exceed the trial's minutes, TrialStopped if the sweep is being stopped, and
+    ProcessMoved if this process has to leave its machine. A trial that only moves to other workers
+    has as many attempts as before.
     """
     batch_share = 1.0
     while True:
         try:
             return run_in_executor(job, shared, stopwatch, reporter, batch_share)
-        except TrialStopped:
+        except (TrialStopped, ProcessMoved):
             raise
+        except TrialMoved as moved:
+            if reporter.stopping():
+                raise TrialStopped from moved
+            _moves(str(moved), Path(shared.run_dir), job.number, attempts, stopwatch, reporter)
         except Exception as error:
             reason_class = classify(error)
             if reason_class in LOST and reporter.stopping():
@@ -58,3 +65,18 @@ def train_with_retries(
             attempts.append({**failed, "where": where} if where else failed)
             lost = f"{one_line(error)} ({where})" if where else one_line(error)
             reporter.progress({"state": "starting", "retry": f"{lost}; {then}"})
+
+
+def _moves(
+    why: str,
+    run_dir: Path,
+    number: int,
+    attempts: list[Attempt],
+    stopwatch: Stopwatch,
+    reporter: Reporter,
+) -> None:
+    """Note and tell that a trial goes on elsewhere."""
+    folder = trial_dir(run_dir, number)
+    then, seconds = resume_text(folder), stopwatch.end_attempt()
+    attempts.append(attempt(MOVED, why, then, seconds, last_step(folder)))
+    reporter.progress({"state": "starting", "moved": f"{why}; {then}"})

@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from mtray.errors import RunError
+from mtray.errors import RunError, TrialMoved
 from mtray.report.records import read_records, write_record
 from mtray.run_files import BASE_NUMBER, trial_dir
 from mtray.schema import TrialRecord
@@ -21,6 +21,7 @@ from mtray.search.ledger.kept_weights import drop_dominated
 from mtray.search.ledger.ledger import Ledger, base_job
 from mtray.search.ledger.stopwatch import kept_time, since_attempts
 from mtray.search.ledger.trial_failures import (
+    MOVED,
     Attempt,
     attempt,
     classify,
@@ -85,6 +86,7 @@ class Events:
     lost: takes a trial's number and why it runs again.
     halt: running trials are to stop at their next step.
     places: returns how many trials may run at a time now.
+    moved: returns why a trial's own process left its machine; empty if it did not say.
     """
 
     started: Callable[[Job], None] = lambda job: None
@@ -93,6 +95,7 @@ class Events:
     lost: Callable[[int, str], None] = lambda number, reason: None
     halt: Callable[[], None] = lambda: None
     places: Callable[[], float] = lambda: float("inf")
+    moved: Callable[[int], str] = lambda number: ""
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -186,6 +189,9 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         if self._limits.stopped:
             self._release(job)
             return
+        if why := self._events.moved(job.number):
+            self._after_loss(job, TrialMoved(why))
+            return
         nodes = SEEN.recent(self._begun[job.number])
         what = "the trial's own process ended without a record"
         self._lost[job.number] = job, LossInquiry(what, nodes)
@@ -209,7 +215,8 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _after_loss(self, job: Job, error: Exception) -> TrialRecord | None:
         """The record of a trial that was lost too often; None if it runs again."""
-        reason_class, reason = classify(error), one_line(error)
+        reason_class = classify(error)
+        reason = str(error) if reason_class == MOVED else one_line(error)
         folder = trial_dir(self._run_dir, job.number)
         if job.number == BASE_NUMBER:
             again = self._base_pending = may_run_again(reason_class, self._base_lost)

@@ -21,10 +21,8 @@ from mtray.report.tables import show_front
 from mtray.run_files import BASE_NUMBER, STARTS_FILE
 from mtray.runtime import machine_text
 from mtray.search.execution.available_resources import (
-    AvailableResources,
     check_resources,
-    machines,
-    shortage,
+    room_of_cluster,
 )
 from mtray.search.execution.console import LiveTable, say
 from mtray.search.execution.disk_space import check_disk
@@ -130,8 +128,8 @@ def _with_ray(
 ) -> int:
     from mtray.search.execution.ray_connection import cluster_lines, disconnect, start_ray
 
-    study = prepared.study
-    context = start_ray(address, str(run_dir))
+    study, tell = prepared.study, partial(say, console)
+    context = start_ray(address, str(run_dir), study.resources)
     # imported after the environment is set, which Ray reads on import
     from mtray.search.execution.cluster_probe import check_nodes
     from mtray.search.execution.gauges import SweepGauges
@@ -139,7 +137,7 @@ def _with_ray(
     from mtray.search.execution.sharing import share
 
     try:
-        room = AvailableResources("the cluster", machines(), grows=address is not None)
+        room = room_of_cluster(study, address is not None, tell)
         concurrent = check_resources(study, room, waits=address is not None)
         check_disk(study, prepared.space, run_dir, concurrent)
         for line in check_nodes(run_dir, study):
@@ -160,8 +158,6 @@ def _with_ray(
         for line in cluster_lines(context.address_info, context.dashboard_url, address):
             watch.say(line)
         watch.say(f"run folder: {run_dir}  ({concurrent} trials at a time)")
-        if short := shortage(study.resources, room):
-            watch.say(f"{short}; waiting for machines to join")
         before, had = time.monotonic(), ledger.finished
         received = run_watched(ledger, shared, limits, watch, room.grows)
         spent = time.monotonic() - before

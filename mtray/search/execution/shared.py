@@ -16,6 +16,8 @@ class Shared:
     requests, suite: references into Ray's object store.
     progress_actor: actor of a `mtray.search.execution.progress.ProgressActor`.
     queue: actor of a `mtray.search.execution.job_queue.JobQueue`.
+    metric, metric_node: actor of a `mtray.search.execution.shared_metric.MetricActor`
+        and its machine, if the study has `metric_gpus`.
     similar: `mtray.evaluation.source_similarity.EmbeddingMeans`, if the study requests them.
     """
 
@@ -27,3 +29,5 @@ class Shared:
     progress_actor: Any
     queue: Any
     similar: Any = None
+    metric: Any = None
+    metric_node: str = ""

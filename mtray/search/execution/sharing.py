@@ -9,15 +9,18 @@ import ray
 
 from mtray.report.records import read_records
 from mtray.search.early_stopping.rungs import points_of
+from mtray.search.execution.available_resources import machines
 from mtray.search.execution.progress import start_progress
 from mtray.search.execution.queue_actor import start_queue
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.shared_metric import start_metric
 from mtray.search.execution.store_transport import send_tables
 
 
 def share(prepared: Any, run_dir: Path) -> Shared:
     """Put what all trials use where every machine of the cluster can read it."""
     study, progress_actor = prepared.study, start_progress(run_dir.name)
+    metric, metric_node = start_metric(study, machines(), run_dir.name)
     progress_actor.restore.remote(rung_points(study, run_dir), False)
     return Shared(
         study=study, run_dir=str(run_dir), progress_actor=progress_actor,
@@ -25,6 +28,7 @@ def share(prepared: Any, run_dir: Path) -> Shared:
         store=send_tables(prepared.store),
         requests=ray.put(prepared.suite.requests), suite=ray.put(prepared.suite),
         similar=_similar(prepared),
+        metric=metric, metric_node=metric_node,
     )  # fmt: skip
 
 

@@ -3,13 +3,14 @@ trial leaves a record unless it was stopped."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mtray.errors import EvaluationError, TakenOver, TrialStopped
+from mtray.errors import EvaluationError, ProcessMoved, TakenOver, TrialStopped
 from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record
@@ -21,6 +22,7 @@ from mtray.search.early_stopping.rung_files import RungFiles
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.retries import train_with_retries
 from mtray.search.execution.shared import Shared
+from mtray.search.execution.shared_metric import score_there
 from mtray.search.execution.worker_logs import forget_logs, places_record
 from mtray.search.ledger.base_outputs import read_base_outputs
 from mtray.search.ledger.record_family import write_family
@@ -202,7 +204,7 @@ def _rung_evaluator(job: Job, shared: Shared) -> RungEvaluator:
 
 def execute(job: Job, shared: Shared) -> TrialRecord | None:
     """Run one trial and return its record; None if it was stopped and can be run again. A full disk
-    raises and leaves no record: the trial runs again once there is space."""
+    raises and leaves no record: the trial runs again once there is space. Raises ProcessMoved."""
     reporter = Reporter(shared.progress_actor, job.number)
     reporter.progress({"state": "starting", "role": job.role, "recipe": job.recipe.model_dump()})
     folder = trial_dir(Path(shared.run_dir), job.number)
@@ -245,6 +247,8 @@ def _run(
         rung_evaluator.finish()
         seconds = all_seconds(record.seconds, stopwatch, outcome.restored)
         record = record.model_copy(update={"seconds": seconds})
+    except ProcessMoved:
+        raise
     except Exception as error:  # whatever fails, the sweep goes on and the trial has a record
         if is_disk_full(error):
             raise
@@ -271,6 +275,14 @@ def all_seconds(
     return found | ({"lost": lost} if lost > 0 else {})
 
 
+def leave_machine(shared: Shared, number: int, reason: str) -> NoReturn:
+    """End this process, after the driver can know why: Tune would have it run further trials."""
+    import ray
+
+    ray.get(shared.progress_actor.leave.remote(number, reason))
+    os._exit(0)
+
+
 def trainable(config: dict[str, Any], shared: Shared) -> None:
     """Tune's function trainable."""
     from ray import tune
@@ -278,10 +290,14 @@ def trainable(config: dict[str, Any], shared: Shared) -> None:
     from mtray.runtime import keep_freed_memory, show_gpus
 
     keep_freed_memory()
-    if shared.study.evaluation.comet_device == "gpu":
+    if shared.metric is not None:
+        score_there(shared.metric)
+    elif shared.study.evaluation.comet_device == "gpu":
         show_gpus()
     try:
         record = execute(config["job"], shared)
+    except ProcessMoved as moved:
+        leave_machine(shared, config["job"].number, str(moved))
     except Exception as error:
         if not is_disk_full(error):
             raise

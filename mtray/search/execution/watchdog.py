@@ -10,7 +10,7 @@ from typing import Any
 
 from mtray.run_files import trial_name
 from mtray.schema import Resources
-from mtray.search.execution.available_resources import per_worker
+from mtray.search.execution.placing import per_worker
 from mtray.search.execution.ray_connection import stay_connected_for
 from mtray.trial.job import Job
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from mtray.search.execution.shared import Shared
 
 
+ANSWER_WITHIN = 10.0  # seconds
+
+
 def with_limits(found: LiveProgress, limits: Limits) -> LiveProgress:
     """The progress with what keeps further trials from starting."""
     left = None if limits.until is None else limits.until - time.monotonic()
@@ -114,13 +117,19 @@ def _events(
             for ticket in ray.get(shared.queue.abandon.remote(number)):
                 progress_actor.cancel.remote(ticket)
 
+    def moved(number: int) -> str:
+        try:
+            return str(ray.get(progress_actor.left.remote(number), timeout=ANSWER_WITHIN))
+        except ray.exceptions.RayError:
+            return ""
+
     def lost(number: int, reason: str) -> None:
         progress_actor.remove.remote(number)
         watchdog.ended(number)
         watch.lost(number, reason)
 
     return Events(
-        started, ended, abandoned, lost, progress_actor.stop.remote, lambda: executors.places
+        started, ended, abandoned, lost, progress_actor.stop.remote, lambda: executors.places, moved
     )
 
 

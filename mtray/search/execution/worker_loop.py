@@ -13,12 +13,18 @@ from typing import Any
 
 import ray
 
-from mtray.errors import ConfigError, DataError, TrialStopped
+from mtray.errors import ConfigError, DataError, TrialMoved, TrialStopped
 from mtray.run_files import trial_dir, trial_name, weights_file
 from mtray.schema import Study
 from mtray.search.early_stopping.rung_files import RungQuestion
 from mtray.search.execution.job_messages import Assignment, Done, Work, failure_of, packed_failure
 from mtray.search.execution.nodes import workers_here
+from mtray.search.execution.preemption import (
+    terminated,
+    this_machine,
+    this_node,
+    why_it_moves,
+)
 from mtray.search.execution.progress import Reporter, ask_whether_to_stop
 from mtray.search.execution.shared import Shared
 from mtray.search.execution.store_transport import receive_tables
@@ -65,8 +71,11 @@ def worker_loop(config: dict[str, Any]) -> None:
         if not place.rank:
             ray.get(queue.place.remote(name, ray.util.get_current_placement_group()))
         workplace = _Workplace(config["shared"], place)
-        for position, assignment in enumerate(_assignments(queue, name, place)):
+        jobs = _assignments(queue, name, place, workplace.leaves)
+        for position, assignment in enumerate(jobs):
             done = workplace.run(assignment)
+            if done.moved:  # before the trial submits its job again
+                ray.get(queue.retire.remote(name))
             # an answer that did not arrive is reported as an error
             if not place.rank:
                 ray.get(queue.finish.remote(assignment.ticket, pickle.dumps(done)))
@@ -78,14 +87,16 @@ def worker_loop(config: dict[str, Any]) -> None:
         raise
 
 
-def _assignments(queue: Any, executor: str, place: ProcessGroup) -> Any:
-    """The executor's jobs; waits for each."""
+def _assignments(queue: Any, executor: str, place: ProcessGroup, leaves: Callable[[], bool]) -> Any:
+    """The executor's jobs; waits for each. `leaves`: whether this worker takes no more."""
     position = 0
     while True:
         found: Assignment | None = ray.get(
             queue.take.remote(executor, position, place.rank, place.world)
         )
         if found is None:
+            if leaves():
+                ray.get(queue.retire.remote(executor))
             continue
         if found.work is None:
             return
@@ -104,7 +115,7 @@ class _Workplace:
         self._suite = ray.get(shared.suite)
         self._models = BaseModels(keep=True, workers=workers_here(shared.study.resources))
         self._memory = MemoryWatch()
-        self._address = ray.util.get_node_ip_address()
+        self._address, self._node = ray.util.get_node_ip_address(), this_node()
         _read_what_trials_need(self._models, shared.study)
 
     def grown(self) -> bool:
@@ -126,18 +137,22 @@ class _Workplace:
                 return Done(self._outcome(work, ticket))
         except TrialStopped:
             return Done()
+        except TrialMoved as moved:
+            return Done(moved=str(moved))
         except (ConfigError, DataError) as error:
             if self._place.world > 1:  # other ranks may go on and wait for this one
                 raise
             return Done(failure=failure_of(error))
 
     def _outcome(self, work: Work, ticket: int) -> Outcome:
-        """Raises TrialStopped if asked to stop, TimeLimitReached if the trial's own time limit
-        passed."""
+        """Raises TrialStopped if asked to stop, TrialMoved if a worker will soon be gone,
+        TimeLimitReached if the trial's own time limit passed."""
         job, study, rank = work.job, self._shared.study, self._place.rank
-        reporter = Reporter(self._shared.progress_actor, job.number, rank, ticket=ticket)
+        reporter = Reporter(
+            self._shared.progress_actor, job.number, rank, ticket=ticket, node=self._node
+        )
         minutes = study.budget.trial_minutes
-        clock = TrialClock(minutes, reporter.should_stop, work.spent)
+        clock = TrialClock(minutes, lambda: terminated() or reporter.should_stop(), work.spent)
         owner, stop_after = Owner(self._folder(job), "workers"), job.recipe.stop_after
         if not rank:
             owner.take()
@@ -158,7 +173,20 @@ class _Workplace:
             if self._place.agree(clock.over):  # raised on all workers at once
                 assert minutes is not None
                 raise over_time(minutes) from None
+            self._move(reporter)
             raise
+
+    def leaves(self) -> bool:
+        """Whether this worker will soon be gone."""
+        return terminated() or Reporter(self._shared.progress_actor, 0).drained(self._node)
+
+    def _move(self, reporter: Reporter) -> None:
+        """Raise TrialMoved on all workers if one of them will soon be gone."""
+        where = this_machine(self._address)
+        why = why_it_moves(reporter.drained(self._node), terminated(), where)
+        if self._place.agree(bool(why)):
+            told = [found for found in self._place.gather(why) or [why] if found]
+            raise TrialMoved(next(iter(told), "another worker of the trial will soon be gone"))
 
     def _folder(self, job: Job) -> Path:
         return trial_dir(Path(self._shared.run_dir), job.number)

@@ -5,6 +5,7 @@ sweep. Imports neither Ray nor torch: their errors are recognised by name.
     not_finite        a loss, an answer's probability or an objective is NaN or infinite
     worker_lost       a process of the trial was killed
     node_lost         a machine of the cluster was lost, with a process of the trial
+    moved             of an attempt: the end of a machine or process was announced; never counted
     time_limit        longer than `budget.trial_minutes`
     data_error        the recipe cannot be drawn from the sources, or a file cannot be read
     evaluation_error  something could not be measured
@@ -34,8 +35,10 @@ from mtray.errors import (
     LossNotFinite,
     MetricOutOfMemory,
     ModelError,
+    NodeDrained,
     NodeLost,
     TimeLimitReached,
+    TrialMoved,
     ValueNotFinite,
     WorkerLost,
 )
@@ -50,6 +53,8 @@ OWN: tuple[tuple[type[Exception], ReasonClass], ...] = (
     (TimeLimitReached, "time_limit"),
     (KilledForMemory, "out_of_memory"),
     (MetricOutOfMemory, "out_of_memory"),
+    (TrialMoved, "moved"),
+    (NodeDrained, "moved"),
     (NodeLost, "node_lost"),
     (WorkerLost, "worker_lost"),
     (EvaluationError, "evaluation_error"),
@@ -82,6 +87,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 # number of further attempts; all lost attempts count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
 LOST: tuple[ReasonClass, ...] = ("worker_lost", "node_lost")
+MOVED: ReasonClass = "moved"
 
 FIRST, TOO_MANY = 5, 3  # a sweep ends if TOO_MANY of its FIRST trials failed
 
@@ -172,6 +178,8 @@ def may_run_again(reason_class: ReasonClass, attempts: Sequence[Attempt], step: 
     """Whether a trial with these failed attempts may run again after a failure of this class.
     `step`: of its checkpoint now. A loss since which it has made progress does not count: machines
     that may be taken away at any time are then slow, and no reason to give up."""
+    if reason_class == MOVED:  # somebody else's decision, each time
+        return True
     kind = LOST if reason_class in LOST else (reason_class,)
     before = [a for a in attempts if a["reason_class"] in kind]
     if reason_class in LOST:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from mtray.compat.ray import WRAPPED, found_no_room, wrapped_errors
+from mtray.compat.ray import (
+    WRAPPED,
+    draining_nodes,
+    found_no_room,
+    node_name,
+    selects_labels,
+    wrapped_errors,
+)
 from mtray.search.execution import ray_environment
 from mtray.search.ledger.trial_failures import FOREIGN
 
@@ -55,3 +62,27 @@ def test_the_classes_of_failures_have_rays_names(internal):
 
     missing = [n for n in FOREIGN if not hasattr(internal, n) and not hasattr(ray.exceptions, n)]
     assert not missing
+
+
+def test_ray_still_tells_which_machines_are_drained(internal, monkeypatch):
+    import ray
+
+    assert callable(ray._private.state.state.get_draining_nodes)
+    assert draining_nodes() == {}, "not connected"
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray._private.state.state, "get_draining_nodes", lambda: {"a": 1500})
+    assert draining_nodes() == {"a": 1.5}
+    monkeypatch.setattr(ray._private.state.state, "get_draining_nodes", None)
+    assert draining_nodes() == {}, "a version without it"
+
+
+def test_whether_ray_selects_labels_is_known(internal):
+    assert selects_labels() in (True, False)
+
+
+@pytest.mark.parametrize(
+    "host, address, name",
+    [("h", "1.2.3.4", "h (1.2.3.4)"), ("", "1.2.3.4", "1.2.3.4"), ("", "", "a machine")],
+)
+def test_how_a_machine_is_named(host, address, name):
+    assert node_name({"NodeManagerHostname": host, "NodeManagerAddress": address}) == name
