@@ -57,7 +57,7 @@ def _restore(path: Path, address: str, without_damaged: bool) -> int:
 def _copy(run_dir: Path, address: str, replace: bool) -> int:
     """Copy a run on which no sweep works. RunError if not all of it is there afterwards."""
     with locked(run_dir), copying_alone(run_dir):
-        owner = claimed(address, run_dir, _say, replace)
+        owner = claimed(address, run_dir, _say, replace, "--to")
         copying = Mirroring(reached(address, run_dir.name, "--to"), run_dir, owner, _say)
         done = _finished(copying)
         state = read_state(run_dir)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 BLOCK = 1 << 23  # bytes read and written at once
 OBJECT_STORES = ("s3", "gcs", "abfs")  # have no folders that would have to be made
+PARTIAL = ".part-"  # beginning of the names of what is being written elsewhere
 
 
 class Bucket:
@@ -29,10 +31,24 @@ class Bucket:
     def write(self, name: str, blocks: Iterable[bytes]) -> int:
         """Write an object; returns its size. Raises OSError if it cannot be written or has not
         arrived whole; a part of it is removed then. An object of this name is replaced."""
-        path = f"{self._root}/{name}"
-        if self._files.type_name not in OBJECT_STORES:
-            self._files.create_dir(path.rpartition("/")[0], recursive=True)
-        size = 0
+        if self._files.type_name in OBJECT_STORES:  # which show an object when it is complete
+            return self._write(name, blocks)
+        folder, _, last = f"{self._root}/{name}".rpartition("/")
+        self._files.create_dir(folder, recursive=True)
+        partial = name.removesuffix(last) + f"{PARTIAL}{secrets.token_hex(4)}"
+        size = self._write(partial, blocks)
+        self._moved(f"{self._root}/{partial}", f"{self._root}/{name}")
+        return size
+
+    def _moved(self, partial: str, path: str) -> None:
+        try:
+            self._files.move(partial, path)
+        except OSError:  # HDFS replaces nothing
+            self._files.delete_file(path)
+            self._files.move(partial, path)
+
+    def _write(self, name: str, blocks: Iterable[bytes]) -> int:
+        path, size = f"{self._root}/{name}", 0
         try:
             # leaving this block because of an error closes the stream, which keeps the part
             with self._files.open_output_stream(path) as stream:

@@ -196,6 +196,8 @@ class Copier:
         )  # fmt: skip
         self._bucket.write(manifest.name, [manifest.content()])
         self.current = manifest
-        for name in self._manifests.replaced_by(manifest):
+        self._manifests.replaced_by(manifest)
+        for name in list(self._manifests.unneeded):
             self._stored.pop(name, None)
             self._bucket.remove(name)
+            self._manifests.unneeded.discard(name)

@@ -156,6 +156,14 @@ def newest(bucket: Bucket) -> Manifest | None:
         raise RunError(
             f"mirror: {bucket.shown}/{names[0]} is damaged, and no other manifest is there, so it "
             "is not known what the copy consists of. Restore an earlier version of it in the "
-            "bucket, if it keeps versions, or choose another --mirror"
+            "bucket, if it keeps versions, choose another --mirror, or, where the run folder still "
+            "is, replace the copy: python -m mtray mirror RUN --to URI --replace"
         )
     return None
+
+
+def drop_damaged(bucket: Bucket) -> None:
+    """Remove damaged manifests."""
+    for name in manifest_names(bucket):
+        if parsed(bucket.read(name)) is None:
+            bucket.remove(name)

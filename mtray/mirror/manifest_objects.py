@@ -10,11 +10,15 @@ KEPT = 2  # manifests, the newest
 
 
 class ManifestObjects:
-    """The manifests of one place."""
+    """The manifests of one place.
+
+    - `unneeded`: objects that are still to be removed.
+    """
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._objects: dict[str, frozenset[str]] = {}  # by the manifest's name
+        self.unneeded: set[str] = set()
 
     def all_objects(self) -> set[str]:
         """The objects of all manifests that are there."""
@@ -30,18 +34,18 @@ class ManifestObjects:
                     "in its run folder"
                 )
 
-    def replaced_by(self, manifest: Manifest) -> set[str]:
-        """Remove all manifests but the newest, of which `manifest` is one; returns the objects that
-        only removed ones named."""
+    def replaced_by(self, manifest: Manifest) -> None:
+        """Remove all manifests but the newest, of which `manifest` is one. The objects that only
+        removed ones named are unneeded then."""
         self._objects[manifest.name] = manifest.objects
         names = manifest_names(self._bucket)
         kept = {name for manifest in names[:KEPT] for name in self._of(manifest)}
-        dropped: set[str] = set()
         for name in names[KEPT:]:
-            dropped |= self._of(name) - kept
+            self.unneeded |= self._of(name)
+        self.unneeded -= kept
+        for name in names[KEPT:]:
             self._bucket.remove(name)
             self._objects.pop(name, None)
-        return dropped
 
     def _of(self, name: str) -> frozenset[str]:
         """The objects of a manifest; none if it is damaged or gone."""

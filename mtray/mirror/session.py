@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.errors import MtrayError, RunError
-from mtray.mirror.address import error_text, opened
+from mtray.mirror.address import OPTION, error_text, opened
 from mtray.mirror.bucket import Bucket
 from mtray.mirror.comparison import check_not_older, is_empty
 from mtray.mirror.copier import Copier
-from mtray.mirror.manifest import newest
+from mtray.mirror.manifest import drop_damaged, newest
 from mtray.mirror.owner import Fenced, Heart, Owner, claim, read_owner
 from mtray.mirror.restore import restore
 from mtray.mirror.state import MirrorState, read_state, write_state
@@ -48,7 +48,7 @@ def restore_missing(address: str, run_dir: Path, tell: Say) -> None:
     RunError."""
     if not is_empty(run_dir):
         return
-    bucket = reached(address, run_dir.name, "--mirror")
+    bucket = reached(address, run_dir.name, OPTION)
     with _named(address):
         if restore(bucket, run_dir, tell) is None:
             tell(f"mirror: {bucket.shown} is empty: a new run begins")
@@ -56,7 +56,7 @@ def restore_missing(address: str, run_dir: Path, tell: Say) -> None:
 
 def restorable(address: str, run_dir: Path) -> str:
     """For `--dry-run`: what a start would do with the mirror."""
-    bucket = reached(address, run_dir.name, "--mirror")
+    bucket = reached(address, run_dir.name, OPTION)
     with _named(address):
         found = newest(bucket)
         if found is None:
@@ -79,13 +79,15 @@ def _named(address: str) -> Iterator[None]:
         raise RunError(unreachable(address, error)) from None
 
 
-def claimed(address: str, run_dir: Path, tell: Say, replace: bool = False) -> Owner:
+def claimed(
+    address: str, run_dir: Path, tell: Say, replace: bool = False, option: str = OPTION
+) -> Owner:
     """Make this process's sweep the owner of the copy, which must be of this run and not newer,
     unless the folder is to `replace` it. Call while holding the run's lock. Raises RunError."""
-    bucket = reached(address, run_dir.name, "--mirror")
+    bucket = reached(address, run_dir.name, option)
     with _named(address):
-        found = newest(bucket)
-        if found is not None and not replace:
+        found = None if replace else newest(bucket)
+        if found is not None:
             check_not_older(run_dir, bucket, found, address)
         before, inode = read_state(run_dir), run_dir.stat().st_ino
         state = MirrorState(address=bucket.shown, folder=inode)
@@ -96,8 +98,9 @@ def claimed(address: str, run_dir: Path, tell: Say, replace: bool = False) -> Ow
                 state = state.model_copy(update={"token": fresh.token, "folder": inode})
         owner = claim(bucket, state.token, tell)
         # what another sweep has copied until now
-        after = newest(bucket)
-        if after is not None and not replace and after != found:
+        if replace:
+            drop_damaged(bucket)
+        elif (after := newest(bucket)) is not None and after != found:
             check_not_older(run_dir, bucket, after, address)
     write_state(run_dir, state)
     return owner
