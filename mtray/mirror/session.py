@@ -135,11 +135,12 @@ class Mirroring:
         call after a growing pause, or `at_once`. Raises Fenced if another sweep has taken over."""
         if self.seconds_to_wait and not at_once:
             return False
+        failed = self.failing
         try:
             if not self._adopted:
                 self._copier.adopt()
                 self._adopted = True
-            if self._copier.due() or self.failing:
+            if self._copier.due() or failed:
                 self._copier.records()
                 self._note()
             self._copier.large()
@@ -150,7 +151,7 @@ class Mirroring:
         except Exception as error:
             self._failed(error)
             return False
-        if self.failing:
+        if failed:
             self.tell(f"mirror: {self.bucket.shown} is written again, and has what it missed")
         self._wait = FIRST_WAIT
         self._note()

@@ -115,7 +115,8 @@ ALLOWED = {
     "serving": BASICS
     | EVALUATION
     | {"commands", "mirror", "report", "search.ledger", "search_space"},
-    "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
+    "api": BASICS
+    | {"commands", "mirror_process", "report", "search_space", "study", "sweep_command"},
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
     "publication": BASICS | {"report", "search_space"},
     "cli_starting": {"commands", "sweep_command"},
