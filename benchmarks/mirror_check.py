@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from chaos_sweep import Failed
 from mirror_faults import BUCKET, KEYS, Cable, holds, s3_server, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -254,13 +255,13 @@ CASES: dict[str, tuple[Callable[[Scene], str], str]] = {
 def checked(name: str, cable: Cable) -> bool:
     act, text = CASES[name]
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mirror-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mirror-", ignore_cleanup_errors=True) as folder:
         try:
             found = act(Scene(Path(folder), cable, name))
             for key in KEYS.values():
                 if leaks := holds(Path(folder), key):
                     raise Wrong(f"{key} is in {leaks[0]}")
-        except (Wrong, TimeoutError, AssertionError) as error:
+        except (Wrong, Failed, TimeoutError, AssertionError) as error:
             found = f"WRONG: {error}"
         finally:
             cable.mend()

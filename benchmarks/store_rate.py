@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("RAYON_NUM_THREADS", "1")  # of tokenizers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from data import make_files, make_study  # noqa: E402
+from data import make_files, make_study
 
 WANTED = 100_000_000  # rows
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtray.errors import RunError
+from mtray.mirror.comparison import is_empty
 from mtray.mirror.session import claimed
 from mtray.mirror.state import copying_alone
+from mtray.run_files import MIRROR_FILE, MIRROR_LOCK
 from mtray.side_process import start_beside
 
 AT_ONCE = 3.0  # seconds for the rest of which nothing is said
@@ -108,6 +110,9 @@ def mirrored_beside(address: str | None, run_dir: Path, tell: Tell) -> Iterator[
         yield copying
     finally:
         copying.finish()
+        if is_empty(run_dir):  # an error in the study leaves no trace
+            for name in (MIRROR_FILE, MIRROR_LOCK):
+                (run_dir / name).unlink(missing_ok=True)
 
 
 def _wait_for_earlier(run_dir: Path, tell: Tell) -> None:

@@ -58,7 +58,8 @@ def _copy(run_dir: Path, address: str, replace: bool) -> int:
     """Copy a run on which no sweep works. RunError if not all of it is there afterwards."""
     with locked(run_dir), copying_alone(run_dir):
         owner = claimed(address, run_dir, _say, replace, "--to")
-        copying = Mirroring(reached(address, run_dir.name, "--to"), run_dir, owner, _say)
+        bucket = reached(address, run_dir.name, "--to")
+        copying = Mirroring(bucket, run_dir, owner, _say, anew=replace)
         done = _finished(copying)
         state = read_state(run_dir)
     if not done:

@@ -12,7 +12,7 @@ from typing import Literal
 from mtray.errors import RunError
 from mtray.mirror.bucket import Bucket
 from mtray.mirror.manifest import Manifest
-from mtray.mirror.snapshot import whole_lines
+from mtray.mirror.snapshot import Snapshot, whole_lines
 from mtray.run_files import JOURNAL, RESULT, STUDY_FILE
 
 Relation = Literal["same", "local newer", "copy newer", "both newer", "another run"]
@@ -36,6 +36,23 @@ def relation(run_dir: Path, bucket: Bucket, manifest: Manifest) -> Relation:
         return "copy newer"
     first = local.partition(b"\n")[0]
     return "both newer" if first == journal.partition(b"\n")[0] else "another run"
+
+
+def check_nothing_lost(run_dir: Path, manifest: Manifest, now: Snapshot) -> None:
+    """Raises RunError if the folder lacks what its own copy has, as while it is being deleted: the
+    copy stays as it is then."""
+    journal = manifest.journal
+    if journal is not None:
+        kept = hashlib.sha256(now.journal[: journal.size]).hexdigest() == journal.sha256
+        if len(now.journal) < journal.size or not kept:
+            raise RunError(f"{run_dir / JOURNAL} lacks lines that its copy has, which is kept")
+    # the base model's record is measured again after a failure, and a damaged one is moved aside
+    for file in manifest.files:
+        path = run_dir / file.path
+        aside = path.with_name(f"{path.name}.damaged")
+        lost = file.trial not in (None, "base") and file.path.endswith(f"/{RESULT}")
+        if lost and not path.exists() and not aside.exists():
+            raise RunError(f"{path} is gone; its copy is kept")
 
 
 def check_not_older(run_dir: Path, bucket: Bucket, manifest: Manifest, address: str) -> None:

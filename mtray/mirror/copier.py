@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from mtray.mirror.bucket import Bucket, file_blocks, hashed
+from mtray.mirror.comparison import check_nothing_lost
 from mtray.mirror.manifest import OBJECTS, CopiedFile, Manifest, copied, newest
 from mtray.mirror.manifest_objects import ManifestObjects
 from mtray.mirror.owner import Owner, check_owner
@@ -23,6 +24,7 @@ from mtray.mirror.snapshot import (
     Snapshot,
     Stamp,
     Unsteady,
+    newest_checkpoint,
     open_checkpoint,
     take_snapshot,
     watched,
@@ -36,11 +38,12 @@ BETWEEN = 5.0  # seconds between two copies of the records while a large file is
 class Copier:
     """Copies one run. `current` is the manifest that is in force; None before the first.
 
+    - `anew`: the folder replaces the copy, whatever that holds.
     - `pending`: number of large files and checkpoints that are still to be copied.
     """
 
-    def __init__(self, bucket: Bucket, run_dir: Path, owner: Owner) -> None:
-        self._bucket, self._run_dir, self._owner = bucket, run_dir, owner
+    def __init__(self, bucket: Bucket, run_dir: Path, owner: Owner, anew: bool = False) -> None:
+        self._bucket, self._run_dir, self._owner, self._anew = bucket, run_dir, owner, anew
         self._stored: dict[str, int] = {}  # sizes of the objects that are there
         self._known: dict[str, tuple[Stamp, CopiedFile]] = {}
         self._checkpoints: dict[str, tuple[str, Stamp]] = {}
@@ -53,7 +56,7 @@ class Copier:
 
     def adopt(self) -> None:
         """Find out what is there, and remove what a killed process left. Raises OSError."""
-        self.current = newest(self._bucket)
+        self.current = None if self._anew else newest(self._bucket)
         self._stored = self._bucket.listed(OBJECTS)
         self._checkpoints.clear()
         for name in set(self._stored) - self._manifests.all_objects():
@@ -68,7 +71,10 @@ class Copier:
         """Copy records, outputs, front and pictures, with a journal that fits. Raises OSError, and
         Fenced if another sweep has taken over."""
         seen = watched(self._run_dir)
-        snapshot = self._snapshot = take_snapshot(self._run_dir)
+        snapshot = take_snapshot(self._run_dir)
+        if self.current:
+            check_nothing_lost(self._run_dir, self.current, snapshot)
+        self._snapshot = snapshot
         with ThreadPoolExecutor(AT_ONCE) as pool:
             small = [file for file in pool.map(self._small, snapshot.small) if file]
         if snapshot.journal:
@@ -80,12 +86,14 @@ class Copier:
     def _carried(self, snapshot: Snapshot, renewed: set[str]) -> list[CopiedFile]:
         """Of the last manifest: checkpoints of trials that still run, and large files."""
         there = {file.path for file in snapshot.large}
+        files = self.current.files if self.current else ()
+        resume = snapshot.running & {file.trial for file in files if file.resumes}
         return [
             file
-            for file in (self.current.files if self.current else ())
+            for file in files
             if file.path not in renewed
-            and self._stored.get(file.object) == file.size
-            and (file.trial in snapshot.running or file.path in there)
+            and self._is_stored(file)
+            and (file.trial in resume or file.path in there)
         ]
 
     def large(self) -> None:
@@ -113,8 +121,11 @@ class Copier:
         return mine is not None and mine[0] == file.stamp and known.get(file.path) == mine[1]
 
     def _checkpoint(self, trial: str) -> None:
+        key = newest_checkpoint(self._run_dir, trial)
+        if key is None or self._checkpoints.get(trial) == key:
+            return
         with open_checkpoint(self._run_dir, trial) as found:
-            if found is None or self._checkpoints.get(trial) == found.key:
+            if found is None:
                 return
             files = [self._put_file(path, file) for path, file in found.files.items()]
         if not (self._run_dir / "trials" / trial / RESULT).is_file():

@@ -15,9 +15,10 @@ from mtray.mirror.bucket import Bucket, hashed
 from mtray.mirror.manifest import CopiedFile, Manifest, newest
 from mtray.mirror.state import MirrorState, write_state
 from mtray.report.printing import counted
-from mtray.run_files import JOURNAL, LOCK, STUDY_FILE
+from mtray.run_files import JOURNAL, LOCK, MIRROR_FILE, MIRROR_LOCK, STUDY_FILE
 
-AT_ONCE = 8
+AT_ONCE = 8  # files
+OURS = {LOCK, MIRROR_FILE, MIRROR_LOCK}  # files of a folder in which no run has begun
 NEEDED = (JOURNAL, STUDY_FILE)
 SHOWN = 5  # damaged objects
 
@@ -139,7 +140,8 @@ def _move(partial: Path, run_dir: Path) -> None:
     """Put the folder in its place, where at most an empty one is."""
     check_free(run_dir)
     if run_dir.exists():
-        (run_dir / LOCK).unlink(missing_ok=True)
+        for name in OURS:
+            (run_dir / name).unlink(missing_ok=True)
         run_dir.rmdir()
     os.replace(partial, run_dir)
     sync(run_dir.parent)
@@ -147,7 +149,7 @@ def _move(partial: Path, run_dir: Path) -> None:
 
 def check_free(run_dir: Path) -> None:
     """Raises RunError if a folder of another purpose is there."""
-    others = sorted(set(os.listdir(run_dir)) - {LOCK}) if run_dir.is_dir() else []
+    others = sorted(set(os.listdir(run_dir)) - OURS) if run_dir.is_dir() else []
     if others:
         raise RunError(
             f"{run_dir}: has no run, but other files ({', '.join(others[:3])}); a run is restored "

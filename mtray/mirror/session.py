@@ -108,15 +108,20 @@ def claimed(
 
 @dataclass
 class Mirroring:
-    """Copies a run again and again, and notes in its folder how that goes."""
+    """Copies a run again and again, and notes in its folder how that goes.
+
+    - `owner`: as claimed.
+    - `anew`: the folder replaces the copy.
+    """
 
     bucket: Bucket
     run_dir: Path
     owner: Owner
     tell: Say
+    anew: bool = False
 
     def __post_init__(self) -> None:
-        self._copier = Copier(self.bucket, self.run_dir, self.owner)
+        self._copier = Copier(self.bucket, self.run_dir, self.owner, self.anew)
         self._state = read_state(self.run_dir) or MirrorState(address=self.bucket.shown)
         self._heart = Heart(self.bucket, self.owner)
         self._heart.start()

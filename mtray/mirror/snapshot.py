@@ -147,17 +147,25 @@ def _copied(name: str, top: bool, in_trial: bool) -> bool:
     return not (in_trial and (name == MODEL or name.startswith(CHECKPOINT)))
 
 
+def newest_checkpoint(run_dir: Path, trial: str) -> tuple[str, Stamp] | None:
+    """The key of the newest complete checkpoint of a trial; None if it has none."""
+    for home in homes(run_dir / "trials" / trial):
+        with contextlib.suppress(FileNotFoundError):
+            return home.name, stamp_of(home / STATE)
+    return None
+
+
 @contextlib.contextmanager
 def open_checkpoint(run_dir: Path, trial: str) -> Iterator[OpenCheckpoint | None]:
     """The newest complete checkpoint of a trial without a record; None if it has none. Raises
     OSError if it was replaced while it was opened."""
     folder = run_dir / "trials" / trial
     with contextlib.ExitStack() as stack:
-        home = next(iter(homes(folder)), None)
-        if home is None or not (home / STATE).is_file():
+        key = newest_checkpoint(run_dir, trial)
+        if key is None:
             yield None
             return
-        key = (home.name, stamp_of(home / STATE))
+        home = folder / key[0]
         # the checkpoint first: rungs that are measured after it do no harm
         paths = sorted(home.iterdir()) + sorted(_beside(folder))
         files: dict[str, IO[bytes]] = {}

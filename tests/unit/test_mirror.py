@@ -219,6 +219,39 @@ def test_a_line_that_is_still_written_is_left_out(run):
     assert take_snapshot(run.folder).journal == before
 
 
+LOST = {
+    "all of it": lambda folder: shutil.rmtree(folder),
+    "the journal": lambda folder: (folder / JOURNAL).unlink(),
+    "a part of the journal": lambda folder: (folder / JOURNAL).write_text("{}\n"),
+    "a record": lambda folder: shutil.rmtree(folder / "trials" / "0000"),
+}
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_a_folder_that_is_deleted_does_not_take_its_copy_along(bucket, run, tmp_path, what):
+    run.begin(0)
+    run.end(0)
+    copy = copier(bucket, run)
+    both(copy)
+    before = content_of(run.folder)
+    LOST[what](run.folder)
+    with pytest.raises((RunError, FileNotFoundError)):
+        copy.records()
+    copy.large()
+    assert content_of(restored(bucket, tmp_path / "b")[0]) == before
+
+
+def test_a_damaged_record_that_is_moved_aside_is_not_lost(bucket, run):
+    run.begin(0)
+    run.end(0)
+    copy = copier(bucket, run)
+    both(copy)
+    (run.trial(0) / "result.json").rename(run.trial(0) / "result.json.damaged")
+    run.begin(1)
+    copy.records()
+    assert newest(bucket).ended == 0
+
+
 def damage(bucket, tmp_path, part, how):
     """Damage the object of the file whose path ends in `part`."""
     file = next(file for file in newest(bucket).files if file.path.endswith(part))
