@@ -10,7 +10,6 @@ from pathlib import Path
 
 from chaos_kills import resumed_of
 from chaos_sweep import Chaos, Failed, descendants, journal_states, records_of
-from mirror_faults import wait_for
 
 from mtray.mirror.address import opened
 from mtray.mirror.manifest import Manifest, newest
@@ -41,8 +40,6 @@ def head_lost(folder: Path, address: str) -> str:
     chaos = small_sweep(folder, address)
     try:
         return _lost_and_resumed(chaos, address)
-    except TimeoutError as error:
-        raise Failed(f"{error}:\n{chaos.text}") from None
     finally:
         for process in chaos.started:
             if process.poll() is None:
@@ -66,7 +63,7 @@ def _lost_and_resumed(chaos: Chaos, address: str) -> str:
             return None
         return found if any(file.resumes for file in found.files) else None
 
-    wait_for(far_enough, "a record and a checkpoint are in the copy", 600)
+    chaos.wait_for(far_enough, "a record and a checkpoint are in the copy", 600)
     kill_all(process.pid)
     process.wait()
     copied = newest(bucket)

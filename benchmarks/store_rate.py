@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
-"""How fast a token store is built and sent, and what 100 million rows would take.
+"""How fast a token store is built, and what 100 million rows would take.
 
-    python benchmarks/store_rate.py [--rows 100000] [--transport]
+    python benchmarks/store_rate.py [--rows 100000]
 
 CPU seconds of one core, by step, of the sentence pairs of `benchmarks/data.py`: other load on the
-machine does not change them much. `--transport` also starts a Ray cluster of two nodes on this
-machine and sends the store from one to the other, through Ray's object store and a loopback TCP
-connection, as `mtray.search.execution.store_transport` does where a machine does not see the file.
+machine changes them less than wall-clock seconds.
 """
 
 from __future__ import annotations
@@ -72,36 +70,9 @@ def steps(folder: Path) -> tuple[dict[str, float], Any]:
     return found, store
 
 
-def transport(table: Any) -> dict[str, float]:
-    """Seconds to copy a table into the object store, and to fetch it on another node."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    cluster.add_node(num_cpus=1, resources={"other": 1})
-    ray.init(address=cluster.address, logging_level="ERROR")
-    try:
-
-        def fetch(given: list[Any]) -> float:
-            began = time.perf_counter()
-            ray.get(given[0])
-            return time.perf_counter() - began
-
-        remote = ray.remote(num_cpus=1, resources={"other": 1})(fetch)
-        ray.get(remote.remote([ray.put(b"warm")]))
-        began = time.perf_counter()
-        reference = ray.put(table.loaded())
-        put = time.perf_counter() - began
-        return {"put": put, "fetch": ray.get(remote.remote([reference]))}
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--transport", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="store-rate-") as name:
         folder = Path(name)
@@ -117,15 +88,6 @@ def main() -> None:
         hours = found["all, as in a sweep"] / args.rows * WANTED / 3600
         print(f"\nbytes per row: {source:.0f} of text, {size:.0f} of the store")
         print(f"100 million rows: {hours:.1f} hours of one core, {size * WANTED / 1e9:.0f} GB")
-        if args.transport:
-            from mtray.data.tables import StoredTable
-
-            rows = store.manifest["rows"]
-            table = StoredTable(store.folder, "pairs", 1, rows, 0)
-            sent = transport(table)
-            total = size * args.rows / 1e6
-            for step, seconds in sent.items():
-                print(f"{step}: {total:.0f} MB in {seconds:.2f} s, {total / seconds:,.0f} MB/s")
 
 
 if __name__ == "__main__":
