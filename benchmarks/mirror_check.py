@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 
 from chaos_sweep import Failed
@@ -127,7 +128,8 @@ def down_at_the_end(scene: Scene) -> str:
         raise Wrong("exit code 0")
     command = next(line for line in scene.said if "to copy it: " in line)
     path, _, address = command.split("python -m mtray mirror ")[1].rpartition(" --to ")
-    mirror.mirror(Path(path), address, None, False, False)
+    with redirect_stdout(io.StringIO()):
+        mirror.mirror(Path(path), address, None, False, False)
     copying.incomplete = False
     scene.check_complete(copying)
     return "the sweep's exit code is 2, and the command that it prints copies the rest"
