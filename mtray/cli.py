@@ -185,7 +185,7 @@ def _completion(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from mtray.commands.doctor import doctor
 
-    return doctor(args.runs_dir, args.offline, args.json, args.address)
+    return doctor(args.runs_dir, args.offline, args.json, args.address, args.mirror)
 
 
 COMMANDS = (

@@ -38,6 +38,14 @@ def _track(args: argparse.Namespace) -> int:
     return track(args.path, args.to, args.mlflow_uri, args.beside_sweep)
 
 
+def _mirror(args: argparse.Namespace) -> int:
+    from mtray.commands.mirror import mirror
+
+    return mirror(
+        args.path, args.to, args.source, args.replace, args.without_damaged, args.beside_sweep
+    )
+
+
 def _control(args: argparse.Namespace) -> int:
     from mtray.commands.control import control
 
@@ -64,6 +72,12 @@ RUNNING = (
         _serve,
     ),
     Command("track", "Send a run to TensorBoard, MLflow or W&B", arguments.add_track, _track),
+    Command(
+        "mirror",
+        "Copy a run to a bucket, or restore it from there",
+        arguments.add_mirror,
+        _mirror,
+    ),
     Command(
         "control",
         "Stop a trial of a running sweep, add trials, pause, resume, or set a time limit",

@@ -7,6 +7,8 @@ from argparse import ArgumentTypeError
 from math import isfinite
 from pathlib import Path
 
+CREDENTIALS = re.compile(r"(?<=//)[^/]*@")  # of an address; not repeated in messages
+
 
 def finite_number(text: str) -> float:
     """The type of every option that takes a number: `nan` and `inf` are numbers to Python, and no
@@ -32,8 +34,9 @@ def local_folder(text: str) -> Path:
     """The type of an option that takes a folder. Raises ArgumentTypeError for an address, which
     would become a folder of that name."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        address = CREDENTIALS.sub("", text)
         raise ArgumentTypeError(
-            f"expected a folder of a file system that all machines see, found {text!r}; mount the "
-            "bucket or share, and name the folder"
+            f"expected a folder of a file system that all machines see, found {address!r}; keep "
+            f"the run in such a folder, and have it copied while it runs: --mirror {address}"
         )
     return Path(text)

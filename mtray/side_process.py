@@ -4,6 +4,7 @@ not wait for it and goes on if it ends; it ends when its standard input does."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import IO
 
 from mtray.paths import own_code
 
+NICENESS = 19  # the trials come first
 # what it computes must not take the trials' cores
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -42,3 +44,21 @@ def _relay(output: IO[str], tell: Callable[[str], None], every_line: bool) -> No
         for place, line in enumerate(output):
             if (every_line or place == 0) and line.strip():
                 tell(line.strip())
+
+
+def begin_beside() -> threading.Event:
+    """Of the process itself: let the sweep's trials come first, and leave Ctrl-C to the sweep. The
+    event is set when standard input ends, as it does with the sweep."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(NICENESS)
+    over = threading.Event()
+    threading.Thread(target=_until_input_ends, args=(over,), daemon=True).start()
+    return over
+
+
+def _until_input_ends(over: threading.Event) -> None:
+    with suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(4096):
+            pass
+    over.set()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,8 @@ from mtray.cli_errors import report_errors
 from mtray.control_requests import answers, raised, standing
 from mtray.errors import ConfigError
 from mtray.finite_numbers import finite_number, local_folder, port_number
+from mtray.mirror.address import checked_address
+from mtray.mirror_process import mirrored_beside
 from mtray.page_opening import open_page
 from mtray.page_process import page_beside
 from mtray.paths import shipped
@@ -95,6 +97,12 @@ def parser(prog: str = "ratio_search.py") -> argparse.ArgumentParser:
         default=0,
         help="port of the web page (default: any free one)",
     )
+    add(
+        "--mirror",
+        metavar="URI",
+        help="copy the run to a bucket or another file system while it runs, such as "
+        "s3://bucket/path, and restore it from there if the run folder is missing",
+    )
     add_trackers(parser, "--track", "log the sweep while it runs, to ", required=False)
     add("--dry-run", action="store_true", help="check everything, print the plan, run nothing")
     add("--debug", action="store_true", help="show the traceback of an error")
@@ -120,6 +128,8 @@ def load(args: argparse.Namespace) -> tuple[Study, Space]:
     if args.page_port and args.page == "off":
         raise ConfigError(f"--page-port {args.page_port}: there is no page with --page off")
     check_trackers(chosen(args.track), "--track", args.mlflow_uri)
+    if args.mirror is not None:
+        checked_address(args.mirror)
     if args.model and Path(args.model).expanduser().exists():
         args.model = str(Path(args.model).expanduser().resolve())
     study = load_study(args.study, model=args.model, seed=args.seed)
@@ -167,6 +177,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     else:
         check_machine(partial(say, console))
     name = args.name or study.name
+    bring_back(args, args.runs_dir / name, partial(say, console))
     asked = answers(args.runs_dir / name)
     budget = raised(study.budget, standing(asked).total)
     if budget != study.budget:
@@ -209,7 +220,10 @@ def run_sweep(args: argparse.Namespace) -> int:
         for line in estimate_lines(prepared, division, concurrent, tell, further):
             tell(line)
         return 0
-    with locked_run(args.runs_dir, name) as run_dir:
+    with (
+        locked_run(args.runs_dir, name) as run_dir,
+        mirrored_beside(args.mirror, run_dir, tell) as copying,
+    ):
         for line in relocate(run_dir, study):
             tell(line)
         prepared = ready(run_dir)
@@ -225,4 +239,17 @@ def run_sweep(args: argparse.Namespace) -> int:
         page = page_beside(run_dir, args.page_port, tell_page)
         shown = nullcontext() if args.page == "off" else page
         with shown, tracked_beside(run_dir, chosen(args.track), tell):
-            return run_session(prepared, run_dir, args.address, console, started)
+            code = run_session(prepared, run_dir, args.address, console, started)
+    return copying.code(code) if copying else code
+
+
+def bring_back(args: argparse.Namespace, run_dir: Path, tell: Callable[[str], None]) -> None:
+    """With `--mirror`, restore the run if its folder is missing; with `--dry-run`, only say so."""
+    if args.mirror is None:
+        return
+    from mtray.mirror.session import restorable, restore_missing
+
+    if args.dry_run:
+        tell(restorable(args.mirror, run_dir))
+    else:
+        restore_missing(args.mirror, run_dir.absolute(), tell)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from mtray.api.opened_run import Run, open_run
 from mtray.errors import ConfigError, RunError
+from mtray.mirror_process import INCOMPLETE
 from mtray.run_files import RUNS
 from mtray.study import load_study
 from mtray.sweep_command import parser, run_sweep
@@ -34,6 +35,7 @@ def sweep(
     runs_dir: PathText = RUNS,
     page: bool = True,
     page_port: int | None = None,
+    mirror: str | None = None,
     track: str | Sequence[str] = (),
     mlflow_uri: str | None = None,
 ) -> Run:
@@ -55,7 +57,7 @@ def sweep(
         "study": study, "space": space, "name": name, "model": model, "trials": trials,
         "settle": settle, "seed": seed, "train-again": train_again, "address": address,
         "max-minutes": max_minutes, "runs-dir": runs_dir, "page": "on" if page else "off",
-        "page-port": page_port, "mlflow-uri": mlflow_uri,
+        "page-port": page_port, "mlflow-uri": mlflow_uri, "mirror": mirror,
         "track": (track if isinstance(track, str) else ",".join(track)) or None,
     }  # fmt: skip
     args = parsed(given, from_runs)
@@ -65,6 +67,8 @@ def sweep(
         raise KeyboardInterrupt
     if code > 128:
         raise SystemExit(code)
+    if code == INCOMPLETE:
+        raise RunError(f"{folder}: not all of it is copied to {mirror}; the lines above say why")
     if code:
         raise RunError(f"{folder}: no trial is complete; the lines above say why")
     return open_run(folder)

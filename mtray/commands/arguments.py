@@ -202,6 +202,13 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beside-sweep", action="store_true", help=argparse.SUPPRESS)
 
 
+def add_mirror(parser: argparse.ArgumentParser) -> None:
+    from mtray.commands.mirror_arguments import add_places
+
+    add_run(parser)
+    add_places(parser)
+
+
 def add_control(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
@@ -274,6 +281,9 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
         "--address",
         help="also check that every machine of this Ray cluster (auto, or HOST:PORT of its head) "
         "sees the runs folder and has the same code",
+    )
+    parser.add_argument(
+        "--mirror", metavar="URI", help="also write, read, list and delete an object at this place"
     )
     parser.add_argument(
         "--offline", action="store_true", help="do not query the package index for the corpora"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mtray.commands.doctor_metrics import metrics
+from mtray.commands.doctor_mirror import mirror_findings
 from mtray.commands.doctor_ray import cluster, processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
@@ -32,10 +33,16 @@ DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 
-def doctor(runs_dir: Path, offline: bool, as_json: bool = False, address: str | None = None) -> int:
-    """Print every finding, with `address` those of every machine of the cluster there as well; 1
-    when something is missing. Never raises."""
-    findings = list(examine(runs_dir, offline, address))
+def doctor(
+    runs_dir: Path,
+    offline: bool,
+    as_json: bool = False,
+    address: str | None = None,
+    mirror: str | None = None,
+) -> int:
+    """Print every finding, with `address` those of every machine of the cluster there as well, with
+    `mirror` whether a run can be copied there; 1 when something is missing. Never raises."""
+    findings = list(examine(runs_dir, offline, address, mirror))
     missing = sum(f.level == "MISSING" for f in findings)
     if as_json:
         shown = [{"level": f.level, "what": f.what, "text": f.text} for f in findings]
@@ -48,7 +55,9 @@ def doctor(runs_dir: Path, offline: bool, as_json: bool = False, address: str | 
     return 1 if missing else 0
 
 
-def examine(runs_dir: Path, offline: bool, address: str | None = None) -> Iterator[Finding]:
+def examine(
+    runs_dir: Path, offline: bool, address: str | None = None, mirror: str | None = None
+) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Python": python_version,
         "packages": packages,
@@ -69,6 +78,8 @@ def examine(runs_dir: Path, offline: bool, address: str | None = None) -> Iterat
     }
     if address:
         checks["cluster"] = lambda: cluster(address, runs_dir)
+    if mirror:
+        checks["mirror"] = lambda: mirror_findings(mirror)
     for what, check in checks.items():
         try:
             yield from check()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from mtray.commands.status import LOST, ReadRun, best_record, read_run, without_record
+from mtray.mirror.state import mirror_lines
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.printing import print_json
@@ -63,6 +64,7 @@ class RunStatus(Frozen):
     - `running_trials`: progress of each, as last written by the sweep.
     - `seconds_left`: estimated; null: not known, or no sweep is running.
     - `best`: the best value so far, by objective.
+    - `mirror`: how far the run's copy (`--mirror`) is, in words; null: it has none.
     - `notes`: on the abilities in retention, and on what was left out.
     - `problems`: damaged files and other reasons for exit code 1; empty: exit code 0.
     """
@@ -79,6 +81,7 @@ class RunStatus(Frozen):
     running_trials: tuple[RunningTrial, ...]
     seconds_left: float | None
     best: dict[str, BestScore]
+    mirror: str | None
     notes: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -131,6 +134,7 @@ def run_status(path: Path, found: ReadRun) -> RunStatus:
         running_trials=live.trials if live else (),
         seconds_left=live.seconds_left if live else None,
         best=_best(records.records, study) if study else {},
+        mirror=next(iter(mirror_lines(found.folder)), None),
         notes=(*ability_sentences(sets), *omissions(records.records)),
         problems=tuple(found.wrong),
     )

@@ -13,6 +13,7 @@ from mtray.commands.run_argument import run_folder
 from mtray.control_requests import LOG, answers, standing_lines
 from mtray.errors import ConfigError, RunError
 from mtray.file_locks import lock
+from mtray.mirror.state import mirror_lines
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.omissions import omissions
 from mtray.report.printing import counted, duration_text
@@ -79,6 +80,7 @@ def show_status(path: Path) -> int:
     lines = [
         f"run {path}" + (f": study {study.name}, model {study.model}" if study else ""),
         f"a sweep is running ({holder})" if holder else "no sweep is running",
+        *mirror_lines(run_dir),
         *request_lines(run_dir, bool(holder)),
         *([allocated(study, space, overview.trials).text()] if study and space else []),
         *(ending_lines(overview.trials, study.budget, run_dir) if study else []),

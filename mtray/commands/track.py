@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,13 +16,13 @@ from mtray.report.records import read_records
 from mtray.run_files import RESULT, STUDY_FILE
 from mtray.search.ledger.live_progress import read_progress
 from mtray.search.ledger.run_folder import load_bound
+from mtray.side_process import begin_beside
 from mtray.tracking.contents import ARTIFACTS
 from mtray.tracking.sender import Sender, error_text
 from mtray.tracking.sent_runs import sending
 from mtray.tracking.tracker import Tracker
 from mtray.tracking.trackers import check_trackers, chosen, open_tracker, use_mlflow_uri
 
-NICENESS = 19  # beside a sweep: its trials come first
 LOOK = 2.0  # seconds between two looks at the records
 # after a sending it rests for this many times its seconds, and at most for so many seconds
 REST, LONGEST_REST = 4.0, 20.0
@@ -84,11 +80,7 @@ def _renew_front(run_dir: Path) -> None:
 
 def _beside(run_dir: Path, trackers: Trackers) -> int:
     """Send a running sweep, and the rest when standard input has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own; it ends us
-    with suppress(OSError):
-        os.nice(NICENESS)
-    over = threading.Event()
-    threading.Thread(target=_until_input_ends, args=(over,), daemon=True).start()
+    over = begin_beside()
     while not (run_dir / STUDY_FILE).is_file() and not over.wait(LOOK):
         pass
     if not (run_dir / STUDY_FILE).is_file():
@@ -119,13 +111,6 @@ def _send_until(sender: Sender, over: threading.Event) -> None:
             said = text
         rest = min(LONGEST_REST, REST * (time.monotonic() - began))
     sender.once(running=False)
-
-
-def _until_input_ends(over: threading.Event) -> None:
-    with suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(4096):
-            pass
-    over.set()
 
 
 def _say(text: str) -> None:

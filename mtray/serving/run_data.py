@@ -9,6 +9,7 @@ from typing import Any
 from mtray.commands.predict import evidence_of
 from mtray.commands.status import ending_lines, without_record, wrong_lines
 from mtray.control_requests import answers
+from mtray.mirror.state import mirror_problems
 from mtray.report.bootstrap_draws import draws_of
 from mtray.report.effects import effects
 from mtray.report.front_builder import build_front
@@ -36,7 +37,7 @@ def state_data(
     damage = [f"{d.path}: {d.reason}" for d in records.damaged]
     damage += [overview.damage] if overview.damage else []
     warnings = [f"damaged: {text}" for text in damage]
-    warnings += wrong_lines(records, overview.trials)
+    warnings += wrong_lines(records, overview.trials) + mirror_problems(run_dir)
     return {
         "run": run_dir.name, "study": study.name, "model": study.model,
         "planned": study.budget.trials, "warnings": warnings,

@@ -102,15 +102,15 @@ class Checkpoints:
         engine unchanged, where no checkpoint can be used by all workers."""
         if self._folder is None:
             return None
-        homes = _homes(self._folder)
-        state, why = self._read(homes[0], process_group) if homes else (None, "")
+        found = homes(self._folder)
+        state, why = self._read(found[0], process_group) if found else (None, "")
         step = float(state["step"]) if state else -1.0
         alike = process_group.total(step) == step * process_group.world
         if process_group.agree(state is None or not alike) or state is None:
-            if homes:
-                self._tell(why or f"another worker could not use {homes[0].name}")
+            if found:
+                self._tell(why or f"another worker could not use {found[0].name}")
             return None
-        tensors = Tensors([homes[0] / name for name in state["files"]], process_group.rank)
+        tensors = Tensors([found[0] / name for name in state["files"]], process_group.rank)
         on_all_workers(process_group, lambda: engine.load_state(tensors))
         set_random_states(tensors.random())
         self._restore(state["more"])
@@ -168,7 +168,7 @@ def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
 
 def kept_step(folder: Path) -> int | None:
     """The step of the newest checkpoint of a trial; None where there is none."""
-    for home in _homes(folder):
+    for home in homes(folder):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return int(json.loads((home / STATE).read_bytes())["step"])
     return None
@@ -294,7 +294,7 @@ def _stand(partial: Path, home: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _homes(folder: Path) -> list[Path]:
+def homes(folder: Path) -> list[Path]:
     """Complete checkpoints, newest first."""
     found = [home for home in folder.glob("checkpoint-*") if not home.name.endswith(PARTIAL)]
     return sorted(found, key=lambda home: (home.stem, not home.suffix), reverse=True)

@@ -33,6 +33,8 @@ ALLOWED = {
     "side_process": {"paths"},
     "page_process": {"side_process"},
     "track_process": {"side_process"},
+    "mirror": BASICS | {"report", "training"},
+    "mirror_process": BASICS | {"mirror", "side_process"},
     "budget_options": BASICS,
     "yaml_files": {"errors"},
     "study": BASICS | {"yaml_files"},
@@ -86,6 +88,7 @@ ALLOWED = {
     "sweep_command": BASICS
     | SEARCH
     | {"budget_options", "cli_errors", "preparation", "report", "search_space", "study"}
+    | {"mirror", "mirror_process"}
     | {"page_opening", "page_process", "run_models", "sweep_plan", "track_process", "tracking"},
     "papers": BASICS
     | DATA
@@ -107,10 +110,13 @@ ALLOWED = {
         "sweep_command",
         "sweep_plan",
     }
-    | {"tracking", "training", "trial"}
+    | {"mirror", "side_process", "tracking", "training", "trial"}
     | {"commands.scoring", "first_study", "papers", "publication"},
-    "serving": BASICS | EVALUATION | {"commands", "report", "search.ledger", "search_space"},
-    "api": BASICS | {"commands", "report", "search_space", "study", "sweep_command"},
+    "serving": BASICS
+    | EVALUATION
+    | {"commands", "mirror", "report", "search.ledger", "search_space"},
+    "api": BASICS
+    | {"commands", "mirror_process", "report", "search_space", "study", "sweep_command"},
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},
     "publication": BASICS | {"report", "search_space"},
     "cli_starting": {"commands", "sweep_command"},
@@ -125,6 +131,7 @@ WITHOUT = {
     "report": ("ray", "torch"),
     "search.strategy": ("ray", "torch"),
     "search.ledger": ("ray",),
+    "mirror": ("ray", "torch"),
     "tracking": ("ray", "torch"),
     "search.early_stopping": ("ray.tune", "ray.train"),
 }

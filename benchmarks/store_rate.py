@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""How fast a token store is built, and what 100 million rows would take.
+
+    python benchmarks/store_rate.py [--rows 100000]
+
+CPU seconds of one core, by step, of the sentence pairs of `benchmarks/data.py`: other load on the
+machine changes them less than wall-clock seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAYON_NUM_THREADS", "1")  # of tokenizers
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from data import make_files, make_study
+
+WANTED = 100_000_000  # rows
+
+
+def exhausted(rows: Iterable[Any]) -> int:
+    return sum(1 for _ in rows)
+
+
+def steps(folder: Path) -> tuple[dict[str, float], Any]:
+    """CPU seconds by step for all rows of `pairs`, and the store."""
+    from mtray.data.pipeline import Pipeline, _chunks, encoded
+    from mtray.data.readers.sources import source_rows
+    from mtray.data.token_files import TokenWriter
+    from mtray.training.models import load_tokenizer
+
+    study = make_study(folder)
+    pipeline = Pipeline(study, load_tokenizer(study.model))
+    source, limit = study.sources[0], study.training.max_length
+    pipeline.inputs(source)
+    found, seconds = {}, time.process_time()
+
+    def took(name: str) -> None:
+        nonlocal seconds
+        now = time.process_time()
+        found[name] = now - seconds
+        seconds = time.process_time()
+
+    exhausted(source_rows(source))
+    took("read")
+    exhausted(pipeline.filter_of(source).kept(source_rows(source)))
+    took("filter")
+    chunks = list(_chunks(pipeline.examples(source, {})))
+    took("render")
+    arrays = [encoded(chunk, pipeline.tokenizer, limit) for chunk in chunks]
+    took("encode")
+    writer = TokenWriter(folder / "tokens.arrow")
+    for chunk in arrays:
+        writer.add(*chunk)
+    writer.close()
+    took("hash and write")
+    # each of the first three began with the rows of the one before
+    found["render"] -= found["filter"]
+    found["filter"] -= found["read"]
+    began = time.process_time()
+    store = pipeline.store(source)
+    found["all, as in a sweep"] = time.process_time() - began
+    return found, store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="store-rate-") as name:
+        folder = Path(name)
+        os.environ["MTRAY_STORE"] = str(folder / "store")
+        make_files(folder, args.rows)
+        found, store = steps(folder)
+        size = (store.folder / "tokens.arrow").stat().st_size / args.rows
+        source = sum((folder / f).stat().st_size for f in ("pairs.en", "pairs.es")) / args.rows
+        print("| step | CPU s per million rows | rows per second and core |\n| --- | --- | --- |")
+        for step, seconds in found.items():
+            each = seconds / args.rows * 1e6
+            print(f"| {step} | {each:.1f} | {1e6 / each:,.0f} |")
+        hours = found["all, as in a sweep"] / args.rows * WANTED / 3600
+        print(f"\nbytes per row: {source:.0f} of text, {size:.0f} of the store")
+        print(f"100 million rows: {hours:.1f} hours of one core, {size * WANTED / 1e9:.0f} GB")
+
+
+if __name__ == "__main__":
+    main()
