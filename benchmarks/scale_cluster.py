@@ -9,8 +9,10 @@ journal, table, gauges, watchdog, controls). Only what runs on the cluster is re
 and the actors for progress and jobs are objects of this process. There is no Ray cluster.
 `keep_weights: front`, `device_hours` and `patience` are set, since they look at all trials whenever
 one ends. What the trials' own processes would do (records, progress) is left out of the times. The
-page is served by a process of its own, as in a sweep. Seconds are of the processor, except for the
-suggestions' and the page's.
+page is served by a process of its own, as in a sweep. Points come from Sobol's sequence; what
+a suggestion of the default sampler takes is measured at the marks, with all results so far and all
+running trials. Seconds are of the processor, which those of a busy machine resemble more than the
+clock's.
 
 A row for each mark (trials ended), then how each cost grows: the exponent b of n^b over the last
 marks. A total may grow like the number of trials (b = 1), with 0.15 for noise and a front that
@@ -39,6 +41,7 @@ import numpy as np  # noqa: E402
 from scale import SPACE, objective, resident_mib  # noqa: E402
 from simulated_actors import Gauge, InProcess, SimulatedActors, without_ray  # noqa: E402
 
+SAMPLER = "sobol"  # of the points that are tried
 MARKS = (64, 256, 512, 2000)
 HOUR = 3600.0  # of a trial on the simulated clock, the median
 STEPS = 200  # entries of a trial's loss
@@ -49,11 +52,10 @@ MOST = 1.15  # exponent of a total that grows like the number of trials
 COLUMNS = {
     "driver": "CPU s, total",
     "rss": "driver, MiB",
-    "suggestion": "suggestion, s (median)",
-    "suggestion_95": "95 %",
-    "next": "next start, s (median)",
-    "next_95": "95 %",
-    "tick": "table, ms a second",
+    "next": "end of a trial to start of the next, ms",
+    "next_95": "of 95 %",
+    "suggestion": "a suggestion, s",
+    "tick": "table and gauges, ms each second",
     "journal": "journal, MB",
     "folder": "folder, MB",
     "files": "files",
@@ -98,9 +100,9 @@ class Sweep:
         self.run_dir, self.trials, self.concurrent = run_dir, trials, concurrent
         self.rng = np.random.default_rng(1)
         self.ended, self.rows = 0, list[dict[str, float]]()
-        self.apart = 0.0  # CPU seconds of this thread that are not the driver's
-        self.suggestions, self.gaps = list[float](), list[float]()
-        self.suggest_cpu, self.since = 0.0, None
+        # CPU seconds of this thread that are not the driver's
+        self.apart = time.thread_time()
+        self.gaps, self.since = list[float](), None
         self.ledger: Any = None
         self.watch: Any = None
         self.progress: Any = None
@@ -124,7 +126,7 @@ class Sweep:
         write_record(self.run_dir, record)
         self.progress.remove.remote(job.number)
         self.apart += time.thread_time() - before
-        self.since = time.perf_counter()
+        self.since = time.thread_time()
         return {"number": job.number, "state": "complete"}
 
     def busy(self) -> bool:
@@ -133,33 +135,34 @@ class Sweep:
 
     def started(self) -> None:
         if self.since is not None:
-            self.gaps.append(time.perf_counter() - self.since)
+            self.gaps.append(1000 * (time.thread_time() - self.since))
         self.since = None
 
     def after_end(self, number: int) -> None:
         self.ended += number >= 0
         if number >= 0 and self.ended in (*MARKS, self.trials) and self.ended <= self.trials:
-            before, waited = time.thread_time(), self.since
+            before = time.thread_time()
             self.rows.append(self.mark())
             print(f"{self.ended} trials ended: {json.dumps(self.rows[-1])}", flush=True)
             self.apart += time.thread_time() - before
-            self.since = waited and time.perf_counter()
+            self.since = None
 
     def mark(self) -> dict[str, float]:
-        driver = time.thread_time() - self.apart + self.suggest_cpu
-        before = time.perf_counter()
+        driver = time.thread_time() - self.apart
+        before = time.thread_time()
         for _ in range(3):
             self.watch._look()
             self.watch._publish(self.watch.progress())
-        tick = (time.perf_counter() - before) / 3
+        tick = (time.thread_time() - before) / 3
         files = [f for f in self.run_dir.rglob("*") if f.is_file()]
         row = {
             "trials": self.ended, "driver": driver, "rss": resident_mib(), "tick": 1000 * tick,
             "journal": (self.run_dir / "study.journal").stat().st_size / 1e6,
             "folder": sum(f.stat().st_size for f in files) / 1e6, "files": len(files),
-            **_middle("suggestion", self.suggestions), **_middle("next", self.gaps),
+            "next": float(np.median(self.gaps or [0])),
+            "next_95": float(np.percentile(self.gaps or [0], 95)),
+            "suggestion": self.suggestion(),
         }  # fmt: skip
-        self.suggestions.clear()
         self.gaps.clear()
         command = [sys.executable, __file__, "--page", str(self.run_dir)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -167,24 +170,19 @@ class Sweep:
             raise SystemExit(f"the page failed:\n{done.stderr[-3000:]}")
         return row | json.loads(done.stdout.splitlines()[-1])
 
-    def timed(self, suggester: Any) -> None:
-        """Measure every suggestion."""
-        plain = suggester.suggest
-
-        def suggest(number: int) -> Any:
-            began, cpu = time.perf_counter(), time.thread_time()
-            try:
-                return plain(number)
-            finally:
-                self.suggestions.append(time.perf_counter() - began)
-                self.suggest_cpu += time.thread_time() - cpu
-
-        suggester.suggest = suggest
-
-
-def _middle(name: str, values: list[float]) -> dict[str, float]:
-    low, high = np.percentile(values, (50, 95)) if values else (0.0, 0.0)
-    return {name: float(low), f"{name}_95": float(high)}
+    def suggestion(self) -> float:
+        """CPU seconds of a suggestion by the default sampler, the median of three."""
+        plain = self.ledger._suggester
+        plain._sampler = "auto"
+        spent = []
+        try:
+            for number in range(3):
+                before = time.thread_time()
+                plain.suggest(10**6 + number)
+                spent.append(time.thread_time() - before)
+        finally:
+            plain._sampler = SAMPLER
+        return float(np.median(spent))
 
 
 def page_costs(run_dir: Path) -> dict[str, float]:
@@ -196,10 +194,10 @@ def page_costs(run_dir: Path) -> dict[str, float]:
     view._front.want = lambda version: None  # type: ignore[method-assign]
 
     def ask() -> tuple[float, int]:
-        began = time.perf_counter()
+        began = time.process_time()
         view.part("state", {})
         table = view.part("table", {})
-        return time.perf_counter() - began, len(table.body) if table else 0
+        return time.process_time() - began, len(table.body) if table else 0
 
     first, size = ask()
     again = []
@@ -231,6 +229,7 @@ def simulate(run_dir: Path, trials: int, concurrent: int, hosts: int) -> list[di
     study = study.model_copy(
         update={
             "budget": study.budget.model_copy(update=more),
+            "sampler": SAMPLER,
             "training": study.training.model_copy(update={"keep_weights": "front"}),
         }
     )
@@ -251,7 +250,6 @@ def simulate(run_dir: Path, trials: int, concurrent: int, hosts: int) -> list[di
     without_ray(str(run_dir.parent / f"{run_dir.name}-session"))
     sweep = Sweep(run_dir, trials, concurrent)
     sweep.ledger = ledger = Ledger(run_dir, study, space)
-    sweep.timed(ledger._suggester)
     gauges, limits = SweepGauges(run_dir.name, study, make=Gauge), Limits(ledger.total)
     sweep.progress = InProcess(ProgressActor())
     shared = Shared(study, str(run_dir), {}, None, None, sweep.progress, InProcess(JobQueue()))
