@@ -29,9 +29,9 @@ from mtray.run_files import trial_dir
 from mtray.search.ledger.live_progress import read_progress
 from mtray.training.checkpoints import kept_step
 
-PATIENCE = 900.0  # seconds for anything awaited: the machine may be busy
+PATIENCE = 300.0  # seconds for anything awaited: the machine may be busy
 STOPS = 2
-MORE = 60  # steps that are trained before a job is stopped
+MORE = 24  # steps that are trained before a job is stopped
 ENDS = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -67,7 +67,7 @@ def wait_for(happened: Callable[[], Any], what: str) -> Any:
     while time.monotonic() < until:
         if found := happened():
             return found
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise RuntimeError(f"{what}: not within {PATIENCE:.0f} s")
 
 
@@ -98,13 +98,14 @@ def measure(folder: Path, host: Host) -> list[tuple[str, int, str]]:
         if number < STOPS:
             least = reached + MORE
 
-            def trained(name: str = name, least: int = least) -> bool:
-                ended = jobs.status(name) in ENDS
-                if ended:
-                    raise RuntimeError(f"{name} ended too early:\n{jobs.ask('logs', name)}")
+            def trained(least: int = least) -> bool:
                 return step_of(sweep.run_dir) >= least
 
-            wait_for(trained, f"{name} trains")
+            try:
+                wait_for(trained, f"{name} trains")
+            except RuntimeError:
+                print(jobs.status(name), jobs.ask("logs", name, check=False), file=sys.stderr)
+                raise
             reached = step_of(sweep.run_dir)
             jobs.ask("stop", name)
         status = wait_for(lambda name=name: (s := jobs.status(name)) in ENDS and s, "its end")

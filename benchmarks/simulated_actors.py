@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable
@@ -160,7 +161,8 @@ def _remote(found: Any) -> bool:
 
 
 class InProcess:
-    """An object with the interface of a Ray actor: `actor.method.remote(...)` calls it at once."""
+    """An object with the interface of a Ray actor: `actor.method.remote(...)` calls it at once, and
+    returns a copy, as one that was sent."""
 
     def __init__(self, target: Any) -> None:
         self._target = target
@@ -171,7 +173,9 @@ class InProcess:
         method = getattr(self._target, name)
 
         class Method:
-            remote = staticmethod(method)
+            @staticmethod
+            def remote(*arguments: Any) -> Any:
+                return pickle.loads(pickle.dumps(method(*arguments)))
 
         return Method
 
