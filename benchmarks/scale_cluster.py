@@ -28,7 +28,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ from simulated_records import HOUR, STEPS, record_of  # noqa: E402
 SAMPLER = "sobol"  # of the points that are tried
 MARKS = (64, 256, 512, 2000)
 RESAMPLES = 1000
-MOST = 1.15  # exponent of a total that grows like the number of trials
 # column: unit, whether it is a total that may grow like the number of trials
 COLUMNS = {
     "driver": "CPU s, total",
@@ -295,7 +293,6 @@ def main() -> int:
         run_dir.mkdir(parents=True)
         rows = simulate(run_dir, args.trials, args.concurrent, args.hosts)
     print(table(rows))
-    print(f"threads at the end: {threading.active_count()}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The batch script of deploy/ for Slurm: its options, and runs of it with stand-ins for a cluster."""
+"""The batch script of deploy/ for Slurm: its options, and runs of it with stand-ins."""
 
 import os
 import re
