@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Processor time of the front of a run of many trials, and size of the page: no training.
+"""Processor time of the front of a run of many trials and of a further trial's end, and size of the
+page: no training.
 
     python benchmarks/many_trials.py [--trials 2000]
 
 The trials are synthetic: quality rises and retention falls with the learning rate, with noise. The
-front is computed with its answer, once, as the page beside a sweep does: in one thread.
+front is computed with its answer, once, as the page beside a sweep does: in one thread. At a
+trial's end the driver looks for weights that are dominated now, and whether device-hours or
+patience are used up.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
+LAST = 20
 SPACE = {
     "parallel_size": {"type": "int", "low": 256, "high": 8192, "log": True},
     "mono_ratio": {"type": "float", "low": 0.0, "high": 4.0},
@@ -27,6 +33,25 @@ SPACE = {
     "frozen_layers": {"type": "int", "low": 0, "high": 6},
     "learning_rate": {"type": "float", "low": 4e-5, "high": 4e-3, "log": True},
 }
+
+
+def seconds_of_an_end(records: list[Any]) -> float:
+    """What the searcher computes when one more trial has ended, the mean of the last few."""
+    from records_factory import make_study
+
+    from mtray.schema import Budget
+    from mtray.search.ledger.kept_weights import FrontWeights
+    from mtray.search.strategy.stop_criteria import enough
+
+    study = make_study(budget=Budget(device_hours=1e9, patience=len(records)))
+    with tempfile.TemporaryDirectory() as folder:
+        weights = FrontWeights(Path(folder), study)
+        weights.add(records[:-LAST])
+        before = time.process_time()
+        for count in range(len(records) - LAST, len(records)):
+            weights.add([records[count]])
+            enough(records[: count + 1], study)
+        return (time.process_time() - before) / LAST
 
 
 def main() -> int:
@@ -50,6 +75,7 @@ def main() -> int:
     page = front_page(front, records)
     spent = time.process_time() - before
     print(f"page: {len(page.encode()) / 2**20:.1f} MiB, {spent:.1f} s of processor time")
+    print(f"end of a further trial: {1000 * seconds_of_an_end(records):.1f} ms of processor time")
     if args.out:
         args.out.write_text(page, encoding="utf-8")
     return 0

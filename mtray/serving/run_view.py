@@ -15,7 +15,7 @@ from mtray.report.records import RunRecords
 from mtray.report.watched_records import Stamp, WatchedRecords, stamp
 from mtray.run_files import JOURNAL, STUDY_FILE
 from mtray.schema import Study
-from mtray.search.ledger.journal_overview import Overview, read_overview
+from mtray.search.ledger.journal_overview import Overview, WatchedOverview
 from mtray.search.ledger.run_folder import load_bound
 from mtray.search_space.space import Space
 from mtray.serving.app import Part, json_body
@@ -78,6 +78,7 @@ class RunView:
         self._lock, self._looked = threading.RLock(), 0.0
         self._files = WatchedRecords(run_dir)
         self._records, self._overview = RunRecords(()), Overview(())
+        self._trials = WatchedOverview(run_dir)
         self._journal: Stamp | None = None
         self._bound: tuple[Study, Space] | None = None
         self._bound_stamp: Stamp | None = None
@@ -124,7 +125,7 @@ class RunView:
         records, journal = self._files.look(), stamp(self._run_dir / JOURNAL)
         if records != self._records or journal != self._journal:
             if journal != self._journal:
-                self._overview, self._journal = read_overview(self._run_dir), journal
+                self._overview, self._journal = self._trials.look(), journal
             if records != self._records:
                 self._records = records
                 self._version += 1

@@ -14,7 +14,7 @@ from mtray.report.records import write_record
 from mtray.run_files import ANY_WEIGHTS_FILE, WEIGHTS_FILE, trial_dir, weights_file
 from mtray.schema import Mix, Recipe, Training
 from mtray.search.ledger.kept_model import kept_outcome, kept_weights
-from mtray.search.ledger.kept_weights import drop_dominated, trained_on_front
+from mtray.search.ledger.kept_weights import FrontWeights, drop_dominated, trained_on_front
 from mtray.search.ledger.record_family import pending
 from mtray.training.reversion import InitialWeights
 from mtray.training.trainable_weights import load_trainable, save_trainable
@@ -141,3 +141,24 @@ def test_the_kept_model_answers_as_the_trained_one(tmp_path, alpha, stop_after):
     )
     assert [o.text for o in outcome.outputs] == expected and len(used) == 1
     assert (outcome.mix, outcome.training) == (record.mix, record.training)
+
+
+def test_records_added_one_by_one_leave_the_same_weights_as_all_at_once(tmp_path):
+    """The front after every trial decides; what is dominated by then is gone for good."""
+    weights = FrontWeights(tmp_path, KEEPS)
+    for record in RECORDS:
+        write_record(tmp_path, record)
+        if record.trained_as is None:
+            (trial_dir(tmp_path, record.number) / WEIGHTS_FILE).write_bytes(b"x")
+    (trial_dir(tmp_path, 3) / QUARTER).write_bytes(b"x")
+    families = ([RECORDS[0]], [RECORDS[2], RECORDS[4]], [RECORDS[1]], [RECORDS[3], *RECORDS[5:7]],
+                [RECORDS[7]])  # fmt: skip
+    known = []
+    for family in families:
+        weights.add(family)
+        known += family
+        kept = trained_on_front(known, KEEPS)
+        ended = {r.number for r in known}
+        left = {(int(f.parent.name), f.name) for f in tmp_path.glob(f"trials/*/{ANY_WEIGHTS_FILE}")}
+        assert {pair for pair in left if pair[0] in ended} == kept
+    assert kept == trained_on_front(RECORDS, KEEPS)

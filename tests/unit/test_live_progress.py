@@ -166,3 +166,11 @@ def test_a_sweep_publishes_from_its_start_to_its_end(monkeypatch):
     table.stop()
     assert published[0].trials == (RunningTrial(number=3),)
     assert published[-1].trials == (live_progress.running_trial(3, TRAINING),)
+
+
+@pytest.mark.parametrize("running, points", [(1, 200), (64, 200), (65, 100), (512, 25)])
+def test_of_many_running_trials_fewer_points_are_written(running, points):
+    entry = {"curve": [(step, 1.0) for step in range(200)]}
+    found = running_trial(3, entry, running).curve
+    assert len(found) == points and found[-1] == (199, 1.0)
+    assert running_trial(3, {}, running).curve == ()

@@ -1,10 +1,18 @@
 """When a sweep has had enough."""
 
 import pytest
-from records_factory import make_failed, make_record, make_study
+from records_factory import make_failed, make_record, make_run, make_study
 
 from mtray.schema import Budget, Recipe, Resources
-from mtray.search.strategy.stop_criteria import device_hours, enough, hypervolume_course, stalled
+from mtray.search.strategy.stop_criteria import (
+    device_hours,
+    enough,
+    hypervolume_course,
+    hypervolume_now,
+    last_gain,
+    outer,
+    stalled,
+)
 
 BASELINES = [
     make_record(-1, 0.4, 1.0, "base"),
@@ -77,3 +85,22 @@ def test_a_model_at_another_alpha_is_no_trial():
         records, make_study()
     )
     assert device_hours([*records, other], Resources()) == device_hours(records, Resources())
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3, 4])
+def test_the_last_gain_is_that_of_the_whole_course(patience):
+    records = BASELINES + searched((0.5, 0.9), (0.45, 0.6), (0.58, 0.8))
+    course = hypervolume_course(records, make_study())
+    expected = (course[-patience - 1], course[-1]) if len(course) > patience else None
+    assert last_gain(records, make_study(), patience) == expected
+    assert last_gain([], make_study(), patience) is None
+
+
+def test_the_outer_records_have_the_hypervolume_of_all():
+    study, kept = make_study(), []
+    for record in [*make_run(60, seed=4), make_record(3, 0.1, 0.1, replicate=1, of=2)]:
+        kept = outer([*kept, record], study)
+    found = hypervolume_now(make_run(60, seed=4), study)
+    assert hypervolume_now(kept, study) == pytest.approx(found) and len(kept) < 30
+    without = [r for r in make_run(20) if r.role == "search"]
+    assert outer(without, study) == [r for r in without if r.state == "complete"]

@@ -167,7 +167,7 @@ class LiveTable:
         return LiveProgress(
             written=time.time(), finished=self._already + self._done, total=self._total,
             seconds_left=self._seconds_left(),
-            trials=tuple(running_trial(n, snapshot.get(n, {})) for n in numbers),
+            trials=tuple(running_trial(n, snapshot.get(n, {}), len(numbers)) for n in numbers),
         )  # fmt: skip
 
     def table(self) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 from mtray.run_files import trial_name
 from mtray.schema import Study, TrialRecord
 from mtray.search.ledger.live_progress import LiveProgress
-from mtray.search.strategy.stop_criteria import hypervolume_now
+from mtray.search.strategy.stop_criteria import hypervolume_now, outer
 
 TRIAL = ("run", "trial")
 # name: what it is, and its tags beside those of Ray
@@ -55,7 +55,8 @@ class SweepGauges:
             name: make(name, description=what, tag_keys=tags)
             for name, (what, tags) in GAUGES.items()
         }
-        self._records: dict[int, TrialRecord] = {}
+        self._states: dict[int, str] = {}
+        self._outer: list[TrialRecord] = []  # those that the hypervolume depends on
         self._kept: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
         self._lock, self._set_at = threading.Lock(), 0.0
         for record in records:
@@ -63,7 +64,7 @@ class SweepGauges:
 
     def ended(self, record: TrialRecord) -> None:
         """A trial has ended."""
-        self._records[record.number] = record
+        self._states[record.number] = record.state
         trial = {"trial": trial_name(record.number)}
         for rung in record.rungs:
             at = {"at": f"rung {rung.rung + 1}"}
@@ -74,10 +75,10 @@ class SweepGauges:
             self._keep("mtray_objective", score.value, tags)
         for phase, seconds in record.seconds.items():
             self._keep("mtray_phase_seconds", seconds, trial | {"phase": phase})
-        states = Counter(r.state for r in self._records.values())
-        for state, count in states.items():
+        for state, count in Counter(self._states.values()).items():
             self._keep("mtray_trials", count, {"state": state})
-        found = hypervolume_now(list(self._records.values()), self._study)
+        self._outer = outer([*self._outer, record], self._study)
+        found = hypervolume_now(self._outer, self._study)
         if found is not None:
             self._keep("mtray_hypervolume", found, {})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mtray.run_files import BASE_NUMBER, trial_dir
 from mtray.schema import TrialRecord
 from mtray.search.execution.nodes import SEEN, LossInquiry
 from mtray.search.execution.worker_logs import places_record
-from mtray.search.ledger.kept_weights import drop_dominated
+from mtray.search.ledger.kept_weights import FrontWeights
 from mtray.search.ledger.ledger import Ledger, base_job
 from mtray.search.ledger.stopwatch import kept_time, since_attempts
 from mtray.search.ledger.trial_failures import (
@@ -114,8 +114,13 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         self._begun: dict[int, float] = {}  # when each was dispatched, of time.monotonic()
         self._lost: dict[int, tuple[Job, LossInquiry]] = {}
         self._waiting_since = 0.0
-        budget = ledger.study.budget
+        budget, keeps = ledger.study.budget, ledger.study.training.keep_weights
         self._stops_early = budget.device_hours is not None or budget.patience is not None
+        self._weights = FrontWeights(run_dir, ledger.study) if keeps == "front" else None
+        # read once: from thousands on, reading all records whenever one is added takes seconds
+        self._records: dict[int, TrialRecord] = {}
+        if self._stops_early or self._weights:
+            self._know(read_records(run_dir).records)
         self._stop_when_enough()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -235,7 +240,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
 
     def _take(self, record: TrialRecord) -> None:
         self._ledger.tell(record.number)
-        drop_dominated(self._run_dir, self._ledger.study)
+        self._know([record, *self._ledger.further_records(record.number)])
         self._ledger.look_ahead(self._limits.trials)
         self._events.ended(record)
         if record.number == BASE_NUMBER:
@@ -250,11 +255,18 @@ class StudySearcher(Searcher):  # type: ignore[misc]
             self._limits.stop(why, fatal=True)
         self._stop_when_enough()
 
+    def _know(self, records: Sequence[TrialRecord]) -> None:
+        """Further records of the run."""
+        if self._stops_early:
+            self._records.update((record.number, record) for record in records)
+        if self._weights:
+            self._weights.add(records)
+
     def _stop_when_enough(self) -> None:
         """Start no further trial once the device-hours are spent or the front no longer
         improves."""
         if self._stops_early and not self._limits.stopped:
-            why = enough(read_records(self._run_dir).records, self._ledger.study)
+            why = enough([*self._records.values()], self._ledger.study)
             if why:
                 self._limits.no_more(why)
 

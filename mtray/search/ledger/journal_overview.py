@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,25 +80,93 @@ class _Lines(BaseJournalBackend):
 
 def read_overview(run_dir: Path) -> Overview:
     """Every trial of the journal; none if there is no journal yet. Does not raise for damage."""
-    path = run_dir / JOURNAL
-    if not path.is_file():
-        return Overview(())
-    lines, bad = _sound_lines(path.read_bytes())
-    damage = f"{path}: line {bad[0]} cannot be read ({len(bad)} in all)" if bad else ""
-    if not lines:
-        return Overview((), damage)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            storage = optuna.storages.JournalStorage(_Lines(lines))
-        known = [study.study_name for study in storage.get_all_studies()]
-        ids = [storage.get_study_id_from_name(name) for name in _current(known, run_dir)]
-        trials = [t for i in ids for t in storage.get_all_trials(i, deepcopy=False)]
-    # Optuna replays the lines one by one; a missing one may make it fail at any other
-    except Exception as error:
-        return Overview((), damage or f"{path}: cannot be replayed: {error!r}")
-    return Overview(tuple(map(_entry, trials)), damage)
+    return WatchedOverview(run_dir).look()
+
+
+class WatchedOverview:
+    """The overview of a journal that grows: only its new lines are read again, since a look at
+    thousands of trials takes a second. One that was replaced is read from its beginning."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir, self._path = run_dir, run_dir / JOURNAL
+        self._begin()
+
+    def _begin(self) -> None:
+        self._journal = JournalLines(self._path)
+        self._storage: Any = None
+        self._known: dict[int, tuple[FrozenTrial, Entry]] = {}
+
+    def look(self) -> Overview:
+        """See `read_overview`."""
+        if not self._path.is_file():
+            return Overview(())
+        if self._journal.replaced():
+            self._begin()
+        self._journal.read()
+        damage = self._journal.damage()
+        if not self._journal.lines:
+            return Overview((), damage)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            trials = self._trials()
+        # Optuna replays the lines one by one; a missing one may make it fail at any other
+        except Exception as error:
+            self._begin()  # what was replayed so far is of no use
+            return Overview((), damage or f"{self._path}: cannot be replayed: {error!r}")
+        return Overview(tuple(map(self._entry, trials)), damage)
+
+    def _trials(self) -> list[FrozenTrial]:
+        if self._storage is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._storage = optuna.storages.JournalStorage(_Lines(self._journal.lines))
+        known = [study.study_name for study in self._storage.get_all_studies()]
+        ids = map(self._storage.get_study_id_from_name, _current(known, self._run_dir))
+        return [t for i in ids for t in self._storage.get_all_trials(i, deepcopy=False)]
+
+    def _entry(self, trial: FrozenTrial) -> Entry:
+        """Optuna replaces a trial that changes."""
+        known = self._known.get(trial.number)
+        if known is None or known[0] is not trial:
+            known = self._known[trial.number] = trial, _entry(trial)
+        return known[1]
+
+
+class JournalLines:
+    """The lines of a journal, parsed, as far as it was read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.lines: list[dict[str, Any]] = []
+        self._bad: list[int] = []  # the numbers of lines that are not JSON
+        self._count, self._end = 0, 0  # lines, and bytes
+        self._begins = b""
+
+    def replaced(self) -> bool:
+        """Whether the file is another one than that which was read, or has lost its end."""
+        with open(self._path, "rb") as file:
+            begins = file.read(len(self._begins))
+            return begins != self._begins or os.fstat(file.fileno()).st_size < self._end
+
+    def read(self) -> None:
+        """Read what was added. A last line without a line feed is still being written, or was when
+        its process died, and counts neither as a line nor as damage."""
+        with open(self._path, "rb") as file:
+            file.seek(self._end)
+            content = file.read()
+        for line in content.split(b"\n")[:-1]:
+            self._count += 1
+            self._end += len(line) + 1
+            self._begins = self._begins or line + b"\n"
+            try:
+                self.lines.append(json.loads(line))
+            except ValueError:
+                self._bad.append(self._count)
+
+    def damage(self) -> str:
+        if not self._bad:
+            return ""
+        return f"{self._path}: line {self._bad[0]} cannot be read ({len(self._bad)} in all)"
 
 
 def _current(names: list[str], run_dir: Path) -> list[str]:
@@ -108,18 +177,6 @@ def _current(names: list[str], run_dir: Path) -> list[str]:
     except (OSError, ValueError, AttributeError):
         found = None
     return [name for name in names if name == found] or names[:1]
-
-
-def _sound_lines(content: bytes) -> tuple[list[dict[str, Any]], list[int]]:
-    """Parsed lines, and the numbers of those that are not JSON. A last line without a line feed is
-    still being written, or was when its process died, and counts as neither."""
-    found, bad = [], []
-    for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            bad.append(number)
-    return found, bad
 
 
 def _entry(trial: FrozenTrial) -> Entry:

@@ -109,8 +109,12 @@ class Ledger:
 
     def _further(self, numbers: Iterable[int]) -> list[int]:
         """The numbers of the further points of trials."""
-        places = range(self._spec.evaluation.further_points)
-        return [further_number(number, place) for number in numbers for place in places]
+        count = self._spec.evaluation.further_points
+        return [further_number(n, place) for n in numbers for place in range(count)]
+
+    def further_records(self, number: int) -> list[TrialRecord]:
+        """The records of the further points of a trial's training."""
+        return self.records.readable(self._further([number] * (number >= 0)))
 
     def running_numbers(self) -> list[int]:
         return [t.number for t in self._study.trials(TrialState.RUNNING)]
@@ -140,8 +144,7 @@ class Ledger:
         return True
 
     def release(self, number: int) -> None:
-        """Release a trial unfinished; the next start dispatches it again with the same number and
-        recipe."""
+        """Release a trial unfinished; the next start dispatches it again as it was."""
         trial = self._study.trial(number)
         if trial.state == TrialState.RUNNING:
             self._study.requeue(trial)

@@ -15,6 +15,7 @@ from mtray.schema.base import Frozen
 
 FILE = "progress.json"
 EVERY = 1.0  # seconds between two writings
+POINTS = 12_800  # of all running trials' curves, which are written every second
 STALE = 60.0  # seconds after which the file says nothing of now
 
 
@@ -72,9 +73,13 @@ class LiveProgress(Frozen):
     trials: tuple[RunningTrial, ...] = ()
 
 
-def running_trial(number: int, entry: Mapping[str, Any]) -> RunningTrial:
-    """From an entry of the progress actor's snapshot."""
+def running_trial(number: int, entry: Mapping[str, Any], running: int = 1) -> RunningTrial:
+    """From an entry of the progress actor's snapshot. The more trials are `running`, the fewer
+    points of its curve are kept."""
     known = {name: entry[name] for name in RunningTrial.model_fields if name in entry}
+    every = -(-running * len(known.get("curve", ())) // POINTS)
+    if every > 1:
+        known["curve"] = known["curve"][::-1][::every][::-1]  # with the last one
     return RunningTrial(**{**known, "number": number})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mtray.analysis.pareto import hypervolume, maximised
+from mtray.analysis.pareto import hypervolume, maximised, non_dominated
 from mtray.report.hypervolume import reference_point
 from mtray.schema import Resources, Study, TrialRecord
 
@@ -25,20 +25,52 @@ def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
 def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
     """Hypervolume of the baselines and after each further complete trial, in the order in which
     they ended. All use one reference point, so that increases can be compared."""
-    complete = _own_points(records)
-    if not complete:
+    ordered, searched = _ordered(records)
+    if not ordered:
         return []
-    searched = sorted((r for r in complete if r.role == "search"), key=lambda r: r.finished)
-    ordered = [r for r in complete if r.role != "search"] + searched
     values, reference = _maximised(ordered, study)
-    first = len(ordered) - len(searched)
+    first = len(ordered) - searched
     return [hypervolume(values[:count], reference) for count in range(first, len(ordered) + 1)]
+
+
+def last_gain(
+    records: Sequence[TrialRecord], study: Study, patience: int
+) -> tuple[float, float] | None:
+    """Two values of `hypervolume_course`: before its last `patience` trials, and its last; None if
+    it has no more trials than that. All of it takes minutes for thousands of trials."""
+    ordered, searched = _ordered(records)
+    if searched < patience or not ordered:
+        return None
+    values, reference = _maximised(ordered, study)
+    before, now = values[: len(ordered) - patience], values
+    return float(hypervolume(before, reference)), float(hypervolume(now, reference))
+
+
+def _ordered(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], int]:
+    """The baselines' points, then the searched ones in the order in which they ended, and how many
+    those are."""
+    complete = _own_points(records)
+    searched = sorted((r for r in complete if r.role == "search"), key=lambda r: r.finished)
+    return [r for r in complete if r.role != "search"] + searched, len(searched)
 
 
 def hypervolume_now(records: Sequence[TrialRecord], study: Study) -> float | None:
     """The hypervolume of all complete trials; None if there is none."""
     complete = _own_points(records)
     return float(hypervolume(*_maximised(complete, study))) if complete else None
+
+
+def outer(records: Sequence[TrialRecord], study: Study) -> list[TrialRecord]:
+    """The records that `hypervolume_now` depends on: the baselines, which give its reference point,
+    and those that are not dominated. All of them if there is no baseline."""
+    points = {r.number: r for r in _own_points(records)}  # of two with a number the later one
+    complete = [*points.values()]
+    baselines = [r for r in complete if r.role != "search"]
+    if not baselines:
+        return complete
+    on = non_dominated(_maximised(complete, study)[0])
+    return baselines + [r for r, is_on in zip(complete, on, strict=True)
+                        if is_on and r.role == "search"]  # fmt: skip
 
 
 def _own_points(records: Sequence[TrialRecord]) -> list[TrialRecord]:
@@ -73,10 +105,10 @@ def enough(records: Sequence[TrialRecord], study: Study) -> str | None:
         limit = f"`budget.device_hours` {budget.device_hours:g}"
         return f"{spent:.3g} device-hours are spent, the limit is {limit}"
     if budget.patience is not None:
-        course = hypervolume_course(records, study)
-        if stalled(course, budget.patience):
+        found = last_gain(records, study, budget.patience)
+        if found is not None and stalled(found, 1):
             return (
-                f"the last {budget.patience} trials gained no hypervolume ({course[-1]:.4g}); "
+                f"the last {budget.patience} trials gained no hypervolume ({found[1]:.4g}); "
                 "`budget.patience` says to stop then"
             )
     return None
