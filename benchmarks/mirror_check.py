@@ -143,8 +143,8 @@ def killed(scene: Scene) -> str:
         scene.run.keep(1, 1, LARGE)
         scene.cable.delay, sent = 0.02, scene.cable.bytes
         wait_for(lambda: scene.cable.bytes > sent + LARGE // 8, "an eighth is sent")
-        assert copying is not None and copying._process is not None
-        os.kill(copying._process.pid, signal.SIGKILL)
+        assert copying is not None and copying.process is not None
+        os.kill(copying.process.pid, signal.SIGKILL)
         share = (scene.cable.bytes - sent) / LARGE
         scene.cable.mend()
         scene.check()
@@ -216,14 +216,14 @@ def two_heads(scene: Scene) -> str:
             raise Wrong("two heads write one copy")
         if "is being written by another sweep" not in text:
             raise Wrong(text)
-        assert copying is not None and copying._process is not None
-        copying._over.set()  # its head is cut off: it gives no sign of life, and goes on later
-        copying._process.send_signal(signal.SIGSTOP)
+        assert copying is not None and copying.process is not None
+        copying.over.set()  # its head is cut off: it gives no sign of life, and goes on later
+        copying.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         owner = claimed(scene.address, other, scene.said.append)
         taken = time.monotonic() - began
         scene.ended(1)
-        copying._process.send_signal(signal.SIGCONT)
+        copying.process.send_signal(signal.SIGCONT)
         wait_for(scene.fenced, "the first is told")
     found, now = newest(scene.bucket), read_owner(scene.bucket)
     if found is None or found.ended != 1 or now is None or now.token != owner.token:

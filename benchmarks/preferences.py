@@ -96,9 +96,9 @@ class PreferringMtray(Mtray):
         self._suggester.tell_base(case.base.tolist())
 
     def tell(self, number: int, values: Array, complete: bool, cost: float) -> None:
-        baseline = number < len(self._problem.references)
+        baseline = number < len(self.problem.references)
         found = Observation([float(v) for v in values], cost, baseline=baseline)
-        self._suggester.add(number, self._params[number], found)
+        self._suggester.add(number, self.params[number], found)
 
 
 @dataclass(frozen=True)

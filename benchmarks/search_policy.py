@@ -55,7 +55,7 @@ class Mtray(Policy):
         self, problem: Problem, seed: int, sampler: str = "auto", startup: int | None = None,
         stopping: bool = False, cost_exponent: float = COST_EXPONENT,
     ) -> None:  # fmt: skip
-        self._problem = problem
+        self.problem = problem
         if startup is None:
             startup = space_filling_count(len(problem.references), cost_exponent)
         where = SearchDomain(problem.distributions, problem.guesses, cost_exponent=cost_exponent)
@@ -66,7 +66,7 @@ class Mtray(Policy):
         rungs = problem.shares[:-1]
         self._rule = EarlyStopping(rungs=rungs) if stopping and len(rungs) > 1 else None
         self.watches = self._rule is not None
-        self._params: dict[int, Params] = {}
+        self.params: dict[int, Params] = {}
         self._notes: dict[int, dict[str, Any]] = {}  # the sampler's
         self._rungs: dict[int, list[SimpleNamespace]] = {}  # as a TrialRecord holds them
         self._ended: list[SimpleNamespace] = []  # what a TrialRecord says of complete trials
@@ -76,20 +76,20 @@ class Mtray(Policy):
             (self._start[number], {}) if number < len(self._start)
             else self._suggester.suggest(number)
         )  # fmt: skip
-        self._params[number], self._notes[number] = params, notes
+        self.params[number], self._notes[number] = params, notes
         self._suggester.add(number, params, attributes=notes)
         return params
 
     def ran(self, number: int, params: Params) -> None:
         self._suggester.drop(number)
-        self._params[number] = params
+        self.params[number] = params
         self._suggester.add(number, params, attributes=self._notes[number])
 
     def _estimates(self, values: Array, fidelity: int) -> dict[str, Estimate]:
-        errors = self._problem.errors[fidelity]
+        errors = self.problem.errors[fidelity]
         return {
             name: Estimate(value=float(v), error=float(e))
-            for name, v, e in zip(self._problem.objectives, values, errors, strict=True)
+            for name, v, e in zip(self.problem.objectives, values, errors, strict=True)
         }
 
     def report(self, number: int, fidelity: int, values: Array) -> bool:
@@ -100,7 +100,7 @@ class Mtray(Policy):
             for n, rungs in self._rungs.items()
             if len(rungs) > fidelity
         ]
-        found = decide(self._rule, fidelity, mine, others, self._problem.objectives)
+        found = decide(self._rule, fidelity, mine, others, self.problem.objectives)
         rung = SimpleNamespace(
             rung=fidelity, objectives=mine.objectives, dominated_by=found.dominated_by
         )
@@ -113,14 +113,14 @@ class Mtray(Policy):
             state="complete" if complete else "pruned",
         )  # fmt: skip
         if complete:
-            record.objectives = self._estimates(values, len(self._problem.shares) - 1)
+            record.objectives = self._estimates(values, len(self.problem.shares) - 1)
             self._ended.append(record)
             found = Observation([float(v) for v in values], cost)
-            self._suggester.add(number, self._params[number], found)
+            self._suggester.add(number, self.params[number], found)
             return
         # `expected_values` reads nothing of a record but what these hold
-        guess = expected_values(record, self._ended, self._problem.objectives)  # type: ignore[arg-type]
+        guess = expected_values(record, self._ended, self.problem.objectives)  # type: ignore[arg-type]
         if guess is None:
             self._suggester.drop(number)
         else:
-            self._suggester.add(number, self._params[number], Observation(list(guess.values())))
+            self._suggester.add(number, self.params[number], Observation(list(guess.values())))

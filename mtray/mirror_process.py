@@ -40,8 +40,8 @@ class Copying:
     address: str
     tell: Tell
     incomplete: bool = False
-    _over: threading.Event = field(default_factory=threading.Event)
-    _process: subprocess.Popen[str] | None = None
+    over: threading.Event = field(default_factory=threading.Event)
+    process: subprocess.Popen[str] | None = None
 
     def code(self, code: int) -> int:
         """The sweep's exit code: 2 instead of 0 if the copy is not complete."""
@@ -55,7 +55,7 @@ class Copying:
     def _begin(self) -> None:
         folder = str(self.run_dir.absolute())
         arguments = ["mirror", folder, "--to", self.address, "--beside-sweep"]
-        self._process = start_beside("mirror", arguments, self._tell_ours)
+        self.process = start_beside("mirror", arguments, self._tell_ours)
 
     def _tell_ours(self, line: str) -> None:
         if line.startswith(OURS):
@@ -64,17 +64,17 @@ class Copying:
     def _keep_alive(self) -> None:
         """Start the process again if it was killed."""
         for _ in range(STARTS):
-            if self._process is None or self._process.wait() == INCOMPLETE or self._over.is_set():
+            if self.process is None or self.process.wait() == INCOMPLETE or self.over.is_set():
                 return
-            self.tell(f"mirror: its process ended (code {self._process.returncode}); starts again")
-            if self._over.wait(AGAIN):
+            self.tell(f"mirror: its process ended (code {self.process.returncode}); starts again")
+            if self.over.wait(AGAIN):
                 return
             self._begin()
 
     def finish(self) -> None:
         """Let it copy the rest."""
-        self._over.set()
-        process = self._process
+        self.over.set()
+        process = self.process
         if process is None:
             self.incomplete = True
             return

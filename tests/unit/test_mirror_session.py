@@ -349,7 +349,7 @@ def test_no_mirror_is_no_process(run):
 def test_a_copy_that_lacks_something_is_exit_code_2(run):
     said = []
     copying = Copying(run.folder, "s3://b/p", said.append)
-    copying._process = subprocess.Popen(
+    copying.process = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read(); sys.exit(2)"],
         stdin=subprocess.PIPE, text=True,
     )  # fmt: skip
