@@ -34,6 +34,8 @@ class Copying:
     """A sweep's copying process.
 
     - `incomplete`: whether the copy lacks something; known at the end.
+    - `over`: set once the sweep has ended, after which the process is not started again.
+    - `process`: the process that runs now.
     """
 
     run_dir: Path
