@@ -30,6 +30,9 @@ Array = npt.NDArray[np.float64]
 Params = dict[str, Any]
 
 
+NEXT_TO_ONE = 1 - 1e-8  # from here on, a coordinate of a continuous range means its upper end
+
+
 class UnitCube:
     """Each parameter is one coordinate in [0, 1) on its own scale (`at_quantile`). `features` are
     the inputs of a model: the coordinate of the value actually used, categories one-hot, and the
@@ -115,6 +118,8 @@ def at_quantile(distribution: BaseDistribution, u: float) -> Any:
         return distribution.choices[int(u * len(distribution.choices))]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
+    if not step and u >= NEXT_TO_ONE:
+        return high
     # a value of a stepped range covers the step above it, so that the last is as likely as the
     # first
     top = high + (step or 0)

@@ -464,6 +464,8 @@ QUANTILES = [
 def test_at_quantile(distribution, values, last):
     assert [at_quantile(distribution, u) for u in (0.0, 0.5)] == pytest.approx(values)
     assert at_quantile(distribution, 1 - 1e-12) == pytest.approx(last)
+    # the sampler's highest coordinate gives the end of a range itself, not 1.999999998 of 2
+    assert at_quantile(distribution, 1 - 1e-9) == at_quantile(distribution, 1 - 1e-12)
 
 
 STEPPED = [
