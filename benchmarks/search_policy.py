@@ -57,7 +57,7 @@ class Mtray(Policy):
     ) -> None:  # fmt: skip
         self.problem = problem
         if startup is None:
-            startup = space_filling_count(len(problem.references), cost_exponent)
+            startup = space_filling_count(len(problem.references))
         where = SearchDomain(problem.distributions, problem.guesses, cost_exponent=cost_exponent)
         self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
         self._start = [

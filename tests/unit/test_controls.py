@@ -32,8 +32,8 @@ from mtray.run_files import STUDY_FILE
 from mtray.schema import Budget
 from mtray.search.execution import controls
 from mtray.search.execution.controls import Actions, Controls
+from mtray.search.execution.incomplete_records import stopped_record
 from mtray.search.execution.progress import ProgressActor
-from mtray.search.execution.trainable import stopped_record
 from mtray.search.ledger.run_folder import locked
 
 

@@ -43,7 +43,7 @@ def test_references_come_first_then_sobol_then_the_sampler(tmp_path):
     assert jobs[2].recipe == Recipe(mono_ratio=2.0, **fixed)
     half = {**fixed, "parallel_size": 4096}
     assert jobs[3].recipe == Recipe(mono_ratio=1.0, **half)
-    count = space_filling_count(4, 0.0)
+    count = space_filling_count(4)
     points = space_filling(SPACE.distributions(), count, seed=1)
     assert [j.recipe for j in jobs[4 : 4 + count]] == [SPACE.recipe(p) for p in points]
     assert len({j.recipe for j in jobs}) == 10

@@ -134,7 +134,7 @@ def test_the_search_is_told_which_recipes_ran():
     told = {tuple(params.values()) for _, params, _, _ in policy._suggester._points.values()}
     there = {tuple(problem.row(r["number"]).values()) for r in rows if r["number"] not in (-1, 1)}
     assert told <= there and len(told) >= len(ended)
-    assert policy._params[0] == problem.references[0], "a baseline is itself"
+    assert policy.params[0] == problem.references[0], "a baseline is itself"
 
 
 def test_the_recipe_table_is_the_first_problem(tmp_path, capsys):

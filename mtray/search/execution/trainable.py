@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,10 +15,10 @@ from mtray.evaluation.output_files import read_outputs, write_outputs
 from mtray.report.bootstrap_draws import write_draws
 from mtray.report.records import read_record
 from mtray.run_files import BASE_NUMBER, OUTPUTS_FILE, further_number, result_path, trial_dir
-from mtray.runtime import versions
-from mtray.schema import Rung, Study, TrialRecord, moved_by
+from mtray.schema import Study, TrialRecord, moved_by
 from mtray.search.early_stopping.rung_evaluation import RungEvaluator
 from mtray.search.early_stopping.rung_files import RungFiles
+from mtray.search.execution.incomplete_records import pruned_record, stopped_record
 from mtray.search.execution.progress import Reporter
 from mtray.search.execution.retries import train_with_retries
 from mtray.search.execution.shared import Shared
@@ -163,27 +163,6 @@ def _score_further(own: Job, shared: Shared, found: Outcome, base: Any) -> Trial
             raise
         record = failed_record(own, error, {"total": time.perf_counter() - start}, scoring=True)
     return record
-
-
-def pruned_record(job: Job, outcome: Outcome, curve: Sequence[Rung]) -> TrialRecord:
-    """The record of a trial that a rung ended: its curve up to there, and the reason."""
-    return TrialRecord(
-        number=job.number, role=job.role, state="pruned", recipe=job.recipe, seed=job.seed,
-        replicate=job.replicate, of=job.of, mix=outcome.mix, training=outcome.training,
-        reason=curve[-1].decision, seconds=outcome.seconds, versions=outcome.versions,
-        finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"), extra=dict(outcome.notes),
-    )  # fmt: skip
-
-
-def stopped_record(job: Job, at: tuple[int, int], seconds: Mapping[str, float]) -> TrialRecord:
-    """The record of a trial that the user has stopped. `at`: the step that it had reached, and all
-    of them (0: unknown)."""
-    where = f"at step {at[0]} of {at[1]}" if at[1] else "before its first step"
-    return TrialRecord(
-        number=job.number, role=job.role, state="stopped", recipe=job.recipe, seed=job.seed,
-        replicate=job.replicate, of=job.of, reason=f"stopped by the user {where}",
-        seconds=dict(seconds), versions=versions(), finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    )  # fmt: skip
 
 
 def _rung_evaluator(job: Job, shared: Shared) -> RungEvaluator:

@@ -55,8 +55,7 @@ def missing_initial_trials(
     if given:
         missing += [("search", params) for params in not_begun(given, begun)]
     elif len(known) < STARTUP:  # with that many, the sampler has enough points
-        points = SpaceFillingPoints(where, seed)
-        count = space_filling_count(len(references), where.cost_exponent)
+        points, count = SpaceFillingPoints(where, seed), space_filling_count(len(references))
         missing += [("search", points[i]) for i in range(len(begun) - len(baselines), count)]
     lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
     if references:

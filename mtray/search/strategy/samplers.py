@@ -16,9 +16,7 @@ from mtray.errors import ConfigError
 from mtray.search_space.unit_cube import at_quantile, divided
 
 STARTUP = 4  # space-filling points before the model is used
-# where two baselines or more are known, which tell the model as much; by whether trials or their
-# cost are counted
-BESIDE_BASELINES = {"trials": 3, "cost": 2}
+BESIDE_BASELINES = 3  # where two baselines or more are known, which tell the model about as much
 BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
 
 # (seed, startup) -> sampler
@@ -44,13 +42,10 @@ def check_sampler(name: str) -> None:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
 
 
-def space_filling_count(baselines: int, cost_exponent: float) -> int:
-    """How many space-filling points a sweep with so many baselines begins with. `cost_exponent` as
-    in `mtray.search.strategy.cost_aware.SearchDomain`. Where more workers are free before three
-    trials have ended, the sampler gives them further points."""
-    if baselines < 2:
-        return STARTUP
-    return BESIDE_BASELINES["cost" if cost_exponent else "trials"]
+def space_filling_count(baselines: int) -> int:
+    """How many space-filling points a sweep with so many baselines begins with. Where more workers
+    are free before three trials have ended, the sampler gives them further points."""
+    return STARTUP if baselines < 2 else BESIDE_BASELINES
 
 
 def sampler_for(
