@@ -19,7 +19,7 @@ from mtray.mirror.state import copying_alone
 from mtray.run_files import MIRROR_FILE, MIRROR_LOCK
 from mtray.side_process import start_beside
 
-AT_ONCE = 3.0  # seconds for the rest of which nothing is said
+AT_ONCE = 3.0  # seconds that copying the rest may take before a line says so
 AGAIN = 10.0  # seconds after which a copying process that was killed is started again
 STARTS = 5
 PATIENCE = 150.0  # seconds

@@ -1,11 +1,11 @@
-"""What a point to be tried is expected to improve for a user's preference: arrays in, arrays out.
-More is better everywhere.
+"""The expected improvement of a point under a user's preference: arrays in, arrays out. More is
+better in every objective.
 
 Floors cut the region in which hypervolume counts (`raised_reference`). Weights give a utility whose
-expected improvement is averaged over what is not known of them (Astudillo & Frazier 2020,
+expected improvement is averaged over their intervals (Astudillo & Frazier 2020,
 "Multi-attribute Bayesian Optimization with Interactive Preference Learning";
 `utility_improvement`). It is combined with the hypervolume by their geometric mean: alone it tries
-what is next to the best so far, and stays there where the model is wrong.
+neighbours of the best so far, and keeps doing so where the model is wrong.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NODES = 8  # values at which an objective is looked at above its floor
 def improvement(
     predicted: Array, reference: Array, prefer: Utility | None, anchors: Array, beyond: float
 ) -> Callable[[Array, Array], Array]:
-    """What points with independent normal values, `mean` and `deviation` of shape (k, m), are
-    expected to improve, shape (k,).
+    """The expected improvement, shape (k,), of points with independent normal values, `mean` and
+    `deviation` of shape (k, m).
 
     `predicted`, shape (n, m): values of the points so far; `reference`, shape (m,): of the
     hypervolume; `anchors`, shape (a, m): values of base model and baselines, for the units of
-    worth; `beyond`: as in `raised_reference`. Without a preference that is the hypervolume."""
+    worth; `beyond`: as in `raised_reference`. Without a preference it is the hypervolume's."""
     if prefer is None:
         return _hypervolume(predicted, reference)
     known = predicted if len(predicted) else reference[None]

@@ -20,7 +20,7 @@ from mtray.side_process import begin_beside
 
 LOOK = 2.0  # seconds between two looks at the run
 GIVE_UP = 120.0  # seconds after the sweep's end without a success
-TOLD = 30.0  # seconds between two words on what is left
+TOLD = 30.0  # seconds between two messages on what is left
 
 
 def mirror(
@@ -104,7 +104,7 @@ def _begun(run_dir: Path, address: str, over: threading.Event) -> Mirroring:
 
 
 def _finished(copying: Mirroring) -> bool:
-    """Copy the rest, and give the mirror free; False if it could not be reached for too long."""
+    """Copy the rest and release the mirror; False if it could not be reached for too long."""
     succeeded = told = time.monotonic()
     while True:
         if copying.once(at_once=True):

@@ -29,8 +29,8 @@ class Bucket:
         return Bucket(self._files, f"{self._root}/{name}", f"{self.shown}/{name}")
 
     def write(self, name: str, blocks: Iterable[bytes]) -> int:
-        """Write an object; returns its size. Raises OSError if it cannot be written or has not
-        arrived whole; a part of it is removed then. An object of this name is replaced."""
+        """Write an object; returns its size. An object of this name is replaced. Raises OSError
+        if it cannot be written, after removing the written part, or if its size is wrong."""
         if self._files.type_name in OBJECT_STORES:  # which show an object when it is complete
             return self._write(name, blocks)
         folder, _, last = f"{self._root}/{name}".rpartition("/")

@@ -35,8 +35,8 @@ class ManifestObjects:
                 )
 
     def replaced_by(self, manifest: Manifest) -> None:
-        """Remove all manifests but the newest, of which `manifest` is one. The objects that only
-        removed ones named are unneeded then."""
+        """Remove all manifests but the `KEPT` newest, of which `manifest` is one. The objects
+        that only removed ones named are unneeded then."""
         self._objects[manifest.name] = manifest.objects
         names = manifest_names(self._bucket)
         kept = {name for manifest in names[:KEPT] for name in self._of(manifest)}

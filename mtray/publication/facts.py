@@ -154,7 +154,7 @@ def search_sentences(found: Subject) -> list[str]:
 def _sampler(name: str) -> str:
     """`auto` is mtray's own (docs/search.md)."""
     return (
-        "'auto' (expected hypervolume improvement under Gaussian processes; after 200 trials TPE)"
+        "'auto' (expected hypervolume improvement under Gaussian processes)"
         if name == "auto"
         else f"'{name}'"
     )

@@ -32,9 +32,9 @@ class Preference(Frozen):
       objective to maximise, at_most for one to minimise. A recipe that misses it is worse, not
       infeasible (`constraints` are limits that no recipe may break).
     - `weight`: how much one unit of worth of this objective counts, relative to the others, which
-      count 1 unless they have a weight: a number, or [low, high], any value of which may be the
-      right one. A unit of worth is the
-      objective's range over base model, baselines and front.
+      have weight 1 unless they set one: a number, or [low, high], within which every value is
+      equally probable. A unit of worth is the objective's range over base model, baselines and
+      front.
     """
 
     at_least: float | None = None

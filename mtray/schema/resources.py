@@ -60,7 +60,8 @@ RUNTIME_ENV = (
 class Resources(Frozen):
     """Resources of one trial.
 
-    - `gpus_per_worker`: whole GPUs, or a part of one. Workers of one trial cannot share a GPU.
+    - `gpus_per_worker`: whole GPUs, or a part of one. Workers of one trial cannot share a GPU, so
+      several workers with a part each need `worker_placement: strict_spread`.
     - `custom_per_worker`: what a worker holds of resources that the cluster's administrator has
       named (`ray start --resources`).
     - `accelerator_type`: the type of accelerator that a worker's machine must have, by Ray's name,
@@ -68,7 +69,7 @@ class Resources(Frozen):
     - `labels`: labels that a worker's machine must have (`ray start --labels`), by name: a value,
       `"!value"`, `in(a, b)` or `"!in(a, b)"`.
     - `worker_placement`: how the workers of a trial are placed: on as few machines as possible, on
-      as many as possible, or strictly (all on one; each on another).
+      as many as possible, or strictly (all on one; each on a different one).
     - `trial_placement`: how trials that fit on one machine are placed: as Ray does, on as few
       machines as possible, or on as many as possible.
     - `metric_gpus`: the GPUs, or the part of one, that the learned metrics of all trials share: one

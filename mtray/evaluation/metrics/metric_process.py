@@ -212,7 +212,7 @@ _elsewhere: Callable[[tuple[str, ...] | None, str], Scoring] | None = None
 
 
 def score_elsewhere(made: Callable[[tuple[str, ...] | None, str], Scoring] | None) -> None:
-    """Metrics that this process loads from now on are those that `made` returns; None: its own."""
+    """From now on this process scores with what `made` returns; None: with its own metrics."""
     global _elsewhere
     _elsewhere = made
 

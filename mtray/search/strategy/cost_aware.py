@@ -7,7 +7,7 @@ acquisition function of a candidate is its expected hypervolume improvement over
 2021, "Parallel Bayesian Optimization of Multiple Noisy Objectives with Expected Hypervolume
 Improvement"),
 
-  * where the budget is of time, divided by the fourth root of its predicted cost (Lee et al. 2020,
+  * if the budget limits time, divided by the fourth root of its predicted cost (Lee et al. 2020,
     "Cost-aware Bayesian Optimization", divide by the cost itself),
   * times the probability that it satisfies every constraint (Gardner et al. 2014, "Bayesian
     Optimization with Inequality Constraints"),
@@ -47,7 +47,7 @@ NEAR = 512  # candidates near the best ones so far, in each round
 STEPS = (0.2, 0.1, 0.05, 0.02)  # step size of each round, in unit coordinates
 BEST = 8  # best candidates that a round starts from
 BEYOND = 0.1  # distance of the reference below the worst value, as a share of the values' range
-COST_EXPONENT = 0.25  # where the budget is of time
+COST_EXPONENT = 0.25  # if the budget limits time
 BELIEF = 20.0  # in points: the prior has the power BELIEF / points
 BELIEF_WIDTH = 0.25  # standard deviation of the prior, as a share of the range
 FEWEST = 3  # points with values needed to fit a model
@@ -129,7 +129,7 @@ class SearchDomain:
 
 def cost_exponent(budget: Budget) -> float:
     """`SearchDomain.cost_exponent` for a budget: what it limits is what an improvement is divided
-    by. A budget of trials alone buys as many dear ones as cheap ones."""
+    by. A budget of trials alone buys as many expensive ones as cheap ones."""
     return COST_EXPONENT if budget.device_hours or budget.max_minutes else 0.0
 
 

@@ -37,7 +37,7 @@ def last_gain(
     records: Sequence[TrialRecord], study: Study, patience: int
 ) -> tuple[float, float] | None:
     """Two values of `hypervolume_course`: before its last `patience` trials, and its last; None if
-    it has no more trials than that. All of it takes minutes for thousands of trials."""
+    it has no more trials than that. The whole course takes minutes for thousands of trials."""
     ordered, searched = _ordered(records)
     if searched < patience or not ordered:
         return None
