@@ -16,7 +16,7 @@ from search_tables import Array, Params, Problem
 from mtray.schema import EarlyStopping, Estimate
 from mtray.search.early_stopping.rungs import Point, decide, expected_values
 from mtray.search.strategy.cost_aware import COST_EXPONENT, Observation, SearchDomain
-from mtray.search.strategy.samplers import space_filling, space_filling_count
+from mtray.search.strategy.samplers import STARTUP, space_filling
 from mtray.search.strategy.suggester import Suggester
 
 
@@ -52,12 +52,10 @@ class Mtray(Policy):
     """
 
     def __init__(
-        self, problem: Problem, seed: int, sampler: str = "auto", startup: int | None = None,
+        self, problem: Problem, seed: int, sampler: str = "auto", startup: int = STARTUP,
         stopping: bool = False, cost_exponent: float = COST_EXPONENT,
     ) -> None:  # fmt: skip
         self.problem = problem
-        if startup is None:
-            startup = space_filling_count(len(problem.references))
         where = SearchDomain(problem.distributions, problem.guesses, cost_exponent=cost_exponent)
         self._suggester = Suggester(where, problem.senses, sampler, seed, startup)
         self._start = [

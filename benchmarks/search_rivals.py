@@ -205,7 +205,7 @@ VARIANTS: dict[str, PolicyFactory] = {
     "mtray with rungs": lambda problem, seed: Mtray(problem, seed, stopping=True),
     "mtray gp": lambda problem, seed: Mtray(problem, seed, "gp"),
     "mtray tpe": lambda problem, seed: Mtray(problem, seed, "tpe"),
-    "mtray 4 at the start": lambda problem, seed: Mtray(problem, seed, startup=4),
+    "mtray 2 at the start": lambda problem, seed: Mtray(problem, seed, startup=2),
     "mtray none at the start": lambda problem, seed: Mtray(problem, seed, startup=0),
     "mtray guess too low": lambda problem, seed: Mtray(guessing(problem, 0.25), seed),
     "mtray guess too high": lambda problem, seed: Mtray(guessing(problem, 0.75), seed),

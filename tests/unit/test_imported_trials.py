@@ -145,7 +145,7 @@ def test_with_enough_of_them_no_space_filling_points_are_needed(old, tmp_path):
         for d in (tmp_path / "few", tmp_path / "many")
     ]
     assert len(few) == len(many) == 12
-    assert suggested[0] == 3 and suggested[1] >= 5
+    assert suggested[0] == 2 and suggested[1] >= 5
 
 
 def test_nothing_is_taken_twice(old, tmp_path):

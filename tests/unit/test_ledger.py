@@ -27,7 +27,7 @@ from mtray.run_files import result_path
 from mtray.schema import Budget, Recipe, Source, Training
 from mtray.search.ledger.ledger import Ledger, base_job
 from mtray.search.strategy.baseline_recipes import baseline_recipes
-from mtray.search.strategy.samplers import NAMES, check_sampler, space_filling, space_filling_count
+from mtray.search.strategy.samplers import NAMES, STARTUP, check_sampler, space_filling
 from mtray.search_space.parameters import Choices, FloatRange, IntRange
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
@@ -43,9 +43,8 @@ def test_references_come_first_then_sobol_then_the_sampler(tmp_path):
     assert jobs[2].recipe == Recipe(mono_ratio=2.0, **fixed)
     half = {**fixed, "parallel_size": 4096}
     assert jobs[3].recipe == Recipe(mono_ratio=1.0, **half)
-    count = space_filling_count(4)
-    points = space_filling(SPACE.distributions(), count, seed=1)
-    assert [j.recipe for j in jobs[4 : 4 + count]] == [SPACE.recipe(p) for p in points]
+    points = space_filling(SPACE.distributions(), STARTUP, seed=1)
+    assert [j.recipe for j in jobs[4 : 4 + STARTUP]] == [SPACE.recipe(p) for p in points]
     assert len({j.recipe for j in jobs}) == 10
     assert {j.seed for j in jobs} == {1}
     assert run(tmp_path / "..", 1, seed=5)[0].seed == 5

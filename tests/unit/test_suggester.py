@@ -7,7 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from mtray.errors import ConfigError
 from mtray.search.strategy.cost_aware import Observation, SearchDomain
-from mtray.search.strategy.samplers import NAMES, space_filling, space_filling_count
+from mtray.search.strategy.samplers import NAMES, space_filling
 from mtray.search.strategy.suggester import Suggester, SuggestionPrefetcher
 from mtray.search_space.parameters import holds
 
@@ -152,11 +152,6 @@ def test_an_infeasible_point_is_told_as_one():
     found.add(0, {"a": 0.5, "b": 3, "c": 0}, Observation([1.0, 1.0], over={"floor": 0.2}))
     trial = found._shadow._study._storage.get_trial(found._shadow._ids[0])
     assert trial.constraints == {"floor": 0.2}
-
-
-@pytest.mark.parametrize("baselines, count", [(0, 4), (1, 4), (2, 3), (4, 3)])
-def test_baselines_stand_for_space_filling_points(baselines, count):
-    assert space_filling_count(baselines) == count
 
 
 def test_an_unknown_sampler_is_refused():

@@ -28,7 +28,7 @@ from mtray.search.ledger.trial_attributes import (
 from mtray.search.strategy.baseline_recipes import nearest
 from mtray.search.strategy.cost_aware import SearchDomain
 from mtray.search.strategy.reserved_trials import SweepStart, reserved_trials
-from mtray.search.strategy.samplers import STARTUP, space_filling_count
+from mtray.search.strategy.samplers import STARTUP
 from mtray.search.strategy.space_filling import SpaceFillingPoints
 
 EnqueuedPoint = tuple[dict[str, Any], dict[str, Any]]  # parameters and notes for the journal
@@ -55,8 +55,8 @@ def missing_initial_trials(
     if given:
         missing += [("search", params) for params in not_begun(given, begun)]
     elif len(known) < STARTUP:  # with that many, the sampler has enough points
-        points, count = SpaceFillingPoints(where, seed), space_filling_count(len(references))
-        missing += [("search", points[i]) for i in range(len(begun) - len(baselines), count)]
+        points = SpaceFillingPoints(where, seed)
+        missing += [("search", points[i]) for i in range(len(begun) - len(baselines), STARTUP)]
     lined_up = [enqueued_point(role, exact, where.distributions) for role, exact in missing]
     if references:
         new = sum(role != "search" for role, _ in missing)

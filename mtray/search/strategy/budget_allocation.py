@@ -24,8 +24,8 @@ class BudgetAllocation:
     - `baselines`: roles of the baselines that are trained in this run.
     - `first`: the baseline to train twice at the start; None: there are no baselines, or a repeat
       of it was imported from an earlier run.
-    - `filling_points`: as in `SweepStart`; `STARTUP` stands for space-filling points and the
-      suggestions after them.
+    - `filling_points`: how many of the searched recipes are space-filling points, or given by the
+      study (`budget.recipes`), which come before those that the sampler suggests.
     """
 
     budget: Budget

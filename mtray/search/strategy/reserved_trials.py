@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtray.schema import Budget
-from mtray.search.strategy.samplers import STARTUP
 
 FEWEST = 2  # repeats near the end; a single one says little about which recipes are on the front
 LEAST_SEARCHED = 2  # recipes; a single one leaves nothing to choose from
@@ -17,7 +16,7 @@ class SweepStart:
     """The initial trials of a sweep.
 
     - `baselines`: number of baselines to train.
-    - `filling_points`: number of space-filling points, or of recipes that the study gives.
+    - `filling_points`: number of space-filling points.
     - `repeatable`: whether there is a first baseline of which no repeat was imported.
     """
 
@@ -43,16 +42,14 @@ class ReservedTrials:
 def reserved_trials(budget: Budget, total: int, begins: SweepStart) -> ReservedTrials:
     """The reserved ones of `total` trials. The first baseline is repeated if that leaves at least
     `LEAST_SEARCHED` recipes to search, the minimum for any sweep with baselines
-    (`BudgetAllocation.check`). There is a confirmation if that leaves the given recipes, or
-    `STARTUP`, and one more."""
-    most, filling_points = total - begins.baselines, begins.filling_points
-    if filling_points and not budget.recipes:
-        filling_points = max(filling_points, STARTUP)
+    (`BudgetAllocation.check`). There is a confirmation if that leaves the space-filling points and
+    one recipe suggested by the sampler."""
+    most = total - begins.baselines
     first = bool(budget.replicate_share and begins.repeatable and most > LEAST_SEARCHED)
-    start = begins.baselines + filling_points
+    start = begins.baselines + begins.filling_points
     repeats = max(int(first), reserved_repeats(total, budget.replicate_share, start))
     searched = most - repeats - budget.confirm
-    enough = searched >= max(LEAST_SEARCHED, filling_points + 1)
+    enough = searched >= max(LEAST_SEARCHED, begins.filling_points + 1)
     return ReservedTrials(int(first), repeats, budget.confirm if enough else 0)
 
 

@@ -16,7 +16,6 @@ from mtray.errors import ConfigError
 from mtray.search_space.unit_cube import at_quantile, divided
 
 STARTUP = 4  # space-filling points before the model is used
-BESIDE_BASELINES = 3  # where two baselines or more are known, which tell the model about as much
 BLOCK = 64  # points of a Sobol sequence drawn at a time, a power of two
 
 # (seed, startup) -> sampler
@@ -40,12 +39,6 @@ def check_sampler(name: str) -> None:
     """Raise ConfigError for an unknown sampler."""
     if name not in NAMES:
         raise ConfigError(f"sampler {name!r} is unknown; known: {', '.join(NAMES)}")
-
-
-def space_filling_count(baselines: int) -> int:
-    """How many space-filling points a sweep with so many baselines begins with. Where more workers
-    are free before three trials have ended, the sampler gives them further points."""
-    return STARTUP if baselines < 2 else BESIDE_BASELINES
 
 
 def sampler_for(
