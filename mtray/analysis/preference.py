@@ -24,6 +24,7 @@ from mtray.analysis.pareto import maximised
 from mtray.schema import Preference, Sense
 
 Array = npt.NDArray[np.float64]
+SMALLEST = 5e-324  # keeps a division by zero weights finite
 LIKELY = 0.5  # least probability of reaching all floors with which a recipe counts as reaching them
 
 
@@ -76,7 +77,9 @@ class Utility:
 
 
 def _with_mean_one(weights: Array) -> Array:
-    return np.asarray(weights / np.maximum(weights.mean(axis=-1, keepdims=True), 1e-300))
+    # by the greatest first: the mean of weights near the largest float is infinite
+    shares = weights / np.maximum(weights.max(axis=-1, keepdims=True), SMALLEST)
+    return np.asarray(shares / np.maximum(shares.mean(axis=-1, keepdims=True), SMALLEST))
 
 
 def utility(objectives: Mapping[str, Sense], prefer: Mapping[str, Preference]) -> Utility:

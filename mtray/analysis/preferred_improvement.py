@@ -23,7 +23,11 @@ from mtray.analysis.preference import Utility
 
 Array = npt.NDArray[np.float64]
 WEIGHTS = 32  # draws of the weights, a power of two
-NODES = 8  # values at which an objective is looked at above its floor
+# values at which an objective is looked at above its floor, for 1, 2, ... floors (the last: for
+# more, too), since all combinations of them are
+NODES = (8, 8, 4, 3, 2)
+FARTHEST = 0.25  # distance of a floor above the best, as a share of the values' range
+LEAST = 1e-290  # of a probability to reach a floor, whose quantiles are infinite at 0
 
 
 def improvement(
@@ -38,15 +42,16 @@ def improvement(
     if prefer is None:
         return _hypervolume(predicted, reference)
     known = predicted if len(predicted) else reference[None]
-    raised = raised_reference(reference, known, prefer.floors, beyond)
+    floors = near_floors(known, prefer.floors)
+    raised = raised_reference(reference, known, floors, beyond)
     volume = _hypervolume(predicted, raised)
     if not prefer.weighted:
         return volume
     weights = prefer.spread_weights(WEIGHTS) / units_of_worth(known, anchors)
-    best = best_utilities(known, weights, prefer.floors)
+    best = best_utilities(known, weights, floors)
 
     def both(mean: Array, deviation: Array) -> Array:
-        own = utility_improvement(mean, deviation, weights, best, prefer.floors)
+        own = utility_improvement(mean, deviation, weights, best, floors)
         return np.asarray(np.sqrt(own * volume(mean, deviation)))
 
     return both
@@ -55,6 +60,14 @@ def improvement(
 def _hypervolume(predicted: Array, reference: Array) -> Callable[[Array, Array], Array]:
     low, high = boxes(predicted, reference)
     return lambda mean, deviation: expected_improvement(mean, deviation, low, high)
+
+
+def near_floors(predicted: Array, floors: Array) -> Array:
+    """Floors, shape (m,), at most the share `FARTHEST` of the range of the points so far, shape
+    (n, m), above the best of them: only where the model is most in doubt could a point reach a
+    farther one, which would be tried instead of what comes nearer to it."""
+    best = predicted.max(axis=0)
+    return np.asarray(np.minimum(floors, best + FARTHEST * np.ptp(predicted, axis=0)))
 
 
 def raised_reference(reference: Array, predicted: Array, floors: Array, beyond: float) -> Array:
@@ -97,11 +110,12 @@ def utility_improvement(
     free = np.setdiff1d(np.arange(mean.shape[1]), floored)
     spread = np.sqrt(deviation[:, free] ** 2 @ weights[:, free].T ** 2)
     middle = mean[:, free] @ weights[:, free].T
-    above = ndtr((mean[:, floored] - floors[floored]) / deviation[:, floored])
-    places, shares = np.polynomial.legendre.leggauss(NODES)
+    above = np.maximum(ndtr((mean[:, floored] - floors[floored]) / deviation[:, floored]), LEAST)
+    nodes_each = NODES[min(max(len(floored), 1), len(NODES)) - 1]
+    places, shares = np.polynomial.legendre.leggauss(nodes_each)
     places, shares = (1 + places) / 2, shares / 2
     total = np.zeros(len(mean))
-    for nodes in product(range(NODES), repeat=len(floored)):
+    for nodes in product(range(nodes_each), repeat=len(floored)):
         chosen = list(nodes)
         # quantiles from the upper end, which stay exact where the floor is far away
         y = mean[:, floored] - deviation[:, floored] * ndtri(places[chosen] * above)

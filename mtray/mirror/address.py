@@ -6,13 +6,15 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from mtray.errors import ConfigError
 from mtray.mirror.bucket import Bucket
 
 OPTION = "--mirror"
 EXAMPLES = "such as s3://bucket/path, gs://bucket/path, hdfs://host:8020/path or file:///mnt/copies"
+READ_BY_PYARROW = ("file", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
+URI_CHARACTERS = "%:/?#[]@!$&'()*+,;="  # besides letters, digits and -._~
 S3_KEYS = ("region", "scheme", "endpoint_override")
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -33,7 +35,7 @@ def checked_address(text: str, option: str = OPTION) -> str:
     ):
         hint = f"; for a folder: file://{text}" if text.startswith("/") else ""
         raise ConfigError(f"{option}: expected a URI, {EXAMPLES}, found {shown(text)!r}{hint}")
-    if _user(parts) or any(SECRET_KEY.search(key) for key, _ in parse_qsl(parts.query)):
+    if _user(text) or any(SECRET_KEY.search(key) for key, _ in parse_qsl(parts.query)):
         raise ConfigError(
             f"{option} {shown(text)}: has credentials in it, which would be seen in lists of "
             "processes and logs; leave them out, and give them in the environment "
@@ -43,14 +45,21 @@ def checked_address(text: str, option: str = OPTION) -> str:
     return text
 
 
-def _user(parts: SplitResult) -> bool:
-    """Whether a password, or a key before `@`, is in it. A name alone is none, except with S3."""
-    user, at, _ = parts.netloc.rpartition("@")
-    return bool(at) and (":" in user or parts.scheme == "s3")
+def _user(text: str) -> bool:
+    """Whether a password, or a key before `@`, is in it. A name alone is none, except with S3. A
+    password may have any of `/?#` in it, as many keys of S3 do, so the last `@` is looked for."""
+    scheme, _, rest = text.partition("://")
+    user, at, _ = rest.rpartition("@")
+    if scheme.lower() == "s3" and "@" in re.split(r"[/?#]", rest)[0]:
+        return True
+    # the port of a host is none, with an `@` in the path
+    return bool(at) and ":" in re.sub(r"^[^/:@]*:\d+/", "", user)
 
 
 def shown(text: str) -> str:
     """The address without what could be a credential."""
+    if _user(text):
+        text = re.sub(r"(?<=//).*@", "", text)
     place, _, query = text.partition("?")
     place = re.sub(r"(?<=//)[^/]*@", "", place)
     kept = [f"{k}={v}" for k, v in parse_qsl(query) if k in S3_KEYS]
@@ -95,7 +104,9 @@ def _filesystem(address: str) -> tuple[Any, str]:
         return _s3(parts), (parts.netloc + parts.path).rstrip("/")
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise ValueError(f"a file URI has three slashes: file:///{parts.netloc}{parts.path}")
-    if parts.scheme in ("file", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"):
+    if parts.scheme in READ_BY_PYARROW:
+        if (escaped := quote(address, safe=URI_CHARACTERS)) != address:
+            raise ValueError(f"characters such as spaces are escaped in a URI: {shown(escaped)}")
         found: tuple[Any, str] = fs.FileSystem.from_uri(address)
         return found
     from fsspec.core import url_to_fs

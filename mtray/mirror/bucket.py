@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO, Any
 
 BLOCK = 1 << 23  # bytes read and written at once
@@ -27,6 +28,11 @@ class Bucket:
     def within(self, name: str) -> Bucket:
         """The place `name` in this one."""
         return Bucket(self._files, f"{self._root}/{name}", f"{self.shown}/{name}")
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether the place is a folder of this machine, and this one or in it."""
+        here = "local" in self._files.type_name
+        return here and Path(self._root).resolve().is_relative_to(folder.resolve())
 
     def write(self, name: str, blocks: Iterable[bytes]) -> int:
         """Write an object; returns its size. An object of this name is replaced. Raises OSError

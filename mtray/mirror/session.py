@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtray.errors import MtrayError, RunError
-from mtray.mirror.address import OPTION, error_text, opened
+from mtray.errors import ConfigError, MtrayError, RunError
+from mtray.mirror.address import OPTION, error_text, opened, shown
 from mtray.mirror.bucket import Bucket
 from mtray.mirror.comparison import check_not_older, is_empty
 from mtray.mirror.copier import Copier
@@ -36,6 +36,18 @@ def reached(address: str, run: str, option: str) -> Bucket:
         raise RunError(unreachable(address, error)) from None
 
 
+def _place(address: str, run_dir: Path, option: str) -> Bucket:
+    """As `reached`; ConfigError if the copy would be in the run's own folder, which would be copied
+    into itself again and again."""
+    bucket = reached(address, run_dir.name, option)
+    if bucket.is_in(run_dir):
+        raise ConfigError(
+            f"{option} {shown(address)}: the copy would be {bucket.shown}, which is in the run's "
+            f"own folder ({run_dir}); name a place outside it"
+        )
+    return bucket
+
+
 def unreachable(address: str, error: Exception) -> str:
     return (
         f"mirror: {address} cannot be reached ({error_text(error)}); check it with: python -m "
@@ -56,7 +68,7 @@ def restore_missing(address: str, run_dir: Path, tell: Say) -> None:
 
 def restorable(address: str, run_dir: Path) -> str:
     """For `--dry-run`: what a start would do with the mirror."""
-    bucket = reached(address, run_dir.name, OPTION)
+    bucket = _place(address, run_dir, OPTION)
     with _named(address):
         found = newest(bucket)
         if found is None:
@@ -84,7 +96,7 @@ def claimed(
 ) -> Owner:
     """Make this process's sweep the owner of the copy, which must be of this run and not newer,
     unless the folder is to `replace` it. Call while holding the run's lock. Raises RunError."""
-    bucket = reached(address, run_dir.name, option)
+    bucket = _place(address, run_dir, option)
     with _named(address):
         found = None if replace else newest(bucket)
         if found is not None:

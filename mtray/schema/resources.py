@@ -15,6 +15,7 @@ SMALLEST = 1e-4  # Ray counts resources in ten-thousandths
 Amount = Annotated[float, Field(ge=SMALLEST)]
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESOURCE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]*")
+LABEL_NAME = re.compile(r"[\w./-]+")
 # a value, one of several, or neither (Ray's label selectors)
 SELECTOR = re.compile(r"!?[\w./-]+|!?in\(\s*[\w./-]+(\s*,\s*[\w./-]+)*\s*\)")
 # Ray's own names, and the keys that set them
@@ -84,7 +85,7 @@ class Resources(Frozen):
     """
 
     workers: Annotated[int, Field(ge=1)] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0)] = 1
+    cpus_per_worker: Amount = 1
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     custom_per_worker: dict[str, Amount] = {}
     accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
@@ -135,6 +136,8 @@ class Resources(Frozen):
     @classmethod
     def _selectors(cls, found: dict[str, str]) -> dict[str, str]:
         for name, wanted in found.items():
+            if not LABEL_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a label")
             if not SELECTOR.fullmatch(wanted):
                 raise ValueError(
                     f"{name} has {wanted!r}; allowed: a value, !value, in(a, b) or !in(a, b)"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 
 import pytest
 from optuna.distributions import FloatDistribution
@@ -66,6 +67,27 @@ def old_run(folder, parameters, fixed=None, defaults=None):
     found["study"]["defaults"] = defaults or {}
     found["space"] = {"parameters": RATIO | parameters, "fixed": fixed or {"parallel_size": 64}}
     path.write_text(json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    "floors, floor_margin, changed",
+    [
+        ({"retention": 0.5}, 2.0, None),
+        ({"retention": 0.5}, 1.0, r"early_stopping\.floor_margin = 2\.0, now it is 1\.0"),
+        ({}, 1.0, None),
+    ],
+)
+def test_one_margin_was_that_of_the_floors_too(tmp_path, floors, floor_margin, changed):
+    rule = {"rungs": [0.5, 0.75], "margin": 2.0, "floors": floors, "floor_margin": floor_margin}
+    study, space = make_study(early_stopping=rule), Space(parameters={"mono_ratio": ratio()})
+    bind(tmp_path, study, space)
+    path = tmp_path / "study.json"
+    found = json.loads(path.read_text())
+    del found["study"]["early_stopping"]["floor_margin"]
+    path.write_text(json.dumps(found))
+    goes_on = nullcontext() if changed is None else pytest.raises(RunError, match=changed)
+    with goes_on:
+        check_bound(tmp_path, study, space)
 
 
 def ratio(**more):

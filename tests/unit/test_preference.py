@@ -88,7 +88,7 @@ def test_as_arrays_more_is_better():
     assert (plain.weights(3, 1) == 1).all() and (plain.mean_weights == 1).all()
 
 
-@pytest.mark.parametrize("k", [0.1, 1, 30])
+@pytest.mark.parametrize("k", [1e-310, 0.1, 1, 30, 5e307])
 def test_only_ratios_of_weights_count(k):
     found = Utility(np.array([3.0, 1.0]) * k, np.array([3.0, 1.0]) * k, np.full(2, -np.inf))
     assert found.mean_weights == pytest.approx([1.5, 0.5])

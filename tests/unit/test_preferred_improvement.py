@@ -1,5 +1,7 @@
 """What a point is expected to improve for a preference, against Monte Carlo and by hand."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from mtray.analysis.preference import Utility
 from mtray.analysis.preferred_improvement import (
     best_utilities,
     improvement,
+    near_floors,
     raised_reference,
     units_of_worth,
     utility_improvement,
@@ -43,6 +46,36 @@ def test_far_below_a_floor_it_still_grows_towards_it():
         means, np.full((3, 2), 0.1), np.ones((1, 2)), np.array([-9.0]), np.array([NONE, -0.5])
     )
     assert 0 < found[0] < found[1] < found[2]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("floor", [-0.5, 1e6, 1e300])
+def test_a_floor_that_the_model_gives_no_chance_is_no_improvement(floor, weight):
+    with np.errstate(all="raise", under="ignore"):
+        found = utility_improvement(
+            np.array([[0.5, -9.0], [0.5, 0.0]]), np.full((2, 2), 0.01), np.array([[1.0, weight]]),
+            np.array([-9.0]), np.array([NONE, floor]),
+        )  # fmt: skip
+    assert found[0] < 1e-250
+    assert found[1] == pytest.approx(9.5, abs=0.1) if floor < 0 else found[1] < 1e-200
+
+
+@pytest.mark.parametrize(
+    "floor, wanted", [(NONE, NONE), (0.5, 0.5), (0.95, 0.95), (1.2, 1.05), (1e300, 1.05)]
+)
+def test_a_floor_out_of_reach_is_brought_near(floor, wanted):
+    assert near_floors(PREDICTED, np.array([NONE, floor])) == pytest.approx([NONE, wanted])
+
+
+def test_floors_on_many_objectives_take_no_minutes():
+    """All combinations of the values above the floors are looked at: 8 of each were 32,768."""
+    started = time.process_time()
+    found = utility_improvement(
+        np.zeros((1024, 5)), np.ones((1024, 5)), np.ones((32, 5)), np.zeros(32), np.zeros(5)
+    )
+    exact = 5 * np.sqrt(2 / np.pi) / 2**5  # the sum of five halves of a normal
+    assert found == pytest.approx(exact, rel=0.1)
+    assert time.process_time() - started < 5
 
 
 def test_a_floor_raises_the_corner_to_a_little_below_it():

@@ -1,5 +1,5 @@
-"""Study files of earlier versions: `alpha` is now `reversion_alpha`, and `lora_alpha`, once a
-multiple of the rank, is now as in peft."""
+"""Study files of earlier versions: `early_stopping` had one margin, `alpha` is now
+`reversion_alpha`, and `lora_alpha`, once a multiple of the rank, is now as in peft."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def in_current_names(found: Mapping[str, Any]) -> dict[str, Any]:
     A searched `lora_alpha` gets the range of its products with all ranks of the space, and its
     guess and step are dropped, as are conditions on it: they depend on the rank.
     """
+    study, space = _with_floor_margin(found["study"]), found["space"]
     if found.get(NAMES) == CURRENT:
-        return dict(found)
-    study, space = found["study"], found["space"]
+        return {**found, "study": study}
     defaults, fixed = _renamed(study.get("defaults", {})), _renamed(space.get("fixed", {}))
     parameters = {
         name: {**p, "when": _renamed(p.get("when", {}))}
@@ -43,6 +43,14 @@ def in_current_names(found: Mapping[str, Any]) -> dict[str, Any]:
         "study": {**study, "defaults": defaults},
         "space": {"parameters": parameters, "fixed": fixed},
     }
+
+
+def _with_floor_margin(study: Mapping[str, Any]) -> dict[str, Any]:
+    """`floor_margin` was `margin`."""
+    rule = study.get("early_stopping")
+    if not rule or "margin" not in rule or not rule.get("floors"):
+        return dict(study)
+    return {**study, "early_stopping": {"floor_margin": rule["margin"], **rule}}
 
 
 def changed_parameters(found: Mapping[str, Any]) -> list[str]:
