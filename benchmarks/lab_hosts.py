@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
 
+ROOT = Path(__file__).resolve().parents[1]
 NAME = "mtraylab"
 SWITCH = f"{NAME}-switch"
 LOCK = f"/tmp/{NAME}.lock"
@@ -50,6 +51,8 @@ def why_not() -> str:
         return "only root may make network namespaces"
     if lacking := [tool for tool in TOOLS if not shutil.which(tool)]:
         return f"{', '.join(lacking)} not found (packages iproute2, util-linux, procps)"
+    if hidden := [p for p in (ROOT, Path(sys.prefix)) if p.is_relative_to("/tmp")]:
+        return f"{hidden[0]} lies in /tmp, which every host replaces"
     trial = f"{NAME}{os.getpid()}"  # not one that `clean` deletes
     tried = run("ip", "netns", "add", trial, check=False)
     if not tried.returncode:

@@ -76,7 +76,7 @@ def sweep(cluster, tmp_path):
 
         def run(recipe, seed=1):
             number = next(numbers)
-            line = SimpleNamespace(stopping=lambda: False)
+            line = SimpleNamespace(stopping=lambda: False, drained=lambda node: False)
             watch = Stopwatch(tmp_path / str(number))
             outcome = run_in_executor(Job(number, "search", recipe, seed), shared, watch, line)
             answers = [(o.text, o.log_likelihood) for o in outcome.outputs]
