@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from chaos_sweep import Chaos, Failed, journal_states, records_of, states_text
 from lab_hosts import ENVIRONMENT, PORT, UMASKS, Host
 
 from mtray.paths import cache_dir
+from mtray.repeated_calls import repeated
 from mtray.run_files import trial_dir
 from mtray.search.execution.worker_logs import worker_places
 
@@ -135,19 +135,8 @@ class Writers:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.1):
-                self.look()
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
+        with repeated(self.look, 0.1, "writers"):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def taken_over(self, letter: str) -> float | None:
         """When another host than this one became the owner after it; None if none did."""

@@ -1,7 +1,7 @@
 """BoTorch's qLogNEHVI with its defaults as a policy of the search benchmark (Daulton et al. 2021,
 Ament et al. 2023); needs the package botorch.
 
-The start is mtray's: the problem's baselines and four space-filling points. With `as_ours` the
+The start is mtray's: the problem's baselines and its space-filling points. With `as_ours` the
 acquisition function is divided by the root of the predicted cost, and multiplied by the prior
 around the guesses, as mtray's own is.
 """
@@ -16,10 +16,9 @@ from search_policy import Policy
 from search_tables import Array, Params, Problem
 
 from mtray.search.strategy.cost_aware import BELIEF, BELIEF_WIDTH, BEYOND, FEWEST
-from mtray.search.strategy.samplers import space_filling
+from mtray.search.strategy.samplers import STARTUP, space_filling
 from mtray.search_space.unit_cube import UnitCube
 
-FIRST = 4  # space-filling points
 COST_EXPONENT = 0.5  # of `as_ours`
 DRAWS = 64  # quasi-random draws of the acquisition function
 RESTARTS, RAW = 4, 128  # of its optimiser
@@ -31,7 +30,7 @@ class Botorch(Policy):
     def __init__(self, problem: Problem, seed: int, as_ours: bool = False) -> None:
         self._problem, self._seed, self._as_ours = problem, seed, as_ours
         self._cube = UnitCube(problem.distributions)
-        filling = space_filling(problem.distributions, FIRST, seed)
+        filling = space_filling(problem.distributions, STARTUP, seed)
         self._start = [*problem.references, *filling]
         self._signs = np.array([1.0 if s == "max" else -1.0 for s in problem.senses])
         self._params: dict[int, Params] = {}

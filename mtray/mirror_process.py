@@ -17,13 +17,12 @@ from mtray.mirror.comparison import is_empty
 from mtray.mirror.session import claimed
 from mtray.mirror.state import copying_alone
 from mtray.run_files import MIRROR_FILE, MIRROR_LOCK
-from mtray.side_process import start_beside
+from mtray.side_process import finished_within, lines_of, start_beside
 
 AT_ONCE = 3.0  # seconds that copying the rest may take before a line says so
 AGAIN = 10.0  # seconds after which a copying process that was killed is started again
 STARTS = 5
 PATIENCE = 150.0  # seconds
-OURS = ("mirror: ", "error: ")  # beginnings of lines
 INCOMPLETE = 2  # the process's exit code: it has said why
 
 Tell = Callable[[str], None]
@@ -57,11 +56,7 @@ class Copying:
     def _begin(self) -> None:
         folder = str(self.run_dir.absolute())
         arguments = ["mirror", folder, "--to", self.address, "--beside-sweep"]
-        self.process = start_beside("mirror", arguments, self._tell_ours)
-
-    def _tell_ours(self, line: str) -> None:
-        if line.startswith(OURS):
-            self.tell(line)
+        self.process = start_beside("mirror", arguments, lines_of("mirror", self.tell))
 
     def _keep_alive(self) -> None:
         """Start the process again if it was killed."""
@@ -80,12 +75,7 @@ class Copying:
         if process is None:
             self.incomplete = True
             return
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(timeout=AT_ONCE)
-        except subprocess.TimeoutExpired:
+        if not finished_within(process, AT_ONCE):
             self.tell("mirror: the rest is being copied; Ctrl-C does not wait for it")
             process.wait()
         self.incomplete = process.returncode != 0

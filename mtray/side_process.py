@@ -46,6 +46,23 @@ def _relay(output: IO[str], tell: Callable[[str], None], every_line: bool) -> No
                 tell(line.strip())
 
 
+def lines_of(name: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """A `tell` for the process of this name that passes on what it says itself, and not what other
+    packages print there."""
+    ours = (f"{name}: ", "error: ")
+    return lambda line: tell(line) if line.startswith(ours) else None
+
+
+def finished_within(process: subprocess.Popen[str], seconds: float) -> bool:
+    """End the process's standard input, so that it does the rest; False if it is not done yet."""
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    return process.poll() is not None
+
+
 def begin_beside() -> threading.Event:
     """Of the process itself: let the sweep's trials come first, and leave Ctrl-C to the sweep. The
     event is set when standard input ends, as it does with the sweep."""

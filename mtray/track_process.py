@@ -7,13 +7,11 @@ import contextlib
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
-from mtray.side_process import start_beside
+from mtray.side_process import finished_within, lines_of, start_beside
 
 AT_ONCE = 3.0  # seconds for the rest of which nothing is said
-OURS = ("tracking: ", "error: ")  # beginnings of lines
 FINISH = 60.0  # seconds that the sweep's end waits for the rest to be sent
 
 
@@ -28,7 +26,7 @@ def tracked_beside(
         return
     names = ",".join(trackers)
     arguments = ["track", str(run_dir.absolute()), "--to", names, "--beside-sweep"]
-    process = start_beside("tracking", arguments, partial(_tell_ours, tell))
+    process = start_beside("tracking", arguments, lines_of("tracking", tell))
     try:
         yield
     finally:
@@ -37,20 +35,9 @@ def tracked_beside(
             tell(f"tracking: {why}; to send what is missing: {command}")
 
 
-def _tell_ours(tell: Callable[[str], None], line: str) -> None:
-    """Not what the trackers' packages print."""
-    if line.startswith(OURS):
-        tell(line)
-
-
 def _fault(process: subprocess.Popen[str], tell: Callable[[str], None]) -> str:
     """Let it send the rest; why it has not, or empty."""
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(timeout=AT_ONCE)
-    except subprocess.TimeoutExpired:
+    if not finished_within(process, AT_ONCE):
         tell(f"tracking: the rest is being sent (at most {FINISH:.0f} s)")
         try:
             process.wait(timeout=FINISH)

@@ -46,12 +46,14 @@ def expected_improvement(mean: Array, deviation: Array, low: Array, high: Array)
     """
     total = np.zeros(len(mean))
     for bottom, top in zip(low, high, strict=True):
-        total += (_over(mean, deviation, bottom) - _over(mean, deviation, top)).prod(axis=1)
+        above_bottom = expected_excess(mean, deviation, bottom)
+        total += (above_bottom - expected_excess(mean, deviation, top)).prod(axis=1)
     return total
 
 
-def _over(mean: Array, deviation: Array, limit: Array) -> Array:
-    """E[(Y - limit)+] of normal Y; 0 for an infinite limit."""
+def expected_excess(mean: Array, deviation: Array, limit: Array) -> Array:
+    """E[(Y - limit)+] of normal Y, of the shape that the arguments broadcast to; 0 for an infinite
+    limit. The deviation must be above 0."""
     z = (mean - limit) / deviation
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     found = deviation * (density + np.where(np.isfinite(z), z, 0.0) * ndtr(z))

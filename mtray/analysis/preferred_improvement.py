@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from mtray.analysis.decision import scales
-from mtray.analysis.improvement import boxes, expected_improvement
+from mtray.analysis.improvement import boxes, expected_excess, expected_improvement
 from mtray.analysis.preference import Utility
 
 Array = npt.NDArray[np.float64]
@@ -27,6 +27,7 @@ WEIGHTS = 32  # draws of the weights, a power of two
 # more, too), since all combinations of them are
 NODES = (8, 8, 4, 3, 2)
 FARTHEST = 0.25  # distance of a floor above the best, as a share of the values' range
+LEAST_SPREAD = 1e-12  # of a utility that is nearly certain
 LEAST = 1e-290  # of a probability to reach a floor, whose quantiles are infinite at 0
 
 
@@ -109,6 +110,7 @@ def utility_improvement(
     floored = np.flatnonzero(np.isfinite(floors))
     free = np.setdiff1d(np.arange(mean.shape[1]), floored)
     spread = np.sqrt(deviation[:, free] ** 2 @ weights[:, free].T ** 2)
+    spread = np.maximum(spread, LEAST_SPREAD)
     middle = mean[:, free] @ weights[:, free].T
     above = np.maximum(ndtr((mean[:, floored] - floors[floored]) / deviation[:, floored]), LEAST)
     nodes_each = NODES[min(max(len(floored), 1), len(NODES)) - 1]
@@ -120,12 +122,5 @@ def utility_improvement(
         # quantiles from the upper end, which stay exact where the floor is far away
         y = mean[:, floored] - deviation[:, floored] * ndtri(places[chosen] * above)
         shifted = middle + y @ weights[:, floored].T
-        total += shares[chosen].prod() * _over(shifted, spread, best).mean(axis=1)
+        total += shares[chosen].prod() * expected_excess(shifted, spread, best).mean(axis=1)
     return np.asarray(total * above.prod(axis=1))
-
-
-def _over(mean: Array, deviation: Array, limit: Array) -> Array:
-    """E[(Y - limit)+] of normal Y with a deviation that may be 0."""
-    least = np.maximum(deviation, 1e-12)
-    z = (mean - limit) / least
-    return np.asarray(least * (np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi) + z * ndtr(z)))

@@ -8,7 +8,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
 BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
-BASICS |= {"control_requests", "lineage", "metrics_python", "pip_command", "separate_process"}
+BASICS |= {
+    "control_requests",
+    "lineage",
+    "metrics_python",
+    "pip_command",
+    "repeated_calls",
+    "separate_process",
+}
 EVALUATION = {"evaluation", "evaluation.abilities", "evaluation.inference", "evaluation.metrics"}
 EVALUATION |= {"evaluation.metrics.worker"}
 DATA = {"data", "data.readers", "data.benchmarks"}

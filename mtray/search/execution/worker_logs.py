@@ -8,12 +8,13 @@ import os
 import re
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mtray.repeated_calls import repeated
 
 NAME = "worker-{rank}.log"
 ANY = "worker-*.log"
@@ -79,19 +80,10 @@ def output_into(folder: Path, trial: str, rank: int, world: int, address: str) -
 @contextlib.contextmanager
 def _kept_short(path: Path) -> Iterator[None]:
     """Shorten the file now and then, and at the end."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(LOOK_EVERY):
-            shorten(path)
-
-    thread = threading.Thread(target=watch, daemon=True, name="worker log")
-    thread.start()
     try:
-        yield
+        with repeated(lambda: shorten(path), LOOK_EVERY, "worker log"):
+            yield
     finally:
-        over.set()
-        thread.join()
         _flush()
         shorten(path)
 

@@ -22,28 +22,27 @@ def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
     return seconds * resources.devices / 3600
 
 
-def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
+def hypervolume_course(
+    records: Sequence[TrialRecord], study: Study, back: Sequence[int] | None = None
+) -> list[float]:
     """Hypervolume of the baselines and after each further complete trial, in the order in which
-    they ended. All use one reference point, so that increases can be compared."""
+    they ended. All use one reference point, so that increases can be compared. `back`: only so many
+    trials before the last one; the whole course takes minutes for thousands of trials."""
     ordered, searched = _ordered(records)
     if not ordered:
         return []
     values, reference = _maximised(ordered, study)
-    first = len(ordered) - searched
-    return [hypervolume(values[:count], reference) for count in range(first, len(ordered) + 1)]
+    steps = range(searched, -1, -1) if back is None else [b for b in back if b <= searched]
+    return [hypervolume(values[: len(ordered) - step], reference) for step in steps]
 
 
 def last_gain(
     records: Sequence[TrialRecord], study: Study, patience: int
 ) -> tuple[float, float] | None:
     """Two values of `hypervolume_course`: before its last `patience` trials, and its last; None if
-    it has no more trials than that. The whole course takes minutes for thousands of trials."""
-    ordered, searched = _ordered(records)
-    if searched < patience or not ordered:
-        return None
-    values, reference = _maximised(ordered, study)
-    before, now = values[: len(ordered) - patience], values
-    return float(hypervolume(before, reference)), float(hypervolume(now, reference))
+    it has fewer trials than that."""
+    found = hypervolume_course(records, study, (patience, 0))
+    return (found[0], found[1]) if len(found) == 2 else None
 
 
 def _ordered(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], int]:
