@@ -14,7 +14,8 @@ from lab_hosts import DASHBOARD, RAY, Host
 from lab_sweep import PATIENCE, long_trial, losses
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-STATUS = re.compile(r"\b(PENDING|RUNNING|SUCCEEDED|STOPPED|FAILED)\b")
+# Ray prints "Status for job 'x': RUNNING" while it runs, and then "Job 'x' was stopped"
+STATUS = re.compile(r"\b(pending|running|succeeded|stopped|failed)\b", re.IGNORECASE)
 LAST = ("SUCCEEDED", "STOPPED", "FAILED")
 
 
@@ -47,7 +48,7 @@ class Jobs:
 
     def status(self, name: str) -> str:
         found = STATUS.findall(self._ray("status", name))
-        return str(found[-1]) if found else ""
+        return str(found[-1]).upper() if found else ""
 
     def end(self, name: str) -> str:
         """The job's last status."""

@@ -57,9 +57,11 @@ class Botorch(Policy):
         from botorch.acquisition.multi_objective.logei import (
             qLogNoisyExpectedHypervolumeImprovement,
         )
+        from botorch.exceptions.errors import OptimizationGradientError
         from botorch.models import ModelListGP
         from botorch.optim import optimize_acqf
         from botorch.sampling import SobolQMCNormalSampler
+        from botorch.utils.sampling import draw_sobol_samples
 
         warnings.simplefilter("ignore")
         torch.manual_seed(self._seed * 10_007 + number)
@@ -79,10 +81,15 @@ class Botorch(Policy):
             costs = torch.tensor([[float(np.log(cost))] for _, cost in self._ended.values()])
             worth = self._with_cost_and_guess(worth, _fitted(points, costs.double()))
         ends = torch.stack([torch.zeros_like(points[0]), torch.ones_like(points[0])])
-        found, _ = optimize_acqf(
-            worth, ends, q=1, num_restarts=RESTARTS, raw_samples=RAW,
-            options={"batch_limit": RESTARTS, "maxiter": 60},
-        )  # fmt: skip
+        try:
+            found, _ = optimize_acqf(
+                worth, ends, q=1, num_restarts=RESTARTS, raw_samples=RAW,
+                options={"batch_limit": RESTARTS, "maxiter": 60},
+            )  # fmt: skip
+        except OptimizationGradientError:  # NaN, in about one of a thousand suggestions
+            drawn = draw_sobol_samples(ends, RAW, 1, seed=number)
+            with torch.no_grad():
+                found = drawn[worth(drawn).argmax()]
         return np.asarray(found[0].numpy())
 
     def _with_cost_and_guess(self, worth: Any, cost: Any) -> Any:

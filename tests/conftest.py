@@ -1,6 +1,11 @@
-"""Token stores of tests do not belong into the user's cache."""
+"""Token stores of tests do not belong into the user's cache, and no call of Ray starts a cluster
+unless a test asks for one."""
+
+import os
 
 import pytest
+
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # before Ray is imported
 
 
 @pytest.fixture(scope="session", autouse=True)

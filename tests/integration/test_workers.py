@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 import yaml
-from process_group import free_port, join_group
+from process_group import free_port, join_group, leave_group
 
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.output_files import read_outputs
@@ -71,7 +71,7 @@ def work(rank, world, port, stage, out, dies, method):
         answer(module)
     if not rank:
         torch.save((record.loss, kept), out)
-    torch.distributed.destroy_process_group()
+    leave_group()
 
 
 def run(folder, world, stage, method="full"):

@@ -65,10 +65,12 @@ def test_what_else_ended_an_executor(nodes):
 
 
 class Queue:
-    """The actor: how many jobs each executor took, in order, and what the ends were."""
+    """The actor: how many jobs each executor took, in order, and what the ends were. Closing it
+    ends the executors that wait for `over`."""
 
-    def __init__(self, jobs):
-        self.jobs, self.ends, self.closed, self.passed_on = list(jobs), [], 0, []
+    def __init__(self, jobs, over):
+        self.jobs, self.over = list(jobs), over
+        self.ends, self.closed, self.passed_on = [], 0, []
         self.end = SimpleNamespace(remote=self._end)
         self.close = SimpleNamespace(remote=self._close)
         self.started = SimpleNamespace(remote=lambda: 1)
@@ -80,19 +82,21 @@ class Queue:
 
     def _close(self):
         self.closed += 1
+        self.over.set()
 
 
 @pytest.fixture
 def cluster(monkeypatch, nodes):
-    """Executors whose runs end as listed; the last one runs until the sweep is over."""
+    """Executors whose runs end as listed; the last one runs until the sweep is over, which it is
+    at the end of the test at the latest: no thread outlives the stand-ins for Ray."""
     resources = {"CPU": 3.0}
     monkeypatch.setattr("ray.get", lambda ref, timeout=None: ref)
     monkeypatch.setattr(executors, "machines", lambda: [Machine(resources)])
     monkeypatch.setattr(executors, "LOOK_EVERY", 0.01)
-    names = []
+    names, over, begun = [], threading.Event(), []
 
     def go(ends=(), jobs=(), trainer=None, grows=False, **wanted):
-        left, over = list(ends), threading.Event()
+        left = list(ends)
 
         def fit():
             if not left:
@@ -107,7 +111,7 @@ def cluster(monkeypatch, nodes):
             return SimpleNamespace(fit=fit)
 
         monkeypatch.setattr(executors, "trainer", trainer or listed)
-        queue = Queue(jobs)
+        queue = Queue(jobs, over)
         study = make_study(resources=Resources(**wanted))
         said = []
         progress = SimpleNamespace(
@@ -121,11 +125,15 @@ def cluster(monkeypatch, nodes):
         )
         found.said, found.lost, found.progress = said, lost, progress
         found.restored = restored
-        found.over, found.queue = over, queue
+        found.queue = queue
+        begun.append(found)
         return found
 
-    go.resources, go.names = resources, names
-    return go
+    go.resources, go.names, go.over = resources, names, over
+    yield go
+    for sweep in begun:
+        sweep.close()
+        assert not [t.name for t in (sweep._watch, *sweep._threads) if t.is_alive()]
 
 
 def gone(*_):
@@ -157,19 +165,16 @@ def test_a_sweep_whose_own_machine_is_drained_ends(cluster, monkeypatch):
 @pytest.mark.parametrize("placement, expected", [("any", {""}), ("spread", {"a", "b"})])
 def test_executors_are_placed_as_the_study_asks(cluster, monkeypatch, placement, expected):
     there = [Machine({"CPU": 2.0}, node="a"), Machine({"CPU": 2.0}, node="b")]
-    placed, over = [], threading.Event()
+    placed = []
 
     def trainer(name, shared, node):
         placed.append(node)
-        return SimpleNamespace(fit=lambda: over.wait(20))
+        return SimpleNamespace(fit=lambda: cluster.over.wait(20))
 
     monkeypatch.setattr(executors, "machines", lambda: there)
-    sweep = cluster(trainer=trainer, trial_placement=placement, concurrent_trials=2)
+    cluster(trainer=trainer, trial_placement=placement, concurrent_trials=2)
     wait_until(lambda: len(placed) == 2)
-    assert set(placed[:2]) == expected
-    sweep._over.set()
-    sweep._closed.set()
-    over.set()
+    assert set(placed) == expected
 
 
 def test_there_are_as_many_executors_as_places_and_more_when_machines_join(cluster):
@@ -180,7 +185,6 @@ def test_there_are_as_many_executors_as_places_and_more_when_machines_join(clust
     wait_until(lambda: sweep.places == 4 and len(cluster.names) == 4)
     cluster.resources["CPU"] = 2.0
     wait_until(lambda: sweep.places == 1)
-    sweep.over.set()
     sweep.close()
     assert len(set(cluster.names)) == 4 and sweep.queue.closed == 1
 
@@ -189,7 +193,6 @@ def test_where_machines_may_join_there_are_as_many_executors_as_the_study_names(
     """Those without room wait, and show an autoscaler what is missing."""
     sweep = cluster(grows=True, concurrent_trials=5)
     wait_until(lambda: sweep.places == 5 and len(cluster.names) == 5)
-    sweep.over.set()
     sweep.close()
 
 
@@ -198,7 +201,6 @@ def test_a_trial_may_wait_for_a_cluster_that_has_too_little_for_one(cluster):
     sweep = cluster(cpus_per_worker=2)
     wait_until(lambda: len(cluster.names) == 1)
     assert sweep.places == 1
-    sweep.over.set()
     sweep.close()
 
 
@@ -207,7 +209,6 @@ def test_an_executor_starts_again_whatever_ended_it(cluster):
     ends = [None, group_error(r0=DEAD), group_error(r0=KeyError("x"))]
     sweep = cluster(ends, jobs=[50, 3, 1], concurrent_trials=1)
     wait_until(lambda: len(cluster.names) == 4)
-    sweep.over.set()
     sweep.close()
     assert sweep.queue.ends == [None, WorkerLost, TrainError]
     assert len(set(cluster.names)) == 4
@@ -218,7 +219,6 @@ def test_only_the_third_start_in_a_row_that_fails_is_the_fault_of_a_trial(cluste
     bad = group_error(r0=KeyError("no such file"))
     sweep = cluster([bad, bad, bad, bad, bad], jobs=[0, 0, 1, 0, 0], concurrent_trials=1)
     wait_until(lambda: len(cluster.names) == 6)
-    sweep.over.set()
     sweep.close()
     assert sweep.queue.passed_on == [False, False, True, False, False]
     assert len(sweep.said) == 4 and "will be tried again: 'no such file'" in sweep.said[0]
@@ -230,7 +230,7 @@ def test_there_is_no_executor_without_a_place(cluster):
 
     def blocking(name, shared, node):
         cluster.names.append(name.rpartition("_")[0])
-        end = lost if len(cluster.names) <= 2 else sweep.over
+        end = lost if len(cluster.names) <= 2 else cluster.over
         return SimpleNamespace(fit=lambda: end.wait(20) and None)
 
     cluster.resources["CPU"] = 2.0
@@ -243,7 +243,6 @@ def test_there_is_no_executor_without_a_place(cluster):
     assert sorted(cluster.names) == ["executor_0", "executor_0", "executor_1"]
     cluster.resources["CPU"] = 2.0
     wait_until(lambda: sorted(cluster.names)[-1] == "executor_1" and len(cluster.names) == 4)
-    sweep.over.set()
     sweep.close()
 
 
@@ -261,15 +260,13 @@ def test_only_a_machine_that_was_there_a_moment_ago_counts(
         def fit():
             if len(cluster.names) == 1:
                 raise gone
-            over.wait(20)
+            cluster.over.wait(20)
 
         return SimpleNamespace(fit=fit)
 
-    over = threading.Event()
     monkeypatch.setattr(executors, "LOOK_EVERY", 20.0)
     sweep = cluster([], jobs=[1], concurrent_trials=1, trainer=lose)
     wait_until(lambda: len(cluster.names) == 2)
-    over.set()
     sweep.close()
     assert sweep.queue.ends == [expected]
 
@@ -277,9 +274,6 @@ def test_only_a_machine_that_was_there_a_moment_ago_counts(
 def test_executors_that_end_with_the_sweep_are_no_failure(cluster):
     sweep = cluster(concurrent_trials=1)
     wait_until(lambda: cluster.names)
-    sweep._over.set()
-    sweep._closed.set()
-    sweep.over.set()
     sweep.close()
     assert sweep.queue.ends == [] and len(cluster.names) == 1
 
@@ -296,7 +290,6 @@ def test_without_the_queue_or_the_progress_the_sweep_is_over(cluster, actor, wha
     wait_until(lambda: sweep.lost)
     (reason,) = sweep.lost
     assert what in reason and reason.endswith("the same command continues")
-    sweep.over.set()
     sweep.close()
     assert len(cluster.names) == 1, "and no executor starts any more"
 
@@ -336,7 +329,6 @@ def test_an_actor_that_is_out_of_reach_for_a_moment_is_not_lost(cluster):
     sweep.queue.started = SimpleNamespace(remote=out_of_reach)
     wait_until(lambda: len(asked) > 2)
     assert not sweep.lost
-    sweep.over.set()
     sweep.close()
 
 
@@ -348,7 +340,6 @@ def test_a_progress_actor_that_was_started_again_is_told_what_it_must_know(clust
     sweep.check()
     assert sweep.restored == [1] and not sweep.lost
     assert "started again; no trial is stopped" in sweep.said[0]
-    sweep.over.set()
     sweep.close()
 
 
@@ -376,7 +367,6 @@ def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
     assert len(sweep.lost) == 1
     events.abandoned(4)
     assert len(sweep.lost) == 1, "said once"
-    sweep.over.set()
     sweep.close()
 
 
