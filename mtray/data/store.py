@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.filters import KEPT
+from mtray.data.filter_counts import KEPT
 from mtray.data.mixing import (
     OWN_DRAW,
     AllTokenSums,
@@ -108,7 +108,7 @@ def _check_rows(source: Source) -> None:
 def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int) -> TokenTable:
     """A table in memory of (prompt, target) in their order. Examples over `max_length` tokens are
     dropped and counted."""
-    from mtray.data.pipeline import encoded
+    from mtray.data.token_makers import encoded
 
     ids, lengths, loss_from = encoded(list(texts), tokenizer, max_length)
     kept = lengths > 0

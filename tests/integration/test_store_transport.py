@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mtray.data.tables import StoredTable, TokenTable
-from mtray.data.token_files import get_store
+from mtray.data.token_files import get_store, hashed
 from mtray.errors import DataError
 from mtray.search.execution import store_transport
 
@@ -25,7 +25,8 @@ def ray():
 @pytest.fixture
 def table(tmp_path):
     def build(writer):
-        writer.add(np.arange(6, dtype=np.int32), np.array([1, 2, 3]), np.ones(3, np.int32))
+        ids = np.arange(6, dtype=np.int32)
+        writer.add(hashed(ids, np.array([1, 2, 3]), np.ones(3, np.int32)))
         return {}
 
     return StoredTable(get_store({"made": "up"}, build, tmp_path).folder, "a", 1, 3, 0)
