@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version
 
 from mtray.data.readers.folders import data_files, entries_below
 from mtray.files import file_hash
+from mtray.runtime import code_hash, version_of
 
 
 def with_hashes(node: Any, key: str = "") -> Any:
@@ -69,3 +72,17 @@ def tokenizer_hash(tokenizer: Any) -> str:
             for file in sorted(entries_below(Path(folder))):
                 digest.update(f"{file.relative_to(folder)} {file_hash(file)}".encode())
     return digest.hexdigest()
+
+
+def differences(code: str, versions: Mapping[str, str | None]) -> str:
+    """How this process differs from the code and the versions that a store depends on, in words;
+    empty if it does not."""
+    if code_hash(Path(__file__).parent) != code:
+        return "has other code of mtray"
+    found = {name: version_of(name) for name in versions} | {"unicode": unidata_version}
+    other = [
+        f"{name} {found[name]} (here {version})"
+        for name, version in versions.items()
+        if found[name] != version
+    ]
+    return f"has {', '.join(other)}" if other else ""

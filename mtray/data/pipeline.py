@@ -174,6 +174,7 @@ class Pipeline:
     def _write(
         self, source: Source, writer: TokenWriter, variant: Variant, inputs: Mapping[str, Any]
     ) -> dict[str, Any]:
+        rows: Iterable[Any]
         rows, row_filter, renderer, remarks = self._opened(source, variant)
         limit = self.study.training.max_length
         parted: RowFilter | None = row_filter

@@ -73,9 +73,15 @@ class TokenChunk(NamedTuple):
 
     def split(self, texts: int) -> tuple[TokenChunk, TokenChunk]:
         """The first texts, and the others."""
-        tokens, columns = int(self.lengths[:texts].sum()), self[1:]
-        first = TokenChunk(self.ids[:tokens], *(column[:texts] for column in columns))
-        return first, TokenChunk(self.ids[tokens:], *(column[texts:] for column in columns))
+        tokens = int(self.lengths[:texts].sum())
+        return self._part(slice(texts), slice(tokens)), self._part(
+            slice(texts, None), slice(tokens, None)
+        )
+
+    def _part(self, texts: slice, tokens: slice) -> TokenChunk:
+        return TokenChunk(
+            self.ids[tokens], self.lengths[texts], self.loss_from[texts], self.hashes[texts]
+        )
 
 
 def hashed(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> TokenChunk:
