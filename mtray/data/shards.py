@@ -129,12 +129,14 @@ def built_shards(
     Whichever shard fails first, the error raised is that of the first row that has one."""
     errors: list[Exception] = []
     shards = cut(_until_error(rows, errors), refused)
-    with tokenizer_threads(), ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         here: ShardRunner = ThreadRunner(work, pool)
-        yield from _in_order(here, work, islice(shards, ALONE), refused)
+        with tokenizer_threads():
+            yield from _in_order(here, work, islice(shards, ALONE), refused)
         for next_one in shards:  # at most once
             runner = helpers() or here
-            yield from _in_order(runner, work, chain([next_one], shards), refused)
+            with tokenizer_threads():  # again: helpers may have set the environment of a sweep
+                yield from _in_order(runner, work, chain([next_one], shards), refused)
     if errors:
         raise errors[0]
 

@@ -20,6 +20,7 @@ from mtray.data.content_hashes import differences
 from mtray.data.shards import ALONE, BuiltShard, Shard, ShardRunner, ShardWork
 from mtray.data.token_files import ROWS
 from mtray.schema import Resources
+from mtray.search.execution import ray_environment
 
 # from so many on, tasks are used on a single machine, too: fewer are kept busy by the tokenizer's
 # own threads in one process (docs/data.md, "100 million rows")
@@ -75,6 +76,7 @@ class ShardTasks:
         return TaskRunner(store, work, needs, nodes, self._say)
 
     def _join(self) -> None:
+        ray_environment.apply()  # read by Ray when it is imported
         import ray
 
         from mtray.search.execution.ray_connection import start_ray
