@@ -4,17 +4,18 @@ or how many there were.
 
 The process that builds a store reads the files, of which most formats can only be read from their
 beginning, and passes on rows; so the files need to be on its machine only. It builds the first
-shards itself, and asks for helpers when a source has more. Filters that compare rows, and examples
+shards itself, and asks for helpers when that takes long. Filters that compare rows, and examples
 made of several rows, stay in that process (`ShardWork`).
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from mtray.data.filter_counts import FilterCounts
@@ -24,9 +25,9 @@ from mtray.data.token_makers import TokenMaker
 from mtray.data.tokenization import tokenizer_threads
 from mtray.errors import MtrayError
 
-# shards that are built here before helpers are asked for: 131,072 rows or 20 s of one core, which
-# is about what other processes take to start and to import the tokenizer
-ALONE = 8
+# seconds of building here before helpers are asked for: about what other processes take to start
+# and to import the tokenizer, so that at worst a store takes twice as long as it might have
+ALONE = 20.0
 SHARD_CHARACTERS = 1 << 22  # of a shard; it has fewer than `ROWS` rows where they are long
 THREADS = 2  # one shard is filtered and rendered while the tokenizer is at another
 
@@ -124,21 +125,31 @@ def built_shards(
     helpers: Callable[[], ShardRunner | None] = lambda: None,
     refused: Callable[[], bool] = lambda: False,
 ) -> Iterator[BuiltShard]:
-    """All shards of the rows, built, in their order. `helpers` is called once, for a source of more
-    than `ALONE` shards; `refused`: whether the shards so far show that the source is refused.
-    Whichever shard fails first, the error raised is that of the first row that has one."""
+    """All shards of the rows, built, in their order. `helpers` is called once, for a source that is
+    not done after `ALONE` seconds; `refused`: whether the shards so far show that the source is
+    refused. Whichever shard fails first, the error raised is that of the first row that has one."""
     errors: list[Exception] = []
     shards = cut(_until_error(rows, errors), refused)
     with ThreadPoolExecutor(THREADS) as pool:
         here: ShardRunner = ThreadRunner(work, pool)
         with tokenizer_threads():
-            yield from _in_order(here, work, islice(shards, ALONE), refused)
+            yield from _in_order(here, work, _for_seconds(shards, ALONE), refused)
         for next_one in shards:  # at most once
             runner = helpers() or here
             with tokenizer_threads():  # again: helpers may have set the environment of a sweep
                 yield from _in_order(runner, work, chain([next_one], shards), refused)
     if errors:
         raise errors[0]
+
+
+def _for_seconds(shards: Iterator[Shard], seconds: float) -> Iterator[Shard]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            shard = next(shards)
+        except StopIteration:
+            return
+        yield shard
 
 
 def _until_error(rows: Iterable[Any], errors: list[Exception]) -> Iterator[Any]:

@@ -97,5 +97,5 @@ def builders_text(found: Mapping[str, Any]) -> str:
     machines = f"{found['machines']} machine{'s' * (found['machines'] > 1)}"
     return (
         f", {found['by_tasks']:,} of {found['shards']:,} shards by tasks in {found['processes']} "
-        f"processes on {machines}"
+        f"process{'es' * (found['processes'] > 1)} on {machines}"
     )

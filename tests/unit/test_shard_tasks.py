@@ -68,7 +68,7 @@ def test_tasks_run_on_machines_that_are_alike(on, case):
     out = [f"{node} builds no part of a store: {why or 'did not answer'}"
            for node, why in answers.items()]  # fmt: skip
     count = f"{len(expected or ())} machine{'s' * (len(expected or ()) > 1)}"
-    head = [f"store of pairs: over 131,072 rows, so the rest is built by Ray tasks on {count} "
+    head = [f"store of pairs: not done after 20 s, so the rest is built by Ray tasks on {count} "
             f"({sum((expected or {}).values())} CPUs)"]  # fmt: skip
     assert said == out + (head if expected else [])
 
@@ -138,3 +138,4 @@ def test_shards_go_where_there_is_room(monkeypatch):
     for number in range(12):
         runner.submit(shard_tasks.Shard(number, []))
     assert Counter(sent) == {"a" * 56: 8, "b" * 56: 4}
+    assert shard_tasks.TaskRunner("pairs", WORK, ("c", {}), {"c" * 56: 512}, print).window == 128

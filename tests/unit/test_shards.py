@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from shard_factory import (
@@ -43,9 +44,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch):
-    """Shards and record batches of a few rows, and helpers from the second shard on."""
+    """Shards and record batches of a few rows, all built by helpers if there are some."""
     monkeypatch.setattr(shards, "ROWS", 16)
-    monkeypatch.setattr(shards, "ALONE", 1)
+    monkeypatch.setattr(shards, "ALONE", 0.0)
     monkeypatch.setattr(token_files, "ROWS", 32)
 
 
@@ -66,7 +67,7 @@ def test_a_store_does_not_depend_on_its_shards(case, folder, tokenizer, monkeypa
             store = build_case(pipeline, source, variant)
             found[size, runner] = contents(store)
             by_others = store.manifest["builders"]["by_tasks"]
-            assert (by_others > 0) == (runner != "here" and size != "one")
+            assert by_others == (0 if runner == "here" else store.manifest["builders"]["shards"])
             serial = store.manifest["builders"].get("serial", "")
             assert bool(serial) == (case in COMPARED | COMBINED)
             assert ("renders" in serial) == (case in COMBINED)
@@ -86,26 +87,37 @@ def test_what_one_process_does_is_said(folder, tokenizer, monkeypatch, tmp_path)
     said, helpers = [], BackwardsHelpers()
     build_store(study, tokenizer, say=said.append, helpers=helpers)
     assert helpers.asked == ["pairs"]
-    assert "store of pairs: 16 rows so far, " in said[0]
-    assert said[1] == "  reads and filters in this process (duplicates compares rows)"
-    tasks = ", 11 of 12 shards by tasks in 6 processes on 2 machines ("
+    assert said[0] == "  reads and filters in this process (duplicates compares rows)"
+    assert said[1].startswith("store of pairs: 16 rows so far, ")
+    assert said[1].endswith(" rows/s, 1 of 1 shards by tasks in 1 process on 1 machine")
+    tasks = ", 12 of 12 shards by tasks in 6 processes on 2 machines ("
     (last,) = [line for line in said if "tokenised" in line]
     assert tasks in last
     manifest = Pipeline(study, tokenizer).found(source).manifest
     assert manifest["builders"] == {
-        "shards": 12, "by_tasks": 11, "processes": 6, "machines": 2,
+        "shards": 12, "by_tasks": 12, "processes": 6, "machines": 2,
         "serial": "reads and filters in this process (duplicates compares rows)",
     }  # fmt: skip
     assert builders_text({}) == builders_text({"by_tasks": 0}) == ""
 
 
-def test_helpers_are_not_asked_for_a_small_source(folder, tokenizer, monkeypatch, tmp_path):
+def test_helpers_are_not_asked_where_it_is_done_soon(folder, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setenv("MTRAY_STORE", str(tmp_path))
-    monkeypatch.setattr(shards, "ALONE", 13)  # all 200 rows
+    monkeypatch.setattr(shards, "ALONE", 1000.0)
     study, source, _ = case_study(folder, "pairs")
     helpers = BackwardsHelpers()
     Pipeline(study, tokenizer, helpers=helpers).store(source)
     assert helpers.asked == []
+
+
+def test_helpers_go_on_where_this_process_stopped(monkeypatch):
+    times = iter([0.0, 10.0, 19.0, 20.0])
+    monkeypatch.setattr(shards, "ALONE", 20.0)
+    monkeypatch.setattr(shards, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    work = ShardWork(None, Failing())
+    built = list(built_shards(work, numbered(100), lambda: Backwards(work)))
+    assert [shard.rows for shard in built] == [16] * 6 + [4]
+    assert [shard.builder == shards.HERE for shard in built] == [True] * 2 + [False] * 5
 
 
 @pytest.mark.parametrize("window", [1, 3, 1000])

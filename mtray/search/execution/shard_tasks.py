@@ -18,7 +18,6 @@ from typing import Any
 
 from mtray.data.content_hashes import differences
 from mtray.data.shards import ALONE, BuiltShard, Shard, ShardRunner, ShardWork
-from mtray.data.token_files import ROWS
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 
@@ -26,6 +25,8 @@ from mtray.search.execution import ray_environment
 # own threads in one process (docs/data.md, "100 million rows")
 MANY_CPUS = 8
 PER_CPU = 2  # shards begun, so that a machine need not wait for the next one
+# shards begun at most, 1 GB of rows and tokens: one process supplies about 20 CPUs
+MOST = 128
 PATIENCE = (
     120.0  # seconds; processes start and import the tokenizer in less, also on a busy machine
 )
@@ -37,7 +38,7 @@ Say = Callable[[str], None]
 @contextmanager
 def shard_tasks(address: str | None, resources: Resources, say: Say) -> Iterator[ShardTasks]:
     """Tasks on the cluster at `address`, or on this machine. Ray is joined, or started, only once a
-    source is large enough, and left at the end. `resources`: those of the study, for the
+    source takes long enough, and left at the end. `resources`: those of the study, for the
     environment of the processes."""
     tasks = ShardTasks(address, resources, say)
     try:
@@ -70,7 +71,7 @@ class ShardTasks:
             return None
         many = f"{len(nodes)} machine{'s' * (len(nodes) > 1)}"
         self._say(
-            f"store of {store}: over {ALONE * ROWS:,} rows, so the rest is built by Ray tasks on "
+            f"store of {store}: not done after {ALONE:g} s, so the rest is built by Ray tasks on "
             f"{many} ({cpus} CPUs)"
         )
         return TaskRunner(store, work, needs, nodes, self._say)
@@ -159,7 +160,7 @@ class TaskRunner:
 
     @property
     def window(self) -> int:
-        return PER_CPU * sum(self._nodes.values())
+        return min(MOST, PER_CPU * sum(self._nodes.values()))
 
     def submit(self, shard: Shard) -> Callable[[], BuiltShard]:
         import ray
