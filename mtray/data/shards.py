@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -124,7 +124,7 @@ def built_shards(
     rows: Iterable[Any],
     helpers: Callable[[], ShardRunner | None] = lambda: None,
     refused: Callable[[], bool] = lambda: False,
-) -> Iterator[BuiltShard]:
+) -> Generator[BuiltShard, None, None]:
     """All shards of the rows, built, in their order. `helpers` is called once, for a source that is
     not done after `ALONE` seconds; `refused`: whether the shards so far show that the source is
     refused. Whichever shard fails first, the error raised is that of the first row that has one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,18 +58,19 @@ class StoreBuilder:
                 self.say(f"  {self.serial}")
             return runner
 
-        for shard in built_shards(work, rows, helpers, refused):
-            found.add(shard.filtered)
-            rendered.update(shard.rendered)
-            if shard.tokens is not None and not refused():
-                writer.add(shard.tokens)
-            builders[shard.builder] += 1
-            read += shard.rows
-            now = time.monotonic()
-            if now - said >= SAID_EVERY:
-                said = now
-                speed = f"{read / (now - began):,.0f} rows/s"
-                self.say(f"store of {self.name}: {read:,} rows so far, {speed}{_by(builders)}")
+        with closing(built_shards(work, rows, helpers, refused)) as built:
+            for shard in built:
+                found.add(shard.filtered)
+                rendered.update(shard.rendered)
+                if shard.tokens is not None and not refused():
+                    writer.add(shard.tokens)
+                builders[shard.builder] += 1
+                read += shard.rows
+                now = time.monotonic()
+                if now - said >= SAID_EVERY:
+                    said, speed = now, f"{read / (now - began):,.0f} rows/s"
+                    by = builders_text(_summary(builders))
+                    self.say(f"store of {self.name}: {read:,} rows so far, {speed}{by}")
         if work.row_filter is not None:
             work.row_filter.check()
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
@@ -84,10 +86,6 @@ def _summary(builders: Counter[Builder]) -> dict[str, Any]:
         "processes": len(tasks),
         "machines": len({node for node, _ in tasks}),
     }
-
-
-def _by(builders: Counter[Builder]) -> str:
-    return builders_text(_summary(builders))
 
 
 def builders_text(found: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from mtray.data import content_hashes
 from mtray.data.content_hashes import differences
 from mtray.data.shards import ShardWork
 from mtray.data.token_makers import ExampleMaker
+from mtray.errors import RunError
 from mtray.runtime import version_of
 from mtray.schema import Resources
 from mtray.search.execution import available_resources, cluster_probe, shard_tasks
@@ -83,6 +84,24 @@ def test_machines_are_asked_once_for_all_stores(on):
 def test_a_cluster_is_not_started_for_a_few_cpus(on, cpus, joins):
     (runner,), _, asked = on([LARGE], address=None, cpus=cpus)
     assert bool(asked) == joins and (runner is not None) == joins
+
+
+def test_a_machine_on_which_ray_does_not_start_builds_alone(on, monkeypatch):
+    def fails(*_):
+        raise RunError("Ray did not start\nmore")
+
+    for address in (None, "auto"):
+        said = []
+        on([LARGE])  # its patches stay
+        monkeypatch.setattr(shard_tasks.os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(ShardTasks, "_join", fails)
+        tasks = ShardTasks(address, Resources(), said.append)
+        if address:
+            with pytest.raises(RunError, match="did not start"):
+                tasks.runner("pairs", WORK, INPUTS)
+        else:
+            assert [tasks.runner("pairs", WORK, INPUTS) for _ in range(2)] == [None, None]
+            assert said == ["stores are built by this process alone: Ray did not start"]
 
 
 def remote_code():

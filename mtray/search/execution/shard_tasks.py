@@ -18,6 +18,7 @@ from typing import Any
 
 from mtray.data.content_hashes import differences
 from mtray.data.shards import ALONE, BuiltShard, Shard, ShardRunner, ShardWork
+from mtray.errors import RunError
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 
@@ -52,18 +53,25 @@ class ShardTasks:
 
     def __init__(self, address: str | None, resources: Resources, say: Say) -> None:
         self._address, self._resources, self._say = address, resources, say
-        self._joined = False
+        self._joined, self._fails = False, False
         self._alike: dict[str, dict[str, int]] = {}  # CPUs by node, by code and versions
 
     def runner(self, store: str, work: ShardWork, inputs: Mapping[str, Any]) -> ShardRunner | None:
         """Tasks for the shards of a store; None on a single machine with few CPUs, or if the work
-        cannot be sent. Raises RunError if the cluster cannot be joined."""
-        if not self._address and (os.cpu_count() or 1) < MANY_CPUS:
+        cannot be sent. Raises RunError if the cluster at the address cannot be joined."""
+        if not self._address and (self._fails or (os.cpu_count() or 1) < MANY_CPUS):
             return None
         if why := _unsendable(work):
             self._say(f"store of {store}: built by this process alone, since {why}")
             return None
-        self._join()
+        try:
+            self._join()
+        except RunError as error:
+            if self._address:
+                raise
+            self._fails = True  # a store needs no Ray
+            self._say(f"stores are built by this process alone: {str(error).splitlines()[0]}")
+            return None
         needs = inputs["code"], inputs["versions"]
         nodes = self._nodes(*needs)
         cpus = sum(nodes.values())
