@@ -31,9 +31,11 @@ def exhausted(rows: Iterable[Any]) -> int:
 
 def steps(folder: Path) -> tuple[dict[str, float], Any]:
     """CPU seconds by step for all rows of `pairs`, and the store."""
-    from mtray.data.pipeline import Pipeline, _chunks, encoded
+    from mtray.data.pipeline import Pipeline
     from mtray.data.readers.sources import source_rows
-    from mtray.data.token_files import TokenWriter
+    from mtray.data.shards import cut
+    from mtray.data.token_files import TokenWriter, hashed
+    from mtray.data.token_makers import encoded
     from mtray.training.models import load_tokenizer
 
     study = make_study(folder)
@@ -52,13 +54,13 @@ def steps(folder: Path) -> tuple[dict[str, float], Any]:
     took("read")
     exhausted(pipeline.filter_of(source).kept(source_rows(source)))
     took("filter")
-    chunks = list(_chunks(pipeline.examples(source, {})))
+    shards = list(cut(pipeline.examples(source, {})))
     took("render")
-    arrays = [encoded(chunk, pipeline.tokenizer, limit) for chunk in chunks]
+    arrays = [encoded(shard.rows, pipeline.tokenizer, limit) for shard in shards]
     took("encode")
     writer = TokenWriter(folder / "tokens.arrow")
     for chunk in arrays:
-        writer.add(*chunk)
+        writer.add(hashed(*chunk))
     writer.close()
     took("hash and write")
     # each of the first three began with the rows of the one before

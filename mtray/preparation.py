@@ -52,11 +52,15 @@ def check_model(study: Study, space: Space) -> list[str]:
 
 
 def prepare(
-    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+    study: Study,
+    space: Space,
+    say: Say = lambda _: None,
+    sources: Study | None = None,
+    address: str | None = None,
 ) -> PreparedSweep:
     """Read and tokenise everything, and generate the sources' replay. `sources`: the study by which
-    the sources are built, where the run was bound with another evaluation. Raises DataError or
-    ConfigError before any trial starts."""
+    the sources are built, where the run was bound with another evaluation; `address`: a cluster
+    that large ones are tokenised on. Raises DataError or ConfigError before any trial starts."""
     from mtray.data.contamination import new_contamination_lines
     from mtray.data.recipe_tables import held_rows
     from mtray.data.rendering_checks import check_renderings
@@ -68,6 +72,7 @@ def prepare(
     from mtray.evaluation.set_lengths import length_lines
     from mtray.evaluation.suite import build_suite, with_dropped_units
     from mtray.generated_replay import check_generated, with_replay
+    from mtray.search.execution.shard_tasks import shard_tasks
     from mtray.search.strategy.baseline_recipes import baseline_recipes
     from mtray.search.strategy.largest_recipes import (
         check_source_sizes,
@@ -90,7 +95,8 @@ def prepare(
     rendered = [*rendering_recipes(space), *references]
     check_renderings(rendered, study, tokenizer)
     generated = with_replay(sources or study, say)
-    store = build_store(generated, tokenizer, say=say, recipes=rendered)
+    with shard_tasks(address, study.resources, say) as tasks:
+        store = build_store(generated, tokenizer, say=say, recipes=rendered, helpers=tasks)
     texts = (text for r in suite.requests for text in (r.prompt, r.target) if text)
     check_looked_up(study, tokenizer, store, list(texts))
     held = held_rows(store, space.values("max_length"))
@@ -146,7 +152,11 @@ def check_metrics_python(study: Study) -> None:
 
 
 def checked(
-    study: Study, space: Space, say: Say = lambda _: None, sources: Study | None = None
+    study: Study,
+    space: Space,
+    say: Say = lambda _: None,
+    sources: Study | None = None,
+    address: str | None = None,
 ) -> PreparedSweep:
     """Everything read and checked, cheapest checks first; see `prepare`. Raises MtrayError."""
     from mtray.data.store import check_files
@@ -157,7 +167,7 @@ def checked(
     fetch_corpora(study)
     check_files(study)
     notes = check_model(study, space)
-    prepared = prepare(study, space, say, sources)
+    prepared = prepare(study, space, say, sources, address)
     references = {d.name: d.references for d in prepared.suite.directions}
     unread = truncation_notes(check_metric(study), references)
     return replace(prepared, seen=(*notes, *prepared.seen, *unread))

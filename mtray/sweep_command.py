@@ -194,7 +194,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         texts = vars(args)["from"]
         bound = inheriting(texts, args.runs_dir, run_dir, bound)
         earlier = earlier_runs(texts, args.runs_dir, name, bound)
-        prepared = checked(study, space, tell, bound.sources_study)
+        prepared = checked(study, space, tell, bound.sources_study, args.address)
         earlier = [checked_against_data(found, study, space, prepared.store) for found in earlier]
         earlier = [
             planned(found, study, prepared.suite, run_dir, args.train_again) for found in earlier

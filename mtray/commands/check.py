@@ -38,7 +38,7 @@ def check(
     else:
         check_machine(say)
     concurrent = check_first(study, space, address)
-    prepared = checked(study, space)
+    prepared = checked(study, space, address=address)
     # by default the default folder of runs; the sweep checks its own again
     disk = check_disk(study, space, runs.absolute(), concurrent)
     command = sweep_command({**given, "--address": address})

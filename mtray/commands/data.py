@@ -17,13 +17,17 @@ from mtray.commands.data_tables import (
 )
 from mtray.data.pipeline import Pipeline
 from mtray.data.rendering_checks import check_renderings
+from mtray.data.shards import Helpers
 from mtray.data.store import mixed, wanted_draws, wanted_variants
+from mtray.data.store_builder import builders_text
 from mtray.data.store_usage import all_stores
 from mtray.data.token_files import Store, store_dir
 from mtray.report.printing import aligned
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
 from mtray.schema import Recipe, Source, Study
+from mtray.search.execution.ray_connection import check_address
+from mtray.search.execution.shard_tasks import shard_tasks
 from mtray.search.strategy.largest_recipes import (
     counts_tokens,
     largest_recipes,
@@ -42,6 +46,8 @@ def run_data(args: argparse.Namespace) -> int:
         from mtray.commands.data_clean import clean
 
         return clean(args.days, args.max_gb, args.yes)
+    if args.action == "build" and args.address:
+        check_address(args.address)
     from mtray.embedded.corpora import fetch_corpora
     from mtray.generated_replay import with_replay
     from mtray.training.models import load_tokenizer
@@ -53,7 +59,9 @@ def run_data(args: argparse.Namespace) -> int:
     recipe = recipe_of(args.recipe, study) if args.action != "build" else None
     tokenizer = load_tokenizer(study.model, study.trust_remote_code)
     if args.action == "build":
-        build(study, wanted, tokenizer, recipes_wanted(study, args.space))
+        recipes = recipes_wanted(study, args.space)
+        with shard_tasks(args.address, study.resources, print) as tasks:
+            build(study, wanted, tokenizer, recipes, tasks)
     elif args.action == "peek":
         from mtray.commands.data_peek import peek
 
@@ -76,11 +84,15 @@ def recipes_wanted(study: Study, space: Path | None) -> list[Recipe]:
 
 
 def build(
-    study: Study, sources: Sequence[Source], tokenizer: Any, recipes: Sequence[Recipe]
+    study: Study,
+    sources: Sequence[Source],
+    tokenizer: Any,
+    recipes: Sequence[Recipe],
+    helpers: Helpers | None = None,
 ) -> None:
     """Build missing stores, and print what every store holds."""
     check_renderings(recipes, study, tokenizer)
-    pipeline = Pipeline(study, tokenizer)
+    pipeline = Pipeline(study, tokenizer, print, helpers)
     print(f"stores in {store_dir()}")
     names = {source.name for source in sources}
     for name, (source, variant) in wanted_variants(study, recipes).items():
@@ -95,9 +107,10 @@ def _store_lines(name: str, found: Store, study: Study) -> list[str]:
     made = found.manifest
     how = "built" if found.built else f"reused, built {made['built']}"
     speed = made["rows"] / max(1e-9, made["seconds"])
+    by = builders_text(made.get("builders", {}))
     lines = [
         f"{name}: {made['examples']:,} examples, {made['tokens']:,} tokens, "
-        f"{made['bytes'] / 1e6:,.1f} MB ({how}: {made['seconds']:.1f} s, {speed:,.0f} rows/s)",
+        f"{made['bytes'] / 1e6:,.1f} MB ({how}: {made['seconds']:.1f} s, {speed:,.0f} rows/s{by})",
         *(f"  {line}" for line in made["told"]),
         *(f"    {overlap}" for overlap in made["overlaps"]),
     ]

@@ -33,6 +33,11 @@ def add_actions(parser: argparse.ArgumentParser) -> None:
                 help="search space; all that its recipes can draw from is built, such as few-shot "
                 "tables if its `few_shot_share` can exceed 0",
             )
+            sub.add_argument(
+                "--address",
+                help="tokenise large sources on all machines of a Ray cluster: auto, or HOST:PORT "
+                "of its head",
+            )
         if name == "stats":
             sub.add_argument(
                 "--space",

@@ -10,9 +10,10 @@ import numpy as np
 from rich.text import Text
 
 from mtray.commands.data_tables import mix_lines, tables_of
-from mtray.data.pipeline import Pipeline, encoded
+from mtray.data.pipeline import Pipeline
 from mtray.data.store import mixed
 from mtray.data.tables import Example, StoredTable
+from mtray.data.token_makers import encoded
 from mtray.errors import ConfigError
 from mtray.report.console import new_console
 from mtray.schema import Recipe, Source, Study

@@ -1,19 +1,21 @@
 """Which rows of a source are kept, as a stream, with counts of dropped rows by reason.
 
 A row is tested by the filters in the order of `REASONS` and counted under the first that it fails.
-Filters up to `wrong_language` look at a row alone. The duplicate filters compare it with the rows
-kept before, so that the first of several stays. Only the duplicate filters need memory that grows
-with the corpus.
+Filters up to `wrong_language` look at a row alone, so parts of a source can be filtered apart
+(`mtray.data.shards`). The duplicate filters compare it with the rows kept before, so that the first
+of several stays. Only the duplicate filters need memory that grows with the corpus.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mtray.data.evaluation_texts import unread
+from mtray.data.filter_counts import KEPT, LEAKS, FilterCounts
 from mtray.data.language_check import LanguageCheck
 from mtray.data.leakage import EvaluationIndex, Overlap, evaluation_index
 from mtray.data.near_duplicates import NearDuplicates
@@ -23,14 +25,8 @@ from mtray.schema import Filters, Source, Study
 
 Row = dict[str, str]
 
-KEPT = "kept"
-REASONS = (
-    "empty", "control_characters", "characters", "words", "length_ratio", "identical", "leakage",
-    "shots_leakage", "wrong_language", "duplicates", "near_duplicates",
-)  # fmt: skip
 # rows per chunk, fewer where they are long
 CHUNK_ROWS, CHUNK_CHARACTERS = 4096, 1 << 20
-EXAMPLES = 3  # overlaps that are shown in full
 # C0 and C1 except tab and line ends; the replacement character of a broken decoding, the byte-order
 # mark, lone surrogates and non-characters. Joiners and direction marks are legitimate.
 CONTROL = re.compile(
@@ -48,9 +44,8 @@ def sides_of(source: Source) -> tuple[str, ...]:
 class RowFilter:
     """The filter of one pass over one source.
 
-    - `counts`: rows by reason and under `kept`; they sum to the rows read.
-    - `overlaps`: how many rows overlap, by `leakage` and `shots_leakage`, whether dropped or not.
-    - `examples`: some of these rows.
+    - `found`: counts of the rows read so far.
+    - `examples`: some rows that overlap with an evaluation set.
     - `notes`: what was not checked.
     - `languages`: candidates for a row in a wrong language, besides the source's own and common
       ones.
@@ -66,10 +61,7 @@ class RowFilter:
     ) -> None:
         self.source, self.filters, self._index = source, filters, index
         self.sides = sides_of(source)
-        self.counts: dict[str, int] = {}
-        self.overlaps: dict[str, int] = {}
-        self._examples: dict[str, list[str]] = {}
-        self._rows = 0
+        self.found, self._rows = FilterCounts(), 0
         self._language: LanguageCheck | None = None
         if filters.wrong_language is not None:
             self._language = LanguageCheck(source, filters.wrong_language, languages)
@@ -78,8 +70,22 @@ class RowFilter:
         self._near = NearDuplicates(filters.near_duplicates) if filters.near_duplicates else None
 
     @property
+    def counts(self) -> dict[str, int]:
+        return self.found.counts
+
+    @property
+    def overlaps(self) -> dict[str, int]:
+        return self.found.overlaps
+
+    @property
     def examples(self) -> list[str]:
-        return [example for name in LEAKS for example in self._examples.get(name, ())]
+        return [example for name in LEAKS for example in self.found.examples.get(name, ())]
+
+    @property
+    def comparing(self) -> str:
+        """The filters that compare rows with earlier ones, in words; empty without one."""
+        wanted = self.filters.model_dump()
+        return " and ".join(name for name in ("duplicates", "near_duplicates") if wanted[name])
 
     @property
     def allowed(self) -> dict[str, int]:
@@ -109,16 +115,34 @@ class RowFilter:
     def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that pass, in order. DataError at the end when rows overlap with an evaluation
         set and the source does not say what to do; no row is returned after the first of them."""
-        self.counts, self.overlaps, self._examples, self._rows = {KEPT: 0}, {}, {}, 0
+        self.found, self._rows = FilterCounts({KEPT: 0}), 0
+        yield from self.passing(rows)
+        self.check()
+
+    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Like `kept`, without the error at the end."""
         for chunk in _chunks(rows, self.sides):
             for row, reason in zip(chunk, self._verdicts(chunk), strict=True):
-                self.counts[reason] = self.counts.get(reason, 0) + 1
-                if reason == KEPT and not self._is_refused():
+                self.found.count(reason)
+                if reason == KEPT and not self.refused:
                     yield row
-        if self._is_refused():
+
+    def part(self, before: int) -> RowFilter:
+        """The filter for a part of the source that has `before` rows before it, with counts of its
+        own. Rows are not compared with those of other parts."""
+        other = copy.copy(self)
+        other.found, other._rows = FilterCounts({KEPT: 0}), before
+        return other
+
+    def check(self) -> None:
+        """Raise DataError where rows overlap with an evaluation set and the source does not say
+        what to do."""
+        if self.refused:
             raise DataError(self._leaked())
 
-    def _is_refused(self) -> bool:
+    @property
+    def refused(self) -> bool:
+        """Whether `check` raises."""
         return any(self.overlaps.get(name) and self._mode(name) == "error" for name in LEAKS)
 
     def _mode(self, leak: str) -> str | None:
@@ -172,10 +196,8 @@ class RowFilter:
             return KEPT
         first = min(overlaps, key=lambda o: o.found.shown)
         name = _leak_of(first)
-        self.overlaps[name] = self.overlaps.get(name, 0) + 1
-        if self.overlaps[name] <= EXAMPLES:
-            example = self._example(first, self.sides[found.index(first)])
-            self._examples.setdefault(name, []).append(example)
+        side = self.sides[found.index(first)]
+        self.found.overlap(name, lambda: self._example(first, side))
         return KEPT if self._mode(name) == "allow" else name
 
     def _example(self, overlap: Overlap, side: str) -> str:
@@ -188,12 +210,7 @@ class RowFilter:
 
     def _leaked(self) -> str:
         name = next(n for n in LEAKS if self.overlaps.get(n) and self._mode(n) == "error")
-        what = "evaluation sets" if name == "leakage" else "files of shots"
-        return (
-            f"source {self.source.name!r}: {self.overlaps[name]:,} of {self._rows:,} rows overlap "
-            f"with {what} of the study; take them out, or give the source "
-            f"`filters: {{{name}: drop}}` (or `allow`)\n  " + "\n  ".join(self._examples[name])
-        )
+        return self.found.refusal(self.source.name, name)
 
     def _other_language(self, rows: list[Row]) -> list[bool]:
         if self._language is None:
@@ -219,22 +236,12 @@ class RowFilter:
 
     def lines(self) -> list[str]:
         """A summary for people."""
-        read = sum(self.counts.values())
-        gone = [f"{self.counts[r]:,} {r}" for r in REASONS if self.counts.get(r)]
-        head = f"{self.source.name}: {self.counts.get(KEPT, 0):,} of {read:,} rows kept"
-        out = [head + (f"; left out: {', '.join(gone)}" if gone else "")]
+        out = [self.found.summary(self.source.name)]
         for name in LEAKS:
             if count := self.allowed.get(name):
                 out.append(f"  kept although {LEAKS[name]}: {count:,} (`filters.{name}: allow`)")
-            out += [f"  {example}" for example in self._examples.get(name, ())]
+            out += [f"  {example}" for example in self.found.examples.get(name, ())]
         return out + [f"  {note}" for note in self.notes]
-
-
-# what an overlap is, by the filter that decides on it
-LEAKS = {
-    "leakage": "also in an evaluation set",
-    "shots_leakage": "also in a file that examples in prompts are drawn from",
-}
 
 
 def _leak_of(overlap: Overlap) -> str:

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtray.data.evaluation_texts import EvaluationText, evaluation_texts
 from mtray.schema import Study
@@ -96,21 +96,33 @@ class EvaluationIndex:
         # scored texts first: they are the ones reported as overlapping
         for found in sorted(texts, key=lambda found: found.shown):
             plain = normalised(found.text)
-            parts, length, least = tokens_of(plain)
+            parts, _, least = tokens_of(plain)
             if len(parts) < least or plain in self._exact:
                 continue
-            number = len(self._texts)
+            self._exact[plain] = len(self._texts)
             self._texts.append(found._replace(text=found.text[:200]))
-            self._exact[plain] = number
-            runs = _runs(parts, length)
-            self._runs.append(len(runs))
-            for run in runs:
-                self._by_run[run] = (*self._by_run.get(run, ()), number)
+            self._add_runs(plain)
             digest.update(f"{plain}\t{found.shown}\n".encode("utf-8", "surrogatepass"))
         self.signature = digest.hexdigest()
 
+    def _add_runs(self, plain: str) -> None:
+        parts, length, _ = tokens_of(plain)
+        runs = _runs(parts, length)
+        for run in runs:
+            self._by_run[run] = (*self._by_run.get(run, ()), len(self._runs))
+        self._runs.append(len(runs))
+
     def __len__(self) -> int:
         return len(self._texts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what depends on the hashes of strings, which differ between processes."""
+        return {"_texts": self._texts, "_exact": self._exact, "signature": self.signature}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _by_run={}, _runs=[])
+        for plain in self._exact:  # in the order of their numbers
+            self._add_runs(plain)
 
     def find(self, text: str) -> Overlap | None:
         """The evaluation text that this one overlaps with; scored ones take precedence over

@@ -9,8 +9,8 @@ takes the rows of a source from several token stores (`mtray.data.variant_tables
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from itertools import accumulate, islice
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -33,16 +33,13 @@ def noise_draw(key: str, pair: Pair) -> float:
     return uniform_by_content("noise", key, *pair)
 
 
-def draw_chunks(
-    pairs: Iterable[Pair], key: str, size: int
-) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32]]]:
-    """The draws of all rows as chunks for a token file: ids (tokens,), lengths and `loss_from`
-    (rows,)."""
-    rest = iter(pairs)
-    while chunk := list(islice(rest, size)):
-        found = [(direction_draw(key, pair), noise_draw(key, pair)) for pair in chunk]
-        ids = np.array(found, np.float64).view(np.int32).reshape(-1)
-        yield ids, np.full(len(chunk), WORDS, np.int64), np.zeros(len(chunk), np.int32)
+def draw_chunk(
+    pairs: Sequence[Pair], key: str
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The draws of rows for a token file: ids (tokens,), lengths and `loss_from` (rows,)."""
+    found = [(direction_draw(key, pair), noise_draw(key, pair)) for pair in pairs]
+    ids = np.array(found, np.float64).reshape(-1, 2).view(np.int32).reshape(-1)
+    return ids, np.full(len(pairs), WORDS, np.int64), np.zeros(len(pairs), np.int32)
 
 
 def as_draws(ids: npt.NDArray[np.int32]) -> Draws:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtray.data.filters import KEPT
+from mtray.data.filter_counts import KEPT
 from mtray.data.mixing import (
     OWN_DRAW,
     AllTokenSums,
@@ -42,6 +42,7 @@ from mtray.schema import (
 )
 
 if TYPE_CHECKING:
+    from mtray.data.shards import Helpers
     from mtray.schema import Study
 
 SMALL = 1 << 20  # bytes; smaller sources are read once more beforehand, as a check
@@ -108,7 +109,7 @@ def _check_rows(source: Source) -> None:
 def build_table(texts: Sequence[tuple[str, str]], tokenizer: Any, max_length: int) -> TokenTable:
     """A table in memory of (prompt, target) in their order. Examples over `max_length` tokens are
     dropped and counted."""
-    from mtray.data.pipeline import encoded
+    from mtray.data.token_makers import encoded
 
     ids, lengths, loss_from = encoded(list(texts), tokenizer, max_length)
     kept = lengths > 0
@@ -122,14 +123,16 @@ def build_store(
     held: Mapping[str, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
     recipes: Sequence[Recipe] = (),
+    helpers: Helpers | None = None,
 ) -> dict[str, StoredTable]:
     """Every source of the study, by name, in the study's order, tokenised where no store exists;
     and what else `recipes` draw from: few-shot examples (`mtray.data.few_shot`) and the variants of
     each source (`mtray.data.variants`). `held`: how many examples of a source a recorded trial drew
-    from, which the draw of a replicate depends on; all for sources without an entry."""
+    from, which the draw of a replicate depends on; all for sources without an entry. `helpers`:
+    other processes that build parts of large stores."""
     from mtray.data.pipeline import Pipeline
 
-    pipeline, store = Pipeline(study, tokenizer), {}
+    pipeline, store = Pipeline(study, tokenizer, say, helpers), {}
     wanted = wanted_variants(study, recipes)
     plain = (Variant(), Variant(few_shot=True))
     # trials that have others draw from all examples, and no table of them has as many as they
@@ -150,10 +153,13 @@ def _stored(
     wanted: int | None,
     say: Callable[[str], None],
 ) -> StoredTable:
+    from mtray.data.store_builder import builders_text
+
     made = found.manifest
     rows, seconds = made["rows"], made["seconds"]
     if found.built:
-        say(f"store of {name}: {rows:,} rows tokenised in {seconds:.1f} s ({found.key})")
+        by = builders_text(made["builders"])
+        say(f"store of {name}: {rows:,} rows tokenised in {seconds:.1f} s{by} ({found.key})")
     else:
         say(f"store of {name}: reused ({found.key}, built {made['built']})")
     for line in made["told"]:

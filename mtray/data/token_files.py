@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,35 @@ def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hash
     return np.frombuffer(bytes(found), "<u8").astype(np.uint64)
 
 
+class TokenChunk(NamedTuple):
+    """Texts as tokens: `ids` of all, concatenated, shape (tokens,); `lengths`, `loss_from` and
+    `hashes` (`row_hashes`) of each, shape (texts,). A text that is too long has the length 0."""
+
+    ids: Ids
+    lengths: npt.NDArray[np.int64]
+    loss_from: Ids
+    hashes: Hashes
+
+    def split(self, texts: int) -> tuple[TokenChunk, TokenChunk]:
+        """The first texts, and the others."""
+        tokens = int(self.lengths[:texts].sum())
+        return self._part(slice(texts), slice(tokens)), self._part(
+            slice(texts, None), slice(tokens, None)
+        )
+
+    def _part(self, texts: slice, tokens: slice) -> TokenChunk:
+        return TokenChunk(
+            self.ids[tokens], self.lengths[texts], self.loss_from[texts], self.hashes[texts]
+        )
+
+
+def hashed(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> TokenChunk:
+    """The chunk of these texts, with their hashes."""
+    return TokenChunk(ids, lengths, loss_from, row_hashes(ids, lengths, loss_from))
+
+
 class TokenWriter:
-    """Writes chunks of `ROWS` texts, of which only the last may be shorter, and counts them."""
+    """Writes texts in record batches of `ROWS`, however many come at a time, and counts them."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -72,24 +99,39 @@ class TokenWriter:
             [("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32()), ("hash", pa.uint64())]
         )
         self._writer = pa.ipc.new_file(str(path), self._schema)
+        self._held: list[TokenChunk] = []  # fewer than `ROWS` texts
         self.rows = self.examples = self.tokens = 0
 
-    def add(self, ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> None:
-        """`ids` (tokens,) of all texts of the chunk; `lengths`, `loss_from` (texts,)."""
+    def add(self, chunk: TokenChunk) -> None:
+        self.rows += len(chunk.lengths)
+        self.examples += int((chunk.lengths > 0).sum())
+        self.tokens += len(chunk.ids)
+        self._held.append(chunk)
+        while sum(len(held.lengths) for held in self._held) >= ROWS:
+            batch, rest = self._joined().split(ROWS)
+            self._write(batch)
+            self._held = [rest]
+
+    def _joined(self) -> TokenChunk:
+        if len(self._held) == 1:
+            return self._held[0]
+        return TokenChunk(*map(np.concatenate, zip(*self._held, strict=True)))
+
+    def _write(self, chunk: TokenChunk) -> None:
         import pyarrow as pa
 
-        if self.rows % ROWS:
-            raise ValueError(f"a chunk of fewer than {ROWS} rows must be the last")
-        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))
-        columns = [lists, pa.array(loss_from), pa.array(row_hashes(ids, lengths, loss_from))]
+        offsets = np.concatenate([[0], np.cumsum(chunk.lengths, dtype=np.int64)])
+        lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(chunk.ids))
+        columns = [lists, pa.array(chunk.loss_from), pa.array(chunk.hashes)]
         self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        self.rows += len(lengths)
-        self.examples += int((lengths > 0).sum())
-        self.tokens += len(ids)
 
     def close(self) -> None:
-        self._writer.close()
+        """Write the last batch, which may be shorter."""
+        try:
+            if self._held and len(self._joined().lengths):
+                self._write(self._joined())
+        finally:
+            self._writer.close()
 
 
 class TokenFile:

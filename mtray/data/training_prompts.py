@@ -8,12 +8,13 @@ row's content, never on its position.
 
 from __future__ import annotations
 
+import copy
 import heapq
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mtray.data.content_draws import choice_by_content, uniform_by_content
@@ -49,14 +50,31 @@ class Renderer:
     counts: Counter[str] = field(default_factory=Counter)
 
     def examples(self, rows: Iterable[Row]) -> Iterator[Example]:
-        """The examples of all rows of the source. Must be called once and with all of them, since
-        shots and documents combine rows. Raises DataError or ConfigError."""
+        """The examples of all rows of the source. Must be called once and with all of them if it is
+        `combining` rows. Raises DataError or ConfigError."""
         self.counts.clear()
         for example in self._examples(self._counted(rows)):
             self.counts["examples"] += 1
             yield example
         if self.noise is not None:
             self.counts.update(self.noise.counts)
+
+    @property
+    def combining(self) -> str:
+        """What makes examples of several rows at a time, in words; empty if each is of one row. By
+        Apertium rows are translated together."""
+        if self.few_shot:
+            return "shots"
+        if self.source.documents or self.source.context:
+            return "documents" if self.source.documents else "context"
+        return "apertium" if self.noise is not None and self.noise.noise.apertium else ""
+
+    def part(self) -> Renderer:
+        """The renderer for a part of the source, with counts of its own, if it combines no rows."""
+        noise = copy.copy(self.noise)
+        if noise is not None:
+            noise.counts = Counter()
+        return replace(self, noise=noise, counts=Counter())
 
     def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
         special = special_token_pattern(self.tokenizer)

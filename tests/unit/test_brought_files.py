@@ -12,7 +12,7 @@ from reader_factory import PACK, archive, put
 from records_factory import make_study
 
 from mtray.data.benchmarks.glossary import read_glossary
-from mtray.data.pipeline import content_hash
+from mtray.data.content_hashes import content_hash
 from mtray.data.readers import folders
 from mtray.data.readers.remarks import Remarks, collected
 from mtray.data.readers.sources import all_rows, stream_columns

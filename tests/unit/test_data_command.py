@@ -1,12 +1,15 @@
 """`mtray data build | peek | stats` on a small study."""
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shard_factory import BackwardsHelpers
 
 from mtray.cli import main
+from mtray.data import shards
 from mtray.data.store import build_store
 from mtray.preparation import prepare
 from mtray.search_space.space import load_space
@@ -27,6 +30,7 @@ evaluation:
   abilities: {}
 training: {max_length: 40}
 """
+OBJECTIVES = "objectives: {chrf.en-es: max, cost.seconds: min}\n"
 SPACE = "parallel_size: {type: int, low: 5, high: 9}\nlearning_rate: 0.001\n"
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 
@@ -101,6 +105,37 @@ def test_after_a_build_for_a_space_nothing_is_tokenised(study, capsys, tmp_path)
     assert "pairs+few_shot" in run(capsys, "build", study)[1]
     Path(study).write_text(STUDY + "defaults: {few_shot_share: 0.1}\n")
     assert "pairs+few_shot" in run(capsys, "build", study)[1]
+
+
+def test_a_cluster_is_asked_for_help(study, capsys, tmp_path, monkeypatch):
+    """By `data build` and before a sweep: for every store, where building takes long."""
+    asked = []
+
+    class Tasks(BackwardsHelpers):
+        def runner(self, store, work, inputs):
+            asked.append((self.address, store))
+            return super().runner(store, work, inputs)
+
+    @contextmanager
+    def tasks(address, resources, say):
+        found = Tasks()
+        found.address = address
+        yield found
+
+    monkeypatch.setattr(shards, "ALONE", 0.0)
+    monkeypatch.setattr("mtray.commands.data.shard_tasks", tasks)
+    monkeypatch.setattr("mtray.commands.data.check_address", lambda address: None)
+    monkeypatch.setattr("mtray.search.execution.shard_tasks.shard_tasks", tasks)
+    out = run(capsys, "build", study, "--address", "head:1")[1]
+    assert asked == [("head:1", "pairs"), ("head:1", "mono")]
+    assert out.count("1 of 1 shards by tasks in 1 process on 1 machine)") == 2
+    assert "  reads and filters in this process (duplicates compares rows)\n" in out
+    monkeypatch.setenv("MTRAY_STORE", str(tmp_path / "other"))
+    (tmp_path / "space.yaml").write_text(SPACE)
+    Path(study).write_text(STUDY.replace("comet: embedded", "comet: none") + OBJECTIVES)
+    loaded = load_study(Path(study))
+    prepare(loaded, load_space(tmp_path / "space.yaml"), address="head:2")
+    assert asked[2:] == [("head:2", "pairs"), ("head:2", "mono")]
 
 
 def test_a_plan_says_what_filters_left_out(study, tmp_path):
@@ -178,6 +213,7 @@ def test_stats_of_a_space_say_the_most_that_is_asked(study, capsys, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
+        (["build", "--address", "nowhere"], "expected auto or HOST:PORT of the cluster's head"),
         (["peek", "--source", "nope"], "no source 'nope'; it has pairs, mono"),
         (["peek", "--rows", "0"], "--rows: expected 1 or more"),
         (["stats", "--recipe", "alpha=1"], "'alpha' is now called reversion_alpha"),

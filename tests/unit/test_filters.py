@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mtray.data.evaluation_texts import EvaluationText
-from mtray.data.filters import KEPT, REASONS, RowFilter, build_filter, filters_of
+from mtray.data.filter_counts import KEPT, REASONS
+from mtray.data.filters import RowFilter, build_filter, filters_of
 from mtray.data.languages import Guess
 from mtray.data.leakage import EvaluationIndex
 from mtray.errors import DataError

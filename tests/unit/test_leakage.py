@@ -1,6 +1,10 @@
 """What overlaps with an evaluation text, by hand; and that every ability's texts are known."""
 
 import json
+import os
+import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -189,3 +193,25 @@ def test_abilities_by_their_columns_and_their_shots(tmp_path):
     ]  # fmt: skip
     assert unread(study) == ["harness"]
     assert len(evaluation_index(study)) == 0  # all of fewer than three words
+
+
+def test_an_index_finds_the_same_in_another_process(tmp_path):
+    """Which has other hashes of strings."""
+    long = "one two three four five six seven eight nine ten"
+    made = index("How are you today?", long)
+    texts = ["how are you today", f"{long} and more", "nothing of this"]
+    expected = [found and found.found.where for found in map(made.find, texts)]
+    assert expected == ["f: row 1", "f: row 2", None]
+    (tmp_path / "index").write_bytes(pickle.dumps((made, texts)))
+    code = (
+        "import pickle, sys; made, texts = pickle.load(open(sys.argv[1], 'rb')); "
+        "print([found and found.found.where for found in map(made.find, texts)])"
+    )
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "index")],
+            env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == str(expected), done.stderr
+    again = pickle.loads(pickle.dumps(made))
+    assert again.signature == made.signature and len(again) == len(made) == 2

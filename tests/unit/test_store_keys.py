@@ -9,7 +9,8 @@ from store_factory import a_source
 from tiny_models import byte_level
 
 from mtray.data import pipeline
-from mtray.data.pipeline import Pipeline, content_hash, tokenizer_hash
+from mtray.data.content_hashes import content_hash, tokenizer_hash
+from mtray.data.pipeline import Pipeline
 from mtray.data.token_files import (
     key_of,
 )

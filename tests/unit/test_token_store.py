@@ -27,6 +27,7 @@ from mtray.data.token_files import (
     TokenFile,
     find_store,
     get_store,
+    hashed,
     key_of,
     store_dir,
 )
@@ -42,7 +43,7 @@ def write_rows(*lengths):
     def build(writer):
         ids = np.repeat(np.arange(len(lengths)), lengths).astype(np.int32)
         from_ = np.minimum(1, lengths).astype(np.int32)
-        writer.add(ids, np.array(lengths), from_)
+        writer.add(hashed(ids, np.array(lengths), from_))
         return {"told": []}
 
     return build
@@ -71,18 +72,36 @@ def test_rows_come_back(tmp_path):
     assert not again.built and again.manifest == store.manifest
 
 
-def test_rows_of_several_batches(tmp_path):
-    def build(writer):
-        for first in range(0, 2 * ROWS + 5, ROWS):
-            ids = np.arange(first, min(first + ROWS, 2 * ROWS + 5), dtype=np.int32)
-            writer.add(ids, np.ones(len(ids), np.int64), np.zeros(len(ids), np.int32))
-        with pytest.raises(ValueError, match="must be the last"):
-            writer.add(ids, np.ones(len(ids), np.int64), np.zeros(len(ids), np.int32))
-        return {}
+SIZES = {
+    "batches": (ROWS, ROWS, 5),
+    "small and empty": (1, 0, ROWS - 2, 3, ROWS, 3),
+    "one": (2 * ROWS + 5,),
+    "large": (7, 2 * ROWS - 10, 0, 8),
+}
 
-    file = TokenFile(get_store(INPUTS, build, tmp_path).tokens)
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_a_file_does_not_depend_on_how_many_rows_come_at_a_time(tmp_path, sizes):
+    """Rows 0, 1, 2, ..., of which every third has one token and the others two."""
+
+    def build(sizes):
+        def write(writer):
+            for end in np.cumsum(sizes):
+                rows = np.arange(writer.rows, end, dtype=np.int32)
+                lengths = 1 + (rows % 3 > 0).astype(np.int64)
+                writer.add(hashed(np.repeat(rows, lengths), lengths, rows % 2))
+            return {}
+
+        return write
+
+    store = get_store({"sizes": sizes}, build(sizes), tmp_path)
+    batches = get_store(INPUTS, build(SIZES["batches"]), tmp_path)
+    for key in ("rows", "examples", "tokens", "sha256"):
+        assert store.manifest[key] == batches.manifest[key]
+    file = TokenFile(store.tokens)
     for row in (0, ROWS - 1, ROWS, 2 * ROWS - 1, 2 * ROWS, 2 * ROWS + 4):
-        assert file.row(row)[0].tolist() == [row]
+        assert file.row(row)[0].tolist() == [row] * (1 + (row % 3 > 0))
+        assert file.row(row)[1] == row % 2
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "manifest", "no manifest", "no tokens"])

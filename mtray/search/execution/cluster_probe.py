@@ -108,26 +108,31 @@ def _nonce_in(folder: Path) -> Iterator[Path]:
 
 def _ask(nonce: str, needs: Needs) -> list[tuple[str, Mapping[str, Any] | str]]:
     """The address of each alive machine, and what it answers or why it does not."""
+    return [(address, found) for _, address, found in ask_machines(_look(), nonce, asdict(needs))]
+
+
+def ask_machines(question: Callable[..., Any], *given: Any) -> list[tuple[str, str, Any]]:
+    """The node and the address of each alive machine of the joined cluster that is not drained, and
+    what `question` returns there, or a text why it returns nothing."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(num_cpus=0, max_retries=0)(_look())
+    task = ray.remote(num_cpus=0, max_retries=0)(question)
     asked, drained = {}, draining_nodes()  # nothing starts on those
     for node in ray.nodes():
         if node["Alive"] and node["NodeID"] not in drained:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            reference = task.options(scheduling_strategy=there).remote(nonce, asdict(needs))
-            asked[reference] = str(node["NodeManagerAddress"])
+            reference = task.options(scheduling_strategy=there).remote(*given)
+            asked[reference] = str(node["NodeID"]), str(node["NodeManagerAddress"])
     ray.wait([*asked], num_returns=len(asked), timeout=ANSWER_WITHIN)
-    return [(address, _answer(reference)) for reference, address in asked.items()]
+    return [(*where, _answer(reference)) for reference, where in asked.items()]
 
 
-def _answer(reference: Any) -> Mapping[str, Any] | str:
+def _answer(reference: Any) -> Any:
     import ray
 
     try:
-        found: Mapping[str, Any] = ray.get(reference, timeout=0.1)
-        return found
+        return ray.get(reference, timeout=0.1)
     except ray.exceptions.GetTimeoutError:
         return f"starts no process within {ANSWER_WITHIN:.0f} s"
     except ray.exceptions.RayError as error:

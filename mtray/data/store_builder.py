@@ -1,0 +1,99 @@
+"""The building of a token store from shards, with what is said of it meanwhile and afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from mtray.data.filter_counts import FilterCounts
+from mtray.data.shards import HERE, Builder, Helpers, ShardRunner, ShardWork, built_shards
+from mtray.data.token_files import TokenWriter
+
+Say = Callable[[str], None]
+SAID_EVERY = 20.0  # seconds
+
+
+@dataclass
+class StoreBuilder:
+    """Builds the store of one variant of a source.
+
+    - `name`: of the store, as messages call it.
+    - `say`: is told how far it is.
+    - `helpers`: other processes that build shards.
+    - `serial`: the steps that this process does for all rows, and why; empty if none.
+    """
+
+    name: str
+    say: Say
+    helpers: Helpers | None = None
+    serial: str = ""
+
+    def write(
+        self,
+        work: ShardWork,
+        rows: Iterable[Any],
+        inputs: Mapping[str, Any],
+        writer: TokenWriter,
+        found: FilterCounts,
+        rendered: Counter[str],
+    ) -> dict[str, Any]:
+        """Write the rows' shards; `found` and `rendered` are added to. Returns what the manifest
+        says of the builders. Raises DataError or ConfigError."""
+        builders: Counter[Builder] = Counter()
+        began = said = time.monotonic()
+        read = 0
+
+        def refused() -> bool:
+            return work.row_filter is not None and work.row_filter.refused
+
+        def helpers() -> ShardRunner | None:
+            if self.helpers is None:
+                return None
+            runner = self.helpers.runner(self.name, work, inputs)
+            if runner is not None and self.serial:
+                self.say(f"  {self.serial}")
+            return runner
+
+        with closing(built_shards(work, rows, helpers, refused)) as built:
+            for shard in built:
+                found.add(shard.filtered)
+                rendered.update(shard.rendered)
+                if shard.tokens is not None and not refused():
+                    writer.add(shard.tokens)
+                builders[shard.builder] += 1
+                read += shard.rows
+                now = time.monotonic()
+                if now - said >= SAID_EVERY:
+                    said, speed = now, f"{read / (now - began):,.0f} rows/s"
+                    by = builders_text(_summary(builders))
+                    self.say(f"store of {self.name}: {read:,} rows so far, {speed}{by}")
+        if work.row_filter is not None:
+            work.row_filter.check()
+        return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
+
+
+def _summary(builders: Counter[Builder]) -> dict[str, Any]:
+    """How many shards there were, and how many of them were built by tasks, in how many processes
+    of how many machines."""
+    tasks = [builder for builder in builders if builder != HERE]
+    return {
+        "shards": builders.total(),
+        "by_tasks": sum(builders[task] for task in tasks),
+        "processes": len(tasks),
+        "machines": len({node for node, _ in tasks}),
+    }
+
+
+def builders_text(found: Mapping[str, Any]) -> str:
+    """Who built a store, by its manifest; empty if the process did that asked for it."""
+    if not found.get("by_tasks"):
+        return ""
+    machines = f"{found['machines']} machine{'s' * (found['machines'] > 1)}"
+    return (
+        f", {found['by_tasks']:,} of {found['shards']:,} shards by tasks in {found['processes']} "
+        f"process{'es' * (found['processes'] > 1)} on {machines}"
+    )
