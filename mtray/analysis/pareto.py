@@ -140,8 +140,11 @@ def interval_draws(
         raise ValueError(f"shapes differ: {middle.shape}, {below.shape}, {above.shape}")
     if (below > middle).any() or (above < middle).any():
         raise ValueError("an interval must hold its value")
-    z = np.random.default_rng(seed).standard_normal((draws, *middle.shape))
-    return np.asarray(middle + z * np.where(z < 0, middle - below, above - middle) / Z95)
+    found = np.random.default_rng(seed).standard_normal((draws, *middle.shape))
+    for z in found:
+        z *= np.where(z < 0, middle - below, above - middle) / Z95
+        z += middle
+    return found
 
 
 def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:

@@ -29,6 +29,7 @@ PRIOR_FREEDOM = 4.0
 # .08 in quality, 0 in retention and up to 1.41 in single abilities, on 93 degrees of freedom
 # (`benchmarks/recipe_table.py show`).
 PRIOR_RATIO = 0.5
+AT_ONCE = 64  # draws
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,12 @@ def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: in
     rng = np.random.default_rng(seed)
     scale = spread.freedom / rng.chisquare(spread.freedom, (draws, 1, m))
     deviation = np.sqrt(np.maximum(0.0, scale * spread.variance - spread.within))
-    errors = rng.standard_normal((draws, parts.shape[1], m)) * deviation
-    found = np.zeros((draws, len(parts), m))
-    # a point has few trainings, most have one: the k-th of all points at a time
-    for k in range(int(np.count_nonzero(parts, axis=1).max())):
-        having = np.flatnonzero(np.count_nonzero(parts, axis=1) > k)
-        own = np.array([np.flatnonzero(parts[row])[k] for row in having])
-        found[:, having] += parts[having, own][:, None] * errors[:, own]
-    return found
+    # the draws of one error lie side by side, since what reads them looks at one point at a time
+    errors, found = np.empty((m, parts.shape[1], draws)), np.zeros((m, len(parts), draws))
+    for start in range(0, draws, AT_ONCE):  # what lies in the cache is transposed in no time
+        own = deviation[start : start + AT_ONCE]
+        drawn = rng.standard_normal((len(own), parts.shape[1], m)) * own
+        errors[:, :, start : start + AT_ONCE] = drawn.T
+    for point, training in zip(*np.nonzero(parts), strict=True):
+        found[:, point] += parts[point, training] * errors[:, training]
+    return found.T

@@ -23,9 +23,9 @@ from mtray.report.groups import (
     Draws,
     Group,
     mean_values,
-    measured,
     no_draws,
     paired_draws,
+    score_of,
     seed_variance,
     training_shares,
 )
@@ -33,7 +33,6 @@ from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
 DRAWS = 2000  # minimum
-PAIRS = 2_000_000  # maximum number of differences in memory at once
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,22 @@ class Joint:
     def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
         j, k = self._place[b], self.names.index(objective)
         gaps = self.values[rows, k] - self.values[j, k]
-        # one row per recipe, so that the sorted values are contiguous
-        apart = self.errors[:, rows, k].T - self.errors[:, j, k]
-        low, high = np.quantile(apart, TAILS, axis=1)
-        ends = np.stack([gaps, gaps + np.minimum(0.0, low), gaps + np.maximum(0.0, high)], axis=1)
-        return [Difference(*map(float, row)) for row in ends]
+        low, high = self._sides(rows, j, k)
+        ends = np.stack([gaps, gaps + low, gaps + high], axis=1)
+        return [Difference(*row) for row in ends.tolist()]
+
+    def _sides(self, rows: Sequence[int], j: int, k: int) -> Array:
+        """How far the 95 % intervals of the rows' differences to row `j` reach below and above
+        them in objective `k`, shape (2, rows)."""
+        apart = self._by_point[k, rows] - self._by_point[k, j]
+        low, high = np.quantile(apart, TAILS, axis=1, overwrite_input=True)
+        return np.stack([np.minimum(0.0, low), np.maximum(0.0, high)])
+
+    @cached_property
+    def _by_point(self) -> Array:
+        """The errors with the draws of a point side by side, shape (m, groups, draws): for their
+        quantiles this is several times as fast."""
+        return np.ascontiguousarray(self.errors.T)
 
     def stretch(self, candidates: Sequence[int], others: Sequence[int]) -> float:
         """The factor, at least 1, by which to widen the intervals of all pairs of a candidate and
@@ -101,17 +111,16 @@ class Joint:
         share.
         """
         rows = [self._place[n] for n in candidates]
-        others_errors = self.errors[:, [self._place[n] for n in others]][:, None]
-        most = np.zeros(len(self.errors))
         if not rows or not len(others):
             return 1.0
-        step = max(1, PAIRS // others_errors.size)
-        for start in range(0, len(rows), step):
-            apart = self.errors[:, rows[start : start + step]][:, :, None] - others_errors
-            low, high = np.quantile(apart, TAILS, axis=0)
-            sides = np.where(apart < 0, np.minimum(0.0, low), np.maximum(0.0, high))
-            beyond = np.divide(apart, sides, out=np.zeros_like(apart), where=sides != 0)
-            np.maximum(most, beyond.max(axis=(1, 2, 3)), out=most)
+        most = np.zeros(len(self.errors))
+        for j in (self._place[n] for n in others):
+            for k, errors in enumerate(self._by_point):
+                low, high = self._sides(rows, j, k)
+                apart = errors[rows] - errors[j]
+                for side in (low, high):  # an error on the other side gives a negative share
+                    reach = np.divide(1.0, side, out=np.zeros_like(side), where=side != 0)
+                    np.maximum(most, (apart * reach[:, None]).max(axis=0), out=most)
         return max(1.0, float(np.quantile(most, 0.95)))
 
     def front_chances(self, senses: Sequence[Sense]) -> Array:
@@ -141,28 +150,33 @@ def joint(
         _independent(groups, names, least) if paired is None else _means(groups, values, paired)
     )
     repeats = -(-least // len(segments))
-    segments = np.tile(segments, (repeats, 1, 1))
     spread = spread or seed_variance(groups, names, draws)
-    errors = segments + seed_draws(spread, training_shares(groups), len(segments))
+    # transposed, so that the draws of a point lie side by side
+    errors = seed_draws(spread, training_shares(groups), repeats * len(segments)).T
+    for own in np.split(errors, repeats, axis=2):
+        own += segments.T
     numbers = tuple(group.original.number for group in groups)
-    return Joint(numbers, tuple(names), values, errors, spread, paired is not None)
+    return Joint(numbers, tuple(names), values, errors.T, spread, paired is not None)
 
 
 def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
     """Errors of the groups' means over the segments, from draws of shape (resamples, trials, m)."""
-    ends = np.cumsum([len(group.seeds) for group in groups])[:-1]
-    means = [part.mean(axis=1) for part in np.split(paired, ends, axis=1)]
-    return np.asarray(np.stack(means, axis=1) - values)
+    counts = np.array([len(group.seeds) for group in groups])
+    begins = np.cumsum(counts) - counts
+    sums = np.add.reduceat(paired.T, begins, axis=1)
+    return np.asarray((sums / counts[:, None] - values.T[:, :, None]).T)
 
 
 def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
     """The same, drawn for each mean from its trials' averaged interval."""
-    scores = [[[measured(t)[n] for n in names] for t in g.seeds] for g in groups]
+    scores = [[[score_of(t, n) for n in names] for t in g.seeds] for g in groups]
     value, low, high = (
         np.array([np.mean([[getattr(s, part) for s in t] for t in g], axis=0) for g in scores])
         for part in ("value", "low", "high")
     )
-    return np.asarray(interval_draws(value, low, high, draws) - value)
+    found = interval_draws(value, low, high, draws)
+    found -= value
+    return found
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:

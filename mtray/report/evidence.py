@@ -15,7 +15,15 @@ import numpy.typing as npt
 from mtray.errors import RunError
 from mtray.report.abilities import ability_measures
 from mtray.report.differences import joint
-from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured, no_draws
+from mtray.report.groups import (
+    Draws,
+    Group,
+    complete_trials,
+    group_trials,
+    has_scores,
+    measured,
+    no_draws,
+)
 from mtray.report.units import in_points
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
@@ -108,7 +116,7 @@ def evidence(
     if not groups:
         raise RunError(f"{run_dir}: no trained recipe is complete yet")
     names = list(dict.fromkeys([*objectives, *ability_measures(base.original.scores)]))
-    names = [n for n in names if all(n in measured(t) for g in groups for t in g.trials)]
+    names = [n for n in names if all(has_scores(t, [n]) for g in groups for t in g.trials)]
     if missing := [n for n in objectives if n not in names]:
         raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")
     found = joint([base, *groups], names, draws)

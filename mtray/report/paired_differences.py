@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from mtray.errors import ConfigError
 from mtray.report.differences import Difference, Joint, joint
-from mtray.report.groups import Draws, Group, group_trials, measured, no_draws, seed_variance
+from mtray.report.groups import (
+    Draws,
+    Group,
+    group_trials,
+    has_scores,
+    measured,
+    no_draws,
+    seed_variance,
+)
 from mtray.run_files import trial_name
 from mtray.schema import Role
 
@@ -75,7 +83,7 @@ def all_differences(
         g.original.number: {other: {} for other in references} for g in groups
     }
     for name in dict.fromkeys(n for g in groups for t in g.trials for n in measured(t)):
-        having = [g for g in groups if all(name in measured(t) for t in g.trials)]
+        having = [g for g in groups if all(has_scores(t, [name]) for t in g.trials)]
         numbers = [g.original.number for g in having]
         if not {*numbers} & {*references}:
             continue
@@ -96,8 +104,8 @@ def trial_differences(
     of = next(g for g in groups if g.original.number == reference)
 
     def differences(name: str) -> dict[int, Difference]:
-        trials = [t for g in groups for t in g.trials if name in measured(t)]
-        if not all(name in measured(t) for t in of.trials):
+        trials = [t for g in groups for t in g.trials if has_scores(t, [name])]
+        if not all(has_scores(t, [name]) for t in of.trials):
             return {}
         spread = seed_variance(group_trials(trials), [name], draws)
         # the recipe comes first; its own trials share their trainings with it
