@@ -4,7 +4,7 @@ their errors."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -91,6 +91,14 @@ class Evidence:
             centred = errors - errors.mean(axis=0)
             self._covariances[name] = np.asarray(centred.T @ centred / (len(errors) - 1))
         return self._covariances[name]
+
+    def only(self, places: Sequence[int]) -> Evidence:
+        """The evidence of some of the recipes."""
+        return replace(
+            self, records=tuple(self.records[i] for i in places),
+            seeds=tuple(self.seeds[i] for i in places),
+            gaps=self.gaps[places], errors=self.errors[:, places],
+        )  # fmt: skip
 
     @cached_property
     def _covariances(self) -> dict[str, Array]:

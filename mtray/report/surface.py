@@ -129,6 +129,21 @@ class ModelledRun:
         """The means of `predict`, without the work for the deviations."""
         return self.surface.means(self.coordinates.features(recipes))
 
+    def trained_means(self) -> Array:
+        """The same for the trained recipes, in no time, shape (n, measures)."""
+        return np.column_stack([p.parts[0].own_means() for p in self.surface.processes])
+
+    def trained_deviations(self, reference: int | None, draws: int) -> Array:
+        """At most the standard deviations of the trained recipes' values, or of their differences
+        from recipe `reference`, by so many draws of their errors, shape (n, measures)."""
+        errors = self.evidence.errors[:draws]
+        return np.column_stack(
+            [
+                p.parts[0].own_deviations(reference, errors[:, :, self.evidence.names.index(name)])
+                for name, p in zip(self.names, self.surface.processes, strict=True)
+            ]
+        )
+
     def predict(self, recipes: Iterable[Recipe]) -> tuple[Array, Array]:
         """Means and standard deviations of the differences from the base model, each of shape
         (recipes, measures)."""
