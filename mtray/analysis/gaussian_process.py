@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
 
-from mtray.analysis.shared_errors import own_errors
+from mtray.analysis.shared_errors import own_variances
 
 Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
@@ -56,7 +56,8 @@ class Process:
     def shared(self) -> Array | None:
         """The part of the known errors beyond each value's own, shape (n, n). It does not affect
         the mean, but is added in full to its variance. None: there is none."""
-        found = self.known - own_errors(self.known)
+        found = self.known.copy()
+        found[np.diag_indices_from(found)] -= own_variances(self.known)
         return found if found.any() else None
 
     def _gain(self, solved: Array) -> Array:
@@ -135,7 +136,7 @@ class Process:
     @cached_property
     def _own(self) -> Array:
         """The variance of each value's own noise, shape (n,)."""
-        return np.asarray(self.noise + JITTER + np.diag(own_errors(self.known)))
+        return np.asarray(self.noise + JITTER + own_variances(self.known))
 
     @cached_property
     def _precisions(self) -> Array:
@@ -162,8 +163,8 @@ def conditioned(
     x: Array, scaled: Array, unit: tuple[float, float], theta: Array, known: Array, offset: float
 ) -> Process:
     scales, (signal, slope, noise) = np.exp(theta[:-3]), np.exp(theta[-3:]).tolist()
-    kernel = signal * matern(distances(x, x, scales)) + slope * linear_kernel(x, x)
-    noisy = kernel + (noise + JITTER) * np.eye(len(x)) + own_errors(known) + offset
+    noisy = signal * matern(distances(x, x, scales)) + slope * linear_kernel(x, x) + offset
+    noisy[np.diag_indices_from(noisy)] += noise + JITTER + own_variances(known)
     factor = cholesky(noisy, lower=True)
     weights = cho_solve((factor, True), scaled)
     return Process(x, *unit, scales, signal, slope, noise, known, offset, factor, weights)

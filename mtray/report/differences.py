@@ -80,10 +80,21 @@ class Joint:
         found = self._differences(range(len(self.numbers)), b, objective)
         return dict(zip(self.numbers, found, strict=True))
 
+    @cached_property
+    def _known_sides(self) -> dict[tuple[int, int], Array]:
+        return {}
+
+    def _all_sides(self, j: int, k: int) -> Array:
+        """`_sides` of all rows; kept, since a report asks several times for those to a baseline."""
+        if (j, k) not in self._known_sides:
+            self._known_sides[j, k] = self._sides(range(len(self.numbers)), j, k)
+        return self._known_sides[j, k]
+
     def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
         j, k = self._place[b], self.names.index(objective)
         gaps = self.values[rows, k] - self.values[j, k]
-        low, high = self._sides(rows, j, k)
+        few = len(rows) == 1 and (j, k) not in self._known_sides
+        low, high = self._sides(rows, j, k) if few else self._all_sides(j, k)[:, rows]
         ends = np.stack([gaps, gaps + low, gaps + high], axis=1)
         return [Difference(*row) for row in ends.tolist()]
 
@@ -116,9 +127,9 @@ class Joint:
         most = np.zeros(len(self.errors))
         for j in (self._place[n] for n in others):
             for k, errors in enumerate(self._by_point):
-                low, high = self._sides(rows, j, k)
                 apart = errors[rows] - errors[j]
-                for side in (low, high):  # an error on the other side gives a negative share
+                # an error on the other side gives a negative share
+                for side in self._all_sides(j, k)[:, rows]:
                     reach = np.divide(1.0, side, out=np.zeros_like(side), where=side != 0)
                     np.maximum(most, (apart * reach[:, None]).max(axis=0), out=most)
         return max(1.0, float(np.quantile(most, 0.95)))

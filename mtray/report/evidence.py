@@ -87,9 +87,9 @@ class Evidence:
         """The covariance of the gaps' errors in one measure, shape (n, n). Recipes share the base
         model and the segments, so it is not diagonal."""
         if name not in self._covariances:
-            errors = self.errors[:, :, self.names.index(name)]
-            centred = errors - errors.mean(axis=0)
-            self._covariances[name] = np.asarray(centred.T @ centred / (len(errors) - 1))
+            errors = self.errors[:, :, self.names.index(name)].T
+            centred = errors - errors.mean(axis=1, keepdims=True)
+            self._covariances[name] = np.asarray(centred @ centred.T / (errors.shape[1] - 1))
         return self._covariances[name]
 
     def only(self, places: Sequence[int]) -> Evidence:

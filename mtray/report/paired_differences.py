@@ -6,9 +6,10 @@ All trials answer the same segments, so the interval of a difference is a paired
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from mtray.analysis.seed_variance import SeedVariance
 from mtray.errors import ConfigError
 from mtray.report.differences import Difference, Joint, joint
 from mtray.report.groups import (
@@ -75,10 +76,15 @@ def reference_note(groups: Sequence[Group], reference: int | None) -> tuple[str,
 
 
 def all_differences(
-    groups: Sequence[Group], together: Joint, references: Sequence[int], draws: Draws = no_draws
+    groups: Sequence[Group],
+    together: Joint,
+    references: Sequence[int],
+    draws: Draws = no_draws,
+    spreads: Mapping[str, SeedVariance] | None = None,
 ) -> dict[int, Differences]:
     """Every recipe's differences to the recipes of these numbers, by its own number, in everything
-    measured in both. `together`: the joint errors of all groups in the objectives."""
+    measured in both. `together`: the joint errors of all groups in the objectives. `spreads`:
+    `seed_spreads` of the groups, if they are known."""
     found: dict[int, Differences] = {
         g.original.number: {other: {} for other in references} for g in groups
     }
@@ -87,7 +93,10 @@ def all_differences(
         numbers = [g.original.number for g in having]
         if not {*numbers} & {*references}:
             continue
-        known = together if name in together.names else joint(having, [name], draws)
+        spread = spreads[name] if spreads and len(having) == len(groups) else None
+        known = together
+        if name not in together.names:
+            known = joint(having, [name], draws, spread=spread)
         for other in [n for n in references if n in numbers]:
             gaps = known.differences(other, name)
             for number in numbers:

@@ -166,7 +166,8 @@ def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
     sign = 1 if sense == "max" else -1
     mixed = np.array([[sign, 0, -sign * COMPARABLE * exchange], [0, 1, 1]])
     names = (*known.names, SHORTFALL)
-    return replace(known, names=names, values=known.values @ mixed, errors=known.errors @ mixed)
+    errors = np.tensordot(mixed.T, known.errors.T, 1).T
+    return replace(known, names=names, values=known.values @ mixed, errors=errors)
 
 
 def disagreement(first: Difference, second: Difference, beyond: Difference) -> Disagreement | None:

@@ -16,11 +16,21 @@ SHARE = "retention."  # prefix of an ability's name
 WORST = f"{SHARE}worst"
 
 
-def mean_records(groups: Sequence[Group], draws: Draws = no_draws) -> list[TrialRecord]:
-    """One record for each group: the original's, with means over seeds as its values and the mean
-    duration as its `seconds`. `retention.worst` is the minimum of the abilities' means."""
+def seed_spreads(groups: Sequence[Group], draws: Draws = no_draws) -> dict[str, SeedVariance]:
+    """The seed variance of everything that was measured, each by itself, by name."""
     names = dict.fromkeys(name for group in groups for t in group.trials for name in measured(t))
-    spreads = {name: seed_variance(groups, [name], draws) for name in names}
+    return {name: seed_variance(groups, [name], draws) for name in names}
+
+
+def mean_records(
+    groups: Sequence[Group],
+    draws: Draws = no_draws,
+    spreads: Mapping[str, SeedVariance] | None = None,
+) -> list[TrialRecord]:
+    """One record for each group: the original's, with means over seeds as its values and the mean
+    duration as its `seconds`. `retention.worst` is the minimum of the abilities' means. `spreads`:
+    `seed_spreads`, if they are known."""
+    spreads = seed_spreads(groups, draws) if spreads is None else spreads
     return [_mean_record(group, spreads) for group in groups]
 
 
