@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, lapack, solve_triangular
 
 from mtray.analysis.shared_errors import own_variances
 
@@ -180,22 +180,24 @@ def distances(a: Array, b: Array, scales: Array) -> Array:
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Normal draws of shape (count, k)."""
     if len(mean) > MANY:
-        return np.asarray(mean + rng.standard_normal((count, len(mean))) @ _pivoted(covariance).T)
+        factor, order = _pivoted(covariance)
+        normal = rng.standard_normal((count, len(mean))).T
+        found = np.empty((count, len(mean)))
+        found[:, order] = blas.dtrmm(1.0, factor, normal, lower=1, overwrite_b=1).T
+        found += mean
+        return found
     # not by Cholesky: the covariance of neighbouring points is singular up to rounding
     variances, axes = np.linalg.eigh(covariance)
     factor = axes * np.sqrt(np.maximum(variances, 0.0))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
 
 
-def _pivoted(covariance: Array) -> Array:
-    """A matrix of shape (k, k) whose product with its transpose is the covariance up to rounding,
-    which may be singular: its Cholesky factor with pivots."""
+def _pivoted(covariance: Array) -> tuple[Array, npt.NDArray[np.int64]]:
+    """The lower Cholesky factor of a covariance with its rows in another order, and this order; the
+    covariance may be singular up to rounding."""
     factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
-    factor = np.tril(factor)
     factor[:, rank:] = 0.0  # not computed
-    found = np.empty_like(factor)
-    found[order - 1] = factor
-    return np.asarray(found)
+    return factor, order - 1
 
 
 def linear_kernel(a: Array, b: Array) -> Array:

@@ -13,6 +13,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.standard_draws import standard_draws
 from mtray.analysis.uncertainty import Z95
 from mtray.schema import Sense
 
@@ -132,19 +133,21 @@ def interval_draws(
     `low` and `high`.
 
     Normal on each side with a separate scale, because an interval near a bound (retention near 1)
-    is asymmetric. Points and objectives are drawn independently; if trials share their test
-    segments this overstates the noise of a difference.
+    is asymmetric. Points and objectives are drawn independently, and the draws of an objective do
+    not depend on those after it; if trials share their test segments this overstates the noise of a
+    difference.
     """
     middle, below, above = _checked(values), _checked(low), _checked(high)
     if not middle.shape == below.shape == above.shape:
         raise ValueError(f"shapes differ: {middle.shape}, {below.shape}, {above.shape}")
     if (below > middle).any() or (above < middle).any():
         raise ValueError("an interval must hold its value")
-    found = np.random.default_rng(seed).standard_normal((draws, *middle.shape))
-    for z in found:
-        z *= np.where(z < 0, middle - below, above - middle) / Z95
-        z += middle
-    return found
+    found = np.empty((*middle.T.shape, draws))
+    for k, own in enumerate(found):
+        _, z = standard_draws(len(middle), draws, seed + k)
+        for point, (m, b, a) in enumerate(zip(middle[:, k], below[:, k], above[:, k], strict=True)):
+            own[point] = m + z[point] * np.where(z[point] < 0, (m - b) / Z95, (a - m) / Z95)
+    return found.T
 
 
 def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:

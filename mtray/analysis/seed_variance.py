@@ -16,6 +16,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.standard_draws import standard_draws
 from mtray.analysis.uncertainty import LEVEL, student_t
 
 Array = npt.NDArray[np.float64]
@@ -29,7 +30,6 @@ PRIOR_FREEDOM = 4.0
 # .08 in quality, 0 in retention and up to 1.41 in single abilities, on 93 degrees of freedom
 # (`benchmarks/recipe_table.py show`).
 PRIOR_RATIO = 0.5
-AT_ONCE = 64  # draws
 
 
 @dataclass(frozen=True)
@@ -144,21 +144,18 @@ def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: in
     Points that share trainings share their errors.
 
     Each draw uses one variance for all trainings, from its posterior (variance * freedom / chi
-    squared), minus the bootstrap's part, then normal errors. Objectives are independent.
+    squared), minus the bootstrap's part, then normal errors. Objectives are independent, and the
+    draws of one do not depend on how many come after it.
     """
     parts = np.asarray(shares, dtype=np.float64)
-    m = len(spread.variance)
+    found = np.zeros((len(spread.variance), len(parts), draws))
     if not spread.freedom or not parts.any():
-        return np.zeros((draws, len(parts), m))
-    rng = np.random.default_rng(seed)
-    scale = spread.freedom / rng.chisquare(spread.freedom, (draws, 1, m))
-    deviation = np.sqrt(np.maximum(0.0, scale * spread.variance - spread.within))
-    # the draws of one error lie side by side, since what reads them looks at one point at a time
-    errors, found = np.empty((m, parts.shape[1], draws)), np.zeros((m, len(parts), draws))
-    for start in range(0, draws, AT_ONCE):  # what lies in the cache is transposed in no time
-        own = deviation[start : start + AT_ONCE]
-        drawn = rng.standard_normal((len(own), parts.shape[1], m)) * own
-        errors[:, :, start : start + AT_ONCE] = drawn.T
-    for point, training in zip(*np.nonzero(parts), strict=True):
-        found[:, point] += parts[point, training] * errors[:, training]
+        return found.T
+    adds = [(*place, parts[place]) for place in zip(*np.nonzero(parts), strict=True)]
+    for k, own in enumerate(found):
+        scale, normal = standard_draws(parts.shape[1], draws, seed + k, spread.freedom)
+        variance = scale * spread.variance[k] - spread.within[k]
+        deviation = np.sqrt(np.maximum(0.0, variance))
+        for point, training, share in adds:
+            own[point] += share * (normal[training] * deviation)
     return found.T

@@ -22,7 +22,7 @@ from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
 FEW = 256  # recipes; all of so few are kept
-DOUBT = 1e-4
+DOUBT = 1e-3
 CERTAIN = 4.5  # standard deviations by which a recipe surely reaches a floor
 ERRORS = 256  # draws that the errors' part of a standard deviation is estimated from
 
@@ -51,8 +51,9 @@ def contenders(
 def _chances(surface: ModelledRun, means: Array, prefer: Utility) -> Array:
     """Each recipe's probability of being preferred to the best of those that surely reach all
     floors, at most, shape (n,); 1 if none does. `means`, shape (n, m), more is better."""
-    apart = surface.trained_deviations(None, ERRORS)
-    above = (means - prefer.floors) / apart  # inf without a floor
+    above = np.full(means.shape, np.inf)
+    if prefer.floored:
+        above = (means - prefer.floors) / surface.trained_deviations(None, ERRORS)
     sure = (above >= CERTAIN).all(axis=1)
     if not sure.any():
         return np.ones(len(means))

@@ -162,32 +162,30 @@ def joint(
     )
     repeats = -(-least // len(segments))
     spread = spread or seed_variance(groups, names, draws)
-    # transposed, so that the draws of a point lie side by side
-    errors = seed_draws(spread, training_shares(groups), repeats * len(segments)).T
-    for own in np.split(errors, repeats, axis=2):
-        own += segments.T
+    segments = np.tile(segments.T, repeats).T if repeats > 1 else segments
+    errors = segments + seed_draws(spread, training_shares(groups), len(segments))
     numbers = tuple(group.original.number for group in groups)
-    return Joint(numbers, tuple(names), values, errors.T, spread, paired is not None)
+    return Joint(numbers, tuple(names), values, errors, spread, paired is not None)
 
 
 def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
     """Errors of the groups' means over the segments, from draws of shape (resamples, trials, m)."""
+    return np.asarray((_group_means(groups, paired.T, axis=1) - values.T[:, :, None]).T)
+
+
+def _group_means(groups: Sequence[Group], values: Array, axis: int = -1) -> Array:
+    """Means over the seeds of each group along an axis of all groups' seeds."""
     counts = np.array([len(group.seeds) for group in groups])
-    begins = np.cumsum(counts) - counts
-    sums = np.add.reduceat(paired.T, begins, axis=1)
-    return np.asarray((sums / counts[:, None] - values.T[:, :, None]).T)
+    sums = np.add.reduceat(values, np.cumsum(counts) - counts, axis=axis)
+    return np.asarray(np.moveaxis(np.moveaxis(sums, axis, -1) / counts, -1, axis))
 
 
 def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
     """The same, drawn for each mean from its trials' averaged interval."""
-    scores = [[[score_of(t, n) for n in names] for t in g.seeds] for g in groups]
-    value, low, high = (
-        np.array([np.mean([[getattr(s, part) for s in t] for t in g], axis=0) for g in scores])
-        for part in ("value", "low", "high")
-    )
-    found = interval_draws(value, low, high, draws)
-    found -= value
-    return found
+    scores = [score_of(t, name) for name in names for g in groups for t in g.seeds]
+    parts = np.array([(s.value, s.low, s.high) for s in scores]).T.reshape(3, len(names), -1)
+    value, low, high = np.moveaxis(_group_means(groups, parts), 1, 2)
+    return interval_draws(value, low, high, draws) - value
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:

@@ -111,8 +111,10 @@ def evidence(
     objectives: Sequence[str],
     draws: Draws = no_draws,
     run_dir: Path = Path(),
+    abilities: bool = True,
 ) -> Evidence:
-    """The evidence of the objectives, and of every ability that retention averages in all trials.
+    """The evidence of the objectives and, with `abilities`, of every ability that retention
+    averages in all trials.
 
     Raises RunError if the base model is not measured or nothing is trained.
     """
@@ -123,7 +125,8 @@ def evidence(
     groups = [g for g in groups if g.n_seeds]
     if not groups:
         raise RunError(f"{run_dir}: no trained recipe is complete yet")
-    names = list(dict.fromkeys([*objectives, *ability_measures(base.original.scores)]))
+    others = ability_measures(base.original.scores) if abilities else []
+    names = list(dict.fromkeys([*objectives, *others]))
     names = [n for n in names if all(has_scores(t, [n]) for g in groups for t in g.trials)]
     if missing := [n for n in objectives if n not in names]:
         raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")

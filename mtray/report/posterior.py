@@ -240,7 +240,8 @@ def posterior_of(
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:
         return None
-    return study_posterior(evidence(complete, list(study.objectives), draws), study, space)
+    found = evidence(complete, list(study.objectives), draws, abilities=False)
+    return study_posterior(found, study, space)
 
 
 def study_posterior(found: Evidence, study: Study, space: Space) -> JointPosterior:
