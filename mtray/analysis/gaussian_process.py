@@ -206,4 +206,6 @@ def linear_kernel(a: Array, b: Array) -> Array:
 
 
 def matern(r: Array) -> Array:
-    return np.asarray((1 + SQRT5 * r + 5 / 3 * r**2) * np.exp(-SQRT5 * r))
+    found = np.exp(-SQRT5 * r)
+    found *= 1 + r * (SQRT5 + 5 / 3 * r)
+    return np.asarray(found)

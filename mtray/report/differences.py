@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.pareto import front_probability, interval_draws, maximised
+from mtray.analysis.row_quantiles import interval_ends
 from mtray.analysis.seed_variance import SeedVariance, seed_draws
-from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import (
     Draws,
     Group,
@@ -33,6 +33,7 @@ from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
 DRAWS = 2000  # minimum
+ROWS = 64  # recipes at a time, whose draws fit in the cache
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,25 @@ class Joint:
     def _all_sides(self, j: int, k: int) -> Array:
         """`_sides` of all rows; kept, since a report asks several times for those to a baseline."""
         if (j, k) not in self._known_sides:
-            self._known_sides[j, k] = self._sides(range(len(self.numbers)), j, k)
+            self._known_sides[j, k] = self._sides(slice(None), j, k)
         return self._known_sides[j, k]
 
     def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
         j, k = self._place[b], self.names.index(objective)
         gaps = self.values[rows, k] - self.values[j, k]
         few = len(rows) == 1 and (j, k) not in self._known_sides
-        low, high = self._sides(rows, j, k) if few else self._all_sides(j, k)[:, rows]
+        low, high = (
+            self._sides(slice(rows[0], rows[0] + 1), j, k)
+            if few
+            else (self._all_sides(j, k)[:, rows])
+        )
         ends = np.stack([gaps, gaps + low, gaps + high], axis=1)
         return [Difference(*row) for row in ends.tolist()]
 
-    def _sides(self, rows: Sequence[int], j: int, k: int) -> Array:
+    def _sides(self, rows: slice, j: int, k: int) -> Array:
         """How far the 95 % intervals of the rows' differences to row `j` reach below and above
         them in objective `k`, shape (2, rows)."""
-        apart = self._by_point[k, rows] - self._by_point[k, j]
-        low, high = np.quantile(apart, TAILS, axis=1, overwrite_input=True)
+        low, high = interval_ends(self._by_point[k, rows], self._by_point[k, j])
         return np.stack([np.minimum(0.0, low), np.maximum(0.0, high)])
 
     @cached_property
@@ -127,11 +131,14 @@ class Joint:
         most = np.zeros(len(self.errors))
         for j in (self._place[n] for n in others):
             for k, errors in enumerate(self._by_point):
-                apart = errors[rows] - errors[j]
+                sides = self._all_sides(j, k)
                 # an error on the other side gives a negative share
-                for side in self._all_sides(j, k)[:, rows]:
-                    reach = np.divide(1.0, side, out=np.zeros_like(side), where=side != 0)
-                    np.maximum(most, (apart * reach[:, None]).max(axis=0), out=most)
+                shares = np.divide(1.0, sides, out=np.zeros_like(sides), where=sides != 0)
+                for start in range(0, len(rows), ROWS):
+                    some = rows[start : start + ROWS]
+                    apart = errors[some] - errors[j]
+                    for share in shares[:, some]:
+                        np.maximum(most, (apart * share[:, None]).max(axis=0), out=most)
         return max(1.0, float(np.quantile(most, 0.95)))
 
     def front_chances(self, senses: Sequence[Sense]) -> Array:
@@ -163,9 +170,9 @@ def joint(
     repeats = -(-least // len(segments))
     spread = spread or seed_variance(groups, names, draws)
     segments = np.tile(segments.T, repeats).T if repeats > 1 else segments
-    errors = segments + seed_draws(spread, training_shares(groups), len(segments))
+    segments += seed_draws(spread, training_shares(groups), len(segments))
     numbers = tuple(group.original.number for group in groups)
-    return Joint(numbers, tuple(names), values, errors, spread, paired is not None)
+    return Joint(numbers, tuple(names), values, segments, spread, paired is not None)
 
 
 def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
@@ -185,7 +192,7 @@ def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> A
     scores = [score_of(t, name) for name in names for g in groups for t in g.seeds]
     parts = np.array([(s.value, s.low, s.high) for s in scores]).T.reshape(3, len(names), -1)
     value, low, high = np.moveaxis(_group_means(groups, parts), 1, 2)
-    return interval_draws(value, low, high, draws) - value
+    return interval_draws(np.zeros_like(value), low - value, high - value, draws)
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:
