@@ -173,8 +173,9 @@ def conditioned(
 def distances(a: Array, b: Array, scales: Array) -> Array:
     """Euclidean distances in units of the length scales, shape (len(a), len(b))."""
     a, b = a / scales, b / scales
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+    squares = (-2 * a) @ b.T
+    squares += (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :]
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares))
 
 
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
