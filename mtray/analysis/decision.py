@@ -87,7 +87,7 @@ def choose(draws: Array, margin: float = MARGIN, shortfall: Array | None = None)
         return Choice(0, 1.0, chances, reaches, None, 0.0, 0.0)
     beaten = _beaten(draws, short, best, margin)
     others = np.delete(np.arange(k), best)
-    often = np.array([beaten[:, i].mean() for i in others])
+    often = beaten.mean(axis=0)[others]
     nearer = short[:, others] - short[:, [best]]
     apart = np.where(np.abs(nearer) > margin, nearer, draws[:, [best]] - draws[:, others])
     # ties, such as between candidates that are never ahead, go to the nearest

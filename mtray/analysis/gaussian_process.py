@@ -12,15 +12,16 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, cholesky, lapack, solve_triangular
+from scipy.linalg import blas, cho_solve, cholesky, lapack, solve_triangular
 
-from mtray.analysis.shared_errors import own_errors
+from mtray.analysis.shared_errors import own_variances
 
 Array = npt.NDArray[np.float64]
 SQRT5 = math.sqrt(5.0)
 MIDDLE = 0.5
 JITTER = 1e-9
-MANY = 1000  # points above which draws are made by Cholesky, in a tenth of the time
+MANY = 400  # points above which draws are made by Cholesky, in a tenth of the time
+WIDE = 1.5  # for a variance that is estimated from some 250 draws: over five of its errors more
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Process:
     def shared(self) -> Array | None:
         """The part of the known errors beyond each value's own, shape (n, n). It does not affect
         the mean, but is added in full to its variance. None: there is none."""
-        found = self.known - own_errors(self.known)
+        found = self.known.copy()
+        found[np.diag_indices_from(found)] -= own_variances(self.known)
         return found if found.any() else None
 
     def _gain(self, solved: Array) -> Array:
@@ -99,11 +101,48 @@ class Process:
         there as predicted from the other values, including its own error, with the shared errors
         unchanged; each of shape (n,), in the values' unit. Hyperparameters stay as fitted to all
         values (Rasmussen & Williams 2006, section 5.4.2)."""
-        precision = cho_solve((self.factor, True), np.eye(len(self.points)))
-        variance = 1 / np.diag(precision)
-        values = self.factor @ (self.factor.T @ self.weights)
-        mean = values - self.weights * variance
+        variance = 1 / self._precisions
+        mean = self._values - self.weights * variance
         return self.shift + self.unit * mean, self.unit * np.sqrt(variance)
+
+    def own_means(self) -> Array:
+        """The means of `predict` at the values' own points, in no time, shape (n,)."""
+        return np.asarray(self.shift + self.unit * (self._values - self._own * self.weights))
+
+    def own_deviations(self, reference: int | None, errors: Array) -> Array:
+        """At most the standard deviations of the values without noise at their own points, shape
+        (n,), or of their differences from that at the point `reference`. `errors`: draws of the
+        values' known errors, in their unit, shape (draws, n).
+
+        With the kernel K and the values' own noise S, their covariance is S - S (K + S)^-1 S. The
+        known errors e, of which a part is in S already, add (I - S (K + S)^-1) e."""
+        solved = cho_solve((self.factor, True), errors.T / self.unit)
+        moved = errors.T / self.unit - self._own[:, None] * solved
+        variance = self._own - self._own**2 * self._precisions
+        if reference is not None:
+            moved -= moved[reference]
+            beside = cho_solve((self.factor, True), np.eye(1, len(self.points), reference)[0])
+            crossed = -self._own * self._own[reference] * beside
+            crossed[reference] = variance[reference]
+            variance = variance + variance[reference] - 2 * crossed
+        found = np.maximum(variance, 0.0) + WIDE * moved.var(axis=1)
+        return np.asarray(self.unit * np.sqrt(found))
+
+    @cached_property
+    def _values(self) -> Array:
+        """The values, scaled, shape (n,)."""
+        return np.asarray(self.factor @ (self.factor.T @ self.weights))
+
+    @cached_property
+    def _own(self) -> Array:
+        """The variance of each value's own noise, shape (n,)."""
+        return np.asarray(self.noise + JITTER + own_variances(self.known))
+
+    @cached_property
+    def _precisions(self) -> Array:
+        """The diagonal of (what `factor` is of)^-1, shape (n,)."""
+        inverse, _ = lapack.dtrtri(self.factor, lower=1)
+        return np.asarray(np.square(inverse).sum(axis=0))
 
     def _kernel(self, a: Array, b: Array) -> Array:
         curved = self.signal * matern(distances(a, b, self.scales))
@@ -124,8 +163,8 @@ def conditioned(
     x: Array, scaled: Array, unit: tuple[float, float], theta: Array, known: Array, offset: float
 ) -> Process:
     scales, (signal, slope, noise) = np.exp(theta[:-3]), np.exp(theta[-3:]).tolist()
-    kernel = signal * matern(distances(x, x, scales)) + slope * linear_kernel(x, x)
-    noisy = kernel + (noise + JITTER) * np.eye(len(x)) + own_errors(known) + offset
+    noisy = signal * matern(distances(x, x, scales)) + slope * linear_kernel(x, x) + offset
+    noisy[np.diag_indices_from(noisy)] += noise + JITTER + own_variances(known)
     factor = cholesky(noisy, lower=True)
     weights = cho_solve((factor, True), scaled)
     return Process(x, *unit, scales, signal, slope, noise, known, offset, factor, weights)
@@ -134,29 +173,32 @@ def conditioned(
 def distances(a: Array, b: Array, scales: Array) -> Array:
     """Euclidean distances in units of the length scales, shape (len(a), len(b))."""
     a, b = a / scales, b / scales
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0.0)))
+    squares = (-2 * a) @ b.T
+    squares += (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :]
+    return np.asarray(np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares))
 
 
 def drawn(mean: Array, covariance: Array, count: int, rng: np.random.Generator) -> Array:
     """Normal draws of shape (count, k)."""
     if len(mean) > MANY:
-        return np.asarray(mean + rng.standard_normal((count, len(mean))) @ _pivoted(covariance).T)
+        factor, order = _pivoted(covariance)
+        normal = rng.standard_normal((count, len(mean))).T
+        found = np.empty((count, len(mean)))
+        found[:, order] = blas.dtrmm(1.0, factor, normal, lower=1, overwrite_b=1).T
+        found += mean
+        return found
     # not by Cholesky: the covariance of neighbouring points is singular up to rounding
     variances, axes = np.linalg.eigh(covariance)
     factor = axes * np.sqrt(np.maximum(variances, 0.0))
     return np.asarray(mean + rng.standard_normal((count, len(mean))) @ factor.T)
 
 
-def _pivoted(covariance: Array) -> Array:
-    """A matrix of shape (k, k) whose product with its transpose is the covariance up to rounding,
-    which may be singular: its Cholesky factor with pivots."""
+def _pivoted(covariance: Array) -> tuple[Array, npt.NDArray[np.int64]]:
+    """The lower Cholesky factor of a covariance with its rows in another order, and this order; the
+    covariance may be singular up to rounding."""
     factor, order, rank, _ = lapack.dpstrf(covariance, lower=1)
-    factor = np.tril(factor)
     factor[:, rank:] = 0.0  # not computed
-    found = np.empty_like(factor)
-    found[order - 1] = factor
-    return np.asarray(found)
+    return factor, order - 1
 
 
 def linear_kernel(a: Array, b: Array) -> Array:
@@ -165,4 +207,6 @@ def linear_kernel(a: Array, b: Array) -> Array:
 
 
 def matern(r: Array) -> Array:
-    return np.asarray((1 + SQRT5 * r + 5 / 3 * r**2) * np.exp(-SQRT5 * r))
+    found = np.exp(-SQRT5 * r)
+    found *= 1 + r * (SQRT5 + 5 / 3 * r)
+    return np.asarray(found)

@@ -19,7 +19,7 @@ from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import minimize
 
 from mtray.analysis.gaussian_process import JITTER, SQRT5, Process, conditioned, linear_kernel
-from mtray.analysis.shared_errors import own_errors
+from mtray.analysis.shared_errors import own_variances
 
 Array = npt.NDArray[np.float64]
 # (mean, deviation) of the normal priors on logarithms; the values are scaled to variance 1
@@ -81,7 +81,7 @@ class ScaledData:
         some = np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
         x, y = self.points[some], self.values[some]
         squares, products = np.square(x[:, None, :] - x[None, :, :]), linear_kernel(x, x)
-        own = own_errors(self.known)[np.ix_(some, some)] + self.offset
+        own = np.diag(own_variances(self.known)[some]) + self.offset
         return lambda theta: _negative_log_likelihood(theta, squares, products, y, own)
 
 

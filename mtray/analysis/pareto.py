@@ -13,11 +13,12 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.standard_draws import standard_draws
 from mtray.analysis.uncertainty import Z95
 from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
-AT_ONCE = 1_000_000  # points of all draws that are looked at together
+AT_ONCE = 100_000  # points of all draws that are looked at together
 FEW = 64  # maximum number of points whose pairs are compared all at once, in every draw
 
 
@@ -132,16 +133,25 @@ def interval_draws(
     `low` and `high`.
 
     Normal on each side with a separate scale, because an interval near a bound (retention near 1)
-    is asymmetric. Points and objectives are drawn independently; if trials share their test
-    segments this overstates the noise of a difference.
+    is asymmetric. Points and objectives are drawn independently, and the draws of an objective do
+    not depend on those after it; if trials share their test segments this overstates the noise of a
+    difference.
     """
     middle, below, above = _checked(values), _checked(low), _checked(high)
     if not middle.shape == below.shape == above.shape:
         raise ValueError(f"shapes differ: {middle.shape}, {below.shape}, {above.shape}")
     if (below > middle).any() or (above < middle).any():
         raise ValueError("an interval must hold its value")
-    z = np.random.default_rng(seed).standard_normal((draws, *middle.shape))
-    return np.asarray(middle + z * np.where(z < 0, middle - below, above - middle) / Z95)
+    found = np.empty((*middle.T.shape, draws))
+    for k, own in enumerate(found):
+        _, z = standard_draws(len(middle), draws, seed + k)
+        down, up = (middle - below)[:, k] / Z95, (above - middle)[:, k] / Z95
+        for point, draw in enumerate(own):  # in the cache, one at a time
+            np.multiply(z[point], up[point], out=draw)
+            if up[point] != down[point]:
+                draw += (down[point] - up[point]) * np.minimum(z[point], 0.0)
+            draw += middle[point, k]
+    return found.T
 
 
 def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:
@@ -150,6 +160,14 @@ def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:
     as good as any that equals it in the first."""
     if not np.isfinite(draws).all():
         raise ValueError("a draw of an objective is NaN or infinite")
+    order = np.argsort(-draws[:, :, 0], axis=1)
+    x, y = (np.take_along_axis(draws[:, :, k], order, axis=1) for k in range(2))
+    found = np.empty(x.shape, dtype=np.bool_)
+    if (x[:, 1:] < x[:, :-1]).all():  # no ties, in most draws
+        better = np.ones(x.shape, dtype=np.bool_)
+        better[:, 1:] = y[:, 1:] > np.maximum.accumulate(y, axis=1)[:, :-1]
+        np.put_along_axis(found, order, better, axis=1)
+        return found
     order = np.lexsort((-draws[:, :, 1], -draws[:, :, 0]), axis=1)
     x, y = (np.take_along_axis(draws[:, :, k], order, axis=1) for k in range(2))
     begins = np.ones(x.shape, dtype=np.bool_)
@@ -158,7 +176,6 @@ def _on_plane(draws: Array) -> npt.NDArray[np.bool_]:
     so_far = np.full((len(x), x.shape[1] + 1), -np.inf)
     np.maximum.accumulate(y, axis=1, out=so_far[:, 1:])
     before, top = (np.take_along_axis(part, first, axis=1) for part in (so_far, y))
-    found = np.empty(x.shape, dtype=np.bool_)
     np.put_along_axis(found, order, (y > before) & (y >= top), axis=1)
     return found
 

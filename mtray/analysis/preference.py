@@ -68,6 +68,8 @@ class Utility:
     def shortfall(self, values: Array, scale: Array) -> Array:
         """By how many units of worth values of shape (..., m) miss the floors, summed over them,
         shape (...); 0: they reach all. An objective with scale 0 counts in its own unit."""
+        if not self.floored:
+            return np.zeros(values.shape[:-1])
         missing = np.maximum(0.0, self.floors - values) / np.where(scale > 0, scale, 1.0)
         return np.asarray(missing.sum(-1))
 

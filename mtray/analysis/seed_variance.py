@@ -16,6 +16,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from mtray.analysis.standard_draws import standard_draws
 from mtray.analysis.uncertainty import LEVEL, student_t
 
 Array = npt.NDArray[np.float64]
@@ -143,20 +144,18 @@ def seed_draws(spread: SeedVariance, shares: npt.ArrayLike, draws: int, seed: in
     Points that share trainings share their errors.
 
     Each draw uses one variance for all trainings, from its posterior (variance * freedom / chi
-    squared), minus the bootstrap's part, then normal errors. Objectives are independent.
+    squared), minus the bootstrap's part, then normal errors. Objectives are independent, and the
+    draws of one do not depend on how many come after it.
     """
     parts = np.asarray(shares, dtype=np.float64)
-    m = len(spread.variance)
+    found = np.zeros((len(spread.variance), len(parts), draws))
     if not spread.freedom or not parts.any():
-        return np.zeros((draws, len(parts), m))
-    rng = np.random.default_rng(seed)
-    scale = spread.freedom / rng.chisquare(spread.freedom, (draws, 1, m))
-    deviation = np.sqrt(np.maximum(0.0, scale * spread.variance - spread.within))
-    errors = rng.standard_normal((draws, parts.shape[1], m)) * deviation
-    found = np.zeros((draws, len(parts), m))
-    # a point has few trainings, most have one: the k-th of all points at a time
-    for k in range(int(np.count_nonzero(parts, axis=1).max())):
-        having = np.flatnonzero(np.count_nonzero(parts, axis=1) > k)
-        own = np.array([np.flatnonzero(parts[row])[k] for row in having])
-        found[:, having] += parts[having, own][:, None] * errors[:, own]
-    return found
+        return found.T
+    adds = [(*place, parts[place]) for place in zip(*np.nonzero(parts), strict=True)]
+    for k, own in enumerate(found):
+        scale, normal = standard_draws(parts.shape[1], draws, seed + k, spread.freedom)
+        variance = scale * spread.variance[k] - spread.within[k]
+        deviation = np.sqrt(np.maximum(0.0, variance))
+        for point, training, share in adds:
+            own[point] += share * (normal[training] * deviation)
+    return found.T

@@ -18,15 +18,19 @@ Array = npt.NDArray[np.float64]
 MOST = 0.999  # maximum of a correlation: keeps each value's own part above rounding
 
 
-def own_errors(covariance: Array) -> Array:
-    """The part of a covariance of shape (n, n) that is each value's own, a diagonal matrix of shape
-    (n, n): the variances times 1 minus the mean correlation of a pair."""
+def own_variances(covariance: Array) -> Array:
+    """The part of a covariance of shape (n, n) that is each value's own: the variances times 1
+    minus the mean correlation of a pair, shape (n,)."""
     variances = np.diag(covariance)
-    having = np.flatnonzero(variances > 0)
-    k = len(having)
+    k = int((variances > 0).sum())
     alike = 0.0
     if k > 1:
-        deviations = np.sqrt(variances[having])
-        sums = covariance[np.ix_(having, having)] / np.outer(deviations, deviations)
-        alike = float((sums.sum() - k) / (k * (k - 1)))
-    return np.asarray(np.diag(variances * (1 - np.clip(alike, 0.0, MOST))))
+        inverse = np.zeros(len(variances))
+        np.divide(1.0, np.sqrt(variances), out=inverse, where=variances > 0)
+        alike = float((inverse @ covariance @ inverse - k) / (k * (k - 1)))
+    return np.asarray(variances * (1 - np.clip(alike, 0.0, MOST)))
+
+
+def own_errors(covariance: Array) -> Array:
+    """The same as a diagonal matrix, shape (n, n)."""
+    return np.asarray(np.diag(own_variances(covariance)))

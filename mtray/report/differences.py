@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.pareto import front_probability, interval_draws, maximised
+from mtray.analysis.row_quantiles import interval_ends
 from mtray.analysis.seed_variance import SeedVariance, seed_draws
-from mtray.analysis.uncertainty import TAILS
 from mtray.report.groups import (
     Draws,
     Group,
     mean_values,
-    measured,
     no_draws,
     paired_draws,
+    score_of,
     seed_variance,
     training_shares,
 )
@@ -33,7 +33,7 @@ from mtray.schema import Sense
 
 Array = npt.NDArray[np.float64]
 DRAWS = 2000  # minimum
-PAIRS = 2_000_000  # maximum number of differences in memory at once
+ROWS = 64  # recipes at a time, whose draws fit in the cache
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,39 @@ class Joint:
         found = self._differences(range(len(self.numbers)), b, objective)
         return dict(zip(self.numbers, found, strict=True))
 
+    @cached_property
+    def _known_sides(self) -> dict[tuple[int, int], Array]:
+        return {}
+
+    def _all_sides(self, j: int, k: int) -> Array:
+        """`_sides` of all rows; kept, since a report asks several times for those to a baseline."""
+        if (j, k) not in self._known_sides:
+            self._known_sides[j, k] = self._sides(slice(None), j, k)
+        return self._known_sides[j, k]
+
     def _differences(self, rows: Sequence[int], b: int, objective: str) -> list[Difference]:
         j, k = self._place[b], self.names.index(objective)
         gaps = self.values[rows, k] - self.values[j, k]
-        # one row per recipe, so that the sorted values are contiguous
-        apart = self.errors[:, rows, k].T - self.errors[:, j, k]
-        low, high = np.quantile(apart, TAILS, axis=1)
-        ends = np.stack([gaps, gaps + np.minimum(0.0, low), gaps + np.maximum(0.0, high)], axis=1)
-        return [Difference(*map(float, row)) for row in ends]
+        few = len(rows) == 1 and (j, k) not in self._known_sides
+        low, high = (
+            self._sides(slice(rows[0], rows[0] + 1), j, k)
+            if few
+            else (self._all_sides(j, k)[:, rows])
+        )
+        ends = np.stack([gaps, gaps + low, gaps + high], axis=1)
+        return [Difference(*row) for row in ends.tolist()]
+
+    def _sides(self, rows: slice, j: int, k: int) -> Array:
+        """How far the 95 % intervals of the rows' differences to row `j` reach below and above
+        them in objective `k`, shape (2, rows)."""
+        low, high = interval_ends(self._by_point[k, rows], self._by_point[k, j])
+        return np.stack([np.minimum(0.0, low), np.maximum(0.0, high)])
+
+    @cached_property
+    def _by_point(self) -> Array:
+        """The errors with the draws of a point side by side, shape (m, groups, draws): for their
+        quantiles this is several times as fast."""
+        return np.ascontiguousarray(self.errors.T)
 
     def stretch(self, candidates: Sequence[int], others: Sequence[int]) -> float:
         """The factor, at least 1, by which to widen the intervals of all pairs of a candidate and
@@ -101,17 +126,19 @@ class Joint:
         share.
         """
         rows = [self._place[n] for n in candidates]
-        others_errors = self.errors[:, [self._place[n] for n in others]][:, None]
-        most = np.zeros(len(self.errors))
         if not rows or not len(others):
             return 1.0
-        step = max(1, PAIRS // others_errors.size)
-        for start in range(0, len(rows), step):
-            apart = self.errors[:, rows[start : start + step]][:, :, None] - others_errors
-            low, high = np.quantile(apart, TAILS, axis=0)
-            sides = np.where(apart < 0, np.minimum(0.0, low), np.maximum(0.0, high))
-            beyond = np.divide(apart, sides, out=np.zeros_like(apart), where=sides != 0)
-            np.maximum(most, beyond.max(axis=(1, 2, 3)), out=most)
+        most = np.zeros(len(self.errors))
+        for j in (self._place[n] for n in others):
+            for k, errors in enumerate(self._by_point):
+                sides = self._all_sides(j, k)
+                # an error on the other side gives a negative share
+                shares = np.divide(1.0, sides, out=np.zeros_like(sides), where=sides != 0)
+                for start in range(0, len(rows), ROWS):
+                    some = rows[start : start + ROWS]
+                    apart = errors[some] - errors[j]
+                    for share in shares[:, some]:
+                        np.maximum(most, (apart * share[:, None]).max(axis=0), out=most)
         return max(1.0, float(np.quantile(most, 0.95)))
 
     def front_chances(self, senses: Sequence[Sense]) -> Array:
@@ -141,28 +168,31 @@ def joint(
         _independent(groups, names, least) if paired is None else _means(groups, values, paired)
     )
     repeats = -(-least // len(segments))
-    segments = np.tile(segments, (repeats, 1, 1))
     spread = spread or seed_variance(groups, names, draws)
-    errors = segments + seed_draws(spread, training_shares(groups), len(segments))
+    segments = np.tile(segments.T, repeats).T if repeats > 1 else segments
+    segments += seed_draws(spread, training_shares(groups), len(segments))
     numbers = tuple(group.original.number for group in groups)
-    return Joint(numbers, tuple(names), values, errors, spread, paired is not None)
+    return Joint(numbers, tuple(names), values, segments, spread, paired is not None)
 
 
 def _means(groups: Sequence[Group], values: Array, paired: Array) -> Array:
     """Errors of the groups' means over the segments, from draws of shape (resamples, trials, m)."""
-    ends = np.cumsum([len(group.seeds) for group in groups])[:-1]
-    means = [part.mean(axis=1) for part in np.split(paired, ends, axis=1)]
-    return np.asarray(np.stack(means, axis=1) - values)
+    return np.asarray((_group_means(groups, paired.T, axis=1) - values.T[:, :, None]).T)
+
+
+def _group_means(groups: Sequence[Group], values: Array, axis: int = -1) -> Array:
+    """Means over the seeds of each group along an axis of all groups' seeds."""
+    counts = np.array([len(group.seeds) for group in groups])
+    sums = np.add.reduceat(values, np.cumsum(counts) - counts, axis=axis)
+    return np.asarray(np.moveaxis(np.moveaxis(sums, axis, -1) / counts, -1, axis))
 
 
 def _independent(groups: Sequence[Group], names: Sequence[str], draws: int) -> Array:
     """The same, drawn for each mean from its trials' averaged interval."""
-    scores = [[[measured(t)[n] for n in names] for t in g.seeds] for g in groups]
-    value, low, high = (
-        np.array([np.mean([[getattr(s, part) for s in t] for t in g], axis=0) for g in scores])
-        for part in ("value", "low", "high")
-    )
-    return np.asarray(interval_draws(value, low, high, draws) - value)
+    scores = [score_of(t, name) for name in names for g in groups for t in g.seeds]
+    parts = np.array([(s.value, s.low, s.high) for s in scores]).T.reshape(3, len(names), -1)
+    value, low, high = np.moveaxis(_group_means(groups, parts), 1, 2)
+    return interval_draws(np.zeros_like(value), low - value, high - value, draws)
 
 
 def better_by(found: Difference, sense: Sense) -> Difference:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from mtray.report.compare import recipe_name
 from mtray.report.differences import Difference
 from mtray.report.front import Front, Objective, Point
-from mtray.report.units import in_points
 from mtray.schema import Score
 
 
@@ -37,8 +36,7 @@ def shown_difference(found: Difference, points: bool) -> DisplayedScore:
 
 def points_on(front: Front, name: str) -> bool:
     """Whether a measure of the front is in points."""
-    known = ({**point.scores, **point.objectives}.get(name) for point in front.points)
-    return in_points(score for score in known if score is not None)
+    return name in front.in_points
 
 
 def reference_point(front: Front) -> Point | None:

@@ -4,7 +4,7 @@ their errors."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +15,15 @@ import numpy.typing as npt
 from mtray.errors import RunError
 from mtray.report.abilities import ability_measures
 from mtray.report.differences import joint
-from mtray.report.groups import Draws, Group, complete_trials, group_trials, measured, no_draws
+from mtray.report.groups import (
+    Draws,
+    Group,
+    complete_trials,
+    group_trials,
+    has_scores,
+    measured,
+    no_draws,
+)
 from mtray.report.units import in_points
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import TrialRecord
@@ -79,10 +87,18 @@ class Evidence:
         """The covariance of the gaps' errors in one measure, shape (n, n). Recipes share the base
         model and the segments, so it is not diagonal."""
         if name not in self._covariances:
-            errors = self.errors[:, :, self.names.index(name)]
-            centred = errors - errors.mean(axis=0)
-            self._covariances[name] = np.asarray(centred.T @ centred / (len(errors) - 1))
+            errors = self.errors[:, :, self.names.index(name)].T
+            centred = errors - errors.mean(axis=1, keepdims=True)
+            self._covariances[name] = np.asarray(centred @ centred.T / (errors.shape[1] - 1))
         return self._covariances[name]
+
+    def only(self, places: Sequence[int]) -> Evidence:
+        """The evidence of some of the recipes."""
+        return replace(
+            self, records=tuple(self.records[i] for i in places),
+            seeds=tuple(self.seeds[i] for i in places),
+            gaps=self.gaps[places], errors=self.errors[:, places],
+        )  # fmt: skip
 
     @cached_property
     def _covariances(self) -> dict[str, Array]:
@@ -95,8 +111,10 @@ def evidence(
     objectives: Sequence[str],
     draws: Draws = no_draws,
     run_dir: Path = Path(),
+    abilities: bool = True,
 ) -> Evidence:
-    """The evidence of the objectives, and of every ability that retention averages in all trials.
+    """The evidence of the objectives and, with `abilities`, of every ability that retention
+    averages in all trials.
 
     Raises RunError if the base model is not measured or nothing is trained.
     """
@@ -107,8 +125,9 @@ def evidence(
     groups = [g for g in groups if g.n_seeds]
     if not groups:
         raise RunError(f"{run_dir}: no trained recipe is complete yet")
-    names = list(dict.fromkeys([*objectives, *ability_measures(base.original.scores)]))
-    names = [n for n in names if all(n in measured(t) for g in groups for t in g.trials)]
+    others = ability_measures(base.original.scores) if abilities else []
+    names = list(dict.fromkeys([*objectives, *others]))
+    names = [n for n in names if all(has_scores(t, [n]) for g in groups for t in g.trials)]
     if missing := [n for n in objectives if n not in names]:
         raise RunError(f"{run_dir}: not every complete trial has {missing[0]!r}")
     found = joint([base, *groups], names, draws)

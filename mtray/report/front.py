@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from mtray.report.abilities import AbilitySets
 from mtray.report.answer import Answer
 from mtray.report.compare import Comparison
@@ -10,6 +12,7 @@ from mtray.report.modelled_front import ModelledPoint
 from mtray.report.paired_differences import Differences
 from mtray.report.parameters import Parameters
 from mtray.report.second_metric import SecondMetric
+from mtray.report.units import in_points
 from mtray.schema import Frozen, Role, Score, Sense
 
 
@@ -110,3 +113,12 @@ class Front(Frozen):
 
     def point(self, number: int) -> Point:
         return next(point for point in self.points if point.number == number)
+
+    @cached_property
+    def in_points(self) -> frozenset[str]:
+        """The measures that are in points, such as BLEU."""
+        found: dict[str, list[Score]] = {}
+        for point in self.points:
+            for name, score in {**point.scores, **point.objectives}.items():
+                found.setdefault(name, []).append(score)
+        return frozenset(name for name, scores in found.items() if in_points(scores))

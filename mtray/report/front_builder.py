@@ -17,7 +17,7 @@ from mtray.report.answer_text import with_texts
 from mtray.report.axis_labels import measure_label, objective_label
 from mtray.report.caveats import caveats, versions
 from mtray.report.compare import Comparison, compare
-from mtray.report.differences import Difference, Joint, joint
+from mtray.report.differences import Joint, joint
 from mtray.report.front import Front, Objective, Point
 from mtray.report.groups import (
     Draws,
@@ -40,7 +40,7 @@ from mtray.report.paired_differences import (
 from mtray.report.parameters import parameters
 from mtray.report.posterior import JointPosterior, posterior_of
 from mtray.report.second_metric import second_metric_notes, second_metrics
-from mtray.report.seed_means import mean_records
+from mtray.report.seed_means import mean_records, seed_spreads
 from mtray.report.training_numbers import training_numbers
 from mtray.run_files import result_path, trial_name
 from mtray.schema import POOLS, Study, TrialRecord
@@ -68,7 +68,8 @@ def build_front(
     names, senses = list(study.objectives), list(study.objectives.values())
     _check_objectives(complete, names)
     groups = group_trials(complete)
-    means, together = mean_records(groups, draws), joint(groups, names, draws)
+    spreads, together = seed_spreads(groups, draws), joint(groups, names, draws)
+    means = mean_records(groups, draws, spreads)
     values = pareto.maximised(objective_array(means, names, "value"), senses)
     on_front, knee = pareto.non_dominated(values), pareto.knee(values)
     chances = together.front_chances(senses)
@@ -77,7 +78,9 @@ def build_front(
     baselines = values[[r.role != "search" for r in means]]
     abilities = ability_sets(complete)
     against_number = reference_number(groups, against)
-    apart = _differences(groups, together, against_number, draws)
+    apart = all_differences(
+        groups, together, _compared_with(groups, against_number), draws, spreads
+    )
     seconds = second_metrics(groups, study.objectives, apart, draws)
     order = tuple(means[i].number for i in pareto.front_order(values))
     believed = _believed(
@@ -152,14 +155,10 @@ def _objectives(
     )  # fmt: skip
 
 
-def _differences(
-    groups: Sequence[Group], together: Joint, reference: int | None, draws: Draws
-) -> dict[int, dict[int, dict[str, Difference]]]:
-    """Keys: the number of the recipe, the number of what it is compared with, and the measure's
-    name."""
+def _compared_with(groups: Sequence[Group], reference: int | None) -> list[int]:
+    """Numbers of the recipes that all others are compared with."""
     others = [g.original.number for g in groups if g.original.role != "search"]
-    others += [] if reference is None or reference in others else [reference]
-    return all_differences(groups, together, others, draws)
+    return others + ([] if reference is None or reference in others else [reference])
 
 
 def _comparisons(

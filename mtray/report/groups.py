@@ -89,6 +89,16 @@ def measured(record: TrialRecord) -> dict[str, Score]:
     return {**record.scores, **record.objectives}
 
 
+def score_of(record: TrialRecord, name: str) -> Score:
+    """One of `measured`, which the record must have."""
+    return record.objectives[name] if name in record.objectives else record.scores[name]
+
+
+def has_scores(record: TrialRecord, names: Iterable[str]) -> bool:
+    """Whether a record has all of the named scores or objectives."""
+    return all(name in record.objectives or name in record.scores for name in names)
+
+
 def longest_shares(groups: Sequence[Group]) -> dict[int, float]:
     """By training, the greatest share of its steps at which it has a point."""
     found: dict[int, float] = {}
@@ -133,13 +143,13 @@ def seed_variance(
     errors = []
     base, longest = _base_draws(groups, names, draws), longest_shares(groups)
     for group in groups:
-        seeds = [t for t in group.seeds if all(n in measured(t) for n in names)]
+        seeds = [t for t in group.seeds if has_scores(t, names)]
         if not group.n_seeds or not seeds:
             continue
         errors += [_errors(t, names, draws, base) for t in seeds]
         whole = all(group.stop_after == longest[number] for number in group.trainings)
         if group.alpha and whole:
-            values = np.array([[measured(t)[n].value for n in names] for t in seeds])
+            values = np.array([[score_of(t, n).value for n in names] for t in seeds])
             paired = paired_draws(seeds, names, draws) if len(seeds) > 1 else None
             family = families.setdefault(frozenset(group.trainings), [])
             family.append(RepeatedTraining(values, paired, group.alpha))
@@ -162,13 +172,15 @@ def _errors(
 ) -> list[float]:
     """Standard errors over segments of the effect of a training: of the paired difference to the
     base model or, without draws, of the score itself, which is larger."""
-    own, scores = draws(trial.number, names), measured(trial)
-    return [
-        float((own[n] - base[n]).std())
-        if n in own and n in base and len(own[n]) == len(base[n])
-        else (scores[n].high - scores[n].low) / (2 * Z95)
-        for n in names
-    ]
+    own = draws(trial.number, names)
+
+    def error(name: str) -> float:
+        if name in own and name in base and len(own[name]) == len(base[name]):
+            return float((own[name] - base[name]).std())
+        score = score_of(trial, name)
+        return (score.high - score.low) / (2 * Z95)
+
+    return [error(name) for name in names]
 
 
 def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Draws) -> Array | None:
@@ -179,13 +191,20 @@ def paired_draws(trials: Sequence[TrialRecord], names: Sequence[str], draws: Dra
         return None
     if len({len(one[name]) for one in found for name in names}) != 1:
         return None
-    stacked = np.stack([np.stack([one[n] for n in names], axis=1) for one in found], axis=1)
+    # the draws of one value lie side by side
+    stacked = np.stack([np.stack([one[name] for one in found]) for name in names]).T
     return stacked if bool(np.isfinite(stacked).all()) else None
 
 
 def mean_values(groups: Sequence[Group], names: Sequence[str]) -> Array:
     """Means over seeds of the named scores, shape (groups, names)."""
-    return np.array([[fmean(measured(t)[n].value for t in g.seeds) for n in names] for g in groups])
+    return np.array([[mean(score_of(t, n).value for t in g.seeds) for n in names] for g in groups])
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean; most recipes have one seed, and `fmean` takes ten times as long for one value."""
+    found = tuple(values)
+    return fmean(found) if len(found) > 1 else found[0]
 
 
 def objective_array(records: Sequence[TrialRecord], names: Sequence[str], part: str) -> Array:

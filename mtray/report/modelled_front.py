@@ -36,15 +36,16 @@ def modelled_front(found: JointPosterior) -> tuple[ModelledPoint, ...]:
     if found.surface is None:
         return ()
     senses = list(found.objectives.values())
-    gaps = maximised(found.means, senses)
-    low, high = np.quantile(maximised(found.draws, senses), TAILS, axis=0)
+    order = front_order(found.means)
+    gaps = maximised(found.means[order], senses)
+    low, high = np.quantile(maximised(found.draws[:, order], senses), TAILS, axis=0)
     points = []
-    for i in front_order(found.means).tolist():
+    for place, i in enumerate(order.tolist()):
         values = {
             name: ExpectedGap(
-                gap=float(gaps[i, k]),
-                low=float(min(low[i, k], gaps[i, k])),
-                high=float(max(high[i, k], gaps[i, k])),
+                gap=float(gaps[place, k]),
+                low=float(min(low[place, k], gaps[place, k])),
+                high=float(max(high[place, k], gaps[place, k])),
             )
             for k, name in enumerate(found.objectives)
         }

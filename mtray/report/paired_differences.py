@@ -6,12 +6,21 @@ All trials answer the same segments, so the interval of a difference is a paired
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from mtray.analysis.seed_variance import SeedVariance
 from mtray.errors import ConfigError
 from mtray.report.differences import Difference, Joint, joint
-from mtray.report.groups import Draws, Group, group_trials, measured, no_draws, seed_variance
+from mtray.report.groups import (
+    Draws,
+    Group,
+    group_trials,
+    has_scores,
+    measured,
+    no_draws,
+    seed_variance,
+)
 from mtray.run_files import trial_name
 from mtray.schema import Role
 
@@ -67,19 +76,27 @@ def reference_note(groups: Sequence[Group], reference: int | None) -> tuple[str,
 
 
 def all_differences(
-    groups: Sequence[Group], together: Joint, references: Sequence[int], draws: Draws = no_draws
+    groups: Sequence[Group],
+    together: Joint,
+    references: Sequence[int],
+    draws: Draws = no_draws,
+    spreads: Mapping[str, SeedVariance] | None = None,
 ) -> dict[int, Differences]:
     """Every recipe's differences to the recipes of these numbers, by its own number, in everything
-    measured in both. `together`: the joint errors of all groups in the objectives."""
+    measured in both. `together`: the joint errors of all groups in the objectives. `spreads`:
+    `seed_spreads` of the groups, if they are known."""
     found: dict[int, Differences] = {
         g.original.number: {other: {} for other in references} for g in groups
     }
     for name in dict.fromkeys(n for g in groups for t in g.trials for n in measured(t)):
-        having = [g for g in groups if all(name in measured(t) for t in g.trials)]
+        having = [g for g in groups if all(has_scores(t, [name]) for t in g.trials)]
         numbers = [g.original.number for g in having]
         if not {*numbers} & {*references}:
             continue
-        known = together if name in together.names else joint(having, [name], draws)
+        spread = spreads[name] if spreads and len(having) == len(groups) else None
+        known = together
+        if name not in together.names:
+            known = joint(having, [name], draws, spread=spread)
         for other in [n for n in references if n in numbers]:
             gaps = known.differences(other, name)
             for number in numbers:
@@ -96,8 +113,8 @@ def trial_differences(
     of = next(g for g in groups if g.original.number == reference)
 
     def differences(name: str) -> dict[int, Difference]:
-        trials = [t for g in groups for t in g.trials if name in measured(t)]
-        if not all(name in measured(t) for t in of.trials):
+        trials = [t for g in groups for t in g.trials if has_scores(t, [name])]
+        if not all(has_scores(t, [name]) for t in of.trials):
             return {}
         spread = seed_variance(group_trials(trials), [name], draws)
         # the recipe comes first; its own trials share their trainings with it

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patheffects import withStroke
@@ -16,10 +17,10 @@ OUTLINE = withStroke(linewidth=2.5, foreground="white")  # lines may pass behind
 OFFSETS = [(6, 6), (6, -12), (-6, 6), (-6, -12), (0, 11), (0, -17), (24, 20), (-24, 20), (24, -28)]
 
 
-def _distance(box: Bbox, xy: Any) -> float:
-    """Pixels between a box and a point; 0 if the point lies inside."""
-    nearest = np.clip(xy, (box.x0, box.y0), (box.x1, box.y1))
-    return float(np.hypot(*(nearest - xy)))
+def _distances(box: Bbox, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Pixels between a box and points, shape (n, 2) -> (n,); 0 if a point lies inside."""
+    apart = np.clip(xy, box.min, box.max) - xy
+    return np.asarray(np.hypot(apart[:, 0], apart[:, 1]))
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Labels:
     axes: Axes
     points: dict[int, Any]
     taken: list[Bbox] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._numbers = np.array(list(self.points))
+        self._pixels = np.array(list(self.points.values()), dtype=np.float64).reshape(-1, 2)
 
     def place(self, number: int, text: str, look: dict[str, Any], droppable: bool = False) -> None:
         """Place one label where it covers the fewest points and labels. A `droppable` label is
@@ -63,11 +68,12 @@ class Labels:
     def _clashes(self, box: Bbox, number: int) -> float:
         """Penalty of a position: labels and points that it covers, neighbours that it might be read
         as labelling, edges that it crosses."""
-        inside = self.axes.get_window_extent()
-        others = [xy for n, xy in self.points.items() if n != number]
-        own = _distance(box, self.points[number])
+        inside, around = self.axes.get_window_extent(), box.padded(8)
+        others = self._pixels[self._numbers != number]
+        covered = (others >= around.min) & (others <= around.max)
+        (own,) = _distances(box, self._pixels[self._numbers == number])
         clashes: float = 4 * sum(box.overlaps(other) for other in self.taken)
-        clashes += sum(box.padded(8).contains(*xy) for xy in others)
-        clashes += 2 * any(_distance(box, xy) < own for xy in others)
+        clashes += int(covered.all(axis=1).sum())
+        clashes += 2 * bool((_distances(box, others) < own).any())
         clashes += 8 * (box.x0 < inside.x0 or box.x1 > inside.x1 or box.y1 > inside.y1)
         return clashes

@@ -20,6 +20,7 @@ from mtray.analysis.pareto import maximised
 from mtray.analysis.preference import Utility, preferred_order, utility
 from mtray.analysis.surface import FEWEST
 from mtray.analysis.uncertainty import TAILS
+from mtray.report.contenders import contenders
 from mtray.report.evidence import Evidence, evidence
 from mtray.report.groups import Draws, complete_trials
 from mtray.report.surface import ModelledRun, modelled
@@ -205,12 +206,13 @@ def joint_posterior(
         found = _with_base(evidence, objectives, (), means, means + errors, None)
         return replace(found, prefer=prefer)
     surface = modelled(evidence, space, names)
-    trained = [record.recipe for record in evidence.records]
-    known = frozenset(trained)
+    known = frozenset(record.recipe for record in evidence.records)
     # in a space of few recipes the best may all be trained
     wanted = utility_of(evidence, objectives, prefer)
     promising = best_untrained(surface, senses, wanted) if look else ()
     untried = tuple(recipe for recipe in promising if recipe not in known)
+    evidence = evidence.only(contenders(surface, dict(objectives), wanted).tolist())
+    trained = [record.recipe for record in evidence.records]
     at = surface.coordinates.features([*trained, *untried])
     means = maximised(surface.surface.means(at), senses)
     draws = maximised(surface.surface.draws(at, DRAWS, SEED), senses)
@@ -238,7 +240,8 @@ def posterior_of(
     trained = [r for r in complete if r.role != "base"]
     if len(trained) == len(complete) or not trained:
         return None
-    return study_posterior(evidence(complete, list(study.objectives), draws), study, space)
+    found = evidence(complete, list(study.objectives), draws, abilities=False)
+    return study_posterior(found, study, space)
 
 
 def study_posterior(found: Evidence, study: Study, space: Space) -> JointPosterior:

@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 
 from mtray.report.differences import Difference, Joint, better_by, joint, widened
-from mtray.report.groups import Draws, Group, measured, no_draws
+from mtray.report.groups import Draws, Group, has_scores, measured, no_draws
 from mtray.report.paired_differences import Differences
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import Frozen, Score, Sense
@@ -121,12 +121,11 @@ def second_metrics(
         other = partner(name, measured(base.original))
         if other is None:
             continue
-        having = [
-            g for g in groups if g.n_seeds and all({name, other} <= {*measured(t)} for t in g.seeds)
-        ]
+        pair = [name, other]
+        having = [g for g in groups if g.n_seeds and all(has_scores(t, pair) for t in g.seeds)]
         exchange = _exchange(measured(base.original), name, other)
         if having and exchange is not None:
-            known = joint([base, *having], [name, other], draws)
+            known = joint([base, *having], pair, draws)
             gains = _gains(with_shortfall(known, sense, exchange), sense, differences)
             found.append(SecondMetric(objective=name, metric=other, exchange=exchange, gains=gains))
     return tuple(found)
@@ -167,7 +166,8 @@ def with_shortfall(known: Joint, sense: Sense, exchange: float) -> Joint:
     sign = 1 if sense == "max" else -1
     mixed = np.array([[sign, 0, -sign * COMPARABLE * exchange], [0, 1, 1]])
     names = (*known.names, SHORTFALL)
-    return replace(known, names=names, values=known.values @ mixed, errors=known.errors @ mixed)
+    errors = np.tensordot(mixed.T, known.errors.T, 1).T
+    return replace(known, names=names, values=known.values @ mixed, errors=errors)
 
 
 def disagreement(first: Difference, second: Difference, beyond: Difference) -> Disagreement | None:

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import hypot, inf, sqrt
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 
 from mtray.analysis.seed_variance import SeedVariance
 from mtray.analysis.uncertainty import LEVEL, Z95, bounded_score
 from mtray.report.abilities import ability_measures
-from mtray.report.groups import Draws, Group, measured, no_draws, seed_variance
+from mtray.report.groups import Draws, Group, mean, measured, no_draws, seed_variance
 from mtray.schema import Score, TrialRecord
 
 SHARE = "retention."  # prefix of an ability's name
 WORST = f"{SHARE}worst"
 
 
-def mean_records(groups: Sequence[Group], draws: Draws = no_draws) -> list[TrialRecord]:
-    """One record for each group: the original's, with means over seeds as its values and the mean
-    duration as its `seconds`. `retention.worst` is the minimum of the abilities' means."""
+def seed_spreads(groups: Sequence[Group], draws: Draws = no_draws) -> dict[str, SeedVariance]:
+    """The seed variance of everything that was measured, each by itself, by name."""
     names = dict.fromkeys(name for group in groups for t in group.trials for name in measured(t))
-    spreads = {name: seed_variance(groups, [name], draws) for name in names}
+    return {name: seed_variance(groups, [name], draws) for name in names}
+
+
+def mean_records(
+    groups: Sequence[Group],
+    draws: Draws = no_draws,
+    spreads: Mapping[str, SeedVariance] | None = None,
+) -> list[TrialRecord]:
+    """One record for each group: the original's, with means over seeds as its values and the mean
+    duration as its `seconds`. `retention.worst` is the minimum of the abilities' means. `spreads`:
+    `seed_spreads`, if they are known."""
+    spreads = seed_spreads(groups, draws) if spreads is None else spreads
     return [_mean_record(group, spreads) for group in groups]
 
 
@@ -28,7 +38,7 @@ def _mean_record(group: Group, spreads: Mapping[str, SeedVariance]) -> TrialReco
     objectives, scores = _means(group, spreads, "objectives"), _means(group, spreads, "scores")
     if WORST in scores:
         scores[WORST] = _worst(group, spreads, scores)
-    total = fmean(t.total_seconds for t in group.seeds)
+    total = mean(t.total_seconds for t in group.seeds)
     changes = {"objectives": objectives, "scores": scores, "seconds": {"total": total}}
     return group.original.model_copy(update=changes)
 
@@ -54,9 +64,9 @@ def mean_score(scores: Sequence[Score], half: float, stretch: float = 1.0) -> Sc
     if len(scores) == 1 and not half and stretch == 1:
         return scores[0]
     by_seeds = half / sqrt(len(scores))
-    value = fmean(s.value for s in scores)
-    low = value - hypot(stretch * fmean(s.value - s.low for s in scores), by_seeds)
-    high = value + hypot(stretch * fmean(s.high - s.value for s in scores), by_seeds)
+    value = mean(s.value for s in scores)
+    low = value - hypot(stretch * mean(s.value - s.low for s in scores), by_seeds)
+    high = value + hypot(stretch * mean(s.high - s.value for s in scores), by_seeds)
     first = scores[0]
     signature = first.signature + (f"|seeds:{len(scores)}" if len(scores) > 1 else "")
     least = -inf if first.least is None else first.least

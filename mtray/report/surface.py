@@ -31,7 +31,9 @@ class Coordinates:
     it (0 on a log scale)."""
 
     def __init__(self, space: Space, others: Iterable[Recipe] = ()) -> None:
-        self._space, self._unit_cube = space, UnitCube(space.distributions())
+        distributions = space.distributions()
+        self._space, self._unit_cube = space, UnitCube(distributions)
+        self._single = {name for name, d in distributions.items() if d.single()}
         self._differing: dict[Recipe, dict[str, Any]] = {}
         found = [item for recipe in others for item in self._apart(recipe).items()]
         self._values = list(dict.fromkeys(found))
@@ -68,7 +70,9 @@ class Coordinates:
         written = self._space.written_out(recipe)
         values = {name: written.value(name) for name in self._space.parameters}
         return {
-            name: values[name] if _has_place(p, values[name]) else values_of(p)[0]
+            name: values[name]
+            if _has_place(p, values[name], name in self._single)
+            else values_of(p)[0]
             for name, p in self._space.parameters.items()
         }
 
@@ -95,12 +99,12 @@ class Coordinates:
         )
 
 
-def _has_place(parameter: Parameter, value: Any) -> bool:
+def _has_place(parameter: Parameter, value: Any, single: bool) -> bool:
     """Whether a value is one of the choices, or a number that the range's scale can represent. A
-    parameter with one value has no coordinate for others."""
+    parameter with one value (`single`) has no coordinate for others."""
     if isinstance(parameter, Choices):
         return value in parameter.choices
-    if parameter.distribution().single():
+    if single:
         return bool(value == parameter.low)
     least = -parameter.step / 2 if isinstance(parameter, IntRange) else 0.0
     return value is not None and (not parameter.log or value > least)
@@ -128,6 +132,21 @@ class ModelledRun:
     def means(self, recipes: Iterable[Recipe]) -> Array:
         """The means of `predict`, without the work for the deviations."""
         return self.surface.means(self.coordinates.features(recipes))
+
+    def trained_means(self) -> Array:
+        """The same for the trained recipes, in no time, shape (n, measures)."""
+        return np.column_stack([p.parts[0].own_means() for p in self.surface.processes])
+
+    def trained_deviations(self, reference: int | None, draws: int) -> Array:
+        """At most the standard deviations of the trained recipes' values, or of their differences
+        from recipe `reference`, by so many draws of their errors, shape (n, measures)."""
+        errors = self.evidence.errors[:draws]
+        return np.column_stack(
+            [
+                p.parts[0].own_deviations(reference, errors[:, :, self.evidence.names.index(name)])
+                for name, p in zip(self.names, self.surface.processes, strict=True)
+            ]
+        )
 
     def predict(self, recipes: Iterable[Recipe]) -> tuple[Array, Array]:
         """Means and standard deviations of the differences from the base model, each of shape

@@ -10,13 +10,23 @@ from pydantic import BeforeValidator, model_validator
 from mtray.schema.base import Frozen
 
 
+def _number(given: object) -> float | None:
+    """Quoted or not, as in all other fields; None for anything else."""
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        return None
+
+
 def _interval(given: object) -> object:
     """A weight, or the interval [low, high] of one, as an interval. ValueError for anything
     else."""
     ends = given if isinstance(given, list | tuple) else (given, given)
     if given is None:
         return None
-    numbers = [e for e in ends if isinstance(e, int | float) and not isinstance(e, bool)]
+    numbers = [number for end in ends if (number := _number(end)) is not None]
     if len(ends) != 2 or len(numbers) != 2:
         raise ValueError("expected a number, or [low, high]")
     low, high = numbers

@@ -164,7 +164,7 @@ class Recipe(Frozen):
     def value(self, name: str) -> Any:
         """The value of a parameter by its name; None of a weight or direction that it does not
         give."""
-        if name in type(self).model_fields:
+        if name in FIELDS:
             return getattr(self, name)
         return (self.model_extra or {}).get(name)
 
@@ -184,6 +184,9 @@ class Recipe(Frozen):
     def lora_scale(self) -> float:
         """The factor of the adapter's product."""
         return LORA_SCALE if self.lora_alpha is None else self.lora_alpha / self.lora_rank
+
+
+FIELDS = frozenset(Recipe.model_fields)  # pydantic takes long to look them up
 
 
 def is_parameter(name: str) -> bool:

@@ -75,7 +75,8 @@ class Budget(Frozen):
     - `trial_minutes`: limit on the running time of one trial over all its attempts and all starts
       of the sweep, without time spent waiting for workers.
     - `device_hours`: limit on the running time of all trials times the devices that each holds.
-    - `patience`: limit on consecutive trials that gain no hypervolume.
+    - `patience`: limit on consecutive trials that gain no hypervolume. With limits in `prefer`, of
+      the part of the front that reaches them; until a trial does, coming nearer is a gain.
     """
 
     trials: Annotated[int, Field(ge=1)] = 14

@@ -10,7 +10,7 @@ from mtray.commands.predict import evidence_of
 from mtray.commands.status import ending_lines, without_record, wrong_lines
 from mtray.control_requests import answers
 from mtray.mirror.state import mirror_problems
-from mtray.report.bootstrap_draws import draws_of
+from mtray.report.bootstrap_draws import StoredDraws
 from mtray.report.effects import effects
 from mtray.report.front_builder import build_front
 from mtray.report.laws import laws
@@ -97,13 +97,13 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 
 def front_data(
-    run_dir: Path, study: Study, space: Space, records: RunRecords
+    run_dir: Path, study: Study, space: Space, records: RunRecords, draws: StoredDraws
 ) -> dict[str, Any] | None:
     """The front with its answer; None before a trial is complete. RunError if a record lacks
-    what the study asks for."""
+    what the study asks for. `draws`: of earlier calls, of which only new files are read."""
     if all(record.state != "complete" for record in records.records):
         return None
-    draws = draws_of(run_dir)
+    draws.look_again()
     return page_front(build_front(records.records, study, run_dir, draws, space=space))
 
 

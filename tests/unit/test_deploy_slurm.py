@@ -3,13 +3,13 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from lint_tools import assert_no_lint
 
 from mtray.sweep_command import parser
 
@@ -117,8 +117,4 @@ def test_shortly_before_the_end_trials_stop_and_the_job_is_queued_again(slurm):
 
 
 def test_the_batch_script_has_no_lint():
-    shellcheck = shutil.which("shellcheck")
-    if not shellcheck:
-        pytest.skip("shellcheck is not installed")
-    done = subprocess.run([shellcheck, DEPLOY / "sweep.sbatch"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    assert_no_lint("shellcheck", DEPLOY / "sweep.sbatch")

@@ -1,5 +1,7 @@
 """Recipes beside each other: paired, with seeds, and with intervals that hold for all pairs."""
 
+import itertools
+
 import numpy as np
 import pytest
 from records_factory import make_record
@@ -112,3 +114,34 @@ def test_turned_and_widened_by_hand():
     assert better_by(gap, "min") == Difference(-0.1, -0.2, -0.05)
     wide = widened(gap, 2)
     assert (wide.gap, wide.low, wide.high) == pytest.approx((0.1, 0.0, 0.3))
+
+
+@pytest.mark.parametrize("draws", [300, 2000])
+@pytest.mark.parametrize("candidates, others", [((3, 1, 7), (0, 2)), ((5,), (5,)), ((), (0,))])
+def test_intervals_and_their_stretch_are_those_of_all_pairs(draws, candidates, others):
+    """As by the definition: every pair by itself."""
+    groups = [
+        Group((make_record(i, 0.6 + 0.01 * i, 0.5, recipe=Recipe(parallel_size=i + 1)),))
+        for i in range(8)
+    ]
+    found = joint(groups, NAMES, least=draws)
+    most = np.zeros(draws)
+    for k, name in enumerate(NAMES):
+        for i, j in itertools.product(candidates, others):
+            apart = found.errors[:, i, k] - found.errors[:, j, k]
+            low, high = np.quantile(apart, [0.025, 0.975])
+            low, high = min(0.0, low), max(0.0, high)
+            gap = found.difference(i, j, name)
+            assert (gap.low, gap.high) == pytest.approx((gap.gap + low, gap.gap + high))
+            sides = np.where(apart < 0, low, high)
+            share = np.divide(apart, sides, out=np.zeros_like(apart), where=sides != 0)
+            most = np.maximum(most, share)
+    expected = max(1.0, float(np.quantile(most, 0.95)))
+    assert found.stretch(candidates, others) == pytest.approx(expected)
+
+
+def test_the_draws_of_an_objective_do_not_depend_on_which_are_asked_for_beside_it():
+    """So the answer, which needs the objectives, and `predict`, which needs abilities, agree."""
+    one, both = (joint(groups_of(1, 3), names) for names in (NAMES[:1], NAMES))
+    assert (one.errors[:, :, 0] == both.errors[:, :, 0]).all()
+    assert abs(np.corrcoef(both.errors[:, 0].T)[0, 1]) < 0.1

@@ -8,9 +8,9 @@ from records_factory import make_failed
 from mtray.report.records import write_record
 from mtray.run_files import result_path
 from mtray.schema import Budget
-from mtray.search.ledger.ledger import base_job
 from mtray.search.ledger.trial_attributes import CONFIRMS, SETTLES, WHY
 from mtray.search.strategy.advice import Advisor, Proposal
+from mtray.trial.job import base_job
 
 PLAN = 14
 POINT = {"parallel_size": 777, "mono_ratio": 0.5, "learning_rate": 1e-3}
@@ -40,7 +40,7 @@ class Table:
 
 
 NEW = Proposal(POINT, None, "predicted to be best")
-AGAIN = Proposal({}, 5, "too close to trial 6")
+AGAIN = Proposal({}, 6, "too close to trial 5")
 
 
 def ledger_of(run_dir, table, budget):
@@ -119,7 +119,7 @@ def test_a_first_baseline_that_failed_is_not_repeated_later(tmp_path):
 
 CONFIRMED = [
     (NEW, "search", None),
-    (AGAIN, "search", 5),
+    (AGAIN, "search", 6),
     (Proposal({}, 1, "a repeat's recipe is its first's"), REFERENCES[0], 0),
     (Proposal({}, 2_000_005, "at another alpha: who trained it"), "search", 5),
 ]
@@ -181,7 +181,7 @@ def test_nothing_is_asked_before_the_base_model_is_measured(tmp_path, budget):
     assert ledger.next(total) is None and not ledger.exhausted(total)
     assert len(table.asked) == asked
     write_lucky(tmp_path, base_job(study_of()))
-    assert ledger.next(total).of == 5
+    assert ledger.next(total).of == 6
 
 
 def test_where_nothing_is_recommended_a_candidate_is_repeated(tmp_path):
@@ -197,7 +197,7 @@ def test_a_confirmation_cut_off_is_not_asked_for_twice(tmp_path, proposal):
     through = advised_run(tmp_path / "a", Table(proposal), budget)
     assert advised_run(tmp_path / "b", Table(proposal), budget, reopen=True) == through
     for run_dir in (tmp_path / "a", tmp_path / "b"):
-        other = Table(Proposal({}, 6, "another"))
+        other = Table(Proposal({}, 5, "another"))
         assert advised_run(run_dir, other, budget) == [] and other.asked == []
 
 
@@ -210,7 +210,7 @@ def test_a_confirmation_without_a_record_comes_again_as_it_was(tmp_path):
         write_lucky(tmp_path, job)
         ledger.tell(job.number)
     job = ledger.next(PLAN)
-    other = Table(Proposal({}, 6, "another"))
+    other = Table(Proposal({}, 5, "another"))
     assert ledger_of(tmp_path, other, budget).next(PLAN) == job and other.asked == []
 
 
@@ -243,16 +243,16 @@ def test_a_longer_budget_confirms_again_at_its_own_end(tmp_path):
 @pytest.mark.parametrize("wanted, more", [(1, 0), (3, 1), (5, 3), (99, 7)])
 @pytest.mark.parametrize("reopen", [False, True])
 def test_settling_goes_on_until_it_is_settled_or_the_ceiling(tmp_path, wanted, more, reopen):
-    """The confirmation is the second training of trial 5."""
+    """The confirmation is the second training of trial 6."""
     jobs = advised_run(tmp_path, Table(AGAIN, wanted), SETTLING, reopen)
-    already = sum(j.of == 5 for j in jobs[:PLAN])
+    already = sum(j.of == 6 for j in jobs[:PLAN])
     expected = max(0, min(wanted - 1 - already, 7))
     assert (len(jobs), already) == (PLAN + expected, 1) and expected == more
     assert noted(tmp_path, SETTLES) == dict.fromkeys(range(PLAN, PLAN + more), 0.95)
-    assert all(j.of == 5 for j in jobs[PLAN:])
+    assert all(j.of == 6 for j in jobs[PLAN:])
     said = {ledger_in(tmp_path).purpose(number) for number in range(PLAN, PLAN + more)}
-    assert said == ({"may settle the answer: too close to trial 6"} if more else set())
-    assert len({j.replicate for j in jobs if j.of == 5}) == 1 + more, "no seed twice"
+    assert said == ({"may settle the answer: too close to trial 5"} if more else set())
+    assert len({j.replicate for j in jobs if j.of == 6}) == 1 + more, "no seed twice"
     ledger = ledger_of(tmp_path, Table(AGAIN, wanted), SETTLING)
     assert ledger.total == PLAN + 7 and ledger.exhausted(ledger.total)
 

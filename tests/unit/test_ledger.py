@@ -25,12 +25,13 @@ from mtray.errors import ConfigError
 from mtray.report.records import write_record
 from mtray.run_files import result_path
 from mtray.schema import Budget, Recipe, Source, Training
-from mtray.search.ledger.ledger import Ledger, base_job
+from mtray.search.ledger.ledger import Ledger
 from mtray.search.strategy.baseline_recipes import baseline_recipes
 from mtray.search.strategy.samplers import NAMES, STARTUP, check_sampler, space_filling
 from mtray.search_space.parameters import Choices, FloatRange, IntRange
 from mtray.search_space.space import Space
 from mtray.search_space.unit_cube import at_quantile
+from mtray.trial.job import base_job
 
 
 def test_references_come_first_then_sobol_then_the_sampler(tmp_path):

@@ -8,6 +8,7 @@ from kept_outputs_factory import REFERENCES, answers, make_run
 from records_factory import make_failed, make_record
 
 from mtray.errors import MtrayError
+from mtray.report.bootstrap_draws import draws_of
 from mtray.report.records import read_records, write_record
 from mtray.run_files import result_path, trial_dir
 from mtray.search.ledger.journal_overview import read_overview
@@ -29,7 +30,7 @@ def run_data(run_dir, now=None):
     return {
         "state": state_data(run_dir, study, records, overview, moment),
         "table": table_data(study, records, overview, {}),
-        "front": front_data(run_dir, study, space, records),
+        "front": front_data(run_dir, study, space, records, draws_of(run_dir)),
     }
 
 

@@ -34,6 +34,19 @@ def test_a_study_says_what_it_prefers(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("{at_least: '0.95'}", Preference(at_least=0.95)),
+        ("{weight: '2'}", Preference(weight=(2, 2))),
+        ("{weight: ['1', 3]}", Preference(weight=(1, 3))),
+        ("{weight: 1e1}", Preference(weight=(10, 10))),  # YAML 1.1 calls that a text
+    ],
+)
+def test_a_number_may_be_quoted_as_everywhere_in_a_study(tmp_path, text, expected):
+    assert study_with(tmp_path, f"{{retention: {text}}}").prefer["retention"] == expected
+
+
+@pytest.mark.parametrize(
     "text, said",
     [
         ("{bleu: {at_least: 20}}", "`prefer` names 'bleu'; `objectives` has quality, retention"),

@@ -6,7 +6,7 @@ from ledger_factory import ledger_in, lucky_run, study_of, write_lucky
 
 from mtray.run_files import BASE_NUMBER
 from mtray.schema import Preference
-from mtray.search.ledger.ledger import base_job
+from mtray.trial.job import base_job
 
 TRIALS = 11  # four baselines, four points that fill the space, three suggestions
 PREFER = {"retention": Preference(at_least=0.9), "quality": Preference(weight=(1, 3))}

@@ -16,12 +16,12 @@ from mtray.run_files import result_path
 from mtray.schema import Limit
 from mtray.search.ledger import rebinding
 from mtray.search.ledger.journal_overview import read_overview
-from mtray.search.ledger.ledger import base_job
 from mtray.search.ledger.rebinding import rebind, recomputed
 from mtray.search.ledger.run_folder import bind, check_bound, load_bound, read_bound
 from mtray.search.ledger.run_study import RunStudy
 from mtray.search_space.parameters import IntRange
 from mtray.search_space.space import Space
+from mtray.trial.job import base_job
 
 OTHER = {
     "objectives": {"bleu.en-uk": "max", "retention": "min"},

@@ -3,7 +3,7 @@
 import pytest
 from records_factory import make_failed, make_record, make_run, make_study
 
-from mtray.schema import Budget, Recipe, Resources
+from mtray.schema import Budget, Preference, Recipe, Resources
 from mtray.search.strategy.stop_criteria import (
     device_hours,
     enough,
@@ -74,6 +74,30 @@ def test_enough_says_why():
     spent = sum(r.total_seconds for r in records) / 3600
     assert enough(records, make_study(budget=Budget(device_hours=spent * 1.01))) is None
     assert "budget.device_hours" in enough(records, make_study(budget=Budget(device_hours=spent)))
+
+
+PATIENT = Budget(patience=2)
+NEAR, FAR = (0.55, 0.7), (0.5, 0.6)
+
+
+@pytest.mark.parametrize(
+    "floor, points, ends",
+    [
+        (None, [NEAR, (0.59, 0.55), FAR], False),  # a gain of the whole front
+        (0.8, [(0.5, 0.85), (0.59, 0.55), FAR], True),  # but of no part that is preferred
+        (0.8, [(0.5, 0.85), (0.53, 0.82), FAR], False),
+        (0.8, [(0.5, 0.85), (0.45, 0.9), FAR], False),
+        (0.99, [NEAR, (0.5, 0.75), FAR], False),  # nearer to a limit that none reaches
+        (0.99, [NEAR, (0.59, 0.65), FAR], True),
+        (0.8, [NEAR, (0.5, 0.8), FAR], False),  # the first on it
+    ],
+)
+def test_patience_is_for_the_preferred_part_of_the_front(floor, points, ends):
+    records = BASELINES + searched(*points)
+    prefer = {} if floor is None else {"retention": Preference(at_least=floor)}
+    said = enough(records, make_study(budget=PATIENT, prefer=prefer))
+    assert (said is not None) is ends, said
+    assert said is None or "in what `prefer` asks for" in said
 
 
 def test_a_model_at_another_alpha_is_no_trial():

@@ -18,7 +18,7 @@ from mtray.schema import TrialRecord
 from mtray.search.execution.nodes import SEEN, LossInquiry
 from mtray.search.execution.worker_logs import places_record
 from mtray.search.ledger.kept_weights import FrontWeights
-from mtray.search.ledger.ledger import Ledger, base_job
+from mtray.search.ledger.ledger import Ledger
 from mtray.search.ledger.stopwatch import kept_time, since_attempts
 from mtray.search.ledger.trial_failures import (
     MOVED,
@@ -36,7 +36,7 @@ from mtray.search.ledger.trial_failures import (
 )
 from mtray.search.ledger.trial_scratch import delete_scratch
 from mtray.search.strategy.stop_criteria import enough
-from mtray.trial.job import Job
+from mtray.trial.job import Job, base_job
 
 
 @dataclass

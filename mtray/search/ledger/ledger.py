@@ -297,7 +297,3 @@ class Ledger:
             self._suggester.add(record.number, trial.params, Observation(expected))
         notes = pruned_notes(record, expected)
         self._study.tell_without_values(trial, TrialState.PRUNED, notes)
-
-
-def base_job(study: Study) -> Job:
-    return Job(BASE_NUMBER, "base", Recipe(parallel_size=0), study.seed)

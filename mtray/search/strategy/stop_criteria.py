@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mtray.analysis.pareto import hypervolume, maximised, non_dominated
+from mtray.analysis.preference import utility
+from mtray.analysis.preferred_improvement import raised_reference, units_of_worth
 from mtray.report.hypervolume import reference_point
 from mtray.schema import Resources, Study, TrialRecord
+from mtray.search.strategy.cost_aware import BEYOND
 
 Array = npt.NDArray[np.float64]
 
@@ -22,27 +25,40 @@ def device_hours(records: Sequence[TrialRecord], resources: Resources) -> float:
     return seconds * resources.devices / 3600
 
 
-def hypervolume_course(
-    records: Sequence[TrialRecord], study: Study, back: Sequence[int] | None = None
-) -> list[float]:
+def hypervolume_course(records: Sequence[TrialRecord], study: Study) -> list[float]:
     """Hypervolume of the baselines and after each further complete trial, in the order in which
-    they ended. All use one reference point, so that increases can be compared. `back`: only so many
-    trials before the last one; the whole course takes minutes for thousands of trials."""
+    they ended. All use one reference point, so that increases can be compared. Takes minutes for
+    thousands of trials."""
     ordered, searched = _ordered(records)
     if not ordered:
         return []
     values, reference = _maximised(ordered, study)
-    steps = range(searched, -1, -1) if back is None else [b for b in back if b <= searched]
-    return [hypervolume(values[: len(ordered) - step], reference) for step in steps]
+    first = len(ordered) - searched
+    return [hypervolume(values[:count], reference) for count in range(first, len(ordered) + 1)]
 
 
 def last_gain(
     records: Sequence[TrialRecord], study: Study, patience: int
 ) -> tuple[float, float] | None:
     """Two values of `hypervolume_course`: before its last `patience` trials, and its last; None if
-    it has fewer trials than that."""
-    found = hypervolume_course(records, study, (patience, 0))
-    return (found[0], found[1]) if len(found) == 2 else None
+    it has fewer trials than that.
+
+    If the study prefers limits, of the part of the front that reaches all of them. If no trained
+    recipe did before these trials, minus by how much the nearest one missed them, then and now, in
+    units of worth: to come nearer is a gain."""
+    ordered, searched = _ordered(records)
+    if not ordered or searched < patience:
+        return None
+    values, reference = _maximised(ordered, study)
+    before, wanted = values[: len(values) - patience], utility(study.objectives, study.prefer)
+    if wanted.floored and len(before):
+        anchors = values[: len(values) - searched]
+        short = wanted.shortfall(values, units_of_worth(values, anchors))
+        short[[r.role == "base" for r in ordered]] = np.inf
+        if 0 < (least := short[: len(before)].min()) < np.inf:
+            return -float(least), -float(short.min())
+        reference = raised_reference(reference, values, wanted.floors, BEYOND)
+    return hypervolume(before, reference), hypervolume(values, reference)
 
 
 def _ordered(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], int]:
@@ -106,8 +122,10 @@ def enough(records: Sequence[TrialRecord], study: Study) -> str | None:
     if budget.patience is not None:
         found = last_gain(records, study, budget.patience)
         if found is not None and stalled(found, 1):
+            gained = f"gained no hypervolume ({found[1]:.4g})"
+            if any(p.limit is not None for p in study.prefer.values()):
+                gained = "gained nothing in what `prefer` asks for"
             return (
-                f"the last {budget.patience} trials gained no hypervolume ({found[1]:.4g}); "
-                "`budget.patience` says to stop then"
+                f"the last {budget.patience} trials {gained}; `budget.patience` says to stop then"
             )
     return None
