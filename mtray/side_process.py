@@ -14,7 +14,7 @@ from typing import IO
 
 from mtray.paths import own_code
 
-NICENESS = 19  # the trials come first
+NICENESS = 19  # the trials come first, and Ray gives its workers 15
 # what it computes must not take the trials' cores
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from mtray.commands.run_argument import run_folder
@@ -15,22 +11,18 @@ from mtray.serving.access import Access
 from mtray.serving.app import App
 from mtray.serving.http_server import LOOPBACK, Server, listen
 from mtray.serving.run_view import RunView
-
-NICENESS = 19  # beside a sweep: its trials come first, and Ray gives its workers 15
+from mtray.side_process import begin_beside
 
 
 def serve(paths: Sequence[Path], port: int, beside: bool = False) -> int:
     """Serve the page until Ctrl-C, or, `beside` a sweep, until standard input ends, which is when
     the sweep's process does. RunError when a path is no run, ConfigError for a port in use."""
-    if beside:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own; it ends us
-        with suppress(OSError):
-            os.nice(NICENESS)
+    over = begin_beside() if beside else None
     folders = [path.absolute() if beside else run_folder(path) for path in paths]
     server, address = started(folders, port)
     print(f"page: {address}  (the token in it works once)", flush=True)
-    if beside:
-        threading.Thread(target=_until_input_ends, args=(server,), daemon=True).start()
+    if over is not None:
+        threading.Thread(target=_end_after, args=(over, server), daemon=True).start()
     else:
         print("Ctrl-C ends it", flush=True)
     try:
@@ -50,8 +42,6 @@ def started(folders: Sequence[Path], port: int) -> tuple[Server, str]:
     return server, f"http://{LOOPBACK}:{server.port}/?token={access.issue()}"
 
 
-def _until_input_ends(server: Server) -> None:
-    with suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(4096):
-            pass
+def _end_after(over: threading.Event, server: Server) -> None:
+    over.wait()
     server.shutdown()

@@ -121,7 +121,7 @@ ALLOWED = {
     | {"commands.scoring", "first_study", "papers", "publication"},
     "serving": BASICS
     | EVALUATION
-    | {"commands", "mirror", "report", "search.ledger", "search_space"},
+    | {"commands", "mirror", "report", "search.ledger", "search_space", "side_process"},
     "api": BASICS
     | {"commands", "mirror_process", "report", "search_space", "study", "sweep_command"},
     "first_study": BASICS | {"data", "data.readers", "evaluation.inference", "training"},

@@ -4,6 +4,7 @@ said."""
 import os
 import subprocess
 import sys
+import threading
 import time
 from argparse import ArgumentTypeError
 
@@ -398,7 +399,9 @@ def test_a_process_that_is_killed_is_started_again(run, monkeypatch):
     assert "its process ended (code -9)" in said[0]
 
 
-def test_only_one_process_copies_a_run(run, address):
+def test_only_one_process_copies_a_run(run, address, monkeypatch):
+    # or the tests' own process would have the priority of one beside a sweep
+    monkeypatch.setattr(command, "begin_beside", threading.Event)
     claimed(address, run.folder, print)
     with copying_alone(run.folder), pytest.raises(RunError, match=f"process {os.getpid()}"):
         command._beside(run.folder, address)
