@@ -82,7 +82,7 @@ def leave_out(message: str) -> None:
     """
     import ray
 
-    worker = ray._private.worker
+    worker: Any = getattr(getattr(ray, "_private", None), "worker", None)
     show = getattr(worker, "print_to_stdstream", None)
     if show is None or message in getattr(show, "left_out", ()):
         return

@@ -42,6 +42,8 @@ def start_ray(address: str | None, run: str = "", resources: Resources | None = 
         last = str(error).strip().splitlines()[-1]
         raise RunError(
             f"--address {address}: no Ray cluster could be joined there: {last}\n"
+            "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from "
+            "elsewhere, submit the command with `ray job submit`\n"
             "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
             "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
