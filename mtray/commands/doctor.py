@@ -77,6 +77,7 @@ def examine(
         "Ray's dashboard": dashboard,
     }
     if address:
+        del checks["Ray's dashboard"]  # the cluster has its own
         checks["cluster"] = lambda: cluster(address, runs_dir)
     if mirror:
         checks["mirror"] = lambda: mirror_findings(mirror)
@@ -245,7 +246,9 @@ def shared_memory(path: Path = Path("/dev/shm")) -> Iterable[Finding]:
 
 def cores() -> Iterable[Finding]:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("ok", "CPU cores", f"{count}; without a GPU as many trials run at a time")
+    yield Finding(
+        "ok", "CPU cores", f"{count}; without a GPU or cluster as many trials run at a time"
+    )
 
 
 def gpus() -> Iterable[Finding]:

@@ -51,6 +51,9 @@ def cluster(address: str, runs_dir: Path) -> Iterable[Finding]:
 
 
 def _machines(runs_dir: Path) -> Iterable[Finding]:
+    import ray
+
+    from mtray.compat.ray import draining_nodes, node_name
     from mtray.search.execution.cluster_probe import probe
 
     for report in probe(runs_dir):
@@ -61,3 +64,8 @@ def _machines(runs_dir: Path) -> Iterable[Finding]:
         if not report.problems:
             text = f"{report.node} sees {runs_dir} and has the same code"
             yield Finding("ok", "cluster", text)
+    drained = draining_nodes()
+    for node in ray.nodes():
+        if node["Alive"] and node["NodeID"] in drained:
+            text = f"{node_name(node)} is being drained: not asked, and no trial starts there"
+            yield Finding("note", "cluster", text)

@@ -75,6 +75,26 @@ def draining_nodes() -> dict[str, float]:
         return {}
 
 
+def leave_out(message: str) -> None:
+    """Show no message of Ray itself on the console that contains this.
+
+    Private, since Ray shows these also with `log_to_driver=False`. Without it, they are shown.
+    """
+    import ray
+
+    worker: Any = getattr(getattr(ray, "_private", None), "worker", None)
+    show = getattr(worker, "print_to_stdstream", None)
+    if show is None or message in getattr(show, "left_out", ()):
+        return
+
+    def filtered(data: Mapping[str, Any], *more: Any, **named: Any) -> None:
+        if not any(message in line for line in data.get("lines", ())):
+            show(data, *more, **named)
+
+    filtered.left_out = (*getattr(show, "left_out", ()), message)  # type: ignore[attr-defined]
+    worker.print_to_stdstream = filtered
+
+
 def selects_labels() -> bool:
     """Whether Ray Train can place workers by labels of machines; later than 2.50."""
     from ray import train

@@ -26,6 +26,7 @@ BUILT_IN = {
     "object_store_memory": "nothing (the object store is sized by `ray start`)",
 }
 _SWEEP = "a sweep sets it for Ray Train and Tune, and works with this value only"
+_CONSOLE = "it concerns only the console of the sweep, which shows Ray's messages uncoloured"
 _TORCH = "Ray Train sets it for each worker's place in the process group"
 _GPUS = "Ray sets it to the GPUs that a process holds; request them by `gpus_per_worker`"
 # variables that the sweep or Ray sets in its processes, and why a study cannot
@@ -36,6 +37,8 @@ RESERVED_VARIABLES: dict[str, str] = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": _SWEEP,
     "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": _SWEEP,
     "RAY_TRAIN_METRICS_ENABLED": _SWEEP,
+    "RAY_COLOR_PREFIX": _CONSOLE,
+    "RAY_DEDUP_LOGS": _CONSOLE,
     "RAY_AIR_NEW_OUTPUT": _SWEEP,
     "TUNE_DISABLE_SIGINT_HANDLER": _SWEEP,
     "TUNE_MAX_PENDING_TRIALS_PG": _SWEEP,

@@ -42,7 +42,7 @@ SHORT = [
 
 @pytest.mark.parametrize("resources, message", SHORT)
 def test_no_room_for_one_is_told_with_the_next_step(resources, message):
-    with pytest.raises(RunError, match=f"(?s){message}.* change `resources` .*`--address`"):
+    with pytest.raises(RunError, match=f"(?s){message}.*[ \n]change `resources` .*`--address`"):
         concurrency(Resources(**resources), HERE)
 
 

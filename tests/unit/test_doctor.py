@@ -10,8 +10,10 @@ import pytest
 
 from mtray import metrics_python
 from mtray.cli import main
-from mtray.commands import doctor, doctor_metrics, installed_packages
+from mtray.commands import doctor, doctor_metrics, doctor_ray, installed_packages
 from mtray.commands.doctor import Finding
+from mtray.compat import ray as compat_ray
+from mtray.search.execution import cluster_probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -134,6 +136,26 @@ def test_a_taken_port_is_a_note():
         port = taken.getsockname()[1]
         assert only(doctor.dashboard(port)).level == "note"
     assert only(doctor.dashboard(port)).level == "ok"
+
+
+def test_the_dashboard_of_a_cluster_needs_no_port_here(tmp_path, monkeypatch):
+    for address, looked in ((None, True), ("auto", False)):
+        monkeypatch.setattr(doctor, "cluster", lambda *_: [Finding("ok", "cluster", "")])
+        found = {finding.what for finding in doctor.examine(tmp_path, True, address)}
+        assert ("Ray's dashboard" in found) is looked
+        assert ("cluster" in found) is not looked
+
+
+def test_a_machine_that_is_drained_is_a_note(tmp_path, monkeypatch):
+    import ray
+
+    states = (("a", True), ("b", True), ("c", False))  # and whether they are alive
+    nodes = [{"NodeID": n, "NodeManagerHostname": n, "Alive": alive} for n, alive in states]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(cluster_probe, "probe", lambda _: [])
+    monkeypatch.setattr(compat_ray, "draining_nodes", lambda: {"b": 0.0, "c": 0.0})
+    found = only(doctor_ray._machines(tmp_path))
+    assert found.level == "note" and found.text.startswith("b is being drained: not asked")
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_how_many_trials_fit(wanted, machines, trials):
             {"accelerator_type": "H100", "labels": {"zone": "a"}},
             "no machine of it has (1 CPU, 0 GPU, accelerator H100, label zone=a):\n"
             "  a (10.0.0.1): its accelerator is A100\n"
-            "  b (10.0.0.2): its accelerator is of no type that Ray knows, label zone is b\n"
-            "  c (10.0.0.3): its accelerator is of no type that Ray knows, has no label zone",
+            "  b (10.0.0.2): has no accelerator whose type Ray knows, label zone is b\n"
+            "  c (10.0.0.3): has no accelerator whose type Ray knows, has no label zone",
         ),
         (
             {"workers": 3, "cpus_per_worker": 4, "worker_placement": "strict_pack"},

@@ -134,9 +134,10 @@ def _lines(texts: Iterable[str]) -> str:
 def concurrency(resources: Resources, room: AvailableResources) -> int:
     """How many trials fit at a time. Raises RunError if not even one does."""
     if short := shortage(resources, room):
+        separator = "\n" if "\n" in short else "; "  # after a list of machines
         raise RunError(
-            f"{short}; change `resources` in the study, or name a cluster that has more "
-            "(`--address`)"
+            f"{short}{separator}change `resources` in the study, or name a "
+            "cluster that has more (`--address`)"
         )
     return _places(resources, room)
 

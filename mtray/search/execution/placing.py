@@ -127,7 +127,8 @@ def what_is_missing(resources: Resources, machine: Machine) -> str:
     kind = resources.accelerator_type
     if kind and not machine.amounts.get(TYPE + kind):
         types = [n.removeprefix(TYPE) for n in machine.amounts if n.startswith(TYPE)]
-        found.append(f"its accelerator is {', '.join(types) or 'of no type that Ray knows'}")
+        named = f"its accelerator is {', '.join(types)}"
+        found.append(named if types else "has no accelerator whose type Ray knows")
     for name, wanted in resources.labels.items():
         label = machine.labels.get(name)
         if not matches(wanted, label):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mtray.compat.ray import asks_for_token
+from mtray.compat.ray import asks_for_token, leave_out
 from mtray.errors import RunError
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
@@ -23,6 +23,8 @@ STARTS = 2  # attempts to start a cluster
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
 # a resource of the cluster that a sweep has started for itself, by which others know it
 PRIVATE = "mtray_sweep"
+# Ray's warning where a machine has few CPUs: every trial has processes that take none
+PROCESSES = "worker processes have been started on node"
 
 
 def start_ray(address: str | None, run: str = "", resources: Resources | None = None) -> Any:
@@ -40,6 +42,8 @@ def start_ray(address: str | None, run: str = "", resources: Resources | None = 
         last = str(error).strip().splitlines()[-1]
         raise RunError(
             f"--address {address}: no Ray cluster could be joined there: {last}\n"
+            "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from "
+            "elsewhere, submit the command with `ray job submit`\n"
             "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
             "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
@@ -50,6 +54,7 @@ def start_ray(address: str | None, run: str = "", resources: Resources | None = 
 def _init(address: str, run: str, **more: Any) -> Any:
     import ray
 
+    leave_out(PROCESSES)
     if run:
         metadata = {"mtray_run": os.path.basename(run), "mtray_folder": run}
         more["job_config"] = ray.job_config.JobConfig(metadata=metadata)

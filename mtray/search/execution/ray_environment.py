@@ -22,8 +22,11 @@ TRAIN = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
-# read by Tune in the sweep's driver
+# read by Ray and Tune in the sweep's driver
 TUNE = {
+    # Ray's own messages get no colours, which would be shown as escapes (`mtray.streams`)
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_DEDUP_LOGS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_MAX_PENDING_TRIALS_PG": "4",

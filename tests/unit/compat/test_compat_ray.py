@@ -6,6 +6,7 @@ from mtray.compat.ray import (
     WRAPPED,
     draining_nodes,
     found_no_room,
+    leave_out,
     node_name,
     selects_labels,
     wrapped_errors,
@@ -74,6 +75,25 @@ def test_ray_still_tells_which_machines_are_drained(internal, monkeypatch):
     assert draining_nodes() == {"a": 1.5}
     monkeypatch.setattr(ray._private.state.state, "get_draining_nodes", None)
     assert draining_nodes() == {}, "a version without it"
+
+
+def test_a_message_of_ray_is_left_out(internal, monkeypatch, capsys):
+    import ray
+
+    worker = ray._private.worker
+    assert callable(worker.print_to_stdstream) and callable(worker.listen_error_messages)
+    monkeypatch.setattr(worker, "print_to_stdstream", lambda data, ignore_prefix: print(data))
+    for _ in range(2):
+        leave_out("processes have been started")
+    once = worker.print_to_stdstream
+    leave_out("processes have been started")
+    assert worker.print_to_stdstream is once, "wrapped once"
+    for line in ("7 PYTHON processes have been started on node: 1", "a node is dead"):
+        worker.print_to_stdstream({"lines": [line], "pid": "raylet"}, ignore_prefix=False)
+    out = capsys.readouterr().out
+    assert "dead" in out and "PYTHON" not in out
+    monkeypatch.delattr(worker, "print_to_stdstream")
+    leave_out("a version without it")
 
 
 def test_whether_ray_selects_labels_is_known(internal):
