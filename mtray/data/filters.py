@@ -61,7 +61,7 @@ class RowFilter:
     ) -> None:
         self.source, self.filters, self._index = source, filters, index
         self.sides = sides_of(source)
-        self.found, self._rows = FilterCounts(), 0
+        self.found, self.rows_read = FilterCounts(), 0
         self._language: LanguageCheck | None = None
         if filters.wrong_language is not None:
             self._language = LanguageCheck(source, filters.wrong_language, languages)
@@ -115,7 +115,7 @@ class RowFilter:
     def kept(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows that pass, in order. DataError at the end when rows overlap with an evaluation
         set and the source does not say what to do; no row is returned after the first of them."""
-        self.found, self._rows = FilterCounts({KEPT: 0}), 0
+        self.found, self.rows_read = FilterCounts({KEPT: 0}), 0
         yield from self.passing(rows)
         self.check()
 
@@ -131,7 +131,7 @@ class RowFilter:
         """The filter for a part of the source that has `before` rows before it, with counts of its
         own. Rows are not compared with those of other parts."""
         other = copy.copy(self)
-        other.found, other._rows = FilterCounts({KEPT: 0}), before
+        other.found, other.rows_read = FilterCounts({KEPT: 0}), before
         return other
 
     def check(self) -> None:
@@ -170,7 +170,7 @@ class RowFilter:
 
     def _verdict(self, row: Row) -> str:
         """The verdict on a row by itself, without the language check."""
-        self._rows += 1
+        self.rows_read += 1
         filters, texts = self.filters, [row[side] or "" for side in self.sides]
         if filters.empty and not all(text and not text.isspace() for text in texts):
             return "empty"
@@ -204,7 +204,7 @@ class RowFilter:
         paths = paths_of(self.source.path)
         place = self.sides.index(side) if len(paths) == len(self.sides) else 0
         return (
-            f"{paths[place]}: row {self._rows}, {side}: {overlap.found.text[:60]!r} "
+            f"{paths[place]}: row {self.rows_read}, {side}: {overlap.found.text[:60]!r} "
             f"of {overlap.found.where}"
         )
 

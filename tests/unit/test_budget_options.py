@@ -83,10 +83,10 @@ def test_status_says_what_confirmed_and_what_settles(tmp_path):
     assert ledger.next(21).number == 16
     entries = read_overview(tmp_path).trials
     confirmed, settling = ending_lines(entries, SETTLING, tmp_path)
-    assert confirmed == "confirmation: trial 13 (finished): too close to trial 6"
+    assert confirmed == "confirmation: trial 13 (finished): too close to trial 5"
     assert settling == (
         "settling: 3 further trials so far, 1 of them not finished; the last is trial 16: too "
-        "close to trial 6"
+        "close to trial 5"
     )
     assert most_further(SETTLING, tmp_path) == 7, "the same throughout"
     assert ledger.total == 21
