@@ -23,7 +23,6 @@ from mtray.data.filters import RowFilter
 from mtray.data.token_files import ROWS, TokenChunk
 from mtray.data.token_makers import TokenMaker
 from mtray.data.tokenization import tokenizer_threads
-from mtray.errors import MtrayError
 
 # seconds of building here before helpers are asked for: about what other processes take to start
 # and to import the tokenizer, so that at worst a store takes twice as long as it might have
@@ -130,7 +129,8 @@ def built_shards(
     refused. Whichever shard fails first, the error raised is that of the first row that has one."""
     errors: list[Exception] = []
     shards = cut(_until_error(rows, errors), refused)
-    with ThreadPoolExecutor(THREADS) as pool:
+    pool = ThreadPoolExecutor(THREADS)
+    try:
         here: ShardRunner = ThreadRunner(work, pool)
         with tokenizer_threads():
             yield from _in_order(here, work, _for_seconds(shards, ALONE), refused)
@@ -138,6 +138,8 @@ def built_shards(
             runner = helpers() or here
             with tokenizer_threads():  # again: helpers may have set the environment of a sweep
                 yield from _in_order(runner, work, chain([next_one], shards), refused)
+    finally:  # after an error or an interruption, nobody wants the shards that wait for a thread
+        pool.shutdown(cancel_futures=True)
     if errors:
         raise errors[0]
 
@@ -177,7 +179,7 @@ def _result(
 ) -> BuiltShard:
     try:
         return wait()
-    except MtrayError:
+    except Exception:
         if not refused():
             raise
         # begun before the rows were known to be refused: only its counts matter

@@ -3,19 +3,26 @@ in tests/integration/test_store_transport.py."""
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from mtray.data import content_hashes
 from mtray.data.content_hashes import differences
-from mtray.data.shards import ShardWork
+from mtray.data.shards import Shard, ShardWork
 from mtray.data.token_makers import ExampleMaker
-from mtray.errors import RunError
+from mtray.errors import ConfigError, RunError
 from mtray.runtime import version_of
 from mtray.schema import Resources
-from mtray.search.execution import available_resources, cluster_probe, shard_tasks
+from mtray.search.execution import (
+    available_resources,
+    cluster_probe,
+    ray_connection,
+    ray_environment,
+    shard_tasks,
+)
 from mtray.search.execution.placing import Machine
-from mtray.search.execution.shard_tasks import ShardTasks
+from mtray.search.execution.shard_tasks import Needs, ShardTasks
 
 INPUTS = {"code": "c", "versions": {"tokenizers": "1"}}
 WORK = ShardWork(None, ExampleMaker(None, None, 9))
@@ -86,22 +93,38 @@ def test_a_cluster_is_not_started_for_a_few_cpus(on, cpus, joins):
     assert bool(asked) == joins and (runner is not None) == joins
 
 
-def test_a_machine_on_which_ray_does_not_start_builds_alone(on, monkeypatch):
-    def fails(*_):
-        raise RunError("Ray did not start\nmore")
+NOT_STARTED = {
+    "Ray": (RunError("Ray did not start\nmore"), RunError, "Ray did not start"),
+    "settings": (ConfigError("a variable has no value"), ConfigError, "a variable has no value"),
+    "disk": (
+        OSError(28, "disk full"),
+        RunError,
+        "Ray cannot write its files: [Errno 28] disk full",
+    ),
+}
 
+
+@pytest.mark.parametrize("case", NOT_STARTED)
+def test_a_machine_on_which_ray_does_not_start_builds_alone(case, monkeypatch):
+    """An OSError would be taken for one of the store's folder."""
+    raised, expected, said_of = NOT_STARTED[case]
+
+    def fails(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(ray_connection, "start_ray", fails)
+    monkeypatch.setattr(ray_environment, "apply", lambda: None)
+    monkeypatch.setattr(shard_tasks.os, "cpu_count", lambda: 8)
     for address in (None, "auto"):
         said = []
-        on([LARGE])  # its patches stay
-        monkeypatch.setattr(shard_tasks.os, "cpu_count", lambda: 8)
-        monkeypatch.setattr(ShardTasks, "_join", fails)
         tasks = ShardTasks(address, Resources(), said.append)
         if address:
-            with pytest.raises(RunError, match="did not start"):
+            with pytest.raises(expected) as caught:
                 tasks.runner("pairs", WORK, INPUTS)
+            assert str(caught.value).startswith(said_of)
         else:
             assert [tasks.runner("pairs", WORK, INPUTS) for _ in range(2)] == [None, None]
-            assert said == ["stores are built by this process alone: Ray did not start"]
+            assert said == [f"stores are built by this process alone: {said_of}"]
 
 
 def remote_code():
@@ -152,9 +175,80 @@ def test_shards_go_where_there_is_room(monkeypatch):
 
     monkeypatch.setattr(ray, "remote", lambda **_: lambda function: Task())
     nodes = {"a" * 56: 4, "b" * 56: 2}
-    runner = shard_tasks.TaskRunner("pairs", WORK, ("c", {}), nodes, print)
+    runner = shard_tasks.TaskRunner("pairs", WORK, Needs("c", {}), nodes, print)
     assert runner.window == 12
     for number in range(12):
         runner.submit(shard_tasks.Shard(number, []))
     assert Counter(sent) == {"a" * 56: 8, "b" * 56: 4}
-    assert shard_tasks.TaskRunner("pairs", WORK, ("c", {}), {"c" * 56: 512}, print).window == 128
+    assert (
+        shard_tasks.TaskRunner("pairs", WORK, Needs("c", {}), {"c" * 56: 512}, print).window == 128
+    )
+
+
+class Doubled:
+    """Makes nothing; knows how many rows it was given."""
+
+    def made(self, rows):
+        return len(list(rows)), Counter()
+
+
+LOST = {
+    "put": ({"put": 1}, "its task did not begin (disk full)", None),
+    "answer": ({"wait": 1}, "its task failed (disk full)", None),
+    "rows": (
+        {"wait": 1, "get": 1},
+        None,
+        "store of pairs: Ray has lost a part of the rows (disk full); ",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_shard_that_ray_loses_is_built_here(case, monkeypatch):
+    ray = pytest.importorskip("ray")
+    failing, why, message = LOST[case]
+
+    def fails_or(name, found):
+        def call(*given, **_):
+            if failing.get(name):
+                raise ray.exceptions.RayError("disk full")
+            return found(*given)
+
+        return call
+
+    task = SimpleNamespace(options=lambda **_: task, remote=lambda *_: "answer")
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda function: task)
+    monkeypatch.setattr(ray, "put", lambda found: found)
+    said, work = [], ShardWork(None, Doubled())
+    runner = shard_tasks.TaskRunner("pairs", work, Needs("c", {}), {"a" * 56: 4}, said.append)
+    for name, found in (("put", lambda x: x), ("get", lambda x: x), ("wait", lambda x: (x, []))):
+        monkeypatch.setattr(ray, name, fails_or(name, found))
+    wait = runner.submit(Shard(0, [1, 2, 3]))
+    if message:
+        with pytest.raises(RunError) as caught:
+            wait()
+        assert str(caught.value).startswith(message)
+    else:
+        assert wait().tokens == 3
+        assert said == [f"store of pairs: a shard was built by this process, since {why}"]
+    assert runner._begun["a" * 56] == 0
+
+
+@pytest.mark.parametrize("tokenizer, fails", [("here", False), ("other", True), ("", False)])
+def test_a_task_has_the_tokenizer_of_the_store(tokenizer, fails, monkeypatch):
+    """Some tokenizers are sent without their files, and read those of the machine at that path."""
+    ray = pytest.importorskip("ray")
+    work = ShardWork(None, Doubled())
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    monkeypatch.setattr(ray, "get", lambda _: work)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(shard_tasks, "differences", lambda *_: "")
+    monkeypatch.setattr(shard_tasks, "tokenizer_hash", lambda _: "here")
+    monkeypatch.setattr(shard_tasks, "_KNOWN", {})
+    given = "key", [None], Needs("c", {}, tokenizer), Shard(0, [1, 2])
+    if fails:
+        with pytest.raises(RuntimeError, match="another tokenizer at the same path"):
+            shard_tasks.build_in_task(*given)
+        assert shard_tasks._KNOWN == {}
+    else:
+        assert shard_tasks.build_in_task(*given).builder[0] == "node"

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -143,13 +144,13 @@ def test_a_refused_source_has_the_same_message(
 class Failing:
     """Makes no tokens, and fails at some rows."""
 
-    def __init__(self, *rows):
-        self.rows = rows
+    def __init__(self, *rows, error=DataError):
+        self.rows, self.error = rows, error
 
     def made(self, rows):
         for row in rows:
             if int(row["text"]) in self.rows:
-                raise DataError(f"row {row['text']}")
+                raise self.error(f"row {row['text']}")
         return TokenChunk(*[[]] * 4), Counter()
 
 
@@ -178,6 +179,41 @@ def test_the_error_is_that_of_the_first_row(case, size, window, monkeypatch):
     work = ShardWork(None, Failing(*failing))
     with pytest.raises(DataError, match=f"^{expected}$"):
         list(built_shards(work, numbered(100, broken), lambda: window and Backwards(work, window)))
+
+
+@pytest.mark.parametrize("error", [DataError, ValueError])
+def test_rows_after_a_leak_cannot_fail(error, folder, tokenizer):
+    """Shards of them that were begun before the leak was found, whatever they raise."""
+    study, source, _ = case_study(folder, "pairs")
+    work = ShardWork(Pipeline(study, tokenizer).filter_of(source), Failing(20, error=error))
+    rows = [{"text": str(n), "source": "bad dad", "target": "a"} for n in range(40)]
+    built = []  # refused once the first shard is there: all are begun by then
+    for shard in built_shards(work, rows, lambda: Backwards(work), refused=lambda: bool(built)):
+        built.append(shard)
+    assert sum(shard.filtered.rows for shard in built) == 40
+    with pytest.raises(error, match=r"^row 20$"):
+        list(built_shards(work, rows, lambda: Backwards(work)))
+
+
+@pytest.mark.parametrize("error", [DataError, KeyboardInterrupt])
+def test_no_shard_is_begun_after_the_end(error, monkeypatch):
+    """With slow tokenizers each of them would take minutes."""
+    monkeypatch.setattr(shards, "ROWS", 1)
+    monkeypatch.setattr(shards, "THREADS", 1)
+    begun = []
+
+    class Slow:
+        def made(self, rows):
+            (row,) = rows
+            begun.append(row["text"])
+            if row["text"] == "0":
+                raise error("row 0")
+            time.sleep(0.3)
+            return TokenChunk(*[[]] * 4), Counter()
+
+    with pytest.raises(error, match="row 0"):
+        list(built_shards(ShardWork(None, Slow()), numbered(9)))
+    assert begun in (["0"], ["0", "1"])
 
 
 def test_an_interrupted_store_is_not_there(folder, tokenizer, monkeypatch, tmp_path):

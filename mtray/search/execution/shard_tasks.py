@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from mtray.data.content_hashes import differences
+from mtray.data.content_hashes import differences, tokenizer_hash
 from mtray.data.shards import ALONE, BuiltShard, Shard, ShardRunner, ShardWork
-from mtray.errors import RunError
+from mtray.errors import MtrayError, RunError
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 
@@ -34,6 +34,15 @@ PATIENCE = (
 RETRIES = 3  # of a task that was lost with its machine
 
 Say = Callable[[str], None]
+
+
+class Needs(NamedTuple):
+    """What a store depends on that a machine must have, too. `tokenizer`: its hash; empty where the
+    store needs none."""
+
+    code: str
+    versions: Mapping[str, str | None]
+    tokenizer: str = ""
 
 
 @contextmanager
@@ -66,14 +75,13 @@ class ShardTasks:
             return None
         try:
             self._join()
-        except RunError as error:
+        except MtrayError as error:  # also of the study's settings for the cluster
             if self._address:
                 raise
             self._fails = True  # a store needs no Ray
             self._say(f"stores are built by this process alone: {str(error).splitlines()[0]}")
             return None
-        needs = inputs["code"], inputs["versions"]
-        nodes = self._nodes(*needs)
+        nodes = self._nodes(inputs["code"], inputs["versions"])
         cpus = sum(nodes.values())
         if len(nodes) < 2 and cpus < MANY_CPUS:
             return None
@@ -82,6 +90,7 @@ class ShardTasks:
             f"store of {store}: not done after {ALONE:g} s, so the rest is built by Ray tasks on "
             f"{many} ({cpus} CPUs)"
         )
+        needs = Needs(inputs["code"], inputs["versions"], inputs.get("tokenizer", ""))
         return TaskRunner(store, work, needs, nodes, self._say)
 
     def _join(self) -> None:
@@ -91,7 +100,10 @@ class ShardTasks:
         from mtray.search.execution.ray_connection import start_ray
 
         if not ray.is_initialized():
-            start_ray(self._address, resources=self._resources)
+            try:
+                start_ray(self._address, resources=self._resources)
+            except OSError as error:  # would be taken for one of the store's folder
+                raise RunError(f"Ray cannot write its files: {error}") from error
             self._joined = True
 
     def close(self) -> None:
@@ -153,7 +165,7 @@ class TaskRunner:
         self,
         store: str,
         work: ShardWork,
-        needs: tuple[str, Mapping[str, str | None]],
+        needs: Needs,
         nodes: Mapping[str, int],
         say: Say,
     ) -> None:
@@ -178,12 +190,17 @@ class TaskRunner:
         self._begun[node] += 1
         # soft: if the machine is lost, another one takes over
         there = NodeAffinitySchedulingStrategy(node, soft=True)
-        rows = ray.put(shard)
-        answer = self._task.options(scheduling_strategy=there).remote(*self._given, rows)
+        try:
+            rows = ray.put(shard)
+            answer = self._task.options(scheduling_strategy=there).remote(*self._given, rows)
+        except ray.exceptions.RayError as error:  # such as of Ray's full disk
+            self._begun[node] -= 1
+            return partial(self._here, shard, f"its task did not begin ({_last_line(error)})")
         return partial(self._wait, node, rows, answer)
 
     def _wait(self, node: str, rows: Any, answer: Any) -> BuiltShard:
-        """The answer, or the shard built here: then an error of its rows is raised here, too."""
+        """The answer, or the shard built here: then an error of its rows is raised here, too.
+        Raises RunError if Ray has lost the rows."""
         import ray
 
         try:
@@ -196,32 +213,51 @@ class TaskRunner:
             self._patience = 0.0  # until an answer is there again
             ray.cancel(answer)
         except ray.exceptions.RayError as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            why = f"its task failed ({lines[-1]})"
+            why = f"its task failed ({_last_line(error)})"
         finally:
             self._begun[node] -= 1
-        built = self._work.build(ray.get(rows))
+        try:
+            shard: Shard = ray.get(rows)
+        except ray.exceptions.RayError as error:
+            raise RunError(
+                f"store of {self._store}: Ray has lost a part of the rows ({_last_line(error)}); "
+                "nothing of the store was kept: start the same command again, or leave `--address` "
+                "out"
+            ) from error
+        return self._here(shard, why)
+
+    def _here(self, shard: Shard, why: str) -> BuiltShard:
+        built = self._work.build(shard)
         if not self._told:
             self._told = True
             self._say(f"store of {self._store}: a shard was built by this process, since {why}")
         return built
 
 
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
 _KNOWN: dict[str, ShardWork] = {}  # the work of the last store, in a task's process
 
 
-def build_in_task(
-    key: str, held: list[Any], needs: tuple[str, Mapping[str, str | None]], shard: Shard
-) -> BuiltShard:
+def build_in_task(key: str, held: list[Any], needs: Needs, shard: Shard) -> BuiltShard:
     """The task. `held`: a reference to the work, which a process fetches once for all its tasks;
-    `key`: what it is known by; `needs`: code and versions, since a machine may have joined after
-    all were asked. Raises RuntimeError where they are others."""
+    `key`: what it is known by. `needs` is looked at again, since a machine may have joined after
+    all were asked. Raises RuntimeError where it is not met."""
     import ray
 
     if key not in _KNOWN:
-        if differ := differences(*needs):
+        if differ := differences(needs.code, needs.versions):
             raise RuntimeError(f"this machine {differ}")
+        work: ShardWork = ray.get(held[0])
+        # some tokenizers take their files from the same path, wherever they are unpacked
+        if (
+            needs.tokenizer
+            and tokenizer_hash(getattr(work.maker, "tokenizer", None)) != needs.tokenizer
+        ):
+            raise RuntimeError("this machine has another tokenizer at the same path")
         _KNOWN.clear()
-        _KNOWN[key] = ray.get(held[0])
+        _KNOWN[key] = work
     built = _KNOWN[key].build(shard)
     return built._replace(builder=(ray.get_runtime_context().get_node_id(), os.getpid()))
