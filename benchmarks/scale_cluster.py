@@ -155,6 +155,7 @@ class Sweep:
 
 def page_costs(run_dir: Path) -> dict[str, float]:
     """Of the page's process: state and table for the first time, and after a trial has ended."""
+    from mtray.report.bootstrap_draws import draws_of
     from mtray.serving.run_data import front_data
     from mtray.serving.run_view import RunView
 
@@ -175,7 +176,7 @@ def page_costs(run_dir: Path) -> dict[str, float]:
             os.utime(file)
         again.append(ask()[0])
     before = time.process_time()
-    front_data(run_dir, *view._study(), view._records)
+    front_data(run_dir, *view._study(), view._records, draws_of(run_dir))
     cpu = time.process_time() - before
     return {"page_first": first, "page": float(np.median(again)), "page_table": size / 1e6,
             "front": cpu}  # fmt: skip
