@@ -153,9 +153,13 @@ MORE = Space(
 CHANGES = [
     (make_study(seed=2), SPACE, "study.seed = 1, now it is 2"),
     (make_study(training=Training(epochs=3)), SPACE, "study.training.epochs = 1, now it is 3"),
-    (make_study(training=Training(max_steps=9)), SPACE, "training.max_steps = None, now it is 9"),
+    (
+        make_study(training=Training(max_steps=9)),
+        SPACE,
+        "training.max_steps was not set, now it is 9",
+    ),
     (make_study(), WIDER, r"space.parameters.mono_ratio.high = 2.0, now it is 3.0"),
-    (make_study(), MORE, "space.fixed.learning_rate = 0.001, now it is None"),
+    (make_study(), MORE, "space.fixed.learning_rate = 0.001, now it is not set"),
     (make_study(objectives={"quality": "max", "bleu": "max"}), SPACE, "study.objectives = .*bleu"),
 ]
 
@@ -260,7 +264,9 @@ def test_test_segments_may_change_and_the_data_stay_as_they_were_bound(tmp_path,
 
 def test_an_ability_may_be_called_test(tmp_path):
     bind(tmp_path, evaluated(), SPACE)
-    with pytest.raises(RunError, match=r"study\.evaluation\.abilities\.test = None, now it is"):
+    with pytest.raises(
+        RunError, match=r"study\.evaluation\.abilities\.test was not set, now it is"
+    ):
         bind(tmp_path, evaluated(abilities=("animacy", "test")), SPACE)
 
 

@@ -191,7 +191,7 @@ def test_texts_that_leakage_is_looked_for_in():
 
 def test_a_long_value_is_cut():
     (found,) = study_changes(content(study_of()), content(sourced(PAIRS, EXTRA, MONO)))
-    assert found.text.startswith("study.sources.extra = None, now it is {'") and " ...: " in (
+    assert found.text.startswith("study.sources.extra was not set, now it is {'") and " ...: " in (
         found.text
     )
     assert not is_beyond([found], [Need.FIT]) and is_beyond([found], [Need.TRAIN])

@@ -93,10 +93,9 @@ class StudyChange:
 
     @property
     def text(self) -> str:
-        return (
-            f"{self.key} = {_shown(self.before)}, now it is {_shown(self.now)}: "
-            + (WORDS[self.needs])
-        )
+        before = " was not set" if self.before is None else f" = {_shown(self.before)}"
+        now = "not set" if self.now is None else _shown(self.now)
+        return f"{self.key}{before}, now it is {now}: {WORDS[self.needs]}"
 
 
 def content(study: Study, space: Space | None = None) -> dict[str, Any]:
@@ -187,8 +186,6 @@ def _order(names: Iterable[str], among: Collection[str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "None"
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 4]} ..."
 
