@@ -27,6 +27,7 @@ from typing import Any
 import chaos_sweep
 import lab_cases as cases
 from chaos_sweep import Chaos, Failed
+from lab_batch import batch_job
 from lab_hosts import Host, lab, why_not
 from lab_jobs import TOKEN, job_submit
 from lab_refusals import REFUSALS, other_optuna, prepare, said_of, start_refused
@@ -44,6 +45,7 @@ class Case:
     letters: the hosts, the first of them the head; `waiting`: those that do not join at first.
     variables: of the processes of all hosts.
     head: how it starts Ray; without a CPU no trial runs there.
+    ray: whether the lab starts the cluster; if not, the case does.
     setups: by letter, what is otherwise on a host, in lines of shell, given the shared folder."""
 
     done: str
@@ -53,6 +55,7 @@ class Case:
     waiting: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)
+    ray: bool = True
     setups: Callable[[Path], dict[str, str]] = lambda folder: {}
 
 
@@ -91,6 +94,11 @@ CASES = {
         "ray job submit from another host with a token, ray job stop, and submitted again",
         f"STOPPED, then SUCCEEDED with {ALL}, resumed from their checkpoints", job_submit,
         variables=TOKEN, head={"dashboard": True},
+    ),
+    "batch_job": Case(
+        "deploy/sweep.sbatch on two hosts with stand-ins for srun and scontrol; told that its time "
+        "is over, and run again",
+        f"a requeue, then exit code 0, {ALL}, resumed from their checkpoints", batch_job, ray=False,
     ),
     "other_versions": Case(
         "another version of a package on a host",
@@ -152,7 +160,8 @@ def run_case(name: str, keep: bool = False) -> Row:
 
     def happens() -> str:
         with shared_folder() as folder, lab(
-            case.letters, folder, case.setups(folder), case.variables, case.waiting, case.head
+            case.letters, folder, case.setups(folder), case.variables, case.waiting, case.head,
+            case.ray,
         ) as hosts, sweep_on(hosts, folder, keep) as chaos:  # fmt: skip
             return case.run(chaos, hosts)
 
