@@ -56,14 +56,19 @@ class Chaos:
     def run_dir(self) -> Path:
         return self.folder / "runs" / "chaos"
 
+    def what(self) -> list[str]:
+        """The options that say what is searched; writes the files that they name."""
+        options = ["--trials", str(self.trials)]
+        for name, content in (("study", self.study), ("space", self.space)):
+            file = self.folder / f"{name}.yaml"
+            file.write_text(yaml.safe_dump(content))
+            options += [f"--{name}", str(file)]
+        return options
+
     def start(self) -> subprocess.Popen[str]:
-        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.study))
-        (self.folder / "space.yaml").write_text(yaml.safe_dump(self.space))
         command = [
             *self.prefix, sys.executable, str(ROOT / "sweeps" / "ratio_search.py"),
-            "--study", str(self.folder / "study.yaml"), "--space", str(self.folder / "space.yaml"),
-            "--runs-dir", str(self.folder / "runs"), "--trials", str(self.trials),
-            "--page", "off", *self.options,
+            *self.what(), "--runs-dir", str(self.folder / "runs"), "--page", "off", *self.options,
         ]  # fmt: skip
         environment = {
             **os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200", **self.variables

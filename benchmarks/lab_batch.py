@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from chaos_kills import checkpoint_of, wait_for_training
 from chaos_sweep import ROOT, Chaos, Failed, states_text
 from lab_hosts import Host
@@ -46,8 +45,6 @@ class Batch:
         ):
             (bin_dir / name).write_text(text)
             (bin_dir / name).chmod(0o755)
-        for file, content in (("study", chaos.study), ("space", chaos.space)):
-            (chaos.folder / f"{file}.yaml").write_text(yaml.safe_dump(content))
         variables = {
             **hosts[0].variables, **chaos.variables, "COLUMNS": "200", "PYTHONUNBUFFERED": "1",
             "PATH": f"{bin_dir}:{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -57,8 +54,7 @@ class Batch:
         }  # fmt: skip
         self._command = [
             *hosts[0].prefix, "env", "-i", *(f"{k}={v}" for k, v in variables.items()),
-            "bash", SCRIPT, "--study", str(chaos.folder / "study.yaml"),
-            "--space", str(chaos.folder / "space.yaml"), "--trials", str(chaos.trials),
+            "bash", SCRIPT, *chaos.what(),
         ]  # fmt: skip
         self._log = chaos.folder / "batch.log"
 

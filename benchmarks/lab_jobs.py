@@ -7,7 +7,6 @@ import re
 import sys
 import time
 
-import yaml
 from chaos_kills import checkpoint_of, wait_for_training
 from chaos_sweep import ROOT, Chaos, Failed, states_text
 from lab_hosts import DASHBOARD, RAY, Host
@@ -28,15 +27,12 @@ class Jobs:
 
     def submit(self, name: str) -> None:
         chaos = self._chaos
-        for file, content in (("study", chaos.study), ("space", chaos.space)):
-            (chaos.folder / f"{file}.yaml").write_text(yaml.safe_dump(content))
         variables = ["PYTHONUNBUFFERED=1", "COLUMNS=200"]
         variables += [f"{key}={chaos.variables[key]}" for key in ("MTRAY_CACHE", "MTRAY_STORE")]
-        study, space, runs = (str(chaos.folder / n) for n in ("study.yaml", "space.yaml", "runs"))
         command = [
             "env", *variables, sys.executable, str(ROOT / "sweeps/ratio_search.py"),
-            "--study", study, "--space", space, "--runs-dir", runs,
-            "--trials", str(chaos.trials), "--page", "off", "--address", "auto",
+            *chaos.what(), "--runs-dir", str(chaos.folder / "runs"),
+            "--page", "off", "--address", "auto",
         ]  # fmt: skip
         self._ray("submit", f"--submission-id={name}", "--no-wait", "--", *command)
 
