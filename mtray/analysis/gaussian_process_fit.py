@@ -2,8 +2,8 @@
 posteriori: arrays in, arrays out.
 
 The prior on length scales grows with the square root of the number of coordinates, as distances do
-(Hvarfner et al. 2024, "Vanilla Bayesian Optimization Performs Great in High Dimensions"); it is
-narrow, since with few points a wide one lets a single coordinate explain everything.
+(Hvarfner et al. 2024, "Vanilla Bayesian Optimization Performs Great in High Dimensions"); by
+default it is narrow, since with few points a wide one lets a single coordinate explain everything.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from mtray.analysis.shared_errors import own_variances
 
 Array = npt.NDArray[np.float64]
 # (mean, deviation) of the normal priors on logarithms; the values are scaled to variance 1
-SCALE_DEVIATION = 0.7
-SCALE_AT_ONE = 5  # number of coordinates for which the prior's median length scale is 1
 SIGNAL = (0.0, 1.0)
 SLOPE = (0.0, 1.0)
 NOISE = (-4.0, 1.5)
@@ -35,6 +33,25 @@ LEAST_NOISE = -11.0  # of the log variance, so that the kernel matrix stays inve
 FITTED_TO = 300  # most points that hyperparameters are fitted to: time grows with the cube
 # spreads that count as zero: relative to the largest value, and to the root mean square error
 ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
+
+
+@dataclass(frozen=True)
+class LengthScales:
+    """The prior on length scales, log-normal.
+
+    - `at_one`: the number of coordinates for which the median is 1.
+    - `deviation`: standard deviation of the logarithm.
+    """
+
+    at_one: float = 5.0
+    deviation: float = 0.7
+
+    def middle(self, coordinates: int) -> float:
+        """Logarithm of the median for points of that many coordinates."""
+        return 0.5 * math.log(max(coordinates, 1) / self.at_one)
+
+
+LONG = LengthScales()
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,7 @@ def scaled(
     values: npt.ArrayLike,
     errors: npt.ArrayLike | None = None,
     linear: bool = True,
+    scales: LengthScales = LONG,
 ) -> ScaledData:
     """Standardised values; arguments as for `fit`. Raises ValueError for other shapes, no points,
     or numbers that are not finite."""
@@ -105,11 +123,11 @@ def scaled(
     if errors is not None:
         unit = _unit(y, known)
     d = x.shape[1]
-    prior = 0.5 * math.log(max(d, 1) / SCALE_AT_ONE)
+    slope = SLOPE[0] if linear else NO_SLOPE
     return ScaledData(
         x, (y - shift) / unit, shift, unit, known / unit**2, 0.0 if errors is None else OFFSET,
-        middle=np.array([*[prior] * d, SIGNAL[0], SLOPE[0] if linear else NO_SLOPE, NOISE[0]]),
-        deviation=np.array([*[SCALE_DEVIATION] * d, SIGNAL[1], SLOPE[1], NOISE[1]]),
+        middle=np.array([*[scales.middle(d)] * d, SIGNAL[0], slope, NOISE[0]]),
+        deviation=np.array([*[scales.deviation] * d, SIGNAL[1], SLOPE[1], NOISE[1]]),
         linear=linear,
     )  # fmt: skip
 
@@ -119,16 +137,18 @@ def fit(
     values: npt.ArrayLike,
     errors: npt.ArrayLike | None = None,
     linear: bool = True,
+    scales: LengthScales = LONG,
 ) -> Process:
     """The process fitted to `values`, shape (n,), at `points`, shape (n, d).
 
     `errors`, shape (n, n), is the known covariance of the values' errors; a fitted noise of equal
     variance at all points is added to it. All values may share an error, so with `errors` the mean
-    has a nearly flat prior. `linear`: with a linear kernel. Hyperparameters are fitted to at most
-    `FITTED_TO` points, evenly spaced from the first to the last; the process is then conditioned on
-    all points. Raises ValueError for other shapes, no points, or numbers that are not finite.
+    has a nearly flat prior. `linear`: with a linear kernel. `scales`: the prior on length scales.
+    Hyperparameters are fitted to at most `FITTED_TO` points, evenly spaced from the first to the
+    last; the process is then conditioned on all points. Raises ValueError for other shapes, no
+    points, or numbers that are not finite.
     """
-    known = scaled(points, values, errors, linear)
+    known = scaled(points, values, errors, linear, scales)
     return known.process(most_likely(known))
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.linalg import cholesky, solve_triangular
 
 from mtray.analysis.gaussian_process import MIDDLE, Process, distances, linear_kernel, matern
-from mtray.analysis.gaussian_process_fit import fit
+from mtray.analysis.gaussian_process_fit import LONG, LengthScales, fit
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -77,11 +77,14 @@ class SparseProcess:
         return np.asarray(curved + p.slope * linear_kernel(a, b))
 
 
-def fit_sparse(points: Array, values: Array, inducing: Indices, linear: bool) -> SparseProcess:
+def fit_sparse(
+    points: Array, values: Array, inducing: Indices, linear: bool, scales: LengthScales = LONG
+) -> SparseProcess:
     """The process for `values`, shape (n,), at `points`, shape (n, d). `inducing`: indices of the
-    points to use as inducing ones. `linear` as for `fit`."""
+    points to use as inducing ones. `linear` and `scales` as for `fit`."""
     at = points[inducing]
-    return SparseProcess(at, points, values, fit(at, values[inducing], linear=linear))
+    fitted = fit(at, values[inducing], linear=linear, scales=scales)
+    return SparseProcess(at, points, values, fitted)
 
 
 def farthest_first(points: Array, first: Indices, count: int) -> Indices:

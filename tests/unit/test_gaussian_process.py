@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtray.analysis.gaussian_process import conditioned
-from mtray.analysis.gaussian_process_fit import _negative_log_likelihood, fit
+from mtray.analysis.gaussian_process_fit import LengthScales, _negative_log_likelihood, fit
 
 
 def values_at(x):
@@ -158,3 +158,22 @@ def test_many_points_are_fitted_in_part_and_all_known():
     found = fit(points, values, 1e-8 * np.eye(900))
     assert len(found.points) == 900
     assert found.predict(points[1::7])[0] == pytest.approx(values[1::7], abs=1e-3)
+
+
+def test_with_shorter_length_scales_more_is_unknown_far_from_the_points(seen):
+    points, values = seen
+    near, far = points[:1] * 0.98, np.full((1, 4), 3.0)
+    long = fit(points[:12], values[:12], linear=False)
+    short = fit(points[:12], values[:12], linear=False, scales=LengthScales(at_one=100))
+    assert (short.scales < long.scales).all()
+    assert short.predict(near)[1] < short.predict(far)[1]
+    assert long.predict(near)[1][0] < short.predict(near)[1][0]
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "at_one", "median"), [(5, 5, 1.0), (20, 5, 2.0), (1, 25, 0.2), (0, 4, 0.5)]
+)
+def test_the_median_length_scale_grows_with_the_root_of_the_coordinates(
+    coordinates, at_one, median
+):
+    assert LengthScales(at_one).middle(coordinates) == pytest.approx(np.log(median))

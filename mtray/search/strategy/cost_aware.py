@@ -30,7 +30,7 @@ from optuna.distributions import BaseDistribution
 from scipy.special import log_ndtr
 
 from mtray.analysis.gaussian_process import Process
-from mtray.analysis.gaussian_process_fit import fit
+from mtray.analysis.gaussian_process_fit import LengthScales, fit
 from mtray.analysis.pareto import non_dominated
 from mtray.analysis.preference import Utility
 from mtray.analysis.preferred_improvement import improvement
@@ -54,6 +54,9 @@ FEWEST = 3  # points with values needed to fit a model
 MOST = 200  # points up to which a process is fitted to all of them
 INDUCING = 200  # points of a sparse process
 ON_FRONT = 24  # most points of the front that the improvement is computed over
+# Shorter and less certain than those of processes that estimate: what is far from every trial stays
+# unknown, and so worth trying
+SCALES = LengthScales(at_one=25.0, deviation=1.0)
 LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 
@@ -225,8 +228,8 @@ def _fitted(
 ) -> AnyProcess:
     """Without a linear kernel by default: it mistakes what saturates for a trend."""
     if inducing is None:
-        return fit(points, values, linear=linear)
-    return fit_sparse(points, values, inducing, linear)
+        return fit(points, values, linear=linear, scales=SCALES)
+    return fit_sparse(points, values, inducing, linear, SCALES)
 
 
 def _thinned(values: Array) -> Array:
