@@ -9,7 +9,7 @@ default it is narrow, since with few points a wide one lets a single coordinate 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 @dataclass(frozen=True)
 class LengthScales:
-    """The prior on length scales, log-normal.
+    """The prior on the length scale of a coordinate, log-normal.
 
     - `at_one`: the number of coordinates for which the median is 1.
     - `deviation`: standard deviation of the logarithm.
@@ -107,7 +107,7 @@ def scaled(
     values: npt.ArrayLike,
     errors: npt.ArrayLike | None = None,
     linear: bool = True,
-    scales: LengthScales = LONG,
+    scales: Sequence[LengthScales] | None = None,
 ) -> ScaledData:
     """Standardised values; arguments as for `fit`. Raises ValueError for other shapes, no points,
     or numbers that are not finite."""
@@ -123,11 +123,14 @@ def scaled(
     if errors is not None:
         unit = _unit(y, known)
     d = x.shape[1]
+    scales = scales or [LONG] * d
+    if len(scales) != d:
+        raise ValueError(f"expected {d} priors on length scales, found {len(scales)}")
     slope = SLOPE[0] if linear else NO_SLOPE
     return ScaledData(
         x, (y - shift) / unit, shift, unit, known / unit**2, 0.0 if errors is None else OFFSET,
-        middle=np.array([*[scales.middle(d)] * d, SIGNAL[0], slope, NOISE[0]]),
-        deviation=np.array([*[scales.deviation] * d, SIGNAL[1], SLOPE[1], NOISE[1]]),
+        middle=np.array([*[s.middle(d) for s in scales], SIGNAL[0], slope, NOISE[0]]),
+        deviation=np.array([*[s.deviation for s in scales], SIGNAL[1], SLOPE[1], NOISE[1]]),
         linear=linear,
     )  # fmt: skip
 
@@ -137,16 +140,16 @@ def fit(
     values: npt.ArrayLike,
     errors: npt.ArrayLike | None = None,
     linear: bool = True,
-    scales: LengthScales = LONG,
+    scales: Sequence[LengthScales] | None = None,
 ) -> Process:
     """The process fitted to `values`, shape (n,), at `points`, shape (n, d).
 
     `errors`, shape (n, n), is the known covariance of the values' errors; a fitted noise of equal
     variance at all points is added to it. All values may share an error, so with `errors` the mean
-    has a nearly flat prior. `linear`: with a linear kernel. `scales`: the prior on length scales.
-    Hyperparameters are fitted to at most `FITTED_TO` points, evenly spaced from the first to the
-    last; the process is then conditioned on all points. Raises ValueError for other shapes, no
-    points, or numbers that are not finite.
+    has a nearly flat prior. `linear`: with a linear kernel. `scales`: the prior on each
+    coordinate's length scale (None: `LONG` for all). Hyperparameters are fitted to at most
+    `FITTED_TO` points, evenly spaced from the first to the last; the process is then conditioned on
+    all points. Raises ValueError for other shapes, no points, or numbers that are not finite.
     """
     known = scaled(points, values, errors, linear, scales)
     return known.process(most_likely(known))

@@ -7,6 +7,7 @@ inducing points. Hyperparameters are those fitted to the values at the inducing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from scipy.linalg import cholesky, solve_triangular
 
 from mtray.analysis.gaussian_process import MIDDLE, Process, distances, linear_kernel, matern
-from mtray.analysis.gaussian_process_fit import LONG, LengthScales, fit
+from mtray.analysis.gaussian_process_fit import LengthScales, fit
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -78,8 +79,9 @@ class SparseProcess:
 
 
 def fit_sparse(
-    points: Array, values: Array, inducing: Indices, linear: bool, scales: LengthScales = LONG
-) -> SparseProcess:
+    points: Array, values: Array, inducing: Indices, linear: bool,
+    scales: Sequence[LengthScales] | None = None,
+) -> SparseProcess:  # fmt: skip
     """The process for `values`, shape (n,), at `points`, shape (n, d). `inducing`: indices of the
     points to use as inducing ones. `linear` and `scales` as for `fit`."""
     at = points[inducing]

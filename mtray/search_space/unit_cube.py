@@ -94,6 +94,15 @@ class UnitCube:
             [unit_of(d, guesses[n]) if n in guesses else np.nan for n, d in self._varied.items()]
         )
 
+    @property
+    def share_features(self) -> list[bool]:
+        """Of each feature, whether it is the root of a share."""
+        return [
+            isinstance(d, ShareDistribution)
+            for d in self._varied.values()
+            for _ in range(len(d.choices) if isinstance(d, CategoricalDistribution) else 1)
+        ]
+
     def features(self, units: Array) -> Array:
         """Inputs of a model for k points, shape (k, d) -> (k, f)."""
         units, columns = units.copy(), list[Array]()

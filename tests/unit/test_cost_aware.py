@@ -8,7 +8,6 @@ from mtray.analysis.preference import Utility
 from mtray.schema import Budget
 from mtray.search.strategy.cost_aware import (
     COST_EXPONENT,
-    MOST,
     ON_FRONT,
     Observation,
     Observations,
@@ -18,6 +17,7 @@ from mtray.search.strategy.cost_aware import (
     suggest,
 )
 from mtray.search.strategy.samplers import space_filling
+from mtray.search.strategy.surrogates import MOST
 from mtray.search_space.unit_cube import UnitCube, at_quantile, snapped, unit_of
 
 DISTRIBUTIONS = {

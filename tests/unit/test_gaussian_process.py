@@ -164,7 +164,7 @@ def test_with_shorter_length_scales_more_is_unknown_far_from_the_points(seen):
     points, values = seen
     near, far = points[:1] * 0.98, np.full((1, 4), 3.0)
     long = fit(points[:12], values[:12], linear=False)
-    short = fit(points[:12], values[:12], linear=False, scales=LengthScales(at_one=100))
+    short = fit(points[:12], values[:12], linear=False, scales=[LengthScales(at_one=100)] * 4)
     assert (short.scales < long.scales).all()
     assert short.predict(near)[1] < short.predict(far)[1]
     assert long.predict(near)[1][0] < short.predict(near)[1][0]

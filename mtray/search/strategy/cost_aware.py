@@ -14,8 +14,7 @@ Improvement"),
   * times a Gaussian prior around the user's guesses, to a power that falls with the number of
     points (Hvarfner et al. 2022, "piBO: Augmenting Acquisition Functions with User Beliefs").
 
-Pending points count with their predictions. With more than `MOST` points the processes are sparse,
-on the points near the front and others that are spread over the rest.
+Pending points count with their predictions.
 """
 
 from __future__ import annotations
@@ -29,18 +28,16 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from scipy.special import log_ndtr
 
-from mtray.analysis.gaussian_process import Process
-from mtray.analysis.gaussian_process_fit import LengthScales, fit
+from mtray.analysis.gaussian_process_fit import LengthScales
 from mtray.analysis.pareto import non_dominated
 from mtray.analysis.preference import Utility
 from mtray.analysis.preferred_improvement import improvement
-from mtray.analysis.sparse_gaussian_process import SparseProcess, farthest_first, fit_sparse
+from mtray.analysis.sparse_gaussian_process import farthest_first
 from mtray.schema import Budget
+from mtray.search.strategy.surrogates import AnyProcess, fitted, length_scales
 from mtray.search_space.unit_cube import UnitCube
 
 Array = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-AnyProcess = Process | SparseProcess
 Params = dict[str, Any]
 CANDIDATES = 1024  # Sobol points over the space
 NEAR = 512  # candidates near the best ones so far, in each round
@@ -51,12 +48,7 @@ COST_EXPONENT = 0.25  # if the budget limits time
 BELIEF = 20.0  # in points: the prior has the power BELIEF / points
 BELIEF_WIDTH = 0.25  # standard deviation of the prior, as a share of the range
 FEWEST = 3  # points with values needed to fit a model
-MOST = 200  # points up to which a process is fitted to all of them
-INDUCING = 200  # points of a sparse process
 ON_FRONT = 24  # most points of the front that the improvement is computed over
-# Shorter and less certain than those of processes that estimate: what is far from every trial stays
-# unknown, and so worth trying
-SCALES = LengthScales(at_one=25.0, deviation=1.0)
 LEAST = 1e-300  # keeps the logarithm of an improvement finite
 
 
@@ -168,10 +160,12 @@ class _Acquisition:
     ) -> None:
         self._unit_cube, self._where = unit_cube, where
         points, extra = self._features(ended)[0], self._features(pending)[0]
-        chosen = _inducing(points, known.values)
-        self._objectives = [_with(_fitted(points, v, chosen), extra) for v in known.values.T]
-        self._limits = [_with(_fitted(points, v, chosen), extra) for v in known.over.T]
-        self._cost = _cost_process(points, known.costs) if where.cost_exponent else None
+        scales = length_scales(unit_cube.share_features)
+        modelled = np.column_stack([known.values, known.over])
+        models = [_with(p, extra) for p in fitted(points, modelled, known.values, scales)]
+        objectives = known.values.shape[1]
+        self._objectives, self._limits = models[:objectives], models[objectives:]
+        self._cost = _cost_process(points, known.costs, scales) if where.cost_exponent else None
         everywhere = np.vstack([points, extra])
         predicted = np.column_stack([p.predict(everywhere)[0] for p in self._objectives])
         over = [p.predict(everywhere)[0] for p in self._limits]
@@ -209,29 +203,6 @@ class _Acquisition:
         return self._unit_cube.features(np.where(off, 0.5, units)), off
 
 
-def _inducing(points: Array, values: Array) -> Indices | None:
-    """Indices of the inducing points of sparse processes: up to half of them by rank of
-    non-domination, so near the front, and others far from these and from each other. None: there
-    are too few points for that. `values`: shape (n, m), more is better."""
-    if len(points) <= MOST:
-        return None
-    left, near = np.arange(len(values)), list[int]()
-    while len(near) < INDUCING // 2:
-        front = non_dominated(values[left])
-        near += left[front].tolist()
-        left = left[~front]
-    return farthest_first(points, np.array(near[: INDUCING // 2]), INDUCING)
-
-
-def _fitted(
-    points: Array, values: Array, inducing: Indices | None, linear: bool = False
-) -> AnyProcess:
-    """Without a linear kernel by default: it mistakes what saturates for a trend."""
-    if inducing is None:
-        return fit(points, values, linear=linear, scales=SCALES)
-    return fit_sparse(points, values, inducing, linear, SCALES)
-
-
 def _thinned(values: Array) -> Array:
     """Those of the values, shape (n, m), on their front; of three objectives or more at most
     `ON_FRONT`, spread along it, since the number of boxes grows with a power of it."""
@@ -247,13 +218,13 @@ def _with(process: AnyProcess, points: Array) -> AnyProcess:
     return process.with_points(points, process.predict(points)[0]) if len(points) else process
 
 
-def _cost_process(points: Array, costs: Array) -> AnyProcess | None:
+def _cost_process(points: Array, costs: Array, scales: Sequence[LengthScales]) -> AnyProcess | None:
     """Of the logarithm of the cost, which has a trend along most parameters."""
     measured = np.isfinite(costs)
     if measured.sum() < FEWEST:
         return None
-    points, costs = points[measured], np.log(costs[measured])
-    return _fitted(points, costs, _inducing(points, -costs[:, None]), linear=True)
+    values = np.log(costs[measured])[:, None]
+    return fitted(points[measured], values, -values, scales, linear=True)[0]
 
 
 def _search(

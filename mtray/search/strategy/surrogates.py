@@ -1,0 +1,62 @@
+"""The Gaussian processes that a suggestion is computed from: arrays in, processes out.
+
+With more than `MOST` points they are sparse, on the points near the front and others that are
+spread over the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mtray.analysis.gaussian_process import Process
+from mtray.analysis.gaussian_process_fit import LONG, LengthScales, fit
+from mtray.analysis.pareto import non_dominated
+from mtray.analysis.sparse_gaussian_process import SparseProcess, farthest_first, fit_sparse
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+AnyProcess = Process | SparseProcess
+MOST = 200  # points up to which a process is fitted to all of them
+INDUCING = 200  # points of a sparse process
+# Shorter and less certain than those of processes that estimate: what is far from every trial stays
+# unknown, and so worth trying
+SHORT = LengthScales(at_one=25.0, deviation=1.0)
+
+
+def length_scales(shares: Sequence[bool]) -> list[LengthScales]:
+    """The priors of features; `shares`: whether each is the root of a share. Along these, losses
+    are close to linear, and mixtures of many sources lie close together."""
+    return [LONG if share else SHORT for share in shares]
+
+
+def fitted(
+    points: Array,
+    values: Array,
+    better: Array,
+    scales: Sequence[LengthScales],
+    linear: bool = False,
+) -> list[AnyProcess]:
+    """A process for each column of `values`, shape (n, q), at `points`, shape (n, d).
+
+    `better`: values of which more is better, shape (n, m): sparse processes are exact near their
+    front. `scales`: a prior for each of the d coordinates. Without a linear kernel by default: it
+    mistakes what saturates for a trend.
+    """
+    if len(points) <= MOST:
+        return [fit(points, v, linear=linear, scales=scales) for v in values.T]
+    chosen = _inducing(points, better)
+    return [fit_sparse(points, v, chosen, linear, scales) for v in values.T]
+
+
+def _inducing(points: Array, better: Array) -> Indices:
+    """Indices of the inducing points: up to half of them by rank of non-domination, so near the
+    front, and others far from these and from each other."""
+    left, near = np.arange(len(better)), list[int]()
+    while len(near) < INDUCING // 2:
+        front = non_dominated(better[left])
+        near += left[front].tolist()
+        left = left[~front]
+    return farthest_first(points, np.array(near[: INDUCING // 2]), INDUCING)
