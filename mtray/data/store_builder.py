@@ -12,6 +12,7 @@ from typing import Any
 from mtray.data.filter_counts import FilterCounts
 from mtray.data.shards import HERE, Builder, Helpers, ShardRunner, ShardWork, built_shards
 from mtray.data.token_files import TokenWriter
+from mtray.data.tokenizer_threads import switched_off
 
 Say = Callable[[str], None]
 SAID_EVERY = 20.0  # seconds
@@ -51,11 +52,13 @@ class StoreBuilder:
             return work.row_filter is not None and work.row_filter.refused
 
         def helpers() -> ShardRunner | None:
-            if self.helpers is None:
-                return None
-            runner = self.helpers.runner(self.name, work, inputs)
+            runner = None
+            if self.helpers is not None:
+                runner = self.helpers.runner(self.name, work, inputs)
             if runner is not None and self.serial:
                 self.say(f"  {self.serial}")
+            if runner is None and (line := _one_core(work)):
+                self.say(f"store of {self.name}: {line}")
             return runner
 
         with closing(built_shards(work, rows, helpers, refused)) as built:
@@ -74,6 +77,15 @@ class StoreBuilder:
         if work.row_filter is not None:
             work.row_filter.check()
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
+
+
+def _one_core(work: ShardWork) -> str:
+    """Why the threads of this process tokenise on one core; empty if they need not."""
+    tokenizer = getattr(work.maker, "tokenizer", None)
+    off = switched_off()
+    if not off or getattr(tokenizer, "backend_tokenizer", None) is None:  # only fast ones read it
+        return ""
+    return f"tokenised on one core, since {off} is set; unset it to use all cores"
 
 
 def _summary(builders: Counter[Builder]) -> dict[str, Any]:
