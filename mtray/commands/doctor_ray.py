@@ -33,7 +33,8 @@ def processes() -> Iterable[Finding]:
 def cluster(address: str, runs_dir: Path) -> Iterable[Finding]:
     """A finding for every machine of the cluster at `address`: whether it sees this machine's runs
     folder, and has the same code."""
-    from mtray.search.execution.ray_connection import check_address, disconnect, start_ray
+    from mtray.search.execution.cluster_address import check_address
+    from mtray.search.execution.ray_connection import disconnect, start_ray
 
     made = not runs_dir.exists()
     try:
