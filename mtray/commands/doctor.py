@@ -39,10 +39,12 @@ def doctor(
     as_json: bool = False,
     address: str | None = None,
     mirror: str | None = None,
+    study: Path | None = None,
 ) -> int:
-    """Print every finding, with `address` those of every machine of the cluster there as well, with
-    `mirror` whether a run can be copied there; 1 when something is missing. Never raises."""
-    findings = list(examine(runs_dir, offline, address, mirror))
+    """Print every finding, with `address` those of every machine of the cluster there as well (and
+    whether it has what the `study` needs), with `mirror` whether a run can be copied there; 1 when
+    something is missing. Never raises."""
+    findings = list(examine(runs_dir, offline, address, mirror, study))
     missing = sum(f.level == "MISSING" for f in findings)
     if as_json:
         shown = [{"level": f.level, "what": f.what, "text": f.text} for f in findings]
@@ -56,7 +58,11 @@ def doctor(
 
 
 def examine(
-    runs_dir: Path, offline: bool, address: str | None = None, mirror: str | None = None
+    runs_dir: Path,
+    offline: bool,
+    address: str | None = None,
+    mirror: str | None = None,
+    study: Path | None = None,
 ) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Python": python_version,
@@ -78,7 +84,7 @@ def examine(
     }
     if address:
         del checks["Ray's dashboard"]  # the cluster has its own
-        checks["cluster"] = lambda: cluster(address, runs_dir)
+        checks["cluster"] = lambda: cluster(address, runs_dir, study)
     if mirror:
         checks["mirror"] = lambda: mirror_findings(mirror)
     for what, check in checks.items():

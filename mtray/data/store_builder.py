@@ -57,7 +57,7 @@ class StoreBuilder:
                 runner = self.helpers.runner(self.name, work, inputs)
             if runner is not None and self.serial:
                 self.say(f"  {self.serial}")
-            if runner is None and (line := _one_core(work)):
+            if runner is None and (line := _without_threads(work)):
                 self.say(f"store of {self.name}: {line}")
             return runner
 
@@ -79,13 +79,14 @@ class StoreBuilder:
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
 
 
-def _one_core(work: ShardWork) -> str:
-    """Why the threads of this process tokenise on one core; empty if they need not."""
+def _without_threads(work: ShardWork) -> str:
+    """Why the tokenizer has no threads of its own in this process; empty if it has, or reads no
+    such setting."""
     tokenizer = getattr(work.maker, "tokenizer", None)
     off = switched_off()
     if not off or getattr(tokenizer, "backend_tokenizer", None) is None:  # only fast ones read it
         return ""
-    return f"tokenised on one core, since {off} is set; unset it to use all cores"
+    return f"the tokenizer's own threads are off, since {off} is set; unset it to use all cores"
 
 
 def _summary(builders: Counter[Builder]) -> dict[str, Any]:
