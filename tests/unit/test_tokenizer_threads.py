@@ -82,8 +82,8 @@ def test_a_store_that_takes_long_names_the_users_setting(value, monkeypatch):
         built = builder.write(ShardWork(None, maker), rows, {}, Kept(), FilterCounts(), Counter())
         assert built["builders"]["shards"] == 1
         line = (
-            f"store of pairs: the tokenizer's own threads are off, since {VARIABLE}={value} is set; "
-            "unset it to use all cores"
+            f"store of pairs: the tokenizer's own threads are off, since {VARIABLE}={value} is "
+            "set; unset it to use all cores"
         )
         assert said == ([line] if off and reads else [])
 
