@@ -147,6 +147,20 @@ def test_the_cluster_of_this_machine_gets_the_token_without_a_mode(
         check_address("auto")
 
 
+@pytest.mark.parametrize("answer, message", [(True, "and none is sent"), (False, "no node of")])
+def test_an_address_in_the_environment_is_one_that_was_named(answer, message, head, monkeypatch):
+    """To Ray, too."""
+    address, server = head
+    server.token = RIGHT if answer else ""
+    os.environ |= {"RAY_AUTH_TOKEN": RIGHT, "RAY_ADDRESS": address}
+    monkeypatch.setattr(cluster_address, "cluster_of_auto", lambda: address)
+    monkeypatch.setattr(cluster_address, "runs_node_of", lambda head, seconds: answer)
+    with pytest.raises(RunError) as caught:
+        check_address("auto")
+    assert str(caught.value).startswith(f"--address auto (RAY_ADDRESS={address}): ")
+    assert message in str(caught.value)
+
+
 def test_a_named_file_without_a_token(head, tmp_path):
     """Ray would end the process."""
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "none")}

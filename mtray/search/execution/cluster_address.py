@@ -48,8 +48,8 @@ def check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
-    _check_head(address, address, False)
-    _check_node(address)
+    _check_head(address, address)
+    _check_node(address, address)
 
 
 def _check_auto() -> None:
@@ -59,11 +59,19 @@ def _check_auto() -> None:
             "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one, "
             "`ray start --address=HEAD:PORT` joins one, and without --address none is needed"
         )
-    if head is not None:
-        _check_head(f"{AUTO} ({head})", head, True)
+    if head is None:
+        return
+    if named := os.environ.get("RAY_ADDRESS"):  # to Ray the same as HOST:PORT
+        address = f"{AUTO} (RAY_ADDRESS={named})"
+        _check_head(address, head)
+        _check_node(address, head)
+        return
+    _check_head(f"{AUTO} ({head})", head, found=True)
 
 
-def _check_head(address: str, head: str, auto: bool) -> None:
+def _check_head(address: str, head: str, found: bool = False) -> None:
+    """`address`: as messages call it; `found`: whether Ray has found the head on this machine, and
+    so decides itself to send the token that it finds there."""
     host, _, port = head.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
@@ -73,8 +81,7 @@ def _check_head(address: str, head: str, auto: bool) -> None:
             "`ray start --head`, or leave --address out"
         ) from None
     token = _token()
-    # Ray decides by itself for the cluster of this machine
-    sends = asks_for_token() or (auto and "RAY_AUTH_MODE" not in os.environ)
+    sends = asks_for_token() or (found and "RAY_AUTH_MODE" not in os.environ)
     answer = head_answer(head, token.value if sends else "", ANSWER_WITHIN)
     if answer in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
         raise RunError(
@@ -122,9 +129,9 @@ def _token() -> Token:
     return Token(value, file) if value else Token()
 
 
-def _check_node(address: str) -> None:
+def _check_node(address: str, head: str) -> None:
     until = time.monotonic() + NODE_WITHIN
-    while runs_node_of(address, ANSWER_WITHIN) is False:
+    while runs_node_of(head, ANSWER_WITHIN) is False:
         if time.monotonic() >= until:
             raise RunError(
                 f"--address {address}: no node of the Ray cluster there runs on this machine, also "
