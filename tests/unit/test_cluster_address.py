@@ -205,6 +205,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.timeout(60)  # without the check, Ray would try for minutes
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_so_before_a_corpus_is_read(command, head, tmp_path, capsys):
     address, server = head
