@@ -3,6 +3,7 @@ library only, except with a cluster."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from mtray.search.execution.ray_folder import session_folder
 
 if TYPE_CHECKING:
     from mtray.schema import Study
+
+DASHBOARD_PORT = 8265
 
 
 def ray_files() -> Iterable[Finding]:
@@ -32,6 +35,19 @@ def processes() -> Iterable[Finding]:
         yield Finding("ok", "processes", found.text if found else "no limit")
         return
     yield Finding("MISSING" if found.left < LEAST else "note", "processes", found.shortage)
+
+
+def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            text = (
+                f"port {port} is in use; Ray takes the next free one and the sweep prints its URL"
+            )
+            yield Finding("note", "Ray's dashboard", text)
+            return
+    yield Finding("ok", "Ray's dashboard", f"port {port} is free")
 
 
 def cluster(address: str, runs_dir: Path, study_file: Path | None = None) -> Iterable[Finding]:
