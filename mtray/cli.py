@@ -183,9 +183,11 @@ def _completion(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    if args.study and not args.address:
+        raise ConfigError("--study is only used with --address, on the machines of a cluster")
     from mtray.commands.doctor import doctor
 
-    return doctor(args.runs_dir, args.offline, args.json, args.address, args.mirror)
+    return doctor(args.runs_dir, args.offline, args.json, args.address, args.mirror, args.study)
 
 
 COMMANDS = (

@@ -36,7 +36,7 @@ def check_folder(path: Path) -> None:
     if not config.is_file():
         raise ModelError(f"model {path}: no config.json in that folder")
     _read_json(config)
-    _check_weights(path)
+    check_weights(path)
     _check_tokenizer(path)
 
 
@@ -87,7 +87,8 @@ def _whole_weights(path: Path) -> bool:
     return any(p.name not in ADAPTER_WEIGHTS for p in path.glob("*.safetensors"))
 
 
-def _check_weights(path: Path) -> None:
+def check_weights(path: Path) -> None:
+    """ModelError unless the folder holds all of a model's weights, in safetensors."""
     if not _whole_weights(path):
         old = ", ".join(p.name for p in sorted(path.glob("*.bin"))[:3])
         hint = (

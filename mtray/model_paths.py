@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtray.errors import ModelError
-from mtray.model_folder import ADAPTER_CONFIG, check_folder
+from mtray.model_folder import ADAPTER_CONFIG, check_folder, check_weights
 from mtray.paths import BASE_MODEL
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+COMET_FILES = ("hparams.yaml", "checkpoints/model.ckpt")
 HUB_TIMEOUT = 4  # seconds after which the hub counts as unreachable
 
 
@@ -67,6 +68,37 @@ def _check_listed(name: str, files: Sequence[str]) -> None:
         old = [file for file in files if file.endswith((".bin", ".pt", ".pth"))]
         hint = f" ({old[0]} is a pickle and is not loaded; convert it)" if old else ""
         raise ModelError(f"model {name!r}: the hub has no weights (*.safetensors) of it{hint}")
+
+
+def hub_cache_state(name: str, comet: bool = False) -> dict[str, str]:
+    """What this machine's cache of the hub has of a model, found without the network.
+
+    - `commit`: of the copy that is there; empty if there is none.
+    - `lacks`: what the copy lacks; empty if nothing.
+    - `cache`: the cache's folder.
+    - `offline`: whether the hub is never asked, as `NAME=value` of the variable; empty if it is.
+
+    `comet`: the model is a COMET checkpoint, not one of transformers.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    off = next((f"{name}={value}" for name in names if (value := os.environ.get(name))), "")
+    state = {"commit": "", "lacks": "", "cache": str(constants.HF_HUB_CACHE)}
+    state["offline"] = off if constants.HF_HUB_OFFLINE else ""
+    first = try_to_load_from_cache(name, COMET_FILES[0] if comet else "config.json")
+    if not isinstance(first, str):
+        return state
+    folder = Path(first).parent
+    state["commit"] = folder.name
+    if comet:
+        state["lacks"] = ", ".join(file for file in COMET_FILES if not (folder / file).is_file())
+        return state
+    try:
+        check_weights(folder)
+    except (ModelError, OSError) as error:
+        state["lacks"] = on_one_line(error)
+    return state
 
 
 def on_one_line(error: Exception) -> str:

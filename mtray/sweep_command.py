@@ -27,8 +27,9 @@ from mtray.report.console import new_console
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
 from mtray.schema import NAME_PATTERN, SIZE_OF, Study
+from mtray.search.execution.cluster_address import check_address
 from mtray.search.execution.console import say
-from mtray.search.execution.ray_connection import check_address, end_process
+from mtray.search.execution.ray_connection import end_process
 from mtray.search.execution.ray_folder import check_lasting
 from mtray.search_space.given_recipes import given_points
 from mtray.search_space.space import Space, load_space

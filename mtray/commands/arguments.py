@@ -283,6 +283,11 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
         "sees the runs folder and has the same code",
     )
     parser.add_argument(
+        "--study",
+        type=Path,
+        help="with --address, also check that every machine has this study's models and programs",
+    )
+    parser.add_argument(
         "--mirror", metavar="URI", help="also write, read, list and delete an object at this place"
     )
     parser.add_argument(

@@ -11,8 +11,8 @@ from mtray.preparation import check_first, check_machine, checked
 from mtray.report.printing import print_json
 from mtray.run_files import RUNS
 from mtray.schema import NO_COMET, Study
+from mtray.search.execution.cluster_address import check_address
 from mtray.search.execution.disk_space import check_disk
-from mtray.search.execution.ray_connection import check_address
 from mtray.sweep_command import arguments, load
 from mtray.sweep_plan import allocation_of, plan_lines
 from mtray.training.models import block_count

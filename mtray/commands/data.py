@@ -26,7 +26,7 @@ from mtray.report.printing import aligned
 from mtray.run_files import RUNS
 from mtray.run_models import with_run_models
 from mtray.schema import Recipe, Source, Study
-from mtray.search.execution.ray_connection import check_address
+from mtray.search.execution.cluster_address import check_address
 from mtray.search.execution.shard_tasks import shard_tasks
 from mtray.search.strategy.largest_recipes import (
     counts_tokens,

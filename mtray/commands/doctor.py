@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from mtray.commands.doctor_metrics import metrics
 from mtray.commands.doctor_mirror import mirror_findings
-from mtray.commands.doctor_ray import cluster, processes, ray_files
+from mtray.commands.doctor_ray import cluster, dashboard, processes, ray_files
 from mtray.commands.finding import Finding, Level
 from mtray.commands.installed_packages import outdated, required
 from mtray.control_group import memory_limit
@@ -29,7 +28,6 @@ GB = 1 << 30
 # rough needs of the embedded study: Ray's own processes, one or two workers, the token store
 MEMORY_GB, DISK_GB, SHM_GB = 4, 2, 1
 SUPPORTED = ((3, 10), (3, 13))  # from, below
-DASHBOARD_PORT = 8265
 INSTALL = "pip install -c constraints.txt -e .[dev], or make sweep"
 
 
@@ -39,10 +37,12 @@ def doctor(
     as_json: bool = False,
     address: str | None = None,
     mirror: str | None = None,
+    study: Path | None = None,
 ) -> int:
-    """Print every finding, with `address` those of every machine of the cluster there as well, with
-    `mirror` whether a run can be copied there; 1 when something is missing. Never raises."""
-    findings = list(examine(runs_dir, offline, address, mirror))
+    """Print every finding, with `address` those of every machine of the cluster there as well (and
+    whether it has what the `study` needs), with `mirror` whether a run can be copied there; 1 when
+    something is missing. Never raises."""
+    findings = list(examine(runs_dir, offline, address, mirror, study))
     missing = sum(f.level == "MISSING" for f in findings)
     if as_json:
         shown = [{"level": f.level, "what": f.what, "text": f.text} for f in findings]
@@ -56,7 +56,11 @@ def doctor(
 
 
 def examine(
-    runs_dir: Path, offline: bool, address: str | None = None, mirror: str | None = None
+    runs_dir: Path,
+    offline: bool,
+    address: str | None = None,
+    mirror: str | None = None,
+    study: Path | None = None,
 ) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Iterable[Finding]]] = {
         "Python": python_version,
@@ -78,7 +82,7 @@ def examine(
     }
     if address:
         del checks["Ray's dashboard"]  # the cluster has its own
-        checks["cluster"] = lambda: cluster(address, runs_dir)
+        checks["cluster"] = lambda: cluster(address, runs_dir, study)
     if mirror:
         checks["mirror"] = lambda: mirror_findings(mirror)
     for what, check in checks.items():
@@ -284,16 +288,3 @@ def bf16() -> Iterable[Finding]:
         yield Finding("ok", "bf16", f"supported by this CPU; {auto} it, {differs}")
     else:
         yield Finding("ok", "bf16", f"not supported by this CPU; {auto} fp32, {differs}")
-
-
-def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            text = (
-                f"port {port} is in use; Ray takes the next free one and the sweep prints its URL"
-            )
-            yield Finding("note", "Ray's dashboard", text)
-            return
-    yield Finding("ok", "Ray's dashboard", f"port {port} is free")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 # of a Train run, an actor's task, a worker group whose worker does not answer
@@ -109,3 +110,63 @@ def node_name(node: Mapping[str, Any]) -> str:
         str(node.get("NodeManagerAddress", "")),
     )
     return f"{host} ({address})" if host and address else host or address or "a machine"
+
+
+def head_answer(head: str, token: str, seconds: float) -> str:
+    """How the head of a cluster at HOST:PORT answers a driver that sends this token (empty: none):
+    `OK`; `UNAUTHENTICATED`; `UNAVAILABLE` if what listens there speaks another protocol;
+    `DEADLINE_EXCEEDED` after so many seconds; empty where it cannot be asked.
+
+    Private: the name of the request, which any head answers. Without it, and with TLS, only Ray
+    finds out, which takes it 20 s, or minutes.
+    """
+    if os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
+        return ""
+    try:
+        import grpc
+    except ImportError:
+        return ""
+    header = [("authorization", f"Bearer {token}")] if token else None
+    options = [("grpc.enable_http_proxy", 0)]  # as Ray itself
+    with grpc.insecure_channel(head, options) as channel:
+        ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
+        try:
+            ask(b"", timeout=seconds, metadata=header)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
+
+
+def cluster_of_auto() -> str | None:
+    """HOST:PORT of the head that `auto` stands for on this machine; empty where there is none, None
+    if that is unknown.
+
+    Private. Without it, only Ray itself looks for it, later.
+    """
+    try:
+        from ray._private.services import canonicalize_bootstrap_address
+
+        return str(canonicalize_bootstrap_address("auto") or "")
+    except ConnectionError:
+        return ""
+    except Exception:  # of a version without it, or an address of another kind in RAY_ADDRESS
+        return None
+
+
+def runs_node_of(head: str, seconds: float) -> bool | None:
+    """Whether this machine runs a node of the cluster whose head is at HOST:PORT, which a driver
+    needs; None if that is unknown.
+
+    Private: Ray looks for the node in the same way, for a minute. Without these names it does so.
+    """
+    try:
+        from ray._private.services import find_node_ids
+
+        here = find_node_ids()
+        if not here:
+            return False
+        client = import_module("ray._raylet").GcsClient(address=head)
+        known = client.get_all_node_info(timeout=seconds)
+        return any(node.hex() in here for node in known)
+    except Exception:  # Ray raises several kinds
+        return None

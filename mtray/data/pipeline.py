@@ -155,15 +155,9 @@ class Pipeline:
     ) -> dict[str, Any]:
         name, row_filter = f"{source.name}{DRAWS}", self.filter_of(source)
         maker = DrawMaker(f"{self.study.seed}/{source.name}", inputs["keeps_breaks"])
-        rows, serial = source_rows(source), ""
-        work = ShardWork(row_filter, maker)
-        if row_filter.comparing:
-            rows, work, serial = (
-                row_filter.kept(rows),
-                ShardWork(None, maker),
-                _filtered(row_filter),
-            )
+        rows, parted, serial = _parted(source_rows(source), row_filter)
         builder = StoreBuilder(name, self.say, self.helpers, serial)
+        work = ShardWork(parted, maker)
         made = builder.write(work, rows, inputs, writer, row_filter.found, Counter())
         return {"name": name, **NOTHING_TOLD, **made}
 
@@ -174,16 +168,10 @@ class Pipeline:
     def _write(
         self, source: Source, writer: TokenWriter, variant: Variant, inputs: Mapping[str, Any]
     ) -> dict[str, Any]:
-        rows: Iterable[Any]
-        rows, row_filter, renderer, remarks = self._opened(source, variant)
+        opened, row_filter, renderer, remarks = self._opened(source, variant)
         limit = self.study.training.max_length
-        parted: RowFilter | None = row_filter
-        maker, serial = ExampleMaker(renderer, self.tokenizer, limit), ""
-        if row_filter.comparing or renderer.combining:
-            rows, parted, serial = row_filter.kept(rows), None, _filtered(row_filter)
-        if renderer.combining:
-            rows, maker = renderer.examples(rows), ExampleMaker(None, self.tokenizer, limit)
-            serial = _rendered(renderer)
+        rows, parted, serial = _parted(opened, row_filter, renderer)
+        maker = ExampleMaker(None if renderer.combining else renderer, self.tokenizer, limit)
         builder = StoreBuilder(source.name + variant.suffix, self.say, self.helpers, serial)
         work = ShardWork(parted, maker)
         made = builder.write(work, rows, inputs, writer, row_filter.found, renderer.counts)
@@ -218,15 +206,20 @@ class Pipeline:
         return rows, self.filter_of(source), renderer, remarks
 
 
-def _filtered(row_filter: RowFilter) -> str:
-    return f"reads and filters in this process ({row_filter.comparing} compares rows)"
-
-
-def _rendered(renderer: Renderer) -> str:
-    return (
-        f"reads, filters and renders in this process ({renderer.combining}: an example is made of "
-        "several rows)"
-    )
+def _parted(
+    rows: Iterable[Row], row_filter: RowFilter, renderer: Renderer | None = None
+) -> tuple[Iterable[Any], RowFilter | None, str]:
+    """What is divided into shards: rows, and the filter that each shard applies; or, where a step
+    needs all rows in their order, what that step makes of them, without a filter. Last the steps
+    that are not divided, and why; empty if there are none."""
+    if renderer is not None and renderer.combining:
+        why = f"{renderer.combining}: an example is made of several rows"
+        examples = renderer.examples(row_filter.kept(rows))
+        return examples, None, f"reads, filters and renders in this process ({why})"
+    if row_filter.comparing:
+        why = f"{row_filter.comparing} compares rows"
+        return row_filter.kept(rows), None, f"reads and filters in this process ({why})"
+    return rows, row_filter, ""
 
 
 def _told(row_filter: RowFilter, rendered: Counter[str], remarks: Remarks) -> dict[str, Any]:

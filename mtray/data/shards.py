@@ -22,7 +22,7 @@ from mtray.data.filter_counts import FilterCounts
 from mtray.data.filters import RowFilter
 from mtray.data.token_files import ROWS, TokenChunk
 from mtray.data.token_makers import TokenMaker
-from mtray.data.tokenization import tokenizer_threads
+from mtray.data.tokenizer_threads import tokenizer_threads
 
 # seconds of building here before helpers are asked for: about what other processes take to start
 # and to import the tokenizer, so that at worst a store takes twice as long as it might have

@@ -12,6 +12,7 @@ from typing import Any
 from mtray.data.filter_counts import FilterCounts
 from mtray.data.shards import HERE, Builder, Helpers, ShardRunner, ShardWork, built_shards
 from mtray.data.token_files import TokenWriter
+from mtray.data.tokenizer_threads import switched_off
 
 Say = Callable[[str], None]
 SAID_EVERY = 20.0  # seconds
@@ -51,11 +52,13 @@ class StoreBuilder:
             return work.row_filter is not None and work.row_filter.refused
 
         def helpers() -> ShardRunner | None:
-            if self.helpers is None:
-                return None
-            runner = self.helpers.runner(self.name, work, inputs)
+            runner = None
+            if self.helpers is not None:
+                runner = self.helpers.runner(self.name, work, inputs)
             if runner is not None and self.serial:
                 self.say(f"  {self.serial}")
+            if runner is None and (line := _without_threads(work)):
+                self.say(f"store of {self.name}: {line}")
             return runner
 
         with closing(built_shards(work, rows, helpers, refused)) as built:
@@ -74,6 +77,16 @@ class StoreBuilder:
         if work.row_filter is not None:
             work.row_filter.check()
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
+
+
+def _without_threads(work: ShardWork) -> str:
+    """Why the tokenizer has no threads of its own in this process; empty if it has, or reads no
+    such setting."""
+    tokenizer = getattr(work.maker, "tokenizer", None)
+    off = switched_off()
+    if not off or getattr(tokenizer, "backend_tokenizer", None) is None:  # only fast ones read it
+        return ""
+    return f"the tokenizer's own threads are off, since {off} is set; unset it to use all cores"
 
 
 def _summary(builders: Counter[Builder]) -> dict[str, Any]:

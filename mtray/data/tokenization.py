@@ -9,16 +9,13 @@ in its text, and its answer ends as the template ends a turn.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mtray.data.chat import ChatForm, chat_form
 from mtray.errors import DataError, ModelError
 
 Ids = list[int]
-THREADS = "TOKENIZERS_PARALLELISM"  # read at every call
 SEAM = 8  # tokens by which prompt plus target may differ from their whole text
 AT_ONCE = 2048  # texts per backend call, whose encodings take a hundred bytes a token and more
 MANY, COMPARED = 128, 16  # texts from which the fast backend is used, and texts checked first
@@ -38,20 +35,6 @@ def own_prefix_ids(tokenizer: Any) -> Ids:
     probe = tokenizer("a", return_special_tokens_mask=True)
     mask = probe["special_tokens_mask"]
     return list(probe["input_ids"][: mask.index(0) if 0 in mask else 0])
-
-
-@contextlib.contextmanager
-def tokenizer_threads() -> Iterator[None]:
-    """Let fast tokenizers encode on all cores, which the environment of a sweep switches off for
-    its workers."""
-    before = os.environ.get(THREADS)
-    os.environ[THREADS] = "true"
-    try:
-        yield
-    finally:
-        del os.environ[THREADS]
-        if before is not None:
-            os.environ[THREADS] = before
 
 
 def texts_tokenised() -> int:

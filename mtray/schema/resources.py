@@ -43,7 +43,6 @@ RESERVED_VARIABLES: dict[str, str] = {
     "TUNE_DISABLE_SIGINT_HANDLER": _SWEEP,
     "TUNE_MAX_PENDING_TRIALS_PG": _SWEEP,
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": _SWEEP,
-    "TOKENIZERS_PARALLELISM": "a sweep switches it off, since its workers fork no tokenizer",
     "PYTHONPATH": "workers import the code of the sweep itself; use `runtime_env.py_modules`",
     "CUDA_VISIBLE_DEVICES": _GPUS,
     "MASTER_ADDR": _TORCH,

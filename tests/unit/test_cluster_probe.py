@@ -11,6 +11,7 @@ import pytest
 from records_factory import make_study
 
 from mtray.errors import RunError
+from mtray.model_paths import hub_cache_state
 from mtray.runtime import versions
 
 probes = pytest.importorskip("mtray.search.execution.cluster_probe", reason="needs Ray")
@@ -89,13 +90,132 @@ def test_a_single_machine_is_not_asked(cluster, tmp_path, monkeypatch):
 def test_what_trials_need_on_their_machine(tmp_path):
     study = make_study(model=str(tmp_path))
     assert probes.needs_of(study).paths[0] == str(tmp_path)
-    hub = SimpleNamespace(model="someone/model", evaluation=study.evaluation)
-    assert "someone/model" not in probes.needs_of(hub).paths
+    wanted = study.evaluation.model_copy(
+        update={"comet": "a/comet", "more_comet": {"x": "b/kiwi"}, "embedder": "c/encoder"}
+    )
+    found = probes.needs_of(SimpleNamespace(model="someone/model", evaluation=wanted))
+    assert found.hub == (
+        ("someone/model", False), ("c/encoder", False), ("a/comet", True), ("b/kiwi", True),
+    )  # fmt: skip
+    assert not {name for name, _ in found.hub} & {*found.paths}
+    assert probes.needs_of(study).hub == ()
     own = {"mine": ("python", str(tmp_path), "--fast", "/no/such")}
     for comet, needed in (("none", False), ("embedded", True)):
         wanted = study.evaluation.model_copy(update={"comet": comet, "more_metrics": own})
         needs = probes.needs_of(study.model_copy(update={"evaluation": wanted}))
         assert needs == probes.Needs((str(tmp_path),), ("python", str(tmp_path)), needed)
+
+
+COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of the hub, and a function that adds a copy of a model to it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+    def add(name, **files):
+        place = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs/main").write_text(COMMIT)
+        for file, content in files.items():
+            path = place / "snapshots" / COMMIT / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    return add
+
+
+WEIGHTS = (2).to_bytes(8, "little") + b"{}"  # a safetensors file without tensors
+COPIES = {
+    "nothing": (None, False, "", ""),
+    "whole": ({"config.json": b"{}", "model.safetensors": WEIGHTS}, False, COMMIT, ""),
+    "config alone": ({"config.json": b"{}"}, False, COMMIT, "no weights (*.safetensors)"),
+    "cut off": ({"config.json": b"{}", "model.safetensors": b"1"}, False, COMMIT, "is cut off"),
+    "comet": ({"hparams.yaml": b"", "checkpoints/model.ckpt": b"1"}, True, COMMIT, ""),
+    "comet in part": ({"hparams.yaml": b""}, True, COMMIT, "checkpoints/model.ckpt"),
+    "no comet": ({"config.json": b"{}"}, True, "", ""),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_what_the_cache_has_of_a_model_of_the_hub(case, cache, monkeypatch, tmp_path):
+    files, comet, commit, lacks = COPIES[case]
+    if files is not None:
+        cache("someone/model", **files)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asks the network"))
+    state = hub_cache_state("someone/model", comet)
+    assert state["commit"] == commit and state["cache"] == str(tmp_path / "hub")
+    assert lacks in state["lacks"] and bool(lacks) == bool(state["lacks"])
+    assert state["offline"] == ""
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_the_variable_that_keeps_the_hub_from_being_asked_is_named(variable, cache, monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert hub_cache_state("someone/model")["offline"] == f"{variable}=1"
+
+
+HERE = {"commit": COMMIT, "lacks": "", "cache": "/hub", "offline": ""}
+OFFLINE = {"offline": "HF_HUB_OFFLINE=1"}
+NO_MODEL = "has no someone/model in its cache /hub"
+# how another machine's cache differs, and what is said of it; whether that prevents trials
+CACHES = {
+    "the same": ({}, "", False),
+    "none": ({"commit": ""}, f"{NO_MODEL}; it is downloaded there", False),
+    "none, offline": (
+        {"commit": "", **OFFLINE},
+        f"{NO_MODEL}, and does not ask the hub (HF_",
+        True,
+    ),
+    "in part": ({"lacks": "x"}, "has no whole someone/model in its cache /hub (x); it is ", False),
+    "in part, offline": (
+        {"lacks": "x", **OFFLINE},
+        "has no whole someone/model in its cache /hub (x), and does not ask the hub (HF_",
+        True,
+    ),
+    "another": (
+        {"commit": OTHER_COMMIT},
+        f"has someone/model in another version (commit {OTHER_COMMIT}; here {COMMIT})",
+        False,
+    ),
+    "another, offline": (
+        {"commit": OTHER_COMMIT, **OFFLINE},
+        f"has someone/model in another version (commit {OTHER_COMMIT}; here {COMMIT}), and does",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CACHES)
+def test_a_model_that_a_machine_does_not_have_in_its_cache(case, cluster, cache, tmp_path):
+    """It would fail late: when a trial loads it."""
+    change, message, prevents = CACHES[case]
+    cache("someone/model", **{"config.json": b"{}", "model.safetensors": WEIGHTS})
+    for answer, more in zip(cluster.values(), ({}, change), strict=True):
+        answer["hub"] = {"someone/model": HERE | more}
+    study = make_study(model="someone/model")
+    if prevents:
+        with pytest.raises(RunError) as caught:
+            probes.check_nodes(tmp_path, study)
+        assert f"  b (10.0.0.2): {message}" in str(caught.value)
+        assert "hf download" in str(caught.value) and "10.0.0.1" not in str(caught.value)
+    else:
+        lines = probes.check_nodes(tmp_path, study)
+        assert len(lines) == bool(message)
+        assert all(line.startswith(f"b (10.0.0.2): {message}") for line in lines)
+
+
+def test_every_machine_looks_for_the_models_of_the_hub(cache, tmp_path):
+    cache("someone/model", **{"config.json": b"{}"})
+    needs = probes.Needs(hub=(("someone/model", False), ("a/comet", True)))
+    found = probes._look()(str(tmp_path), asdict(needs))["hub"]
+    assert found["someone/model"] == hub_cache_state("someone/model")
+    assert found["a/comet"]["commit"] == ""
 
 
 def test_a_model_of_which_a_machine_has_another_copy(cluster, tmp_path):
@@ -136,7 +256,7 @@ def test_the_question_can_be_asked_where_mtray_is_not_installed(tmp_path):
     code = (
         "import pickle, sys; look = pickle.load(open(sys.argv[1], 'rb'));"
         "sys.modules['mtray'] = None; print(look(sys.argv[1], "
-        "{'paths': ['/nowhere'], 'programs': [], 'comet': True}))"
+        "{'paths': ['/nowhere'], 'programs': [], 'comet': True, 'hub': [['a/b', False]]}))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code, str(tmp_path / "look")], capture_output=True, text=True

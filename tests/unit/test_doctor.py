@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from records_factory import make_study
 
 from mtray import metrics_python
 from mtray.cli import main
@@ -152,10 +153,27 @@ def test_a_machine_that_is_drained_is_a_note(tmp_path, monkeypatch):
     states = (("a", True), ("b", True), ("c", False))  # and whether they are alive
     nodes = [{"NodeID": n, "NodeManagerHostname": n, "Alive": alive} for n, alive in states]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    monkeypatch.setattr(cluster_probe, "probe", lambda _: [])
+    monkeypatch.setattr(cluster_probe, "probe", lambda *_: [])
     monkeypatch.setattr(compat_ray, "draining_nodes", lambda: {"b": 0.0, "c": 0.0})
     found = only(doctor_ray._machines(tmp_path))
     assert found.level == "note" and found.text.startswith("b is being drained: not asked")
+
+
+def test_with_a_study_the_machines_are_asked_for_what_it_needs(tmp_path, monkeypatch, capsys):
+    import ray
+
+    study = make_study(model="someone/model")
+    asked = []
+    monkeypatch.setattr(ray, "nodes", lambda: [])
+    monkeypatch.setattr(cluster_probe, "probe", lambda folder, needs: asked.append(needs) or [])
+    for given, names in ((study, ("someone/model",)), (None, ())):
+        assert list(doctor_ray._machines(tmp_path, given)) == []
+        assert tuple(name for name, _ in asked[-1].hub) == names
+    (tmp_path / "study.yaml").write_text("name: x\n")
+    found = only(doctor_ray.cluster("auto", tmp_path / "runs", tmp_path / "study.yaml"))
+    assert found.level == "MISSING" and "study.yaml" in found.text
+    assert main(["doctor", "--offline", "--study", str(tmp_path / "study.yaml")]) == 2
+    assert "--study is only used with --address" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,6 @@ def test_where_machines_may_join_there_are_as_many_executors_as_the_study_names(
     """Those without room wait, and show an autoscaler what is missing."""
     sweep = cluster(grows=True, concurrent_trials=5)
     wait_until(lambda: sweep.places == 5 and len(cluster.names) == 5)
-    sweep.close()
 
 
 def test_a_trial_may_wait_for_a_cluster_that_has_too_little_for_one(cluster):
@@ -201,7 +200,6 @@ def test_a_trial_may_wait_for_a_cluster_that_has_too_little_for_one(cluster):
     sweep = cluster(cpus_per_worker=2)
     wait_until(lambda: len(cluster.names) == 1)
     assert sweep.places == 1
-    sweep.close()
 
 
 def test_an_executor_starts_again_whatever_ended_it(cluster):
@@ -209,7 +207,6 @@ def test_an_executor_starts_again_whatever_ended_it(cluster):
     ends = [None, group_error(r0=DEAD), group_error(r0=KeyError("x"))]
     sweep = cluster(ends, jobs=[50, 3, 1], concurrent_trials=1)
     wait_until(lambda: len(cluster.names) == 4)
-    sweep.close()
     assert sweep.queue.ends == [None, WorkerLost, TrainError]
     assert len(set(cluster.names)) == 4
 
@@ -219,7 +216,6 @@ def test_only_the_third_start_in_a_row_that_fails_is_the_fault_of_a_trial(cluste
     bad = group_error(r0=KeyError("no such file"))
     sweep = cluster([bad, bad, bad, bad, bad], jobs=[0, 0, 1, 0, 0], concurrent_trials=1)
     wait_until(lambda: len(cluster.names) == 6)
-    sweep.close()
     assert sweep.queue.passed_on == [False, False, True, False, False]
     assert len(sweep.said) == 4 and "will be tried again: 'no such file'" in sweep.said[0]
 
@@ -243,7 +239,6 @@ def test_there_is_no_executor_without_a_place(cluster):
     assert sorted(cluster.names) == ["executor_0", "executor_0", "executor_1"]
     cluster.resources["CPU"] = 2.0
     wait_until(lambda: sorted(cluster.names)[-1] == "executor_1" and len(cluster.names) == 4)
-    sweep.close()
 
 
 @pytest.mark.parametrize("recently, expected", [(60.0, NodeLost), (0.0, WorkerLost)])
@@ -267,7 +262,6 @@ def test_only_a_machine_that_was_there_a_moment_ago_counts(
     monkeypatch.setattr(executors, "LOOK_EVERY", 20.0)
     sweep = cluster([], jobs=[1], concurrent_trials=1, trainer=lose)
     wait_until(lambda: len(cluster.names) == 2)
-    sweep.close()
     assert sweep.queue.ends == [expected]
 
 
@@ -329,7 +323,6 @@ def test_an_actor_that_is_out_of_reach_for_a_moment_is_not_lost(cluster):
     sweep.queue.started = SimpleNamespace(remote=out_of_reach)
     wait_until(lambda: len(asked) > 2)
     assert not sweep.lost
-    sweep.close()
 
 
 def test_a_progress_actor_that_was_started_again_is_told_what_it_must_know(cluster):
@@ -340,7 +333,6 @@ def test_a_progress_actor_that_was_started_again_is_told_what_it_must_know(clust
     sweep.check()
     assert sweep.restored == [1] and not sweep.lost
     assert "started again; no trial is stopped" in sweep.said[0]
-    sweep.close()
 
 
 @pytest.mark.parametrize("queue_too", [True, False])
@@ -367,7 +359,6 @@ def test_the_loss_is_known_before_it_is_asked_why_a_trial_has_no_record(
     assert len(sweep.lost) == 1
     events.abandoned(4)
     assert len(sweep.lost) == 1, "said once"
-    sweep.close()
 
 
 @pytest.mark.parametrize("state, removed", [("CREATED", 1), ("RESCHEDULING", 1), ("REMOVED", 0)])

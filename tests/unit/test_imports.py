@@ -72,7 +72,7 @@ ALLOWED = {
     "search.execution": BASICS
     | DATA
     | EVALUATION
-    | {"analysis", "report", "search_space", "training", "trial"}
+    | {"analysis", "model_paths", "report", "search_space", "training", "trial"}
     | SEARCH,
     "embedded": BASICS | DATA | EVALUATION | {"analysis", "cli_errors"},
     "tracking": BASICS | {"report", "search.ledger", "training"},

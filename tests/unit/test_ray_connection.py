@@ -59,6 +59,19 @@ def test_a_busy_machine_gets_a_second_attempt_and_then_a_message(monkeypatch, fa
     assert calls.count("init") == min(2, failures + 1) and calls.count("shutdown") == failures
 
 
+@pytest.mark.parametrize("kind", ["RayError", "AuthenticationError", "ConnectionError"])
+def test_what_ray_itself_says_of_a_cluster_is_no_traceback(monkeypatch, kind):
+    ray = pytest.importorskip("ray")
+    error = getattr(ray.exceptions, kind, ConnectionError)
+
+    def init(**_):
+        raise error("no token was found")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RunError, match=r"(?s)--address h:1: .*no token was found.*ray start"):
+        ray_connection.start_ray("h:1")
+
+
 def test_a_full_disk_is_no_busy_machine(monkeypatch):
     ray = pytest.importorskip("ray")
 

@@ -1,6 +1,5 @@
 """A store does not depend on the shards that it was built from, nor on who built them when."""
 
-import os
 import pickle
 import time
 from collections import Counter
@@ -27,7 +26,6 @@ from mtray.data.shards import Shard, ShardWork, built_shards, cut
 from mtray.data.store import build_store
 from mtray.data.store_builder import builders_text
 from mtray.data.token_files import TokenChunk, find_store, key_of, store_dir
-from mtray.data.tokenization import tokenizer_threads
 from mtray.errors import DataError
 
 
@@ -252,17 +250,6 @@ def test_a_shard_that_is_only_counted(folder, tokenizer):
     built = ShardWork(row_filter, Failing()).build(Shard(5, rows, True))
     assert (built.rows, built.tokens, built.filtered.counts) == (2, None, {"kept": 1, "empty": 1})
     assert row_filter.counts == {}, "a shard has counts of its own"
-
-
-@pytest.mark.parametrize("before", [None, "false"])
-def test_tokenizers_use_all_cores_meanwhile(before, monkeypatch):
-    """A sweep switches that off in its environment, for its workers."""
-    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
-    if before:
-        monkeypatch.setenv("TOKENIZERS_PARALLELISM", before)
-    with tokenizer_threads():
-        assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
-    assert os.environ.get("TOKENIZERS_PARALLELISM") == before
 
 
 def test_a_work_is_sent_without_what_it_counted(folder, tokenizer):

@@ -11,6 +11,7 @@ from mtray.search.execution.watchdog import (
     Waiting,
     Watchdog,
     waiting_line,
+    waits,
     wanted_by,
 )
 from mtray.trial.job import Job
@@ -26,11 +27,11 @@ def test_what_a_trial_holds():
     "wanted, total, free, line",
     [
         ({"CPU": 1}, {"CPU": 2.0}, {"memory": 5.0},
-         "trial 7 has waited 60 s for 1 CPU; the cluster has 2 CPU, 0 free; "
-         "1 of 2 executors have started"),
+         "trial 7 has waited 60 s to start; it needs 1 CPU, and the cluster has 2 CPU, 0 free; "
+         "1 of 2 executors have started (one that still starts holds its resources)"),
         ({"CPU": 4, "GPU": 1}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0},
-         "trial 7 has waited 60 s for 1 GPU; the cluster has 1 GPU, 0 free; "
-         "1 of 2 executors have started"),
+         "trial 7 has waited 60 s to start; it needs 1 GPU, and the cluster has 1 GPU, 0 free; "
+         "1 of 2 executors have started (one that still starts holds its resources)"),
         ({"CPU": 4}, {"CPU": 2.0}, {"CPU": 2.0},
          "trial 7 has waited 60 s for 4 CPU; the cluster has 2 CPU, 2 free; "
          "1 of 2 executors have started; it cannot start until there is more CPU"),
@@ -48,8 +49,8 @@ def test_what_a_trial_waits_for_is_named(wanted, total, free, line):
     [
         (2.0, True, "trial 7 has waited 60 s for its processes to start, which have their 1 CPU; "
          "1 of 2 executors have started"),
-        (2.0, False, "trial 7 has waited 60 s for 1 CPU; the cluster has 2 CPU, 0 free; "
-         "1 of 2 executors have started"),
+        (2.0, False, "trial 7 has waited 60 s to start; it needs 1 CPU, and the cluster has 2 CPU, "
+         "0 free; 1 of 2 executors have started (one that still starts holds its resources)"),
         (0.0, True, "trial 7 has waited 60 s for 1 CPU; the cluster has 0 CPU, 0 free; "
          "1 of 2 executors have started; it cannot start until there is more CPU"),
     ],
@@ -58,6 +59,28 @@ def test_an_executor_that_starts_waits_for_no_resource(total, starting, expected
     """It holds its own, so that none is free."""
     cluster = Cluster({"CPU": total}, {}, 1, 2, starting)
     assert waiting_line("7", 60.4, {"CPU": 1}, cluster) == expected
+
+
+def test_where_all_executors_run_none_is_starting():
+    line = waiting_line("7", 60.4, {"CPU": 1}, Cluster({"CPU": 2.0}, {}, 2, 2))
+    assert line == (
+        "trial 7 has waited 60 s to start; it needs 1 CPU, and the cluster has 2 CPU, 0 free; "
+        "2 of 2 executors have started"
+    )
+
+
+@pytest.mark.parametrize(
+    "state, bundle, expected",
+    [
+        ("PENDING", {"CPU": 1.0}, True),
+        ("RESCHEDULING", {"CPU": 0.0, "GPU": 0.5}, True),
+        ("CREATED", {"CPU": 1.0}, False),
+        ("PENDING", {"CPU": 0.0}, False),
+        ("PENDING", {}, False),
+    ],
+)
+def test_what_requests_nothing_waits_for_no_resource(state, bundle, expected):
+    assert waits({"state": state, "bundles": {0: bundle}}) is expected
 
 
 def test_a_trial_is_named_once_in_a_while_and_only_while_it_waits():
@@ -96,8 +119,8 @@ def test_a_watchdog_looks_at_the_board_and_the_cluster(clock):
     dog.ended(-1)
     clock.now += PATIENCE
     assert dog.lines(clock.now) == [
-        f"trial 2 has waited {PATIENCE:.0f} s for 1 CPU; the cluster has 2 CPU, 0 free; "
-        "0 of 1 executors have started"
+        f"trial 2 has waited {PATIENCE:.0f} s to start; it needs 1 CPU, and the cluster has 2 CPU, "
+        "0 free; 0 of 1 executors have started (one that still starts holds its resources)"
     ]
     assert dog.lines(clock.now + 1) == []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mtray.compat.ray import draining_nodes
 from mtray.errors import RunError
+from mtray.model_paths import HUB_NAME
 from mtray.runtime import CODE
 from mtray.schema import NO_COMET, Study
 
@@ -26,11 +27,13 @@ class Needs:
     paths: files and folders of this machine, which must be the same there.
     programs: commands, and files that they read, which must be there.
     comet: whether an interpreter that computes COMET.
+    hub: names of models on the hub, and whether each is a COMET checkpoint.
     """
 
     paths: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     comet: bool = False
+    hub: tuple[tuple[str, bool], ...] = ()
 
 
 NOTHING = Needs()
@@ -73,7 +76,9 @@ def check_nodes(run_dir: Path, study: Study) -> list[str]:
             "not every machine of the cluster can run trials:\n" + "\n".join(wrong) + "\nA runs "
             "folder, models and metrics given as folders must be on a file system that all "
             "machines see under the same path (`--runs-dir`), and mtray must be the same "
-            "everywhere; `python -m mtray doctor --address ADDRESS` asks again"
+            "everywhere; a model of the hub must be in each machine's cache (`hf download NAME`, "
+            "or HF_HOME on such a file system) where the hub is not asked; "
+            "`python -m mtray doctor --address ADDRESS --study STUDY` asks again"
         )
     return [f"{report.node}: {text}" for report in reports for text in report.notes]
 
@@ -81,7 +86,9 @@ def check_nodes(run_dir: Path, study: Study) -> list[str]:
 def needs_of(study: Study) -> Needs:
     """What trials of the study need on their machine."""
     wanted = study.evaluation
-    named = [study.model, wanted.comet, wanted.embedder, *wanted.more_comet.values()]
+    models = [study.model, *filter(None, [wanted.embedder])]
+    comets = [wanted.comet, *wanted.more_comet.values()]
+    named = [*models, *comets]
     programs = [
         word
         for command in wanted.more_metrics.values()
@@ -92,6 +99,11 @@ def needs_of(study: Study) -> Needs:
         tuple(dict.fromkeys(str(name) for name in named if name and Path(str(name)).exists())),
         tuple(dict.fromkeys(programs)),
         wanted.comet != NO_COMET or bool(wanted.more_comet),
+        tuple(
+            (name, name not in models)
+            for name in dict.fromkeys(map(str, named))
+            if HUB_NAME.match(name) and not Path(name).exists()
+        ),
     )
 
 
@@ -179,6 +191,14 @@ def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
         except Exception as error:  # whatever prevents it, prevents trials
             found["import_error"] = f"{type(error).__name__}: {error}"
             return found
+        found["hub"] = {}
+        for name, comet in needs["hub"]:
+            try:
+                from mtray.model_paths import hub_cache_state
+
+                found["hub"][name] = hub_cache_state(name, comet)
+            except ImportError:  # of other code, which is a problem by itself
+                break
         if needs["comet"]:
             from mtray.errors import ModelError
             from mtray.metrics_python import metrics_python
@@ -210,6 +230,8 @@ def _report(
         return NodeReport(node, tuple(problems))
     if "comet_error" in found:
         problems.append(f"cannot compute COMET ({found['comet_error']})")
+    in_cache, notes = _hub_texts(found["hub"], here["hub"])
+    problems += in_cache
     there, expected = found["versions"], here["versions"]
     if there.get(CODE) != expected.get(CODE):
         problems.append(
@@ -221,8 +243,34 @@ def _report(
         for name, version in expected.items()
         if name != CODE and there.get(name) != version
     ]
-    notes = [f"has other versions: {', '.join(differ)}"] if differ else []
+    notes += [f"has other versions: {', '.join(differ)}"] if differ else []
     return NodeReport(node, tuple(problems), tuple(notes))
+
+
+def _hub_texts(
+    there: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str], list[str]]:
+    """Problems and notes on models of the hub, by what a machine's cache has of them. What is
+    missing is downloaded, unless the machine does not ask the hub."""
+    problems, notes = [], []
+    for name, state in there.items():
+        offline, own = state["offline"], here[name]["commit"]
+        if not state["commit"] or state["lacks"]:
+            lacks = f" ({state['lacks']})" if state["lacks"] else ""
+            text = (
+                f"has {'no whole' if lacks else 'no'} {name} in its cache {state['cache']}{lacks}"
+            )
+            if offline:
+                problems.append(f"{text}, and does not ask the hub ({offline})")
+            else:
+                notes.append(f"{text}; it is downloaded there")
+        elif own and state["commit"] != own:
+            text = f"has {name} in another version (commit {state['commit']}; here {own})"
+            if offline:
+                problems.append(f"{text}, and does not ask the hub ({offline})")
+            else:
+                notes.append(text)
+    return problems, notes
 
 
 def _some(names: list[str]) -> str:

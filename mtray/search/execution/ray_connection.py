@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +14,9 @@ from mtray.compat.ray import asks_for_token, leave_out
 from mtray.errors import RunError
 from mtray.schema import Resources
 from mtray.search.execution import ray_environment
+from mtray.search.execution.cluster_address import MUST_JOIN
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
 
-CONNECT_WITHIN = 4  # seconds
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 STARTS = 2  # attempts to start a cluster
 _busy: list[threading.Thread] = []  # threads that may call Ray at any moment
@@ -36,14 +35,15 @@ def start_ray(address: str | None, run: str = "", resources: Resources | None = 
     environment = ray_environment.runtime_env(resources or Resources())
     if not address:
         return _start_local(run, environment)
+    from ray.exceptions import RayError
+
     try:
         context = _init(address, run, runtime_env=environment)
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, RayError) as error:
         last = str(error).strip().splitlines()[-1]
         raise RunError(
             f"--address {address}: no Ray cluster could be joined there: {last}\n"
-            "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from "
-            "elsewhere, submit the command with `ray job submit`\n"
+            f"{MUST_JOIN}\n"
             "If the cluster asks for a token, set RAY_AUTH_MODE=token here (the token itself is "
             "taken from ~/.ray/auth_token or RAY_AUTH_TOKEN)"
         ) from None
@@ -191,24 +191,3 @@ def end_process(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def check_address(address: str) -> None:
-    """Raise RunError if nothing listens at `address`; Ray itself would retry for minutes."""
-    if address == "auto":
-        return
-    if "://" in address:
-        raise RunError(
-            f"--address {address}: expected auto or HOST:PORT of the cluster's head; the sweep "
-            "must run on a machine of the cluster (`ray job submit` starts it there)"
-        )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
-    except (OSError, OverflowError) as error:
-        raise RunError(
-            f"--address {address}: nothing answers there ({error}); start a cluster with "
-            "`ray start --head`, or leave --address out"
-        ) from None

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from mtray.compat.ray import job_environment, job_variables, selects_labels
+from mtray.data import tokenizer_threads
 from mtray.errors import ConfigError, RunError
 from mtray.paths import own_code
 from mtray.schema import Resources
@@ -20,7 +21,6 @@ TRAIN = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
 }
 # read by Ray and Tune in the sweep's driver
 TUNE = {
@@ -36,6 +36,7 @@ TUNE = {
 
 def apply() -> None:
     """Set them in this process, and so in those that it starts."""
+    tokenizer_threads.set_default()
     os.environ.update(TUNE | of_workers())
 
 
@@ -43,7 +44,8 @@ def of_workers() -> dict[str, str]:
     """The variables of the sweep's workers, which import the code that this process does. Those
     that the runtime environment of a submitted job sets are the job's: Ray refuses to set them
     again. Raises RunError if the job chooses another version of Ray Train."""
-    job, ours = job_variables(), TRAIN | own_code()
+    threads = {tokenizer_threads.VARIABLE: tokenizer_threads.of_workers()}
+    job, ours = job_variables(), TRAIN | threads | own_code()
     chosen = job.get(VERSION, ours[VERSION])
     if chosen != ours[VERSION]:
         raise RunError(

@@ -52,7 +52,7 @@ class Cluster:
 def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
     """One line on a waiting trial: what it waits for, and how much of it the cluster has. A
     cluster with enough in total and free is only slow to start processes, or no single
-    machine has enough."""
+    machine has enough. Where too little is free, the trial's own executor may hold it."""
     total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
     running = f"{cluster.started} of {cluster.places} executors have started"
@@ -68,11 +68,15 @@ def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -
             f"it needs {_amounts(wanted, wanted)} and the cluster has {has} free; {running}"
         )
     has = ", ".join(f"{total.get(r, 0.0):g} {r}, {free.get(r, 0.0):g} free" for r in short)
-    gone = [r for r, n in short.items() if total.get(r, 0.0) < n]
-    never = f"; it cannot start until there is more {' and '.join(gone)}" if gone else ""
+    if gone := [r for r, n in short.items() if total.get(r, 0.0) < n]:
+        return (
+            f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; the cluster "
+            f"has {has}; {running}; it cannot start until there is more {' and '.join(gone)}"
+        )
+    holds = " (one that still starts holds its resources)"
     return (
-        f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; "
-        f"the cluster has {has}; {running}{never}"
+        f"trial {name} has waited {seconds:.0f} s to start; it needs {_amounts(short, short)}, and "
+        f"the cluster has {has}; {running}{holds if cluster.started < cluster.places else ''}"
     )
 
 
@@ -182,6 +186,13 @@ class Watchdog:
                 self._say(line)
 
 
+def waits(group: Mapping[str, Any]) -> bool:
+    """Whether a placement group, as Ray's table has it, waits for resources. Those of the trials'
+    own processes request none, and only wait for Ray."""
+    requests = any(amount for bundle in group["bundles"].values() for amount in bundle.values())
+    return requests and group["state"] in ("PENDING", "RESCHEDULING")
+
+
 def look_at(
     progress_actor: Any, queue: Any, places: int
 ) -> tuple[Mapping[int, Mapping[str, Any]], Cluster]:
@@ -193,5 +204,5 @@ def look_at(
     )
     total, free = ray.cluster_resources(), ray.available_resources()
     groups = ray.util.placement_group_table().values()
-    waiting = any(group["state"] in ("PENDING", "RESCHEDULING") for group in groups)
+    waiting = any(waits(group) for group in groups)
     return snapshot, Cluster(total, free, started, places, not waiting and started < places)

@@ -1,0 +1,140 @@
+"""Whether the cluster at an address can be joined from this machine: asked first of all, since Ray
+would try for up to minutes before it says what is missing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from mtray.compat.ray import asks_for_token, cluster_of_auto, head_answer, runs_node_of
+from mtray.errors import RunError
+from mtray.search.execution import ray_environment
+from mtray.search.execution.ray_folder import TOKEN_VARIABLES
+
+CONNECT_WITHIN = 4  # seconds
+ANSWER_WITHIN = 10.0  # seconds; a head on a busy machine answers within one
+NODE_WITHIN = 10.0  # seconds that a node of this machine may take to appear after `ray start`
+LOOK_EVERY = 1.0  # seconds
+AUTO = "auto"
+MUST_JOIN = (
+    "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from elsewhere, "
+    "submit the command with `ray job submit`"
+)
+GET_TOKEN = "`ray get-auth-token` on a machine of the cluster prints it"
+
+
+class Token(NamedTuple):
+    """The token that Ray finds on this machine, and where; both empty if there is none."""
+
+    value: str = ""
+    where: str = ""
+
+
+def check_address(address: str) -> None:
+    """Raise RunError, within seconds, if no cluster answers at `address` (HOST:PORT or auto), it
+    asks for a token that is not sent, or this machine is none of its nodes."""
+    ray_environment.apply()  # before Ray is imported
+    if address == AUTO:
+        _check_auto()
+        return
+    if "://" in address:
+        raise RunError(
+            f"--address {address}: expected auto or HOST:PORT of the cluster's head; the sweep "
+            "must run on a machine of the cluster (`ray job submit` starts it there)"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
+    _check_head(address, address)
+    _check_node(address, address)
+
+
+def _check_auto() -> None:
+    head = cluster_of_auto()
+    if head == "":
+        raise RunError(
+            "--address auto: no Ray cluster runs on this machine; `ray start --head` starts one, "
+            "`ray start --address=HEAD:PORT` joins one, and without --address none is needed"
+        )
+    if head is None:
+        return
+    if named := os.environ.get("RAY_ADDRESS"):  # to Ray the same as HOST:PORT
+        address = f"{AUTO} (RAY_ADDRESS={named})"
+        _check_head(address, head)
+        _check_node(address, head)
+        return
+    _check_head(f"{AUTO} ({head})", head, found=True)
+
+
+def _check_head(address: str, head: str, found: bool = False) -> None:
+    """`address`: as messages call it; `found`: whether Ray has found the head on this machine, and
+    so decides itself to send the token that it finds there."""
+    host, _, port = head.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(
+            f"--address {address}: nothing answers there ({error}); start a cluster with "
+            "`ray start --head`, or leave --address out"
+        ) from None
+    token = _token()
+    sends = asks_for_token() or (found and "RAY_AUTH_MODE" not in os.environ)
+    answer = head_answer(head, token.value if sends else "", ANSWER_WITHIN)
+    if answer in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        raise RunError(
+            f"--address {address}: something listens there, but no head of a Ray cluster answers "
+            f"within {ANSWER_WITHIN:g} s; give the HOST:PORT that `ray start --head` has printed, "
+            "not the dashboard's"
+        )
+    of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # another token
+    if answer == "UNAUTHENTICATED" and not of_kubernetes:
+        raise RunError(f"--address {address}: the Ray cluster there {_refused(token, sends)}")
+
+
+def _refused(token: Token, sends: bool) -> str:
+    """Why a driver of this machine was refused, and what to do."""
+    mode = "" if sends else " and `export RAY_AUTH_MODE=token`"
+    if not token.value:
+        return (
+            f"asks for a token, and this machine has none; {GET_TOKEN}: put it into "
+            f"~/.ray/auth_token, or RAY_AUTH_TOKEN,{mode} and try again"
+        )
+    if not sends:
+        return (
+            "asks for a token, and none is sent, since RAY_AUTH_MODE is not `token` here; "
+            f"`export RAY_AUTH_MODE=token` (the token is taken from {token.where}) and try again"
+        )
+    return f"refuses the token of {token.where}; {GET_TOKEN}: put it there and try again"
+
+
+def _token() -> Token:
+    """As Ray finds it. Raises RunError for a file that is named and holds none, with which Ray ends
+    the process."""
+    value, path = (os.environ.get(name, "") for name in TOKEN_VARIABLES)
+    if value:
+        return Token(value.strip(), TOKEN_VARIABLES[0])
+    file = path or os.path.expanduser("~/.ray/auth_token")
+    try:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        value = ""
+    if path and not value and asks_for_token():
+        raise RunError(
+            f"{TOKEN_VARIABLES[1]}={path}: holds no token that can be read; name the file with the "
+            f"cluster's token there ({GET_TOKEN})"
+        )
+    return Token(value, file) if value else Token()
+
+
+def _check_node(address: str, head: str) -> None:
+    until = time.monotonic() + NODE_WITHIN
+    while runs_node_of(head, ANSWER_WITHIN) is False:
+        if time.monotonic() >= until:
+            raise RunError(
+                f"--address {address}: no node of the Ray cluster there runs on this machine, also "
+                f"not after {NODE_WITHIN:g} s\n{MUST_JOIN}"
+            )
+        time.sleep(LOOK_EVERY)
