@@ -34,7 +34,8 @@ def steps(folder: Path) -> tuple[dict[str, float], Any]:
     from mtray.data.pipeline import Pipeline
     from mtray.data.readers.sources import source_rows
     from mtray.data.shards import cut
-    from mtray.data.token_files import TokenWriter, hashed
+    from mtray.data.token_chunks import hashed
+    from mtray.data.token_files import TokenWriter
     from mtray.data.token_makers import encoded
     from mtray.training.models import load_tokenizer
 

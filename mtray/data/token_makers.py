@@ -12,7 +12,7 @@ import numpy as np
 
 from mtray.data.readers.sources import Row
 from mtray.data.row_draws import draw_chunk
-from mtray.data.token_files import TokenChunk, hashed
+from mtray.data.token_chunks import TokenChunk, hashed
 from mtray.data.tokenization import encode_examples
 from mtray.data.training_prompts import Renderer, trained_row
 

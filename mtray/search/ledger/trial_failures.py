@@ -42,6 +42,7 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
+from mtray.full_disk import is_full
 from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
 from mtray.trial.job import Job
@@ -82,7 +83,6 @@ FOREIGN: dict[str, ReasonClass] = {
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 # of gloo, in the remaining workers when another one was lost
 PEER_WORDS = ("Connection closed by peer", "Connection reset by peer")
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # number of further attempts; all lost attempts count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
@@ -108,7 +108,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    return any(isinstance(e, OSError) and e.errno in FULL for e in chain(error))
+    return any(map(is_full, chain(error)))
 
 
 def full_disk_error() -> OSError:
