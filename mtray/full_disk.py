@@ -33,13 +33,13 @@ def size_text(size: float) -> str:
 
 
 def free_text(place: Path, partial: Path | None = None) -> str:
-    """How much was free where `place` is or will be. `partial`: a file or folder there that will be
+    """How much is free where `place` is or will be. `partial`: a file or folder there that will be
     deleted, so its bytes count as free."""
     there = next(p for p in (place, *place.absolute().parents) if p.is_dir())
     found = os.statvfs(there)
     if found.f_files and not found.f_favail:
-        return "its file system can hold no further file (no inodes)"
-    return f"{size_text(found.f_bavail * found.f_frsize + _size(partial))} were free"
+        return "no inode free, so no further file"
+    return f"{size_text(found.f_bavail * found.f_frsize + _size(partial))} free"
 
 
 def _size(partial: Path | None) -> int:
@@ -52,8 +52,8 @@ def _size(partial: Path | None) -> int:
 
 
 def why_full(error: BaseException, place: Path, partial: Path | None = None) -> str:
-    """The same, or that a quota ended it: then what is free on the file system says nothing. Call
-    before `partial` is deleted."""
+    """`free_text`, or that a quota ended it: then what is free on the file system says nothing.
+    Call before `partial` is deleted."""
     if isinstance(error, OSError) and error.errno == errno.EDQUOT:
         return "the quota is used up"
     return free_text(place, partial)
@@ -70,7 +70,7 @@ def naming(
     except Exception as error:
         if not is_full(error) or isinstance(error, FullDisk) or _of_another(error, place, partial):
             raise
-        why = f"no space left there: {why_full(error, place, partial)}, and {needs}"
+        why = f"no space left there ({why_full(error, place, partial)}, and {needs})"
         number = error.errno if isinstance(error, OSError) else errno.ENOSPC
         raise FullDisk(number, why, str(place)) from error
 
@@ -94,5 +94,5 @@ def naming_temporary(file: IO[Any], what: str) -> Iterator[None]:
             raise
         folder = Path(tempfile.gettempdir())
         free = why_full(error, folder, Path(f"/proc/self/fd/{file.fileno()}"))
-        why = f"no space left there for {what}: {free} (TMPDIR names another folder)"
+        why = f"no space left there for {what} ({free}; TMPDIR names another folder)"
         raise FullDisk(error.errno, why, str(folder)) from error

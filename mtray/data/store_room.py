@@ -25,7 +25,7 @@ class NoRoom(DataError):
 
     def __init__(self, root: Path, why: str, needs: str = "the store needs more") -> None:
         self.root, self.why = root, why
-        super().__init__(f"{root}: no space left there: {why}, and {needs}; {NEXT}")
+        super().__init__(f"{root}: no space left there ({why}, and {needs}); {NEXT}")
 
 
 @contextlib.contextmanager

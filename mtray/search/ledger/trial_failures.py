@@ -42,7 +42,7 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
-from mtray.full_disk import is_full
+from mtray.full_disk import free_text, is_full
 from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
 from mtray.trial.job import Job
@@ -117,8 +117,8 @@ def full_disk_error() -> OSError:
 
 def full_disk_reason(run_dir: Path) -> str:
     return (
-        f"{run_dir}: no space left there; free some space and run the same command again to "
-        "continue with what is missing"
+        f"{run_dir}: no space left there ({free_text(run_dir)}); free some space and run the same "
+        "command again to continue with what is missing"
     )
 
 
