@@ -29,6 +29,8 @@ def is_full(error: BaseException) -> bool:
 
 def size_text(size: float) -> str:
     """Bytes for people."""
+    if size < 1e6:
+        return f"{size / 1e3:.0f} kB"
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 

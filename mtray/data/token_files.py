@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtray.data.store_room import writing
+from mtray.data.store_room import MORE, writing
 from mtray.data.store_usage import LOCK, MANIFEST, hold, locked
 from mtray.data.token_chunks import Hashes, Ids, TokenChunk
 from mtray.errors import DataError
 from mtray.files import file_hash, sync
+from mtray.full_disk import size_text
 from mtray.paths import cache_dir
 
 ROWS = 1 << 14  # per record batch; all but the last are full
@@ -60,7 +61,7 @@ class TokenWriter:
         self._schema = pa.schema(
             [("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32()), ("hash", pa.uint64())]
         )
-        with self._writing():
+        with self.writing():
             self._file = pa.OSFile(str(path), "wb")
             self._writer = pa.ipc.new_file(self._file, self._schema)
         self._held: list[TokenChunk] = []  # fewer than `ROWS` texts
@@ -70,6 +71,11 @@ class TokenWriter:
     def size(self) -> int:
         """About how many bytes all texts so far take."""
         return 4 * self.tokens + 20 * self.rows  # 8 for where it begins, 4 for the loss, 8: hash
+
+    @property
+    def needs(self) -> str:
+        """What a store of these texts needs."""
+        return f"the store needs about {size_text(self.size)}"
 
     def add(self, chunk: TokenChunk) -> None:
         self.rows += len(chunk.lengths)
@@ -86,20 +92,20 @@ class TokenWriter:
             return self._held[0]
         return TokenChunk(*map(np.concatenate, zip(*self._held, strict=True)))
 
-    def _write(self, chunk: TokenChunk) -> None:
+    def _write(self, chunk: TokenChunk, needs: str = MORE) -> None:
         import pyarrow as pa
 
         offsets = np.concatenate([[0], np.cumsum(chunk.lengths, dtype=np.int64)])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(chunk.ids))
         columns = [lists, pa.array(chunk.loss_from), pa.array(chunk.hashes)]
-        with self._writing():
+        with self.writing(needs):
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
         """Write the last batch, which may be shorter, to disk."""
         if self._held and len(self._joined().lengths):
-            self._write(self._joined())
-        with self._writing():
+            self._write(self._joined(), self.needs)
+        with self.writing(self.needs):
             self._writer.close()
             self._file.close()
             sync(self._path)  # some file systems say only now that they are full
@@ -109,8 +115,9 @@ class TokenWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return writing(self._path.parents[1], self._path.parent)
+    def writing(self, needs: str = MORE) -> contextlib.AbstractContextManager[None]:
+        """As `mtray.data.store_room.writing`, for this file and what stands beside it."""
+        return writing(self._path.parents[1], self._path.parent, needs)
 
 
 class TokenFile:
@@ -235,7 +242,7 @@ def _built(
             writer.close()
         finally:
             writer.abandon()
-        with writing(folder.parent, scratch):
+        with writer.writing(writer.needs):
             manifest = {
                 "format": FORMAT, "inputs": inputs, "rows": writer.rows,
                 "examples": writer.examples, "tokens": writer.tokens,

@@ -107,7 +107,8 @@ def test_what_will_be_deleted_counts_as_free(tmp_path, small_disk):
     assert free_text(tmp_path, partial / "gone") == "5.0 MB free"
     small_disk.f_favail = 0
     assert free_text(tmp_path) == "no inode free, so no further file"
-    assert [size_text(n) for n in (0, 26_010_000, 25e9)] == ["0.0 MB", "26.0 MB", "25.0 GB"]
+    sizes = {0: "0 kB", 40_960: "41 kB", 26_010_000: "26.0 MB", 25e9: "25.0 GB"}
+    assert {size: size_text(size) for size in sizes} == sizes
 
 
 def test_the_error_travels_between_processes():

@@ -30,7 +30,7 @@ ALLOWED = {
     "files": {"full_disk"},
     "metrics_python": {"errors"},
     "runtime": {"metrics_python"},
-    "file_locks": {"errors"},
+    "file_locks": {"errors", "full_disk"},
     "pip_command": {"errors"},
     "separate_process": {"errors"},
     "control_requests": {"files", "run_files", "schema"},

@@ -263,7 +263,7 @@ def test_a_full_disk_is_not_an_error_of_the_bucket(run, address, tmp_path, monke
         patch.setattr("mtray.mirror.restore.sync", full)
         restore_missing(address, fresh, print)
     assert caught.value.filename == str(fresh)
-    assert caught.value.strerror.endswith(" free, and 0.0 MB are needed)")
+    assert caught.value.strerror.endswith(" kB are needed)")
     assert not any(fresh.parent.iterdir())
     restore_missing(address, fresh, print)
     assert content_of(fresh) == content_of(run.folder)

@@ -72,28 +72,31 @@ def _fails(name):
 MOMENTS = {
     "first batch": lambda monkeypatch: full_after(monkeypatch, 0),
     "second batch": lambda monkeypatch: full_after(monkeypatch, 1),
-    "end": lambda monkeypatch: full_after(monkeypatch, 2),
+    "last batch": lambda monkeypatch: full_after(monkeypatch, 2),
+    "end": lambda monkeypatch: full_after(monkeypatch, 3),
     "to disk": _fails("mtray.data.token_files.sync"),
     "manifest": _fails("pathlib.Path.write_text"),
     "folder": _fails("pathlib.Path.mkdir"),
 }
+WHOLE = {"last batch", "end", "to disk", "manifest"}  # all rows are known, of 24 bytes each
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_store_without_room_leaves_nothing_and_is_built_when_there_is(
     moment, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("mtray.data.token_files.ROWS", 10)
+    monkeypatch.setattr("mtray.data.token_files.ROWS", 40)
 
     def build(writer):
-        for rows in (10, 10):
+        for rows in (40, 40, 7):
             write_rows_of_tokens(rows, writer)
         return {}
 
     with monkeypatch.context() as patch, pytest.raises(NoRoom) as caught:
         MOMENTS[moment](patch)
         get_store({"a": 1}, build, tmp_path)
-    start = f"{tmp_path}: no space left there (5.0 MB free, and the store needs more); free some "
+    needs = "about 2 kB" if moment in WHOLE else "more"
+    start = f"{tmp_path}: no space left there (5.0 MB free, and the store needs {needs}); free some"
     assert str(caught.value).startswith(start) and "MTRAY_STORE" in str(caught.value)
     assert {p.suffix for p in tmp_path.iterdir()} <= {".lock", ".used"}
     assert not any(os.readlink(f).endswith(" (deleted)") and TOKENS in os.readlink(f)
