@@ -45,9 +45,9 @@ def held_alone(path: Path, busy: Callable[[str], str], unwritable: str) -> Itera
             file.seek(0)
             raise RunError(busy(file.read().strip() or "another process")) from None
         with naming(path):
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
+            os.ftruncate(file.fileno(), 0)
+            # without a buffer, which `close` would try to write again
+            os.write(file.fileno(), f"process {os.getpid()}".encode())
         yield
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from mtray import full_disk
+from mtray import file_locks, full_disk
 from mtray.cli_errors import report_errors
 from mtray.data.readers.parquet import read_parquet
 from mtray.data.readers.sources import open_stream
@@ -179,6 +179,22 @@ def test_whoever_writes_names_the_place_and_leaves_nothing(writer, tmp_path, mon
         (tmp_path / "new").rmdir()
     write(tmp_path / "new")
     assert entries(tmp_path) != []
+
+
+def test_the_lock_of_a_run_is_named_once(tmp_path, monkeypatch):
+    """What a file's buffer still holds would be written again when it is closed."""
+
+    def full(*_):
+        raise NO_SPACE
+
+    with monkeypatch.context() as patch, pytest.raises(FullDisk) as caught:
+        patch.setattr(file_locks.os, "write", full)
+        with file_locks.held_alone(tmp_path / ".lock", str, "and is needed"):
+            pass
+    assert caught.value.filename == str(tmp_path / ".lock")
+    assert not (tmp_path / ".lock").read_bytes()
+    with file_locks.held_alone(tmp_path / ".lock", str, "and is needed"):
+        assert (tmp_path / ".lock").read_text() == f"process {os.getpid()}"
 
 
 def test_a_table_of_rows_names_its_file(tmp_path, monkeypatch):
