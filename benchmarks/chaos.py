@@ -66,8 +66,13 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
     "time_limit": ("trials longer than budget.trial_minutes", faults.time_limit),
     "slow_driver": ("driver slow for 8 s after every result", faults.slow_driver),
     "full_disk": ("full disk (a tmpfs of 8 MB) while trials run", faults.full_disk),
+    "full_disk_checkpoint": (
+        "full disk (a tmpfs of 200 MB) while a trial keeps a checkpoint",
+        faults.full_disk_checkpoint,
+    ),
     "damaged_files": ("half a journal line, half of two result files", faults.damaged_files),
 }
+DISKS = {"full_disk": 8, "full_disk_checkpoint": 200}  # MB
 # trials whose record is damaged on purpose
 MAY_BE_LOST = {"damaged_files": {0}}
 
@@ -106,7 +111,7 @@ def run_scenario(name: str, folder: Path, seed: int = 1) -> Row:
     be done."""
     done, act = SCENARIOS[name]
     chaos, start = Chaos(folder), time.monotonic()
-    disk = mounted(folder / "runs", 8) if name == "full_disk" else contextlib.nullcontext()
+    disk = mounted(folder / "runs", DISKS[name]) if name in DISKS else contextlib.nullcontext()
     try:
         with disk:
             ended = act(chaos, random.Random(seed))

@@ -74,8 +74,19 @@ def slow_driver(chaos: Chaos, rng: random.Random) -> str:
 
 def full_disk(chaos: Chaos, rng: random.Random) -> str:
     chaos.study["training"]["checkpoints"] = False  # one is larger than the whole disk
+    return _until_full(chaos, "(parallel_only) quality")
+
+
+def full_disk_checkpoint(chaos: Chaos, rng: random.Random) -> str:
+    """The disk is full when a checkpoint is written, which safetensors does."""
+    chaos.study["training"].update(checkpoint_minutes=0.01, epochs=10)
+    return _until_full(chaos, "(base) quality")
+
+
+def _until_full(chaos: Chaos, text: str) -> str:
+    """Fill the disk when a text was printed; then the same command with room."""
     process = chaos.start()
-    chaos.wait_for_text("(parallel_only) quality")
+    chaos.wait_for_text(text)
     ballast = chaos.folder / "runs" / "ballast"
     with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
         while True:
@@ -84,6 +95,10 @@ def full_disk(chaos: Chaos, rng: random.Random) -> str:
     if "no space left" not in chaos.text or "Traceback" in chaos.text:
         raise Failed(chaos.text)
     before = records_of(chaos.run_dir)
+    if failed := [n for n, record in before.items() if record.state == "failed"]:
+        raise Failed(f"trials {failed} failed, and will not run again:\n{chaos.text}")
+    if left := [str(p) for p in chaos.run_dir.rglob("*") if p.name.endswith((".partial", ".tmp"))]:
+        raise Failed(f"half-written: {left}")
     journal_states(chaos.run_dir)
     ballast.unlink()
     chaos.finish()

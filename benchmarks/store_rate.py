@@ -4,7 +4,8 @@
     python benchmarks/store_rate.py [--rows 100000]
 
 CPU seconds of one core, by step, of the sentence pairs of `benchmarks/data.py`: other load on the
-machine changes them less than wall-clock seconds.
+machine changes them less than wall-clock seconds. And the memory that the building of a store adds
+to the process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +31,30 @@ def exhausted(rows: Iterable[Any]) -> int:
     return sum(1 for _ in rows)
 
 
-def steps(folder: Path) -> tuple[dict[str, float], Any]:
-    """CPU seconds by step for all rows of `pairs`, and the store."""
-    from mtray.data.pipeline import Pipeline
+def resident(kind: str) -> float:
+    """MB of this process: `VmRSS` now, `VmHWM` at most. `resource.getrusage` would count those of
+    the process that started it."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith(f"{kind}:"))
+
+
+def built(pipeline: Any, source: Any) -> tuple[float, float, Any]:
+    """CPU seconds and MB of all steps together, and the store."""
+    pipeline.inputs(source)  # hashes the files
+    before, began = resident("VmRSS"), time.process_time()
+    store = pipeline.store(source)
+    return time.process_time() - began, resident("VmHWM") - before, store
+
+
+def steps(folder: Path, pipeline: Any, source: Any) -> dict[str, float]:
+    """CPU seconds by step for all rows of `pairs`."""
     from mtray.data.readers.sources import source_rows
     from mtray.data.shards import cut
-    from mtray.data.token_files import TokenWriter, hashed
+    from mtray.data.token_chunks import hashed
+    from mtray.data.token_files import TokenWriter
     from mtray.data.token_makers import encoded
-    from mtray.training.models import load_tokenizer
 
-    study = make_study(folder)
-    pipeline = Pipeline(study, load_tokenizer(study.model))
-    source, limit = study.sources[0], study.training.max_length
-    pipeline.inputs(source)
+    limit = pipeline.study.training.max_length
     found, seconds = {}, time.process_time()
 
     def took(name: str) -> None:
@@ -66,29 +79,35 @@ def steps(folder: Path) -> tuple[dict[str, float], Any]:
     # each of the first three began with the rows of the one before
     found["render"] -= found["filter"]
     found["filter"] -= found["read"]
-    began = time.process_time()
-    store = pipeline.store(source)
-    found["all, as in a sweep"] = time.process_time() - began
-    return found, store
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     args = parser.parse_args()
+    from mtray.data.pipeline import Pipeline
+    from mtray.training.models import load_tokenizer
+
     with tempfile.TemporaryDirectory(prefix="store-rate-") as name:
         folder = Path(name)
         os.environ["MTRAY_STORE"] = str(folder / "store")
-        make_files(folder, args.rows)
-        found, store = steps(folder)
+        maker = get_context("spawn").Process(target=make_files, args=(folder, args.rows))
+        maker.start()  # leaves no memory behind here that a store could use
+        maker.join()
+        study = make_study(folder)
+        pipeline, pairs = Pipeline(study, load_tokenizer(study.model)), study.sources[0]
+        whole, memory, store = built(pipeline, pairs)  # first: the steps leave memory behind
+        found = steps(folder, pipeline, pairs) | {"all steps, as in a sweep": whole}
         size = (store.folder / "tokens.arrow").stat().st_size / args.rows
         source = sum((folder / f).stat().st_size for f in ("pairs.en", "pairs.es")) / args.rows
         print("| step | CPU s per million rows | rows per second and core |\n| --- | --- | --- |")
         for step, seconds in found.items():
             each = seconds / args.rows * 1e6
             print(f"| {step} | {each:.1f} | {1e6 / each:,.0f} |")
-        hours = found["all, as in a sweep"] / args.rows * WANTED / 3600
-        print(f"\nbytes per row: {source:.0f} of text, {size:.0f} of the store")
+        hours = whole / args.rows * WANTED / 3600
+        print(f"\nmemory: {memory:.0f} MB more than before, at most")
+        print(f"bytes per row: {source:.0f} of text, {size:.0f} of the store")
         print(f"100 million rows: {hours:.1f} hours of one core, {size * WANTED / 1e9:.0f} GB")
 
 

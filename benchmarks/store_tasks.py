@@ -38,6 +38,11 @@ class Timed:
 
     maker: Any
 
+    @property
+    def tokenizer(self) -> Any:
+        """A task compares it with that of the store."""
+        return self.maker.tokenizer
+
     def made(self, rows: Iterable[Any]) -> tuple[Any, Counter[str]]:
         began = time.thread_time_ns()
         tokens, counts = self.maker.made(rows)
@@ -65,6 +70,8 @@ def measured(folder: Path, store: str, tokenizer: Any, helpers: Any = None) -> M
     wall, own = time.perf_counter(), time.process_time()
     manifest = pipeline.store(study.sources[0]).manifest
     wall, own = time.perf_counter() - wall, time.process_time() - own
+    if helpers and manifest["builders"]["by_tasks"] < manifest["builders"]["shards"]:
+        raise SystemExit(f"not all shards were built by tasks: {manifest['builders']}")
     inside = manifest["rendering"].get(NANOSECONDS, 0) / 1e9
     return Measured(wall, own, inside if helpers else 0.0, manifest["sha256"])
 

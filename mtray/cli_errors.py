@@ -12,12 +12,13 @@ from pathlib import Path
 
 from mtray.errors import ConfigError, MtrayError
 from mtray.files import READ_ONLY
+from mtray.full_disk import FullDisk, is_full
 from mtray.paths import CACHE_VARIABLE, cache_dir
 from mtray.streams import printable
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 # ENOTDIR, where a part of the path is no folder, such as HOME
 REFUSED = (*READ_ONLY, errno.ENOTDIR)
+AGAIN = "free some and run the same command again"
 
 
 @dataclass
@@ -55,8 +56,10 @@ def _say(text: str) -> None:
 def machine_text(error: OSError) -> str:
     """What the user can do about an error of the machine; empty for any other error."""
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno in FULL:
-        return f"{where}no space left there; free some and try again"
+    if isinstance(error, FullDisk):
+        return f"{where}{error.strerror}; {AGAIN}"
+    if is_full(error):
+        return f"{where}no space left there; {AGAIN}"
     if error.errno not in REFUSED or not error.filename:
         return ""
     return f"{where}cannot be read or written ({error.strerror}); {_other_place(error.filename)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from mtray.errors import ConfigError, RunError
+from mtray.full_disk import naming
 
 # of flock(2): another process holds it; EACCES on some network file systems
 HELD = (errno.EWOULDBLOCK, errno.EACCES)
@@ -35,17 +36,18 @@ def lock(file: IO[str] | int, how: int, where: object) -> None:
 def held_alone(path: Path, busy: Callable[[str], str], unwritable: str) -> Iterator[None]:
     """Hold a lock file of a run, which names this process meanwhile. RunError, as `busy` words it
     of the holder, if another live process holds it; ConfigError, which ends in `unwritable`, if its
-    folder cannot be written, or has no locks. The kernel releases the lock when the process ends,
-    for whatever reason."""
+    folder cannot be written, or has no locks; FullDisk. The kernel releases the lock when the
+    process ends, for whatever reason."""
     with _opened(path, unwritable) as file:
         try:
             lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, path.parent)
         except BlockingIOError:
             file.seek(0)
             raise RunError(busy(file.read().strip() or "another process")) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
+        with naming(path):
+            os.ftruncate(file.fileno(), 0)
+            # without a buffer, which `close` would try to write again
+            os.write(file.fileno(), f"process {os.getpid()}".encode())
         yield
 
 

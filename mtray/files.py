@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtray.full_disk import naming
+
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # of a place that cannot be written
 BLOCK = 1 << 22  # bytes read at once
 
@@ -49,14 +51,15 @@ def share(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path next to `path` to write to, moved there at the end, so that readers see the
     old content or the new and nothing between; removed if writing fails. Two processes may write at
-    once: the later one wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    once: the later one wins. Raises FullDisk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        yield partial
-        share(partial)
-        sync(partial)
-        os.replace(partial, path)
+        with naming(path, partial):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            share(partial)
+            sync(partial)
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     sync(path.parent)  # makes the move durable

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mtray.data.mixing import Index
 from mtray.data.tables import Example, Origin, Table
-from mtray.data.token_files import Hashes
+from mtray.data.token_chunks import Hashes
 from mtray.data.variants import takes_shots
 from mtray.errors import ConfigError
 from mtray.schema import Source

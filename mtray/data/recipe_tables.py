@@ -19,7 +19,7 @@ import numpy as np
 from mtray.data.few_shot import FewShotTable, few_shot_rows
 from mtray.data.mixing import Index
 from mtray.data.tables import Example, Origin, StoredTable, Table, TokenTable
-from mtray.data.token_files import Hashes
+from mtray.data.token_chunks import Hashes
 from mtray.data.variant_tables import VariantTable, is_draws, rendered_table, shown_table
 from mtray.data.variants import FEW_SHOT, few_shot_variants, rendering_of
 from mtray.errors import ConfigError

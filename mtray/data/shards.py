@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, Protocol
 
 from mtray.data.filter_counts import FilterCounts
 from mtray.data.filters import RowFilter
-from mtray.data.token_files import ROWS, TokenChunk
+from mtray.data.token_chunks import TokenChunk
+from mtray.data.token_files import ROWS
 from mtray.data.token_makers import TokenMaker
 from mtray.data.tokenizer_threads import tokenizer_threads
 

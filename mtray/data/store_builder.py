@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from mtray.data.filter_counts import FilterCounts
 from mtray.data.shards import HERE, Builder, Helpers, ShardRunner, ShardWork, built_shards
+from mtray.data.store_room import NoRoom
 from mtray.data.token_files import TokenWriter
 from mtray.data.tokenizer_threads import switched_off
+from mtray.full_disk import size_text
 
 Say = Callable[[str], None]
 SAID_EVERY = 20.0  # seconds
+COUNTING = 10.0  # seconds at most, of the rows of a store for which there is no room
 
 
 @dataclass
@@ -43,7 +46,8 @@ class StoreBuilder:
         rendered: Counter[str],
     ) -> dict[str, Any]:
         """Write the rows' shards; `found` and `rendered` are added to. Returns what the manifest
-        says of the builders. Raises DataError or ConfigError."""
+        says of the builders. Raises DataError or ConfigError; NoRoom says how much is needed."""
+        tally = Tally(rows)
         builders: Counter[Builder] = Counter()
         began = said = time.monotonic()
         read = 0
@@ -61,14 +65,18 @@ class StoreBuilder:
                 self.say(f"store of {self.name}: {line}")
             return runner
 
-        with closing(built_shards(work, rows, helpers, refused)) as built:
+        with closing(built_shards(work, tally, helpers, refused)) as built:
             for shard in built:
                 found.add(shard.filtered)
                 rendered.update(shard.rendered)
-                if shard.tokens is not None and not refused():
-                    writer.add(shard.tokens)
                 builders[shard.builder] += 1
                 read += shard.rows
+                if shard.tokens is not None and not refused():
+                    try:
+                        writer.add(shard.tokens)
+                    except NoRoom as full:
+                        needs = self._needs(writer.size / read, tally)
+                        raise NoRoom(full.root, full.why, needs) from full
                 now = time.monotonic()
                 if now - said >= SAID_EVERY:
                     said, speed = now, f"{read / (now - began):,.0f} rows/s"
@@ -77,6 +85,33 @@ class StoreBuilder:
         if work.row_filter is not None:
             work.row_filter.check()
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
+
+    def _needs(self, bytes_per_row: float, rows: Tally) -> str:
+        """How much the store needs, by its rows so far and the number of all."""
+        whole = rows.count_rest(COUNTING)
+        about = "about" if whole else "more than"
+        return f"the store of {self.name} needs {about} {size_text(bytes_per_row * rows.count)}"
+
+
+class Tally:
+    """Rows that can be read once, and the number of those read."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self._rows, self.count = iter(rows), 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+    def count_rest(self, seconds: float) -> bool:
+        """Read on for so long at most; whether that was to the end."""
+        end = time.monotonic() + seconds
+        with suppress(Exception):  # an error of a row: the rows before it are enough
+            for _ in self:
+                if time.monotonic() > end:
+                    return False
+        return True
 
 
 def _without_threads(work: ShardWork) -> str:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from mtray.data.mixing import OWN_DRAW, Draw, Index, Sums, source_order
 from mtray.data.row_draws import Draws, as_draws
-from mtray.data.token_files import TOKENS, Hashes, TokenFile, row_hashes
+from mtray.data.token_chunks import Hashes, row_hashes
+from mtray.data.token_files import TOKENS, TokenFile
 
 Example = tuple[npt.NDArray[np.int32], int]
 Origin = Literal["", "mapped", "sent"]

@@ -21,21 +21,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mtray.data.store_room import MORE, writing
 from mtray.data.store_usage import LOCK, MANIFEST, hold, locked
+from mtray.data.token_chunks import Hashes, Ids, TokenChunk
 from mtray.errors import DataError
-from mtray.files import file_hash
+from mtray.files import file_hash, sync
+from mtray.full_disk import size_text
 from mtray.paths import cache_dir
 
 ROWS = 1 << 14  # per record batch; all but the last are full
 FORMAT = 2
 TOKENS = "tokens.arrow"
-Ids = npt.NDArray[np.int32]
-Hashes = npt.NDArray[np.uint64]
 
 
 def store_dir() -> Path:
@@ -49,58 +50,32 @@ def key_of(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def row_hashes(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> Hashes:
-    """Hash of each row's ids and of where its loss begins, shape (rows,): equal examples have equal
-    hashes, whichever code, file or machine they come from. `ids` (tokens,) concatenated; `lengths`,
-    `loss_from` (rows,)."""
-    raw = memoryview(ids.astype("<i4").tobytes())
-    starts, ends = 4 * (np.cumsum(lengths) - lengths), 4 * np.cumsum(lengths)
-    found = bytearray()
-    for start, end, first in zip(starts.tolist(), ends.tolist(), loss_from.tolist(), strict=True):
-        own = hashlib.blake2b(raw[start:end], digest_size=8, salt=first.to_bytes(8, "little"))
-        found += own.digest()
-    return np.frombuffer(bytes(found), "<u8").astype(np.uint64)
-
-
-class TokenChunk(NamedTuple):
-    """Texts as tokens: `ids` of all, concatenated, shape (tokens,); `lengths`, `loss_from` and
-    `hashes` (`row_hashes`) of each, shape (texts,). A text that is too long has the length 0."""
-
-    ids: Ids
-    lengths: npt.NDArray[np.int64]
-    loss_from: Ids
-    hashes: Hashes
-
-    def split(self, texts: int) -> tuple[TokenChunk, TokenChunk]:
-        """The first texts, and the others."""
-        tokens = int(self.lengths[:texts].sum())
-        return self._part(slice(texts), slice(tokens)), self._part(
-            slice(texts, None), slice(tokens, None)
-        )
-
-    def _part(self, texts: slice, tokens: slice) -> TokenChunk:
-        return TokenChunk(
-            self.ids[tokens], self.lengths[texts], self.loss_from[texts], self.hashes[texts]
-        )
-
-
-def hashed(ids: Ids, lengths: npt.NDArray[np.int64], loss_from: Ids) -> TokenChunk:
-    """The chunk of these texts, with their hashes."""
-    return TokenChunk(ids, lengths, loss_from, row_hashes(ids, lengths, loss_from))
-
-
 class TokenWriter:
-    """Writes texts in record batches of `ROWS`, however many come at a time, and counts them."""
+    """Writes texts in record batches of `ROWS`, however many come at a time, and counts them. All
+    raise NoRoom, or DataError where the file cannot be written."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
 
+        self._path = path
         self._schema = pa.schema(
             [("ids", pa.large_list(pa.int32())), ("loss_from", pa.int32()), ("hash", pa.uint64())]
         )
-        self._writer = pa.ipc.new_file(str(path), self._schema)
+        with self.writing():
+            self._file = pa.OSFile(str(path), "wb")
+            self._writer = pa.ipc.new_file(self._file, self._schema)
         self._held: list[TokenChunk] = []  # fewer than `ROWS` texts
         self.rows = self.examples = self.tokens = 0
+
+    @property
+    def size(self) -> int:
+        """About how many bytes all texts so far take."""
+        return 4 * self.tokens + 20 * self.rows  # 8 for where it begins, 4 for the loss, 8: hash
+
+    @property
+    def needs(self) -> str:
+        """What a store of these texts needs."""
+        return f"the store needs about {size_text(self.size)}"
 
     def add(self, chunk: TokenChunk) -> None:
         self.rows += len(chunk.lengths)
@@ -117,21 +92,32 @@ class TokenWriter:
             return self._held[0]
         return TokenChunk(*map(np.concatenate, zip(*self._held, strict=True)))
 
-    def _write(self, chunk: TokenChunk) -> None:
+    def _write(self, chunk: TokenChunk, needs: str = MORE) -> None:
         import pyarrow as pa
 
         offsets = np.concatenate([[0], np.cumsum(chunk.lengths, dtype=np.int64)])
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(chunk.ids))
         columns = [lists, pa.array(chunk.loss_from), pa.array(chunk.hashes)]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+        with self.writing(needs):
+            self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
 
     def close(self) -> None:
-        """Write the last batch, which may be shorter."""
-        try:
-            if self._held and len(self._joined().lengths):
-                self._write(self._joined())
-        finally:
+        """Write the last batch, which may be shorter, to disk."""
+        if self._held and len(self._joined().lengths):
+            self._write(self._joined(), self.needs)
+        with self.writing(self.needs):
             self._writer.close()
+            self._file.close()
+            sync(self._path)  # some file systems say only now that they are full
+
+    def abandon(self) -> None:
+        """Let go of the file, which would keep its space when deleted."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def writing(self, needs: str = MORE) -> contextlib.AbstractContextManager[None]:
+        """As `mtray.data.store_room.writing`, for this file and what stands beside it."""
+        return writing(self._path.parents[1], self._path.parent, needs)
 
 
 class TokenFile:
@@ -228,17 +214,13 @@ def get_store(
     hold(folder)
     if found := find_store(folder):
         return found
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        hold(folder)
-        # one process at a time; the kernel releases the lock when the process ends in any way
-        with locked(root / f"{folder.name}{LOCK}", fcntl.LOCK_EX):
-            return find_store(folder) or _built(folder, inputs, build)
-    except OSError as error:
-        raise DataError(
-            f"{root}: the token store cannot be written ({error.strerror or error}); set "
-            "MTRAY_STORE to a folder with room"
-        ) from error
+    with contextlib.ExitStack() as stack:
+        with writing(root):
+            root.mkdir(parents=True, exist_ok=True)
+            hold(folder)
+            # one process at a time; the kernel releases the lock when the process ends in any way
+            stack.enter_context(locked(root / f"{folder.name}{LOCK}", fcntl.LOCK_EX))
+        return find_store(folder) or _built(folder, inputs, build)
 
 
 def _built(
@@ -250,23 +232,28 @@ def _built(
     for left in folder.parent.glob(f"{here}.*"):  # left by dead builders: we hold the lock
         shutil.rmtree(left, ignore_errors=True)
     scratch = folder.parent / f"{here}.{os.getpid()}"
-    scratch.mkdir()
+    with writing(folder.parent):
+        scratch.mkdir()
     try:
         start = time.perf_counter()
         writer = TokenWriter(scratch / TOKENS)
         try:
             more = build(writer)
-        finally:
             writer.close()
-        manifest = {
-            "format": FORMAT, "inputs": inputs, "rows": writer.rows, "examples": writer.examples,
-            "tokens": writer.tokens, "bytes": (scratch / TOKENS).stat().st_size,
-            "sha256": file_hash(scratch / TOKENS), "seconds": time.perf_counter() - start,
-            "built": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more,
-        }  # fmt: skip
-        text = json.dumps(manifest, indent=1, ensure_ascii=False)
-        (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        _put_in_place(scratch, folder)
+        finally:
+            writer.abandon()
+        with writer.writing(writer.needs):
+            manifest = {
+                "format": FORMAT, "inputs": inputs, "rows": writer.rows,
+                "examples": writer.examples, "tokens": writer.tokens,
+                "bytes": (scratch / TOKENS).stat().st_size,
+                "sha256": file_hash(scratch / TOKENS), "seconds": time.perf_counter() - start,
+                "built": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more,
+            }  # fmt: skip
+            text = json.dumps(manifest, indent=1, ensure_ascii=False)
+            (scratch / MANIFEST).write_text(text + "\n", encoding="utf-8")
+            sync(scratch / MANIFEST)
+            _put_in_place(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Store(folder, manifest, built=True)

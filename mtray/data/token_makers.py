@@ -12,9 +12,12 @@ import numpy as np
 
 from mtray.data.readers.sources import Row
 from mtray.data.row_draws import draw_chunk
-from mtray.data.token_files import TokenChunk, hashed
+from mtray.data.token_chunks import TokenChunk, hashed
 from mtray.data.tokenization import encode_examples
 from mtray.data.training_prompts import Renderer, trained_row
+
+# examples whose ids are Python lists at a time, which take ten times the memory of the array
+AT_ONCE = 1024
 
 
 class TokenMaker(Protocol):
@@ -56,6 +59,13 @@ class DrawMaker:
 def encoded(examples: list[tuple[str, str]], tokenizer: Any, limit: int) -> tuple[Any, Any, Any]:
     """Ids (tokens,), lengths and `loss_from` (examples,); an example of more than `limit` tokens
     becomes empty."""
+    starts = range(0, len(examples), AT_ONCE) or range(1)
+    parts = [_encoded(examples[start : start + AT_ONCE], tokenizer, limit) for start in starts]
+    ids, lengths, loss_from = map(np.concatenate, zip(*parts, strict=True))
+    return ids, lengths, loss_from
+
+
+def _encoded(examples: list[tuple[str, str]], tokenizer: Any, limit: int) -> tuple[Any, Any, Any]:
     found = encode_examples(tokenizer, examples)
     lengths = np.fromiter((len(ids) for ids, _ in found), np.int64, len(found))
     loss_from = np.fromiter((start for _, start in found), np.int32, len(found))

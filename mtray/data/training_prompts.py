@@ -29,6 +29,7 @@ from mtray.data.special_tokens import count_in, special_token_pattern
 from mtray.data.tokenization import encode_examples, fitting
 from mtray.data.translation_prompts import Pair, PromptBuilder
 from mtray.errors import ConfigError
+from mtray.full_disk import naming_temporary
 from mtray.schema import Source, Study
 
 SHOT_POOL = 5000  # rows of a source from which shots are drawn
@@ -219,18 +220,19 @@ def _pool(rows: Iterable[Row], key: str) -> tuple[list[Pair], Iterator[Row]]:
     file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed once read)
     heap: list[tuple[float, Pair]] = []  # the highest hash first
     held: set[tuple[float, Pair]] = set()
-    for row in rows:
-        print(json.dumps(row), file=file)
-        pair = _texts(row)
-        entry = (-uniform_by_content("pool", key, *pair), pair)
-        if entry in held:
-            continue
-        held.add(entry)
-        if len(heap) < SHOT_POOL:
-            heapq.heappush(heap, entry)
-        else:
-            held.discard(heapq.heappushpop(heap, entry))
-    file.seek(0)
+    with naming_temporary(file, "the rows of a source with shots"):
+        for row in rows:
+            print(json.dumps(row), file=file)
+            pair = _texts(row)
+            entry = (-uniform_by_content("pool", key, *pair), pair)
+            if entry in held:
+                continue
+            held.add(entry)
+            if len(heap) < SHOT_POOL:
+                heapq.heappush(heap, entry)
+            else:
+                held.discard(heapq.heappushpop(heap, entry))
+        file.seek(0)
 
     def again() -> Iterator[Row]:
         with file:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mtray.data.mixing import Index
 from mtray.data.row_draws import DRAWS, Draws, places_of_shares
 from mtray.data.tables import Example, Origin, StoredTable, Table, TokenTable
-from mtray.data.token_files import Hashes
+from mtray.data.token_chunks import Hashes
 from mtray.data.variants import Rendering, Variant
 from mtray.errors import ConfigError, DataError
 

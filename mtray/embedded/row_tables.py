@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mtray.full_disk import naming
+
 Row = dict[str, str]
 
 
@@ -16,7 +18,9 @@ def by_content(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_rows(rows: Sequence[Row], file: Path) -> None:
+    """Raises FullDisk."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
+    with naming(file, file):
+        pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mtray.errors import RunError
 from mtray.files import sync
+from mtray.full_disk import naming, size_text
 from mtray.mirror.bucket import Bucket, hashed
 from mtray.mirror.manifest import CopiedFile, Manifest, newest
 from mtray.mirror.state import MirrorState, write_state
@@ -28,32 +29,33 @@ def restore(
 ) -> Manifest | None:
     """Restore the newest complete copy of a run; None if there is none. A damaged checkpoint is
     left out, so that its trial starts again. Raises RunError, naming the objects, if others are
-    damaged or missing, unless they are to be left out `without_damaged`; OSError."""
+    damaged or missing, unless they are to be left out `without_damaged`; FullDisk; OSError."""
     manifest = newest(bucket)
     if manifest is None:
         return None
     check_free(run_dir)
     partial = run_dir.with_name(f".{run_dir.name}.restoring-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    size = size_text(sum(file.size for file in manifest.files))
     try:
-        wrong = _fetched(bucket, partial, manifest)
-        if wrong and (again := newest(bucket)) and again.place != manifest.place:
-            return restore(bucket, run_dir, tell, without_damaged)  # it was replaced meanwhile
-        _drop_checkpoints(partial, wrong, tell)
-        _report(bucket, run_dir, wrong, without_damaged, tell)
-        state = MirrorState(
-            address=bucket.shown, epoch=manifest.epoch, sequence=manifest.sequence,
-            copied=manifest.written, ended=manifest.ended,
-        )  # fmt: skip
-        write_state(partial, state)
-        _move(partial, run_dir)
+        with naming(run_dir, partial, f"{size} are needed"):
+            partial.mkdir(parents=True)
+            wrong = _fetched(bucket, partial, manifest)
+            if wrong and (again := newest(bucket)) and again.place != manifest.place:
+                return restore(bucket, run_dir, tell, without_damaged)  # it was replaced meanwhile
+            _drop_checkpoints(partial, wrong, tell)
+            _report(bucket, run_dir, wrong, without_damaged, tell)
+            state = MirrorState(
+                address=bucket.shown, epoch=manifest.epoch, sequence=manifest.sequence,
+                copied=manifest.written, ended=manifest.ended,
+            )  # fmt: skip
+            write_state(partial, state)
+            _move(partial, run_dir)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    size = sum(file.size for file in manifest.files) / 1e6
     tell(
         f"mirror: restored {run_dir} from {bucket.shown}: {counted(manifest.ended, 'record')}, "
-        f"{counted(len(manifest.files), 'file')}, {size:,.1f} MB"
+        f"{counted(len(manifest.files), 'file')}, {size}"
     )
     return manifest
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtray.errors import ConfigError, MtrayError, RunError
+from mtray.full_disk import FullDisk
 from mtray.mirror.address import OPTION, error_text, opened, shown
 from mtray.mirror.bucket import Bucket
 from mtray.mirror.comparison import check_not_older, is_empty
@@ -56,8 +57,8 @@ def unreachable(address: str, error: Exception) -> str:
 
 
 def restore_missing(address: str, run_dir: Path, tell: Say) -> None:
-    """Restore the run from its copy if there is no run in the folder, and a copy. Raises
-    RunError."""
+    """Restore the run from its copy if there is no run in the folder, and a copy. Raises RunError,
+    or FullDisk of the run's folder."""
     if not is_empty(run_dir):
         return
     bucket = reached(address, run_dir.name, OPTION)
@@ -87,6 +88,8 @@ def _named(address: str) -> Iterator[None]:
     """Turns an error of the bucket into a RunError with the address."""
     try:
         yield
+    except FullDisk:  # of this machine
+        raise
     except OSError as error:
         raise RunError(unreachable(address, error)) from None
 

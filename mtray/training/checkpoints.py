@@ -13,13 +13,14 @@ import json
 import os
 import shutil
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtray.errors import TrainError
-from mtray.files import share, sync
+from mtray.files import sync
+from mtray.full_disk import is_full, naming
+from mtray.training.checkpoint_files import RANDOM, Tensors, belongs, checksum, write_tensors
 from mtray.training.worker import ProcessGroup
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 STATE = "state.json"
 PARTIAL = ".partial"
 PREVIOUS = ".previous"
-FILE_BYTES = 1 << 31  # of one file; safetensors copies what it writes in memory
-RANDOM = "random/"  # prefix of a worker's random number generator states
 
 
 class Checkpoints:
@@ -71,15 +70,34 @@ class Checkpoints:
 
     def save(self, engine: Any, process_group: ProcessGroup, step: int, loop: Any) -> None:
         """Store the state of the engine and the loop after `step`. Called by all workers. If it
-        raises on one it raises on all, and the previous checkpoint remains."""
+        raises on one it raises on all, and the previous checkpoint remains. Raises FullDisk."""
         if self._folder is None:
             return
         home = self._folder / f"checkpoint-{step:08d}"
         partial = home.with_name(home.name + PARTIAL)
+        try:
+            with naming(home, partial):
+                self._write(partial, home, engine, process_group, step, loop)
+        except Exception as error:
+            if process_group.rank == 0 and is_full(error):
+                self._guard()
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self._last = time.monotonic()
+
+    def _write(
+        self,
+        partial: Path,
+        home: Path,
+        engine: Any,
+        process_group: ProcessGroup,
+        step: int,
+        loop: Any,
+    ) -> None:
         first = process_group.rank == 0
         on_all_workers(process_group, lambda: _empty(partial, self._guard) if first else None)
         files = on_all_workers(
-            process_group, lambda: _write(partial, process_group.rank, _parts(engine))
+            process_group, lambda: write_tensors(partial, process_group.rank, _parts(engine))
         )
         parts = process_group.gather(files)
 
@@ -95,7 +113,6 @@ class Checkpoints:
                 _stand(partial, home)
 
         on_all_workers(process_group, stand)
-        self._last = time.monotonic()
 
     def resume(self, engine: Any, process_group: ProcessGroup) -> Any:
         """Restore the engine from the newest checkpoint and return the loop's state. None, with the
@@ -123,47 +140,11 @@ class Checkpoints:
             if state["key"] != self._key or state["world"] != process_group.world:
                 return None, f"{home.name} is of another recipe, study, number of workers or code"
             for name, expected in state["files"].items():
-                if _belongs(name, process_group.rank) and checksum(home / name) != expected:
+                if belongs(name, process_group.rank) and checksum(home / name) != expected:
                     return None, f"{home.name}/{name} is damaged"
         except (OSError, ValueError, KeyError, TypeError) as error:
             return None, f"{home.name} is damaged: {type(error).__name__}: {error}"
         return state, ""
-
-
-class Tensors(Mapping[str, "torch.Tensor"]):
-    """The engine's tensors of one worker, read on access; those of worker 0 where a worker has none
-    of its own, since all are equal then."""
-
-    def __init__(self, files: list[Path], rank: int) -> None:
-        mine, first = (_opened(files, _prefix(owner)) for owner in (rank, 0))
-        self._random = {
-            key.removeprefix(RANDOM): file.get_tensor(key)
-            for key, file in mine.items()
-            if key.startswith(RANDOM)
-        }
-        found = mine if len(mine) > len(self._random) else first
-        self._found = {k: file for k, file in found.items() if not k.startswith(RANDOM)}
-
-    def random(self) -> dict[str, torch.Tensor]:
-        return self._random
-
-    def __getitem__(self, key: str) -> torch.Tensor:
-        tensor: torch.Tensor = self._found[key].get_tensor(key)
-        return tensor
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-
-def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
-    """The open file of each tensor, by the tensor's name, among the files with this prefix."""
-    from safetensors import safe_open
-
-    opened: list[Any] = [safe_open(p, "pt") for p in files if p.name.startswith(prefix)]  # type: ignore[no-untyped-call]
-    return {key: file for file in opened for key in list(file.keys())}
 
 
 def kept_step(folder: Path) -> int | None:
@@ -221,40 +202,9 @@ def on_all_workers(process_group: ProcessGroup, act: Callable[[], Any]) -> Any:
     return found
 
 
-def checksum(path: Path) -> list[int]:
-    """Size and CRC-32 of a file."""
-    size, crc = 0, 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            size, crc = size + len(block), zlib.crc32(block, crc)
-    return [size, crc]
-
-
-def in_files(tensors: Mapping[str, torch.Tensor], most: int) -> Iterator[dict[str, torch.Tensor]]:
-    """The tensors in groups of at most `most` bytes; a larger tensor is a group by itself."""
-    group: dict[str, torch.Tensor] = {}
-    size = 0
-    for name, tensor in tensors.items():
-        if group and size + tensor.nbytes > most:
-            yield group
-            group, size = {}, 0
-        group[name] = tensor
-        size += tensor.nbytes
-    if group:
-        yield group
-
-
 def _parts(engine: Any) -> dict[str, torch.Tensor]:
     states = {RANDOM + name: state for name, state in random_states().items()}
     return {**states, **engine.state()}
-
-
-def _prefix(rank: int) -> str:
-    return f"worker-{rank:04d}-"
-
-
-def _belongs(name: str, rank: int) -> bool:
-    return name.startswith((_prefix(rank), _prefix(0)))
 
 
 def _empty(partial: Path, guard: Callable[[], None]) -> None:
@@ -263,20 +213,6 @@ def _empty(partial: Path, guard: Callable[[], None]) -> None:
     for old in partial.parent.glob(f"checkpoint-*{PARTIAL}"):
         shutil.rmtree(old)
     partial.mkdir()
-
-
-def _write(folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
-    """Write this worker's files. Returns size and checksum by file name."""
-    from safetensors.torch import save_file
-
-    found = {}
-    for index, group in enumerate(in_files(tensors, FILE_BYTES)):
-        path = folder / f"{_prefix(rank)}{index:03d}.safetensors"
-        save_file({name: t.detach().cpu().contiguous() for name, t in group.items()}, path)
-        share(path)
-        sync(path)
-        found[path.name] = checksum(path)
-    return found
 
 
 def _stand(partial: Path, home: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from mtray.compat.peft import adapted_layers, added_by_adapters, name_without_adapter
 from mtray.errors import ConfigError, TrainError
 from mtray.files import share, sync
+from mtray.full_disk import naming
 from mtray.training.generation_settings import hand_on, write_own
 from mtray.training.older_readers import write_for_older
 
@@ -32,21 +33,22 @@ def check_empty(folder: Path) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder next to `folder`, which is moved there at the end and removed on
-    failure."""
+    """A temporary folder next to `folder`, which is moved there at the end and removed on failure.
+    Raises FullDisk."""
     partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        yield partial
-        for file in partial.iterdir():
-            share(file)
-            sync(file)
-        sync(partial)
-        check_empty(folder)
-        if folder.is_dir():
-            folder.rmdir()
-        os.replace(partial, folder.absolute())
+        with naming(folder, partial):
+            partial.mkdir(parents=True)
+            yield partial
+            for file in partial.iterdir():
+                share(file)
+                sync(file)
+            sync(partial)
+            check_empty(folder)
+            if folder.is_dir():
+                folder.rmdir()
+            os.replace(partial, folder.absolute())
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

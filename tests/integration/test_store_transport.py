@@ -12,7 +12,8 @@ import pytest
 
 from mtray.data import shards
 from mtray.data.tables import StoredTable, TokenTable
-from mtray.data.token_files import get_store, hashed
+from mtray.data.token_chunks import hashed
+from mtray.data.token_files import get_store
 from mtray.errors import DataError
 from mtray.runtime import code_hash
 from mtray.schema import Resources

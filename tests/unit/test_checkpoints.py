@@ -12,16 +12,11 @@ from test_loop import with_dropout
 from tiny_models import TEXTS, byte_level, examples_of, frozen, llama
 
 from mtray.errors import TakenOver, TrialStopped
+from mtray.full_disk import FullDisk
 from mtray.schema import Training
 from mtray.search.ledger.trial_owner import Owner, forget_owners
-from mtray.training.checkpoints import (
-    Checkpoints,
-    checksum,
-    forget,
-    in_files,
-    kept_bytes,
-    kept_step,
-)
+from mtray.training.checkpoint_files import checksum, in_files
+from mtray.training.checkpoints import Checkpoints, forget, kept_bytes, kept_step
 from mtray.training.engine import TorchEngine
 from mtray.training.loop import RungSchedule, Tuning, finetune
 from mtray.training.optimizer_state import scaler_numbers
@@ -251,7 +246,7 @@ def test_what_was_kept_stands_while_the_next_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FullDisk, match="no space left there"):
         train(llama(tokenizer), examples, Checkpoints(kept, "key"), stops_after=1)
     assert kept_step(kept) == 6
     monkeypatch.undo()

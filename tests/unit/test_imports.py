@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BASICS = {"schema", "errors", "files", "paths", "run_files", "runtime", "streams"}
-BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "git_lfs"}
+BASICS |= {"compat", "control_group", "file_locks", "finite_numbers", "full_disk", "git_lfs"}
 BASICS |= {
     "control_requests",
     "lineage",
@@ -27,9 +27,10 @@ WORKER = "mtray.evaluation.metrics.worker"
 ALLOWED = {
     "errors": {"schema"},
     "paths": {"errors"},
+    "files": {"full_disk"},
     "metrics_python": {"errors"},
     "runtime": {"metrics_python"},
-    "file_locks": {"errors"},
+    "file_locks": {"errors", "full_disk"},
     "pip_command": {"errors"},
     "separate_process": {"errors"},
     "control_requests": {"files", "run_files", "schema"},

@@ -18,6 +18,7 @@ from mtray.commands.doctor_mirror import mirror_findings
 from mtray.commands.status import read_run, show_status
 from mtray.errors import ConfigError, RunError
 from mtray.finite_numbers import local_folder
+from mtray.full_disk import FullDisk
 from mtray.mirror import owner as owners
 from mtray.mirror import session
 from mtray.mirror.address import _filesystem, checked_address, error_text, opened, shown
@@ -247,6 +248,25 @@ def test_a_fresh_head_starts_from_the_bucket(run, address, tmp_path):
     assert len(said) == 1
     claimed(address, fresh, said.append)
     assert restorable(address, fresh).endswith("has 1 records")
+
+
+def test_a_full_disk_is_not_an_error_of_the_bucket(run, address, tmp_path, monkeypatch):
+    run.begin(0)
+    run.end(0)
+    copied(run, address)
+    fresh = tmp_path / "fresh" / "a"
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(FullDisk) as caught:
+        patch.setattr("mtray.mirror.restore.sync", full)
+        restore_missing(address, fresh, print)
+    assert caught.value.filename == str(fresh)
+    assert caught.value.strerror.endswith(" kB are needed)")
+    assert not any(fresh.parent.iterdir())
+    restore_missing(address, fresh, print)
+    assert content_of(fresh) == content_of(run.folder)
 
 
 @pytest.mark.parametrize("below", ["..", ".", "mirror", "trials/../copies"])

@@ -25,7 +25,8 @@ from mtray.data.pipeline import Pipeline
 from mtray.data.shards import Shard, ShardWork, built_shards, cut
 from mtray.data.store import build_store
 from mtray.data.store_builder import builders_text
-from mtray.data.token_files import TokenChunk, find_store, key_of, store_dir
+from mtray.data.token_chunks import TokenChunk
+from mtray.data.token_files import find_store, key_of, store_dir
 from mtray.errors import DataError
 
 

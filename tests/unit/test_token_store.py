@@ -21,13 +21,13 @@ from mtray.data.mixing import plan
 from mtray.data.store import build_store, select
 from mtray.data.store_usage import MANIFEST
 from mtray.data.tables import StoredTable, TokenTable, digest_of
+from mtray.data.token_chunks import hashed
 from mtray.data.token_files import (
     ROWS,
     TOKENS,
     TokenFile,
     find_store,
     get_store,
-    hashed,
     key_of,
     store_dir,
 )

@@ -13,6 +13,7 @@ from mtray.data.readers.objects import WITHIN, UnreadTurns, conversation_hint, t
 from mtray.data.readers.parquet_size import BUFFER, modest_batches
 from mtray.data.readers.tables import require
 from mtray.errors import DataError
+from mtray.full_disk import FullDisk, naming_temporary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,9 +27,10 @@ def _seekable(file: ByteStream) -> Iterator[Any]:
         yield str(file.plain)
         return
     with tempfile.TemporaryFile() as unpacked:
-        for chunk in file.chunks:
-            unpacked.write(chunk)
-        unpacked.seek(0)
+        with naming_temporary(unpacked, f"{file.name}, unpacked"):
+            for chunk in file.chunks:
+                unpacked.write(chunk)
+            unpacked.seek(0)
         yield unpacked
 
 
@@ -54,6 +56,8 @@ def read_parquet(
                         unread.see(found)
                         yield texts(f"{file.name}: row {i:,}", found, columns, labels)
                 row += len(batch)
+    except FullDisk:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(file.name, row, error) from None
 
@@ -70,6 +74,8 @@ def parquet_objects(file: ByteStream) -> Iterator[tuple[str, object]]:
                 for found in batch.to_pylist():
                     row += 1
                     yield f"{file.name}: row {row:,}", found
+    except FullDisk:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(file.name, row, error) from None
 

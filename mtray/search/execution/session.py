@@ -13,6 +13,7 @@ from rich.console import Console
 from mtray.data.recipe_tables import held_rows
 from mtray.data.store import sums_by_recipe
 from mtray.errors import RunError
+from mtray.full_disk import naming
 from mtray.report.abilities import ability_sentences, ability_sets
 from mtray.report.export import export_front
 from mtray.report.printing import duration_text
@@ -101,7 +102,8 @@ def note_start(
         "idle_seconds": round(idle, 2),
         "machine": machine_text(),
     }
-    with open(run_dir / STARTS_FILE, "a", encoding="utf-8") as file:
+    path = run_dir / STARTS_FILE
+    with naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 

@@ -42,6 +42,7 @@ from mtray.errors import (
     ValueNotFinite,
     WorkerLost,
 )
+from mtray.full_disk import free_text, is_full
 from mtray.runtime import versions
 from mtray.schema import ReasonClass, State, TrialRecord
 from mtray.trial.job import Job
@@ -82,7 +83,6 @@ FOREIGN: dict[str, ReasonClass] = {
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 # of gloo, in the remaining workers when another one was lost
 PEER_WORDS = ("Connection closed by peer", "Connection reset by peer")
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 # number of further attempts; all lost attempts count together
 AGAIN: dict[ReasonClass, int] = {"out_of_memory": 1, "worker_lost": 2, "node_lost": 2}
@@ -108,7 +108,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    return any(isinstance(e, OSError) and e.errno in FULL for e in chain(error))
+    return any(map(is_full, chain(error)))
 
 
 def full_disk_error() -> OSError:
@@ -117,8 +117,8 @@ def full_disk_error() -> OSError:
 
 def full_disk_reason(run_dir: Path) -> str:
     return (
-        f"{run_dir}: no space left there; free some space and run the same command again to "
-        "continue with what is missing"
+        f"{run_dir}: no space left there ({free_text(run_dir)}); free some space and run the same "
+        "command again to continue with what is missing"
     )
 
 
