@@ -1,5 +1,5 @@
-"""Whether the cluster at an address can be joined from this machine: asked first of all, since Ray
-would try for up to minutes before it says what is missing."""
+"""Whether the cluster at an address can be joined from this machine. It is checked before anything
+else, since Ray tries for up to several minutes before it says what is missing."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ NODE_WITHIN = 10.0  # seconds that a node of this machine may take to appear aft
 LOOK_EVERY = 1.0  # seconds
 AUTO = "auto"
 MUST_JOIN = (
-    "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from elsewhere, "
-    "submit the command with `ray job submit`"
+    "This machine must be one of the cluster's (run `ray start --address=HEAD:PORT` here); from a "
+    "machine outside of it, submit the command with `ray job submit`"
 )
 GET_TOKEN = "`ray get-auth-token` on a machine of the cluster prints it"
 
 
 class Token(NamedTuple):
-    """The token that Ray finds on this machine, and where; both empty if there is none."""
+    """The token that Ray finds on this machine; both are empty if there is none.
+
+    - `value`: the token.
+    - `where`: the variable or file that holds it.
+    """
 
     value: str = ""
     where: str = ""
 
 
 def check_address(address: str) -> None:
-    """Raise RunError, within seconds, if no cluster answers at `address` (HOST:PORT or auto), it
-    asks for a token that is not sent, or this machine is none of its nodes."""
+    """Raise RunError, within seconds, if no cluster answers at `address` (HOST:PORT or auto), if it
+    asks for a token that this process does not send or refuses the one sent, or if this machine
+    runs none of its nodes."""
     ray_environment.apply()  # before Ray is imported
     if address == AUTO:
         _check_auto()
@@ -61,7 +66,7 @@ def _check_auto() -> None:
         )
     if head is None:
         return
-    if named := os.environ.get("RAY_ADDRESS"):  # to Ray the same as HOST:PORT
+    if named := os.environ.get("RAY_ADDRESS"):  # which Ray then treats as HOST:PORT, not as auto
         address = f"{AUTO} (RAY_ADDRESS={named})"
         _check_head(address, head)
         _check_node(address, head)
@@ -70,8 +75,12 @@ def _check_auto() -> None:
 
 
 def _check_head(address: str, head: str, found: bool = False) -> None:
-    """`address`: as messages call it; `found`: whether Ray has found the head on this machine, and
-    so decides itself to send the token that it finds there."""
+    """Raise RunError if `head` (HOST:PORT) does not answer, or refuses this driver.
+
+    - `address`: what messages call it.
+    - `found`: whether `auto` has found the head on this machine: Ray then decides by itself
+      whether to send the token that it finds here.
+    """
     host, _, port = head.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
@@ -89,30 +98,34 @@ def _check_head(address: str, head: str, found: bool = False) -> None:
             f"within {ANSWER_WITHIN:g} s; give the HOST:PORT that `ray start --head` has printed, "
             "not the dashboard's"
         )
-    of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # another token
+    of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # Ray gets another token
     if answer == "UNAUTHENTICATED" and not of_kubernetes:
         raise RunError(f"--address {address}: the Ray cluster there {_refused(token, sends)}")
 
 
 def _refused(token: Token, sends: bool) -> str:
     """Why a driver of this machine was refused, and what to do."""
-    mode = "" if sends else " and `export RAY_AUTH_MODE=token`"
+    mode = "" if sends else "run `export RAY_AUTH_MODE=token`, "
     if not token.value:
         return (
             f"asks for a token, and this machine has none; {GET_TOKEN}: put it into "
-            f"~/.ray/auth_token, or RAY_AUTH_TOKEN,{mode} and try again"
+            f"~/.ray/auth_token or RAY_AUTH_TOKEN, {mode}and run the same command again"
         )
     if not sends:
         return (
             "asks for a token, and none is sent, since RAY_AUTH_MODE is not `token` here; "
-            f"`export RAY_AUTH_MODE=token` (the token is taken from {token.where}) and try again"
+            f"run `export RAY_AUTH_MODE=token` (the token is taken from {token.where}) and the "
+            "same command again"
         )
-    return f"refuses the token of {token.where}; {GET_TOKEN}: put it there and try again"
+    return (
+        f"refuses the token of {token.where}; {GET_TOKEN}: put that one there and run the same "
+        "command again"
+    )
 
 
 def _token() -> Token:
-    """As Ray finds it. Raises RunError for a file that is named and holds none, with which Ray ends
-    the process."""
+    """The token, looked for where Ray looks. Raises RunError if RAY_AUTH_TOKEN_PATH names a file
+    without one: Ray would end this process."""
     value, path = (os.environ.get(name, "") for name in TOKEN_VARIABLES)
     if value:
         return Token(value.strip(), TOKEN_VARIABLES[0])
@@ -123,18 +136,19 @@ def _token() -> Token:
         value = ""
     if path and not value and asks_for_token():
         raise RunError(
-            f"{TOKEN_VARIABLES[1]}={path}: holds no token that can be read; name the file with the "
-            f"cluster's token there ({GET_TOKEN})"
+            f"{TOKEN_VARIABLES[1]}={path}: holds no token that can be read; write the cluster's "
+            f"token to that file ({GET_TOKEN}), or name another file"
         )
     return Token(value, file) if value else Token()
 
 
 def _check_node(address: str, head: str) -> None:
+    """Raise RunError if no node of the cluster appears on this machine within `NODE_WITHIN`."""
     until = time.monotonic() + NODE_WITHIN
     while runs_node_of(head, ANSWER_WITHIN) is False:
         if time.monotonic() >= until:
             raise RunError(
-                f"--address {address}: no node of the Ray cluster there runs on this machine, also "
-                f"not after {NODE_WITHIN:g} s\n{MUST_JOIN}"
+                f"--address {address}: no node of the Ray cluster there runs on this machine "
+                f"(waited {NODE_WITHIN:g} s for one)\n{MUST_JOIN}"
             )
         time.sleep(LOOK_EVERY)
