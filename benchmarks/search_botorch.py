@@ -2,8 +2,8 @@
 Ament et al. 2023); needs the package botorch.
 
 The start is mtray's: the problem's baselines and its space-filling points. With `as_ours` the
-acquisition function is divided by the fourth root of the predicted cost, and multiplied by the prior
-around the guesses, as mtray's own is.
+acquisition function is divided by the same root of the predicted cost, and multiplied by the same
+prior around the guesses, as mtray's own is.
 """
 
 from __future__ import annotations
