@@ -114,8 +114,9 @@ def node_name(node: Mapping[str, Any]) -> str:
 
 def head_answer(head: str, token: str, seconds: float) -> str:
     """How the head of a cluster at HOST:PORT answers a driver that sends this token (empty: none):
-    `OK`; `UNAUTHENTICATED`; `UNAVAILABLE` if what listens there speaks another protocol;
-    `DEADLINE_EXCEEDED` after so many seconds; empty where it cannot be asked.
+    `OK`; `UNAUTHENTICATED`; `UNAVAILABLE` if what listens there speaks another protocol, and
+    `UNIMPLEMENTED` if it is a server of another kind, such as Ray Client's; `DEADLINE_EXCEEDED`
+    after so many seconds; empty where it cannot be asked.
 
     Private: the name of the request, which any head answers. Without it, and with TLS, only Ray
     finds out, which takes it 20 s, or minutes.
@@ -133,8 +134,18 @@ def head_answer(head: str, token: str, seconds: float) -> str:
         try:
             ask(b"", timeout=seconds, metadata=header)
         except grpc.RpcError as error:
-            return str(error.code().name)
+            unknown = error.code() == grpc.StatusCode.UNIMPLEMENTED and not _asks_by_that_name()
+            return "" if unknown else str(error.code().name)
     return "OK"
+
+
+def _asks_by_that_name() -> bool:
+    """Whether this version of Ray, and so a head that it can join, has `head_answer`'s request."""
+    try:
+        services = import_module("ray.core.generated.gcs_service_pb2").DESCRIPTOR.services_by_name
+        return "GetClusterId" in services["NodeInfoGcsService"].methods_by_name
+    except Exception:
+        return False
 
 
 def cluster_of_auto() -> str | None:
