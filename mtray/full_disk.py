@@ -27,6 +27,12 @@ def is_full(error: BaseException) -> bool:
     return type(error).__name__ == "SafetensorError" and any(n in str(error) for n in named)
 
 
+def no_temporary(error: BaseException) -> bool:
+    """Whether `tempfile`, which torch uses when it is imported, has found no folder to write to:
+    all are full, or cannot be written. It then names no disk, and a file that is missing."""
+    return isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error)
+
+
 def size_text(size: float) -> str:
     """Bytes for people."""
     if size < 1e6:

@@ -41,5 +41,5 @@ def writing(root: Path, scratch: Path | None = None, needs: str = MORE) -> Itera
             raise NoRoom(root, why_full(error, root, scratch), needs) from error
         raise DataError(
             f"{root}: the token store cannot be written ({error.strerror or error}); set "
-            "MTRAY_STORE to a folder with room"
+            "MTRAY_STORE to a folder you may write to"
         ) from error
