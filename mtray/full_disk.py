@@ -1,5 +1,6 @@
 """A full disk: recognised, whichever library raises it, and named with its place and with how much
-was free. An OSError of a write names no file, and safetensors raises a class of its own.
+was free. An OSError of a write names no file, safetensors raises a class of its own, and tokenizers
+a plain Exception.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in FULL
     named = (f"(os error {number})" for number in FULL)  # by Rust
-    return type(error).__name__ == "SafetensorError" and any(n in str(error) for n in named)
+    of_rust = type(error) is Exception or type(error).__name__ == "SafetensorError"  # tokenizers
+    return of_rust and any(n in str(error) for n in named)
 
 
 def no_temporary(error: BaseException) -> bool:
