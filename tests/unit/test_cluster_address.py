@@ -178,15 +178,16 @@ def test_a_cluster_that_asks_for_a_token(case, head, monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.parametrize("variable", [None, "", "auto"])
 @pytest.mark.parametrize("kept, message", [("", NONE), ("other", "refuses the token"), (RIGHT, "")])
 def test_the_cluster_of_this_machine_gets_the_token_without_a_mode(
-    kept, message, head, monkeypatch, tmp_path
+    kept, message, variable, head, monkeypatch, tmp_path
 ):
     """As Ray does for `auto`."""
     address, server = head
     server.token = RIGHT
     monkeypatch.setattr(cluster_address, "cluster_of_auto", lambda: address)
-    os.environ |= {"RAY_AUTH_TOKEN": kept}
+    os.environ |= {"RAY_AUTH_TOKEN": kept} | ({} if variable is None else {"RAY_ADDRESS": variable})
     if message:
         with pytest.raises(RunError) as caught:
             check_address("auto")
