@@ -67,7 +67,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Chaos, random.Random], str]]] = {
     "slow_driver": ("driver slow for 8 s after every result", faults.slow_driver),
     "full_disk": ("full disk (a tmpfs of 8 MB) while trials run", faults.full_disk),
     "full_disk_checkpoint": (
-        "full disk (a tmpfs of 200 MB) while a trial keeps a checkpoint",
+        "full disk (a tmpfs of 200 MB) while a trial writes a checkpoint",
         faults.full_disk_checkpoint,
     ),
     "damaged_files": ("half a journal line, half of two result files", faults.damaged_files),

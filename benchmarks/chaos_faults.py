@@ -78,13 +78,14 @@ def full_disk(chaos: Chaos, rng: random.Random) -> str:
 
 
 def full_disk_checkpoint(chaos: Chaos, rng: random.Random) -> str:
-    """The disk is full when a checkpoint is written, which safetensors does."""
+    """The disk is full when safetensors writes a checkpoint."""
     chaos.study["training"].update(checkpoint_minutes=0.01, epochs=10)
     return _until_full(chaos, "(base) quality")
 
 
 def _until_full(chaos: Chaos, text: str) -> str:
-    """Fill the disk when a text was printed; then the same command with room."""
+    """Fill the disk once `text` was printed; then free it and run the same command again. Raises
+    Failed if a trial failed or a half-written file is left."""
     process = chaos.start()
     chaos.wait_for_text(text)
     ballast = chaos.folder / "runs" / "ballast"
@@ -98,7 +99,7 @@ def _until_full(chaos: Chaos, text: str) -> str:
     if failed := [n for n, record in before.items() if record.state == "failed"]:
         raise Failed(f"trials {failed} failed, and will not run again:\n{chaos.text}")
     if left := [str(p) for p in chaos.run_dir.rglob("*") if p.name.endswith((".partial", ".tmp"))]:
-        raise Failed(f"half-written: {left}")
+        raise Failed(f"half-written files are left: {left}")
     journal_states(chaos.run_dir)
     ballast.unlink()
     chaos.finish()

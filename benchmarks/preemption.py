@@ -31,7 +31,15 @@ from chaos_kills import a_cluster, long_trials
 from chaos_sweep import Chaos, Failed, descendants, records_of, title_of
 
 GRACE = 120  # seconds between the notice and the end of a machine
-HEAD = ("case", "step when told", "resumed at", "steps lost", "seconds to move", "attempts", "exit")
+HEAD = (
+    "case",
+    "step at the notice",
+    "resumed at",
+    "steps lost",
+    "seconds to move",
+    "attempts",
+    "exit",
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What a preference that is given to mtray's search gains in the user's own utility.
 
-    python benchmarks/preferences.py [--seeds 20] [--jobs 1] [--problems recipes surface] [--json]
+    python benchmarks/preferences.py [--seeds 20] [--first-seed 1] [--jobs 1]
+                                     [--problems recipes surface] [--json]
 
 Every sweep is simulated twice with the same seed and noise: the search knows the preference, or it
 does not. Both then choose among their trials by the same rule and the same preference
@@ -158,9 +159,8 @@ def run_one(name: str, seed: int, workers: int, knows: str | None) -> dict[str, 
 def measure(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each preference and cost."""
     labels = list(preferences(name))
-    jobs = [
-        (name, 1 + s, args.workers, knows) for s in range(args.seeds) for knows in (None, *labels)
-    ]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    jobs = [(name, seed, args.workers, knows) for seed in seeds for knows in (None, *labels)]
     found: dict[tuple[str, float, bool], list[tuple[float, float]]] = {}
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for count, (job, out) in enumerate(
@@ -209,6 +209,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--problems", nargs="+", choices=FLOORS, default=["recipes", "surface"])

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """mtray's search compared with alternatives, on tables, with a simulated clock.
 
-    python benchmarks/search.py [--seeds 20] [--budget 40] [--jobs 2] [--table FILE] [--json]
+    python benchmarks/search.py [--seeds 20] [--first-seed 1] [--budget 40] [--jobs 2]
+                                [--table FILE] [--json]
 
 Every policy gets the same problem, baselines, noise, seeds and workers, and pays the cost of its
 trials. Its front holds finished trials of the highest fidelity, chosen by their noisy values, and
@@ -90,7 +91,7 @@ def measure(source: str, names: list[str], args: argparse.Namespace) -> dict[str
     if not problem_of(source).guesses:
         names = [name for name in names if not name.endswith(GUESSING)]
     jobs = [
-        (source, name, 1 + s, args.workers, args.budget)
+        (source, name, args.first_seed + s, args.workers, args.budget)
         for s in range(args.seeds)
         for name in names
     ]
@@ -109,6 +110,7 @@ def measure(source: str, names: list[str], args: argparse.Namespace) -> dict[str
     return {
         "problem": problem_of(source).name,
         "seeds": args.seeds,
+        "first_seed": args.first_seed,
         "workers": args.workers,
         "costs": costs,
         "policies": policies,
@@ -165,7 +167,8 @@ def table(found: dict[str, Any]) -> str:
     at = [len(costs) * k // 4 - 1 for k in (1, 2, 3, 4)]
     heads = [f"after {costs[i]:g}" for i in at]
     lines = [
-        f"\n### {found['problem']} ({found['seeds']} seeds, {found['workers']} workers)\n",
+        f"\n### {found['problem']} ({found['seeds']} seeds from {found['first_seed']} on, "
+        f"{found['workers']} workers)\n",
         f"| policy | AUC | {' | '.join(heads)} | trials (stopped) | CPU s a suggestion |",
         "|" + "---|" * (len(heads) + 4),
     ]
@@ -229,6 +232,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--budget", type=float, default=40, help="in full trials of mean cost")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--jobs", type=int, default=1, help="processes")

@@ -2,8 +2,8 @@
 Ament et al. 2023); needs the package botorch.
 
 The start is mtray's: the problem's baselines and its space-filling points. With `as_ours` the
-acquisition function is divided by the root of the predicted cost, and multiplied by the prior
-around the guesses, as mtray's own is.
+acquisition function is divided by the same root of the predicted cost, and multiplied by the same
+prior around the guesses, as mtray's own is.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ import numpy as np
 from search_policy import Policy
 from search_tables import Array, Params, Problem
 
-from mtray.search.strategy.cost_aware import BELIEF, BELIEF_WIDTH, BEYOND, FEWEST
+from mtray.search.strategy.cost_aware import (
+    BELIEF,
+    BELIEF_WIDTH,
+    BEYOND,
+    COST_EXPONENT,
+    FEWEST,
+)
 from mtray.search.strategy.samplers import STARTUP, space_filling
 from mtray.search_space.unit_cube import UnitCube
 
-COST_EXPONENT = 0.5  # of `as_ours`
 DRAWS = 64  # quasi-random draws of the acquisition function
 RESTARTS, RAW = 4, 128  # of its optimiser
 

@@ -4,8 +4,8 @@
     python benchmarks/store_rate.py [--rows 100000]
 
 CPU seconds of one core, by step, of the sentence pairs of `benchmarks/data.py`: other load on the
-machine changes them less than wall-clock seconds. And the memory that the building of a store adds
-to the process.
+machine changes them less than wall-clock seconds. It also prints by how many MB the memory of the
+process grows while it builds the store.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ def exhausted(rows: Iterable[Any]) -> int:
 
 
 def resident(kind: str) -> float:
-    """MB of this process: `VmRSS` now, `VmHWM` at most. `resource.getrusage` would count those of
-    the process that started it."""
+    """Memory of this process in MiB. `kind`: `VmRSS` (now) or `VmHWM` (the peak so far);
+    `resource.getrusage` would also count the process that started this one."""
     status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith(f"{kind}:"))
 
 
 def built(pipeline: Any, source: Any) -> tuple[float, float, Any]:
-    """CPU seconds and MB of all steps together, and the store."""
-    pipeline.inputs(source)  # hashes the files
+    """CPU seconds of all steps together, MiB by which memory grew at most, and the store."""
+    pipeline.inputs(source)  # hashes the files, which a sweep does once and is not measured
     before, began = resident("VmRSS"), time.process_time()
     store = pipeline.store(source)
     return time.process_time() - began, resident("VmHWM") - before, store
@@ -93,11 +93,11 @@ def main() -> None:
         folder = Path(name)
         os.environ["MTRAY_STORE"] = str(folder / "store")
         maker = get_context("spawn").Process(target=make_files, args=(folder, args.rows))
-        maker.start()  # leaves no memory behind here that a store could use
+        maker.start()  # in a process of its own: memory freed here would be used again by the store
         maker.join()
         study = make_study(folder)
         pipeline, pairs = Pipeline(study, load_tokenizer(study.model)), study.sources[0]
-        whole, memory, store = built(pipeline, pairs)  # first: the steps leave memory behind
+        whole, memory, store = built(pipeline, pairs)  # first, since the steps below grow memory
         found = steps(folder, pipeline, pairs) | {"all steps, as in a sweep": whole}
         size = (store.folder / "tokens.arrow").stat().st_size / args.rows
         source = sum((folder / f).stat().st_size for f in ("pairs.en", "pairs.es")) / args.rows
@@ -106,7 +106,7 @@ def main() -> None:
             each = seconds / args.rows * 1e6
             print(f"| {step} | {each:.1f} | {1e6 / each:,.0f} |")
         hours = whole / args.rows * WANTED / 3600
-        print(f"\nmemory: {memory:.0f} MB more than before, at most")
+        print(f"\nmemory grows by at most {memory:.0f} MiB")
         print(f"bytes per row: {source:.0f} of text, {size:.0f} of the store")
         print(f"100 million rows: {hours:.1f} hours of one core, {size * WANTED / 1e9:.0f} GB")
 

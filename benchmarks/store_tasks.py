@@ -40,7 +40,7 @@ class Timed:
 
     @property
     def tokenizer(self) -> Any:
-        """A task compares it with that of the store."""
+        """A task refuses a maker whose tokenizer is not the store's."""
         return self.maker.tokenizer
 
     def made(self, rows: Iterable[Any]) -> tuple[Any, Counter[str]]:

@@ -184,7 +184,10 @@ def _completion(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     if args.study and not args.address:
-        raise ConfigError("--study is only used with --address, on the machines of a cluster")
+        raise ConfigError(
+            "--study is only used with --address: it checks every machine of a cluster; "
+            f"`python -m mtray check --study {args.study}` checks the study on this machine"
+        )
     from mtray.commands.doctor import doctor
 
     return doctor(args.runs_dir, args.offline, args.json, args.address, args.mirror, args.study)

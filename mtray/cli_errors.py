@@ -18,7 +18,7 @@ from mtray.streams import printable
 
 # ENOTDIR, where a part of the path is no folder, such as HOME
 REFUSED = (*READ_ONLY, errno.ENOTDIR)
-AGAIN = "free some and run the same command again"
+AGAIN = "free some space and run the same command again"
 
 
 @dataclass

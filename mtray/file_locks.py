@@ -36,8 +36,8 @@ def lock(file: IO[str] | int, how: int, where: object) -> None:
 def held_alone(path: Path, busy: Callable[[str], str], unwritable: str) -> Iterator[None]:
     """Hold a lock file of a run, which names this process meanwhile. RunError, as `busy` words it
     of the holder, if another live process holds it; ConfigError, which ends in `unwritable`, if its
-    folder cannot be written, or has no locks; FullDisk. The kernel releases the lock when the
-    process ends, for whatever reason."""
+    folder cannot be written, or has no locks; FullDisk if the process cannot be named for lack of
+    space. The kernel releases the lock when the process ends, for whatever reason."""
     with _opened(path, unwritable) as file:
         try:
             lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, path.parent)
@@ -46,7 +46,7 @@ def held_alone(path: Path, busy: Callable[[str], str], unwritable: str) -> Itera
             raise RunError(busy(file.read().strip() or "another process")) from None
         with naming(path):
             os.ftruncate(file.fileno(), 0)
-            # without a buffer, which `close` would try to write again
+            # not through the file's buffer: `close` would write again what did not fit
             os.write(file.fileno(), f"process {os.getpid()}".encode())
         yield
 

@@ -51,7 +51,7 @@ def share(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path next to `path` to write to, moved there at the end, so that readers see the
     old content or the new and nothing between; removed if writing fails. Two processes may write at
-    once: the later one wins. Raises FullDisk."""
+    once: the later one wins. Raises FullDisk for `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with naming(path, partial):

@@ -88,7 +88,7 @@ def _whole_weights(path: Path) -> bool:
 
 
 def check_weights(path: Path) -> None:
-    """ModelError unless the folder holds all of a model's weights, in safetensors."""
+    """Raise ModelError unless the folder holds all of a model's weights, in safetensors."""
     if not _whole_weights(path):
         old = ", ".join(p.name for p in sorted(path.glob("*.bin"))[:3])
         hint = (

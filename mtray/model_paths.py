@@ -73,17 +73,18 @@ def _check_listed(name: str, files: Sequence[str]) -> None:
 def hub_cache_state(name: str, comet: bool = False) -> dict[str, str]:
     """What this machine's cache of the hub has of a model, found without the network.
 
-    - `commit`: of the copy that is there; empty if there is none.
-    - `lacks`: what the copy lacks; empty if nothing.
+    - `commit`: the commit of the copy that is there; empty if there is none.
+    - `lacks`: what is missing in the copy; empty if it is complete.
     - `cache`: the cache's folder.
-    - `offline`: whether the hub is never asked, as `NAME=value` of the variable; empty if it is.
+    - `offline`: `NAME=value` of the variable that forbids access to the hub; empty if it is
+      allowed.
 
     `comet`: the model is a COMET checkpoint, not one of transformers.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    off = next((f"{name}={value}" for name in names if (value := os.environ.get(name))), "")
+    off = next((f"{n}={value}" for n in names if (value := os.environ.get(n))), "")
     state = {"commit": "", "lacks": "", "cache": str(constants.HF_HUB_CACHE)}
     state["offline"] = off if constants.HF_HUB_OFFLINE else ""
     first = try_to_load_from_cache(name, COMET_FILES[0] if comet else "config.json")

@@ -37,7 +37,7 @@ ROUNDING, NEXT_TO_NONE = 1e-9, 1e-3
 
 @dataclass(frozen=True)
 class LengthScales:
-    """The prior on the length scale of a coordinate, log-normal.
+    """A log-normal prior on the length scale of a coordinate.
 
     - `at_one`: the number of coordinates for which the median is 1.
     - `deviation`: standard deviation of the logarithm.
@@ -47,11 +47,11 @@ class LengthScales:
     deviation: float = 0.7
 
     def middle(self, coordinates: int) -> float:
-        """Logarithm of the median for points of that many coordinates."""
+        """Logarithm of the median if the points have this many coordinates (0 counts as 1)."""
         return 0.5 * math.log(max(coordinates, 1) / self.at_one)
 
 
-LONG = LengthScales()
+LONG = LengthScales()  # that of processes that estimate values
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,12 @@ def doctor(
     mirror: str | None = None,
     study: Path | None = None,
 ) -> int:
-    """Print every finding, with `address` those of every machine of the cluster there as well (and
-    whether it has what the `study` needs), with `mirror` whether a run can be copied there; 1 when
-    something is missing. Never raises."""
+    """Print every finding; return 1 if something is missing, otherwise 0. Never raises.
+
+    - `address`: also check every machine of the Ray cluster there.
+    - `study`: with `address`, also whether each of them has what this study needs.
+    - `mirror`: also whether a run can be copied to this place.
+    """
     findings = list(examine(runs_dir, offline, address, mirror, study))
     missing = sum(f.level == "MISSING" for f in findings)
     if as_json:

@@ -38,6 +38,7 @@ def processes() -> Iterable[Finding]:
 
 
 def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
+    """Whether the port that Ray's dashboard takes by default is free."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -52,7 +53,7 @@ def dashboard(port: int = DASHBOARD_PORT) -> Iterable[Finding]:
 
 def cluster(address: str, runs_dir: Path, study_file: Path | None = None) -> Iterable[Finding]:
     """A finding for every machine of the cluster at `address`: whether it sees this machine's runs
-    folder, has the same code, and what a study needs."""
+    folder and has the same code, and with `study_file` whether it has what that study needs."""
     from mtray.search.execution.cluster_address import check_address
     from mtray.search.execution.ray_connection import disconnect, start_ray
     from mtray.study import load_study

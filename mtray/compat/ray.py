@@ -114,12 +114,16 @@ def node_name(node: Mapping[str, Any]) -> str:
 
 def head_answer(head: str, token: str, seconds: float) -> str:
     """How the head of a cluster at HOST:PORT answers a driver that sends this token (empty: none):
-    `OK`; `UNAUTHENTICATED`; `UNAVAILABLE` if what listens there speaks another protocol, and
-    `UNIMPLEMENTED` if it is a server of another kind, such as Ray Client's; `DEADLINE_EXCEEDED`
-    after so many seconds; empty where it cannot be asked.
+    the name of gRPC's status code, or an empty string if it cannot be asked (TLS, no gRPC).
 
-    Private: the name of the request, which any head answers. Without it, and with TLS, only Ray
-    finds out, which takes it 20 s, or minutes.
+    - `OK`.
+    - `UNAUTHENTICATED`: the token is missing or wrong.
+    - `UNAVAILABLE`: what listens there speaks another protocol.
+    - `UNIMPLEMENTED`: it is a gRPC server of another kind, such as Ray Client's.
+    - `DEADLINE_EXCEEDED`: no answer within `seconds`.
+
+    Private: the name of the request, which every head answers. With a version without it the answer
+    is empty; then only Ray itself finds a missing token, after 20 s to minutes.
     """
     if os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return ""
@@ -128,7 +132,7 @@ def head_answer(head: str, token: str, seconds: float) -> str:
     except ImportError:
         return ""
     header = [("authorization", f"Bearer {token}")] if token else None
-    options = [("grpc.enable_http_proxy", 0)]  # as Ray itself
+    options = [("grpc.enable_http_proxy", 0)]  # as Ray's own channels
     with grpc.insecure_channel(head, options) as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
@@ -149,10 +153,11 @@ def _asks_by_that_name() -> bool:
 
 
 def cluster_of_auto() -> str | None:
-    """HOST:PORT of the head that `auto` stands for on this machine; empty where there is none, None
-    if that is unknown.
+    """HOST:PORT of the head that `auto` stands for on this machine; empty if there is none, None if
+    that is unknown.
 
-    Private. Without it, only Ray itself looks for it, later.
+    Private: `canonicalize_bootstrap_address`. Without it the answer is None, and Ray looks for the
+    head when it connects.
     """
     try:
         from ray._private.services import canonicalize_bootstrap_address
@@ -165,10 +170,11 @@ def cluster_of_auto() -> str | None:
 
 
 def runs_node_of(head: str, seconds: float) -> bool | None:
-    """Whether this machine runs a node of the cluster whose head is at HOST:PORT, which a driver
-    needs; None if that is unknown.
+    """Whether this machine runs a node of the cluster whose head is at HOST:PORT, without which no
+    driver can connect; None if that is unknown. `seconds`: how long to wait for the head.
 
-    Private: Ray looks for the node in the same way, for a minute. Without these names it does so.
+    Private: `find_node_ids` and `GcsClient`, with which Ray itself looks for the node for a minute.
+    Without them the answer is None, and only Ray looks.
     """
     try:
         from ray._private.services import find_node_ids

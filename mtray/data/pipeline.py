@@ -209,9 +209,13 @@ class Pipeline:
 def _parted(
     rows: Iterable[Row], row_filter: RowFilter, renderer: Renderer | None = None
 ) -> tuple[Iterable[Any], RowFilter | None, str]:
-    """What is divided into shards: rows, and the filter that each shard applies; or, where a step
-    needs all rows in their order, what that step makes of them, without a filter. Last the steps
-    that are not divided, and why; empty if there are none."""
+    """What is divided into shards, the filter that each shard applies, and a line on what is not
+    divided.
+
+    Usually these are the rows, their filter and an empty line. Where filters or rendering need all
+    rows in their order, they are applied here: the first is then what they make of the rows
+    (filtered rows, or examples), the filter is None, and the line says which steps and why.
+    """
     if renderer is not None and renderer.combining:
         why = f"{renderer.combining}: an example is made of several rows"
         examples = renderer.examples(row_filter.kept(rows))

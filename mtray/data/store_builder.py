@@ -18,7 +18,7 @@ from mtray.full_disk import size_text
 
 Say = Callable[[str], None]
 SAID_EVERY = 20.0  # seconds
-COUNTING = 10.0  # seconds at most, of the rows of a store for which there is no room
+COUNTING = 10.0  # seconds at most spent on counting the rows of a store that does not fit
 
 
 @dataclass
@@ -45,8 +45,9 @@ class StoreBuilder:
         found: FilterCounts,
         rendered: Counter[str],
     ) -> dict[str, Any]:
-        """Write the rows' shards; `found` and `rendered` are added to. Returns what the manifest
-        says of the builders. Raises DataError or ConfigError; NoRoom says how much is needed."""
+        """Write the rows' shards; `found` and `rendered` are added to. Returns the manifest's entry
+        on the builders. Raises DataError or ConfigError; NoRoom, with how much the store needs, if
+        the disk is full."""
         tally = Tally(rows)
         builders: Counter[Builder] = Counter()
         began = said = time.monotonic()
@@ -87,14 +88,17 @@ class StoreBuilder:
         return {"builders": _summary(builders) | ({"serial": self.serial} if self.serial else {})}
 
     def _needs(self, bytes_per_row: float, rows: Tally) -> str:
-        """How much the store needs, by its rows so far and the number of all."""
+        """How much the store needs, as text: bytes per row so far, times the number of all rows."""
         whole = rows.count_rest(COUNTING)
         about = "about" if whole else "more than"
         return f"the store of {self.name} needs {about} {size_text(bytes_per_row * rows.count)}"
 
 
 class Tally:
-    """Rows that can be read once, and the number of those read."""
+    """Rows that can be read once.
+
+    - `count`: how many have been read so far.
+    """
 
     def __init__(self, rows: Iterable[Any]) -> None:
         self._rows, self.count = iter(rows), 0
@@ -105,9 +109,9 @@ class Tally:
             yield row
 
     def count_rest(self, seconds: float) -> bool:
-        """Read on for so long at most; whether that was to the end."""
+        """Read on for at most `seconds`, to count; whether the end was reached."""
         end = time.monotonic() + seconds
-        with suppress(Exception):  # an error of a row: the rows before it are enough
+        with suppress(Exception):  # the full disk is reported, not a bad row that comes later
             for _ in self:
                 if time.monotonic() > end:
                     return False
@@ -115,8 +119,8 @@ class Tally:
 
 
 def _without_threads(work: ShardWork) -> str:
-    """Why the tokenizer has no threads of its own in this process; empty if it has, or reads no
-    such setting."""
+    """A line that says why the tokenizer's own threads are off in this process; empty if they are
+    on, or if it is a slow tokenizer, which has none."""
     tokenizer = getattr(work.maker, "tokenizer", None)
     off = switched_off()
     if not off or getattr(tokenizer, "backend_tokenizer", None) is None:  # only fast ones read it

@@ -1,4 +1,4 @@
-"""Token stores that cannot be written: what the user reads."""
+"""The errors of token stores that cannot be written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mtray.errors import DataError
 from mtray.full_disk import is_full, why_full
 
 NEXT = (
-    "free some (`python -m mtray data clean` lists the stores), or set MTRAY_STORE to a folder "
-    "with more room, and run the same command again"
+    "free some space (`python -m mtray data clean` lists the stores, `--yes` deletes old ones), or "
+    "set MTRAY_STORE to a folder with more room, and run the same command again"
 )
 MORE = "the store needs more"
 
@@ -20,8 +20,8 @@ class NoRoom(DataError):
     """No space is left for a store.
 
     - `root`: the folder of the stores.
-    - `why`: how much was free there before.
-    - `needs`: how much the store needs.
+    - `why`: how much was free there before the store was begun, as text.
+    - `needs`: how much the store needs, as text.
     """
 
     def __init__(self, root: Path, why: str, needs: str = MORE) -> None:
@@ -31,9 +31,13 @@ class NoRoom(DataError):
 
 @contextlib.contextmanager
 def writing(root: Path, scratch: Path | None = None, needs: str = MORE) -> Iterator[None]:
-    """An OSError within is one of the stores' folder: raises NoRoom or another DataError.
-    `scratch`: the folder of the unfinished store, which is deleted after an error; `needs`: how
-    much the store needs."""
+    """Turn an OSError within into an error of the stores' folder: raise NoRoom if the disk is full,
+    DataError otherwise.
+
+    - `root`: the folder of the stores.
+    - `scratch`: the folder of the unfinished store, which is deleted after an error.
+    - `needs`: how much the store needs, as text.
+    """
     try:
         yield
     except OSError as error:
@@ -41,5 +45,5 @@ def writing(root: Path, scratch: Path | None = None, needs: str = MORE) -> Itera
             raise NoRoom(root, why_full(error, root, scratch), needs) from error
         raise DataError(
             f"{root}: the token store cannot be written ({error.strerror or error}); set "
-            "MTRAY_STORE to a folder you may write to"
+            "MTRAY_STORE to a folder that can be written"
         ) from error

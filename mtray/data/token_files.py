@@ -51,8 +51,9 @@ def key_of(inputs: Mapping[str, Any]) -> str:
 
 
 class TokenWriter:
-    """Writes texts in record batches of `ROWS`, however many come at a time, and counts them. All
-    raise NoRoom, or DataError where the file cannot be written."""
+    """Writes texts in record batches of `ROWS`, however many come at a time, and counts them. Every
+    method that writes raises NoRoom if the disk is full, DataError if the file cannot be written
+    for another reason."""
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -69,12 +70,13 @@ class TokenWriter:
 
     @property
     def size(self) -> int:
-        """About how many bytes all texts so far take."""
-        return 4 * self.tokens + 20 * self.rows  # 8 for where it begins, 4 for the loss, 8: hash
+        """About how many bytes all texts so far take in the file."""
+        # int32 ids; per row an int64 offset, an int32 `loss_from` and a uint64 hash
+        return 4 * self.tokens + 20 * self.rows
 
     @property
     def needs(self) -> str:
-        """What a store of these texts needs."""
+        """How much a store of these texts needs, as text."""
         return f"the store needs about {size_text(self.size)}"
 
     def add(self, chunk: TokenChunk) -> None:
@@ -111,12 +113,12 @@ class TokenWriter:
             sync(self._path)  # some file systems say only now that they are full
 
     def abandon(self) -> None:
-        """Let go of the file, which would keep its space when deleted."""
+        """Close the file without finishing it: deleting a file that is open frees no space."""
         with contextlib.suppress(OSError):
             self._file.close()
 
     def writing(self, needs: str = MORE) -> contextlib.AbstractContextManager[None]:
-        """As `mtray.data.store_room.writing`, for this file and what stands beside it."""
+        """`mtray.data.store_room.writing` for this file and the others of its store."""
         return writing(self._path.parents[1], self._path.parent, needs)
 
 

@@ -16,7 +16,7 @@ from mtray.data.token_chunks import TokenChunk, hashed
 from mtray.data.tokenization import encode_examples
 from mtray.data.training_prompts import Renderer, trained_row
 
-# examples whose ids are Python lists at a time, which take ten times the memory of the array
+# examples encoded at a time: their ids are Python lists then, ten times the size of the array
 AT_ONCE = 1024
 
 

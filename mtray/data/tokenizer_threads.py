@@ -1,4 +1,5 @@
-"""Whether fast tokenizers encode on all cores: TOKENIZERS_PARALLELISM, which the user may set."""
+"""Whether fast tokenizers use threads of their own, one for each core: the variable
+TOKENIZERS_PARALLELISM. A value that the user has set always holds."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ import os
 from collections.abc import Iterator
 
 VARIABLE = "TOKENIZERS_PARALLELISM"  # read by the tokenizer at every call
-# as the tokenizers read it, in small letters; any other value means on, and so does none
+# what the `tokenizers` library reads as off, in lower case; any other value, or none, means on
 OFF = ("", "off", "false", "f", "no", "n", "0")
-_ours = False  # whether the value in this process's environment was set here
+_ours = False  # whether this module has set the value in this process's environment
 
 
 def of_workers() -> str:
@@ -19,14 +20,14 @@ def of_workers() -> str:
 
 
 def set_default() -> None:
-    """Give this process, and those that it starts, the value of `of_workers`."""
+    """Set the variable in this process, and so in those that it starts, to `of_workers()`."""
     global _ours
     _ours = _ours or VARIABLE not in os.environ
     os.environ[VARIABLE] = of_workers()
 
 
 def switched_off() -> str:
-    """`NAME=value` of the environment if the user has switched the threads off; else empty."""
+    """`TOKENIZERS_PARALLELISM=value` if the user has switched the threads off; otherwise empty."""
     value = os.environ.get(VARIABLE)
     if _ours or value is None or value.lower() not in OFF:
         return ""
@@ -35,8 +36,8 @@ def switched_off() -> str:
 
 @contextlib.contextmanager
 def tokenizer_threads() -> Iterator[None]:
-    """Let fast tokenizers of this process encode on all cores unless the user has set the variable;
-    `set_default` has switched them off."""
+    """Let fast tokenizers of this process use threads within, although `set_default` has switched
+    them off; a value that the user has set is left as it is."""
     global _ours
     before, were = os.environ.get(VARIABLE), _ours
     if before is not None and not were:

@@ -18,7 +18,7 @@ def by_content(rows: Iterable[Row]) -> list[Row]:
 
 
 def write_rows(rows: Sequence[Row], file: Path) -> None:
-    """Raises FullDisk."""
+    """Write the rows to a Parquet file. Raises FullDisk."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -57,8 +57,8 @@ def unreachable(address: str, error: Exception) -> str:
 
 
 def restore_missing(address: str, run_dir: Path, tell: Say) -> None:
-    """Restore the run from its copy if there is no run in the folder, and a copy. Raises RunError,
-    or FullDisk of the run's folder."""
+    """Restore the run from its copy if there is one and the folder holds no run. Raises RunError
+    or FullDisk for the run's folder."""
     if not is_empty(run_dir):
         return
     bucket = reached(address, run_dir.name, OPTION)
@@ -88,7 +88,7 @@ def _named(address: str) -> Iterator[None]:
     """Turns an error of the bucket into a RunError with the address."""
     try:
         yield
-    except FullDisk:  # of this machine
+    except FullDisk:  # this machine's disk, not the bucket
         raise
     except OSError as error:
         raise RunError(unreachable(address, error)) from None

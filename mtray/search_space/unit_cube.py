@@ -96,7 +96,7 @@ class UnitCube:
 
     @property
     def share_features(self) -> list[bool]:
-        """Of each feature, whether it is the root of a share."""
+        """Of each of the f columns of `features`, whether it is the square root of a share."""
         return [
             isinstance(d, ShareDistribution)
             for d in self._varied.values()

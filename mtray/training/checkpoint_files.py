@@ -12,7 +12,7 @@ from mtray.files import share, sync
 if TYPE_CHECKING:
     import torch
 
-FILE_BYTES = 1 << 31  # of one file; safetensors copies what it writes in memory
+FILE_BYTES = 1 << 31  # most of one file: safetensors copies in memory what it writes
 RANDOM = "random/"  # prefix of a worker's random number generator states
 
 
@@ -31,6 +31,7 @@ class Tensors(Mapping[str, "torch.Tensor"]):
         self._found = {k: file for k, file in found.items() if not k.startswith(RANDOM)}
 
     def random(self) -> dict[str, torch.Tensor]:
+        """The worker's random number generator states, by name."""
         return self._random
 
     def __getitem__(self, key: str) -> torch.Tensor:
@@ -55,7 +56,8 @@ def _opened(files: Sequence[Path], prefix: str) -> dict[str, Any]:
 def write_tensors(
     folder: Path, rank: int, tensors: Mapping[str, torch.Tensor]
 ) -> dict[str, list[int]]:
-    """Write this worker's files. Returns size and checksum by file name."""
+    """Write this worker's files. Returns size (bytes) and checksum by file name. Raises OSError, or
+    safetensors' own error, such as for a full disk."""
     from safetensors.torch import save_file
 
     found = {}
@@ -73,11 +75,12 @@ def _prefix(rank: int) -> str:
 
 
 def belongs(name: str, rank: int) -> bool:
+    """Whether worker `rank` reads the file of this name: its own files and those of worker 0."""
     return name.startswith((_prefix(rank), _prefix(0)))
 
 
 def checksum(path: Path) -> list[int]:
-    """Size and CRC-32 of a file."""
+    """Size (bytes) and CRC-32 of a file. Raises OSError."""
     size, crc = 0, 0
     with open(path, "rb") as file:
         while block := file.read(1 << 22):

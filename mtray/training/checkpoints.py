@@ -70,7 +70,8 @@ class Checkpoints:
 
     def save(self, engine: Any, process_group: ProcessGroup, step: int, loop: Any) -> None:
         """Store the state of the engine and the loop after `step`. Called by all workers. If it
-        raises on one it raises on all, and the previous checkpoint remains. Raises FullDisk."""
+        raises on one it raises on all, and the previous checkpoint remains. Raises FullDisk for the
+        checkpoint, of which nothing is left then."""
         if self._folder is None:
             return
         home = self._folder / f"checkpoint-{step:08d}"

@@ -34,7 +34,7 @@ def check_empty(folder: Path) -> None:
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder next to `folder`, which is moved there at the end and removed on failure.
-    Raises FullDisk."""
+    Raises FullDisk for `folder`."""
     partial = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

@@ -14,7 +14,7 @@ def test_a_full_disk_is_one_plain_line(capsys):
     with report_errors() as outcome:
         raise OSError(errno.ENOSPC, "No space left on device", "runs/x/study.json")
     assert outcome.code == 2
-    what = "no space left there; free some and run the same command again"
+    what = "no space left there; free some space and run the same command again"
     expected = f"error: runs/x/study.json: {what}\n"
     assert capsys.readouterr().err == expected
 

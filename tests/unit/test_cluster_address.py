@@ -141,8 +141,8 @@ TOKENS = {
     "no mode": (
         {"RAY_AUTH_TOKEN": RIGHT},
         "",
-        "asks for a token, and none is sent, since RAY_AUTH_MODE is not `token` here; `export "
-        "RAY_AUTH_MODE=token` (the token is taken from RAY_AUTH_TOKEN) and try again",
+        "asks for a token, and none is sent, since RAY_AUTH_MODE is not `token` here; run "
+        "`export RAY_AUTH_MODE=token` (the token is taken from RAY_AUTH_TOKEN) and the same ",
     ),
     "another mode": ({"RAY_AUTH_MODE": "disabled"}, RIGHT, "asks for a token, and none is sent"),
     "wrong": (

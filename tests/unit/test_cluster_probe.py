@@ -166,16 +166,21 @@ NO_MODEL = "has no someone/model in its cache /hub"
 # how another machine's cache differs, and what is said of it; whether that prevents trials
 CACHES = {
     "the same": ({}, "", False),
-    "none": ({"commit": ""}, f"{NO_MODEL}; it is downloaded there", False),
+    "none": ({"commit": ""}, f"{NO_MODEL}; it will be downloaded there", False),
     "none, offline": (
         {"commit": "", **OFFLINE},
-        f"{NO_MODEL}, and does not ask the hub (HF_",
+        f"{NO_MODEL}, and may not access the hub (HF_HUB_OFFLINE=1): run `HF_HUB_OFFLINE=0 hf "
+        "download someone/model` there",
         True,
     ),
-    "in part": ({"lacks": "x"}, "has no whole someone/model in its cache /hub (x); it is ", False),
+    "in part": (
+        {"lacks": "x"},
+        "has an incomplete someone/model in its cache /hub (x); it ",
+        False,
+    ),
     "in part, offline": (
         {"lacks": "x", **OFFLINE},
-        "has no whole someone/model in its cache /hub (x), and does not ask the hub (HF_",
+        "has an incomplete someone/model in its cache /hub (x), and may not access the hub (HF_",
         True,
     ),
     "another": (
@@ -185,7 +190,7 @@ CACHES = {
     ),
     "another, offline": (
         {"commit": OTHER_COMMIT, **OFFLINE},
-        f"has someone/model in another version (commit {OTHER_COMMIT}; here {COMMIT}), and does",
+        f"has someone/model in another version (commit {OTHER_COMMIT}; here {COMMIT}), and may",
         True,
     ),
 }

@@ -87,7 +87,7 @@ def test_the_message_names_the_place_and_what_is_free(case, tmp_path, capsys):
     with report_errors() as outcome, naming(place, place.with_name("a.tmp")):
         raise error
     said = capsys.readouterr().err
-    again = "free some and run the same command again"
+    again = "free some space and run the same command again"
     assert said == f"error: {expected.format(place=place)}; {again}\n"
     assert outcome.code == 2
 
@@ -265,4 +265,4 @@ def test_the_folder_of_temporary_files_is_named(case, tmp_path, monkeypatch):
         get_store({"a": 1}, lambda writer: read(tmp_path), tmp_path / "store")
     assert caught.value.filename == str(tmp_path / "temporary")
     said = f"no space left there for {what.format(folder=tmp_path)} (5.0 MB free; "
-    assert caught.value.strerror == f"{said}TMPDIR names another folder)"
+    assert caught.value.strerror == f"{said}TMPDIR may name another folder)"

@@ -28,10 +28,10 @@ def test_what_a_trial_holds():
     [
         ({"CPU": 1}, {"CPU": 2.0}, {"memory": 5.0},
          "trial 7 has waited 60 s to start; it needs 1 CPU, and the cluster has 2 CPU, 0 free; "
-         "1 of 2 executors have started (one that still starts holds its resources)"),
+         "1 of 2 executors have started (one that is starting holds its resources)"),
         ({"CPU": 4, "GPU": 1}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0},
          "trial 7 has waited 60 s to start; it needs 1 GPU, and the cluster has 1 GPU, 0 free; "
-         "1 of 2 executors have started (one that still starts holds its resources)"),
+         "1 of 2 executors have started (one that is starting holds its resources)"),
         ({"CPU": 4}, {"CPU": 2.0}, {"CPU": 2.0},
          "trial 7 has waited 60 s for 4 CPU; the cluster has 2 CPU, 2 free; "
          "1 of 2 executors have started; it cannot start until there is more CPU"),
@@ -50,7 +50,7 @@ def test_what_a_trial_waits_for_is_named(wanted, total, free, line):
         (2.0, True, "trial 7 has waited 60 s for its processes to start, which have their 1 CPU; "
          "1 of 2 executors have started"),
         (2.0, False, "trial 7 has waited 60 s to start; it needs 1 CPU, and the cluster has 2 CPU, "
-         "0 free; 1 of 2 executors have started (one that still starts holds its resources)"),
+         "0 free; 1 of 2 executors have started (one that is starting holds its resources)"),
         (0.0, True, "trial 7 has waited 60 s for 1 CPU; the cluster has 0 CPU, 0 free; "
          "1 of 2 executors have started; it cannot start until there is more CPU"),
     ],
@@ -120,7 +120,7 @@ def test_a_watchdog_looks_at_the_board_and_the_cluster(clock):
     clock.now += PATIENCE
     assert dog.lines(clock.now) == [
         f"trial 2 has waited {PATIENCE:.0f} s to start; it needs 1 CPU, and the cluster has 2 CPU, "
-        "0 free; 0 of 1 executors have started (one that still starts holds its resources)"
+        "0 free; 0 of 1 executors have started (one that is starting holds its resources)"
     ]
     assert dog.lines(clock.now + 1) == []
 

@@ -1,5 +1,5 @@
-"""Whether the cluster at an address can be joined from this machine: asked first of all, since Ray
-would try for up to minutes before it says what is missing."""
+"""Whether the cluster at an address can be joined from this machine. It is checked before anything
+else, since Ray tries for up to several minutes before it says what is missing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ EXPECTED = (
 )
 NO_HEAD = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED")  # answers
 MUST_JOIN = (
-    "This machine must be one of the cluster's (`ray start --address=HEAD:PORT`); from elsewhere, "
-    "submit the command with `ray job submit`"
+    "This machine must be one of the cluster's (run `ray start --address=HEAD:PORT` here); from a "
+    "machine outside of it, submit the command with `ray job submit`"
 )
 
 
 def check_address(address: str) -> None:
-    """Raise RunError, within seconds, if no cluster answers at `address` (HOST:PORT or auto), it
-    asks for a token that is not sent, or this machine is none of its nodes."""
+    """Raise RunError, within seconds, if no cluster answers at `address` (HOST:PORT or auto), if it
+    asks for a token that this process does not send or refuses the one sent, or if this machine
+    runs none of its nodes."""
     ray_environment.apply()  # before Ray is imported
     if address == AUTO:
         _check_auto()
@@ -74,7 +75,7 @@ def _check_auto() -> None:
         )
     if head is None:
         return
-    if named not in ("", AUTO):  # to Ray the same as HOST:PORT
+    if named not in ("", AUTO):  # which Ray then treats as HOST:PORT, not as auto
         address = f"{AUTO} (RAY_ADDRESS={named})"
         _check_head(address, head)
         _check_node(address, head)
@@ -83,8 +84,12 @@ def _check_auto() -> None:
 
 
 def _check_head(address: str, head: str, found: bool = False) -> None:
-    """`address`: as messages call it; `found`: whether Ray has found the head on this machine, and
-    so decides itself to send the token that it finds there."""
+    """Raise RunError if `head` (HOST:PORT) does not answer, or refuses this driver.
+
+    - `address`: what messages call it.
+    - `found`: whether `auto` has found the head on this machine: Ray then decides by itself
+      whether to send the token that it finds here.
+    """
     try:
         place = _host_and_port(head) or head.rpartition(":")[::2]
         socket.create_connection(place, timeout=CONNECT_WITHIN).close()
@@ -102,33 +107,38 @@ def _check_head(address: str, head: str, found: bool = False) -> None:
             f"within {ANSWER_WITHIN:g} s; give the HOST:PORT that `ray start --head` has printed, "
             "not that of the dashboard or of Ray Client"
         )
-    of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # another token
+    of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # Ray gets another token
     if answer == "UNAUTHENTICATED" and not of_kubernetes:
         raise RunError(f"--address {address}: the Ray cluster there {_refused(token, sends)}")
 
 
 def _refused(token: Token, sends: bool) -> str:
     """Why a driver of this machine was refused, and what to do."""
-    mode = "" if sends else " and `export RAY_AUTH_MODE=token`"
+    mode = "" if sends else "run `export RAY_AUTH_MODE=token`, "
     if not token.value:
         return (
             f"asks for a token, and this machine has none; {GET_TOKEN}: put it into "
-            f"~/.ray/auth_token, or RAY_AUTH_TOKEN,{mode} and try again"
+            f"~/.ray/auth_token or RAY_AUTH_TOKEN, {mode}and run the same command again"
         )
     if not sends:
         return (
             "asks for a token, and none is sent, since RAY_AUTH_MODE is not `token` here; "
-            f"`export RAY_AUTH_MODE=token` (the token is taken from {token.where}) and try again"
+            f"run `export RAY_AUTH_MODE=token` (the token is taken from {token.where}) and the "
+            "same command again"
         )
-    return f"refuses the token of {token.where}; {GET_TOKEN}: put it there and try again"
+    return (
+        f"refuses the token of {token.where}; {GET_TOKEN}: put that one there and run the same "
+        "command again"
+    )
 
 
 def _check_node(address: str, head: str) -> None:
+    """Raise RunError if no node of the cluster appears on this machine within `NODE_WITHIN`."""
     until = time.monotonic() + NODE_WITHIN
     while runs_node_of(head, ANSWER_WITHIN) is False:
         if time.monotonic() >= until:
             raise RunError(
-                f"--address {address}: no node of the Ray cluster there runs on this machine, also "
-                f"not after {NODE_WITHIN:g} s\n{MUST_JOIN}"
+                f"--address {address}: no node of the Ray cluster there runs on this machine "
+                f"(waited {NODE_WITHIN:g} s for one)\n{MUST_JOIN}"
             )
         time.sleep(LOOK_EVERY)

@@ -27,7 +27,7 @@ class Needs:
     paths: files and folders of this machine, which must be the same there.
     programs: commands, and files that they read, which must be there.
     comet: whether an interpreter that computes COMET.
-    hub: names of models on the hub, and whether each is a COMET checkpoint.
+    hub: models given by their names on the hub: (name, whether it is a COMET checkpoint).
     """
 
     paths: tuple[str, ...] = ()
@@ -76,9 +76,9 @@ def check_nodes(run_dir: Path, study: Study) -> list[str]:
             "not every machine of the cluster can run trials:\n" + "\n".join(wrong) + "\nA runs "
             "folder, models and metrics given as folders must be on a file system that all "
             "machines see under the same path (`--runs-dir`), and mtray must be the same "
-            "everywhere; a model of the hub must be in each machine's cache (`hf download NAME`, "
-            "or HF_HOME on such a file system) where the hub is not asked; "
-            "`python -m mtray doctor --address ADDRESS --study STUDY` asks again"
+            "everywhere; a machine that may not access the hub needs the study's models in its "
+            "cache, which may be on such a file system, too (HF_HOME); "
+            "`python -m mtray doctor --address ADDRESS --study STUDY` repeats this check"
         )
     return [f"{report.node}: {text}" for report in reports for text in report.notes]
 
@@ -197,7 +197,9 @@ def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
                 from mtray.model_paths import hub_cache_state
 
                 found["hub"][name] = hub_cache_state(name, comet)
-            except ImportError:  # of other code, which is a problem by itself
+            except (
+                ImportError
+            ):  # another version of mtray, which is reported as a problem of its own
                 break
         if needs["comet"]:
             from mtray.errors import ModelError
@@ -250,24 +252,25 @@ def _report(
 def _hub_texts(
     there: Mapping[str, Mapping[str, str]], here: Mapping[str, Mapping[str, str]]
 ) -> tuple[list[str], list[str]]:
-    """Problems and notes on models of the hub, by what a machine's cache has of them. What is
-    missing is downloaded, unless the machine does not ask the hub."""
+    """Problems and notes on models of the hub, from the `hub_cache_state` of each on a machine and
+    on the driver's. What is missing is downloaded, unless that machine may not access the hub:
+    then it is a problem, with the command to run there."""
     problems, notes = [], []
+    refused = "may not access the hub ({}): run `HF_HUB_OFFLINE=0 hf download {}`"
     for name, state in there.items():
         offline, own = state["offline"], here[name]["commit"]
         if not state["commit"] or state["lacks"]:
             lacks = f" ({state['lacks']})" if state["lacks"] else ""
-            text = (
-                f"has {'no whole' if lacks else 'no'} {name} in its cache {state['cache']}{lacks}"
-            )
+            copy = f"an incomplete {name}" if lacks else f"no {name}"
+            text = f"has {copy} in its cache {state['cache']}{lacks}"
             if offline:
-                problems.append(f"{text}, and does not ask the hub ({offline})")
+                problems.append(f"{text}, and {refused.format(offline, name)} there")
             else:
-                notes.append(f"{text}; it is downloaded there")
+                notes.append(f"{text}; it will be downloaded there")
         elif own and state["commit"] != own:
             text = f"has {name} in another version (commit {state['commit']}; here {own})"
             if offline:
-                problems.append(f"{text}, and does not ask the hub ({offline})")
+                problems.append(f"{text}, and {refused.format(offline, name)} on both machines")
             else:
                 notes.append(text)
     return problems, notes

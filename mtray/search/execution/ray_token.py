@@ -16,7 +16,11 @@ LONGEST = 4096  # bytes; Ray's own have 64, and a head takes no header of more t
 
 
 class Token(NamedTuple):
-    """The token that Ray finds on this machine, and where; both empty if there is none."""
+    """The token that Ray finds on this machine; both are empty if there is none.
+
+    - `value`: the token.
+    - `where`: the variable or file that holds it.
+    """
 
     value: str = ""
     where: str = ""
@@ -29,8 +33,9 @@ def token_is_sent(own: bool) -> bool:
 
 
 def found_token(sent: bool) -> Token:
-    """As Ray finds it. Raises RunError for one that Ray cannot send, and for a file that is named
-    and holds none, if it is to be `sent`."""
+    """The token, looked for where Ray looks. If it is to be `sent`, raises RunError for one that
+    Ray cannot send, or if RAY_AUTH_TOKEN_PATH names a file without one: Ray would end this process.
+    """
     value, path = (os.environ.get(name, "") for name in TOKEN_VARIABLES)
     if value:
         where = named = TOKEN_VARIABLES[0]
@@ -41,14 +46,14 @@ def found_token(sent: bool) -> Token:
         value = _first_line(Path(where))
         if path and not value and sent:
             raise RunError(
-                f"{named}: holds no token that can be read; name the file with the "
-                f"cluster's token there ({GET_TOKEN}), or unset the variable"
+                f"{named}: holds no token that can be read; write the cluster's token to that file "
+                f"({GET_TOKEN}), name another file, or unset the variable"
             )
     if sent and not (value.isascii() and value.isprintable() and len(value) <= LONGEST):
         raise RunError(
             f"{named}: holds no token that can be sent, which is one line of ASCII letters and "
-            f"digits; put the cluster's token there ({GET_TOKEN}), or take away what is there "
-            "if no cluster asks for one"
+            f"digits; put the cluster's token there ({GET_TOKEN}), or delete what is there if no "
+            "cluster asks for one"
         )
     return Token(value, where) if value else Token()
 

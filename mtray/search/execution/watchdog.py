@@ -52,7 +52,8 @@ class Cluster:
 def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -> str:
     """One line on a waiting trial: what it waits for, and how much of it the cluster has. A
     cluster with enough in total and free is only slow to start processes, or no single
-    machine has enough. Where too little is free, the trial's own executor may hold it."""
+    machine has enough. Where too little is free, the trial's own executor, which is still
+    starting, may hold it."""
     total, free = cluster.total, cluster.free
     short = {r: n for r, n in wanted.items() if free.get(r, 0.0) < n}
     running = f"{cluster.started} of {cluster.places} executors have started"
@@ -73,7 +74,7 @@ def waiting_line(name: str, seconds: float, wanted: Amounts, cluster: Cluster) -
             f"trial {name} has waited {seconds:.0f} s for {_amounts(short, short)}; the cluster "
             f"has {has}; {running}; it cannot start until there is more {' and '.join(gone)}"
         )
-    holds = " (one that still starts holds its resources)"
+    holds = " (one that is starting holds its resources)"
     return (
         f"trial {name} has waited {seconds:.0f} s to start; it needs {_amounts(short, short)}, and "
         f"the cluster has {has}; {running}{holds if cluster.started < cluster.places else ''}"
@@ -187,8 +188,8 @@ class Watchdog:
 
 
 def waits(group: Mapping[str, Any]) -> bool:
-    """Whether a placement group, as Ray's table has it, waits for resources. Those of the trials'
-    own processes request none, and only wait for Ray."""
+    """Whether a placement group (an entry of Ray's `placement_group_table`) waits for resources.
+    Groups of the trials' own processes request none: they wait only for Ray to start a process."""
     requests = any(amount for bundle in group["bundles"].values() for amount in bundle.values())
     return requests and group["state"] in ("PENDING", "RESCHEDULING")
 

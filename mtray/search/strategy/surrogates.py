@@ -21,14 +21,15 @@ Indices = npt.NDArray[np.int64]
 AnyProcess = Process | SparseProcess
 MOST = 200  # points up to which a process is fitted to all of them
 INDUCING = 200  # points of a sparse process
-# Shorter and less certain than those of processes that estimate: what is far from every trial stays
-# unknown, and so worth trying
+# Shorter and more spread than `LONG`, which processes have that estimate values for the answer:
+# predictions far from every trial stay uncertain, so such recipes are worth trying
 SHORT = LengthScales(at_one=25.0, deviation=1.0)
 
 
 def length_scales(shares: Sequence[bool]) -> list[LengthScales]:
-    """The priors of features; `shares`: whether each is the root of a share. Along these, losses
-    are close to linear, and mixtures of many sources lie close together."""
+    """The prior on each feature's length scale. `shares`: of each feature, whether it is the square
+    root of a share; these keep `LONG`, since losses are close to linear along them, and mixtures of
+    many sources lie close together."""
     return [LONG if share else SHORT for share in shares]
 
 
@@ -41,9 +42,13 @@ def fitted(
 ) -> list[AnyProcess]:
     """A process for each column of `values`, shape (n, q), at `points`, shape (n, d).
 
-    `better`: values of which more is better, shape (n, m): sparse processes are exact near their
-    front. `scales`: a prior for each of the d coordinates. Without a linear kernel by default: it
-    mistakes what saturates for a trend.
+    - `better`: values in which more is better, shape (n, m): half of the inducing points of sparse
+      processes are near their front.
+    - `scales`: a prior for each of the d coordinates.
+    - `linear`: with a linear kernel. By default without one: it takes an effect that saturates for
+      a trend.
+
+    Raises ValueError as `mtray.analysis.gaussian_process_fit.fit` does.
     """
     if len(points) <= MOST:
         return [fit(points, v, linear=linear, scales=scales) for v in values.T]
@@ -52,8 +57,8 @@ def fitted(
 
 
 def _inducing(points: Array, better: Array) -> Indices:
-    """Indices of the inducing points: up to half of them by rank of non-domination, so near the
-    front, and others far from these and from each other."""
+    """Indices of the inducing points, shape (INDUCING,): half of them by rank of non-domination in
+    `better`, shape (n, m), so near the front, and others far from these and from each other."""
     left, near = np.arange(len(better)), list[int]()
     while len(near) < INDUCING // 2:
         front = non_dominated(better[left])
