@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mtray.errors import ConfigError, MtrayError
 from mtray.files import READ_ONLY
-from mtray.full_disk import FullDisk, is_full
+from mtray.full_disk import FullDisk, is_full, no_temporary
 from mtray.paths import CACHE_VARIABLE, cache_dir
 from mtray.streams import printable
 
@@ -60,6 +60,10 @@ def machine_text(error: OSError) -> str:
         return f"{where}{error.strerror}; {AGAIN}"
     if is_full(error):
         return f"{where}no space left there; {AGAIN}"
+    if no_temporary(error):
+        return (
+            f"{error.strerror}: free some space there, or set TMPDIR to a folder you may write to"
+        )
     if error.errno not in REFUSED or not error.filename:
         return ""
     return f"{where}cannot be read or written ({error.strerror}); {_other_place(error.filename)}"

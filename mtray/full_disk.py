@@ -1,5 +1,6 @@
 """A full disk: recognised, whichever library raises it, and reported with the place and with how
-much was free. An OSError of a write names no file, and safetensors raises a class of its own.
+much was free. An OSError of a write names no file, safetensors raises a class of its own, and
+tokenizers a plain Exception.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in FULL
     named = (f"(os error {number})" for number in FULL)  # as Rust's standard library prints it
-    return type(error).__name__ == "SafetensorError" and any(n in str(error) for n in named)
+    of_rust = type(error) is Exception or type(error).__name__ == "SafetensorError"  # tokenizers
+    return of_rust and any(n in str(error) for n in named)
+
+
+def no_temporary(error: BaseException) -> bool:
+    """Whether `tempfile`, which torch uses when it is imported, has found no folder to write to:
+    all are full, or cannot be written. Its error says that a file is missing."""
+    return isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error)
 
 
 def size_text(size: float) -> str:

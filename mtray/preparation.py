@@ -178,7 +178,9 @@ def check_machine(say: Say) -> None:
     Raises RunError."""
     from mtray.search.execution.process_limit import check_processes
     from mtray.search.execution.ray_folder import session_folder
+    from mtray.search.execution.ray_token import found_token, token_is_sent
 
+    found_token(token_is_sent(own=True))
     for note in (session_folder().note, check_processes()):
         if note:
             say(f"note: {note}")

@@ -119,10 +119,11 @@ def head_answer(head: str, token: str, seconds: float) -> str:
     - `OK`.
     - `UNAUTHENTICATED`: the token is missing or wrong.
     - `UNAVAILABLE`: what listens there speaks another protocol.
+    - `UNIMPLEMENTED`: it is a gRPC server of another kind, such as Ray Client's.
     - `DEADLINE_EXCEEDED`: no answer within `seconds`.
 
-    Private: the name of the request, which every head answers. A later version without it answers
-    with another code; then only Ray itself finds a missing token, after 20 s to minutes.
+    Private: the name of the request, which every head answers. With a version without it the answer
+    is empty; then only Ray itself finds a missing token, after 20 s to minutes.
     """
     if os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true"):
         return ""
@@ -137,8 +138,18 @@ def head_answer(head: str, token: str, seconds: float) -> str:
         try:
             ask(b"", timeout=seconds, metadata=header)
         except grpc.RpcError as error:
-            return str(error.code().name)
+            unknown = error.code() == grpc.StatusCode.UNIMPLEMENTED and not _asks_by_that_name()
+            return "" if unknown else str(error.code().name)
     return "OK"
+
+
+def _asks_by_that_name() -> bool:
+    """Whether this version of Ray, and so a head that it can join, has `head_answer`'s request."""
+    try:
+        services = import_module("ray.core.generated.gcs_service_pb2").DESCRIPTOR.services_by_name
+        return "GetClusterId" in services["NodeInfoGcsService"].methods_by_name
+    except Exception:
+        return False
 
 
 def cluster_of_auto() -> str | None:

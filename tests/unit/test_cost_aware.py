@@ -75,6 +75,15 @@ def test_what_costs_more_is_tried_less(count):
     assert any(p["n"] > 10 for p in suggestions(known(count), seeds=3))
 
 
+@pytest.mark.parametrize("cost", [-5.0, 0.0, float("nan"), float("inf"), None])
+def test_a_cost_that_is_none_is_left_out(cost):
+    """A cost below 0 ended the sweep."""
+    points = space_filling(DISTRIBUTIONS, 24, seed=3)
+    odd = known(cost=lambda p: cost if p == points[0] else 1.0 + p["n"])
+    none = known(cost=lambda p: None if p == points[0] else 1.0 + p["n"])
+    assert suggestions(odd, seeds=2) == suggestions(none, seeds=2)
+
+
 @pytest.mark.parametrize(
     "budget, exponent",
     [({}, 0.0), ({"trials": 30}, 0.0), ({"device_hours": 2.0}, COST_EXPONENT),

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import SafetensorError
+from tokenizers import Tokenizer, models
 
 from mtray import file_locks, full_disk
 from mtray.cli_errors import report_errors
@@ -127,6 +128,13 @@ def _exported(folder):
 class Engine:
     def state(self):
         return {"a": torch.zeros(3)}
+
+
+def test_a_tokenizer_that_meets_a_full_disk(tmp_path):
+    """Its files are written by Rust, which raises a plain Exception."""
+    with pytest.raises(FullDisk, match="no space left there"), whole_folder(tmp_path / "model"):
+        Tokenizer(models.BPE()).save("/dev/full")
+    assert not list(tmp_path.iterdir())
 
 
 def _checkpoint(folder):

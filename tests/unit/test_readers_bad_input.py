@@ -1,9 +1,13 @@
 """What may be wrong with a file: it is read as it is meant, or refused with place and reason."""
 
 import codecs
+import errno
 import gzip
+import io
 import json
 import lzma
+import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -126,3 +130,43 @@ def test_parquet_of_words_that_repeat_is_no_bomb(tmp_path):
     path = str(tmp_path / "a.parquet")
     pq.write_table(pa.table({"text": pa.array(["ja"] * 200_000).dictionary_encode()}), path)
     assert len(all_rows(path, ["text"])) == 200_000
+
+
+class LostFile(io.BufferedReader):
+    """Of a file system that is gone after so many bytes."""
+
+    left = 0
+
+    def __init__(self, path):
+        super().__init__(io.FileIO(path))
+
+    def peek(self, size=0):
+        return super().peek(size) if self.left else self._gone()
+
+    def read(self, size=-1):
+        self.left -= size
+        return super().read(size) if self.left > 0 else self._gone()
+
+    def _gone(self):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+@pytest.mark.parametrize("left", [0, 1, 1 << 20])
+@pytest.mark.parametrize("suffix", [".txt", ".tsv", ".jsonl"])
+def test_a_file_that_is_lost_while_it_is_read(left, suffix, tmp_path, monkeypatch):
+    """Such as one on a network file system."""
+    line = {".txt": "a text", ".tsv": "text\tb", ".jsonl": '{"text": "a text"}'}[suffix]
+    path = put(tmp_path, f"a{suffix}", f"{line}\n".encode() * 400_000)
+    monkeypatch.setattr(LostFile, "left", left)
+    monkeypatch.setattr(Path, "open", lambda self, mode: LostFile(str(self)))
+    with pytest.raises(DataError, match=rf"a\{suffix}: cannot be read: Stale file handle"):
+        all_rows(path, ["text"])
+
+
+def test_a_file_that_may_not_be_opened(tmp_path, monkeypatch):
+    def refuse(self, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    path = put(tmp_path, "a.txt", b"text\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    refused(path, r"a\.txt: cannot be read: Permission denied")

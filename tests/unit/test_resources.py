@@ -38,6 +38,7 @@ JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
         ({"environment": {"PYTHONPATH": "/x"}}, "PYTHONPATH cannot be set: workers import"),
         ({"environment": {"CUDA_VISIBLE_DEVICES": "0"}}, "request them by `gpus_per_worker`"),
         ({"environment": {"A": 4}}, "the value of A is not text; quote it"),
+        ({"environment": {"A": "x\0y"}}, "the value of A has a NUL byte"),
         ({"environment": {"A=B": "x"}}, "'A=B' is no name of an environment variable"),
         ({"environment": ["A"]}, "a mapping of names to values is needed"),
         ({"runtime_env": {"env_vars": {}}}, "by `resources.environment`"),

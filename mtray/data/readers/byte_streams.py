@@ -91,9 +91,11 @@ def open_stream(path: Path, remarks: Remarks | None = None) -> Iterator[ByteStre
     remarks = current() if remarks is None else remarks
     place, member = located(path)
     with ExitStack() as stack:
-        raw: Any = stack.enter_context(place.open("rb"))
-        name, file, size = str(place), place.name, place.stat().st_size
-        refuse_pointer(place, raw.peek(POINTER_BYTES))
+        with _reading(place):
+            raw: Any = stack.enter_context(place.open("rb"))
+            size, beginning = place.stat().st_size, raw.peek(POINTER_BYTES)
+        name, file = str(place), place.name
+        refuse_pointer(place, beginning)
         kind = _compression(raw, file, name)
         if kind == "zip":
             archive, info = _member(raw, place, member, stack)
@@ -106,7 +108,7 @@ def open_stream(path: Path, remarks: Remarks | None = None) -> Iterator[ByteStre
             chunks = _unpacked(raw, inner, name)
             kind = f"{inner} in a zip" if inner else kind
         else:
-            chunks = _unpacked(raw, kind, name)
+            chunks = _unpacked(raw, kind, name) if kind else _plain(raw, place)
         if kind:
             chunks = _counted(chunks, size, name, kind)
         first: list[bytes] = []
@@ -189,6 +191,20 @@ def _unpacked(raw: Any, kind: str | None, name: str) -> Iterator[bytes]:
 
         return _chunks(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))
     return _chunks(raw)
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """An error of the disk, or of a network file system, is a DataError with the file's name."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
+
+
+def _plain(raw: Any, place: Path) -> Iterator[bytes]:
+    with _reading(place):
+        yield from _chunks(raw)
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:

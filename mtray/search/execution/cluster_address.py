@@ -6,35 +6,26 @@ from __future__ import annotations
 import os
 import socket
 import time
-from pathlib import Path
-from typing import NamedTuple
 
-from mtray.compat.ray import asks_for_token, cluster_of_auto, head_answer, runs_node_of
+from mtray.compat.ray import cluster_of_auto, head_answer, runs_node_of
 from mtray.errors import RunError
 from mtray.search.execution import ray_environment
-from mtray.search.execution.ray_folder import TOKEN_VARIABLES
+from mtray.search.execution.ray_token import GET_TOKEN, Token, found_token, token_is_sent
 
 CONNECT_WITHIN = 4  # seconds
 ANSWER_WITHIN = 10.0  # seconds; a head on a busy machine answers within one
 NODE_WITHIN = 10.0  # seconds that a node of this machine may take to appear after `ray start`
 LOOK_EVERY = 1.0  # seconds
 AUTO = "auto"
+EXPECTED = (
+    "expected auto or HOST:PORT of the cluster's head (a port from 1 to 65535, and an IPv6 address "
+    "in brackets)"
+)
+NO_HEAD = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED")  # answers
 MUST_JOIN = (
     "This machine must be one of the cluster's (run `ray start --address=HEAD:PORT` here); from a "
     "machine outside of it, submit the command with `ray job submit`"
 )
-GET_TOKEN = "`ray get-auth-token` on a machine of the cluster prints it"
-
-
-class Token(NamedTuple):
-    """The token that Ray finds on this machine; both are empty if there is none.
-
-    - `value`: the token.
-    - `where`: the variable or file that holds it.
-    """
-
-    value: str = ""
-    where: str = ""
 
 
 def check_address(address: str) -> None:
@@ -50,14 +41,32 @@ def check_address(address: str) -> None:
             f"--address {address}: expected auto or HOST:PORT of the cluster's head; the sweep "
             "must run on a machine of the cluster (`ray job submit` starts it there)"
         )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise RunError(f"--address {address}: expected auto or HOST:PORT of the cluster's head")
+    if _host_and_port(address) is None:
+        raise RunError(f"--address {address}: {EXPECTED}")
     _check_head(address, address)
     _check_node(address, address)
 
 
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    """As Ray reads HOST:PORT; None for another text. An IPv6 address has brackets."""
+    host, _, port = address.rpartition(":")
+    if host[:1] + host[-1:] == "[]":
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    readable = host.isprintable() and not set(host) & set(" []") and port.isascii()
+    if not host or not readable or not port.isdigit() or not 1 <= int(port[:9]) <= 65535:
+        return None
+    return host, int(port)
+
+
 def _check_auto() -> None:
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", AUTO) and _host_and_port(named) is None:
+        raise RunError(
+            f"--address {AUTO}: RAY_ADDRESS={named} is set: {EXPECTED}; `unset RAY_ADDRESS` for "
+            "the cluster of this machine"
+        )
     head = cluster_of_auto()
     if head == "":
         raise RunError(
@@ -66,7 +75,7 @@ def _check_auto() -> None:
         )
     if head is None:
         return
-    if named := os.environ.get("RAY_ADDRESS"):  # which Ray then treats as HOST:PORT, not as auto
+    if named not in ("", AUTO):  # which Ray then treats as HOST:PORT, not as auto
         address = f"{AUTO} (RAY_ADDRESS={named})"
         _check_head(address, head)
         _check_node(address, head)
@@ -81,22 +90,22 @@ def _check_head(address: str, head: str, found: bool = False) -> None:
     - `found`: whether `auto` has found the head on this machine: Ray then decides by itself
       whether to send the token that it finds here.
     """
-    host, _, port = head.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_WITHIN).close()
-    except (OSError, OverflowError) as error:
+        place = _host_and_port(head) or head.rpartition(":")[::2]
+        socket.create_connection(place, timeout=CONNECT_WITHIN).close()
+    except (OSError, ValueError) as error:  # ValueError: of a host that is no name of one
         raise RunError(
             f"--address {address}: nothing answers there ({error}); start a cluster with "
             "`ray start --head`, or leave --address out"
         ) from None
-    token = _token()
-    sends = asks_for_token() or (found and "RAY_AUTH_MODE" not in os.environ)
+    sends = token_is_sent(own=found)
+    token = found_token(sends)
     answer = head_answer(head, token.value if sends else "", ANSWER_WITHIN)
-    if answer in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+    if answer in NO_HEAD:
         raise RunError(
             f"--address {address}: something listens there, but no head of a Ray cluster answers "
             f"within {ANSWER_WITHIN:g} s; give the HOST:PORT that `ray start --head` has printed, "
-            "not the dashboard's"
+            "not that of the dashboard or of Ray Client"
         )
     of_kubernetes = sends and os.environ.get("RAY_ENABLE_K8S_TOKEN_AUTH")  # Ray gets another token
     if answer == "UNAUTHENTICATED" and not of_kubernetes:
@@ -121,25 +130,6 @@ def _refused(token: Token, sends: bool) -> str:
         f"refuses the token of {token.where}; {GET_TOKEN}: put that one there and run the same "
         "command again"
     )
-
-
-def _token() -> Token:
-    """The token, looked for where Ray looks. Raises RunError if RAY_AUTH_TOKEN_PATH names a file
-    without one: Ray would end this process."""
-    value, path = (os.environ.get(name, "") for name in TOKEN_VARIABLES)
-    if value:
-        return Token(value.strip(), TOKEN_VARIABLES[0])
-    file = path or os.path.expanduser("~/.ray/auth_token")
-    try:
-        value = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        value = ""
-    if path and not value and asks_for_token():
-        raise RunError(
-            f"{TOKEN_VARIABLES[1]}={path}: holds no token that can be read; write the cluster's "
-            f"token to that file ({GET_TOKEN}), or name another file"
-        )
-    return Token(value, file) if value else Token()
 
 
 def _check_node(address: str, head: str) -> None:

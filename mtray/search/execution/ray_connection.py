@@ -16,6 +16,7 @@ from mtray.schema import Resources
 from mtray.search.execution import ray_environment
 from mtray.search.execution.cluster_address import MUST_JOIN
 from mtray.search.execution.ray_folder import keep_token, session_folder, token_command
+from mtray.search.execution.ray_token import found_token, token_is_sent
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 STARTS = 2  # attempts to start a cluster
@@ -68,6 +69,7 @@ def _init(address: str, run: str, **more: Any) -> Any:
 
 def _start_local(run: str, environment: dict[str, Any]) -> Any:
     keep_token()
+    found_token(token_is_sent(own=True))
     folder = session_folder()
     # Ray's processes make sockets of their own among the temporary files
     short = {"TMPDIR": str(folder.path)} if folder.note else {}

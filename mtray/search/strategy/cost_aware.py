@@ -220,7 +220,7 @@ def _with(process: AnyProcess, points: Array) -> AnyProcess:
 
 def _cost_process(points: Array, costs: Array, scales: Sequence[LengthScales]) -> AnyProcess | None:
     """Of the logarithm of the cost, which has a trend along most parameters."""
-    measured = np.isfinite(costs)
+    measured = np.isfinite(costs) & (costs > 0)  # below 0: a clock was set back
     if measured.sum() < FEWEST:
         return None
     values = np.log(costs[measured])[:, None]
