@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from mtray.analysis.gaussian_process_fit import LONG
 from mtray.analysis.preference import Utility
 from mtray.schema import Budget
+from mtray.search.strategy import cost_aware, surrogates
 from mtray.search.strategy.cost_aware import (
     COST_EXPONENT,
     ON_FRONT,
@@ -234,3 +236,20 @@ def test_values_that_a_condition_switched_off_tell_nothing():
     again = Observations(others, found.pending, found.signs)
     assert suggestions(again, where) == suggestions(found, where)
     assert suggestions(again) != suggestions(found), "without the condition they do"
+
+
+@pytest.mark.parametrize(
+    ("guesses", "short"), [({}, True), ({"x": 0.5}, False), ({"elsewhere": 1.0}, True)]
+)
+def test_without_a_guess_the_models_know_less_far_from_the_trials(monkeypatch, guesses, short):
+    seen = []
+
+    def fitted(*args, **kwargs):
+        seen.append(args[3])
+        return surrogates.fitted(*args, **kwargs)
+
+    monkeypatch.setattr(cost_aware, "fitted", fitted)
+    suggest(SearchDomain(DISTRIBUTIONS, guesses), known(), 0)
+    assert len(seen) == 2, "objectives, and the cost"
+    for scales in seen:
+        assert {*scales} == {surrogates.SHORT if short else LONG}

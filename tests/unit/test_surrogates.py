@@ -25,9 +25,10 @@ def test_shares_have_longer_length_scales_than_other_parameters():
     shares = MIXED.share_features
     assert shares == [False, True, True, False, False, False, False]
     assert len(shares) == MIXED.features(np.full((1, MIXED.dimensions), 0.5)).shape[1]
-    priors = length_scales(shares)
+    priors = length_scales(shares, guessed=False)
     assert priors == [SHORT, LONG, LONG, SHORT, SHORT, SHORT, SHORT]
     assert SHORT.middle(7) < LONG.middle(7)
+    assert length_scales(shares, guessed=True) == [LONG] * 7
 
 
 @pytest.mark.parametrize(("count", "kind"), [(MOST, Process), (MOST + 1, SparseProcess)])
@@ -36,7 +37,7 @@ def test_many_points_make_sparse_processes_that_know_the_front(count, kind):
     points = rng.random((count, 2))
     better = np.column_stack([points[:, 0], 1 - points[:, 0]]) - points[:, 1:]
     values = np.column_stack([better, points.sum(axis=1)])
-    found = fitted(points, values, better, length_scales([False, False]))
+    found = fitted(points, values, better, length_scales([False, False], guessed=False))
     assert [type(process) for process in found] == [kind] * 3
     for process, expected in zip(found, values.T, strict=True):
         assert process.predict(points)[0] == pytest.approx(expected, abs=0.02)

@@ -160,7 +160,9 @@ class _Acquisition:
     ) -> None:
         self._unit_cube, self._where = unit_cube, where
         points, extra = self._features(ended)[0], self._features(pending)[0]
-        scales = length_scales(unit_cube.share_features)
+        self._guesses = unit_cube.guesses(where.guesses)
+        guessed = bool(np.isfinite(self._guesses).any())
+        scales = length_scales(unit_cube.share_features, guessed)
         modelled = np.column_stack([known.values, known.over])
         models = [_with(p, extra) for p in fitted(points, modelled, known.values, scales)]
         objectives = known.values.shape[1]
@@ -174,7 +176,6 @@ class _Acquisition:
         self._improvement = improvement(
             _thinned(predicted[feasible]), reference, where.prefer, known.anchors, BEYOND
         )
-        self._guesses = unit_cube.guesses(where.guesses)
         self._belief = BELIEF / len(ended)
 
     def __call__(self, units: Array) -> Array:

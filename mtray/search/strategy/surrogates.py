@@ -26,11 +26,14 @@ INDUCING = 200  # points of a sparse process
 SHORT = LengthScales(at_one=25.0, deviation=1.0)
 
 
-def length_scales(shares: Sequence[bool]) -> list[LengthScales]:
-    """The prior on each feature's length scale. `shares`: of each feature, whether it is the square
-    root of a share; these keep `LONG`, since losses are close to linear along them, and mixtures of
-    many sources lie close together."""
-    return [LONG if share else SHORT for share in shares]
+def length_scales(shares: Sequence[bool], guessed: bool) -> list[LengthScales]:
+    """The prior on the length scale of each feature. `shares`: whether the feature is the square
+    root of a share. `guessed`: whether the user has guessed a parameter.
+
+    A guess already says where to look: with one, exploring more loses. Objectives are close to
+    linear in square roots of shares, which differ little between mixtures of many sources.
+    """
+    return [LONG if share or guessed else SHORT for share in shares]
 
 
 def fitted(
