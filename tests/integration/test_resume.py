@@ -3,14 +3,14 @@ and with one worker or two."""
 
 import pytest
 import torch
-from process_group import free_port, join_group, leave_group
+from process_group import free_port, worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
-def work(rank, world, port, stage, folder):
+@worker
+def work(place, stage, folder):
     """Train whole; stopped after its fifth step; again from there. Rank 0 saves what came of it."""
-    place = join_group(rank, world, port)
     from test_loop import with_dropout
     from tiny_models import byte_level, examples_of, frozen
 
@@ -27,7 +27,7 @@ def work(rank, world, port, stage, folder):
     measured = []
 
     def train(checkpoints=None, stops=False):
-        torch.manual_seed(3 + rank)
+        torch.manual_seed(3 + place.rank)
         asked = []
 
         def measure(reached, module):
@@ -54,9 +54,8 @@ def work(rank, world, port, stage, folder):
         stopped = True
     step = kept_step(folder / "kept")
     again = train(Checkpoints(folder / "kept", "key", tell=told.append))
-    if not rank:
+    if not place.rank:
         torch.save((whole, again, stopped, step, measured, told), folder / "out.pt")
-    leave_group()
 
 
 @pytest.mark.parametrize("world, stage", [(1, 0), (2, 0), (2, 1), (2, 2), (2, 3)])

@@ -7,7 +7,7 @@ import signal
 import pytest
 import torch
 import yaml
-from process_group import free_port, join_group, leave_group
+from process_group import free_port, worker
 
 from mtray.evaluation.inference.engine import run_requests
 from mtray.evaluation.output_files import read_outputs
@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 STEPS = 8
 
 
-def work(rank, world, port, stage, out, dies, method):
+@worker
+def work(place, stage, out, dies, method):
     """Train a tiny model, answer at a rung and at the end; rank 0 saves both answers. Adapters are
     trained with gradient checkpointing, too."""
-    place = join_group(rank, world, port)
     from tiny_models import byte_level, examples_of, llama
 
     from mtray.evaluation.inference.batching import Settings
@@ -43,11 +43,11 @@ def work(rank, world, port, stage, out, dies, method):
     kept = []
 
     def answer(module):
-        part = answer_part(Settings(module, tokenizer, 200), asked, (rank, world))
-        if dies and rank:
+        part = answer_part(Settings(module, tokenizer, 200), asked, (place.rank, place.world))
+        if dies and place.rank:
             os.kill(os.getpid(), signal.SIGKILL)
         parts = place.gather(part)
-        if not rank:
+        if not place.rank:
             kept.append([(o.text, o.log_likelihood) for o in joined(asked, parts)])
         return False
 
@@ -69,9 +69,8 @@ def work(rank, world, port, stage, out, dies, method):
     )
     with engine.whole() as module:
         answer(module)
-    if not rank:
+    if not place.rank:
         torch.save((record.loss, kept), out)
-    leave_group()
 
 
 def run(folder, world, stage, method="full"):
