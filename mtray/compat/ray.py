@@ -148,7 +148,7 @@ def _asks_by_that_name() -> bool:
     try:
         services = import_module("ray.core.generated.gcs_service_pb2").DESCRIPTOR.services_by_name
         return "GetClusterId" in services["NodeInfoGcsService"].methods_by_name
-    except Exception:
+    except Exception:  # generated code, which a version may lack or arrange in another way
         return False
 
 

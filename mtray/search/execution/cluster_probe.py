@@ -192,15 +192,12 @@ def _look() -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
             found["import_error"] = f"{type(error).__name__}: {error}"
             return found
         found["hub"] = {}
-        for name, comet in needs["hub"]:
-            try:
-                from mtray.model_paths import hub_cache_state
+        try:
+            from mtray.model_paths import hub_cache_state
 
-                found["hub"][name] = hub_cache_state(name, comet)
-            except (
-                ImportError
-            ):  # another version of mtray, which is reported as a problem of its own
-                break
+            found["hub"] = {name: hub_cache_state(name, comet) for name, comet in needs["hub"]}
+        except ImportError:
+            pass  # another version of mtray, which is reported as a problem of its own
         if needs["comet"]:
             from mtray.errors import ModelError
             from mtray.metrics_python import metrics_python
